@@ -1,0 +1,69 @@
+//! `repro cache`: verify what is kept, export features as Parquet.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::Context;
+use super::exit::Failure;
+use crate::store::Store;
+use crate::text::plural;
+
+/// Arguments of `repro cache`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  repro cache verify\n  repro cache export 3fa29c01b2d4 features.parquet")]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Read every file of the cache and compare it with its digest.
+    Verify,
+    /// Write the features of one artifact as a Parquet file.
+    Export {
+        /// The first digits of the artifact's fingerprint.
+        #[arg(value_name = "FINGERPRINT")]
+        fingerprint: String,
+        /// The file to write.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// Carries out the action.
+pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    let store = Store::open_read_only(&context.cache)?;
+    match &arguments.action {
+        Action::Verify => {
+            let problems = store.verify()?;
+            let mut out = std::io::stdout().lock();
+            for problem in &problems {
+                writeln!(out, "{} {}", problem.file.display(), problem.reason)?;
+            }
+            if problems.is_empty() {
+                writeln!(out, "every file has the digest that its manifest lists")?;
+                return Ok(());
+            }
+            Err(Failure::Cache(format!(
+                "error: {} in the cache; the next run sets damaged artifacts aside and makes them again",
+                plural(problems.len(), "problem")
+            )))
+        }
+        Action::Export { fingerprint, file } => {
+            let listing = store.listing()?;
+            let found: Vec<_> = listing.artifacts.iter().filter(|(known, _)| known.to_string().starts_with(fingerprint.as_str())).collect();
+            let [(fingerprint, entry)] = found.as_slice() else {
+                return Err(Failure::Mistakes(format!(
+                    "error: {} artifacts begin with `{fingerprint}`\n  hint: `repro list artifacts` shows them all",
+                    found.len()
+                )));
+            };
+            let rows = store.export(fingerprint, file)?;
+            eprintln!("{}: {} of {}", file.display(), plural(usize::try_from(rows).unwrap_or(usize::MAX), "row"), entry.label);
+            Ok(())
+        }
+    }
+}

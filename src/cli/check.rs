@@ -1,0 +1,59 @@
+//! `repro check`: every mistake of a file at once.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit::Failure;
+use super::experiment;
+use crate::graph;
+use crate::text::plural;
+
+/// Arguments of `repro check`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  repro check experiments/*.toml")]
+pub struct Arguments {
+    /// Experiment files.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Print the mistakes as JSON, one list over all files.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks files; reads nothing but them.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut texts = Vec::new();
+    let mut records = Vec::new();
+    let mut out = std::io::stdout().lock();
+    for file in &arguments.files {
+        let source = experiment::read(file)?;
+        match graph::build(&source) {
+            Ok(experiment) if !arguments.json => writeln!(
+                out,
+                "{}: no mistakes ({}, {}, {})",
+                source.name,
+                plural(experiment.extractions.len(), "feature set"),
+                plural(experiment.heads.len(), "head"),
+                plural(experiment.metrics.len(), "metric"),
+            )?,
+            Ok(_) => {}
+            Err(diagnostics) => {
+                for record in diagnostics.records() {
+                    records.push(serde_json::to_value(record).map_err(std::io::Error::from)?);
+                }
+                texts.push(experiment::summary(&diagnostics));
+            }
+        }
+    }
+    if arguments.json {
+        serde_json::to_writer_pretty(&mut out, &records).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    }
+    match (texts.is_empty(), arguments.json) {
+        (true, _) => Ok(()),
+        (false, true) => Err(Failure::Mistakes(format!("error: {}", plural(records.len(), "mistake")))),
+        (false, false) => Err(Failure::Mistakes(texts.join("\n"))),
+    }
+}

@@ -1,0 +1,244 @@
+//! `repro list`: kinds with their keys, models with their blocks, artifacts of the cache.
+
+use std::io::Write;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::json;
+
+use super::Context;
+use super::exit::Failure;
+use super::table;
+use crate::graph::EXTRACTION_KEYS;
+use crate::models::{self, Model};
+use crate::report::{figures, tables};
+use crate::spec::{Key, KindDoc, suggest};
+use crate::store::Store;
+use crate::text::{bytes, count};
+use crate::{datasets, heads, metrics, trainer};
+
+/// Arguments of `repro list`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  repro list kinds\n  repro list kinds linear\n  repro list models\n  repro list models adm-256-uncond\n  repro list artifacts --json")]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// The kinds of nodes and their keys.
+    Kinds {
+        /// Show one kind with its keys.
+        #[arg(value_name = "KIND")]
+        kind: Option<String>,
+    },
+    /// The models that have a name, or the blocks of one.
+    Models {
+        /// Show the blocks of one model.
+        #[arg(value_name = "MODEL")]
+        model: Option<String>,
+    },
+    /// What the cache holds.
+    Artifacts,
+}
+
+/// Prints a listing.
+pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.what {
+        What::Kinds { kind: None } => kinds(arguments.json),
+        What::Kinds { kind: Some(kind) } => one_kind(kind, arguments.json),
+        What::Models { model: None } => all_models(arguments.json),
+        What::Models { model: Some(model) } => one_model(model, arguments.json),
+        What::Artifacts => artifacts(context, arguments.json),
+    }
+}
+
+/// Every kind: its section, its name, what it says of itself, and the keys that its section adds.
+pub fn all_kinds() -> Vec<(&'static str, &'static KindDoc, &'static [Key])> {
+    let extraction: &'static KindDoc = &KindDoc {
+        name: "extraction",
+        summary: "Features of a dataset: a model, a timestep, a block and a pool. It has no `kind` key.",
+        keys: EXTRACTION_KEYS,
+    };
+    let section = |name: &'static str, docs: Vec<&'static KindDoc>, keys: &'static [Key]| docs.into_iter().map(move |doc| (name, doc, keys));
+    section("dataset", datasets::ALL.iter().map(|kind| kind.doc()).collect(), &[])
+        .chain(section("model", models::ALL.iter().map(|kind| kind.doc()).collect(), &[]))
+        .chain(section("extraction", vec![extraction], &[]))
+        .chain(section("head", heads::ALL.iter().map(|kind| kind.doc()).collect(), trainer::config::KEYS))
+        .chain(section("metric", metrics::ALL.iter().map(|kind| kind.doc()).collect(), crate::graph::METRIC_KEYS))
+        .chain(section("report.table", tables::ALL.iter().map(|kind| kind.doc()).collect(), &[]))
+        .chain(section("report.figure", figures::ALL.iter().map(|kind| kind.doc()).collect(), &[]))
+        .collect()
+}
+
+fn kinds(json: bool) -> Result<(), Failure> {
+    if json {
+        let kinds: Vec<_> = all_kinds().into_iter().map(|(section, doc, keys)| kind_record(section, doc, keys)).collect();
+        return print_json(&kinds);
+    }
+    let rows: Vec<Vec<String>> = all_kinds()
+        .into_iter()
+        .map(|(section, doc, _)| vec![section.to_owned(), doc.name.to_owned(), doc.summary.to_owned()])
+        .collect();
+    print_text(&table::render(&["section", "kind", "what it is"], &rows))
+}
+
+fn one_kind(name: &str, json: bool) -> Result<(), Failure> {
+    let kinds = all_kinds();
+    let Some((section, doc, keys)) = kinds.iter().find(|(_, doc, _)| doc.name == name) else {
+        return Err(unknown("kind", name, kinds.iter().map(|(_, doc, _)| doc.name)));
+    };
+    if json {
+        return print_json(&kind_record(section, doc, keys));
+    }
+    let rows: Vec<Vec<String>> = doc
+        .keys
+        .iter()
+        .chain(*keys)
+        .map(|key| {
+            let default = key.default.unwrap_or("required");
+            vec![key.name.to_owned(), key.value.to_owned(), default.to_owned(), key.doc.to_owned()]
+        })
+        .collect();
+    print_text(&format!(
+        "{section} kind `{}`: {}\n{}",
+        doc.name,
+        doc.summary,
+        table::render(&["key", "value", "default", "what it does"], &rows)
+    ))
+}
+
+fn kind_record(section: &str, doc: &KindDoc, keys: &[Key]) -> serde_json::Value {
+    let keys: Vec<&Key> = doc.keys.iter().chain(keys).collect();
+    json!({ "section": section, "kind": doc.name, "summary": doc.summary, "keys": keys })
+}
+
+fn all_models(json: bool) -> Result<(), Failure> {
+    let models = named_models();
+    if json {
+        let records: Vec<_> = models.iter().map(|(name, model)| model_record(name, &**model)).collect();
+        return print_json(&records);
+    }
+    let rows: Vec<Vec<String>> = models
+        .iter()
+        .map(|(name, model)| {
+            vec![
+                name.clone(),
+                model.kind().to_owned(),
+                model.input().side.to_string(),
+                model.blocks().len().to_string(),
+                count(model.parameter_count()),
+            ]
+        })
+        .collect();
+    print_text(&table::render(&["model", "kind", "side", "blocks", "parameters"], &rows))
+}
+
+fn one_model(name: &str, json: bool) -> Result<(), Failure> {
+    let models = named_models();
+    let Some((name, model)) = models.iter().find(|(known, _)| known == name) else {
+        return Err(unknown("model", name, models.iter().map(|(name, _)| name.as_str())));
+    };
+    if json {
+        return print_json(&model_record(name, &**model));
+    }
+    let rows: Vec<Vec<String>> = model
+        .blocks()
+        .iter()
+        .map(|block| {
+            let [channels, height, width] = block.shape;
+            vec![
+                block.index.0.to_string(),
+                block.path.clone(),
+                format!("{channels} × {height} × {width}"),
+                format!("{:.3}", block.multiply_adds as f64 / 1e9),
+            ]
+        })
+        .collect();
+    print_text(&format!(
+        "{name}: {} parameters, reads {} × {} × {}, {} diffusion steps\n{}",
+        count(model.parameter_count()),
+        model.input().channels,
+        model.input().side,
+        model.input().side,
+        model.diffusion_steps(),
+        table::render(&["block", "module", "tap (channels × height × width)", "10⁹ multiply-adds up to it"], &rows)
+    ))
+}
+
+fn named_models() -> Vec<(String, std::sync::Arc<dyn Model>)> {
+    let kinds = models::ALL.iter();
+    kinds.flat_map(|kind| kind.presets().into_iter().filter_map(|name| Some((name.clone(), kind.preset(&name)?)))).collect()
+}
+
+fn model_record(name: &str, model: &dyn Model) -> serde_json::Value {
+    json!({
+        "model": name,
+        "kind": model.kind(),
+        "parameters": model.parameter_count(),
+        "input": [model.input().channels, model.input().side, model.input().side],
+        "diffusion_steps": model.diffusion_steps(),
+        "blocks": model.blocks(),
+    })
+}
+
+fn artifacts(context: &Context, json: bool) -> Result<(), Failure> {
+    let listing = Store::open_read_only(&context.cache)?.listing()?;
+    for problem in &listing.problems {
+        eprintln!("warning: {} {}", problem.file.display(), problem.reason);
+    }
+    if json {
+        let records: Vec<_> = listing
+            .artifacts
+            .iter()
+            .map(|(fingerprint, entry)| {
+                json!({
+                    "fingerprint": fingerprint.to_string(),
+                    "kind": entry.kind.name(),
+                    "label": entry.label,
+                    "rows": entry.rows,
+                    "bytes": entry.bytes,
+                    "made_at": entry.made_at,
+                    "recipe": serde_json::from_str::<serde_json::Value>(entry.recipe.json()).unwrap_or_default(),
+                })
+            })
+            .collect();
+        return print_json(&records);
+    }
+    let rows: Vec<Vec<String>> = listing
+        .artifacts
+        .iter()
+        .map(|(fingerprint, entry)| {
+            vec![
+                fingerprint.short(),
+                entry.kind.name().to_owned(),
+                count(entry.rows),
+                bytes(entry.bytes),
+                entry.made_at.clone(),
+                entry.label.clone(),
+            ]
+        })
+        .collect();
+    print_text(&table::render(&["fingerprint", "kind", "rows", "size", "made", "label"], &rows))
+}
+
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Failure {
+    let hint = suggest::hint(name, known).map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
+    Failure::Mistakes(format!("error: there is no {what} `{name}`{hint}"))
+}
+
+fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+fn print_text(text: &str) -> Result<(), Failure> {
+    writeln!(std::io::stdout().lock(), "{text}")?;
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! The command line: arguments in, text out. Nothing here computes features or trains.
+//!
+//! stdout is for data, stderr for talk. One file a subcommand.
+
+mod cache;
+mod check;
+mod completions;
+pub mod doctor;
+mod experiment;
+mod exit;
+mod list;
+mod plan;
+mod progress;
+mod query;
+mod report;
+mod run;
+mod table;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::{Failure, exit_codes};
+
+/// Reproduces the results of machine-learning papers: an experiment graph in TOML in, a checked report out.
+#[derive(Debug, Parser)]
+#[command(
+    name = "repro",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:\n  repro check experiments/quickstart.toml     find every mistake of an experiment file\n  repro plan experiments/quickstart.toml      what would run, and why\n  repro run experiments/quickstart.toml       run it; what is in the cache is not run again\n  repro query \"SELECT block, avg(value) FROM results WHERE metric = 'top1' GROUP BY block\"\n  repro list models adm-256-uncond            the blocks of a network\n\nExit codes: 0 done, 1 a node failed, 2 a mistake in the experiment or the arguments, 3 a missing or malformed input,\n4 a problem with the cache, 130 stopped by the user. See docs/errors.md."
+)]
+pub struct Arguments {
+    /// The folder that relative paths start from.
+    #[arg(short = 'C', long, global = true, default_value = ".", value_name = "FOLDER")]
+    directory: PathBuf,
+
+    /// Where features and results are kept; `.repro` in the folder that relative paths start from if not given.
+    #[arg(long, global = true, env = "REPRO_CACHE", value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run an experiment: compute what the cache lacks, write the report.
+    Run(run::Arguments),
+    /// Report every mistake of experiment files at once.
+    Check(check::Arguments),
+    /// Show what a run would do, and why; computes nothing.
+    Plan(plan::Arguments),
+    /// Render the report again from the cache; computes nothing.
+    Report(report::Arguments),
+    /// Ask the cache in SQL.
+    Query(query::Arguments),
+    /// Show kinds, models with their blocks, or artifacts.
+    List(list::Arguments),
+    /// Verify the cache, or export features as Parquet.
+    Cache(cache::Arguments),
+    /// Say what this machine is fit for, and how to mend what is wrong.
+    Doctor {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a completion script for a shell.
+    Completions(completions::Arguments),
+}
+
+/// What every subcommand may need.
+#[derive(Debug)]
+struct Context {
+    base: PathBuf,
+    cache: PathBuf,
+}
+
+/// Parses the arguments, carries them out, and says how it ended.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let cache = arguments.cache.unwrap_or_else(|| arguments.directory.join(".repro"));
+    let context = Context {
+        base: arguments.directory,
+        cache,
+    };
+    let outcome = match arguments.command {
+        Command::Run(arguments) => run::run(&context, &arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Plan(arguments) => plan::run(&context, &arguments),
+        Command::Report(arguments) => report::run(&context, &arguments),
+        Command::Query(arguments) => query::run(&context, &arguments),
+        Command::List(arguments) => list::run(&context, &arguments),
+        Command::Cache(arguments) => cache::run(&context, &arguments),
+        Command::Doctor { json } => {
+            return doctor::run(&mut std::io::stdout().lock(), &context.cache, json).unwrap_or(ExitCode::FAILURE);
+        }
+        Command::Completions(arguments) => completions::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            failure.code()
+        }
+    }
+}
+
+/// Whether text for people may carry colours: on a terminal, unless `NO_COLOR` says no.
+fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

@@ -1,0 +1,59 @@
+//! `repro plan`: what a run would do. Never touches libtorch.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Context;
+use super::exit::Failure;
+use super::experiment;
+use crate::plan::{PlanRecord, render, render_passes};
+use crate::store::Store;
+
+/// Arguments of `repro plan`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  repro plan experiments/quickstart.toml\n  repro plan experiments/quickstart.toml --steps    the passes after each rule of the planner\n  repro plan experiments/quickstart.toml --check    exit code 1 if anything would be computed")]
+pub struct Arguments {
+    /// The experiment file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Show the passes after each rule of the planner.
+    #[arg(long)]
+    steps: bool,
+    /// List every artifact.
+    #[arg(long)]
+    artifacts: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Exit with code 1 if anything would be computed.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Prints the plan.
+pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    let store = Store::open_read_only(&context.cache)?;
+    let mut steps = String::new();
+    let planned = experiment::plan(context, &arguments.file, &store, &mut |experiment, rule, passes| {
+        if arguments.steps {
+            steps.push_str(&format!("after {rule}: {} passes\n{}", passes.len(), render_passes(passes, experiment)));
+        }
+    })?;
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let record = PlanRecord::new(&planned.plan, &planned.experiment);
+        serde_json::to_writer_pretty(&mut out, &record).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        if arguments.steps {
+            writeln!(out, "{steps}")?;
+        }
+        write!(out, "{}", render(&planned.plan, &planned.experiment, arguments.artifacts))?;
+    }
+    if arguments.check && !planned.plan.is_done() {
+        return Err(Failure::Nodes("error: the cache does not hold everything that this experiment needs".to_owned()));
+    }
+    Ok(())
+}

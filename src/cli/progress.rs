@@ -1,0 +1,209 @@
+//! Readers of the event stream: bars on a terminal, plain lines elsewhere, a JSON log, the run record.
+
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::exec::event::Event;
+use crate::text::{count, duration, plural};
+
+/// Shows what happens on stderr: bars on a terminal, lines elsewhere.
+pub(super) struct Display {
+    bars: bool,
+    state: Mutex<State>,
+}
+
+struct State {
+    bar: Option<ProgressBar>,
+    /// When the last plain progress line was printed.
+    said: Instant,
+    done: usize,
+    of: usize,
+    begun: Instant,
+    passes: usize,
+}
+
+impl Display {
+    /// A display for this process's stderr.
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            bars: std::io::stderr().is_terminal(),
+            state: Mutex::new(State {
+                bar: None,
+                said: now,
+                done: 0,
+                of: 0,
+                begun: now,
+                passes: 0,
+            }),
+        }
+    }
+
+    /// Shows one event.
+    pub(super) fn show(&self, event: &Event) {
+        // A poisoned lock means that showing failed before; the work itself is not to suffer from it.
+        let Ok(mut state) = self.state.lock() else { return };
+        match event {
+            Event::RunStarted {
+                experiment,
+                device,
+                passes,
+                images,
+                heads,
+            } => {
+                state.passes = *passes;
+                if *passes + *heads > 0 {
+                    state.say(&format!(
+                        "{experiment} on {device}: {} over {} images, {} to train",
+                        plural(*passes, "pass"),
+                        count(*images),
+                        plural(*heads, "head")
+                    ));
+                }
+            }
+            Event::DatasetOpened { dataset, samples, .. } => state.say(&format!("{dataset}: {}", plural(*samples, "image"))),
+            Event::Waiting { label, holder } => state.say(&format!("waiting for {holder}, which makes {label}")),
+            Event::SetAside { what } => state.say(&format!("warning: set aside: {what}")),
+            Event::PassStarted {
+                pass,
+                label,
+                images,
+                committed,
+                taps,
+            } => {
+                let resumed = if *committed > 0 { format!(", {} already committed", count(*committed)) } else { String::new() };
+                let title = format!("pass {pass}/{} {label}: {}{resumed}", state.passes, plural(*taps, "tap"));
+                self.begin(&mut state, &title, *images, "images");
+            }
+            Event::PassAdvanced { images, .. } => self.advance(&mut state, *images, "images"),
+            Event::PassFinished { pass, images, seconds } => {
+                let rate = *images as f64 / seconds.max(1e-9);
+                let line = format!("pass {pass}/{} done: {} in {}, {rate:.1} images/s", state.passes, plural(*images, "image"), duration(*seconds));
+                state.finish(&line);
+            }
+            Event::ImageSkipped { id, reason } => state.say(&format!("warning: skipped {id}: {reason}")),
+            Event::HeadsStarted { heads } => self.begin(&mut state, "heads", *heads, "heads"),
+            Event::HeadFinished { .. } => self.advance(&mut state, 1, "heads"),
+            Event::HeadsFinished { heads, seconds } => {
+                let line = format!("{} trained in {}", plural(*heads, "head"), duration(*seconds));
+                state.finish(&line);
+            }
+            Event::NodeFailed { label, fingerprint, error } => {
+                let artifact = if fingerprint.is_empty() { String::new() } else { format!(" ({fingerprint})") };
+                state.say(&format!("error: {label}{artifact}: {error}"));
+            }
+            Event::ReportWritten { path, files } => state.say(&format!("{path} is written, with {}", plural(*files, "figure"))),
+            Event::RunFinished {
+                nothing_to_do,
+                stopped,
+                failed,
+                seconds,
+            } => {
+                state.clear();
+                if *nothing_to_do {
+                    state.say("nothing to do: everything is in the cache and the report is up to date");
+                } else if *failed > 0 {
+                    state.say(&format!("{} failed; everything else is done", plural(*failed, "node")));
+                } else if !stopped {
+                    state.say(&format!("done in {}", duration(*seconds)));
+                }
+            }
+            Event::ShardCommitted { .. } | Event::MetricFinished { .. } => {}
+        }
+    }
+
+    fn begin(&self, state: &mut State, title: &str, length: usize, unit: &'static str) {
+        state.clear();
+        state.done = 0;
+        state.of = length;
+        state.begun = Instant::now();
+        state.said = Instant::now();
+        if !self.bars {
+            state.say(title);
+            return;
+        }
+        let bar = ProgressBar::with_draw_target(Some(length as u64), ProgressDrawTarget::stderr());
+        let template = format!("{{msg}}\n  {{bar:32}} {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left");
+        if let Ok(style) = ProgressStyle::with_template(&template) {
+            bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+        }
+        bar.set_message(title.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(500));
+        state.bar = Some(bar);
+    }
+
+    fn advance(&self, state: &mut State, step: usize, unit: &str) {
+        state.done += step;
+        if let Some(bar) = &state.bar {
+            bar.inc(step as u64);
+        } else if !self.bars && state.said.elapsed() >= Duration::from_secs(10) {
+            state.said = Instant::now();
+            let seconds = state.begun.elapsed().as_secs_f64();
+            let rate = state.done as f64 / seconds.max(1e-9);
+            let left = state.of.saturating_sub(state.done) as f64 / rate.max(1e-9);
+            let line = format!("  {} of {} {unit}, {rate:.1}/s, {} left", count(state.done), count(state.of), duration(left));
+            state.say(&line);
+        }
+    }
+}
+
+impl State {
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn finish(&mut self, line: &str) {
+        self.clear();
+        self.say(line);
+    }
+}
+
+/// One event and its time, one JSON object a line.
+pub(super) struct JsonLog {
+    file: Mutex<BufWriter<File>>,
+    clock: fn() -> String,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    at: String,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+impl JsonLog {
+    /// A log that begins anew in a file.
+    pub(super) fn create(path: &Path, clock: fn() -> String) -> std::io::Result<Self> {
+        Ok(Self {
+            file: Mutex::new(BufWriter::new(File::create(path)?)),
+            clock,
+        })
+    }
+
+    /// Writes one event. A log that cannot be written does not stop the work.
+    pub(super) fn write(&self, event: &Event) {
+        let Ok(mut file) = self.file.lock() else { return };
+        let entry = Entry {
+            at: (self.clock)(),
+            event,
+        };
+        if let Ok(line) = serde_json::to_string(&entry) {
+            let _ = writeln!(file, "{line}").and_then(|()| file.flush());
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `repro run`: computes what the cache lacks and writes the report.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Context;
+use super::exit::Failure;
+
+/// Arguments of `repro run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  repro run experiments/quickstart.toml\n  repro run experiments/quickstart.toml --device cuda:0\n  repro run experiments/quickstart.toml --json-log run.jsonl\n\nCtrl-C stops after the current batch; the same command goes on from the last committed shard.")]
+pub struct Arguments {
+    /// The experiment file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Where tensors live: `auto`, `cpu`, `cuda` or `cuda:N`.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    device: String,
+    /// Write every event as a line of JSON.
+    #[arg(long, value_name = "FILE")]
+    json_log: Option<PathBuf>,
+}
+
+/// Says that this build cannot run anything.
+#[cfg(not(feature = "torch"))]
+pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    let _ = (&arguments.device, &arguments.json_log);
+    super::experiment::check(&arguments.file)?;
+    Err(Failure::Mistakes(
+        "error: this build has no libtorch (feature `torch`), so it can check, plan, query and report, but not run".to_owned(),
+    ))
+}
+
+/// Runs an experiment.
+#[cfg(feature = "torch")]
+pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    use super::progress::{Display, JsonLog};
+    use super::{experiment, report};
+    use crate::exec::device;
+    use crate::exec::event::Event;
+    use crate::exec::run::{Run, run};
+    use crate::store::Store;
+
+    let choice = device::parse_device(&arguments.device).map_err(|error| Failure::Mistakes(error.to_string()))?;
+    // The file is checked before anything is made or loaded.
+    experiment::check(&arguments.file)?;
+    let store = Store::open(&context.cache)?;
+    let display = Display::new();
+    let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _, _| {})?;
+    device::load_cuda_backend();
+    let device = choice.resolve().map_err(|error| Failure::Mistakes(error.to_string()))?;
+    let stop = stop_signal();
+    let mut logs = Vec::new();
+    if let Some(path) = &arguments.json_log {
+        logs.push(JsonLog::create(path, clock).map_err(|error| Failure::Input(format!("cannot write {}: {error}", path.display())))?);
+    }
+    if !planned.plan.is_done() {
+        let record = store.runs_folder().join(format!("{}-{}.jsonl", clock().replace(':', ""), std::process::id()));
+        logs.extend(JsonLog::create(&record, clock));
+    }
+    let emit = |event: Event| {
+        display.show(&event);
+        for log in &logs {
+            log.write(&event);
+        }
+    };
+    let summary = run(
+        &Run {
+            experiment: &planned.experiment,
+            inputs: &planned.inputs,
+            store: &store,
+            base: &context.base,
+            device,
+            emit: &emit,
+            stop,
+            clock,
+            versions: versions(),
+            command: report::command(&arguments.file),
+        },
+        &planned.plan,
+    );
+    if summary.stopped {
+        Err(Failure::Stopped)
+    } else if summary.failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Nodes(format!(
+            "error: {} failed; run the same command again after mending it, `repro report` renders what is there",
+            crate::text::plural(summary.failed.len(), "node")
+        )))
+    }
+}
+
+/// The signal that Ctrl-C, and a polite kill, give. A second Ctrl-C ends the process at once; the store bears that.
+#[cfg(feature = "torch")]
+fn stop_signal() -> &'static crate::exec::StopSignal {
+    static STOP: crate::exec::StopSignal = crate::exec::StopSignal::new();
+    let handler = || {
+        if STOP.is_given() {
+            std::process::abort();
+        }
+        STOP.give();
+        eprintln!("stopping after the current batch; press Ctrl-C again to stop at once");
+    };
+    // A handler that cannot be set leaves the default: the process ends at once, and what was committed is kept.
+    let _ = ctrlc::set_handler(handler);
+    &STOP
+}
+
+/// The time now, as RFC 3339 in UTC.
+#[cfg(feature = "torch")]
+fn clock() -> String {
+    let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now());
+    now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+#[cfg(feature = "torch")]
+fn versions() -> std::collections::BTreeMap<String, String> {
+    [("repro", env!("CARGO_PKG_VERSION").to_owned()), ("libtorch", crate::exec::device::libtorch_version())]
+        .into_iter()
+        .map(|(component, version)| (component.to_owned(), version))
+        .collect()
+}

@@ -1,0 +1,126 @@
+//! The list of a dataset's samples: its identity.
+
+use serde::Serialize;
+
+/// One sample.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sample {
+    /// Stable name, unique within the dataset, such as `train/00017` or `test/cat/7.jpg`. Noise is a function of it.
+    pub id: String,
+    /// `train`, `test` or whatever the dataset calls its parts.
+    pub split: String,
+    /// Class number, from 0.
+    pub label: u32,
+    /// BLAKE3 of the image's bytes, in hexadecimal.
+    pub content: String,
+}
+
+/// How many samples one split has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SplitCount {
+    /// The split.
+    pub split: String,
+    /// Its samples.
+    pub samples: usize,
+}
+
+/// Every sample of a dataset, in its one order.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// Class names, by label.
+    pub classes: Vec<String>,
+    /// The samples.
+    pub samples: Vec<Sample>,
+    digest: String,
+}
+
+impl Manifest {
+    /// A manifest over samples; computes its digest.
+    pub fn new(classes: Vec<String>, samples: Vec<Sample>) -> Self {
+        let digest = digest_of(&classes, &samples);
+        Self {
+            classes,
+            samples,
+            digest,
+        }
+    }
+
+    /// BLAKE3 over ids, splits, labels, contents and class names, in hexadecimal: the dataset's identity, independent of where it lies.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The splits in order of appearance, with their sizes.
+    pub fn splits(&self) -> Vec<SplitCount> {
+        let mut counts: Vec<SplitCount> = Vec::new();
+        for sample in &self.samples {
+            match counts.iter_mut().find(|count| count.split == sample.split) {
+                Some(count) => count.samples += 1,
+                None => counts.push(SplitCount {
+                    split: sample.split.clone(),
+                    samples: 1,
+                }),
+            }
+        }
+        counts
+    }
+
+    /// The number of samples in a split.
+    pub fn count(&self, split: &str) -> usize {
+        self.samples.iter().filter(|sample| sample.split == split).count()
+    }
+}
+
+/// Each field is preceded by its length, so that no two lists give the same bytes.
+fn digest_of(classes: &[String], samples: &[Sample]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut feed = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    feed(b"repro manifest 1");
+    feed(&(classes.len() as u64).to_le_bytes());
+    for class in classes {
+        feed(class.as_bytes());
+    }
+    for sample in samples {
+        feed(sample.id.as_bytes());
+        feed(sample.split.as_bytes());
+        feed(&sample.label.to_le_bytes());
+        feed(sample.content.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(id: &str, split: &str, label: u32) -> Sample {
+        Sample {
+            id: id.to_owned(),
+            split: split.to_owned(),
+            label,
+            content: "00".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_digest_follows_every_field() {
+        let classes = vec!["a".to_owned(), "b".to_owned()];
+        let base = Manifest::new(classes.clone(), vec![sample("1", "train", 0), sample("2", "test", 1)]);
+        let same = Manifest::new(classes.clone(), vec![sample("1", "train", 0), sample("2", "test", 1)]);
+        assert_eq!(base.digest(), same.digest());
+        for changed in [
+            Manifest::new(classes.clone(), vec![sample("1x", "train", 0), sample("2", "test", 1)]),
+            Manifest::new(classes.clone(), vec![sample("1", "test", 0), sample("2", "test", 1)]),
+            Manifest::new(classes.clone(), vec![sample("1", "train", 1), sample("2", "test", 1)]),
+            Manifest::new(classes, vec![sample("2", "test", 1), sample("1", "train", 0)]),
+            Manifest::new(vec!["a".to_owned()], vec![sample("1", "train", 0), sample("2", "test", 1)]),
+        ] {
+            assert_ne!(base.digest(), changed.digest());
+        }
+        assert_eq!(base.count("train"), 1);
+        assert_eq!(base.splits().len(), 2);
+    }
+}

@@ -1,0 +1,130 @@
+//! Datasets: one file a kind.
+//!
+//! A kind parses its own table ([`DatasetKind::parse`]) into a [`Dataset`], which lists its samples as a [`Manifest`] and reads
+//! one image at a time. Adding a kind is one new file and two lines below: `mod name;` and `&name::KIND,`.
+
+mod digest;
+mod fashion_mnist;
+mod image_folder;
+mod manifest;
+mod subset;
+
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::imaging::Image;
+use crate::spec::{Fields, KindDoc};
+
+pub use digest::{Digester, PlainDigester};
+pub use manifest::{Manifest, Sample, SplitCount};
+
+/// Every dataset kind.
+pub const ALL: &[&dyn DatasetKind] = &[&fashion_mnist::KIND, &image_folder::KIND, &subset::KIND];
+
+/// A kind of dataset.
+pub trait DatasetKind: Sync {
+    /// What it says of itself.
+    fn doc(&self) -> &'static KindDoc;
+
+    /// The name of the dataset that this one is made from, where the kind has an `of` key.
+    fn upstream(&self, _fields: &Fields<'_>) -> Option<crate::spec::fields::Located<String>> {
+        None
+    }
+
+    /// Reads a node's table; mistakes are recorded in the reader.
+    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>>;
+}
+
+/// A dataset as declared: cheap to hold, nothing is read yet.
+pub trait Dataset: Send + Sync + Debug {
+    /// The kind's name.
+    fn kind(&self) -> &'static str;
+
+    /// Lists the samples.
+    ///
+    /// `base` is the folder that relative paths start from, `upstream` the opened dataset that this one is made from,
+    /// and `digester` gives the content digest of a file.
+    ///
+    /// # Errors
+    /// A missing, truncated or malformed file, named with its remedy.
+    fn open(&self, base: &Path, upstream: Option<Arc<OpenDataset>>, digester: &dyn Digester) -> Result<OpenDataset, DatasetError>;
+}
+
+/// A dataset whose samples are listed.
+pub struct OpenDataset {
+    /// Every sample, in the one order that everything downstream uses.
+    pub manifest: Manifest,
+    /// Reads images.
+    pub images: Box<dyn ReadImage>,
+}
+
+/// Reads one image of a dataset.
+pub trait ReadImage: Send + Sync {
+    /// The image of a manifest row, decoded, in its own size and colours.
+    ///
+    /// # Errors
+    /// An image that cannot be read or does not decode.
+    fn read(&self, row: usize) -> Result<Image, DatasetError>;
+}
+
+/// What can be wrong with a dataset's files.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// A file or folder that should be there.
+    #[error("{} is missing\n  hint: {hint}", path.display())]
+    Missing {
+        /// The path.
+        path: PathBuf,
+        /// Where to get it.
+        hint: String,
+    },
+    /// A file that is not what it should be.
+    #[error("{} is malformed: {problem}\n  hint: {hint}", path.display())]
+    Malformed {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// An image that does not decode.
+    #[error("image `{id}` ({}) does not decode: {problem}", path.display())]
+    BadImage {
+        /// The sample's id.
+        id: String,
+        /// The path.
+        path: PathBuf,
+        /// What the decoder says.
+        problem: String,
+    },
+    /// A file that cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A selection that leaves nothing, or asks for more than there is.
+    #[error("{0}")]
+    Selection(String),
+}
+
+impl DatasetError {
+    /// An I/O error, with "not found" told apart.
+    pub fn io(path: &Path, source: std::io::Error, hint: &str) -> Self {
+        if source.kind() == std::io::ErrorKind::NotFound {
+            Self::Missing {
+                path: path.to_owned(),
+                hint: hint.to_owned(),
+            }
+        } else {
+            Self::Io {
+                path: path.to_owned(),
+                source,
+            }
+        }
+    }
+}

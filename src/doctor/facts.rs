@@ -1,0 +1,238 @@
+//! Looks at the machine and at this build. Gathers facts and judges none of them.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::exec::device::{self, CudaBackend, DeviceInfo};
+
+use super::texts;
+
+/// All that `repro doctor` knows before it judges.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The libtorch that this process has loaded; `None` without the `torch` feature.
+    pub libtorch: Option<Libtorch>,
+    /// The CPU.
+    pub processor: Processor,
+    /// Main memory; `None` where `/proc/meminfo` cannot be read.
+    pub memory: Option<Memory>,
+    /// What became of loading CUDA.
+    pub cuda: CudaBackend,
+    /// The devices that can be computed on.
+    pub devices: Vec<DeviceInfo>,
+    /// The driver's names of the GPUs, in the order of their bus addresses; CUDA may count them in another.
+    pub gpu_models: Vec<String>,
+    /// The cache folder.
+    pub cache: Folder,
+    /// The folder that the program was started in.
+    pub working: Folder,
+    /// The Python on `PATH`; `None` if there is none.
+    pub python: Option<Python>,
+}
+
+/// A loaded libtorch.
+#[derive(Debug, Clone)]
+pub struct Libtorch {
+    /// The folder of `libtorch_cpu.so`.
+    pub folder: PathBuf,
+    /// Its version, as in `2.11.0+cu130`, if a file beside it says so.
+    pub version: Option<String>,
+}
+
+/// The CPU and how much of it this process may use.
+#[derive(Debug, Clone)]
+pub struct Processor {
+    /// As the kernel names it.
+    pub model: String,
+    /// How many threads can run at once, with limits on this process counted in.
+    pub threads: usize,
+    /// The kernel's names of what it can do, as in `avx2`.
+    pub flags: Vec<String>,
+}
+
+/// Main memory, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory {
+    /// All of it.
+    pub total: u64,
+    /// What programs can have now without swapping.
+    pub available: u64,
+}
+
+/// A folder, and the disk that it lies on.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    /// The folder as it was given; it need not exist yet.
+    pub path: PathBuf,
+    /// Whether it exists.
+    pub exists: bool,
+    /// Free bytes for this user; `None` where the system does not tell.
+    pub free: Option<u64>,
+    /// Why a file in it, or the folder itself, cannot be made; `None` if it can.
+    pub obstacle: Option<String>,
+}
+
+/// The Python on `PATH` and the packages that read the cache.
+#[derive(Debug, Clone)]
+pub struct Python {
+    /// Its version.
+    pub version: String,
+    /// The version of `polars`, if installed.
+    pub polars: Option<String>,
+    /// The version of `pyarrow`, if installed.
+    pub pyarrow: Option<String>,
+}
+
+impl Facts {
+    /// Gathers everything; `cache` need not exist, and is not made.
+    ///
+    /// Loads CUDA, and tries to write a nameless file to the cache. Takes a fraction of a second, most of it Python's.
+    pub fn gather(cache: &Path) -> Self {
+        // Before anything else of libtorch.
+        let cuda = device::load_cuda_backend();
+        Self {
+            libtorch: loaded_libtorch(),
+            processor: processor(),
+            memory: memory(),
+            cuda,
+            devices: device::devices(),
+            gpu_models: gpu_models(),
+            cache: folder(cache),
+            working: folder(Path::new(".")),
+            python: python(),
+        }
+    }
+}
+
+/// The libtorch that this process has loaded; `None` without the `torch` feature.
+pub fn loaded_libtorch() -> Option<Libtorch> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let folder = texts::folder_of_library(&maps, "libtorch_cpu.so")?;
+    // PyTorch's packages carry `version.py`; the archives of libtorch alone carry `build-version`.
+    let beside = |name: &str| fs::read_to_string(folder.join("..").join(name)).ok();
+    let version = beside("version.py")
+        .and_then(|text| texts::torch_version(&text).map(str::to_owned))
+        .or_else(|| beside("build-version").map(|text| text.trim().to_owned()));
+    Some(Libtorch { folder, version })
+}
+
+fn processor() -> Processor {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    // x86 and Arm differ in the names of the two fields; Arm often has no model.
+    let model = texts::field(&cpuinfo, "model name").unwrap_or(std::env::consts::ARCH);
+    let flags = texts::field(&cpuinfo, "flags").or_else(|| texts::field(&cpuinfo, "Features"));
+    Processor {
+        model: model.to_owned(),
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        flags: flags
+            .unwrap_or_default()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect(),
+    }
+}
+
+fn memory() -> Option<Memory> {
+    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    Some(Memory {
+        total: texts::memory_bytes(&meminfo, "MemTotal")?,
+        available: texts::memory_bytes(&meminfo, "MemAvailable")?,
+    })
+}
+
+fn gpu_models() -> Vec<String> {
+    let Ok(entries) = fs::read_dir("/proc/driver/nvidia/gpus") else {
+        return Vec::new();
+    };
+    let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    folders.sort();
+    let model = |folder: &PathBuf| {
+        let information = fs::read_to_string(folder.join("information")).ok()?;
+        texts::field(&information, "Model").map(str::to_owned)
+    };
+    folders.iter().filter_map(model).collect()
+}
+
+fn folder(path: &Path) -> Folder {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    // A folder that is still to be made lies on the disk of its nearest ancestor.
+    let existing = path
+        .ancestors()
+        .find(|ancestor| ancestor.exists())
+        .unwrap_or(&path);
+    Folder {
+        exists: path.exists(),
+        free: rustix::fs::statvfs(existing)
+            .ok()
+            .and_then(|disk| disk.f_bavail.checked_mul(disk.f_frsize)),
+        obstacle: try_writing(existing).err().map(|error| error.to_string()),
+        path,
+    }
+}
+
+/// Permissions, quotas and read-only disks: only writing tells. The file has no name, so nothing can stay behind.
+fn try_writing(folder: &Path) -> std::io::Result<()> {
+    tempfile::tempfile_in(folder)?.write_all(b"repro doctor")
+}
+
+fn python() -> Option<Python> {
+    const QUERY: &str = "
+import platform
+from importlib import metadata
+print('python', platform.python_version())
+for name in ('polars', 'pyarrow'):
+    try:
+        print(name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        print(name)
+";
+    let output = Command::new("python3").args(["-c", QUERY]).output().ok()?;
+    let listing = String::from_utf8_lossy(&output.stdout);
+    Some(Python {
+        version: texts::package_version(&listing, "python")?,
+        polars: texts::package_version(&listing, "polars"),
+        pyarrow: texts::package_version(&listing, "pyarrow"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_still_to_be_made_is_judged_by_its_ancestor_and_not_made() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/b");
+        let found = folder(&path);
+        assert_eq!((found.exists, found.obstacle), (false, None));
+        assert!(found.free.is_some());
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_an_obstacle() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("file");
+        fs::File::create(&path).unwrap();
+        assert!(folder(&path).obstacle.is_some());
+        assert!(folder(&path.join("below")).obstacle.is_some());
+    }
+
+    #[test]
+    fn this_machine_has_a_processor_and_memory() {
+        assert!(processor().threads >= 1);
+        let memory = memory().unwrap();
+        assert!(0 < memory.available && memory.available <= memory.total);
+    }
+
+    #[cfg(feature = "torch")]
+    #[test]
+    fn the_loaded_libtorch_says_where_it_lies() {
+        // A call, so that the linker keeps the library.
+        assert!(!device::devices().is_empty());
+        let libtorch = loaded_libtorch().unwrap();
+        assert!(libtorch.folder.join("libtorch_cpu.so").exists());
+    }
+}

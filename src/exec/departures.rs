@@ -1,0 +1,72 @@
+//! Where an experiment departs from the paper, read off its configuration. Reports print it as a table.
+
+use crate::graph::Experiment;
+use crate::imaging::Preprocess;
+use crate::models::WeightsSource;
+use crate::report::Departure;
+use crate::trainer::{Optimiser, Schedule};
+
+/// The departures of an experiment from the protocol of arXiv 2307.08702, in a fixed order.
+pub fn of(experiment: &Experiment) -> Vec<Departure> {
+    let mut departures = Vec::new();
+    let mut add = |topic: &str, paper: &str, here: String, reason: &str| {
+        let departure = Departure {
+            topic: topic.to_owned(),
+            paper: paper.to_owned(),
+            here,
+            reason: reason.to_owned(),
+        };
+        if !departures.contains(&departure) {
+            departures.push(departure);
+        }
+    };
+    for node in &experiment.models {
+        if node.model.variant() != "adm-256-uncond" {
+            add(
+                "Network",
+                "ADM U-Net, unconditional, 256 × 256 pixels, 553 M parameters",
+                format!("`{}`, {} × {} pixels", node.model.variant(), node.model.input().side, node.model.input().side),
+                "declared in the experiment",
+            );
+        }
+        if let WeightsSource::Synthetic(seed) = node.model.weights() {
+            add(
+                "Weights",
+                "pre-trained on ImageNet by OpenAI",
+                format!("untrained: synthetic, seed {seed}"),
+                "declared in the experiment; nothing here says anything about trained diffusion models",
+            );
+        }
+    }
+    if !experiment.extractions.is_empty() {
+        add(
+            "Noise and views",
+            "fresh noise and a random flip in every epoch",
+            "one noise draw and one view of each image, fixed by seed and sample id".to_owned(),
+            "features are computed once and cached",
+        );
+    }
+    if experiment.extractions.iter().any(|extraction| extraction.preprocess == Preprocess::ResizeCenterCrop) {
+        add("Preprocessing", "resize and centre crop of guided-diffusion", "`resize-center-crop`".to_owned(), "declared in the experiment");
+    }
+    for head in &experiment.heads {
+        let training = &head.training;
+        let Optimiser::Adam { lr, weight_decay, .. } = training.optimiser;
+        add("Learning rate", "not stated", format!("{lr}"), "the paper does not print it");
+        add("Batch size", "not stated", format!("{}", training.batch_size), "the paper does not print it");
+        if training.epochs != 28 {
+            add("Epochs", "28", format!("{}", training.epochs), "declared in the experiment");
+        }
+        if training.schedule != (Schedule::Step { every: 8, gamma: 0.1 }) {
+            let here = match training.schedule {
+                Schedule::Step { every, gamma } => format!("× {gamma} every {every} epochs"),
+                Schedule::Constant => "constant".to_owned(),
+            };
+            add("Learning rate schedule", "× 0.1 every 8 epochs", here, "declared in the experiment");
+        }
+        if weight_decay > 0.0 {
+            add("Weight decay", "none stated", format!("{weight_decay}"), "declared in the experiment");
+        }
+    }
+    departures
+}

@@ -1,0 +1,144 @@
+//! What happens during a run, as one typed stream. Progress bars, plain lines, the JSON log and the run record read it.
+
+use serde::Serialize;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The run begins.
+    RunStarted {
+        /// The experiment.
+        experiment: String,
+        /// Where tensors live.
+        device: String,
+        /// Passes that will run.
+        passes: usize,
+        /// Images through networks.
+        images: u64,
+        /// Heads to train.
+        heads: usize,
+    },
+    /// A dataset was opened.
+    DatasetOpened {
+        /// Its name.
+        dataset: String,
+        /// Its samples.
+        samples: usize,
+        /// Its manifest digest.
+        digest: String,
+    },
+    /// Another process makes an artifact that is needed; this one waits.
+    Waiting {
+        /// The artifact.
+        label: String,
+        /// Who makes it.
+        holder: String,
+    },
+    /// Something damaged was moved aside.
+    SetAside {
+        /// What and why.
+        what: String,
+    },
+    /// A pass begins.
+    PassStarted {
+        /// Its number, from 1.
+        pass: usize,
+        /// What it runs.
+        label: String,
+        /// Images that it will run.
+        images: usize,
+        /// Images whose features are committed already.
+        committed: usize,
+        /// Its taps.
+        taps: usize,
+    },
+    /// Images of a pass went through the network.
+    PassAdvanced {
+        /// Its number, from 1.
+        pass: usize,
+        /// How many more.
+        images: usize,
+    },
+    /// A shard is on the disk.
+    ShardCommitted {
+        /// The pass, from 1.
+        pass: usize,
+        /// The shard, from 0.
+        shard: usize,
+    },
+    /// An image did not decode and was left out.
+    ImageSkipped {
+        /// Its id.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// A pass is done.
+    PassFinished {
+        /// Its number, from 1.
+        pass: usize,
+        /// Images that ran.
+        images: usize,
+        /// Wall time.
+        seconds: f64,
+    },
+    /// Training begins.
+    HeadsStarted {
+        /// Heads to train.
+        heads: usize,
+    },
+    /// A head is trained.
+    HeadFinished {
+        /// What it is.
+        label: String,
+        /// The loss of its last epoch, in nats.
+        train_loss: f64,
+        /// Wall time.
+        seconds: f64,
+    },
+    /// All heads are trained.
+    HeadsFinished {
+        /// How many.
+        heads: usize,
+        /// Wall time.
+        seconds: f64,
+    },
+    /// A metric is computed.
+    MetricFinished {
+        /// Its name.
+        label: String,
+        /// Rows of results.
+        results: usize,
+    },
+    /// The report is written.
+    ReportWritten {
+        /// Its file.
+        path: String,
+        /// Its other files.
+        files: usize,
+    },
+    /// A node failed; what does not need it goes on.
+    NodeFailed {
+        /// What it is.
+        label: String,
+        /// Its name in the store.
+        fingerprint: String,
+        /// Why.
+        error: String,
+    },
+    /// The run ends.
+    RunFinished {
+        /// Whether everything was there already.
+        nothing_to_do: bool,
+        /// Whether the user stopped it.
+        stopped: bool,
+        /// How many nodes failed.
+        failed: usize,
+        /// Wall time.
+        seconds: f64,
+    },
+}
+
+/// Takes events. Called from several threads.
+pub type Emit<'a> = &'a (dyn Fn(Event) + Sync);

@@ -1,0 +1,106 @@
+//! Opening what an experiment reads: datasets and weights.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::datasets::{DatasetError, Digester, OpenDataset};
+use crate::graph::Experiment;
+use crate::models::WeightsSource;
+use crate::plan::{DatasetFacts, Facts};
+use crate::store::Memo;
+
+/// Why an input cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// A dataset.
+    #[error("dataset `{name}`: {source}")]
+    Dataset {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: DatasetError,
+    },
+    /// A model's weights.
+    #[error("weights of model `{name}`: {source}")]
+    Weights {
+        /// The model's name.
+        name: String,
+        /// Why.
+        source: DatasetError,
+    },
+}
+
+/// The opened inputs of an experiment.
+pub struct Inputs {
+    /// One for each dataset of the experiment.
+    pub datasets: Vec<Arc<OpenDataset>>,
+    /// What the planner has to know.
+    pub facts: Facts,
+}
+
+/// Content digests through the store's memo: a file is read again only when its size or its times changed.
+pub struct MemoDigester {
+    memo: Memo,
+}
+
+impl MemoDigester {
+    /// A digester over a memo.
+    pub fn new(memo: Memo) -> Self {
+        Self { memo }
+    }
+}
+
+impl Digester for MemoDigester {
+    fn digest_file(&self, path: &Path) -> Result<String, DatasetError> {
+        let digest = self.memo.digest_file(path);
+        digest.map(|digest| blake3::Hash::from_bytes(digest).to_hex().to_string()).map_err(|error| DatasetError::Malformed {
+            path: path.to_owned(),
+            problem: error.to_string(),
+            hint: "check that the file is there and readable".to_owned(),
+        })
+    }
+}
+
+/// Opens everything that the experiment reads; `base` is the folder that relative paths start from.
+///
+/// # Errors
+/// The first input that is missing or malformed, by name.
+pub fn open(experiment: &Experiment, base: &Path, digester: &dyn Digester) -> Result<Inputs, InputError> {
+    let mut datasets: Vec<Arc<OpenDataset>> = Vec::new();
+    let mut facts = Vec::new();
+    for node in &experiment.datasets {
+        let upstream = node.upstream.and_then(|index| datasets.get(index).cloned());
+        let open = node.dataset.open(base, upstream, digester).map_err(|source| InputError::Dataset {
+            name: node.name.clone(),
+            source,
+        })?;
+        facts.push(DatasetFacts {
+            digest: open.manifest.digest().to_owned(),
+            samples: open.manifest.samples.len(),
+            splits: open.manifest.splits(),
+            classes: open.manifest.classes.clone(),
+        });
+        datasets.push(Arc::new(open));
+    }
+    let mut weights = Vec::new();
+    for node in &experiment.models {
+        weights.push(match node.model.weights() {
+            WeightsSource::Synthetic(seed) => format!("synthetic:{seed}"),
+            WeightsSource::File(path) => {
+                let path = base.join(path);
+                let digest = digester.digest_file(&path).map_err(|source| InputError::Weights {
+                    name: node.name.clone(),
+                    source,
+                })?;
+                format!("blake3:{digest}")
+            }
+        });
+    }
+    Ok(Inputs {
+        datasets,
+        facts: Facts {
+            datasets: facts,
+            weights,
+        },
+    })
+}

@@ -1,0 +1,103 @@
+//! Doing it: opens the inputs, runs the plan, tells what happens.
+//!
+//! The way through this room: [`inputs`] opens datasets and digests weights, [`run`] walks the plan, [`pass`] runs images through
+//! a network, [`head`], [`metric`] and [`report`] make the rest. Everything that happens is told as an [`event::Event`];
+//! nothing here prints.
+
+pub mod departures;
+pub mod device;
+pub mod event;
+#[cfg(feature = "torch")]
+mod head;
+pub mod inputs;
+#[cfg(feature = "torch")]
+mod metric;
+#[cfg(feature = "torch")]
+mod pass;
+#[cfg(feature = "torch")]
+mod prepare;
+pub mod report;
+#[cfg(feature = "torch")]
+pub mod run;
+#[cfg(feature = "torch")]
+mod shard;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::datasets::DatasetError;
+use crate::store::StoreError;
+
+/// The split that the store shows for an image that did not decode and was left out. Its feature is not a number, so that no use
+/// of it can pass unnoticed.
+pub const SKIPPED: &str = "skipped";
+
+/// Says whether the user asked to stop.
+#[derive(Debug, Default)]
+pub struct StopSignal(AtomicBool);
+
+impl StopSignal {
+    /// A signal that nobody has given yet.
+    pub const fn new() -> Self {
+        Self(AtomicBool::new(false))
+    }
+
+    /// Gives the signal.
+    pub fn give(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was given.
+    pub fn is_given(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a node of the plan failed.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The data is not what it should be.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The weights do not fit.
+    #[cfg(feature = "torch")]
+    #[error(transparent)]
+    Weights(#[from] crate::models::weights::WeightError),
+    /// Training failed.
+    #[cfg(feature = "torch")]
+    #[error(transparent)]
+    Train(#[from] crate::trainer::TrainError),
+    /// The report could not be rendered.
+    #[error(transparent)]
+    Report(#[from] crate::report::ReportError),
+    /// A table could not be built or read.
+    #[error("a table could not be built: {0}")]
+    Table(#[from] arrow::error::ArrowError),
+    /// What a node needs was not made.
+    #[error("it needs {needed}, which {reason}")]
+    Upstream {
+        /// The label of what is needed.
+        needed: String,
+        /// Why it is not there.
+        reason: String,
+    },
+    /// Values that cannot be kept or used.
+    #[error("{0}")]
+    Values(String),
+    /// A file of the user's folder could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Output {
+        /// The path.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The user asked to stop.
+    #[error("stopped")]
+    Stopped,
+    /// Something panicked: libtorch on an error of its own, or a bug.
+    #[error("it failed inside: {0}")]
+    Panicked(String),
+}

@@ -1,0 +1,205 @@
+//! One pass: images through a network, many taps at once.
+//!
+//! Three things go on side by side: batches are prepared, the network runs, shards are written. The network never runs past the
+//! deepest tap, and a shard is committed as soon as it is whole, so that a killed run loses at most one shard.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
+
+use super::NodeError;
+use super::event::Event;
+use super::prepare::{Batch, Preparation};
+use super::run::Run;
+use super::shard::Shard;
+use crate::models::extractor::{Network, TapRequest};
+use crate::plan::{Pass, Shards, Tap};
+use crate::store::{ArtifactWriter, Begin, Patience};
+
+/// A tap that has to be made, its writer, and the shards that it lacks.
+struct OpenTap {
+    tap: Tap,
+    writer: ArtifactWriter,
+    missing: Vec<usize>,
+}
+
+/// Runs a pass and commits every tap.
+pub(super) fn run_pass(run: &Run<'_>, number: usize, pass: &Pass, network: &dyn Network) -> Result<(), NodeError> {
+    let started = Instant::now();
+    let shards = Shards::new(pass.images, pass.side);
+    let mut open = begin(run, pass, shards)?;
+    let mut missing: Vec<usize> = open.iter().flat_map(|tap| tap.missing.iter().copied()).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    let images: usize = missing.iter().map(|&shard| shards.rows_of(shard).len()).sum();
+    (run.emit)(Event::PassStarted {
+        pass: number,
+        label: label(run, pass),
+        images,
+        committed: pass.images - images,
+        taps: open.len(),
+    });
+    let dataset = &run.inputs.datasets[pass.key.dataset];
+    let model = &run.experiment.models[pass.key.model].model;
+    let Some(preparation) = Preparation::new(dataset, &pass.key, &**model, pass.skip_bad_images) else {
+        return Err(NodeError::Values(format!("the model has no timestep {}", pass.key.timestep)));
+    };
+    let batch_size = pass.batch_size.map_or_else(|| default_batch_size(pass.side), |size| size as usize);
+    let taps: Vec<Tap> = open.iter().map(|open| open.tap.clone()).collect();
+    let samples = &dataset.manifest.samples;
+    let (view, draw) = (pass.key.view.name(), pass.key.draw);
+
+    let outcome = std::thread::scope(|scope| -> Result<(), NodeError> {
+        let (batch_sender, batches) = sync_channel::<Result<Batch, NodeError>>(2);
+        let (shard_sender, finished) = sync_channel::<Shard>(1);
+        let (plan, preparation) = (&missing, &preparation);
+        scope.spawn(move || prepare(preparation, shards, plan, batch_size, &batch_sender));
+        let open = &mut open;
+        let writing = scope.spawn(move || -> Result<(), NodeError> {
+            for shard in finished {
+                for (position, open) in open.iter_mut().enumerate() {
+                    if open.missing.contains(&shard.index) {
+                        shard.write(position, &open.tap, view, draw, samples, &mut open.writer)?;
+                    }
+                }
+                (run.emit)(Event::ShardCommitted {
+                    pass: number,
+                    shard: shard.index,
+                });
+            }
+            Ok(())
+        });
+        let computed = compute(run, number, pass, network, (&taps, &missing, shards), &batches, &shard_sender);
+        // The writer ends when no more shards can come; only then is known whether all of them are on the disk.
+        drop(shard_sender);
+        drop(batches);
+        let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        written.and(computed)
+    });
+    outcome?;
+    let seconds = started.elapsed().as_secs_f64();
+    let share = seconds / open.len().max(1) as f64;
+    for tap in open {
+        tap.writer.finish(run.made(share))?;
+    }
+    (run.emit)(Event::PassFinished {
+        pass: number,
+        images,
+        seconds,
+    });
+    Ok(())
+}
+
+/// Takes the locks of all taps and finds what earlier runs have committed.
+fn begin(run: &Run<'_>, pass: &Pass, shards: Shards) -> Result<Vec<OpenTap>, NodeError> {
+    let wanted: Vec<_> = pass.taps.iter().map(|tap| (tap.artifact.recipe.clone(), tap.artifact.label.clone())).collect();
+    let begun = run.store.begin_many(&wanted, &mut |waiting| {
+        if waiting.waited.is_zero() {
+            (run.emit)(Event::Waiting {
+                label: waiting.label.to_owned(),
+                holder: waiting.holder.to_owned(),
+            });
+        }
+        if run.stop.is_given() { Patience::GiveUp } else { Patience::Wait }
+    })?;
+    let mut open = Vec::new();
+    for (tap, begun) in pass.taps.iter().zip(begun) {
+        let Begin::Writer(mut writer) = begun else {
+            continue;
+        };
+        let committed = writer.committed_parts(&shards.lengths())?;
+        for aside in writer.set_aside().iter().chain(&committed.set_aside) {
+            (run.emit)(Event::SetAside {
+                what: format!("{} {}", aside.from.display(), aside.reason),
+            });
+        }
+        let missing = (0..shards.count()).filter(|&shard| !u32::try_from(shard).is_ok_and(|shard| committed.parts.contains(&shard)));
+        open.push(OpenTap {
+            tap: tap.clone(),
+            missing: missing.collect(),
+            writer: *writer,
+        });
+    }
+    Ok(open)
+}
+
+/// Prepares batches in order until all are taken or nobody takes them any more.
+fn prepare(preparation: &Preparation<'_>, shards: Shards, missing: &[usize], batch_size: usize, sender: &SyncSender<Result<Batch, NodeError>>) {
+    for &shard in missing {
+        let rows = shards.rows_of(shard);
+        for start in rows.clone().step_by(batch_size) {
+            let batch = preparation.batch(start..(start + batch_size).min(rows.end)).map_err(NodeError::from);
+            let failed = batch.is_err();
+            if sender.send(batch).is_err() || failed {
+                return;
+            }
+        }
+    }
+}
+
+/// Runs the network over the batches and hands whole shards on.
+fn compute(
+    run: &Run<'_>,
+    number: usize,
+    pass: &Pass,
+    network: &dyn Network,
+    (taps, missing, shards): (&[Tap], &[usize], Shards),
+    batches: &Receiver<Result<Batch, NodeError>>,
+    finished: &SyncSender<Shard>,
+) -> Result<(), NodeError> {
+    let requests: Vec<TapRequest> = taps
+        .iter()
+        .map(|tap| TapRequest {
+            block: tap.block,
+            pool: tap.pool,
+        })
+        .collect();
+    let samples = &run.inputs.datasets[pass.key.dataset].manifest.samples;
+    for &index in missing {
+        let mut shard = Shard::new(index, shards.rows_of(index), taps);
+        let mut done = 0;
+        while done < shard.rows.len() {
+            if run.stop.is_given() {
+                return Err(NodeError::Stopped);
+            }
+            let Ok(batch) = batches.recv() else {
+                return Err(NodeError::Values("batches ended before the pass did; this is a bug in repro".to_owned()));
+            };
+            let batch = batch?;
+            let features = network.features(&batch.x_t, batch.images, pass.key.timestep, &requests);
+            for (values, features) in shard.values.iter_mut().zip(features) {
+                values.extend(features);
+            }
+            for (position, reason) in batch.skipped {
+                let row = done + position;
+                shard.skipped.push(row);
+                (run.emit)(Event::ImageSkipped {
+                    id: samples[shard.rows.start + row].id.clone(),
+                    reason,
+                });
+            }
+            done += batch.images;
+            (run.emit)(Event::PassAdvanced {
+                pass: number,
+                images: batch.images,
+            });
+        }
+        if finished.send(shard).is_err() {
+            // The writer has stopped; its own error says why.
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Enough images to keep the processor busy, few enough to stay in its caches: 128 at 32 pixels, 4 at 256.
+fn default_batch_size(side: u32) -> usize {
+    let side = (side as usize).max(1);
+    ((1 << 18) / (side * side)).clamp(1, 128)
+}
+
+fn label(run: &Run<'_>, pass: &Pass) -> String {
+    format!(
+        "{} ← {}  t={}",
+        run.experiment.models[pass.key.model].name, run.experiment.datasets[pass.key.dataset].name, pass.key.timestep
+    )
+}

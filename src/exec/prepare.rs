@@ -1,0 +1,87 @@
+//! Preparing batches: decode, make square, add noise. Runs beside the network and never waits for it to finish.
+
+use rayon::prelude::*;
+
+use crate::datasets::{DatasetError, OpenDataset};
+use crate::imaging::preprocess::View;
+use crate::models::diffusion::Coefficients;
+use crate::models::noise::fill_noise;
+use crate::models::{InputShape, Model};
+use crate::plan::PassKey;
+
+/// What a pass needs to prepare its images.
+pub(super) struct Preparation<'a> {
+    pub(super) dataset: &'a OpenDataset,
+    pub(super) key: &'a PassKey,
+    pub(super) input: InputShape,
+    pub(super) coefficients: Coefficients,
+    pub(super) skip_bad_images: bool,
+}
+
+/// One batch, ready for the network.
+pub(super) struct Batch {
+    /// Number of images.
+    pub(super) images: usize,
+    /// `x_t`, `[N, C, H, W]`.
+    pub(super) x_t: Vec<f32>,
+    /// Images of the batch that did not decode: position and reason. Their part of `x_t` is zero.
+    pub(super) skipped: Vec<(usize, String)>,
+}
+
+impl<'a> Preparation<'a> {
+    /// `None` where the model has no such timestep.
+    pub(super) fn new(dataset: &'a OpenDataset, key: &'a PassKey, model: &dyn Model, skip_bad_images: bool) -> Option<Self> {
+        Some(Self {
+            dataset,
+            key,
+            input: model.input(),
+            coefficients: model.coefficients(key.timestep)?,
+            skip_bad_images,
+        })
+    }
+
+    /// The batch of some rows: `x_t = sqrt(ᾱ_t) x_0 + sqrt(1 - ᾱ_t) ε` (Eq. 2 of the paper), each image by itself.
+    pub(super) fn batch(&self, rows: std::ops::Range<usize>) -> Result<Batch, DatasetError> {
+        let side = self.input.side as usize;
+        let size = self.input.channels as usize * side * side;
+        let mut x_t = vec![0f32; rows.len() * size];
+        let outcomes: Vec<Result<Option<String>, DatasetError>> = x_t
+            .par_chunks_mut(size)
+            .zip(rows.clone())
+            .map(|(target, row)| match self.image(row, target) {
+                Ok(()) => Ok(None),
+                Err(error @ DatasetError::BadImage { .. }) if self.skip_bad_images => {
+                    target.fill(0.0);
+                    Ok(Some(error.to_string()))
+                }
+                Err(error) => Err(error),
+            })
+            .collect();
+        let mut skipped = Vec::new();
+        for (position, outcome) in outcomes.into_iter().enumerate() {
+            if let Some(reason) = outcome? {
+                skipped.push((position, reason));
+            }
+        }
+        Ok(Batch {
+            images: rows.len(),
+            x_t,
+            skipped,
+        })
+    }
+
+    fn image(&self, row: usize, target: &mut [f32]) -> Result<(), DatasetError> {
+        let image = self.dataset.images.read(row)?;
+        let square = self.key.preprocess.apply(&image, self.input.side as usize);
+        let square = match self.key.view {
+            View::Center => square,
+            View::Flip => square.flip(),
+        };
+        let sample = &self.dataset.manifest.samples[row].id;
+        fill_noise(self.key.noise_seed, sample, self.key.view.name(), self.key.timestep, self.key.draw, target);
+        let mut planes = square.to_planes(self.input.channels as usize);
+        self.coefficients.add_noise(&mut planes, target);
+        target.copy_from_slice(&planes);
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! Walking the plan: passes, then heads, then metrics, then the report.
+//!
+//! A node that fails does not stop the nodes that do not need it. What was committed stays committed.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::Instant;
+
+use super::event::{Emit, Event};
+use super::inputs::Inputs;
+use super::{NodeError, StopSignal, head, metric, pass, report};
+use crate::graph::Experiment;
+use crate::models::extractor::Network;
+use crate::plan::{Plan, PlannedArtifact};
+use crate::store::{Fingerprint, Made, Store};
+
+/// What a run works with.
+pub struct Run<'a> {
+    /// The experiment.
+    pub experiment: &'a Experiment,
+    /// Its opened inputs.
+    pub inputs: &'a Inputs,
+    /// The store.
+    pub store: &'a Store,
+    /// The folder that relative paths start from.
+    pub base: &'a Path,
+    /// Where tensors live.
+    pub device: super::device::Device,
+    /// Takes events.
+    pub emit: Emit<'a>,
+    /// Says whether the user asked to stop.
+    pub stop: &'a StopSignal,
+    /// The time now, as RFC 3339 in UTC.
+    pub clock: fn() -> String,
+    /// Versions of what takes part, such as libtorch.
+    pub versions: BTreeMap<String, String>,
+    /// The command that makes the report again.
+    pub command: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Everything was there already, the report included.
+    pub nothing_to_do: bool,
+    /// The user stopped it.
+    pub stopped: bool,
+    /// Labels of the nodes that failed.
+    pub failed: Vec<String>,
+}
+
+impl Run<'_> {
+    /// The circumstances of an artifact that is finished now.
+    pub(super) fn made(&self, wall_seconds: f64) -> Made {
+        Made {
+            at: (self.clock)(),
+            wall_seconds,
+            device: super::device::name(self.device),
+            versions: self.versions.clone(),
+            notes: BTreeMap::new(),
+        }
+    }
+}
+
+/// Carries out a plan.
+pub fn run(run: &Run<'_>, plan: &Plan) -> Summary {
+    let started = Instant::now();
+    let mut outcome = Outcome::default();
+    (run.emit)(Event::RunStarted {
+        experiment: run.experiment.name.clone(),
+        device: super::device::name(run.device),
+        passes: plan.passes.len(),
+        images: plan.passes.iter().map(|pass| pass.images as u64).sum(),
+        heads: plan.heads.iter().filter(|step| !step.artifact.state.is_cached()).count(),
+    });
+    run_passes(run, plan, &mut outcome);
+    run_heads(run, plan, &mut outcome);
+    run_metrics(run, plan, &mut outcome);
+    let mut report_changed = false;
+    if !outcome.stopped && outcome.failed.is_empty() && run.experiment.report.is_some() {
+        match attempt(|| report::write(run.experiment, &run.inputs.facts, plan, run.store, run.base, &run.command)) {
+            Ok(written) => {
+                report_changed = written.changed;
+                if written.changed {
+                    (run.emit)(Event::ReportWritten {
+                        path: written.path,
+                        files: written.files,
+                    });
+                }
+            }
+            Err(error) => outcome.fail(run, "report", None, &error),
+        }
+    }
+    let summary = Summary {
+        nothing_to_do: plan.is_done() && !report_changed && outcome.failed.is_empty(),
+        stopped: outcome.stopped,
+        failed: outcome.failed.into_values().collect(),
+    };
+    (run.emit)(Event::RunFinished {
+        nothing_to_do: summary.nothing_to_do,
+        stopped: summary.stopped,
+        failed: summary.failed.len(),
+        seconds: started.elapsed().as_secs_f64(),
+    });
+    summary
+}
+
+/// What has failed so far.
+#[derive(Default)]
+struct Outcome {
+    stopped: bool,
+    /// By order of failing.
+    failed: BTreeMap<usize, String>,
+    /// Artifacts that were not made, and which node's failure is to blame.
+    unmade: BTreeMap<Fingerprint, String>,
+}
+
+impl Outcome {
+    fn fail(&mut self, run: &Run<'_>, label: &str, artifact: Option<&PlannedArtifact>, error: &NodeError) {
+        if matches!(error, NodeError::Stopped | NodeError::Train(crate::trainer::TrainError::Stopped)) || run.stop.is_given() {
+            self.stopped = true;
+            return;
+        }
+        self.failed.insert(self.failed.len(), label.to_owned());
+        (run.emit)(Event::NodeFailed {
+            label: label.to_owned(),
+            fingerprint: artifact.map_or_else(String::new, |artifact| artifact.fingerprint.short()),
+            error: error.to_string(),
+        });
+    }
+}
+
+fn run_passes(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
+    let mut loaded: Option<(usize, Box<dyn Network>)> = None;
+    for (index, pass) in plan.passes.iter().enumerate() {
+        if outcome.stopped || run.stop.is_given() {
+            outcome.stopped = true;
+            return;
+        }
+        let node = &run.experiment.models[pass.key.model];
+        let result = attempt(|| {
+            if loaded.as_ref().is_none_or(|(model, _)| *model != pass.key.model) {
+                loaded = None;
+                loaded = Some((pass.key.model, node.model.load(run.base, run.device)?));
+            }
+            match &loaded {
+                Some((_, network)) => pass::run_pass(run, index + 1, pass, &**network),
+                None => Ok(()),
+            }
+        });
+        if let Err(error) = result {
+            let first = pass.taps.first().map(|tap| &tap.artifact);
+            let label = first.map_or_else(|| format!("pass {}", index + 1), |artifact| artifact.label.clone());
+            for tap in &pass.taps {
+                outcome.unmade.insert(tap.artifact.fingerprint, label.clone());
+            }
+            outcome.fail(run, &label, first, &error);
+        }
+    }
+}
+
+fn run_heads(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
+    let steps: Vec<_> = plan.heads.iter().filter(|step| !step.artifact.state.is_cached()).collect();
+    if outcome.stopped || steps.is_empty() {
+        return;
+    }
+    let started = Instant::now();
+    (run.emit)(Event::HeadsStarted { heads: steps.len() });
+    let mut features = head::Loaded::default();
+    for step in &steps {
+        if run.stop.is_given() {
+            outcome.stopped = true;
+            return;
+        }
+        let result = match outcome.unmade.get(&step.features) {
+            Some(culprit) => {
+                outcome.unmade.insert(step.artifact.fingerprint, culprit.clone());
+                continue;
+            }
+            None => attempt(|| head::run_head(run, step, &mut features)),
+        };
+        if let Err(error) = result {
+            outcome.unmade.insert(step.artifact.fingerprint, step.artifact.label.clone());
+            outcome.fail(run, &step.artifact.label, Some(&step.artifact), &error);
+        }
+    }
+    (run.emit)(Event::HeadsFinished {
+        heads: steps.len(),
+        seconds: started.elapsed().as_secs_f64(),
+    });
+}
+
+fn run_metrics(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
+    for step in plan.metrics.iter().filter(|step| !step.artifact.state.is_cached()) {
+        if outcome.stopped {
+            return;
+        }
+        let culprit = step.heads.iter().find_map(|(_, fingerprint)| outcome.unmade.get(fingerprint));
+        let result = match culprit {
+            Some(culprit) => Err(NodeError::Upstream {
+                needed: culprit.clone(),
+                reason: "failed".to_owned(),
+            }),
+            None => attempt(|| metric::run_metric(run, plan, step)),
+        };
+        if let Err(error) = result {
+            outcome.fail(run, &step.artifact.label, Some(&step.artifact), &error);
+        }
+    }
+}
+
+/// Turns a panic into a failure. libtorch panics where an operation fails; the forward of a network stays readable that way.
+fn attempt<T>(work: impl FnOnce() -> Result<T, NodeError>) -> Result<T, NodeError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(NodeError::Panicked(panic_text(&*panic))))
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    // libtorch appends its own call stack; its first lines say what is wrong.
+    let text = text.unwrap_or("no reason given");
+    text.lines().take(3).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,416 @@
+//! From sections to a checked graph.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::resolve::Names;
+use super::{DatasetNode, Experiment, ExtractionNode, HeadNode, MetricNode, ModelNode, extraction};
+use crate::datasets::{self, Dataset};
+use crate::heads;
+use crate::metrics;
+use crate::models;
+use crate::report::ReportConfig;
+use crate::spec::fields::Located;
+use crate::spec::sections::{EXPERIMENT_KEYS, RawNode, Sections};
+use crate::spec::{Diagnostic, Diagnostics, Fields, Key, KindDoc, Source, Table, suggest, sweep};
+use crate::trainer::{self, Training};
+
+/// Reads and checks an experiment.
+///
+/// # Errors
+/// Every mistake of the file, each with its place.
+pub fn build(source: &Source) -> Result<Experiment, Diagnostics> {
+    let diagnostics = RefCell::new(Diagnostics::new(source.clone()));
+    let sections = Sections::read(source, &diagnostics);
+    let builder = Builder {
+        diagnostics: &diagnostics,
+    };
+    let experiment = builder.experiment(&sections);
+    let diagnostics = diagnostics.into_inner();
+    if diagnostics.is_empty() {
+        Ok(experiment)
+    } else {
+        Err(diagnostics)
+    }
+}
+
+/// The keys that every metric takes besides its own.
+pub const METRIC_KEYS: &[Key] = &[Key::required("of", "the name of a head, or a list of them", "The heads that are scored.").list()];
+
+struct Builder<'a> {
+    diagnostics: &'a RefCell<Diagnostics>,
+}
+
+/// A dataset whose upstream is still a name.
+struct Declared {
+    name: String,
+    dataset: Arc<dyn Dataset>,
+    upstream: Option<Located<String>>,
+}
+
+impl Builder<'_> {
+    fn experiment(&self, sections: &Sections) -> Experiment {
+        let (name, title, seeds) = self.header(sections);
+        let mut experiment = Experiment {
+            title,
+            name,
+            seeds,
+            datasets: Vec::new(),
+            models: Vec::new(),
+            extractions: Vec::new(),
+            heads: Vec::new(),
+            metrics: Vec::new(),
+            report: None,
+        };
+        let dataset_names = self.datasets(sections, &mut experiment);
+        let model_names = self.models(sections, &mut experiment);
+        let extraction_names = self.extractions(sections, &mut experiment, &dataset_names, &model_names);
+        let head_names = self.heads(sections, &mut experiment, &extraction_names);
+        self.metrics(sections, &mut experiment, &head_names);
+        if let Some(report) = &sections.report {
+            let fields = self.fields(&report.table, "the report".to_owned(), report);
+            experiment.report = ReportConfig::parse(&fields, &experiment.name);
+            if let Some(config) = &experiment.report {
+                self.check_outputs(config);
+                self.check_metrics(config, &experiment, &fields);
+            }
+        }
+        experiment
+    }
+
+    fn header(&self, sections: &Sections) -> (String, String, Vec<u64>) {
+        let Some(header) = &sections.experiment else {
+            return (String::new(), String::new(), vec![0]);
+        };
+        let fields = self.fields(&header.table, "the experiment".to_owned(), header);
+        fields.check_keys(EXPERIMENT_KEYS, &[]);
+        let name = fields.text("name").map_or_else(String::new, |name| name.value);
+        let title = fields.text("title").map_or_else(|| name.clone(), |title| title.value);
+        let seeds = if fields.has("seeds") {
+            fields.counts("seeds", 0..=u32::MAX).unwrap_or_default().into_iter().map(u64::from).collect()
+        } else {
+            vec![0]
+        };
+        if fields.has("seeds") && seeds.is_empty() && fields.is_sound() {
+            fields.misfit("seeds", "sweep::empty", "the list of seeds is empty", Some("give at least one, such as `[0]`".to_owned()));
+        }
+        (name, title, seeds)
+    }
+
+    fn datasets(&self, sections: &Sections, experiment: &mut Experiment) -> Names {
+        let mut names = Names::new("dataset");
+        let mut declared = Vec::new();
+        for node in &sections.datasets {
+            names.declare(&node.name);
+            let Some(kind) = self.kind("dataset", node, datasets::ALL, |kind| kind.doc()) else {
+                continue;
+            };
+            for table in self.expand(node, "dataset", kind.doc().keys) {
+                let fields = self.node_fields(&table, "dataset", node);
+                fields.check_keys(kind.doc().keys, &["kind"]);
+                if let Some(dataset) = kind.parse(&fields) {
+                    declared.push(Declared {
+                        name: node.name.clone(),
+                        dataset,
+                        upstream: kind.upstream(&fields),
+                    });
+                }
+            }
+        }
+        self.order_datasets(&declared, sections, experiment, &mut names);
+        names
+    }
+
+    /// Puts every dataset behind the one it is made from; what cannot be put is a cycle or refers to a name that is not there.
+    fn order_datasets(&self, declared: &[Declared], sections: &Sections, experiment: &mut Experiment, names: &mut Names) {
+        let mut waiting: Vec<&Declared> = declared.iter().collect();
+        loop {
+            let before = waiting.len();
+            waiting.retain(|candidate| {
+                let instances = |name: &str| -> Vec<usize> {
+                    let found = experiment.datasets.iter().enumerate().filter(|(_, dataset)| dataset.name == name);
+                    found.map(|(index, _)| index).collect()
+                };
+                let upstreams: Vec<Option<usize>> = match &candidate.upstream {
+                    None => vec![None],
+                    Some(upstream) => {
+                        let placed = instances(&upstream.value);
+                        let wanted = declared.iter().filter(|other| other.name == upstream.value).count();
+                        if placed.is_empty() || placed.len() < wanted {
+                            return true;
+                        }
+                        placed.into_iter().map(Some).collect()
+                    }
+                };
+                for upstream in upstreams {
+                    names.add(&candidate.name, experiment.datasets.len());
+                    experiment.datasets.push(DatasetNode {
+                        name: candidate.name.clone(),
+                        dataset: Arc::clone(&candidate.dataset),
+                        upstream,
+                    });
+                }
+                false
+            });
+            if waiting.len() == before {
+                break;
+            }
+        }
+        for candidate in &waiting {
+            let Some(upstream) = &candidate.upstream else { continue };
+            if sections.datasets.iter().any(|node| node.name == upstream.value) {
+                if let Some(path) = cycle_from(candidate, &waiting) {
+                    self.report(
+                        Diagnostic::new(
+                            "graph::cycle",
+                            upstream.span,
+                            format!("dataset `{}` is made from itself: {path}", candidate.name),
+                            "closes the circle",
+                        )
+                        .hint("one dataset of the circle must come from files"),
+                    );
+                }
+            } else {
+                let table = Table::default();
+                let node = sections.datasets.iter().find(|node| node.name == candidate.name);
+                let span = node.map_or(upstream.span, |node| node.span);
+                let fields = Fields::new(&table, format!("dataset `{}`", candidate.name), span, self.diagnostics);
+                names.find(&fields, "of", upstream);
+            }
+        }
+    }
+
+    fn models(&self, sections: &Sections, experiment: &mut Experiment) -> Names {
+        let mut names = Names::new("model");
+        for node in &sections.models {
+            names.declare(&node.name);
+            let Some(kind) = self.kind("model", node, models::ALL, |kind| kind.doc()) else {
+                continue;
+            };
+            for table in self.expand(node, "model", kind.doc().keys) {
+                let fields = self.node_fields(&table, "model", node);
+                fields.check_keys(kind.doc().keys, &["kind"]);
+                if let Some(model) = kind.parse(&fields) {
+                    names.add(&node.name, experiment.models.len());
+                    experiment.models.push(ModelNode {
+                        name: node.name.clone(),
+                        model,
+                    });
+                }
+            }
+        }
+        names
+    }
+
+    fn extractions(&self, sections: &Sections, experiment: &mut Experiment, datasets: &Names, models: &Names) -> Names {
+        let mut names = Names::new("extraction");
+        for node in &sections.extractions {
+            names.declare(&node.name);
+            for table in self.expand(node, "extraction", extraction::KEYS) {
+                let fields = self.node_fields(&table, "extraction", node);
+                fields.check_keys(extraction::KEYS, &[]);
+                let (Some(model), Some(dataset)) = (fields.text("model"), fields.text("dataset")) else {
+                    continue;
+                };
+                let dataset_instances = datasets.find(&fields, "dataset", &dataset);
+                for model_index in models.find(&fields, "model", &model) {
+                    let model = Arc::clone(&experiment.models[model_index].model);
+                    for &dataset in &dataset_instances {
+                        for extraction in extraction::parse(&fields, &node.name, (dataset, model_index), &*model) {
+                            names.add(&node.name, experiment.extractions.len());
+                            experiment.extractions.push(extraction);
+                        }
+                    }
+                }
+            }
+        }
+        self.check_batch_sizes(sections, &experiment.extractions);
+        names
+    }
+
+    /// One pass has one batch size: extractions that share a pass may not ask for two.
+    fn check_batch_sizes(&self, sections: &Sections, extractions: &[ExtractionNode]) {
+        for node in &sections.extractions {
+            let sizes = extractions.iter().filter(|extraction| extraction.name == node.name).map(|extraction| extraction.batch_size);
+            let mut sizes: Vec<_> = sizes.collect();
+            sizes.sort_unstable();
+            sizes.dedup();
+            if sizes.len() > 1 {
+                let span = node.table.get("batch_size").map_or(node.span, |entry| entry.node.span);
+                self.report(
+                    Diagnostic::new(
+                        "graph::batch-size-sweep",
+                        span,
+                        format!("extraction `{}` sweeps over its batch size", node.name),
+                        "more than one value",
+                    )
+                    .hint("features do not depend on the batch size: give one"),
+                );
+            }
+        }
+    }
+
+    fn heads(&self, sections: &Sections, experiment: &mut Experiment, extractions: &Names) -> Names {
+        let mut names = Names::new("head");
+        for node in &sections.heads {
+            names.declare(&node.name);
+            let Some(kind) = self.kind("head", node, heads::ALL, |kind| kind.doc()) else {
+                continue;
+            };
+            let keys: Vec<Key> = kind.doc().keys.iter().chain(trainer::config::KEYS).copied().collect();
+            for table in self.expand(node, "head", &keys) {
+                let fields = self.node_fields(&table, "head", node);
+                fields.check_keys(&keys, &["kind"]);
+                let training = Training::parse(&fields);
+                let seeds = match fields.seed("seed") {
+                    Some(seed) => vec![seed],
+                    None => experiment.seeds.clone(),
+                };
+                let (Some(head), Some(features)) = (kind.parse(&fields), fields.text("features")) else {
+                    continue;
+                };
+                for features in extractions.find(&fields, "features", &features) {
+                    for &seed in &seeds {
+                        names.add(&node.name, experiment.heads.len());
+                        experiment.heads.push(HeadNode {
+                            name: node.name.clone(),
+                            head: Arc::clone(&head),
+                            training: training.clone(),
+                            features,
+                            seed,
+                        });
+                    }
+                }
+            }
+        }
+        names
+    }
+
+    fn metrics(&self, sections: &Sections, experiment: &mut Experiment, heads: &Names) {
+        for node in &sections.metrics {
+            let Some(kind) = self.kind("metric", node, metrics::ALL, |kind| kind.doc()) else {
+                continue;
+            };
+            let keys: Vec<Key> = kind.doc().keys.iter().chain(METRIC_KEYS).copied().collect();
+            for table in self.expand(node, "metric", &keys) {
+                let fields = self.node_fields(&table, "metric", node);
+                fields.check_keys(&keys, &["kind"]);
+                let (Some(metric), Some(of)) = (kind.parse(&fields), fields.texts("of")) else {
+                    continue;
+                };
+                let heads = of.iter().flat_map(|name| heads.find(&fields, "of", name)).collect();
+                experiment.metrics.push(MetricNode {
+                    name: node.name.clone(),
+                    metric,
+                    heads,
+                });
+            }
+        }
+    }
+
+    /// Two outputs of one report must not be one file.
+    fn check_outputs(&self, config: &ReportConfig) {
+        let files = config.output_files();
+        for (index, (file, span)) in files.iter().enumerate() {
+            if files[..index].iter().any(|(earlier, _)| earlier == file) {
+                self.report(
+                    Diagnostic::new(
+                        "graph::duplicate-output",
+                        *span,
+                        format!("two parts of the report write `{file}`"),
+                        "written before",
+                    )
+                    .hint("give each figure a `file` of its own"),
+                );
+            }
+        }
+    }
+
+    /// A table or figure can only show a metric that is computed.
+    fn check_metrics(&self, config: &ReportConfig, experiment: &Experiment, fields: &Fields<'_>) {
+        let known: Vec<String> = experiment
+            .metrics
+            .iter()
+            .flat_map(|node| node.metric.outputs().into_iter().map(|output| output.name))
+            .collect();
+        for metric in config.metrics() {
+            if !known.contains(&metric.value) {
+                let names = known.iter().map(String::as_str);
+                fields.report(
+                    Diagnostic::new(
+                        "graph::missing-node",
+                        metric.span,
+                        format!("the report shows `{}`, which no metric of this experiment computes", metric.value),
+                        "not computed",
+                    )
+                    .maybe_hint(suggest::hint(&metric.value, names).or_else(|| Some("add a `[metric.NAME]`".to_owned()))),
+                );
+            }
+        }
+    }
+
+    /// The kind of a node; reports a kind that is not there.
+    fn kind<K: ?Sized>(&self, section: &str, node: &RawNode, all: &[&'static K], doc: impl Fn(&K) -> &'static KindDoc) -> Option<&'static K> {
+        let fields = self.node_fields(&node.table, section, node);
+        let names = || all.iter().map(|kind| doc(kind).name);
+        let Some(name) = fields.text("kind") else {
+            if !fields.has("kind") {
+                let all: Vec<String> = names().map(|name| format!("`{name}`")).collect();
+                self.report(
+                    Diagnostic::new(
+                        "spec::missing-key",
+                        node.span,
+                        format!("{section} `{}` needs the key `kind`", node.name),
+                        "missing here",
+                    )
+                    .hint(format!("one of {}", all.join(", "))),
+                );
+            }
+            return None;
+        };
+        let found = all.iter().find(|kind| doc(kind).name == name.value).copied();
+        if found.is_none() {
+            self.report(
+                Diagnostic::new(
+                    "spec::unknown-kind",
+                    name.span,
+                    format!("`{}` is no kind of {section}", name.value),
+                    "unknown kind",
+                )
+                .maybe_hint(suggest::hint(&name.value, names().collect::<Vec<_>>().iter().copied())),
+            );
+        }
+        found
+    }
+
+    fn expand(&self, node: &RawNode, section: &str, keys: &[Key]) -> Vec<Table> {
+        sweep::expand(&node.table, keys, &format!("{section} `{}`", node.name), self.diagnostics)
+    }
+
+    fn node_fields<'t>(&'t self, table: &'t Table, section: &str, node: &RawNode) -> Fields<'t> {
+        self.fields(table, format!("{section} `{}`", node.name), node)
+    }
+
+    fn fields<'t>(&'t self, table: &'t Table, context: String, node: &RawNode) -> Fields<'t> {
+        Fields::new(table, context, node.span, self.diagnostics)
+    }
+
+    fn report(&self, diagnostic: Diagnostic) {
+        self.diagnostics.borrow_mut().push(diagnostic);
+    }
+}
+
+/// The circle that a dataset is part of, in words; `None` where it merely hangs on one.
+fn cycle_from(start: &Declared, waiting: &[&Declared]) -> Option<String> {
+    let mut path = vec![start.name.as_str()];
+    let mut current = start;
+    for _ in 0..=waiting.len() {
+        let upstream = current.upstream.as_ref()?;
+        path.push(&upstream.value);
+        if upstream.value == start.name {
+            return Some(path.join(" → "));
+        }
+        current = waiting.iter().find(|declared| declared.name == upstream.value)?;
+    }
+    None
+}

@@ -1,0 +1,22 @@
+//! `repro` makes a machine-learning paper's results reproducible.
+//!
+//! An experiment is a graph in TOML. Text becomes a graph ([`spec`], [`graph`]), the graph a plan ([`plan`]), the plan is carried
+//! out ([`exec`]) over plug-ins ([`datasets`], [`models`], [`heads`], [`metrics`]) into a content-addressed [`store`], and the
+//! store is shown ([`report`], [`cli`]). `ARCHITECTURE.md` has the map and the invariants.
+
+pub mod cli;
+pub mod datasets;
+pub mod doctor;
+pub mod exec;
+pub mod graph;
+pub mod heads;
+pub mod imaging;
+pub mod metrics;
+pub mod models;
+pub mod plan;
+pub mod random;
+pub mod report;
+pub mod spec;
+pub mod store;
+pub mod text;
+pub mod trainer;

@@ -1,0 +1,255 @@
+//! The guided-diffusion U-Net (ADM) with one forward pass and named taps.
+//!
+//! Its parts (residual blocks, attention, embedding of the timestep) stand in `parts.rs`.
+//!
+//! # Reference
+//! Dhariwal and Nichol 2021 (arXiv 2105.05233), section 3; openai/guided-diffusion@22e0df8183507e13a7813f8d38d51b072ca1e67c:
+//! guided_diffusion/unet.py (`UNetModel.forward`, `TimestepEmbedSequential`).
+//!
+//! # Shapes
+//! In `[N, C, H, W]`, out `[N, C or 2C, H, W]`; a tap gives the output of one block, `[N, C, H, W]`, before the decoder
+//! concatenates the encoder's map to it.
+//!
+//! # Deviations
+//! - The network runs in f32 only; the published code runs its torso in f16.
+//! - Attention is rounded differently; see `parts.rs`.
+//!
+//! # Parity
+//! `tests/golden_guided_diffusion.rs`: full maps 1e-4, pooled maps 5e-5, f32 on the CPU.
+
+use tch::Tensor;
+use thiserror::Error;
+
+use super::config::Config;
+use super::layer::Layer;
+use super::layout::{Layout, Part};
+pub use super::parts::TimeEmbedding;
+use super::parts::{AttentionBlock, Downsample, NormConvolution, ResBlock, Upsample};
+use crate::models::block::BlockIndex;
+use crate::models::layers::Convolution;
+use crate::models::weights::{WeightError, WeightMap};
+
+/// A layer of a block.
+#[derive(Debug)]
+enum BlockLayer {
+    Convolution(Convolution),
+    Residual(Box<ResBlock>),
+    Attention(AttentionBlock),
+    Downsample(Downsample),
+    Upsample(Upsample),
+}
+
+/// One `TimestepEmbedSequential`: the unit that the paper numbers and that a tap names.
+#[derive(Debug)]
+struct Block {
+    layers: Vec<BlockLayer>,
+}
+
+impl Block {
+    fn new(weights: &mut WeightMap, path: &str, config: &Config, layers: &[Layer]) -> Self {
+        let build = |(place, layer): (usize, &Layer)| {
+            let path = format!("{path}.{place}");
+            match *layer {
+                Layer::Convolution { inputs, outputs } => {
+                    BlockLayer::Convolution(Convolution::new(weights, &path, inputs, outputs, 3))
+                }
+                Layer::Residual {
+                    inputs,
+                    outputs,
+                    resample,
+                } => BlockLayer::Residual(
+                    ResBlock::new(weights, &path, config, (inputs, outputs), resample).into(),
+                ),
+                Layer::Attention { channels, heads } => BlockLayer::Attention(AttentionBlock::new(
+                    weights, &path, config, channels, heads,
+                )),
+                Layer::Downsample {
+                    channels,
+                    convolution,
+                } => BlockLayer::Downsample(Downsample::new(weights, &path, channels, convolution)),
+                Layer::Upsample {
+                    channels,
+                    convolution,
+                } => BlockLayer::Upsample(Upsample::new(weights, &path, channels, convolution)),
+            }
+        };
+        Self {
+            layers: layers.iter().enumerate().map(build).collect(),
+        }
+    }
+
+    /// # Shapes
+    /// - `x`: `[N, C, H, W]`
+    /// - `emb`: `[N, 4 · model_channels]`
+    /// - returns: `[N, C, H, W]` with the block's own channels and sides
+    fn forward(&self, x: Tensor, emb: &Tensor) -> Tensor {
+        self.layers.iter().fold(x, |x, layer| match layer {
+            BlockLayer::Convolution(convolution) => convolution.forward(&x),
+            BlockLayer::Residual(residual) => residual.forward(&x, emb),
+            BlockLayer::Attention(attention) => attention.forward(&x),
+            BlockLayer::Downsample(downsample) => downsample.forward(&x),
+            BlockLayer::Upsample(upsample) => upsample.forward(&x),
+        })
+    }
+}
+
+/// How far a forward pass runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// To the deepest tap and not a block further.
+    DeepestTap,
+    /// Through all blocks and `out`.
+    Output,
+}
+
+/// A forward pass that was asked for something that the network does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ForwardError {
+    /// A tap names no block.
+    #[error("{tap} was tapped, but the network has the blocks b1 to {last}")]
+    UnknownTap {
+        /// The tap.
+        tap: BlockIndex,
+        /// The network's last block.
+        last: BlockIndex,
+    },
+    /// A class-conditional network got no classes.
+    #[error("the network is class-conditional, but no class labels were given")]
+    ClassLabelsMissing,
+    /// An unconditional network got classes.
+    #[error("the network is unconditional, but class labels were given")]
+    ClassLabelsUnexpected,
+}
+
+/// The whole U-Net.
+#[derive(Debug)]
+pub struct Network {
+    /// The embedding of the timestep.
+    pub time_embed: TimeEmbedding,
+    /// One row for every class of a class-conditional network, `[K, 4 · model_channels]`.
+    label_emb: Option<Tensor>,
+    /// `input_blocks`, `middle_block` and `output_blocks` in the order of the forward pass.
+    blocks: Vec<Block>,
+    /// How many of `blocks` are `input_blocks`; one less than the position of `middle_block`, counted from 1.
+    input_blocks: usize,
+    out: NormConvolution,
+}
+
+impl Network {
+    /// Builds the network and takes all its parameters.
+    ///
+    /// # Errors
+    /// Lists every parameter that is missing, unused or of another shape. A configuration in which
+    /// [`Config::validate`] finds misfits gives a network that fails when it runs.
+    pub fn new(config: &Config, weights: &mut WeightMap) -> Result<Self, WeightError> {
+        let layout = Layout::new(config);
+        let time_embed = TimeEmbedding::new(weights, config);
+        let label_emb = config.num_classes.map(|classes| {
+            let shape = [classes as usize, config.time_embed_channels() as usize];
+            weights.take("label_emb.weight", &shape)
+        });
+        let blocks = layout
+            .blocks
+            .iter()
+            .map(|block| Block::new(weights, &block.path, config, &block.layers))
+            .collect();
+        let out = NormConvolution::new(
+            weights,
+            "out",
+            2,
+            layout.final_channels,
+            config.out_channels(),
+        );
+        let input_blocks = layout
+            .blocks
+            .iter()
+            .filter(|block| block.part == Part::Encoder)
+            .count();
+        weights.finish()?;
+        Ok(Self {
+            time_embed,
+            label_emb,
+            blocks,
+            input_blocks,
+            out,
+        })
+    }
+
+    /// The one forward pass. It calls `visit` with the output of every tapped block, in the order of the blocks and
+    /// once each, and returns the network's output if it runs that far.
+    ///
+    /// The caller holds [`tch::no_grad`]; otherwise nothing is different but the memory that libtorch may keep.
+    ///
+    /// # Shapes
+    /// - `x_t`: `[N, in_channels, H, W]`, f32, the noisy image; `H` and `W` divisible by 2 to the number of halvings
+    /// - `timesteps`: `[N]`, i64 or f32
+    /// - `class_labels`: `[N]`, i64, if and only if the network is class-conditional
+    /// - `visit` gets `[N, C, H, W]` as [`Config::blocks`] says, and must not change it in place
+    /// - returns: `[N, out_channels, H, W]`
+    ///
+    /// # Errors
+    /// A tap names no block, or class labels are missing or unexpected.
+    ///
+    /// # Panics
+    /// libtorch panics where shapes or devices do not fit and where memory is exhausted.
+    pub fn forward_taps(
+        &self,
+        x_t: &Tensor,
+        timesteps: &Tensor,
+        class_labels: Option<&Tensor>,
+        taps: &[BlockIndex],
+        until: Until,
+        visit: &mut dyn FnMut(BlockIndex, &Tensor),
+    ) -> Result<Option<Tensor>, ForwardError> {
+        let last = BlockIndex(u32::try_from(self.blocks.len()).unwrap_or(u32::MAX));
+        if let Some(&tap) = taps.iter().find(|&&tap| tap < BlockIndex(1) || tap > last) {
+            return Err(ForwardError::UnknownTap { tap, last });
+        }
+        let emb = self.embed(timesteps, class_labels)?;
+        let deepest = match until {
+            Until::DeepestTap => taps.iter().max().map_or(0, |tap| tap.0 as usize),
+            Until::Output => self.blocks.len(),
+        };
+        // Decoder blocks take the encoder's maps in reverse order, so only the last so many are ever needed.
+        let skips_needed = deepest.saturating_sub(self.input_blocks + 1);
+        let mut skips = Vec::new();
+        let mut h = x_t.shallow_clone();
+        for (number, block) in (1..=deepest).zip(&self.blocks) {
+            if number > self.input_blocks + 1
+                && let Some(skip) = skips.pop()
+            {
+                h = Tensor::cat(&[h, skip], 1);
+            }
+            h = block.forward(h, &emb);
+            if number <= self.input_blocks && number + skips_needed > self.input_blocks {
+                skips.push(h.shallow_clone());
+            }
+            let index = BlockIndex(u32::try_from(number).unwrap_or(u32::MAX));
+            if taps.contains(&index) {
+                visit(index, &h);
+            }
+        }
+        Ok(match until {
+            Until::DeepestTap => None,
+            Until::Output => Some(self.out.forward(&h)),
+        })
+    }
+
+    /// What every residual block receives: the embedded timestep, plus the embedded class.
+    ///
+    /// # Shapes
+    /// - returns: `[N, 4 · model_channels]`
+    fn embed(
+        &self,
+        timesteps: &Tensor,
+        class_labels: Option<&Tensor>,
+    ) -> Result<Tensor, ForwardError> {
+        let emb = self.time_embed.forward(timesteps);
+        match (&self.label_emb, class_labels) {
+            (None, None) => Ok(emb),
+            (Some(table), Some(labels)) => Ok(emb + table.index_select(0, labels)),
+            (Some(_), None) => Err(ForwardError::ClassLabelsMissing),
+            (None, Some(_)) => Err(ForwardError::ClassLabelsUnexpected),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The few layers that every convolutional network here is made of, with parameters taken by checkpoint name.
+//!
+//! They are plain structs over tensors: nothing is trained in a backbone, so tch's variable stores are not needed.
+
+use tch::Tensor;
+
+use super::weights::WeightMap;
+
+/// `y = x Wᵀ + b` over the last axis.
+#[derive(Debug)]
+pub struct Linear {
+    /// `[outputs, inputs]`.
+    weight: Tensor,
+    /// `[outputs]`.
+    bias: Tensor,
+}
+
+impl Linear {
+    /// Takes `{path}.weight` and `{path}.bias`.
+    pub fn new(weights: &mut WeightMap, path: &str, inputs: u32, outputs: u32) -> Self {
+        Self {
+            weight: weight(weights, path, &[outputs, inputs]),
+            bias: bias(weights, path, outputs),
+        }
+    }
+
+    /// Takes a linear layer that the checkpoint stores as a one-dimensional convolution with a kernel of 1, that is
+    /// with a weight of shape `[outputs, inputs, 1]`.
+    pub fn from_convolution(
+        weights: &mut WeightMap,
+        path: &str,
+        inputs: u32,
+        outputs: u32,
+    ) -> Self {
+        let weight = weight(weights, path, &[outputs, inputs, 1]).squeeze_dim(2);
+        Self {
+            weight,
+            bias: bias(weights, path, outputs),
+        }
+    }
+
+    /// # Shapes
+    /// - `x`: `[..., inputs]`
+    /// - returns: `[..., outputs]`
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, Some(&self.bias))
+    }
+}
+
+/// A square two-dimensional convolution that pads with zeros so that stride 1 keeps the size.
+#[derive(Debug)]
+pub struct Convolution {
+    /// `[outputs, inputs, kernel, kernel]`.
+    weight: Tensor,
+    /// `[outputs]`.
+    bias: Tensor,
+    stride: i64,
+    padding: i64,
+}
+
+impl Convolution {
+    /// Takes `{path}.weight` and `{path}.bias`; `kernel` is odd, the stride is 1.
+    pub fn new(
+        weights: &mut WeightMap,
+        path: &str,
+        inputs: u32,
+        outputs: u32,
+        kernel: u32,
+    ) -> Self {
+        Self {
+            weight: weight(weights, path, &[outputs, inputs, kernel, kernel]),
+            bias: bias(weights, path, outputs),
+            stride: 1,
+            padding: i64::from(kernel / 2),
+        }
+    }
+
+    /// The same convolution at every `stride`-th position.
+    #[must_use]
+    pub fn with_stride(self, stride: i64) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// # Shapes
+    /// - `x`: `[N, inputs, H, W]`
+    /// - returns: `[N, outputs, H / stride, W / stride]`, rounded up
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        x.conv2d(&self.weight, Some(&self.bias), stride, padding, [1, 1], 1)
+    }
+}
+
+/// Group normalisation with a learned scale and shift for every channel.
+#[derive(Debug)]
+pub struct GroupNorm {
+    /// `[channels]`.
+    weight: Tensor,
+    /// `[channels]`.
+    bias: Tensor,
+    groups: i64,
+    epsilon: f64,
+}
+
+impl GroupNorm {
+    /// Takes `{path}.weight` and `{path}.bias`.
+    pub fn new(
+        weights: &mut WeightMap,
+        path: &str,
+        channels: u32,
+        groups: u32,
+        epsilon: f64,
+    ) -> Self {
+        Self {
+            weight: weight(weights, path, &[channels]),
+            bias: bias(weights, path, channels),
+            groups: i64::from(groups),
+            epsilon,
+        }
+    }
+
+    /// # Shapes
+    /// - `x`: `[N, channels, ...]`
+    /// - returns: the same
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.group_norm(
+            self.groups,
+            Some(&self.weight),
+            Some(&self.bias),
+            self.epsilon,
+            true,
+        )
+    }
+}
+
+/// Takes `{path}.weight`. Channel counts are u32, which fits into a usize on every platform that libtorch runs on.
+fn weight(weights: &mut WeightMap, path: &str, shape: &[u32]) -> Tensor {
+    let shape: Vec<usize> = shape.iter().map(|&size| size as usize).collect();
+    weights.take(&format!("{path}.weight"), &shape)
+}
+
+/// Takes `{path}.bias`.
+fn bias(weights: &mut WeightMap, path: &str, length: u32) -> Tensor {
+    weights.take(&format!("{path}.bias"), &[length as usize])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    #[test]
+    fn a_strided_convolution_rounds_sizes_up() {
+        let convolution =
+            Convolution::new(&mut WeightMap::synthetic(1), "op", 2, 3, 3).with_stride(2);
+        for (side, halved) in [(8, 4), (7, 4)] {
+            let x = Tensor::zeros([1, 2, side, side], (Kind::Float, Device::Cpu));
+            assert_eq!(convolution.forward(&x).size(), [1, 3, halved, halved]);
+        }
+    }
+
+    #[test]
+    fn a_linear_layer_stored_as_convolution_has_the_same_numbers() {
+        let mut weights = WeightMap::synthetic(1);
+        let x = Tensor::from_slice(&[1.0_f32, -2.0, 0.5]);
+        let plain = Linear::new(&mut weights, "qkv", 3, 4).forward(&x);
+        let stored = Linear::from_convolution(&mut weights, "qkv", 3, 4).forward(&x);
+        assert_eq!(plain, stored);
+        assert_eq!(weights.requested()[2], ("qkv.weight".into(), vec![4, 3, 1]));
+    }
+}

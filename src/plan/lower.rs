@@ -1,0 +1,225 @@
+//! From the graph to the plan before any rule: every extraction is a pass of its own.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::physical::{HeadStep, MetricStep, Pass, PassKey, Plan, PlannedArtifact, State, Tap};
+use super::recipes::{FeaturesRecipe, HeadRecipe, MetricRecipe, ScoredHead};
+use super::shards::Shards;
+use super::{Facts, PlanError};
+use crate::graph::{Experiment, ExtractionNode, HeadNode, OnBadImage};
+use crate::models::find_block;
+use crate::store::{Fingerprint, Listing, Recipe};
+
+pub(super) fn lower(experiment: &Experiment, facts: &Facts, listing: &Listing) -> Result<Plan, PlanError> {
+    let known = Known::new(listing);
+    let identities: Vec<Value> = experiment.models.iter().map(|node| node.model.identity()).collect();
+    let mut passes = Vec::new();
+    let mut features = Vec::new();
+    for extraction in &experiment.extractions {
+        let pass = lower_extraction(experiment, facts, &known, extraction, &identities[extraction.model])?;
+        features.extend(pass.taps.iter().map(|tap| tap.artifact.fingerprint));
+        passes.push(pass);
+    }
+    let mut head_fingerprints = Vec::new();
+    let mut heads: Vec<HeadStep> = Vec::new();
+    for (index, head) in experiment.heads.iter().enumerate() {
+        let fingerprint = features[head.features];
+        let artifact = lower_head(experiment, facts, &known, head, fingerprint)?;
+        head_fingerprints.push(artifact.fingerprint);
+        if !heads.iter().any(|step| step.artifact.fingerprint == artifact.fingerprint) {
+            heads.push(HeadStep {
+                head: index,
+                features: fingerprint,
+                artifact,
+            });
+        }
+    }
+    let metrics = lower_metrics(experiment, &known, &head_fingerprints)?;
+    Ok(Plan {
+        passes,
+        cached_features: BTreeMap::new(),
+        features,
+        heads,
+        metrics,
+        report: experiment.report.as_ref().map(|report| report.output.clone()),
+    })
+}
+
+fn lower_extraction(
+    experiment: &Experiment,
+    facts: &Facts,
+    known: &Known<'_>,
+    extraction: &ExtractionNode,
+    identity: &Value,
+) -> Result<Pass, PlanError> {
+    let model = &experiment.models[extraction.model].model;
+    let dataset = &facts.datasets[extraction.dataset];
+    let recipe = FeaturesRecipe {
+        dataset: &dataset.digest,
+        model: identity,
+        weights: &facts.weights[extraction.model],
+        preprocess: extraction.preprocess,
+        view: extraction.view,
+        timestep: extraction.timestep,
+        draw: extraction.draw,
+        noise_seed: extraction.noise_seed,
+        block: extraction.block.0,
+        pool: extraction.pool,
+        storage: extraction.storage,
+    }
+    .recipe()?;
+    let block = find_block(&**model, extraction.block);
+    let channels = block.map_or(0, |block| block.shape[0]);
+    let side = model.input().side;
+    Ok(Pass {
+        key: PassKey {
+            dataset: extraction.dataset,
+            model: extraction.model,
+            timestep: extraction.timestep,
+            draw: extraction.draw,
+            noise_seed: extraction.noise_seed,
+            view: extraction.view,
+            preprocess: extraction.preprocess,
+        },
+        taps: vec![Tap {
+            block: extraction.block,
+            pool: extraction.pool,
+            storage: extraction.storage,
+            width: channels as usize * extraction.pool as usize * extraction.pool as usize,
+            artifact: known.artifact(extraction.label(experiment), recipe),
+        }],
+        images: dataset.samples,
+        shards: Shards::new(dataset.samples, side).count(),
+        side,
+        batch_size: extraction.batch_size,
+        skip_bad_images: extraction.on_bad_image == OnBadImage::Skip,
+        multiply_adds: block.map_or(0, |block| block.multiply_adds),
+    })
+}
+
+fn lower_head(
+    experiment: &Experiment,
+    facts: &Facts,
+    known: &Known<'_>,
+    head: &HeadNode,
+    features: Fingerprint,
+) -> Result<PlannedArtifact, PlanError> {
+    let extraction = &experiment.extractions[head.features];
+    let dataset = &facts.datasets[extraction.dataset];
+    for split in [&head.training.train_split, &head.training.test_split] {
+        if !dataset.splits.iter().any(|count| count.split == *split) {
+            let names: Vec<String> = dataset.splits.iter().map(|count| format!("`{}`", count.split)).collect();
+            return Err(PlanError::NoSplit {
+                head: head.name.clone(),
+                split: split.clone(),
+                dataset: experiment.datasets[extraction.dataset].name.clone(),
+                known: names.join(", "),
+            });
+        }
+    }
+    let recipe = HeadRecipe {
+        head: &head.head.identity(),
+        training: &head.training,
+        seed: head.seed,
+        classes: dataset.classes.len(),
+        features: &features.to_string(),
+    }
+    .recipe()?;
+    let label = format!("{}[{} seed={}]", head.name, extraction.label(experiment), head.seed);
+    Ok(known.artifact(label, recipe))
+}
+
+fn lower_metrics(experiment: &Experiment, known: &Known<'_>, heads: &[Fingerprint]) -> Result<Vec<MetricStep>, PlanError> {
+    let mut steps = Vec::new();
+    for (index, node) in experiment.metrics.iter().enumerate() {
+        let scored = node.heads.iter().map(|&head| {
+            let extraction = &experiment.extractions[experiment.heads[head].features];
+            ScoredHead {
+                fingerprint: heads[head].to_string(),
+                head: &experiment.heads[head].name,
+                extraction: &extraction.name,
+                model: &experiment.models[extraction.model].name,
+                dataset: &experiment.datasets[extraction.dataset].name,
+            }
+        });
+        let recipe = MetricRecipe {
+            metric: &node.metric.identity(),
+            heads: scored.collect(),
+        }
+        .recipe()?;
+        steps.push(MetricStep {
+            metric: index,
+            heads: node.heads.iter().map(|&head| (head, heads[head])).collect(),
+            artifact: known.artifact(node.name.clone(), recipe),
+        });
+    }
+    Ok(steps)
+}
+
+/// What the store has, with the artifacts of each label at hand for saying what changed.
+struct Known<'a> {
+    listing: &'a Listing,
+    by_label: BTreeMap<(&'static str, &'a str), Vec<&'a Recipe>>,
+}
+
+impl<'a> Known<'a> {
+    fn new(listing: &'a Listing) -> Self {
+        let mut by_label: BTreeMap<_, Vec<&Recipe>> = BTreeMap::new();
+        for entry in listing.artifacts.values() {
+            by_label.entry((entry.kind.name(), entry.label.as_str())).or_default().push(&entry.recipe);
+        }
+        Self { listing, by_label }
+    }
+
+    fn artifact(&self, label: String, recipe: Recipe) -> PlannedArtifact {
+        let fingerprint = recipe.fingerprint();
+        let state = if self.listing.artifacts.contains_key(&fingerprint) {
+            State::Cached
+        } else if let Some(partial) = self.listing.partial.get(&fingerprint) {
+            State::Partial {
+                parts: partial.parts.clone(),
+            }
+        } else {
+            State::Missing {
+                why: self.why(&label, &recipe),
+            }
+        };
+        PlannedArtifact {
+            label,
+            recipe,
+            fingerprint,
+            state,
+        }
+    }
+
+    /// What differs from the artifact of the same label that is most alike; "never made" where there is none.
+    fn why(&self, label: &str, recipe: &Recipe) -> String {
+        let candidates = self.by_label.get(&(recipe.kind().name(), label)).map_or(&[][..], Vec::as_slice);
+        let nearest = candidates.iter().map(|candidate| candidate.differences(recipe)).min_by_key(Vec::len);
+        let Some(changes) = nearest else {
+            return "never made".to_owned();
+        };
+        let shown: Vec<String> = changes
+            .iter()
+            .take(3)
+            .map(|change| {
+                let side = |value: &Option<String>| value.as_deref().map_or_else(|| "nothing".to_owned(), shorten);
+                format!("{} {} → {}", change.path, side(&change.before), side(&change.after))
+            })
+            .collect();
+        let more = if changes.len() > 3 { format!(" and {} more", changes.len() - 3) } else { String::new() };
+        format!("changed: {}{more}", shown.join(", "))
+    }
+}
+
+/// Digests are shown by their first twelve digits.
+fn shorten(text: &str) -> String {
+    let bare = text.trim_matches('"');
+    if bare.len() > 24 && bare.is_ascii() {
+        format!("{}…", &bare[..12])
+    } else {
+        text.to_owned()
+    }
+}

@@ -1,0 +1,117 @@
+//! All that decides an artifact's bytes, kind by kind.
+//!
+//! A `VERSION` goes up whenever the same fields would give other bytes; its history stands beside it.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::graph::Storage;
+use crate::imaging::Preprocess;
+use crate::imaging::preprocess::View;
+use crate::store::{ArtifactKind, Recipe, RecipeError};
+use crate::trainer::Training;
+
+/// Features: one tap of one pass.
+#[derive(Debug, Serialize)]
+pub struct FeaturesRecipe<'a> {
+    /// Manifest digest.
+    pub dataset: &'a str,
+    /// The network's form.
+    pub model: &'a Value,
+    /// The weights' digest.
+    pub weights: &'a str,
+    /// How images become squares.
+    pub preprocess: Preprocess,
+    /// What is shown of each.
+    pub view: View,
+    /// Noise step.
+    pub timestep: u32,
+    /// Noise draw.
+    pub draw: u32,
+    /// Noise seed.
+    pub noise_seed: u64,
+    /// Tap.
+    pub block: u32,
+    /// Pool.
+    pub pool: u32,
+    /// Number type.
+    pub storage: Storage,
+}
+
+impl FeaturesRecipe<'_> {
+    /// - 1: first version.
+    pub const VERSION: u32 = 1;
+
+    /// The recipe.
+    ///
+    /// # Errors
+    /// See [`RecipeError`].
+    pub fn recipe(&self) -> Result<Recipe, RecipeError> {
+        Recipe::new(ArtifactKind::Features, Self::VERSION, self)
+    }
+}
+
+/// A trained head.
+#[derive(Debug, Serialize)]
+pub struct HeadRecipe<'a> {
+    /// The head's form.
+    pub head: &'a Value,
+    /// How it is trained.
+    pub training: &'a Training,
+    /// Seed of weights and order.
+    pub seed: u64,
+    /// Number of classes.
+    pub classes: usize,
+    /// Fingerprint of what it reads.
+    pub features: &'a str,
+}
+
+impl HeadRecipe<'_> {
+    /// - 1: first version.
+    pub const VERSION: u32 = 1;
+
+    /// The recipe.
+    ///
+    /// # Errors
+    /// See [`RecipeError`].
+    pub fn recipe(&self) -> Result<Recipe, RecipeError> {
+        Recipe::new(ArtifactKind::Head, Self::VERSION, self)
+    }
+}
+
+/// A metric's table of results. Its rows carry the names that the experiment gives to things, so they are part of it.
+#[derive(Debug, Serialize)]
+pub struct MetricRecipe<'a> {
+    /// What is computed.
+    pub metric: &'a Value,
+    /// The heads that are scored, in order.
+    pub heads: Vec<ScoredHead<'a>>,
+}
+
+/// One head that a metric scores.
+#[derive(Debug, Serialize)]
+pub struct ScoredHead<'a> {
+    /// Fingerprint of the head.
+    pub fingerprint: String,
+    /// The head's name.
+    pub head: &'a str,
+    /// The extraction's name.
+    pub extraction: &'a str,
+    /// The model's name.
+    pub model: &'a str,
+    /// The dataset's name.
+    pub dataset: &'a str,
+}
+
+impl MetricRecipe<'_> {
+    /// - 1: first version.
+    pub const VERSION: u32 = 1;
+
+    /// The recipe.
+    ///
+    /// # Errors
+    /// See [`RecipeError`].
+    pub fn recipe(&self) -> Result<Recipe, RecipeError> {
+        Recipe::new(ArtifactKind::Metric, Self::VERSION, self)
+    }
+}

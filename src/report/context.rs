@@ -1,0 +1,298 @@
+//! What a template sees: the report's input under its own names, and what was made of it.
+//!
+//! `docs/report-templates.md` lists it all; a test holds the two together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use minijinja::value::Value;
+use serde::Serialize;
+
+use super::axes;
+use super::error::ReportError;
+use super::figures::RenderedFigure;
+use super::input::{NodeRecord, ReportInput};
+use super::mermaid;
+use super::selection::value_of;
+use super::tables::RenderedTable;
+use super::trace::{self, Trace};
+use crate::store::{AxisValue, ResultRow};
+
+/// The names that a report can be summed up by.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    /// Results.
+    results: usize,
+    /// Results that were asked for and are not there.
+    missing: usize,
+    /// Names of the metrics.
+    metrics: BTreeSet<String>,
+    /// Names of the heads.
+    heads: BTreeSet<String>,
+    /// Different sets of features that heads were trained on.
+    features: usize,
+    /// Names of the models.
+    models: BTreeSet<String>,
+    /// Names of the datasets.
+    datasets: BTreeSet<String>,
+    /// Heads that were trained, seeds counted.
+    trained: usize,
+    /// Seeds of the trained heads.
+    seeds: BTreeSet<u64>,
+    /// Images that are in no number.
+    skipped: usize,
+}
+
+/// Nodes of one kind, added up.
+#[derive(Debug, Default, Serialize)]
+struct KindTotal {
+    kind: String,
+    nodes: u64,
+    rows: u64,
+    bytes: u64,
+    wall_seconds: f64,
+    devices: BTreeSet<String>,
+}
+
+/// The names that a template may use.
+///
+/// # Errors
+/// A graph with an edge into nothing.
+pub fn context(
+    input: &ReportInput,
+    tables: &[RenderedTable],
+    figures: &[RenderedFigure],
+) -> Result<Value, ReportError> {
+    let mut names: BTreeMap<String, Value> = BTreeMap::new();
+    if let serde_json::Value::Object(fields) = serde_json::to_value(input)? {
+        names.extend(fields.into_iter().map(|(name, value)| (name, plain(value))));
+    }
+    names.insert(
+        "results".to_owned(),
+        input.results.iter().map(result).collect(),
+    );
+    let kinds = totals(&input.nodes);
+    names.insert(
+        "summary".to_owned(),
+        plain(serde_json::to_value(summary(input))?),
+    );
+    names.insert(
+        "total".to_owned(),
+        plain(serde_json::to_value(total("all", &input.nodes))?),
+    );
+    names.insert("node_kinds".to_owned(), plain(serde_json::to_value(kinds)?));
+    names.insert("tables".to_owned(), tables.iter().map(table).collect());
+    names.insert("figures".to_owned(), figures.iter().map(figure).collect());
+    names.insert("trace".to_owned(), traced(trace::trace(input)));
+    let drawing = mermaid::flowchart(&input.graph)?;
+    names.insert(
+        "mermaid".to_owned(),
+        drawing.map_or(Value::from(()), Value::from_safe_string),
+    );
+    Ok(Value::from_pairs(names))
+}
+
+/// A result row under the names of its columns.
+fn result(row: &ResultRow) -> Value {
+    let mut columns: Vec<(&str, Value)> = vec![
+        ("metric", Value::from(row.metric.as_str())),
+        ("value", Value::from(row.value)),
+        ("correct", Value::from(row.correct)),
+        ("count", Value::from(row.count)),
+        ("unit", Value::from(row.unit.as_str())),
+        ("higher_is_better", Value::from(row.higher_is_better)),
+        (
+            "head_fingerprint",
+            Value::from(row.head_fingerprint.as_str()),
+        ),
+        (
+            "features_fingerprint",
+            Value::from(row.features_fingerprint.as_str()),
+        ),
+    ];
+    columns.extend(axes::all().map(|axis| match value_of(row, axis) {
+        AxisValue::Integer(integer) => (axis, Value::from(integer)),
+        AxisValue::Number(number) => (axis, Value::from(number)),
+        AxisValue::Text(text) => (axis, Value::from(text)),
+    }));
+    Value::from_pairs(columns)
+}
+
+fn table(table: &RenderedTable) -> Value {
+    object([
+        ("title", Value::from(table.title.as_str())),
+        ("caption", markup(&table.caption)),
+        ("body", markup(&table.body)),
+        (
+            "notes",
+            table.notes.iter().map(|note| markup(note)).collect(),
+        ),
+        ("fixed", table.fixed.iter().map(String::as_str).collect()),
+        ("sql", Value::from(table.sql.as_str())),
+    ])
+}
+
+fn figure(figure: &RenderedFigure) -> Value {
+    object([
+        ("title", Value::from(figure.title.as_str())),
+        ("file", markup(&figure.file)),
+        ("alternative", Value::from(figure.alternative.as_str())),
+        ("caption", markup(&figure.caption)),
+        (
+            "notes",
+            figure.notes.iter().map(|note| markup(note)).collect(),
+        ),
+        ("fixed", figure.fixed.iter().map(String::as_str).collect()),
+        ("sql", Value::from(figure.sql.as_str())),
+    ])
+}
+
+fn traced(trace: Trace) -> Value {
+    object([
+        ("count", Value::from(trace.count)),
+        (
+            "table",
+            trace.table.map_or(Value::from(()), Value::from_safe_string),
+        ),
+        ("fixed", trace.fixed.iter().map(String::as_str).collect()),
+        ("sql", trace.sql.map_or(Value::from(()), Value::from)),
+    ])
+}
+
+fn object<const N: usize>(pairs: [(&'static str, Value); N]) -> Value {
+    Value::from_pairs(pairs)
+}
+
+/// Markdown that was made here and is printed as it is.
+fn markup(text: &str) -> Value {
+    Value::from_safe_string(text.to_owned())
+}
+
+fn summary(input: &ReportInput) -> Summary {
+    let mut summary = Summary {
+        results: input.results.len(),
+        missing: input.missing.len(),
+        skipped: input
+            .datasets
+            .iter()
+            .map(|dataset| dataset.skipped.len())
+            .sum(),
+        ..Summary::default()
+    };
+    let mut features = BTreeSet::new();
+    let mut trained = BTreeSet::new();
+    for row in &input.results {
+        summary.metrics.insert(row.metric.clone());
+        summary.heads.insert(row.head.clone());
+        summary.models.insert(value_of(row, "model").to_string());
+        summary
+            .datasets
+            .insert(value_of(row, "dataset").to_string());
+        summary.seeds.insert(row.seed);
+        features.insert(row.features_fingerprint.as_str());
+        trained.insert(row.head_fingerprint.as_str());
+    }
+    summary.features = features.len();
+    summary.trained = trained.len();
+    summary
+}
+
+/// The nodes by kind, in the order in which the kinds first appear.
+fn totals(nodes: &[NodeRecord]) -> Vec<KindTotal> {
+    let mut kinds: Vec<&str> = Vec::new();
+    for node in nodes {
+        if !kinds.contains(&node.kind.as_str()) {
+            kinds.push(&node.kind);
+        }
+    }
+    let of_kind = |kind: &str| -> Vec<NodeRecord> {
+        nodes
+            .iter()
+            .filter(|node| node.kind == kind)
+            .cloned()
+            .collect()
+    };
+    kinds
+        .into_iter()
+        .map(|kind| total(kind, &of_kind(kind)))
+        .collect()
+}
+
+fn total(kind: &str, nodes: &[NodeRecord]) -> KindTotal {
+    let mut total = KindTotal {
+        kind: kind.to_owned(),
+        ..KindTotal::default()
+    };
+    for node in nodes {
+        total.nodes += 1;
+        total.rows = total.rows.saturating_add(node.rows);
+        total.bytes = total.bytes.saturating_add(node.bytes);
+        total.wall_seconds += node.wall_seconds;
+        total.devices.insert(node.device.clone());
+    }
+    total
+}
+
+/// JSON as a template's value. What is no finite number in Rust is `null` in JSON and `none` here.
+fn plain(value: serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Null => Value::from(()),
+        serde_json::Value::Bool(boolean) => Value::from(boolean),
+        serde_json::Value::Number(number) => {
+            match (number.as_u64(), number.as_i64(), number.as_f64()) {
+                (Some(unsigned), _, _) => Value::from(unsigned),
+                (_, Some(signed), _) => Value::from(signed),
+                (_, _, float) => float.map_or(Value::from(()), Value::from),
+            }
+        }
+        serde_json::Value::String(text) => Value::from(text),
+        serde_json::Value::Array(items) => items.into_iter().map(plain).collect(),
+        serde_json::Value::Object(fields) => {
+            Value::from_pairs(fields.into_iter().map(|(name, field)| (name, plain(field))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{input, row};
+
+    #[test]
+    fn nodes_add_up_by_kind_in_their_order() {
+        let node = |kind: &str, wall_seconds, device: &str| NodeRecord {
+            kind: kind.to_owned(),
+            wall_seconds,
+            device: device.to_owned(),
+            rows: 2,
+            ..NodeRecord::default()
+        };
+        let totals = totals(&[
+            node("features", 1.5, "cpu"),
+            node("head", 0.5, "cpu"),
+            node("features", 2.0, "cuda:0"),
+        ]);
+        assert_eq!(
+            (
+                totals[0].kind.as_str(),
+                totals[0].nodes,
+                totals[0].rows,
+                totals[0].devices.len()
+            ),
+            ("features", 2, 4, 2)
+        );
+        assert!((totals[0].wall_seconds - 3.5).abs() < 1e-12);
+        assert_eq!(totals[1].kind, "head");
+    }
+
+    #[test]
+    fn the_documentation_lists_every_name() {
+        let manual = include_str!("../../docs/report-templates.md");
+        let context = context(&input(vec![row(0, 0.5)]), &[], &[]).unwrap();
+        for name in context.try_iter().unwrap() {
+            assert!(
+                manual.contains(&format!("| `{name}` |")),
+                "`{name}` is not documented"
+            );
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What can keep a report from being made.
+
+use std::io;
+
+/// A reason why a report cannot be made; each names the place and the remedy.
+///
+/// `place` is the table or figure as the experiment file knows it, such as "figure `figures/blocks.svg`".
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The user's template cannot be read.
+    #[error(
+        "cannot read the template `{file}`: {source}\n  hint: `template` under `[report]` is a path from the folder that `repro` runs in"
+    )]
+    TemplateUnreadable {
+        /// The template as it was named.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A template that does not parse, or fails while it is filled in.
+    #[error("{file}:{line}: {problem}\n  hint: {hint}")]
+    Template {
+        /// The template as it was named.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The input cannot be handed to a template.
+    #[error("the report's input cannot be handed to its template (a bug in repro): {0}")]
+    Context(#[from] serde_json::Error),
+    /// No result is of this metric.
+    #[error("{place}: no result is of the metric `{metric}`\n  hint: {hint}")]
+    UnknownMetric {
+        /// The table or figure.
+        place: String,
+        /// The metric as it was typed.
+        metric: String,
+        /// The nearest metric, or all of them.
+        hint: String,
+    },
+    /// The filters leave nothing.
+    #[error("{place}: no result of `{metric}` is left after `where` ({filters})\n  hint: {hint}")]
+    NoRows {
+        /// The table or figure.
+        place: String,
+        /// The metric.
+        metric: String,
+        /// The filters in words.
+        filters: String,
+        /// What the results hold on these axes.
+        hint: String,
+    },
+    /// Results that differ in more than the seed fall into one cell.
+    #[error(
+        "{place}: results that differ in {varying} would be averaged in one cell ({cell})\n  hint: name {varying} in {remedies}"
+    )]
+    Averaging {
+        /// The table or figure.
+        place: String,
+        /// The cell.
+        cell: String,
+        /// The axes that vary within it.
+        varying: String,
+        /// The keys that would settle it.
+        remedies: String,
+    },
+    /// Two results that no axis tells apart.
+    #[error(
+        "{place}: two results in one cell ({cell}) agree on every axis\n  hint: they come from the heads {first} and {second}; keep one of them, or give the heads different names"
+    )]
+    Ambiguous {
+        /// The table or figure.
+        place: String,
+        /// The cell.
+        cell: String,
+        /// Fingerprint of the first head.
+        first: String,
+        /// Fingerprint of the second head.
+        second: String,
+    },
+    /// A result that is no finite number.
+    #[error(
+        "{place}: the result of head {fingerprint} is {value}, which is no finite number\n  hint: the training diverged; lower its learning rate, or leave it out by `where`"
+    )]
+    NotFinite {
+        /// The table or figure.
+        place: String,
+        /// Fingerprint of the head.
+        fingerprint: String,
+        /// The value.
+        value: f64,
+    },
+    /// A numeric scale over an axis of words, or a logarithmic one over values that are not positive.
+    #[error(
+        "{place}: `{value}` on the axis `{axis}` has no place on a {scale} scale\n  hint: {hint}"
+    )]
+    Scale {
+        /// The figure.
+        place: String,
+        /// The axis.
+        axis: String,
+        /// The value.
+        value: String,
+        /// The scale's name.
+        scale: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// More than a reader can tell apart.
+    #[error(
+        "{place}: {count} {what} are more than the {limit} that can be told apart\n  hint: choose some by `where`, or spread them over several figures"
+    )]
+    TooMany {
+        /// The figure.
+        place: String,
+        /// How many.
+        count: usize,
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// The drawing library gave up.
+    #[error("{place}: the drawing failed (a bug in repro): {problem}")]
+    Drawing {
+        /// The figure.
+        place: String,
+        /// What the library says.
+        problem: String,
+    },
+    /// An edge of the graph ends nowhere.
+    #[error(
+        "the drawing of the graph has an edge to `{0}`, which is none of its nodes (a bug in repro)"
+    )]
+    DanglingEdge(String),
+}

@@ -1,0 +1,266 @@
+//! Figure kind `heatmap`: a metric over two axes, as colours with the numbers written in them.
+
+mod map;
+
+use std::sync::Arc;
+
+use self::map::Map;
+use super::canvas::{Words, draw};
+use super::{Figure, FigureKind, RenderedFigure};
+use crate::report::axes;
+use crate::report::config::{FILE_KEY, file_name};
+use crate::report::error::ReportError;
+use crate::report::input::ReportInput;
+use crate::report::query;
+use crate::report::selection::{
+    Cells, FILTER_KEY, METRIC_KEY, OVER_KEY, Question, Selection, Spread, TITLE_KEY, axis_at,
+};
+use crate::spec::fields::Located;
+use crate::spec::{Fields, Key, KindDoc};
+use crate::store::AxisValue;
+
+/// The kind.
+pub const KIND: Kind = Kind;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Kind;
+
+const DOC: KindDoc = KindDoc {
+    name: "heatmap",
+    summary: "A metric over two axes, as colours with the numbers written in them.",
+    keys: &[
+        FILE_KEY,
+        METRIC_KEY,
+        TITLE_KEY,
+        Key::required(
+            "rows",
+            "an axis",
+            "The axis that runs down, such as `block`.",
+        ),
+        Key::required(
+            "columns",
+            "an axis",
+            "The axis that runs to the right, such as `timestep`. More than 14 values are drawn small; the longer axis belongs in `rows`.",
+        ),
+        FILTER_KEY,
+        OVER_KEY,
+    ],
+};
+
+/// The most rows, and the most columns, that a page holds.
+const MOST_SIDE: usize = 40;
+
+impl FigureKind for Kind {
+    fn doc(&self) -> &'static KindDoc {
+        &DOC
+    }
+
+    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>> {
+        fields.check_keys(DOC.keys, &["kind"]);
+        let file = file_name(fields, "file", ".svg");
+        let question = Question::parse(fields);
+        let rows = axis_at(fields, "rows");
+        let columns = axis_at(fields, "columns");
+        let (file, question, rows, columns) = (file?, question?, rows?, columns?);
+        if rows == columns {
+            let message = format!(
+                "`{rows}` cannot be both `rows` and `columns` of {}",
+                fields.context()
+            );
+            fields.misfit("columns", "report::axis-twice", message, None);
+        }
+        fields.is_sound().then(|| {
+            Arc::new(Heatmap {
+                file,
+                question,
+                rows,
+                columns,
+            }) as Arc<dyn Figure>
+        })
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+struct Heatmap {
+    file: Located<String>,
+    question: Question,
+    rows: String,
+    columns: String,
+}
+
+impl Figure for Heatmap {
+    fn file(&self) -> &Located<String> {
+        &self.file
+    }
+
+    fn question(&self) -> &Question {
+        &self.question
+    }
+
+    fn render(&self, input: &ReportInput) -> Result<RenderedFigure, ReportError> {
+        let selection = self
+            .question
+            .put(&format!("figure `{}`", self.file.value), input)?;
+        let spread = vec![self.rows.clone(), self.columns.clone()];
+        let cells = selection.cells(&spread)?;
+        let map = self.map(&selection, &cells)?;
+        let described = Spread::of(&selection, &cells);
+        let averaged = if map.is_wide() {
+            format!("{}, in whole numbers", described.mean)
+        } else {
+            described.mean
+        };
+        let metric = &self.question.metric.value;
+        let alternative = format!(
+            "{metric} {} by {} and {}",
+            map.unit.phrase(),
+            axes::label(&self.rows),
+            axes::label(&self.columns)
+        );
+        let words = Words {
+            title: &self.question.title,
+            subtitle: &format!("{metric}, {} · {averaged}", map.unit.phrase()),
+            description: &format!("{alternative}. {}", map.in_words()),
+        };
+        let layout = map.layout();
+        let svg = draw(
+            &selection.place,
+            (layout.width, layout.height),
+            words,
+            |canvas| map.paint(canvas, &layout),
+        )?;
+
+        Ok(RenderedFigure {
+            title: self.question.title.clone(),
+            file: self.file.value.clone(),
+            alternative,
+            caption: selection.caption(&averaged),
+            notes: selection.absent(),
+            fixed: selection.fixed(&spread),
+            sql: query::of_selection(&selection),
+            svg,
+        })
+    }
+}
+
+impl Heatmap {
+    fn map(&self, selection: &Selection<'_>, cells: &Cells<'_>) -> Result<Map, ReportError> {
+        let (rows, columns) = (
+            selection.values(&self.rows),
+            selection.values(&self.columns),
+        );
+        for (count, what) in [(rows.len(), "rows"), (columns.len(), "columns")] {
+            if count > MOST_SIDE {
+                return Err(ReportError::TooMany {
+                    place: selection.place.clone(),
+                    count,
+                    what,
+                    limit: MOST_SIDE,
+                });
+            }
+        }
+        let unit = selection.unit.clone();
+        let value = |row: &AxisValue, column: &AxisValue| {
+            Some(unit.scaled(cells.get(&vec![row.clone(), column.clone()])?.mean))
+        };
+        let values: Vec<Vec<Option<f64>>> = rows
+            .iter()
+            .map(|row| columns.iter().map(|column| value(row, column)).collect())
+            .collect();
+        let all = || values.iter().flatten().flatten().copied();
+        let texts = |values: &[AxisValue]| values.iter().map(ToString::to_string).collect();
+        Ok(Map {
+            low: all().reduce(f64::min).unwrap_or(0.0),
+            high: all().reduce(f64::max).unwrap_or(0.0),
+            rows: texts(&rows),
+            columns: texts(&columns),
+            rows_title: axes::label(&self.rows),
+            columns_title: axes::title(&self.columns),
+            values,
+            unit,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::figures::theme::{STEPS, ramp};
+    use crate::report::testing::{input, parsed, row};
+    use crate::store::ResultRow;
+
+    fn figure() -> Arc<dyn Figure> {
+        let text = "kind = \"heatmap\"\nfile = \"a.svg\"\nmetric = \"top1\"\nrows = \"timestep\"\ncolumns = \"block\"\n";
+        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields));
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        figure.unwrap()
+    }
+
+    fn at(timestep: u32, block: u32, value: f64) -> ResultRow {
+        ResultRow {
+            timestep,
+            block,
+            ..row(0, value)
+        }
+    }
+
+    #[test]
+    fn values_stand_in_the_cells_and_in_the_description() {
+        let rendered = figure()
+            .render(&input(vec![
+                at(90, 19, 0.5),
+                at(90, 24, 0.75),
+                at(150, 19, 0.625),
+            ]))
+            .unwrap();
+        assert!(
+            rendered
+                .svg
+                .contains("timestep 90: 50.00 at 19, 75.00 at 24. timestep 150: 62.50 at 19.")
+        );
+        let lowest = ramp()[0].light_code();
+        let highest = ramp()[STEPS - 1].light_code();
+        assert!(rendered.svg.contains(&lowest) && rendered.svg.contains(&highest));
+        assert_eq!(rendered.svg.matches("\n–\n").count(), 1);
+        assert_eq!(
+            rendered.alternative,
+            "top1 in percent by timestep and block"
+        );
+    }
+
+    #[test]
+    fn the_caption_promises_no_spread() {
+        let mut other = at(90, 19, 0.7);
+        other.seed = 1;
+        let rendered = figure()
+            .render(&input(vec![at(90, 19, 0.5), other]))
+            .unwrap();
+        assert!(
+            rendered
+                .caption
+                .contains("in percent: mean over 2 seeds (0, 1)."),
+            "{}",
+            rendered.caption
+        );
+    }
+
+    #[test]
+    fn one_value_lies_in_the_middle_of_the_scale() {
+        let rendered = figure().render(&input(vec![at(90, 19, 0.5)])).unwrap();
+        assert!(rendered.svg.contains(&ramp()[STEPS / 2].light_code()));
+    }
+
+    #[test]
+    fn more_cells_than_a_page_holds_are_refused() {
+        let rows = (0..41).map(|block| at(90, block, 0.5)).collect();
+        assert!(matches!(
+            figure().render(&input(rows)),
+            Err(ReportError::TooMany {
+                what: "columns",
+                ..
+            })
+        ));
+    }
+}

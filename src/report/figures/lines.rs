@@ -1,0 +1,338 @@
+//! Figure kind `lines`: a metric over one axis, one line per value of another.
+//!
+//! A point is a mean over the axes in `over`, with a bar of one sample standard deviation up and down. Lines are named where they end, and
+//! differ in the shape of their marks as well as in colour.
+
+mod plot;
+
+use std::sync::Arc;
+
+use self::plot::{Line, Plot, Point, SIZE};
+use super::canvas::{Words, draw};
+use super::marker::{MOST_SERIES, mark};
+use super::scale::{Ticks, X_SCALES, XScale, ticks};
+use super::{Figure, FigureKind, RenderedFigure};
+use crate::report::axes;
+use crate::report::config::{FILE_KEY, file_name};
+use crate::report::error::ReportError;
+use crate::report::input::ReportInput;
+use crate::report::number::{Unit, listed};
+use crate::report::query;
+use crate::report::selection::{
+    Cells, FILTER_KEY, METRIC_KEY, OVER_KEY, Question, Selection, Spread, TITLE_KEY, axis_at,
+};
+use crate::spec::fields::Located;
+use crate::spec::{Fields, Key, KindDoc};
+use crate::store::AxisValue;
+
+/// The kind.
+pub const KIND: Kind = Kind;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Kind;
+
+const DOC: KindDoc = KindDoc {
+    name: "lines",
+    summary: "A metric over one axis, one line per value of another, with bars of one standard deviation over seeds.",
+    keys: &[
+        FILE_KEY,
+        METRIC_KEY,
+        TITLE_KEY,
+        Key::required(
+            "x",
+            "an axis",
+            "The axis that runs to the right, such as `timestep`.",
+        ),
+        Key::optional(
+            "series",
+            "an axis",
+            "one line",
+            "The axis whose values are lines of their own, such as `model`; at most 8 values.",
+        ),
+        Key::optional(
+            "x_scale",
+            "`linear`, `log` or `category`",
+            "\"linear\"",
+            "Spreads the values of `x` by size, by logarithm, or one after the other. Words need `category`.",
+        ),
+        FILTER_KEY,
+        OVER_KEY,
+    ],
+};
+
+impl FigureKind for Kind {
+    fn doc(&self) -> &'static KindDoc {
+        &DOC
+    }
+
+    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>> {
+        fields.check_keys(DOC.keys, &["kind"]);
+        let file = file_name(fields, "file", ".svg");
+        let question = Question::parse(fields);
+        let x = axis_at(fields, "x");
+        let series = axis_at(fields, "series");
+        let scale = fields.choice("x_scale", X_SCALES).unwrap_or(XScale::Linear);
+        let (file, question, x) = (file?, question?, x?);
+        if series.as_ref() == Some(&x) {
+            let message = format!(
+                "`{x}` cannot be both `x` and `series` of {}",
+                fields.context()
+            );
+            fields.misfit("series", "report::axis-twice", message, None);
+        }
+        fields.is_sound().then(|| {
+            Arc::new(Lines {
+                file,
+                question,
+                x,
+                series,
+                scale,
+            }) as Arc<dyn Figure>
+        })
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+struct Lines {
+    file: Located<String>,
+    question: Question,
+    x: String,
+    series: Option<String>,
+    scale: XScale,
+}
+
+impl Figure for Lines {
+    fn file(&self) -> &Located<String> {
+        &self.file
+    }
+
+    fn question(&self) -> &Question {
+        &self.question
+    }
+
+    fn render(&self, input: &ReportInput) -> Result<RenderedFigure, ReportError> {
+        let selection = self
+            .question
+            .put(&format!("figure `{}`", self.file.value), input)?;
+        let spread: Vec<String> = std::iter::once(&self.x)
+            .chain(&self.series)
+            .cloned()
+            .collect();
+        let cells = selection.cells(&spread)?;
+        let plot = self.plot(&selection, &cells)?;
+        let described = Spread::of(&selection, &cells);
+        let names: Vec<String> = plot.lines.iter().map(|line| line.name.clone()).collect();
+        let per_line = match &self.series {
+            Some(series) => format!(
+                ", one line per {} ({})",
+                axes::label(series),
+                listed(&names)
+            ),
+            None => String::new(),
+        };
+        let alternative = format!(
+            "{} {} over {}{per_line}",
+            self.question.metric.value,
+            plot.unit.phrase(),
+            axes::title(&self.x)
+        );
+        let words = Words {
+            title: &self.question.title,
+            subtitle: &format!(
+                "{}, {} · {}",
+                self.question.metric.value,
+                plot.unit.phrase(),
+                described.phrase
+            ),
+            description: &format!("{alternative}. {}", plot.in_words()),
+        };
+        let svg = draw(&selection.place, SIZE, words, |canvas| plot.paint(canvas))?;
+
+        Ok(RenderedFigure {
+            title: self.question.title.clone(),
+            file: self.file.value.clone(),
+            alternative,
+            caption: selection.caption(&described.phrase),
+            notes: selection.absent(),
+            fixed: selection.fixed(&spread),
+            sql: query::of_selection(&selection),
+            svg,
+        })
+    }
+}
+
+impl Lines {
+    fn plot(&self, selection: &Selection<'_>, cells: &Cells<'_>) -> Result<Plot, ReportError> {
+        let unit = selection.unit.clone();
+        let values: Vec<AxisValue> = selection.values(&self.x);
+        let positions = self.scale.positions(&selection.place, &self.x, &values)?;
+        let points = |value: Option<&AxisValue>| {
+            let point = |(x, position): (&AxisValue, &f64)| {
+                let key: Vec<AxisValue> = std::iter::once(x).chain(value).cloned().collect();
+                let cell = cells.get(&key)?;
+                Some(Point {
+                    x: *position,
+                    x_text: x.to_string(),
+                    y: unit.scaled(cell.mean),
+                    deviation: cell.deviation.map(|deviation| unit.scaled(deviation)),
+                })
+            };
+            values.iter().zip(&positions).filter_map(point).collect()
+        };
+        let lines: Vec<Line> = match &self.series {
+            None => vec![Line {
+                name: self.question.metric.value.clone(),
+                mark: mark(0),
+                points: points(None),
+            }],
+            Some(series) => {
+                let values = Self::series_values(selection, series)?;
+                let line = |(number, value): (usize, &AxisValue)| Line {
+                    name: axes::phrase(series, value),
+                    mark: mark(number),
+                    points: points(Some(value)),
+                };
+                values.iter().enumerate().map(line).collect()
+            }
+        };
+        Ok(Plot {
+            ticks: around(&lines, &unit),
+            x_values: positions
+                .iter()
+                .copied()
+                .zip(values.iter().map(ToString::to_string))
+                .collect(),
+            x_title: match self.scale {
+                XScale::Log => format!("{} (logarithmic)", axes::title(&self.x)),
+                XScale::Linear | XScale::Category => axes::title(&self.x),
+            },
+            named: self.series.is_some(),
+            category: self.scale == XScale::Category,
+            lines,
+            unit,
+        })
+    }
+
+    fn series_values(
+        selection: &Selection<'_>,
+        series: &str,
+    ) -> Result<Vec<AxisValue>, ReportError> {
+        let values = selection.values(series);
+        if values.len() > MOST_SERIES {
+            return Err(ReportError::TooMany {
+                place: selection.place.clone(),
+                count: values.len(),
+                what: "lines",
+                limit: MOST_SERIES,
+            });
+        }
+        Ok(values)
+    }
+}
+
+/// The vertical axis around all points and their bars.
+fn around(lines: &[Line], unit: &Unit) -> Ticks {
+    let ends = || {
+        let points = lines.iter().flat_map(|line| &line.points);
+        points.flat_map(|point| {
+            let reach = point.deviation.unwrap_or(0.0);
+            [point.y - reach, point.y + reach]
+        })
+    };
+    let lowest = ends().reduce(f64::min).unwrap_or(0.0);
+    let highest = ends().reduce(f64::max).unwrap_or(0.0);
+    ticks(
+        lowest,
+        highest,
+        (*unit == Unit::Percent).then_some((0.0, 100.0)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{input, parsed, row};
+    use crate::store::ResultRow;
+
+    fn figure(text: &str) -> Arc<dyn Figure> {
+        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields));
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        figure.unwrap()
+    }
+
+    fn at(model: &str, timestep: u32, value: f64) -> ResultRow {
+        ResultRow {
+            model: model.to_owned(),
+            timestep,
+            ..row(0, value)
+        }
+    }
+
+    const FIGURE: &str = "kind = \"lines\"\nfile = \"a.svg\"\nmetric = \"top1\"\nx = \"timestep\"\nseries = \"model\"\n";
+
+    #[test]
+    fn lines_are_named_and_have_their_own_marks() {
+        let rendered = figure(FIGURE)
+            .render(&input(vec![
+                at("gd & co", 10, 0.5),
+                at("gd & co", 90, 0.6),
+                at("<b>", 10, 0.55),
+            ]))
+            .unwrap();
+        assert_eq!(
+            rendered.alternative,
+            "top1 in percent over timestep t of the added noise, one line per model (<b> and gd & co)"
+        );
+        assert!(
+            rendered
+                .svg
+                .contains("gd &amp; co: 50.00 at 10, 60.00 at 90."),
+            "{}",
+            rendered.svg
+        );
+        assert!(rendered.svg.contains("&lt;b&gt;") && !rendered.svg.contains("<b>"));
+        assert!(rendered.svg.contains("<polygon") && rendered.svg.contains("<circle"));
+    }
+
+    #[test]
+    fn more_lines_than_marks_are_refused() {
+        let rows = (0..9)
+            .map(|number| at(&number.to_string(), 10, 0.5))
+            .collect();
+        let error = figure(FIGURE).render(&input(rows)).unwrap_err();
+        assert!(
+            matches!(error, ReportError::TooMany { count: 9, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn words_need_a_category_scale() {
+        let rows = || input(vec![at("gd", 10, 0.5), at("tiny", 10, 0.6)]);
+        let text = "kind = \"lines\"\nfile = \"a.svg\"\nmetric = \"top1\"\nx = \"model\"\n";
+        assert!(matches!(
+            figure(text).render(&rows()),
+            Err(ReportError::Scale { .. })
+        ));
+        assert!(
+            figure(&format!("{text}x_scale = \"category\"\n"))
+                .render(&rows())
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn equal_input_gives_equal_bytes() {
+        let rows = input(vec![
+            at("gd", 10, 0.5),
+            at("gd", 90, 0.6),
+            at("tiny", 10, 0.55),
+        ]);
+        assert_eq!(
+            figure(FIGURE).render(&rows).unwrap(),
+            figure(FIGURE).render(&rows).unwrap()
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! What a report is made from: plain data, gathered by whoever asks for a report.
+//!
+//! Templates see exactly these fields under these names, so a rename here changes `docs/report-templates.md` too.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::store::ResultRow;
+
+/// Everything that one report may show.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ReportInput {
+    /// The experiment's name.
+    pub name: String,
+    /// The title that heads the report.
+    pub title: String,
+    /// Every result of the experiment, one row per metric, head and seed.
+    ///
+    /// Templates see the columns of the store, which is why rows are handed over by hand.
+    #[serde(skip)]
+    pub results: Vec<ResultRow>,
+    /// Results that were asked for and are not there.
+    pub missing: Vec<MissingResult>,
+    /// The experiment's graph, one drawn node per node of the file.
+    pub graph: Graph,
+    /// The datasets.
+    pub datasets: Vec<DatasetSummary>,
+    /// The models.
+    pub models: Vec<ModelSummary>,
+    /// Every artifact that the report rests on.
+    pub nodes: Vec<NodeRecord>,
+    /// Versions by component, such as `repro` and `libtorch`.
+    pub versions: BTreeMap<String, String>,
+    /// The seeds of the experiment.
+    pub seeds: Vec<u64>,
+    /// Where the experiment departs from the paper.
+    pub departures: Vec<Departure>,
+    /// The command that makes this report again.
+    pub command: String,
+}
+
+/// A result that was asked for and is not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct MissingResult {
+    /// The metric.
+    pub metric: String,
+    /// What is known of its axes: axis name to value, as [`AxisValue`](crate::store::AxisValue) displays it.
+    pub axes: BTreeMap<String, String>,
+    /// Why it is not there, as a fragment such as "training failed: loss is not finite".
+    pub why: String,
+}
+
+/// The graph as it is drawn.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Graph {
+    /// The nodes.
+    pub nodes: Vec<GraphNode>,
+    /// The edges, from what is made first to what is made from it.
+    pub edges: Vec<GraphEdge>,
+}
+
+/// One drawn node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GraphNode {
+    /// A unique name, such as `extraction.gd`. It is not shown.
+    pub id: String,
+    /// What it is, which decides its shape.
+    pub role: GraphRole,
+    /// What is shown, such as "gd: 78 features".
+    pub label: String,
+}
+
+/// What a drawn node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GraphRole {
+    /// A dataset.
+    Dataset,
+    /// A model.
+    Model,
+    /// An extraction of features.
+    Extraction,
+    /// A head.
+    Head,
+    /// A metric.
+    Metric,
+    /// The report.
+    Report,
+}
+
+/// One drawn edge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GraphEdge {
+    /// [`GraphNode::id`] of the start.
+    pub from: String,
+    /// [`GraphNode::id`] of the end.
+    pub to: String,
+}
+
+/// A dataset as the report shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct DatasetSummary {
+    /// The node's name.
+    pub name: String,
+    /// The kind.
+    pub kind: String,
+    /// The manifest's digest, in hexadecimal.
+    pub digest: String,
+    /// Images per split.
+    pub rows: BTreeMap<String, u64>,
+    /// The number of classes.
+    pub classes: u32,
+    /// Images that are in the folder and in no number of the report.
+    pub skipped: Vec<SkippedImage>,
+}
+
+/// An image that was left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SkippedImage {
+    /// Its id in the dataset.
+    pub id: String,
+    /// Why it was left out.
+    pub reason: String,
+}
+
+/// A model as the report shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ModelSummary {
+    /// The node's name.
+    pub name: String,
+    /// The kind.
+    pub kind: String,
+    /// The preset or the configuration, in words.
+    pub configuration: String,
+    /// The number of parameters.
+    pub parameters: u64,
+    /// Where the weights come from, and their digest.
+    pub weights: String,
+    /// The number of blocks that can be tapped.
+    pub blocks: u32,
+}
+
+/// An artifact as it was made.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct NodeRecord {
+    /// What the run calls it.
+    pub label: String,
+    /// The kind of node, such as `features` or `head`.
+    pub kind: String,
+    /// Its fingerprint: 64 hexadecimal digits.
+    pub fingerprint: String,
+    /// Rows that it holds.
+    pub rows: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Seconds that its making took, at the time when it was made.
+    pub wall_seconds: f64,
+    /// The device that made it.
+    pub device: String,
+}
+
+/// One difference from the paper.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Departure {
+    /// What differs.
+    pub topic: String,
+    /// What the paper does.
+    pub paper: String,
+    /// What is done here.
+    pub here: String,
+    /// Why.
+    pub reason: String,
+}

@@ -1,0 +1,142 @@
+//! Text from outside on its way into Markdown.
+//!
+//! A dataset may be called `a|b` or `<script>`; whoever made it decides, not the report. Everything here gives text that shows
+//! the same characters and cannot end a table cell, open a tag or start emphasis.
+
+use std::fmt::Write as _;
+
+/// Text as one line of Markdown that is shown literally; safe within a table cell, a heading and a paragraph.
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let mut previous = ' ';
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            // GitHub takes a pair of dollar signs for mathematics, whatever is escaped in between.
+            '$' => escaped.push_str("&#36;"),
+            '\\' | '`' | '*' | '[' | ']' | '|' | '~' => {
+                escaped.push('\\');
+                escaped.push(character);
+            }
+            // An underscore within a word starts no emphasis, and names are full of them.
+            '_' if previous.is_alphanumeric()
+                && characters.peek().is_some_and(|next| next.is_alphanumeric()) =>
+            {
+                escaped.push('_');
+            }
+            '_' => escaped.push_str("\\_"),
+            character if is_break(character) => {
+                if !escaped.ends_with(' ') {
+                    escaped.push(' ');
+                }
+            }
+            character => escaped.push(character),
+        }
+        previous = character;
+    }
+    escaped
+}
+
+/// Text as inline code, safe within a table cell.
+///
+/// Within backticks a pipe still ends a cell and an entity is shown as it is typed, so that anything beyond plain names
+/// becomes a `<code>` element with entities.
+pub fn code(text: &str) -> String {
+    let plain = |character: char| character.is_alphanumeric() || " ._-/:=,+()%".contains(character);
+    if !text.is_empty() && text.trim() == text && text.chars().all(plain) {
+        return format!("`{text}`");
+    }
+    let mut escaped = String::from("<code>");
+    for character in text.chars() {
+        if is_break(character) {
+            escaped.push(' ');
+        } else if character.is_ascii_punctuation() {
+            // Writing to a String does not fail.
+            let _ = write!(escaped, "&#{};", u32::from(character));
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped.push_str("</code>");
+    escaped
+}
+
+/// Text as a fenced block; the fence is longer than any run of backticks within.
+pub fn fenced(text: &str, language: &str) -> String {
+    let longest = text
+        .split(|character| character != '`')
+        .map(str::len)
+        .max()
+        .unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}{language}\n{}\n{fence}", text.trim_end())
+}
+
+/// A table whose cells are Markdown already: a heading per column, columns with numbers to the right.
+pub fn table(heads: &[String], numeric: &[bool], rows: &[Vec<String>]) -> String {
+    let mut text = format!("| {} |\n|", heads.join(" | "));
+    for (index, _) in heads.iter().enumerate() {
+        let right = numeric.get(index).copied().unwrap_or(false);
+        text.push_str(if right { " ---: |" } else { " :--- |" });
+    }
+    text.push('\n');
+    for row in rows {
+        let _ = writeln!(text, "| {} |", row.join(" | "));
+    }
+    text
+}
+
+/// Characters that would end a line or show nothing.
+fn is_break(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_names_stay_text() {
+        assert_eq!(escape("a|b"), "a\\|b");
+        assert_eq!(
+            escape("<script>alert(1)</script>"),
+            "&lt;script&gt;alert(1)&lt;/script&gt;"
+        );
+        assert_eq!(escape("two\r\nlines"), "two lines");
+        assert_eq!(escape("`*[x](y)~"), "\\`\\*\\[x\\](y)\\~");
+        assert_eq!(escape("&lt;"), "&amp;lt;");
+        assert_eq!(escape("$x$"), "&#36;x&#36;");
+    }
+
+    #[test]
+    fn names_stay_readable() {
+        assert_eq!(escape("learning_rate"), "learning_rate");
+        assert_eq!(escape("_init_"), "\\_init\\_");
+    }
+
+    #[test]
+    fn code_holds_what_backticks_cannot() {
+        assert_eq!(code("adm-256/uncond"), "`adm-256/uncond`");
+        assert_eq!(code("a|b`c\nd"), "<code>a&#124;b&#96;c d</code>");
+        assert_eq!(code(""), "<code></code>");
+    }
+
+    #[test]
+    fn fences_outgrow_their_content() {
+        assert_eq!(fenced("a", "sh"), "```sh\na\n```");
+        assert_eq!(fenced("````", ""), "`````\n````\n`````");
+    }
+
+    #[test]
+    fn tables_align_numbers_to_the_right() {
+        let text = table(
+            &["a".to_owned(), "b".to_owned()],
+            &[false, true],
+            &[vec!["x".to_owned(), "1".to_owned()]],
+        );
+        assert_eq!(text, "| a | b |\n| :--- | ---: |\n| x | 1 |\n");
+    }
+}

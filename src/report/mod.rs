@@ -1,0 +1,43 @@
+//! The report: Markdown, tables, figures and a drawing of the graph, all made from result rows.
+//!
+//! The way through this room: [`input`] is what a report is made from, [`config`] what `[report]` asks for. [`selection`] picks
+//! rows and averages them over seeds, [`tables`] and [`figures`] show them (one file a kind), [`query`] and [`trace`] lead
+//! from a number back to its bytes, [`mermaid`] draws the graph, and [`template`] puts it all into Markdown. [`render`] runs
+//! through these in order.
+//!
+//! Three rules hold everywhere here:
+//!
+//! - fractions are turned into percent here and nowhere else ([`number`]);
+//! - nothing is averaged by accident: whatever varies within one cell besides the axes named in `over` is an error;
+//! - text from outside (names, paths, titles) is escaped on its way into Markdown, SVG, Mermaid and SQL.
+//!
+//! **Architecture invariant:** nothing here computes a tensor, reads a clock or writes a file. Equal input gives equal bytes.
+
+pub mod axes;
+pub mod config;
+pub mod context;
+pub mod error;
+pub mod figures;
+pub mod input;
+pub mod markdown;
+pub mod mermaid;
+pub mod number;
+pub mod query;
+pub mod rendering;
+pub mod selection;
+pub mod tables;
+pub mod template;
+pub mod trace;
+
+#[cfg(test)]
+mod snapshot;
+#[cfg(test)]
+mod testing;
+
+pub use config::ReportConfig;
+pub use error::ReportError;
+pub use input::{
+    DatasetSummary, Departure, Graph, GraphEdge, GraphNode, GraphRole, MissingResult, ModelSummary,
+    NodeRecord, ReportInput, SkippedImage,
+};
+pub use rendering::{Rendered, render};

@@ -1,0 +1,110 @@
+//! Numbers for readers. The only place where a fraction becomes percent.
+
+/// How a metric's values are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unit {
+    /// The value is a fraction and shown in percent.
+    Percent,
+    /// The value is shown as it is, in this unit.
+    Plain(String),
+}
+
+impl Unit {
+    /// The unit of a result row. Rows hold fractions whichever of the two words they use for it.
+    pub fn of(unit: &str) -> Self {
+        match unit {
+            "fraction" | "percent" | "%" => Self::Percent,
+            other => Self::Plain(other.to_owned()),
+        }
+    }
+
+    /// The value on the shown scale: a fraction times 100.
+    pub fn scaled(&self, value: f64) -> f64 {
+        match self {
+            Self::Percent => value * 100.0,
+            Self::Plain(_) => value,
+        }
+    }
+
+    /// The value as text, without the unit.
+    pub fn show(&self, value: f64, decimals: usize) -> String {
+        let text = format!("{:.decimals$}", self.scaled(value));
+        // A mean that rounds to zero from below would print as "-0.00".
+        match text.strip_prefix('-') {
+            Some(digits) if digits.chars().all(|digit| digit == '0' || digit == '.') => {
+                digits.to_owned()
+            }
+            _ => text,
+        }
+    }
+
+    /// The unit in words: "in percent".
+    pub fn phrase(&self) -> String {
+        match self {
+            Self::Percent => "in percent".to_owned(),
+            Self::Plain(unit) if unit.is_empty() => "without a unit".to_owned(),
+            Self::Plain(unit) => format!("in {unit}"),
+        }
+    }
+
+    /// What follows a tick's number.
+    pub fn suffix(&self) -> &'static str {
+        match self {
+            Self::Percent => "%",
+            Self::Plain(_) => "",
+        }
+    }
+}
+
+/// Mean of some values; `None` where there are none.
+pub fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Sample standard deviation, `sqrt(Σ (x - mean)² / (n - 1))`; `None` for fewer than two values.
+pub fn deviation(values: &[f64]) -> Option<f64> {
+    let mean = mean(values)?;
+    (values.len() > 1).then(|| {
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        (squares / (values.len() - 1) as f64).sqrt()
+    })
+}
+
+/// Words in a row: "a", "a and b", "a, b and c".
+pub fn listed(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [only] => only.clone(),
+        [head @ .., last] => format!("{} and {last}", head.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mean_and_deviation_by_hand() {
+        // 0.80, 0.82, 0.87: mean 0.83; squares 9e-4 + 1e-4 + 16e-4 = 26e-4; over 2 = 13e-4; root 0.0360555…
+        let values = [0.80, 0.82, 0.87];
+        assert!((mean(&values).unwrap() - 0.83).abs() < 1e-12);
+        assert!((deviation(&values).unwrap() - 0.036_055_512_754_639_9).abs() < 1e-12);
+        assert_eq!(deviation(&[0.5]), None);
+        assert_eq!(mean(&[]), None);
+    }
+
+    #[test]
+    fn fractions_become_percent() {
+        assert_eq!(Unit::of("fraction").show(0.812_34, 2), "81.23");
+        assert_eq!(Unit::of("nats").show(0.812_34, 2), "0.81");
+        assert_eq!(Unit::of("fraction").show(-0.000_001, 2), "0.00");
+    }
+
+    #[test]
+    fn lists_end_in_and() {
+        let words: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
+        assert_eq!(listed(&words), "a, b and c");
+        assert_eq!(listed(&words[..2]), "a and b");
+        assert_eq!(listed(&[]), "");
+    }
+}

@@ -1,0 +1,211 @@
+//! What a reader must know about a table or figure: how often each value was measured, on how many images, and why some are not there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Cells, Selection, value_of};
+use crate::report::axes;
+use crate::report::markdown;
+use crate::report::number::listed;
+use crate::store::AxisValue;
+use crate::text::plural;
+
+/// What stands behind the numbers of one table or figure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spread {
+    /// The fewest runs behind one number.
+    pub fewest: usize,
+    /// The most runs behind one number.
+    pub most: usize,
+    /// How the numbers were averaged: "mean ± sample standard deviation over 3 seeds (0, 1, 2)".
+    pub phrase: String,
+    /// The same where no spread is shown: "mean over 3 seeds (0, 1, 2)".
+    pub mean: String,
+}
+
+impl Spread {
+    /// Describes the averaging of some cells.
+    pub fn of(selection: &Selection<'_>, cells: &Cells<'_>) -> Self {
+        let lengths = || cells.values().map(|cell| cell.rows.len());
+        let (fewest, most) = (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0));
+        let over = &selection.question.over;
+        let noun = if over.len() == 1 {
+            over.first()
+                .map_or_else(String::new, |axis| axes::label(axis))
+        } else {
+            "run".to_owned()
+        };
+        let values: BTreeSet<AxisValue> = match over.as_slice() {
+            [only] => cells
+                .values()
+                .flat_map(|cell| &cell.rows)
+                .map(|row| value_of(row, only))
+                .collect(),
+            _ => BTreeSet::new(),
+        };
+        let (mean, phrase) = match most {
+            0 => ("no value is there yet".to_owned(), None),
+            1 if over.is_empty() => ("single values".to_owned(), None),
+            1 => {
+                let mean = format!("one {noun} each{}", in_brackets(&values));
+                let phrase = format!("{mean}, so that no spread is shown");
+                (mean, Some(phrase))
+            }
+            _ => {
+                let most = plural(most, &noun);
+                let count = if lengths().all(|length| length == fewest) {
+                    most
+                } else {
+                    format!("{fewest} to {most}")
+                };
+                let names: Vec<String> = over.iter().map(|axis| axes::label(axis)).collect();
+                let differing = if over.len() > 1 {
+                    format!(" that differ in {}", listed(&names))
+                } else {
+                    in_brackets(&values)
+                };
+                let over = format!("over {count}{differing}");
+                (
+                    format!("mean {over}"),
+                    Some(format!("mean ± sample standard deviation (n − 1) {over}")),
+                )
+            }
+        };
+        Self {
+            fewest,
+            most,
+            phrase: phrase.unwrap_or_else(|| mean.clone()),
+            mean,
+        }
+    }
+}
+
+/// A few values in brackets; nothing where they are none or many.
+fn in_brackets(values: &BTreeSet<AxisValue>) -> String {
+    let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
+    if texts.is_empty() || texts.len() > 10 {
+        String::new()
+    } else {
+        format!(" ({})", texts.join(", "))
+    }
+}
+
+impl Selection<'_> {
+    /// On how many images each value was measured, as a sentence without its full stop.
+    pub fn scored(&self) -> String {
+        let mut counts: BTreeMap<(&str, &str), BTreeSet<u64>> = BTreeMap::new();
+        for row in &self.rows {
+            counts
+                .entry((row.split.as_str(), row.dataset.as_str()))
+                .or_default()
+                .insert(row.count);
+        }
+        let phrases: Vec<String> = counts
+            .iter()
+            .flat_map(|((split, dataset), counts)| {
+                counts.iter().map(move |count| {
+                    plural(
+                        usize::try_from(*count).unwrap_or(usize::MAX),
+                        &format!("{split} image"),
+                    ) + " of "
+                        + dataset
+                })
+            })
+            .collect();
+        match phrases.as_slice() {
+            [] => "Nothing was scored".to_owned(),
+            [only] => format!("Each value is out of {only}"),
+            several => format!("The values are out of {}", listed(several)),
+        }
+    }
+
+    /// What the numbers are, in Markdown: metric, unit, how they were averaged, and how many images each is out of.
+    pub fn caption(&self, averaged: &str) -> String {
+        format!(
+            "{}, {}: {}. {}.",
+            markdown::code(&self.question.metric.value),
+            markdown::escape(&self.unit.phrase()),
+            markdown::escape(averaged),
+            markdown::escape(&self.scored())
+        )
+    }
+
+    /// What all rows have in common, in words; the axes that are spread out or averaged over are none of it.
+    pub fn fixed(&self, spread: &[String]) -> Vec<String> {
+        let shown = |axis: &&str| {
+            !spread
+                .iter()
+                .chain(&self.question.over)
+                .any(|name| name == *axis)
+        };
+        let agreed = |axis: &str| {
+            let values: BTreeSet<AxisValue> =
+                self.rows.iter().map(|row| value_of(row, axis)).collect();
+            let only = values.iter().next().filter(|_| values.len() == 1)?;
+            Some(format!("{} {only}", axes::label(axis)))
+        };
+        axes::all().filter(shown).filter_map(agreed).collect()
+    }
+
+    /// What a reader of a figure is told of results that are not there, in Markdown.
+    pub fn absent(&self) -> Vec<String> {
+        if self.missing.is_empty() {
+            return Vec::new();
+        }
+        let reasons: BTreeSet<&str> = self
+            .missing
+            .iter()
+            .map(|missing| missing.why.as_str())
+            .collect();
+        let reasons: Vec<&str> = reasons.into_iter().collect();
+        let count = plural(self.missing.len(), "result");
+        vec![format!(
+            "{count} not shown: {}.",
+            markdown::escape(&reasons.join("; "))
+        )]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{input, question, row};
+
+    #[test]
+    fn one_seed_shows_no_spread_and_several_are_counted() {
+        let spread = vec!["timestep".to_owned()];
+        let question = question("metric = \"top1\"");
+        let one = input(vec![row(0, 0.5)]);
+        let selection = question.put("table", &one).unwrap();
+        let phrase = Spread::of(&selection, &selection.cells(&spread).unwrap()).phrase;
+        assert_eq!(phrase, "one seed each (0), so that no spread is shown");
+
+        let mut later = row(0, 0.7);
+        later.timestep = 150;
+        let uneven = input(vec![row(0, 0.5), row(1, 0.6), later]);
+        let selection = question.put("table", &uneven).unwrap();
+        let described = Spread::of(&selection, &selection.cells(&spread).unwrap());
+        assert_eq!((described.fewest, described.most), (1, 2));
+        assert_eq!(
+            described.phrase,
+            "mean ± sample standard deviation (n − 1) over 1 to 2 seeds (0, 1)"
+        );
+    }
+
+    #[test]
+    fn different_numbers_of_images_are_all_named() {
+        let question = question("metric = \"top1\"");
+        let mut fewer = row(1, 0.5);
+        fewer.count = 999;
+        let uneven = input(vec![row(0, 0.5), fewer]);
+        let selection = question.put("table", &uneven).unwrap();
+        assert_eq!(
+            selection.scored(),
+            "The values are out of 999 test images of fashion and 1,000 test images of fashion"
+        );
+        let even = input(vec![row(0, 0.5)]);
+        assert_eq!(
+            question.put("table", &even).unwrap().scored(),
+            "Each value is out of 1,000 test images of fashion"
+        );
+    }
+}

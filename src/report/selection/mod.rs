@@ -1,0 +1,87 @@
+//! Picking results for a table or a figure, and averaging them.
+//!
+//! A [`Question`] is what the experiment file asks: a metric, filters, and the axes to average over. Put to the report's
+//! input it gives a [`Selection`] of rows, and that gives [`Cell`]s: one for each combination of values on the axes that a table or
+//! figure spreads out.
+
+mod caption;
+mod cell;
+mod question;
+
+pub use caption::Spread;
+pub use cell::{Cell, Cells};
+pub use question::{
+    FILTER_KEY, Filter, METRIC_KEY, OVER_KEY, Question, TITLE_KEY, axes_at, axis_at,
+};
+
+use std::collections::BTreeSet;
+
+use super::axes;
+use super::error::ReportError;
+use super::input::MissingResult;
+use super::number::Unit;
+use crate::store::{AxisValue, ResultRow};
+
+/// The rows that answer a question.
+#[derive(Debug)]
+pub struct Selection<'a> {
+    /// The table or figure, for messages.
+    pub place: String,
+    /// The question.
+    pub question: &'a Question,
+    /// The rows, in the order of the input; at least one, unless all of them are missing.
+    pub rows: Vec<&'a ResultRow>,
+    /// Results that were asked for and are not there.
+    pub missing: Vec<&'a MissingResult>,
+    /// How the values are shown.
+    pub unit: Unit,
+    /// Whether more is better; `None` where no row says so.
+    pub higher_is_better: Option<bool>,
+}
+
+impl<'a> Selection<'a> {
+    /// Every value of an axis, missing results included, in order.
+    pub fn values(&self, axis: &str) -> Vec<AxisValue> {
+        let mut values: BTreeSet<AxisValue> =
+            self.rows.iter().map(|row| value_of(row, axis)).collect();
+        let like = values.first().cloned();
+        for missing in &self.missing {
+            if let Some(text) = missing.axes.get(axis) {
+                values.insert(axes::from_text(text, like.as_ref()));
+            }
+        }
+        values.into_iter().collect()
+    }
+
+    /// The rows in cells, one for each combination of values on `spread`.
+    ///
+    /// # Errors
+    /// A cell whose rows differ in more than the axes to average over, two rows that no axis tells apart, and a value that is no
+    /// finite number.
+    pub fn cells(&self, spread: &[String]) -> Result<Cells<'a>, ReportError> {
+        cell::gather(self, spread)
+    }
+
+    /// Why a cell is empty, where something is known about it.
+    pub fn reason(&self, spread: &[String], key: &[AxisValue]) -> Option<&'a str> {
+        let fits = |missing: &&&MissingResult| {
+            let mut pairs = spread.iter().zip(key);
+            pairs.all(|(axis, value)| {
+                missing
+                    .axes
+                    .get(axis)
+                    .is_none_or(|text| *text == value.to_string())
+            })
+        };
+        self.missing
+            .iter()
+            .find(fits)
+            .map(|missing| missing.why.as_str())
+    }
+}
+
+/// The value of a row on an axis; an axis that a row does not have counts as a value of its own.
+pub fn value_of(row: &ResultRow, axis: &str) -> AxisValue {
+    row.axis(axis)
+        .unwrap_or_else(|| AxisValue::Text("none".to_owned()))
+}

@@ -1,0 +1,289 @@
+//! What a table or figure asks for.
+
+use super::Selection;
+use super::value_of;
+use crate::report::axes;
+use crate::report::error::ReportError;
+use crate::report::input::{MissingResult, ReportInput};
+use crate::report::number::Unit;
+use crate::spec::fields::Located;
+use crate::spec::{Diagnostic, Fields, Key, Node, Span, Value, suggest};
+use crate::store::{AxisValue, ResultRow};
+
+/// The key of the metric, the same in every kind.
+pub const METRIC_KEY: Key = Key::required(
+    "metric",
+    "a metric's name",
+    "The metric whose values are shown.",
+);
+/// The key of the title, the same in every kind.
+pub const TITLE_KEY: Key =
+    Key::optional("title", "a string", "the metric's name", "Stands above it.");
+/// The key of the filters, the same in every kind.
+pub const FILTER_KEY: Key = Key::optional(
+    "where",
+    "a table of axis = value or axis = [values]",
+    "{}",
+    "Shows only results with these values, such as `{ split = \"test\", timestep = [90, 150] }`.",
+);
+/// The key of the axes to average over, the same in every kind.
+pub const OVER_KEY: Key = Key::optional(
+    "over",
+    "a list of axes",
+    "[\"seed\"]",
+    "Averages over these axes. A result that differs in any other axis within one cell is refused, so that nothing is averaged by accident.",
+)
+.list();
+
+/// A metric, filters, and the axes to average over.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The metric.
+    pub metric: Located<String>,
+    /// The title; the metric's name unless the file gives one.
+    pub title: String,
+    /// The filters; a row has to pass all of them.
+    pub filters: Vec<Filter>,
+    /// The axes to average over.
+    pub over: Vec<String>,
+}
+
+/// The values that an axis may have.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filter {
+    /// The axis.
+    pub axis: String,
+    /// The values; at least one.
+    pub values: Vec<AxisValue>,
+}
+
+impl Filter {
+    fn passes(&self, row: &ResultRow) -> bool {
+        let value = value_of(row, &self.axis);
+        self.values.iter().any(|wanted| axes::same(wanted, &value))
+    }
+
+    fn may_pass(&self, missing: &MissingResult) -> bool {
+        let text = missing.axes.get(&self.axis);
+        text.is_none_or(|text| self.values.iter().any(|wanted| wanted.to_string() == *text))
+    }
+
+    fn phrase(&self) -> String {
+        let values: Vec<String> = self.values.iter().map(ToString::to_string).collect();
+        format!("{} = {}", self.axis, values.join(" or "))
+    }
+}
+
+impl Question {
+    /// Reads `metric`, `title`, `where` and `over`.
+    pub fn parse(fields: &Fields<'_>) -> Option<Self> {
+        let metric = fields.text("metric");
+        let title = fields.text("title");
+        let filters = parse_filters(fields);
+        let over = if fields.has("over") {
+            axes_at(fields, "over", 0..=usize::MAX)?
+        } else {
+            vec!["seed".to_owned()]
+        };
+        let metric = metric?;
+        Some(Self {
+            title: title.map_or_else(|| metric.value.clone(), |title| title.value),
+            metric,
+            filters,
+            over,
+        })
+    }
+
+    /// The rows that answer the question.
+    ///
+    /// # Errors
+    /// A metric that no result has, and filters that leave nothing.
+    pub fn put<'a>(
+        &'a self,
+        place: &str,
+        input: &'a ReportInput,
+    ) -> Result<Selection<'a>, ReportError> {
+        let metric = &self.metric.value;
+        let of_metric: Vec<&ResultRow> = input
+            .results
+            .iter()
+            .filter(|row| row.metric == *metric)
+            .collect();
+        let missing: Vec<&MissingResult> = input
+            .missing
+            .iter()
+            .filter(|missing| missing.metric == *metric)
+            .collect();
+        if of_metric.is_empty() && missing.is_empty() {
+            return Err(self.unknown_metric(place, input));
+        }
+        let passes = |row: &&ResultRow| self.filters.iter().all(|filter| filter.passes(row));
+        let rows: Vec<&ResultRow> = of_metric.iter().copied().filter(passes).collect();
+        let may_pass =
+            |missing: &&MissingResult| self.filters.iter().all(|filter| filter.may_pass(missing));
+        let missing: Vec<&MissingResult> = missing.into_iter().filter(may_pass).collect();
+        if rows.is_empty() && missing.is_empty() {
+            return Err(self.no_rows(place, &of_metric));
+        }
+        let first = rows.first();
+        Ok(Selection {
+            place: place.to_owned(),
+            question: self,
+            unit: first.map_or(Unit::Percent, |row| Unit::of(&row.unit)),
+            higher_is_better: first.map(|row| row.higher_is_better),
+            rows,
+            missing,
+        })
+    }
+
+    fn unknown_metric(&self, place: &str, input: &ReportInput) -> ReportError {
+        let mut metrics: Vec<&str> = input
+            .results
+            .iter()
+            .map(|row| row.metric.as_str())
+            .collect();
+        metrics.sort_unstable();
+        metrics.dedup();
+        ReportError::UnknownMetric {
+            place: place.to_owned(),
+            metric: self.metric.value.clone(),
+            hint: suggest::hint(&self.metric.value, metrics)
+                .unwrap_or_else(|| "there are no results yet: run the experiment first".to_owned()),
+        }
+    }
+
+    fn no_rows(&self, place: &str, rows: &[&ResultRow]) -> ReportError {
+        let filters: Vec<String> = self.filters.iter().map(Filter::phrase).collect();
+        let there: Vec<String> = self
+            .filters
+            .iter()
+            .map(|filter| {
+                let mut values: Vec<AxisValue> =
+                    rows.iter().map(|row| value_of(row, &filter.axis)).collect();
+                values.sort();
+                values.dedup();
+                let texts: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
+                format!("`{}` is one of {}", filter.axis, texts.join(", "))
+            })
+            .collect();
+        ReportError::NoRows {
+            place: place.to_owned(),
+            metric: self.metric.value.clone(),
+            filters: filters.join(", "),
+            hint: format!("in the results, {}", there.join("; ")),
+        }
+    }
+}
+
+/// Reads the name of one axis.
+pub fn axis_at(fields: &Fields<'_>, key: &str) -> Option<String> {
+    let located = fields.text(key)?;
+    check_axis(fields, &located.value, located.span).then_some(located.value)
+}
+
+/// Reads a list of axes, each once; a single one counts as a list of one.
+pub fn axes_at(
+    fields: &Fields<'_>,
+    key: &str,
+    lengths: std::ops::RangeInclusive<usize>,
+) -> Option<Vec<String>> {
+    let located = fields.texts(key)?;
+    let mut names: Vec<String> = Vec::new();
+    let mut sound = true;
+    for axis in &located {
+        sound &= check_axis(fields, &axis.value, axis.span);
+        if names.contains(&axis.value) {
+            fields.report(Diagnostic::new(
+                "report::axis-twice",
+                axis.span,
+                format!(
+                    "`{key}` of {} names `{}` twice",
+                    fields.context(),
+                    axis.value
+                ),
+                "named before",
+            ));
+            sound = false;
+        }
+        names.push(axis.value.clone());
+    }
+    if !lengths.contains(&names.len()) {
+        let wanted = format!(
+            "`{key}` of {} takes {} to {} axes, not {}",
+            fields.context(),
+            lengths.start(),
+            lengths.end(),
+            names.len()
+        );
+        fields.misfit(key, "spec::out-of-range", wanted, None);
+        sound = false;
+    }
+    sound.then_some(names)
+}
+
+fn check_axis(fields: &Fields<'_>, name: &str, span: Span) -> bool {
+    let known = axes::all().any(|axis| axis == name);
+    if !known {
+        fields.report(
+            Diagnostic::new(
+                "report::unknown-axis",
+                span,
+                format!("`{name}` is no axis of a result"),
+                "not an axis",
+            )
+            .maybe_hint(suggest::hint(name, axes::all())),
+        );
+    }
+    known
+}
+
+/// Reads `where`. Mistakes are recorded, and the other filters are still read.
+fn parse_filters(fields: &Fields<'_>) -> Vec<Filter> {
+    let Some(table) = fields.table("where") else {
+        return Vec::new();
+    };
+    let mut filters = Vec::new();
+    for entry in table.entries() {
+        if !check_axis(fields, &entry.key, entry.key_span) {
+            continue;
+        }
+        let items = match &entry.node.value {
+            Value::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(&entry.node),
+        };
+        if items.is_empty() {
+            table.misfit(
+                &entry.key,
+                "spec::out-of-range",
+                format!("no value of `{}` would pass", entry.key),
+                None,
+            );
+        }
+        let values: Vec<AxisValue> = items
+            .iter()
+            .filter_map(|item| filter_value(&table, &entry.key, item))
+            .collect();
+        filters.push(Filter {
+            axis: entry.key.clone(),
+            values,
+        });
+    }
+    filters
+}
+
+fn filter_value(table: &Fields<'_>, key: &str, node: &Node) -> Option<AxisValue> {
+    match &node.value {
+        Value::Integer(integer) => Some(AxisValue::Integer(*integer)),
+        Value::Number(number) => Some(AxisValue::Number(*number)),
+        Value::Text(text) => Some(AxisValue::Text(text.clone())),
+        other => {
+            table.wrong_type_at(
+                node.span,
+                key,
+                "a string, a number or a list of them",
+                other,
+            );
+            None
+        }
+    }
+}

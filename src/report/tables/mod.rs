@@ -1,0 +1,58 @@
+//! Tables: one file a kind.
+//!
+//! A kind parses one `[[report.table]]` into a [`Table`], which turns the report's input into Markdown. Adding a kind is one new file and
+//! two lines below: `mod name;` and `&name::KIND,`.
+
+mod footnotes;
+mod grid;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::error::ReportError;
+use super::input::ReportInput;
+use super::selection::Question;
+use crate::spec::{Fields, KindDoc};
+
+/// Every kind of table.
+pub const ALL: &[&dyn TableKind] = &[&grid::KIND];
+
+/// A kind of table.
+pub trait TableKind: Sync {
+    /// What it says of itself.
+    fn doc(&self) -> &'static KindDoc;
+
+    /// Reads one `[[report.table]]`; mistakes are recorded in the reader.
+    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Table>>;
+}
+
+/// A table as it was asked for.
+pub trait Table: Send + Sync + Debug {
+    /// What it asks of the results.
+    fn question(&self) -> &Question;
+
+    /// Makes the table.
+    ///
+    /// # Errors
+    /// Results that are not there, or that do not fit into the table's cells.
+    fn render(&self, input: &ReportInput) -> Result<RenderedTable, ReportError>;
+}
+
+/// A table in Markdown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RenderedTable {
+    /// The title, as it was typed.
+    pub title: String,
+    /// One sentence or more on what the numbers are, in Markdown.
+    pub caption: String,
+    /// The table itself, in Markdown.
+    pub body: String,
+    /// What a reader must know besides, one paragraph each, in Markdown.
+    pub notes: Vec<String>,
+    /// What all results of the table have in common, in words.
+    pub fixed: Vec<String>,
+    /// The query that gives the rows behind the table.
+    pub sql: String,
+}

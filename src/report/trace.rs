@@ -1,0 +1,127 @@
+//! From a number to its bytes: every result with the fingerprints of the head and the features that it comes from.
+
+use serde::Serialize;
+
+use super::axes;
+use super::input::ReportInput;
+use super::markdown;
+use super::number::Unit;
+use super::query;
+use super::selection::value_of;
+use crate::store::ResultRow;
+use crate::text::count;
+
+/// More results than this make a page that nobody opens; the query gives them all.
+pub const MOST_ROWS: usize = 400;
+
+/// Hexadecimal digits of a fingerprint that a reader sees.
+pub const SHORT: usize = 12;
+
+/// The trace of a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Trace {
+    /// The number of results.
+    pub count: usize,
+    /// The results as a Markdown table; `None` where they are too many, or none.
+    pub table: Option<String>,
+    /// The axes that all results agree on, in words.
+    pub fixed: Vec<String>,
+    /// The query for all results; `None` where there are none.
+    pub sql: Option<String>,
+}
+
+/// The trace of all results.
+pub fn trace(input: &ReportInput) -> Trace {
+    let mut rows: Vec<&ResultRow> = input.results.iter().collect();
+    rows.sort_by_cached_key(|row| {
+        let values: Vec<_> = axes::all().map(|axis| value_of(row, axis)).collect();
+        (row.metric.clone(), values, row.head_fingerprint.clone())
+    });
+    let varying = query::varying(&rows);
+    let fixed = rows.first().map_or_else(Vec::new, |row| {
+        let agreed = axes::all().filter(|axis| !varying.contains(axis));
+        agreed
+            .map(|axis| format!("{} {}", axes::label(axis), value_of(row, axis)))
+            .collect()
+    });
+    let fits = !rows.is_empty() && rows.len() <= MOST_ROWS;
+    Trace {
+        count: rows.len(),
+        table: fits.then(|| table(&rows, &varying)),
+        fixed,
+        sql: (!rows.is_empty()).then(|| query::of_rows(&rows)),
+    }
+}
+
+fn table(rows: &[&ResultRow], varying: &[&'static str]) -> String {
+    let mut heads = vec!["metric".to_owned()];
+    let mut numeric = vec![false];
+    for axis in varying {
+        heads.push(axes::label(axis));
+        numeric.push(
+            rows.iter()
+                .all(|row| axes::number(&value_of(row, axis)).is_some()),
+        );
+    }
+    heads.extend(["value", "scored", "head", "features"].map(str::to_owned));
+    numeric.extend([true, true, false, false]);
+    let lines: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let mut cells = vec![markdown::escape(&row.metric)];
+            cells.extend(
+                varying
+                    .iter()
+                    .map(|axis| markdown::escape(&value_of(row, axis).to_string())),
+            );
+            let unit = Unit::of(&row.unit);
+            cells.push(format!("{}{}", unit.show(row.value, 2), unit.suffix()));
+            cells.push(count(row.count));
+            cells.push(markdown::code(short(&row.head_fingerprint)));
+            cells.push(markdown::code(short(&row.features_fingerprint)));
+            cells
+        })
+        .collect();
+    markdown::table(&heads, &numeric, &lines)
+}
+
+/// The beginning of a fingerprint.
+pub fn short(fingerprint: &str) -> &str {
+    fingerprint.get(..SHORT).unwrap_or(fingerprint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{input, row};
+
+    #[test]
+    fn every_result_leads_to_its_fingerprints() {
+        let trace = trace(&input(vec![row(1, 0.8123), row(0, 0.5)]));
+        let table = trace.table.unwrap();
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(
+            lines[0],
+            "| metric | seed | value | scored | head | features |"
+        );
+        assert_eq!(
+            lines[2],
+            "| top1 | 0 | 50.00% | 1,000 | `000000000000` | `abababababab` |"
+        );
+        assert!(lines[3].starts_with("| top1 | 1 | 81.23% |"));
+        assert!(trace.fixed.contains(&"learning rate 0.001".to_owned()));
+    }
+
+    #[test]
+    fn too_many_results_give_the_query_instead() {
+        let trace = trace(&input((0..401).map(|seed| row(seed, 0.5)).collect()));
+        assert_eq!((trace.count, trace.table), (401, None));
+        assert!(trace.sql.unwrap().contains("FROM results"));
+    }
+
+    #[test]
+    fn no_results_have_no_trace() {
+        let trace = trace(&input(Vec::new()));
+        assert_eq!((trace.count, trace.table, trace.sql), (0, None, None));
+    }
+}

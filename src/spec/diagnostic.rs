@@ -1,0 +1,209 @@
+//! Mistakes in an experiment file: where, what, and what to do about it.
+
+use std::fmt;
+
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity, SourceCode};
+use serde::Serialize;
+
+use super::source::{Source, Span};
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Stable code such as `spec::unknown-key`; documented in `docs/errors.md`.
+    pub code: &'static str,
+    /// What is wrong, as a lower-case fragment.
+    pub message: String,
+    /// Where it stands.
+    pub span: Span,
+    /// A few words to stand at the place itself.
+    pub label: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Diagnostic {
+    /// A mistake without a hint.
+    pub fn new(code: &'static str, span: Span, message: impl Into<String>, label: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            span,
+            label: label.into(),
+            hint: None,
+        }
+    }
+
+    /// Adds a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds a hint where there is one.
+    #[must_use]
+    pub fn maybe_hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
+        self
+    }
+}
+
+/// All mistakes of one file, in the order of their places, each once.
+#[derive(Debug, Clone)]
+pub struct Diagnostics {
+    /// The file.
+    pub source: Source,
+    items: Vec<Diagnostic>,
+}
+
+/// One mistake as `--json` prints it.
+#[derive(Debug, Serialize)]
+pub struct DiagnosticRecord<'a> {
+    /// The file as the user named it.
+    pub file: &'a str,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// Stable code.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: &'a str,
+    /// The text at the place.
+    pub text: &'a str,
+    /// What to do about it.
+    pub hint: Option<&'a str>,
+}
+
+impl Diagnostics {
+    /// No mistakes yet.
+    pub fn new(source: Source) -> Self {
+        Self {
+            source,
+            items: Vec::new(),
+        }
+    }
+
+    /// Records a mistake; one that a sweep repeats is recorded once.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        if !self.items.contains(&diagnostic) {
+            self.items.push(diagnostic);
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// All of them, in the order of their places.
+    pub fn sorted(&self) -> Vec<&Diagnostic> {
+        let mut items: Vec<_> = self.items.iter().collect();
+        items.sort_by_key(|item| (item.span, item.code));
+        items
+    }
+
+    /// All of them as records for `--json`.
+    pub fn records(&self) -> Vec<DiagnosticRecord<'_>> {
+        self.sorted()
+            .into_iter()
+            .map(|item| {
+                let (line, column) = self.source.line_and_column(item.span.start);
+                DiagnosticRecord {
+                    file: &self.source.name,
+                    line,
+                    column,
+                    code: item.code,
+                    message: &item.message,
+                    text: self.source.slice(item.span),
+                    hint: item.hint.as_deref(),
+                }
+            })
+            .collect()
+    }
+
+    /// All of them as text for people: `file:line:column`, the lines themselves, a code and a hint.
+    ///
+    /// `colour` decides whether escape sequences are written; `width` is the terminal's, in columns.
+    pub fn render(&self, colour: bool, width: usize) -> String {
+        let theme = if colour {
+            GraphicalTheme::unicode()
+        } else {
+            GraphicalTheme::unicode_nocolor()
+        };
+        let handler = GraphicalReportHandler::new_themed(theme)
+            .with_width(width)
+            .with_links(false)
+            .with_context_lines(1);
+        let mut text = String::new();
+        for item in self.sorted() {
+            let located = Located {
+                item,
+                source: NamedSource::new(&self.source.name, self.source.text.to_string()).with_language("toml"),
+                place: self.source.line_and_column(item.span.start),
+            };
+            // Writing to a String does not fail; a handler that does is reported in its place.
+            if handler.render_report(&mut text, &located).is_err() {
+                text.push_str(&item.message);
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// A mistake together with its source, in the shape that miette renders.
+struct Located<'a> {
+    item: &'a Diagnostic,
+    source: NamedSource<String>,
+    place: (usize, usize),
+}
+
+impl fmt::Debug for Located<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.item.message)
+    }
+}
+
+impl fmt::Display for Located<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, column) = self.place;
+        write!(formatter, "{}:{line}:{column}: {}", self.source.name(), self.item.message)
+    }
+}
+
+impl std::error::Error for Located<'_> {}
+
+impl miette::Diagnostic for Located<'_> {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.item.code))
+    }
+
+    fn severity(&self) -> Option<Severity> {
+        Some(Severity::Error)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.item.hint.as_ref().map(|hint| Box::new(hint) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = self.item.span;
+        let length = span.end.saturating_sub(span.start);
+        Some(Box::new(std::iter::once(LabeledSpan::new(
+            Some(self.item.label.clone()),
+            span.start,
+            length,
+        ))))
+    }
+}

@@ -1,0 +1,39 @@
+//! "Did you mean": the nearest legal word.
+
+/// The candidate that a mistyped word most likely meant, if one is near enough to be worth showing.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lowered = word.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&lowered, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + word.len().min(candidate.len()) / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// A hint for an unknown word: the nearest candidate if there is one, else all of them.
+pub fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
+    if let Some(candidate) = nearest(word, candidates.clone()) {
+        return Some(format!("did you mean `{candidate}`?"));
+    }
+    let all: Vec<String> = candidates.into_iter().map(|candidate| format!("`{candidate}`")).collect();
+    match all.len() {
+        0 => None,
+        1..=24 => Some(format!("one of {}", all.join(", "))),
+        count => Some(format!("one of {}, … ({count} in all)", all[..24].join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_slips_and_ignores_strangers() {
+        let kinds = ["fashion-mnist", "image-folder", "subset"];
+        assert_eq!(nearest("fashon-mnist", kinds), Some("fashion-mnist"));
+        assert_eq!(nearest("Image-Folder", kinds), Some("image-folder"));
+        assert_eq!(nearest("tiger", kinds), None);
+        assert_eq!(hint("tiger", kinds).unwrap(), "one of `fashion-mnist`, `image-folder`, `subset`");
+    }
+}

@@ -1,0 +1,172 @@
+//! TOML as a tree of values that remember where they stand.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::source::{Source, Span};
+
+/// A value and its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// The value.
+    pub value: Value,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A TOML value. Dates are kept as text: no key takes one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A string.
+    Text(String),
+    /// An integer.
+    Integer(i64),
+    /// A float.
+    Number(f64),
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A date or time, as it was typed.
+    Date(String),
+    /// A list.
+    List(Vec<Node>),
+    /// A table.
+    Table(Table),
+}
+
+impl Value {
+    /// The type in words, for messages.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a string",
+            Self::Integer(_) => "an integer",
+            Self::Number(_) => "a number",
+            Self::Boolean(_) => "a boolean",
+            Self::Date(_) => "a date",
+            Self::List(_) => "a list",
+            Self::Table(_) => "a table",
+        }
+    }
+}
+
+/// A table with its entries in the order of the file.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Table {
+    /// The entries.
+    pub entries: Vec<Entry>,
+}
+
+/// One `key = value`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key stands.
+    pub key_span: Span,
+    /// The value.
+    pub node: Node,
+}
+
+impl Table {
+    /// The entry of a key.
+    pub fn get(&self, key: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// The same table with one value replaced, or added at the end.
+    #[must_use]
+    pub fn with(&self, key: &str, key_span: Span, node: Node) -> Self {
+        let mut table = self.clone();
+        match table.entries.iter_mut().find(|entry| entry.key == key) {
+            Some(entry) => entry.node = node,
+            None => table.entries.push(Entry {
+                key: key.to_owned(),
+                key_span,
+                node,
+            }),
+        }
+        table
+    }
+
+    /// The same table without a key.
+    #[must_use]
+    pub fn without(&self, key: &str) -> Self {
+        Self {
+            entries: self.entries.iter().filter(|entry| entry.key != key).cloned().collect(),
+        }
+    }
+}
+
+/// Parses a file. What does not parse is reported, and the rest is still read.
+pub fn parse(source: &Source, diagnostics: &mut Diagnostics) -> Table {
+    let (table, errors) = DeTable::parse_recoverable(&source.text);
+    for error in errors {
+        let span = error.span().map_or_else(Span::default, Span::from);
+        let message = error.message().trim().to_owned();
+        let diagnostic = if message.contains("duplicate key") {
+            Diagnostic::new(
+                "spec::duplicate-name",
+                span,
+                format!("`{}` is defined twice", source.slice(span)),
+                "defined before",
+            )
+            .hint("two nodes of one section need two names, and a key stands once in a table")
+        } else {
+            Diagnostic::new("toml::syntax", span, format!("not valid TOML: {message}"), "here")
+        };
+        diagnostics.push(diagnostic);
+    }
+    convert_table(table.get_ref(), diagnostics)
+}
+
+fn convert_table(table: &DeTable<'_>, diagnostics: &mut Diagnostics) -> Table {
+    let mut entries: Vec<Entry> = table
+        .iter()
+        .filter_map(|(key, value)| {
+            Some(Entry {
+                key: key.get_ref().to_string(),
+                key_span: key.span().into(),
+                node: convert(value, diagnostics)?,
+            })
+        })
+        .collect();
+    entries.sort_by_key(|entry| entry.key_span);
+    Table { entries }
+}
+
+/// Converts one value; numbers that no 64-bit type holds are reported and left out.
+fn convert(value: &Spanned<DeValue<'_>>, diagnostics: &mut Diagnostics) -> Option<Node> {
+    let span = Span::from(value.span());
+    let converted = match value.get_ref() {
+        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
+            Ok(integer) => Value::Integer(integer),
+            Err(_) => {
+                diagnostics.push(Diagnostic::new(
+                    "toml::syntax",
+                    span,
+                    format!("integer `{}` does not fit into 64 bits", integer.as_str()),
+                    "too large",
+                ));
+                return None;
+            }
+        },
+        DeValue::Float(float) => match float.as_str().parse() {
+            Ok(number) => Value::Number(number),
+            Err(_) => {
+                diagnostics.push(Diagnostic::new(
+                    "toml::syntax",
+                    span,
+                    format!("`{}` is not a number", float.as_str()),
+                    "here",
+                ));
+                return None;
+            }
+        },
+        DeValue::Boolean(boolean) => Value::Boolean(*boolean),
+        DeValue::Datetime(datetime) => Value::Date(datetime.to_string()),
+        DeValue::Array(array) => Value::List(array.iter().filter_map(|item| convert(item, diagnostics)).collect()),
+        DeValue::Table(table) => Value::Table(convert_table(table, diagnostics)),
+    };
+    Some(Node { value: converted, span })
+}

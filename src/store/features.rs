@@ -1,0 +1,188 @@
+//! Reading features: mapped into memory and handed out without a copy.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::{Float16Type, Float32Type, UInt32Type};
+use half::f16;
+
+use super::error::StoreError;
+use super::fingerprint::Fingerprint;
+use super::manifest::Manifest;
+use super::part::{FeatureType, part_index, part_name};
+use super::part_reader::{MappedPart, open_verified};
+use super::root::Store;
+
+/// A feature artifact, mapped into memory. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct FeatureReader {
+    manifest: Arc<Manifest>,
+    parts: Arc<[FeaturePartReader]>,
+    width: usize,
+    feature_type: FeatureType,
+}
+
+/// One part of a feature artifact. Everything it gives points into the mapped file.
+#[derive(Debug, Clone)]
+pub struct FeaturePartReader {
+    batch: RecordBatch,
+    width: usize,
+}
+
+impl Store {
+    /// Opens a complete feature artifact. The first time in a process, all its bytes are read and compared with the
+    /// digests in the manifest, several parts at once.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Missing`] when there is no such artifact; [`StoreError::Corrupt`] when its bytes are not those
+    /// that were committed, and then [`Store::quarantine`] is what to do.
+    pub fn features(&self, fingerprint: &Fingerprint) -> Result<FeatureReader, StoreError> {
+        let manifest = self.require_manifest(fingerprint)?;
+        self.verify_files(&manifest, |file| part_index(&file.name).is_some())?;
+        let folder = self.artifact_folder(manifest.kind, fingerprint);
+        let mut parts = Vec::new();
+        let mut shape = None;
+        for entry in manifest
+            .files
+            .iter()
+            .filter(|file| part_index(&file.name).is_some())
+        {
+            let file = folder.join(&entry.name);
+            let corrupt = |reason| StoreError::Corrupt {
+                artifact: *fingerprint,
+                file: file.clone(),
+                reason,
+            };
+            let MappedPart {
+                batch,
+                width,
+                feature_type,
+            } = open_verified(&file, &manifest.recipe).map_err(corrupt)?;
+            if batch.num_rows() as u64 != entry.rows
+                || *shape.get_or_insert((width, feature_type)) != (width, feature_type)
+            {
+                return Err(corrupt(
+                    "does not have the shape that the manifest and the other parts have".to_owned(),
+                ));
+            }
+            parts.push(FeaturePartReader { batch, width });
+        }
+        let (width, feature_type) = shape.ok_or_else(|| StoreError::NoSuchFile {
+            artifact: *fingerprint,
+            name: part_name(0),
+            known: format!("{} files of other kinds", manifest.files.len()),
+        })?;
+        Ok(FeatureReader {
+            manifest: Arc::new(manifest),
+            parts: parts.into(),
+            width,
+            feature_type,
+        })
+    }
+}
+
+impl FeatureReader {
+    /// What the artifact is and how it was made.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The parts, in order.
+    pub fn parts(&self) -> &[FeaturePartReader] {
+        &self.parts
+    }
+
+    /// Rows over all parts.
+    pub fn rows(&self) -> usize {
+        self.parts.iter().map(FeaturePartReader::rows).sum()
+    }
+
+    /// Length of one feature vector.
+    pub const fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Type of the values.
+    pub const fn feature_type(&self) -> FeatureType {
+        self.feature_type
+    }
+}
+
+impl FeaturePartReader {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    /// Length of one feature vector.
+    pub const fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Sample ids, one a row.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.texts("id")
+    }
+
+    /// Splits, one a row.
+    pub fn splits(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.texts("split")
+    }
+
+    /// Views, one a row.
+    pub fn views(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.texts("view")
+    }
+
+    /// Class indexes, `[rows]`.
+    pub fn labels(&self) -> &[u32] {
+        self.numbers("label")
+    }
+
+    /// Indexes of the noise draws, `[rows]`.
+    pub fn draws(&self) -> &[u32] {
+        self.numbers("draw")
+    }
+
+    /// The vectors, row-major `[rows, width]`, straight from the mapped file; `None` where they are half precision.
+    pub fn values_f32(&self) -> Option<&[f32]> {
+        let values = self.values()?.as_primitive_opt::<Float32Type>()?;
+        Some(values.values())
+    }
+
+    /// The vectors, row-major `[rows, width]`, straight from the mapped file; `None` where they are single precision.
+    pub fn values_f16(&self) -> Option<&[f16]> {
+        let values = self.values()?.as_primitive_opt::<Float16Type>()?;
+        Some(values.values())
+    }
+
+    fn values(&self) -> Option<&dyn Array> {
+        Some(
+            self.batch
+                .column_by_name("feature")?
+                .as_fixed_size_list_opt()?
+                .values()
+                .as_ref(),
+        )
+    }
+
+    /// A text column. Opening the part has checked that it is there; without it this is no rows.
+    fn texts(&self, name: &str) -> impl ExactSizeIterator<Item = &str> {
+        let column: Option<&StringArray> = self
+            .batch
+            .column_by_name(name)
+            .and_then(|column| column.as_string_opt());
+        let rows = column.map_or(0, StringArray::len);
+        (0..rows).map(move |row| column.map_or("", |column| column.value(row)))
+    }
+
+    /// A column of numbers. Opening the part has checked that it is there; without it this is no rows.
+    fn numbers(&self, name: &str) -> &[u32] {
+        self.batch
+            .column_by_name(name)
+            .and_then(|column| column.as_primitive_opt::<UInt32Type>())
+            .map(|column| column.values().as_ref())
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,202 @@
+//! What the store has. The planner needs nothing else of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::error::StoreError;
+use super::fingerprint::{ArtifactKind, Fingerprint};
+use super::manifest::{Manifest, State, read_state};
+use super::part::part_index;
+use super::recipe::Recipe;
+use super::root::Store;
+
+/// What the store has at one moment.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Listing {
+    /// Complete artifacts. The sizes of their files were checked, their bytes were not.
+    pub artifacts: BTreeMap<Fingerprint, Entry>,
+    /// Feature artifacts of which only some parts are committed.
+    pub partial: BTreeMap<Fingerprint, Partial>,
+    /// Artifacts that do not count because they are damaged or were made by a newer release.
+    pub problems: Vec<Problem>,
+}
+
+/// A complete artifact.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// What it is.
+    pub kind: ArtifactKind,
+    /// What the experiment that made it called it.
+    pub label: String,
+    /// All that decides its bytes.
+    pub recipe: Recipe,
+    /// Sum of the rows of its files.
+    pub rows: u64,
+    /// Size of its files, in bytes.
+    pub bytes: u64,
+    /// When it was made: RFC 3339, UTC.
+    pub made_at: String,
+    /// How long the making took, in seconds.
+    pub wall_seconds: f64,
+}
+
+/// An artifact that was begun and not finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partial {
+    /// What it is to be.
+    pub kind: ArtifactKind,
+    /// Indexes of the parts that were committed. They are validated when the artifact is begun again.
+    pub parts: BTreeSet<u32>,
+}
+
+/// Something that is wrong in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Artifact that it concerns, where the folder's name tells.
+    pub fingerprint: Option<Fingerprint>,
+    /// File that is wrong.
+    pub file: PathBuf,
+    /// How it is wrong, to be read after the file's name.
+    pub reason: String,
+}
+
+/// What was found in one artifact's folder.
+enum Found {
+    Complete(Box<Manifest>),
+    Partial(Fingerprint, Partial),
+    Problem(Problem),
+    Nothing,
+}
+
+impl Store {
+    /// Lists all artifacts: reads every manifest, hashes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When a folder or a manifest cannot be read. Damage is no error but a [`Problem`] in the listing.
+    pub fn listing(&self) -> Result<Listing, StoreError> {
+        let mut listing = Listing::default();
+        for found in self.survey()? {
+            match found {
+                Found::Complete(manifest) => {
+                    listing
+                        .artifacts
+                        .insert(manifest.fingerprint, Entry::from(*manifest));
+                }
+                Found::Partial(fingerprint, partial) => {
+                    listing.partial.insert(fingerprint, partial);
+                }
+                Found::Problem(problem) => listing.problems.push(problem),
+                Found::Nothing => {}
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Manifests of all complete artifacts, ordered by kind and fingerprint, and what is wrong with the others.
+    pub(super) fn manifests(&self) -> Result<(Vec<Manifest>, Vec<Problem>), StoreError> {
+        let mut manifests = Vec::new();
+        let mut problems = Vec::new();
+        for found in self.survey()? {
+            match found {
+                Found::Complete(manifest) => manifests.push(*manifest),
+                Found::Problem(problem) => problems.push(problem),
+                Found::Partial(..) | Found::Nothing => {}
+            }
+        }
+        Ok((manifests, problems))
+    }
+
+    fn survey(&self) -> Result<Vec<Found>, StoreError> {
+        let mut folders = Vec::new();
+        for kind in ArtifactKind::ALL {
+            let folder = self.root.join("artifacts").join(kind.name());
+            for prefix in entries(&folder)? {
+                for artifact in entries(&prefix)? {
+                    folders.push((*kind, artifact));
+                }
+            }
+        }
+        folders
+            .par_iter()
+            .map(|(kind, folder)| look_at(*kind, folder))
+            .collect()
+    }
+}
+
+impl From<Manifest> for Entry {
+    fn from(manifest: Manifest) -> Self {
+        Self {
+            bytes: manifest.bytes(),
+            kind: manifest.kind,
+            label: manifest.label,
+            recipe: manifest.recipe,
+            rows: manifest.rows,
+            made_at: manifest.made.at,
+            wall_seconds: manifest.made.wall_seconds,
+        }
+    }
+}
+
+fn look_at(kind: ArtifactKind, folder: &Path) -> Result<Found, StoreError> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    // A folder with another name is not of this store's making, so it is nobody's artifact.
+    let Ok(fingerprint) = name.parse::<Fingerprint>() else {
+        return Ok(Found::Nothing);
+    };
+    let problem = |file, reason| {
+        Found::Problem(Problem {
+            fingerprint: Some(fingerprint),
+            file,
+            reason,
+        })
+    };
+    match read_state(folder, kind, &fingerprint) {
+        Ok(State::Complete(manifest)) => Ok(Found::Complete(manifest)),
+        Ok(State::Damaged { file, reason }) => Ok(problem(file, reason)),
+        Ok(State::Absent) => {
+            let parts: BTreeSet<u32> = entries(folder)?
+                .iter()
+                .filter_map(|file| part_index(&file.file_name()?.to_string_lossy()))
+                .collect();
+            Ok(if parts.is_empty() {
+                Found::Nothing
+            } else {
+                Found::Partial(fingerprint, Partial { kind, parts })
+            })
+        }
+        Err(StoreError::NewerFormat {
+            path,
+            found,
+            supported,
+        }) => Ok(problem(
+            path,
+            format!("has format {found}, but this release reads formats up to {supported}"),
+        )),
+        Err(error) => Err(error),
+    }
+}
+
+/// What lies in a folder, sorted by name; nothing where the folder does not exist or is a file.
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(StoreError::io("read", folder, None, error)),
+    };
+    let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+    let mut paths = paths.map_err(StoreError::reading(folder))?;
+    paths.sort();
+    Ok(paths)
+}

@@ -1,0 +1,261 @@
+//! The manifest: the last file of an artifact, and the one that makes it exist.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::StoreError;
+use super::fingerprint::{ArtifactKind, Fingerprint};
+use super::recipe::Recipe;
+use super::root::Store;
+
+/// Format of manifests that this release writes.
+///
+/// History: 1, the first.
+pub const MANIFEST_FORMAT: u64 = 1;
+
+/// Name of the manifest in an artifact's folder.
+pub(super) const MANIFEST_FILE: &str = "manifest.json";
+
+/// What an artifact is, how it was made, and every file of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_FORMAT`] of the release that wrote it.
+    pub format: u64,
+    /// What the artifact is.
+    pub kind: ArtifactKind,
+    /// Name of the artifact: the digest of the recipe.
+    pub fingerprint: Fingerprint,
+    /// What the experiment called it; no part of the fingerprint.
+    pub label: String,
+    /// All that decides the artifact's bytes.
+    pub recipe: Recipe,
+    /// Every file but the manifest, by name.
+    pub files: Vec<FileEntry>,
+    /// Sum of the rows of all files.
+    pub rows: u64,
+    /// When, where and with what it was made; no part of the fingerprint.
+    pub made: Made,
+}
+
+/// One file of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Name in the artifact's folder.
+    pub name: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// BLAKE3 digest of the whole file.
+    pub blake3: Fingerprint,
+    /// Rows of a table or of a feature part; zero for files that are no tables.
+    pub rows: u64,
+}
+
+/// The circumstances under which an artifact was made.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Made {
+    /// When it was finished: RFC 3339, UTC, as the caller's clock says.
+    pub at: String,
+    /// How long the making took, in seconds.
+    pub wall_seconds: f64,
+    /// Device that computed it, such as "cpu".
+    pub device: String,
+    /// Versions of what took part, such as libtorch.
+    pub versions: BTreeMap<String, String>,
+    /// Anything else worth telling.
+    pub notes: BTreeMap<String, String>,
+}
+
+/// What stands in the folder of an artifact.
+#[derive(Debug)]
+pub(super) enum State {
+    /// No manifest, so no artifact, though there may be committed parts.
+    Absent,
+    /// A manifest whose files are all there with the right sizes; their bytes are not looked at.
+    Complete(Box<Manifest>),
+    /// A manifest that cannot be true.
+    Damaged {
+        /// File that gives it away.
+        file: PathBuf,
+        /// How, to be read after the file's name.
+        reason: String,
+    },
+}
+
+impl Manifest {
+    /// Size of all files but the manifest, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// The file of that name.
+    pub fn file(&self, name: &str) -> Option<&FileEntry> {
+        self.files.iter().find(|file| file.name == name)
+    }
+}
+
+impl Store {
+    /// Manifest of a complete artifact of any kind; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] when there is a manifest but it, or the files it lists, are damaged.
+    pub fn manifest(&self, fingerprint: &Fingerprint) -> Result<Option<Manifest>, StoreError> {
+        for kind in ArtifactKind::ALL {
+            match self.state(*kind, fingerprint)? {
+                State::Absent => {}
+                State::Complete(manifest) => return Ok(Some(*manifest)),
+                State::Damaged { file, reason } => {
+                    return Err(StoreError::Corrupt {
+                        artifact: *fingerprint,
+                        file,
+                        reason,
+                    });
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Manifest of an artifact that has to be there.
+    pub(super) fn require_manifest(
+        &self,
+        fingerprint: &Fingerprint,
+    ) -> Result<Manifest, StoreError> {
+        self.manifest(fingerprint)?
+            .ok_or_else(|| StoreError::Missing {
+                path: self.root.clone(),
+                artifact: *fingerprint,
+            })
+    }
+
+    /// Reads the manifest and asks the file system about the files that it lists; cheap, since no bytes are hashed.
+    pub(super) fn state(
+        &self,
+        kind: ArtifactKind,
+        fingerprint: &Fingerprint,
+    ) -> Result<State, StoreError> {
+        read_state(&self.artifact_folder(kind, fingerprint), kind, fingerprint)
+    }
+}
+
+/// See [`Store::state`]; `folder` is the artifact's.
+pub(super) fn read_state(
+    folder: &Path,
+    kind: ArtifactKind,
+    fingerprint: &Fingerprint,
+) -> Result<State, StoreError> {
+    let path = folder.join(MANIFEST_FILE);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::Absent),
+        Err(error) => return Err(StoreError::io("read", &path, None, error)),
+    };
+    let manifest = match parse(&path, &text)? {
+        Ok(manifest) => manifest,
+        Err(reason) => return Ok(State::Damaged { file: path, reason }),
+    };
+    if manifest.kind != kind
+        || manifest.fingerprint != *fingerprint
+        || manifest.recipe.kind() != kind
+        || manifest.recipe.fingerprint() != *fingerprint
+    {
+        let reason = "speaks of another artifact than the one it lies with".to_owned();
+        return Ok(State::Damaged { file: path, reason });
+    }
+    for entry in &manifest.files {
+        let file = folder.join(&entry.name);
+        if let Some(reason) = wrong_size(&file, entry)? {
+            return Ok(State::Damaged { file, reason });
+        }
+    }
+    Ok(State::Complete(Box::new(manifest)))
+}
+
+/// The manifest, or why it is damaged. A newer format is no damage, so it is an error.
+fn parse(path: &Path, text: &[u8]) -> Result<Result<Manifest, String>, StoreError> {
+    /// Read first, because a newer format need not have the other fields.
+    #[derive(Deserialize)]
+    struct Head {
+        format: u64,
+    }
+    match serde_json::from_slice::<Head>(text) {
+        Ok(head) if head.format > MANIFEST_FORMAT => Err(StoreError::NewerFormat {
+            path: path.to_owned(),
+            found: head.format,
+            supported: MANIFEST_FORMAT,
+        }),
+        Ok(_) => Ok(serde_json::from_slice::<Manifest>(text)
+            .map_err(|error| format!("cannot be read: {error}"))
+            .and_then(|manifest| {
+                match manifest
+                    .files
+                    .iter()
+                    .find(|file| !is_plain_name(&file.name))
+                {
+                    Some(file) => Err(format!(
+                        "lists a file with the strange name `{}`",
+                        file.name
+                    )),
+                    None => Ok(manifest),
+                }
+            })),
+        Err(error) => Ok(Err(format!("cannot be read: {error}"))),
+    }
+}
+
+/// How a file's size, or its absence, contradicts the manifest.
+pub(super) fn wrong_size(file: &Path, entry: &FileEntry) -> Result<Option<String>, StoreError> {
+    match fs::metadata(file) {
+        Ok(metadata) if metadata.len() == entry.bytes => Ok(None),
+        Ok(metadata) => Ok(Some(format!(
+            "has {} bytes instead of {}",
+            metadata.len(),
+            entry.bytes
+        ))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some("is missing".to_owned())),
+        Err(error) => Err(StoreError::io("read", file, None, error)),
+    }
+}
+
+/// Whether a name is a plain file name of the kind that the store writes.
+pub(super) fn is_plain_name(name: &str) -> bool {
+    let known =
+        |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_');
+    !name.is_empty() && !name.starts_with('.') && name != MANIFEST_FILE && name.chars().all(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_names_are_allowed() {
+        for name in ["part-00000.arrow", "curves.parquet", "model_1.safetensors"] {
+            assert!(is_plain_name(name), "{name}");
+        }
+        for name in ["", ".tmp-x", "..", "../x", "a/b", "manifest.json", "ä"] {
+            assert!(!is_plain_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_newer_manifest_is_an_error_and_no_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(MANIFEST_FILE);
+        let state = || read_state(folder.path(), ArtifactKind::Head, &Fingerprint::of(b""));
+        assert!(matches!(state(), Ok(State::Absent)));
+        fs::write(&path, r#"{"format": 2, "else": "unknown"}"#).unwrap();
+        assert!(matches!(
+            state(),
+            Err(StoreError::NewerFormat { found: 2, .. })
+        ));
+        fs::write(&path, "{\"format\": 1").unwrap();
+        assert!(matches!(state(), Ok(State::Damaged { .. })));
+        fs::write(&path, "").unwrap();
+        assert!(matches!(state(), Ok(State::Damaged { .. })));
+    }
+}

@@ -1,0 +1,77 @@
+//! The store: what a run keeps, named by content, committed atomically, readable by anyone.
+//!
+//! # What lies on the disk
+//!
+//! ```text
+//! <root>/
+//!   FORMAT                                  "repro-store 1"
+//!   artifacts/<kind>/<2 hex>/<64 hex>/      one folder an artifact, named by its fingerprint
+//!     part-00000.arrow …                    features: Arrow IPC, uncompressed, made to be memory-mapped
+//!     <name>.parquet                        tables: results, curves, predictions
+//!     <name>.safetensors, …                 weights and other bytes
+//!     manifest.json                         written last; what has no manifest does not exist
+//!   locks/<64 hex>.lock                     who makes an artifact now; empty files may stay behind
+//!   quarantine/<64 hex>-<n>/                damaged files and folders, moved here, never deleted
+//!   memo/                                   digests of input files by their size and times
+//!   runs/                                   records of runs
+//! ```
+//!
+//! # Rules
+//!
+//! - A file appears under its name only when all its bytes are on the disk: temporary file in the same folder, fsync,
+//!   rename, fsync of the folder. Names that start with `.tmp-` are such temporary files and mean nothing.
+//! - The manifest is the last file and lists every other one with its size and BLAKE3 digest.
+//! - Feature parts that were committed before a run was killed are found again and kept, when they validate.
+//! - Committed files are never changed, which is what makes mapping them into memory sound.
+//! - Whoever makes an artifact holds its lock, a lock of the operating system, which ends with the process: there are
+//!   no stale locks to remove.
+//!
+//! # Main types
+//!
+//! [`Recipe`] gives a [`Fingerprint`]; [`Store::begin`] gives an [`ArtifactWriter`]; [`Store::features`],
+//! [`Store::table`] and [`Store::bytes`] read; [`Store::listing`] says what is there; [`Store::query`] asks all of it
+//! in SQL.
+
+mod begin;
+mod canonical;
+mod canonical_serializer;
+mod commit;
+mod error;
+mod export;
+mod features;
+mod fingerprint;
+mod listing;
+mod lock;
+mod manifest;
+mod memo;
+mod part;
+mod part_reader;
+mod quarantine;
+mod query;
+mod query_result;
+mod recipe;
+mod results;
+mod results_table;
+mod root;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod writer;
+
+pub use begin::Begin;
+pub use canonical::CanonicalError;
+pub use error::StoreError;
+pub use features::{FeaturePartReader, FeatureReader};
+pub use fingerprint::{ArtifactKind, Fingerprint, FingerprintError};
+pub use listing::{Entry, Listing, Partial, Problem};
+pub use lock::{OnWait, Patience, Waiting, wait_quietly};
+pub use manifest::{FileEntry, MANIFEST_FORMAT, Made, Manifest};
+pub use memo::Memo;
+pub use part::{FeaturePart, FeatureType, FeatureValues};
+pub use quarantine::SetAside;
+pub use query_result::{Cell, QueryError, QueryResult};
+pub use recipe::{FieldChange, Recipe, RecipeError};
+pub use results::{AXES, AxisValue, ResultRow};
+pub use root::{STORE_FORMAT, Store};
+pub use writer::{ArtifactWriter, CommittedParts};

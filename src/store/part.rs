@@ -1,0 +1,261 @@
+//! Feature parts: Arrow IPC files that are written once and then mapped into memory.
+//!
+//! A part holds one record batch with the columns `id`, `split`, `label`, `view`, `draw` and `feature`, the last a
+//! fixed-size list of floats without nulls, so that its values lie in the file as one row-major matrix
+//! `[rows, width]`, 64-byte aligned. The schema's metadata holds the recipe. The footer's metadata holds the BLAKE3
+//! digest of all bytes before the footer: with it a part proves itself before there is a manifest.
+//!
+//! The same content always gives the same bytes.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, FixedSizeListArray, Float16Array, Float32Array, RecordBatch, StringArray, UInt32Array,
+};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
+use arrow::ipc::writer::FileWriter;
+use half::f16;
+use serde::{Deserialize, Serialize};
+
+use super::commit::StagedFile;
+use super::error::StoreError;
+use super::fingerprint::Fingerprint;
+use super::manifest::FileEntry;
+use super::recipe::Recipe;
+
+/// Format of feature parts and tables, kept in their metadata under [`FORMAT_KEY`].
+pub(super) const FILE_FORMAT: &str = "1";
+/// Metadata key of the fingerprint, in every Arrow and Parquet file of the store.
+pub(super) const FINGERPRINT_KEY: &str = "repro.fingerprint";
+/// Metadata key of the recipe's canonical JSON.
+pub(super) const RECIPE_KEY: &str = "repro.recipe";
+/// Metadata key of [`FILE_FORMAT`].
+pub(super) const FORMAT_KEY: &str = "repro.format";
+/// Key in the footer of a part: BLAKE3 of all bytes before the end of the last record batch.
+pub(super) const BODY_KEY: &str = "repro.body-blake3";
+
+/// The rows of one part. All slices have the same length, the number of rows.
+#[derive(Debug, Clone)]
+pub struct FeaturePart<'a> {
+    /// Sample ids, as the dataset's manifest lists them.
+    pub ids: &'a [String],
+    /// Split of every sample, such as "train".
+    pub splits: &'a [String],
+    /// Class index of every sample, from 0.
+    pub labels: &'a [u32],
+    /// View of the image that was looked at, such as "center".
+    pub views: &'a [String],
+    /// Index of the noise draw, from 0.
+    pub draws: &'a [u32],
+    /// Length of one feature vector; at least 1.
+    pub width: usize,
+    /// The vectors, row-major `[rows, width]`.
+    pub values: FeatureValues,
+}
+
+/// Feature values, row-major `[rows, width]`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FeatureValues {
+    /// Single precision.
+    F32(Vec<f32>),
+    /// Half precision.
+    F16(Vec<f16>),
+}
+
+/// Type of the values of a feature artifact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FeatureType {
+    /// IEEE 754 single precision, 4 bytes.
+    F32,
+    /// IEEE 754 half precision, 2 bytes.
+    F16,
+}
+
+impl FeatureType {
+    /// Bytes of one value.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+
+    const fn arrow(self) -> DataType {
+        match self {
+            Self::F32 => DataType::Float32,
+            Self::F16 => DataType::Float16,
+        }
+    }
+}
+
+impl FeatureValues {
+    /// Number of values, over all rows.
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::F16(values) => values.len(),
+        }
+    }
+
+    /// Whether there are no values at all.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Type of the values.
+    pub const fn feature_type(&self) -> FeatureType {
+        match self {
+            Self::F32(_) => FeatureType::F32,
+            Self::F16(_) => FeatureType::F16,
+        }
+    }
+}
+
+/// File name of a part.
+pub(super) fn part_name(part: u32) -> String {
+    format!("part-{part:05}.arrow")
+}
+
+/// Index of the part that has this file name.
+pub(super) fn part_index(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("part-")?.strip_suffix(".arrow")?;
+    let index = digits.parse().ok()?;
+    (part_name(index) == name).then_some(index)
+}
+
+/// Schema of the parts of `recipe`'s artifact.
+pub(super) fn schema(recipe: &Recipe, width: i32, values: FeatureType) -> Schema {
+    let item = Arc::new(Field::new("item", values.arrow(), false));
+    let fields = vec![
+        Field::new("id", DataType::Utf8, false),
+        Field::new("split", DataType::Utf8, false),
+        Field::new("label", DataType::UInt32, false),
+        Field::new("view", DataType::Utf8, false),
+        Field::new("draw", DataType::UInt32, false),
+        Field::new("feature", DataType::FixedSizeList(item, width), false),
+    ];
+    let metadata = file_metadata(recipe).into_iter().collect::<HashMap<_, _>>();
+    Schema::new_with_metadata(fields, metadata)
+}
+
+/// What every Arrow and Parquet file of an artifact says about itself.
+pub(super) fn file_metadata(recipe: &Recipe) -> [(String, String); 3] {
+    [
+        (FINGERPRINT_KEY.to_owned(), recipe.fingerprint().to_string()),
+        (FORMAT_KEY.to_owned(), FILE_FORMAT.to_owned()),
+        (RECIPE_KEY.to_owned(), recipe.json().to_owned()),
+    ]
+}
+
+/// Lays out a part as a record batch, or says how the part contradicts itself.
+fn batch(recipe: &Recipe, part: FeaturePart<'_>) -> Result<RecordBatch, String> {
+    let rows = part.ids.len();
+    let lengths = [
+        ("splits", part.splits.len()),
+        ("labels", part.labels.len()),
+        ("views", part.views.len()),
+        ("draws", part.draws.len()),
+    ];
+    if let Some((name, length)) = lengths.into_iter().find(|(_, length)| *length != rows) {
+        return Err(format!("{rows} ids but {length} {name}"));
+    }
+    let width = i32::try_from(part.width).ok().filter(|width| *width > 0);
+    let width = width.ok_or_else(|| format!("vectors of {} values", part.width))?;
+    if part.width.checked_mul(rows) != Some(part.values.len()) {
+        return Err(format!(
+            "{rows} rows of {} values each, but {} values",
+            part.width,
+            part.values.len()
+        ));
+    }
+    let schema = schema(recipe, width, part.values.feature_type());
+    let values: ArrayRef = match part.values {
+        FeatureValues::F32(values) => Arc::new(Float32Array::from(values)),
+        FeatureValues::F16(values) => Arc::new(Float16Array::from(values)),
+    };
+    let item = Arc::new(Field::new("item", values.data_type().clone(), false));
+    let text = |texts: &[String]| -> ArrayRef { Arc::new(StringArray::from_iter_values(texts)) };
+    let number = |numbers: &[u32]| -> ArrayRef { Arc::new(UInt32Array::from(numbers.to_vec())) };
+    let columns = vec![
+        text(part.ids),
+        text(part.splits),
+        number(part.labels),
+        text(part.views),
+        number(part.draws),
+        Arc::new(
+            FixedSizeListArray::try_new(item, width, values, None)
+                .map_err(|error| error.to_string())?,
+        ),
+    ];
+    RecordBatch::try_new(Arc::new(schema), columns).map_err(|error| error.to_string())
+}
+
+/// Digests all that passes through on its way to the file.
+struct Digesting {
+    file: StagedFile,
+    digest: blake3::Hasher,
+    bytes: u64,
+}
+
+impl Write for Digesting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        if let Some(done) = bytes.get(..written) {
+            self.digest.update(done);
+        }
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Writes and commits one part; `target` is its file.
+pub(super) fn write(
+    target: &Path,
+    name: &str,
+    recipe: &Recipe,
+    part: FeaturePart<'_>,
+) -> Result<FileEntry, StoreError> {
+    let bad = |reason| StoreError::BadContent {
+        artifact: recipe.fingerprint(),
+        name: name.to_owned(),
+        reason,
+    };
+    let batch = batch(recipe, part).map_err(bad)?;
+    let needed = u64::try_from(batch.get_array_memory_size()).ok();
+    let file = StagedFile::create(target, needed)?;
+    let failed = |error| match error {
+        ArrowError::IoError(_, source) => StoreError::io("write", target, needed, source),
+        other => bad(other.to_string()),
+    };
+    let sink = Digesting {
+        file,
+        digest: blake3::Hasher::new(),
+        bytes: 0,
+    };
+    let mut writer = FileWriter::try_new(sink, batch.schema_ref()).map_err(failed)?;
+    writer.write(&batch).map_err(failed)?;
+    let body = writer.get_ref().digest.finalize();
+    writer.write_metadata(BODY_KEY, body.to_hex().as_str());
+    writer.finish().map_err(failed)?;
+    let Digesting {
+        file,
+        digest,
+        bytes,
+    } = writer.into_inner().map_err(failed)?;
+    file.commit()?;
+    Ok(FileEntry {
+        name: name.to_owned(),
+        bytes,
+        blake3: Fingerprint(*digest.finalize().as_bytes()),
+        rows: batch.num_rows() as u64,
+    })
+}

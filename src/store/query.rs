@@ -1,0 +1,360 @@
+//! Asking the store in SQL. Nothing outside this file knows the engine, polars.
+//!
+//! # Tables
+//!
+//! | table | rows |
+//! |---|---|
+//! | `results` | every scored value of every metric artifact; the columns are the fields of [`ResultRow`](super::ResultRow) |
+//! | `curves` | the learning curves of all heads, and `head_fingerprint` |
+//! | `predictions` | the predictions of all heads, and `head_fingerprint` |
+//! | `artifacts` | one row an artifact: `fingerprint`, `kind`, `label`, `rows`, `bytes`, `made_at` |
+//! | `features_<hex>` | the vectors of one feature artifact, named by the first 12 (at least 4) digits of its fingerprint |
+//!
+//! Files are read as they lie there, after a look at their sizes; [`Store::verify`](super::Store::verify) is what
+//! compares their digests.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use arrow::datatypes::DataType as ArrowType;
+use polars::io::HiveOptions;
+use polars::prelude::{
+    AnyValue, Column, DataFrame, DataType, IntoLazy, IpcScanOptions, LazyFrame, PlRefPath,
+    PolarsError, PolarsResult, ScanArgsParquet, ScanSources, Schema, Series, UnifiedScanArgs, col,
+    lit,
+};
+use polars::sql::{SQLContext, extract_table_identifiers};
+
+use super::fingerprint::ArtifactKind;
+use super::manifest::Manifest;
+use super::part::part_index;
+use super::query_result::{Cell, QueryError, QueryResult, did_you_mean};
+use super::results::ResultRow;
+use super::root::Store;
+
+const FEATURES_PREFIX: &str = "features_";
+/// Fewer digits of a fingerprint than these are not taken for one.
+const FEWEST_DIGITS: usize = 4;
+/// Values of a vector that its summary shows.
+const SHOWN_VALUES: usize = 3;
+
+/// The tables of one query, by name.
+type Tables = BTreeMap<String, LazyFrame>;
+
+impl Store {
+    /// Runs one SQL statement (in the dialect of polars) over the tables described [above](self).
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Sql`] with what the engine says and which tables and columns there are; [`QueryError::Store`]
+    /// when the store cannot be read.
+    pub fn query(&self, sql: &str) -> Result<QueryResult, QueryError> {
+        let (manifests, _) = self.manifests()?;
+        // A query that cannot be parsed mentions no table here; executing it says what is wrong.
+        let mentioned = extract_table_identifiers(sql, false, true).unwrap_or_default();
+        let tables = self.tables(&manifests, &mentioned);
+        let tables =
+            tables.map_err(|error| explain(&error, &mentioned, &mut Tables::new(), &manifests))?;
+        let mut context = SQLContext::new();
+        for (name, table) in &tables {
+            context.register(name, table.clone());
+        }
+        context
+            .execute(sql)
+            .and_then(LazyFrame::collect)
+            .and_then(|frame| cells(&frame))
+            .map_err(|error| explain(&error, &mentioned, &mut tables.clone(), &manifests))
+    }
+
+    fn tables(&self, manifests: &[Manifest], mentioned: &[String]) -> PolarsResult<Tables> {
+        let mut tables = Tables::new();
+        tables.insert("artifacts".to_owned(), artifacts_table(manifests)?);
+        tables.insert("results".to_owned(), self.results_table(manifests)?);
+        for name in ["curves", "predictions"] {
+            if let Some(table) = self.heads_table(manifests, name)? {
+                tables.insert(name.to_owned(), table);
+            }
+        }
+        for name in mentioned {
+            if let Some(table) = self.features_table(manifests, name)? {
+                tables.insert(name.clone(), table);
+            }
+        }
+        Ok(tables)
+    }
+
+    fn results_table(&self, manifests: &[Manifest]) -> PolarsResult<LazyFrame> {
+        let schema = results_schema()?;
+        let files = self.files(manifests, ArtifactKind::Metric, "results.parquet");
+        if files.is_empty() {
+            return Ok(DataFrame::empty_with_schema(&schema).lazy());
+        }
+        // With the schema given, results of an older release get empty cells in columns that it did not have.
+        let arguments = ScanArgsParquet {
+            schema: Some(schema.into()),
+            allow_missing_columns: true,
+            ..parquet()
+        };
+        LazyFrame::scan_parquet_sources(sources(&files)?, arguments)
+    }
+
+    fn heads_table(&self, manifests: &[Manifest], name: &str) -> PolarsResult<Option<LazyFrame>> {
+        const PATH: &str = "path of the file";
+        let file = format!("{name}.parquet");
+        let files = self.files(manifests, ArtifactKind::Head, &file);
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let arguments = ScanArgsParquet {
+            include_file_paths: Some(PATH.into()),
+            allow_missing_columns: true,
+            ..parquet()
+        };
+        let table = LazyFrame::scan_parquet_sources(sources(&files)?, arguments)?;
+        // The path ends in the artifact's fingerprint of 64 digits, a slash, and the file's name.
+        let from_the_end = i64::try_from(64 + 1 + file.len()).unwrap_or(i64::MAX);
+        let fingerprint = col(PATH)
+            .str()
+            .slice(lit(-from_the_end), lit(64))
+            .alias("head_fingerprint");
+        Ok(Some(
+            table
+                .with_column(fingerprint)
+                .drop(polars::prelude::cols([PATH])),
+        ))
+    }
+
+    /// The feature artifact that a table's name speaks of, if it speaks of exactly one.
+    fn features_table(
+        &self,
+        manifests: &[Manifest],
+        name: &str,
+    ) -> PolarsResult<Option<LazyFrame>> {
+        let Some(digits) = name
+            .strip_prefix(FEATURES_PREFIX)
+            .filter(|digits| digits.len() >= FEWEST_DIGITS)
+        else {
+            return Ok(None);
+        };
+        let mut matching = manifests.iter().filter(|manifest| {
+            manifest.kind == ArtifactKind::Features
+                && manifest.fingerprint.to_string().starts_with(digits)
+        });
+        let (Some(manifest), None) = (matching.next(), matching.next()) else {
+            return Ok(None);
+        };
+        let folder = self.artifact_folder(manifest.kind, &manifest.fingerprint);
+        let parts = manifest
+            .files
+            .iter()
+            .filter(|file| part_index(&file.name).is_some());
+        let files: Vec<PathBuf> = parts.map(|file| folder.join(&file.name)).collect();
+        let arguments = UnifiedScanArgs {
+            glob: false,
+            hive_options: HiveOptions::new_disabled(),
+            ..UnifiedScanArgs::default()
+        };
+        LazyFrame::scan_ipc_sources(sources(&files)?, IpcScanOptions::default(), arguments)
+            .map(Some)
+    }
+
+    /// The files of that name in all artifacts of a kind.
+    fn files(&self, manifests: &[Manifest], kind: ArtifactKind, name: &str) -> Vec<PathBuf> {
+        manifests
+            .iter()
+            .filter(|manifest| manifest.kind == kind && manifest.file(name).is_some())
+            .map(|manifest| self.artifact_folder(kind, &manifest.fingerprint).join(name))
+            .collect()
+    }
+}
+
+/// How the store's Parquet files are read: their paths as they are, with no meaning in `*` or `=`.
+fn parquet() -> ScanArgsParquet {
+    ScanArgsParquet {
+        glob: false,
+        hive_options: HiveOptions::new_disabled(),
+        ..ScanArgsParquet::default()
+    }
+}
+
+fn sources(files: &[PathBuf]) -> PolarsResult<ScanSources> {
+    let paths = files.iter().map(|file| {
+        let file = std::path::absolute(file).map_err(PolarsError::from)?;
+        PlRefPath::try_from_path(&file)
+    });
+    Ok(ScanSources::Paths(
+        paths
+            .collect::<PolarsResult<Vec<_>>>()?
+            .into_iter()
+            .collect(),
+    ))
+}
+
+fn artifacts_table(manifests: &[Manifest]) -> PolarsResult<LazyFrame> {
+    let texts = |name: &str, text: fn(&Manifest) -> String| {
+        Column::new(
+            name.into(),
+            manifests.iter().map(text).collect::<Vec<String>>(),
+        )
+    };
+    let numbers = |name: &str, number: fn(&Manifest) -> u64| {
+        Column::new(
+            name.into(),
+            manifests.iter().map(number).collect::<Vec<u64>>(),
+        )
+    };
+    let columns = vec![
+        texts("fingerprint", |manifest| manifest.fingerprint.to_string()),
+        texts("kind", |manifest| manifest.kind.to_string()),
+        texts("label", |manifest| manifest.label.clone()),
+        numbers("rows", |manifest| manifest.rows),
+        numbers("bytes", Manifest::bytes),
+        texts("made_at", |manifest| manifest.made.at.clone()),
+    ];
+    Ok(DataFrame::new(manifests.len(), columns)?.lazy())
+}
+
+/// Columns of the table `results`, which exist before there is any result.
+fn results_schema() -> PolarsResult<Schema> {
+    let unexpected = |what: String| PolarsError::ComputeError(what.into());
+    let batch = ResultRow::to_batch(&[]).map_err(|error| unexpected(error.to_string()))?;
+    let schema = batch.schema();
+    let fields = schema.fields().iter().map(|field| {
+        let kind = match field.data_type() {
+            ArrowType::Utf8 => DataType::String,
+            ArrowType::Float64 => DataType::Float64,
+            ArrowType::UInt32 => DataType::UInt32,
+            ArrowType::UInt64 => DataType::UInt64,
+            ArrowType::Boolean => DataType::Boolean,
+            other => return Err(unexpected(format!("results of type {other}"))),
+        };
+        Ok((field.name().as_str().into(), kind))
+    });
+    fields
+        .collect::<PolarsResult<Vec<_>>>()
+        .map(Schema::from_iter)
+}
+
+fn cells(frame: &DataFrame) -> PolarsResult<QueryResult> {
+    let columns = frame
+        .get_column_names()
+        .into_iter()
+        .map(ToString::to_string)
+        .collect();
+    let row = |row| {
+        frame
+            .columns()
+            .iter()
+            .map(|column| column.get(row).map(|value| cell(&value)))
+            .collect()
+    };
+    let rows = (0..frame.height()).map(row).collect::<PolarsResult<_>>()?;
+    Ok(QueryResult { columns, rows })
+}
+
+fn cell(value: &AnyValue<'_>) -> Cell {
+    match value {
+        AnyValue::Null => Cell::Null,
+        AnyValue::Boolean(value) => Cell::Boolean(*value),
+        AnyValue::String(text) => Cell::Text((*text).to_owned()),
+        AnyValue::StringOwned(text) => Cell::Text(text.to_string()),
+        AnyValue::UInt8(value) => Cell::Integer((*value).into()),
+        AnyValue::UInt16(value) => Cell::Integer((*value).into()),
+        AnyValue::UInt32(value) => Cell::Integer((*value).into()),
+        AnyValue::UInt64(value) => Cell::Integer((*value).into()),
+        AnyValue::Int8(value) => Cell::Integer((*value).into()),
+        AnyValue::Int16(value) => Cell::Integer((*value).into()),
+        AnyValue::Int32(value) => Cell::Integer((*value).into()),
+        AnyValue::Int64(value) => Cell::Integer((*value).into()),
+        AnyValue::Int128(value) => Cell::Integer(*value),
+        AnyValue::Float16(value) => short_number(f32::from(*value)),
+        AnyValue::Float32(value) => short_number(*value),
+        AnyValue::Float64(value) => Cell::Number(*value),
+        AnyValue::Array(values, _) | AnyValue::List(values) => Cell::Vector(summary(values)),
+        // What no table of the store holds, but a query may compute.
+        other => Cell::Text(other.to_string()),
+    }
+}
+
+/// The double that is written with the same few digits as the float: 0.1, not 0.10000000149011612.
+fn short_number(value: f32) -> Cell {
+    Cell::Number(value.to_string().parse().unwrap_or_else(|_| value.into()))
+}
+
+fn summary(values: &Series) -> String {
+    let mut shown: Vec<String> = values
+        .iter()
+        .take(SHOWN_VALUES)
+        .map(|value| cell(&value).to_string())
+        .collect();
+    if values.len() > SHOWN_VALUES {
+        shown.push(format!("… {} values", values.len()));
+    }
+    format!("[{}]", shown.join(", "))
+}
+
+/// Adds to what the engine says the tables and columns that there are.
+fn explain(
+    error: &PolarsError,
+    mentioned: &[String],
+    tables: &mut Tables,
+    manifests: &[Manifest],
+) -> QueryError {
+    let message = error.to_string();
+    let shorts: Vec<String> = manifests
+        .iter()
+        .filter(|manifest| manifest.kind == ArtifactKind::Features)
+        .map(|manifest| format!("{FEATURES_PREFIX}{}", manifest.fingerprint.short()))
+        .collect();
+    let mut known: Vec<String> = tables.keys().cloned().collect();
+    known.extend(shorts.into_iter().filter(|name| !tables.contains_key(name)));
+    // A name that the query itself introduces by WITH is no table of the store, yet the engine does not mind it.
+    let unknown = mentioned
+        .iter()
+        .find(|name| !tables.contains_key(*name) && message.contains(name.as_str()));
+    let hint = if let Some(name) = unknown {
+        let listed = if tables.contains_key("curves") {
+            ""
+        } else {
+            " (and `curves`, once a head is trained)"
+        };
+        let meant = did_you_mean(name, known.iter().map(String::as_str))
+            .map(|name| format!("did you mean `{name}`? "));
+        format!(
+            "{}the tables are {}{listed}",
+            meant.unwrap_or_default(),
+            known.join(", ")
+        )
+    } else {
+        let asked: Vec<String> = mentioned
+            .iter()
+            .filter(|name| tables.contains_key(*name))
+            .cloned()
+            .collect();
+        let described: Vec<String> = asked
+            .iter()
+            .filter_map(|name| describe(name, tables, &message))
+            .collect();
+        if described.is_empty() {
+            format!("the tables are {}", known.join(", "))
+        } else {
+            described.join("; ")
+        }
+    };
+    QueryError::Sql { message, hint }
+}
+
+/// The columns of a table, and the one that might have been meant by the first name that `message` quotes.
+fn describe(name: &str, tables: &mut Tables, message: &str) -> Option<String> {
+    let schema = tables.get_mut(name)?.collect_schema().ok()?;
+    let columns: Vec<&str> = schema.iter_names().map(|column| column.as_str()).collect();
+    let quoted = message.split(['"', '`', '\'']).nth(1).unwrap_or(message);
+    let meant = did_you_mean(quoted, columns.iter().copied()).filter(|column| *column != quoted);
+    let meant = meant
+        .map(|column| format!("did you mean `{column}`? "))
+        .unwrap_or_default();
+    Some(format!(
+        "{meant}`{name}` has the columns {}",
+        columns.join(", ")
+    ))
+}

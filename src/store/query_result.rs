@@ -1,0 +1,118 @@
+//! Answers of [`Store::query`](super::Store::query), free of the engine that found them.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::error::StoreError;
+
+/// The rows that a query found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct QueryResult {
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// Rows; each has one cell a column.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+/// One value of a query's result.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// No value.
+    Null,
+    /// A truth value.
+    Boolean(bool),
+    /// An integer of any width up to 64 bits, signed or not.
+    Integer(i128),
+    /// A floating-point number.
+    Number(f64),
+    /// A text.
+    Text(String),
+    /// A summary of a vector: its first values and its length, as `[0.1, 0.2, 0.3, … 128 values]`.
+    Vector(String),
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => formatter.pad("null"),
+            Self::Boolean(value) => fmt::Display::fmt(value, formatter),
+            Self::Integer(value) => fmt::Display::fmt(value, formatter),
+            Self::Number(value) => fmt::Display::fmt(value, formatter),
+            Self::Text(text) | Self::Vector(text) => formatter.pad(text),
+        }
+    }
+}
+
+impl Serialize for Cell {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Boolean(value) => serializer.serialize_bool(*value),
+            Self::Integer(value) => serializer.serialize_i128(*value),
+            Self::Number(value) => serializer.serialize_f64(*value),
+            Self::Text(text) | Self::Vector(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
+/// Why a query has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The query cannot be understood or carried out.
+    #[error("cannot run the query: {message}; {hint}")]
+    Sql {
+        /// What the engine said.
+        message: String,
+        /// What there is to be asked, and what might have been meant.
+        hint: String,
+    },
+}
+
+/// The known name that is closest to what was typed, if one is close enough to have been meant.
+pub(super) fn did_you_mean<'a>(
+    typed: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(typed, name), name))
+        .filter(|(distance, name)| *distance <= 1 + name.len().min(typed.len()) / 4)
+        .min()
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_written_as_what_they_are() {
+        let cells = [
+            Cell::Null,
+            Cell::Boolean(true),
+            Cell::Integer(u64::MAX.into()),
+            Cell::Number(0.625),
+            Cell::Text("a".to_owned()),
+        ];
+        assert_eq!(
+            serde_json::to_string(&cells).unwrap(),
+            r#"[null,true,18446744073709551615,0.625,"a"]"#
+        );
+        assert_eq!(
+            cells.map(|cell| cell.to_string()),
+            ["null", "true", "18446744073709551615", "0.625", "a"]
+        );
+    }
+
+    #[test]
+    fn only_close_names_are_suggested() {
+        let known = ["results", "curves", "artifacts"];
+        assert_eq!(did_you_mean("result", known), Some("results"));
+        assert_eq!(did_you_mean("crves", known), Some("curves"));
+        assert_eq!(did_you_mean("weather", known), None);
+    }
+}

@@ -1,0 +1,306 @@
+//! Opening a store, and where things lie in it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::commit;
+use super::error::StoreError;
+use super::fingerprint::{ArtifactKind, Fingerprint};
+use super::memo::Memo;
+
+/// Format of the store that this release writes; the number in the file `FORMAT`.
+///
+/// History: 1, the first.
+pub const STORE_FORMAT: u64 = 1;
+
+const FORMAT_FILE: &str = "FORMAT";
+const FORMAT_WORD: &str = "repro-store";
+const FOLDERS: [&str; 5] = ["artifacts", "locks", "quarantine", "memo", "runs"];
+
+/// Files that this process has read and found to have these BLAKE3 digests.
+type VerifiedFiles = BTreeSet<(PathBuf, [u8; 32])>;
+
+/// A folder of artifacts. Cheap to clone; clones share what they know to be verified.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(super) root: PathBuf,
+    writable: bool,
+    pub(super) verified: Arc<Mutex<VerifiedFiles>>,
+}
+
+impl Store {
+    /// Opens the store at `root` for reading and writing; makes it where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unusable`] when `root` is a file, is not writable, or is a folder with other things in it;
+    /// [`StoreError::NewerFormat`] when a newer release made it.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let store = Self::at(root.into(), true);
+        let root = &store.root;
+        if root.exists() && !root.is_dir() {
+            return Err(unusable(root, "it is not a folder", "name another folder"));
+        }
+        fs::create_dir_all(root).map_err(|error| cannot_write(root, &error))?;
+        if !store.has_format()? {
+            if let Some(stranger) = store.stranger()? {
+                let reason = format!("it has no {FORMAT_FILE} file, but holds `{stranger}`");
+                return Err(unusable(
+                    root,
+                    &reason,
+                    "name an empty folder, or one that does not exist yet",
+                ));
+            }
+            let format = format!("{FORMAT_WORD} {STORE_FORMAT}\n");
+            commit::write_file(&root.join(FORMAT_FILE), format.as_bytes())
+                .map_err(refused(root))?;
+        }
+        for folder in FOLDERS {
+            commit::make_folder(&root.join(folder)).map_err(refused(root))?;
+        }
+        // Folders that exist already say nothing about the right to write into them.
+        commit::StagedFile::create(&root.join("locks").join("probe"), None)
+            .map_err(refused(root))?;
+        Ok(store)
+    }
+
+    /// Opens the store at `root` for reading. A store that does not exist is an empty one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unusable`] when `root` is a file or a folder of other things; [`StoreError::NewerFormat`] when a
+    /// newer release made it.
+    pub fn open_read_only(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let store = Self::at(root.into(), false);
+        let root = &store.root;
+        if !root.exists() {
+            return Ok(store);
+        }
+        if !root.is_dir() {
+            return Err(unusable(root, "it is not a folder", "name another folder"));
+        }
+        if !store.has_format()?
+            && let Some(stranger) = store.stranger()?
+        {
+            let reason = format!("it has no {FORMAT_FILE} file, but holds `{stranger}`");
+            return Err(unusable(root, &reason, "name the folder of a store"));
+        }
+        Ok(store)
+    }
+
+    fn at(root: PathBuf, writable: bool) -> Self {
+        Self {
+            root,
+            writable,
+            verified: Arc::default(),
+        }
+    }
+
+    /// Folder of the store.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Folder for the records of runs.
+    pub fn runs_folder(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
+    /// Digests of input files that were computed before.
+    pub fn memo(&self) -> Memo {
+        Memo::new(self.root.join("memo"))
+    }
+
+    /// Folder of an artifact, whether it exists or not.
+    pub fn artifact_folder(&self, kind: ArtifactKind, fingerprint: &Fingerprint) -> PathBuf {
+        let name = fingerprint.to_string();
+        let first: String = name.chars().take(2).collect();
+        self.root
+            .join("artifacts")
+            .join(kind.name())
+            .join(first)
+            .join(name)
+    }
+
+    /// Folder of damaged things.
+    pub(super) fn quarantine_folder(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    /// Lock file of an artifact.
+    pub(super) fn lock_file(&self, fingerprint: &Fingerprint) -> PathBuf {
+        self.root.join("locks").join(format!("{fingerprint}.lock"))
+    }
+
+    /// Refuses to go on where the store was opened for reading only.
+    pub(super) fn require_writable(&self) -> Result<(), StoreError> {
+        if self.writable {
+            Ok(())
+        } else {
+            Err(StoreError::ReadOnly {
+                path: self.root.clone(),
+            })
+        }
+    }
+
+    /// Whether there is a `FORMAT` file; fails where it names a format that this release cannot read.
+    fn has_format(&self) -> Result<bool, StoreError> {
+        let path = self.root.join(FORMAT_FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(StoreError::io("read", &path, None, error)),
+        };
+        let number = text
+            .trim()
+            .strip_prefix(FORMAT_WORD)
+            .and_then(|rest| rest.trim().parse::<u64>().ok());
+        match number {
+            Some(STORE_FORMAT) => Ok(true),
+            Some(found) if found > STORE_FORMAT => Err(StoreError::NewerFormat {
+                path,
+                found,
+                supported: STORE_FORMAT,
+            }),
+            _ => {
+                let reason = format!("its {FORMAT_FILE} file says `{}`", text.trim());
+                Err(unusable(&self.root, &reason, "name the folder of a store"))
+            }
+        }
+    }
+
+    /// Something in the folder that no store would have put there. Hidden files and what file systems put at their
+    /// root do not count.
+    fn stranger(&self) -> Result<Option<String>, StoreError> {
+        for entry in fs::read_dir(&self.root).map_err(StoreError::reading(&self.root))? {
+            let name = entry
+                .map_err(StoreError::reading(&self.root))?
+                .file_name()
+                .to_string_lossy()
+                .into_owned();
+            let harmless = name.starts_with('.') || name == "lost+found";
+            if !harmless && name != FORMAT_FILE && !FOLDERS.contains(&name.as_str()) {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn unusable(path: &Path, reason: &str, remedy: &'static str) -> StoreError {
+    StoreError::Unusable {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+        remedy,
+    }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> StoreError {
+    unusable(
+        path,
+        &error.to_string(),
+        "name a folder that you may write to",
+    )
+}
+
+/// Turns the lack of a right to write into a statement about the store; leaves other failures, such as a full disk.
+fn refused(root: &Path) -> impl FnOnce(StoreError) -> StoreError + '_ {
+    |error| match error {
+        StoreError::Io { source, .. }
+            if matches!(
+                source.kind(),
+                io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::ReadOnlyFilesystem
+                    | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            cannot_write(root, &source)
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opening_twice_gives_the_same_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("a/b/store");
+        Store::open(&root).unwrap();
+        Store::open(&root).unwrap();
+        assert_eq!(
+            fs::read_to_string(root.join("FORMAT")).unwrap(),
+            "repro-store 1\n"
+        );
+        Store::open_read_only(&root).unwrap();
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_with_a_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("FORMAT"), "repro-store 2\n").unwrap();
+        for opened in [
+            Store::open(folder.path()),
+            Store::open_read_only(folder.path()),
+        ] {
+            let message = opened.unwrap_err().to_string();
+            assert!(
+                message.contains("has format 2") && message.contains("newer release"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_and_a_path_below_a_file_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "x").unwrap();
+        for path in [file.clone(), file.join("store")] {
+            let error = Store::open(&path).unwrap_err();
+            assert!(matches!(error, StoreError::Unusable { .. }), "{error}");
+            assert!(
+                error.to_string().contains(path.to_str().unwrap()),
+                "{error}"
+            );
+        }
+        assert!(Store::open_read_only(&file).is_err());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "x");
+    }
+
+    #[test]
+    fn a_folder_of_other_things_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("thesis.tex"), "x").unwrap();
+        let message = Store::open(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("thesis.tex"), "{message}");
+        assert!(Store::open_read_only(folder.path()).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_store_that_was_interrupted_while_being_made_is_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("artifacts")).unwrap();
+        fs::write(folder.path().join(".tmp-FORMAT-x"), "repro").unwrap();
+        Store::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn an_absent_store_is_an_empty_one_and_stays_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("none");
+        let store = Store::open_read_only(&root).unwrap();
+        assert!(store.listing().unwrap().artifacts.is_empty());
+        assert!(!root.exists());
+        assert!(matches!(
+            store.require_writable(),
+            Err(StoreError::ReadOnly { .. })
+        ));
+    }
+}

@@ -1,0 +1,106 @@
+//! Everything tabular that is not a feature: Parquet, compressed, with the recipe in the file's metadata.
+
+use std::fs::{self, File};
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use super::error::StoreError;
+use super::fingerprint::Fingerprint;
+use super::manifest::{FileEntry, Manifest};
+use super::part::file_metadata;
+use super::recipe::Recipe;
+use super::root::Store;
+
+/// The bytes of a Parquet file that holds `batch`. The same batch always gives the same bytes.
+pub(super) fn encode(recipe: &Recipe, batch: &RecordBatch) -> Result<Vec<u8>, String> {
+    let metadata = file_metadata(recipe)
+        .into_iter()
+        .map(|(key, value)| KeyValue::new(key, value))
+        .collect();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_key_value_metadata(Some(metadata))
+        .build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))
+        .map_err(|error| error.to_string())?;
+    writer.write(batch).map_err(|error| error.to_string())?;
+    writer.into_inner().map_err(|error| error.to_string())
+}
+
+impl Store {
+    /// Reads the table `name` (with or without `.parquet`) of a complete artifact, after verifying its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Missing`], [`StoreError::NoSuchFile`], or [`StoreError::Corrupt`].
+    pub fn table(&self, fingerprint: &Fingerprint, name: &str) -> Result<RecordBatch, StoreError> {
+        let name = table_file(name);
+        let manifest = self.require_manifest(fingerprint)?;
+        let entry = entry(&manifest, &name)?;
+        self.verify_files(&manifest, |file| file.name == name)?;
+        let path = self.artifact_folder(manifest.kind, fingerprint).join(&name);
+        let file = File::open(&path).map_err(StoreError::reading(&path))?;
+        // The bytes are those that were committed, so a failure here is one of reading, not damage.
+        let unreadable = |error: String| StoreError::BadTable {
+            reason: format!("{}: {error}", path.display()),
+        };
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file)
+            .map_err(|error| unreadable(error.to_string()))?;
+        let schema = builder.schema().clone();
+        let rows = usize::try_from(entry.rows).unwrap_or(usize::MAX).max(1);
+        let reader = builder
+            .with_batch_size(rows)
+            .build()
+            .map_err(|error| unreadable(error.to_string()))?;
+        let batches = reader
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| unreadable(error.to_string()))?;
+        concat_batches(&schema, &batches).map_err(|error| unreadable(error.to_string()))
+    }
+
+    /// Reads the file `name` of a complete artifact, after verifying its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Missing`], [`StoreError::NoSuchFile`], or [`StoreError::Corrupt`].
+    pub fn bytes(&self, fingerprint: &Fingerprint, name: &str) -> Result<Vec<u8>, StoreError> {
+        let manifest = self.require_manifest(fingerprint)?;
+        let entry = entry(&manifest, name)?;
+        let path = self.artifact_folder(manifest.kind, fingerprint).join(name);
+        let bytes = fs::read(&path).map_err(StoreError::reading(&path))?;
+        if Fingerprint::of(&bytes) == entry.blake3 {
+            Ok(bytes)
+        } else {
+            let reason = "does not have the digest that the manifest states".to_owned();
+            Err(StoreError::Corrupt {
+                artifact: *fingerprint,
+                file: path,
+                reason,
+            })
+        }
+    }
+}
+
+/// File name of a table.
+pub(super) fn table_file(name: &str) -> String {
+    format!("{}.parquet", name.strip_suffix(".parquet").unwrap_or(name))
+}
+
+fn entry<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a FileEntry, StoreError> {
+    manifest.file(name).ok_or_else(|| StoreError::NoSuchFile {
+        artifact: manifest.fingerprint,
+        name: name.to_owned(),
+        known: manifest
+            .files
+            .iter()
+            .map(|file| format!("`{}`", file.name))
+            .collect::<Vec<_>>()
+            .join(", "),
+    })
+}

@@ -1,0 +1,190 @@
+//! Asking the store in SQL.
+
+use half::f16;
+use serde_json::json;
+
+use super::super::results::tests::example;
+use super::*;
+
+fn make(
+    store: &Store,
+    kind: ArtifactKind,
+    number: u32,
+    write: impl FnOnce(&mut ArtifactWriter),
+) -> Fingerprint {
+    let recipe = Recipe::new(kind, 1, &json!({ "number": number })).unwrap();
+    let Begin::Writer(mut writer) = store.begin(&recipe, "label", &mut wait_quietly).unwrap()
+    else {
+        panic!()
+    };
+    write(&mut writer);
+    writer
+        .finish(Made {
+            at: "2026-01-02T03:04:05Z".to_owned(),
+            ..Made::default()
+        })
+        .unwrap()
+        .fingerprint
+}
+
+fn filled() -> (tempfile::TempDir, Store, Fingerprint, Vec<Fingerprint>) {
+    let folder = tempfile::tempdir().unwrap();
+    // A name that a globbing or hive-partitioning reader would stumble over.
+    let store = Store::open(folder.path().join("odd=[name]*")).unwrap();
+    for (number, value) in [(0, 0.25), (1, 0.75)] {
+        let row = ResultRow {
+            value,
+            seed: number.into(),
+            ..example()
+        };
+        let batch = ResultRow::to_batch(&[row]).unwrap();
+        make(&store, ArtifactKind::Metric, number, |writer| {
+            writer.write_table("results", &batch).unwrap()
+        });
+    }
+    let heads = (0..2).map(|number| {
+        let batch = ResultRow::to_batch(&[example()])
+            .unwrap()
+            .project(&[1])
+            .unwrap();
+        make(&store, ArtifactKind::Head, number, |writer| {
+            writer.write_table("curves", &batch).unwrap()
+        })
+    });
+    let heads = heads.collect();
+    let features = make(&store, ArtifactKind::Features, 0, |writer| {
+        for part in 0..2_u32 {
+            let ids = [format!("{part}/a"), format!("{part}/b")];
+            let content = FeaturePart {
+                ids: &ids,
+                splits: &ids,
+                labels: &[part, 7],
+                views: &ids,
+                draws: &[0, 0],
+                width: 5,
+                values: FeatureValues::F16(
+                    (0..10_u8)
+                        .map(|value| f16::from_f32(f32::from(value) / 2.0))
+                        .collect(),
+                ),
+            };
+            writer.write_features(part, content).unwrap();
+        }
+    });
+    (folder, store, features, heads)
+}
+
+#[test]
+fn results_can_be_filtered_and_averaged() {
+    let (_folder, store, _, _) = filled();
+    let result = store
+        .query("SELECT head, AVG(value) AS mean, COUNT(*) AS runs FROM results GROUP BY head")
+        .unwrap();
+    assert_eq!(result.columns, ["head", "mean", "runs"]);
+    assert_eq!(
+        result.rows,
+        [[
+            Cell::Text("linear".to_owned()),
+            Cell::Number(0.5),
+            Cell::Integer(2)
+        ]]
+    );
+    let result = store
+        .query("SELECT noise_seed, higher_is_better FROM results WHERE seed = 1")
+        .unwrap();
+    assert_eq!(
+        result.rows,
+        [[Cell::Integer(u64::MAX.into()), Cell::Boolean(true)]]
+    );
+}
+
+#[test]
+fn curves_know_their_head() {
+    let (_folder, store, _, heads) = filled();
+    let result = store
+        .query("SELECT * FROM curves ORDER BY head_fingerprint")
+        .unwrap();
+    assert_eq!(result.columns, ["value", "head_fingerprint"]);
+    let mut expected: Vec<Cell> = heads
+        .iter()
+        .map(|head| Cell::Text(head.to_string()))
+        .collect();
+    expected.sort_by_key(ToString::to_string);
+    assert_eq!(
+        result
+            .rows
+            .iter()
+            .map(|row| row[1].clone())
+            .collect::<Vec<_>>(),
+        expected
+    );
+}
+
+#[test]
+fn features_are_a_table_and_vectors_are_summed_up() {
+    let (_folder, store, features, _) = filled();
+    let sql = format!(
+        "SELECT id, label, feature FROM features_{} WHERE label < 7 ORDER BY id",
+        features.short()
+    );
+    let result = store.query(&sql).unwrap();
+    let vector = Cell::Vector("[0, 0.5, 1, … 5 values]".to_owned());
+    let text = |text: &str| Cell::Text(text.to_owned());
+    assert_eq!(
+        result.rows,
+        [
+            [text("0/a"), Cell::Integer(0), vector.clone()],
+            [text("1/a"), Cell::Integer(1), vector]
+        ]
+    );
+}
+
+#[test]
+fn artifacts_are_listed() {
+    let (_folder, store, features, _) = filled();
+    let result = store
+        .query("SELECT fingerprint, rows, label FROM artifacts WHERE kind = 'features'")
+        .unwrap();
+    let label = Cell::Text("label".to_owned());
+    assert_eq!(
+        result.rows,
+        [[Cell::Text(features.to_string()), Cell::Integer(4), label]]
+    );
+}
+
+#[test]
+fn an_empty_store_has_empty_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open_read_only(folder.path().join("none")).unwrap();
+    let result = store.query("SELECT metric, value FROM results").unwrap();
+    assert_eq!((result.columns.len(), result.rows.len()), (2, 0));
+    let message = store.query("SELECT * FROM curves").unwrap_err().to_string();
+    assert!(
+        message.contains("artifacts, results (and `curves`, once a head is trained)"),
+        "{message}"
+    );
+}
+
+#[test]
+fn errors_name_what_there_is_and_what_may_be_meant() {
+    let (_folder, store, features, _) = filled();
+    let message = |sql: &str| store.query(sql).unwrap_err().to_string();
+    let unknown = message("SELECT * FROM reslts");
+    assert!(unknown.contains("did you mean `results`?"), "{unknown}");
+    assert!(
+        unknown.contains(&format!("features_{}", features.short())),
+        "{unknown}"
+    );
+    let column = message("SELECT vlue FROM results");
+    assert!(
+        column.contains("did you mean `value`?") && column.contains("learning_rate"),
+        "{column}"
+    );
+    let syntax = message("SELEC 1");
+    assert!(
+        syntax.contains("the tables are artifacts, curves, results"),
+        "{syntax}"
+    );
+    let two = message("SELECT 1; SELECT 2");
+    assert!(two.contains("one statement"), "{two}");
+}

@@ -1,0 +1,289 @@
+//! Writing an artifact, part by part, table by table, and the manifest last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use arrow::array::RecordBatch;
+use rayon::prelude::*;
+
+use super::commit;
+use super::error::StoreError;
+use super::fingerprint::Fingerprint;
+use super::listing::entries;
+use super::lock::ArtifactLock;
+use super::manifest::{FileEntry, MANIFEST_FILE, MANIFEST_FORMAT, Made, Manifest, is_plain_name};
+use super::part::{self, FeaturePart, FeatureType, part_index, part_name};
+use super::part_reader::open_unverified;
+use super::quarantine::SetAside;
+use super::recipe::Recipe;
+use super::root::Store;
+use super::tables::{encode, table_file};
+
+/// The right to make one artifact, and the means to. Dropping it without [`ArtifactWriter::finish`] leaves the
+/// committed parts for the next attempt and nothing that counts as an artifact.
+#[derive(Debug)]
+pub struct ArtifactWriter {
+    store: Store,
+    recipe: Recipe,
+    fingerprint: Fingerprint,
+    label: String,
+    folder: PathBuf,
+    set_aside: Vec<SetAside>,
+    /// Committed files by name.
+    files: BTreeMap<String, FileEntry>,
+    /// Rows that each part has to have, once the caller has said so.
+    expected_rows: Option<Vec<u64>>,
+    /// Width and type of the vectors, once a part is there.
+    shape: Option<(usize, FeatureType)>,
+    _lock: ArtifactLock,
+}
+
+/// What an earlier attempt has left, after validation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CommittedParts {
+    /// Parts that need not be made again.
+    pub parts: BTreeSet<u32>,
+    /// Files that looked like parts but did not validate, and were moved aside.
+    pub set_aside: Vec<SetAside>,
+}
+
+impl ArtifactWriter {
+    pub(super) fn new(
+        store: Store,
+        recipe: Recipe,
+        label: &str,
+        folder: PathBuf,
+        lock: ArtifactLock,
+        set_aside: Vec<SetAside>,
+    ) -> Self {
+        store.forget_verified(&folder);
+        Self {
+            fingerprint: recipe.fingerprint(),
+            label: label.to_owned(),
+            files: BTreeMap::new(),
+            expected_rows: None,
+            shape: None,
+            _lock: lock,
+            store,
+            recipe,
+            folder,
+            set_aside,
+        }
+    }
+
+    /// Artifact that is being made.
+    pub const fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// All that decides the artifact's bytes.
+    pub const fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// What was set aside when the artifact was begun: a damaged artifact of the same fingerprint, stray files.
+    pub fn set_aside(&self) -> &[SetAside] {
+        &self.set_aside
+    }
+
+    /// Declares how many rows each part of a feature artifact has (`expected_rows[part]`), and returns the parts that
+    /// an earlier attempt has committed. [`ArtifactWriter::finish`] will insist on every one of them.
+    ///
+    /// A part counts only if its bytes have the digest that they carry, it belongs to this fingerprint, has the same
+    /// kind of vectors as the others, and has the expected number of rows. Anything else is moved to the quarantine.
+    ///
+    /// # Errors
+    ///
+    /// When moving a file aside fails.
+    pub fn committed_parts(&mut self, expected_rows: &[u64]) -> Result<CommittedParts, StoreError> {
+        let candidates: Vec<(u32, String, PathBuf)> = entries(&self.folder)?
+            .into_iter()
+            .filter_map(|path| {
+                let name = path.file_name()?.to_string_lossy().into_owned();
+                Some((part_index(&name)?, name, path))
+            })
+            .filter(|(_, name, _)| !self.files.contains_key(name))
+            .collect();
+        let opened: Vec<_> = candidates
+            .par_iter()
+            .map(|(_, name, path)| {
+                open_unverified(path, name, &self.recipe)
+                    .map(|(part, entry)| ((part.width, part.feature_type), entry))
+            })
+            .collect();
+        let mut committed = CommittedParts::default();
+        for ((index, name, path), opened) in candidates.into_iter().zip(opened) {
+            let expected = usize::try_from(index)
+                .ok()
+                .and_then(|index| expected_rows.get(index));
+            let reason = match (opened, expected) {
+                (Err(reason), _) => reason,
+                (Ok(_), None) => format!(
+                    "is not among the {} parts of this artifact",
+                    expected_rows.len()
+                ),
+                (Ok((_, entry)), Some(expected)) if entry.rows != *expected => {
+                    format!("has {} rows instead of {expected}", entry.rows)
+                }
+                (Ok((shape, _)), _) if self.shape.is_some_and(|known| known != shape) => {
+                    "has vectors of another length or type than the parts before it".to_owned()
+                }
+                (Ok((shape, entry)), Some(_)) => {
+                    self.shape = Some(shape);
+                    self.files.insert(name, entry);
+                    committed.parts.insert(index);
+                    continue;
+                }
+            };
+            committed
+                .set_aside
+                .push(self.store.set_aside(&self.fingerprint, &path, reason)?);
+        }
+        self.expected_rows = Some(expected_rows.to_vec());
+        Ok(committed)
+    }
+
+    /// Writes and commits one feature part.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::BadContent`] when the part contradicts itself, the other parts or the declared number of rows;
+    /// [`StoreError::DiskFull`].
+    pub fn write_features(
+        &mut self,
+        part: u32,
+        content: FeaturePart<'_>,
+    ) -> Result<(), StoreError> {
+        let name = part_name(part);
+        let shape = (content.width, content.values.feature_type());
+        if let Some((width, feature_type)) = self.shape.filter(|known| *known != shape) {
+            return Err(self.bad(
+                &name,
+                format!(
+                    "vectors of {} {:?} values, but the other parts have {width} {feature_type:?}",
+                    shape.0, shape.1
+                ),
+            ));
+        }
+        if let Some(expected) = &self.expected_rows {
+            let expected = usize::try_from(part)
+                .ok()
+                .and_then(|index| expected.get(index));
+            let rows = content.ids.len() as u64;
+            if expected != Some(&rows) {
+                let expected =
+                    expected.map_or("no such part".to_owned(), |rows| format!("{rows} rows"));
+                return Err(self.bad(&name, format!("{rows} rows, but {expected} declared")));
+            }
+        }
+        let entry = part::write(&self.folder.join(&name), &name, &self.recipe, content)?;
+        self.shape = Some(shape);
+        self.files.insert(name, entry);
+        Ok(())
+    }
+
+    /// Writes and commits a table as `<name>.parquet`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::BadContent`] when the name or the table cannot be written; [`StoreError::DiskFull`].
+    pub fn write_table(&mut self, name: &str, batch: &RecordBatch) -> Result<(), StoreError> {
+        let file = table_file(name);
+        let bytes = encode(&self.recipe, batch).map_err(|reason| self.bad(&file, reason))?;
+        self.write_file(file, &bytes, batch.num_rows() as u64)
+    }
+
+    /// Writes and commits a file of any bytes, such as `head.safetensors`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::BadContent`] when the name is not a plain file name; [`StoreError::DiskFull`].
+    pub fn write_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write_file(name.to_owned(), bytes, 0)
+    }
+
+    fn write_file(&mut self, name: String, bytes: &[u8], rows: u64) -> Result<(), StoreError> {
+        if !is_plain_name(&name) || part_index(&name).is_some() {
+            return Err(self.bad(
+                &name,
+                "the name is not a plain file name, or is one of the store's own".to_owned(),
+            ));
+        }
+        commit::write_file(&self.folder.join(&name), bytes)?;
+        let entry = FileEntry {
+            name: name.clone(),
+            bytes: bytes.len() as u64,
+            blake3: Fingerprint::of(bytes),
+            rows,
+        };
+        self.files.insert(name, entry);
+        Ok(())
+    }
+
+    /// Writes the manifest, which makes the artifact exist, and gives the lock back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Incomplete`] when a part is missing: those that were declared, or, where none were, a gap in
+    /// `0..n`. The committed files stay for the next attempt.
+    pub fn finish(self, made: Made) -> Result<Manifest, StoreError> {
+        let incomplete = |reason| StoreError::Incomplete {
+            artifact: self.fingerprint,
+            reason,
+        };
+        let parts: BTreeSet<u32> = self
+            .files
+            .keys()
+            .filter_map(|name| part_index(name))
+            .collect();
+        let wanted = match &self.expected_rows {
+            Some(rows) => rows.len(),
+            None => parts.len(),
+        };
+        let wanted =
+            u32::try_from(wanted).map_err(|_| incomplete("it has too many parts".to_owned()))?;
+        let missing: Vec<String> = (0..wanted)
+            .filter(|part| !parts.contains(part))
+            .map(|part| part.to_string())
+            .collect();
+        if !missing.is_empty() {
+            return Err(incomplete(format!(
+                "part {} of {wanted} missing",
+                missing.join(", ")
+            )));
+        }
+        if self.files.is_empty() {
+            return Err(incomplete("nothing was written".to_owned()));
+        }
+        if !made.wall_seconds.is_finite() {
+            return Err(self.bad(
+                MANIFEST_FILE,
+                format!("a wall time of {} seconds", made.wall_seconds),
+            ));
+        }
+        let files: Vec<FileEntry> = self.files.values().cloned().collect();
+        let manifest = Manifest {
+            format: MANIFEST_FORMAT,
+            kind: self.recipe.kind(),
+            fingerprint: self.fingerprint,
+            label: self.label.clone(),
+            recipe: self.recipe.clone(),
+            rows: files.iter().map(|file| file.rows).sum(),
+            files,
+            made,
+        };
+        let mut text = serde_json::to_vec_pretty(&manifest)
+            .map_err(|error| self.bad(MANIFEST_FILE, error.to_string()))?;
+        text.push(b'\n');
+        commit::write_file(&self.folder.join(MANIFEST_FILE), &text)?;
+        Ok(manifest)
+    }
+
+    fn bad(&self, name: &str, reason: String) -> StoreError {
+        StoreError::BadContent {
+            artifact: self.fingerprint,
+            name: name.to_owned(),
+            reason,
+        }
+    }
+}
