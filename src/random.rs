@@ -28,14 +28,19 @@ impl Stream {
     /// The next 64 bits, by the SplitMix64 finaliser over a Weyl sequence.
     pub fn next_bits(&mut self) -> u64 {
         self.position += 1;
-        let mut mixed = self.base.wrapping_add(self.position.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut mixed = self
+            .base
+            .wrapping_add(self.position.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
     }
 
     /// A number in [0, 1), a multiple of 2^-24 and therefore exact in `f32`.
-    #[expect(clippy::cast_possible_truncation, reason = "24 bits fit into an f32 exactly")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "24 bits fit into an f32 exactly"
+    )]
     pub fn next_unit(&mut self) -> f32 {
         (self.next_bits() >> 40) as f32 / 16_777_216.0
     }
@@ -45,7 +50,10 @@ impl Stream {
         let threshold = bound.wrapping_neg() % bound;
         loop {
             let product = u128::from(self.next_bits()) * u128::from(bound);
-            #[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the low half is what is wanted"
+            )]
             let low = product as u64;
             if low >= threshold {
                 return u64::try_from(product >> 64).unwrap_or(0);
@@ -55,7 +63,9 @@ impl Stream {
 
     /// The numbers below `length` in random order (Fisher and Yates).
     pub fn permutation(&mut self, length: usize) -> Vec<i64> {
-        let mut order: Vec<i64> = (0..length).map(|index| i64::try_from(index).unwrap_or(i64::MAX)).collect();
+        let mut order: Vec<i64> = (0..length)
+            .map(|index| i64::try_from(index).unwrap_or(i64::MAX))
+            .collect();
         for last in (1..length).rev() {
             let other = usize::try_from(self.next_below(last as u64 + 1)).unwrap_or(last);
             order.swap(last, other);
@@ -73,7 +83,12 @@ mod tests {
         let first = Stream::new(1, "shuffle").permutation(1000);
         let mut sorted = first.clone();
         sorted.sort_unstable();
-        assert!(sorted.iter().enumerate().all(|(index, &value)| value == i64::try_from(index).unwrap()));
+        assert!(
+            sorted
+                .iter()
+                .enumerate()
+                .all(|(index, &value)| value == i64::try_from(index).unwrap())
+        );
         assert_eq!(first, Stream::new(1, "shuffle").permutation(1000));
         assert_ne!(first, Stream::new(2, "shuffle").permutation(1000));
         assert_ne!(first, Stream::new(1, "other").permutation(1000));
@@ -83,8 +98,14 @@ mod tests {
     fn units_are_uniform() {
         let mut stream = Stream::new(7, "test");
         let count = 100_000;
-        let mean = (0..count).map(|_| f64::from(stream.next_unit())).sum::<f64>() / f64::from(count);
+        let mean = (0..count)
+            .map(|_| f64::from(stream.next_unit()))
+            .sum::<f64>()
+            / f64::from(count);
         // Five standard errors of a uniform number's mean: 5 / sqrt(12 n).
-        assert!((mean - 0.5).abs() < 5.0 / (12.0 * f64::from(count)).sqrt(), "{mean}");
+        assert!(
+            (mean - 0.5).abs() < 5.0 / (12.0 * f64::from(count)).sqrt(),
+            "{mean}"
+        );
     }
 }

@@ -32,7 +32,11 @@ pub fn bytes(size: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{size} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+    if unit == 0 {
+        format!("{size} B")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
 }
 
 /// A duration: "0.3 s", "12 s", "4 min 05 s", "2 h 07 min".
@@ -40,7 +44,11 @@ pub fn duration(seconds: f64) -> String {
     if seconds < 10.0 {
         return format!("{seconds:.1} s");
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a run lasts less than 2^53 seconds")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a run lasts less than 2^53 seconds"
+    )]
     let whole = seconds.round() as u64;
     match whole {
         0..60 => format!("{whole} s"),

@@ -12,7 +12,9 @@ use crate::text::plural;
 
 /// Arguments of `repro cache`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  repro cache verify\n  repro cache export 3fa29c01b2d4 features.parquet")]
+#[command(
+    after_help = "Examples:\n  repro cache verify\n  repro cache export 3fa29c01b2d4 features.parquet"
+)]
 pub struct Arguments {
     #[command(subcommand)]
     action: Action,
@@ -54,7 +56,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         }
         Action::Export { fingerprint, file } => {
             let listing = store.listing()?;
-            let found: Vec<_> = listing.artifacts.iter().filter(|(known, _)| known.to_string().starts_with(fingerprint.as_str())).collect();
+            let found: Vec<_> = listing
+                .artifacts
+                .iter()
+                .filter(|(known, _)| known.to_string().starts_with(fingerprint.as_str()))
+                .collect();
             let [(fingerprint, entry)] = found.as_slice() else {
                 return Err(Failure::Mistakes(format!(
                     "error: {} artifacts begin with `{fingerprint}`\n  hint: `repro list artifacts` shows them all",
@@ -62,7 +68,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
                 )));
             };
             let rows = store.export(fingerprint, file)?;
-            eprintln!("{}: {} of {}", file.display(), plural(usize::try_from(rows).unwrap_or(usize::MAX), "row"), entry.label);
+            eprintln!(
+                "{}: {} of {}",
+                file.display(),
+                plural(usize::try_from(rows).unwrap_or(usize::MAX), "row"),
+                entry.label
+            );
             Ok(())
         }
     }

@@ -53,7 +53,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     match (texts.is_empty(), arguments.json) {
         (true, _) => Ok(()),
-        (false, true) => Err(Failure::Mistakes(format!("error: {}", plural(records.len(), "mistake")))),
+        (false, true) => Err(Failure::Mistakes(format!(
+            "error: {}",
+            plural(records.len(), "mistake")
+        ))),
         (false, false) => Err(Failure::Mistakes(texts.join("\n"))),
     }
 }

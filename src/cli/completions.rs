@@ -7,7 +7,9 @@ use super::exit::Failure;
 
 /// Arguments of `repro completions`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  repro completions bash > ~/.local/share/bash-completion/completions/repro")]
+#[command(
+    after_help = "Example:\n  repro completions bash > ~/.local/share/bash-completion/completions/repro"
+)]
 pub struct Arguments {
     /// The shell.
     #[arg(value_name = "SHELL")]
@@ -17,6 +19,11 @@ pub struct Arguments {
 /// Prints the script.
 #[expect(clippy::unnecessary_wraps, reason = "every subcommand has this shape")]
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    clap_complete::generate(arguments.shell, &mut super::Arguments::command(), "repro", &mut std::io::stdout());
+    clap_complete::generate(
+        arguments.shell,
+        &mut super::Arguments::command(),
+        "repro",
+        &mut std::io::stdout(),
+    );
     Ok(())
 }

@@ -28,10 +28,16 @@ pub enum Failure {
 pub fn exit_codes() -> &'static [(u8, &'static str)] {
     &[
         (0, "done"),
-        (1, "a node of the plan failed; what did not need it was done, and everything committed is kept"),
+        (
+            1,
+            "a node of the plan failed; what did not need it was done, and everything committed is kept",
+        ),
         (2, "a mistake in the experiment file or the arguments"),
         (3, "an input is missing or malformed"),
-        (4, "a problem with the cache: unwritable, full, of a newer format, corrupt"),
+        (
+            4,
+            "a problem with the cache: unwritable, full, of a newer format, corrupt",
+        ),
         (130, "stopped by the user; everything committed is kept"),
     ]
 }
@@ -54,11 +60,18 @@ impl Failure {
         match self {
             Self::Mistakes(text) | Self::Input(text) | Self::Cache(text) | Self::Nodes(text) => {
                 let text = text.trim_end();
-                let prefix = if text.contains("error") || text.starts_with('\n') || text.contains('×') { "" } else { "error: " };
+                let prefix =
+                    if text.contains("error") || text.starts_with('\n') || text.contains('×') {
+                        ""
+                    } else {
+                        "error: "
+                    };
                 eprintln!("{prefix}{text}");
             }
             Self::OutputClosed => {}
-            Self::Stopped => eprintln!("stopped; everything committed is kept, run the same command again to go on"),
+            Self::Stopped => eprintln!(
+                "stopped; everything committed is kept, run the same command again to go on"
+            ),
         }
     }
 }

@@ -32,7 +32,11 @@ pub(super) fn check(file: &Path) -> Result<Experiment, Failure> {
 
 /// All mistakes of a file and how many there are.
 pub(super) fn summary(diagnostics: &Diagnostics) -> String {
-    let noun = if diagnostics.len() == 1 { "mistake" } else { "mistakes" };
+    let noun = if diagnostics.len() == 1 {
+        "mistake"
+    } else {
+        "mistakes"
+    };
     format!(
         "{}error: {} has {} {noun}",
         diagnostics.render(colours(), WIDTH),
@@ -59,7 +63,9 @@ pub(super) fn plan(
     let memo = MemoDigester::new(store.memo());
     let inputs = inputs::open(&experiment, &context.base, &memo)?;
     let listing = store.listing()?;
-    let plan = plan::plan(&experiment, &inputs.facts, &listing, &mut |rule, passes| observe(&experiment, rule, passes))?;
+    let plan = plan::plan(&experiment, &inputs.facts, &listing, &mut |rule, passes| {
+        observe(&experiment, rule, passes)
+    })?;
     Ok(Planned {
         experiment,
         inputs,

@@ -19,7 +19,9 @@ use crate::{datasets, heads, metrics, trainer};
 
 /// Arguments of `repro list`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  repro list kinds\n  repro list kinds linear\n  repro list models\n  repro list models adm-256-uncond\n  repro list artifacts --json")]
+#[command(
+    after_help = "Examples:\n  repro list kinds\n  repro list kinds linear\n  repro list models\n  repro list models adm-256-uncond\n  repro list artifacts --json"
+)]
 pub struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -64,25 +66,60 @@ pub fn all_kinds() -> Vec<(&'static str, &'static KindDoc, &'static [Key])> {
         summary: "Features of a dataset: a model, a timestep, a block and a pool. It has no `kind` key.",
         keys: EXTRACTION_KEYS,
     };
-    let section = |name: &'static str, docs: Vec<&'static KindDoc>, keys: &'static [Key]| docs.into_iter().map(move |doc| (name, doc, keys));
-    section("dataset", datasets::ALL.iter().map(|kind| kind.doc()).collect(), &[])
-        .chain(section("model", models::ALL.iter().map(|kind| kind.doc()).collect(), &[]))
-        .chain(section("extraction", vec![extraction], &[]))
-        .chain(section("head", heads::ALL.iter().map(|kind| kind.doc()).collect(), trainer::config::KEYS))
-        .chain(section("metric", metrics::ALL.iter().map(|kind| kind.doc()).collect(), crate::graph::METRIC_KEYS))
-        .chain(section("report.table", tables::ALL.iter().map(|kind| kind.doc()).collect(), &[]))
-        .chain(section("report.figure", figures::ALL.iter().map(|kind| kind.doc()).collect(), &[]))
-        .collect()
+    let section = |name: &'static str, docs: Vec<&'static KindDoc>, keys: &'static [Key]| {
+        docs.into_iter().map(move |doc| (name, doc, keys))
+    };
+    section(
+        "dataset",
+        datasets::ALL.iter().map(|kind| kind.doc()).collect(),
+        &[],
+    )
+    .chain(section(
+        "model",
+        models::ALL.iter().map(|kind| kind.doc()).collect(),
+        &[],
+    ))
+    .chain(section("extraction", vec![extraction], &[]))
+    .chain(section(
+        "head",
+        heads::ALL.iter().map(|kind| kind.doc()).collect(),
+        trainer::config::KEYS,
+    ))
+    .chain(section(
+        "metric",
+        metrics::ALL.iter().map(|kind| kind.doc()).collect(),
+        crate::graph::METRIC_KEYS,
+    ))
+    .chain(section(
+        "report.table",
+        tables::ALL.iter().map(|kind| kind.doc()).collect(),
+        &[],
+    ))
+    .chain(section(
+        "report.figure",
+        figures::ALL.iter().map(|kind| kind.doc()).collect(),
+        &[],
+    ))
+    .collect()
 }
 
 fn kinds(json: bool) -> Result<(), Failure> {
     if json {
-        let kinds: Vec<_> = all_kinds().into_iter().map(|(section, doc, keys)| kind_record(section, doc, keys)).collect();
+        let kinds: Vec<_> = all_kinds()
+            .into_iter()
+            .map(|(section, doc, keys)| kind_record(section, doc, keys))
+            .collect();
         return print_json(&kinds);
     }
     let rows: Vec<Vec<String>> = all_kinds()
         .into_iter()
-        .map(|(section, doc, _)| vec![section.to_owned(), doc.name.to_owned(), doc.summary.to_owned()])
+        .map(|(section, doc, _)| {
+            vec![
+                section.to_owned(),
+                doc.name.to_owned(),
+                doc.summary.to_owned(),
+            ]
+        })
         .collect();
     print_text(&table::render(&["section", "kind", "what it is"], &rows))
 }
@@ -90,7 +127,11 @@ fn kinds(json: bool) -> Result<(), Failure> {
 fn one_kind(name: &str, json: bool) -> Result<(), Failure> {
     let kinds = all_kinds();
     let Some((section, doc, keys)) = kinds.iter().find(|(_, doc, _)| doc.name == name) else {
-        return Err(unknown("kind", name, kinds.iter().map(|(_, doc, _)| doc.name)));
+        return Err(unknown(
+            "kind",
+            name,
+            kinds.iter().map(|(_, doc, _)| doc.name),
+        ));
     };
     if json {
         return print_json(&kind_record(section, doc, keys));
@@ -101,7 +142,12 @@ fn one_kind(name: &str, json: bool) -> Result<(), Failure> {
         .chain(*keys)
         .map(|key| {
             let default = key.default.unwrap_or("required");
-            vec![key.name.to_owned(), key.value.to_owned(), default.to_owned(), key.doc.to_owned()]
+            vec![
+                key.name.to_owned(),
+                key.value.to_owned(),
+                default.to_owned(),
+                key.doc.to_owned(),
+            ]
         })
         .collect();
     print_text(&format!(
@@ -120,7 +166,10 @@ fn kind_record(section: &str, doc: &KindDoc, keys: &[Key]) -> serde_json::Value 
 fn all_models(json: bool) -> Result<(), Failure> {
     let models = named_models();
     if json {
-        let records: Vec<_> = models.iter().map(|(name, model)| model_record(name, &**model)).collect();
+        let records: Vec<_> = models
+            .iter()
+            .map(|(name, model)| model_record(name, &**model))
+            .collect();
         return print_json(&records);
     }
     let rows: Vec<Vec<String>> = models
@@ -135,13 +184,20 @@ fn all_models(json: bool) -> Result<(), Failure> {
             ]
         })
         .collect();
-    print_text(&table::render(&["model", "kind", "side", "blocks", "parameters"], &rows))
+    print_text(&table::render(
+        &["model", "kind", "side", "blocks", "parameters"],
+        &rows,
+    ))
 }
 
 fn one_model(name: &str, json: bool) -> Result<(), Failure> {
     let models = named_models();
     let Some((name, model)) = models.iter().find(|(known, _)| known == name) else {
-        return Err(unknown("model", name, models.iter().map(|(name, _)| name.as_str())));
+        return Err(unknown(
+            "model",
+            name,
+            models.iter().map(|(name, _)| name.as_str()),
+        ));
     };
     if json {
         return print_json(&model_record(name, &**model));
@@ -166,13 +222,27 @@ fn one_model(name: &str, json: bool) -> Result<(), Failure> {
         model.input().side,
         model.input().side,
         model.diffusion_steps(),
-        table::render(&["block", "module", "tap (channels × height × width)", "10⁹ multiply-adds up to it"], &rows)
+        table::render(
+            &[
+                "block",
+                "module",
+                "tap (channels × height × width)",
+                "10⁹ multiply-adds up to it"
+            ],
+            &rows
+        )
     ))
 }
 
 fn named_models() -> Vec<(String, std::sync::Arc<dyn Model>)> {
     let kinds = models::ALL.iter();
-    kinds.flat_map(|kind| kind.presets().into_iter().filter_map(|name| Some((name.clone(), kind.preset(&name)?)))).collect()
+    kinds
+        .flat_map(|kind| {
+            kind.presets()
+                .into_iter()
+                .filter_map(|name| Some((name.clone(), kind.preset(&name)?)))
+        })
+        .collect()
 }
 
 fn model_record(name: &str, model: &dyn Model) -> serde_json::Value {
@@ -223,11 +293,15 @@ fn artifacts(context: &Context, json: bool) -> Result<(), Failure> {
             ]
         })
         .collect();
-    print_text(&table::render(&["fingerprint", "kind", "rows", "size", "made", "label"], &rows))
+    print_text(&table::render(
+        &["fingerprint", "kind", "rows", "size", "made", "label"],
+        &rows,
+    ))
 }
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Failure {
-    let hint = suggest::hint(name, known).map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
+    let hint =
+        suggest::hint(name, known).map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
     Failure::Mistakes(format!("error: there is no {what} `{name}`{hint}"))
 }
 

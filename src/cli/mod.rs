@@ -6,8 +6,8 @@ mod cache;
 mod check;
 mod completions;
 pub mod doctor;
-mod experiment;
 mod exit;
+mod experiment;
 mod list;
 mod plan;
 mod progress;
@@ -34,7 +34,13 @@ pub use exit::{Failure, exit_codes};
 )]
 pub struct Arguments {
     /// The folder that relative paths start from.
-    #[arg(short = 'C', long, global = true, default_value = ".", value_name = "FOLDER")]
+    #[arg(
+        short = 'C',
+        long,
+        global = true,
+        default_value = ".",
+        value_name = "FOLDER"
+    )]
     directory: PathBuf,
 
     /// Where features and results are kept; `.repro` in the folder that relative paths start from if not given.
@@ -81,7 +87,9 @@ struct Context {
 /// Parses the arguments, carries them out, and says how it ended.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let cache = arguments.cache.unwrap_or_else(|| arguments.directory.join(".repro"));
+    let cache = arguments
+        .cache
+        .unwrap_or_else(|| arguments.directory.join(".repro"));
     let context = Context {
         base: arguments.directory,
         cache,
@@ -95,7 +103,8 @@ pub fn main() -> ExitCode {
         Command::List(arguments) => list::run(&context, &arguments),
         Command::Cache(arguments) => cache::run(&context, &arguments),
         Command::Doctor { json } => {
-            return doctor::run(&mut std::io::stdout().lock(), &context.cache, json).unwrap_or(ExitCode::FAILURE);
+            return doctor::run(&mut std::io::stdout().lock(), &context.cache, json)
+                .unwrap_or(ExitCode::FAILURE);
         }
         Command::Completions(arguments) => completions::run(&arguments),
     };
@@ -110,5 +119,6 @@ pub fn main() -> ExitCode {
 
 /// Whether text for people may carry colours: on a terminal, unless `NO_COLOR` says no.
 fn colours() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

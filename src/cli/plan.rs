@@ -13,7 +13,9 @@ use crate::store::Store;
 
 /// Arguments of `repro plan`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  repro plan experiments/quickstart.toml\n  repro plan experiments/quickstart.toml --steps    the passes after each rule of the planner\n  repro plan experiments/quickstart.toml --check    exit code 1 if anything would be computed")]
+#[command(
+    after_help = "Examples:\n  repro plan experiments/quickstart.toml\n  repro plan experiments/quickstart.toml --steps    the passes after each rule of the planner\n  repro plan experiments/quickstart.toml --check    exit code 1 if anything would be computed"
+)]
 pub struct Arguments {
     /// The experiment file.
     #[arg(value_name = "FILE")]
@@ -36,11 +38,20 @@ pub struct Arguments {
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let store = Store::open_read_only(&context.cache)?;
     let mut steps = String::new();
-    let planned = experiment::plan(context, &arguments.file, &store, &mut |experiment, rule, passes| {
-        if arguments.steps {
-            steps.push_str(&format!("after {rule}: {} passes\n{}", passes.len(), render_passes(passes, experiment)));
-        }
-    })?;
+    let planned = experiment::plan(
+        context,
+        &arguments.file,
+        &store,
+        &mut |experiment, rule, passes| {
+            if arguments.steps {
+                steps.push_str(&format!(
+                    "after {rule}: {} passes\n{}",
+                    passes.len(),
+                    render_passes(passes, experiment)
+                ));
+            }
+        },
+    )?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         let record = PlanRecord::new(&planned.plan, &planned.experiment);
@@ -50,10 +61,16 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         if arguments.steps {
             writeln!(out, "{steps}")?;
         }
-        write!(out, "{}", render(&planned.plan, &planned.experiment, arguments.artifacts))?;
+        write!(
+            out,
+            "{}",
+            render(&planned.plan, &planned.experiment, arguments.artifacts)
+        )?;
     }
     if arguments.check && !planned.plan.is_done() {
-        return Err(Failure::Nodes("error: the cache does not hold everything that this experiment needs".to_owned()));
+        return Err(Failure::Nodes(
+            "error: the cache does not hold everything that this experiment needs".to_owned(),
+        ));
     }
     Ok(())
 }

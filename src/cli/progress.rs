@@ -48,7 +48,9 @@ impl Display {
     /// Shows one event.
     pub(super) fn show(&self, event: &Event) {
         // A poisoned lock means that showing failed before; the work itself is not to suffer from it.
-        let Ok(mut state) = self.state.lock() else { return };
+        let Ok(mut state) = self.state.lock() else {
+            return;
+        };
         match event {
             Event::RunStarted {
                 experiment,
@@ -67,8 +69,12 @@ impl Display {
                     ));
                 }
             }
-            Event::DatasetOpened { dataset, samples, .. } => state.say(&format!("{dataset}: {}", plural(*samples, "image"))),
-            Event::Waiting { label, holder } => state.say(&format!("waiting for {holder}, which makes {label}")),
+            Event::DatasetOpened {
+                dataset, samples, ..
+            } => state.say(&format!("{dataset}: {}", plural(*samples, "image"))),
+            Event::Waiting { label, holder } => {
+                state.say(&format!("waiting for {holder}, which makes {label}"))
+            }
             Event::SetAside { what } => state.say(&format!("warning: set aside: {what}")),
             Event::PassStarted {
                 pass,
@@ -77,28 +83,62 @@ impl Display {
                 committed,
                 taps,
             } => {
-                let resumed = if *committed > 0 { format!(", {} already committed", count(*committed)) } else { String::new() };
-                let title = format!("pass {pass}/{} {label}: {}{resumed}", state.passes, plural(*taps, "tap"));
+                let resumed = if *committed > 0 {
+                    format!(", {} already committed", count(*committed))
+                } else {
+                    String::new()
+                };
+                let title = format!(
+                    "pass {pass}/{} {label}: {}{resumed}",
+                    state.passes,
+                    plural(*taps, "tap")
+                );
                 self.begin(&mut state, &title, *images, "images");
             }
             Event::PassAdvanced { images, .. } => self.advance(&mut state, *images, "images"),
-            Event::PassFinished { pass, images, seconds } => {
+            Event::PassFinished {
+                pass,
+                images,
+                seconds,
+            } => {
                 let rate = *images as f64 / seconds.max(1e-9);
-                let line = format!("pass {pass}/{} done: {} in {}, {rate:.1} images/s", state.passes, plural(*images, "image"), duration(*seconds));
+                let line = format!(
+                    "pass {pass}/{} done: {} in {}, {rate:.1} images/s",
+                    state.passes,
+                    plural(*images, "image"),
+                    duration(*seconds)
+                );
                 state.finish(&line);
             }
-            Event::ImageSkipped { id, reason } => state.say(&format!("warning: skipped {id}: {reason}")),
+            Event::ImageSkipped { id, reason } => {
+                state.say(&format!("warning: skipped {id}: {reason}"))
+            }
             Event::HeadsStarted { heads } => self.begin(&mut state, "heads", *heads, "heads"),
             Event::HeadFinished { .. } => self.advance(&mut state, 1, "heads"),
             Event::HeadsFinished { heads, seconds } => {
-                let line = format!("{} trained in {}", plural(*heads, "head"), duration(*seconds));
+                let line = format!(
+                    "{} trained in {}",
+                    plural(*heads, "head"),
+                    duration(*seconds)
+                );
                 state.finish(&line);
             }
-            Event::NodeFailed { label, fingerprint, error } => {
-                let artifact = if fingerprint.is_empty() { String::new() } else { format!(" ({fingerprint})") };
+            Event::NodeFailed {
+                label,
+                fingerprint,
+                error,
+            } => {
+                let artifact = if fingerprint.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({fingerprint})")
+                };
                 state.say(&format!("error: {label}{artifact}: {error}"));
             }
-            Event::ReportWritten { path, files } => state.say(&format!("{path} is written, with {}", plural(*files, "figure"))),
+            Event::ReportWritten { path, files } => state.say(&format!(
+                "{path} is written, with {}",
+                plural(*files, "figure")
+            )),
             Event::RunFinished {
                 nothing_to_do,
                 stopped,
@@ -107,9 +147,14 @@ impl Display {
             } => {
                 state.clear();
                 if *nothing_to_do {
-                    state.say("nothing to do: everything is in the cache and the report is up to date");
+                    state.say(
+                        "nothing to do: everything is in the cache and the report is up to date",
+                    );
                 } else if *failed > 0 {
-                    state.say(&format!("{} failed; everything else is done", plural(*failed, "node")));
+                    state.say(&format!(
+                        "{} failed; everything else is done",
+                        plural(*failed, "node")
+                    ));
                 } else if !stopped {
                     state.say(&format!("done in {}", duration(*seconds)));
                 }
@@ -129,7 +174,9 @@ impl Display {
             return;
         }
         let bar = ProgressBar::with_draw_target(Some(length as u64), ProgressDrawTarget::stderr());
-        let template = format!("{{msg}}\n  {{bar:32}} {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left");
+        let template = format!(
+            "{{msg}}\n  {{bar:32}} {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left"
+        );
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
         }
@@ -147,7 +194,12 @@ impl Display {
             let seconds = state.begun.elapsed().as_secs_f64();
             let rate = state.done as f64 / seconds.max(1e-9);
             let left = state.of.saturating_sub(state.done) as f64 / rate.max(1e-9);
-            let line = format!("  {} of {} {unit}, {rate:.1}/s, {} left", count(state.done), count(state.of), duration(left));
+            let line = format!(
+                "  {} of {} {unit}, {rate:.1}/s, {} left",
+                count(state.done),
+                count(state.of),
+                duration(left)
+            );
             state.say(&line);
         }
     }
@@ -197,7 +249,9 @@ impl JsonLog {
 
     /// Writes one event. A log that cannot be written does not stop the work.
     pub(super) fn write(&self, event: &Event) {
-        let Ok(mut file) = self.file.lock() else { return };
+        let Ok(mut file) = self.file.lock() else {
+            return;
+        };
         let entry = Entry {
             at: (self.clock)(),
             event,

@@ -11,7 +11,9 @@ use crate::store::Store;
 
 /// Arguments of `repro query`.
 #[derive(Debug, Args)]
-#[command(after_help = "Tables: results, curves, predictions, artifacts, and features_XXXXXXXXXXXX for the features whose fingerprint begins so\n(`repro list artifacts` shows them).\n\nExamples:\n  repro query \"SELECT timestep, block, pool, avg(value) AS top1 FROM results WHERE metric = 'top1' GROUP BY timestep, block, pool ORDER BY top1 DESC LIMIT 5\"\n  repro query \"SELECT * FROM artifacts WHERE kind = 'features' LIMIT 3\" --json")]
+#[command(
+    after_help = "Tables: results, curves, predictions, artifacts, and features_XXXXXXXXXXXX for the features whose fingerprint begins so\n(`repro list artifacts` shows them).\n\nExamples:\n  repro query \"SELECT timestep, block, pool, avg(value) AS top1 FROM results WHERE metric = 'top1' GROUP BY timestep, block, pool ORDER BY top1 DESC LIMIT 5\"\n  repro query \"SELECT * FROM artifacts WHERE kind = 'features' LIMIT 3\" --json"
+)]
 pub struct Arguments {
     /// The query.
     #[arg(value_name = "SQL")]
@@ -32,15 +34,22 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             .iter()
             .map(|row| {
                 let cells = answer.columns.iter().zip(row);
-                let object = cells.map(|(column, cell)| Ok((column.clone(), serde_json::to_value(cell)?)));
-                Ok(serde_json::Value::Object(object.collect::<serde_json::Result<_>>()?))
+                let object =
+                    cells.map(|(column, cell)| Ok((column.clone(), serde_json::to_value(cell)?)));
+                Ok(serde_json::Value::Object(
+                    object.collect::<serde_json::Result<_>>()?,
+                ))
             })
             .collect::<serde_json::Result<_>>()
             .map_err(std::io::Error::from)?;
         serde_json::to_writer_pretty(&mut out, &objects).map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else {
-        let rows: Vec<Vec<String>> = answer.rows.iter().map(|row| row.iter().map(ToString::to_string).collect()).collect();
+        let rows: Vec<Vec<String>> = answer
+            .rows
+            .iter()
+            .map(|row| row.iter().map(ToString::to_string).collect())
+            .collect();
         writeln!(out, "{}", table::render(&answer.columns, &rows))?;
     }
     Ok(())

@@ -31,7 +31,15 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         &context.base,
         &command(&arguments.file),
     )?;
-    eprintln!("{} {}", written.path, if written.changed { "is written" } else { "is up to date" });
+    eprintln!(
+        "{} {}",
+        written.path,
+        if written.changed {
+            "is written"
+        } else {
+            "is up to date"
+        }
+    );
     Ok(())
 }
 

@@ -9,7 +9,9 @@ use super::exit::Failure;
 
 /// Arguments of `repro run`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  repro run experiments/quickstart.toml\n  repro run experiments/quickstart.toml --device cuda:0\n  repro run experiments/quickstart.toml --json-log run.jsonl\n\nCtrl-C stops after the current batch; the same command goes on from the last committed shard.")]
+#[command(
+    after_help = "Examples:\n  repro run experiments/quickstart.toml\n  repro run experiments/quickstart.toml --device cuda:0\n  repro run experiments/quickstart.toml --json-log run.jsonl\n\nCtrl-C stops after the current batch; the same command goes on from the last committed shard."
+)]
 pub struct Arguments {
     /// The experiment file.
     #[arg(value_name = "FILE")]
@@ -42,21 +44,30 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     use crate::exec::run::{Run, run};
     use crate::store::Store;
 
-    let choice = device::parse_device(&arguments.device).map_err(|error| Failure::Mistakes(error.to_string()))?;
+    let choice = device::parse_device(&arguments.device)
+        .map_err(|error| Failure::Mistakes(error.to_string()))?;
     // The file is checked before anything is made or loaded.
     experiment::check(&arguments.file)?;
     let store = Store::open(&context.cache)?;
     let display = Display::new();
     let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _, _| {})?;
     device::load_cuda_backend();
-    let device = choice.resolve().map_err(|error| Failure::Mistakes(error.to_string()))?;
+    let device = choice
+        .resolve()
+        .map_err(|error| Failure::Mistakes(error.to_string()))?;
     let stop = stop_signal();
     let mut logs = Vec::new();
     if let Some(path) = &arguments.json_log {
-        logs.push(JsonLog::create(path, clock).map_err(|error| Failure::Input(format!("cannot write {}: {error}", path.display())))?);
+        logs.push(JsonLog::create(path, clock).map_err(|error| {
+            Failure::Input(format!("cannot write {}: {error}", path.display()))
+        })?);
     }
     if !planned.plan.is_done() {
-        let record = store.runs_folder().join(format!("{}-{}.jsonl", clock().replace(':', ""), std::process::id()));
+        let record = store.runs_folder().join(format!(
+            "{}-{}.jsonl",
+            clock().replace(':', ""),
+            std::process::id()
+        ));
         logs.extend(JsonLog::create(&record, clock));
     }
     let emit = |event: Event| {
@@ -117,8 +128,11 @@ fn clock() -> String {
 
 #[cfg(feature = "torch")]
 fn versions() -> std::collections::BTreeMap<String, String> {
-    [("repro", env!("CARGO_PKG_VERSION").to_owned()), ("libtorch", crate::exec::device::libtorch_version())]
-        .into_iter()
-        .map(|(component, version)| (component.to_owned(), version))
-        .collect()
+    [
+        ("repro", env!("CARGO_PKG_VERSION").to_owned()),
+        ("libtorch", crate::exec::device::libtorch_version()),
+    ]
+    .into_iter()
+    .map(|(component, version)| (component.to_owned(), version))
+    .collect()
 }

@@ -12,8 +12,17 @@ pub(super) fn render<S: AsRef<str>>(heads: &[S], rows: &[Vec<String>]) -> String
         table.add_row(row);
     }
     for (index, column) in table.column_iter_mut().enumerate() {
-        let is_number = |cell: &String| cell.trim_end_matches(['%', 'M', 'G', 'k', 'T', ' ']).replace(',', "").parse::<f64>().is_ok();
-        let mut cells = rows.iter().filter_map(|row| row.get(index)).filter(|cell| !cell.is_empty()).peekable();
+        let is_number = |cell: &String| {
+            cell.trim_end_matches(['%', 'M', 'G', 'k', 'T', ' '])
+                .replace(',', "")
+                .parse::<f64>()
+                .is_ok()
+        };
+        let mut cells = rows
+            .iter()
+            .filter_map(|row| row.get(index))
+            .filter(|cell| !cell.is_empty())
+            .peekable();
         if cells.peek().is_some() && cells.all(is_number) {
             column.set_cell_alignment(CellAlignment::Right);
         }

@@ -20,7 +20,8 @@ pub struct PlainDigester;
 impl Digester for PlainDigester {
     fn digest_file(&self, path: &Path) -> Result<String, DatasetError> {
         let mut hasher = blake3::Hasher::new();
-        let file = std::fs::File::open(path).map_err(|source| DatasetError::io(path, source, "the file is gone"))?;
+        let file = std::fs::File::open(path)
+            .map_err(|source| DatasetError::io(path, source, "the file is gone"))?;
         hasher
             .update_reader(file)
             .map_err(|source| DatasetError::io(path, source, "the file is gone"))?;

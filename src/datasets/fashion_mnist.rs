@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use flate2::read::GzDecoder;
 
-use super::{Dataset, DatasetError, DatasetKind, Digester, Manifest, OpenDataset, ReadImage, Sample};
+use super::{
+    Dataset, DatasetError, DatasetKind, Digester, Manifest, OpenDataset, ReadImage, Sample,
+};
 use crate::imaging::Image;
 use crate::spec::{Fields, Key, KindDoc};
 
@@ -72,7 +74,12 @@ impl Dataset for FashionMnist {
         DOC.name
     }
 
-    fn open(&self, base: &Path, _upstream: Option<Arc<OpenDataset>>, _digester: &dyn Digester) -> Result<OpenDataset, DatasetError> {
+    fn open(
+        &self,
+        base: &Path,
+        _upstream: Option<Arc<OpenDataset>>,
+        _digester: &dyn Digester,
+    ) -> Result<OpenDataset, DatasetError> {
         let root = base.join(&self.root);
         let mut samples = Vec::new();
         let mut pixels = Vec::new();
@@ -80,7 +87,11 @@ impl Dataset for FashionMnist {
         for (split, stem) in [("train", "train"), ("test", "t10k")] {
             let images = Idx::read(&root, &format!("{stem}-images-idx3-ubyte"), 3)?;
             let labels = Idx::read(&root, &format!("{stem}-labels-idx1-ubyte"), 1)?;
-            let (count, height, width) = (images.dimensions[0], images.dimensions[1], images.dimensions[2]);
+            let (count, height, width) = (
+                images.dimensions[0],
+                images.dimensions[1],
+                images.dimensions[2],
+            );
             if labels.dimensions[0] != count {
                 return Err(labels.malformed(format!(
                     "it holds {} labels, but {} holds {count} images",
@@ -88,12 +99,22 @@ impl Dataset for FashionMnist {
                     images.path.display()
                 )));
             }
-            if *side.get_or_insert((height, width)) != (height, width) || height == 0 || width == 0 {
-                return Err(images.malformed(format!("its images measure {height} × {width}, unlike those of the other split")));
+            if *side.get_or_insert((height, width)) != (height, width) || height == 0 || width == 0
+            {
+                return Err(images.malformed(format!(
+                    "its images measure {height} × {width}, unlike those of the other split"
+                )));
             }
-            for (index, (image, &label)) in images.values.chunks_exact(height * width).zip(&labels.values).enumerate() {
+            for (index, (image, &label)) in images
+                .values
+                .chunks_exact(height * width)
+                .zip(&labels.values)
+                .enumerate()
+            {
                 if usize::from(label) >= CLASSES.len() {
-                    return Err(labels.malformed(format!("label {label} of image {index} is not one of 0 to 9")));
+                    return Err(labels.malformed(format!(
+                        "label {label} of image {index} is not one of 0 to 9"
+                    )));
                 }
                 samples.push(Sample {
                     id: format!("{split}/{index:05}"),
@@ -108,7 +129,11 @@ impl Dataset for FashionMnist {
         let classes = CLASSES.iter().map(|&class| class.to_owned()).collect();
         Ok(OpenDataset {
             manifest: Manifest::new(classes, samples),
-            images: Box::new(Pixels { pixels, height, width }),
+            images: Box::new(Pixels {
+                pixels,
+                height,
+                width,
+            }),
         })
     }
 }
@@ -125,7 +150,9 @@ impl ReadImage for Pixels {
         let size = self.height * self.width;
         match self.pixels.get(row * size..(row + 1) * size) {
             Some(pixels) => Ok(Image::grey(self.width, self.height, pixels.to_vec())),
-            None => Err(DatasetError::Selection(format!("there is no image in row {row}"))),
+            None => Err(DatasetError::Selection(format!(
+                "there is no image in row {row}"
+            ))),
         }
     }
 }
@@ -144,17 +171,27 @@ impl Idx {
         let plain = root.join(stem);
         let (path, bytes) = if compressed.exists() || !plain.exists() {
             let file = File::open(&compressed).map_err(|source| {
-                DatasetError::io(&compressed, source, "`root` must be the folder with the four IDX files of Fashion-MNIST")
+                DatasetError::io(
+                    &compressed,
+                    source,
+                    "`root` must be the folder with the four IDX files of Fashion-MNIST",
+                )
             })?;
             let mut bytes = Vec::new();
-            GzDecoder::new(file).read_to_end(&mut bytes).map_err(|source| DatasetError::Malformed {
-                path: compressed.clone(),
-                problem: format!("its compressed data is damaged or cut off after {} bytes ({source})", bytes.len()),
-                hint: "download the file anew".to_owned(),
-            })?;
+            GzDecoder::new(file)
+                .read_to_end(&mut bytes)
+                .map_err(|source| DatasetError::Malformed {
+                    path: compressed.clone(),
+                    problem: format!(
+                        "its compressed data is damaged or cut off after {} bytes ({source})",
+                        bytes.len()
+                    ),
+                    hint: "download the file anew".to_owned(),
+                })?;
             (compressed, bytes)
         } else {
-            let bytes = std::fs::read(&plain).map_err(|source| DatasetError::io(&plain, source, "the file is gone"))?;
+            let bytes = std::fs::read(&plain)
+                .map_err(|source| DatasetError::io(&plain, source, "the file is gone"))?;
             (plain, bytes)
         };
         Self::parse(path, &bytes, rank)
@@ -169,7 +206,11 @@ impl Idx {
         let expected = [0, 0, 8, u8::try_from(rank).unwrap_or(u8::MAX)];
         let header = 4 + 4 * rank;
         if bytes.get(..4) != Some(&expected[..]) {
-            let found: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+            let found: Vec<String> = bytes
+                .iter()
+                .take(4)
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             return Err(idx.malformed(format!(
                 "it begins with the bytes `{}`, not with the IDX magic `00 00 08 {rank:02x}`",
                 found.join(" ")
@@ -180,17 +221,31 @@ impl Idx {
         };
         for size in sizes.chunks_exact(4) {
             let size = u32::from_be_bytes([size[0], size[1], size[2], size[3]]);
-            idx.dimensions.push(usize::try_from(size).unwrap_or(usize::MAX));
+            idx.dimensions
+                .push(usize::try_from(size).unwrap_or(usize::MAX));
         }
-        if idx.dimensions.iter().skip(1).any(|&side| side > LONGEST_SIDE) {
+        if idx
+            .dimensions
+            .iter()
+            .skip(1)
+            .any(|&side| side > LONGEST_SIDE)
+        {
             let found = format!("its header claims images of {:?}", &idx.dimensions[1..]);
             return Err(idx.malformed(found));
         }
-        let wanted = idx.dimensions.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+        let wanted = idx
+            .dimensions
+            .iter()
+            .try_fold(1usize, |product, &size| product.checked_mul(size));
         let found = bytes.len() - header;
         if wanted != Some(found) {
-            let wanted = wanted.map_or_else(|| "more than any memory holds".to_owned(), |wanted| wanted.to_string());
-            return Err(idx.malformed(format!("its header announces {wanted} values, but {found} follow")));
+            let wanted = wanted.map_or_else(
+                || "more than any memory holds".to_owned(),
+                |wanted| wanted.to_string(),
+            );
+            return Err(idx.malformed(format!(
+                "its header announces {wanted} values, but {found} follow"
+            )));
         }
         idx.values = bytes[header..].to_vec();
         Ok(idx)
@@ -200,7 +255,8 @@ impl Idx {
         DatasetError::Malformed {
             path: self.path.clone(),
             problem,
-            hint: "is this the IDX file that the name says? Download it anew if in doubt".to_owned(),
+            hint: "is this the IDX file that the name says? Download it anew if in doubt"
+                .to_owned(),
         }
     }
 }
@@ -227,7 +283,9 @@ mod tests {
             let error = parse(bytes, 3).err().unwrap();
             assert!(error.contains(message), "{error}");
         }
-        let huge = [0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 2];
+        let huge = [
+            0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 2,
+        ];
         assert!(parse(&huge, 3).err().unwrap().contains("claims images"));
     }
 }

@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{Dataset, DatasetError, DatasetKind, Digester, Manifest, OpenDataset, ReadImage, Sample};
+use super::{
+    Dataset, DatasetError, DatasetKind, Digester, Manifest, OpenDataset, ReadImage, Sample,
+};
 use crate::imaging::Image;
 use crate::spec::{Fields, Key, KindDoc};
 
@@ -26,7 +28,11 @@ const DOC: KindDoc = KindDoc {
     name: "image-folder",
     summary: "Class folders of JPEG or PNG files: `ROOT/train/CLASS/FILE` and `ROOT/test/CLASS/FILE`, or `ROOT/CLASS/FILE`.",
     keys: &[
-        Key::required("root", "a folder", "Holds the split or class folders; relative to the folder that `repro` runs in."),
+        Key::required(
+            "root",
+            "a folder",
+            "Holds the split or class folders; relative to the folder that `repro` runs in.",
+        ),
         Key::optional(
             "test_fraction",
             "a number between 0 and 1",
@@ -37,7 +43,12 @@ const DOC: KindDoc = KindDoc {
 };
 
 /// First-level folders that are splits, and what the split is called.
-const SPLITS: [(&str, &str); 4] = [("train", "train"), ("val", "val"), ("valid", "val"), ("test", "test")];
+const SPLITS: [(&str, &str); 4] = [
+    ("train", "train"),
+    ("val", "val"),
+    ("valid", "val"),
+    ("test", "test"),
+];
 
 /// File name endings that are taken for images; the decoder looks at the content.
 const ENDINGS: [&str; 4] = ["jpg", "jpeg", "png", "jpe"];
@@ -68,16 +79,28 @@ impl Dataset for ImageFolder {
         DOC.name
     }
 
-    fn open(&self, base: &Path, _upstream: Option<Arc<OpenDataset>>, digester: &dyn Digester) -> Result<OpenDataset, DatasetError> {
+    fn open(
+        &self,
+        base: &Path,
+        _upstream: Option<Arc<OpenDataset>>,
+        digester: &dyn Digester,
+    ) -> Result<OpenDataset, DatasetError> {
         let root = base.join(&self.root);
         let top = folders(&root)?;
         let mut files = Vec::new();
-        let split_folders: Vec<_> = top.iter().filter_map(|name| split_of(name).map(|split| (name, split))).collect();
+        let split_folders: Vec<_> = top
+            .iter()
+            .filter_map(|name| split_of(name).map(|split| (name, split)))
+            .collect();
         if split_folders.is_empty() {
             for class in &top {
                 for file in images(&root.join(class))? {
                     let id = format!("{class}/{file}");
-                    let split = if share(&id) < self.test_fraction { "test" } else { "train" };
+                    let split = if share(&id) < self.test_fraction {
+                        "test"
+                    } else {
+                        "train"
+                    };
                     files.push((id.clone(), split.to_owned(), class.clone(), root.join(&id)));
                 }
             }
@@ -100,7 +123,12 @@ impl Dataset for ImageFolder {
         }
         let order = |split: &str| SPLITS.iter().position(|(_, name)| *name == split);
         files.sort_by(|left, right| (order(&left.1), &left.0).cmp(&(order(&right.1), &right.0)));
-        let classes: Vec<String> = files.iter().map(|(_, _, class, _)| class.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+        let classes: Vec<String> = files
+            .iter()
+            .map(|(_, _, class, _)| class.clone())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
         let samples: Vec<Sample> = files
             .par_iter()
             .map(|(id, split, class, path)| {
@@ -113,7 +141,10 @@ impl Dataset for ImageFolder {
                 })
             })
             .collect::<Result<_, DatasetError>>()?;
-        let files = files.into_iter().map(|(id, _, _, path)| (id, path)).collect();
+        let files = files
+            .into_iter()
+            .map(|(id, _, _, path)| (id, path))
+            .collect();
         Ok(OpenDataset {
             manifest: Manifest::new(classes, samples),
             images: Box::new(Files { files }),
@@ -129,9 +160,13 @@ struct Files {
 impl ReadImage for Files {
     fn read(&self, row: usize) -> Result<Image, DatasetError> {
         let Some((id, path)) = self.files.get(row) else {
-            return Err(DatasetError::Selection(format!("there is no image in row {row}")));
+            return Err(DatasetError::Selection(format!(
+                "there is no image in row {row}"
+            )));
         };
-        let bytes = fs::read(path).map_err(|source| DatasetError::io(path, source, "it was there when the folder was listed"))?;
+        let bytes = fs::read(path).map_err(|source| {
+            DatasetError::io(path, source, "it was there when the folder was listed")
+        })?;
         Image::decode(&bytes).map_err(|error| DatasetError::BadImage {
             id: id.clone(),
             path: path.clone(),
@@ -149,7 +184,10 @@ fn share(id: &str) -> f64 {
 }
 
 fn split_of(folder: &str) -> Option<&'static str> {
-    SPLITS.iter().find(|(name, _)| *name == folder).map(|(_, split)| *split)
+    SPLITS
+        .iter()
+        .find(|(name, _)| *name == folder)
+        .map(|(_, split)| *split)
 }
 
 fn folders(path: &Path) -> Result<Vec<String>, DatasetError> {
@@ -158,14 +196,21 @@ fn folders(path: &Path) -> Result<Vec<String>, DatasetError> {
 
 fn images(path: &Path) -> Result<Vec<String>, DatasetError> {
     entries(path, |kind, name| {
-        let ending = Path::new(name).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let ending = Path::new(name)
+            .extension()
+            .and_then(|ending| ending.to_str())
+            .unwrap_or_default();
         kind.is_file() && ENDINGS.contains(&ending.to_lowercase().as_str())
     })
 }
 
 /// The sorted names in a folder that pass a test; hidden ones are left out, links are followed.
-fn entries(path: &Path, keep: impl Fn(&fs::Metadata, &str) -> bool) -> Result<Vec<String>, DatasetError> {
-    let failed = |source| DatasetError::io(path, source, "`root` must be a folder of class folders");
+fn entries(
+    path: &Path,
+    keep: impl Fn(&fs::Metadata, &str) -> bool,
+) -> Result<Vec<String>, DatasetError> {
+    let failed =
+        |source| DatasetError::io(path, source, "`root` must be a folder of class folders");
     let mut names = Vec::new();
     for entry in fs::read_dir(path).map_err(failed)? {
         let entry = entry.map_err(failed)?;
@@ -195,7 +240,9 @@ mod tests {
         for name in names {
             let path = root.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            image::RgbImage::from_pixel(3, 2, image::Rgb([10, 20, 30])).save(&path).unwrap();
+            image::RgbImage::from_pixel(3, 2, image::Rgb([10, 20, 30]))
+                .save(&path)
+                .unwrap();
         }
     }
 
@@ -210,11 +257,32 @@ mod tests {
     #[test]
     fn splits_come_from_the_first_level() {
         let folder = tempfile::tempdir().unwrap();
-        write_images(folder.path(), &["train/cat/a.png", "train/dog/b.png", "test/dog/c.png", "train/cat/note.png"]);
+        write_images(
+            folder.path(),
+            &[
+                "train/cat/a.png",
+                "train/dog/b.png",
+                "test/dog/c.png",
+                "train/cat/note.png",
+            ],
+        );
         fs::write(folder.path().join("train/cat/readme.txt"), "x").unwrap();
         let open = open(folder.path()).unwrap();
-        let ids: Vec<_> = open.manifest.samples.iter().map(|sample| (sample.id.as_str(), sample.label)).collect();
-        assert_eq!(ids, [("train/cat/a.png", 0), ("train/cat/note.png", 0), ("train/dog/b.png", 1), ("test/dog/c.png", 1)]);
+        let ids: Vec<_> = open
+            .manifest
+            .samples
+            .iter()
+            .map(|sample| (sample.id.as_str(), sample.label))
+            .collect();
+        assert_eq!(
+            ids,
+            [
+                ("train/cat/a.png", 0),
+                ("train/cat/note.png", 0),
+                ("train/dog/b.png", 1),
+                ("test/dog/c.png", 1)
+            ]
+        );
         assert_eq!(open.manifest.classes, ["cat", "dog"]);
         assert_eq!(open.images.read(3).unwrap().size(), (3, 2));
     }
@@ -241,13 +309,28 @@ mod tests {
         fs::write(folder.path().join("train/cat/broken.jpg"), b"no image").unwrap();
         let open = open(folder.path()).unwrap();
         let error = open.images.read(0).err().unwrap().to_string();
-        assert!(error.contains("train/cat/broken.jpg") && error.contains("does not decode"), "{error}");
+        assert!(
+            error.contains("train/cat/broken.jpg") && error.contains("does not decode"),
+            "{error}"
+        );
     }
 
     #[test]
     fn an_empty_or_missing_root_says_what_was_expected() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(open(folder.path()).err().unwrap().to_string().contains("no class folder"));
-        assert!(open(&folder.path().join("nowhere")).err().unwrap().to_string().contains("is missing"));
+        assert!(
+            open(folder.path())
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("no class folder")
+        );
+        assert!(
+            open(&folder.path().join("nowhere"))
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("is missing")
+        );
     }
 }

@@ -67,7 +67,10 @@ impl Manifest {
 
     /// The number of samples in a split.
     pub fn count(&self, split: &str) -> usize {
-        self.samples.iter().filter(|sample| sample.split == split).count()
+        self.samples
+            .iter()
+            .filter(|sample| sample.split == split)
+            .count()
     }
 }
 
@@ -108,15 +111,36 @@ mod tests {
     #[test]
     fn the_digest_follows_every_field() {
         let classes = vec!["a".to_owned(), "b".to_owned()];
-        let base = Manifest::new(classes.clone(), vec![sample("1", "train", 0), sample("2", "test", 1)]);
-        let same = Manifest::new(classes.clone(), vec![sample("1", "train", 0), sample("2", "test", 1)]);
+        let base = Manifest::new(
+            classes.clone(),
+            vec![sample("1", "train", 0), sample("2", "test", 1)],
+        );
+        let same = Manifest::new(
+            classes.clone(),
+            vec![sample("1", "train", 0), sample("2", "test", 1)],
+        );
         assert_eq!(base.digest(), same.digest());
         for changed in [
-            Manifest::new(classes.clone(), vec![sample("1x", "train", 0), sample("2", "test", 1)]),
-            Manifest::new(classes.clone(), vec![sample("1", "test", 0), sample("2", "test", 1)]),
-            Manifest::new(classes.clone(), vec![sample("1", "train", 1), sample("2", "test", 1)]),
-            Manifest::new(classes, vec![sample("2", "test", 1), sample("1", "train", 0)]),
-            Manifest::new(vec!["a".to_owned()], vec![sample("1", "train", 0), sample("2", "test", 1)]),
+            Manifest::new(
+                classes.clone(),
+                vec![sample("1x", "train", 0), sample("2", "test", 1)],
+            ),
+            Manifest::new(
+                classes.clone(),
+                vec![sample("1", "test", 0), sample("2", "test", 1)],
+            ),
+            Manifest::new(
+                classes.clone(),
+                vec![sample("1", "train", 1), sample("2", "test", 1)],
+            ),
+            Manifest::new(
+                classes,
+                vec![sample("2", "test", 1), sample("1", "train", 0)],
+            ),
+            Manifest::new(
+                vec!["a".to_owned()],
+                vec![sample("1", "train", 0), sample("2", "test", 1)],
+            ),
         ] {
             assert_ne!(base.digest(), changed.digest());
         }

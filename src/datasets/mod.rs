@@ -48,7 +48,12 @@ pub trait Dataset: Send + Sync + Debug {
     ///
     /// # Errors
     /// A missing, truncated or malformed file, named with its remedy.
-    fn open(&self, base: &Path, upstream: Option<Arc<OpenDataset>>, digester: &dyn Digester) -> Result<OpenDataset, DatasetError>;
+    fn open(
+        &self,
+        base: &Path,
+        upstream: Option<Arc<OpenDataset>>,
+        digester: &dyn Digester,
+    ) -> Result<OpenDataset, DatasetError>;
 }
 
 /// A dataset whose samples are listed.

@@ -6,7 +6,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Dataset, DatasetError, DatasetKind, Digester, Manifest, OpenDataset, ReadImage, Sample};
+use super::{
+    Dataset, DatasetError, DatasetKind, Digester, Manifest, OpenDataset, ReadImage, Sample,
+};
 use crate::imaging::Image;
 use crate::spec::fields::Located;
 use crate::spec::{Fields, Key, KindDoc};
@@ -22,9 +24,23 @@ const DOC: KindDoc = KindDoc {
     name: "subset",
     summary: "A part of another dataset: so many samples of each split or class, the same ones every time.",
     keys: &[
-        Key::required("of", "the name of a dataset", "The dataset to take samples from."),
-        Key::optional("limit", "a table of split = count", "all", "At most so many samples of each split, such as `{ train = 2000, test = 1000 }`."),
-        Key::optional("per_class", "a table of split = count", "all", "At most so many samples of each class and split."),
+        Key::required(
+            "of",
+            "the name of a dataset",
+            "The dataset to take samples from.",
+        ),
+        Key::optional(
+            "limit",
+            "a table of split = count",
+            "all",
+            "At most so many samples of each split, such as `{ train = 2000, test = 1000 }`.",
+        ),
+        Key::optional(
+            "per_class",
+            "a table of split = count",
+            "all",
+            "At most so many samples of each class and split.",
+        ),
     ],
 };
 
@@ -44,7 +60,12 @@ impl DatasetKind for Kind {
             };
             let entries = table.entries().iter();
             entries
-                .filter_map(|entry| Some((entry.key.clone(), table.count(&entry.key, 1..=u32::MAX)? as usize)))
+                .filter_map(|entry| {
+                    Some((
+                        entry.key.clone(),
+                        table.count(&entry.key, 1..=u32::MAX)? as usize,
+                    ))
+                })
                 .collect()
         };
         Some(Arc::new(Subset {
@@ -65,14 +86,24 @@ impl Dataset for Subset {
         DOC.name
     }
 
-    fn open(&self, _base: &Path, upstream: Option<Arc<OpenDataset>>, _digester: &dyn Digester) -> Result<OpenDataset, DatasetError> {
+    fn open(
+        &self,
+        _base: &Path,
+        upstream: Option<Arc<OpenDataset>>,
+        _digester: &dyn Digester,
+    ) -> Result<OpenDataset, DatasetError> {
         let Some(upstream) = upstream else {
-            return Err(DatasetError::Selection("a subset without a dataset to take from".to_owned()));
+            return Err(DatasetError::Selection(
+                "a subset without a dataset to take from".to_owned(),
+            ));
         };
         let splits = upstream.manifest.splits();
         for (split, _) in self.limit.iter().chain(&self.per_class) {
             if !splits.iter().any(|count| count.split == *split) {
-                let known: Vec<_> = splits.iter().map(|count| format!("`{}`", count.split)).collect();
+                let known: Vec<_> = splits
+                    .iter()
+                    .map(|count| format!("`{}`", count.split))
+                    .collect();
                 return Err(DatasetError::Selection(format!(
                     "the subset limits split `{split}`, but the dataset has {}",
                     known.join(", ")
@@ -80,7 +111,10 @@ impl Dataset for Subset {
             }
         }
         let rows = self.choose(&upstream.manifest.samples);
-        let samples = rows.iter().map(|&row| upstream.manifest.samples[row].clone()).collect();
+        let samples = rows
+            .iter()
+            .map(|&row| upstream.manifest.samples[row].clone())
+            .collect();
         Ok(OpenDataset {
             manifest: Manifest::new(upstream.manifest.classes.clone(), samples),
             images: Box::new(Rows { rows, upstream }),
@@ -94,7 +128,10 @@ impl Subset {
         let mut ranked: Vec<usize> = (0..samples.len()).collect();
         ranked.sort_by_cached_key(|&row| *blake3::hash(samples[row].id.as_bytes()).as_bytes());
         let limit_of = |limits: &[(String, usize)], split: &str| {
-            limits.iter().find(|(name, _)| name == split).map_or(usize::MAX, |(_, count)| *count)
+            limits
+                .iter()
+                .find(|(name, _)| name == split)
+                .map_or(usize::MAX, |(_, count)| *count)
         };
         let mut taken_of_split = std::collections::BTreeMap::<&str, usize>::new();
         let mut taken_of_class = std::collections::BTreeMap::<(&str, u32), usize>::new();
@@ -103,8 +140,11 @@ impl Subset {
             .filter(|&row| {
                 let sample = &samples[row];
                 let of_split = taken_of_split.entry(&sample.split).or_default();
-                let of_class = taken_of_class.entry((&sample.split, sample.label)).or_default();
-                let take = *of_split < limit_of(&self.limit, &sample.split) && *of_class < limit_of(&self.per_class, &sample.split);
+                let of_class = taken_of_class
+                    .entry((&sample.split, sample.label))
+                    .or_default();
+                let take = *of_split < limit_of(&self.limit, &sample.split)
+                    && *of_class < limit_of(&self.per_class, &sample.split);
                 *of_split += usize::from(take);
                 *of_class += usize::from(take);
                 take
@@ -125,7 +165,9 @@ impl ReadImage for Rows {
     fn read(&self, row: usize) -> Result<Image, DatasetError> {
         match self.rows.get(row) {
             Some(&row) => self.upstream.images.read(row),
-            None => Err(DatasetError::Selection(format!("there is no image in row {row}"))),
+            None => Err(DatasetError::Selection(format!(
+                "there is no image in row {row}"
+            ))),
         }
     }
 }
@@ -153,7 +195,11 @@ mod tests {
             per_class: vec![("test".to_owned(), 2)],
         };
         let ids = |subset: &Subset, samples: &[Sample]| {
-            let mut ids: Vec<String> = subset.choose(samples).iter().map(|&row| samples[row].id.clone()).collect();
+            let mut ids: Vec<String> = subset
+                .choose(samples)
+                .iter()
+                .map(|&row| samples[row].id.clone())
+                .collect();
             ids.sort();
             ids
         };

@@ -25,7 +25,12 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
             add(
                 "Network",
                 "ADM U-Net, unconditional, 256 × 256 pixels, 553 M parameters",
-                format!("`{}`, {} × {} pixels", node.model.variant(), node.model.input().side, node.model.input().side),
+                format!(
+                    "`{}`, {} × {} pixels",
+                    node.model.variant(),
+                    node.model.input().side,
+                    node.model.input().side
+                ),
                 "declared in the experiment",
             );
         }
@@ -46,26 +51,67 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
             "features are computed once and cached",
         );
     }
-    if experiment.extractions.iter().any(|extraction| extraction.preprocess == Preprocess::ResizeCenterCrop) {
-        add("Preprocessing", "resize and centre crop of guided-diffusion", "`resize-center-crop`".to_owned(), "declared in the experiment");
+    if experiment
+        .extractions
+        .iter()
+        .any(|extraction| extraction.preprocess == Preprocess::ResizeCenterCrop)
+    {
+        add(
+            "Preprocessing",
+            "resize and centre crop of guided-diffusion",
+            "`resize-center-crop`".to_owned(),
+            "declared in the experiment",
+        );
     }
     for head in &experiment.heads {
         let training = &head.training;
-        let Optimiser::Adam { lr, weight_decay, .. } = training.optimiser;
-        add("Learning rate", "not stated", format!("{lr}"), "the paper does not print it");
-        add("Batch size", "not stated", format!("{}", training.batch_size), "the paper does not print it");
+        let Optimiser::Adam {
+            lr, weight_decay, ..
+        } = training.optimiser;
+        add(
+            "Learning rate",
+            "not stated",
+            format!("{lr}"),
+            "the paper does not print it",
+        );
+        add(
+            "Batch size",
+            "not stated",
+            format!("{}", training.batch_size),
+            "the paper does not print it",
+        );
         if training.epochs != 28 {
-            add("Epochs", "28", format!("{}", training.epochs), "declared in the experiment");
+            add(
+                "Epochs",
+                "28",
+                format!("{}", training.epochs),
+                "declared in the experiment",
+            );
         }
-        if training.schedule != (Schedule::Step { every: 8, gamma: 0.1 }) {
+        if training.schedule
+            != (Schedule::Step {
+                every: 8,
+                gamma: 0.1,
+            })
+        {
             let here = match training.schedule {
                 Schedule::Step { every, gamma } => format!("× {gamma} every {every} epochs"),
                 Schedule::Constant => "constant".to_owned(),
             };
-            add("Learning rate schedule", "× 0.1 every 8 epochs", here, "declared in the experiment");
+            add(
+                "Learning rate schedule",
+                "× 0.1 every 8 epochs",
+                here,
+                "declared in the experiment",
+            );
         }
         if weight_decay > 0.0 {
-            add("Weight decay", "none stated", format!("{weight_decay}"), "declared in the experiment");
+            add(
+                "Weight decay",
+                "none stated",
+                format!("{weight_decay}"),
+                "declared in the experiment",
+            );
         }
     }
     departures

@@ -223,7 +223,9 @@ mod with_torch {
 
     /// The version of libtorch as its own folder states it; `unknown` where it does not.
     pub fn libtorch_version() -> String {
-        crate::doctor::facts::loaded_libtorch().and_then(|libtorch| libtorch.version).unwrap_or_else(|| "unknown".to_owned())
+        crate::doctor::facts::loaded_libtorch()
+            .and_then(|libtorch| libtorch.version)
+            .unwrap_or_else(|| "unknown".to_owned())
     }
 
     fn visible_gpus() -> usize {

@@ -6,9 +6,9 @@ use std::time::Instant;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 
-use super::{NodeError, SKIPPED};
 use super::event::Event;
 use super::run::Run;
+use super::{NodeError, SKIPPED};
 use crate::graph::{HeadNode, OnBadImage};
 use crate::plan::HeadStep;
 use crate::store::{Begin, FeatureReader, Fingerprint, Patience};
@@ -22,18 +22,30 @@ pub(super) struct Loaded {
 }
 
 /// Trains and commits one head.
-pub(super) fn run_head(run: &Run<'_>, step: &HeadStep, loaded: &mut Loaded) -> Result<(), NodeError> {
+pub(super) fn run_head(
+    run: &Run<'_>,
+    step: &HeadStep,
+    loaded: &mut Loaded,
+) -> Result<(), NodeError> {
     let started = Instant::now();
     let node = &run.experiment.heads[step.head];
-    let begun = run.store.begin(&step.artifact.recipe, &step.artifact.label, &mut |waiting| {
-        if waiting.waited.is_zero() {
-            (run.emit)(Event::Waiting {
-                label: waiting.label.to_owned(),
-                holder: waiting.holder.to_owned(),
-            });
-        }
-        if run.stop.is_given() { Patience::GiveUp } else { Patience::Wait }
-    })?;
+    let begun = run.store.begin(
+        &step.artifact.recipe,
+        &step.artifact.label,
+        &mut |waiting| {
+            if waiting.waited.is_zero() {
+                (run.emit)(Event::Waiting {
+                    label: waiting.label.to_owned(),
+                    holder: waiting.holder.to_owned(),
+                });
+            }
+            if run.stop.is_given() {
+                Patience::GiveUp
+            } else {
+                Patience::Wait
+            }
+        },
+    )?;
     let Begin::Writer(mut writer) = begun else {
         return Ok(());
     };
@@ -43,7 +55,14 @@ pub(super) fn run_head(run: &Run<'_>, step: &HeadStep, loaded: &mut Loaded) -> R
     };
     let dataset = run.experiment.extractions[node.features].dataset;
     let classes = run.inputs.facts.datasets[dataset].classes.len();
-    let outcome = train(&*node.head, &node.training, node.seed, classes, (train_split, test_split), &|| !run.stop.is_given())?;
+    let outcome = train(
+        &*node.head,
+        &node.training,
+        node.seed,
+        classes,
+        (train_split, test_split),
+        &|| !run.stop.is_given(),
+    )?;
     writer.write_table("curves", &curves(&outcome.epochs)?)?;
     writer.write_table("predictions", &outcome.predictions.to_batch()?)?;
     writer.write_bytes("head.safetensors", &outcome.weights)?;
@@ -51,7 +70,10 @@ pub(super) fn run_head(run: &Run<'_>, step: &HeadStep, loaded: &mut Loaded) -> R
     writer.finish(run.made(seconds))?;
     (run.emit)(Event::HeadFinished {
         label: step.artifact.label.clone(),
-        train_loss: outcome.epochs.last().map_or(f64::NAN, |epoch| epoch.train_loss),
+        train_loss: outcome
+            .epochs
+            .last()
+            .map_or(f64::NAN, |epoch| epoch.train_loss),
         seconds,
     });
     Ok(())
@@ -59,8 +81,17 @@ pub(super) fn run_head(run: &Run<'_>, step: &HeadStep, loaded: &mut Loaded) -> R
 
 impl Loaded {
     /// Reads the two splits of a head's features, unless the last head read the same.
-    fn read(&mut self, run: &Run<'_>, node: &HeadNode, features: Fingerprint) -> Result<(), NodeError> {
-        let key = (features, node.training.train_split.clone(), node.training.test_split.clone());
+    fn read(
+        &mut self,
+        run: &Run<'_>,
+        node: &HeadNode,
+        features: Fingerprint,
+    ) -> Result<(), NodeError> {
+        let key = (
+            features,
+            node.training.train_split.clone(),
+            node.training.test_split.clone(),
+        );
         if self.key.as_ref() == Some(&key) {
             return Ok(());
         }
@@ -68,19 +99,29 @@ impl Loaded {
         let reader = run.store.features(&features)?;
         let skip = run.experiment.extractions[node.features].on_bad_image == OnBadImage::Skip;
         let of_split = |split: &str| samples(run, &reader, split, skip);
-        self.splits = Some((of_split(&node.training.train_split)?, of_split(&node.training.test_split)?));
+        self.splits = Some((
+            of_split(&node.training.train_split)?,
+            of_split(&node.training.test_split)?,
+        ));
         self.key = Some(key);
         Ok(())
     }
 }
 
 /// The samples of one split, as 32-bit floats in memory.
-fn samples(run: &Run<'_>, reader: &FeatureReader, split: &str, skip: bool) -> Result<Samples, NodeError> {
+fn samples(
+    run: &Run<'_>,
+    reader: &FeatureReader,
+    split: &str,
+    skip: bool,
+) -> Result<Samples, NodeError> {
     let (mut ids, mut labels, mut values, mut width) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for part in reader.parts() {
         width = part.width();
         let (wide, narrow) = (part.values_f32(), part.values_f16());
-        for (row, ((id, row_split), label)) in part.ids().zip(part.splits()).zip(part.labels()).enumerate() {
+        for (row, ((id, row_split), label)) in
+            part.ids().zip(part.splits()).zip(part.labels()).enumerate()
+        {
             if row_split == SKIPPED && !skip {
                 return Err(NodeError::Values(format!(
                     "image `{id}` did not decode when these features were made\n  hint: mend the image, or set `on_bad_image = \"skip\"`"
@@ -104,7 +145,9 @@ fn samples(run: &Run<'_>, reader: &FeatureReader, split: &str, skip: bool) -> Re
 
 /// One row for each epoch: `epoch`, `learning_rate`, `train_loss`, `train_top1`.
 fn curves(epochs: &[Epoch]) -> Result<RecordBatch, NodeError> {
-    let numbers = |pick: fn(&Epoch) -> f64| -> ArrayRef { Arc::new(Float64Array::from_iter_values(epochs.iter().map(pick))) };
+    let numbers = |pick: fn(&Epoch) -> f64| -> ArrayRef {
+        Arc::new(Float64Array::from_iter_values(epochs.iter().map(pick)))
+    };
     let number = |name: &str| Field::new(name, DataType::Float64, false);
     let schema = Schema::new(vec![
         Field::new("epoch", DataType::Int64, false),
@@ -113,7 +156,9 @@ fn curves(epochs: &[Epoch]) -> Result<RecordBatch, NodeError> {
         number("train_top1"),
     ]);
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from_iter_values(epochs.iter().map(|epoch| i64::from(epoch.epoch)))),
+        Arc::new(Int64Array::from_iter_values(
+            epochs.iter().map(|epoch| i64::from(epoch.epoch)),
+        )),
         numbers(|epoch| epoch.learning_rate),
         numbers(|epoch| epoch.train_loss),
         numbers(|epoch| epoch.train_top1),

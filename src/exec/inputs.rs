@@ -53,11 +53,13 @@ impl MemoDigester {
 impl Digester for MemoDigester {
     fn digest_file(&self, path: &Path) -> Result<String, DatasetError> {
         let digest = self.memo.digest_file(path);
-        digest.map(|digest| blake3::Hash::from_bytes(digest).to_hex().to_string()).map_err(|error| DatasetError::Malformed {
-            path: path.to_owned(),
-            problem: error.to_string(),
-            hint: "check that the file is there and readable".to_owned(),
-        })
+        digest
+            .map(|digest| blake3::Hash::from_bytes(digest).to_hex().to_string())
+            .map_err(|error| DatasetError::Malformed {
+                path: path.to_owned(),
+                problem: error.to_string(),
+                hint: "check that the file is there and readable".to_owned(),
+            })
     }
 }
 
@@ -65,15 +67,22 @@ impl Digester for MemoDigester {
 ///
 /// # Errors
 /// The first input that is missing or malformed, by name.
-pub fn open(experiment: &Experiment, base: &Path, digester: &dyn Digester) -> Result<Inputs, InputError> {
+pub fn open(
+    experiment: &Experiment,
+    base: &Path,
+    digester: &dyn Digester,
+) -> Result<Inputs, InputError> {
     let mut datasets: Vec<Arc<OpenDataset>> = Vec::new();
     let mut facts = Vec::new();
     for node in &experiment.datasets {
         let upstream = node.upstream.and_then(|index| datasets.get(index).cloned());
-        let open = node.dataset.open(base, upstream, digester).map_err(|source| InputError::Dataset {
-            name: node.name.clone(),
-            source,
-        })?;
+        let open = node
+            .dataset
+            .open(base, upstream, digester)
+            .map_err(|source| InputError::Dataset {
+                name: node.name.clone(),
+                source,
+            })?;
         facts.push(DatasetFacts {
             digest: open.manifest.digest().to_owned(),
             samples: open.manifest.samples.len(),
@@ -88,10 +97,12 @@ pub fn open(experiment: &Experiment, base: &Path, digester: &dyn Digester) -> Re
             WeightsSource::Synthetic(seed) => format!("synthetic:{seed}"),
             WeightsSource::File(path) => {
                 let path = base.join(path);
-                let digest = digester.digest_file(&path).map_err(|source| InputError::Weights {
-                    name: node.name.clone(),
-                    source,
-                })?;
+                let digest = digester
+                    .digest_file(&path)
+                    .map_err(|source| InputError::Weights {
+                        name: node.name.clone(),
+                        source,
+                    })?;
                 format!("blake3:{digest}")
             }
         });

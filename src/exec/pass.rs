@@ -23,14 +23,25 @@ struct OpenTap {
 }
 
 /// Runs a pass and commits every tap.
-pub(super) fn run_pass(run: &Run<'_>, number: usize, pass: &Pass, network: &dyn Network) -> Result<(), NodeError> {
+pub(super) fn run_pass(
+    run: &Run<'_>,
+    number: usize,
+    pass: &Pass,
+    network: &dyn Network,
+) -> Result<(), NodeError> {
     let started = Instant::now();
     let shards = Shards::new(pass.images, pass.side);
     let mut open = begin(run, pass, shards)?;
-    let mut missing: Vec<usize> = open.iter().flat_map(|tap| tap.missing.iter().copied()).collect();
+    let mut missing: Vec<usize> = open
+        .iter()
+        .flat_map(|tap| tap.missing.iter().copied())
+        .collect();
     missing.sort_unstable();
     missing.dedup();
-    let images: usize = missing.iter().map(|&shard| shards.rows_of(shard).len()).sum();
+    let images: usize = missing
+        .iter()
+        .map(|&shard| shards.rows_of(shard).len())
+        .sum();
     (run.emit)(Event::PassStarted {
         pass: number,
         label: label(run, pass),
@@ -40,10 +51,16 @@ pub(super) fn run_pass(run: &Run<'_>, number: usize, pass: &Pass, network: &dyn 
     });
     let dataset = &run.inputs.datasets[pass.key.dataset];
     let model = &run.experiment.models[pass.key.model].model;
-    let Some(preparation) = Preparation::new(dataset, &pass.key, &**model, pass.skip_bad_images) else {
-        return Err(NodeError::Values(format!("the model has no timestep {}", pass.key.timestep)));
+    let Some(preparation) = Preparation::new(dataset, &pass.key, &**model, pass.skip_bad_images)
+    else {
+        return Err(NodeError::Values(format!(
+            "the model has no timestep {}",
+            pass.key.timestep
+        )));
     };
-    let batch_size = pass.batch_size.map_or_else(|| default_batch_size(pass.side), |size| size as usize);
+    let batch_size = pass
+        .batch_size
+        .map_or_else(|| default_batch_size(pass.side), |size| size as usize);
     let taps: Vec<Tap> = open.iter().map(|open| open.tap.clone()).collect();
     let samples = &dataset.manifest.samples;
     let (view, draw) = (pass.key.view.name(), pass.key.draw);
@@ -68,11 +85,21 @@ pub(super) fn run_pass(run: &Run<'_>, number: usize, pass: &Pass, network: &dyn 
             }
             Ok(())
         });
-        let computed = compute(run, number, pass, network, (&taps, &missing, shards), &batches, &shard_sender);
+        let computed = compute(
+            run,
+            number,
+            pass,
+            network,
+            (&taps, &missing, shards),
+            &batches,
+            &shard_sender,
+        );
         // The writer ends when no more shards can come; only then is known whether all of them are on the disk.
         drop(shard_sender);
         drop(batches);
-        let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let written = writing
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         written.and(computed)
     });
     outcome?;
@@ -91,7 +118,11 @@ pub(super) fn run_pass(run: &Run<'_>, number: usize, pass: &Pass, network: &dyn 
 
 /// Takes the locks of all taps and finds what earlier runs have committed.
 fn begin(run: &Run<'_>, pass: &Pass, shards: Shards) -> Result<Vec<OpenTap>, NodeError> {
-    let wanted: Vec<_> = pass.taps.iter().map(|tap| (tap.artifact.recipe.clone(), tap.artifact.label.clone())).collect();
+    let wanted: Vec<_> = pass
+        .taps
+        .iter()
+        .map(|tap| (tap.artifact.recipe.clone(), tap.artifact.label.clone()))
+        .collect();
     let begun = run.store.begin_many(&wanted, &mut |waiting| {
         if waiting.waited.is_zero() {
             (run.emit)(Event::Waiting {
@@ -99,7 +130,11 @@ fn begin(run: &Run<'_>, pass: &Pass, shards: Shards) -> Result<Vec<OpenTap>, Nod
                 holder: waiting.holder.to_owned(),
             });
         }
-        if run.stop.is_given() { Patience::GiveUp } else { Patience::Wait }
+        if run.stop.is_given() {
+            Patience::GiveUp
+        } else {
+            Patience::Wait
+        }
     })?;
     let mut open = Vec::new();
     for (tap, begun) in pass.taps.iter().zip(begun) {
@@ -112,7 +147,9 @@ fn begin(run: &Run<'_>, pass: &Pass, shards: Shards) -> Result<Vec<OpenTap>, Nod
                 what: format!("{} {}", aside.from.display(), aside.reason),
             });
         }
-        let missing = (0..shards.count()).filter(|&shard| !u32::try_from(shard).is_ok_and(|shard| committed.parts.contains(&shard)));
+        let missing = (0..shards.count()).filter(|&shard| {
+            !u32::try_from(shard).is_ok_and(|shard| committed.parts.contains(&shard))
+        });
         open.push(OpenTap {
             tap: tap.clone(),
             missing: missing.collect(),
@@ -123,11 +160,19 @@ fn begin(run: &Run<'_>, pass: &Pass, shards: Shards) -> Result<Vec<OpenTap>, Nod
 }
 
 /// Prepares batches in order until all are taken or nobody takes them any more.
-fn prepare(preparation: &Preparation<'_>, shards: Shards, missing: &[usize], batch_size: usize, sender: &SyncSender<Result<Batch, NodeError>>) {
+fn prepare(
+    preparation: &Preparation<'_>,
+    shards: Shards,
+    missing: &[usize],
+    batch_size: usize,
+    sender: &SyncSender<Result<Batch, NodeError>>,
+) {
     for &shard in missing {
         let rows = shards.rows_of(shard);
         for start in rows.clone().step_by(batch_size) {
-            let batch = preparation.batch(start..(start + batch_size).min(rows.end)).map_err(NodeError::from);
+            let batch = preparation
+                .batch(start..(start + batch_size).min(rows.end))
+                .map_err(NodeError::from);
             let failed = batch.is_err();
             if sender.send(batch).is_err() || failed {
                 return;
@@ -162,7 +207,9 @@ fn compute(
                 return Err(NodeError::Stopped);
             }
             let Ok(batch) = batches.recv() else {
-                return Err(NodeError::Values("batches ended before the pass did; this is a bug in repro".to_owned()));
+                return Err(NodeError::Values(
+                    "batches ended before the pass did; this is a bug in repro".to_owned(),
+                ));
             };
             let batch = batch?;
             let features = network.features(&batch.x_t, batch.images, pass.key.timestep, &requests);
@@ -200,6 +247,8 @@ fn default_batch_size(side: u32) -> usize {
 fn label(run: &Run<'_>, pass: &Pass) -> String {
     format!(
         "{} ← {}  t={}",
-        run.experiment.models[pass.key.model].name, run.experiment.datasets[pass.key.dataset].name, pass.key.timestep
+        run.experiment.models[pass.key.model].name,
+        run.experiment.datasets[pass.key.dataset].name,
+        pass.key.timestep
     )
 }

@@ -30,7 +30,12 @@ pub(super) struct Batch {
 
 impl<'a> Preparation<'a> {
     /// `None` where the model has no such timestep.
-    pub(super) fn new(dataset: &'a OpenDataset, key: &'a PassKey, model: &dyn Model, skip_bad_images: bool) -> Option<Self> {
+    pub(super) fn new(
+        dataset: &'a OpenDataset,
+        key: &'a PassKey,
+        model: &dyn Model,
+        skip_bad_images: bool,
+    ) -> Option<Self> {
         Some(Self {
             dataset,
             key,
@@ -78,7 +83,14 @@ impl<'a> Preparation<'a> {
             View::Flip => square.flip(),
         };
         let sample = &self.dataset.manifest.samples[row].id;
-        fill_noise(self.key.noise_seed, sample, self.key.view.name(), self.key.timestep, self.key.draw, target);
+        fill_noise(
+            self.key.noise_seed,
+            sample,
+            self.key.view.name(),
+            self.key.timestep,
+            self.key.draw,
+            target,
+        );
         let mut planes = square.to_planes(self.input.channels as usize);
         self.coefficients.add_noise(&mut planes, target);
         target.copy_from_slice(&planes);

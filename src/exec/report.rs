@@ -9,7 +9,8 @@ use super::{NodeError, SKIPPED, departures};
 use crate::graph::{Experiment, OnBadImage};
 use crate::plan::{Facts, Plan, PlannedArtifact};
 use crate::report::{
-    DatasetSummary, Graph, GraphEdge, GraphNode, GraphRole, MissingResult, ModelSummary, NodeRecord, ReportInput, SkippedImage, render,
+    DatasetSummary, Graph, GraphEdge, GraphNode, GraphRole, MissingResult, ModelSummary,
+    NodeRecord, ReportInput, SkippedImage, render,
 };
 use crate::store::{Fingerprint, ResultRow, Store, StoreError};
 use crate::text::plural;
@@ -29,13 +30,24 @@ pub struct Written {
 ///
 /// # Errors
 /// A store that cannot be read, a template that fails, a folder that cannot be written to. Nothing half-written is left.
-pub fn write(experiment: &Experiment, facts: &Facts, plan: &Plan, store: &Store, base: &Path, command: &str) -> Result<Written, NodeError> {
+pub fn write(
+    experiment: &Experiment,
+    facts: &Facts,
+    plan: &Plan,
+    store: &Store,
+    base: &Path,
+    command: &str,
+) -> Result<Written, NodeError> {
     let Some(config) = &experiment.report else {
-        return Err(NodeError::Values("the experiment has no `[report]`".to_owned()));
+        return Err(NodeError::Values(
+            "the experiment has no `[report]`".to_owned(),
+        ));
     };
     let input = gather(experiment, facts, plan, store, command)?;
     let mut config = config.clone();
-    config.template = config.template.map(|template| base.join(template).to_string_lossy().into_owned());
+    config.template = config
+        .template
+        .map(|template| base.join(template).to_string_lossy().into_owned());
     let rendered = render(&input, &config)?;
     let target = base.join(&config.output);
     let folder = target.parent().unwrap_or(base);
@@ -54,16 +66,30 @@ pub fn write(experiment: &Experiment, facts: &Facts, plan: &Plan, store: &Store,
 /// The ids of the images that were left out when features were made.
 pub(super) fn skipped(store: &Store, features: &Fingerprint) -> Result<Vec<String>, StoreError> {
     let reader = store.features(features)?;
-    let rows = reader.parts().iter().flat_map(|part| part.ids().zip(part.splits()));
-    Ok(rows.filter(|(_, split)| *split == SKIPPED).map(|(id, _)| id.to_owned()).collect())
+    let rows = reader
+        .parts()
+        .iter()
+        .flat_map(|part| part.ids().zip(part.splits()));
+    Ok(rows
+        .filter(|(_, split)| *split == SKIPPED)
+        .map(|(id, _)| id.to_owned())
+        .collect())
 }
 
-fn gather(experiment: &Experiment, facts: &Facts, plan: &Plan, store: &Store, command: &str) -> Result<ReportInput, NodeError> {
+fn gather(
+    experiment: &Experiment,
+    facts: &Facts,
+    plan: &Plan,
+    store: &Store,
+    command: &str,
+) -> Result<ReportInput, NodeError> {
     let mut results = Vec::new();
     let mut missing = Vec::new();
     for step in &plan.metrics {
         if store.manifest(&step.artifact.fingerprint)?.is_some() {
-            results.extend(ResultRow::from_batch(&store.table(&step.artifact.fingerprint, "results")?)?);
+            results.extend(ResultRow::from_batch(
+                &store.table(&step.artifact.fingerprint, "results")?,
+            )?);
         } else {
             for &(head, _) in &step.heads {
                 missing.extend(missing_results(experiment, step.metric, head));
@@ -101,7 +127,10 @@ fn gather(experiment: &Experiment, facts: &Facts, plan: &Plan, store: &Store, co
         datasets: datasets(experiment, facts, plan, store)?,
         models: models(experiment, facts),
         nodes,
-        versions: versions.into_iter().map(|(component, versions)| (component, versions.join(", "))).collect(),
+        versions: versions
+            .into_iter()
+            .map(|(component, versions)| (component, versions.join(", ")))
+            .collect(),
         seeds: experiment.seeds.clone(),
         departures: departures::of(experiment),
         command: command.to_owned(),
@@ -110,13 +139,26 @@ fn gather(experiment: &Experiment, facts: &Facts, plan: &Plan, store: &Store, co
 
 /// Every artifact of the plan with its kind, in a fixed order.
 fn artifacts(plan: &Plan) -> impl Iterator<Item = (&'static str, &PlannedArtifact)> {
-    let mut features: Vec<&PlannedArtifact> =
-        plan.cached_features.values().chain(plan.passes.iter().flat_map(|pass| pass.taps.iter().map(|tap| &tap.artifact))).collect();
-    let position = |artifact: &PlannedArtifact| plan.features.iter().position(|fingerprint| *fingerprint == artifact.fingerprint);
+    let mut features: Vec<&PlannedArtifact> = plan
+        .cached_features
+        .values()
+        .chain(
+            plan.passes
+                .iter()
+                .flat_map(|pass| pass.taps.iter().map(|tap| &tap.artifact)),
+        )
+        .collect();
+    let position = |artifact: &PlannedArtifact| {
+        plan.features
+            .iter()
+            .position(|fingerprint| *fingerprint == artifact.fingerprint)
+    };
     features.sort_by_key(|artifact| position(artifact));
     let features = features.into_iter().map(|artifact| ("features", artifact));
     let heads = plan.heads.iter().map(|step| ("head", &step.artifact));
-    features.chain(heads).chain(plan.metrics.iter().map(|step| ("metric", &step.artifact)))
+    features
+        .chain(heads)
+        .chain(plan.metrics.iter().map(|step| ("metric", &step.artifact)))
 }
 
 fn missing_results(experiment: &Experiment, metric: usize, head: usize) -> Vec<MissingResult> {
@@ -124,7 +166,10 @@ fn missing_results(experiment: &Experiment, metric: usize, head: usize) -> Vec<M
     let extraction = &experiment.extractions[node.features];
     let axes = [
         ("head", node.name.clone()),
-        ("dataset", experiment.datasets[extraction.dataset].name.clone()),
+        (
+            "dataset",
+            experiment.datasets[extraction.dataset].name.clone(),
+        ),
         ("model", experiment.models[extraction.model].name.clone()),
         ("extraction", extraction.name.clone()),
         ("timestep", extraction.timestep.to_string()),
@@ -137,20 +182,33 @@ fn missing_results(experiment: &Experiment, metric: usize, head: usize) -> Vec<M
     outputs
         .map(|output| MissingResult {
             metric: output.name,
-            axes: axes.iter().map(|(axis, value)| ((*axis).to_owned(), value.clone())).collect(),
+            axes: axes
+                .iter()
+                .map(|(axis, value)| ((*axis).to_owned(), value.clone()))
+                .collect(),
             why: "not computed yet".to_owned(),
         })
         .collect()
 }
 
-fn datasets(experiment: &Experiment, facts: &Facts, plan: &Plan, store: &Store) -> Result<Vec<DatasetSummary>, NodeError> {
+fn datasets(
+    experiment: &Experiment,
+    facts: &Facts,
+    plan: &Plan,
+    store: &Store,
+) -> Result<Vec<DatasetSummary>, NodeError> {
     let mut summaries = Vec::new();
     for (index, (node, facts)) in experiment.datasets.iter().zip(&facts.datasets).enumerate() {
-        let skipping = experiment.extractions.iter().zip(&plan.features).find(|(extraction, fingerprint)| {
-            extraction.dataset == index
-                && extraction.on_bad_image == OnBadImage::Skip
-                && matches!(store.manifest(fingerprint), Ok(Some(_)))
-        });
+        let skipping =
+            experiment
+                .extractions
+                .iter()
+                .zip(&plan.features)
+                .find(|(extraction, fingerprint)| {
+                    extraction.dataset == index
+                        && extraction.on_bad_image == OnBadImage::Skip
+                        && matches!(store.manifest(fingerprint), Ok(Some(_)))
+                });
         let skipped = match skipping {
             Some((_, fingerprint)) => skipped(store, fingerprint)?,
             None => Vec::new(),
@@ -159,7 +217,11 @@ fn datasets(experiment: &Experiment, facts: &Facts, plan: &Plan, store: &Store) 
             name: node.name.clone(),
             kind: node.dataset.kind().to_owned(),
             digest: facts.digest.clone(),
-            rows: facts.splits.iter().map(|count| (count.split.clone(), count.samples as u64)).collect(),
+            rows: facts
+                .splits
+                .iter()
+                .map(|count| (count.split.clone(), count.samples as u64))
+                .collect(),
             classes: u32::try_from(facts.classes.len()).unwrap_or(u32::MAX),
             skipped: skipped
                 .into_iter()
@@ -191,35 +253,68 @@ fn models(experiment: &Experiment, facts: &Facts) -> Vec<ModelSummary> {
 fn graph(experiment: &Experiment) -> Graph {
     let mut drawing = Drawing::default();
     for node in &experiment.datasets {
-        drawing.node("dataset", &node.name, GraphRole::Dataset, || node.name.clone());
+        drawing.node("dataset", &node.name, GraphRole::Dataset, || {
+            node.name.clone()
+        });
         if let Some(upstream) = node.upstream {
-            drawing.edge(("dataset", &experiment.datasets[upstream].name), ("dataset", &node.name));
+            drawing.edge(
+                ("dataset", &experiment.datasets[upstream].name),
+                ("dataset", &node.name),
+            );
         }
     }
     for node in &experiment.models {
-        drawing.node("model", &node.name, GraphRole::Model, || format!("{}: {}", node.name, node.model.variant()));
+        drawing.node("model", &node.name, GraphRole::Model, || {
+            format!("{}: {}", node.name, node.model.variant())
+        });
     }
     for node in &experiment.extractions {
-        let count = experiment.extractions.iter().filter(|other| other.name == node.name).count();
+        let count = experiment
+            .extractions
+            .iter()
+            .filter(|other| other.name == node.name)
+            .count();
         drawing.node("extraction", &node.name, GraphRole::Extraction, || {
             format!("{}: {}", node.name, plural(count, "feature set"))
         });
-        drawing.edge(("dataset", &experiment.datasets[node.dataset].name), ("extraction", &node.name));
-        drawing.edge(("model", &experiment.models[node.model].name), ("extraction", &node.name));
+        drawing.edge(
+            ("dataset", &experiment.datasets[node.dataset].name),
+            ("extraction", &node.name),
+        );
+        drawing.edge(
+            ("model", &experiment.models[node.model].name),
+            ("extraction", &node.name),
+        );
     }
     for node in &experiment.heads {
-        let count = experiment.heads.iter().filter(|other| other.name == node.name).count();
-        drawing.node("head", &node.name, GraphRole::Head, || format!("{}: {}", node.name, plural(count, "head")));
-        drawing.edge(("extraction", &experiment.extractions[node.features].name), ("head", &node.name));
+        let count = experiment
+            .heads
+            .iter()
+            .filter(|other| other.name == node.name)
+            .count();
+        drawing.node("head", &node.name, GraphRole::Head, || {
+            format!("{}: {}", node.name, plural(count, "head"))
+        });
+        drawing.edge(
+            ("extraction", &experiment.extractions[node.features].name),
+            ("head", &node.name),
+        );
     }
     for node in &experiment.metrics {
-        drawing.node("metric", &node.name, GraphRole::Metric, || node.name.clone());
+        drawing.node("metric", &node.name, GraphRole::Metric, || {
+            node.name.clone()
+        });
         for &head in &node.heads {
-            drawing.edge(("head", &experiment.heads[head].name), ("metric", &node.name));
+            drawing.edge(
+                ("head", &experiment.heads[head].name),
+                ("metric", &node.name),
+            );
         }
     }
     if let Some(report) = &experiment.report {
-        drawing.node("report", "report", GraphRole::Report, || report.output.clone());
+        drawing.node("report", "report", GraphRole::Report, || {
+            report.output.clone()
+        });
         for node in &experiment.metrics {
             drawing.edge(("metric", &node.name), ("report", "report"));
         }
@@ -236,7 +331,11 @@ impl Drawing {
     fn node(&mut self, section: &str, name: &str, role: GraphRole, label: impl FnOnce() -> String) {
         let id = format!("{section}.{name}");
         if !self.graph.nodes.iter().any(|node| node.id == id) {
-            self.graph.nodes.push(GraphNode { id, role, label: label() });
+            self.graph.nodes.push(GraphNode {
+                id,
+                role,
+                label: label(),
+            });
         }
     }
 
@@ -266,7 +365,9 @@ fn write_if_different(path: &Path, bytes: &[u8]) -> Result<bool, NodeError> {
     temporary.write_all(bytes).map_err(failed)?;
     temporary.as_file().sync_all().map_err(failed)?;
     make_readable(temporary.as_file()).map_err(failed)?;
-    temporary.persist(path).map_err(|error| failed(error.error))?;
+    temporary
+        .persist(path)
+        .map_err(|error| failed(error.error))?;
     Ok(true)
 }
 

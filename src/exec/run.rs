@@ -73,14 +73,27 @@ pub fn run(run: &Run<'_>, plan: &Plan) -> Summary {
         device: super::device::name(run.device),
         passes: plan.passes.len(),
         images: plan.passes.iter().map(|pass| pass.images as u64).sum(),
-        heads: plan.heads.iter().filter(|step| !step.artifact.state.is_cached()).count(),
+        heads: plan
+            .heads
+            .iter()
+            .filter(|step| !step.artifact.state.is_cached())
+            .count(),
     });
     run_passes(run, plan, &mut outcome);
     run_heads(run, plan, &mut outcome);
     run_metrics(run, plan, &mut outcome);
     let mut report_changed = false;
     if !outcome.stopped && outcome.failed.is_empty() && run.experiment.report.is_some() {
-        match attempt(|| report::write(run.experiment, &run.inputs.facts, plan, run.store, run.base, &run.command)) {
+        match attempt(|| {
+            report::write(
+                run.experiment,
+                &run.inputs.facts,
+                plan,
+                run.store,
+                run.base,
+                &run.command,
+            )
+        }) {
             Ok(written) => {
                 report_changed = written.changed;
                 if written.changed {
@@ -118,8 +131,18 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn fail(&mut self, run: &Run<'_>, label: &str, artifact: Option<&PlannedArtifact>, error: &NodeError) {
-        if matches!(error, NodeError::Stopped | NodeError::Train(crate::trainer::TrainError::Stopped)) || run.stop.is_given() {
+    fn fail(
+        &mut self,
+        run: &Run<'_>,
+        label: &str,
+        artifact: Option<&PlannedArtifact>,
+        error: &NodeError,
+    ) {
+        if matches!(
+            error,
+            NodeError::Stopped | NodeError::Train(crate::trainer::TrainError::Stopped)
+        ) || run.stop.is_given()
+        {
             self.stopped = true;
             return;
         }
@@ -141,7 +164,10 @@ fn run_passes(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
         }
         let node = &run.experiment.models[pass.key.model];
         let result = attempt(|| {
-            if loaded.as_ref().is_none_or(|(model, _)| *model != pass.key.model) {
+            if loaded
+                .as_ref()
+                .is_none_or(|(model, _)| *model != pass.key.model)
+            {
                 loaded = None;
                 loaded = Some((pass.key.model, node.model.load(run.base, run.device)?));
             }
@@ -152,9 +178,14 @@ fn run_passes(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
         });
         if let Err(error) = result {
             let first = pass.taps.first().map(|tap| &tap.artifact);
-            let label = first.map_or_else(|| format!("pass {}", index + 1), |artifact| artifact.label.clone());
+            let label = first.map_or_else(
+                || format!("pass {}", index + 1),
+                |artifact| artifact.label.clone(),
+            );
             for tap in &pass.taps {
-                outcome.unmade.insert(tap.artifact.fingerprint, label.clone());
+                outcome
+                    .unmade
+                    .insert(tap.artifact.fingerprint, label.clone());
             }
             outcome.fail(run, &label, first, &error);
         }
@@ -162,7 +193,11 @@ fn run_passes(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
 }
 
 fn run_heads(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
-    let steps: Vec<_> = plan.heads.iter().filter(|step| !step.artifact.state.is_cached()).collect();
+    let steps: Vec<_> = plan
+        .heads
+        .iter()
+        .filter(|step| !step.artifact.state.is_cached())
+        .collect();
     if outcome.stopped || steps.is_empty() {
         return;
     }
@@ -176,13 +211,17 @@ fn run_heads(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
         }
         let result = match outcome.unmade.get(&step.features) {
             Some(culprit) => {
-                outcome.unmade.insert(step.artifact.fingerprint, culprit.clone());
+                outcome
+                    .unmade
+                    .insert(step.artifact.fingerprint, culprit.clone());
                 continue;
             }
             None => attempt(|| head::run_head(run, step, &mut features)),
         };
         if let Err(error) = result {
-            outcome.unmade.insert(step.artifact.fingerprint, step.artifact.label.clone());
+            outcome
+                .unmade
+                .insert(step.artifact.fingerprint, step.artifact.label.clone());
             outcome.fail(run, &step.artifact.label, Some(&step.artifact), &error);
         }
     }
@@ -193,11 +232,18 @@ fn run_heads(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
 }
 
 fn run_metrics(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
-    for step in plan.metrics.iter().filter(|step| !step.artifact.state.is_cached()) {
+    for step in plan
+        .metrics
+        .iter()
+        .filter(|step| !step.artifact.state.is_cached())
+    {
         if outcome.stopped {
             return;
         }
-        let culprit = step.heads.iter().find_map(|(_, fingerprint)| outcome.unmade.get(fingerprint));
+        let culprit = step
+            .heads
+            .iter()
+            .find_map(|(_, fingerprint)| outcome.unmade.get(fingerprint));
         let result = match culprit {
             Some(culprit) => Err(NodeError::Upstream {
                 needed: culprit.clone(),
@@ -213,11 +259,15 @@ fn run_metrics(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
 
 /// Turns a panic into a failure. libtorch panics where an operation fails; the forward of a network stays readable that way.
 fn attempt<T>(work: impl FnOnce() -> Result<T, NodeError>) -> Result<T, NodeError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(NodeError::Panicked(panic_text(&*panic))))
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(NodeError::Panicked(panic_text(&*panic))))
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
     // libtorch appends its own call stack; its first lines say what is wrong.
     let text = text.unwrap_or("no reason given");
     text.lines().take(3).collect::<Vec<_>>().join(" ")

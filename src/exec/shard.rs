@@ -20,7 +20,10 @@ pub(super) struct Shard {
 
 impl Shard {
     pub(super) fn new(index: usize, rows: std::ops::Range<usize>, taps: &[Tap]) -> Self {
-        let values = taps.iter().map(|tap| Vec::with_capacity(rows.len() * tap.width)).collect();
+        let values = taps
+            .iter()
+            .map(|tap| Vec::with_capacity(rows.len() * tap.width))
+            .collect();
         Self {
             index,
             rows,
@@ -30,14 +33,25 @@ impl Shard {
     }
 
     /// Writes the part of one tap.
-    pub(super) fn write(&self, position: usize, tap: &Tap, view: &str, draw: u32, samples: &[Sample], writer: &mut ArtifactWriter) -> Result<(), NodeError> {
+    pub(super) fn write(
+        &self,
+        position: usize,
+        tap: &Tap,
+        view: &str,
+        draw: u32,
+        samples: &[Sample],
+        writer: &mut ArtifactWriter,
+    ) -> Result<(), NodeError> {
         let mut values = self.values[position].clone();
         for &row in &self.skipped {
             values[row * tap.width..(row + 1) * tap.width].fill(f32::NAN);
         }
-        let bad = values.chunks_exact(tap.width).enumerate().find(|(row, feature)| {
-            !self.skipped.contains(row) && !feature.iter().all(|value| value.is_finite())
-        });
+        let bad = values
+            .chunks_exact(tap.width)
+            .enumerate()
+            .find(|(row, feature)| {
+                !self.skipped.contains(row) && !feature.iter().all(|value| value.is_finite())
+            });
         if let Some((row, _)) = bad {
             return Err(NodeError::Values(format!(
                 "the feature of `{}` at {} is not finite\n  hint: the weights may be damaged",
@@ -75,7 +89,10 @@ impl Shard {
 /// Rounds to 16 bits; a value that does not fit is an error, never infinity.
 fn narrow(values: &[f32], tap: &Tap) -> Result<Vec<f16>, NodeError> {
     let narrowed: Vec<f16> = values.iter().map(|&value| f16::from_f32(value)).collect();
-    let overflow = values.iter().zip(&narrowed).find(|(wide, narrow)| wide.is_finite() && !narrow.is_finite());
+    let overflow = values
+        .iter()
+        .zip(&narrowed)
+        .find(|(wide, narrow)| wide.is_finite() && !narrow.is_finite());
     match overflow {
         Some((value, _)) => Err(NodeError::Values(format!(
             "the value {value} of {} does not fit into 16 bits\n  hint: set `storage = \"f32\"` in the extraction",

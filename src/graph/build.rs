@@ -35,7 +35,12 @@ pub fn build(source: &Source) -> Result<Experiment, Diagnostics> {
 }
 
 /// The keys that every metric takes besides its own.
-pub const METRIC_KEYS: &[Key] = &[Key::required("of", "the name of a head, or a list of them", "The heads that are scored.").list()];
+pub const METRIC_KEYS: &[Key] = &[Key::required(
+    "of",
+    "the name of a head, or a list of them",
+    "The heads that are scored.",
+)
+.list()];
 
 struct Builder<'a> {
     diagnostics: &'a RefCell<Diagnostics>,
@@ -64,7 +69,8 @@ impl Builder<'_> {
         };
         let dataset_names = self.datasets(sections, &mut experiment);
         let model_names = self.models(sections, &mut experiment);
-        let extraction_names = self.extractions(sections, &mut experiment, &dataset_names, &model_names);
+        let extraction_names =
+            self.extractions(sections, &mut experiment, &dataset_names, &model_names);
         let head_names = self.heads(sections, &mut experiment, &extraction_names);
         self.metrics(sections, &mut experiment, &head_names);
         if let Some(report) = &sections.report {
@@ -84,15 +90,29 @@ impl Builder<'_> {
         };
         let fields = self.fields(&header.table, "the experiment".to_owned(), header);
         fields.check_keys(EXPERIMENT_KEYS, &[]);
-        let name = fields.text("name").map_or_else(String::new, |name| name.value);
-        let title = fields.text("title").map_or_else(|| name.clone(), |title| title.value);
+        let name = fields
+            .text("name")
+            .map_or_else(String::new, |name| name.value);
+        let title = fields
+            .text("title")
+            .map_or_else(|| name.clone(), |title| title.value);
         let seeds = if fields.has("seeds") {
-            fields.counts("seeds", 0..=u32::MAX).unwrap_or_default().into_iter().map(u64::from).collect()
+            fields
+                .counts("seeds", 0..=u32::MAX)
+                .unwrap_or_default()
+                .into_iter()
+                .map(u64::from)
+                .collect()
         } else {
             vec![0]
         };
         if fields.has("seeds") && seeds.is_empty() && fields.is_sound() {
-            fields.misfit("seeds", "sweep::empty", "the list of seeds is empty", Some("give at least one, such as `[0]`".to_owned()));
+            fields.misfit(
+                "seeds",
+                "sweep::empty",
+                "the list of seeds is empty",
+                Some("give at least one, such as `[0]`".to_owned()),
+            );
         }
         (name, title, seeds)
     }
@@ -122,20 +142,33 @@ impl Builder<'_> {
     }
 
     /// Puts every dataset behind the one it is made from; what cannot be put is a cycle or refers to a name that is not there.
-    fn order_datasets(&self, declared: &[Declared], sections: &Sections, experiment: &mut Experiment, names: &mut Names) {
+    fn order_datasets(
+        &self,
+        declared: &[Declared],
+        sections: &Sections,
+        experiment: &mut Experiment,
+        names: &mut Names,
+    ) {
         let mut waiting: Vec<&Declared> = declared.iter().collect();
         loop {
             let before = waiting.len();
             waiting.retain(|candidate| {
                 let instances = |name: &str| -> Vec<usize> {
-                    let found = experiment.datasets.iter().enumerate().filter(|(_, dataset)| dataset.name == name);
+                    let found = experiment
+                        .datasets
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, dataset)| dataset.name == name);
                     found.map(|(index, _)| index).collect()
                 };
                 let upstreams: Vec<Option<usize>> = match &candidate.upstream {
                     None => vec![None],
                     Some(upstream) => {
                         let placed = instances(&upstream.value);
-                        let wanted = declared.iter().filter(|other| other.name == upstream.value).count();
+                        let wanted = declared
+                            .iter()
+                            .filter(|other| other.name == upstream.value)
+                            .count();
                         if placed.is_empty() || placed.len() < wanted {
                             return true;
                         }
@@ -157,8 +190,14 @@ impl Builder<'_> {
             }
         }
         for candidate in &waiting {
-            let Some(upstream) = &candidate.upstream else { continue };
-            if sections.datasets.iter().any(|node| node.name == upstream.value) {
+            let Some(upstream) = &candidate.upstream else {
+                continue;
+            };
+            if sections
+                .datasets
+                .iter()
+                .any(|node| node.name == upstream.value)
+            {
                 if let Some(path) = cycle_from(candidate, &waiting) {
                     self.report(
                         Diagnostic::new(
@@ -172,9 +211,17 @@ impl Builder<'_> {
                 }
             } else {
                 let table = Table::default();
-                let node = sections.datasets.iter().find(|node| node.name == candidate.name);
+                let node = sections
+                    .datasets
+                    .iter()
+                    .find(|node| node.name == candidate.name);
                 let span = node.map_or(upstream.span, |node| node.span);
-                let fields = Fields::new(&table, format!("dataset `{}`", candidate.name), span, self.diagnostics);
+                let fields = Fields::new(
+                    &table,
+                    format!("dataset `{}`", candidate.name),
+                    span,
+                    self.diagnostics,
+                );
                 names.find(&fields, "of", upstream);
             }
         }
@@ -202,21 +249,30 @@ impl Builder<'_> {
         names
     }
 
-    fn extractions(&self, sections: &Sections, experiment: &mut Experiment, datasets: &Names, models: &Names) -> Names {
+    fn extractions(
+        &self,
+        sections: &Sections,
+        experiment: &mut Experiment,
+        datasets: &Names,
+        models: &Names,
+    ) -> Names {
         let mut names = Names::new("extraction");
         for node in &sections.extractions {
             names.declare(&node.name);
             for table in self.expand(node, "extraction", extraction::KEYS) {
                 let fields = self.node_fields(&table, "extraction", node);
                 fields.check_keys(extraction::KEYS, &[]);
-                let (Some(model), Some(dataset)) = (fields.text("model"), fields.text("dataset")) else {
+                let (Some(model), Some(dataset)) = (fields.text("model"), fields.text("dataset"))
+                else {
                     continue;
                 };
                 let dataset_instances = datasets.find(&fields, "dataset", &dataset);
                 for model_index in models.find(&fields, "model", &model) {
                     let model = Arc::clone(&experiment.models[model_index].model);
                     for &dataset in &dataset_instances {
-                        for extraction in extraction::parse(&fields, &node.name, (dataset, model_index), &*model) {
+                        for extraction in
+                            extraction::parse(&fields, &node.name, (dataset, model_index), &*model)
+                        {
                             names.add(&node.name, experiment.extractions.len());
                             experiment.extractions.push(extraction);
                         }
@@ -231,12 +287,18 @@ impl Builder<'_> {
     /// One pass has one batch size: extractions that share a pass may not ask for two.
     fn check_batch_sizes(&self, sections: &Sections, extractions: &[ExtractionNode]) {
         for node in &sections.extractions {
-            let sizes = extractions.iter().filter(|extraction| extraction.name == node.name).map(|extraction| extraction.batch_size);
+            let sizes = extractions
+                .iter()
+                .filter(|extraction| extraction.name == node.name)
+                .map(|extraction| extraction.batch_size);
             let mut sizes: Vec<_> = sizes.collect();
             sizes.sort_unstable();
             sizes.dedup();
             if sizes.len() > 1 {
-                let span = node.table.get("batch_size").map_or(node.span, |entry| entry.node.span);
+                let span = node
+                    .table
+                    .get("batch_size")
+                    .map_or(node.span, |entry| entry.node.span);
                 self.report(
                     Diagnostic::new(
                         "graph::batch-size-sweep",
@@ -250,14 +312,25 @@ impl Builder<'_> {
         }
     }
 
-    fn heads(&self, sections: &Sections, experiment: &mut Experiment, extractions: &Names) -> Names {
+    fn heads(
+        &self,
+        sections: &Sections,
+        experiment: &mut Experiment,
+        extractions: &Names,
+    ) -> Names {
         let mut names = Names::new("head");
         for node in &sections.heads {
             names.declare(&node.name);
             let Some(kind) = self.kind("head", node, heads::ALL, |kind| kind.doc()) else {
                 continue;
             };
-            let keys: Vec<Key> = kind.doc().keys.iter().chain(trainer::config::KEYS).copied().collect();
+            let keys: Vec<Key> = kind
+                .doc()
+                .keys
+                .iter()
+                .chain(trainer::config::KEYS)
+                .copied()
+                .collect();
             for table in self.expand(node, "head", &keys) {
                 let fields = self.node_fields(&table, "head", node);
                 fields.check_keys(&keys, &["kind"]);
@@ -266,7 +339,8 @@ impl Builder<'_> {
                     Some(seed) => vec![seed],
                     None => experiment.seeds.clone(),
                 };
-                let (Some(head), Some(features)) = (kind.parse(&fields), fields.text("features")) else {
+                let (Some(head), Some(features)) = (kind.parse(&fields), fields.text("features"))
+                else {
                     continue;
                 };
                 for features in extractions.find(&fields, "features", &features) {
@@ -298,7 +372,10 @@ impl Builder<'_> {
                 let (Some(metric), Some(of)) = (kind.parse(&fields), fields.texts("of")) else {
                     continue;
                 };
-                let heads = of.iter().flat_map(|name| heads.find(&fields, "of", name)).collect();
+                let heads = of
+                    .iter()
+                    .flat_map(|name| heads.find(&fields, "of", name))
+                    .collect();
                 experiment.metrics.push(MetricNode {
                     name: node.name.clone(),
                     metric,
@@ -340,17 +417,29 @@ impl Builder<'_> {
                     Diagnostic::new(
                         "graph::missing-node",
                         metric.span,
-                        format!("the report shows `{}`, which no metric of this experiment computes", metric.value),
+                        format!(
+                            "the report shows `{}`, which no metric of this experiment computes",
+                            metric.value
+                        ),
                         "not computed",
                     )
-                    .maybe_hint(suggest::hint(&metric.value, names).or_else(|| Some("add a `[metric.NAME]`".to_owned()))),
+                    .maybe_hint(
+                        suggest::hint(&metric.value, names)
+                            .or_else(|| Some("add a `[metric.NAME]`".to_owned())),
+                    ),
                 );
             }
         }
     }
 
     /// The kind of a node; reports a kind that is not there.
-    fn kind<K: ?Sized>(&self, section: &str, node: &RawNode, all: &[&'static K], doc: impl Fn(&K) -> &'static KindDoc) -> Option<&'static K> {
+    fn kind<K: ?Sized>(
+        &self,
+        section: &str,
+        node: &RawNode,
+        all: &[&'static K],
+        doc: impl Fn(&K) -> &'static KindDoc,
+    ) -> Option<&'static K> {
         let fields = self.node_fields(&node.table, section, node);
         let names = || all.iter().map(|kind| doc(kind).name);
         let Some(name) = fields.text("kind") else {
@@ -368,7 +457,10 @@ impl Builder<'_> {
             }
             return None;
         };
-        let found = all.iter().find(|kind| doc(kind).name == name.value).copied();
+        let found = all
+            .iter()
+            .find(|kind| doc(kind).name == name.value)
+            .copied();
         if found.is_none() {
             self.report(
                 Diagnostic::new(
@@ -377,14 +469,22 @@ impl Builder<'_> {
                     format!("`{}` is no kind of {section}", name.value),
                     "unknown kind",
                 )
-                .maybe_hint(suggest::hint(&name.value, names().collect::<Vec<_>>().iter().copied())),
+                .maybe_hint(suggest::hint(
+                    &name.value,
+                    names().collect::<Vec<_>>().iter().copied(),
+                )),
             );
         }
         found
     }
 
     fn expand(&self, node: &RawNode, section: &str, keys: &[Key]) -> Vec<Table> {
-        sweep::expand(&node.table, keys, &format!("{section} `{}`", node.name), self.diagnostics)
+        sweep::expand(
+            &node.table,
+            keys,
+            &format!("{section} `{}`", node.name),
+            self.diagnostics,
+        )
     }
 
     fn node_fields<'t>(&'t self, table: &'t Table, section: &str, node: &RawNode) -> Fields<'t> {
@@ -410,7 +510,9 @@ fn cycle_from(start: &Declared, waiting: &[&Declared]) -> Option<String> {
         if upstream.value == start.name {
             return Some(path.join(" → "));
         }
-        current = waiting.iter().find(|declared| declared.name == upstream.value)?;
+        current = waiting
+            .iter()
+            .find(|declared| declared.name == upstream.value)?;
     }
     None
 }

@@ -8,30 +8,93 @@ use crate::spec::{Diagnostic, Fields, Key, Value};
 
 /// The keys of an extraction.
 pub const KEYS: &[Key] = &[
-    Key::required("model", "the name of a model", "The network that the images run through."),
+    Key::required(
+        "model",
+        "the name of a model",
+        "The network that the images run through.",
+    ),
     Key::required("dataset", "the name of a dataset", "The images."),
-    Key::required("timestep", "an integer from 0", "Noise step t: how much noise each image gets (Eq. 2 of the paper)."),
-    Key::required("block", "an integer from 1, or \"all\"", "Block b whose output is the feature, numbered as in the paper; `repro list models` shows them."),
-    Key::optional("pool", "an integer from 1", "1", "Side p of the adaptive average pool: the feature has channels × p × p values."),
-    Key::optional("view", "`center` or `flip`", "\"center\"", "What the network sees of each image."),
-    Key::optional("draw", "an integer from 0", "0", "Which of several noise draws."),
+    Key::required(
+        "timestep",
+        "an integer from 0",
+        "Noise step t: how much noise each image gets (Eq. 2 of the paper).",
+    ),
+    Key::required(
+        "block",
+        "an integer from 1, or \"all\"",
+        "Block b whose output is the feature, numbered as in the paper; `repro list models` shows them.",
+    ),
+    Key::optional(
+        "pool",
+        "an integer from 1",
+        "1",
+        "Side p of the adaptive average pool: the feature has channels × p × p values.",
+    ),
+    Key::optional(
+        "view",
+        "`center` or `flip`",
+        "\"center\"",
+        "What the network sees of each image.",
+    ),
+    Key::optional(
+        "draw",
+        "an integer from 0",
+        "0",
+        "Which of several noise draws.",
+    ),
     Key::optional("seed", "an integer from 0", "0", "Seed of the noise."),
-    Key::optional("preprocess", "a word", "\"adm-center-crop\"", "How images become squares: `adm-center-crop` or `resize-center-crop`."),
-    Key::optional("storage", "`f32` or `f16`", "\"f32\"", "How features are kept."),
-    Key::optional("batch_size", "an integer from 1", "chosen by size", "Images per forward pass."),
-    Key::optional("on_bad_image", "`fail` or `skip`", "\"fail\"", "What happens at an image that does not decode; skipped ones are listed in the report."),
+    Key::optional(
+        "preprocess",
+        "a word",
+        "\"adm-center-crop\"",
+        "How images become squares: `adm-center-crop` or `resize-center-crop`.",
+    ),
+    Key::optional(
+        "storage",
+        "`f32` or `f16`",
+        "\"f32\"",
+        "How features are kept.",
+    ),
+    Key::optional(
+        "batch_size",
+        "an integer from 1",
+        "chosen by size",
+        "Images per forward pass.",
+    ),
+    Key::optional(
+        "on_bad_image",
+        "`fail` or `skip`",
+        "\"fail\"",
+        "What happens at an image that does not decode; skipped ones are listed in the report.",
+    ),
 ];
 
 /// Reads one table without sweeps; `block = "all"` gives one node for each block of the model.
-pub(super) fn parse(fields: &Fields<'_>, name: &str, (dataset, model_index): (usize, usize), model: &dyn Model) -> Vec<ExtractionNode> {
+pub(super) fn parse(
+    fields: &Fields<'_>,
+    name: &str,
+    (dataset, model_index): (usize, usize),
+    model: &dyn Model,
+) -> Vec<ExtractionNode> {
     let last_step = model.diffusion_steps() - 1;
     let timestep = fields.count("timestep", 0..=last_step);
-    let pool = if fields.has("pool") { fields.count("pool", 1..=4096) } else { Some(1) };
+    let pool = if fields.has("pool") {
+        fields.count("pool", 1..=4096)
+    } else {
+        Some(1)
+    };
     let blocks = parse_blocks(fields, model);
     let view = fields.choice("view", View::CHOICES).unwrap_or(View::Center);
-    let preprocess = fields.choice("preprocess", Preprocess::CHOICES).unwrap_or(Preprocess::AdmCenterCrop);
-    let storage = fields.choice("storage", &[("f32", Storage::F32), ("f16", Storage::F16)]).unwrap_or(Storage::F32);
-    let on_bad_image = fields.choice("on_bad_image", &[("fail", OnBadImage::Fail), ("skip", OnBadImage::Skip)]);
+    let preprocess = fields
+        .choice("preprocess", Preprocess::CHOICES)
+        .unwrap_or(Preprocess::AdmCenterCrop);
+    let storage = fields
+        .choice("storage", &[("f32", Storage::F32), ("f16", Storage::F16)])
+        .unwrap_or(Storage::F32);
+    let on_bad_image = fields.choice(
+        "on_bad_image",
+        &[("fail", OnBadImage::Fail), ("skip", OnBadImage::Skip)],
+    );
     let draw = fields.count("draw", 0..=1_000_000).unwrap_or(0);
     let noise_seed = fields.seed("seed").unwrap_or(0);
     let batch_size = fields.count("batch_size", 1..=65_536);
@@ -89,7 +152,10 @@ fn parse_blocks<'m>(fields: &Fields<'_>, model: &'m dyn Model) -> Vec<&'m BlockI
                     Diagnostic::new(
                         "graph::block-out-of-range",
                         node.span,
-                        format!("block {wanted} does not exist in model `{}`", model.variant()),
+                        format!(
+                            "block {wanted} does not exist in model `{}`",
+                            model.variant()
+                        ),
                         "no such block",
                     )
                     .hint(format!(

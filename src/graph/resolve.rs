@@ -33,17 +33,28 @@ impl Names {
     }
 
     /// The instances of a name that a key refers to; reports a name that is not there.
-    pub(super) fn find(&self, fields: &Fields<'_>, key: &str, name: &Located<String>) -> Vec<usize> {
+    pub(super) fn find(
+        &self,
+        fields: &Fields<'_>,
+        key: &str,
+        name: &Located<String>,
+    ) -> Vec<usize> {
         if let Some((_, indices)) = self.entries.iter().find(|(known, _)| *known == name.value) {
             return indices.clone();
         }
         let known = self.entries.iter().map(|(name, _)| name.as_str());
-        let hint = suggest::hint(&name.value, known).unwrap_or_else(|| format!("add `[{}.{}]`", self.section, name.value));
+        let hint = suggest::hint(&name.value, known)
+            .unwrap_or_else(|| format!("add `[{}.{}]`", self.section, name.value));
         fields.report(
             Diagnostic::new(
                 "graph::missing-node",
                 name.span,
-                format!("`{key}` of {} names the {} `{}`, which does not exist", fields.context(), self.section, name.value),
+                format!(
+                    "`{key}` of {} names the {} `{}`, which does not exist",
+                    fields.context(),
+                    self.section,
+                    name.value
+                ),
                 "no such node",
             )
             .hint(hint),

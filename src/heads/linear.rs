@@ -56,8 +56,13 @@ impl Head for Linear {
         let bound = 1.0 / (width as f64).sqrt();
         let draw = |purpose: &str, count: usize| {
             let mut stream = Stream::new(seed, purpose);
-            #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what is wanted")]
-            let values = (0..count).map(|_| ((f64::from(stream.next_unit()) * 2.0 - 1.0) * bound) as f32).collect();
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "rounding to f32 is what is wanted"
+            )]
+            let values = (0..count)
+                .map(|_| ((f64::from(stream.next_unit()) * 2.0 - 1.0) * bound) as f32)
+                .collect();
             values
         };
         let length = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -89,7 +94,12 @@ mod tests {
     fn initial_weights_are_bounded_and_follow_the_seed() {
         let first = Linear.initial(16, 3, 0);
         assert_eq!(first[0].shape, [3, 16]);
-        assert!(first.iter().flat_map(|parameter| &parameter.values).all(|value| value.abs() <= 0.25));
+        assert!(
+            first
+                .iter()
+                .flat_map(|parameter| &parameter.values)
+                .all(|value| value.abs() <= 0.25)
+        );
         assert_eq!(first[0].values, Linear.initial(16, 3, 0)[0].values);
         assert_ne!(first[0].values, Linear.initial(16, 3, 1)[0].values);
     }

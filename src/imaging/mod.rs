@@ -51,7 +51,8 @@ impl Image {
     /// # Errors
     /// Bytes that are neither, or that are damaged.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let decoded = image::load_from_memory(bytes).map_err(|error| DecodeError(error.to_string()))?;
+        let decoded =
+            image::load_from_memory(bytes).map_err(|error| DecodeError(error.to_string()))?;
         let rgb = decoded.into_rgb8();
         let (width, height) = (rgb.width() as usize, rgb.height() as usize);
         if width == 0 || height == 0 {
@@ -85,7 +86,9 @@ impl Image {
         let pixels = (top..top + height)
             .flat_map(|row| {
                 let start = row * stride + left * self.channels;
-                self.pixels[start..start + width * self.channels].iter().copied()
+                self.pixels[start..start + width * self.channels]
+                    .iter()
+                    .copied()
             })
             .collect();
         Self {
@@ -118,9 +121,19 @@ impl Image {
                 let plane: Vec<f32> = self.pixels.iter().map(|&pixel| scale(pixel)).collect();
                 plane.repeat(wanted)
             }
-            (_, 1) => self.pixels.chunks_exact(3).map(|pixel| scale(luma(pixel[0], pixel[1], pixel[2]))).collect(),
+            (_, 1) => self
+                .pixels
+                .chunks_exact(3)
+                .map(|pixel| scale(luma(pixel[0], pixel[1], pixel[2])))
+                .collect(),
             (_, wanted) => (0..wanted)
-                .flat_map(|channel| self.pixels.iter().skip(channel).step_by(3).map(|&pixel| scale(pixel)))
+                .flat_map(|channel| {
+                    self.pixels
+                        .iter()
+                        .skip(channel)
+                        .step_by(3)
+                        .map(|&pixel| scale(pixel))
+                })
                 .collect(),
         }
     }
@@ -128,7 +141,8 @@ impl Image {
 
 /// Pillow's `L`: `(299 R + 587 G + 114 B) / 1000` in 16-bit fixed point, rounded.
 fn luma(red: u8, green: u8, blue: u8) -> u8 {
-    let sum = u32::from(red) * 19_595 + u32::from(green) * 38_470 + u32::from(blue) * 7_471 + 0x8000;
+    let sum =
+        u32::from(red) * 19_595 + u32::from(green) * 38_470 + u32::from(blue) * 7_471 + 0x8000;
     u8::try_from(sum >> 16).unwrap_or(u8::MAX)
 }
 
@@ -140,7 +154,10 @@ mod tests {
     fn crops_flips_and_planes() {
         let image = Image::colour(2, 2, (0..12).collect());
         assert_eq!(image.crop(1, 0, 1, 2).pixels(), [3, 4, 5, 9, 10, 11]);
-        assert_eq!(image.flip().pixels(), [3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8]);
+        assert_eq!(
+            image.flip().pixels(),
+            [3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8]
+        );
         let planes = image.to_planes(3);
         assert_eq!(planes.len(), 12);
         assert!((planes[1] - (3.0 / 127.5 - 1.0)).abs() < 1e-7);

@@ -46,8 +46,10 @@ impl View {
 
 impl Preprocess {
     /// Every preprocessing by its word.
-    pub const CHOICES: &[(&'static str, Self)] =
-        &[("adm-center-crop", Self::AdmCenterCrop), ("resize-center-crop", Self::ResizeCenterCrop)];
+    pub const CHOICES: &[(&'static str, Self)] = &[
+        ("adm-center-crop", Self::AdmCenterCrop),
+        ("resize-center-crop", Self::ResizeCenterCrop),
+    ];
 
     /// The word that users type.
     pub fn name(self) -> &'static str {
@@ -88,7 +90,11 @@ fn adm_center_crop(image: &Image, side: usize) -> Image {
 fn resize_center_crop(image: &Image, side: usize) -> Image {
     let (width, height) = image.size();
     let long = side * width.max(height) / width.min(height);
-    let (width, height) = if width <= height { (side, long) } else { (long, side) };
+    let (width, height) = if width <= height {
+        (side, long)
+    } else {
+        (long, side)
+    };
     let image = resize(image, width, height, Filter::Bicubic);
     let offset = |length: usize| round_half_even((length - side) as f64 / 2.0);
     image.crop(offset(width), offset(height), side, side)
@@ -115,11 +121,22 @@ mod tests {
 
     #[test]
     fn every_shape_becomes_the_square() {
-        for (width, height) in [(28, 28), (500, 375), (375, 500), (64, 65), (33, 1000), (31, 31)] {
+        for (width, height) in [
+            (28, 28),
+            (500, 375),
+            (375, 500),
+            (64, 65),
+            (33, 1000),
+            (31, 31),
+        ] {
             let image = Image::colour(width, height, vec![90; 3 * width * height]);
             for preprocess in [Preprocess::AdmCenterCrop, Preprocess::ResizeCenterCrop] {
                 let square = preprocess.apply(&image, 32);
-                assert_eq!(square.size(), (32, 32), "{preprocess:?} of {width}x{height}");
+                assert_eq!(
+                    square.size(),
+                    (32, 32),
+                    "{preprocess:?} of {width}x{height}"
+                );
                 assert!(square.pixels().iter().all(|&pixel| pixel == 90));
             }
         }
@@ -127,6 +144,13 @@ mod tests {
 
     #[test]
     fn rounding_is_half_to_even() {
-        assert_eq!([round_half_even(0.5), round_half_even(1.5), round_half_even(2.5)], [0, 2, 2]);
+        assert_eq!(
+            [
+                round_half_even(0.5),
+                round_half_even(1.5),
+                round_half_even(2.5)
+            ],
+            [0, 2, 2]
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! Resizing with Pillow's filters: antialiased when shrinking, 8-bit fixed point, horizontal pass first.
 
-use fast_image_resize::images::{Image as Buffer, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{InnerPixel, U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use serde::Serialize;
 
 use super::Image;
@@ -29,18 +30,43 @@ pub fn resize(image: &Image, width: usize, height: usize, filter: Filter) -> Ima
         Filter::Bilinear => FilterType::Bilinear,
         Filter::Bicubic => FilterType::CatmullRom,
     });
-    let pixel_type = if image.channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
-    let side = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-    let mut target = Buffer::new(side(width), side(height), pixel_type);
     let options = ResizeOptions::new().resize_alg(algorithm).use_alpha(false);
-    // The buffer's size and type follow from an image that exists; a failure would leave the target black, so it must not pass.
-    let source = ImageRef::new(side(image.width), side(image.height), &image.pixels, pixel_type);
-    let done = source.map(|source| Resizer::new().resize(&source, &mut target, &options));
-    debug_assert!(matches!(done, Ok(Ok(()))), "resizing failed: {done:?}");
+    // The buffer's size follows from an image that exists, so there is always a result.
+    let pixels = match image.channels {
+        1 => resample::<U8>(image, width, height, &options, |pixel, bytes| {
+            bytes.push(pixel.0)
+        }),
+        _ => resample::<U8x3>(image, width, height, &options, |pixel, bytes| {
+            bytes.extend(pixel.0)
+        }),
+    };
     Image {
         width,
         height,
         channels: image.channels,
-        pixels: target.into_vec(),
+        pixels: pixels.unwrap_or_else(|| vec![0; width * height * image.channels]),
     }
+}
+
+/// One type of pixel at a time: naming the type keeps the compiler from building every other one of the crate too.
+fn resample<P: PixelTrait + InnerPixel>(
+    image: &Image,
+    width: usize,
+    height: usize,
+    options: &ResizeOptions,
+    push: impl Fn(P, &mut Vec<u8>),
+) -> Option<Vec<u8>> {
+    let side = |length: usize| u32::try_from(length).ok();
+    let source =
+        TypedImageRef::<P>::from_buffer(side(image.width)?, side(image.height)?, &image.pixels)
+            .ok()?;
+    let mut target = TypedImage::<P>::new(side(width)?, side(height)?);
+    Resizer::new()
+        .resize_typed(&source, &mut target, options)
+        .ok()?;
+    let mut bytes = Vec::with_capacity(width * height * image.channels);
+    for pixel in target.pixels() {
+        push(*pixel, &mut bytes);
+    }
+    Some(bytes)
 }

@@ -19,7 +19,13 @@ pub struct Kind;
 const DOC: KindDoc = KindDoc {
     name: "accuracy",
     summary: "The share of samples whose label is among the k highest logits.",
-    keys: &[Key::optional("top", "a list of integers from 1", "[1, 5]", "Each k gives a value called `topK`.").list()],
+    keys: &[Key::optional(
+        "top",
+        "a list of integers from 1",
+        "[1, 5]",
+        "Each k gives a value called `topK`.",
+    )
+    .list()],
 };
 
 impl MetricKind for Kind {
@@ -28,11 +34,20 @@ impl MetricKind for Kind {
     }
 
     fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Metric>> {
-        let mut top = if fields.has("top") { fields.counts("top", 1..=1_000_000)? } else { vec![1, 5] };
+        let mut top = if fields.has("top") {
+            fields.counts("top", 1..=1_000_000)?
+        } else {
+            vec![1, 5]
+        };
         top.sort_unstable();
         top.dedup();
         if top.is_empty() {
-            fields.misfit("top", "spec::out-of-range", "`top` is empty: there is nothing to score", None);
+            fields.misfit(
+                "top",
+                "spec::out-of-range",
+                "`top` is empty: there is nothing to score",
+                None,
+            );
             return None;
         }
         Some(Arc::new(Accuracy { top }))
@@ -68,7 +83,11 @@ impl Metric for Accuracy {
             let correct = predictions.rows.iter().filter(|row| row.rank < k).count() as u64;
             Score {
                 output,
-                value: if count == 0 { f64::NAN } else { correct as f64 / count as f64 },
+                value: if count == 0 {
+                    f64::NAN
+                } else {
+                    correct as f64 / count as f64
+                },
                 correct,
                 count,
             }
@@ -84,18 +103,32 @@ mod tests {
 
     #[test]
     fn counts_by_hand() {
-        let logits = [[0.1, 0.9, 0.0], [0.5, 0.5, 0.5], [0.0, 0.1, 0.2], [0.3, 0.2, 0.1]];
+        let logits = [
+            [0.1, 0.9, 0.0],
+            [0.5, 0.5, 0.5],
+            [0.0, 0.1, 0.2],
+            [0.3, 0.2, 0.1],
+        ];
         let labels = [1, 1, 0, 0];
-        let rows = logits.iter().zip(labels).enumerate().map(|(row, (logits, label))| Prediction {
-            id: format!("test/{row}"),
-            label,
-            predicted: 0,
-            rank: rank_of_label(logits, label),
-        });
-        let predictions = Predictions { rows: rows.collect() };
+        let rows = logits
+            .iter()
+            .zip(labels)
+            .enumerate()
+            .map(|(row, (logits, label))| Prediction {
+                id: format!("test/{row}"),
+                label,
+                predicted: 0,
+                rank: rank_of_label(logits, label),
+            });
+        let predictions = Predictions {
+            rows: rows.collect(),
+        };
         let scores = Accuracy { top: vec![1, 2, 3] }.score(&predictions);
         // Ranks by hand: 0; 1 (a tie, class 0 comes first); 2; 0.
-        let counts: Vec<_> = scores.iter().map(|score| (score.correct, score.count)).collect();
+        let counts: Vec<_> = scores
+            .iter()
+            .map(|score| (score.correct, score.count))
+            .collect();
         assert_eq!(counts, [(2, 4), (3, 4), (4, 4)]);
         assert!((scores[1].value - 0.75).abs() < 1e-15);
     }

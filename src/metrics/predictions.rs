@@ -49,7 +49,9 @@ impl Predictions {
     /// None that a user can cause; columns of unequal length would be a bug.
     pub fn to_batch(&self) -> Result<RecordBatch, ArrowError> {
         let integers = |pick: fn(&Prediction) -> u32| -> ArrayRef {
-            Arc::new(Int64Array::from_iter_values(self.rows.iter().map(|row| i64::from(pick(row)))))
+            Arc::new(Int64Array::from_iter_values(
+                self.rows.iter().map(|row| i64::from(pick(row))),
+            ))
         };
         let schema = Schema::new(vec![
             Field::new("id", DataType::Utf8, false),
@@ -60,7 +62,9 @@ impl Predictions {
         RecordBatch::try_new(
             Arc::new(schema),
             vec![
-                Arc::new(StringArray::from_iter_values(self.rows.iter().map(|row| &row.id))),
+                Arc::new(StringArray::from_iter_values(
+                    self.rows.iter().map(|row| &row.id),
+                )),
                 integers(|row| row.label),
                 integers(|row| row.predicted),
                 integers(|row| row.rank),
@@ -70,9 +74,21 @@ impl Predictions {
 
     /// Reads the table back; `None` where a column is missing or of another type.
     pub fn from_batch(batch: &RecordBatch) -> Option<Self> {
-        let integers = |name: &str| batch.column_by_name(name)?.as_any().downcast_ref::<Int64Array>();
-        let ids = batch.column_by_name("id")?.as_any().downcast_ref::<StringArray>()?;
-        let (labels, predicted, ranks) = (integers("label")?, integers("predicted")?, integers("rank")?);
+        let integers = |name: &str| {
+            batch
+                .column_by_name(name)?
+                .as_any()
+                .downcast_ref::<Int64Array>()
+        };
+        let ids = batch
+            .column_by_name("id")?
+            .as_any()
+            .downcast_ref::<StringArray>()?;
+        let (labels, predicted, ranks) = (
+            integers("label")?,
+            integers("predicted")?,
+            integers("rank")?,
+        );
         let rows = (0..batch.num_rows()).map(|row| {
             Some(Prediction {
                 id: ids.value(row).to_owned(),

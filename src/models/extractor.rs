@@ -22,13 +22,29 @@ pub trait Network {
     /// # Shapes
     /// - `x_t`: `[N, C, H, W]`, row-major, N = `images`
     /// - returns: for each tap `[N, C · p · p]`, row-major: the map after the block, pooled to p × p, flattened channel-major
-    fn features(&self, x_t: &[f32], images: usize, timestep: u32, taps: &[TapRequest]) -> Vec<Vec<f32>>;
+    fn features(
+        &self,
+        x_t: &[f32],
+        images: usize,
+        timestep: u32,
+        taps: &[TapRequest],
+    ) -> Vec<Vec<f32>>;
 }
 
 /// `[N, C, H, W]` f32 on the device.
-pub(super) fn images_to_tensor(values: &[f32], images: usize, input: InputShape, device: Device) -> Tensor {
+pub(super) fn images_to_tensor(
+    values: &[f32],
+    images: usize,
+    input: InputShape,
+    device: Device,
+) -> Tensor {
     let images = i64::try_from(images).unwrap_or(i64::MAX);
-    let shape = [images, i64::from(input.channels), i64::from(input.side), i64::from(input.side)];
+    let shape = [
+        images,
+        i64::from(input.channels),
+        i64::from(input.side),
+        i64::from(input.side),
+    ];
     Tensor::from_slice(values).view(shape).to_device(device)
 }
 

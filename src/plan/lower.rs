@@ -12,13 +12,27 @@ use crate::graph::{Experiment, ExtractionNode, HeadNode, OnBadImage};
 use crate::models::find_block;
 use crate::store::{Fingerprint, Listing, Recipe};
 
-pub(super) fn lower(experiment: &Experiment, facts: &Facts, listing: &Listing) -> Result<Plan, PlanError> {
+pub(super) fn lower(
+    experiment: &Experiment,
+    facts: &Facts,
+    listing: &Listing,
+) -> Result<Plan, PlanError> {
     let known = Known::new(listing);
-    let identities: Vec<Value> = experiment.models.iter().map(|node| node.model.identity()).collect();
+    let identities: Vec<Value> = experiment
+        .models
+        .iter()
+        .map(|node| node.model.identity())
+        .collect();
     let mut passes = Vec::new();
     let mut features = Vec::new();
     for extraction in &experiment.extractions {
-        let pass = lower_extraction(experiment, facts, &known, extraction, &identities[extraction.model])?;
+        let pass = lower_extraction(
+            experiment,
+            facts,
+            &known,
+            extraction,
+            &identities[extraction.model],
+        )?;
         features.extend(pass.taps.iter().map(|tap| tap.artifact.fingerprint));
         passes.push(pass);
     }
@@ -28,7 +42,10 @@ pub(super) fn lower(experiment: &Experiment, facts: &Facts, listing: &Listing) -
         let fingerprint = features[head.features];
         let artifact = lower_head(experiment, facts, &known, head, fingerprint)?;
         head_fingerprints.push(artifact.fingerprint);
-        if !heads.iter().any(|step| step.artifact.fingerprint == artifact.fingerprint) {
+        if !heads
+            .iter()
+            .any(|step| step.artifact.fingerprint == artifact.fingerprint)
+        {
             heads.push(HeadStep {
                 head: index,
                 features: fingerprint,
@@ -43,7 +60,10 @@ pub(super) fn lower(experiment: &Experiment, facts: &Facts, listing: &Listing) -
         features,
         heads,
         metrics,
-        report: experiment.report.as_ref().map(|report| report.output.clone()),
+        report: experiment
+            .report
+            .as_ref()
+            .map(|report| report.output.clone()),
     })
 }
 
@@ -110,7 +130,11 @@ fn lower_head(
     let dataset = &facts.datasets[extraction.dataset];
     for split in [&head.training.train_split, &head.training.test_split] {
         if !dataset.splits.iter().any(|count| count.split == *split) {
-            let names: Vec<String> = dataset.splits.iter().map(|count| format!("`{}`", count.split)).collect();
+            let names: Vec<String> = dataset
+                .splits
+                .iter()
+                .map(|count| format!("`{}`", count.split))
+                .collect();
             return Err(PlanError::NoSplit {
                 head: head.name.clone(),
                 split: split.clone(),
@@ -127,11 +151,20 @@ fn lower_head(
         features: &features.to_string(),
     }
     .recipe()?;
-    let label = format!("{}[{} seed={}]", head.name, extraction.label(experiment), head.seed);
+    let label = format!(
+        "{}[{} seed={}]",
+        head.name,
+        extraction.label(experiment),
+        head.seed
+    );
     Ok(known.artifact(label, recipe))
 }
 
-fn lower_metrics(experiment: &Experiment, known: &Known<'_>, heads: &[Fingerprint]) -> Result<Vec<MetricStep>, PlanError> {
+fn lower_metrics(
+    experiment: &Experiment,
+    known: &Known<'_>,
+    heads: &[Fingerprint],
+) -> Result<Vec<MetricStep>, PlanError> {
     let mut steps = Vec::new();
     for (index, node) in experiment.metrics.iter().enumerate() {
         let scored = node.heads.iter().map(|&head| {
@@ -168,7 +201,10 @@ impl<'a> Known<'a> {
     fn new(listing: &'a Listing) -> Self {
         let mut by_label: BTreeMap<_, Vec<&Recipe>> = BTreeMap::new();
         for entry in listing.artifacts.values() {
-            by_label.entry((entry.kind.name(), entry.label.as_str())).or_default().push(&entry.recipe);
+            by_label
+                .entry((entry.kind.name(), entry.label.as_str()))
+                .or_default()
+                .push(&entry.recipe);
         }
         Self { listing, by_label }
     }
@@ -196,8 +232,14 @@ impl<'a> Known<'a> {
 
     /// What differs from the artifact of the same label that is most alike; "never made" where there is none.
     fn why(&self, label: &str, recipe: &Recipe) -> String {
-        let candidates = self.by_label.get(&(recipe.kind().name(), label)).map_or(&[][..], Vec::as_slice);
-        let nearest = candidates.iter().map(|candidate| candidate.differences(recipe)).min_by_key(Vec::len);
+        let candidates = self
+            .by_label
+            .get(&(recipe.kind().name(), label))
+            .map_or(&[][..], Vec::as_slice);
+        let nearest = candidates
+            .iter()
+            .map(|candidate| candidate.differences(recipe))
+            .min_by_key(Vec::len);
         let Some(changes) = nearest else {
             return "never made".to_owned();
         };
@@ -205,11 +247,24 @@ impl<'a> Known<'a> {
             .iter()
             .take(3)
             .map(|change| {
-                let side = |value: &Option<String>| value.as_deref().map_or_else(|| "nothing".to_owned(), shorten);
-                format!("{} {} → {}", change.path, side(&change.before), side(&change.after))
+                let side = |value: &Option<String>| {
+                    value
+                        .as_deref()
+                        .map_or_else(|| "nothing".to_owned(), shorten)
+                };
+                format!(
+                    "{} {} → {}",
+                    change.path,
+                    side(&change.before),
+                    side(&change.after)
+                )
             })
             .collect();
-        let more = if changes.len() > 3 { format!(" and {} more", changes.len() - 3) } else { String::new() };
+        let more = if changes.len() > 3 {
+            format!(" and {} more", changes.len() - 3)
+        } else {
+            String::new()
+        };
         format!("changed: {}{more}", shown.join(", "))
     }
 }

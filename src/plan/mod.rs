@@ -53,7 +53,9 @@ pub enum PlanError {
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     /// A head names a split that its dataset does not have.
-    #[error("head `{head}` uses split `{split}`, but dataset `{dataset}` has {known}\n  hint: set `train` and `test` of the head")]
+    #[error(
+        "head `{head}` uses split `{split}`, but dataset `{dataset}` has {known}\n  hint: set `train` and `test` of the head"
+    )]
     NoSplit {
         /// The head.
         head: String,
@@ -65,7 +67,9 @@ pub enum PlanError {
         known: String,
     },
     /// A rule changed what the run leaves behind: a bug.
-    #[error("the planner's rule `{rule}` changed the set of artifacts; this is a bug in repro, please report it")]
+    #[error(
+        "the planner's rule `{rule}` changed the set of artifacts; this is a bug in repro, please report it"
+    )]
     RuleChangedArtifacts {
         /// The rule.
         rule: &'static str,

@@ -112,7 +112,9 @@ impl Pass {
             .filter(|&shard| {
                 self.taps.iter().any(|tap| match &tap.artifact.state {
                     State::Cached => false,
-                    State::Partial { parts } => !u32::try_from(shard).is_ok_and(|shard| parts.contains(&shard)),
+                    State::Partial { parts } => {
+                        !u32::try_from(shard).is_ok_and(|shard| parts.contains(&shard))
+                    }
                     State::Missing { .. } => true,
                 })
             })
@@ -178,7 +180,11 @@ pub struct Plan {
 impl Plan {
     /// The fingerprint of everything that exists after the run.
     pub fn artifacts(&self) -> BTreeSet<Fingerprint> {
-        let taps = self.passes.iter().flat_map(|pass| &pass.taps).map(|tap| tap.artifact.fingerprint);
+        let taps = self
+            .passes
+            .iter()
+            .flat_map(|pass| &pass.taps)
+            .map(|tap| tap.artifact.fingerprint);
         taps.chain(self.cached_features.keys().copied())
             .chain(self.heads.iter().map(|step| step.artifact.fingerprint))
             .chain(self.metrics.iter().map(|step| step.artifact.fingerprint))
@@ -188,7 +194,13 @@ impl Plan {
     /// Whether nothing has to be computed.
     pub fn is_done(&self) -> bool {
         self.passes.is_empty()
-            && self.heads.iter().all(|step| step.artifact.state.is_cached())
-            && self.metrics.iter().all(|step| step.artifact.state.is_cached())
+            && self
+                .heads
+                .iter()
+                .all(|step| step.artifact.state.is_cached())
+            && self
+                .metrics
+                .iter()
+                .all(|step| step.artifact.state.is_cached())
     }
 }

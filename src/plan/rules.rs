@@ -38,18 +38,22 @@ pub const ALL: &[Rule] = &[
 fn deduplicate(plan: &mut Plan) {
     let mut seen = BTreeSet::new();
     for pass in &mut plan.passes {
-        pass.taps.retain(|tap| seen.insert(tap.artifact.fingerprint));
+        pass.taps
+            .retain(|tap| seen.insert(tap.artifact.fingerprint));
     }
     plan.passes.retain(|pass| !pass.taps.is_empty());
 }
 
 fn prune(plan: &mut Plan) {
     for pass in &mut plan.passes {
-        let (cached, missing) = std::mem::take(&mut pass.taps).into_iter().partition(|tap| tap.artifact.state.is_cached());
+        let (cached, missing) = std::mem::take(&mut pass.taps)
+            .into_iter()
+            .partition(|tap| tap.artifact.state.is_cached());
         pass.taps = missing;
         let cached: Vec<super::physical::Tap> = cached;
         for tap in cached {
-            plan.cached_features.insert(tap.artifact.fingerprint, tap.artifact);
+            plan.cached_features
+                .insert(tap.artifact.fingerprint, tap.artifact);
         }
     }
     plan.passes.retain(|pass| !pass.taps.is_empty());
@@ -72,7 +76,8 @@ fn fuse(plan: &mut Plan) {
     }
     for key in order {
         if let Some(mut pass) = fused.remove(&key) {
-            pass.taps.sort_by_key(|tap| (tap.block, tap.pool, tap.storage, tap.artifact.fingerprint));
+            pass.taps
+                .sort_by_key(|tap| (tap.block, tap.pool, tap.storage, tap.artifact.fingerprint));
             plan.passes.push(pass);
         }
     }

@@ -35,7 +35,9 @@ impl Shards {
 
     /// The number of rows of every shard, in order.
     pub fn lengths(self) -> Vec<u64> {
-        (0..self.count()).map(|shard| self.rows_of(shard).len() as u64).collect()
+        (0..self.count())
+            .map(|shard| self.rows_of(shard).len() as u64)
+            .collect()
     }
 }
 
@@ -45,9 +47,18 @@ mod tests {
 
     #[test]
     fn shards_cover_every_row_once() {
-        for (rows, side) in [(0, 32), (1, 32), (1024, 32), (3000, 32), (2889, 256), (70_000, 512)] {
+        for (rows, side) in [
+            (0, 32),
+            (1, 32),
+            (1024, 32),
+            (3000, 32),
+            (2889, 256),
+            (70_000, 512),
+        ] {
             let shards = Shards::new(rows, side);
-            let covered: Vec<usize> = (0..shards.count()).flat_map(|shard| shards.rows_of(shard)).collect();
+            let covered: Vec<usize> = (0..shards.count())
+                .flat_map(|shard| shards.rows_of(shard))
+                .collect();
             assert!(covered.into_iter().eq(0..rows));
             assert_eq!(shards.lengths().iter().sum::<u64>(), rows as u64);
         }

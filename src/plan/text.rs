@@ -73,7 +73,11 @@ impl PlanRecord {
     /// The record of a plan.
     pub fn new(plan: &Plan, experiment: &Experiment) -> Self {
         let totals = Totals::of(plan);
-        let features = plan.cached_features.values().chain(plan.passes.iter().flat_map(|pass| pass.taps.iter().map(|tap| &tap.artifact)));
+        let features = plan.cached_features.values().chain(
+            plan.passes
+                .iter()
+                .flat_map(|pass| pass.taps.iter().map(|tap| &tap.artifact)),
+        );
         let artifacts = features
             .map(|artifact| ("features", artifact))
             .chain(plan.heads.iter().map(|step| ("head", &step.artifact)))
@@ -85,7 +89,11 @@ impl PlanRecord {
             forward_images_unfused: totals.unfused,
             multiply_adds: totals.multiply_adds,
             feature_bytes: totals.bytes,
-            passes: plan.passes.iter().map(|pass| pass_record(pass, experiment)).collect(),
+            passes: plan
+                .passes
+                .iter()
+                .map(|pass| pass_record(pass, experiment))
+                .collect(),
             artifacts: artifacts.collect(),
         }
     }
@@ -94,7 +102,10 @@ impl PlanRecord {
 fn artifact_record(kind: &'static str, artifact: &PlannedArtifact) -> ArtifactRecord {
     let (state, why) = match &artifact.state {
         State::Cached => ("cached", None),
-        State::Partial { parts } => ("partial", Some(format!("{} parts are committed", parts.len()))),
+        State::Partial { parts } => (
+            "partial",
+            Some(format!("{} parts are committed", parts.len())),
+        ),
         State::Missing { why } => ("missing", Some(why.clone())),
     };
     ArtifactRecord {
@@ -151,7 +162,10 @@ impl Totals {
 
 fn images_to_run(pass: &Pass) -> usize {
     let shards = super::Shards::new(pass.images, pass.side);
-    pass.missing_shards().into_iter().map(|shard| shards.rows_of(shard).len()).sum()
+    pass.missing_shards()
+        .into_iter()
+        .map(|shard| shards.rows_of(shard).len())
+        .sum()
 }
 
 /// One line for each pass; also what `repro plan --steps` shows after each rule.
@@ -170,10 +184,18 @@ pub fn render_passes(passes: &[Pass], experiment: &Experiment) -> String {
             plural(record.images, "image"),
         );
         if record.view != "center" || record.draw != 0 || record.noise_seed != 0 {
-            let _ = write!(line, "  {} draw={} seed={}", record.view, record.draw, record.noise_seed);
+            let _ = write!(
+                line,
+                "  {} draw={} seed={}",
+                record.view, record.draw, record.noise_seed
+            );
         }
         if record.committed_shards > 0 {
-            let _ = write!(line, "  resumes: {} of {} shards are committed", record.committed_shards, record.shards);
+            let _ = write!(
+                line,
+                "  resumes: {} of {} shards are committed",
+                record.committed_shards, record.shards
+            );
         }
         let _ = writeln!(text, "  {line}");
     }
@@ -185,8 +207,18 @@ pub fn render(plan: &Plan, experiment: &Experiment, every_artifact: bool) -> Str
     let mut text = format!("plan for {}\n", experiment.name);
     let totals = Totals::of(plan);
     let cached_features = plan.cached_features.len();
-    let wanted: usize = cached_features + plan.passes.iter().map(|pass| pass.taps.len()).sum::<usize>();
-    let _ = writeln!(text, "\nfeatures: {} wanted, {} cached", count(wanted), count(cached_features));
+    let wanted: usize = cached_features
+        + plan
+            .passes
+            .iter()
+            .map(|pass| pass.taps.len())
+            .sum::<usize>();
+    let _ = writeln!(
+        text,
+        "\nfeatures: {} wanted, {} cached",
+        count(wanted),
+        count(cached_features)
+    );
     if !plan.passes.is_empty() {
         let _ = writeln!(
             text,
@@ -200,14 +232,34 @@ pub fn render(plan: &Plan, experiment: &Experiment, every_artifact: bool) -> Str
         text.push_str(&render_passes(&plan.passes, experiment));
     }
     for (name, artifacts) in [
-        ("heads", plan.heads.iter().map(|step| &step.artifact).collect::<Vec<_>>()),
-        ("metrics", plan.metrics.iter().map(|step| &step.artifact).collect()),
+        (
+            "heads",
+            plan.heads
+                .iter()
+                .map(|step| &step.artifact)
+                .collect::<Vec<_>>(),
+        ),
+        (
+            "metrics",
+            plan.metrics.iter().map(|step| &step.artifact).collect(),
+        ),
     ] {
-        let cached = artifacts.iter().filter(|artifact| artifact.state.is_cached()).count();
-        let _ = writeln!(text, "{name}: {} wanted, {} cached", count(artifacts.len()), count(cached));
+        let cached = artifacts
+            .iter()
+            .filter(|artifact| artifact.state.is_cached())
+            .count();
+        let _ = writeln!(
+            text,
+            "{name}: {} wanted, {} cached",
+            count(artifacts.len()),
+            count(cached)
+        );
     }
     if let Some(output) = &plan.report {
-        let _ = writeln!(text, "report: {output}, rendered from the cache and written where it differs");
+        let _ = writeln!(
+            text,
+            "report: {output}, rendered from the cache and written where it differs"
+        );
     }
     let mut reasons: Vec<(String, usize, String)> = Vec::new();
     let missing = PlanRecord::new(plan, experiment).artifacts;
@@ -222,18 +274,36 @@ pub fn render(plan: &Plan, experiment: &Experiment, every_artifact: bool) -> Str
     if !reasons.is_empty() && !every_artifact {
         text.push_str("\nwhy:\n");
         for (reason, number, example) in reasons.iter().take(12) {
-            let example = if *number == 1 { example.clone() } else { format!("{} such as {example}", count(*number)) };
+            let example = if *number == 1 {
+                example.clone()
+            } else {
+                format!("{} such as {example}", count(*number))
+            };
             let _ = writeln!(text, "  {reason} ({example})");
         }
         if reasons.len() > 12 {
-            let _ = writeln!(text, "  … {} more reasons; `--artifacts` lists every artifact", reasons.len() - 12);
+            let _ = writeln!(
+                text,
+                "  … {} more reasons; `--artifacts` lists every artifact",
+                reasons.len() - 12
+            );
         }
     }
     if every_artifact {
         text.push_str("\nartifacts:\n");
         for artifact in &missing {
-            let why = artifact.why.as_deref().map_or_else(String::new, |why| format!("  {why}"));
-            let _ = writeln!(text, "  {:<8} {:<8} {}  {}{why}", artifact.state, artifact.kind, &artifact.fingerprint[..12], artifact.label);
+            let why = artifact
+                .why
+                .as_deref()
+                .map_or_else(String::new, |why| format!("  {why}"));
+            let _ = writeln!(
+                text,
+                "  {:<8} {:<8} {}  {}{why}",
+                artifact.state,
+                artifact.kind,
+                &artifact.fingerprint[..12],
+                artifact.label
+            );
         }
     }
     if plan.is_done() {

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity, SourceCode};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity, SourceCode,
+};
 use serde::Serialize;
 
 use super::source::{Source, Span};
@@ -24,7 +26,12 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// A mistake without a hint.
-    pub fn new(code: &'static str, span: Span, message: impl Into<String>, label: impl Into<String>) -> Self {
+    pub fn new(
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) -> Self {
         Self {
             code,
             message: message.into(),
@@ -145,7 +152,8 @@ impl Diagnostics {
         for item in self.sorted() {
             let located = Located {
                 item,
-                source: NamedSource::new(&self.source.name, self.source.text.to_string()).with_language("toml"),
+                source: NamedSource::new(&self.source.name, self.source.text.to_string())
+                    .with_language("toml"),
                 place: self.source.line_and_column(item.span.start),
             };
             // Writing to a String does not fail; a handler that does is reported in its place.
@@ -174,7 +182,12 @@ impl fmt::Debug for Located<'_> {
 impl fmt::Display for Located<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, column) = self.place;
-        write!(formatter, "{}:{line}:{column}: {}", self.source.name(), self.item.message)
+        write!(
+            formatter,
+            "{}:{line}:{column}: {}",
+            self.source.name(),
+            self.item.message
+        )
     }
 }
 
@@ -190,7 +203,10 @@ impl miette::Diagnostic for Located<'_> {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.item.hint.as_ref().map(|hint| Box::new(hint) as Box<dyn fmt::Display>)
+        self.item
+            .hint
+            .as_ref()
+            .map(|hint| Box::new(hint) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {

@@ -36,7 +36,12 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// A reader over a table that is called `context` in messages.
-    pub fn new(table: &'a Table, context: impl Into<String>, span: Span, diagnostics: &'a RefCell<Diagnostics>) -> Self {
+    pub fn new(
+        table: &'a Table,
+        context: impl Into<String>,
+        span: Span,
+        diagnostics: &'a RefCell<Diagnostics>,
+    ) -> Self {
         let before = diagnostics.borrow().len();
         Self {
             table,
@@ -53,7 +58,13 @@ impl<'a> Fields<'a> {
     }
 
     /// Records a misfit of one key's value; points at the table when the key is absent.
-    pub fn misfit(&self, key: &str, code: &'static str, message: impl Into<String>, hint: Option<String>) {
+    pub fn misfit(
+        &self,
+        key: &str,
+        code: &'static str,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
         let span = self.span_of(key);
         self.report(Diagnostic::new(code, span, message, "here").maybe_hint(hint));
     }
@@ -70,7 +81,9 @@ impl<'a> Fields<'a> {
 
     /// The place of a key's value, or of the table's header when the key is absent.
     pub fn span_of(&self, key: &str) -> Span {
-        self.table.get(key).map_or(self.span, |entry| entry.node.span)
+        self.table
+            .get(key)
+            .map_or(self.span, |entry| entry.node.span)
     }
 
     /// Whether the key is there.
@@ -85,7 +98,11 @@ impl<'a> Fields<'a> {
 
     /// Reports keys that are not in `known`, and required ones that are missing. `extra` are legal but documented elsewhere.
     pub fn check_keys(&self, known: &[Key], extra: &[&str]) {
-        let names: Vec<&str> = known.iter().map(|key| key.name).chain(extra.iter().copied()).collect();
+        let names: Vec<&str> = known
+            .iter()
+            .map(|key| key.name)
+            .chain(extra.iter().copied())
+            .collect();
         for entry in &self.table.entries {
             if !names.contains(&entry.key.as_str()) {
                 self.report(
@@ -140,26 +157,36 @@ impl<'a> Fields<'a> {
         if range.contains(&located.value) {
             return Some(located);
         }
-        self.out_of_range(key, located.span, &located.value.to_string(), &range_in_words(&range));
+        self.out_of_range(
+            key,
+            located.span,
+            &located.value.to_string(),
+            &range_in_words(&range),
+        );
         None
     }
 
     /// An integer within a range of `u32`.
     pub fn count(&self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
         let wide = i64::from(*range.start())..=i64::from(*range.end());
-        self.integer(key, wide).and_then(|located| u32::try_from(located.value).ok())
+        self.integer(key, wide)
+            .and_then(|located| u32::try_from(located.value).ok())
     }
 
     /// A seed: any integer from 0.
     pub fn seed(&self, key: &str) -> Option<u64> {
-        self.integer(key, 0..=i64::MAX).and_then(|located| u64::try_from(located.value).ok())
+        self.integer(key, 0..=i64::MAX)
+            .and_then(|located| u64::try_from(located.value).ok())
     }
 
     /// A finite number, integers included, within a range.
     pub fn number(&self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
         let located = self.read(key, "a number", |value| match value {
             Value::Number(number) => Some(*number),
-            #[expect(clippy::cast_precision_loss, reason = "no key takes an integer above 2^53")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "no key takes an integer above 2^53"
+            )]
             Value::Integer(integer) => Some(*integer as f64),
             _ => None,
         })?;
@@ -182,7 +209,10 @@ impl<'a> Fields<'a> {
             Diagnostic::new(
                 "spec::out-of-range",
                 located.span,
-                format!("`{}` is no value of `{key}` in {}", located.value, self.context),
+                format!(
+                    "`{}` is no value of `{key}` in {}",
+                    located.value, self.context
+                ),
                 "unknown word",
             )
             .maybe_hint(suggest::hint(&located.value, names)),
@@ -242,7 +272,9 @@ impl<'a> Fields<'a> {
         let mut readers = Vec::new();
         for (index, item) in items.iter().enumerate() {
             match &item.value {
-                Value::Table(table) => readers.push(self.nested(table, &format!("{key} {}", index + 1), item.span)),
+                Value::Table(table) => {
+                    readers.push(self.nested(table, &format!("{key} {}", index + 1), item.span))
+                }
                 other => self.wrong_type_at(item.span, key, "a table", other),
             }
         }
@@ -264,16 +296,30 @@ impl<'a> Fields<'a> {
         self.report(Diagnostic::new(
             "spec::wrong-type",
             span,
-            format!("`{key}` of {} must be {wanted}, not {}", self.context, found.type_name()),
+            format!(
+                "`{key}` of {} must be {wanted}, not {}",
+                self.context,
+                found.type_name()
+            ),
             format!("{} here", found.type_name()),
         ));
     }
 
     fn nested(&self, table: &'a Table, key: &str, span: Span) -> Fields<'a> {
-        Fields::new(table, format!("`{key}` of {}", self.context), span, self.diagnostics)
+        Fields::new(
+            table,
+            format!("`{key}` of {}", self.context),
+            span,
+            self.diagnostics,
+        )
     }
 
-    fn read<T>(&self, key: &str, wanted: &str, convert: impl Fn(&Value) -> Option<T>) -> Option<Located<T>> {
+    fn read<T>(
+        &self,
+        key: &str,
+        wanted: &str,
+        convert: impl Fn(&Value) -> Option<T>,
+    ) -> Option<Located<T>> {
         let entry = self.table.get(key)?;
         match convert(&entry.node.value) {
             Some(value) => Some(Located {
@@ -287,7 +333,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn list_of<T>(&self, key: &str, wanted: &str, convert: impl Fn(&Value) -> Option<T>) -> Option<Vec<Located<T>>> {
+    fn list_of<T>(
+        &self,
+        key: &str,
+        wanted: &str,
+        convert: impl Fn(&Value) -> Option<T>,
+    ) -> Option<Vec<Located<T>>> {
         let entry = self.table.get(key)?;
         let items = match &entry.node.value {
             Value::List(items) => items.as_slice(),
@@ -296,8 +347,16 @@ impl<'a> Fields<'a> {
         let mut values = Vec::new();
         for item in items {
             match convert(&item.value) {
-                Some(value) => values.push(Located { value, span: item.span }),
-                None => self.wrong_type_at(item.span, key, &format!("{wanted} or a list of them"), &item.value),
+                Some(value) => values.push(Located {
+                    value,
+                    span: item.span,
+                }),
+                None => self.wrong_type_at(
+                    item.span,
+                    key,
+                    &format!("{wanted} or a list of them"),
+                    &item.value,
+                ),
             }
         }
         (values.len() == items.len()).then_some(values)

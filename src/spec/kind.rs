@@ -30,7 +30,12 @@ impl Key {
     }
 
     /// A key with a default.
-    pub const fn optional(name: &'static str, value: &'static str, default: &'static str, doc: &'static str) -> Self {
+    pub const fn optional(
+        name: &'static str,
+        value: &'static str,
+        default: &'static str,
+        doc: &'static str,
+    ) -> Self {
         Self {
             name,
             value,
@@ -43,7 +48,10 @@ impl Key {
     /// The same key, whose value is a list by nature.
     #[must_use]
     pub const fn list(self) -> Self {
-        Self { is_list: true, ..self }
+        Self {
+            is_list: true,
+            ..self
+        }
     }
 }
 

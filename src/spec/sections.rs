@@ -13,9 +13,19 @@ pub const NODE_SECTIONS: &[&str] = &["dataset", "model", "extraction", "head", "
 
 /// The keys of `[experiment]`.
 pub const EXPERIMENT_KEYS: &[Key] = &[
-    Key::required("name", "a word", "Names the experiment in listings and in the default output file."),
+    Key::required(
+        "name",
+        "a word",
+        "Names the experiment in listings and in the default output file.",
+    ),
     Key::optional("title", "a string", "the name", "Heads the report."),
-    Key::optional("seeds", "a list of integers", "[0]", "The seeds of every head that names none: an axis like any other.").list(),
+    Key::optional(
+        "seeds",
+        "a list of integers",
+        "[0]",
+        "The seeds of every head that names none: an axis like any other.",
+    )
+    .list(),
 ];
 
 /// One `[section.name]` table as it was typed, sweeps not yet expanded.
@@ -95,7 +105,12 @@ fn named(table: &Table, section: &str, report: &impl Fn(Diagnostic)) -> Vec<RawN
     for entry in &table.entries {
         match &entry.node.value {
             Value::Table(table) => {
-                if entry.key.is_empty() || entry.key.chars().any(|character| !is_name_character(character)) {
+                if entry.key.is_empty()
+                    || entry
+                        .key
+                        .chars()
+                        .any(|character| !is_name_character(character))
+                {
                     report(
                         Diagnostic::new(
                             "spec::bad-name",
@@ -131,7 +146,15 @@ fn is_name_character(character: char) -> bool {
 }
 
 fn unknown_section(key: &str, span: Span) -> Diagnostic {
-    let known = NODE_SECTIONS.iter().copied().chain(["experiment", "report"]);
-    Diagnostic::new("spec::unknown-key", span, format!("unknown section `{key}`"), "not a section")
-        .maybe_hint(suggest::hint(key, known))
+    let known = NODE_SECTIONS
+        .iter()
+        .copied()
+        .chain(["experiment", "report"]);
+    Diagnostic::new(
+        "spec::unknown-key",
+        span,
+        format!("unknown section `{key}`"),
+        "not a section",
+    )
+    .maybe_hint(suggest::hint(key, known))
 }

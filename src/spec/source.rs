@@ -44,7 +44,10 @@ impl Source {
         let before = self.text.get(..offset).unwrap_or(&self.text);
         let line = before.matches('\n').count() + 1;
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let column = before.get(line_start..).map_or(0, |head| head.chars().count()) + 1;
+        let column = before
+            .get(line_start..)
+            .map_or(0, |head| head.chars().count())
+            + 1;
         (line, column)
     }
 

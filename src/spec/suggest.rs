@@ -5,22 +5,36 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let lowered = word.to_lowercase();
     candidates
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&lowered, &candidate.to_lowercase()), candidate))
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&lowered, &candidate.to_lowercase()),
+                candidate,
+            )
+        })
         .filter(|(distance, candidate)| *distance <= 1 + word.len().min(candidate.len()) / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
 /// A hint for an unknown word: the nearest candidate if there is one, else all of them.
-pub fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
+pub fn hint<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<String> {
     if let Some(candidate) = nearest(word, candidates.clone()) {
         return Some(format!("did you mean `{candidate}`?"));
     }
-    let all: Vec<String> = candidates.into_iter().map(|candidate| format!("`{candidate}`")).collect();
+    let all: Vec<String> = candidates
+        .into_iter()
+        .map(|candidate| format!("`{candidate}`"))
+        .collect();
     match all.len() {
         0 => None,
         1..=24 => Some(format!("one of {}", all.join(", "))),
-        count => Some(format!("one of {}, … ({count} in all)", all[..24].join(", "))),
+        count => Some(format!(
+            "one of {}, … ({count} in all)",
+            all[..24].join(", ")
+        )),
     }
 }
 
@@ -34,6 +48,9 @@ mod tests {
         assert_eq!(nearest("fashon-mnist", kinds), Some("fashion-mnist"));
         assert_eq!(nearest("Image-Folder", kinds), Some("image-folder"));
         assert_eq!(nearest("tiger", kinds), None);
-        assert_eq!(hint("tiger", kinds).unwrap(), "one of `fashion-mnist`, `image-folder`, `subset`");
+        assert_eq!(
+            hint("tiger", kinds).unwrap(),
+            "one of `fashion-mnist`, `image-folder`, `subset`"
+        );
     }
 }

@@ -22,7 +22,12 @@ pub const MOST_INSTANCES: usize = 100_000;
 pub const SWEEP_KEYS: &[&str] = &["zip", "cases"];
 
 /// Expands the sweeps of one table, in the order of the file: the first axis varies slowest.
-pub fn expand(table: &Table, keys: &[Key], context: &str, diagnostics: &RefCell<Diagnostics>) -> Vec<Table> {
+pub fn expand(
+    table: &Table,
+    keys: &[Key],
+    context: &str,
+    diagnostics: &RefCell<Diagnostics>,
+) -> Vec<Table> {
     let report = |diagnostic| diagnostics.borrow_mut().push(diagnostic);
     let zipped = zipped_names(table, context, &report);
     let mut base = table.clone();
@@ -54,7 +59,9 @@ pub fn expand(table: &Table, keys: &[Key], context: &str, diagnostics: &RefCell<
         if tables.len() > MOST_INSTANCES {
             report(Diagnostic::new(
                 "sweep::too-large",
-                table.get(&axis).map_or(Span::default(), |entry| entry.node.span),
+                table
+                    .get(&axis)
+                    .map_or(Span::default(), |entry| entry.node.span),
                 format!("the sweeps of {context} give more than {MOST_INSTANCES} nodes"),
                 "this list passes the limit",
             ));
@@ -65,11 +72,21 @@ pub fn expand(table: &Table, keys: &[Key], context: &str, diagnostics: &RefCell<
 }
 
 /// One table for each item of a list; the table itself where the value is no sweep.
-fn grid(table: &Table, entry: &Entry, is_list: bool, context: &str, report: &impl Fn(Diagnostic)) -> Vec<Table> {
+fn grid(
+    table: &Table,
+    entry: &Entry,
+    is_list: bool,
+    context: &str,
+    report: &impl Fn(Diagnostic),
+) -> Vec<Table> {
     let Value::List(items) = &entry.node.value else {
         return vec![table.clone()];
     };
-    let sweeps = !is_list || (!items.is_empty() && items.iter().all(|item| matches!(item.value, Value::List(_))));
+    let sweeps = !is_list
+        || (!items.is_empty()
+            && items
+                .iter()
+                .all(|item| matches!(item.value, Value::List(_))));
     if !sweeps {
         return vec![table.clone()];
     }
@@ -100,7 +117,10 @@ fn zipped_names(table: &Table, context: &str, report: &impl Fn(Diagnostic)) -> O
             report(Diagnostic::new(
                 "spec::wrong-type",
                 entry.node.span,
-                format!("`zip` of {context} must be a list of keys, not {}", other.type_name()),
+                format!(
+                    "`zip` of {context} must be a list of keys, not {}",
+                    other.type_name()
+                ),
                 "here",
             ));
             None
@@ -176,7 +196,10 @@ fn cases(table: &Table, base: &Table, context: &str, report: &impl Fn(Diagnostic
         report(Diagnostic::new(
             "spec::wrong-type",
             entry.node.span,
-            format!("`cases` of {context} must be a list of tables, not {}", entry.node.value.type_name()),
+            format!(
+                "`cases` of {context} must be a list of tables, not {}",
+                entry.node.value.type_name()
+            ),
             "here",
         ));
         return Vec::new();
@@ -187,13 +210,18 @@ fn cases(table: &Table, base: &Table, context: &str, report: &impl Fn(Diagnostic
     let mut tables = Vec::new();
     for item in items {
         match &item.value {
-            Value::Table(case) => tables.push(case.entries.iter().fold(base.clone(), |table, entry| {
-                table.with(&entry.key, entry.key_span, entry.node.clone())
-            })),
+            Value::Table(case) => {
+                tables.push(case.entries.iter().fold(base.clone(), |table, entry| {
+                    table.with(&entry.key, entry.key_span, entry.node.clone())
+                }))
+            }
             other => report(Diagnostic::new(
                 "spec::wrong-type",
                 item.span,
-                format!("a case of {context} must be a table, not {}", other.type_name()),
+                format!(
+                    "a case of {context} must be a table, not {}",
+                    other.type_name()
+                ),
                 "here",
             )),
         }
@@ -221,11 +249,20 @@ mod tests {
         let shown = tables
             .iter()
             .map(|table| {
-                let pairs: Vec<String> = table.entries.iter().map(|entry| format!("{}={}", entry.key, show(&entry.node))).collect();
+                let pairs: Vec<String> = table
+                    .entries
+                    .iter()
+                    .map(|entry| format!("{}={}", entry.key, show(&entry.node)))
+                    .collect();
                 pairs.join(" ")
             })
             .collect();
-        let codes = diagnostics.borrow().sorted().iter().map(|item| item.code).collect();
+        let codes = diagnostics
+            .borrow()
+            .sorted()
+            .iter()
+            .map(|item| item.code)
+            .collect();
         (shown, codes)
     }
 
@@ -233,7 +270,9 @@ mod tests {
         match &node.value {
             Value::Integer(integer) => integer.to_string(),
             Value::Text(text) => text.clone(),
-            Value::List(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(",")),
+            Value::List(items) => {
+                format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(","))
+            }
             _ => "?".to_owned(),
         }
     }
@@ -247,8 +286,14 @@ mod tests {
 
     #[test]
     fn zip_walks_in_step_and_wants_equal_lengths() {
-        assert_eq!(run("a = [1, 2]\nb = [3, 4]\nzip = [\"a\", \"b\"]\n").0, ["a=1 b=3", "a=2 b=4"]);
-        assert_eq!(run("a = [1, 2]\nb = [3]\nzip = [\"a\", \"b\"]\n").1, ["sweep::zip-lengths"]);
+        assert_eq!(
+            run("a = [1, 2]\nb = [3, 4]\nzip = [\"a\", \"b\"]\n").0,
+            ["a=1 b=3", "a=2 b=4"]
+        );
+        assert_eq!(
+            run("a = [1, 2]\nb = [3]\nzip = [\"a\", \"b\"]\n").1,
+            ["sweep::zip-lengths"]
+        );
         assert_eq!(run("a = 1\nzip = [\"a\"]\n").1, ["sweep::zip-without-list"]);
     }
 
@@ -261,7 +306,10 @@ mod tests {
     #[test]
     fn keys_that_are_lists_by_nature_sweep_over_lists_of_lists() {
         assert_eq!(run("views = [\"c\", \"f\"]\n").0, ["views=[c,f]"]);
-        assert_eq!(run("views = [[\"c\"], [\"c\", \"f\"]]\n").0, ["views=[c]", "views=[c,f]"]);
+        assert_eq!(
+            run("views = [[\"c\"], [\"c\", \"f\"]]\n").0,
+            ["views=[c]", "views=[c,f]"]
+        );
     }
 
     #[test]

@@ -92,7 +92,12 @@ impl Table {
     #[must_use]
     pub fn without(&self, key: &str) -> Self {
         Self {
-            entries: self.entries.iter().filter(|entry| entry.key != key).cloned().collect(),
+            entries: self
+                .entries
+                .iter()
+                .filter(|entry| entry.key != key)
+                .cloned()
+                .collect(),
         }
     }
 }
@@ -112,7 +117,12 @@ pub fn parse(source: &Source, diagnostics: &mut Diagnostics) -> Table {
             )
             .hint("two nodes of one section need two names, and a key stands once in a table")
         } else {
-            Diagnostic::new("toml::syntax", span, format!("not valid TOML: {message}"), "here")
+            Diagnostic::new(
+                "toml::syntax",
+                span,
+                format!("not valid TOML: {message}"),
+                "here",
+            )
         };
         diagnostics.push(diagnostic);
     }
@@ -165,8 +175,16 @@ fn convert(value: &Spanned<DeValue<'_>>, diagnostics: &mut Diagnostics) -> Optio
         },
         DeValue::Boolean(boolean) => Value::Boolean(*boolean),
         DeValue::Datetime(datetime) => Value::Date(datetime.to_string()),
-        DeValue::Array(array) => Value::List(array.iter().filter_map(|item| convert(item, diagnostics)).collect()),
+        DeValue::Array(array) => Value::List(
+            array
+                .iter()
+                .filter_map(|item| convert(item, diagnostics))
+                .collect(),
+        ),
         DeValue::Table(table) => Value::Table(convert_table(table, diagnostics)),
     };
-    Some(Node { value: converted, span })
+    Some(Node {
+        value: converted,
+        span,
+    })
 }

@@ -23,25 +23,37 @@ impl Store {
         let reader = self.features(fingerprint)?;
         let manifest = reader.manifest();
         let folder = self.artifact_folder(manifest.kind, fingerprint);
-        let beside = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let beside = target
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
         let failed = |source| StoreError::io("write", target, None, source);
-        let temporary = tempfile::NamedTempFile::new_in(beside.unwrap_or(Path::new("."))).map_err(failed)?;
+        let temporary =
+            tempfile::NamedTempFile::new_in(beside.unwrap_or(Path::new("."))).map_err(failed)?;
         let mut writer = None;
         let mut rows = 0;
         for entry in &manifest.files {
             let path = folder.join(&entry.name);
-            let broken = |reason: String| StoreError::Corrupt { artifact: *fingerprint, file: path.clone(), reason };
+            let broken = |reason: String| StoreError::Corrupt {
+                artifact: *fingerprint,
+                file: path.clone(),
+                reason,
+            };
             let file = File::open(&path).map_err(StoreError::reading(&path))?;
-            let batches = FileReader::try_new(file, None).map_err(|error| broken(error.to_string()))?;
+            let batches =
+                FileReader::try_new(file, None).map_err(|error| broken(error.to_string()))?;
             for batch in batches {
                 let batch = batch.map_err(|error| broken(error.to_string()))?;
                 rows += batch.num_rows() as u64;
-                let writing = |error: parquet::errors::ParquetError| failed(std::io::Error::other(error));
+                let writing =
+                    |error: parquet::errors::ParquetError| failed(std::io::Error::other(error));
                 if writer.is_none() {
                     let output = temporary.reopen().map_err(failed)?;
                     let compression = Compression::ZSTD(ZstdLevel::default());
-                    let properties = WriterProperties::builder().set_compression(compression).build();
-                    let opened = ArrowWriter::try_new(output, batch.schema(), Some(properties)).map_err(writing)?;
+                    let properties = WriterProperties::builder()
+                        .set_compression(compression)
+                        .build();
+                    let opened = ArrowWriter::try_new(output, batch.schema(), Some(properties))
+                        .map_err(writing)?;
                     writer = Some(opened);
                 }
                 if let Some(writer) = &mut writer {
@@ -50,10 +62,14 @@ impl Store {
             }
         }
         if let Some(writer) = writer {
-            writer.close().map_err(|error| failed(std::io::Error::other(error)))?;
+            writer
+                .close()
+                .map_err(|error| failed(std::io::Error::other(error)))?;
         }
         temporary.as_file().sync_all().map_err(failed)?;
-        temporary.persist(target).map_err(|error| failed(error.error))?;
+        temporary
+            .persist(target)
+            .map_err(|error| failed(error.error))?;
         Ok(rows)
     }
 }

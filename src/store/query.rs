@@ -20,8 +20,8 @@ use arrow::datatypes::DataType as ArrowType;
 use polars::io::HiveOptions;
 use polars::prelude::{
     AnyValue, Column, DataFrame, DataType, IntoLazy, IpcScanOptions, LazyFrame, PlRefPath,
-    PolarsError, PolarsResult, ScanArgsParquet, ScanSources, Schema, Series, UnifiedScanArgs, col,
-    lit,
+    PlSmallStr, PolarsError, PolarsResult, ScanArgsParquet, ScanSources, Schema, Series,
+    UnifiedScanArgs, col, lit,
 };
 use polars::sql::{SQLContext, extract_table_identifiers};
 
@@ -300,7 +300,7 @@ fn explain(
     tables: &mut Tables,
     manifests: &[Manifest],
 ) -> QueryError {
-    let message = error.to_string();
+    let mut message = error.to_string();
     let shorts: Vec<String> = manifests
         .iter()
         .filter(|manifest| manifest.kind == ArtifactKind::Features)
@@ -338,6 +338,10 @@ fn explain(
         if described.is_empty() {
             format!("the tables are {}", known.join(", "))
         } else {
+            // The engine's own list of columns would say the same once more.
+            if let Some(end) = message.find("; valid columns") {
+                message.truncate(end);
+            }
             described.join("; ")
         }
     };
@@ -347,7 +351,7 @@ fn explain(
 /// The columns of a table, and the one that might have been meant by the first name that `message` quotes.
 fn describe(name: &str, tables: &mut Tables, message: &str) -> Option<String> {
     let schema = tables.get_mut(name)?.collect_schema().ok()?;
-    let columns: Vec<&str> = schema.iter_names().map(|column| column.as_str()).collect();
+    let columns: Vec<&str> = schema.iter_names().map(PlSmallStr::as_str).collect();
     let quoted = message.split(['"', '`', '\'']).nth(1).unwrap_or(message);
     let meant = did_you_mean(quoted, columns.iter().copied()).filter(|column| *column != quoted);
     let meant = meant

@@ -11,9 +11,23 @@ use crate::spec::{Fields, Key};
 
 /// The keys that every head takes besides its own.
 pub const KEYS: &[Key] = &[
-    Key::required("features", "the name of an extraction", "What the head reads; one head for each of its features."),
-    Key::optional("epochs", "an integer from 1", "28", "Passes over the training split."),
-    Key::optional("batch_size", "an integer from 1", "256", "Samples per step; the last step of an epoch takes what is left."),
+    Key::required(
+        "features",
+        "the name of an extraction",
+        "What the head reads; one head for each of its features.",
+    ),
+    Key::optional(
+        "epochs",
+        "an integer from 1",
+        "28",
+        "Passes over the training split.",
+    ),
+    Key::optional(
+        "batch_size",
+        "an integer from 1",
+        "256",
+        "Samples per step; the last step of an epoch takes what is left.",
+    ),
     Key::optional(
         "optimizer",
         "a table",
@@ -26,18 +40,48 @@ pub const KEYS: &[Key] = &[
         "{ kind = \"step\", every = 8, gamma = 0.1 }",
         "`kind` is `step` (multiply by `gamma` after every `every` epochs) or `constant`.",
     ),
-    Key::optional("seed", "an integer from 0", "the experiment's seeds", "Initial weights and order of samples."),
+    Key::optional(
+        "seed",
+        "an integer from 0",
+        "the experiment's seeds",
+        "Initial weights and order of samples.",
+    ),
     Key::optional("train", "a split", "\"train\"", "The split to train on."),
-    Key::optional("test", "a split", "\"test\"", "The split to predict; it decides nothing during training."),
+    Key::optional(
+        "test",
+        "a split",
+        "\"test\"",
+        "The split to predict; it decides nothing during training.",
+    ),
 ];
 
 const OPTIMISER_KEYS: &[Key] = &[
     Key::optional("kind", "a word", "\"adam\"", "The update rule."),
     Key::optional("lr", "a number above 0", "1e-3", "Learning rate."),
-    Key::optional("beta1", "a number in [0, 1)", "0.9", "Decay of the first moment."),
-    Key::optional("beta2", "a number in [0, 1)", "0.999", "Decay of the second moment."),
-    Key::optional("epsilon", "a number above 0", "1e-8", "Added to the root of the second moment."),
-    Key::optional("weight_decay", "a number from 0", "0", "L2 penalty added to the gradient."),
+    Key::optional(
+        "beta1",
+        "a number in [0, 1)",
+        "0.9",
+        "Decay of the first moment.",
+    ),
+    Key::optional(
+        "beta2",
+        "a number in [0, 1)",
+        "0.999",
+        "Decay of the second moment.",
+    ),
+    Key::optional(
+        "epsilon",
+        "a number above 0",
+        "1e-8",
+        "Added to the root of the second moment.",
+    ),
+    Key::optional(
+        "weight_decay",
+        "a number from 0",
+        "0",
+        "L2 penalty added to the gradient.",
+    ),
 ];
 
 const SCHEDULE_KEYS: &[Key] = &[
@@ -110,7 +154,9 @@ impl Schedule {
     /// The factor on the learning rate in an epoch, counted from 0.
     pub fn factor(&self, epoch: u32) -> f64 {
         match self {
-            Self::Step { every, gamma } => gamma.powi(i32::try_from(epoch / every).unwrap_or(i32::MAX)),
+            Self::Step { every, gamma } => {
+                gamma.powi(i32::try_from(epoch / every).unwrap_or(i32::MAX))
+            }
             Self::Constant => 1.0,
         }
     }
@@ -124,8 +170,12 @@ impl Training {
             batch_size: fields.count("batch_size", 1..=1_000_000).unwrap_or(256),
             optimiser: parse_optimiser(fields),
             schedule: parse_schedule(fields),
-            train_split: fields.text("train").map_or_else(|| "train".to_owned(), |split| split.value),
-            test_split: fields.text("test").map_or_else(|| "test".to_owned(), |split| split.value),
+            train_split: fields
+                .text("train")
+                .map_or_else(|| "train".to_owned(), |split| split.value),
+            test_split: fields
+                .text("test")
+                .map_or_else(|| "test".to_owned(), |split| split.value),
         }
     }
 }
@@ -136,7 +186,12 @@ fn parse_optimiser(fields: &Fields<'_>) -> Optimiser {
         table.check_keys(OPTIMISER_KEYS, &[]);
         table.choice("kind", &[("adam", ())]);
     }
-    let number = |key: &str, range, default| table.as_ref().and_then(|table| table.number(key, range)).unwrap_or(default);
+    let number = |key: &str, range, default| {
+        table
+            .as_ref()
+            .and_then(|table| table.number(key, range))
+            .unwrap_or(default)
+    };
     let below_one = 1.0 - f64::EPSILON;
     Optimiser::Adam {
         lr: number("lr", f64::MIN_POSITIVE..=1e6, 1e-3),
@@ -149,11 +204,16 @@ fn parse_optimiser(fields: &Fields<'_>) -> Optimiser {
 
 fn parse_schedule(fields: &Fields<'_>) -> Schedule {
     let Some(table) = fields.table("schedule") else {
-        return Schedule::Step { every: 8, gamma: 0.1 };
+        return Schedule::Step {
+            every: 8,
+            gamma: 0.1,
+        };
     };
     table.check_keys(SCHEDULE_KEYS, &[]);
     let every = table.count("every", 1..=100_000).unwrap_or(8);
-    let gamma = table.number("gamma", f64::MIN_POSITIVE..=1e3).unwrap_or(0.1);
+    let gamma = table
+        .number("gamma", f64::MIN_POSITIVE..=1e3)
+        .unwrap_or(0.1);
     match table.choice("kind", &[("step", true), ("constant", false)]) {
         Some(false) => Schedule::Constant,
         _ => Schedule::Step { every, gamma },
@@ -166,8 +226,14 @@ mod tests {
 
     #[test]
     fn the_paper_s_schedule_steps_every_eight_epochs() {
-        let schedule = Schedule::Step { every: 8, gamma: 0.1 };
-        let factors: Vec<f64> = [0, 7, 8, 15, 16, 27].iter().map(|&epoch| schedule.factor(epoch)).collect();
+        let schedule = Schedule::Step {
+            every: 8,
+            gamma: 0.1,
+        };
+        let factors: Vec<f64> = [0, 7, 8, 15, 16, 27]
+            .iter()
+            .map(|&epoch| schedule.factor(epoch))
+            .collect();
         for (factor, wanted) in factors.iter().zip([1.0, 1.0, 0.1, 0.1, 0.01, 0.001]) {
             assert!((factor - wanted).abs() < 1e-12);
         }

@@ -39,7 +39,11 @@ impl Moments {
         let step_size = lr * factor / (1.0 - beta1.powi(self.steps));
         let root_correction = (1.0 - beta2.powi(self.steps)).sqrt();
         tch::no_grad(|| {
-            for ((parameter, first), second) in parameters.iter_mut().zip(&mut self.first).zip(&mut self.second) {
+            for ((parameter, first), second) in parameters
+                .iter_mut()
+                .zip(&mut self.first)
+                .zip(&mut self.second)
+            {
                 let mut gradient = parameter.grad();
                 if weight_decay > 0.0 {
                     gradient = gradient + &*parameter * weight_decay;

@@ -7,10 +7,10 @@ use tch::{Kind, Reduction, Tensor};
 
 use super::Training;
 use super::optimiser::Moments;
-use tch::Device;
 use crate::heads::Head;
 use crate::metrics::{Prediction, Predictions, rank_of_label};
 use crate::random::Stream;
+use tch::Device;
 
 /// The samples of one split: features `[N, D]` f32 and labels, on the training device.
 #[derive(Debug)]
@@ -50,7 +50,9 @@ pub struct Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The loss left the numbers.
-    #[error("the loss is no longer a number after epoch {epoch}\n  hint: lower the learning rate (it was {learning_rate})")]
+    #[error(
+        "the loss is no longer a number after epoch {epoch}\n  hint: lower the learning rate (it was {learning_rate})"
+    )]
     Diverged {
         /// The epoch, from 1.
         epoch: u32,
@@ -70,7 +72,13 @@ pub enum TrainError {
 
 impl Samples {
     /// Samples from row-major features: `values` holds `ids.len() * width` numbers.
-    pub fn new(ids: Vec<String>, labels: Vec<u32>, values: &[f32], width: usize, device: Device) -> Self {
+    pub fn new(
+        ids: Vec<String>,
+        labels: Vec<u32>,
+        values: &[f32],
+        width: usize,
+        device: Device,
+    ) -> Self {
         let targets: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
         let shape = [length(ids.len()), length(width)];
         Self {
@@ -136,11 +144,16 @@ pub fn train(
             let rows = Tensor::from_slice(batch).to_device(device);
             let targets = train.targets.index_select(0, &rows);
             let logits = head.forward(&parameters, &train.features.index_select(0, &rows));
-            let loss = logits.cross_entropy_loss::<Tensor>(&targets, None, Reduction::Mean, -100, 0.0);
+            let loss =
+                logits.cross_entropy_loss::<Tensor>(&targets, None, Reduction::Mean, -100, 0.0);
             loss.backward();
             moments.step(&training.optimiser, factor, &mut parameters);
             loss_sum += loss.detach().to_kind(Kind::Double) * batch.len() as f64;
-            right += logits.detach().argmax(1, false).eq_tensor(&targets).sum(Kind::Int64);
+            right += logits
+                .detach()
+                .argmax(1, false)
+                .eq_tensor(&targets)
+                .sum(Kind::Int64);
         }
         let learning_rate = training.optimiser.learning_rate() * factor;
         let train_loss = loss_sum.double_value(&[]) / train.len() as f64;
@@ -166,7 +179,12 @@ pub fn train(
 }
 
 /// Predicts every sample; the batch size here changes nothing but memory.
-fn predict(head: &dyn Head, parameters: &[Tensor], samples: &Samples, classes: usize) -> Predictions {
+fn predict(
+    head: &dyn Head,
+    parameters: &[Tensor],
+    samples: &Samples,
+    classes: usize,
+) -> Predictions {
     const BATCH: i64 = 4096;
     let mut rows = Vec::with_capacity(samples.len());
     let total = length(samples.len());
@@ -174,18 +192,25 @@ fn predict(head: &dyn Head, parameters: &[Tensor], samples: &Samples, classes: u
     while start < total {
         let count = BATCH.min(total - start);
         let logits = head.forward(parameters, &samples.features.narrow(0, start, count));
-        let logits = logits.to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous();
+        let logits = logits
+            .to_device(tch::Device::Cpu)
+            .to_kind(Kind::Float)
+            .contiguous();
         let mut values = vec![0f32; logits.numel()];
         let values_length = values.len();
         logits.copy_data(&mut values, values_length);
         for logits in values.chunks_exact(classes) {
             let row = rows.len();
             let label = samples.labels[row];
-            let predicted = (0..classes).find(|&class| rank_of_label(logits, u32::try_from(class).unwrap_or(u32::MAX)) == 0);
+            let predicted = (0..classes).find(|&class| {
+                rank_of_label(logits, u32::try_from(class).unwrap_or(u32::MAX)) == 0
+            });
             rows.push(Prediction {
                 id: samples.ids[row].clone(),
                 label,
-                predicted: predicted.and_then(|class| u32::try_from(class).ok()).unwrap_or(0),
+                predicted: predicted
+                    .and_then(|class| u32::try_from(class).ok())
+                    .unwrap_or(0),
                 rank: rank_of_label(logits, label),
             });
         }
@@ -194,21 +219,40 @@ fn predict(head: &dyn Head, parameters: &[Tensor], samples: &Samples, classes: u
     Predictions { rows }
 }
 
-fn serialise(initial: &[crate::heads::Parameter], parameters: &[Tensor]) -> Result<Vec<u8>, TrainError> {
+fn serialise(
+    initial: &[crate::heads::Parameter],
+    parameters: &[Tensor],
+) -> Result<Vec<u8>, TrainError> {
     use safetensors::tensor::{Dtype, TensorView};
     let mut buffers = Vec::new();
     for parameter in parameters {
-        let parameter = parameter.detach().to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous();
+        let parameter = parameter
+            .detach()
+            .to_device(tch::Device::Cpu)
+            .to_kind(Kind::Float)
+            .contiguous();
         let mut values = vec![0f32; parameter.numel()];
         let values_length = values.len();
         parameter.copy_data(&mut values, values_length);
-        buffers.push(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+        buffers.push(
+            values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect::<Vec<u8>>(),
+        );
     }
     let failed = |error: safetensors::SafeTensorError| TrainError::Weights(error.to_string());
     let mut views = Vec::new();
     for (parameter, buffer) in initial.iter().zip(&buffers) {
-        let shape = parameter.shape.iter().map(|&side| usize::try_from(side).unwrap_or(0)).collect();
-        views.push((parameter.name, TensorView::new(Dtype::F32, shape, buffer).map_err(failed)?));
+        let shape = parameter
+            .shape
+            .iter()
+            .map(|&side| usize::try_from(side).unwrap_or(0))
+            .collect();
+        views.push((
+            parameter.name,
+            TensorView::new(Dtype::F32, shape, buffer).map_err(failed)?,
+        ));
     }
     safetensors::serialize(views, None).map_err(failed)
 }
@@ -241,7 +285,10 @@ mod tests {
                 epsilon: 1e-8,
                 weight_decay: 0.0,
             },
-            schedule: Schedule::Step { every: 8, gamma: 0.1 },
+            schedule: Schedule::Step {
+                every: 8,
+                gamma: 0.1,
+            },
             train_split: "train".to_owned(),
             test_split: "test".to_owned(),
         }
@@ -250,7 +297,9 @@ mod tests {
     /// `count` samples of 4 classes; the features point at the class where `separable`, else they are noise.
     fn samples(count: usize, separable: bool, seed: u64) -> Samples {
         let mut stream = Stream::new(seed, "samples");
-        let labels: Vec<u32> = (0..count).map(|_| u32::try_from(stream.next_below(4)).unwrap()).collect();
+        let labels: Vec<u32> = (0..count)
+            .map(|_| u32::try_from(stream.next_below(4)).unwrap())
+            .collect();
         let mut values = Vec::new();
         for &label in &labels {
             for axis in 0..8u32 {
@@ -263,18 +312,42 @@ mod tests {
     }
 
     fn right(outcome: &Outcome) -> usize {
-        outcome.predictions.rows.iter().filter(|row| row.rank == 0).count()
+        outcome
+            .predictions
+            .rows
+            .iter()
+            .filter(|row| row.rank == 0)
+            .count()
     }
 
     #[test]
     fn separable_features_reach_every_sample_and_noise_stays_at_chance() {
         let (train_set, test_set) = (samples(203, true, 1), samples(101, true, 2));
-        let outcome = train(&*linear(), &training(20), 0, 4, (&train_set, &test_set), &|| true).unwrap();
-        assert_eq!((right(&outcome), outcome.predictions.rows.len()), (101, 101));
+        let outcome = train(
+            &*linear(),
+            &training(20),
+            0,
+            4,
+            (&train_set, &test_set),
+            &|| true,
+        )
+        .unwrap();
+        assert_eq!(
+            (right(&outcome), outcome.predictions.rows.len()),
+            (101, 101)
+        );
         assert!(outcome.epochs[19].train_loss < outcome.epochs[0].train_loss);
 
         let (train_set, test_set) = (samples(200, false, 3), samples(1000, false, 4));
-        let outcome = train(&*linear(), &training(5), 0, 4, (&train_set, &test_set), &|| true).unwrap();
+        let outcome = train(
+            &*linear(),
+            &training(5),
+            0,
+            4,
+            (&train_set, &test_set),
+            &|| true,
+        )
+        .unwrap();
         // Chance is 250 of 1,000, its standard deviation 13.7; five of them.
         assert!(right(&outcome).abs_diff(250) < 69, "{}", right(&outcome));
     }
@@ -282,10 +355,27 @@ mod tests {
     #[test]
     fn a_seed_gives_the_same_bytes_and_stopping_stops() {
         let (train_set, test_set) = (samples(100, true, 1), samples(50, true, 2));
-        let run = |seed| train(&*linear(), &training(3), seed, 4, (&train_set, &test_set), &|| true).unwrap();
+        let run = |seed| {
+            train(
+                &*linear(),
+                &training(3),
+                seed,
+                4,
+                (&train_set, &test_set),
+                &|| true,
+            )
+            .unwrap()
+        };
         assert_eq!(run(1).weights, run(1).weights);
         assert_ne!(run(1).weights, run(2).weights);
-        let stopped = train(&*linear(), &training(3), 0, 4, (&train_set, &test_set), &|| false);
+        let stopped = train(
+            &*linear(),
+            &training(3),
+            0,
+            4,
+            (&train_set, &test_set),
+            &|| false,
+        );
         assert!(matches!(stopped, Err(TrainError::Stopped)));
     }
 }

@@ -44,22 +44,99 @@ const DOC: KindDoc = KindDoc {
             "a path, or { synthetic = SEED }",
             "A `.safetensors` file, or the synthetic rule: an untrained network that is the same everywhere.",
         ),
-        Key::optional("preset", "a preset's name", "none", "A published network; `repro list models` shows them. Other keys of the shape then stay out."),
-        Key::optional("image_size", "an integer", "none", "Side of the input in pixels."),
+        Key::optional(
+            "preset",
+            "a preset's name",
+            "none",
+            "A published network; `repro list models` shows them. Other keys of the shape then stay out.",
+        ),
+        Key::optional(
+            "image_size",
+            "an integer",
+            "none",
+            "Side of the input in pixels.",
+        ),
         Key::optional("in_channels", "1 or 3", "3", "Channels of the input."),
-        Key::optional("model_channels", "an integer", "none", "Width that `channel_mult` multiplies."),
-        Key::optional("num_res_blocks", "an integer", "none", "Residual blocks in each level of the encoder."),
-        Key::optional("channel_mult", "a list of numbers", "none", "Width of each level, as a multiple of `model_channels`.").list(),
-        Key::optional("attention_resolutions", "a list of integers", "none", "Sides in pixels at which blocks have attention.").list(),
-        Key::optional("num_heads", "an integer", "4", "Attention heads, where `num_head_channels` is absent."),
-        Key::optional("num_head_channels", "an integer", "none", "Channels of one attention head."),
-        Key::optional("resblock_updown", "a boolean", "true", "Whether residual blocks change the resolution."),
-        Key::optional("use_scale_shift_norm", "a boolean", "true", "Whether the timestep scales and shifts the normalised features."),
-        Key::optional("learn_sigma", "a boolean", "true", "Whether the output has a second set of channels for the variance."),
-        Key::optional("use_new_attention_order", "a boolean", "false", "The order of the channels of `qkv`."),
-        Key::optional("conv_resample", "a boolean", "true", "Whether plain resampling layers contain a convolution."),
-        Key::optional("noise_schedule", "`linear` or `cosine`", "\"linear\"", "How the noise grows with the timestep."),
-        Key::optional("diffusion_steps", "an integer", "1000", "Steps of the diffusion."),
+        Key::optional(
+            "model_channels",
+            "an integer",
+            "none",
+            "Width that `channel_mult` multiplies.",
+        ),
+        Key::optional(
+            "num_res_blocks",
+            "an integer",
+            "none",
+            "Residual blocks in each level of the encoder.",
+        ),
+        Key::optional(
+            "channel_mult",
+            "a list of numbers",
+            "none",
+            "Width of each level, as a multiple of `model_channels`.",
+        )
+        .list(),
+        Key::optional(
+            "attention_resolutions",
+            "a list of integers",
+            "none",
+            "Sides in pixels at which blocks have attention.",
+        )
+        .list(),
+        Key::optional(
+            "num_heads",
+            "an integer",
+            "4",
+            "Attention heads, where `num_head_channels` is absent.",
+        ),
+        Key::optional(
+            "num_head_channels",
+            "an integer",
+            "none",
+            "Channels of one attention head.",
+        ),
+        Key::optional(
+            "resblock_updown",
+            "a boolean",
+            "true",
+            "Whether residual blocks change the resolution.",
+        ),
+        Key::optional(
+            "use_scale_shift_norm",
+            "a boolean",
+            "true",
+            "Whether the timestep scales and shifts the normalised features.",
+        ),
+        Key::optional(
+            "learn_sigma",
+            "a boolean",
+            "true",
+            "Whether the output has a second set of channels for the variance.",
+        ),
+        Key::optional(
+            "use_new_attention_order",
+            "a boolean",
+            "false",
+            "The order of the channels of `qkv`.",
+        ),
+        Key::optional(
+            "conv_resample",
+            "a boolean",
+            "true",
+            "Whether plain resampling layers contain a convolution.",
+        ),
+        Key::optional(
+            "noise_schedule",
+            "`linear` or `cosine`",
+            "\"linear\"",
+            "How the noise grows with the timestep.",
+        ),
+        Key::optional(
+            "diffusion_steps",
+            "an integer",
+            "1000",
+            "Steps of the diffusion.",
+        ),
     ],
 };
 
@@ -96,33 +173,73 @@ impl ModelKind for Kind {
                 let names = self.presets();
                 let Ok(preset) = presets::find(&name.value) else {
                     let hint = suggest::hint(&name.value, names.iter().map(String::as_str));
-                    fields.misfit("preset", "spec::unknown-preset", format!("there is no preset `{}`", name.value), hint);
+                    fields.misfit(
+                        "preset",
+                        "spec::unknown-preset",
+                        format!("there is no preset `{}`", name.value),
+                        hint,
+                    );
                     return None;
                 };
-                for key in DOC.keys.iter().skip(SHAPE_KEYS_FROM).filter(|key| fields.has(key.name)) {
+                for key in DOC
+                    .keys
+                    .iter()
+                    .skip(SHAPE_KEYS_FROM)
+                    .filter(|key| fields.has(key.name))
+                {
                     fields.misfit(
                         key.name,
                         "spec::preset-and-shape",
-                        format!("`{}` of {} is decided by the preset", key.name, fields.context()),
-                        Some("take the key out, or take `preset` out and write the whole shape".to_owned()),
+                        format!(
+                            "`{}` of {} is decided by the preset",
+                            key.name,
+                            fields.context()
+                        ),
+                        Some(
+                            "take the key out, or take `preset` out and write the whole shape"
+                                .to_owned(),
+                        ),
                     );
                 }
-                (preset.name, preset.network, preset.noise_schedule, preset.diffusion_steps)
+                (
+                    preset.name,
+                    preset.network,
+                    preset.noise_schedule,
+                    preset.diffusion_steps,
+                )
             }
             None if fields.has("preset") => return None,
             None => {
-                let schedule = fields.choice("noise_schedule", &[("linear", Schedule::Linear), ("cosine", Schedule::Cosine)]);
+                let schedule = fields.choice(
+                    "noise_schedule",
+                    &[("linear", Schedule::Linear), ("cosine", Schedule::Cosine)],
+                );
                 let steps = fields.count("diffusion_steps", 1..=100_000).unwrap_or(1000);
-                ("custom".to_owned(), parse_shape(fields)?, schedule.unwrap_or(Schedule::Linear), steps)
+                (
+                    "custom".to_owned(),
+                    parse_shape(fields)?,
+                    schedule.unwrap_or(Schedule::Linear),
+                    steps,
+                )
             }
         };
         for misfit in config.validate() {
-            fields.report(Diagnostic::new("graph::model-misfit", fields.span(), format!("{}: {misfit}", fields.context()), "this model"));
+            fields.report(Diagnostic::new(
+                "graph::model-misfit",
+                fields.span(),
+                format!("{}: {misfit}", fields.context()),
+                "this model",
+            ));
         }
         let diffusion = match Diffusion::new(schedule, steps) {
             Ok(diffusion) => diffusion,
             Err(error) => {
-                fields.misfit("diffusion_steps", "spec::out-of-range", error.to_string(), None);
+                fields.misfit(
+                    "diffusion_steps",
+                    "spec::out-of-range",
+                    error.to_string(),
+                    None,
+                );
                 return None;
             }
         };
@@ -155,11 +272,23 @@ fn parse_weights(fields: &Fields<'_>) -> Option<WeightsSource> {
         Value::Text(path) => Some(WeightsSource::File(PathBuf::from(path))),
         Value::Table(_) => {
             let table = fields.table("weights")?;
-            table.check_keys(&[Key::required("synthetic", "an integer from 0", "Seed of the synthetic rule.")], &[]);
+            table.check_keys(
+                &[Key::required(
+                    "synthetic",
+                    "an integer from 0",
+                    "Seed of the synthetic rule.",
+                )],
+                &[],
+            );
             table.seed("synthetic").map(WeightsSource::Synthetic)
         }
         other => {
-            fields.wrong_type_at(node.span, "weights", "a path or { synthetic = SEED }", other);
+            fields.wrong_type_at(
+                node.span,
+                "weights",
+                "a path or { synthetic = SEED }",
+                other,
+            );
             None
         }
     }
@@ -167,30 +296,62 @@ fn parse_weights(fields: &Fields<'_>) -> Option<WeightsSource> {
 
 /// A network that is written out.
 fn parse_shape(fields: &Fields<'_>) -> Option<Config> {
-    let required = ["image_size", "model_channels", "num_res_blocks", "channel_mult", "attention_resolutions"];
-    let missing: Vec<String> = required.iter().filter(|key| !fields.has(key)).map(|key| format!("`{key}`")).collect();
+    let required = [
+        "image_size",
+        "model_channels",
+        "num_res_blocks",
+        "channel_mult",
+        "attention_resolutions",
+    ];
+    let missing: Vec<String> = required
+        .iter()
+        .filter(|key| !fields.has(key))
+        .map(|key| format!("`{key}`"))
+        .collect();
     if !missing.is_empty() {
         fields.report(
             Diagnostic::new(
                 "spec::missing-key",
                 fields.span(),
-                format!("{} needs `preset`, or the whole shape: {} missing", fields.context(), missing.join(", ")),
+                format!(
+                    "{} needs `preset`, or the whole shape: {} missing",
+                    fields.context(),
+                    missing.join(", ")
+                ),
                 "missing here",
             )
             .hint("`repro list models` shows the presets"),
         );
         return None;
     }
-    let flag = |key: &str, default: bool| if fields.has(key) { fields.boolean(key) } else { Some(default) };
+    let flag = |key: &str, default: bool| {
+        if fields.has(key) {
+            fields.boolean(key)
+        } else {
+            Some(default)
+        }
+    };
     Some(Config {
         image_size: fields.count("image_size", 4..=4096)?,
-        in_channels: if fields.has("in_channels") { fields.count("in_channels", 1..=3)? } else { 3 },
+        in_channels: if fields.has("in_channels") {
+            fields.count("in_channels", 1..=3)?
+        } else {
+            3
+        },
         model_channels: fields.count("model_channels", 1..=65_536)?,
         num_res_blocks: fields.count("num_res_blocks", 1..=64)?,
         channel_mult: parse_multipliers(fields)?,
         attention_resolutions: fields.counts("attention_resolutions", 1..=4096)?,
-        num_heads: if fields.has("num_heads") { fields.count("num_heads", 1..=1024)? } else { 4 },
-        num_head_channels: if fields.has("num_head_channels") { Some(fields.count("num_head_channels", 1..=65_536)?) } else { None },
+        num_heads: if fields.has("num_heads") {
+            fields.count("num_heads", 1..=1024)?
+        } else {
+            4
+        },
+        num_head_channels: if fields.has("num_head_channels") {
+            Some(fields.count("num_head_channels", 1..=65_536)?)
+        } else {
+            None
+        },
         resblock_updown: flag("resblock_updown", true)?,
         use_scale_shift_norm: flag("use_scale_shift_norm", true)?,
         learn_sigma: flag("learn_sigma", true)?,
@@ -209,7 +370,9 @@ fn parse_multipliers(fields: &Fields<'_>) -> Option<Vec<f64>> {
     let mut multipliers = Vec::new();
     for item in items {
         match &item.value {
-            Value::Integer(integer) => multipliers.push(f64::from(i32::try_from(*integer).unwrap_or(i32::MAX))),
+            Value::Integer(integer) => {
+                multipliers.push(f64::from(i32::try_from(*integer).unwrap_or(i32::MAX)))
+            }
             Value::Number(number) => multipliers.push(*number),
             other => {
                 fields.wrong_type_at(item.span, "channel_mult", "a list of numbers", other);
@@ -306,20 +469,37 @@ struct Extractor {
 
 #[cfg(feature = "torch")]
 impl super::extractor::Network for Extractor {
-    fn features(&self, x_t: &[f32], images: usize, timestep: u32, taps: &[super::extractor::TapRequest]) -> Vec<Vec<f32>> {
+    fn features(
+        &self,
+        x_t: &[f32],
+        images: usize,
+        timestep: u32,
+        taps: &[super::extractor::TapRequest],
+    ) -> Vec<Vec<f32>> {
         use super::extractor::{images_to_tensor, pooled};
         let _guard = tch::no_grad_guard();
         let x_t = images_to_tensor(x_t, images, self.input, self.device);
-        let timesteps = tch::Tensor::full([x_t.size()[0]], i64::from(timestep), (tch::Kind::Int64, self.device));
+        let timesteps = tch::Tensor::full(
+            [x_t.size()[0]],
+            i64::from(timestep),
+            (tch::Kind::Int64, self.device),
+        );
         let blocks: Vec<super::BlockIndex> = taps.iter().map(|tap| tap.block).collect();
         let mut features = vec![Vec::new(); taps.len()];
-        let outcome = self.network.forward_taps(&x_t, &timesteps, None, &blocks, network::Until::DeepestTap, &mut |block, map| {
-            for (tap, features) in taps.iter().zip(&mut features) {
-                if tap.block == block {
-                    *features = pooled(map, tap.pool);
+        let outcome = self.network.forward_taps(
+            &x_t,
+            &timesteps,
+            None,
+            &blocks,
+            network::Until::DeepestTap,
+            &mut |block, map| {
+                for (tap, features) in taps.iter().zip(&mut features) {
+                    if tap.block == block {
+                        *features = pooled(map, tap.pool);
+                    }
                 }
-            }
-        });
+            },
+        );
         // The planner only asks for blocks that the model listed, and the model is unconditional.
         debug_assert!(outcome.is_ok(), "{outcome:?}");
         features

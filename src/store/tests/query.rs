@@ -39,7 +39,7 @@ fn filled() -> (tempfile::TempDir, Store, Fingerprint, Vec<Fingerprint>) {
         };
         let batch = ResultRow::to_batch(&[row]).unwrap();
         make(&store, ArtifactKind::Metric, number, |writer| {
-            writer.write_table("results", &batch).unwrap()
+            writer.write_table("results", &batch).unwrap();
         });
     }
     let heads = (0..2).map(|number| {
@@ -48,7 +48,7 @@ fn filled() -> (tempfile::TempDir, Store, Fingerprint, Vec<Fingerprint>) {
             .project(&[1])
             .unwrap();
         make(&store, ArtifactKind::Head, number, |writer| {
-            writer.write_table("curves", &batch).unwrap()
+            writer.write_table("curves", &batch).unwrap();
         })
     });
     let heads = heads.collect();
@@ -177,8 +177,16 @@ fn errors_name_what_there_is_and_what_may_be_meant() {
     );
     let column = message("SELECT vlue FROM results");
     assert!(
-        column.contains("did you mean `value`?") && column.contains("learning_rate"),
+        column.contains("\"vlue\"; did you mean `value`?")
+            && column.ends_with("features_fingerprint"),
         "{column}"
+    );
+    let joined = message(
+        "SELECT r.x FROM results r JOIN curves c ON r.head_fingerprint = c.head_fingerprint",
+    );
+    assert!(
+        joined.contains("`curves` has the columns value, head_fingerprint"),
+        "{joined}"
     );
     let syntax = message("SELEC 1");
     assert!(
@@ -186,5 +194,5 @@ fn errors_name_what_there_is_and_what_may_be_meant() {
         "{syntax}"
     );
     let two = message("SELECT 1; SELECT 2");
-    assert!(two.contains("one statement"), "{two}");
+    assert!(two.contains("only one) statement"), "{two}");
 }
