@@ -13,7 +13,7 @@ use crate::text::plural;
 /// Arguments of `repro cache`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro cache verify\n  repro cache export 3fa29c01b2d4 features.parquet"
+    after_help = "Examples:\n  repro cache verify\n  repro cache verify --set-aside\n  repro cache export 3fa29c01b2d4 features.parquet"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -23,7 +23,11 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Read every file of the cache and compare it with its digest.
-    Verify,
+    Verify {
+        /// Move damaged artifacts to the cache's `quarantine` folder, so that the next run makes them again.
+        #[arg(long)]
+        set_aside: bool,
+    },
     /// Write the features of one artifact as a Parquet file.
     Export {
         /// The first digits of the artifact's fingerprint.
@@ -39,21 +43,7 @@ enum Action {
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let store = Store::open_read_only(&context.cache)?;
     match &arguments.action {
-        Action::Verify => {
-            let problems = store.verify()?;
-            let mut out = std::io::stdout().lock();
-            for problem in &problems {
-                writeln!(out, "{} {}", problem.file.display(), problem.reason)?;
-            }
-            if problems.is_empty() {
-                writeln!(out, "every file has the digest that its manifest lists")?;
-                return Ok(());
-            }
-            Err(Failure::Cache(format!(
-                "error: {} in the cache; the next run sets damaged artifacts aside and makes them again",
-                plural(problems.len(), "problem")
-            )))
-        }
+        Action::Verify { set_aside } => verify(context, &store, *set_aside),
         Action::Export { fingerprint, file } => {
             let listing = store.listing()?;
             let found: Vec<_> = listing
@@ -77,4 +67,29 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+fn verify(context: &Context, store: &Store, set_aside: bool) -> Result<(), Failure> {
+    let problems = store.verify()?;
+    let mut out = std::io::stdout().lock();
+    for problem in &problems {
+        writeln!(out, "{} {}", problem.file.display(), problem.reason)?;
+    }
+    if problems.is_empty() {
+        writeln!(out, "every file has the digest that its manifest lists")?;
+        return Ok(());
+    }
+    if !set_aside {
+        return Err(Failure::Cache(format!(
+            "error: {} in the cache\n  hint: `repro cache verify --set-aside` moves what is damaged out of the way, and the next run makes it again",
+            plural(problems.len(), "problem")
+        )));
+    }
+    let store = Store::open(&context.cache)?;
+    for fingerprint in problems.iter().filter_map(|problem| problem.fingerprint) {
+        if let Some(aside) = store.quarantine(&fingerprint)? {
+            eprintln!("{} lies in {} now", fingerprint.short(), aside.to.display());
+        }
+    }
+    Ok(())
 }

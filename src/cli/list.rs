@@ -9,9 +9,10 @@ use serde_json::json;
 use super::Context;
 use super::exit::Failure;
 use super::table;
-use crate::graph::EXTRACTION_KEYS;
+use crate::graph::{EXTRACTION_KEYS, METRIC_KEYS};
 use crate::models::{self, Model};
-use crate::report::{figures, tables};
+use crate::report::{self, figures, tables};
+use crate::spec::sections::EXPERIMENT_KEYS;
 use crate::spec::{Key, KindDoc, suggest};
 use crate::store::Store;
 use crate::text::{bytes, count};
@@ -37,6 +38,9 @@ enum What {
         /// Show one kind with its keys.
         #[arg(value_name = "KIND")]
         kind: Option<String>,
+        /// Print the reference page of all kinds as Markdown.
+        #[arg(long, conflicts_with_all = ["kind", "json"])]
+        markdown: bool,
     },
     /// The models that have a name, or the blocks of one.
     Models {
@@ -51,56 +55,71 @@ enum What {
 /// Prints a listing.
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.what {
-        What::Kinds { kind: None } => kinds(arguments.json),
-        What::Kinds { kind: Some(kind) } => one_kind(kind, arguments.json),
+        What::Kinds { markdown: true, .. } => reference(),
+        What::Kinds { kind: None, .. } => kinds(arguments.json),
+        What::Kinds {
+            kind: Some(kind), ..
+        } => one_kind(kind, arguments.json),
         What::Models { model: None } => all_models(arguments.json),
         What::Models { model: Some(model) } => one_model(model, arguments.json),
         What::Artifacts => artifacts(context, arguments.json),
     }
 }
 
-/// Every kind: its section, its name, what it says of itself, and the keys that its section adds.
-pub fn all_kinds() -> Vec<(&'static str, &'static KindDoc, &'static [Key])> {
-    let extraction: &'static KindDoc = &KindDoc {
-        name: "extraction",
-        summary: "Features of a dataset: a model, a timestep, a block and a pool. It has no `kind` key.",
-        keys: EXTRACTION_KEYS,
-    };
-    let section = |name: &'static str, docs: Vec<&'static KindDoc>, keys: &'static [Key]| {
-        docs.into_iter().map(move |doc| (name, doc, keys))
-    };
-    section(
-        "dataset",
-        datasets::ALL.iter().map(|kind| kind.doc()).collect(),
-        &[],
-    )
-    .chain(section(
-        "model",
-        models::ALL.iter().map(|kind| kind.doc()).collect(),
-        &[],
-    ))
-    .chain(section("extraction", vec![extraction], &[]))
-    .chain(section(
-        "head",
-        heads::ALL.iter().map(|kind| kind.doc()).collect(),
-        trainer::config::KEYS,
-    ))
-    .chain(section(
-        "metric",
-        metrics::ALL.iter().map(|kind| kind.doc()).collect(),
-        crate::graph::METRIC_KEYS,
-    ))
-    .chain(section(
-        "report.table",
-        tables::ALL.iter().map(|kind| kind.doc()).collect(),
-        &[],
-    ))
-    .chain(section(
-        "report.figure",
-        figures::ALL.iter().map(|kind| kind.doc()).collect(),
-        &[],
-    ))
-    .collect()
+/// The sections that have one form only, so that no `kind` is typed.
+const EXPERIMENT: KindDoc = KindDoc {
+    name: "experiment",
+    summary: "The head of the file. It has no `kind` key.",
+    keys: EXPERIMENT_KEYS,
+};
+const EXTRACTION: KindDoc = KindDoc {
+    name: "extraction",
+    summary: "Features of a dataset: a model, a timestep, a block and a pool. It has no `kind` key.",
+    keys: EXTRACTION_KEYS,
+};
+const REPORT: KindDoc = KindDoc {
+    name: "report",
+    summary: "The report. It has no `kind` key.",
+    keys: report::config::KEYS,
+};
+
+/// Every kind: its section, what it says of itself, and the keys that its section adds.
+fn all_kinds() -> Vec<(&'static str, &'static KindDoc, &'static [Key])> {
+    let mut all: Vec<(&'static str, &'static KindDoc, &'static [Key])> =
+        vec![("experiment", &EXPERIMENT, &[])];
+    all.extend(
+        datasets::ALL
+            .iter()
+            .map(|kind| ("dataset", kind.doc(), &[][..])),
+    );
+    all.extend(
+        models::ALL
+            .iter()
+            .map(|kind| ("model", kind.doc(), &[][..])),
+    );
+    all.push(("extraction", &EXTRACTION, &[]));
+    all.extend(
+        heads::ALL
+            .iter()
+            .map(|kind| ("head", kind.doc(), trainer::config::KEYS)),
+    );
+    all.extend(
+        metrics::ALL
+            .iter()
+            .map(|kind| ("metric", kind.doc(), METRIC_KEYS)),
+    );
+    all.push(("report", &REPORT, &[]));
+    all.extend(
+        tables::ALL
+            .iter()
+            .map(|kind| ("report.table", kind.doc(), &[][..])),
+    );
+    all.extend(
+        figures::ALL
+            .iter()
+            .map(|kind| ("report.figure", kind.doc(), &[][..])),
+    );
+    all
 }
 
 fn kinds(json: bool) -> Result<(), Failure> {
@@ -156,6 +175,34 @@ fn one_kind(name: &str, json: bool) -> Result<(), Failure> {
         doc.summary,
         table::render(&["key", "value", "default", "what it does"], &rows)
     ))
+}
+
+/// The reference page in `docs/experiment-files.md`.
+fn reference() -> Result<(), Failure> {
+    use std::fmt::Write;
+    let mut text = String::new();
+    let row = |text: &mut String, key: &Key| {
+        let default = key.default.unwrap_or("required").replace('|', "\\|");
+        let list = if key.is_list {
+            " (a list by nature)"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            text,
+            "| `{}` | {}{list} | {default} | {} |",
+            key.name, key.value, key.doc
+        );
+    };
+    for (section, doc, keys) in all_kinds() {
+        let _ = writeln!(text, "### {section}: `{}`\n\n{}\n", doc.name, doc.summary);
+        text.push_str("| key | value | default | what it does |\n| :--- | :--- | :--- | :--- |\n");
+        for key in doc.keys.iter().chain(keys) {
+            row(&mut text, key);
+        }
+        text.push('\n');
+    }
+    print_text(text.trim_end())
 }
 
 fn kind_record(section: &str, doc: &KindDoc, keys: &[Key]) -> serde_json::Value {

@@ -76,21 +76,29 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             log.write(&event);
         }
     };
-    let summary = run(
-        &Run {
-            experiment: &planned.experiment,
-            inputs: &planned.inputs,
-            store: &store,
-            base: &context.base,
-            device,
-            emit: &emit,
-            stop,
-            clock,
-            versions: versions(),
-            command: report::command(&arguments.file),
-        },
-        &planned.plan,
-    );
+    let mut planned = planned;
+    let summary = loop {
+        let summary = run(
+            &Run {
+                experiment: &planned.experiment,
+                inputs: &planned.inputs,
+                store: &store,
+                base: &context.base,
+                device,
+                emit: &emit,
+                stop,
+                clock,
+                versions: versions(),
+                command: report::command(&arguments.file),
+            },
+            &planned.plan,
+        );
+        if !summary.again {
+            break summary;
+        }
+        // Damaged artifacts are out of the way now; they are made again by the same rules as anything that is missing.
+        planned = experiment::plan(context, &arguments.file, &store, &mut |_, _, _| {})?;
+    };
     if summary.stopped {
         Err(Failure::Stopped)
     } else if summary.failed.is_empty() {

@@ -26,7 +26,7 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
                 "Network",
                 "ADM U-Net, unconditional, 256 × 256 pixels, 553 M parameters",
                 format!(
-                    "`{}`, {} × {} pixels",
+                    "{}, {} × {} pixels",
                     node.model.variant(),
                     node.model.input().side,
                     node.model.input().side
@@ -59,7 +59,7 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
         add(
             "Preprocessing",
             "resize and centre crop of guided-diffusion",
-            "`resize-center-crop`".to_owned(),
+            "resize-center-crop".to_owned(),
             "declared in the experiment",
         );
     }

@@ -14,7 +14,7 @@ use super::{NodeError, StopSignal, head, metric, pass, report};
 use crate::graph::Experiment;
 use crate::models::extractor::Network;
 use crate::plan::{Plan, PlannedArtifact};
-use crate::store::{Fingerprint, Made, Store};
+use crate::store::{Fingerprint, Made, Store, StoreError};
 
 /// What a run works with.
 pub struct Run<'a> {
@@ -47,6 +47,8 @@ pub struct Summary {
     pub nothing_to_do: bool,
     /// The user stopped it.
     pub stopped: bool,
+    /// Damaged artifacts were moved aside: planning and running once more makes them again.
+    pub again: bool,
     /// Labels of the nodes that failed.
     pub failed: Vec<String>,
 }
@@ -83,7 +85,11 @@ pub fn run(run: &Run<'_>, plan: &Plan) -> Summary {
     run_heads(run, plan, &mut outcome);
     run_metrics(run, plan, &mut outcome);
     let mut report_changed = false;
-    if !outcome.stopped && outcome.failed.is_empty() && run.experiment.report.is_some() {
+    if !outcome.stopped
+        && !outcome.set_aside
+        && outcome.failed.is_empty()
+        && run.experiment.report.is_some()
+    {
         match attempt(|| {
             report::write(
                 run.experiment,
@@ -107,8 +113,12 @@ pub fn run(run: &Run<'_>, plan: &Plan) -> Summary {
         }
     }
     let summary = Summary {
-        nothing_to_do: plan.is_done() && !report_changed && outcome.failed.is_empty(),
+        nothing_to_do: plan.is_done()
+            && !report_changed
+            && outcome.failed.is_empty()
+            && !outcome.set_aside,
         stopped: outcome.stopped,
+        again: outcome.set_aside && !outcome.stopped,
         failed: outcome.failed.into_values().collect(),
     };
     (run.emit)(Event::RunFinished {
@@ -124,6 +134,8 @@ pub fn run(run: &Run<'_>, plan: &Plan) -> Summary {
 #[derive(Default)]
 struct Outcome {
     stopped: bool,
+    /// A damaged artifact was moved aside and has to be made again.
+    set_aside: bool,
     /// By order of failing.
     failed: BTreeMap<usize, String>,
     /// Artifacts that were not made, and which node's failure is to blame.
@@ -144,6 +156,16 @@ impl Outcome {
         ) || run.stop.is_given()
         {
             self.stopped = true;
+            return;
+        }
+        if let NodeError::Store(StoreError::Corrupt { artifact, .. }) = error
+            && let Ok(Some(aside)) = run.store.quarantine(artifact)
+        {
+            // Not a failure: what was damaged is out of the way, and a second look at the plan makes it again.
+            (run.emit)(Event::SetAside {
+                what: format!("{} {}", aside.from.display(), aside.reason),
+            });
+            self.set_aside = true;
             return;
         }
         self.failed.insert(self.failed.len(), label.to_owned());

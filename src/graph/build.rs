@@ -262,17 +262,19 @@ impl Builder<'_> {
             for table in self.expand(node, "extraction", extraction::KEYS) {
                 let fields = self.node_fields(&table, "extraction", node);
                 fields.check_keys(extraction::KEYS, &[]);
-                let (Some(model), Some(dataset)) = (fields.text("model"), fields.text("dataset"))
-                else {
-                    continue;
-                };
-                let dataset_instances = datasets.find(&fields, "dataset", &dataset);
-                for model_index in models.find(&fields, "model", &model) {
+                let model = fields.text("model");
+                let dataset = fields.text("dataset");
+                let model = model.map(|name| models.find(&fields, "model", &name));
+                let dataset = dataset.map(|name| datasets.find(&fields, "dataset", &name));
+                let (models, datasets) = (model.unwrap_or_default(), dataset.unwrap_or_default());
+                if models.is_empty() || datasets.is_empty() {
+                    extraction::check(&fields);
+                }
+                for &model_index in &models {
                     let model = Arc::clone(&experiment.models[model_index].model);
-                    for &dataset in &dataset_instances {
-                        for extraction in
-                            extraction::parse(&fields, &node.name, (dataset, model_index), &*model)
-                        {
+                    for &dataset in &datasets {
+                        let place = (dataset, model_index);
+                        for extraction in extraction::parse(&fields, &node.name, place, &*model) {
                             names.add(&node.name, experiment.extractions.len());
                             experiment.extractions.push(extraction);
                         }
@@ -372,6 +374,11 @@ impl Builder<'_> {
                 let (Some(metric), Some(of)) = (kind.parse(&fields), fields.texts("of")) else {
                     continue;
                 };
+                if of.is_empty() {
+                    let hint = Some("name at least one head".to_owned());
+                    let message = format!("`of` of {} names no head", fields.context());
+                    fields.misfit("of", "sweep::empty", message, hint);
+                }
                 let heads = of
                     .iter()
                     .flat_map(|name| heads.find(&fields, "of", name))

@@ -69,6 +69,25 @@ pub const KEYS: &[Key] = &[
     ),
 ];
 
+/// The values of one table that do not depend on its model's blocks.
+struct Values {
+    timestep: u32,
+    pool: u32,
+    view: View,
+    preprocess: Preprocess,
+    storage: Storage,
+    on_bad_image: OnBadImage,
+    draw: u32,
+    noise_seed: u64,
+    batch_size: Option<u32>,
+}
+
+/// Looks for mistakes in a table whose model or dataset has some of its own, so that nothing can be made of it.
+pub(super) fn check(fields: &Fields<'_>) {
+    // No model has more steps than this, so that what is wrong for every model is found.
+    let _ = values(fields, 99_999);
+}
+
 /// Reads one table without sweeps; `block = "all"` gives one node for each block of the model.
 pub(super) fn parse(
     fields: &Fields<'_>,
@@ -76,41 +95,21 @@ pub(super) fn parse(
     (dataset, model_index): (usize, usize),
     model: &dyn Model,
 ) -> Vec<ExtractionNode> {
-    let last_step = model.diffusion_steps() - 1;
-    let timestep = fields.count("timestep", 0..=last_step);
-    let pool = if fields.has("pool") {
-        fields.count("pool", 1..=4096)
-    } else {
-        Some(1)
-    };
+    let values = values(fields, model.diffusion_steps() - 1);
     let blocks = parse_blocks(fields, model);
-    let view = fields.choice("view", View::CHOICES).unwrap_or(View::Center);
-    let preprocess = fields
-        .choice("preprocess", Preprocess::CHOICES)
-        .unwrap_or(Preprocess::AdmCenterCrop);
-    let storage = fields
-        .choice("storage", &[("f32", Storage::F32), ("f16", Storage::F16)])
-        .unwrap_or(Storage::F32);
-    let on_bad_image = fields.choice(
-        "on_bad_image",
-        &[("fail", OnBadImage::Fail), ("skip", OnBadImage::Skip)],
-    );
-    let draw = fields.count("draw", 0..=1_000_000).unwrap_or(0);
-    let noise_seed = fields.seed("seed").unwrap_or(0);
-    let batch_size = fields.count("batch_size", 1..=65_536);
-    let (Some(timestep), Some(pool)) = (timestep, pool) else {
+    let Some(values) = values else {
         return Vec::new();
     };
     let mut nodes = Vec::new();
     for block in blocks {
         let [_, height, width] = block.shape;
-        if pool > height.min(width) {
+        if values.pool > height.min(width) {
             fields.misfit(
                 "pool",
                 "graph::pool-too-large",
                 format!(
-                    "pool {pool} is larger than the map of block {}, which is {height} × {width}",
-                    block.index
+                    "pool {} is larger than the map of block {}, which is {height} × {width}",
+                    values.pool, block.index
                 ),
                 Some(format!("at most {} for this block", height.min(width))),
             );
@@ -120,19 +119,48 @@ pub(super) fn parse(
             name: name.to_owned(),
             dataset,
             model: model_index,
-            timestep,
+            timestep: values.timestep,
             block: block.index,
-            pool,
-            view,
-            draw,
-            noise_seed,
-            preprocess,
-            storage,
-            batch_size,
-            on_bad_image: on_bad_image.unwrap_or(OnBadImage::Fail),
+            pool: values.pool,
+            view: values.view,
+            draw: values.draw,
+            noise_seed: values.noise_seed,
+            preprocess: values.preprocess,
+            storage: values.storage,
+            batch_size: values.batch_size,
+            on_bad_image: values.on_bad_image,
         });
     }
     nodes
+}
+
+fn values(fields: &Fields<'_>, last_step: u32) -> Option<Values> {
+    let timestep = fields.count("timestep", 0..=last_step);
+    let pool = if fields.has("pool") {
+        fields.count("pool", 1..=4096)
+    } else {
+        Some(1)
+    };
+    let storages = [("f32", Storage::F32), ("f16", Storage::F16)];
+    let ways = [("fail", OnBadImage::Fail), ("skip", OnBadImage::Skip)];
+    let view = fields.choice("view", View::CHOICES);
+    let preprocess = fields.choice("preprocess", Preprocess::CHOICES);
+    let storage = fields.choice("storage", &storages);
+    let on_bad_image = fields.choice("on_bad_image", &ways);
+    let draw = fields.count("draw", 0..=1_000_000);
+    let noise_seed = fields.seed("seed");
+    let batch_size = fields.count("batch_size", 1..=65_536);
+    Some(Values {
+        timestep: timestep?,
+        pool: pool?,
+        view: view.unwrap_or(View::Center),
+        preprocess: preprocess.unwrap_or(Preprocess::AdmCenterCrop),
+        storage: storage.unwrap_or(Storage::F32),
+        on_bad_image: on_bad_image.unwrap_or(OnBadImage::Fail),
+        draw: draw.unwrap_or(0),
+        noise_seed: noise_seed.unwrap_or(0),
+        batch_size,
+    })
 }
 
 fn parse_blocks<'m>(fields: &Fields<'_>, model: &'m dyn Model) -> Vec<&'m BlockInfo> {

@@ -85,6 +85,7 @@ fn lower_extraction(
         timestep: extraction.timestep,
         draw: extraction.draw,
         noise_seed: extraction.noise_seed,
+        noise_version: crate::models::noise::VERSION,
         block: extraction.block.0,
         pool: extraction.pool,
         storage: extraction.storage,

@@ -30,6 +30,8 @@ pub struct FeaturesRecipe<'a> {
     pub draw: u32,
     /// Noise seed.
     pub noise_seed: u64,
+    /// Version of the noise generator.
+    pub noise_version: u32,
     /// Tap.
     pub block: u32,
     /// Pool.

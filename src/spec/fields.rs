@@ -193,7 +193,12 @@ impl<'a> Fields<'a> {
         if located.value.is_finite() && range.contains(&located.value) {
             return Some(located.value);
         }
-        let words = format!("between {} and {}", range.start(), range.end());
+        // The smallest positive number stands for "anything above 0".
+        let words = if *range.start() == f64::MIN_POSITIVE {
+            format!("above 0 and at most {}", range.end())
+        } else {
+            format!("between {} and {}", range.start(), range.end())
+        };
         self.out_of_range(key, located.span, &located.value.to_string(), &words);
         None
     }

@@ -105,28 +105,61 @@ impl Table {
 /// Parses a file. What does not parse is reported, and the rest is still read.
 pub fn parse(source: &Source, diagnostics: &mut Diagnostics) -> Table {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
+    // Where a whole table is defined twice, the parser complains of each of its keys too: those are the same mistake.
+    let mut repeated = None;
     for error in errors {
         let span = error.span().map_or_else(Span::default, Span::from);
         let message = error.message().trim().to_owned();
-        let diagnostic = if message.contains("duplicate key") {
+        if !message.contains("duplicate key") {
+            let message = format!("not valid TOML: {message}");
+            diagnostics.push(Diagnostic::new("toml::syntax", span, message, "here"));
+            continue;
+        }
+        let header = header_before(&source.text, span.start);
+        if repeated.is_some() && repeated == header {
+            continue;
+        }
+        if stands_in_header(&source.text, span.start) {
+            repeated = header;
+        }
+        diagnostics.push(
             Diagnostic::new(
                 "spec::duplicate-name",
                 span,
                 format!("`{}` is defined twice", source.slice(span)),
                 "defined before",
             )
-            .hint("two nodes of one section need two names, and a key stands once in a table")
-        } else {
-            Diagnostic::new(
-                "toml::syntax",
-                span,
-                format!("not valid TOML: {message}"),
-                "here",
-            )
-        };
-        diagnostics.push(diagnostic);
+            .hint("two nodes of one section need two names, and a key stands once in a table"),
+        );
     }
     convert_table(table.get_ref(), diagnostics)
+}
+
+/// Offset of the last line up to an offset that begins with `[`.
+fn header_before(text: &str, offset: usize) -> Option<usize> {
+    let end = text
+        .get(offset..)?
+        .find('\n')
+        .map_or(text.len(), |end| offset + end);
+    let mut start = 0;
+    let mut found = None;
+    for line in text.get(..end)?.split_inclusive('\n') {
+        if line.trim_start().starts_with('[') {
+            found = Some(start);
+        }
+        start += line.len();
+    }
+    found
+}
+
+/// Whether an offset stands in a line that begins with `[`.
+fn stands_in_header(text: &str, offset: usize) -> bool {
+    let start = text
+        .get(..offset)
+        .and_then(|before| before.rfind('\n'))
+        .map_or(0, |newline| newline + 1);
+    text.get(start..)
+        .is_some_and(|line| line.trim_start().starts_with('['))
 }
 
 fn convert_table(table: &DeTable<'_>, diagnostics: &mut Diagnostics) -> Table {

@@ -1,1 +1,28 @@
-//! Tests of the program as its users use it.
+//! All integration tests of `repro`, as one binary: each binary would link libtorch and polars anew.
+//!
+//! The way through this room: [`fixture`] runs the real program in a folder of its own; [`cases`] holds snapshots of `repro
+//! check` and `repro plan` over `tests/suite/cases`; [`run`] runs small experiments; [`tidy`] reads the source tree.
+//! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots anew.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test speaks and fails this way, helpers included"
+)]
+
+mod bad_input;
+mod cases;
+mod cli;
+mod fixture;
+#[cfg(feature = "torch")]
+mod golden_guided_diffusion;
+mod props;
+#[cfg(feature = "torch")]
+mod python;
+#[cfg(feature = "torch")]
+mod run;
+mod store_disk_full;
+mod store_processes;
+mod tidy;

@@ -3,13 +3,6 @@
 //! The test mounts a file system of 256 KiB, in a user namespace of its own, which not every machine allows; where it
 //! is not allowed the test says so and passes.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test speaks and fails this way, helpers included"
-)]
-
 use std::path::Path;
 use std::process::Command;
 
@@ -31,7 +24,7 @@ fn a_full_disk_is_reported_and_survived() {
         .arg(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "child_on_a_small_disk",
+            "store_disk_full::child_on_a_small_disk",
             "--ignored",
             "--nocapture",
         ])

@@ -1,12 +1,5 @@
 //! The store under several processes: one maker an artifact, and a killed maker leaves what it committed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test speaks and fails this way, helpers included"
-)]
-
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -92,7 +85,7 @@ fn a_killed_process_leaves_its_parts_and_no_lock() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
     assert!(
-        !output(&mut child("child_that_dies", &root))
+        !output(&mut child("store_processes::child_that_dies", &root))
             .status
             .success()
     );
@@ -125,7 +118,7 @@ fn several_processes_make_an_artifact_once() {
     let root = folder.path().join("store");
     let children: Vec<_> = (0..4)
         .map(|_| {
-            child("child_that_finishes", &root)
+            child("store_processes::child_that_finishes", &root)
                 .stdout(std::process::Stdio::piped())
                 .spawn()
                 .unwrap()

@@ -2,13 +2,6 @@
 //!
 //! Data, oracle and tolerances: `tests/golden/guided_diffusion/README.md`. The tolerances here are the ones written
 //! there and are never widened.
-#![cfg(feature = "torch")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking, in its helpers too"
-)]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
