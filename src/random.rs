@@ -37,10 +37,6 @@ impl Stream {
     }
 
     /// A number in [0, 1), a multiple of 2^-24 and therefore exact in `f32`.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "24 bits fit into an f32 exactly"
-    )]
     pub fn next_unit(&mut self) -> f32 {
         (self.next_bits() >> 40) as f32 / 16_777_216.0
     }

@@ -98,7 +98,7 @@ impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Store(error) => Self::from(error),
-            other => Self::Mistakes(other.to_string()),
+            QueryError::Sql { .. } => Self::Mistakes(error.to_string()),
         }
     }
 }

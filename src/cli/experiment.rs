@@ -64,7 +64,7 @@ pub(super) fn plan(
     let inputs = inputs::open(&experiment, &context.base, &memo)?;
     let listing = store.listing()?;
     let plan = plan::plan(&experiment, &inputs.facts, &listing, &mut |rule, passes| {
-        observe(&experiment, rule, passes)
+        observe(&experiment, rule, passes);
     })?;
     Ok(Planned {
         experiment,

@@ -10,11 +10,16 @@ use super::exit::Failure;
 use super::experiment;
 use crate::plan::{PlanRecord, render, render_passes};
 use crate::store::Store;
+use crate::text::plural;
 
 /// Arguments of `repro plan`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  repro plan experiments/quickstart.toml\n  repro plan experiments/quickstart.toml --steps    the passes after each rule of the planner\n  repro plan experiments/quickstart.toml --check    exit code 1 if anything would be computed"
+)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
 )]
 pub struct Arguments {
     /// The experiment file.
@@ -44,11 +49,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         &store,
         &mut |experiment, rule, passes| {
             if arguments.steps {
-                steps.push_str(&format!(
-                    "after {rule}: {} passes\n{}",
-                    passes.len(),
-                    render_passes(passes, experiment)
-                ));
+                let shown = render_passes(passes, experiment);
+                steps.extend([
+                    format!("after {rule}: {}\n", plural(passes.len(), "pass")),
+                    shown,
+                ]);
             }
         },
     )?;

@@ -73,7 +73,7 @@ impl Display {
                 dataset, samples, ..
             } => state.say(&format!("{dataset}: {}", plural(*samples, "image"))),
             Event::Waiting { label, holder } => {
-                state.say(&format!("waiting for {holder}, which makes {label}"))
+                state.say(&format!("waiting for {holder}, which makes {label}"));
             }
             Event::SetAside { what } => state.say(&format!("warning: set aside: {what}")),
             Event::PassStarted {
@@ -111,7 +111,7 @@ impl Display {
                 state.finish(&line);
             }
             Event::ImageSkipped { id, reason } => {
-                state.say(&format!("warning: skipped {id}: {reason}"))
+                state.say(&format!("warning: skipped {id}: {reason}"));
             }
             Event::HeadsStarted { heads } => self.begin(&mut state, "heads", *heads, "heads"),
             Event::HeadFinished { .. } => self.advance(&mut state, 1, "heads"),

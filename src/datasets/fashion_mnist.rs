@@ -129,7 +129,7 @@ impl Dataset for FashionMnist {
         let classes = CLASSES.iter().map(|&class| class.to_owned()).collect();
         Ok(OpenDataset {
             manifest: Manifest::new(classes, samples),
-            images: Box::new(Pixels {
+            images: Box::new(AllImages {
                 pixels,
                 height,
                 width,
@@ -139,13 +139,13 @@ impl Dataset for FashionMnist {
 }
 
 /// All images, one after another.
-struct Pixels {
+struct AllImages {
     pixels: Vec<u8>,
     height: usize,
     width: usize,
 }
 
-impl ReadImage for Pixels {
+impl ReadImage for AllImages {
     fn read(&self, row: usize) -> Result<Image, DatasetError> {
         let size = self.height * self.width;
         match self.pixels.get(row * size..(row + 1) * size) {

@@ -78,7 +78,7 @@ impl Builder<'_> {
             experiment.report = ReportConfig::parse(&fields, &experiment.name);
             if let Some(config) = &experiment.report {
                 self.check_outputs(config);
-                self.check_metrics(config, &experiment, &fields);
+                Self::check_metrics(config, &experiment, &fields);
             }
         }
         experiment
@@ -122,7 +122,12 @@ impl Builder<'_> {
         let mut declared = Vec::new();
         for node in &sections.datasets {
             names.declare(&node.name);
-            let Some(kind) = self.kind("dataset", node, datasets::ALL, |kind| kind.doc()) else {
+            let Some(kind) = self.kind(
+                "dataset",
+                node,
+                datasets::ALL,
+                super::super::datasets::DatasetKind::doc,
+            ) else {
                 continue;
             };
             for table in self.expand(node, "dataset", kind.doc().keys) {
@@ -231,7 +236,12 @@ impl Builder<'_> {
         let mut names = Names::new("model");
         for node in &sections.models {
             names.declare(&node.name);
-            let Some(kind) = self.kind("model", node, models::ALL, |kind| kind.doc()) else {
+            let Some(kind) = self.kind(
+                "model",
+                node,
+                models::ALL,
+                super::super::models::ModelKind::doc,
+            ) else {
                 continue;
             };
             for table in self.expand(node, "model", kind.doc().keys) {
@@ -323,7 +333,9 @@ impl Builder<'_> {
         let mut names = Names::new("head");
         for node in &sections.heads {
             names.declare(&node.name);
-            let Some(kind) = self.kind("head", node, heads::ALL, |kind| kind.doc()) else {
+            let Some(kind) =
+                self.kind("head", node, heads::ALL, super::super::heads::HeadKind::doc)
+            else {
                 continue;
             };
             let keys: Vec<Key> = kind
@@ -364,7 +376,12 @@ impl Builder<'_> {
 
     fn metrics(&self, sections: &Sections, experiment: &mut Experiment, heads: &Names) {
         for node in &sections.metrics {
-            let Some(kind) = self.kind("metric", node, metrics::ALL, |kind| kind.doc()) else {
+            let Some(kind) = self.kind(
+                "metric",
+                node,
+                metrics::ALL,
+                super::super::metrics::MetricKind::doc,
+            ) else {
                 continue;
             };
             let keys: Vec<Key> = kind.doc().keys.iter().chain(METRIC_KEYS).copied().collect();
@@ -411,7 +428,7 @@ impl Builder<'_> {
     }
 
     /// A table or figure can only show a metric that is computed.
-    fn check_metrics(&self, config: &ReportConfig, experiment: &Experiment, fields: &Fields<'_>) {
+    fn check_metrics(config: &ReportConfig, experiment: &Experiment, fields: &Fields<'_>) {
         let known: Vec<String> = experiment
             .metrics
             .iter()

@@ -34,10 +34,10 @@ pub fn resize(image: &Image, width: usize, height: usize, filter: Filter) -> Ima
     // The buffer's size follows from an image that exists, so there is always a result.
     let pixels = match image.channels {
         1 => resample::<U8>(image, width, height, &options, |pixel, bytes| {
-            bytes.push(pixel.0)
+            bytes.push(pixel.0);
         }),
         _ => resample::<U8x3>(image, width, height, &options, |pixel, bytes| {
-            bytes.extend(pixel.0)
+            bytes.extend(pixel.0);
         }),
     };
     Image {

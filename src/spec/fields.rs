@@ -194,7 +194,7 @@ impl<'a> Fields<'a> {
             return Some(located.value);
         }
         // The smallest positive number stands for "anything above 0".
-        let words = if *range.start() == f64::MIN_POSITIVE {
+        let words = if (f64::MIN_POSITIVE..1e-300).contains(range.start()) {
             format!("above 0 and at most {}", range.end())
         } else {
             format!("between {} and {}", range.start(), range.end())
@@ -278,7 +278,7 @@ impl<'a> Fields<'a> {
         for (index, item) in items.iter().enumerate() {
             match &item.value {
                 Value::Table(table) => {
-                    readers.push(self.nested(table, &format!("{key} {}", index + 1), item.span))
+                    readers.push(self.nested(table, &format!("{key} {}", index + 1), item.span));
                 }
                 other => self.wrong_type_at(item.span, key, "a table", other),
             }
@@ -326,16 +326,12 @@ impl<'a> Fields<'a> {
         convert: impl Fn(&Value) -> Option<T>,
     ) -> Option<Located<T>> {
         let entry = self.table.get(key)?;
-        match convert(&entry.node.value) {
-            Some(value) => Some(Located {
-                value,
-                span: entry.node.span,
-            }),
-            None => {
-                self.wrong_type(entry, wanted, &entry.node.value);
-                None
-            }
-        }
+        let Some(value) = convert(&entry.node.value) else {
+            self.wrong_type(entry, wanted, &entry.node.value);
+            return None;
+        };
+        let span = entry.node.span;
+        Some(Located { value, span })
     }
 
     fn list_of<T>(

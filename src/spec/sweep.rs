@@ -213,7 +213,7 @@ fn cases(table: &Table, base: &Table, context: &str, report: &impl Fn(Diagnostic
             Value::Table(case) => {
                 tables.push(case.entries.iter().fold(base.clone(), |table, entry| {
                     table.with(&entry.key, entry.key_span, entry.node.clone())
-                }))
+                }));
             }
             other => report(Diagnostic::new(
                 "spec::wrong-type",

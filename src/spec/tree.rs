@@ -182,30 +182,22 @@ fn convert(value: &Spanned<DeValue<'_>>, diagnostics: &mut Diagnostics) -> Optio
     let span = Span::from(value.span());
     let converted = match value.get_ref() {
         DeValue::String(text) => Value::Text(text.to_string()),
-        DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
-            Ok(integer) => Value::Integer(integer),
-            Err(_) => {
-                diagnostics.push(Diagnostic::new(
-                    "toml::syntax",
-                    span,
-                    format!("integer `{}` does not fit into 64 bits", integer.as_str()),
-                    "too large",
-                ));
+        DeValue::Integer(integer) => {
+            let Ok(integer) = i64::from_str_radix(integer.as_str(), integer.radix()) else {
+                let message = format!("integer `{}` does not fit into 64 bits", integer.as_str());
+                diagnostics.push(Diagnostic::new("toml::syntax", span, message, "too large"));
                 return None;
-            }
-        },
-        DeValue::Float(float) => match float.as_str().parse() {
-            Ok(number) => Value::Number(number),
-            Err(_) => {
-                diagnostics.push(Diagnostic::new(
-                    "toml::syntax",
-                    span,
-                    format!("`{}` is not a number", float.as_str()),
-                    "here",
-                ));
+            };
+            Value::Integer(integer)
+        }
+        DeValue::Float(float) => {
+            let Ok(number) = float.as_str().parse() else {
+                let message = format!("`{}` is not a number", float.as_str());
+                diagnostics.push(Diagnostic::new("toml::syntax", span, message, "here"));
                 return None;
-            }
-        },
+            };
+            Value::Number(number)
+        }
         DeValue::Boolean(boolean) => Value::Boolean(*boolean),
         DeValue::Datetime(datetime) => Value::Date(datetime.to_string()),
         DeValue::Array(array) => Value::List(

@@ -46,7 +46,7 @@ impl Moments {
             {
                 let mut gradient = parameter.grad();
                 if weight_decay > 0.0 {
-                    gradient = gradient + &*parameter * weight_decay;
+                    gradient += &*parameter * weight_decay;
                 }
                 let _ = first.lerp_(&gradient, 1.0 - beta1);
                 let _ = second.g_mul_scalar_(beta2);

@@ -65,14 +65,33 @@ fn a_truncated_file_is_named() {
     let path = cli.path("fashion/train-images-idx3-ubyte.gz");
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    expect_input_error(&cli, &["dataset `data`", "fashion/train-images-idx3-ubyte.gz", "damaged or cut off", "hint: download the file anew"]);
+    expect_input_error(
+        &cli,
+        &[
+            "dataset `data`",
+            "fashion/train-images-idx3-ubyte.gz",
+            "damaged or cut off",
+            "hint: download the file anew",
+        ],
+    );
 }
 
 #[test]
 fn a_file_that_is_something_else_is_named() {
     let cli = experiment();
-    cli.write("fashion/t10k-labels-idx1-ubyte.gz", gzip(b"<html>404</html>"));
-    expect_input_error(&cli, &["fashion/t10k-labels-idx1-ubyte.gz", "3c 68 74 6d", "IDX magic", "hint: "]);
+    cli.write(
+        "fashion/t10k-labels-idx1-ubyte.gz",
+        gzip(b"<html>404</html>"),
+    );
+    expect_input_error(
+        &cli,
+        &[
+            "fashion/t10k-labels-idx1-ubyte.gz",
+            "3c 68 74 6d",
+            "IDX magic",
+            "hint: ",
+        ],
+    );
     cli.write("fashion/t10k-labels-idx1-ubyte.gz", "not even compressed");
     expect_input_error(&cli, &["fashion/t10k-labels-idx1-ubyte.gz", "hint: "]);
 }
@@ -90,16 +109,34 @@ fn labels_that_do_not_match_the_images_are_counted() {
 fn a_missing_folder_is_named() {
     let cli = experiment();
     fs::rename(cli.path("fashion"), cli.path("elsewhere")).unwrap();
-    expect_input_error(&cli, &["fashion/train-images-idx3-ubyte.gz is missing", "hint: `root` must be the folder"]);
+    expect_input_error(
+        &cli,
+        &[
+            "fashion/train-images-idx3-ubyte.gz is missing",
+            "hint: `root` must be the folder",
+        ],
+    );
 }
 
 #[test]
 fn a_folder_without_images_is_named() {
     let cli = experiment();
-    cli.write("bad.toml", EXPERIMENT.replace("fashion-mnist", "image-folder").replace("\"fashion\"", "\"photos\""));
+    cli.write(
+        "bad.toml",
+        EXPERIMENT
+            .replace("fashion-mnist", "image-folder")
+            .replace("\"fashion\"", "\"photos\""),
+    );
     expect_input_error(&cli, &["photos", "hint: "]);
     fs::create_dir_all(cli.path("photos/cats")).unwrap();
-    expect_input_error(&cli, &["photos", "no class folder with JPEG or PNG files", "ROOT/train/CLASS/FILE"]);
+    expect_input_error(
+        &cli,
+        &[
+            "photos",
+            "no class folder with JPEG or PNG files",
+            "ROOT/train/CLASS/FILE",
+        ],
+    );
 }
 
 #[test]
@@ -108,14 +145,22 @@ fn a_split_that_is_not_there_is_named() {
     cli.write("bad.toml", format!("{EXPERIMENT}test = \"val\"\n"));
     let output = cli.run(&["plan", "bad.toml"]);
     expect_no_panic(&output);
-    output.expect_code(2).expect_in_stderr(&["head `probe`", "`val`", "`train`, `test`", "hint: "]);
+    output
+        .expect_code(2)
+        .expect_in_stderr(&["head `probe`", "`val`", "`train`, `test`", "hint: "]);
 }
 
 #[test]
 fn missing_weights_are_named() {
     let cli = experiment();
-    cli.write("bad.toml", EXPERIMENT.replace("{ synthetic = 2 }", "\"nets/none.safetensors\""));
-    expect_input_error(&cli, &["weights of model `unet`", "nets/none.safetensors", "hint: "]);
+    cli.write(
+        "bad.toml",
+        EXPERIMENT.replace("{ synthetic = 2 }", "\"nets/none.safetensors\""),
+    );
+    expect_input_error(
+        &cli,
+        &["weights of model `unet`", "nets/none.safetensors", "hint: "],
+    );
 }
 
 #[test]
@@ -130,7 +175,9 @@ fn a_cache_that_cannot_be_made_is_named() {
         expect_no_panic(&output);
         // Planning against a cache that is not there is no mistake: there is nothing in it.
         if command == "run" {
-            output.expect_code(CACHE_PROBLEM).expect_in_stderr(&["file"]);
+            output
+                .expect_code(CACHE_PROBLEM)
+                .expect_in_stderr(&["file"]);
         }
     }
 }
@@ -138,27 +185,34 @@ fn a_cache_that_cannot_be_made_is_named() {
 #[test]
 fn a_cache_of_a_newer_format_is_left_alone() {
     let cli = experiment();
-    cli.write(".repro/FORMAT", "repro-store 2\n");
-    fs::write(cli.path(".repro/FORMAT"), newer_format(&cli)).unwrap();
-    for arguments in [&["plan", "bad.toml"][..], &["run", "bad.toml"], &["list", "artifacts"], &["query", "SELECT * FROM results"]] {
+    drop(repro::store::Store::open(cli.path("fresh")).unwrap());
+    let format = repro::store::STORE_FORMAT;
+    let newer = cli
+        .read("fresh/FORMAT")
+        .replace(&format.to_string(), &(format + 1).to_string());
+    assert_ne!(cli.read("fresh/FORMAT"), newer);
+    cli.write(".repro/FORMAT", newer);
+    for arguments in [
+        &["plan", "bad.toml"][..],
+        &["run", "bad.toml"],
+        &["list", "artifacts"],
+        &["query", "SELECT * FROM results"],
+    ] {
         if arguments[0] == "run" && !cfg!(feature = "torch") {
             continue;
         }
         let output = cli.run(arguments);
         expect_no_panic(&output);
-        output.expect_code(CACHE_PROBLEM).expect_in_stderr(&["FORMAT", "format"]);
+        output
+            .expect_code(CACHE_PROBLEM)
+            .expect_in_stderr(&["FORMAT", "format"]);
     }
     let files: Vec<String> = cli.files(".repro").into_keys().collect();
-    assert_eq!(files, ["FORMAT"], "nothing is written to a cache of another format");
-}
-
-/// What this release writes into `FORMAT`, with the number one higher.
-fn newer_format(cli: &CliTest) -> String {
-    repro::store::Store::open(cli.path("fresh")).unwrap();
-    let fresh = cli.read("fresh/FORMAT");
-    let number = repro::store::STORE_FORMAT.to_string();
-    assert!(fresh.contains(&number), "{fresh}");
-    fresh.replace(&number, &(repro::store::STORE_FORMAT + 1).to_string())
+    assert_eq!(
+        files,
+        ["FORMAT"],
+        "nothing is written to a cache of another format"
+    );
 }
 
 #[cfg(feature = "torch")]
@@ -168,21 +222,32 @@ mod weights {
 
     /// A golden checkpoint, with some tensors renamed or cut.
     fn write_changed(path: &Path, change: impl Fn(&str, &mut Vec<usize>) -> Option<String>) {
-        let golden = crate::fixture::root().join("tests/golden/guided_diffusion/adm-nano.safetensors");
+        let golden =
+            crate::fixture::root().join("tests/golden/guided_diffusion/adm-nano.safetensors");
         let bytes = fs::read(golden).unwrap();
         let tensors = SafeTensors::deserialize(&bytes).unwrap();
         let changed = tensors.tensors().into_iter().filter_map(|(name, view)| {
             let mut shape = view.shape().to_vec();
             let name = change(&name, &mut shape)?;
             let length = shape.iter().product::<usize>() * 4;
-            Some((name, TensorView::new(view.dtype(), shape, &view.data()[..length]).unwrap()))
+            Some((
+                name,
+                TensorView::new(view.dtype(), shape, &view.data()[..length]).unwrap(),
+            ))
         });
-        fs::write(path, safetensors::serialize(changed.collect::<Vec<_>>(), None).unwrap()).unwrap();
+        fs::write(
+            path,
+            safetensors::serialize(changed.collect::<Vec<_>>(), None).unwrap(),
+        )
+        .unwrap();
     }
 
     fn with_weights() -> CliTest {
         let cli = experiment();
-        cli.write("bad.toml", EXPERIMENT.replace("{ synthetic = 2 }", "\"net.safetensors\""));
+        cli.write(
+            "bad.toml",
+            EXPERIMENT.replace("{ synthetic = 2 }", "\"net.safetensors\""),
+        );
         cli
     }
 
@@ -197,7 +262,9 @@ mod weights {
     #[test]
     fn the_golden_checkpoint_itself_fits() {
         let cli = with_weights();
-        write_changed(&cli.path("net.safetensors"), |name, _| Some(name.to_owned()));
+        write_changed(&cli.path("net.safetensors"), |name, _| {
+            Some(name.to_owned())
+        });
         cli.run(&["run", "bad.toml"]).expect_code(0);
     }
 
@@ -209,7 +276,14 @@ mod weights {
             "time_embed.0.weight" => Some("time_embedding.0.weight".to_owned()),
             name => Some(name.to_owned()),
         });
-        let texts = ["net.safetensors does not fit", "2 missing", "`out.2.bias`", "`time_embed.0.weight`", "1 unused", "`time_embedding.0.weight`"];
+        let texts = [
+            "net.safetensors does not fit",
+            "2 missing",
+            "`out.2.bias`",
+            "`time_embed.0.weight`",
+            "1 unused",
+            "`time_embedding.0.weight`",
+        ];
         expect_failure(&cli, &texts);
     }
 
@@ -222,7 +296,14 @@ mod weights {
             }
             Some(name.to_owned())
         });
-        expect_failure(&cli, &["net.safetensors does not fit", "1 of another shape", "`time_embed.0.bias` is [127], the network needs [128]"]);
+        expect_failure(
+            &cli,
+            &[
+                "net.safetensors does not fit",
+                "1 of another shape",
+                "`time_embed.0.bias` is [127], the network needs [128]",
+            ],
+        );
     }
 
     #[test]

@@ -19,13 +19,18 @@ fn compare(folder: &str, show: impl Fn(&CliTest, &str) -> Output) {
         let output = show(&cli, file);
         let name = format!("{folder}-{}", file.trim_end_matches(".toml"));
         let compared = catch_unwind(AssertUnwindSafe(|| {
-            with_snapshots(&cli, || insta::assert_snapshot!(name.clone(), output.to_string()));
+            with_snapshots(&cli, || {
+                insta::assert_snapshot!(name.clone(), output.to_string())
+            });
         }));
         if compared.is_err() {
             differing.push(name);
         }
     }
-    assert!(differing.is_empty(), "these snapshots differ: {differing:?}");
+    assert!(
+        differing.is_empty(),
+        "these snapshots differ: {differing:?}"
+    );
 }
 
 #[test]
@@ -36,7 +41,12 @@ fn check_says_what_the_snapshots_say() {
         assert_eq!(output.code, Some(code), "{file}: {output}");
         // Every mistake once, in the order of the file, and the same ones as records.
         let records = cli.run(&["check", "--json", file]).expect_code(code).json();
-        let places: Vec<_> = records.as_array().unwrap().iter().map(|record| (record["line"].as_u64(), record["column"].as_u64())).collect();
+        let places: Vec<_> = records
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|record| (record["line"].as_u64(), record["column"].as_u64()))
+            .collect();
         assert!(places.is_sorted(), "{file}: {places:?}");
         for record in records.as_array().unwrap() {
             let place = format!("{file}:{}:{}: ", record["line"], record["column"]);
@@ -52,8 +62,15 @@ fn check_says_what_the_snapshots_say() {
 fn plan_says_what_the_snapshots_say() {
     compare("plan", |cli, file| {
         let output = cli.run(&["plan", "--steps", file]).expect_code(0);
-        assert_eq!(cli.run(&["plan", "--steps", file]).stdout, output.stdout, "the same text every time");
-        assert!(!cli.path(".repro/artifacts").exists(), "planning makes nothing");
+        assert_eq!(
+            cli.run(&["plan", "--steps", file]).stdout,
+            output.stdout,
+            "the same text every time"
+        );
+        assert!(
+            !cli.path(".repro/artifacts").exists(),
+            "planning makes nothing"
+        );
         output
     });
 }
@@ -63,11 +80,16 @@ fn every_snapshot_has_a_case() {
     let names = |folder: &str, prefix: &str, ending: &str| -> BTreeSet<String> {
         let files = walk(&root().join("tests/suite").join(folder)).into_iter();
         let names = files.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
-        names.filter(|name| name.starts_with(prefix)).filter_map(|name| Some(name.strip_suffix(ending)?.to_owned())).collect()
+        names
+            .filter(|name| name.starts_with(prefix))
+            .filter_map(|name| Some(name.strip_suffix(ending)?.to_owned()))
+            .collect()
     };
     for folder in ["check", "plan"] {
-        let cases: BTreeSet<String> =
-            names(&format!("cases/{folder}"), "", ".toml").into_iter().map(|name| format!("{folder}-{name}")).collect();
+        let cases: BTreeSet<String> = names(&format!("cases/{folder}"), "", ".toml")
+            .into_iter()
+            .map(|name| format!("{folder}-{name}"))
+            .collect();
         assert_eq!(names("snapshots", &format!("{folder}-"), ".snap"), cases);
     }
 }
@@ -79,10 +101,23 @@ fn several_files_are_checked_at_once_and_each_is_named() {
     cli.write("good.toml", &good);
     cli.write("bad.toml", good.replace("linear", "liner"));
     cli.write("worse.toml", good.replace("fashion-mnist", "mnist"));
-    let output = cli.run(&["check", "bad.toml", "good.toml", "worse.toml"]).expect_code(2);
+    let output = cli
+        .run(&["check", "bad.toml", "good.toml", "worse.toml"])
+        .expect_code(2);
     let output = output.expect_in_stderr(&["bad.toml has 1 mistake", "worse.toml has 1 mistake"]);
-    assert_eq!(output.stdout, "good.toml: no mistakes (4 feature sets, 4 heads, 1 metric)\n");
-    let records = cli.run(&["check", "--json", "bad.toml", "good.toml", "worse.toml"]).expect_code(2).json();
-    let files: Vec<_> = records.as_array().unwrap().iter().map(|record| record["file"].as_str().unwrap()).collect();
+    assert_eq!(
+        output.stdout,
+        "good.toml: no mistakes (4 feature sets, 4 heads, 1 metric)\n"
+    );
+    let records = cli
+        .run(&["check", "--json", "bad.toml", "good.toml", "worse.toml"])
+        .expect_code(2)
+        .json();
+    let files: Vec<_> = records
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| record["file"].as_str().unwrap())
+        .collect();
     assert_eq!(files, ["bad.toml", "worse.toml"]);
 }

@@ -64,14 +64,20 @@ impl Output {
 impl std::fmt::Display for Output {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let code = self.code.map_or("none".to_owned(), |code| code.to_string());
-        write!(formatter, "exit code: {code}\n--- stdout\n{}--- stderr\n{}", self.stdout, self.stderr)
+        write!(
+            formatter,
+            "exit code: {code}\n--- stdout\n{}--- stderr\n{}",
+            self.stdout, self.stderr
+        )
     }
 }
 
 impl CliTest {
     /// An empty folder.
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// A folder with a small Fashion-MNIST in `fashion`.
@@ -130,8 +136,14 @@ impl CliTest {
     pub fn fashion(&self, folder: &str, train: usize, test: usize) {
         for (stem, count) in [("train", train), ("t10k", test)] {
             let (images, labels) = first_images(stem, count);
-            self.write(&format!("{folder}/{stem}-images-idx3-ubyte.gz"), gzip(&images));
-            self.write(&format!("{folder}/{stem}-labels-idx1-ubyte.gz"), gzip(&labels));
+            self.write(
+                &format!("{folder}/{stem}-images-idx3-ubyte.gz"),
+                gzip(&images),
+            );
+            self.write(
+                &format!("{folder}/{stem}-labels-idx1-ubyte.gz"),
+                gzip(&labels),
+            );
         }
     }
 
@@ -143,7 +155,8 @@ impl CliTest {
                     let path = self.path(&format!("{folder}/{split}/{class}/{index:02}.png"));
                     fs::create_dir_all(path.parent().unwrap()).unwrap();
                     let pixel = |x: u32, y: u32| {
-                        let texture = u8::try_from((x * 7 + y * 3 + u32::from(index)) % 50).unwrap();
+                        let texture =
+                            u8::try_from((x * 7 + y * 3 + u32::from(index)) % 50).unwrap();
                         image::Rgb([shade + texture, shade, shade + index])
                     };
                     image::RgbImage::from_fn(40, 36, pixel).save(&path).unwrap();
@@ -156,7 +169,9 @@ impl CliTest {
     pub fn files(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
         let root = self.path(folder);
         let paths = walk(&root).into_iter();
-        paths.map(|path| (relative(&path, &root), fs::read(&path).unwrap())).collect()
+        paths
+            .map(|path| (relative(&path, &root), fs::read(&path).unwrap()))
+            .collect()
     }
 
     /// Every file under the working folder with its time of change, the locks' aside.
@@ -166,7 +181,9 @@ impl CliTest {
             let time = fs::metadata(&path).unwrap().modified().unwrap();
             (relative(&path, root), time)
         });
-        times.filter(|(path, _)| !path.contains(".repro/locks/")).collect()
+        times
+            .filter(|(path, _)| !path.contains(".repro/locks/"))
+            .collect()
     }
 }
 
@@ -206,7 +223,11 @@ pub fn walk(folder: &Path) -> Vec<PathBuf> {
 
 /// A path from a folder, with `/`.
 pub fn relative(path: &Path, folder: &Path) -> String {
-    path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned()
+    path.strip_prefix(folder)
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// Runs with the settings of all snapshots: folders, times and digests are not what a snapshot is about.
@@ -227,11 +248,18 @@ pub fn with_snapshots(cli: &CliTest, work: impl FnOnce()) {
 fn first_images(stem: &str, count: usize) -> (Vec<u8>, Vec<u8>) {
     static FILES: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
     let files = FILES.get_or_init(|| {
-        let names = ["train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"];
+        let names = [
+            "train-images-idx3",
+            "train-labels-idx1",
+            "t10k-images-idx3",
+            "t10k-labels-idx1",
+        ];
         let read = |name: &str| {
             let path = root().join(format!("data/fashion-mnist/{name}-ubyte.gz"));
             let mut bytes = Vec::new();
-            GzDecoder::new(fs::File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
+            GzDecoder::new(fs::File::open(path).unwrap())
+                .read_to_end(&mut bytes)
+                .unwrap();
             (name.to_owned(), bytes)
         };
         names.into_iter().map(read).collect()
@@ -243,5 +271,8 @@ fn first_images(stem: &str, count: usize) -> (Vec<u8>, Vec<u8>) {
         cut.extend_from_slice(&bytes[8..header + count * size]);
         cut
     };
-    (cut(&format!("{stem}-images-idx3"), 16, IMAGE), cut(&format!("{stem}-labels-idx1"), 8, 1))
+    (
+        cut(&format!("{stem}-images-idx3"), 16, IMAGE),
+        cut(&format!("{stem}-labels-idx1"), 8, 1),
+    )
 }

@@ -371,7 +371,7 @@ fn parse_multipliers(fields: &Fields<'_>) -> Option<Vec<f64>> {
     for item in items {
         match &item.value {
             Value::Integer(integer) => {
-                multipliers.push(f64::from(i32::try_from(*integer).unwrap_or(i32::MAX)))
+                multipliers.push(f64::from(i32::try_from(*integer).unwrap_or(i32::MAX)));
             }
             Value::Number(number) => multipliers.push(*number),
             other => {

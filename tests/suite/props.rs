@@ -1,0 +1,331 @@
+//! Properties over random experiments: the planner's invariants, and no panic on any text.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use proptest::collection::{btree_set, vec};
+use proptest::prelude::*;
+use proptest::sample::{Index, subsequence};
+
+use repro::datasets::SplitCount;
+use repro::graph::{self, Experiment};
+use repro::plan::{DatasetFacts, Facts, Pass, Plan, plan, render};
+use repro::spec::Source;
+use repro::store::{Entry, Fingerprint, Listing, Partial};
+
+const BLOCKS: u32 = 5;
+/// Two shards at 32 pixels.
+const SAMPLES: usize = 1500;
+
+#[derive(Debug, Clone)]
+struct Extraction {
+    model: &'static str,
+    timesteps: BTreeSet<u32>,
+    blocks: BTreeSet<u32>,
+    pools: BTreeSet<u32>,
+    views: Vec<&'static str>,
+    batch_size: Option<u32>,
+}
+
+fn extraction() -> impl Strategy<Value = Extraction> {
+    let of_few =
+        |values: Vec<u32>, most: usize| btree_set(proptest::sample::select(values), 1..=most);
+    (
+        proptest::sample::select(vec!["first", "second"]),
+        of_few(vec![0, 10, 90, 999], 3),
+        of_few((1..=BLOCKS).collect(), 4),
+        of_few(vec![1, 2, 4], 2),
+        subsequence(vec!["center", "flip"], 1..=2),
+        proptest::option::of(1u32..200),
+    )
+        .prop_map(
+            |(model, timesteps, blocks, pools, views, batch_size)| Extraction {
+                model,
+                timesteps,
+                blocks,
+                pools,
+                views,
+                batch_size,
+            },
+        )
+}
+
+fn text_of(extractions: &[Extraction]) -> String {
+    let mut text = "[experiment]\nname = \"random\"\n[dataset.data]\nkind = \"fashion-mnist\"\nroot = \"nowhere\"\n".to_owned();
+    for (name, seed) in [("first", 1), ("second", 2)] {
+        let _ = writeln!(
+            text,
+            "[model.{name}]\nkind = \"guided-diffusion\"\npreset = \"adm-nano\"\nweights = {{ synthetic = {seed} }}"
+        );
+    }
+    for (number, extraction) in extractions.iter().enumerate() {
+        let Extraction {
+            model,
+            timesteps,
+            blocks,
+            pools,
+            views,
+            batch_size,
+        } = extraction;
+        let (timesteps, blocks, pools) = (
+            timesteps.iter().collect::<Vec<_>>(),
+            blocks.iter().collect::<Vec<_>>(),
+            pools.iter().collect::<Vec<_>>(),
+        );
+        let _ = writeln!(
+            text,
+            "[extraction.e{number}]\nmodel = \"{model}\"\ndataset = \"data\"\ntimestep = {timesteps:?}\nblock = {blocks:?}\npool = {pools:?}\nview = {views:?}"
+        );
+        if let Some(size) = batch_size {
+            let _ = writeln!(text, "batch_size = {size}");
+        }
+        let _ = writeln!(
+            text,
+            "[head.h{number}]\nkind = \"linear\"\nfeatures = \"e{number}\""
+        );
+    }
+    text
+}
+
+fn experiment(text: &str) -> Experiment {
+    graph::build(&Source::new("random.toml", text))
+        .unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false, 100)))
+}
+
+fn facts() -> Facts {
+    let split = |split: &str, samples| SplitCount {
+        split: split.to_owned(),
+        samples,
+    };
+    let dataset = DatasetFacts {
+        digest: "0".repeat(64),
+        samples: SAMPLES,
+        splits: vec![split("train", 1000), split("test", 500)],
+        classes: vec!["a".to_owned(), "b".to_owned()],
+    };
+    Facts {
+        datasets: vec![dataset],
+        weights: vec!["synthetic:1".to_owned(), "synthetic:2".to_owned()],
+    }
+}
+
+/// The plan, and the passes after each rule.
+fn planned(
+    experiment: &Experiment,
+    listing: &Listing,
+) -> (Plan, BTreeMap<&'static str, Vec<Pass>>) {
+    let mut steps = BTreeMap::new();
+    let plan = plan(experiment, &facts(), listing, &mut |rule, passes| {
+        steps.insert(rule, passes.to_vec());
+    });
+    (plan.unwrap(), steps)
+}
+
+/// What a store lists that has some of a plan's artifacts, and one part of some others.
+fn listing(plan: &Plan, chosen: &[Index], begun: &[Index]) -> Listing {
+    let taps = plan
+        .passes
+        .iter()
+        .flat_map(|pass| pass.taps.iter().map(|tap| &tap.artifact));
+    let artifacts: Vec<_> = taps
+        .chain(plan.heads.iter().map(|step| &step.artifact))
+        .collect();
+    let mut listing = Listing::default();
+    for index in begun {
+        let artifact = index.get(&artifacts);
+        let partial = Partial {
+            kind: artifact.recipe.kind(),
+            parts: [0].into(),
+        };
+        listing.partial.insert(artifact.fingerprint, partial);
+    }
+    for index in chosen {
+        let artifact = index.get(&artifacts);
+        listing.partial.remove(&artifact.fingerprint);
+        let entry = Entry {
+            kind: artifact.recipe.kind(),
+            label: artifact.label.clone(),
+            recipe: artifact.recipe.clone(),
+            rows: 1,
+            bytes: 1,
+            made_at: String::new(),
+            wall_seconds: 0.0,
+        };
+        listing.artifacts.insert(artifact.fingerprint, entry);
+    }
+    listing
+}
+
+fn taps(passes: &[Pass]) -> Vec<Fingerprint> {
+    passes
+        .iter()
+        .flat_map(|pass| pass.taps.iter().map(|tap| tap.artifact.fingerprint))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn planning_keeps_its_promises(
+        extractions in vec(extraction(), 1..=3),
+        chosen in vec(any::<Index>(), 0..12),
+        begun in vec(any::<Index>(), 0..4),
+    ) {
+        let text = text_of(&extractions);
+        let experiment = experiment(&text);
+        let (fresh, steps) = planned(&experiment, &Listing::default());
+        let listing = listing(&fresh, &chosen, &begun);
+        let (plan, _) = planned(&experiment, &listing);
+
+        // The wanted features are those that were typed: one for each distinct combination.
+        let combinations: BTreeSet<_> = extractions.iter().flat_map(|extraction| {
+            let Extraction { model, timesteps, blocks, pools, views, .. } = extraction;
+            timesteps.iter().flat_map(move |timestep| blocks.iter().flat_map(move |block| pools.iter().flat_map(move |pool| {
+                views.iter().map(move |view| (*model, *timestep, *block, *pool, *view))
+            })))
+        }).collect();
+        prop_assert_eq!(taps(&fresh.passes).len(), combinations.len());
+        prop_assert_eq!(fresh.artifacts(), plan.artifacts(), "the store decides what runs, never what is wanted");
+        prop_assert_eq!(&fresh.features, &plan.features);
+
+        for plan in [&fresh, &plan] {
+            let all = taps(&plan.passes);
+            let distinct: BTreeSet<_> = all.iter().copied().collect();
+            prop_assert_eq!(all.len(), distinct.len(), "a tap stands in one pass, once");
+            prop_assert!(plan.cached_features.keys().all(|cached| !distinct.contains(cached)), "what is cached is not run");
+            let everything: BTreeSet<_> = distinct.iter().chain(plan.cached_features.keys()).copied().collect();
+            prop_assert_eq!(everything, plan.features.iter().copied().collect::<BTreeSet<_>>());
+            let keys: BTreeSet<_> = plan.passes.iter().map(|pass| &pass.key).collect();
+            prop_assert_eq!(keys.len(), plan.passes.len(), "no two passes could be one");
+            for pass in &plan.passes {
+                let deepest = pass.taps.iter().map(|tap| tap.block.0).max();
+                prop_assert_eq!(pass.deepest().map(|block| block.0), deepest);
+                prop_assert!(deepest.is_some_and(|block| (1..=BLOCKS).contains(&block)));
+                // The cost is that of the deepest tap alone, and no cheaper.
+                let blocks = experiment.models[pass.key.model].model.blocks();
+                let cost = blocks.iter().find(|block| Some(block.index) == pass.deepest()).map(|block| block.multiply_adds);
+                prop_assert_eq!(Some(pass.multiply_adds), cost);
+                prop_assert_eq!(pass.shards, 2);
+            }
+        }
+        for cached in listing.artifacts.keys() {
+            prop_assert!(!taps(&plan.passes).contains(cached));
+            let heads = plan.heads.iter().filter(|step| step.artifact.fingerprint == *cached);
+            prop_assert!(heads.into_iter().all(|step| step.artifact.state.is_cached()));
+        }
+        for pass in &plan.passes {
+            let begun = pass.taps.iter().all(|tap| listing.partial.contains_key(&tap.artifact.fingerprint));
+            prop_assert_eq!(pass.missing_shards().len(), if begun { 1 } else { 2 }, "a pass runs the shards that a tap lacks");
+        }
+
+        // The rules do what they say, one after another.
+        prop_assert_eq!(steps["lower"].len(), experiment.extractions.len());
+        prop_assert_eq!(taps(&steps["deduplicate"]).len(), combinations.len());
+        prop_assert!(steps["fuse"].len() <= steps["prune"].len());
+
+        // The same experiment, typed again and planned again, gives the same text.
+        let again = planned(&self::experiment(&text), &listing).0;
+        prop_assert_eq!(render(&again, &experiment, true), render(&plan, &experiment, true));
+    }
+
+    #[test]
+    fn fingerprints_follow_the_meaning_and_not_the_text(extractions in vec(extraction(), 1..=2), names in "[a-z]{1,8}") {
+        let text = text_of(&extractions);
+        let plain = planned(&experiment(&text), &Listing::default()).0;
+        let renamed = text.replace("[extraction.e0]", &format!("# a comment\n\n[extraction.{names}]")).replace("\"e0\"", &format!("\"{names}\""));
+        let renamed = planned(&experiment(&renamed), &Listing::default()).0;
+        prop_assert_eq!(plain.artifacts(), renamed.artifacts());
+    }
+}
+
+fn check(text: &str) {
+    if let Err(mistakes) = graph::build(&Source::new("fuzz.toml", text)) {
+        assert!(!mistakes.is_empty());
+        assert!(!mistakes.render(false, 100).is_empty());
+        assert!(!mistakes.render(true, 20).is_empty());
+        assert_eq!(mistakes.records().len(), mistakes.len());
+    }
+}
+
+fn quickstart() -> String {
+    let path = crate::fixture::root().join("experiments/quickstart.toml");
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// Lines and words that are likely to go wrong.
+fn scrap() -> impl Strategy<Value = String> {
+    let words = [
+        "[experiment]",
+        "[[report.table]]",
+        "[dataset.small]",
+        "kind = \"subset\"",
+        "of = \"small\"",
+        "block = \"all\"",
+        "timestep = []",
+        "timestep = [[1]]",
+        "zip = [\"timestep\", \"block\"]",
+        "zip = 3",
+        "cases = []",
+        "cases = [{}]",
+        "cases = [{ block = [1, 2] }]",
+        "= 1",
+        "\"",
+        "'''",
+        "\u{0}",
+        "ß = 1",
+        "9223372036854775807",
+        "99999999999999999999",
+        "-1",
+        "nan",
+        "1979-05-27",
+        "{ synthetic = -1 }",
+        "limit = { train = 0 }",
+        "root = \"\"",
+        "pool = 0",
+        "block = 0",
+        "seeds = [4294967296]",
+        "lr = inf",
+        "a.b.c = 1",
+        "{",
+        "]",
+        "\r",
+    ];
+    proptest::sample::select(words.map(str::to_owned).to_vec())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_check_panic(text in "\\PC{0,200}", lines in vec(scrap(), 0..8)) {
+        check(&text);
+        check(&format!("{}\n{text}", lines.join("\n")));
+    }
+
+    #[test]
+    fn no_change_of_a_good_file_makes_check_panic(changes in vec((any::<Index>(), 0usize..6, scrap(), any::<Index>()), 1..5)) {
+        let mut lines: Vec<String> = quickstart().lines().map(str::to_owned).collect();
+        for (place, change, scrap, other) in &changes {
+            let (line, other) = (place.index(lines.len()), other.index(lines.len()));
+            match change {
+                0 => drop(lines.remove(line)),
+                1 => lines.insert(line, scrap.clone()),
+                2 => lines.swap(line, other),
+                3 => lines[line] = lines[other].clone(),
+                4 => {
+                    let (key, _) = lines[line].split_once('=').unwrap_or((&lines[line], ""));
+                    lines[line] = format!("{key}= {scrap}");
+                }
+                _ => {
+                    let cut: String = lines[line].chars().take(other.min(20)).collect();
+                    lines[line] = cut;
+                }
+            }
+            if lines.is_empty() {
+                break;
+            }
+        }
+        check(&lines.join("\n"));
+    }
+}

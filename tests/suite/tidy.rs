@@ -1,0 +1,427 @@
+//! The rules of the source tree that no compiler holds, so that nobody has to remember them. See ARCHITECTURE.md.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use crate::fixture::{CliTest, relative, root, walk};
+
+/// No file of `src` is longer.
+const MOST_LINES: usize = 600;
+/// Files above this many lines are listed by name, so that one more is a decision and not an accident.
+const MANY_LINES: usize = 400;
+const LONG_FILES: &[&str] = &[];
+
+/// A file of `src`.
+struct File {
+    /// Its path from `src`, with `/`.
+    name: String,
+    text: String,
+}
+
+impl File {
+    /// The lines outside tests and comments, with their numbers.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let tests = self
+            .text
+            .find("\n#[cfg(test)]\nmod tests {")
+            .unwrap_or(self.text.len());
+        let lines = self.text[..tests].lines().enumerate();
+        lines
+            .map(|(index, line)| (index + 1, line))
+            .filter(|(_, line)| !line.trim_start().starts_with("//"))
+    }
+
+    /// Whether it is only compiled for tests.
+    fn is_test(&self) -> bool {
+        self.name.contains("/tests/") || self.name.ends_with("/testing.rs")
+    }
+}
+
+fn sources() -> Vec<File> {
+    let src = root().join("src");
+    let files = walk(&src)
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
+    let files: Vec<File> = files
+        .map(|path| File {
+            name: relative(&path, &src),
+            text: fs::read_to_string(&path).unwrap(),
+        })
+        .collect();
+    assert!(files.len() > 50, "the source tree is not where it was");
+    files
+}
+
+fn within(file: &File, places: &[&str]) -> bool {
+    places.iter().any(|place| file.name.starts_with(place))
+}
+
+/// Fails and names every line of the files that holds one of the words.
+#[track_caller]
+fn forbid(files: impl Iterator<Item = File>, words: &[&str], rule: &str) {
+    let mut found = Vec::new();
+    for file in files {
+        for (number, line) in file.code() {
+            if let Some(word) = words.iter().find(|word| holds_word(line, word)) {
+                found.push(format!("src/{}:{number}: `{word}`", file.name));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{rule}:\n{}", found.join("\n"));
+}
+
+/// Whether a line holds the word, and not as the end of a longer one.
+fn holds_word(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        !line[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_')
+    })
+}
+
+#[test]
+fn words_are_found_and_comments_and_tests_are_not_code() {
+    assert!(holds_word("let x = tch::Tensor::new();", "tch::"));
+    assert!(!holds_word("let x = batch::Tensor::new();", "tch::"));
+    let text = "//! tch::\nuse tch::x;\n/// tch::\n\n#[cfg(test)]\nmod tests {\nuse tch::y;\n}\n"
+        .to_owned();
+    let lines: Vec<_> = File {
+        name: String::new(),
+        text,
+    }
+    .code()
+    .map(|(number, line)| (number, line.to_owned()))
+    .collect();
+    assert_eq!(lines, [(2, "use tch::x;".to_owned()), (4, String::new())]);
+}
+
+#[test]
+fn spec_graph_and_plan_are_pure() {
+    let words = [
+        "std::fs",
+        "fs::",
+        "File::",
+        "std::env",
+        "env::var",
+        "SystemTime",
+        "Instant",
+        "tch::",
+        "std::process",
+        "std::net",
+        "std::thread",
+    ];
+    let files = sources()
+        .into_iter()
+        .filter(|file| within(file, &["spec/", "graph/", "plan/"]));
+    forbid(
+        files,
+        &words,
+        "spec, graph and plan know no files, clock, environment or tensors",
+    );
+}
+
+#[test]
+fn libtorch_is_named_in_few_rooms() {
+    let files = sources()
+        .into_iter()
+        .filter(|file| !within(file, &["models/", "heads/", "trainer/", "exec/device.rs"]));
+    forbid(
+        files,
+        &["tch::", "use tch"],
+        "only models, heads, the trainer and exec/device name libtorch",
+    );
+}
+
+#[test]
+fn the_report_computes_nothing() {
+    let files = sources()
+        .into_iter()
+        .filter(|file| within(file, &["report/", "report.rs"]));
+    forbid(
+        files,
+        &[
+            "tch",
+            "crate::exec",
+            "crate::trainer",
+            "crate::models::extractor",
+        ],
+        "the report reads the store and computes nothing",
+    );
+}
+
+#[test]
+fn only_the_store_and_the_report_write_files() {
+    let words = [
+        "File::create",
+        "fs::write",
+        "OpenOptions",
+        "fs::rename",
+        "fs::remove",
+        "NamedTempFile",
+        ".persist(",
+    ];
+    let files = sources().into_iter().filter(|file| {
+        !within(file, &["store/", "exec/report.rs", "cli/", "doctor/"]) && !file.is_test()
+    });
+    forbid(files, &words, "only the store writes artifacts");
+    let files = sources()
+        .into_iter()
+        .filter(|file| within(file, &["cli/", "doctor/"]));
+    forbid(
+        files,
+        &["artifacts/", "fs::rename"],
+        "the command line touches no artifact",
+    );
+}
+
+#[test]
+fn only_the_command_line_prints() {
+    let files = sources()
+        .into_iter()
+        .filter(|file| !within(file, &["cli/", "main.rs"]) && !file.is_test());
+    forbid(
+        files,
+        &["println!", "eprintln!", "print!", "eprint!"],
+        "events are told, and the command line shows them",
+    );
+}
+
+#[test]
+fn every_file_begins_with_what_it_is() {
+    let silent: Vec<String> = sources()
+        .into_iter()
+        .filter(|file| !file.text.starts_with("//! "))
+        .map(|file| file.name)
+        .collect();
+    assert!(
+        silent.is_empty(),
+        "these files begin without `//!`: {silent:?}"
+    );
+}
+
+#[test]
+fn files_stay_short() {
+    let lengths = sources()
+        .into_iter()
+        .map(|file| (file.text.lines().count(), file.name));
+    let long: Vec<_> = lengths.filter(|(lines, _)| *lines > MANY_LINES).collect();
+    let too_long: Vec<_> = long
+        .iter()
+        .filter(|(lines, _)| *lines > MOST_LINES)
+        .collect();
+    assert!(
+        too_long.is_empty(),
+        "above {MOST_LINES} lines: {too_long:?}"
+    );
+    let names: Vec<_> = long.iter().map(|(_, name)| name.as_str()).collect();
+    assert_eq!(
+        names, LONG_FILES,
+        "above {MANY_LINES} lines: {long:?}; split them, or list them here"
+    );
+}
+
+#[test]
+fn every_kind_is_listed() {
+    let files = sources();
+    for folder in [
+        "datasets",
+        "models",
+        "heads",
+        "metrics",
+        "report/tables",
+        "report/figures",
+    ] {
+        let listing = &files
+            .iter()
+            .find(|file| file.name == format!("{folder}/mod.rs"))
+            .unwrap()
+            .text;
+        let kinds: BTreeSet<String> = files
+            .iter()
+            .filter(|file| file.text.contains("\npub const KIND: "))
+            .filter_map(|file| {
+                let inside = file.name.strip_prefix(&format!("{folder}/"))?;
+                let module = inside
+                    .strip_suffix("/mod.rs")
+                    .or_else(|| inside.strip_suffix(".rs"))?;
+                (!module.contains('/')).then(|| module.to_owned())
+            })
+            .collect();
+        assert!(!kinds.is_empty(), "no kinds in {folder}");
+        for kind in kinds {
+            let declared = [format!("\nmod {kind};"), format!("\npub mod {kind};")]
+                .iter()
+                .any(|line| listing.contains(line));
+            assert!(
+                declared && listing.contains(&format!("&{kind}::KIND")),
+                "{kind} is not in ALL of src/{folder}/mod.rs"
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_unfinished_or_silenced() {
+    // Put together here, so that this file does not find itself.
+    let words = ["todo!", "unimplemented!", "dbg!", "TODO", "FIXME", "XXX"];
+    for file in sources() {
+        for (number, line) in file.text.lines().enumerate() {
+            let found = words.iter().find(|word| holds_word(line, word));
+            assert!(found.is_none(), "src/{}:{}: {line}", file.name, number + 1);
+            let silenced = line.contains("#[allow(") || line.contains("#![allow(");
+            assert!(
+                !silenced,
+                "src/{}:{}: use `#[expect(…, reason = …)]`",
+                file.name,
+                number + 1
+            );
+        }
+    }
+}
+
+/// Every `"room::some-mistake"` in a text, quotes or backticks around it.
+fn codes(text: &str, quote: char) -> BTreeSet<String> {
+    let rooms = ["toml::", "spec::", "sweep::", "graph::", "report::"];
+    let pieces = text.split(quote).filter(|piece| {
+        let name = rooms.iter().find_map(|room| piece.strip_prefix(room));
+        name.is_some_and(|name| {
+            !name.is_empty()
+                && name
+                    .chars()
+                    .all(|character| character.is_ascii_lowercase() || character == '-')
+        })
+    });
+    pieces.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_diagnostic_is_documented() {
+    let used: BTreeSet<String> = sources()
+        .iter()
+        .flat_map(|file| {
+            file.code()
+                .flat_map(|(_, line)| codes(line, '"'))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(
+        used.contains("spec::unknown-key") && used.len() > 10,
+        "{used:?}"
+    );
+    let page = fs::read_to_string(root().join("docs/errors.md")).expect("docs/errors.md");
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let documented: BTreeSet<String> = headings.flat_map(|line| codes(line, '`')).collect();
+    let missing: Vec<_> = used.difference(&documented).collect();
+    let stale: Vec<_> = documented.difference(&used).collect();
+    assert!(
+        missing.is_empty(),
+        "docs/errors.md has no heading for {missing:?}"
+    );
+    assert!(
+        stale.is_empty(),
+        "docs/errors.md has headings for what no file reports: {stale:?}"
+    );
+}
+
+#[test]
+fn every_diagnostic_of_a_case_is_a_documented_one() {
+    let used: BTreeSet<String> = sources()
+        .iter()
+        .flat_map(|file| codes(&file.text, '"'))
+        .collect();
+    let mut seen = BTreeSet::new();
+    for case in walk(&root().join("tests/suite/cases/check")) {
+        let cli = CliTest::new();
+        cli.write("case.toml", fs::read(case).unwrap());
+        for record in cli
+            .run(&["check", "--json", "case.toml"])
+            .json()
+            .as_array()
+            .unwrap()
+        {
+            seen.insert(record["code"].as_str().unwrap().to_owned());
+        }
+    }
+    assert!(seen.is_subset(&used), "{seen:?}");
+    let without_case: Vec<_> = used.difference(&seen).collect();
+    assert!(
+        without_case.is_empty(),
+        "no case in tests/suite/cases/check shows {without_case:?}"
+    );
+}
+
+#[test]
+fn the_reference_page_is_what_the_program_says() {
+    let page = fs::read_to_string(root().join("docs/experiment-files.md"))
+        .expect("docs/experiment-files.md");
+    let (_, rest) = page
+        .split_once("<!-- begin reference -->\n")
+        .expect("a line `<!-- begin reference -->`");
+    let (reference, _) = rest
+        .split_once("<!-- end reference -->")
+        .expect("a line `<!-- end reference -->`");
+    let output = CliTest::new()
+        .run(&["list", "kinds", "--markdown"])
+        .expect_code(0);
+    assert_eq!(
+        reference.trim(),
+        output.stdout.trim(),
+        "write the output of `repro list kinds --markdown` between the two lines"
+    );
+}
+
+#[test]
+fn every_shipped_experiment_is_without_mistakes() {
+    let experiments = walk(&root().join("experiments"));
+    assert!(!experiments.is_empty());
+    for experiment in experiments {
+        let output = CliTest::new().run(&["check", experiment.to_str().unwrap()]);
+        assert_eq!(output.code, Some(0), "{output}");
+    }
+}
+
+#[test]
+fn no_text_names_a_folder_of_one_machine() {
+    // Put together here, so that this file does not find itself.
+    let folders = ["home", "work", "root", "Users"].map(|folder| format!("/{folder}/"));
+    let names = [
+        "src",
+        "docs",
+        "experiments",
+        "reports",
+        "templates",
+        "tests",
+        "scripts",
+        "data/models",
+        ".cargo",
+        ".ci",
+    ];
+    let mut files: Vec<_> = names
+        .iter()
+        .flat_map(|name| walk(&root().join(name)))
+        .collect();
+    let top = fs::read_dir(root())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    files.extend(top.filter(|path| path.is_file()));
+    for file in files {
+        let Ok(text) = fs::read_to_string(&file) else {
+            continue;
+        };
+        for (number, line) in text.lines().enumerate() {
+            let found = folders.iter().find(|folder| names_folder(line, folder));
+            assert!(
+                found.is_none(),
+                "{}:{}: {line}",
+                relative(&file, root()),
+                number + 1
+            );
+        }
+    }
+}
+
+/// Whether a path in the line begins with this folder; `src/work/x` and `https://example.org/work/` do not.
+fn names_folder(line: &str, folder: &str) -> bool {
+    let inside = |before: char| before.is_alphanumeric() || "._-*~}/:)>]".contains(before);
+    line.match_indices(folder)
+        .any(|(at, _)| !line[..at].ends_with(inside) && Path::new(folder).is_absolute())
+}
