@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::Context;
 use super::exit::Failure;
+use super::experiment;
 use crate::store::Store;
 use crate::text::plural;
 
@@ -41,7 +42,7 @@ enum Action {
 
 /// Carries out the action.
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
-    let store = Store::open_read_only(&context.cache)?;
+    let store = experiment::existing_cache(context)?;
     match &arguments.action {
         Action::Verify { set_aside } => verify(context, &store, *set_aside),
         Action::Export { fingerprint, file } => {
@@ -53,7 +54,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
                 .collect();
             let [(fingerprint, entry)] = found.as_slice() else {
                 return Err(Failure::Mistakes(format!(
-                    "error: {} artifacts begin with `{fingerprint}`\n  hint: `repro list artifacts` shows them all",
+                    "{} artifacts begin with `{fingerprint}`\n  hint: `repro list artifacts` shows them all",
                     found.len()
                 )));
             };
@@ -81,7 +82,7 @@ fn verify(context: &Context, store: &Store, set_aside: bool) -> Result<(), Failu
     }
     if !set_aside {
         return Err(Failure::Cache(format!(
-            "error: {} in the cache\n  hint: `repro cache verify --set-aside` moves what is damaged out of the way, and the next run makes it again",
+            "{} in the cache\n  hint: `repro cache verify --set-aside` moves what is damaged out of the way, and the next run makes it again",
             plural(problems.len(), "problem")
         )));
     }

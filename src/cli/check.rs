@@ -24,7 +24,8 @@ pub struct Arguments {
 
 /// Checks files; reads nothing but them.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let mut texts = Vec::new();
+    let mut rendered = String::new();
+    let mut summaries = Vec::new();
     let mut records = Vec::new();
     let mut out = std::io::stdout().lock();
     for file in &arguments.files {
@@ -43,20 +44,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 for record in diagnostics.records() {
                     records.push(serde_json::to_value(record).map_err(std::io::Error::from)?);
                 }
-                texts.push(experiment::summary(&diagnostics));
+                rendered.push_str(&experiment::rendered(&diagnostics));
+                summaries.push(experiment::summary(&diagnostics));
             }
         }
     }
     if arguments.json {
         serde_json::to_writer_pretty(&mut out, &records).map_err(std::io::Error::from)?;
         writeln!(out)?;
+        rendered.clear();
     }
-    match (texts.is_empty(), arguments.json) {
-        (true, _) => Ok(()),
-        (false, true) => Err(Failure::Mistakes(format!(
-            "error: {}",
-            plural(records.len(), "mistake")
-        ))),
-        (false, false) => Err(Failure::Mistakes(texts.join("\n"))),
+    if summaries.is_empty() {
+        return Ok(());
     }
+    let summary = summaries.join("; ");
+    Err(Failure::Diagnostics { rendered, summary })
 }

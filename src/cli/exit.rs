@@ -12,7 +12,14 @@ use crate::store::{QueryError, StoreError};
 pub enum Failure {
     /// A node of the plan failed. Its error was told when it happened.
     Nodes(String),
-    /// The experiment or the arguments are wrong; the text says where.
+    /// Experiment files have mistakes.
+    Diagnostics {
+        /// Each mistake at its place.
+        rendered: String,
+        /// How many there are.
+        summary: String,
+    },
+    /// The arguments, or what they name, are wrong.
     Mistakes(String),
     /// An input is missing or malformed.
     Input(String),
@@ -48,7 +55,7 @@ impl Failure {
         ExitCode::from(match self {
             Self::OutputClosed => 0,
             Self::Nodes(_) => 1,
-            Self::Mistakes(_) => 2,
+            Self::Mistakes(_) | Self::Diagnostics { .. } => 2,
             Self::Input(_) => 3,
             Self::Cache(_) => 4,
             Self::Stopped => 130,
@@ -59,15 +66,9 @@ impl Failure {
     pub fn print(&self) {
         match self {
             Self::Mistakes(text) | Self::Input(text) | Self::Cache(text) | Self::Nodes(text) => {
-                let text = text.trim_end();
-                let prefix =
-                    if text.contains("error") || text.starts_with('\n') || text.contains('×') {
-                        ""
-                    } else {
-                        "error: "
-                    };
-                eprintln!("{prefix}{text}");
+                eprintln!("error: {}", text.trim_end());
             }
+            Self::Diagnostics { rendered, summary } => eprintln!("{rendered}error: {summary}"),
             Self::OutputClosed => {}
             Self::Stopped => eprintln!(
                 "stopped; everything committed is kept, run the same command again to go on"

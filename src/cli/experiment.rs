@@ -9,6 +9,7 @@ use crate::graph::{self, Experiment};
 use crate::plan::{self, Pass, Plan};
 use crate::spec::{Diagnostics, Source};
 use crate::store::Store;
+use crate::text::plural;
 
 /// Columns of text for people.
 pub(super) const WIDTH: usize = 100;
@@ -18,7 +19,7 @@ pub(super) fn read(file: &Path) -> Result<Source, Failure> {
     match std::fs::read_to_string(file) {
         Ok(text) => Ok(Source::new(file.display().to_string(), text)),
         Err(error) => Err(Failure::Mistakes(format!(
-            "cannot read the experiment file {}: {error}\n  hint: experiments lie in `experiments/`",
+            "cannot read the experiment file {}: {error}\n  hint: name an experiment file, such as experiments/quickstart.toml",
             file.display()
         ))),
     }
@@ -27,22 +28,33 @@ pub(super) fn read(file: &Path) -> Result<Source, Failure> {
 /// Reads and checks a file.
 pub(super) fn check(file: &Path) -> Result<Experiment, Failure> {
     let source = read(file)?;
-    graph::build(&source).map_err(|diagnostics| Failure::Mistakes(summary(&diagnostics)))
+    graph::build(&source).map_err(|diagnostics| Failure::Diagnostics {
+        rendered: rendered(&diagnostics),
+        summary: summary(&diagnostics),
+    })
 }
 
-/// All mistakes of a file and how many there are.
+/// All mistakes of a file, each at its place.
+pub(super) fn rendered(diagnostics: &Diagnostics) -> String {
+    diagnostics.render(colours(), WIDTH)
+}
+
+/// How many mistakes a file has.
 pub(super) fn summary(diagnostics: &Diagnostics) -> String {
-    let noun = if diagnostics.len() == 1 {
-        "mistake"
-    } else {
-        "mistakes"
-    };
-    format!(
-        "{}error: {} has {} {noun}",
-        diagnostics.render(colours(), WIDTH),
-        diagnostics.source.name,
-        diagnostics.len()
-    )
+    let name = &diagnostics.source.name;
+    format!("{name} has {}", plural(diagnostics.len(), "mistake"))
+}
+
+/// The cache as it is, for subcommands that only read; one that is not there is an error, lest a mistyped folder passes for an
+/// empty cache.
+pub(super) fn existing_cache(context: &Context) -> Result<Store, Failure> {
+    if !context.cache.exists() {
+        return Err(Failure::Cache(format!(
+            "there is no cache at {}\n  hint: run an experiment first, or name the folder with `--cache`",
+            context.cache.display()
+        )));
+    }
+    Ok(Store::open_read_only(&context.cache)?)
 }
 
 /// A checked experiment, its opened inputs and its plan.

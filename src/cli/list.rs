@@ -8,13 +8,12 @@ use serde_json::json;
 
 use super::Context;
 use super::exit::Failure;
-use super::table;
+use super::{experiment, table};
 use crate::graph::{EXTRACTION_KEYS, METRIC_KEYS};
 use crate::models::{self, Model};
 use crate::report::{self, figures, tables};
 use crate::spec::sections::EXPERIMENT_KEYS;
 use crate::spec::{Key, KindDoc, suggest};
-use crate::store::Store;
 use crate::text::{bytes, count};
 use crate::{datasets, heads, metrics, trainer};
 
@@ -304,7 +303,7 @@ fn model_record(name: &str, model: &dyn Model) -> serde_json::Value {
 }
 
 fn artifacts(context: &Context, json: bool) -> Result<(), Failure> {
-    let listing = Store::open_read_only(&context.cache)?.listing()?;
+    let listing = experiment::existing_cache(context)?.listing()?;
     for problem in &listing.problems {
         eprintln!("warning: {} {}", problem.file.display(), problem.reason);
     }
@@ -349,7 +348,7 @@ fn artifacts(context: &Context, json: bool) -> Result<(), Failure> {
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Failure {
     let hint =
         suggest::hint(name, known).map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
-    Failure::Mistakes(format!("error: there is no {what} `{name}`{hint}"))
+    Failure::Mistakes(format!("there is no {what} `{name}`{hint}"))
 }
 
 fn print_json(value: &impl Serialize) -> Result<(), Failure> {

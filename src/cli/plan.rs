@@ -74,7 +74,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     }
     if arguments.check && !planned.plan.is_done() {
         return Err(Failure::Nodes(
-            "error: the cache does not hold everything that this experiment needs".to_owned(),
+            "the cache does not hold everything that this experiment needs".to_owned(),
         ));
     }
     Ok(())

@@ -142,18 +142,23 @@ impl Display {
             Event::RunFinished {
                 nothing_to_do,
                 stopped,
+                again,
                 failed,
+                unmade,
                 seconds,
             } => {
                 state.clear();
                 if *nothing_to_do {
                     state.say(
-                        "nothing to do: everything is in the cache and the report is up to date",
+                        "nothing to do: everything is in the cache and every output is up to date",
                     );
+                } else if *again {
+                    state.say("what was damaged is set aside and made again");
                 } else if *failed > 0 {
                     state.say(&format!(
-                        "{} failed; everything else is done",
-                        plural(*failed, "node")
+                        "{} failed; {} missing because of it; everything else is done",
+                        plural(*failed, "node"),
+                        plural(*unmade, "artifact")
                     ));
                 } else if !stopped {
                     state.say(&format!("done in {}", duration(*seconds)));

@@ -6,8 +6,7 @@ use clap::Args;
 
 use super::Context;
 use super::exit::Failure;
-use super::table;
-use crate::store::Store;
+use super::{experiment, table};
 
 /// Arguments of `repro query`.
 #[derive(Debug, Args)]
@@ -16,7 +15,7 @@ use crate::store::Store;
 )]
 pub struct Arguments {
     /// The query.
-    #[arg(value_name = "SQL")]
+    #[arg(value_name = "SQL", allow_hyphen_values = true)]
     sql: String,
     /// Print a list of JSON objects.
     #[arg(long)]
@@ -25,7 +24,7 @@ pub struct Arguments {
 
 /// Prints the answer.
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
-    let store = Store::open_read_only(&context.cache)?;
+    let store = experiment::existing_cache(context)?;
     let answer = store.query(&arguments.sql)?;
     let mut out = std::io::stdout().lock();
     if arguments.json {

@@ -9,6 +9,7 @@ use super::exit::Failure;
 use super::experiment;
 use crate::exec::report;
 use crate::store::Store;
+use crate::text::plural;
 
 /// Arguments of `repro report`.
 #[derive(Debug, Args)]
@@ -25,21 +26,24 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _, _| {})?;
     let written = report::write(
         &planned.experiment,
-        &planned.inputs.facts,
+        &planned.inputs,
         &planned.plan,
         &store,
         &context.base,
         &command(&arguments.file),
     )?;
-    eprintln!(
-        "{} {}",
-        written.path,
-        if written.changed {
-            "is written"
-        } else {
-            "is up to date"
-        }
-    );
+    let state = if written.changed {
+        "is written"
+    } else {
+        "is up to date"
+    };
+    eprintln!("{} {state}", written.path);
+    if written.missing > 0 {
+        eprintln!(
+            "warning: {} missing; `repro run` computes what is not there",
+            plural(written.missing, "result")
+        );
+    }
     Ok(())
 }
 

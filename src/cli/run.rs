@@ -30,9 +30,13 @@ pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let _ = (&arguments.device, &arguments.json_log);
     super::experiment::check(&arguments.file)?;
     Err(Failure::Mistakes(
-        "error: this build has no libtorch (feature `torch`), so it can check, plan, query and report, but not run".to_owned(),
+        "this build has no libtorch (feature `torch`), so it can check, plan, query and report, but not run".to_owned(),
     ))
 }
+
+/// Runs that follow one another because damaged artifacts were set aside; more of them than this is no accident.
+#[cfg(feature = "torch")]
+const MOST_ATTEMPTS: usize = 3;
 
 /// Runs an experiment.
 #[cfg(feature = "torch")]
@@ -77,7 +81,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         }
     };
     let mut planned = planned;
+    let mut attempts = 0;
     let summary = loop {
+        attempts += 1;
         let summary = run(
             &Run {
                 experiment: &planned.experiment,
@@ -96,6 +102,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         if !summary.again {
             break summary;
         }
+        if attempts == MOST_ATTEMPTS {
+            return Err(Failure::Cache(format!(
+                "artifacts were found damaged in {MOST_ATTEMPTS} runs in a row\n  hint: the disk or the memory of this machine may be failing"
+            )));
+        }
         // Damaged artifacts are out of the way now; they are made again by the same rules as anything that is missing.
         planned = experiment::plan(context, &arguments.file, &store, &mut |_, _, _| {})?;
     };
@@ -105,7 +116,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         Ok(())
     } else {
         Err(Failure::Nodes(format!(
-            "error: {} failed; run the same command again after mending it, `repro report` renders what is there",
+            "{} failed, see above; the same command goes on from here, `repro report` shows what is there",
             crate::text::plural(summary.failed.len(), "node")
         )))
     }

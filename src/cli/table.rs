@@ -1,12 +1,12 @@
-//! Tables for people.
+//! Tables for people, in Markdown so that they can be pasted where people talk.
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 
 /// A table; columns that hold only numbers stand to the right.
 pub(super) fn render<S: AsRef<str>>(heads: &[S], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    table.load_preset(ASCII_MARKDOWN);
     table.set_header(heads.iter().map(AsRef::as_ref));
     for row in rows {
         table.add_row(row);

@@ -95,7 +95,7 @@ pub enum DatasetError {
         hint: String,
     },
     /// An image that does not decode.
-    #[error("image `{id}` ({}) does not decode: {problem}", path.display())]
+    #[error("image `{id}` ({}) does not decode: {problem}\n  hint: mend or remove it, or set `on_bad_image = \"skip\"` in the extraction", path.display())]
     BadImage {
         /// The sample's id.
         id: String,

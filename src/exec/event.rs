@@ -133,8 +133,12 @@ pub enum Event {
         nothing_to_do: bool,
         /// Whether the user stopped it.
         stopped: bool,
+        /// Damaged artifacts were moved aside, and another run follows to make them again.
+        again: bool,
         /// How many nodes failed.
         failed: usize,
+        /// How many artifacts were not made because of that.
+        unmade: usize,
         /// Wall time.
         seconds: f64,
     },

@@ -7,7 +7,7 @@ use crate::datasets::{DatasetError, Digester, OpenDataset};
 use crate::graph::Experiment;
 use crate::models::WeightsSource;
 use crate::plan::{DatasetFacts, Facts};
-use crate::store::Memo;
+use crate::store::{Memo, StoreError};
 
 /// Why an input cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +55,13 @@ impl Digester for MemoDigester {
         let digest = self.memo.digest_file(path);
         digest
             .map(|digest| blake3::Hash::from_bytes(digest).to_hex().to_string())
-            .map_err(|error| DatasetError::Malformed {
-                path: path.to_owned(),
-                problem: error.to_string(),
-                hint: "check that the file is there and readable".to_owned(),
+            .map_err(|error| match error {
+                StoreError::Io { source, .. } => DatasetError::io(
+                    path,
+                    source,
+                    "check the path; it is relative to the folder that `repro` runs in",
+                ),
+                other => DatasetError::Selection(other.to_string()),
             })
     }
 }

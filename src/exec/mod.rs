@@ -19,6 +19,7 @@ mod prepare;
 pub mod report;
 #[cfg(feature = "torch")]
 pub mod run;
+mod scoring;
 #[cfg(feature = "torch")]
 mod shard;
 

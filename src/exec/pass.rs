@@ -1,7 +1,8 @@
 //! One pass: images through a network, many taps at once.
 //!
 //! Three things go on side by side: batches are prepared, the network runs, shards are written. The network never runs past the
-//! deepest tap, and a shard is committed as soon as it is whole, so that a killed run loses at most one shard.
+//! deepest tap, and a shard is committed as soon as it is whole, so that a killed run loses no more than the
+//! shards under way: one in the network, one waiting, one being written.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;

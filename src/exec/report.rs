@@ -5,6 +5,8 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use super::inputs::Inputs;
+use super::scoring::Scored;
 use super::{NodeError, SKIPPED, departures};
 use crate::graph::{Experiment, OnBadImage};
 use crate::plan::{Facts, Plan, PlannedArtifact};
@@ -24,6 +26,8 @@ pub struct Written {
     pub path: String,
     /// How many other files belong to it.
     pub files: usize,
+    /// How many results were asked for and are not there.
+    pub missing: usize,
 }
 
 /// Renders the report of an experiment from the store and writes it where it differs.
@@ -32,7 +36,7 @@ pub struct Written {
 /// A store that cannot be read, a template that fails, a folder that cannot be written to. Nothing half-written is left.
 pub fn write(
     experiment: &Experiment,
-    facts: &Facts,
+    inputs: &Inputs,
     plan: &Plan,
     store: &Store,
     base: &Path,
@@ -43,7 +47,13 @@ pub fn write(
             "the experiment has no `[report]`".to_owned(),
         ));
     };
-    let input = gather(experiment, facts, plan, store, command)?;
+    let input = gather(experiment, inputs, plan, store, command)?;
+    if input.results.is_empty() && !input.missing.is_empty() {
+        return Err(NodeError::Values(
+            "there is no result to report yet\n  hint: `repro run` computes them".to_owned(),
+        ));
+    }
+    let missing = input.missing.len();
     let mut config = config.clone();
     config.template = config
         .template
@@ -60,6 +70,7 @@ pub fn write(
         changed,
         path: config.output.clone(),
         files: rendered.files.len(),
+        missing,
     })
 }
 
@@ -78,7 +89,7 @@ pub(super) fn skipped(store: &Store, features: &Fingerprint) -> Result<Vec<Strin
 
 fn gather(
     experiment: &Experiment,
-    facts: &Facts,
+    inputs: &Inputs,
     plan: &Plan,
     store: &Store,
     command: &str,
@@ -90,8 +101,17 @@ fn gather(
             results.extend(ResultRow::from_batch(
                 &store.table(&step.artifact.fingerprint, "results")?,
             )?);
-        } else {
-            for &(head, _) in &step.heads {
+            continue;
+        }
+        for &(head, fingerprint) in &step.heads {
+            let scored = Scored {
+                metric: step.metric,
+                head,
+                fingerprint,
+            };
+            if store.manifest(&fingerprint)?.is_some() {
+                results.extend(scored.score(experiment, inputs, plan, store)?);
+            } else {
                 missing.extend(missing_results(experiment, step.metric, head));
             }
         }
@@ -124,8 +144,8 @@ fn gather(
         results,
         missing,
         graph: graph(experiment),
-        datasets: datasets(experiment, facts, plan, store)?,
-        models: models(experiment, facts),
+        datasets: datasets(experiment, &inputs.facts, plan, store)?,
+        models: models(experiment, &inputs.facts),
         nodes,
         versions: versions
             .into_iter()
@@ -186,7 +206,7 @@ fn missing_results(experiment: &Experiment, metric: usize, head: usize) -> Vec<M
                 .iter()
                 .map(|(axis, value)| ((*axis).to_owned(), value.clone()))
                 .collect(),
-            why: "not computed yet".to_owned(),
+            why: "its head is not trained yet".to_owned(),
         })
         .collect()
 }

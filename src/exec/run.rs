@@ -93,7 +93,7 @@ pub fn run(run: &Run<'_>, plan: &Plan) -> Summary {
         match attempt(|| {
             report::write(
                 run.experiment,
-                &run.inputs.facts,
+                run.inputs,
                 plan,
                 run.store,
                 run.base,
@@ -112,19 +112,23 @@ pub fn run(run: &Run<'_>, plan: &Plan) -> Summary {
             Err(error) => outcome.fail(run, "report", None, &error),
         }
     }
+    let unmade = outcome.unmade.len();
+    let again = outcome.set_aside && !outcome.stopped;
     let summary = Summary {
         nothing_to_do: plan.is_done()
             && !report_changed
             && outcome.failed.is_empty()
             && !outcome.set_aside,
         stopped: outcome.stopped,
-        again: outcome.set_aside && !outcome.stopped,
+        again,
         failed: outcome.failed.into_values().collect(),
     };
     (run.emit)(Event::RunFinished {
         nothing_to_do: summary.nothing_to_do,
         stopped: summary.stopped,
+        again,
         failed: summary.failed.len(),
+        unmade,
         seconds: started.elapsed().as_secs_f64(),
     });
     summary
@@ -224,6 +228,7 @@ fn run_heads(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
         return;
     }
     let started = Instant::now();
+    let mut trained = 0;
     (run.emit)(Event::HeadsStarted { heads: steps.len() });
     let mut features = head::Loaded::default();
     for step in &steps {
@@ -231,24 +236,23 @@ fn run_heads(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
             outcome.stopped = true;
             return;
         }
-        let result = match outcome.unmade.get(&step.features) {
-            Some(culprit) => {
+        if let Some(culprit) = outcome.unmade.get(&step.features).cloned() {
+            outcome.unmade.insert(step.artifact.fingerprint, culprit);
+            continue;
+        }
+        match attempt(|| head::run_head(run, step, &mut features)) {
+            Ok(()) => trained += 1,
+            Err(error) => {
+                let label = &step.artifact.label;
                 outcome
                     .unmade
-                    .insert(step.artifact.fingerprint, culprit.clone());
-                continue;
+                    .insert(step.artifact.fingerprint, label.clone());
+                outcome.fail(run, label, Some(&step.artifact), &error);
             }
-            None => attempt(|| head::run_head(run, step, &mut features)),
-        };
-        if let Err(error) = result {
-            outcome
-                .unmade
-                .insert(step.artifact.fingerprint, step.artifact.label.clone());
-            outcome.fail(run, &step.artifact.label, Some(&step.artifact), &error);
         }
     }
     (run.emit)(Event::HeadsFinished {
-        heads: steps.len(),
+        heads: trained,
         seconds: started.elapsed().as_secs_f64(),
     });
 }
@@ -262,18 +266,14 @@ fn run_metrics(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
         if outcome.stopped {
             return;
         }
-        let culprit = step
-            .heads
-            .iter()
-            .find_map(|(_, fingerprint)| outcome.unmade.get(fingerprint));
-        let result = match culprit {
-            Some(culprit) => Err(NodeError::Upstream {
-                needed: culprit.clone(),
-                reason: "failed".to_owned(),
-            }),
-            None => attempt(|| metric::run_metric(run, plan, step)),
-        };
-        if let Err(error) = result {
+        let needed = step.heads.iter().map(|(_, fingerprint)| fingerprint);
+        let culprit = needed
+            .into_iter()
+            .find_map(|fingerprint| outcome.unmade.get(fingerprint));
+        if let Some(culprit) = culprit.cloned() {
+            // Told already, where it happened.
+            outcome.unmade.insert(step.artifact.fingerprint, culprit);
+        } else if let Err(error) = attempt(|| metric::run_metric(run, plan, step)) {
             outcome.fail(run, &step.artifact.label, Some(&step.artifact), &error);
         }
     }

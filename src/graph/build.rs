@@ -11,7 +11,7 @@ use crate::metrics;
 use crate::models;
 use crate::report::ReportConfig;
 use crate::spec::fields::Located;
-use crate::spec::sections::{EXPERIMENT_KEYS, RawNode, Sections};
+use crate::spec::sections::{EXPERIMENT_KEYS, RawNode, Sections, is_name_character};
 use crate::spec::{Diagnostic, Diagnostics, Fields, Key, KindDoc, Source, Table, suggest, sweep};
 use crate::trainer::{self, Training};
 
@@ -93,6 +93,14 @@ impl Builder<'_> {
         let name = fields
             .text("name")
             .map_or_else(String::new, |name| name.value);
+        if name.chars().any(|character| !is_name_character(character)) {
+            fields.misfit(
+                "name",
+                "spec::bad-name",
+                format!("`{name}` is no name for an experiment"),
+                Some("names are made of letters, digits, `-` and `_`".to_owned()),
+            );
+        }
         let title = fields
             .text("title")
             .map_or_else(|| name.clone(), |title| title.value);
@@ -106,6 +114,15 @@ impl Builder<'_> {
         } else {
             vec![0]
         };
+        let repeated = seeds
+            .iter()
+            .enumerate()
+            .find(|(index, seed)| seeds[..*index].contains(seed));
+        if let Some((_, seed)) = repeated {
+            let message = format!("seed {seed} stands twice in the list of seeds");
+            let hint = Some("equal seeds give equal heads, which add nothing".to_owned());
+            fields.misfit("seeds", "spec::out-of-range", message, hint);
+        }
         if fields.has("seeds") && seeds.is_empty() && fields.is_sound() {
             fields.misfit(
                 "seeds",

@@ -109,6 +109,13 @@ impl StoredTensors {
         // SAFETY: the map is only read. If another process shortened the file meanwhile, reading would end this process
         // with a signal, which is why the file must not change; no memory becomes invalid otherwise.
         let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
+        if map.starts_with(b"PK\x03\x04") {
+            let reason = "it is a zip archive, as PyTorch's `.pt` files are; data/README.md shows how to convert one";
+            return Err(StoredTensorsError::NotSafetensors {
+                path: path.into(),
+                reason: reason.to_owned(),
+            });
+        }
         let entries = read_header(path, &map)?;
         Ok(Self {
             path: path.into(),

@@ -10,7 +10,7 @@ use super::shards::Shards;
 use super::{Facts, PlanError};
 use crate::graph::{Experiment, ExtractionNode, HeadNode, OnBadImage};
 use crate::models::find_block;
-use crate::store::{Fingerprint, Listing, Recipe};
+use crate::store::{FieldChange, Fingerprint, Listing, Recipe};
 
 pub(super) fn lower(
     experiment: &Experiment,
@@ -244,38 +244,38 @@ impl<'a> Known<'a> {
         let Some(changes) = nearest else {
             return "never made".to_owned();
         };
-        let shown: Vec<String> = changes
-            .iter()
-            .take(3)
-            .map(|change| {
-                let side = |value: &Option<String>| {
-                    value
-                        .as_deref()
-                        .map_or_else(|| "nothing".to_owned(), shorten)
-                };
-                format!(
-                    "{} {} → {}",
-                    change.path,
-                    side(&change.before),
-                    side(&change.after)
-                )
-            })
-            .collect();
-        let more = if changes.len() > 3 {
-            format!(" and {} more", changes.len() - 3)
-        } else {
-            String::new()
+        let mut shown: Vec<String> = Vec::new();
+        for change in &changes {
+            let text = describe(change);
+            if !shown.contains(&text) {
+                shown.push(text);
+            }
+        }
+        let more = match shown.len() {
+            0..=3 => String::new(),
+            count => format!(" and {} more", count - 3),
         };
+        shown.truncate(3);
         format!("changed: {}{more}", shown.join(", "))
     }
 }
 
-/// Digests are shown by their first twelve digits.
-fn shorten(text: &str) -> String {
-    let bare = text.trim_matches('"');
-    if bare.len() > 24 && bare.is_ascii() {
-        format!("{}…", &bare[..12])
-    } else {
-        text.to_owned()
+/// A changed field in words: `epochs 28 → 5`; digests and lists by their name alone, since their values tell nobody anything.
+fn describe(change: &FieldChange) -> String {
+    let path = &change.path;
+    if let Some((list, _)) = path.split_once('[') {
+        return list.to_owned();
     }
+    let is_digest = |value: &Option<String>| {
+        let text = value.as_deref().unwrap_or_default();
+        text.trim_matches('"')
+            .rsplit(':')
+            .next()
+            .is_some_and(|tail| tail.len() == 64)
+    };
+    if is_digest(&change.before) || is_digest(&change.after) {
+        return path.clone();
+    }
+    let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+    format!("{path} {} → {}", side(&change.before), side(&change.after))
 }

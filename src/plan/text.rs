@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::physical::{Pass, Plan, PlannedArtifact, State};
 use crate::graph::Experiment;
+use crate::imaging::Preprocess;
 use crate::text::{bytes, count, plural};
 
 /// The plan as `--json` prints it.
@@ -104,7 +105,7 @@ fn artifact_record(kind: &'static str, artifact: &PlannedArtifact) -> ArtifactRe
         State::Cached => ("cached", None),
         State::Partial { parts } => (
             "partial",
-            Some(format!("{} parts are committed", parts.len())),
+            Some(format!("{} committed", plural(parts.len(), "part"))),
         ),
         State::Missing { why } => ("missing", Some(why.clone())),
     };
@@ -183,6 +184,9 @@ pub fn render_passes(passes: &[Pass], experiment: &Experiment) -> String {
             plural(record.taps, "tap"),
             plural(record.images, "image"),
         );
+        if pass.key.preprocess != Preprocess::AdmCenterCrop {
+            let _ = write!(line, "  {}", pass.key.preprocess.name());
+        }
         if record.view != "center" || record.draw != 0 || record.noise_seed != 0 {
             let _ = write!(
                 line,
@@ -190,7 +194,7 @@ pub fn render_passes(passes: &[Pass], experiment: &Experiment) -> String {
                 record.view, record.draw, record.noise_seed
             );
         }
-        if record.committed_shards > 0 {
+        if record.committed_shards > 0 && record.images > 0 {
             let _ = write!(
                 line,
                 "  resumes: {} of {} shards are committed",

@@ -141,7 +141,8 @@ fn named(table: &Table, section: &str, report: &impl Fn(Diagnostic)) -> Vec<RawN
     nodes
 }
 
-fn is_name_character(character: char) -> bool {
+/// Whether a character may stand in the name of a node or an experiment.
+pub fn is_name_character(character: char) -> bool {
     character.is_alphanumeric() || character == '-' || character == '_'
 }
 

@@ -122,6 +122,7 @@ pub fn train(
         }
     }
     let device = train.features.device();
+    let _threads = Threads::for_step(device, training.batch_size as usize * train.width * classes);
     let initial = head.initial(train.width, classes, seed);
     let mut parameters: Vec<Tensor> = initial
         .iter()
@@ -176,6 +177,32 @@ pub fn train(
         predictions,
         weights: serialise(&initial, &parameters)?,
     })
+}
+
+/// Multiply-adds of a step below which a second thread costs more than it gives.
+const SMALL_STEP: usize = 1 << 24;
+
+/// Keeps libtorch to one thread while small heads train on the CPU: handing out thousandths of a millisecond of work takes
+/// longer than doing it, and far longer where other programs want the processor too.
+struct Threads {
+    before: i32,
+}
+
+impl Threads {
+    fn for_step(device: Device, multiply_adds: usize) -> Option<Self> {
+        if device != Device::Cpu || multiply_adds > SMALL_STEP {
+            return None;
+        }
+        let before = tch::get_num_threads();
+        tch::set_num_threads(1);
+        Some(Self { before })
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        tch::set_num_threads(self.before);
+    }
 }
 
 /// Predicts every sample; the batch size here changes nothing but memory.

@@ -2,25 +2,32 @@
 //!
 //! A new case is a new file; `INSTA_UPDATE=always` writes its snapshot, to be read before it is committed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::fixture::{CliTest, Output, root, walk, with_snapshots};
 
-/// Runs every case of a folder and compares what it gives; goes on after a difference, so that one run shows all.
-fn compare(folder: &str, show: impl Fn(&CliTest, &str) -> Output) {
-    let cases = walk(&root().join("tests/suite/cases").join(folder));
-    assert!(!cases.is_empty(), "no cases in {folder}");
-    let mut differing = Vec::new();
-    for case in cases {
-        let cli = CliTest::with_fashion(12, 6);
+/// A folder with a small Fashion-MNIST and the experiment files of one folder of cases, and their names.
+fn with_cases(folder: &str) -> (CliTest, Vec<String>) {
+    let cli = CliTest::with_fashion(12, 6);
+    let mut files = Vec::new();
+    for case in walk(&root().join("tests/suite/cases").join(folder)) {
         let file = case.file_name().unwrap().to_str().unwrap();
         cli.write(file, std::fs::read(&case).unwrap());
-        let output = show(&cli, file);
+        files.push(file.to_owned());
+    }
+    assert!(!files.is_empty(), "no cases in {folder}");
+    (cli, files)
+}
+
+/// Compares what the program says with the snapshots; goes on after a difference, so that one run shows all.
+fn compare(cli: &CliTest, folder: &str, outputs: &BTreeMap<String, Output>) {
+    let mut differing = Vec::new();
+    for (file, output) in outputs {
         let name = format!("{folder}-{}", file.trim_end_matches(".toml"));
         let compared = catch_unwind(AssertUnwindSafe(|| {
-            with_snapshots(&cli, || {
-                insta::assert_snapshot!(name.clone(), output.to_string())
+            with_snapshots(cli, || {
+                insta::assert_snapshot!(name.clone(), output.to_string());
             });
         }));
         if compared.is_err() {
@@ -35,44 +42,59 @@ fn compare(folder: &str, show: impl Fn(&CliTest, &str) -> Output) {
 
 #[test]
 fn check_says_what_the_snapshots_say() {
-    compare("check", |cli, file| {
-        let output = cli.run(&["check", file]);
-        let code = if file.starts_with("good") { 0 } else { 2 };
-        assert_eq!(output.code, Some(code), "{file}: {output}");
-        // Every mistake once, in the order of the file, and the same ones as records.
-        let records = cli.run(&["check", "--json", file]).expect_code(code).json();
-        let places: Vec<_> = records
+    let (cli, files) = with_cases("check");
+    let run = |file: &String| (file.clone(), cli.run(&["check", file]));
+    let outputs: BTreeMap<String, Output> = files.iter().map(run).collect();
+    compare(&cli, "check", &outputs);
+
+    // The records hold the same mistakes, each file's in the order of their places.
+    let arguments: Vec<&str> = ["check", "--json"]
+        .into_iter()
+        .chain(files.iter().map(String::as_str))
+        .collect();
+    let records = cli.run(&arguments).expect_code(2).json();
+    for (file, output) in &outputs {
+        let records = records
             .as_array()
             .unwrap()
             .iter()
-            .map(|record| (record["line"].as_u64(), record["column"].as_u64()))
-            .collect();
-        assert!(places.is_sorted(), "{file}: {places:?}");
-        for record in records.as_array().unwrap() {
+            .filter(|record| record["file"] == file.as_str());
+        let mut places = Vec::new();
+        for record in records {
             let place = format!("{file}:{}:{}: ", record["line"], record["column"]);
             assert!(output.stderr.contains(&place), "{file}: no {place}");
-            assert!(output.stderr.contains(record["code"].as_str().unwrap()));
+            assert!(
+                output.stderr.contains(record["code"].as_str().unwrap()),
+                "{record}"
+            );
+            places.push((record["line"].as_u64(), record["column"].as_u64()));
         }
+        assert!(places.is_sorted(), "{file}: {places:?}");
         assert_eq!(output.stderr.matches("╭─[").count(), places.len(), "{file}");
-        output
-    });
+        let is_good = file.starts_with("good");
+        assert_eq!(
+            (output.code, places.is_empty()),
+            (Some(if is_good { 0 } else { 2 }), is_good),
+            "{file}"
+        );
+    }
 }
 
 #[test]
 fn plan_says_what_the_snapshots_say() {
-    compare("plan", |cli, file| {
-        let output = cli.run(&["plan", "--steps", file]).expect_code(0);
-        assert_eq!(
-            cli.run(&["plan", "--steps", file]).stdout,
-            output.stdout,
-            "the same text every time"
-        );
-        assert!(
-            !cli.path(".repro/artifacts").exists(),
-            "planning makes nothing"
-        );
-        output
-    });
+    let (cli, files) = with_cases("plan");
+    let run = |file: &String| {
+        (
+            file.clone(),
+            cli.run(&["plan", "--steps", file]).expect_code(0),
+        )
+    };
+    let outputs = files.iter().map(run).collect();
+    compare(&cli, "plan", &outputs);
+    assert!(
+        !cli.path(".repro/artifacts").exists(),
+        "planning makes nothing"
+    );
 }
 
 #[test]
