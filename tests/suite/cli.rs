@@ -77,6 +77,19 @@ fn an_unknown_device_is_a_mistake() {
     output.expect_in_stderr(&["cuda:99"]);
 }
 
+#[cfg(not(feature = "torch"))]
+#[test]
+fn a_build_without_libtorch_says_so() {
+    let cli = CliTest::new();
+    cli.write(
+        "good.toml",
+        std::fs::read(root().join("tests/suite/cases/check/good.toml")).unwrap(),
+    );
+    cli.run(&["run", "good.toml"])
+        .expect_code(2)
+        .expect_in_stderr(&["feature `torch`"]);
+}
+
 #[test]
 fn kinds_are_listed_with_their_keys() {
     let cli = CliTest::new();
@@ -136,17 +149,31 @@ fn models_are_listed_with_their_blocks() {
 }
 
 #[test]
+fn a_cache_that_is_not_there_is_named_and_not_made() {
+    let cli = CliTest::new();
+    for arguments in [
+        &["list", "artifacts"][..],
+        &["query", "SELECT * FROM results"],
+        &["cache", "verify"],
+    ] {
+        let output = cli.run(arguments).expect_code(4);
+        let output = output.expect_in_stderr(&["no cache at ./.repro", "hint: run an experiment"]);
+        assert_eq!(output.stdout, "");
+    }
+    assert!(!cli.path(".repro").exists(), "reading makes no cache");
+}
+
+#[test]
 fn an_empty_cache_lists_and_answers_nothing() {
     let cli = CliTest::new();
-    assert_eq!(
-        cli.run(&["list", "artifacts", "--json"])
-            .expect_code(0)
-            .json(),
-        serde_json::json!([])
-    );
+    drop(repro::store::Store::open(cli.path(".repro")).unwrap());
+    let listed = cli
+        .run(&["list", "artifacts", "--json"])
+        .expect_code(0)
+        .json();
+    assert_eq!(listed, serde_json::json!([]));
     assert_eq!(cli.query("SELECT * FROM results").len(), 0);
     assert_eq!(cli.query("SELECT * FROM artifacts").len(), 0);
-    assert!(!cli.path(".repro").exists(), "reading makes no cache");
 }
 
 #[cfg(feature = "torch")]

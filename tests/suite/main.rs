@@ -15,6 +15,10 @@
 mod bad_input;
 mod cases;
 mod cli;
+#[cfg_attr(
+    not(feature = "torch"),
+    allow(dead_code, reason = "without libtorch nothing is run")
+)]
 mod fixture;
 #[cfg(feature = "torch")]
 mod golden_guided_diffusion;

@@ -62,10 +62,10 @@ x      = "block"
 series = "timestep"
 "#;
 
-/// Extractions only, over more than one shard: 1,250 images are two of them.
-const TWO_SHARDS: &str = r#"
+/// Extractions only, over six shards: 6,000 images.
+const SIX_SHARDS: &str = r#"
 [experiment]
-name = "two-shards"
+name = "six-shards"
 
 [dataset.fashion]
 kind = "fashion-mnist"
@@ -80,7 +80,7 @@ weights = { synthetic = 1 }
 model      = "unet"
 dataset    = "fashion"
 timestep   = 90
-block      = [1, 2]
+block      = 1
 pool       = [1, 2]
 batch_size = 32
 "#;
@@ -101,7 +101,9 @@ fn parts(cli: &CliTest, cache: &str) -> BTreeMap<String, Vec<u8>> {
     let files = cli
         .files(&format!("{cache}/artifacts/features"))
         .into_iter();
-    files.filter(|(path, _)| path.ends_with(".arrow")).collect()
+    files
+        .filter(|(path, _)| path.strip_suffix(".arrow").is_some())
+        .collect()
 }
 
 #[test]
@@ -202,7 +204,7 @@ fn an_added_block_runs_alone() {
     let features = |files: &BTreeMap<String, Vec<u8>>| {
         files
             .keys()
-            .filter(|path| path.starts_with("features/") && path.ends_with(".json"))
+            .filter(|path| path.starts_with("features/") && path.ends_with("manifest.json"))
             .count()
     };
     assert_eq!((features(&before), features(&after)), (4, 6));
@@ -260,7 +262,7 @@ fn fused_passes_leave_the_bytes_of_single_ones() {
 #[test]
 fn the_batch_size_changes_rounding_at_most() {
     let cli = CliTest::with_fashion(TRAIN, TEST);
-    let head = &SMALL[..SMALL.find("[head").unwrap()];
+    let head = SMALL[..SMALL.find("[head").unwrap()].replace("[10, 90]", "90");
     let caches = [
         ("one", "batch_size = 1"),
         ("seven", "batch_size = 7"),
@@ -274,7 +276,7 @@ fn the_batch_size_changes_rounding_at_most() {
     let stores = caches.map(|(cache, _)| Store::open_read_only(cli.path(cache)).unwrap());
     let fingerprints: Vec<Fingerprint> =
         stores[2].listing().unwrap().artifacts.into_keys().collect();
-    assert_eq!(fingerprints.len(), 4);
+    assert_eq!(fingerprints.len(), 2);
     for fingerprint in &fingerprints {
         let read = |store: &Store| {
             let reader = store.features(fingerprint).unwrap();
@@ -313,7 +315,7 @@ fn the_batch_size_changes_rounding_at_most() {
 fn start_and_wait_for_parts(cli: &CliTest, cache: &str, wanted: usize) -> Child {
     let mut command = cli.command(&[
         "run",
-        "two-shards.toml",
+        "six-shards.toml",
         "--device",
         "cpu",
         "--cache",
@@ -348,21 +350,23 @@ fn signal(child: &Child, name: &str) {
 
 #[test]
 fn a_killed_and_an_interrupted_run_go_on_to_the_same_bytes() {
-    let cli = CliTest::with_fashion(1000, 250);
-    cli.write("two-shards.toml", TWO_SHARDS);
-    cli.run(&["run", "two-shards.toml", "--cache", "whole"])
+    const TAPS: usize = 2;
+    const SHARD: usize = 1024;
+    let cli = CliTest::with_fashion(5000, 1000);
+    cli.write("six-shards.toml", SIX_SHARDS);
+    cli.run(&["run", "six-shards.toml", "--cache", "whole"])
         .expect_code(0);
     let whole = parts(&cli, "whole");
-    assert_eq!(whole.len(), 2 * 4);
+    assert_eq!(whole.len(), TAPS * 6);
 
-    // Killed amid committing a shard, when some taps have it and some have not; stopped politely amid the next one.
-    for (cache, name, wanted) in [("killed", "KILL", 1), ("interrupted", "INT", 4)] {
+    // Killed as soon as one tap has a part; stopped politely when all of them have one.
+    for (cache, name, wanted) in [("killed", "KILL", 1), ("interrupted", "INT", TAPS)] {
         let child = start_and_wait_for_parts(&cli, cache, wanted);
         signal(&child, name);
         let output = finish(child.wait_with_output().unwrap());
-        let committed = parts(&cli, cache).len();
+        let committed = parts(&cli, cache);
         assert!(
-            committed < whole.len(),
+            committed.len() < whole.len(),
             "{name} came too late to test anything: {output}"
         );
         if name == "INT" {
@@ -374,23 +378,25 @@ fn a_killed_and_an_interrupted_run_go_on_to_the_same_bytes() {
         } else {
             assert_eq!(output.code, None, "{output}");
         }
-        cli.run(&["plan", "--check", "two-shards.toml", "--cache", cache])
+        cli.run(&["plan", "--check", "six-shards.toml", "--cache", cache])
             .expect_code(1);
 
         let resumed = cli
-            .run(&["run", "two-shards.toml", "--cache", cache])
+            .run(&["run", "six-shards.toml", "--cache", cache])
             .expect_code(0);
-        if committed == 4 {
-            // 1,250 images less a shard of 1,024.
-            assert!(
-                resumed.stderr.contains("1,024 already committed"),
-                "{name}: {resumed}"
-            );
-            assert!(
-                resumed.stderr.contains("226 images in"),
-                "{name}: {resumed}"
-            );
+        // A shard counts as done when every tap has its part.
+        let shard = |number: usize| {
+            committed
+                .keys()
+                .filter(|path| path.ends_with(&format!("part-{number:05}.arrow")))
+                .count()
+        };
+        let done = SHARD * (0..6).filter(|&number| shard(number) == TAPS).count();
+        if done > 0 {
+            let said = format!("{},{:03} already committed", done / 1000, done % 1000);
+            assert!(resumed.stderr.contains(&said), "{name}, {said}: {resumed}");
         }
+        assert!(name == "KILL" || done > 0, "{committed:?}");
         let parts = parts(&cli, cache);
         assert!(parts.keys().eq(whole.keys()), "{name}");
         for (path, bytes) in &whole {
@@ -402,21 +408,55 @@ fn a_killed_and_an_interrupted_run_go_on_to_the_same_bytes() {
 }
 
 #[test]
+fn two_runs_at_once_make_everything_once() {
+    let cli = small();
+    let mut children = Vec::new();
+    for log in ["first.jsonl", "second.jsonl"] {
+        let mut command = cli.command(&["run", "small.toml", "--json-log", log]);
+        children.push(
+            command
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap(),
+        );
+    }
+    for child in children {
+        finish(child.wait_with_output().unwrap()).expect_code(0);
+    }
+    let logs = cli.read("first.jsonl") + &cli.read("second.jsonl");
+    assert_eq!(logs.matches("\"head-finished\"").count(), 8, "{logs}");
+    assert_eq!(cli.query("SELECT * FROM artifacts").len(), 4 + 8 + 1);
+    cli.run(&["cache", "verify"]).expect_code(0);
+    assert!(run(&cli, "small.toml").stderr.contains("nothing to do"));
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_a_failure_and_not_a_loss() {
+    let cli = small();
+    cli.write("reports", "a file where the folder should be");
+    let output = cli
+        .run(&["run", "small.toml"])
+        .expect_code(1)
+        .expect_in_stderr(&["reports"]);
+    assert!(!output.stderr.contains("panicked"), "{output}");
+    fs::remove_file(cli.path("reports")).unwrap();
+    run(&cli, "small.toml");
+    assert_eq!(cli.query("SELECT * FROM artifacts").len(), 4 + 8 + 1);
+    assert!(cli.path("reports/small.md").exists());
+}
+
+#[test]
 fn a_report_is_rendered_again_from_the_cache_alone() {
     let cli = small();
-    let missing = cli.run(&["report", "small.toml"]).expect_code(0);
+    let empty = cli.run(&["report", "small.toml"]);
+    assert!(matches!(empty.code, Some(1 | 4)), "{empty}");
+    assert!(empty.stderr.contains("hint: "), "{empty}");
     assert!(
-        missing.stderr.contains("reports/small.md is written"),
-        "{missing}"
-    );
-    assert!(
-        cli.read("reports/small.md").contains("not computed yet"),
-        "cells that are not there say so"
-    );
-    assert!(
-        !cli.path(".repro/artifacts").exists(),
+        !cli.path(".repro/artifacts/features").exists(),
         "it computes nothing"
     );
+    assert!(!cli.path("reports").exists());
 
     run(&cli, "small.toml");
     let (cache, reports) = (cli.files(".repro/artifacts"), cli.files("reports"));
@@ -431,6 +471,20 @@ fn a_report_is_rendered_again_from_the_cache_alone() {
         again.stderr.contains("reports/small.md is up to date"),
         "{again}"
     );
+}
+
+#[test]
+fn a_report_says_what_is_not_computed_yet() {
+    let cli = small();
+    run(&cli, "small.toml");
+    let wider = SMALL.replace("block    = [1, 3]", "block    = [1, 2, 3]");
+    cli.write("small.toml", wider);
+    let before = cli.files(".repro/artifacts");
+    cli.run(&["report", "small.toml"]).expect_code(0);
+    assert!(cli.files(".repro/artifacts") == before, "it computes nothing");
+    assert!(cli.read("reports/small.md").contains("not computed yet"));
+    run(&cli, "small.toml");
+    assert!(!cli.read("reports/small.md").contains("not computed yet"));
 }
 
 #[test]
