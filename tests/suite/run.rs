@@ -481,7 +481,10 @@ fn a_report_says_what_is_not_computed_yet() {
     cli.write("small.toml", wider);
     let before = cli.files(".repro/artifacts");
     cli.run(&["report", "small.toml"]).expect_code(0);
-    assert!(cli.files(".repro/artifacts") == before, "it computes nothing");
+    assert!(
+        cli.files(".repro/artifacts") == before,
+        "it computes nothing"
+    );
     assert!(cli.read("reports/small.md").contains("not computed yet"));
     run(&cli, "small.toml");
     assert!(!cli.read("reports/small.md").contains("not computed yet"));
