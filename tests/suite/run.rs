@@ -485,9 +485,15 @@ fn a_report_says_what_is_not_computed_yet() {
         cli.files(".repro/artifacts") == before,
         "it computes nothing"
     );
-    assert!(cli.read("reports/small.md").contains("not computed yet"));
+    assert!(
+        cli.read("reports/small.md")
+            .contains("its head is not trained yet")
+    );
     run(&cli, "small.toml");
-    assert!(!cli.read("reports/small.md").contains("not computed yet"));
+    assert!(
+        !cli.read("reports/small.md")
+            .contains("its head is not trained yet")
+    );
 }
 
 #[test]
