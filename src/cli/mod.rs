@@ -10,6 +10,7 @@ mod exit;
 mod experiment;
 mod list;
 mod plan;
+#[cfg(feature = "torch")]
 mod progress;
 mod query;
 mod report;

@@ -1,7 +1,7 @@
 //! Doing it: opens the inputs, runs the plan, tells what happens.
 //!
-//! The way through this room: [`inputs`] opens datasets and digests weights, [`run`] walks the plan, [`pass`] runs images through
-//! a network, [`head`], [`metric`] and [`report`] make the rest. Everything that happens is told as an [`event::Event`];
+//! The way through this room: [`inputs`] opens datasets and digests weights, [`run`] walks the plan, `pass` runs images through
+//! a network, `head`, `metric` and [`report`] make the rest. Everything that happens is told as an [`event::Event`];
 //! nothing here prints.
 
 pub mod departures;

@@ -93,7 +93,9 @@ impl Builder<'_> {
         let name = fields
             .text("name")
             .map_or_else(String::new, |name| name.value);
-        if name.chars().any(|character| !is_name_character(character)) {
+        let misnamed =
+            name.is_empty() || name.chars().any(|character| !is_name_character(character));
+        if fields.text("name").is_some() && misnamed {
             fields.misfit(
                 "name",
                 "spec::bad-name",
@@ -296,6 +298,13 @@ impl Builder<'_> {
                 let (models, datasets) = (model.unwrap_or_default(), dataset.unwrap_or_default());
                 if models.is_empty() || datasets.is_empty() {
                     extraction::check(&fields);
+                }
+                if datasets.is_empty() {
+                    // Nothing can be made of it, but what does not fit the model is still a mistake.
+                    for &model_index in &models {
+                        let model = &*experiment.models[model_index].model;
+                        let _ = extraction::parse(&fields, &node.name, (0, model_index), model);
+                    }
                 }
                 for &model_index in &models {
                     let model = Arc::clone(&experiment.models[model_index].model);

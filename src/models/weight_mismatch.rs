@@ -77,25 +77,20 @@ impl fmt::Display for WeightMismatch {
     }
 }
 
-/// Writes a group of names, cut off where it would fill the screen; the count is always of all.
+/// Writes a group of names. All of them: which key is wrong is what the reader needs to know.
 fn list(
     formatter: &mut fmt::Formatter<'_>,
     what: &str,
     names: impl ExactSizeIterator<Item = String>,
 ) -> fmt::Result {
-    const MOST_LISTED: usize = 20;
-    let count = names.len();
-    if count == 0 {
+    if names.len() == 0 {
         return Ok(());
     }
-    write!(formatter, "\n  {count} {what}:")?;
-    for name in names.take(MOST_LISTED) {
+    write!(formatter, "\n  {} {what}:", names.len())?;
+    for name in names {
         write!(formatter, "\n    {name}")?;
     }
-    match count.checked_sub(MOST_LISTED) {
-        Some(more) if more > 0 => write!(formatter, "\n    … and {more} more"),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -103,34 +98,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_lists_are_cut_with_a_count() {
-        let missing = (0..25).map(|i| (format!("layer.{i}"), vec![1])).collect();
-        let text = WeightMismatch {
-            missing,
+    fn every_name_is_listed_with_a_count() {
+        let mismatch = WeightMismatch {
+            missing: (0..250).map(|i| (format!("layer.{i}"), vec![1])).collect(),
+            unused: vec!["head.weight".to_owned()],
             ..WeightMismatch::default()
-        }
-        .to_string();
+        };
+        let text = mismatch.to_string();
         assert!(
-            text.contains("25 missing:") && text.contains("… and 5 more"),
+            text.contains("250 missing:") && text.contains("1 unused:"),
             "{text}"
         );
         assert!(
-            text.contains("`layer.19`") && !text.contains("`layer.20`"),
+            (0..250).all(|i| text.contains(&format!("`layer.{i}` [1]"))),
             "{text}"
         );
-    }
-
-    #[test]
-    fn a_list_of_exactly_the_limit_is_whole() {
-        let unused = (0..20).map(|i| format!("layer.{i}")).collect();
-        let text = WeightMismatch {
-            unused,
-            ..WeightMismatch::default()
-        }
-        .to_string();
-        assert!(
-            text.contains("`layer.19`") && !text.contains("more"),
-            "{text}"
-        );
+        assert!(text.contains("`head.weight`"), "{text}");
     }
 }

@@ -168,24 +168,31 @@ fn lower_metrics(
 ) -> Result<Vec<MetricStep>, PlanError> {
     let mut steps = Vec::new();
     for (index, node) in experiment.metrics.iter().enumerate() {
-        let scored = node.heads.iter().map(|&head| {
+        // A head that is named twice, or that a repeated value of a sweep makes twice, is scored once.
+        let mut scored: Vec<ScoredHead<'_>> = Vec::new();
+        let mut step_heads = Vec::new();
+        for &head in &node.heads {
             let extraction = &experiment.extractions[experiment.heads[head].features];
-            ScoredHead {
+            let row = ScoredHead {
                 fingerprint: heads[head].to_string(),
                 head: &experiment.heads[head].name,
                 extraction: &extraction.name,
                 model: &experiment.models[extraction.model].name,
                 dataset: &experiment.datasets[extraction.dataset].name,
+            };
+            if !scored.contains(&row) {
+                scored.push(row);
+                step_heads.push((head, heads[head]));
             }
-        });
+        }
         let recipe = MetricRecipe {
             metric: &node.metric.identity(),
-            heads: scored.collect(),
+            heads: scored,
         }
         .recipe()?;
         steps.push(MetricStep {
             metric: index,
-            heads: node.heads.iter().map(|&head| (head, heads[head])).collect(),
+            heads: step_heads,
             artifact: known.artifact(node.name.clone(), recipe),
         });
     }

@@ -91,7 +91,7 @@ pub struct MetricRecipe<'a> {
 }
 
 /// One head that a metric scores.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct ScoredHead<'a> {
     /// Fingerprint of the head.
     pub fingerprint: String,

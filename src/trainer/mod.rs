@@ -1,6 +1,6 @@
 //! Training heads on cached features.
 //!
-//! [`config`] is what a user declares (pure), [`optimiser`] the update rules on tensors of our own, [`train`] the loop.
+//! [`config`] is what a user declares (pure), `optimiser` the update rules on tensors of our own, [`train`] the loop.
 
 pub mod config;
 #[cfg(feature = "torch")]

@@ -141,7 +141,7 @@ fn models_are_listed_with_their_blocks() {
     assert_eq!(nano["blocks"].as_array().unwrap().len(), 5);
     let text = cli.run(&["list", "models", "adm-nano"]).expect_code(0);
     with_snapshots(&cli, || {
-        insta::assert_snapshot!("list-models-adm-nano", text.stdout)
+        insta::assert_snapshot!("list-models-adm-nano", text.stdout);
     });
     cli.run(&["list", "models", "adm-nani"])
         .expect_code(2)

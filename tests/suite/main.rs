@@ -1,7 +1,8 @@
 //! All integration tests of `repro`, as one binary: each binary would link libtorch and polars anew.
 //!
-//! The way through this room: [`fixture`] runs the real program in a folder of its own; [`cases`] holds snapshots of `repro
-//! check` and `repro plan` over `tests/suite/cases`; [`run`] runs small experiments; [`tidy`] reads the source tree.
+//! The way through this room: [`fixture`] runs the real program in a folder of its own; [`cases`] holds snapshots of
+//! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`interruption`] and [`damage`] run small
+//! experiments; [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots anew.
 
 #![allow(
@@ -15,6 +16,8 @@
 mod bad_input;
 mod cases;
 mod cli;
+#[cfg(feature = "torch")]
+mod damage;
 #[cfg_attr(
     not(feature = "torch"),
     allow(dead_code, reason = "without libtorch nothing is run")
@@ -22,11 +25,15 @@ mod cli;
 mod fixture;
 #[cfg(feature = "torch")]
 mod golden_guided_diffusion;
+#[cfg(feature = "torch")]
+mod interruption;
 mod props;
 #[cfg(feature = "torch")]
 mod python;
 #[cfg(feature = "torch")]
 mod run;
+#[cfg(feature = "torch")]
+mod small;
 mod store_disk_full;
 mod store_processes;
 mod tidy;

@@ -1,0 +1,82 @@
+//! The small experiment that most runs start from, and what they ask of its cache.
+
+use std::collections::BTreeMap;
+
+use crate::fixture::{CliTest, Output};
+
+/// Images of the training split.
+pub const TRAIN: usize = 40;
+/// Images of the test split.
+pub const TEST: usize = 20;
+
+/// Two blocks, two seeds, a table and a figure.
+pub const SMALL: &str = r#"
+[experiment]
+name  = "small"
+seeds = [0, 1]
+
+[dataset.fashion]
+kind = "fashion-mnist"
+root = "fashion"
+
+[model.unet]
+kind    = "guided-diffusion"
+preset  = "adm-nano"
+weights = { synthetic = 1 }
+
+[extraction.taps]
+model    = "unet"
+dataset  = "fashion"
+timestep = [10, 90]
+block    = [1, 3]
+pool     = 2
+
+[head.probe]
+kind     = "linear"
+features = "taps"
+epochs   = 2
+
+[metric.accuracy]
+kind = "accuracy"
+of   = "probe"
+top  = [1, 5]
+
+[report]
+output = "reports/small.md"
+
+[[report.table]]
+kind    = "grid"
+metric  = "top1"
+rows    = "block"
+columns = "timestep"
+
+[[report.figure]]
+kind   = "lines"
+file   = "small.svg"
+metric = "top5"
+x      = "block"
+series = "timestep"
+"#;
+
+/// A folder with the experiment [`SMALL`] as `small.toml`, and its data.
+pub fn small() -> CliTest {
+    let cli = CliTest::with_fashion(TRAIN, TEST);
+    cli.write("small.toml", SMALL);
+    cli
+}
+
+/// Runs an experiment on the CPU; it must succeed.
+#[track_caller]
+pub fn run(cli: &CliTest, file: &str) -> Output {
+    cli.run(&["run", file, "--device", "cpu"]).expect_code(0)
+}
+
+/// The part files of all features, by artifact and name.
+pub fn parts(cli: &CliTest, cache: &str) -> BTreeMap<String, Vec<u8>> {
+    let files = cli
+        .files(&format!("{cache}/artifacts/features"))
+        .into_iter();
+    files
+        .filter(|(path, _)| path.strip_suffix(".arrow").is_some())
+        .collect()
+}
