@@ -11,7 +11,7 @@ use super::run::Run;
 use super::{NodeError, SKIPPED};
 use crate::graph::{HeadNode, OnBadImage};
 use crate::plan::HeadStep;
-use crate::store::{Begin, FeatureReader, Fingerprint, Patience};
+use crate::store::{Begin, FeatureReader, Fingerprint};
 use crate::trainer::{Epoch, Samples, train};
 
 /// The splits of the features that were read last: heads that differ only in their seed share them.
@@ -29,23 +29,12 @@ pub(super) fn run_head(
 ) -> Result<(), NodeError> {
     let started = Instant::now();
     let node = &run.experiment.heads[step.head];
-    let begun = run.store.begin(
-        &step.artifact.recipe,
-        &step.artifact.label,
-        &mut |waiting| {
-            if waiting.waited.is_zero() {
-                (run.emit)(Event::Waiting {
-                    label: waiting.label.to_owned(),
-                    holder: waiting.holder.to_owned(),
-                });
-            }
-            if run.stop.is_given() {
-                Patience::GiveUp
-            } else {
-                Patience::Wait
-            }
-        },
-    )?;
+    let artifact = &step.artifact;
+    let begun = run
+        .store
+        .begin(&artifact.recipe, &artifact.label, &mut |waiting| {
+            run.wait(waiting)
+        })?;
     let Begin::Writer(mut writer) = begun else {
         return Ok(());
     };

@@ -5,19 +5,16 @@ use super::event::Event;
 use super::run::Run;
 use super::scoring::Scored;
 use crate::plan::{MetricStep, Plan};
-use crate::store::{Begin, Patience, ResultRow};
+use crate::store::{Begin, ResultRow};
 
 /// Scores every head of a metric and commits the table of results.
 pub(super) fn run_metric(run: &Run<'_>, plan: &Plan, step: &MetricStep) -> Result<(), NodeError> {
     let started = std::time::Instant::now();
+    let artifact = &step.artifact;
     let begun = run
         .store
-        .begin(&step.artifact.recipe, &step.artifact.label, &mut |_| {
-            if run.stop.is_given() {
-                Patience::GiveUp
-            } else {
-                Patience::Wait
-            }
+        .begin(&artifact.recipe, &artifact.label, &mut |waiting| {
+            run.wait(waiting)
         })?;
     let Begin::Writer(mut writer) = begun else {
         return Ok(());

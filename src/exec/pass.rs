@@ -14,7 +14,7 @@ use super::run::Run;
 use super::shard::Shard;
 use crate::models::extractor::{Network, TapRequest};
 use crate::plan::{Pass, Shards, Tap};
-use crate::store::{ArtifactWriter, Begin, Patience};
+use crate::store::{ArtifactWriter, Begin};
 
 /// A tap that has to be made, its writer, and the shards that it lacks.
 struct OpenTap {
@@ -124,19 +124,9 @@ fn begin(run: &Run<'_>, pass: &Pass, shards: Shards) -> Result<Vec<OpenTap>, Nod
         .iter()
         .map(|tap| (tap.artifact.recipe.clone(), tap.artifact.label.clone()))
         .collect();
-    let begun = run.store.begin_many(&wanted, &mut |waiting| {
-        if waiting.waited.is_zero() {
-            (run.emit)(Event::Waiting {
-                label: waiting.label.to_owned(),
-                holder: waiting.holder.to_owned(),
-            });
-        }
-        if run.stop.is_given() {
-            Patience::GiveUp
-        } else {
-            Patience::Wait
-        }
-    })?;
+    let begun = run
+        .store
+        .begin_many(&wanted, &mut |waiting| run.wait(waiting))?;
     let mut open = Vec::new();
     for (tap, begun) in pass.taps.iter().zip(begun) {
         let Begin::Writer(mut writer) = begun else {

@@ -14,7 +14,7 @@ use super::{NodeError, StopSignal, head, metric, pass, report};
 use crate::graph::Experiment;
 use crate::models::extractor::Network;
 use crate::plan::{Plan, PlannedArtifact};
-use crate::store::{Fingerprint, Made, Store, StoreError};
+use crate::store::{Fingerprint, Made, Patience, Store, StoreError, Waiting};
 
 /// What a run works with.
 pub struct Run<'a> {
@@ -54,6 +54,21 @@ pub struct Summary {
 }
 
 impl Run<'_> {
+    /// While another process makes an artifact that is needed: says so once, and waits until the user wants to stop.
+    pub(super) fn wait(&self, waiting: &Waiting<'_>) -> Patience {
+        if waiting.waited.is_zero() {
+            (self.emit)(Event::Waiting {
+                label: waiting.label.to_owned(),
+                holder: waiting.holder.to_owned(),
+            });
+        }
+        if self.stop.is_given() {
+            Patience::GiveUp
+        } else {
+            Patience::Wait
+        }
+    }
+
     /// The circumstances of an artifact that is finished now.
     pub(super) fn made(&self, wall_seconds: f64) -> Made {
         Made {

@@ -445,7 +445,7 @@ fn no_text_names_a_folder_of_one_machine() {
     }
 }
 
-/// Whether a path in the line begins with this folder; `src/work/x` and `https://example.org/work/` do not.
+/// Whether a path in the line begins with this folder; a folder of that name deeper in a path does not.
 fn names_folder(line: &str, folder: &str) -> bool {
     let inside = |before: char| before.is_alphanumeric() || "._-*~}/:)>]".contains(before);
     line.match_indices(folder)
