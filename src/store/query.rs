@@ -42,7 +42,7 @@ const SHOWN_VALUES: usize = 3;
 type Tables = BTreeMap<String, LazyFrame>;
 
 impl Store {
-    /// Runs one SQL statement (in the dialect of polars) over the tables described [above](self).
+    /// Runs one SQL statement (in the dialect of polars) over the tables described above.
     ///
     /// # Errors
     ///
