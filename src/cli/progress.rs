@@ -100,6 +100,7 @@ impl Display {
                 pass,
                 images,
                 seconds,
+                ..
             } => {
                 let rate = *images as f64 / seconds.max(1e-9);
                 let line = format!(
@@ -110,6 +111,10 @@ impl Display {
                 );
                 state.finish(&line);
             }
+            Event::BatchHalved { images, .. } => state.say(&format!(
+                "warning: memory ran out; going on with {} at once",
+                plural(*images, "image")
+            )),
             Event::ImageSkipped { id, reason } => {
                 state.say(&format!("warning: skipped {id}: {reason}"));
             }

@@ -146,7 +146,7 @@ pub fn has_nvidia_driver() -> bool {
 pub type Device = tch::Device;
 
 #[cfg(feature = "torch")]
-pub use with_torch::{devices, libtorch_version, load_cuda_backend, name};
+pub use with_torch::{devices, free_memory, libtorch_version, load_cuda_backend, name};
 
 #[cfg(feature = "torch")]
 use with_torch::driver_library;
@@ -219,6 +219,25 @@ mod with_torch {
             tch::Device::Cuda(index) => format!("cuda:{index}"),
             _ => "cpu".to_owned(),
         }
+    }
+
+    /// Bytes of memory that a GPU has left; `None` for the CPU, and where CUDA's runtime does not tell.
+    pub fn free_memory(device: tch::Device) -> Option<u64> {
+        type MemGetInfo = unsafe extern "C" fn(*mut usize, *mut usize) -> std::ffi::c_int;
+        let tch::Device::Cuda(index) = device else {
+            return None;
+        };
+        // Makes the GPU that is asked about this thread's current one, as any tensor on it does.
+        let _ = tch::Tensor::zeros([1], (tch::Kind::Float, tch::Device::Cuda(index)));
+        let process = Library::this();
+        let (mut free, mut total) = (0, 0);
+        #[expect(unsafe_code, reason = "there is no safe way to call a loaded library")]
+        // SAFETY: `cudaMemGetInfo` of libcudart has this signature and only writes the two sizes.
+        let status = unsafe {
+            let get_info = process.get::<MemGetInfo>(b"cudaMemGetInfo\0").ok()?;
+            get_info(&raw mut free, &raw mut total)
+        };
+        (status == 0).then(|| u64::try_from(free).unwrap_or(u64::MAX))
     }
 
     /// The version of libtorch as its own folder states it; `unknown` where it does not.

@@ -82,6 +82,19 @@ pub enum Event {
         images: usize,
         /// Wall time.
         seconds: f64,
+        /// Time spent decoding, cropping and adding noise, beside the network.
+        prepare_seconds: f64,
+        /// Time spent in the network.
+        forward_seconds: f64,
+        /// Time spent writing features, beside the network.
+        write_seconds: f64,
+    },
+    /// Memory ran out; the pass goes on with smaller batches.
+    BatchHalved {
+        /// The pass, from 1.
+        pass: usize,
+        /// Images that run at once from now on.
+        images: usize,
     },
     /// Training begins.
     HeadsStarted {

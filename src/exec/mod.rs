@@ -4,6 +4,8 @@
 //! a network, `head`, `metric` and [`report`] make the rest. Everything that happens is told as an [`event::Event`];
 //! nothing here prints.
 
+#[cfg(feature = "torch")]
+mod batches;
 pub mod departures;
 pub mod device;
 pub mod event;
@@ -51,6 +53,26 @@ impl StopSignal {
     pub fn is_given(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// What a panic said. libtorch appends its own call stack; its first lines say what is wrong.
+#[cfg(feature = "torch")]
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = text.unwrap_or("no reason given");
+    text.lines().take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// Seconds that each stage of a pass worked. The stages overlap, so they do not add up to the wall time.
+#[cfg(feature = "torch")]
+#[derive(Debug, Clone, Copy)]
+struct StageSeconds {
+    prepare: f64,
+    forward: f64,
+    write: f64,
 }
 
 /// Why a node of the plan failed.

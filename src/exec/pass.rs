@@ -7,11 +7,13 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
-use super::NodeError;
+use super::batches::{self, BackOff};
 use super::event::Event;
 use super::prepare::{Batch, Preparation};
 use super::run::Run;
 use super::shard::Shard;
+use super::{NodeError, StageSeconds};
+use crate::models::Precision;
 use crate::models::extractor::{Network, TapRequest};
 use crate::plan::{Pass, Shards, Tap};
 use crate::store::{ArtifactWriter, Begin};
@@ -59,32 +61,37 @@ pub(super) fn run_pass(
             pass.key.timestep
         )));
     };
-    let batch_size = pass
-        .batch_size
-        .map_or_else(|| default_batch_size(pass.side), |size| size as usize);
+    let batch_size = pass.batch_size.map_or_else(
+        || batches::choose(run.device, &**model, pass.deepest(), pass.key.precision),
+        |size| size as usize,
+    );
     let taps: Vec<Tap> = open.iter().map(|open| open.tap.clone()).collect();
     let samples = &dataset.manifest.samples;
     let (view, draw) = (pass.key.view.name(), pass.key.draw);
 
-    let outcome = std::thread::scope(|scope| -> Result<(), NodeError> {
+    let outcome = std::thread::scope(|scope| -> Result<StageSeconds, NodeError> {
         let (batch_sender, batches) = sync_channel::<Result<Batch, NodeError>>(2);
         let (shard_sender, finished) = sync_channel::<Shard>(1);
         let (plan, preparation) = (&missing, &preparation);
-        scope.spawn(move || prepare(preparation, shards, plan, batch_size, &batch_sender));
+        let preparing =
+            scope.spawn(move || prepare(preparation, shards, plan, batch_size, &batch_sender));
         let open = &mut open;
-        let writing = scope.spawn(move || -> Result<(), NodeError> {
+        let writing = scope.spawn(move || -> Result<f64, NodeError> {
+            let mut seconds = 0.0;
             for shard in finished {
+                let since = Instant::now();
                 for (position, open) in open.iter_mut().enumerate() {
                     if open.missing.contains(&shard.index) {
                         shard.write(position, &open.tap, view, draw, samples, &mut open.writer)?;
                     }
                 }
+                seconds += since.elapsed().as_secs_f64();
                 (run.emit)(Event::ShardCommitted {
                     pass: number,
                     shard: shard.index,
                 });
             }
-            Ok(())
+            Ok(seconds)
         });
         let computed = compute(
             run,
@@ -101,9 +108,18 @@ pub(super) fn run_pass(
         let written = writing
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        written.and(computed)
+        let prepared = preparing
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        // Where both failed, the writer was first: its end is what stops the network.
+        let write = written?;
+        Ok(StageSeconds {
+            prepare: prepared,
+            forward: computed?,
+            write,
+        })
     });
-    outcome?;
+    let stages = outcome?;
     let seconds = started.elapsed().as_secs_f64();
     let share = seconds / open.len().max(1) as f64;
     for tap in open {
@@ -113,6 +129,9 @@ pub(super) fn run_pass(
         pass: number,
         images,
         seconds,
+        prepare_seconds: stages.prepare,
+        forward_seconds: stages.forward,
+        write_seconds: stages.write,
     });
     Ok(())
 }
@@ -150,29 +169,33 @@ fn begin(run: &Run<'_>, pass: &Pass, shards: Shards) -> Result<Vec<OpenTap>, Nod
     Ok(open)
 }
 
-/// Prepares batches in order until all are taken or nobody takes them any more.
+/// Prepares batches in order until all are taken or nobody takes them any more; returns the seconds that it worked.
 fn prepare(
     preparation: &Preparation<'_>,
     shards: Shards,
     missing: &[usize],
     batch_size: usize,
     sender: &SyncSender<Result<Batch, NodeError>>,
-) {
+) -> f64 {
+    let mut seconds = 0.0;
     for &shard in missing {
         let rows = shards.rows_of(shard);
         for start in rows.clone().step_by(batch_size) {
+            let since = Instant::now();
             let batch = preparation
                 .batch(start..(start + batch_size).min(rows.end))
                 .map_err(NodeError::from);
+            seconds += since.elapsed().as_secs_f64();
             let failed = batch.is_err();
             if sender.send(batch).is_err() || failed {
-                return;
+                return seconds;
             }
         }
     }
+    seconds
 }
 
-/// Runs the network over the batches and hands whole shards on.
+/// Runs the network over the batches and hands whole shards on; returns the seconds that the network ran.
 fn compute(
     run: &Run<'_>,
     number: usize,
@@ -181,7 +204,9 @@ fn compute(
     (taps, missing, shards): (&[Tap], &[usize], Shards),
     batches: &Receiver<Result<Batch, NodeError>>,
     finished: &SyncSender<Shard>,
-) -> Result<(), NodeError> {
+) -> Result<f64, NodeError> {
+    let mut seconds = 0.0;
+    let mut back_off = BackOff::new();
     let requests: Vec<TapRequest> = taps
         .iter()
         .map(|tap| TapRequest {
@@ -203,7 +228,20 @@ fn compute(
                 ));
             };
             let batch = batch?;
-            let features = network.features(&batch.x_t, batch.images, pass.key.timestep, &requests);
+            let since = Instant::now();
+            let features = back_off.features(
+                network,
+                (&batch.x_t, batch.images),
+                pass.key.timestep,
+                &requests,
+                &mut |images| {
+                    (run.emit)(Event::BatchHalved {
+                        pass: number,
+                        images,
+                    });
+                },
+            );
+            seconds += since.elapsed().as_secs_f64();
             for (values, features) in shard.values.iter_mut().zip(features) {
                 values.extend(features);
             }
@@ -223,21 +261,19 @@ fn compute(
         }
         if finished.send(shard).is_err() {
             // The writer has stopped; its own error says why.
-            return Ok(());
+            return Ok(seconds);
         }
     }
-    Ok(())
-}
-
-/// Enough images to keep the processor busy, few enough to stay in its caches: 128 at 32 pixels, 4 at 256.
-fn default_batch_size(side: u32) -> usize {
-    let side = (side as usize).max(1);
-    ((1 << 18) / (side * side)).clamp(1, 128)
+    Ok(seconds)
 }
 
 fn label(run: &Run<'_>, pass: &Pass) -> String {
+    let precision = match pass.key.precision {
+        Precision::F32 => String::new(),
+        other => format!("  {}", other.name()),
+    };
     format!(
-        "{} ← {}  t={}",
+        "{} ← {}  t={}{precision}",
         run.experiment.models[pass.key.model].name,
         run.experiment.datasets[pass.key.dataset].name,
         pass.key.timestep

@@ -2,7 +2,6 @@
 //!
 //! A node that fails does not stop the nodes that do not need it. What was committed stays committed.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -10,8 +9,9 @@ use std::time::Instant;
 
 use super::event::{Emit, Event};
 use super::inputs::Inputs;
-use super::{NodeError, StopSignal, head, metric, pass, report};
+use super::{NodeError, StopSignal, head, metric, panic_text, pass, report};
 use crate::graph::Experiment;
+use crate::models::Precision;
 use crate::models::extractor::Network;
 use crate::plan::{Plan, PlannedArtifact};
 use crate::store::{Fingerprint, Made, Patience, Store, StoreError, Waiting};
@@ -197,7 +197,7 @@ impl Outcome {
 }
 
 fn run_passes(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
-    let mut loaded: Option<(usize, Box<dyn Network>)> = None;
+    let mut loaded: Option<((usize, Precision), Box<dyn Network>)> = None;
     for (index, pass) in plan.passes.iter().enumerate() {
         if outcome.stopped || run.stop.is_given() {
             outcome.stopped = true;
@@ -205,12 +205,12 @@ fn run_passes(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
         }
         let node = &run.experiment.models[pass.key.model];
         let result = attempt(|| {
-            if loaded
-                .as_ref()
-                .is_none_or(|(model, _)| *model != pass.key.model)
-            {
+            let wanted = (pass.key.model, pass.key.precision);
+            if loaded.as_ref().is_none_or(|(key, _)| *key != wanted) {
+                // First, so that two networks are never in memory.
                 loaded = None;
-                loaded = Some((pass.key.model, node.model.load(run.base, run.device)?));
+                let network = node.model.load(run.base, run.device, pass.key.precision)?;
+                loaded = Some((wanted, network));
             }
             match &loaded {
                 Some((_, network)) => pass::run_pass(run, index + 1, pass, &**network),
@@ -298,14 +298,4 @@ fn run_metrics(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
 fn attempt<T>(work: impl FnOnce() -> Result<T, NodeError>) -> Result<T, NodeError> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(NodeError::Panicked(panic_text(&*panic))))
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
-    // libtorch appends its own call stack; its first lines say what is wrong.
-    let text = text.unwrap_or("no reason given");
-    text.lines().take(3).collect::<Vec<_>>().join(" ")
 }

@@ -81,6 +81,7 @@ impl Scored {
                 timestep: extraction.timestep,
                 block: extraction.block.0,
                 pool: extraction.pool,
+                precision: extraction.precision.name().to_owned(),
                 view: extraction.view.name().to_owned(),
                 draw: extraction.draw,
                 noise_seed: extraction.noise_seed,

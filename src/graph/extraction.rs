@@ -3,7 +3,7 @@
 use super::{ExtractionNode, OnBadImage, Storage};
 use crate::imaging::Preprocess;
 use crate::imaging::preprocess::View;
-use crate::models::{BlockIndex, BlockInfo, Model};
+use crate::models::{BlockIndex, BlockInfo, Model, Precision};
 use crate::spec::{Diagnostic, Fields, Key, Value};
 
 /// The keys of an extraction.
@@ -50,6 +50,12 @@ pub const KEYS: &[Key] = &[
         "How images become squares: `adm-center-crop` or `resize-center-crop`.",
     ),
     Key::optional(
+        "precision",
+        "`f32`, `bf16` or `f16`",
+        "\"f32\"",
+        "What the network computes in; 16 bits are faster where the processor or the GPU has them, and round more.",
+    ),
+    Key::optional(
         "storage",
         "`f32` or `f16`",
         "\"f32\"",
@@ -75,6 +81,7 @@ struct Values {
     pool: u32,
     view: View,
     preprocess: Preprocess,
+    precision: Precision,
     storage: Storage,
     on_bad_image: OnBadImage,
     draw: u32,
@@ -126,6 +133,7 @@ pub(super) fn parse(
             draw: values.draw,
             noise_seed: values.noise_seed,
             preprocess: values.preprocess,
+            precision: values.precision,
             storage: values.storage,
             batch_size: values.batch_size,
             on_bad_image: values.on_bad_image,
@@ -145,6 +153,7 @@ fn values(fields: &Fields<'_>, last_step: u32) -> Option<Values> {
     let ways = [("fail", OnBadImage::Fail), ("skip", OnBadImage::Skip)];
     let view = fields.choice("view", View::CHOICES);
     let preprocess = fields.choice("preprocess", Preprocess::CHOICES);
+    let precision = fields.choice("precision", Precision::CHOICES);
     let storage = fields.choice("storage", &storages);
     let on_bad_image = fields.choice("on_bad_image", &ways);
     let draw = fields.count("draw", 0..=1_000_000);
@@ -155,6 +164,7 @@ fn values(fields: &Fields<'_>, last_step: u32) -> Option<Values> {
         pool: pool?,
         view: view.unwrap_or(View::Center),
         preprocess: preprocess.unwrap_or(Preprocess::AdmCenterCrop),
+        precision: precision.unwrap_or(Precision::F32),
         storage: storage.unwrap_or(Storage::F32),
         on_bad_image: on_bad_image.unwrap_or(OnBadImage::Fail),
         draw: draw.unwrap_or(0),

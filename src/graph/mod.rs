@@ -17,7 +17,7 @@ use crate::heads::Head;
 use crate::imaging::Preprocess;
 use crate::imaging::preprocess::View;
 use crate::metrics::Metric;
-use crate::models::{BlockIndex, Model};
+use crate::models::{BlockIndex, Model, Precision};
 use crate::report::ReportConfig;
 use crate::trainer::Training;
 
@@ -109,6 +109,8 @@ pub struct ExtractionNode {
     pub noise_seed: u64,
     /// How images become squares.
     pub preprocess: Preprocess,
+    /// What the network computes in.
+    pub precision: Precision,
     /// How features are kept.
     pub storage: Storage,
     /// Images per forward pass; `None` lets the executor choose. Results do not depend on it beyond rounding.
@@ -120,8 +122,13 @@ pub struct ExtractionNode {
 impl ExtractionNode {
     /// A label that tells it from every other extraction of the graph's node.
     pub fn label(&self, experiment: &Experiment) -> String {
+        // What hardly any experiment changes is only said where it was.
+        let precision = match self.precision {
+            Precision::F32 => String::new(),
+            other => format!(" {}", other.name()),
+        };
         format!(
-            "{}[{} {} t={} {} pool={} {} draw={} seed={}]",
+            "{}[{} {} t={} {} pool={} {} draw={} seed={}{precision}]",
             self.name,
             experiment.datasets[self.dataset].name,
             experiment.models[self.model].name,

@@ -1,10 +1,38 @@
 //! The few layers that every convolutional network here is made of, with parameters taken by checkpoint name.
 //!
 //! They are plain structs over tensors: nothing is trained in a backbone, so tch's variable stores are not needed.
+//!
+//! # Deviations
+//! - Maps lie in memory with their channels innermost, which is how the fastest convolutions read and write them. The
+//!   axes are `[N, C, H, W]` all the same.
+//! - TF32 is off whatever libtorch's default is, and convolutions on a GPU take deterministic algorithms only.
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use super::weights::WeightMap;
+
+/// The same `[N, C, H, W]` tensor with its channels innermost in memory; copies nothing where they are already.
+pub fn channels_last(x: &Tensor) -> Tensor {
+    x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}
+
+/// `x · sigmoid(x)`, written over `x` unless gradients need it.
+pub fn silu(mut x: Tensor) -> Tensor {
+    if x.requires_grad() {
+        x.silu()
+    } else {
+        x.silu_()
+    }
+}
+
+/// `x + y`, written over `x` unless gradients need it.
+pub fn sum(mut x: Tensor, y: &Tensor) -> Tensor {
+    if x.requires_grad() {
+        x + y
+    } else {
+        x.g_add_(y)
+    }
+}
 
 /// `y = x Wᵀ + b` over the last axis.
 #[derive(Debug)]
@@ -25,17 +53,17 @@ impl Linear {
     }
 
     /// Takes a linear layer that the checkpoint stores as a one-dimensional convolution with a kernel of 1, that is
-    /// with a weight of shape `[outputs, inputs, 1]`.
+    /// with a weight of shape `[outputs, inputs, 1]`. It computes in the precision of convolutions.
     pub fn from_convolution(
         weights: &mut WeightMap,
         path: &str,
         inputs: u32,
         outputs: u32,
     ) -> Self {
-        let weight = weight(weights, path, &[outputs, inputs, 1]).squeeze_dim(2);
+        let (weight, bias) = convolution(weights, path, &[outputs, inputs, 1]);
         Self {
-            weight,
-            bias: bias(weights, path, outputs),
+            weight: weight.squeeze_dim(2),
+            bias,
         }
     }
 
@@ -59,7 +87,7 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    /// Takes `{path}.weight` and `{path}.bias`; `kernel` is odd, the stride is 1.
+    /// Takes `{path}.weight` and `{path}.bias` in the precision of convolutions; `kernel` is odd, the stride is 1.
     pub fn new(
         weights: &mut WeightMap,
         path: &str,
@@ -67,9 +95,10 @@ impl Convolution {
         outputs: u32,
         kernel: u32,
     ) -> Self {
+        let (weight, bias) = convolution(weights, path, &[outputs, inputs, kernel, kernel]);
         Self {
-            weight: weight(weights, path, &[outputs, inputs, kernel, kernel]),
-            bias: bias(weights, path, outputs),
+            weight,
+            bias,
             stride: 1,
             padding: i64::from(kernel / 2),
         }
@@ -86,7 +115,21 @@ impl Convolution {
     /// - returns: `[N, outputs, H / stride, W / stride]`, rounded up
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-        x.conv2d(&self.weight, Some(&self.bias), stride, padding, [1, 1], 1)
+        let (benchmark, deterministic, cudnn, tf32) = (false, true, true, false);
+        x.internal_convolution(
+            &self.weight,
+            Some(&self.bias),
+            stride,
+            padding,
+            [1, 1],
+            false,
+            [0, 0],
+            1,
+            benchmark,
+            deterministic,
+            cudnn,
+            tf32,
+        )
     }
 }
 
@@ -118,17 +161,29 @@ impl GroupNorm {
         }
     }
 
+    /// Normalises in f32 and rounds the result to the type of `x`.
+    ///
     /// # Shapes
     /// - `x`: `[N, channels, ...]`
     /// - returns: the same
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.group_norm(
-            self.groups,
-            Some(&self.weight),
-            Some(&self.bias),
-            self.epsilon,
-            true,
-        )
+        let normalise = |x: &Tensor| {
+            x.group_norm(
+                self.groups,
+                Some(&self.weight),
+                Some(&self.bias),
+                self.epsilon,
+                true,
+            )
+        };
+        let kind = x.kind();
+        // The kernel for processors reads 16-bit maps with f32 parameters and computes in f32 inside; the one for GPUs
+        // wants one type for all, as does f16 everywhere.
+        if kind == Kind::Float || kind == Kind::BFloat16 && x.device() == Device::Cpu {
+            normalise(x)
+        } else {
+            normalise(&x.to_kind(Kind::Float)).to_kind(kind)
+        }
     }
 }
 
@@ -136,6 +191,15 @@ impl GroupNorm {
 fn weight(weights: &mut WeightMap, path: &str, shape: &[u32]) -> Tensor {
     let shape: Vec<usize> = shape.iter().map(|&size| size as usize).collect();
     weights.take(&format!("{path}.weight"), &shape)
+}
+
+/// Takes `{path}.weight` of the given shape and `{path}.bias` of its first axis, in the precision of convolutions.
+fn convolution(weights: &mut WeightMap, path: &str, shape: &[u32]) -> (Tensor, Tensor) {
+    let shape: Vec<usize> = shape.iter().map(|&size| size as usize).collect();
+    let weight = weights.take_for_convolution(&format!("{path}.weight"), &shape);
+    let length = shape.get(..1).unwrap_or_default();
+    let bias = weights.take_for_convolution(&format!("{path}.bias"), length);
+    (weight, bias)
 }
 
 /// Takes `{path}.bias`.

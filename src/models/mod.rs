@@ -13,6 +13,7 @@ pub mod guided_diffusion;
 #[cfg(feature = "torch")]
 pub mod layers;
 pub mod noise;
+pub mod precision;
 pub mod presets;
 pub mod stored_tensors;
 pub mod synthetic;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use crate::spec::{Fields, KindDoc};
 
 pub use block::{BlockIndex, BlockInfo};
+pub use precision::Precision;
 
 /// Every model kind.
 pub const ALL: &[&dyn ModelKind] = &[&guided_diffusion::KIND];
@@ -93,7 +95,7 @@ pub trait Model: Send + Sync + Debug {
     /// The two factors of Eq. 2 by the model's own schedule; `None` beyond its last step.
     fn coefficients(&self, timestep: u32) -> Option<diffusion::Coefficients>;
 
-    /// Reads the weights and builds the network.
+    /// Reads the weights and builds the network, which computes in `precision`.
     ///
     /// # Errors
     /// Weights that are missing, damaged, or do not fit, all of them listed.
@@ -102,6 +104,7 @@ pub trait Model: Send + Sync + Debug {
         &self,
         base: &std::path::Path,
         device: tch::Device,
+        precision: Precision,
     ) -> Result<Box<dyn extractor::Network>, weights::WeightError>;
 }
 

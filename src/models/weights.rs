@@ -9,6 +9,8 @@ use safetensors::Dtype;
 use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
+use super::layers::channels_last;
+use super::precision::Precision;
 use super::stored_tensors::{StoredTensors, StoredTensorsError};
 use super::synthetic;
 pub use super::weight_mismatch::{WeightMismatch, WrongShape};
@@ -18,6 +20,7 @@ pub use super::weight_mismatch::{WeightMismatch, WrongShape};
 pub struct WeightMap {
     source: Source,
     device: Device,
+    precision: Precision,
     requested: Vec<(String, Vec<usize>)>,
     mismatch: WeightMismatch,
 }
@@ -66,6 +69,7 @@ impl WeightMap {
         Self {
             source,
             device: Device::Cpu,
+            precision: Precision::F32,
             requested: Vec::new(),
             mismatch,
         }
@@ -76,6 +80,16 @@ impl WeightMap {
     pub fn on(mut self, device: Device) -> Self {
         self.device = device;
         self
+    }
+
+    /// Lets convolutions compute in `precision` from now on; see [`WeightMap::take_for_convolution`].
+    pub fn convolve_in(&mut self, precision: Precision) {
+        self.precision = precision;
+    }
+
+    /// What convolutions compute in.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Where the tensors are put.
@@ -108,6 +122,20 @@ impl WeightMap {
             None => Tensor::zeros([1; 1], (Kind::Float, self.device))
                 .view(&*vec![1; sizes.len()])
                 .expand(&*sizes, false),
+        }
+    }
+
+    /// The parameter `name` of a convolution: as [`WeightMap::take`], but in the precision that convolutions compute in,
+    /// and with the channels innermost in memory where there are four axes, which is how convolutions read it fastest.
+    ///
+    /// # Panics
+    /// As [`WeightMap::take`].
+    pub fn take_for_convolution(&mut self, name: &str, shape: &[usize]) -> Tensor {
+        let tensor = self.take(name, shape).to_kind(self.precision.kind());
+        if shape.len() == 4 {
+            channels_last(&tensor)
+        } else {
+            tensor
         }
     }
 

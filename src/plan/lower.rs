@@ -88,6 +88,7 @@ fn lower_extraction(
         noise_version: crate::models::noise::VERSION,
         block: extraction.block.0,
         pool: extraction.pool,
+        precision: extraction.precision,
         storage: extraction.storage,
     }
     .recipe()?;
@@ -103,6 +104,7 @@ fn lower_extraction(
             noise_seed: extraction.noise_seed,
             view: extraction.view,
             preprocess: extraction.preprocess,
+            precision: extraction.precision,
         },
         taps: vec![Tap {
             block: extraction.block,

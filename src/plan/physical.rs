@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::graph::Storage;
 use crate::imaging::Preprocess;
 use crate::imaging::preprocess::View;
-use crate::models::BlockIndex;
+use crate::models::{BlockIndex, Precision};
 use crate::store::{Fingerprint, Recipe};
 
 /// Whether an artifact has to be made.
@@ -62,6 +62,8 @@ pub struct PassKey {
     pub view: View,
     /// How images become squares.
     pub preprocess: Preprocess,
+    /// What the network computes in.
+    pub precision: Precision,
 }
 
 /// One output of a pass.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::graph::Storage;
 use crate::imaging::Preprocess;
 use crate::imaging::preprocess::View;
+use crate::models::Precision;
 use crate::store::{ArtifactKind, Recipe, RecipeError};
 use crate::trainer::Training;
 
@@ -36,13 +37,16 @@ pub struct FeaturesRecipe<'a> {
     pub block: u32,
     /// Pool.
     pub pool: u32,
+    /// What the network computes in.
+    pub precision: Precision,
     /// Number type.
     pub storage: Storage,
 }
 
 impl FeaturesRecipe<'_> {
+    /// - 2: the field `precision`; maps with their channels innermost and fused steps round otherwise.
     /// - 1: first version.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
     /// The recipe.
     ///
@@ -106,8 +110,9 @@ pub struct ScoredHead<'a> {
 }
 
 impl MetricRecipe<'_> {
+    /// - 2: the column `precision`.
     /// - 1: first version.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
     /// The recipe.
     ///

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::physical::{Pass, Plan, PlannedArtifact, State};
 use crate::graph::Experiment;
 use crate::imaging::Preprocess;
+use crate::models::Precision;
 use crate::text::{bytes, count, plural};
 
 /// The plan as `--json` prints it.
@@ -39,6 +40,8 @@ pub struct PassRecord {
     pub timestep: u32,
     /// View.
     pub view: &'static str,
+    /// What the network computes in.
+    pub precision: &'static str,
     /// Noise draw.
     pub draw: u32,
     /// Noise seed.
@@ -125,6 +128,7 @@ fn pass_record(pass: &Pass, experiment: &Experiment) -> PassRecord {
         dataset: experiment.datasets[pass.key.dataset].name.clone(),
         timestep: pass.key.timestep,
         view: pass.key.view.name(),
+        precision: pass.key.precision.name(),
         draw: pass.key.draw,
         noise_seed: pass.key.noise_seed,
         deepest_block: pass.deepest().map_or(0, |block| block.0),
@@ -186,6 +190,9 @@ pub fn render_passes(passes: &[Pass], experiment: &Experiment) -> String {
         );
         if pass.key.preprocess != Preprocess::AdmCenterCrop {
             let _ = write!(line, "  {}", pass.key.preprocess.name());
+        }
+        if pass.key.precision != Precision::F32 {
+            let _ = write!(line, "  {}", record.precision);
         }
         if record.view != "center" || record.draw != 0 || record.noise_seed != 0 {
             let _ = write!(

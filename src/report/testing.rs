@@ -27,6 +27,7 @@ pub(super) fn row(seed: u64, value: f64) -> ResultRow {
         timestep: 90,
         block: 19,
         pool: 1,
+        precision: "f32".to_owned(),
         view: "center".to_owned(),
         draw: 0,
         noise_seed: 0,

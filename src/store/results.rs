@@ -38,6 +38,8 @@ pub struct ResultRow {
     pub block: u32,
     /// Side of the grid that the features were pooled to.
     pub pool: u32,
+    /// What the network computed in: "f32", "bf16" or "f16".
+    pub precision: String,
     /// View of the images.
     pub view: String,
     /// Index of the noise draw.
@@ -70,6 +72,7 @@ pub const AXES: &[&str] = &[
     "timestep",
     "block",
     "pool",
+    "precision",
     "view",
     "draw",
     "noise_seed",
@@ -105,6 +108,7 @@ impl ResultRow {
             "timestep" => AxisValue::Integer(self.timestep.into()),
             "block" => AxisValue::Integer(self.block.into()),
             "pool" => AxisValue::Integer(self.pool.into()),
+            "precision" => text(&self.precision),
             "view" => text(&self.view),
             "draw" => AxisValue::Integer(self.draw.into()),
             "noise_seed" => integer(self.noise_seed),
@@ -183,6 +187,7 @@ pub(super) mod tests {
             timestep: 90,
             block: 24,
             pool: 2,
+            precision: "f32".to_owned(),
             view: "center".to_owned(),
             draw: 0,
             noise_seed: u64::MAX,

@@ -54,6 +54,7 @@ impl ResultRow {
             ("timestep", small(|row| row.timestep)),
             ("block", small(|row| row.block)),
             ("pool", small(|row| row.pool)),
+            ("precision", text(|row| &row.precision)),
             ("view", text(|row| &row.view)),
             ("draw", small(|row| row.draw)),
             ("noise_seed", large(|row| row.noise_seed)),
@@ -102,6 +103,7 @@ impl ResultRow {
         let mut timestep = table.numbers::<UInt32Type>("timestep")?;
         let mut block = table.numbers::<UInt32Type>("block")?;
         let mut pool = table.numbers::<UInt32Type>("pool")?;
+        let mut precision = table.text("precision")?;
         let mut view = table.text("view")?;
         let mut draw = table.numbers::<UInt32Type>("draw")?;
         let mut noise_seed = table.numbers::<UInt64Type>("noise_seed")?;
@@ -128,6 +130,7 @@ impl ResultRow {
                 timestep: timestep.next()?,
                 block: block.next()?,
                 pool: pool.next()?,
+                precision: precision.next()?,
                 view: view.next()?,
                 draw: draw.next()?,
                 noise_seed: noise_seed.next()?,

@@ -9,6 +9,7 @@ use repro::models::block::BlockIndex;
 use repro::models::diffusion::{Diffusion, Schedule};
 use repro::models::guided_diffusion::config::Config;
 use repro::models::guided_diffusion::network::{ForwardError, Network, Until};
+use repro::models::precision::Precision;
 use repro::models::presets;
 use repro::models::weights::{WeightError, WeightMap, WeightMismatch};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -17,6 +18,12 @@ use tch::{Device, Kind, Tensor};
 const X_T: f64 = 1e-6;
 const FULL_MAP: f64 = 1e-4;
 const POOLED: f64 = 5e-5;
+/// In f16, against the reference's own f16.
+const POOLED_F16: f64 = 1e-2;
+const OUT_F16: f64 = 2e-2;
+/// In bf16, against the reference's f32.
+const POOLED_BF16: f64 = 4e-2;
+const OUT_BF16: f64 = 8e-2;
 
 /// The tolerance of the embedding grows with the timestep, because angles are rounded in f32.
 fn embedding_tolerance(timestep: u32) -> f64 {
@@ -224,6 +231,63 @@ fn adm_nano_matches_golden_with_synthetic_and_with_stored_weights() {
         assert_eq!(file.take(&name, &shape), rule.take(&name, &shape), "{name}");
     }
     assert!(file.finish().is_ok());
+}
+
+/// adm-tiny in 16 bits at t = 90: the largest differences of the maps averaged to 2 × 2, block by block, and of `out`.
+fn differences_in(precision: Precision, expected: &Golden, prefix: &str) -> (Vec<f64>, f64) {
+    let golden = Golden::read("adm-tiny-features.safetensors");
+    let config = preset("adm-tiny");
+    let mut weights = WeightMap::synthetic(1);
+    weights.convolve_in(precision);
+    let network = network(&config, weights);
+    let (maps, out) = run_all(&network, &config, golden.get("t90.xt"), &timesteps(90, 2));
+    let difference = |found: &Tensor, expected: &Tensor| {
+        let found = found.to_kind(Kind::Float);
+        assert_eq!(found.size(), expected.size());
+        (found - expected).abs().max().double_value(&[])
+    };
+    let blocks = (1..).zip(&maps).map(|(number, map): (usize, _)| {
+        assert_eq!(
+            map.kind(),
+            precision.kind(),
+            "b{number} is computed in {precision:?}"
+        );
+        let pool = |map: &Tensor| map.to_kind(Kind::Float).adaptive_avg_pool2d([2, 2]);
+        let key = format!("{prefix}b{number:02}");
+        let expected = expected.0.get(&format!("{key}.pool2"));
+        let expected = expected.map_or_else(|| pool(golden.get(&key)), Tensor::shallow_clone);
+        difference(&pool(map), &expected)
+    });
+    assert_eq!(out.kind(), Kind::Float, "`out` runs in f32");
+    let of_out = difference(&out, expected.get(&format!("{prefix}out")));
+    let blocks: Vec<f64> = blocks.collect();
+    println!("{precision:?}: maps {blocks:?}, out {of_out}");
+    (blocks, of_out)
+}
+
+#[test]
+fn adm_tiny_in_f16_matches_the_reference_in_f16() {
+    let expected = Golden::read("adm-tiny-fp16.safetensors");
+    let (blocks, out) = differences_in(Precision::F16, &expected, "t90.");
+    assert_eq!(blocks.len(), 13);
+    for (block, difference) in (1..).zip(blocks) {
+        assert!(difference <= POOLED_F16, "b{block}: {difference:e}");
+    }
+    assert!(out <= OUT_F16, "out: {out:e}");
+}
+
+#[test]
+fn adm_tiny_in_bf16_is_near_the_reference_in_f32() {
+    let expected = Golden::read("adm-tiny-features.safetensors");
+    let (blocks, out) = differences_in(Precision::Bf16, &expected, "t90.");
+    assert!(
+        blocks.iter().all(|&difference| difference > 1e-6),
+        "it was not computed in bf16: {blocks:?}"
+    );
+    for (block, difference) in (1..).zip(blocks) {
+        assert!(difference <= POOLED_BF16, "b{block}: {difference:e}");
+    }
+    assert!(out <= OUT_BF16, "out: {out:e}");
 }
 
 /// The options that the unconditional published network does not use: the other attention order, classes, plain and

@@ -444,13 +444,16 @@ impl Model for GuidedDiffusion {
         &self,
         base: &std::path::Path,
         device: tch::Device,
+        precision: super::Precision,
     ) -> Result<Box<dyn super::extractor::Network>, super::weights::WeightError> {
         use super::weights::WeightMap;
         let weights = match &self.weights {
             WeightsSource::File(path) => WeightMap::from_safetensors(&base.join(path))?,
             WeightsSource::Synthetic(seed) => WeightMap::synthetic(*seed),
         };
-        let network = network::Network::new(&self.config, &mut weights.on(device))?;
+        let mut weights = weights.on(device);
+        weights.convolve_in(precision);
+        let network = network::Network::new(&self.config, &mut weights)?;
         Ok(Box::new(Extractor {
             network,
             device,
@@ -476,32 +479,24 @@ impl super::extractor::Network for Extractor {
         timestep: u32,
         taps: &[super::extractor::TapRequest],
     ) -> Vec<Vec<f32>> {
-        use super::extractor::{images_to_tensor, pooled};
+        use super::extractor::{Features, images_to_tensor};
         let _guard = tch::no_grad_guard();
         let x_t = images_to_tensor(x_t, images, self.input, self.device);
-        let timesteps = tch::Tensor::full(
-            [x_t.size()[0]],
-            i64::from(timestep),
-            (tch::Kind::Int64, self.device),
-        );
+        // One for all images, so that its rounding cannot depend on how many there are.
+        let timesteps =
+            tch::Tensor::full([1], i64::from(timestep), (tch::Kind::Int64, self.device));
         let blocks: Vec<super::BlockIndex> = taps.iter().map(|tap| tap.block).collect();
-        let mut features = vec![Vec::new(); taps.len()];
+        let mut features = Features::new(taps);
         let outcome = self.network.forward_taps(
             &x_t,
             &timesteps,
             None,
             &blocks,
             network::Until::DeepestTap,
-            &mut |block, map| {
-                for (tap, features) in taps.iter().zip(&mut features) {
-                    if tap.block == block {
-                        *features = pooled(map, tap.pool);
-                    }
-                }
-            },
+            &mut |block, map| features.visit(block, map),
         );
         // The planner only asks for blocks that the model listed, and the model is unconditional.
         debug_assert!(outcome.is_ok(), "{outcome:?}");
-        features
+        features.read()
     }
 }

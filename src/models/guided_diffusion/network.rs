@@ -11,13 +11,15 @@
 //! concatenates the encoder's map to it.
 //!
 //! # Deviations
-//! - The network runs in f32 only; the published code runs its torso in f16.
-//! - Attention is rounded differently; see `parts.rs`.
+//! - In 16 bits the very first convolution already gets a rounded image, as upstream, and `out` runs in f32, as upstream;
+//!   bf16 is ours, see `precision.rs`.
+//! - Some steps are rounded differently; see `parts.rs`.
 //!
 //! # Parity
-//! `tests/golden_guided_diffusion.rs`: full maps 1e-4, pooled maps 5e-5, f32 on the CPU.
+//! `tests/suite/golden_guided_diffusion.rs`, on the CPU: in f32 full maps 1e-4 and pooled maps 5e-5; in f16 maps pooled to
+//! 2 × 2 within 1e-2 and `out` within 2e-2 of upstream's own f16; in bf16 the same within 4e-2 and 8e-2 of f32.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use thiserror::Error;
 
 use super::config::Config;
@@ -26,7 +28,8 @@ use super::layout::{Layout, Part};
 pub use super::parts::TimeEmbedding;
 use super::parts::{AttentionBlock, Downsample, NormConvolution, ResBlock, Upsample};
 use crate::models::block::BlockIndex;
-use crate::models::layers::Convolution;
+use crate::models::layers::{Convolution, channels_last, silu};
+use crate::models::precision::Precision;
 use crate::models::weights::{WeightError, WeightMap};
 
 /// A layer of a block.
@@ -80,12 +83,12 @@ impl Block {
 
     /// # Shapes
     /// - `x`: `[N, C, H, W]`
-    /// - `emb`: `[N, 4 · model_channels]`
+    /// - `silu_emb`: `[N or 1, 4 · model_channels]`
     /// - returns: `[N, C, H, W]` with the block's own channels and sides
-    fn forward(&self, x: Tensor, emb: &Tensor) -> Tensor {
+    fn forward(&self, x: Tensor, silu_emb: &Tensor) -> Tensor {
         self.layers.iter().fold(x, |x, layer| match layer {
             BlockLayer::Convolution(convolution) => convolution.forward(&x),
-            BlockLayer::Residual(residual) => residual.forward(&x, emb),
+            BlockLayer::Residual(residual) => residual.forward(&x, silu_emb),
             BlockLayer::Attention(attention) => attention.forward(&x),
             BlockLayer::Downsample(downsample) => downsample.forward(&x),
             BlockLayer::Upsample(upsample) => upsample.forward(&x),
@@ -133,10 +136,12 @@ pub struct Network {
     /// How many of `blocks` are `input_blocks`; one less than the position of `middle_block`, counted from 1.
     input_blocks: usize,
     out: NormConvolution,
+    /// What the blocks compute in.
+    precision: Precision,
 }
 
 impl Network {
-    /// Builds the network and takes all its parameters.
+    /// Builds the network and takes all its parameters. It computes in the precision that `weights` convolves in.
     ///
     /// # Errors
     /// Lists every parameter that is missing, unused or of another shape. A configuration in which
@@ -153,6 +158,8 @@ impl Network {
             .iter()
             .map(|block| Block::new(weights, &block.path, config, &block.layers))
             .collect();
+        let precision = weights.precision();
+        weights.convolve_in(Precision::F32);
         let out = NormConvolution::new(
             weights,
             "out",
@@ -165,6 +172,7 @@ impl Network {
             .iter()
             .filter(|block| block.part == Part::Encoder)
             .count();
+        weights.convolve_in(precision);
         weights.finish()?;
         Ok(Self {
             time_embed,
@@ -172,6 +180,7 @@ impl Network {
             blocks,
             input_blocks,
             out,
+            precision,
         })
     }
 
@@ -182,10 +191,10 @@ impl Network {
     ///
     /// # Shapes
     /// - `x_t`: `[N, in_channels, H, W]`, f32, the noisy image; `H` and `W` divisible by 2 to the number of halvings
-    /// - `timesteps`: `[N]`, i64 or f32
+    /// - `timesteps`: `[N]`, or `[1]` if all are the same; i64 or f32
     /// - `class_labels`: `[N]`, i64, if and only if the network is class-conditional
-    /// - `visit` gets `[N, C, H, W]` as [`Config::blocks`] says, and must not change it in place
-    /// - returns: `[N, out_channels, H, W]`
+    /// - `visit` gets `[N, C, H, W]` as [`Config::blocks`] says, in the network's precision, and must not change it in place
+    /// - returns: `[N, out_channels, H, W]`, f32
     ///
     /// # Errors
     /// A tap names no block, or class labels are missing or unexpected.
@@ -205,7 +214,8 @@ impl Network {
         if let Some(&tap) = taps.iter().find(|&&tap| tap < BlockIndex(1) || tap > last) {
             return Err(ForwardError::UnknownTap { tap, last });
         }
-        let emb = self.embed(timesteps, class_labels)?;
+        // Every residual block begins with the same SiLU of the same embedding.
+        let silu_emb = silu(self.embed(timesteps, class_labels)?);
         let deepest = match until {
             Until::DeepestTap => taps.iter().max().map_or(0, |tap| tap.0 as usize),
             Until::Output => self.blocks.len(),
@@ -213,14 +223,14 @@ impl Network {
         // Decoder blocks take the encoder's maps in reverse order, so only the last so many are ever needed.
         let skips_needed = deepest.saturating_sub(self.input_blocks + 1);
         let mut skips = Vec::new();
-        let mut h = x_t.shallow_clone();
+        let mut h = channels_last(&x_t.to_kind(self.precision.kind()));
         for (number, block) in (1..=deepest).zip(&self.blocks) {
             if number > self.input_blocks + 1
                 && let Some(skip) = skips.pop()
             {
                 h = Tensor::cat(&[h, skip], 1);
             }
-            h = block.forward(h, &emb);
+            h = block.forward(h, &silu_emb);
             if number <= self.input_blocks && number + skips_needed > self.input_blocks {
                 skips.push(h.shallow_clone());
             }
@@ -231,14 +241,14 @@ impl Network {
         }
         Ok(match until {
             Until::DeepestTap => None,
-            Until::Output => Some(self.out.forward(&h)),
+            Until::Output => Some(self.out.forward(&h.to_kind(Kind::Float))),
         })
     }
 
     /// What every residual block receives: the embedded timestep, plus the embedded class.
     ///
     /// # Shapes
-    /// - returns: `[N, 4 · model_channels]`
+    /// - returns: `[N or 1, 4 · model_channels]`
     fn embed(
         &self,
         timesteps: &Tensor,

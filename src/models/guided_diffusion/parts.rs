@@ -6,14 +6,16 @@
 //! (`timestep_embedding`, `GroupNorm32`).
 //!
 //! # Deviations
-//! Attention is computed by libtorch's fused kernel, which applies the scale `1 / sqrt(head channels)` once instead of its
-//! square root to both factors. Equal but for rounding.
+//! Equal but for rounding:
+//! - Attention is computed by libtorch's fused kernel, which applies the scale `1 / sqrt(head channels)` once instead of its
+//!   square root to both factors.
+//! - Scale and shift by the timestep are one fused operation.
 
 use tch::{Device, Kind, Tensor};
 
 use super::config::{Config, GROUPS};
 use super::layer::{Resample, modulation_channels};
-use crate::models::layers::{Convolution, GroupNorm, Linear};
+use crate::models::layers::{Convolution, GroupNorm, Linear, silu, sum};
 use crate::models::weights::WeightMap;
 
 /// Keeps group normalisation from dividing by zero.
@@ -88,7 +90,7 @@ impl NormConvolution {
     /// - `x`: `[N, inputs, H, W]`
     /// - returns: `[N, outputs, H, W]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        self.convolution.forward(&self.norm.forward(x).silu())
+        self.convolution.forward(&silu(self.norm.forward(x)))
     }
 }
 
@@ -152,31 +154,28 @@ impl ResBlock {
 
     /// # Shapes
     /// - `x`: `[N, inputs, H, W]`
-    /// - `emb`: `[N, 4 · model_channels]`
+    /// - `silu_emb`: `[N or 1, 4 · model_channels]`, f32, what the timestep is embedded as, after SiLU
     /// - returns: `[N, outputs, H, W]`, `H` and `W` halved or doubled if the block resamples
-    pub fn forward(&self, x: &Tensor, emb: &Tensor) -> Tensor {
-        let h = self.resample(self.in_layers.norm.forward(x).silu());
+    pub fn forward(&self, x: &Tensor, silu_emb: &Tensor) -> Tensor {
+        let h = self.resample(silu(self.in_layers.norm.forward(x)));
         let x = self.resample(x.shallow_clone());
         let h = self.in_layers.convolution.forward(&h);
-        let emb = self
-            .emb_layers
-            .forward(&emb.silu())
-            .unsqueeze(-1)
-            .unsqueeze(-1);
+        let emb = self.emb_layers.forward(silu_emb).to_kind(h.kind());
+        let emb = emb.unsqueeze(-1).unsqueeze(-1);
         let h = if self.use_scale_shift_norm {
             let channels = h.size().get(1).copied().unwrap_or(0);
             let (scale, shift) = (
                 emb.narrow(1, 0, channels),
                 emb.narrow(1, channels, channels),
             );
-            self.out_layers.norm.forward(&h) * (scale + 1.0) + shift
+            shift.addcmul(&self.out_layers.norm.forward(&h), &(scale + 1.0))
         } else {
-            self.out_layers.norm.forward(&(h + emb))
+            self.out_layers.norm.forward(&sum(h, &emb))
         };
-        let h = self.out_layers.convolution.forward(&h.silu());
+        let h = self.out_layers.convolution.forward(&silu(h));
         match &self.skip_connection {
-            Some(convolution) => convolution.forward(&x) + h,
-            None => x + h,
+            Some(convolution) => sum(h, &convolution.forward(&x)),
+            None => sum(h, &x),
         }
     }
 
@@ -250,7 +249,7 @@ impl AttentionBlock {
             false,
         );
         let mixed = self.proj_out.forward(&mixed.transpose(1, 2).flatten(2, 3));
-        x + mixed.transpose(1, 2).reshape(x.size())
+        sum(mixed.transpose(1, 2).reshape(x.size()), x)
     }
 }
 

@@ -1,0 +1,201 @@
+//! How many images go through the network at once, and what happens when memory runs out.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use super::device::{self, Device};
+use super::panic_text;
+use crate::models::extractor::{Network, TapRequest};
+use crate::models::{BlockIndex, Model, Precision};
+
+/// Of a GPU's free memory, what the maps of one batch may take. The rest is for the scratch space of the kernels.
+const SHARE_OF_FREE_MEMORY: f64 = 0.6;
+/// More images at once make no GPU faster, and every batch is also a step of the progress bar.
+const LARGEST_ON_GPU: u64 = 256;
+/// Maps of the largest size that are alive at once within a block: its input, and those between its layers.
+const MAPS_WITHIN_A_BLOCK: u64 = 6;
+
+/// A batch size for one pass.
+///
+/// - On the CPU enough images to keep the cores busy, few enough to stay in their caches: 128 at 32 pixels, 4 at 256.
+/// - On a GPU as many as its free memory holds, where the driver tells.
+pub(super) fn choose(
+    device: Device,
+    model: &dyn Model,
+    deepest: Option<BlockIndex>,
+    precision: Precision,
+) -> usize {
+    let side = (model.input().side as usize).max(1);
+    let for_caches = ((1 << 18) / (side * side)).clamp(1, 128);
+    let Some(free) = device::free_memory(device) else {
+        return for_caches;
+    };
+    let by_memory = fitting(free, bytes_of_maps(model, deepest, precision));
+    usize::try_from(by_memory).unwrap_or(for_caches)
+}
+
+/// Images whose maps fit into the share of the free memory; a multiple of 8 where there are as many.
+fn fitting(free: u64, bytes_of_one: u64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a size is a size; what is lost is less than a byte"
+    )]
+    let share = (free as f64 * SHARE_OF_FREE_MEMORY) as u64;
+    let images = (share / bytes_of_one.max(1)).clamp(1, LARGEST_ON_GPU);
+    if images > 8 { images / 8 * 8 } else { images }
+}
+
+/// An upper bound on the bytes of maps that one image needs at once: what the encoder keeps for the decoder, and what
+/// is alive within the largest block.
+fn bytes_of_maps(model: &dyn Model, deepest: Option<BlockIndex>, precision: Precision) -> u64 {
+    let maps = model
+        .blocks()
+        .iter()
+        .filter(|block| deepest.is_none_or(|deepest| block.index <= deepest))
+        .map(|block| {
+            block
+                .shape
+                .iter()
+                .map(|&size| u64::from(size))
+                .product::<u64>()
+        });
+    let (kept, largest) = maps.fold((0, 0), |(kept, largest): (u64, u64), map| {
+        (kept + map, largest.max(map))
+    });
+    (kept + MAPS_WITHIN_A_BLOCK * largest) * precision.bytes()
+}
+
+/// Runs batches, in smaller pieces once memory has run out.
+pub(super) struct BackOff {
+    /// The most images that may run at once.
+    most: usize,
+}
+
+impl BackOff {
+    /// Begins with batches of any size.
+    pub(super) fn new() -> Self {
+        Self { most: usize::MAX }
+    }
+
+    /// The features of a batch, as [`Network::features`] gives them. Where memory runs out, the batch is cut in halves until
+    /// it does not, and all later batches with it; `told` gets the new size. Features differ by rounding alone.
+    ///
+    /// # Panics
+    /// As the network does, for anything but a lack of memory, or if one image alone needs too much.
+    pub(super) fn features(
+        &mut self,
+        network: &dyn Network,
+        (x_t, images): (&[f32], usize),
+        timestep: u32,
+        taps: &[TapRequest],
+        told: &mut dyn FnMut(usize),
+    ) -> Vec<Vec<f32>> {
+        let size = x_t.len() / images.max(1);
+        let mut features = vec![Vec::new(); taps.len()];
+        let mut done = 0;
+        while done < images {
+            let count = self.most.min(images - done);
+            let piece = &x_t[done * size..(done + count) * size];
+            let run = || network.features(piece, count, timestep, taps);
+            match catch_unwind(AssertUnwindSafe(run)) {
+                Ok(values) if count == images => return values,
+                Ok(values) => {
+                    for (features, values) in features.iter_mut().zip(values) {
+                        features.extend(values);
+                    }
+                    done += count;
+                }
+                Err(panic) if count > 1 && is_out_of_memory(&panic_text(&*panic)) => {
+                    self.most = count / 2;
+                    told(self.most);
+                }
+                Err(panic) => resume_unwind(panic),
+            }
+        }
+        features
+    }
+}
+
+/// Whether libtorch's words mean that memory has run out, on a GPU or on the host.
+fn is_out_of_memory(text: &str) -> bool {
+    [
+        "out of memory",
+        "can't allocate memory",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+    ]
+    .iter()
+    .any(|words| text.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs out of memory beyond a number of images; a feature is the sum of an image.
+    struct Small(usize, &'static str);
+
+    impl Network for Small {
+        fn features(
+            &self,
+            x_t: &[f32],
+            images: usize,
+            _timestep: u32,
+            taps: &[TapRequest],
+        ) -> Vec<Vec<f32>> {
+            assert!(images <= self.0, "{}", self.1);
+            let sums = x_t
+                .chunks(x_t.len() / images)
+                .map(|image| image.iter().sum());
+            vec![sums.collect(); taps.len()]
+        }
+    }
+
+    const TAPS: &[TapRequest] = &[
+        TapRequest {
+            block: BlockIndex(1),
+            pool: 1,
+        },
+        TapRequest {
+            block: BlockIndex(2),
+            pool: 1,
+        },
+    ];
+
+    #[test]
+    fn a_batch_is_halved_until_it_fits_and_later_ones_begin_there() {
+        let words = "CUDA out of memory. Tried to allocate 2.00 GiB";
+        let (network, mut back_off, mut told) = (Small(3, words), BackOff::new(), Vec::new());
+        let x_t: Vec<f32> = (0..20u8).map(f32::from).collect();
+        let expected: Vec<f32> = x_t.chunks(2).map(|image| image.iter().sum()).collect();
+        for _ in 0..2 {
+            let mut tell = |most| told.push(most);
+            let features = back_off.features(&network, (&x_t, 10), 90, TAPS, &mut tell);
+            assert_eq!(features, [expected.clone(), expected.clone()]);
+        }
+        assert_eq!(told, [5, 2]);
+    }
+
+    #[test]
+    fn other_failures_and_too_large_single_images_are_passed_on() {
+        for (most, words) in [(3, "shapes do not fit"), (0, "CUDA out of memory")] {
+            let network = Small(most, words);
+            let run = || BackOff::new().features(&network, (&[0.0; 8], 4), 90, TAPS, &mut |_| {});
+            let panic = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
+            assert!(panic_text(&*panic).contains(words));
+        }
+    }
+
+    #[test]
+    fn batches_fit_into_the_free_memory() {
+        assert_eq!(fitting(100, 1), 60 / 8 * 8);
+        assert_eq!(fitting(10, 1), 6);
+        assert_eq!(fitting(1, 1_000), 1);
+        assert_eq!(fitting(u64::MAX, 1), LARGEST_ON_GPU);
+        let model = crate::models::ALL[0].preset("adm-tiny").unwrap();
+        let one = |block, precision| bytes_of_maps(&*model, Some(BlockIndex(block)), precision);
+        // The first block's map alone: 32 × 32 × 32 numbers, kept once and six times alive.
+        assert_eq!(one(1, Precision::F32), 7 * 32 * 32 * 32 * 4);
+        assert_eq!(one(1, Precision::Bf16), 7 * 32 * 32 * 32 * 2);
+        assert!(one(13, Precision::F32) > one(7, Precision::F32));
+    }
+}
