@@ -2,6 +2,7 @@
 //!
 //! stdout is for data, stderr for talk. One file a subcommand.
 
+mod bench;
 mod cache;
 mod check;
 mod completions;
@@ -9,6 +10,7 @@ pub mod doctor;
 mod exit;
 mod experiment;
 mod list;
+mod models;
 mod plan;
 #[cfg(feature = "torch")]
 mod progress;
@@ -66,8 +68,12 @@ enum Command {
     Query(query::Arguments),
     /// Show kinds, models with their blocks, or artifacts.
     List(list::Arguments),
+    /// Look into networks and their weights.
+    Models(models::Arguments),
     /// Verify the cache, or export features as Parquet.
     Cache(cache::Arguments),
+    /// Time this machine.
+    Bench(bench::Arguments),
     /// Say what this machine is fit for, and how to mend what is wrong.
     Doctor {
         /// Print JSON.
@@ -102,6 +108,8 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => report::run(&context, &arguments),
         Command::Query(arguments) => query::run(&context, &arguments),
         Command::List(arguments) => list::run(&context, &arguments),
+        Command::Models(arguments) => models::run(&context, &arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Cache(arguments) => cache::run(&context, &arguments),
         Command::Doctor { json } => {
             return doctor::run(&mut std::io::stdout().lock(), &context.cache, json)

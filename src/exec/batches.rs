@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::device::{self, Device};
 use super::panic_text;
-use crate::models::extractor::{Network, TapRequest};
+use crate::models::extractor::{ForwardError, Images, Network, TapRequest};
 use crate::models::{BlockIndex, Model, Precision};
 
 /// Of a GPU's free memory, what the maps of one batch may take. The rest is for the scratch space of the kernels.
@@ -80,27 +80,34 @@ impl BackOff {
     /// The features of a batch, as [`Network::features`] gives them. Where memory runs out, the batch is cut in halves until
     /// it does not, and all later batches with it; `told` gets the new size. Features differ by rounding alone.
     ///
+    /// # Errors
+    /// As the network's.
+    ///
     /// # Panics
     /// As the network does, for anything but a lack of memory, or if one image alone needs too much.
     pub(super) fn features(
         &mut self,
         network: &dyn Network,
-        (x_t, images): (&[f32], usize),
-        timestep: u32,
+        images: Images<'_>,
         taps: &[TapRequest],
         told: &mut dyn FnMut(usize),
-    ) -> Vec<Vec<f32>> {
-        let size = x_t.len() / images.max(1);
+    ) -> Result<Vec<Vec<f32>>, ForwardError> {
+        let size = images.x_t.len() / images.count.max(1);
         let mut features = vec![Vec::new(); taps.len()];
         let mut done = 0;
-        while done < images {
-            let count = self.most.min(images - done);
-            let piece = &x_t[done * size..(done + count) * size];
-            let run = || network.features(piece, count, timestep, taps);
+        while done < images.count {
+            let count = self.most.min(images.count - done);
+            let piece = Images {
+                x_t: &images.x_t[done * size..(done + count) * size],
+                count,
+                classes: images.classes.map(|classes| &classes[done..done + count]),
+                ..images
+            };
+            let run = || network.features(piece, taps);
             match catch_unwind(AssertUnwindSafe(run)) {
-                Ok(values) if count == images => return values,
+                Ok(values) if count == images.count => return values,
                 Ok(values) => {
-                    for (features, values) in features.iter_mut().zip(values) {
+                    for (features, values) in features.iter_mut().zip(values?) {
                         features.extend(values);
                     }
                     done += count;
@@ -112,7 +119,7 @@ impl BackOff {
                 Err(panic) => resume_unwind(panic),
             }
         }
-        features
+        Ok(features)
     }
 }
 
@@ -130,23 +137,40 @@ fn is_out_of_memory(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::extractor::Until;
 
     /// Runs out of memory beyond a number of images; a feature is the sum of an image.
     struct Small(usize, &'static str);
 
     impl Network for Small {
+        fn forward(
+            &self,
+            _: Images<'_>,
+            _: &[BlockIndex],
+            _: Until,
+            _: &mut dyn FnMut(BlockIndex, &tch::Tensor),
+        ) -> Result<Option<tch::Tensor>, ForwardError> {
+            unreachable!("features stand in for it")
+        }
+
         fn features(
             &self,
-            x_t: &[f32],
-            images: usize,
-            _timestep: u32,
+            images: Images<'_>,
             taps: &[TapRequest],
-        ) -> Vec<Vec<f32>> {
-            assert!(images <= self.0, "{}", self.1);
-            let sums = x_t
-                .chunks(x_t.len() / images)
-                .map(|image| image.iter().sum());
-            vec![sums.collect(); taps.len()]
+        ) -> Result<Vec<Vec<f32>>, ForwardError> {
+            assert!(images.count <= self.0, "{}", self.1);
+            let size = images.x_t.len() / images.count;
+            let sums = images.x_t.chunks(size).map(|image| image.iter().sum());
+            Ok(vec![sums.collect(); taps.len()])
+        }
+    }
+
+    fn images(x_t: &[f32], count: usize) -> Images<'_> {
+        Images {
+            x_t,
+            count,
+            timestep: 90,
+            classes: None,
         }
     }
 
@@ -169,8 +193,8 @@ mod tests {
         let expected: Vec<f32> = x_t.chunks(2).map(|image| image.iter().sum()).collect();
         for _ in 0..2 {
             let mut tell = |most| told.push(most);
-            let features = back_off.features(&network, (&x_t, 10), 90, TAPS, &mut tell);
-            assert_eq!(features, [expected.clone(), expected.clone()]);
+            let features = back_off.features(&network, images(&x_t, 10), TAPS, &mut tell);
+            assert_eq!(features.unwrap(), [expected.clone(), expected.clone()]);
         }
         assert_eq!(told, [5, 2]);
     }
@@ -179,7 +203,7 @@ mod tests {
     fn other_failures_and_too_large_single_images_are_passed_on() {
         for (most, words) in [(3, "shapes do not fit"), (0, "CUDA out of memory")] {
             let network = Small(most, words);
-            let run = || BackOff::new().features(&network, (&[0.0; 8], 4), 90, TAPS, &mut |_| {});
+            let run = || BackOff::new().features(&network, images(&[0.0; 8], 4), TAPS, &mut |_| {});
             let panic = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
             assert!(panic_text(&*panic).contains(words));
         }

@@ -55,6 +55,34 @@ impl StopSignal {
     }
 }
 
+/// Turns a panic into a failure. libtorch panics where an operation fails; the forward of a network stays readable that way.
+///
+/// # Errors
+/// As the work, or [`NodeError::Panicked`] with what the panic said, which is then said nowhere else.
+#[cfg(feature = "torch")]
+pub(crate) fn attempt<T>(work: impl FnOnce() -> Result<T, NodeError>) -> Result<T, NodeError> {
+    use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+    use std::sync::Once;
+
+    thread_local! {
+        static ATTEMPTING: Cell<bool> = const { Cell::new(false) };
+    }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let loud = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !ATTEMPTING.get() {
+                loud(panic);
+            }
+        }));
+    });
+    let nested = ATTEMPTING.replace(true);
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    ATTEMPTING.set(nested);
+    outcome.unwrap_or_else(|panic| Err(NodeError::Panicked(panic_text(&*panic))))
+}
+
 /// What a panic said. libtorch appends its own call stack; its first lines say what is wrong.
 #[cfg(feature = "torch")]
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
@@ -88,6 +116,10 @@ pub enum NodeError {
     #[cfg(feature = "torch")]
     #[error(transparent)]
     Weights(#[from] crate::models::weights::WeightError),
+    /// The network was asked for what it does not have.
+    #[cfg(feature = "torch")]
+    #[error(transparent)]
+    Forward(#[from] crate::models::extractor::ForwardError),
     /// Training failed.
     #[cfg(feature = "torch")]
     #[error(transparent)]

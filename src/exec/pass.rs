@@ -14,7 +14,7 @@ use super::run::Run;
 use super::shard::Shard;
 use super::{NodeError, StageSeconds};
 use crate::models::Precision;
-use crate::models::extractor::{Network, TapRequest};
+use crate::models::extractor::{Images, Network, TapRequest};
 use crate::plan::{Pass, Shards, Tap};
 use crate::store::{ArtifactWriter, Begin};
 
@@ -231,8 +231,12 @@ fn compute(
             let since = Instant::now();
             let features = back_off.features(
                 network,
-                (&batch.x_t, batch.images),
-                pass.key.timestep,
+                Images {
+                    x_t: &batch.x_t,
+                    count: batch.images,
+                    timestep: pass.key.timestep,
+                    classes: None,
+                },
                 &requests,
                 &mut |images| {
                     (run.emit)(Event::BatchHalved {
@@ -240,7 +244,7 @@ fn compute(
                         images,
                     });
                 },
-            );
+            )?;
             seconds += since.elapsed().as_secs_f64();
             for (values, features) in shard.values.iter_mut().zip(features) {
                 values.extend(features);

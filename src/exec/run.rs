@@ -3,13 +3,12 @@
 //! A node that fails does not stop the nodes that do not need it. What was committed stays committed.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Instant;
 
 use super::event::{Emit, Event};
 use super::inputs::Inputs;
-use super::{NodeError, StopSignal, head, metric, panic_text, pass, report};
+use super::{NodeError, StopSignal, attempt, head, metric, pass, report};
 use crate::graph::Experiment;
 use crate::models::Precision;
 use crate::models::extractor::Network;
@@ -292,10 +291,4 @@ fn run_metrics(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
             outcome.fail(run, &step.artifact.label, Some(&step.artifact), &error);
         }
     }
-}
-
-/// Turns a panic into a failure. libtorch panics where an operation fails; the forward of a network stays readable that way.
-fn attempt<T>(work: impl FnOnce() -> Result<T, NodeError>) -> Result<T, NodeError> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(NodeError::Panicked(panic_text(&*panic))))
 }

@@ -20,18 +20,36 @@ use crate::trainer::{self, Training};
 /// # Errors
 /// Every mistake of the file, each with its place.
 pub fn build(source: &Source) -> Result<Experiment, Diagnostics> {
+    let (experiment, diagnostics) = read(source);
+    if diagnostics.is_empty() {
+        Ok(experiment)
+    } else {
+        Err(diagnostics)
+    }
+}
+
+/// Reads and checks the models of a file, which need not be an experiment.
+///
+/// # Errors
+/// Every mistake of the file, but that it has no section `[experiment]`.
+pub fn build_models(source: &Source) -> Result<Vec<ModelNode>, Diagnostics> {
+    let (experiment, diagnostics) = read(source);
+    let mut records = diagnostics.records().into_iter();
+    if records.all(|record| record.code == "spec::missing-section") {
+        Ok(experiment.models)
+    } else {
+        Err(diagnostics)
+    }
+}
+
+fn read(source: &Source) -> (Experiment, Diagnostics) {
     let diagnostics = RefCell::new(Diagnostics::new(source.clone()));
     let sections = Sections::read(source, &diagnostics);
     let builder = Builder {
         diagnostics: &diagnostics,
     };
     let experiment = builder.experiment(&sections);
-    let diagnostics = diagnostics.into_inner();
-    if diagnostics.is_empty() {
-        Ok(experiment)
-    } else {
-        Err(diagnostics)
-    }
+    (experiment, diagnostics.into_inner())
 }
 
 /// The keys that every metric takes besides its own.

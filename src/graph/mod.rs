@@ -21,7 +21,7 @@ use crate::models::{BlockIndex, Model, Precision};
 use crate::report::ReportConfig;
 use crate::trainer::Training;
 
-pub use build::{METRIC_KEYS, build};
+pub use build::{METRIC_KEYS, build, build_models};
 pub use extraction::KEYS as EXTRACTION_KEYS;
 
 /// A checked experiment.

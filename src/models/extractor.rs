@@ -1,6 +1,7 @@
 //! What every network looks like to a pass: images in, pooled features out, as plain numbers.
 
 use tch::{Device, Kind, Tensor};
+use thiserror::Error;
 
 use super::{BlockIndex, InputShape};
 
@@ -13,39 +14,92 @@ pub struct TapRequest {
     pub pool: u32,
 }
 
+/// A batch on the host, ready for a network.
+#[derive(Debug, Clone, Copy)]
+pub struct Images<'a> {
+    /// `x_t`, the noisy images: `[N, C, H, W]`, row-major.
+    pub x_t: &'a [f32],
+    /// N.
+    pub count: usize,
+    /// How noisy they are, the same for all.
+    pub timestep: u32,
+    /// The class of each image, `[N]`, for a network that is told; else `None`.
+    pub classes: Option<&'a [i64]>,
+}
+
+/// How far a forward pass runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// To the deepest tap and not a block further.
+    DeepestTap,
+    /// Through all blocks to the network's output.
+    Output,
+}
+
+/// A forward pass that was asked for something that the network does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ForwardError {
+    /// A tap names no block.
+    #[error("{tap} was tapped, but the network has the blocks b1 to {last}")]
+    UnknownTap {
+        /// The tap.
+        tap: BlockIndex,
+        /// The network's last block.
+        last: BlockIndex,
+    },
+    /// A class-conditional network got no classes.
+    #[error("the network is class-conditional, but no class labels were given")]
+    ClassLabelsMissing,
+    /// An unconditional network got classes.
+    #[error("the network is unconditional, but class labels were given")]
+    ClassLabelsUnexpected,
+}
+
 /// A network with its weights, on its device. It is frozen: nothing that is computed here has gradients.
 pub trait Network {
-    /// The features of a batch.
+    /// The one forward pass. `visit` sees the map of every tapped block, `[N, C, H, W]` on the device in the precision of
+    /// the network, in the order of the blocks and once each. Returns the network's output, `[N, C, H, W]` f32, if it runs
+    /// that far. libtorch panics on errors of its own, such as running out of memory.
     ///
-    /// Runs no further than the deepest tap. libtorch panics on errors of its own, such as running out of memory.
+    /// # Errors
+    /// A tap names no block, or classes are missing or unexpected.
+    fn forward(
+        &self,
+        images: Images<'_>,
+        taps: &[BlockIndex],
+        until: Until,
+        visit: &mut dyn FnMut(BlockIndex, &Tensor),
+    ) -> Result<Option<Tensor>, ForwardError>;
+
+    /// The features of a batch: for each tap `[N, C · p · p]`, row-major, that is the map after the block, pooled to p × p
+    /// and flattened channel-major. Runs no further than the deepest tap.
     ///
-    /// # Shapes
-    /// - `x_t`: `[N, C, H, W]`, row-major, N = `images`
-    /// - returns: for each tap `[N, C · p · p]`, row-major: the map after the block, pooled to p × p, flattened channel-major
+    /// # Errors
+    /// As [`Network::forward`].
     fn features(
         &self,
-        x_t: &[f32],
-        images: usize,
-        timestep: u32,
+        images: Images<'_>,
         taps: &[TapRequest],
-    ) -> Vec<Vec<f32>>;
+    ) -> Result<Vec<Vec<f32>>, ForwardError> {
+        let _guard = tch::no_grad_guard();
+        let blocks: Vec<BlockIndex> = taps.iter().map(|tap| tap.block).collect();
+        let mut features = Features::new(taps);
+        self.forward(images, &blocks, Until::DeepestTap, &mut |block, map| {
+            features.visit(block, map);
+        })?;
+        Ok(features.read())
+    }
 }
 
 /// `[N, C, H, W]` f32 on the device. To a GPU it travels from pinned memory, so that nobody waits for it.
-pub(super) fn images_to_tensor(
-    values: &[f32],
-    images: usize,
-    input: InputShape,
-    device: Device,
-) -> Tensor {
-    let images = i64::try_from(images).unwrap_or(i64::MAX);
+pub(super) fn images_to_tensor(images: Images<'_>, input: InputShape, device: Device) -> Tensor {
     let shape = [
-        images,
+        i64::try_from(images.count).unwrap_or(i64::MAX),
         i64::from(input.channels),
         i64::from(input.side),
         i64::from(input.side),
     ];
-    let host = Tensor::from_slice(values).view(shape);
+    let host = Tensor::from_slice(images.x_t).view(shape);
     if device.is_cuda() {
         let (non_blocking, copy) = (true, false);
         host.pin_memory(device)
@@ -56,7 +110,7 @@ pub(super) fn images_to_tensor(
 }
 
 /// The features of a batch while they are on the device, in the order of the taps that they answer.
-pub(super) struct Features<'taps> {
+struct Features<'taps> {
     taps: &'taps [TapRequest],
     /// `[N, C · p · p]`, f32.
     pooled: Vec<Option<Tensor>>,
@@ -64,7 +118,7 @@ pub(super) struct Features<'taps> {
 
 impl<'taps> Features<'taps> {
     /// None yet.
-    pub(super) fn new(taps: &'taps [TapRequest]) -> Self {
+    fn new(taps: &'taps [TapRequest]) -> Self {
         Self {
             taps,
             pooled: taps.iter().map(|_| None).collect(),
@@ -73,7 +127,7 @@ impl<'taps> Features<'taps> {
 
     /// Takes what the taps of one block ask for from its map, `[N, C, H, W]`: pooled to p × p by adaptive average pooling
     /// in f32 and flattened channel-major.
-    pub(super) fn visit(&mut self, block: BlockIndex, map: &Tensor) {
+    fn visit(&mut self, block: BlockIndex, map: &Tensor) {
         // Widened once for all pools. The sums of a 16-bit map would lose what pooling gains.
         let map = map.to_kind(Kind::Float);
         for (tap, pooled) in self.taps.iter().zip(&mut self.pooled) {
@@ -88,7 +142,7 @@ impl<'taps> Features<'taps> {
 
     /// Brings the features to the host: for each tap `[N, C · p · p]`, row-major; empty for a tap whose block was never
     /// visited. From a GPU they come in one transfer, the only time that the host waits for it.
-    pub(super) fn read(self) -> Vec<Vec<f32>> {
+    fn read(self) -> Vec<Vec<f32>> {
         let mut features = vec![Vec::new(); self.taps.len()];
         let present: Vec<(usize, Tensor)> = self
             .pooled
@@ -121,7 +175,7 @@ impl<'taps> Features<'taps> {
 }
 
 /// The numbers of a f32 tensor, row-major.
-fn to_vec(tensor: &Tensor) -> Vec<f32> {
+pub(super) fn to_vec(tensor: &Tensor) -> Vec<f32> {
     let tensor = tensor.to_device(Device::Cpu).contiguous();
     let mut values = vec![0f32; tensor.numel()];
     let length = values.len();

@@ -17,6 +17,8 @@ pub mod precision;
 pub mod presets;
 pub mod stored_tensors;
 pub mod synthetic;
+#[cfg(feature = "torch")]
+pub mod tap;
 pub mod weight_mismatch;
 #[cfg(feature = "torch")]
 pub mod weights;
@@ -88,6 +90,9 @@ pub trait Model: Send + Sync + Debug {
 
     /// Where its weights come from.
     fn weights(&self) -> &WeightsSource;
+
+    /// The same model with weights from elsewhere.
+    fn with_weights(&self, weights: WeightsSource) -> Arc<dyn Model>;
 
     /// All that decides its outputs besides the weights, for fingerprints.
     fn identity(&self) -> serde_json::Value;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use repro::models::block::BlockIndex;
 use repro::models::diffusion::{Diffusion, Schedule};
+use repro::models::extractor::{ForwardError, Until};
 use repro::models::guided_diffusion::config::Config;
-use repro::models::guided_diffusion::network::{ForwardError, Network, Until};
+use repro::models::guided_diffusion::network::Network;
 use repro::models::precision::Precision;
 use repro::models::presets;
 use repro::models::weights::{WeightError, WeightMap, WeightMismatch};

@@ -384,7 +384,7 @@ fn parse_multipliers(fields: &Fields<'_>) -> Option<Vec<f64>> {
 }
 
 /// A network as declared.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct GuidedDiffusion {
     variant: String,
     config: Config,
@@ -424,6 +424,13 @@ impl Model for GuidedDiffusion {
 
     fn weights(&self) -> &WeightsSource {
         &self.weights
+    }
+
+    fn with_weights(&self, weights: WeightsSource) -> Arc<dyn Model> {
+        Arc::new(Self {
+            weights,
+            ..self.clone()
+        })
     }
 
     fn identity(&self) -> serde_json::Value {
@@ -472,31 +479,23 @@ struct Extractor {
 
 #[cfg(feature = "torch")]
 impl super::extractor::Network for Extractor {
-    fn features(
+    fn forward(
         &self,
-        x_t: &[f32],
-        images: usize,
-        timestep: u32,
-        taps: &[super::extractor::TapRequest],
-    ) -> Vec<Vec<f32>> {
-        use super::extractor::{Features, images_to_tensor};
+        images: super::extractor::Images<'_>,
+        taps: &[super::BlockIndex],
+        until: super::extractor::Until,
+        visit: &mut dyn FnMut(super::BlockIndex, &tch::Tensor),
+    ) -> Result<Option<tch::Tensor>, super::extractor::ForwardError> {
+        use tch::{Kind, Tensor};
         let _guard = tch::no_grad_guard();
-        let x_t = images_to_tensor(x_t, images, self.input, self.device);
+        let x_t = super::extractor::images_to_tensor(images, self.input, self.device);
         // One for all images, so that its rounding cannot depend on how many there are.
-        let timesteps =
-            tch::Tensor::full([1], i64::from(timestep), (tch::Kind::Int64, self.device));
-        let blocks: Vec<super::BlockIndex> = taps.iter().map(|tap| tap.block).collect();
-        let mut features = Features::new(taps);
-        let outcome = self.network.forward_taps(
-            &x_t,
-            &timesteps,
-            None,
-            &blocks,
-            network::Until::DeepestTap,
-            &mut |block, map| features.visit(block, map),
-        );
-        // The planner only asks for blocks that the model listed, and the model is unconditional.
-        debug_assert!(outcome.is_ok(), "{outcome:?}");
-        features.read()
+        let timestep = i64::from(images.timestep);
+        let timesteps = Tensor::full([1], timestep, (Kind::Int64, self.device));
+        let classes = images
+            .classes
+            .map(|classes| Tensor::from_slice(classes).to_device(self.device));
+        self.network
+            .forward_taps(&x_t, &timesteps, classes.as_ref(), taps, until, visit)
     }
 }

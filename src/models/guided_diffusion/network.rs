@@ -20,7 +20,6 @@
 //! 2 × 2 within 1e-2 and `out` within 2e-2 of upstream's own f16; in bf16 the same within 4e-2 and 8e-2 of f32.
 
 use tch::{Kind, Tensor};
-use thiserror::Error;
 
 use super::config::Config;
 use super::layer::Layer;
@@ -28,6 +27,7 @@ use super::layout::{Layout, Part};
 pub use super::parts::TimeEmbedding;
 use super::parts::{AttentionBlock, Downsample, NormConvolution, ResBlock, Upsample};
 use crate::models::block::BlockIndex;
+use crate::models::extractor::{ForwardError, Until};
 use crate::models::layers::{Convolution, channels_last, silu};
 use crate::models::precision::Precision;
 use crate::models::weights::{WeightError, WeightMap};
@@ -94,34 +94,6 @@ impl Block {
             BlockLayer::Upsample(upsample) => upsample.forward(&x),
         })
     }
-}
-
-/// How far a forward pass runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
-    /// To the deepest tap and not a block further.
-    DeepestTap,
-    /// Through all blocks and `out`.
-    Output,
-}
-
-/// A forward pass that was asked for something that the network does not have.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ForwardError {
-    /// A tap names no block.
-    #[error("{tap} was tapped, but the network has the blocks b1 to {last}")]
-    UnknownTap {
-        /// The tap.
-        tap: BlockIndex,
-        /// The network's last block.
-        last: BlockIndex,
-    },
-    /// A class-conditional network got no classes.
-    #[error("the network is class-conditional, but no class labels were given")]
-    ClassLabelsMissing,
-    /// An unconditional network got classes.
-    #[error("the network is unconditional, but class labels were given")]
-    ClassLabelsUnexpected,
 }
 
 /// The whole U-Net.

@@ -1,0 +1,343 @@
+//! `repro bench`: how fast this machine is at what a run does.
+
+use clap::{Args, Subcommand};
+
+use super::exit::Failure;
+
+/// Arguments of `repro bench`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Time a pass: JPEG files through a network into a cache, as `repro run` does it.
+    Extraction(Extraction),
+}
+
+/// Arguments of `repro bench extraction`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The images are generated JPEG files of 500 × 375 pixels; files and cache are temporary. One batch runs before the clock starts.\n\n\
+Examples:\n  repro bench extraction\n  repro bench extraction --block 19 --precision bf16\n  repro bench extraction --model adm-tiny --block 13 --images 1000\n  repro bench extraction --device cuda:0 --precision f16 --images 2000 --batch-size 64"
+)]
+struct Extraction {
+    /// A preset's name; `repro list models` shows them.
+    #[arg(long, value_name = "PRESET", default_value = "adm-256-uncond")]
+    model: String,
+    /// A file of weights; untrained ones take as long.
+    #[arg(long, value_name = "FILE")]
+    weights: Option<std::path::PathBuf>,
+    /// The deepest block.
+    #[arg(long, value_name = "B", default_value_t = 24)]
+    block: u32,
+    /// The pools of that block.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = [1, 2])]
+    pool: Vec<u32>,
+    /// Images; two batches if not given.
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
+    /// Images per forward pass; chosen by size and memory if not given.
+    #[arg(long, value_name = "N")]
+    batch_size: Option<u32>,
+    /// What the network computes in: `f32`, `bf16` or `f16`.
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    precision: String,
+    /// Where tensors live: `auto`, `cpu`, `cuda` or `cuda:N`.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Says that this build cannot run anything.
+#[cfg(not(feature = "torch"))]
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let What::Extraction(extraction) = &arguments.what;
+    let _ = extraction;
+    Err(Failure::Mistakes(
+        "this build has no libtorch (feature `torch`), so it cannot run a network".to_owned(),
+    ))
+}
+
+/// Measures and prints.
+#[cfg(feature = "torch")]
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.what {
+        What::Extraction(extraction) => with_torch::run(extraction),
+    }
+}
+
+#[cfg(feature = "torch")]
+mod with_torch {
+    use std::collections::BTreeMap;
+    use std::fmt::Write as _;
+    use std::io::Write as _;
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    use serde::Serialize;
+
+    use super::{Extraction, Failure};
+    use crate::cli::experiment;
+    use crate::exec::event::Event;
+    use crate::exec::inputs::{self, MemoDigester};
+    use crate::exec::run::{Run, run as run_plan};
+    use crate::exec::{StopSignal, device};
+    use crate::models::{self, BlockIndex, find_block};
+    use crate::spec::{Source, suggest};
+    use crate::store::Store;
+    use crate::{graph, plan};
+
+    /// Width and height of a typical photograph of ImageNet.
+    const PHOTOGRAPH: (u32, u32) = (500, 375);
+
+    /// What was measured.
+    #[derive(Debug, Serialize)]
+    struct Measured {
+        model: String,
+        block: u32,
+        precision: String,
+        device: String,
+        /// The largest batch that ran.
+        batch_size: usize,
+        images: usize,
+        images_per_second: f64,
+        /// Two operations for each multiply-add of the blocks, over the time in the network.
+        teraflops_per_second: f64,
+        wall_seconds: f64,
+        decode_seconds: f64,
+        forward_seconds: f64,
+        write_seconds: f64,
+        /// Of the whole process, weights included; absent where the system does not tell.
+        peak_memory_bytes: Option<u64>,
+    }
+
+    /// What the events of the timed pass said.
+    #[derive(Default)]
+    struct Heard {
+        batch_size: usize,
+        finished: Option<Event>,
+        failed: Option<String>,
+    }
+
+    pub(super) fn run(arguments: &Extraction) -> Result<(), Failure> {
+        let model = models::ALL
+            .iter()
+            .find_map(|kind| kind.preset(&arguments.model));
+        let Some(model) = model else {
+            let presets: Vec<String> = models::ALL.iter().flat_map(|kind| kind.presets()).collect();
+            let hint = suggest::hint(&arguments.model, presets.iter().map(String::as_str))
+                .unwrap_or_else(|| "`repro list models` shows the presets".to_owned());
+            return Err(Failure::Mistakes(format!(
+                "there is no preset `{}`\n  hint: {hint}",
+                arguments.model
+            )));
+        };
+        let side = (model.input().side as usize).max(1);
+        let one_batch = arguments.batch_size.map_or_else(
+            || ((1 << 18) / (side * side)).clamp(1, 128),
+            |size| size as usize,
+        );
+        let images = arguments.images.unwrap_or(2 * one_batch).max(1);
+
+        let folder = tempfile::tempdir()?;
+        let photograph = photograph()?;
+        write_images(
+            &folder.path().join("warm"),
+            one_batch.min(images),
+            &photograph,
+        )?;
+        write_images(&folder.path().join("timed"), images, &photograph)?;
+        let source = Source::new("the benchmark", text(arguments)?);
+        let experiment = graph::build(&source).map_err(|diagnostics| Failure::Diagnostics {
+            rendered: experiment::rendered(&diagnostics),
+            summary: "the arguments do not fit the model".to_owned(),
+        })?;
+        device::load_cuda_backend();
+        let device = device::parse_device(&arguments.device)
+            .and_then(device::DeviceChoice::resolve)
+            .map_err(|error| Failure::Mistakes(error.to_string()))?;
+        let store = Store::open(&folder.path().join("cache"))?;
+        let inputs = inputs::open(&experiment, folder.path(), &MemoDigester::new(store.memo()))?;
+        let plan = plan::plan(
+            &experiment,
+            &inputs.facts,
+            &store.listing()?,
+            &mut |_, _| {},
+        )?;
+        let heard = Mutex::new(Heard::default());
+        let stop = StopSignal::new();
+        run_plan(
+            &Run {
+                experiment: &experiment,
+                inputs: &inputs,
+                store: &store,
+                base: folder.path(),
+                device,
+                emit: &|event| hear(&heard, event),
+                stop: &stop,
+                clock: String::new,
+                versions: BTreeMap::new(),
+                command: String::new(),
+            },
+            &plan,
+        );
+        let heard = heard.into_inner().unwrap_or_default();
+        if let Some(error) = heard.failed {
+            return Err(Failure::Nodes(error));
+        }
+        let Some(Event::PassFinished {
+            images,
+            seconds,
+            prepare_seconds,
+            forward_seconds,
+            write_seconds,
+            ..
+        }) = heard.finished
+        else {
+            return Err(Failure::Nodes(
+                "the pass did not end; this is a bug in repro".to_owned(),
+            ));
+        };
+        let block = find_block(&*model, BlockIndex(arguments.block));
+        let multiply_adds = block.map_or(0, |block| block.multiply_adds);
+        let operations = 2.0 * multiply_adds as f64 * images as f64;
+        print(
+            arguments,
+            &Measured {
+                model: arguments.model.clone(),
+                block: arguments.block,
+                precision: arguments.precision.clone(),
+                device: device::name(device),
+                batch_size: heard.batch_size,
+                images,
+                images_per_second: images as f64 / seconds,
+                teraflops_per_second: operations / forward_seconds / 1e12,
+                wall_seconds: seconds,
+                decode_seconds: prepare_seconds,
+                forward_seconds,
+                write_seconds,
+                peak_memory_bytes: crate::doctor::facts::peak_memory(),
+            },
+        )
+    }
+
+    /// The second pass is the timed one.
+    fn hear(heard: &Mutex<Heard>, event: Event) {
+        let Ok(mut heard) = heard.lock() else {
+            return;
+        };
+        match event {
+            Event::PassAdvanced { pass: 2, images } => {
+                heard.batch_size = heard.batch_size.max(images);
+            }
+            Event::PassFinished { pass: 2, .. } => heard.finished = Some(event),
+            Event::NodeFailed { error, .. } => heard.failed = Some(error),
+            _ => {}
+        }
+    }
+
+    /// An experiment with two passes: one batch to warm up, then the timed images.
+    fn text(arguments: &Extraction) -> Result<String, Failure> {
+        let weights = match &arguments.weights {
+            None => "{ synthetic = 0 }".to_owned(),
+            Some(path) => {
+                let path = std::path::absolute(path)?;
+                serde_json::Value::from(path.display().to_string()).to_string()
+            }
+        };
+        let batch_size = arguments
+            .batch_size
+            .map_or_else(String::new, |size| format!("batch_size = {size}\n"));
+        Ok(format!(
+            "[experiment]\nname = \"benchmark\"\n\n\
+             [dataset.warm]\nkind = \"image-folder\"\nroot = \"warm\"\n\n\
+             [dataset.timed]\nkind = \"image-folder\"\nroot = \"timed\"\n\n\
+             [model.network]\nkind = \"guided-diffusion\"\npreset = {:?}\nweights = {weights}\n\n\
+             [extraction.features]\nmodel = \"network\"\ndataset = [\"warm\", \"timed\"]\ntimestep = 90\n\
+             block = {}\npool = {:?}\nprecision = {:?}\n{batch_size}",
+            arguments.model, arguments.block, arguments.pool, arguments.precision
+        ))
+    }
+
+    /// A JPEG with slopes and texture.
+    fn photograph() -> Result<Vec<u8>, Failure> {
+        let (width, height) = PHOTOGRAPH;
+        let shade = |value: u32| u8::try_from(value % 256).unwrap_or(u8::MAX);
+        let picture = image::RgbImage::from_fn(width, height, |x, y| {
+            let texture = (x * x + 3 * y * y + x * y) / 97 % 48;
+            image::Rgb([
+                shade(x * 200 / width + texture),
+                shade(y * 200 / height + texture),
+                shade((x + y) * 100 / (width + height) + texture),
+            ])
+        });
+        let mut bytes = Vec::new();
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 90)
+            .encode_image(&picture)
+            .map_err(|error| Failure::Input(format!("cannot make a picture: {error}")))?;
+        Ok(bytes)
+    }
+
+    /// Each image has bytes of its own at the end, which decoders pass over: no two of a dataset are the same file.
+    fn write_images(folder: &Path, images: usize, photograph: &[u8]) -> Result<(), Failure> {
+        // A class of its own, too: else two folders of one size would be the same dataset.
+        let name = folder.file_name().unwrap_or_default();
+        let class = folder.join("train").join(name);
+        std::fs::create_dir_all(&class)?;
+        for index in 0..images {
+            let mut file = std::fs::File::create(class.join(format!("{index:06}.jpg")))?;
+            file.write_all(photograph)?;
+            file.write_all(&index.to_le_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn print(arguments: &Extraction, measured: &Measured) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        if arguments.json {
+            serde_json::to_writer_pretty(&mut out, measured).map_err(std::io::Error::from)?;
+            writeln!(out)?;
+            return Ok(());
+        }
+        let Measured {
+            wall_seconds: wall, ..
+        } = *measured;
+        let mut text = format!(
+            "{} to b{}, {} on {}, batches of {}: {}, JPEG of {} × {} pixels\n\n",
+            measured.model,
+            measured.block,
+            measured.precision,
+            measured.device,
+            measured.batch_size,
+            crate::text::plural(measured.images, "image"),
+            PHOTOGRAPH.0,
+            PHOTOGRAPH.1
+        );
+        let _ = writeln!(text, "  {:.4} images/s", measured.images_per_second);
+        let _ = writeln!(
+            text,
+            "  {:.4} TFLOP/s in the network\n",
+            measured.teraflops_per_second
+        );
+        for (stage, seconds, note) in [
+            ("decode", measured.decode_seconds, "beside the network"),
+            ("forward", measured.forward_seconds, ""),
+            ("write", measured.write_seconds, "beside the network"),
+            ("wall", wall, ""),
+        ] {
+            let share = 100.0 * seconds / wall;
+            let line = format!("  {stage:<8} {seconds:>9.3} s {share:>6.1} %  {note}");
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+        if let Some(bytes) = measured.peak_memory_bytes {
+            let _ = writeln!(text, "\n  {} at most in memory", crate::text::bytes(bytes));
+        }
+        write!(out, "{text}")?;
+        Ok(())
+    }
+}

@@ -1,0 +1,269 @@
+//! `repro models tap`: stored images through a network, the maps of its blocks into a file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::Context;
+use crate::cli::exit::Failure;
+
+/// Arguments of `repro models tap`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The input is a safetensors file with `x_t`, or with `x0` and `eps` to which the noise of the timestep is added: \
+all [N, C, H, W] F32; and with `y`, [N] I64, for a class-conditional network. The output holds `b01`, `b02`, … and `out`, F32.\n\n\
+Examples:\n  repro models tap adm-256-uncond --weights data/weights/256x256_diffusion_uncond.pt --input in.safetensors --output out.safetensors --timestep 90\n  repro models tap adm-tiny --weights synthetic:1 --input in.safetensors --output out.safetensors --timestep 90 --blocks 5-8,13 --pool 2\n  repro models tap my-network.toml --input in.safetensors --output out.safetensors --timestep 90 --precision bf16"
+)]
+pub struct Arguments {
+    /// A preset's name, or a TOML file with one [model.*] table, as in experiments.
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// A file of weights, or `synthetic:SEED`; needed with a preset, and goes before what a TOML file says.
+    #[arg(long, value_name = "WEIGHTS")]
+    weights: Option<String>,
+    /// The images.
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// Where the maps go; an existing file is replaced.
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// The noise step t of the images.
+    #[arg(long, value_name = "T")]
+    timestep: u32,
+    /// `all` (and `out`), or a list of blocks and ranges such as `5-8,13,out`.
+    #[arg(long, value_name = "LIST", default_value = "all")]
+    blocks: String,
+    /// `full` for whole maps, or the side of the adaptive average pool.
+    #[arg(long, value_name = "SIDE", default_value = "full")]
+    pool: String,
+    /// What the network computes in: `f32`, `bf16` or `f16`.
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    precision: String,
+    /// Where tensors live: `auto`, `cpu`, `cuda` or `cuda:N`.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: String,
+}
+
+/// Says that this build cannot run anything.
+#[cfg(not(feature = "torch"))]
+pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    let _ = arguments;
+    Err(Failure::Mistakes(
+        "this build has no libtorch (feature `torch`), so it cannot run a network".to_owned(),
+    ))
+}
+
+#[cfg(feature = "torch")]
+pub use with_torch::run;
+
+#[cfg(feature = "torch")]
+mod with_torch {
+    use std::io::Write;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use safetensors::Dtype;
+    use safetensors::tensor::TensorView;
+
+    use super::{Arguments, Context, Failure};
+    use crate::cli::experiment;
+    use crate::exec::{attempt, device};
+    use crate::graph;
+    use crate::models::tap::{NamedArray, TapError, TapRequests, read_input, tap};
+    use crate::models::{self, BlockIndex, Model, Precision, WeightsSource};
+    use crate::spec::suggest;
+
+    /// Taps a network.
+    pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+        let precision = Precision::CHOICES
+            .iter()
+            .find(|(name, _)| *name == arguments.precision)
+            .map(|(_, precision)| *precision)
+            .ok_or_else(|| {
+                mistake(format!(
+                    "`{}` is no precision; write `f32`, `bf16` or `f16`",
+                    arguments.precision
+                ))
+            })?;
+        let model = model(arguments)?;
+        let requests = requests(arguments, &*model)?;
+        let input = read_input(&arguments.input, &*model, arguments.timestep)?;
+        device::load_cuda_backend();
+        let device = device::parse_device(&arguments.device)
+            .and_then(device::DeviceChoice::resolve)
+            .map_err(|error| mistake(error.to_string()))?;
+        let arrays = attempt(|| {
+            let network = model.load(&context.base, device, precision)?;
+            Ok(tap(&*network, &input, &requests))
+        })??;
+        write(&arguments.output, &arrays)?;
+        eprintln!(
+            "{} of {} through {}: {} written to {}",
+            crate::text::plural(input.count, "image"),
+            arguments.input.display(),
+            model.variant(),
+            crate::text::plural(arrays.len(), "array"),
+            arguments.output.display()
+        );
+        Ok(())
+    }
+
+    fn mistake(text: String) -> Failure {
+        Failure::Mistakes(text)
+    }
+
+    fn model(arguments: &Arguments) -> Result<Arc<dyn Model>, Failure> {
+        let weights = arguments.weights.as_deref().map(weights).transpose()?;
+        let named = models::ALL
+            .iter()
+            .find_map(|kind| kind.preset(&arguments.model));
+        if let Some(model) = named {
+            return weights.map(|weights| model.with_weights(weights)).ok_or_else(|| {
+                mistake(format!(
+                    "the preset `{}` comes without weights\n  hint: name a file with `--weights`, or `--weights synthetic:SEED` for an untrained network",
+                    arguments.model
+                ))
+            });
+        }
+        let file = Path::new(&arguments.model);
+        if !file.exists() {
+            let presets: Vec<String> = models::ALL.iter().flat_map(|kind| kind.presets()).collect();
+            let hint = suggest::hint(&arguments.model, presets.iter().map(String::as_str));
+            return Err(mistake(format!(
+                "`{}` is neither a preset nor a file\n  hint: {}",
+                arguments.model,
+                hint.unwrap_or_else(|| "`repro list models` shows the presets".to_owned())
+            )));
+        }
+        let source = experiment::read(file)?;
+        let nodes = graph::build_models(&source).map_err(|diagnostics| Failure::Diagnostics {
+            rendered: experiment::rendered(&diagnostics),
+            summary: experiment::summary(&diagnostics),
+        })?;
+        let [node] = nodes.as_slice() else {
+            return Err(mistake(format!(
+                "{} has {}; one is needed",
+                arguments.model,
+                crate::text::plural(nodes.len(), "model")
+            )));
+        };
+        Ok(weights.map_or_else(
+            || node.model.clone(),
+            |weights| node.model.with_weights(weights),
+        ))
+    }
+
+    fn weights(text: &str) -> Result<WeightsSource, Failure> {
+        match text.strip_prefix("synthetic:") {
+            None => Ok(WeightsSource::File(text.into())),
+            Some(seed) => seed
+                .parse()
+                .map(WeightsSource::Synthetic)
+                .map_err(|_| mistake(format!("`{seed}` is no seed; write `synthetic:7`"))),
+        }
+    }
+
+    fn requests(arguments: &Arguments, model: &dyn Model) -> Result<TapRequests, Failure> {
+        let last = u32::try_from(model.blocks().len()).unwrap_or(u32::MAX);
+        let pool = match arguments.pool.as_str() {
+            "full" => None,
+            side => Some(side.parse().ok().filter(|side| *side > 0).ok_or_else(|| {
+                mistake(format!(
+                    "`{side}` is no pool; write `full` or a side such as `2`"
+                ))
+            })?),
+        };
+        let mut requests = TapRequests {
+            blocks: Vec::new(),
+            output: false,
+            pool,
+        };
+        for item in arguments.blocks.split(',').map(str::trim) {
+            let numbers = match item {
+                "all" => {
+                    requests.output = true;
+                    1..=last
+                }
+                "out" => {
+                    requests.output = true;
+                    continue;
+                }
+                _ => {
+                    let (first, end) = item.split_once('-').unwrap_or((item, item));
+                    let parsed = first.parse().ok().zip(end.parse().ok());
+                    parsed
+                        .filter(|(first, end)| 1 <= *first && first <= end && *end <= last)
+                        .map(|(first, end)| first..=end)
+                        .ok_or_else(|| {
+                            mistake(format!(
+                                "`{item}` names no blocks; {} has the blocks 1 to {last}, written as `5-8,13,out` or `all`",
+                                model.variant()
+                            ))
+                        })?
+                }
+            };
+            requests.blocks.extend(numbers.map(BlockIndex));
+        }
+        for block in model
+            .blocks()
+            .iter()
+            .filter(|block| requests.blocks.contains(&block.index))
+        {
+            let side = block.shape[1].min(block.shape[2]);
+            if requests.pool.is_some_and(|pool| pool > side) {
+                return Err(mistake(format!(
+                    "the map of block {} has a side of {side}, which is smaller than the pool",
+                    block.index
+                )));
+            }
+        }
+        Ok(requests)
+    }
+
+    /// Writes the arrays beside the output first, so that no half of a file is ever seen.
+    fn write(path: &Path, arrays: &[NamedArray]) -> Result<(), Failure> {
+        let failed =
+            |reason: String| Failure::Input(format!("cannot write {}: {reason}", path.display()));
+        let bytes: Vec<Vec<u8>> = arrays
+            .iter()
+            .map(|array| {
+                array
+                    .values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect()
+            })
+            .collect();
+        let mut views = Vec::new();
+        for (array, bytes) in arrays.iter().zip(&bytes) {
+            let view = TensorView::new(Dtype::F32, array.shape.clone(), bytes)
+                .map_err(|error| failed(error.to_string()))?;
+            views.push((array.name.as_str(), view));
+        }
+        let serialised =
+            safetensors::serialize(views, None).map_err(|error| failed(error.to_string()))?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let store = || -> std::io::Result<()> {
+            let mut file = tempfile::Builder::new()
+                .prefix(".tap-")
+                .tempfile_in(folder)?;
+            file.write_all(&serialised)?;
+            file.as_file().sync_all()?;
+            file.persist(path).map_err(|error| error.error)?;
+            Ok(())
+        };
+        store().map_err(|error| failed(error.to_string()))
+    }
+
+    impl From<TapError> for Failure {
+        fn from(error: TapError) -> Self {
+            match error {
+                TapError::Forward(_) => Self::Mistakes(error.to_string()),
+                other => Self::Input(other.to_string()),
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Holding a network against another implementation: stored images in, the maps of its blocks out.
+//!
+//! # Shapes
+//! Read: `x_t`, or `x0` and `eps`, all `[N, C, H, W]`; `y`, `[N]`, the classes for a class-conditional network.
+//! Given: `bNN` for block NN, `[N, C, H, W]`, pooled to `[N, C, p, p]` where that is asked for; `out` likewise.
+
+use safetensors::Dtype;
+use thiserror::Error;
+
+use super::extractor::{ForwardError, Images, Network, Until, to_vec};
+use super::stored_tensors::{StoredTensor, StoredTensors, StoredTensorsError};
+use super::{BlockIndex, Model};
+
+/// Stored images, ready for a network.
+#[derive(Debug)]
+pub struct TapInput {
+    /// `x_t`: `[N, C, H, W]`, row-major.
+    pub x_t: Vec<f32>,
+    /// N.
+    pub count: usize,
+    /// `y`: `[N]`.
+    pub classes: Option<Vec<i64>>,
+    /// The noise step of all images.
+    pub timestep: u32,
+}
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub struct TapRequests {
+    /// The blocks whose maps are wanted.
+    pub blocks: Vec<BlockIndex>,
+    /// Whether the network's output is wanted too.
+    pub output: bool,
+    /// Side of the adaptive average pool; `None` for whole maps.
+    pub pool: Option<u32>,
+}
+
+/// One array with its name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedArray {
+    /// `b07`, or `out`.
+    pub name: String,
+    /// `[N, C, H, W]`.
+    pub shape: Vec<usize>,
+    /// Row-major.
+    pub values: Vec<f32>,
+}
+
+/// Why stored images cannot be tapped.
+#[derive(Debug, Error)]
+pub enum TapError {
+    /// The file cannot be used at all.
+    #[error(transparent)]
+    File(#[from] StoredTensorsError),
+    /// The file lacks what is needed, or holds it in another form.
+    #[error("{}: {problem}", path.display())]
+    Input {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The network has no such block, or wants or refuses classes.
+    #[error("{0}; for a class-conditional network the input file holds them as `y`, [N] int64")]
+    Forward(#[from] ForwardError),
+}
+
+/// Reads the images of a file, and adds the noise where they are clean.
+///
+/// # Errors
+/// The file cannot be read, lacks arrays, or holds them in another form than the model reads.
+pub fn read_input(
+    path: &std::path::Path,
+    model: &dyn Model,
+    timestep: u32,
+) -> Result<TapInput, TapError> {
+    let file = StoredTensors::open(path)?;
+    let problem = |problem: String| TapError::Input {
+        path: path.into(),
+        problem,
+    };
+    let input = model.input();
+    let image = [input.channels, input.side, input.side].map(|size| size as usize);
+    let images = |name: &str| -> Result<Option<(usize, Vec<f32>)>, TapError> {
+        let Some(stored) = file.get(name) else {
+            return Ok(None);
+        };
+        let (&[count, channels, height, width], Dtype::F32) = (stored.shape, stored.dtype) else {
+            return Err(problem(format!(
+                "`{name}` is {:?} {:?}; store [N, C, H, W] as F32",
+                stored.dtype, stored.shape
+            )));
+        };
+        if count == 0 || [channels, height, width] != image {
+            return Err(problem(format!(
+                "`{name}` is {:?}, but the model reads at least one image of {image:?}",
+                stored.shape
+            )));
+        }
+        Ok(Some((count, floats(&stored))))
+    };
+    let (count, x_t) = match (images("x_t")?, images("x0")?, images("eps")?) {
+        (Some(x_t), None, None) => x_t,
+        (None, Some((count, mut x_0)), Some((noises, eps))) if count == noises => {
+            let Some(coefficients) = model.coefficients(timestep) else {
+                return Err(problem(format!(
+                    "the model has no timestep {timestep}; its last one is {}",
+                    model.diffusion_steps().saturating_sub(1)
+                )));
+            };
+            coefficients.add_noise(&mut x_0, &eps);
+            (count, x_0)
+        }
+        (None, Some((count, _)), Some((noises, _))) => {
+            return Err(problem(format!(
+                "`x0` has {count} images and `eps` has {noises}"
+            )));
+        }
+        _ => {
+            let found: Vec<&str> = file.names().collect();
+            return Err(problem(format!(
+                "it has to hold either `x_t`, or `x0` and `eps`; it holds {}",
+                found.join(", ")
+            )));
+        }
+    };
+    let classes = match file.get("y") {
+        None => None,
+        Some(stored) if stored.dtype == Dtype::I64 && stored.shape == [count] => {
+            let words = stored.bytes.chunks_exact(8);
+            let integer = |word: &[u8]| word.try_into().map_or(0, i64::from_le_bytes);
+            Some(words.map(integer).collect())
+        }
+        Some(stored) => {
+            return Err(problem(format!(
+                "`y` is {:?} {:?}; store the class of each image as I64 [{count}]",
+                stored.dtype, stored.shape
+            )));
+        }
+    };
+    Ok(TapInput {
+        x_t,
+        count,
+        classes,
+        timestep,
+    })
+}
+
+/// Runs the network and gives what was asked for, in the order of the blocks, `out` last.
+///
+/// # Errors
+/// As the network's forward.
+///
+/// # Panics
+/// libtorch panics where memory is exhausted.
+pub fn tap(
+    network: &dyn Network,
+    input: &TapInput,
+    requests: &TapRequests,
+) -> Result<Vec<NamedArray>, TapError> {
+    let _guard = tch::no_grad_guard();
+    let images = Images {
+        x_t: &input.x_t,
+        count: input.count,
+        timestep: input.timestep,
+        classes: input.classes.as_deref(),
+    };
+    let until = if requests.output {
+        Until::Output
+    } else {
+        Until::DeepestTap
+    };
+    let array = |name: String, map: &tch::Tensor| {
+        let map = map.to_kind(tch::Kind::Float);
+        let map = match requests.pool {
+            Some(side) => map.adaptive_avg_pool2d([i64::from(side); 2]),
+            None => map,
+        };
+        let size = map.size();
+        NamedArray {
+            name,
+            shape: size
+                .iter()
+                .map(|&length| usize::try_from(length).unwrap_or(0))
+                .collect(),
+            values: to_vec(&map),
+        }
+    };
+    let mut arrays = Vec::new();
+    let output = network.forward(images, &requests.blocks, until, &mut |block, map| {
+        arrays.push(array(format!("b{:02}", block.0), map));
+    })?;
+    if let Some(output) = output {
+        arrays.push(array("out".to_owned(), &output));
+    }
+    Ok(arrays)
+}
+
+fn floats(stored: &StoredTensor<'_>) -> Vec<f32> {
+    let words = stored.bytes.chunks_exact(4);
+    words
+        .map(|word| word.try_into().map_or(0.0, f32::from_le_bytes))
+        .collect()
+}
