@@ -86,7 +86,7 @@ mod with_torch {
     use crate::exec::event::Event;
     use crate::exec::inputs::{self, MemoDigester};
     use crate::exec::run::{Run, run as run_plan};
-    use crate::exec::{StopSignal, device};
+    use crate::exec::{StopSignal, batches, device};
     use crate::models::{self, BlockIndex, find_block};
     use crate::spec::{Source, suggest};
     use crate::store::Store;
@@ -137,11 +137,9 @@ mod with_torch {
                 arguments.model
             )));
         };
-        let side = (model.input().side as usize).max(1);
-        let one_batch = arguments.batch_size.map_or_else(
-            || ((1 << 18) / (side * side)).clamp(1, 128),
-            |size| size as usize,
-        );
+        let one_batch = arguments
+            .batch_size
+            .map_or_else(|| batches::on_cpu(&*model), |size| size as usize);
         let images = arguments.images.unwrap_or(2 * one_batch).max(1);
 
         let folder = tempfile::tempdir()?;

@@ -16,7 +16,7 @@ const MAPS_WITHIN_A_BLOCK: u64 = 6;
 
 /// A batch size for one pass.
 ///
-/// - On the CPU enough images to keep the cores busy, few enough to stay in their caches: 128 at 32 pixels, 4 at 256.
+/// - On the CPU enough images to keep the cores busy, few enough to stay in their caches: 128 at 32 pixels, 2 at 256.
 /// - On a GPU as many as its free memory holds, where the driver tells.
 pub(super) fn choose(
     device: Device,
@@ -24,13 +24,18 @@ pub(super) fn choose(
     deepest: Option<BlockIndex>,
     precision: Precision,
 ) -> usize {
-    let side = (model.input().side as usize).max(1);
-    let for_caches = ((1 << 18) / (side * side)).clamp(1, 128);
+    let for_caches = on_cpu(model);
     let Some(free) = device::free_memory(device) else {
         return for_caches;
     };
     let by_memory = fitting(free, bytes_of_maps(model, deepest, precision));
     usize::try_from(by_memory).unwrap_or(for_caches)
+}
+
+/// The batch size on the CPU.
+pub(crate) fn on_cpu(model: &dyn Model) -> usize {
+    let side = (model.input().side as usize).max(1);
+    ((1 << 17) / (side * side)).clamp(1, 128)
 }
 
 /// Images whose maps fit into the share of the free memory; a multiple of 8 where there are as many.

@@ -5,13 +5,15 @@
 //! nothing here prints.
 
 #[cfg(feature = "torch")]
-mod batches;
+pub(crate) mod batches;
 pub mod departures;
 pub mod device;
 pub mod event;
 #[cfg(feature = "torch")]
 mod head;
 pub mod inputs;
+#[cfg(feature = "torch")]
+mod memory;
 #[cfg(feature = "torch")]
 mod metric;
 #[cfg(feature = "torch")]

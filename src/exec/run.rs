@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::event::{Emit, Event};
 use super::inputs::Inputs;
+use super::memory::KeptMaps;
 use super::{NodeError, StopSignal, attempt, head, metric, pass, report};
 use crate::graph::Experiment;
 use crate::models::Precision;
@@ -197,6 +198,7 @@ impl Outcome {
 
 fn run_passes(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
     let mut loaded: Option<((usize, Precision), Box<dyn Network>)> = None;
+    let mut kept_maps: Option<KeptMaps> = None;
     for (index, pass) in plan.passes.iter().enumerate() {
         if outcome.stopped || run.stop.is_given() {
             outcome.stopped = true;
@@ -208,8 +210,10 @@ fn run_passes(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
             if loaded.as_ref().is_none_or(|(key, _)| *key != wanted) {
                 // First, so that two networks are never in memory.
                 loaded = None;
+                kept_maps = None;
                 let network = node.model.load(run.base, run.device, pass.key.precision)?;
                 loaded = Some((wanted, network));
+                kept_maps = Some(KeptMaps::keep());
             }
             match &loaded {
                 Some((_, network)) => pass::run_pass(run, index + 1, pass, &**network),
@@ -230,6 +234,7 @@ fn run_passes(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
             outcome.fail(run, &label, first, &error);
         }
     }
+    drop(kept_maps);
 }
 
 fn run_heads(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {

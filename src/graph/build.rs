@@ -34,8 +34,8 @@ pub fn build(source: &Source) -> Result<Experiment, Diagnostics> {
 /// Every mistake of the file, but that it has no section `[experiment]`.
 pub fn build_models(source: &Source) -> Result<Vec<ModelNode>, Diagnostics> {
     let (experiment, diagnostics) = read(source);
-    let mut records = diagnostics.records().into_iter();
-    if records.all(|record| record.code == "spec::missing-section") {
+    let diagnostics = diagnostics.without("spec::missing-section");
+    if diagnostics.is_empty() {
         Ok(experiment.models)
     } else {
         Err(diagnostics)

@@ -99,6 +99,13 @@ impl Diagnostics {
         }
     }
 
+    /// The same but for the mistakes of one code.
+    #[must_use]
+    pub fn without(mut self, code: &str) -> Self {
+        self.items.retain(|item| item.code != code);
+        self
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()

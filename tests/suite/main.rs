@@ -27,6 +27,8 @@ mod fixture;
 mod golden_guided_diffusion;
 #[cfg(feature = "torch")]
 mod interruption;
+#[cfg(feature = "torch")]
+mod networks;
 mod props;
 #[cfg(feature = "torch")]
 mod python;
