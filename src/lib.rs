@@ -2,12 +2,14 @@
 //!
 //! An experiment is a graph in TOML. Text becomes a graph ([`spec`], [`graph`]), the graph a plan ([`plan`]), the plan is carried
 //! out ([`exec`]) over plug-ins ([`datasets`], [`models`], [`heads`], [`metrics`]) into a content-addressed [`store`], and the
-//! store is shown ([`report`], [`cli`]). `ARCHITECTURE.md` has the map and the invariants.
+//! store is shown ([`report`], [`cli`]). Files that others publish are brought by [`fetch`]. `ARCHITECTURE.md` has the map and
+//! the invariants.
 
 pub mod cli;
 pub mod datasets;
 pub mod doctor;
 pub mod exec;
+pub mod fetch;
 pub mod graph;
 pub mod heads;
 pub mod imaging;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::exec::NodeError;
 use crate::exec::inputs::InputError;
+use crate::fetch::FetchError;
 use crate::plan::PlanError;
 use crate::store::{QueryError, StoreError};
 
@@ -29,6 +30,8 @@ pub enum Failure {
     OutputClosed,
     /// The user stopped it.
     Stopped,
+    /// The user stopped it, and it says itself what is kept.
+    StoppedWith(String),
 }
 
 /// Every exit code and its meaning, for the documentation.
@@ -58,7 +61,7 @@ impl Failure {
             Self::Mistakes(_) | Self::Diagnostics { .. } => 2,
             Self::Input(_) => 3,
             Self::Cache(_) => 4,
-            Self::Stopped => 130,
+            Self::Stopped | Self::StoppedWith(_) => 130,
         })
     }
 
@@ -70,6 +73,7 @@ impl Failure {
             }
             Self::Diagnostics { rendered, summary } => eprintln!("{rendered}error: {summary}"),
             Self::OutputClosed => {}
+            Self::StoppedWith(text) => eprintln!("{text}"),
             Self::Stopped => eprintln!(
                 "stopped; everything committed is kept, run the same command again to go on"
             ),
@@ -86,6 +90,16 @@ impl From<StoreError> for Failure {
 impl From<InputError> for Failure {
     fn from(error: InputError) -> Self {
         Self::Input(error.to_string())
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::BadAddress { .. } => Self::Mistakes(error.to_string()),
+            FetchError::Stopped { .. } => Self::StoppedWith(error.to_string()),
+            _ => Self::Input(error.to_string()),
+        }
     }
 }
 

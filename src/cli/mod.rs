@@ -12,6 +12,7 @@ mod experiment;
 mod list;
 mod models;
 mod plan;
+mod process;
 #[cfg(feature = "torch")]
 mod progress;
 mod query;
@@ -33,7 +34,7 @@ pub use exit::{Failure, exit_codes};
     name = "repro",
     version,
     max_term_width = 100,
-    after_help = "Examples:\n  repro check experiments/quickstart.toml     find every mistake of an experiment file\n  repro plan experiments/quickstart.toml      what would run, and why\n  repro run experiments/quickstart.toml       run it; what is in the cache is not run again\n  repro query \"SELECT block, avg(value) FROM results WHERE metric = 'top1' GROUP BY block ORDER BY block\"\n  repro list models adm-256-uncond            the blocks of a network\n\nExit codes: 0 done, 1 a node failed, 2 a mistake in the experiment or the arguments, 3 a missing or malformed input, 4 a problem with the cache, 130 stopped by the user. See docs/errors.md."
+    after_help = "Examples:\n  repro check experiments/quickstart.toml     find every mistake of an experiment file\n  repro plan experiments/quickstart.toml      what would run, and why\n  repro run experiments/quickstart.toml       run it; what is in the cache is not run again\n  repro query \"SELECT block, avg(value) FROM results WHERE metric = 'top1' GROUP BY block ORDER BY block\"\n  repro list models adm-256-uncond            the blocks of a network\n  repro models fetch adm-256-uncond           bring its published weights\n\nExit codes: 0 done, 1 a node failed, 2 a mistake in the experiment or the arguments, 3 a missing or malformed input, 4 a problem with the cache, 130 stopped by the user. See docs/errors.md."
 )]
 pub struct Arguments {
     /// The folder that the paths inside experiment files start from, and the cache; FILE arguments are taken as typed.
@@ -68,7 +69,7 @@ enum Command {
     Query(query::Arguments),
     /// Show kinds, models with their blocks, or artifacts.
     List(list::Arguments),
-    /// Look into networks and their weights.
+    /// Bring published weights, and look into networks.
     Models(models::Arguments),
     /// Verify the cache, or export features as Parquet.
     Cache(cache::Arguments),

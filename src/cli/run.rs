@@ -41,6 +41,7 @@ const MOST_ATTEMPTS: usize = 3;
 /// Runs an experiment.
 #[cfg(feature = "torch")]
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    use super::process::{clock, stop_signal};
     use super::progress::{Display, JsonLog};
     use super::{experiment, report};
     use crate::exec::device;
@@ -59,7 +60,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let device = choice
         .resolve()
         .map_err(|error| Failure::Mistakes(error.to_string()))?;
-    let stop = stop_signal();
+    let stop = stop_signal("after the current batch");
     let mut logs = Vec::new();
     if let Some(path) = &arguments.json_log {
         logs.push(JsonLog::create(path, clock).map_err(|error| {
@@ -120,29 +121,6 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             crate::text::plural(summary.failed.len(), "node")
         )))
     }
-}
-
-/// The signal that Ctrl-C, and a polite kill, give. A second Ctrl-C ends the process at once; the store bears that.
-#[cfg(feature = "torch")]
-fn stop_signal() -> &'static crate::exec::StopSignal {
-    static STOP: crate::exec::StopSignal = crate::exec::StopSignal::new();
-    let handler = || {
-        if STOP.is_given() {
-            std::process::abort();
-        }
-        STOP.give();
-        eprintln!("stopping after the current batch; press Ctrl-C again to stop at once");
-    };
-    // A handler that cannot be set leaves the default: the process ends at once, and what was committed is kept.
-    let _ = ctrlc::set_handler(handler);
-    &STOP
-}
-
-/// The time now, as RFC 3339 in UTC.
-#[cfg(feature = "torch")]
-fn clock() -> String {
-    let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now());
-    now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
 #[cfg(feature = "torch")]

@@ -18,15 +18,62 @@ pub struct Preset {
     pub name: String,
     /// What it was trained on, in a few words.
     pub title: String,
-    /// Where upstream publishes its weights; absent for networks that exist for tests only.
+    /// The weights that upstream publishes; absent for networks that exist for tests only.
     #[serde(default)]
-    pub checkpoint: Option<String>,
+    pub checkpoint: Option<Checkpoint>,
     /// The noise schedule that it was trained with.
     pub noise_schedule: Schedule,
     /// The number of timesteps that it was trained with.
     pub diffusion_steps: u32,
     /// The network itself.
     pub network: Config,
+}
+
+/// A file of weights that somebody has published, and what is known of it without having it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// Where it is published.
+    pub url: String,
+    /// Its size, where somebody has stated it.
+    #[serde(default)]
+    pub bytes: Option<u64>,
+    /// Its digest, where somebody has stated it.
+    #[serde(default)]
+    pub sha256: Option<StatedDigest>,
+}
+
+/// A digest, and on whose word.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatedDigest {
+    /// SHA-256, 64 hexadecimal digits.
+    pub digest: String,
+    /// Whether it is the publisher's own word.
+    pub from: Origin,
+    /// Who says so, and where, in a sentence.
+    pub who: String,
+}
+
+/// Who states a digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Origin {
+    /// Whoever published the file.
+    #[serde(rename = "owner")]
+    Owner,
+    /// Others, who say that they had the file.
+    #[serde(rename = "third parties")]
+    ThirdParties,
+}
+
+impl Origin {
+    /// As the file spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::ThirdParties => "third parties",
+        }
+    }
 }
 
 /// A preset that cannot be had.
@@ -106,6 +153,27 @@ mod tests {
             );
             assert_eq!(find(&preset.name).unwrap(), *preset);
         }
+    }
+
+    #[test]
+    fn every_checkpoint_can_be_fetched_and_says_who_states_its_digest() {
+        let presets = all().unwrap();
+        let mut names = Vec::new();
+        for preset in presets {
+            let Some(checkpoint) = preset.checkpoint else {
+                continue;
+            };
+            assert!(checkpoint.url.starts_with("https://"), "{}", preset.name);
+            let name = crate::fetch::file_name(&checkpoint.url).unwrap();
+            assert!(!names.contains(&name), "{name} twice");
+            names.push(name);
+            if let Some(stated) = checkpoint.sha256 {
+                let digest: crate::fetch::Digest = stated.digest.parse().unwrap();
+                assert_eq!(digest.to_string(), stated.digest);
+                assert!(stated.who.len() > 20, "{}", preset.name);
+            }
+        }
+        assert_eq!(names.len(), 9);
     }
 
     #[test]

@@ -4,13 +4,14 @@ use std::process::Stdio;
 
 use crate::fixture::{CliTest, root, with_snapshots};
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "run",
     "check",
     "plan",
     "report",
     "query",
     "list",
+    "models",
     "cache",
     "doctor",
     "completions",

@@ -2,7 +2,7 @@
 //!
 //! The way through this room: [`fixture`] runs the real program in a folder of its own; [`cases`] holds snapshots of
 //! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`interruption`] and [`damage`] run small
-//! experiments; [`props`] plans random ones; [`tidy`] reads the source tree.
+//! experiments; [`fetch`] brings files from [`http_server`]; [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots anew.
 
 #![allow(
@@ -18,6 +18,7 @@ mod cases;
 mod cli;
 #[cfg(feature = "torch")]
 mod damage;
+mod fetch;
 #[cfg_attr(
     not(feature = "torch"),
     allow(dead_code, reason = "without libtorch nothing is run")
@@ -25,6 +26,7 @@ mod damage;
 mod fixture;
 #[cfg(feature = "torch")]
 mod golden_guided_diffusion;
+mod http_server;
 #[cfg(feature = "torch")]
 mod interruption;
 #[cfg(feature = "torch")]

@@ -185,10 +185,20 @@ fn only_the_store_and_the_report_write_files() {
         "NamedTempFile",
         ".persist(",
     ];
-    let files = sources().into_iter().filter(|file| {
-        !within(file, &["store/", "exec/report.rs", "cli/", "doctor/"]) && !file.is_test
-    });
+    // What `fetch` writes are files of the user's folder, whole or set aside; it knows no store.
+    let rooms = ["store/", "exec/report.rs", "fetch/", "cli/", "doctor/"];
+    let files = sources()
+        .into_iter()
+        .filter(|file| !within(file, &rooms) && !file.is_test);
     forbid(files, &words, "only the store writes artifacts");
+    let files = sources()
+        .into_iter()
+        .filter(|file| within(file, &["fetch/"]));
+    forbid(
+        files,
+        &["crate::store", "artifacts/"],
+        "what is fetched is no artifact",
+    );
     let files = sources()
         .into_iter()
         .filter(|file| within(file, &["cli/", "doctor/"]));
@@ -196,6 +206,31 @@ fn only_the_store_and_the_report_write_files() {
         files,
         &["artifacts/", "fs::rename"],
         "the command line touches no artifact",
+    );
+}
+
+#[test]
+fn only_fetch_talks_to_the_network() {
+    let files = sources()
+        .into_iter()
+        .filter(|file| !within(file, &["fetch/"]));
+    forbid(
+        files,
+        &["reqwest", "tokio", "std::net", "TcpStream", "UdpSocket"],
+        "only fetch talks to the network",
+    );
+    let files = sources()
+        .into_iter()
+        .filter(|file| within(file, &["fetch/"]));
+    forbid(
+        files,
+        &[
+            "crate::models",
+            "crate::datasets",
+            "crate::exec",
+            "crate::cli",
+        ],
+        "fetch does not know what is in a file",
     );
 }
 
@@ -428,7 +463,8 @@ fn no_text_names_a_folder_of_one_machine() {
     let top = fs::read_dir(root())
         .unwrap()
         .map(|entry| entry.unwrap().path());
-    files.extend(top.filter(|path| path.is_file()));
+    // Where the checkout is one of several of a repository, `.git` is a file, and no part of the tree.
+    files.extend(top.filter(|path| path.is_file() && !path.ends_with(".git")));
     for file in files {
         let Ok(text) = fs::read_to_string(&file) else {
             continue;

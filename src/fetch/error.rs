@@ -1,0 +1,265 @@
+//! What can go wrong when a file is fetched, told with the file and with what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::digest::Digest;
+use super::files;
+use crate::text::{bytes, count};
+
+/// What is there of a file that is not whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Where.
+    pub path: PathBuf,
+    /// How many bytes.
+    pub bytes: u64,
+    /// How many the whole file has, where that is known.
+    pub total: Option<u64>,
+}
+
+impl Kept {
+    /// What is there and what to do with it, as the end of a message.
+    fn sentence(kept: Option<&Self>) -> String {
+        match kept {
+            Some(kept) if kept.bytes > 0 => {
+                let of = kept
+                    .total
+                    .map_or_else(String::new, |total| format!(" of {}", bytes(total)));
+                format!(
+                    "{}{of} are kept in {}; the same command goes on from there",
+                    bytes(kept.bytes),
+                    kept.path.display()
+                )
+            }
+            _ => "nothing has come so far; the same command tries again".to_owned(),
+        }
+    }
+}
+
+/// Bytes that are not the published ones.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "what came from {url} is not the file that was asked for, and was not put in place\n  SHA-256 expected: {expected} ({from})\n  \
+     SHA-256 found:    {found}\n  hint: it was set aside as {}; look at it, then fetch again: if the digest is the same again, \
+     the server has another file, and another address may help", rejected.display()
+)]
+pub struct WrongDigest {
+    /// Where they came from.
+    pub url: String,
+    /// The digest that they should have.
+    pub expected: Digest,
+    /// Who says so.
+    pub from: String,
+    /// The digest that they have.
+    pub found: Digest,
+    /// Where they are now.
+    pub rejected: PathBuf,
+}
+
+/// Bytes that are not those that came before.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "what came from {url} is not what was fetched on {at}, and was not put in place\n  SHA-256 recorded: {recorded} ({})\n  \
+     SHA-256 found:    {found}\n  the publisher has put another file there, or somebody on the way has: results made with the \
+     one are not results of the other\n  hint: it was set aside as {}; if the new file is the one that you want, take the \
+     entry of the old one out of {} and fetch again", record.display(), rejected.display(), record.display()
+)]
+pub struct ChangedDigest {
+    /// Where they came from.
+    pub url: String,
+    /// When the other file was recorded.
+    pub at: String,
+    /// Its digest.
+    pub recorded: Digest,
+    /// The file of the record.
+    pub record: PathBuf,
+    /// The digest of what came now.
+    pub found: Digest,
+    /// Where it is now.
+    pub rejected: PathBuf,
+}
+
+/// A file that could not be fetched. Every message names what it is about and, where there is one, the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The address is none that can be fetched from.
+    #[error("cannot fetch from `{url}`: {reason}")]
+    BadAddress {
+        /// The address.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// No answer came from the server.
+    #[error(
+        "cannot reach {host}, tried {}: {reason}\n  {}\n  hint: is there a network that leads there? HTTPS_PROXY, HTTP_PROXY and \
+         NO_PROXY name a proxy, --url names another address of the file\n  hint: or bring the file in another way, as {}",
+        times(*attempts), Kept::sentence(kept.as_deref()), target.display()
+    )]
+    Unreachable {
+        /// The host.
+        host: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// What the last attempt said.
+        reason: String,
+        /// What is there from before.
+        kept: Option<Box<Kept>>,
+        /// Where the file would be.
+        target: PathBuf,
+    },
+    /// The transfer broke again and again.
+    #[error("{url} broke off, tried {}: {reason}\n  {}", times(*attempts), Kept::sentence(kept.as_deref()))]
+    Broken {
+        /// The address.
+        url: String,
+        /// How often it was tried without anything new.
+        attempts: u32,
+        /// What the last attempt said.
+        reason: String,
+        /// What is there.
+        kept: Option<Box<Kept>>,
+    },
+    /// The server does not give the file.
+    #[error("{url}: {reason}\n  hint: {remedy}")]
+    Refused {
+        /// The address.
+        url: String,
+        /// What it says instead.
+        reason: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// The server has another file than was published.
+    #[error(
+        "{url} has {} bytes, but {name} has {} ({from})\n  hint: this is another file, and {}; look at the address",
+        count(*found), count(*expected), fate(rejected.as_deref())
+    )]
+    WrongSize {
+        /// The address.
+        url: String,
+        /// The name of the file.
+        name: String,
+        /// The bytes that the server has.
+        found: u64,
+        /// The bytes that it should have.
+        expected: u64,
+        /// Who says so.
+        from: String,
+        /// Where the bytes are now, if they were taken before it was known.
+        rejected: Option<PathBuf>,
+    },
+    /// The bytes that came are not the published ones.
+    #[error(transparent)]
+    WrongDigest(Box<WrongDigest>),
+    /// The bytes that came are not those that came before.
+    #[error(transparent)]
+    ChangedDigest(Box<ChangedDigest>),
+    /// There is a file already, and it is another one.
+    #[error(
+        "{} is there, but it is another file: {difference}\n  hint: move it out of the way, or fetch with --force, which \
+         puts the right one in its place", path.display()
+    )]
+    OtherFile {
+        /// The file.
+        path: PathBuf,
+        /// How it differs.
+        difference: String,
+    },
+    /// The list of what was fetched cannot be read.
+    #[error(
+        "cannot read {}, the list of what was fetched: {reason}\n  hint: mend it; or move it away, and digests are \
+         recorded anew", path.display()
+    )]
+    BadRecord {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file system has no room for the file.
+    #[error(
+        "no room for {}{}\n  hint: free some space, or name a folder on another disk with --to; what is there is kept, \
+         and the same command goes on", path.display(), room(*needed, *available)
+    )]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+        /// The bytes that are still to come, where that is known.
+        needed: Option<u64>,
+        /// The bytes that are free, where it could be asked.
+        available: Option<u64>,
+    },
+    /// Any other failure of the operating system.
+    #[error("cannot {doing} {}: {source}{}", path.display(), hint(source))]
+    Io {
+        /// What was tried, as a verb phrase: "read", "lock".
+        doing: &'static str,
+        /// File or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The user stopped it.
+    #[error("stopped; {}", Kept::sentence(kept.as_deref()))]
+    Stopped {
+        /// What is there.
+        kept: Option<Box<Kept>>,
+    },
+}
+
+impl FetchError {
+    /// Wraps a failure of the operating system; "no room" in its several guises becomes [`FetchError::DiskFull`].
+    pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::DiskFull {
+                path: path.to_owned(),
+                needed: None,
+                available: path.parent().and_then(files::free_bytes),
+            },
+            _ => Self::Io {
+                doing,
+                path: path.to_owned(),
+                source,
+            },
+        }
+    }
+}
+
+fn fate(rejected: Option<&Path>) -> String {
+    rejected.map_or_else(
+        || "nothing of it was taken".to_owned(),
+        |rejected| format!("it was set aside as {}", rejected.display()),
+    )
+}
+
+fn times(attempts: u32) -> String {
+    match attempts {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        more => format!("{more} times"),
+    }
+}
+
+fn room(needed: Option<u64>, available: Option<u64>) -> String {
+    let needed = needed.map(|needed| format!("{} are to come", bytes(needed)));
+    let available = available.map(|available| format!("{} are free", bytes(available)));
+    match (needed, available) {
+        (Some(needed), Some(available)) => format!(": {needed}, {available}"),
+        (Some(text), None) | (None, Some(text)) => format!(": {text}"),
+        (None, None) => String::new(),
+    }
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "\n  hint: name a folder that you may write to with --to"
+        }
+        _ => "",
+    }
+}
