@@ -159,7 +159,7 @@ mod with_torch {
         let device = device::parse_device(&arguments.device)
             .and_then(device::DeviceChoice::resolve)
             .map_err(|error| Failure::Mistakes(error.to_string()))?;
-        let store = Store::open(&folder.path().join("cache"))?;
+        let store = Store::open(folder.path().join("cache"))?;
         let inputs = inputs::open(&experiment, folder.path(), &MemoDigester::new(store.memo()))?;
         let plan = plan::plan(
             &experiment,
