@@ -15,6 +15,7 @@
 
 mod bad_input;
 mod cases;
+mod checkpoints;
 mod cli;
 #[cfg(feature = "torch")]
 mod damage;
