@@ -6,6 +6,7 @@
 //! network itself. Adding a kind is one new file and two lines below: `pub mod name;` and `&name::KIND,`.
 
 pub mod block;
+pub mod conversion;
 pub mod diffusion;
 #[cfg(feature = "torch")]
 pub mod extractor;

@@ -30,6 +30,7 @@ mod golden_guided_diffusion;
 mod http_server;
 #[cfg(feature = "torch")]
 mod interruption;
+mod models;
 #[cfg(feature = "torch")]
 mod networks;
 mod props;
