@@ -6,6 +6,7 @@
 //! network itself. Adding a kind is one new file and two lines below: `pub mod name;` and `&name::KIND,`.
 
 pub mod block;
+pub mod conversion;
 pub mod diffusion;
 #[cfg(feature = "torch")]
 pub mod extractor;
@@ -53,7 +54,7 @@ pub trait ModelKind: Sync {
 /// Where a model's weights come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WeightsSource {
-    /// A safetensors file; relative to the folder that `repro` runs in.
+    /// A safetensors file or a PyTorch checkpoint; relative to the folder that `repro` runs in.
     File(PathBuf),
     /// The synthetic rule of `synthetic.rs` with a seed: an untrained network, the same everywhere.
     Synthetic(u64),

@@ -2,11 +2,15 @@
 //!
 //! They are data, in `data/models/guided-diffusion.toml`, built into the program.
 
+use std::collections::BTreeMap;
+
+use safetensors::Dtype;
 use serde::Deserialize;
 use thiserror::Error;
 
 use super::diffusion::Schedule;
 use super::guided_diffusion::config::Config;
+use super::stored_tensors::StoredTensors;
 
 const TOML: &str = include_str!("../../data/models/guided-diffusion.toml");
 
@@ -120,6 +124,30 @@ pub fn find(name: &str) -> Result<Preset, PresetError> {
         name: name.into(),
         known,
     })
+}
+
+/// The names of the presets whose parameters have just the names and shapes of the file's tensors, and that hold numbers
+/// that a network can compute with.
+///
+/// # Errors
+/// Only if the program was built from a broken file.
+pub fn fitting(tensors: &StoredTensors) -> Result<Vec<String>, PresetError> {
+    let mut found = BTreeMap::new();
+    for (name, dtype, shape) in tensors.descriptions() {
+        if !matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+            return Ok(Vec::new());
+        }
+        found.insert(name.to_owned(), shape.to_vec());
+    }
+    let fits = |preset: &Preset| {
+        let parameters = preset.network.state_dict();
+        parameters.len() == found.len()
+            && parameters
+                .iter()
+                .all(|(name, shape)| found.get(name) == Some(shape))
+    };
+    let names = all()?.into_iter().filter(fits).map(|preset| preset.name);
+    Ok(names.collect())
 }
 
 #[cfg(test)]

@@ -43,12 +43,12 @@ pub enum WeightError {
 }
 
 impl WeightMap {
-    /// Parameters from a safetensors file, which is memory-mapped and must not change while the map exists. Numbers
-    /// stored as f16 or bf16 become f32.
+    /// Parameters from a file, safetensors or a PyTorch checkpoint, which is memory-mapped and must not change while the
+    /// map exists. Numbers stored as f16 or bf16 become f32.
     ///
     /// # Errors
-    /// The file cannot be read, is truncated, is no safetensors file, or has a corrupt header.
-    pub fn from_safetensors(path: &Path) -> Result<Self, WeightError> {
+    /// The file cannot be read, is truncated, damaged or something else, or asks for more than tensors.
+    pub fn from_file(path: &Path) -> Result<Self, WeightError> {
         Ok(Self::new(Source::File(StoredTensors::open(path)?)))
     }
 
@@ -203,7 +203,9 @@ fn read(
         }
     };
     // The bytes are copied as they are; libtorch, like the format, is little-endian on every supported platform.
-    Some(Tensor::from_data_size(stored.bytes, sizes, kind).to_kind(Kind::Float))
+    let tensor = Tensor::from_data_size(&stored.bytes, sizes, kind).to_kind(Kind::Float);
+    file.release(name);
+    Some(tensor)
 }
 
 #[cfg(test)]
@@ -232,7 +234,7 @@ mod tests {
             ),
         ];
         safetensors::serialize_to_file(tensors, None, &path).unwrap();
-        WeightMap::from_safetensors(&path).unwrap()
+        WeightMap::from_file(&path).unwrap()
     }
 
     #[test]

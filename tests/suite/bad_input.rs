@@ -269,6 +269,41 @@ mod weights {
     }
 
     #[test]
+    fn checkpoints_of_pytorch_fit_and_give_the_same_results() {
+        let golden = crate::fixture::root().join("tests/golden/guided_diffusion");
+        let mut scores = Vec::new();
+        for (name, file) in [
+            ("net.safetensors", "adm-nano.safetensors"),
+            ("net.pt", "adm-nano.zip.pt"),
+            // What a file is called does not matter.
+            ("net.ckpt", "adm-nano.legacy.pt"),
+        ] {
+            let cli = with_weights();
+            let text = cli.read("bad.toml").replace("net.safetensors", name);
+            cli.write(
+                "bad.toml",
+                text + "[metric.top]\nkind = \"accuracy\"\nof = \"probe\"\n",
+            );
+            fs::copy(golden.join(file), cli.path(name)).unwrap();
+            cli.run(&["run", "bad.toml"]).expect_code(0);
+            scores.push(cli.query("SELECT id, predicted, rank FROM predictions ORDER BY id"));
+        }
+        assert!(!scores[0].is_empty());
+        assert!(scores.iter().all(|score| *score == scores[0]), "{scores:?}");
+    }
+
+    #[test]
+    fn a_hostile_checkpoint_is_refused_by_name() {
+        let cli = with_weights();
+        let hostile = crate::fixture::root().join("tests/hostile_pickles/global-os-system.pt");
+        fs::copy(hostile, cli.path("net.safetensors")).unwrap();
+        expect_failure(
+            &cli,
+            &["net.safetensors is refused", "`os.system`", "data.pkl"],
+        );
+    }
+
+    #[test]
     fn all_missing_and_unused_names_are_listed() {
         let cli = with_weights();
         write_changed(&cli.path("net.safetensors"), |name, _| match name {

@@ -34,6 +34,10 @@ fn help_says_what_the_snapshots_say() {
             cli.run(&[command, "--help"]).expect_code(0),
         ));
     }
+    for action in ["inspect", "convert"] {
+        let page = cli.run(&["models", action, "--help"]).expect_code(0);
+        pages.push((format!("models-{action}"), page));
+    }
     with_snapshots(&cli, || {
         for (name, page) in pages {
             insta::assert_snapshot!(format!("help-{name}"), page.stdout);

@@ -217,21 +217,29 @@ fn adm_tiny_matches_golden_at_every_timestep() {
 fn adm_nano_matches_golden_with_synthetic_and_with_stored_weights() {
     let golden = Golden::read("adm-nano-features.safetensors");
     let config = preset("adm-nano");
-    let stored = || WeightMap::from_safetensors(&path("adm-nano.safetensors")).unwrap();
+    let stored = |name| WeightMap::from_file(&path(name)).unwrap();
     for network in [
         network(&config, WeightMap::synthetic(2)),
-        network(&config, stored()),
+        network(&config, stored("adm-nano.safetensors")),
+        network(&config, stored("adm-nano.zip.pt")),
+        network(&config, stored("adm-nano.legacy.pt")),
     ] {
         for timestep in [0, 150] {
             assert_timestep(&golden, &network, &config, timestep);
         }
     }
-    // The file holds the same bits as the rule gives.
-    let (mut file, mut rule) = (stored(), WeightMap::synthetic(2));
-    for (name, shape) in config.state_dict() {
-        assert_eq!(file.take(&name, &shape), rule.take(&name, &shape), "{name}");
+    // The files hold the same bits as the rule gives.
+    for name in [
+        "adm-nano.safetensors",
+        "adm-nano.zip.pt",
+        "adm-nano.legacy.pt",
+    ] {
+        let (mut file, mut rule) = (stored(name), WeightMap::synthetic(2));
+        for (name, shape) in config.state_dict() {
+            assert_eq!(file.take(&name, &shape), rule.take(&name, &shape), "{name}");
+        }
+        assert!(file.finish().is_ok(), "{name}");
     }
-    assert!(file.finish().is_ok());
 }
 
 /// adm-tiny in 16 bits at t = 90: the largest differences of the maps averaged to 2 × 2, block by block, and of `out`.
@@ -424,7 +432,7 @@ fn mismatch_after(change: impl Fn(&mut BTreeMap<String, TensorView<'_>>)) -> Wei
     let directory = tempfile::tempdir().unwrap();
     let changed = directory.path().join("changed.safetensors");
     safetensors::serialize_to_file(tensors, None, &changed).unwrap();
-    let mut weights = WeightMap::from_safetensors(&changed).unwrap();
+    let mut weights = WeightMap::from_file(&changed).unwrap();
     match Network::new(&preset("adm-nano"), &mut weights) {
         Err(WeightError::Mismatch(mismatch)) => *mismatch,
         other => panic!("expected a mismatch, got {other:?}"),

@@ -15,6 +15,7 @@
 
 mod bad_input;
 mod cases;
+mod checkpoints;
 mod cli;
 #[cfg(feature = "torch")]
 mod damage;
@@ -29,6 +30,7 @@ mod golden_guided_diffusion;
 mod http_server;
 #[cfg(feature = "torch")]
 mod interruption;
+mod models;
 #[cfg(feature = "torch")]
 mod networks;
 mod props;

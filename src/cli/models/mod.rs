@@ -1,6 +1,8 @@
-//! `repro models`: weights and networks by themselves, without an experiment.
+//! `repro models`: weights and networks by themselves, without an experiment. One file an action.
 
+mod convert;
 mod fetch;
+mod inspect;
 mod progress;
 mod tap;
 
@@ -8,11 +10,12 @@ use clap::{Args, Subcommand};
 
 use super::Context;
 use super::exit::Failure;
+use crate::models::stored_tensors::StoredTensorsError;
 
 /// Arguments of `repro models`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro models fetch                     what can be fetched\n  repro models fetch adm-256-uncond      bring the weights of a preset"
+    after_help = "Examples:\n  repro models fetch                     what can be fetched\n  repro models fetch adm-256-uncond      bring the weights of a preset\n  repro models inspect FILE              what a checkpoint holds, and which preset it fits\n  repro models convert FILE OUT.safetensors\n\nFILE is a safetensors file or a PyTorch checkpoint, whatever it is called. Nothing that stands in it is executed."
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -23,6 +26,10 @@ pub struct Arguments {
 enum Command {
     /// Bring the published weights of a preset; goes on with what is there of them.
     Fetch(fetch::Arguments),
+    /// Show what a checkpoint holds, and which preset it fits.
+    Inspect(inspect::Arguments),
+    /// Write the tensors of a checkpoint as a safetensors file.
+    Convert(convert::Arguments),
     /// Run stored images through a network and store the maps of its blocks.
     Tap(tap::Arguments),
 }
@@ -31,6 +38,14 @@ enum Command {
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Fetch(arguments) => fetch::run(context, arguments),
+        Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Convert(arguments) => convert::run(arguments),
         Command::Tap(arguments) => tap::run(context, arguments),
+    }
+}
+
+impl From<StoredTensorsError> for Failure {
+    fn from(error: StoredTensorsError) -> Self {
+        Self::Input(error.to_string())
     }
 }

@@ -42,7 +42,7 @@ const DOC: KindDoc = KindDoc {
         Key::required(
             "weights",
             "a path, or { synthetic = SEED }",
-            "A `.safetensors` file, or the synthetic rule: an untrained network that is the same everywhere.",
+            "A `.safetensors` file or a PyTorch checkpoint (`.pt`), or the synthetic rule: an untrained network that is the same everywhere.",
         ),
         Key::optional(
             "preset",
@@ -455,7 +455,7 @@ impl Model for GuidedDiffusion {
     ) -> Result<Box<dyn super::extractor::Network>, super::weights::WeightError> {
         use super::weights::WeightMap;
         let weights = match &self.weights {
-            WeightsSource::File(path) => WeightMap::from_safetensors(&base.join(path))?,
+            WeightsSource::File(path) => WeightMap::from_file(&base.join(path))?,
             WeightsSource::Synthetic(seed) => WeightMap::synthetic(*seed),
         };
         let mut weights = weights.on(device);

@@ -1,0 +1,77 @@
+//! `repro models convert`: the tensors of a checkpoint as a safetensors file.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::super::exit::Failure;
+use crate::models::conversion::{ConversionError, ElementType, convert};
+use crate::models::stored_tensors::{StoredTensors, shown};
+use crate::text::{bytes, plural};
+
+/// Arguments of `repro models convert`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  repro models convert 256x256_diffusion_uncond.pt adm-256.safetensors\n  repro models convert 256x256_diffusion_uncond.pt adm-256-half.safetensors --dtype f16\n\nThe file appears only when it is whole, and the same input gives the same bytes. Its metadata name the input and its BLAKE3 digest."
+)]
+pub struct Arguments {
+    /// The checkpoint: a safetensors file or a PyTorch checkpoint.
+    #[arg(value_name = "IN")]
+    source: PathBuf,
+    /// The safetensors file to write.
+    #[arg(value_name = "OUT.safetensors")]
+    target: PathBuf,
+    /// What numbers with a fraction become; integers and booleans stay what they are.
+    #[arg(long, value_enum, default_value_t = Dtype::Keep)]
+    dtype: Dtype,
+    /// Replace a file that is there.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Dtype {
+    /// Single precision, 32 bits.
+    F32,
+    /// Half precision, 16 bits; refused where a number is too large for it.
+    F16,
+    /// 16 bits with the range of single precision.
+    Bf16,
+    /// What they are.
+    Keep,
+}
+
+/// Writes the file.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let source = StoredTensors::open(&arguments.source)?;
+    let element = match arguments.dtype {
+        Dtype::F32 => Some(ElementType::F32),
+        Dtype::F16 => Some(ElementType::F16),
+        Dtype::Bf16 => Some(ElementType::Bf16),
+        Dtype::Keep => None,
+    };
+    let written = convert(&source, &arguments.target, element, arguments.force)?;
+    for other in source.others() {
+        eprintln!("left out: {}, {}", shown(&other.name), other.what);
+    }
+    eprintln!(
+        "{}: {}, {}",
+        arguments.target.display(),
+        plural(written.tensors, "tensor"),
+        bytes(written.bytes)
+    );
+    Ok(())
+}
+
+impl From<ConversionError> for Failure {
+    fn from(error: ConversionError) -> Self {
+        match error {
+            ConversionError::Exists { .. }
+            | ConversionError::Itself { .. }
+            | ConversionError::TooLarge { .. } => Self::Mistakes(error.to_string()),
+            ConversionError::ReservedName { .. }
+            | ConversionError::Unreadable { .. }
+            | ConversionError::Unwritable { .. } => Self::Input(error.to_string()),
+        }
+    }
+}

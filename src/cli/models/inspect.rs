@@ -1,0 +1,131 @@
+//! `repro models inspect`: what a checkpoint holds. Reads the description of the tensors and not their numbers.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::super::exit::Failure;
+use super::super::table;
+use crate::models::presets;
+use crate::models::stored_tensors::{StoredTensors, shown};
+use crate::text::{bytes, count, plural};
+
+/// Arguments of `repro models inspect`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  repro models inspect 256x256_diffusion_uncond.pt\n  repro models inspect 256x256_diffusion_uncond.pt --json"
+)]
+pub struct Arguments {
+    /// The checkpoint.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The sums over all tensors.
+#[derive(Default)]
+struct Sums {
+    tensors: usize,
+    parameters: u64,
+    bytes: u64,
+    /// How many tensors have each type.
+    types: BTreeMap<String, usize>,
+}
+
+/// Prints what the checkpoint holds.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let tensors = StoredTensors::open(&arguments.file)?;
+    // An error would be one of the program itself; what a file holds can be told without.
+    let fitting = presets::fitting(&tensors).unwrap_or_default();
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        serde_json::to_writer_pretty(&mut out, &record(&tensors, &fitting))
+            .map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "{}", page(&tensors, &fitting))?;
+    }
+    Ok(())
+}
+
+fn sums(tensors: &StoredTensors) -> Sums {
+    let mut sums = Sums::default();
+    for (_, dtype, shape) in tensors.descriptions() {
+        // Neither overflows: every tensor was checked to lie in the file.
+        let parameters: u64 = shape.iter().map(|&size| size as u64).product();
+        sums.tensors += 1;
+        sums.parameters += parameters;
+        sums.bytes += parameters * dtype.bitsize() as u64 / 8;
+        *sums.types.entry(dtype.to_string()).or_default() += 1;
+    }
+    sums
+}
+
+fn page(tensors: &StoredTensors, fitting: &[String]) -> String {
+    let sums = sums(tensors);
+    let types: Vec<String> = sums
+        .types
+        .iter()
+        .map(|(dtype, tensors)| format!("{} {dtype}", count(*tensors as u64)))
+        .collect();
+    let fits = match fitting {
+        [] => "fits no preset by names and shapes".to_owned(),
+        presets => format!("fits {} by names and shapes", presets.join(", ")),
+    };
+    let rows: Vec<Vec<String>> = tensors
+        .descriptions()
+        .map(|(name, dtype, shape)| vec![shown(name), dtype.to_string(), format!("{shape:?}")])
+        .collect();
+    let mut page = format!(
+        "{}: {}\n{}, {} parameters, {}: {}\n{fits}\n{}",
+        tensors.path().display(),
+        tensors.container(),
+        plural(sums.tensors, "tensor"),
+        count(sums.parameters),
+        bytes(sums.bytes),
+        if types.is_empty() {
+            "no types".to_owned()
+        } else {
+            types.join(", ")
+        },
+        table::render(&["name", "type", "shape"], &rows),
+    );
+    if !tensors.others().is_empty() {
+        let rows: Vec<Vec<String>> = tensors
+            .others()
+            .iter()
+            .map(|other| vec![shown(&other.name), other.what.clone()])
+            .collect();
+        page.push_str("\n\nnot a tensor:\n");
+        page.push_str(&table::render(&["name", "what it is"], &rows));
+    }
+    page
+}
+
+fn record(tensors: &StoredTensors, fitting: &[String]) -> serde_json::Value {
+    let sums = sums(tensors);
+    let each: Vec<_> = tensors
+        .descriptions()
+        .map(|(name, dtype, shape)| json!({ "name": name, "type": dtype.to_string(), "shape": shape }))
+        .collect();
+    let others: Vec<_> = tensors
+        .others()
+        .iter()
+        .map(|other| json!({ "name": other.name, "what": other.what }))
+        .collect();
+    json!({
+        "file": tensors.path().to_string_lossy(),
+        "container": tensors.container().name(),
+        "parameters": sums.parameters,
+        "bytes": sums.bytes,
+        "types": sums.types,
+        "presets": fitting,
+        "tensors": each,
+        "others": others,
+    })
+}

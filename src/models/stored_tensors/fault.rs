@@ -1,0 +1,116 @@
+//! Why a file of tensors cannot be used, and what to do about it.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// A file of tensors that cannot be used.
+#[derive(Debug, Error)]
+#[error("{} {fault}", path.display())]
+pub struct StoredTensorsError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// What is wrong with a file of tensors. The text goes on where the file's name ends.
+#[derive(Debug, Error)]
+pub enum Fault {
+    /// The operating system refused.
+    #[error("cannot be read: {0}; check the path and its permissions")]
+    Unreadable(std::io::Error),
+    /// There is not one byte in it.
+    #[error("is empty; download or copy it again")]
+    Empty,
+    /// It ends too early.
+    #[error("is truncated: {0}; download or copy it again")]
+    Truncated(String),
+    /// It is something else.
+    #[error(
+        "is no checkpoint: {0}; give the path of a .safetensors file or of a PyTorch checkpoint"
+    )]
+    NotACheckpoint(String),
+    /// The header of a safetensors file contradicts itself, the format or the file's size.
+    #[error("has a corrupt header: {0}; download or write the file again")]
+    CorruptHeader(String),
+    /// The archive or the stream around the tensors of a PyTorch checkpoint contradicts itself.
+    #[error("is damaged: {0}; download or write the file again")]
+    CorruptContainer(String),
+    /// A pickle that makes no sense, or does not fit the data beside it.
+    #[error("has a corrupt pickle: {reason} ({place}); download or write the file again")]
+    CorruptPickle {
+        /// What does not fit.
+        reason: String,
+        /// Where.
+        place: Box<Place>,
+    },
+    /// A pickle that asks for something that no file of tensors needs. It may be an attack, or a checkpoint with whole
+    /// objects in it; either way nothing of it was carried out.
+    #[error(
+        "is refused: {what} ({place}); nothing of the file was executed, and nothing can be: have the tensors alone \
+         written by whoever made it, with `torch.save(model.state_dict(), …)` or as safetensors"
+    )]
+    RefusedPickle {
+        /// What was asked for.
+        what: String,
+        /// Where.
+        place: Box<Place>,
+    },
+    /// The numbers have their bytes the other way round.
+    #[error(
+        "was written on a big-endian machine; load it there and save it as safetensors, which is little-endian everywhere"
+    )]
+    BigEndian,
+    /// A well-formed file of a sort that is not read.
+    #[error("cannot be used: {reason}; {remedy}")]
+    Unsupported {
+        /// What sort it is.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+}
+
+/// A place in a pickle.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("opcode {opcode} at byte {offset} of {stream}")]
+pub struct Place {
+    /// Which pickle of the file.
+    pub stream: &'static str,
+    /// The opcode, by its name.
+    pub opcode: &'static str,
+    /// Where the opcode stands, in bytes from the beginning of the pickle.
+    pub offset: usize,
+}
+
+/// A text from a file for a message: cut to a length, without characters that a terminal obeys.
+pub fn shown(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut shown: String = text.chars().take(LONGEST).flat_map(escaped).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The character itself, or an escape where it is a control character or steers the direction of writing.
+fn escaped(character: char) -> impl Iterator<Item = char> {
+    let is_plain = !character.is_control()
+        && !matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let plain = is_plain.then_some(character).into_iter();
+    let escape = (!is_plain).then(|| character.escape_default());
+    plain.chain(escape.into_iter().flatten())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_from_a_file_are_short_and_harmless() {
+        assert_eq!(shown("input_blocks.0.wéight"), "input_blocks.0.wéight");
+        assert_eq!(shown("a\u{1b}[2Jb\u{202e}c\n"), "a\\u{1b}[2Jb\\u{202e}c\\n");
+        assert_eq!(shown(&"x".repeat(81)), "x".repeat(80) + "…");
+    }
+}

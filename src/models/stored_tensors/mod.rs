@@ -1,0 +1,290 @@
+//! Named tensors in a file, memory-mapped and read without trusting the file.
+//!
+//! There are three containers, told apart by what a file begins with and never by its name: safetensors
+//! ([`safetensors`]), PyTorch's zip archives ([`zip`], over [`archive`]), and PyTorch's older streams ([`legacy`]). Those
+//! of PyTorch describe their tensors in a pickle, which [`pickle`] reads without executing anything; [`state_dict`]
+//! makes names of it. Opening a file reads the description alone; a tensor's numbers are read when it is asked for.
+//!
+//! # Reference
+//! Stands in the file of each container.
+//!
+//! # Deviations
+//! Unlike `torch.load`, nothing here can run code from a file, restore an object other than a tensor, or be asked for
+//! more memory than the file is long.
+
+mod archive;
+mod fault;
+mod legacy;
+mod pickle;
+mod reader;
+pub(in crate::models) mod safetensors;
+mod state_dict;
+mod view;
+mod zip;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use ::safetensors::Dtype;
+use memmap2::{Mmap, UncheckedAdvice};
+
+pub use fault::{Fault, Place, StoredTensorsError, shown};
+use state_dict::StateDict;
+
+/// An open file of named tensors.
+#[derive(Debug)]
+pub struct StoredTensors {
+    path: PathBuf,
+    content: Content,
+    container: Container,
+    entries: BTreeMap<String, Entry>,
+    others: Vec<OtherEntry>,
+}
+
+/// How a file holds its tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// A safetensors file.
+    Safetensors,
+    /// A zip archive of PyTorch 1.6 or newer.
+    Zip,
+    /// A stream of an older PyTorch.
+    Legacy,
+}
+
+/// Something in a file that is no tensor.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OtherEntry {
+    /// Its name.
+    pub name: String,
+    /// What it is, in a few words.
+    pub what: String,
+}
+
+/// One tensor of an open file.
+#[derive(Clone, Debug)]
+pub struct StoredTensor<'file> {
+    /// The type of an element.
+    pub dtype: Dtype,
+    /// The length of every axis.
+    pub shape: &'file [usize],
+    /// The elements in row-major order, little-endian, at any alignment. They are borrowed from the file unless they lie
+    /// there in another order.
+    pub bytes: Cow<'file, [u8]>,
+}
+
+/// Where a file's bytes are.
+#[derive(Debug)]
+enum Content {
+    Mapped(Mmap),
+    InMemory(Vec<u8>),
+}
+
+impl Content {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::InMemory(bytes) => bytes,
+        }
+    }
+}
+
+/// Where a tensor lies in the file.
+#[derive(Debug)]
+struct Entry {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    /// From the first to the last element; checked to lie inside the file.
+    bytes: Range<usize>,
+    /// The distances of elements, where these do not lie in a row.
+    strides: Option<Vec<usize>>,
+}
+
+impl Entry {
+    /// How many bytes the tensor takes by itself.
+    fn byte_count(&self) -> usize {
+        let count: usize = self.shape.iter().product();
+        count.saturating_mul(self.dtype.bitsize()) / 8
+    }
+}
+
+impl StoredTensors {
+    /// Opens a file and checks all that describes its tensors. The file must not change while it is open.
+    ///
+    /// # Errors
+    /// The file cannot be read, is truncated, damaged or something else, or asks for more than tensors.
+    pub fn open(path: &Path) -> Result<Self, StoredTensorsError> {
+        let unreadable = |source| StoredTensorsError {
+            path: path.into(),
+            fault: Fault::Unreadable(source),
+        };
+        let file = File::open(path).map_err(unreadable)?;
+        // SAFETY: the map is only read. If another process shortened the file meanwhile, reading would end this process
+        // with a signal, which is why the file must not change; no memory becomes invalid otherwise.
+        let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
+        let tensors = Self::read(path, Content::Mapped(map))?;
+        // The headers of an archive's members lie all over the file, and each brought its neighbourhood into memory.
+        tensors.release_range(0..tensors.content.bytes().len());
+        Ok(tensors)
+    }
+
+    /// Reads a file that is in memory already; `path` is what messages call it.
+    ///
+    /// # Errors
+    /// As [`StoredTensors::open`].
+    pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, StoredTensorsError> {
+        Self::read(path, Content::InMemory(bytes))
+    }
+
+    fn read(path: &Path, content: Content) -> Result<Self, StoredTensorsError> {
+        let read = read(content.bytes());
+        let (container, found) = read.map_err(|fault| StoredTensorsError {
+            path: path.into(),
+            fault,
+        })?;
+        Ok(Self {
+            path: path.into(),
+            content,
+            container,
+            entries: found.tensors,
+            others: found.others,
+        })
+    }
+
+    /// The file's path as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How the file holds its tensors.
+    pub fn container(&self) -> Container {
+        self.container
+    }
+
+    /// All names in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// Name, type of an element and length of every axis of all tensors, in alphabetical order. Reads no number.
+    pub fn descriptions(&self) -> impl ExactSizeIterator<Item = (&str, Dtype, &[usize])> {
+        let entries = self.entries.iter();
+        entries.map(|(name, entry)| (name.as_str(), entry.dtype, entry.shape.as_slice()))
+    }
+
+    /// What else the file holds, in alphabetical order.
+    pub fn others(&self) -> &[OtherEntry] {
+        &self.others
+    }
+
+    /// The tensor of that name.
+    pub fn get(&self, name: &str) -> Option<StoredTensor<'_>> {
+        let entry = self.entries.get(name)?;
+        let bytes = self.content.bytes().get(entry.bytes.clone())?;
+        let bytes = match &entry.strides {
+            None => Cow::Borrowed(bytes),
+            Some(strides) => {
+                let width = entry.dtype.bitsize() / 8;
+                Cow::Owned(view::gather(bytes, width, &entry.shape, strides))
+            }
+        };
+        Some(StoredTensor {
+            dtype: entry.dtype,
+            shape: &entry.shape,
+            bytes,
+        })
+    }
+
+    /// Says that the numbers of a tensor have been copied and are not needed for now, so that the file's pages do not
+    /// take memory beside the copies. Asking for the tensor again reads them again.
+    pub fn release(&self, name: &str) {
+        if let Some(entry) = self.entries.get(name) {
+            self.release_range(entry.bytes.clone());
+        }
+    }
+
+    fn release_range(&self, range: Range<usize>) {
+        let Content::Mapped(map) = &self.content else {
+            return;
+        };
+        if range.is_empty() {
+            return;
+        }
+        // SAFETY: the map is private, backed by a file, and never written to. So no page of it holds anything that is not
+        // in the file, and a page that was dropped, be it one that a slice still points into, is read from the file again
+        // at the next access, with the same bytes.
+        let advised = unsafe {
+            map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len())
+        };
+        // Only advice: where the system does not take it, more memory is used.
+        drop(advised);
+    }
+}
+
+/// Judges the container by how the file begins, and reads it.
+fn read(file: &[u8]) -> Result<(Container, StateDict), Fault> {
+    if file.is_empty() {
+        Err(Fault::Empty)
+    } else if file.starts_with(archive::MAGIC) {
+        Ok((Container::Zip, zip::read(file)?))
+    } else if legacy::is_pickle(file) && !safetensors::begins(file) {
+        Ok((Container::Legacy, legacy::read(file)?))
+    } else if let Some(what) = something_else(file) {
+        Err(Fault::NotACheckpoint(what.to_owned()))
+    } else {
+        let found = StateDict {
+            tensors: safetensors::read(file)?,
+            others: Vec::new(),
+        };
+        Ok((Container::Safetensors, found))
+    }
+}
+
+/// What often lies where a checkpoint should be.
+fn something_else(file: &[u8]) -> Option<&'static str> {
+    let begins = |start: &[u8]| {
+        let file = file.trim_ascii_start().get(..start.len());
+        file.is_some_and(|file| file.eq_ignore_ascii_case(start))
+    };
+    if begins(b"<!doctype") || begins(b"<html") || begins(b"<?xml") {
+        Some("it is a web page, as a server sends one instead of the file when something is wrong")
+    } else if begins(b"version https://git-lfs") {
+        Some("it is a pointer of Git LFS, which `git lfs pull` replaces by the file")
+    } else if begins(&[0x1f, 0x8b]) {
+        Some("it is packed with gzip, and has to be unpacked first")
+    } else if file.get(257..262) == Some(b"ustar") {
+        Some(
+            "it is a tar archive, as PyTorch wrote before version 0.2; a newer PyTorch can save it again",
+        )
+    } else {
+        None
+    }
+}
+
+impl Container {
+    /// Its name for programs: `safetensors`, `pytorch-zip` or `pytorch-legacy`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Safetensors => "safetensors",
+            Self::Zip => "pytorch-zip",
+            Self::Legacy => "pytorch-legacy",
+        }
+    }
+}
+
+impl fmt::Display for Container {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Safetensors => "safetensors",
+            Self::Zip => "PyTorch (zip archive)",
+            Self::Legacy => "PyTorch (before 1.6)",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
