@@ -310,7 +310,7 @@ build() {
     prepare_cargo
     if [[ ! -f $built_stamp ]]; then
         check_disk "$target_dir" 2000 "building the program"
-        say "building the program: the first time all its libraries too, about half an hour on 2 cores; later builds take seconds to minutes"
+        say "building the program: the first time all its libraries too, about 11 minutes on 2 cores; later builds take seconds to minutes"
     fi
     # Taken before the build: what is edited while it runs counts as newer.
     : >"$started"
