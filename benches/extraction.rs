@@ -3,6 +3,8 @@
 //! `cargo bench -- --save-baseline before` keeps the figures, and `cargo bench -- --baseline before` compares with them.
 //! docs/performance.md says what the figures mean; `benches/against_reference.py` compares with the reference code.
 
+#![expect(clippy::expect_used, reason = "a benchmark fails this way")]
+
 use std::hint::black_box;
 use std::path::Path;
 use std::time::Duration;

@@ -16,8 +16,11 @@ fn golden(name: &str) -> PathBuf {
     root().join("tests/golden/guided_diffusion").join(name)
 }
 
-/// The arrays of a file: shape and values.
-type Arrays = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+/// Shape and values.
+type Array = (Vec<usize>, Vec<f32>);
+
+/// The arrays of a file.
+type Arrays = BTreeMap<String, Array>;
 
 fn read(path: &Path) -> Arrays {
     let bytes = std::fs::read(path).unwrap();
@@ -32,7 +35,7 @@ fn read(path: &Path) -> Arrays {
     arrays
 }
 
-fn write(cli: &CliTest, name: &str, arrays: &[(&str, &(Vec<usize>, Vec<f32>))]) {
+fn write(cli: &CliTest, name: &str, arrays: &[(&str, &Array)]) {
     let bytes: Vec<Vec<u8>> = arrays
         .iter()
         .map(|(_, (_, values))| {
@@ -54,7 +57,7 @@ fn write(cli: &CliTest, name: &str, arrays: &[(&str, &(Vec<usize>, Vec<f32>))]) 
     cli.write(name, safetensors::serialize(views, None).unwrap());
 }
 
-fn difference(found: &(Vec<usize>, Vec<f32>), expected: &(Vec<usize>, Vec<f32>)) -> f32 {
+fn difference(found: &Array, expected: &Array) -> f32 {
     assert_eq!(found.0, expected.0);
     found
         .1

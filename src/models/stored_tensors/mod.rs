@@ -1,8 +1,8 @@
 //! Named tensors in a file, memory-mapped and read without trusting the file.
 //!
 //! There are three containers, told apart by what a file begins with and never by its name: safetensors
-//! ([`safetensors`]), PyTorch's zip archives ([`zip`], over [`archive`]), and PyTorch's older streams ([`legacy`]). Those
-//! of PyTorch describe their tensors in a pickle, which [`pickle`] reads without executing anything; [`state_dict`]
+//! (`safetensors`), PyTorch's zip archives (`zip`, over `archive`), and PyTorch's older streams (`legacy`). Those
+//! of PyTorch describe their tensors in a pickle, which `pickle` reads without executing anything; `state_dict`
 //! makes names of it. Opening a file reads the description alone; a tensor's numbers are read when it is asked for.
 //!
 //! # Reference
