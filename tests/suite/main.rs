@@ -26,6 +26,8 @@ mod fixture;
 #[cfg(feature = "torch")]
 mod golden_guided_diffusion;
 #[cfg(feature = "torch")]
+mod golden_sampling;
+#[cfg(feature = "torch")]
 mod interruption;
 #[cfg(feature = "torch")]
 mod networks;
