@@ -4,7 +4,7 @@ use crate::graph::Experiment;
 use crate::imaging::Preprocess;
 use crate::models::WeightsSource;
 use crate::report::Departure;
-use crate::trainer::{Optimiser, Schedule};
+use crate::trainer::{Optimiser, Schedule, UpdateRule};
 
 /// The departures of an experiment from the protocol of arXiv 2307.08702, in a fixed order.
 pub fn of(experiment: &Experiment) -> Vec<Departure> {
@@ -65,9 +65,20 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
     }
     for head in &experiment.heads {
         let training = &head.training;
-        let Optimiser::Adam {
-            lr, weight_decay, ..
+        let Optimiser {
+            kind,
+            lr,
+            weight_decay,
+            ..
         } = training.optimiser;
+        if kind == UpdateRule::AdamW {
+            add(
+                "Optimiser",
+                "Adam",
+                "AdamW".to_owned(),
+                "declared in the experiment",
+            );
+        }
         add(
             "Learning rate",
             "not stated",

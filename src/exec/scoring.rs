@@ -86,7 +86,7 @@ impl Scored {
                 draw: extraction.draw,
                 noise_seed: extraction.noise_seed,
                 seed: node.seed,
-                learning_rate: node.training.optimiser.learning_rate(),
+                learning_rate: node.training.optimiser.lr,
                 epochs: node.training.epochs,
                 head_fingerprint: self.fingerprint.to_string(),
                 features_fingerprint: features.to_string(),

@@ -1,6 +1,6 @@
 //! The few layers that every convolutional network here is made of, with parameters taken by checkpoint name.
 //!
-//! They are plain structs over tensors: nothing is trained in a backbone, so tch's variable stores are not needed.
+//! They are plain structs over tensors, frozen or trained as `weights.rs` hands them out; tch's variable stores are not needed.
 //!
 //! # Deviations
 //! - Maps lie in memory with their channels innermost, which is how the fastest convolutions read and write them. The
@@ -37,7 +37,7 @@ pub fn sum(mut x: Tensor, y: &Tensor) -> Tensor {
 /// `y = x Wᵀ + b` over the last axis.
 #[derive(Debug)]
 pub struct Linear {
-    /// `[outputs, inputs]`.
+    /// `[outputs, inputs]`, or `[outputs, inputs, 1]` as stored.
     weight: Tensor,
     /// `[outputs]`.
     bias: Tensor,
@@ -61,17 +61,14 @@ impl Linear {
         outputs: u32,
     ) -> Self {
         let (weight, bias) = convolution(weights, path, &[outputs, inputs, 1]);
-        Self {
-            weight: weight.squeeze_dim(2),
-            bias,
-        }
+        Self { weight, bias }
     }
 
     /// # Shapes
     /// - `x`: `[..., inputs]`
     /// - returns: `[..., outputs]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, Some(&self.bias))
+        x.linear(&self.weight.flatten(1, -1), Some(&self.bias))
     }
 }
 

@@ -14,6 +14,8 @@ pub mod guided_diffusion;
 #[cfg(feature = "torch")]
 pub mod layers;
 pub mod noise;
+#[cfg(feature = "torch")]
+pub mod parameters;
 pub mod precision;
 pub mod presets;
 pub mod stored_tensors;

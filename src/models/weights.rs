@@ -10,6 +10,7 @@ use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
 use super::layers::channels_last;
+use super::parameters::Parameters;
 use super::precision::Precision;
 use super::stored_tensors::{StoredTensors, StoredTensorsError};
 use super::synthetic;
@@ -23,6 +24,8 @@ pub struct WeightMap {
     precision: Precision,
     requested: Vec<(String, Vec<usize>)>,
     mismatch: WeightMismatch,
+    /// Everything that was taken to be trained; absent where nothing is.
+    trained: Option<Parameters>,
 }
 
 #[derive(Debug)]
@@ -72,6 +75,7 @@ impl WeightMap {
             precision: Precision::F32,
             requested: Vec::new(),
             mismatch,
+            trained: None,
         }
     }
 
@@ -82,9 +86,28 @@ impl WeightMap {
         self
     }
 
-    /// Lets convolutions compute in `precision` from now on; see [`WeightMap::take_for_convolution`].
+    /// Makes every tensor that is taken from now on a leaf that requires gradients, to be trained in f32.
+    ///
+    /// The network computes with the very memory of [`WeightMap::into_parameters`], so that it sees what an optimiser writes
+    /// there in place, under [`tch::no_grad`].
+    #[must_use]
+    pub fn trainable(mut self) -> Self {
+        self.precision = Precision::F32;
+        self.trained = Some(Parameters::default());
+        self
+    }
+
+    /// What was taken to be trained, in order; nothing unless the map is [`WeightMap::trainable`].
+    pub fn into_parameters(self) -> Parameters {
+        self.trained.unwrap_or_default()
+    }
+
+    /// Lets convolutions compute in `precision` from now on; see [`WeightMap::take_for_convolution`]. What is trained stays in
+    /// f32.
     pub fn convolve_in(&mut self, precision: Precision) {
-        self.precision = precision;
+        if self.trained.is_none() {
+            self.precision = precision;
+        }
     }
 
     /// What convolutions compute in.
@@ -97,7 +120,7 @@ impl WeightMap {
         self.device
     }
 
-    /// The parameter `name` of the given `shape`, f32, without gradient.
+    /// The parameter `name` of the given `shape`, f32; without gradient, unless it is to be trained.
     ///
     /// Where the source has none that fits, a stand-in of zeros comes back and the misfit is kept for
     /// [`WeightMap::finish`]: whoever builds a network must call that before the network is used.
@@ -105,6 +128,21 @@ impl WeightMap {
     /// # Panics
     /// libtorch panics if the device is out of memory.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Tensor {
+        let tensor = self.find(name, shape);
+        self.handed_out(name, tensor)
+    }
+
+    /// A tensor as it is to be handed out: if it is to be trained, it becomes a leaf only now, in its last form.
+    fn handed_out(&mut self, name: &str, tensor: Tensor) -> Tensor {
+        let Some(trained) = &mut self.trained else {
+            return tensor;
+        };
+        let leaf = tensor.set_requires_grad(true);
+        trained.push(name, leaf.shallow_clone());
+        leaf
+    }
+
+    fn find(&mut self, name: &str, shape: &[usize]) -> Tensor {
         self.requested.push((name.into(), shape.into()));
         let sizes: Vec<i64> = shape
             .iter()
@@ -131,12 +169,13 @@ impl WeightMap {
     /// # Panics
     /// As [`WeightMap::take`].
     pub fn take_for_convolution(&mut self, name: &str, shape: &[usize]) -> Tensor {
-        let tensor = self.take(name, shape).to_kind(self.precision.kind());
-        if shape.len() == 4 {
+        let tensor = self.find(name, shape).to_kind(self.precision.kind());
+        let tensor = if shape.len() == 4 {
             channels_last(&tensor)
         } else {
             tensor
-        }
+        };
+        self.handed_out(name, tensor)
     }
 
     /// Every name and shape that was taken, in order.

@@ -32,7 +32,7 @@ pub const KEYS: &[Key] = &[
         "optimizer",
         "a table",
         "{ kind = \"adam\", lr = 1e-3 }",
-        "`kind` is `adam`; `lr`, `beta1`, `beta2`, `epsilon`, `weight_decay` as in PyTorch.",
+        "`kind` is `adam` or `adamw`; `lr`, `beta1`, `beta2`, `epsilon`, `weight_decay` (0 by default) as in PyTorch.",
     ),
     Key::optional(
         "schedule",
@@ -56,7 +56,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 const OPTIMISER_KEYS: &[Key] = &[
-    Key::optional("kind", "a word", "\"adam\"", "The update rule."),
+    Key::optional("kind", "a word", "\"adam\"", "`adam` or `adamw`."),
     Key::optional("lr", "a number above 0", "1e-3", "Learning rate."),
     Key::optional(
         "beta1",
@@ -80,7 +80,7 @@ const OPTIMISER_KEYS: &[Key] = &[
         "weight_decay",
         "a number from 0",
         "0",
-        "L2 penalty added to the gradient.",
+        "With `adam` an L2 penalty added to the gradient, with `adamw` what a weight loses at a learning rate of 1.",
     ),
 ];
 
@@ -90,23 +90,32 @@ const SCHEDULE_KEYS: &[Key] = &[
     Key::optional("gamma", "a number above 0", "0.1", "The factor of a step."),
 ];
 
-/// The update rule.
+/// How moments and weight decay make a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UpdateRule {
+    /// Kingma and Ba 2015; weight decay is an L2 penalty added to the gradient.
+    Adam,
+    /// Loshchilov and Hutter 2019: weight decay does not pass through the moments.
+    AdamW,
+}
+
+/// The optimiser with all its numbers; the defaults are PyTorch's, but for no weight decay.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Optimiser {
-    /// Kingma and Ba 2015, with PyTorch's defaults.
-    Adam {
-        /// Learning rate.
-        lr: f64,
-        /// Decay of the first moment.
-        beta1: f64,
-        /// Decay of the second moment.
-        beta2: f64,
-        /// Added to the root of the second moment.
-        epsilon: f64,
-        /// L2 penalty added to the gradient.
-        weight_decay: f64,
-    },
+pub struct Optimiser {
+    /// The update rule.
+    pub kind: UpdateRule,
+    /// Learning rate, above 0.
+    pub lr: f64,
+    /// Decay of the first moment, in `[0, 1)`.
+    pub beta1: f64,
+    /// Decay of the second moment, in `[0, 1)`.
+    pub beta2: f64,
+    /// Added to the root of the second moment, above 0.
+    pub epsilon: f64,
+    /// The L2 penalty of [`UpdateRule::Adam`], or the share of a weight that a step of [`UpdateRule::AdamW`] takes away,
+    /// divided by the learning rate; from 0.
+    pub weight_decay: f64,
 }
 
 /// How the learning rate changes from epoch to epoch.
@@ -139,15 +148,6 @@ pub struct Training {
     pub train_split: String,
     /// The split to predict.
     pub test_split: String,
-}
-
-impl Optimiser {
-    /// The learning rate before any schedule.
-    pub fn learning_rate(&self) -> f64 {
-        match self {
-            Self::Adam { lr, .. } => *lr,
-        }
-    }
 }
 
 impl Schedule {
@@ -184,8 +184,11 @@ fn parse_optimiser(fields: &Fields<'_>) -> Optimiser {
     let table = fields.table("optimizer");
     if let Some(table) = &table {
         table.check_keys(OPTIMISER_KEYS, &[]);
-        table.choice("kind", &[("adam", ())]);
     }
+    let rules = [("adam", UpdateRule::Adam), ("adamw", UpdateRule::AdamW)];
+    let kind = table
+        .as_ref()
+        .and_then(|table| table.choice("kind", &rules));
     let number = |key: &str, range, default| {
         table
             .as_ref()
@@ -193,7 +196,8 @@ fn parse_optimiser(fields: &Fields<'_>) -> Optimiser {
             .unwrap_or(default)
     };
     let below_one = 1.0 - f64::EPSILON;
-    Optimiser::Adam {
+    Optimiser {
+        kind: kind.unwrap_or(UpdateRule::Adam),
         lr: number("lr", f64::MIN_POSITIVE..=1e6, 1e-3),
         beta1: number("beta1", 0.0..=below_one, 0.9),
         beta2: number("beta2", 0.0..=below_one, 0.999),

@@ -1,13 +1,24 @@
-//! Training heads on cached features.
+//! Training: heads on cached features, and what the training of any network needs.
 //!
-//! [`config`] is what a user declares (pure), `optimiser` the update rules on tensors of our own, [`train`] the loop.
+//! [`config`] is what a user declares (pure), `optimiser` the update rules on tensors of our own, `gradients` keeps steps
+//! short, `average` follows the parameters, [`train`] is the loop for heads.
 
+#[cfg(feature = "torch")]
+mod average;
 pub mod config;
+#[cfg(feature = "torch")]
+mod gradients;
 #[cfg(feature = "torch")]
 mod optimiser;
 #[cfg(feature = "torch")]
 mod train;
 
-pub use config::{Optimiser, Schedule, Training};
+#[cfg(feature = "torch")]
+pub use average::Average;
+pub use config::{Optimiser, Schedule, Training, UpdateRule};
+#[cfg(feature = "torch")]
+pub use gradients::{clip_gradients, gradient_norm};
+#[cfg(feature = "torch")]
+pub use optimiser::Moments;
 #[cfg(feature = "torch")]
 pub use train::{Epoch, Outcome, Samples, TrainError, train};

@@ -9,6 +9,7 @@ use super::Training;
 use super::optimiser::Moments;
 use crate::heads::Head;
 use crate::metrics::{Prediction, Predictions, rank_of_label};
+use crate::models::parameters::to_safetensors;
 use crate::random::Stream;
 use tch::Device;
 
@@ -156,7 +157,7 @@ pub fn train(
                 .eq_tensor(&targets)
                 .sum(Kind::Int64);
         }
-        let learning_rate = training.optimiser.learning_rate() * factor;
+        let learning_rate = training.optimiser.lr * factor;
         let train_loss = loss_sum.double_value(&[]) / train.len() as f64;
         if !train_loss.is_finite() {
             return Err(TrainError::Diverged {
@@ -172,10 +173,13 @@ pub fn train(
         });
     }
     let predictions = tch::no_grad(|| predict(head, &parameters, test, classes));
+    let names = initial.iter().map(|parameter| parameter.name);
+    let weights = to_safetensors(names.zip(&parameters))
+        .map_err(|error| TrainError::Weights(error.to_string()))?;
     Ok(Outcome {
         epochs,
         predictions,
-        weights: serialise(&initial, &parameters)?,
+        weights,
     })
 }
 
@@ -246,51 +250,13 @@ fn predict(
     Predictions { rows }
 }
 
-fn serialise(
-    initial: &[crate::heads::Parameter],
-    parameters: &[Tensor],
-) -> Result<Vec<u8>, TrainError> {
-    use safetensors::tensor::{Dtype, TensorView};
-    let mut buffers = Vec::new();
-    for parameter in parameters {
-        let parameter = parameter
-            .detach()
-            .to_device(tch::Device::Cpu)
-            .to_kind(Kind::Float)
-            .contiguous();
-        let mut values = vec![0f32; parameter.numel()];
-        let values_length = values.len();
-        parameter.copy_data(&mut values, values_length);
-        buffers.push(
-            values
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect::<Vec<u8>>(),
-        );
-    }
-    let failed = |error: safetensors::SafeTensorError| TrainError::Weights(error.to_string());
-    let mut views = Vec::new();
-    for (parameter, buffer) in initial.iter().zip(&buffers) {
-        let shape = parameter
-            .shape
-            .iter()
-            .map(|&side| usize::try_from(side).unwrap_or(0))
-            .collect();
-        views.push((
-            parameter.name,
-            TensorView::new(Dtype::F32, shape, buffer).map_err(failed)?,
-        ));
-    }
-    safetensors::serialize(views, None).map_err(failed)
-}
-
 fn length(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Optimiser, Schedule};
+    use super::super::{Optimiser, Schedule, UpdateRule};
     use super::*;
     use crate::spec::{Diagnostics, Fields, Source, Span, Table};
 
@@ -305,7 +271,8 @@ mod tests {
         Training {
             epochs,
             batch_size: 32,
-            optimiser: Optimiser::Adam {
+            optimiser: Optimiser {
+                kind: UpdateRule::Adam,
                 lr: 0.05,
                 beta1: 0.9,
                 beta2: 0.999,

@@ -27,6 +27,8 @@ mod fetch;
 mod fixture;
 #[cfg(feature = "torch")]
 mod golden_guided_diffusion;
+#[cfg(feature = "torch")]
+mod golden_sampling;
 mod http_server;
 #[cfg(feature = "torch")]
 mod interruption;

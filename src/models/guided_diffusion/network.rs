@@ -159,7 +159,8 @@ impl Network {
     /// The one forward pass. It calls `visit` with the output of every tapped block, in the order of the blocks and
     /// once each, and returns the network's output if it runs that far.
     ///
-    /// The caller holds [`tch::no_grad`]; otherwise nothing is different but the memory that libtorch may keep.
+    /// The caller holds [`tch::no_grad`], unless the network is trained: then the output has gradients for what was taken from
+    /// a [trainable](WeightMap::trainable) map.
     ///
     /// # Shapes
     /// - `x_t`: `[N, in_channels, H, W]`, f32, the noisy image; `H` and `W` divisible by 2 to the number of halvings

@@ -2,6 +2,9 @@
 //!
 //! `x_t = sqrt(ᾱ_t) x_0 + sqrt(1 - ᾱ_t) ε`, with `ᾱ_t = Π_{s <= t} (1 - β_s)` and timesteps counted from 0.
 //!
+//! Beside it: [`respacing`] (fewer steps), [`posterior`] and `reverse` (one step back), `sampling` (all steps back), `losses`
+//! (what a network is trained on) and [`timesteps`] (at which timesteps).
+//!
 //! # Reference
 //! Ho et al. 2020 (arXiv 2006.11239) Eq. 4, linear schedule; Nichol and Dhariwal 2021 (arXiv 2102.09672) Eq. 17, cosine
 //! schedule; openai/guided-diffusion@22e0df8183507e13a7813f8d38d51b072ca1e67c:guided_diffusion/gaussian_diffusion.py
@@ -12,13 +15,25 @@
 //! of ᾱ and so changes the last digits; this is done here too.
 //!
 //! # Parity
-//! Schedules: relative 1e-12 against `schedules.safetensors` (f64). `x_t`: absolute 1e-6 (f32), in
-//! `tests/golden_guided_diffusion.rs`.
+//! Schedules: relative 1e-12 against `schedules.safetensors` (f64); β of respaced processes: relative 1e-9, in
+//! `tests/suite/golden_sampling.rs`. `x_t`: absolute 1e-6 (f32), in `tests/suite/golden_guided_diffusion.rs`.
+
+#[cfg(feature = "torch")]
+pub mod losses;
+pub mod posterior;
+pub mod respacing;
+#[cfg(feature = "torch")]
+pub mod reverse;
+#[cfg(feature = "torch")]
+pub mod sampling;
+pub mod timesteps;
 
 use std::f64::consts::FRAC_PI_2;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use self::respacing::{Respacing, RespacingError};
 
 /// How β grows with the timestep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,13 +59,20 @@ pub enum DiffusionError {
         /// The number of steps that was asked for.
         steps: u32,
     },
+    /// The timesteps to keep do not exist.
+    #[error(transparent)]
+    Respacing(#[from] RespacingError),
 }
 
 /// A noise schedule with its cumulative products.
+///
+/// A process that keeps only some of the timesteps is a diffusion too, with an index for each timestep that it keeps: where
+/// a method asks for an index, that of a process with all timesteps is the timestep itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Diffusion {
     betas: Vec<f64>,
     alphas_cumprod: Vec<f64>,
+    timesteps: Vec<u32>,
 }
 
 /// The two factors of `x_t = signal · x_0 + noise · ε`, each computed in f64 and rounded once.
@@ -81,6 +103,19 @@ impl Diffusion {
     /// # Errors
     /// Refuses a number of steps for which the schedule is no diffusion.
     pub fn new(schedule: Schedule, steps: u32) -> Result<Self, DiffusionError> {
+        Self::respaced(schedule, steps, &Respacing::All)
+    }
+
+    /// Computes a schedule of `steps` timesteps and keeps those that `respacing` names, with β chosen so that ᾱ at these is
+    /// the same as before.
+    ///
+    /// # Errors
+    /// Refuses a number of steps for which the schedule is no diffusion, and timesteps that cannot be chosen so.
+    pub fn respaced(
+        schedule: Schedule,
+        steps: u32,
+        respacing: &Respacing,
+    ) -> Result<Self, DiffusionError> {
         if steps == 0 {
             return Err(DiffusionError::NoSteps);
         }
@@ -91,27 +126,44 @@ impl Diffusion {
         if betas.iter().any(|&beta| beta > 1.0) {
             return Err(DiffusionError::TooFewSteps { steps });
         }
-        let betas = respaced(&cumulative(&betas));
+        let timesteps = respacing.timesteps(steps)?;
+        let every = cumulative(&betas);
+        let kept: Vec<f64> = timesteps
+            .iter()
+            .filter_map(|&timestep| every.get(timestep as usize).copied())
+            .collect();
+        let betas = from_ratios(&kept);
         let alphas_cumprod = cumulative(&betas);
         Ok(Self {
             betas,
             alphas_cumprod,
+            timesteps,
         })
     }
 
-    /// `β_t` for every timestep, `[steps]`.
+    /// How many steps it has, from 1.
+    pub fn steps(&self) -> u32 {
+        u32::try_from(self.timesteps.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The timestep that a network is told at every index, `[steps]`, rising from 0.
+    pub fn timesteps(&self) -> &[u32] {
+        &self.timesteps
+    }
+
+    /// `β` at every index, `[steps]`.
     pub fn betas(&self) -> &[f64] {
         &self.betas
     }
 
-    /// `ᾱ_t` for every timestep, `[steps]`, falling from nearly 1 to nearly 0.
+    /// `ᾱ` at every index, `[steps]`, falling from nearly 1 to nearly 0.
     pub fn alphas_cumprod(&self) -> &[f64] {
         &self.alphas_cumprod
     }
 
-    /// The factors for timestep `timestep`, counted from 0; `None` beyond the last one.
-    pub fn coefficients(&self, timestep: u32) -> Option<Coefficients> {
-        let alpha_bar = *self.alphas_cumprod.get(usize::try_from(timestep).ok()?)?;
+    /// The factors at an index, counted from 0; `None` beyond the last one.
+    pub fn coefficients(&self, index: u32) -> Option<Coefficients> {
+        let alpha_bar = *self.alphas_cumprod.get(usize::try_from(index).ok()?)?;
         #[expect(
             clippy::cast_possible_truncation,
             reason = "the reference rounds its f64 tables to f32 on use"
@@ -159,7 +211,7 @@ fn cumulative(betas: &[f64]) -> Vec<f64> {
 }
 
 /// `β` from the ratios of neighbouring `ᾱ`.
-fn respaced(alphas_cumprod: &[f64]) -> Vec<f64> {
+fn from_ratios(alphas_cumprod: &[f64]) -> Vec<f64> {
     let previous = std::iter::once(&1.0).chain(alphas_cumprod);
     alphas_cumprod
         .iter()
@@ -174,7 +226,7 @@ mod tests {
 
     /// An f64 array of the golden schedules.
     fn golden(name: &str) -> Vec<f64> {
-        let bytes = include_bytes!("../../tests/golden/guided_diffusion/schedules.safetensors");
+        let bytes = include_bytes!("../../../tests/golden/guided_diffusion/schedules.safetensors");
         let tensors = safetensors::SafeTensors::deserialize(bytes).unwrap();
         let data = tensors.tensor(name).unwrap().data();
         data.chunks_exact(8)
