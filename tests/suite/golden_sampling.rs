@@ -461,7 +461,7 @@ fn three_steps_of_training_match_golden_and_go_on_from_a_file() {
     let open = |position: usize| {
         let file = directory.path().join(position.to_string());
         std::fs::write(&file, &stored[position]).unwrap();
-        WeightMap::from_safetensors(&file).unwrap()
+        WeightMap::from_file(&file).unwrap()
     };
     let mut weights = open(0).trainable();
     let network = Network::new(&adm_tiny(), &mut weights).unwrap();
