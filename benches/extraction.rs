@@ -45,7 +45,12 @@ fn run(network: &dyn Network, x_t: &[f32], count: usize, taps: &[TapRequest]) {
         timestep: 90,
         classes: None,
     };
-    black_box(network.features(images, taps).expect("the taps exist"));
+    black_box(
+        network
+            .features(images, taps)
+            .expect("the taps exist")
+            .read(),
+    );
 }
 
 fn tap(block: u32, pool: u32) -> TapRequest {

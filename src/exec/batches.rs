@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::device::{self, Device};
 use super::panic_text;
-use crate::models::extractor::{ForwardError, Images, Network, TapRequest};
+use crate::models::extractor::{Features, ForwardError, Images, Network, TapRequest};
 use crate::models::{BlockIndex, Model, Precision};
 
 /// Of a GPU's free memory, what the maps of one batch may take. The rest is for the scratch space of the kernels.
@@ -82,8 +82,9 @@ impl BackOff {
         Self { most: usize::MAX }
     }
 
-    /// The features of a batch, as [`Network::features`] gives them. Where memory runs out, the batch is cut in halves until
-    /// it does not, and all later batches with it; `told` gets the new size. Features differ by rounding alone.
+    /// The features of a batch, as [`Network::features`] gives them, in pieces that follow one another. Where memory runs
+    /// out, the batch is cut in halves until it does not, and all later batches with it; `told` gets the new size. Features
+    /// differ by rounding alone.
     ///
     /// # Errors
     /// As the network's.
@@ -96,9 +97,9 @@ impl BackOff {
         images: Images<'_>,
         taps: &[TapRequest],
         told: &mut dyn FnMut(usize),
-    ) -> Result<Vec<Vec<f32>>, ForwardError> {
+    ) -> Result<Vec<Features>, ForwardError> {
         let size = images.x_t.len() / images.count.max(1);
-        let mut features = vec![Vec::new(); taps.len()];
+        let mut pieces = Vec::new();
         let mut done = 0;
         while done < images.count {
             let count = self.most.min(images.count - done);
@@ -110,11 +111,8 @@ impl BackOff {
             };
             let run = || network.features(piece, taps);
             match catch_unwind(AssertUnwindSafe(run)) {
-                Ok(values) if count == images.count => return values,
-                Ok(values) => {
-                    for (features, values) in features.iter_mut().zip(values?) {
-                        features.extend(values);
-                    }
+                Ok(features) => {
+                    pieces.push(features?);
                     done += count;
                 }
                 Err(panic) if count > 1 && is_out_of_memory(&panic_text(&*panic)) => {
@@ -124,7 +122,7 @@ impl BackOff {
                 Err(panic) => resume_unwind(panic),
             }
         }
-        Ok(features)
+        Ok(pieces)
     }
 }
 
@@ -141,10 +139,12 @@ fn is_out_of_memory(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tch::Tensor;
+
     use super::*;
     use crate::models::extractor::Until;
 
-    /// Runs out of memory beyond a number of images; a feature is the sum of an image.
+    /// Runs out of memory beyond a number of images; the first block's map is the image itself.
     struct Small(usize, &'static str);
 
     impl Network for Small {
@@ -153,8 +153,8 @@ mod tests {
             _: Images<'_>,
             _: &[BlockIndex],
             _: Until,
-            _: &mut dyn FnMut(BlockIndex, &tch::Tensor),
-        ) -> Result<Option<tch::Tensor>, ForwardError> {
+            _: &mut dyn FnMut(BlockIndex, &Tensor),
+        ) -> Result<Option<Tensor>, ForwardError> {
             unreachable!("features stand in for it")
         }
 
@@ -162,11 +162,13 @@ mod tests {
             &self,
             images: Images<'_>,
             taps: &[TapRequest],
-        ) -> Result<Vec<Vec<f32>>, ForwardError> {
+        ) -> Result<Features, ForwardError> {
             assert!(images.count <= self.0, "{}", self.1);
-            let size = images.x_t.len() / images.count;
-            let sums = images.x_t.chunks(size).map(|image| image.iter().sum());
-            Ok(vec![sums.collect(); taps.len()])
+            let size = i64::try_from(images.x_t.len() / images.count).unwrap();
+            let map = Tensor::from_slice(images.x_t).view([-1, size, 1, 1]);
+            let mut features = Features::new(taps);
+            features.visit(BlockIndex(1), &map);
+            Ok(features)
         }
     }
 
@@ -195,11 +197,13 @@ mod tests {
         let words = "CUDA out of memory. Tried to allocate 2.00 GiB";
         let (network, mut back_off, mut told) = (Small(3, words), BackOff::new(), Vec::new());
         let x_t: Vec<f32> = (0..20u8).map(f32::from).collect();
-        let expected: Vec<f32> = x_t.chunks(2).map(|image| image.iter().sum()).collect();
         for _ in 0..2 {
             let mut tell = |most| told.push(most);
-            let features = back_off.features(&network, images(&x_t, 10), TAPS, &mut tell);
-            assert_eq!(features.unwrap(), [expected.clone(), expected.clone()]);
+            let pieces = back_off.features(&network, images(&x_t, 10), TAPS, &mut tell);
+            let pieces: Vec<_> = pieces.unwrap().into_iter().map(Features::read).collect();
+            let first: Vec<f32> = pieces.iter().flat_map(|taps| taps[0].clone()).collect();
+            assert_eq!(first, x_t);
+            assert!(pieces.iter().all(|taps| taps[1].is_empty()));
         }
         assert_eq!(told, [5, 2]);
     }

@@ -10,6 +10,8 @@ pub mod departures;
 pub mod device;
 pub mod event;
 #[cfg(feature = "torch")]
+mod gather;
+#[cfg(feature = "torch")]
 mod head;
 pub mod inputs;
 #[cfg(feature = "torch")]

@@ -1,6 +1,6 @@
 //! One pass: images through a network, many taps at once.
 //!
-//! Three things go on side by side: batches are prepared, the network runs, shards are written. The network never runs past the
+//! Four things go on side by side: batches are prepared, the network runs, features are gathered, shards are written. The network never runs past the
 //! deepest tap, and a shard is committed as soon as it is whole, so that a killed run loses no more than the
 //! shards under way: one in the network, one waiting, one being written.
 
@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::batches::{self, BackOff};
 use super::event::Event;
+use super::gather::{Computed, gather};
 use super::prepare::{Batch, Preparation};
 use super::run::Run;
 use super::shard::Shard;
@@ -93,29 +94,24 @@ pub(super) fn run_pass(
             }
             Ok(seconds)
         });
-        let computed = compute(
-            run,
-            number,
-            pass,
-            network,
-            (&taps, &missing, shards),
-            &batches,
-            &shard_sender,
-        );
-        // The writer ends when no more shards can come; only then is known whether all of them are on the disk.
-        drop(shard_sender);
-        drop(batches);
-        let written = writing
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let prepared = preparing
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        // Where both failed, the writer was first: its end is what stops the network.
+        let (computed_sender, computed) = sync_channel::<Computed>(1);
+        let work = (taps.as_slice(), missing.as_slice(), shards);
+        let gathering =
+            scope.spawn(move || gather(run, number, pass, work, &computed, &shard_sender));
+        let forward = compute(run, number, pass, network, work, &batches, &computed_sender);
+        // Each thread ends when the one before it does; only then is known whether all shards are on the disk.
+        drop((batches, computed_sender));
+        let since = Instant::now();
+        let gathered = join(gathering);
+        let drained = since.elapsed().as_secs_f64();
+        let written = join(writing);
+        let prepare = join(preparing);
+        // Where several failed, the last in the row was first: its end is what stops those before it.
         let write = written?;
+        gathered?;
         Ok(StageSeconds {
-            prepare: prepared,
-            forward: computed?,
+            prepare,
+            forward: forward? + drained,
             write,
         })
     });
@@ -195,7 +191,15 @@ fn prepare(
     seconds
 }
 
-/// Runs the network over the batches and hands whole shards on; returns the seconds that the network ran.
+/// What a thread returned; its panic is this thread's.
+fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Runs the network over the batches and hands what it has begun on; returns the seconds in which it did not wait for
+/// images. On a GPU it is at most two batches ahead of what is computed.
 fn compute(
     run: &Run<'_>,
     number: usize,
@@ -203,7 +207,7 @@ fn compute(
     network: &dyn Network,
     (taps, missing, shards): (&[Tap], &[usize], Shards),
     batches: &Receiver<Result<Batch, NodeError>>,
-    finished: &SyncSender<Shard>,
+    computed: &SyncSender<Computed>,
 ) -> Result<f64, NodeError> {
     let mut seconds = 0.0;
     let mut back_off = BackOff::new();
@@ -214,59 +218,44 @@ fn compute(
             pool: tap.pool,
         })
         .collect();
-    let samples = &run.inputs.datasets[pass.key.dataset].manifest.samples;
-    for &index in missing {
-        let mut shard = Shard::new(index, shards.rows_of(index), taps);
-        let mut done = 0;
-        while done < shard.rows.len() {
-            if run.stop.is_given() {
-                return Err(NodeError::Stopped);
-            }
-            let Ok(batch) = batches.recv() else {
-                return Err(NodeError::Values(
-                    "batches ended before the pass did; this is a bug in repro".to_owned(),
-                ));
-            };
-            let batch = batch?;
-            let since = Instant::now();
-            let features = back_off.features(
-                network,
-                Images {
-                    x_t: &batch.x_t,
-                    count: batch.images,
-                    timestep: pass.key.timestep,
-                    classes: None,
-                },
-                &requests,
-                &mut |images| {
-                    (run.emit)(Event::BatchHalved {
-                        pass: number,
-                        images,
-                    });
-                },
-            )?;
-            seconds += since.elapsed().as_secs_f64();
-            for (values, features) in shard.values.iter_mut().zip(features) {
-                values.extend(features);
-            }
-            for (position, reason) in batch.skipped {
-                let row = done + position;
-                shard.skipped.push(row);
-                (run.emit)(Event::ImageSkipped {
-                    id: samples[shard.rows.start + row].id.clone(),
-                    reason,
-                });
-            }
-            done += batch.images;
-            (run.emit)(Event::PassAdvanced {
+    let mut left: usize = missing
+        .iter()
+        .map(|&shard| shards.rows_of(shard).len())
+        .sum();
+    while left > 0 {
+        if run.stop.is_given() {
+            return Err(NodeError::Stopped);
+        }
+        let Ok(batch) = batches.recv() else {
+            return Err(NodeError::Values(
+                "batches ended before the pass did; this is a bug in repro".to_owned(),
+            ));
+        };
+        let batch = batch?;
+        let since = Instant::now();
+        let images = Images {
+            x_t: &batch.x_t,
+            count: batch.images,
+            timestep: pass.key.timestep,
+            classes: None,
+        };
+        let pieces = back_off.features(network, images, &requests, &mut |images| {
+            (run.emit)(Event::BatchHalved {
                 pass: number,
-                images: batch.images,
+                images,
             });
+        })?;
+        left = left.saturating_sub(batch.images);
+        let next = Computed {
+            pieces,
+            images: batch.images,
+            skipped: batch.skipped,
+        };
+        if computed.send(next).is_err() {
+            // Whoever gathers has stopped; its own error says why.
+            break;
         }
-        if finished.send(shard).is_err() {
-            // The writer has stopped; its own error says why.
-            return Ok(seconds);
-        }
+        seconds += since.elapsed().as_secs_f64();
     }
     Ok(seconds)
 }

@@ -71,23 +71,19 @@ pub trait Network {
         visit: &mut dyn FnMut(BlockIndex, &Tensor),
     ) -> Result<Option<Tensor>, ForwardError>;
 
-    /// The features of a batch: for each tap `[N, C · p · p]`, row-major, that is the map after the block, pooled to p × p
-    /// and flattened channel-major. Runs no further than the deepest tap.
+    /// The features of a batch, still on the device. Runs no further than the deepest tap. On a GPU the work is only begun
+    /// when this returns; [`Features::read`] waits for it.
     ///
     /// # Errors
     /// As [`Network::forward`].
-    fn features(
-        &self,
-        images: Images<'_>,
-        taps: &[TapRequest],
-    ) -> Result<Vec<Vec<f32>>, ForwardError> {
+    fn features(&self, images: Images<'_>, taps: &[TapRequest]) -> Result<Features, ForwardError> {
         let _guard = tch::no_grad_guard();
         let blocks: Vec<BlockIndex> = taps.iter().map(|tap| tap.block).collect();
         let mut features = Features::new(taps);
         self.forward(images, &blocks, Until::DeepestTap, &mut |block, map| {
             features.visit(block, map);
         })?;
-        Ok(features.read())
+        Ok(features)
     }
 }
 
@@ -110,24 +106,25 @@ pub(super) fn images_to_tensor(images: Images<'_>, input: InputShape, device: De
 }
 
 /// The features of a batch while they are on the device, in the order of the taps that they answer.
-struct Features<'taps> {
-    taps: &'taps [TapRequest],
+#[derive(Debug)]
+pub struct Features {
+    taps: Vec<TapRequest>,
     /// `[N, C · p · p]`, f32.
     pooled: Vec<Option<Tensor>>,
 }
 
-impl<'taps> Features<'taps> {
+impl Features {
     /// None yet.
-    fn new(taps: &'taps [TapRequest]) -> Self {
+    pub fn new(taps: &[TapRequest]) -> Self {
         Self {
-            taps,
+            taps: taps.to_vec(),
             pooled: taps.iter().map(|_| None).collect(),
         }
     }
 
     /// Takes what the taps of one block ask for from its map, `[N, C, H, W]`: pooled to p × p by adaptive average pooling
     /// in f32 and flattened channel-major.
-    fn visit(&mut self, block: BlockIndex, map: &Tensor) {
+    pub fn visit(&mut self, block: BlockIndex, map: &Tensor) {
         // Widened once for all pools. The sums of a 16-bit map would lose what pooling gains.
         let map = map.to_kind(Kind::Float);
         for (tap, pooled) in self.taps.iter().zip(&mut self.pooled) {
@@ -141,8 +138,12 @@ impl<'taps> Features<'taps> {
     }
 
     /// Brings the features to the host: for each tap `[N, C · p · p]`, row-major; empty for a tap whose block was never
-    /// visited. From a GPU they come in one transfer, the only time that the host waits for it.
-    fn read(self) -> Vec<Vec<f32>> {
+    /// visited. From a GPU they come in one transfer, the only time that anybody waits for it; to be called by another
+    /// thread than the one that runs the network, so that the next batch is begun meanwhile.
+    ///
+    /// # Panics
+    /// libtorch panics if the work on the GPU has failed.
+    pub fn read(self) -> Vec<Vec<f32>> {
         let mut features = vec![Vec::new(); self.taps.len()];
         let present: Vec<(usize, Tensor)> = self
             .pooled

@@ -396,5 +396,5 @@ fn features(
         timestep: 90,
         classes: None,
     };
-    network.features(images, taps).unwrap()
+    network.features(images, taps).unwrap().read()
 }
