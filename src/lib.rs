@@ -13,6 +13,7 @@ pub mod fetch;
 pub mod graph;
 pub mod heads;
 pub mod imaging;
+mod lock_file;
 pub mod metrics;
 pub mod models;
 pub mod plan;

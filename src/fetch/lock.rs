@@ -3,13 +3,13 @@
 //! The lock file is removed by its holder at the end. So whoever gets the lock looks whether the file that it has locked
 //! still has its name; if not, somebody else finished in between, and it is locked anew.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{Seek, Write};
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::FetchError;
+use crate::lock_file::{holder, try_lock};
 
 /// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -50,31 +50,17 @@ impl Lock {
     fn try_acquire(path: &Path) -> Result<Option<Self>, FetchError> {
         let failed = |error| FetchError::io("lock", path, error);
         loop {
-            // Not truncated on opening: the file may hold the name of the process that has the lock now.
-            let mut file = File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path)
-                .map_err(failed)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
-            }
+            let Some(file) = try_lock(path).map_err(failed)? else {
+                return Ok(None);
+            };
             let locked = file.metadata().map_err(failed)?;
             let named = fs::metadata(path);
-            if !named.is_ok_and(|named| (named.dev(), named.ino()) == (locked.dev(), locked.ino()))
-            {
-                continue;
+            if named.is_ok_and(|named| (named.dev(), named.ino()) == (locked.dev(), locked.ino())) {
+                return Ok(Some(Self {
+                    path: path.to_owned(),
+                    _file: file,
+                }));
             }
-            // The name only serves the messages of those who wait, so a full disk is no reason to fail here.
-            let _ = sign(&mut file);
-            return Ok(Some(Self {
-                path: path.to_owned(),
-                _file: file,
-            }));
         }
     }
 }
@@ -83,26 +69,6 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // Removed while it is still locked. A file that stays behind does no harm.
         let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// Writes who holds the lock into the lock file.
-fn sign(file: &mut File) -> std::io::Result<()> {
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = if host.trim().is_empty() {
-        "an unnamed host"
-    } else {
-        host.trim()
-    };
-    file.set_len(0)?;
-    file.rewind()?;
-    write!(file, "process {} on {host}", std::process::id())
-}
-
-fn holder(path: &Path) -> String {
-    match fs::read_to_string(path) {
-        Ok(text) if !text.is_empty() => text,
-        _ => "another process".to_owned(),
     }
 }
 

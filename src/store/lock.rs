@@ -3,13 +3,13 @@
 //! Such a lock ends with the process that holds it, however that process ends, so there are no stale locks. The lock
 //! file itself stays behind, because removing it while another process waits on it would split the lock in two.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Seek, Write};
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
 use super::error::StoreError;
 use super::fingerprint::Fingerprint;
+use crate::lock_file::{holder, try_lock};
 
 /// What a waiting process knows, handed to the callback of [`Store::begin`](super::Store::begin).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,43 +83,8 @@ impl ArtifactLock {
 
     /// Takes the lock, or returns `None` where somebody else holds it.
     pub(super) fn try_acquire(path: &Path) -> Result<Option<Self>, StoreError> {
-        let failed = |error| StoreError::io("lock", path, None, error);
-        // Not truncated on opening: the file may hold the name of the process that has the lock now.
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
-        // The name only serves the messages of those who wait, so a full disk is no reason to fail here.
-        let _ = sign(&mut file);
-        Ok(Some(Self { _file: file }))
-    }
-}
-
-/// Writes who holds the lock into the lock file.
-fn sign(file: &mut File) -> io::Result<()> {
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = if host.trim().is_empty() {
-        "an unnamed host"
-    } else {
-        host.trim()
-    };
-    file.set_len(0)?;
-    file.rewind()?;
-    write!(file, "process {} on {host}", std::process::id())
-}
-
-fn holder(path: &Path) -> String {
-    match fs::read_to_string(path) {
-        Ok(text) if !text.is_empty() => text,
-        _ => "another process".to_owned(),
+        let file = try_lock(path).map_err(|error| StoreError::io("lock", path, None, error))?;
+        Ok(file.map(|file| Self { _file: file }))
     }
 }
 
