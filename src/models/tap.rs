@@ -60,6 +60,14 @@ pub enum TapError {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// The model was not made for it.
+    #[error("the model has no timestep {timestep}; its last one is {last}")]
+    NoSuchTimestep {
+        /// What was asked for.
+        timestep: u32,
+        /// The noisiest that there is.
+        last: u32,
+    },
     /// The network has no such block, or wants or refuses classes.
     #[error("{0}; for a class-conditional network the input file holds them as `y`, [N] int64")]
     Forward(#[from] ForwardError),
@@ -78,6 +86,13 @@ pub fn read_input(
     let problem = |problem: String| TapError::Input {
         path: path.into(),
         problem,
+    };
+    // Asked for noisy images too: the network would embed any number.
+    let Some(coefficients) = model.coefficients(timestep) else {
+        return Err(TapError::NoSuchTimestep {
+            timestep,
+            last: model.diffusion_steps().saturating_sub(1),
+        });
     };
     let input = model.input();
     let image = [input.channels, input.side, input.side].map(|size| size as usize);
@@ -102,12 +117,6 @@ pub fn read_input(
     let (count, x_t) = match (images("x_t")?, images("x0")?, images("eps")?) {
         (Some(x_t), None, None) => x_t,
         (None, Some((count, mut x_0)), Some((noises, eps))) if count == noises => {
-            let Some(coefficients) = model.coefficients(timestep) else {
-                return Err(problem(format!(
-                    "the model has no timestep {timestep}; its last one is {}",
-                    model.diffusion_steps().saturating_sub(1)
-                )));
-            };
             coefficients.add_noise(&mut x_0, &eps);
             (count, x_0)
         }

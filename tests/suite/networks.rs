@@ -233,6 +233,10 @@ fn mistakes_of_a_tap_name_the_remedy() {
         );
         assert!(!cli.path("out.safetensors").exists());
     }
+    let late = ["--output", "out.safetensors", "--timestep", "1000"];
+    cli.run(&[&["models", "tap", "adm-nano"][..], &noisy, &late].concat())
+        .expect_code(2)
+        .expect_in_stderr(&["no timestep 1000; its last one is 999"]);
 }
 
 #[test]

@@ -261,7 +261,9 @@ mod with_torch {
     impl From<TapError> for Failure {
         fn from(error: TapError) -> Self {
             match error {
-                TapError::Forward(_) => Self::Mistakes(error.to_string()),
+                TapError::Forward(_) | TapError::NoSuchTimestep { .. } => {
+                    Self::Mistakes(error.to_string())
+                }
                 other => Self::Input(other.to_string()),
             }
         }
