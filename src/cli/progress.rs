@@ -76,6 +76,60 @@ impl Display {
                 state.say(&format!("waiting for {holder}, which makes {label}"));
             }
             Event::SetAside { what } => state.say(&format!("warning: set aside: {what}")),
+            Event::PretrainStarted {
+                label,
+                steps,
+                done,
+                batch_size,
+            } => {
+                let resumed = if *done > 0 {
+                    format!(", goes on after {}", count(*done as usize))
+                } else {
+                    String::new()
+                };
+                let steps = *steps as usize;
+                let title = format!(
+                    "pretrain {label}: {} of {}{resumed}",
+                    plural(steps, "step"),
+                    plural(*batch_size as usize, "image")
+                );
+                self.begin(&mut state, &title, steps - *done as usize, "steps");
+            }
+            Event::PretrainAdvanced { loss, .. } => {
+                let loss = loss.map_or_else(String::new, |loss| format!("steps, loss {loss:.4}"));
+                self.advance(&mut state, 1, &loss);
+            }
+            Event::PretrainFinished {
+                label,
+                images,
+                loss,
+                seconds,
+            } => {
+                let rate = *images as f64 / seconds.max(1e-9);
+                let loss = loss.map_or_else(String::new, |loss| format!(", loss {loss:.4}"));
+                let line = format!(
+                    "pretrain {label} done in {}, {rate:.1} images/s{loss}",
+                    duration(*seconds)
+                );
+                state.finish(&line);
+            }
+            Event::SamplesStarted { label, steps } => {
+                let title = format!("samples {label}");
+                self.begin(&mut state, &title, *steps, "forwards");
+            }
+            Event::SamplesAdvanced {} => self.advance(&mut state, 1, "forwards"),
+            Event::SamplesFinished {
+                label,
+                images,
+                seconds,
+            } => {
+                let line = format!(
+                    "samples {label}: {} in {}",
+                    plural(*images, "image"),
+                    duration(*seconds)
+                );
+                state.finish(&line);
+            }
             Event::PassStarted {
                 pass,
                 label,

@@ -40,6 +40,53 @@ pub enum Event {
         /// What and why.
         what: String,
     },
+    /// The training of a network begins.
+    PretrainStarted {
+        /// What it is.
+        label: String,
+        /// Steps in all.
+        steps: u32,
+        /// Steps that were made before.
+        done: u32,
+        /// Images a step.
+        batch_size: u32,
+    },
+    /// A training made a step.
+    PretrainAdvanced {
+        /// Steps that were made.
+        step: u32,
+        /// The loss by the last point of the curve.
+        loss: Option<f32>,
+    },
+    /// A network is trained.
+    PretrainFinished {
+        /// What it is.
+        label: String,
+        /// Images that this run saw.
+        images: u64,
+        /// The loss by the last point of the curve.
+        loss: Option<f32>,
+        /// Wall time.
+        seconds: f64,
+    },
+    /// Samples begin.
+    SamplesStarted {
+        /// What they are.
+        label: String,
+        /// Forward passes in all.
+        steps: usize,
+    },
+    /// Samples are one step further.
+    SamplesAdvanced {},
+    /// Samples are made.
+    SamplesFinished {
+        /// What they are.
+        label: String,
+        /// How many.
+        images: usize,
+        /// Wall time.
+        seconds: f64,
+    },
     /// A pass begins.
     PassStarted {
         /// Its number, from 1.

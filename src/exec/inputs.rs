@@ -97,7 +97,8 @@ pub fn open(
     let mut weights = Vec::new();
     for node in &experiment.models {
         weights.push(match node.model.weights() {
-            WeightsSource::Synthetic(seed) => format!("synthetic:{seed}"),
+            WeightsSource::Pretrained(_) => None,
+            WeightsSource::Synthetic(seed) => Some(format!("synthetic:{seed}")),
             WeightsSource::File(path) => {
                 let path = base.join(path);
                 let digest = digester
@@ -106,7 +107,7 @@ pub fn open(
                         name: node.name.clone(),
                         source,
                     })?;
-                format!("blake3:{digest}")
+                Some(format!("blake3:{digest}"))
             }
         });
     }

@@ -22,9 +22,13 @@ mod metric;
 mod pass;
 #[cfg(feature = "torch")]
 mod prepare;
+#[cfg(feature = "torch")]
+pub(crate) mod pretrain;
 pub mod report;
 #[cfg(feature = "torch")]
 pub mod run;
+#[cfg(feature = "torch")]
+mod samples;
 mod scoring;
 #[cfg(feature = "torch")]
 mod shard;
@@ -128,6 +132,10 @@ pub enum NodeError {
     #[cfg(feature = "torch")]
     #[error(transparent)]
     Train(#[from] crate::trainer::TrainError),
+    /// The training of a network failed.
+    #[cfg(feature = "torch")]
+    #[error(transparent)]
+    Pretrain(#[from] crate::trainer::pretraining::PretrainError<DatasetError>),
     /// The report could not be rendered.
     #[error(transparent)]
     Report(#[from] crate::report::ReportError),

@@ -145,7 +145,7 @@ fn gather(
         missing,
         graph: graph(experiment),
         datasets: datasets(experiment, &inputs.facts, plan, store)?,
-        models: models(experiment, &inputs.facts),
+        models: models(experiment, plan),
         nodes,
         versions: versions
             .into_iter()
@@ -255,8 +255,8 @@ fn datasets(
     Ok(summaries)
 }
 
-fn models(experiment: &Experiment, facts: &Facts) -> Vec<ModelSummary> {
-    let nodes = experiment.models.iter().zip(&facts.weights);
+fn models(experiment: &Experiment, plan: &Plan) -> Vec<ModelSummary> {
+    let nodes = experiment.models.iter().zip(&plan.weights);
     nodes
         .map(|(node, weights)| ModelSummary {
             name: node.name.clone(),

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::event::{Emit, Event};
 use super::inputs::Inputs;
 use super::memory::KeptMaps;
-use super::{NodeError, StopSignal, attempt, head, metric, pass, report};
+use super::{NodeError, StopSignal, attempt, head, metric, pass, pretrain, report, samples};
 use crate::graph::Experiment;
 use crate::models::Precision;
 use crate::models::extractor::Network;
@@ -96,6 +96,8 @@ pub fn run(run: &Run<'_>, plan: &Plan) -> Summary {
             .filter(|step| !step.artifact.state.is_cached())
             .count(),
     });
+    run_pretrains(run, plan, &mut outcome);
+    run_samples(run, plan, &mut outcome);
     run_passes(run, plan, &mut outcome);
     run_heads(run, plan, &mut outcome);
     run_metrics(run, plan, &mut outcome);
@@ -196,6 +198,53 @@ impl Outcome {
     }
 }
 
+fn run_pretrains(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
+    for step in &plan.pretrains {
+        let artifact = &step.artifact;
+        if artifact.state.is_cached() {
+            continue;
+        }
+        if outcome.stopped || run.stop.is_given() {
+            outcome.stopped = true;
+            return;
+        }
+        if let Err(error) = attempt(|| pretrain::run_pretrain(run, step)) {
+            let label = &artifact.label;
+            outcome.unmade.insert(artifact.fingerprint, label.clone());
+            outcome.fail(run, label, Some(artifact), &error);
+        }
+    }
+}
+
+fn run_samples(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
+    for step in &plan.samples {
+        let artifact = &step.artifact;
+        if artifact.state.is_cached() {
+            continue;
+        }
+        if outcome.stopped || run.stop.is_given() {
+            outcome.stopped = true;
+            return;
+        }
+        let model = run.experiment.samples[step.samples].model;
+        if let Some(culprit) = untrained(run, plan, outcome, model) {
+            outcome.unmade.insert(artifact.fingerprint, culprit);
+        } else if let Err(error) = attempt(|| samples::run_samples(run, plan, step)) {
+            outcome
+                .unmade
+                .insert(artifact.fingerprint, artifact.label.clone());
+            outcome.fail(run, &artifact.label, Some(artifact), &error);
+        }
+    }
+}
+
+/// Which failure is to blame if the weights of a model were not made.
+fn untrained(run: &Run<'_>, plan: &Plan, outcome: &Outcome, model: usize) -> Option<String> {
+    let training = run.experiment.models[model].pretrain?;
+    let fingerprint = plan.pretrains.get(training)?.artifact.fingerprint;
+    outcome.unmade.get(&fingerprint).cloned()
+}
+
 fn run_passes(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
     let mut loaded: Option<((usize, Precision), Box<dyn Network>)> = None;
     let mut kept_maps: Option<KeptMaps> = None;
@@ -204,14 +253,21 @@ fn run_passes(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
             outcome.stopped = true;
             return;
         }
-        let node = &run.experiment.models[pass.key.model];
+        if let Some(culprit) = untrained(run, plan, outcome, pass.key.model) {
+            for tap in &pass.taps {
+                let fingerprint = tap.artifact.fingerprint;
+                outcome.unmade.insert(fingerprint, culprit.clone());
+            }
+            continue;
+        }
         let result = attempt(|| {
             let wanted = (pass.key.model, pass.key.precision);
             if loaded.as_ref().is_none_or(|(key, _)| *key != wanted) {
                 // First, so that two networks are never in memory.
                 loaded = None;
                 kept_maps = None;
-                let network = node.model.load(run.base, run.device, pass.key.precision)?;
+                let model = pretrain::with_weights(run, plan, pass.key.model);
+                let network = model.load(run.base, run.device, pass.key.precision)?;
                 loaded = Some((wanted, network));
                 kept_maps = Some(KeptMaps::keep());
             }

@@ -76,7 +76,7 @@ impl Scored {
                 head_kind: node.head.kind().to_owned(),
                 extraction: extraction.name.clone(),
                 model: model.name.clone(),
-                weights: inputs.facts.weights[extraction.model].clone(),
+                weights: plan.weights[extraction.model].clone(),
                 dataset: experiment.datasets[extraction.dataset].name.clone(),
                 timestep: extraction.timestep,
                 block: extraction.block.0,

@@ -6,7 +6,9 @@
 
 mod build;
 mod extraction;
+mod pretrain;
 mod resolve;
+mod samples;
 
 use std::sync::Arc;
 
@@ -17,12 +19,16 @@ use crate::heads::Head;
 use crate::imaging::Preprocess;
 use crate::imaging::preprocess::View;
 use crate::metrics::Metric;
+use crate::models::diffusion::respacing::Respacing;
 use crate::models::{BlockIndex, Model, Precision};
 use crate::report::ReportConfig;
 use crate::trainer::Training;
+use crate::trainer::pretraining::Pretraining;
 
 pub use build::{METRIC_KEYS, build, build_models};
 pub use extraction::KEYS as EXTRACTION_KEYS;
+pub use pretrain::KEYS as PRETRAIN_KEYS;
+pub use samples::{KEYS as SAMPLES_KEYS, SampleMethod};
 
 /// A checked experiment.
 #[derive(Debug)]
@@ -35,8 +41,12 @@ pub struct Experiment {
     pub seeds: Vec<u64>,
     /// Datasets; one made from another stands behind it.
     pub datasets: Vec<DatasetNode>,
+    /// Trainings of models, one for each model that takes its weights from one.
+    pub pretrains: Vec<PretrainNode>,
     /// Models.
     pub models: Vec<ModelNode>,
+    /// Sheets of images that models make.
+    pub samples: Vec<SamplesNode>,
     /// Extractions, one for each combination of the swept keys.
     pub extractions: Vec<ExtractionNode>,
     /// Heads, one for each combination of features, swept keys and seed.
@@ -65,6 +75,44 @@ pub struct ModelNode {
     pub name: String,
     /// What was declared.
     pub model: Arc<dyn Model>,
+    /// The training that its weights come from, as an index into [`Experiment::pretrains`].
+    pub pretrain: Option<usize>,
+}
+
+/// The training of one model.
+#[derive(Debug, Clone)]
+pub struct PretrainNode {
+    /// The node's name.
+    pub name: String,
+    /// The images, as an index into [`Experiment::datasets`].
+    pub dataset: usize,
+    /// The model that is trained, as an index into [`Experiment::models`].
+    pub model: usize,
+    /// The split to train on.
+    pub split: String,
+    /// How images become squares.
+    pub preprocess: Preprocess,
+    /// How it is trained.
+    pub training: Pretraining,
+    /// Steps between checkpoints. The weights do not depend on it.
+    pub checkpoint_every: u32,
+}
+
+/// Images that a model makes out of noise.
+#[derive(Debug, Clone)]
+pub struct SamplesNode {
+    /// The node's name.
+    pub name: String,
+    /// The model, as an index into [`Experiment::models`].
+    pub model: usize,
+    /// How many images.
+    pub count: u32,
+    /// How a step is taken.
+    pub method: SampleMethod,
+    /// Which timesteps.
+    pub respacing: Respacing,
+    /// Seed of the noise.
+    pub seed: u64,
 }
 
 /// The number type that features are kept in.

@@ -50,6 +50,9 @@ pub enum ForwardError {
     /// A class-conditional network got no classes.
     #[error("the network is class-conditional, but no class labels were given")]
     ClassLabelsMissing,
+    /// A network was to run to its end and has none.
+    #[error("the network gives no output, only the maps of its blocks")]
+    NoOutput,
     /// An unconditional network got classes.
     #[error("the network is unconditional, but class labels were given")]
     ClassLabelsUnexpected,

@@ -4,7 +4,8 @@
 //!
 //! # Deviations
 //! - Maps lie in memory with their channels innermost, which is how the fastest convolutions read and write them. The
-//!   axes are `[N, C, H, W]` all the same.
+//!   axes are `[N, C, H, W]` all the same. While a network is trained they are row-major: the backward pass of group
+//!   normalisation is several times as slow otherwise.
 //! - TF32 is off whatever libtorch's default is, and convolutions on a GPU take deterministic algorithms only.
 
 use tch::{Device, Kind, Tensor};
@@ -41,6 +42,8 @@ pub struct Linear {
     weight: Tensor,
     /// `[outputs]`.
     bias: Tensor,
+    /// What it computes in; the parameters are of this kind unless they are trained.
+    kind: Kind,
 }
 
 impl Linear {
@@ -49,6 +52,7 @@ impl Linear {
         Self {
             weight: weight(weights, path, &[outputs, inputs]),
             bias: bias(weights, path, outputs),
+            kind: Kind::Float,
         }
     }
 
@@ -60,15 +64,17 @@ impl Linear {
         inputs: u32,
         outputs: u32,
     ) -> Self {
+        let kind = weights.precision().kind();
         let (weight, bias) = convolution(weights, path, &[outputs, inputs, 1]);
-        Self { weight, bias }
+        Self { weight, bias, kind }
     }
 
     /// # Shapes
     /// - `x`: `[..., inputs]`
     /// - returns: `[..., outputs]`
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight.flatten(1, -1), Some(&self.bias))
+        let (weight, bias) = (self.weight.to_kind(self.kind), self.bias.to_kind(self.kind));
+        x.linear(&weight.flatten(1, -1), Some(&bias))
     }
 }
 
@@ -79,6 +85,8 @@ pub struct Convolution {
     weight: Tensor,
     /// `[outputs]`.
     bias: Tensor,
+    /// What it computes in; the parameters are of this kind unless they are trained.
+    kind: Kind,
     stride: i64,
     padding: i64,
 }
@@ -92,10 +100,12 @@ impl Convolution {
         outputs: u32,
         kernel: u32,
     ) -> Self {
+        let kind = weights.precision().kind();
         let (weight, bias) = convolution(weights, path, &[outputs, inputs, kernel, kernel]);
         Self {
             weight,
             bias,
+            kind,
             stride: 1,
             padding: i64::from(kernel / 2),
         }
@@ -114,8 +124,8 @@ impl Convolution {
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
         let (benchmark, deterministic, cudnn, tf32) = (false, true, true, false);
         x.internal_convolution(
-            &self.weight,
-            Some(&self.bias),
+            &self.weight.to_kind(self.kind),
+            Some(&self.bias.to_kind(self.kind)),
             stride,
             padding,
             [1, 1],

@@ -7,10 +7,13 @@
 
 pub mod block;
 pub mod conversion;
+pub mod denoising;
 pub mod diffusion;
 #[cfg(feature = "torch")]
 pub mod extractor;
 pub mod guided_diffusion;
+#[cfg(feature = "torch")]
+pub mod initial;
 #[cfg(feature = "torch")]
 pub mod layers;
 pub mod noise;
@@ -60,6 +63,8 @@ pub enum WeightsSource {
     File(PathBuf),
     /// The synthetic rule of `synthetic.rs` with a seed: an untrained network, the same everywhere.
     Synthetic(u64),
+    /// What a `[pretrain.NAME]` of the same experiment leaves.
+    Pretrained(String),
 }
 
 /// The image that a model reads.
@@ -102,6 +107,11 @@ pub trait Model: Send + Sync + Debug {
 
     /// The two factors of Eq. 2 by the model's own schedule; `None` beyond its last step.
     fn coefficients(&self, timestep: u32) -> Option<diffusion::Coefficients>;
+
+    /// What it offers to be trained and sampled from, where it can be.
+    fn denoising(&self) -> Option<&dyn denoising::DenoisingModel> {
+        None
+    }
 
     /// Reads the weights and builds the network, which computes in `precision`.
     ///

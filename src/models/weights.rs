@@ -9,6 +9,7 @@ use safetensors::Dtype;
 use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
+use super::initial::Initial;
 use super::layers::channels_last;
 use super::parameters::Parameters;
 use super::precision::Precision;
@@ -32,6 +33,7 @@ pub struct WeightMap {
 enum Source {
     File(StoredTensors),
     Synthetic { seed: u64 },
+    Initial(Initial),
 }
 
 /// Why a network cannot have its parameters.
@@ -43,6 +45,14 @@ pub enum WeightError {
     /// Names or shapes differ from what the network needs.
     #[error(transparent)]
     Mismatch(Box<WeightMismatch>),
+    /// They come from a training, and not from a file.
+    #[error(
+        "the weights come from pretrain `{name}` of the experiment\n  hint: run the experiment; `repro models export` makes a file of them"
+    )]
+    NotTrained {
+        /// The training's name.
+        name: String,
+    },
 }
 
 impl WeightMap {
@@ -60,10 +70,16 @@ impl WeightMap {
         Self::new(Source::Synthetic { seed })
     }
 
+    /// Parameters as training begins with them.
+    pub fn initial(rule: Initial) -> Self {
+        Self::new(Source::Initial(rule))
+    }
+
     fn new(source: Source) -> Self {
         let source_name = match &source {
             Source::File(file) => file.path().display().to_string(),
             Source::Synthetic { seed } => format!("synthetic weights (seed {seed})"),
+            Source::Initial(rule) => format!("initial weights (seed {})", rule.seed()),
         };
         let mismatch = WeightMismatch {
             source_name,
@@ -86,15 +102,20 @@ impl WeightMap {
         self
     }
 
-    /// Makes every tensor that is taken from now on a leaf that requires gradients, to be trained in f32.
+    /// Makes every tensor that is taken from now on a leaf that requires gradients. Leaves are f32 whatever the precision that
+    /// convolutions compute in, so that small steps are not lost.
     ///
     /// The network computes with the very memory of [`WeightMap::into_parameters`], so that it sees what an optimiser writes
     /// there in place, under [`tch::no_grad`].
     #[must_use]
     pub fn trainable(mut self) -> Self {
-        self.precision = Precision::F32;
         self.trained = Some(Parameters::default());
         self
+    }
+
+    /// Whether what is taken is to be trained.
+    pub fn is_trainable(&self) -> bool {
+        self.trained.is_some()
     }
 
     /// What was taken to be trained, in order; nothing unless the map is [`WeightMap::trainable`].
@@ -102,12 +123,9 @@ impl WeightMap {
         self.trained.unwrap_or_default()
     }
 
-    /// Lets convolutions compute in `precision` from now on; see [`WeightMap::take_for_convolution`]. What is trained stays in
-    /// f32.
+    /// Lets convolutions compute in `precision` from now on; see [`WeightMap::take_for_convolution`].
     pub fn convolve_in(&mut self, precision: Precision) {
-        if self.trained.is_none() {
-            self.precision = precision;
-        }
+        self.precision = precision;
     }
 
     /// What convolutions compute in.
@@ -152,6 +170,9 @@ impl WeightMap {
             Source::Synthetic { seed } => {
                 Some(Tensor::from_slice(&synthetic::fill(name, shape, *seed)).view(&*sizes))
             }
+            Source::Initial(rule) => {
+                Some(Tensor::from_slice(&rule.fill(name, shape)).view(&*sizes))
+            }
             Source::File(file) => read(file, name, shape, &sizes, &mut self.mismatch),
         };
         match tensor {
@@ -165,10 +186,14 @@ impl WeightMap {
 
     /// The parameter `name` of a convolution: as [`WeightMap::take`], but in the precision that convolutions compute in,
     /// and with the channels innermost in memory where there are four axes, which is how convolutions read it fastest.
+    /// What is to be trained is f32 and row-major: the layer converts it at every step.
     ///
     /// # Panics
     /// As [`WeightMap::take`].
     pub fn take_for_convolution(&mut self, name: &str, shape: &[usize]) -> Tensor {
+        if self.is_trainable() {
+            return self.take(name, shape);
+        }
         let tensor = self.find(name, shape).to_kind(self.precision.kind());
         let tensor = if shape.len() == 4 {
             channels_last(&tensor)
@@ -176,6 +201,14 @@ impl WeightMap {
             tensor
         };
         self.handed_out(name, tensor)
+    }
+
+    /// The shape of a tensor in the file; `None` where there is no file or no such tensor.
+    pub fn shape_of(&self, name: &str) -> Option<Vec<usize>> {
+        match &self.source {
+            Source::File(file) => file.get(name).map(|stored| stored.shape.to_vec()),
+            Source::Synthetic { .. } | Source::Initial(_) => None,
+        }
     }
 
     /// Every name and shape that was taken, in order.

@@ -4,11 +4,17 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::physical::{HeadStep, MetricStep, Pass, PassKey, Plan, PlannedArtifact, State, Tap};
-use super::recipes::{FeaturesRecipe, HeadRecipe, MetricRecipe, ScoredHead};
+use super::physical::{
+    HeadStep, MetricStep, Pass, PassKey, Plan, PlannedArtifact, PretrainStep, SamplesStep, State,
+    Tap,
+};
+use super::recipes::{
+    FeaturesRecipe, HeadRecipe, MetricRecipe, PretrainRecipe, SamplesRecipe, ScoredHead,
+};
 use super::shards::Shards;
-use super::{Facts, PlanError};
-use crate::graph::{Experiment, ExtractionNode, HeadNode, OnBadImage};
+use super::{DatasetFacts, Facts, PlanError};
+use crate::datasets::SplitCount;
+use crate::graph::{Experiment, ExtractionNode, HeadNode, OnBadImage, SampleMethod};
 use crate::models::find_block;
 use crate::store::{FieldChange, Fingerprint, Listing, Recipe};
 
@@ -23,6 +29,9 @@ pub(super) fn lower(
         .iter()
         .map(|node| node.model.identity())
         .collect();
+    let pretrains = lower_pretrains(experiment, facts, &known, &identities)?;
+    let weights = weights(experiment, facts, &pretrains);
+    let samples = lower_samples(experiment, &known, &identities, &weights)?;
     let mut passes = Vec::new();
     let mut features = Vec::new();
     for extraction in &experiment.extractions {
@@ -31,7 +40,7 @@ pub(super) fn lower(
             facts,
             &known,
             extraction,
-            &identities[extraction.model],
+            (&identities[extraction.model], &weights[extraction.model]),
         )?;
         features.extend(pass.taps.iter().map(|tap| tap.artifact.fingerprint));
         passes.push(pass);
@@ -55,6 +64,9 @@ pub(super) fn lower(
     }
     let metrics = lower_metrics(experiment, &known, &head_fingerprints)?;
     Ok(Plan {
+        pretrains,
+        samples,
+        weights,
         passes,
         cached_features: BTreeMap::new(),
         features,
@@ -67,19 +79,124 @@ pub(super) fn lower(
     })
 }
 
+fn lower_pretrains(
+    experiment: &Experiment,
+    facts: &Facts,
+    known: &Known<'_>,
+    identities: &[Value],
+) -> Result<Vec<PretrainStep>, PlanError> {
+    let mut steps = Vec::new();
+    for (index, node) in experiment.pretrains.iter().enumerate() {
+        let dataset = &facts.datasets[node.dataset];
+        let has_images = |count: &&SplitCount| count.split == node.split && count.samples > 0;
+        if !dataset.splits.iter().any(|count| has_images(&count)) {
+            return Err(PlanError::NoTrainingSplit {
+                pretrain: node.name.clone(),
+                split: node.split.clone(),
+                dataset: experiment.datasets[node.dataset].name.clone(),
+                known: split_names(dataset),
+            });
+        }
+        let recipe = PretrainRecipe {
+            model: &identities[node.model],
+            dataset: &dataset.digest,
+            split: &node.split,
+            preprocess: node.preprocess,
+            training: node.training.clone(),
+            noise_version: crate::models::noise::VERSION,
+        };
+        let label = format!(
+            "{}[{} {} steps={} seed={}]",
+            node.name,
+            experiment.datasets[node.dataset].name,
+            experiment.models[node.model].name,
+            node.training.steps,
+            node.training.seed
+        );
+        steps.push(PretrainStep {
+            pretrain: index,
+            trunk: recipe.trunk()?,
+            artifact: known.artifact(label, recipe.recipe()?),
+        });
+    }
+    Ok(steps)
+}
+
+/// The identity of each model's weights.
+fn weights(experiment: &Experiment, facts: &Facts, pretrains: &[PretrainStep]) -> Vec<String> {
+    let models = experiment.models.iter().zip(&facts.weights);
+    let identity = |(node, known): (&crate::graph::ModelNode, &Option<String>)| {
+        let trained = node.pretrain.and_then(|index| pretrains.get(index));
+        match (known, trained) {
+            (Some(known), _) => known.clone(),
+            (None, Some(step)) => format!("pretraining:{}", step.artifact.fingerprint),
+            (None, None) => "unknown".to_owned(),
+        }
+    };
+    models.map(identity).collect()
+}
+
+fn lower_samples(
+    experiment: &Experiment,
+    known: &Known<'_>,
+    identities: &[Value],
+    weights: &[String],
+) -> Result<Vec<SamplesStep>, PlanError> {
+    let mut steps = Vec::new();
+    for (index, node) in experiment.samples.iter().enumerate() {
+        let eta = match node.method {
+            SampleMethod::Ancestral => None,
+            SampleMethod::Ddim { eta } => Some(eta),
+        };
+        let recipe = SamplesRecipe {
+            model: &identities[node.model],
+            weights: &weights[node.model],
+            count: node.count,
+            method: node.method.name(),
+            eta,
+            timesteps: node.respacing.to_string(),
+            seed: node.seed,
+            noise_version: crate::models::noise::VERSION,
+        };
+        let label = format!(
+            "{}[{} {} steps={} seed={}]",
+            node.name,
+            experiment.models[node.model].name,
+            node.method.name(),
+            node.respacing,
+            node.seed
+        );
+        steps.push(SamplesStep {
+            samples: index,
+            artifact: known.artifact(label, recipe.recipe()?),
+        });
+    }
+    Ok(steps)
+}
+
+/// The splits of a dataset, for messages.
+fn split_names(dataset: &DatasetFacts) -> String {
+    let names: Vec<String> = dataset
+        .splits
+        .iter()
+        .map(|count| format!("`{}`", count.split))
+        .collect();
+    names.join(", ")
+}
+
 fn lower_extraction(
     experiment: &Experiment,
     facts: &Facts,
     known: &Known<'_>,
     extraction: &ExtractionNode,
-    identity: &Value,
+    (identity, weights): (&Value, &str),
 ) -> Result<Pass, PlanError> {
     let model = &experiment.models[extraction.model].model;
     let dataset = &facts.datasets[extraction.dataset];
     let recipe = FeaturesRecipe {
         dataset: &dataset.digest,
         model: identity,
-        weights: &facts.weights[extraction.model],
+        weights,
         preprocess: extraction.preprocess,
         view: extraction.view,
         timestep: extraction.timestep,
@@ -133,16 +250,11 @@ fn lower_head(
     let dataset = &facts.datasets[extraction.dataset];
     for split in [&head.training.train_split, &head.training.test_split] {
         if !dataset.splits.iter().any(|count| count.split == *split) {
-            let names: Vec<String> = dataset
-                .splits
-                .iter()
-                .map(|count| format!("`{}`", count.split))
-                .collect();
             return Err(PlanError::NoSplit {
                 head: head.name.clone(),
                 split: split.clone(),
                 dataset: experiment.datasets[extraction.dataset].name.clone(),
-                known: names.join(", "),
+                known: split_names(dataset),
             });
         }
     }

@@ -20,7 +20,10 @@ use crate::datasets::SplitCount;
 use crate::graph::Experiment;
 use crate::store::{Listing, RecipeError};
 
-pub use physical::{HeadStep, MetricStep, Pass, PassKey, Plan, PlannedArtifact, State, Tap};
+pub use physical::{
+    HeadStep, MetricStep, Pass, PassKey, Plan, PlannedArtifact, PretrainStep, SamplesStep, State,
+    Tap,
+};
 pub use shards::Shards;
 pub use text::{PlanRecord, render, render_passes};
 
@@ -29,8 +32,9 @@ pub use text::{PlanRecord, render, render_passes};
 pub struct Facts {
     /// One for each dataset of the experiment, in its order.
     pub datasets: Vec<DatasetFacts>,
-    /// The identity of each model's weights: `synthetic:SEED` or `blake3:HEX`.
-    pub weights: Vec<String>,
+    /// The identity of each model's weights: `synthetic:SEED` or `blake3:HEX`; `None` where a training is still to make them. The
+    /// planner knows them by the training's fingerprint.
+    pub weights: Vec<Option<String>>,
 }
 
 /// What has to be known about a dataset.
@@ -59,6 +63,20 @@ pub enum PlanError {
     NoSplit {
         /// The head.
         head: String,
+        /// The split that is not there.
+        split: String,
+        /// The dataset.
+        dataset: String,
+        /// The splits that are.
+        known: String,
+    },
+    /// A training names a split that its dataset does not have, or that is empty.
+    #[error(
+        "pretrain `{pretrain}` uses split `{split}`, but dataset `{dataset}` has {known}\n  hint: set `split` of the training"
+    )]
+    NoTrainingSplit {
+        /// The training.
+        pretrain: String,
         /// The split that is not there.
         split: String,
         /// The dataset.

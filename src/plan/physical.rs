@@ -140,6 +140,26 @@ impl Pass {
     }
 }
 
+/// One network to train, or already trained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PretrainStep {
+    /// Index of the training in the experiment.
+    pub pretrain: usize,
+    /// What it becomes.
+    pub artifact: PlannedArtifact,
+    /// The recipe that it shares with longer and shorter trainings of the same kind, and with them its checkpoints.
+    pub trunk: Recipe,
+}
+
+/// One sheet of samples to make, or already made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SamplesStep {
+    /// Index of the sheet in the experiment.
+    pub samples: usize,
+    /// What it becomes.
+    pub artifact: PlannedArtifact,
+}
+
 /// One head to train, or already trained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadStep {
@@ -165,6 +185,12 @@ pub struct MetricStep {
 /// Everything that a run does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
+    /// Networks to train, one for each of the experiment's trainings.
+    pub pretrains: Vec<PretrainStep>,
+    /// Sheets of samples, one for each of the experiment's.
+    pub samples: Vec<SamplesStep>,
+    /// The identity of each model's weights.
+    pub weights: Vec<String>,
     /// Passes that run, in order.
     pub passes: Vec<Pass>,
     /// Features that are in the store already, by fingerprint: taps that the rule `prune` took out of the passes.
@@ -190,12 +216,22 @@ impl Plan {
         taps.chain(self.cached_features.keys().copied())
             .chain(self.heads.iter().map(|step| step.artifact.fingerprint))
             .chain(self.metrics.iter().map(|step| step.artifact.fingerprint))
+            .chain(self.pretrains.iter().map(|step| step.artifact.fingerprint))
+            .chain(self.samples.iter().map(|step| step.artifact.fingerprint))
             .collect()
     }
 
     /// Whether nothing has to be computed.
     pub fn is_done(&self) -> bool {
         self.passes.is_empty()
+            && self
+                .pretrains
+                .iter()
+                .all(|step| step.artifact.state.is_cached())
+            && self
+                .samples
+                .iter()
+                .all(|step| step.artifact.state.is_cached())
             && self
                 .heads
                 .iter()

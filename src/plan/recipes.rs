@@ -11,6 +11,82 @@ use crate::imaging::preprocess::View;
 use crate::models::Precision;
 use crate::store::{ArtifactKind, Recipe, RecipeError};
 use crate::trainer::Training;
+use crate::trainer::pretraining::Pretraining;
+
+/// A trained diffusion network.
+#[derive(Debug, Clone, Serialize)]
+pub struct PretrainRecipe<'a> {
+    /// The network's form.
+    pub model: &'a Value,
+    /// Manifest digest.
+    pub dataset: &'a str,
+    /// The split that it is trained on.
+    pub split: &'a str,
+    /// How images become squares.
+    pub preprocess: Preprocess,
+    /// How it is trained.
+    pub training: Pretraining,
+    /// Version of the noise generator.
+    pub noise_version: u32,
+}
+
+impl PretrainRecipe<'_> {
+    /// - 1: first version.
+    pub const VERSION: u32 = 1;
+
+    /// The recipe.
+    ///
+    /// # Errors
+    /// See [`RecipeError`].
+    pub fn recipe(&self) -> Result<Recipe, RecipeError> {
+        Recipe::new(ArtifactKind::Pretraining, Self::VERSION, self)
+    }
+
+    /// The recipe of all trainings that differ from this one only in the number of steps. The longer ones begin with the shorter
+    /// ones, so they share their checkpoints.
+    ///
+    /// # Errors
+    /// See [`RecipeError`].
+    pub fn trunk(&self) -> Result<Recipe, RecipeError> {
+        let mut trunk = self.clone();
+        trunk.training.steps = 0;
+        trunk.recipe()
+    }
+}
+
+/// Images that a network makes out of noise.
+#[derive(Debug, Serialize)]
+pub struct SamplesRecipe<'a> {
+    /// The network's form.
+    pub model: &'a Value,
+    /// The weights' digest.
+    pub weights: &'a str,
+    /// How many.
+    pub count: u32,
+    /// How a step is taken.
+    pub method: &'a str,
+    /// How random a step of DDIM is.
+    pub eta: Option<f64>,
+    /// Which timesteps.
+    pub timesteps: String,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Version of the noise generator.
+    pub noise_version: u32,
+}
+
+impl SamplesRecipe<'_> {
+    /// - 1: first version.
+    pub const VERSION: u32 = 1;
+
+    /// The recipe.
+    ///
+    /// # Errors
+    /// See [`RecipeError`].
+    pub fn recipe(&self) -> Result<Recipe, RecipeError> {
+        Recipe::new(ArtifactKind::Samples, Self::VERSION, self)
+    }
+}
 
 /// Features: one tap of one pass.
 #[derive(Debug, Serialize)]

@@ -77,13 +77,17 @@ impl PlanRecord {
     /// The record of a plan.
     pub fn new(plan: &Plan, experiment: &Experiment) -> Self {
         let totals = Totals::of(plan);
+        let pretrains = plan.pretrains.iter().map(|step| &step.artifact);
+        let samples = plan.samples.iter().map(|step| &step.artifact);
         let features = plan.cached_features.values().chain(
             plan.passes
                 .iter()
                 .flat_map(|pass| pass.taps.iter().map(|tap| &tap.artifact)),
         );
-        let artifacts = features
-            .map(|artifact| ("features", artifact))
+        let artifacts = pretrains
+            .map(|artifact| ("pretraining", artifact))
+            .chain(samples.map(|artifact| ("samples", artifact)))
+            .chain(features.map(|artifact| ("features", artifact)))
             .chain(plan.heads.iter().map(|step| ("head", &step.artifact)))
             .chain(plan.metrics.iter().map(|step| ("metric", &step.artifact)))
             .map(|(kind, artifact)| artifact_record(kind, artifact));
@@ -217,6 +221,7 @@ pub fn render_passes(passes: &[Pass], experiment: &Experiment) -> String {
 pub fn render(plan: &Plan, experiment: &Experiment, every_artifact: bool) -> String {
     let mut text = format!("plan for {}\n", experiment.name);
     let totals = Totals::of(plan);
+    text.push_str(&render_trainings(plan, experiment));
     let cached_features = plan.cached_features.len();
     let wanted: usize = cached_features
         + plan
@@ -319,6 +324,39 @@ pub fn render(plan: &Plan, experiment: &Experiment, every_artifact: bool) -> Str
     }
     if plan.is_done() {
         text.push_str("\nnothing to compute: everything is in the cache\n");
+    }
+    text
+}
+
+/// Trainings and samples; nothing where there are none.
+fn render_trainings(plan: &Plan, experiment: &Experiment) -> String {
+    let mut text = String::new();
+    for step in &plan.pretrains {
+        let node = &experiment.pretrains[step.pretrain];
+        let state = match step.artifact.state {
+            State::Cached => "cached",
+            State::Partial { .. } | State::Missing { .. } => "to train",
+        };
+        let _ = writeln!(
+            text,
+            "\npretrain: {} ← {}  {} of {}  {state}",
+            experiment.models[node.model].name,
+            experiment.datasets[node.dataset].name,
+            plural(node.training.steps as usize, "step"),
+            plural(node.training.batch_size as usize, "image"),
+        );
+    }
+    if !plan.samples.is_empty() {
+        let cached = plan
+            .samples
+            .iter()
+            .filter(|step| step.artifact.state.is_cached());
+        let _ = writeln!(
+            text,
+            "\nsamples: {} wanted, {} cached",
+            plural(plan.samples.len(), "sheet"),
+            count(cached.count())
+        );
     }
     text
 }

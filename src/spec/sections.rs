@@ -9,7 +9,15 @@ use super::suggest;
 use super::tree::{self, Table, Value};
 
 /// The sections that hold named nodes.
-pub const NODE_SECTIONS: &[&str] = &["dataset", "model", "extraction", "head", "metric"];
+pub const NODE_SECTIONS: &[&str] = &[
+    "dataset",
+    "pretrain",
+    "model",
+    "samples",
+    "extraction",
+    "head",
+    "metric",
+];
 
 /// The keys of `[experiment]`.
 pub const EXPERIMENT_KEYS: &[Key] = &[
@@ -46,8 +54,12 @@ pub struct Sections {
     pub experiment: Option<RawNode>,
     /// `[dataset.*]`.
     pub datasets: Vec<RawNode>,
+    /// `[pretrain.*]`.
+    pub pretrains: Vec<RawNode>,
     /// `[model.*]`.
     pub models: Vec<RawNode>,
+    /// `[samples.*]`.
+    pub samples: Vec<RawNode>,
     /// `[extraction.*]`.
     pub extractions: Vec<RawNode>,
     /// `[head.*]`.
@@ -78,7 +90,9 @@ impl Sections {
                 "experiment" => sections.experiment = Some(node()),
                 "report" => sections.report = Some(node()),
                 "dataset" => sections.datasets = named(table, "dataset", &report),
+                "pretrain" => sections.pretrains = named(table, "pretrain", &report),
                 "model" => sections.models = named(table, "model", &report),
+                "samples" => sections.samples = named(table, "samples", &report),
                 "extraction" => sections.extractions = named(table, "extraction", &report),
                 "head" => sections.heads = named(table, "head", &report),
                 "metric" => sections.metrics = named(table, "metric", &report),

@@ -73,6 +73,10 @@ impl<'de> Deserialize<'de> for Fingerprint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ArtifactKind {
+    /// A trained diffusion network: averaged weights and the loss on the way.
+    Pretraining,
+    /// Images that a network made out of noise.
+    Samples,
     /// Vectors that a frozen network gave for the rows of a dataset: Arrow IPC parts.
     Features,
     /// A trained head: weights, learning curve, predictions.
@@ -85,11 +89,20 @@ pub enum ArtifactKind {
 
 impl ArtifactKind {
     /// Every kind, in the order of the data's way through a run.
-    pub const ALL: &[Self] = &[Self::Features, Self::Head, Self::Metric, Self::Report];
+    pub const ALL: &[Self] = &[
+        Self::Pretraining,
+        Self::Samples,
+        Self::Features,
+        Self::Head,
+        Self::Metric,
+        Self::Report,
+    ];
 
     /// Lower-case name.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Pretraining => "pretraining",
+            Self::Samples => "samples",
             Self::Features => "features",
             Self::Head => "head",
             Self::Metric => "metric",

@@ -10,6 +10,7 @@
 //!     <name>.parquet                        tables: results, curves, predictions
 //!     <name>.safetensors, …                 weights and other bytes
 //!     manifest.json                         written last; what has no manifest does not exist
+//!   checkpoints/<64 hex>/                   what trainings go on from, by step; see `checkpoints.rs`
 //!   locks/<64 hex>.lock                     who makes an artifact now; empty files may stay behind
 //!   quarantine/<64 hex>-<n>/                damaged files and folders, moved here, never deleted
 //!   memo/                                   digests of input files by their size and times
@@ -34,6 +35,7 @@
 
 mod begin;
 mod canonical;
+mod checkpoints;
 mod canonical_serializer;
 mod commit;
 mod error;
@@ -61,6 +63,7 @@ mod writer;
 
 pub use begin::Begin;
 pub use canonical::CanonicalError;
+pub use checkpoints::{Checkpoint, Checkpoints};
 pub use error::StoreError;
 pub use features::{FeaturePartReader, FeatureReader};
 pub use fingerprint::{ArtifactKind, Fingerprint, FingerprintError};

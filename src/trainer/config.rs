@@ -118,6 +118,19 @@ pub struct Optimiser {
     pub weight_decay: f64,
 }
 
+impl Default for Optimiser {
+    fn default() -> Self {
+        Self {
+            kind: UpdateRule::Adam,
+            lr: 1e-3,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+        }
+    }
+}
+
 /// How the learning rate changes from epoch to epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -168,7 +181,7 @@ impl Training {
         Self {
             epochs: fields.count("epochs", 1..=100_000).unwrap_or(28),
             batch_size: fields.count("batch_size", 1..=1_000_000).unwrap_or(256),
-            optimiser: parse_optimiser(fields),
+            optimiser: parse_optimiser(fields, Optimiser::default()),
             schedule: parse_schedule(fields),
             train_split: fields
                 .text("train")
@@ -180,7 +193,8 @@ impl Training {
     }
 }
 
-fn parse_optimiser(fields: &Fields<'_>) -> Optimiser {
+/// Reads the key `optimizer`; what is not given is taken from `default`.
+pub(super) fn parse_optimiser(fields: &Fields<'_>, default: Optimiser) -> Optimiser {
     let table = fields.table("optimizer");
     if let Some(table) = &table {
         table.check_keys(OPTIMISER_KEYS, &[]);
@@ -197,12 +211,12 @@ fn parse_optimiser(fields: &Fields<'_>) -> Optimiser {
     };
     let below_one = 1.0 - f64::EPSILON;
     Optimiser {
-        kind: kind.unwrap_or(UpdateRule::Adam),
-        lr: number("lr", f64::MIN_POSITIVE..=1e6, 1e-3),
-        beta1: number("beta1", 0.0..=below_one, 0.9),
-        beta2: number("beta2", 0.0..=below_one, 0.999),
-        epsilon: number("epsilon", f64::MIN_POSITIVE..=1.0, 1e-8),
-        weight_decay: number("weight_decay", 0.0..=1e6, 0.0),
+        kind: kind.unwrap_or(default.kind),
+        lr: number("lr", f64::MIN_POSITIVE..=1e6, default.lr),
+        beta1: number("beta1", 0.0..=below_one, default.beta1),
+        beta2: number("beta2", 0.0..=below_one, default.beta2),
+        epsilon: number("epsilon", f64::MIN_POSITIVE..=1.0, default.epsilon),
+        weight_decay: number("weight_decay", 0.0..=1e6, default.weight_decay),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Training: heads on cached features, and what the training of any network needs.
 //!
 //! [`config`] is what a user declares (pure), `optimiser` the update rules on tensors of our own, `gradients` keeps steps
-//! short, `average` follows the parameters, [`train`] is the loop for heads.
+//! short, `average` follows the parameters, [`train`] is the loop for heads, [`pretraining`] the one for diffusion networks.
 
 #[cfg(feature = "torch")]
 mod average;
@@ -10,6 +10,7 @@ pub mod config;
 mod gradients;
 #[cfg(feature = "torch")]
 mod optimiser;
+pub mod pretraining;
 #[cfg(feature = "torch")]
 mod train;
 

@@ -21,11 +21,9 @@ use std::f64::consts::{FRAC_2_PI, LN_2};
 
 use tch::{Kind, Tensor};
 
+pub use super::PUBLISHED_LAMBDA;
 use super::Diffusion;
 use super::reverse::{Columns, ReverseError, StepBack, both_parts, parts};
-
-/// The term of the bound at one timestep counts this much of the whole bound in `L_hybrid`, as published.
-pub const PUBLISHED_LAMBDA: f64 = 0.001;
 
 /// What is minimised.
 #[derive(Clone, Copy, Debug, PartialEq)]

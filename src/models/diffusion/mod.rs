@@ -35,6 +35,9 @@ use thiserror::Error;
 
 use self::respacing::{Respacing, RespacingError};
 
+/// The term of the bound at one timestep counts this much of the whole bound in `L_hybrid`, as published.
+pub const PUBLISHED_LAMBDA: f64 = 0.001;
+
 /// How β grows with the timestep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

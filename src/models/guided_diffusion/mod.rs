@@ -24,7 +24,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use self::config::Config;
-use super::diffusion::{Coefficients, Diffusion, Schedule};
+use super::denoising::DenoisingModel;
+use super::diffusion::respacing::Respacing;
+use super::diffusion::{Coefficients, Diffusion, DiffusionError, Schedule};
 use super::{BlockInfo, InputShape, Model, ModelKind, WeightsSource, presets};
 use crate::spec::{Diagnostic, Fields, Key, KindDoc, Value, suggest};
 
@@ -41,8 +43,8 @@ const DOC: KindDoc = KindDoc {
     keys: &[
         Key::required(
             "weights",
-            "a path, or { synthetic = SEED }",
-            "A `.safetensors` file or a PyTorch checkpoint (`.pt`), or the synthetic rule: an untrained network that is the same everywhere.",
+            "a path, { synthetic = SEED } or { pretrain = NAME }",
+            "A `.safetensors` file or a PyTorch checkpoint (`.pt`), the synthetic rule: an untrained network that is the same everywhere, or the `[pretrain.NAME]` that trains it.",
         ),
         Key::optional(
             "preset",
@@ -265,28 +267,38 @@ impl ModelKind for Kind {
     }
 }
 
-/// `weights = "file"` or `weights = { synthetic = 7 }`.
+const SYNTHETIC: &[Key] = &[Key::required(
+    "synthetic",
+    "an integer from 0",
+    "Seed of the synthetic rule.",
+)];
+
+const PRETRAIN: &[Key] = &[Key::required(
+    "pretrain",
+    "the name of a pretrain",
+    "The training that the weights come from.",
+)];
+
+/// `weights = "file"`, `weights = { synthetic = 7 }` or `weights = { pretrain = "name" }`.
 fn parse_weights(fields: &Fields<'_>) -> Option<WeightsSource> {
     let node = fields.raw("weights")?;
     match &node.value {
         Value::Text(path) => Some(WeightsSource::File(PathBuf::from(path))),
         Value::Table(_) => {
             let table = fields.table("weights")?;
-            table.check_keys(
-                &[Key::required(
-                    "synthetic",
-                    "an integer from 0",
-                    "Seed of the synthetic rule.",
-                )],
-                &[],
-            );
+            if table.has("pretrain") {
+                table.check_keys(PRETRAIN, &[]);
+                let name = table.text("pretrain")?;
+                return Some(WeightsSource::Pretrained(name.value));
+            }
+            table.check_keys(SYNTHETIC, &[]);
             table.seed("synthetic").map(WeightsSource::Synthetic)
         }
         other => {
             fields.wrong_type_at(
                 node.span,
                 "weights",
-                "a path or { synthetic = SEED }",
+                "a path, { synthetic = SEED } or { pretrain = NAME }",
                 other,
             );
             None
@@ -446,6 +458,10 @@ impl Model for GuidedDiffusion {
         self.diffusion.coefficients(timestep)
     }
 
+    fn denoising(&self) -> Option<&dyn DenoisingModel> {
+        Some(self)
+    }
+
     #[cfg(feature = "torch")]
     fn load(
         &self,
@@ -457,6 +473,10 @@ impl Model for GuidedDiffusion {
         let weights = match &self.weights {
             WeightsSource::File(path) => WeightMap::from_file(&base.join(path))?,
             WeightsSource::Synthetic(seed) => WeightMap::synthetic(*seed),
+            WeightsSource::Pretrained(name) => {
+                let name = name.clone();
+                return Err(super::weights::WeightError::NotTrained { name });
+            }
         };
         let mut weights = weights.on(device);
         weights.convolve_in(precision);
@@ -466,6 +486,51 @@ impl Model for GuidedDiffusion {
             device,
             input: self.input(),
         }))
+    }
+}
+
+impl DenoisingModel for GuidedDiffusion {
+    fn process(&self, respacing: &Respacing) -> Result<Diffusion, DiffusionError> {
+        Diffusion::respaced(self.schedule, self.diffusion_steps(), respacing)
+    }
+
+    fn learns_variance(&self) -> bool {
+        self.config.learn_sigma
+    }
+
+    #[cfg(feature = "torch")]
+    fn begin_training(
+        &self,
+        seed: u64,
+        device: tch::Device,
+        precision: super::Precision,
+    ) -> Result<super::denoising::Trainable, super::weights::WeightError> {
+        use super::{initial::Initial, weights::WeightMap};
+        let rule = Initial::new(seed, &self.config.state_dict(), ZEROED);
+        let mut weights = WeightMap::initial(rule).on(device).trainable();
+        weights.convolve_in(precision);
+        let network = network::Network::new(&self.config, &mut weights)?;
+        Ok(super::denoising::Trainable {
+            network: Box::new(network),
+            parameters: weights.into_parameters(),
+        })
+    }
+}
+
+/// The layers that upstream begins with zeros, by the endings of their paths.
+#[cfg(feature = "torch")]
+const ZEROED: &[&str] = &["out_layers.3", "proj_out", "out.2"];
+
+#[cfg(feature = "torch")]
+impl super::denoising::Denoise for network::Network {
+    fn denoise(
+        &self,
+        x_t: &tch::Tensor,
+        timesteps: &tch::Tensor,
+    ) -> Result<tch::Tensor, super::extractor::ForwardError> {
+        use super::extractor::{ForwardError, Until};
+        let output = self.forward_taps(x_t, timesteps, None, &[], Until::Output, &mut |_, _| {})?;
+        output.ok_or(ForwardError::NoOutput)
     }
 }
 

@@ -110,6 +110,8 @@ pub struct Network {
     out: NormConvolution,
     /// What the blocks compute in.
     precision: Precision,
+    /// Whether it is trained, and so keeps maps row-major; see `layers.rs`.
+    trained: bool,
 }
 
 impl Network {
@@ -153,6 +155,7 @@ impl Network {
             input_blocks,
             out,
             precision,
+            trained: weights.is_trainable(),
         })
     }
 
@@ -196,7 +199,10 @@ impl Network {
         // Decoder blocks take the encoder's maps in reverse order, so only the last so many are ever needed.
         let skips_needed = deepest.saturating_sub(self.input_blocks + 1);
         let mut skips = Vec::new();
-        let mut h = channels_last(&x_t.to_kind(self.precision.kind()));
+        let mut h = x_t.to_kind(self.precision.kind());
+        if !self.trained {
+            h = channels_last(&h);
+        }
         for (number, block) in (1..=deepest).zip(&self.blocks) {
             if number > self.input_blocks + 1
                 && let Some(skip) = skips.pop()

@@ -1,0 +1,205 @@
+//! One training of a diffusion network: images in, averaged weights and the loss on the way into the store.
+//!
+//! What is needed to go on is kept every so many steps, and when the user stops. A training that goes on leaves the bytes of one
+//! that was never stopped, on the same machine with the same number of threads.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{ArrayRef, Float32Array, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+
+use super::NodeError;
+use super::event::Event;
+use super::memory::KeptMaps;
+use super::run::Run;
+use crate::datasets::{DatasetError, OpenDataset};
+use crate::imaging::Preprocess;
+use crate::models::denoising::Trainable;
+use crate::models::diffusion::respacing::Respacing;
+use crate::models::{InputShape, Model, WeightsSource};
+use crate::plan::{Plan, PretrainStep};
+use crate::store::{ArtifactKind, Begin, Checkpoints, Fingerprint, Store};
+use crate::trainer::pretraining::{CurvePoint, Images, State, Trainer};
+
+/// The file of averaged weights in the artifact.
+const WEIGHTS: &str = "weights.safetensors";
+
+/// The table of the loss in the artifact.
+pub(super) const CURVE: &str = "curve";
+
+/// Where the weights of a training are once it is done, whatever folder anybody stands in.
+pub(crate) fn weights_file(store: &Store, fingerprint: &Fingerprint) -> PathBuf {
+    let folder = store.artifact_folder(ArtifactKind::Pretraining, fingerprint);
+    let file = folder.join(WEIGHTS);
+    std::path::absolute(&file).unwrap_or(file)
+}
+
+/// A model of the experiment with weights that can be loaded: those of its training, where it has one.
+pub(super) fn with_weights(run: &Run<'_>, plan: &Plan, model: usize) -> Arc<dyn Model> {
+    let node = &run.experiment.models[model];
+    let step = node.pretrain.and_then(|index| plan.pretrains.get(index));
+    match step {
+        Some(step) => {
+            let file = weights_file(run.store, &step.artifact.fingerprint);
+            node.model.with_weights(WeightsSource::File(file))
+        }
+        None => Arc::clone(&node.model),
+    }
+}
+
+/// The images of a split.
+struct SplitImages<'a> {
+    dataset: &'a OpenDataset,
+    rows: Vec<usize>,
+    preprocess: Preprocess,
+    input: InputShape,
+}
+
+impl Images for SplitImages<'_> {
+    type Error = DatasetError;
+
+    fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn fill(&self, image: usize, mirrored: bool, target: &mut [f32]) -> Result<(), DatasetError> {
+        let image = self.dataset.images.read(self.rows[image])?;
+        let square = self.preprocess.apply(&image, self.input.side as usize);
+        let square = if mirrored { square.flip() } else { square };
+        target.copy_from_slice(&square.to_planes(self.input.channels as usize));
+        Ok(())
+    }
+}
+
+/// Trains and commits one network.
+pub(super) fn run_pretrain(run: &Run<'_>, step: &PretrainStep) -> Result<(), NodeError> {
+    let started = Instant::now();
+    let artifact = &step.artifact;
+    let begun = run
+        .store
+        .begin(&artifact.recipe, &artifact.label, &mut |waiting| {
+            run.wait(waiting)
+        })?;
+    let Begin::Writer(mut writer) = begun else {
+        return Ok(());
+    };
+    let node = &run.experiment.pretrains[step.pretrain];
+    let model = &run.experiment.models[node.model].model;
+    let Some(denoising) = model.denoising() else {
+        return Err(NodeError::Values("the model predicts no noise".to_owned()));
+    };
+    let config = &node.training;
+    let diffusion = denoising
+        .process(&Respacing::All)
+        .map_err(|error| NodeError::Values(error.to_string()))?;
+    let Trainable {
+        network,
+        parameters,
+    } = denoising.begin_training(config.seed, run.device, config.precision)?;
+    let mut state = State::new(config, parameters, diffusion.steps());
+    let checkpoints = run.store.checkpoints(&step.trunk);
+    let (newest, damaged) = checkpoints.newest(config.steps)?;
+    for path in damaged {
+        let what = format!("{} is damaged and passed over", path.display());
+        (run.emit)(Event::SetAside { what });
+    }
+    if let Some(newest) = newest {
+        state.restore(config, &newest.path, newest.step)?;
+    }
+    let _kept = KeptMaps::keep();
+    let resumed = state.step;
+    (run.emit)(Event::PretrainStarted {
+        label: artifact.label.clone(),
+        steps: config.steps,
+        done: resumed,
+        batch_size: config.batch_size,
+    });
+    let images = split_images(run, node.dataset, &node.split, node.preprocess, model.input());
+    let (input, device) = (model.input(), run.device);
+    let mut trainer = Trainer::new(config, &*network, &diffusion, &images, input, device);
+    while state.step < config.steps {
+        if run.stop.is_given() {
+            keep(&checkpoints, &state)?;
+            return Err(NodeError::Stopped);
+        }
+        trainer.step(&mut state)?;
+        let loss = state.curve.last().map(|point| point.loss);
+        (run.emit)(Event::PretrainAdvanced {
+            step: state.step,
+            loss,
+        });
+        if state.step.is_multiple_of(node.checkpoint_every) || state.step == config.steps {
+            keep(&checkpoints, &state)?;
+        }
+    }
+    writer.write_table(CURVE, &curve(&state.curve)?)?;
+    writer.write_bytes(WEIGHTS, &state.averages_to_bytes().map_err(unwritable)?)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let mut made = run.made(seconds);
+    made.notes.insert("steps of this run".to_owned(), (config.steps - resumed).to_string());
+    writer.finish(made)?;
+    (run.emit)(Event::PretrainFinished {
+        label: artifact.label.clone(),
+        images: u64::from(config.steps - resumed) * u64::from(config.batch_size),
+        loss: state.curve.last().map(|point| point.loss),
+        seconds,
+    });
+    Ok(())
+}
+
+fn split_images<'a>(
+    run: &'a Run<'_>,
+    dataset: usize,
+    split: &str,
+    preprocess: Preprocess,
+    input: InputShape,
+) -> SplitImages<'a> {
+    let dataset = &run.inputs.datasets[dataset];
+    let samples = dataset.manifest.samples.iter().enumerate();
+    let rows = samples
+        .filter(|(_, sample)| sample.split == split)
+        .map(|(row, _)| row);
+    SplitImages {
+        rows: rows.collect(),
+        dataset,
+        preprocess,
+        input,
+    }
+}
+
+fn keep(checkpoints: &Checkpoints, state: &State) -> Result<(), NodeError> {
+    let bytes = state.to_bytes().map_err(unwritable)?;
+    Ok(checkpoints.write(state.step, &bytes)?)
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the form that `map_err` wants"
+)]
+fn unwritable(error: safetensors::SafeTensorError) -> NodeError {
+    NodeError::Values(format!("the weights cannot be written: {error}"))
+}
+
+/// One row for each point: `step`, `loss`, `gradient_norm`, `learning_rate`.
+fn curve(points: &[CurvePoint]) -> Result<RecordBatch, NodeError> {
+    let numbers = |pick: fn(&CurvePoint) -> f32| -> ArrayRef {
+        Arc::new(Float32Array::from_iter_values(points.iter().map(pick)))
+    };
+    let number = |name: &str| Field::new(name, DataType::Float32, false);
+    let schema = Schema::new(vec![
+        Field::new("step", DataType::Int64, false),
+        number("loss"),
+        number("gradient_norm"),
+        number("learning_rate"),
+    ]);
+    let steps = points.iter().map(|point| i64::from(point.step));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(steps)),
+        numbers(|point| point.loss),
+        numbers(|point| point.gradient_norm),
+        numbers(|point| point.learning_rate),
+    ];
+    Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+}

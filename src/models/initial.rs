@@ -1,0 +1,118 @@
+//! The parameters that a training begins with.
+//!
+//! A value is a function of the parameter's name, its place in it and the seed, so that it does not matter in which order a
+//! network takes its parameters.
+//!
+//! # Reference
+//! PyTorch's own initialisation of the layers (2.11): weights and biases of linear layers and convolutions uniform within
+//! `1 / sqrt(fan_in)`, normalisations 1 and 0; and zeros where a network asks for them, as
+//! openai/guided-diffusion@22e0df8183507e13a7813f8d38d51b072ca1e67c:guided_diffusion/nn.py (`zero_module`).
+//!
+//! # Deviations
+//! The numbers come from the counter-based generator of `random.rs`.
+
+use std::collections::BTreeMap;
+
+use crate::random::Stream;
+
+/// Initial parameters for the network of one state dict.
+#[derive(Debug, Clone)]
+pub struct Initial {
+    seed: u64,
+    /// For each layer, by its path: the numbers that one output sums up; 0 for a normalisation.
+    fan_in: BTreeMap<String, usize>,
+    /// The endings of the paths of the layers that begin with zeros.
+    zeroed: &'static [&'static str],
+}
+
+impl Initial {
+    /// The rule for these parameters.
+    ///
+    /// - `state_dict`: name and shape of every parameter
+    /// - `zeroed`: the endings of the paths of the layers that begin with zeros
+    pub fn new(
+        seed: u64,
+        state_dict: &[(String, Vec<usize>)],
+        zeroed: &'static [&'static str],
+    ) -> Self {
+        let weights = state_dict.iter().filter_map(|(name, shape)| {
+            let path = name.strip_suffix(".weight")?;
+            let inner = shape.get(1..).unwrap_or_default();
+            let fan_in = if inner.is_empty() {
+                0
+            } else {
+                inner.iter().product()
+            };
+            Some((path.to_owned(), fan_in))
+        });
+        Self {
+            seed,
+            fan_in: weights.collect(),
+            zeroed,
+        }
+    }
+
+    /// The seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The values of a parameter in row-major order.
+    pub fn fill(&self, name: &str, shape: &[usize]) -> Vec<f32> {
+        let length = shape.iter().product();
+        let (path, part) = name.rsplit_once('.').unwrap_or((name, ""));
+        let is_zeroed = |ending: &&str| path == *ending || path.ends_with(&format!(".{ending}"));
+        if self.zeroed.iter().any(is_zeroed) {
+            return vec![0.0; length];
+        }
+        let fan_in = self.fan_in.get(path).copied().unwrap_or(0);
+        if fan_in == 0 {
+            let value = if part == "weight" { 1.0 } else { 0.0 };
+            return vec![value; length];
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a bound for 32-bit weights"
+        )]
+        let bound = (1.0 / (fan_in as f64).sqrt()) as f32;
+        let mut stream = Stream::new(self.seed, &format!("initial/{name}"));
+        (0..length)
+            .map(|_| (2.0 * stream.next_unit() - 1.0) * bound)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_begin_as_in_pytorch_and_as_the_network_says() {
+        let list = [
+            ("a.0.weight", vec![8]),
+            ("a.0.bias", vec![8]),
+            ("a.2.weight", vec![50, 8, 3, 3]),
+            ("a.2.bias", vec![50]),
+            ("a.out.3.weight", vec![4, 50, 3, 3]),
+            ("a.out.3.bias", vec![4]),
+        ];
+        let list = list.map(|(name, shape)| (name.to_owned(), shape));
+        let rule = Initial::new(7, &list, &["out.3"]);
+        let fill = |position: usize| rule.fill(&list[position].0, &list[position].1);
+        let same = |values: &[f32], value: f32| values.iter().all(|one| (one - value).abs() < 1e-9);
+        assert!(same(&fill(0), 1.0) && same(&fill(1), 0.0));
+        assert!(same(&fill(4), 0.0) && same(&fill(5), 0.0));
+        // Uniform within 1 / sqrt(72), so its variance is a third of the bound's square.
+        let bound = 1.0 / 72.0_f32.sqrt();
+        for position in [2, 3] {
+            let values = fill(position);
+            assert!(values.iter().all(|value| value.abs() <= bound));
+            let squares: f32 = values.iter().map(|value| value * value).sum();
+            let ratio = squares / values.len() as f32 / (bound * bound / 3.0);
+            assert!((0.6..1.4).contains(&ratio), "{ratio}");
+        }
+        assert_eq!(fill(2), fill(2));
+        let other = Initial::new(8, &list, &["out.3"]);
+        assert_ne!(fill(2), other.fill(&list[2].0, &list[2].1));
+    }
+}

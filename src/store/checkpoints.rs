@@ -1,0 +1,143 @@
+//! Checkpoints of trainings: what a training goes on from when it was stopped, or when more steps are wanted of it.
+//!
+//! They belong to no artifact, but to all trainings that differ only in their number of steps. The name of a file tells its
+//! step and the digest of its bytes, so that a damaged one is noticed without a second file.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::commit;
+use super::error::StoreError;
+use super::fingerprint::Fingerprint;
+use super::listing::entries;
+use super::recipe::Recipe;
+use super::root::Store;
+use super::verify::digest_of;
+
+/// How many are kept: the newest, and one to fall back on.
+const KEPT: usize = 2;
+
+/// Digits of the digest in a file name; 64 bits tell damage from the original.
+const DIGEST_DIGITS: usize = 16;
+
+/// The checkpoints of one kind of training.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    folder: PathBuf,
+}
+
+/// One checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Steps that were made when it was written.
+    pub step: u32,
+    /// The file.
+    pub path: PathBuf,
+}
+
+impl Store {
+    /// The checkpoints of trainings by this recipe, which is without their number of steps.
+    pub fn checkpoints(&self, trunk: &Recipe) -> Checkpoints {
+        let folder = self.root().join("checkpoints");
+        Checkpoints {
+            folder: folder.join(trunk.fingerprint().to_string()),
+        }
+    }
+}
+
+impl Checkpoints {
+    /// The newest one that is whole and has at most so many steps. Damaged ones are passed over; they are named in the second
+    /// part of the answer.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn newest(&self, at_most: u32) -> Result<(Option<Checkpoint>, Vec<PathBuf>), StoreError> {
+        let mut damaged = Vec::new();
+        for (checkpoint, digest) in self.all()?.into_iter().rev() {
+            if checkpoint.step > at_most {
+                continue;
+            }
+            let found = digest_of(&checkpoint.path)
+                .map_err(|error| StoreError::io("read", &checkpoint.path, None, error))?;
+            if found.to_string().starts_with(&digest) {
+                return Ok((Some(checkpoint), damaged));
+            }
+            damaged.push(checkpoint.path);
+        }
+        Ok((None, damaged))
+    }
+
+    /// Keeps a checkpoint, and lets go of older ones but the last.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], or the file system refuses.
+    pub fn write(&self, step: u32, bytes: &[u8]) -> Result<(), StoreError> {
+        commit::make_folder(&self.folder)?;
+        let digest = Fingerprint::of(bytes).to_string();
+        let digest = digest.get(..DIGEST_DIGITS).unwrap_or_default();
+        let name = format!("step-{step:08}-{digest}.safetensors");
+        commit::write_file(&self.folder.join(name), bytes)?;
+        let mut older = self.all()?;
+        older.retain(|(checkpoint, _)| checkpoint.step <= step);
+        let surplus = older.len().saturating_sub(KEPT);
+        for (checkpoint, _) in older.into_iter().take(surplus) {
+            fs::remove_file(&checkpoint.path)
+                .map_err(|error| StoreError::io("remove", &checkpoint.path, None, error))?;
+        }
+        Ok(())
+    }
+
+    /// All of them with their digests, by step.
+    fn all(&self) -> Result<Vec<(Checkpoint, String)>, StoreError> {
+        if !self.folder.is_dir() {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        for path in entries(&self.folder)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let parts = name
+                .strip_prefix("step-")
+                .and_then(|name| name.strip_suffix(".safetensors"))
+                .and_then(|name| name.split_once('-'));
+            let Some((step, digest)) = parts else {
+                continue;
+            };
+            if let Ok(step) = step.parse()
+                && digest.len() == DIGEST_DIGITS
+            {
+                let digest = digest.to_owned();
+                found.push((Checkpoint { step, path }, digest));
+            }
+        }
+        found.sort_by_key(|(checkpoint, _)| checkpoint.step);
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ArtifactKind;
+
+    #[test]
+    fn the_newest_whole_one_counts_and_two_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let recipe = Recipe::new(ArtifactKind::Pretraining, 1, &1).unwrap();
+        let checkpoints = store.checkpoints(&recipe);
+        assert_eq!(checkpoints.newest(100).unwrap(), (None, Vec::new()));
+        for step in [10, 20, 30] {
+            checkpoints.write(step, &[1; 100]).unwrap();
+        }
+        let steps = |at_most| {
+            let (newest, damaged) = checkpoints.newest(at_most).unwrap();
+            (newest.map(|checkpoint| checkpoint.step), damaged.len())
+        };
+        assert_eq!(steps(100), (Some(30), 0));
+        assert_eq!(steps(29), (Some(20), 0));
+        assert_eq!(steps(19), (None, 0));
+        let newest = checkpoints.newest(100).unwrap().0.unwrap();
+        fs::write(&newest.path, [1; 99]).unwrap();
+        assert_eq!(steps(100), (Some(20), 1));
+    }
+}
