@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::figures::{self, Figure, FigureKind};
+use super::figures::{self, Figure, FigureKind, Reference, Wanted};
 use super::tables::{self, Table, TableKind};
 use crate::spec::fields::Located;
 use crate::spec::{Diagnostic, Fields, Key, KindDoc, Span, suggest};
@@ -148,10 +148,27 @@ impl ReportConfig {
     /// Every metric that a table or figure shows, and where it is named.
     pub fn metrics(&self) -> Vec<Located<String>> {
         let tables = self.tables.iter().map(|spec| spec.table.question());
-        let figures = self.figures.iter().map(|spec| spec.figure.question());
+        let figures = self
+            .figures
+            .iter()
+            .filter_map(|spec| spec.figure.question());
         tables
             .chain(figures)
             .map(|question| question.metric.clone())
+            .collect()
+    }
+
+    /// Every node that a figure names besides metrics, and where it is named.
+    pub fn references(&self) -> Vec<Reference> {
+        let figures = self.figures.iter();
+        figures.flat_map(|spec| spec.figure.references()).collect()
+    }
+
+    /// What figures show besides results, each with the figure's file, in the order of the file.
+    pub fn wanted(&self) -> Vec<(String, Wanted)> {
+        let figures = self.figures.iter();
+        figures
+            .filter_map(|spec| Some((spec.figure.file().value.clone(), spec.figure.wanted()?)))
             .collect()
     }
 }

@@ -56,6 +56,18 @@ impl Unit {
     }
 }
 
+/// A number with three significant digits.
+pub fn significant(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-4..1e6).contains(&size) {
+        return format!("{value:.2e}");
+    }
+    let decimals = (0..=6).find(|decimals| size * 10f64.powi(*decimals) >= 99.5);
+    // A number between 0 and 6.
+    let decimals = usize::try_from(decimals.unwrap_or(if size == 0.0 { 0 } else { 6 }));
+    format!("{value:.0$}", decimals.unwrap_or(0))
+}
+
 /// Mean of some values; `None` where there are none.
 pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)

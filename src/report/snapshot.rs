@@ -202,6 +202,8 @@ fn example() -> ReportInput {
             reason: "features are reused by every head".to_owned(),
         }],
         command: "./repro run experiments/example.toml".to_owned(),
+        trainings: Vec::new(),
+        sheets: Vec::new(),
     }
 }
 
