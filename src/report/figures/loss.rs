@@ -252,7 +252,7 @@ mod tests {
         let rendered = figure().render(&input).unwrap();
         assert_eq!(
             rendered.caption,
-            "The loss of the training `unet` at 400 recorded steps (faint), and its mean over 9 of them, those around each (line), over 4,000 steps and 512,000 images, at a learning rate of 0.000100. It ends at 0.00251."
+            "The loss of the training `unet` at 400 recorded steps (faint), and its mean over 9 of them, those around each (line), over 4,000 steps and 512,000 images, at a learning rate of 0.0001. It ends at 0.00251."
         );
         assert_eq!(
             rendered.artifact.unwrap().file,
