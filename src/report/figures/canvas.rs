@@ -93,12 +93,23 @@ pub fn draw(
     Ok(document((width, height), words, body))
 }
 
-/// A drawing with a picture laid upon it, enlarged without smoothing: a PNG file within the SVG file, since a page that shows the one does
-/// not fetch the other. Place and size are in CSS pixels.
-pub fn with_picture(svg: &str, place: (i32, i32), size: (i32, i32), png: &[u8]) -> String {
+/// A drawing with a picture laid upon it: a PNG file within the SVG file, since a page that shows the one does not fetch the other. Place and
+/// size are in CSS pixels. A picture that is `enlarged` keeps its pixels as squares; else it is smoothed.
+pub fn with_picture(
+    svg: &str,
+    place: (i32, i32),
+    size: (i32, i32),
+    enlarged: bool,
+    png: &[u8],
+) -> String {
     let ((x, y), (width, height)) = (units(place), units(size));
+    let style = if enlarged {
+        " style=\"image-rendering:pixelated\""
+    } else {
+        ""
+    };
     let picture = format!(
-        "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{}\"/>\n</svg>\n",
+        "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" preserveAspectRatio=\"none\"{style} href=\"data:image/png;base64,{}\"/>\n</svg>\n",
         BASE64.encode(png)
     );
     match svg.rsplit_once("</svg>") {

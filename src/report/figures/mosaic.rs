@@ -65,6 +65,7 @@ pub fn paint(place: &str, sheet: &ImageSheet, words: Words<'_>) -> Result<String
             layout.shown(layout.pixels_wide()),
             layout.shown(layout.pixels_high()),
         ),
+        layout.factor >= 1.0,
         &png,
     ))
 }
@@ -276,9 +277,12 @@ mod tests {
 
     #[test]
     fn wide_sheets_are_made_to_fit() {
-        let layout = Layout::of(&sheet(16, 256, 8, 3)).unwrap();
+        let wide = sheet(16, 256, 8, 3);
+        let layout = Layout::of(&wide).unwrap();
         assert!(layout.factor < 1.0);
         assert_eq!(layout.card().0, FULL);
+        let svg = paint("figure `a`", &wide, WORDS).unwrap();
+        assert!(!svg.contains("pixelated"));
     }
 
     #[test]

@@ -166,8 +166,14 @@ impl Figure for Strip {
         };
         let mut strip = found.clone();
         if strip.column_labels.is_empty() {
+            // Beyond ten columns there is room for the number alone.
+            let sign = if self.timesteps.len() > 10 {
+                ""
+            } else {
+                "t = "
+            };
             let labels = self.timesteps.iter();
-            strip.column_labels = labels.map(|timestep| format!("t = {timestep}")).collect();
+            strip.column_labels = labels.map(|timestep| format!("{sign}{timestep}")).collect();
         }
         let mut rendered = sheet::rendered(&self.file, &self.title, &strip, None)?;
         rendered.fixed = vec![

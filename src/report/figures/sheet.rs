@@ -11,7 +11,6 @@ use crate::report::input::{ImageSheet, ReportInput};
 use crate::report::markdown;
 use crate::spec::fields::Located;
 use crate::spec::{Fields, Key, KindDoc};
-use crate::text::plural;
 
 /// The kind.
 pub const KIND: Kind = Kind;
@@ -108,10 +107,7 @@ pub(super) fn rendered(
     artifact: Option<ShownArtifact>,
 ) -> Result<RenderedFigure, ReportError> {
     let plain = sheet.caption.replace('`', "");
-    let alternative = format!(
-        "{}, side by side: {plain}",
-        plural(sheet.pixels.len(), "image")
-    );
+    let alternative = format!("images side by side: {plain}");
     let labels = |what: &str, labels: &[String]| match labels {
         [] => String::new(),
         labels => format!(" {what}: {}.", labels.join(", ")),
@@ -169,7 +165,7 @@ mod tests {
         assert_eq!(rendered.caption, "2 samples of `a_b`.");
         assert_eq!(
             rendered.alternative,
-            "2 images, side by side: 2 samples of a_b"
+            "images side by side: 2 samples of a_b"
         );
         assert!(
             rendered

@@ -17,6 +17,8 @@ pub(super) struct Curve {
     pub(super) points: Vec<(u64, f64)>,
     /// The mean around each of them; near the ends, over the neighbours that there are.
     pub(super) smooth: Vec<(u64, f64)>,
+    /// The steps that were taken, recorded or not.
+    pub(super) steps: u64,
     /// How many points a mean is over; 1 where nothing is averaged.
     pub(super) window: usize,
 }
@@ -36,6 +38,7 @@ impl Curve {
         let reach = points.len() / PARTS;
         Some(Self {
             smooth: means(&points, reach),
+            steps: training.steps,
             window: 2 * reach + 1,
             points,
         })

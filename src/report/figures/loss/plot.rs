@@ -23,7 +23,7 @@ const RIGHT: i32 = SIZE.0 - INSET - 8;
 /// The size of numbers along the axes and of the legend.
 const LETTERS: f64 = 12.5;
 /// How much of the colour what was recorded has.
-const FAINT: f64 = 0.4;
+const FAINT: f64 = 0.5;
 
 /// What is drawn.
 pub(super) struct Plot {
@@ -31,6 +31,8 @@ pub(super) struct Plot {
     points: Vec<(u64, f64)>,
     /// The means; empty where nothing is averaged.
     means: Vec<(u64, f64)>,
+    /// The first and the last step of the training.
+    steps: (f64, f64),
     /// How many points a mean is over.
     window: usize,
     /// Whether the vertical axis is logarithmic.
@@ -61,7 +63,10 @@ impl Plot {
             ((axis.low, axis.high), texts)
         };
         let widest = ticks.iter().map(|(_, text)| width_of(text, LETTERS)).max();
+        let first = curve.points.first().map_or(0, |(step, _)| *step);
+        let last = curve.points.last().map_or(0, |(step, _)| *step);
         Self {
+            steps: (first as f64, last.max(curve.steps) as f64),
             points: curve.visible(),
             means: match curve.window {
                 1 => Vec::new(),
@@ -94,11 +99,7 @@ impl Plot {
 
     /// Where a step stands, in units.
     fn across(&self, step: f64) -> i32 {
-        let steps = || self.points.iter().map(|(step, _)| *step as f64);
-        let (first, last) = (
-            steps().next().unwrap_or(0.0),
-            steps().next_back().unwrap_or(0.0),
-        );
+        let (first, last) = self.steps;
         let share = if last > first {
             (step - first) / (last - first)
         } else {
@@ -164,12 +165,9 @@ impl Plot {
         )
     }
 
-    /// Round steps within the curve, with their places in CSS pixels.
+    /// Round steps within the training, with their places in CSS pixels.
     fn step_labels(&self) -> Vec<(i32, String)> {
-        let (first, last) = match (self.points.first(), self.points.last()) {
-            (Some((first, _)), Some((last, _))) => (*first as f64, *last as f64),
-            _ => (0.0, 0.0),
-        };
+        let (first, last) = self.steps;
         if last <= first {
             return vec![(self.across(first) / UNITS, format!("{first}"))];
         }
