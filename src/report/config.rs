@@ -295,6 +295,36 @@ series = "timestep"
     }
 
     #[test]
+    fn a_report_names_what_its_figures_show_besides_results() {
+        let text = "[[figure]]\nkind = \"loss\"\nfile = \"a.svg\"\nof = \"small\"\n\
+                    [[figure]]\nkind = \"noise-strip\"\nfile = \"b.svg\"\ndataset = \"fashion\"\nmodel = \"adm\"\ntimesteps = 90\n";
+        let (config, mistakes) = parsed(text, |fields| ReportConfig::parse(fields, "a"));
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        let config = config.unwrap();
+        let references = config.references().into_iter();
+        let named: Vec<(&str, String)> = references
+            .map(|reference| (reference.section, reference.name.value))
+            .collect();
+        let names = [
+            ("pretrain", "small"),
+            ("dataset", "fashion"),
+            ("model", "adm"),
+        ];
+        assert_eq!(
+            named,
+            names.map(|(section, name)| (section, name.to_owned()))
+        );
+        let wanted = config.wanted();
+        assert!(
+            matches!(&wanted[0], (file, Wanted::Curve { of }) if file == "a.svg" && of == "small")
+        );
+        assert!(
+            matches!(&wanted[1], (file, Wanted::NoiseStrip(strip)) if file == "b.svg" && strip.timesteps == [90])
+        );
+        assert!(config.metrics().is_empty());
+    }
+
+    #[test]
     fn the_output_follows_the_name() {
         let (config, _) = parsed("", |fields| ReportConfig::parse(fields, "fgvc"));
         assert_eq!(config.unwrap().output, "reports/fgvc.md");

@@ -118,13 +118,12 @@ impl Layout {
         let enlarged = (1..=MOST_ENLARGED)
             .rev()
             .find(|factor| wide(gap(*factor)) * f64::from(*factor) <= room);
-        let (gap, factor) = match enlarged {
-            Some(factor) => (gap(factor), f64::from(factor)),
+        let (gap, factor) = if let Some(factor) = enlarged {
+            (gap(factor), f64::from(factor))
+        } else {
             // As wide as the gaps would be at full size, in the smaller scale.
-            None => {
-                let gap = rounded(f64::from(GAP) * wide(0) / room).unsigned_abs();
-                (gap, room / wide(gap))
-            }
+            let gap = rounded(f64::from(GAP) * wide(0) / room).unsigned_abs();
+            (gap, room / wide(gap))
         };
         Some(Self {
             columns,

@@ -151,7 +151,8 @@ pub fn log_ticks(lowest: f64, highest: f64) -> Vec<(f64, String)> {
     if fine.len() <= 8 {
         return fine;
     }
-    (1..)
+    // No number has more than 700 decades.
+    (1..=100)
         .map(|stride| every(&[1], stride))
         .find(|ticks| ticks.len() <= 8)
         .unwrap_or_default()
