@@ -154,6 +154,8 @@ fn gather(
         seeds: experiment.seeds.clone(),
         departures: departures::of(experiment),
         command: command.to_owned(),
+        trainings: Vec::new(),
+        sheets: Vec::new(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::figures::{self, Figure, FigureKind};
+use super::figures::{self, Figure, FigureKind, Reference, Wanted};
 use super::tables::{self, Table, TableKind};
 use crate::spec::fields::Located;
 use crate::spec::{Diagnostic, Fields, Key, KindDoc, Span, suggest};
@@ -148,10 +148,27 @@ impl ReportConfig {
     /// Every metric that a table or figure shows, and where it is named.
     pub fn metrics(&self) -> Vec<Located<String>> {
         let tables = self.tables.iter().map(|spec| spec.table.question());
-        let figures = self.figures.iter().map(|spec| spec.figure.question());
+        let figures = self
+            .figures
+            .iter()
+            .filter_map(|spec| spec.figure.question());
         tables
             .chain(figures)
             .map(|question| question.metric.clone())
+            .collect()
+    }
+
+    /// Every node that a figure names besides metrics, and where it is named.
+    pub fn references(&self) -> Vec<Reference> {
+        let figures = self.figures.iter();
+        figures.flat_map(|spec| spec.figure.references()).collect()
+    }
+
+    /// What figures show besides results, each with the figure's file, in the order of the file.
+    pub fn wanted(&self) -> Vec<(String, Wanted)> {
+        let figures = self.figures.iter();
+        figures
+            .filter_map(|spec| Some((spec.figure.file().value.clone(), spec.figure.wanted()?)))
             .collect()
     }
 }
@@ -275,6 +292,36 @@ series = "timestep"
             (config.tables[0].kind, config.figures[0].kind),
             ("grid", "lines")
         );
+    }
+
+    #[test]
+    fn a_report_names_what_its_figures_show_besides_results() {
+        let text = "[[figure]]\nkind = \"loss\"\nfile = \"a.svg\"\nof = \"small\"\n\
+                    [[figure]]\nkind = \"noise-strip\"\nfile = \"b.svg\"\ndataset = \"fashion\"\nmodel = \"adm\"\ntimesteps = 90\n";
+        let (config, mistakes) = parsed(text, |fields| ReportConfig::parse(fields, "a"));
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        let config = config.unwrap();
+        let references = config.references().into_iter();
+        let named: Vec<(&str, String)> = references
+            .map(|reference| (reference.section, reference.name.value))
+            .collect();
+        let names = [
+            ("pretrain", "small"),
+            ("dataset", "fashion"),
+            ("model", "adm"),
+        ];
+        assert_eq!(
+            named,
+            names.map(|(section, name)| (section, name.to_owned()))
+        );
+        let wanted = config.wanted();
+        assert!(
+            matches!(&wanted[0], (file, Wanted::Curve { of }) if file == "a.svg" && of == "small")
+        );
+        assert!(
+            matches!(&wanted[1], (file, Wanted::NoiseStrip(strip)) if file == "b.svg" && strip.timesteps == [90])
+        );
+        assert!(config.metrics().is_empty());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::axes;
 use super::error::ReportError;
-use super::figures::RenderedFigure;
+use super::figures::{RenderedFigure, ShownArtifact};
 use super::input::{NodeRecord, ReportInput};
 use super::mermaid;
 use super::selection::value_of;
@@ -142,7 +142,21 @@ fn figure(figure: &RenderedFigure) -> Value {
             figure.notes.iter().map(|note| markup(note)).collect(),
         ),
         ("fixed", figure.fixed.iter().map(String::as_str).collect()),
-        ("sql", Value::from(figure.sql.as_str())),
+        (
+            "sql",
+            figure.sql.as_deref().map_or(Value::from(()), Value::from),
+        ),
+        (
+            "artifact",
+            figure.artifact.as_ref().map_or(Value::from(()), artifact),
+        ),
+    ])
+}
+
+fn artifact(artifact: &ShownArtifact) -> Value {
+    object([
+        ("fingerprint", Value::from(artifact.fingerprint.as_str())),
+        ("file", Value::from(artifact.file.as_str())),
     ])
 }
 

@@ -38,6 +38,62 @@ pub struct ReportInput {
     pub departures: Vec<Departure>,
     /// The command that makes this report again.
     pub command: String,
+    /// How the losses of networks went while they were trained; one that is not trained yet is left out.
+    pub trainings: Vec<TrainingCurve>,
+    /// Sheets of images; one that is not there yet is left out.
+    pub sheets: Vec<ImageSheet>,
+}
+
+/// How a network's loss went while it was trained.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct TrainingCurve {
+    /// The name of the `[pretrain.NAME]`.
+    pub name: String,
+    /// The training's fingerprint: 64 hexadecimal digits.
+    pub fingerprint: String,
+    /// The steps that were taken.
+    pub steps: u64,
+    /// The images that were seen, each as often as it was seen.
+    pub images: u64,
+    /// What was recorded, in the order of the steps.
+    pub points: Vec<TrainingPoint>,
+}
+
+/// What was recorded of one step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct TrainingPoint {
+    /// The step.
+    pub step: u64,
+    /// The loss; it need not be a finite number.
+    pub loss: f64,
+    /// The learning rate of the step.
+    pub learning_rate: f64,
+    /// The norm of the gradient over all parameters.
+    pub gradient_norm: f64,
+}
+
+/// Images of one size that are shown together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ImageSheet {
+    /// The name of the `[samples.NAME]`, or the `file` of the figure that asks for these images.
+    pub name: String,
+    /// The fingerprint of the artifact that holds the images: 64 hexadecimal digits; empty where no artifact does.
+    pub fingerprint: String,
+    /// What the images are, in plain words, with names in backticks.
+    pub caption: String,
+    /// 1 for grey images, 3 for red, green and blue.
+    pub channels: u32,
+    /// Height and width of each image, in pixels.
+    pub side: u32,
+    /// The images, row after row of the sheet: each `[side, side, channels]`, a byte a value.
+    #[serde(skip)]
+    pub pixels: Vec<Vec<u8>>,
+    /// Images in one row of the sheet.
+    pub columns: u32,
+    /// What stands above the columns; empty for nothing.
+    pub column_labels: Vec<String>,
+    /// What stands beside the rows; empty for nothing.
+    pub row_labels: Vec<String>,
 }
 
 /// A result that was asked for and is not there.
@@ -85,6 +141,10 @@ pub enum GraphRole {
     Head,
     /// A metric.
     Metric,
+    /// The training of a network.
+    Pretraining,
+    /// Images sampled from a network.
+    Samples,
     /// The report.
     Report,
 }

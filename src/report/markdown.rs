@@ -64,6 +64,21 @@ pub fn code(text: &str) -> String {
     escaped
 }
 
+/// Plain words with names in backticks: the names as inline code, the words escaped.
+pub fn prose(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    let closed = text.matches('`').count().is_multiple_of(2);
+    if !closed {
+        return escape(text);
+    }
+    parts
+        .map(|(number, part)| match number % 2 {
+            0 => escape(part),
+            _ => code(part),
+        })
+        .collect()
+}
+
 /// Text as a fenced block; the fence is longer than any run of backticks within.
 pub fn fenced(text: &str, language: &str) -> String {
     let longest = text
@@ -122,6 +137,15 @@ mod tests {
         assert_eq!(code("adm-256/uncond"), "`adm-256/uncond`");
         assert_eq!(code("a|b`c\nd"), "<code>a&#124;b&#96;c d</code>");
         assert_eq!(code(""), "<code></code>");
+    }
+
+    #[test]
+    fn prose_shows_names_as_code() {
+        assert_eq!(
+            prose("4 samples of `a|b`, <fast>"),
+            "4 samples of <code>a&#124;b</code>, &lt;fast&gt;"
+        );
+        assert_eq!(prose("a ` b"), "a \\` b");
     }
 
     #[test]

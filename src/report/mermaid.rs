@@ -53,6 +53,8 @@ fn shape(node: &GraphNode) -> String {
         GraphRole::Extraction => format!("[\"{label}\"]"),
         GraphRole::Head => format!("(\"{label}\")"),
         GraphRole::Metric => format!("([\"{label}\"])"),
+        GraphRole::Pretraining => format!("[[\"{label}\"]]"),
+        GraphRole::Samples => format!("[\\\"{label}\"\\]"),
         GraphRole::Report => format!("[/\"{label}\"/]"),
     }
 }

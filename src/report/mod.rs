@@ -37,7 +37,7 @@ mod testing;
 pub use config::ReportConfig;
 pub use error::ReportError;
 pub use input::{
-    DatasetSummary, Departure, Graph, GraphEdge, GraphNode, GraphRole, MissingResult, ModelSummary,
-    NodeRecord, ReportInput, SkippedImage,
+    DatasetSummary, Departure, Graph, GraphEdge, GraphNode, GraphRole, ImageSheet, MissingResult,
+    ModelSummary, NodeRecord, ReportInput, SkippedImage, TrainingCurve, TrainingPoint,
 };
 pub use rendering::{Rendered, render};

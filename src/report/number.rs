@@ -56,6 +56,32 @@ impl Unit {
     }
 }
 
+/// A number with at most three significant digits.
+pub fn significant(value: f64) -> String {
+    let scientific = format!("{value:.2e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else {
+        // Infinite, or none at all.
+        return scientific;
+    };
+    match exponent.parse() {
+        Ok(exponent @ -4..=5_i32) => {
+            // A number between 0 and 6.
+            let decimals = usize::try_from(2 - exponent).unwrap_or(0);
+            trimmed(&format!("{value:.decimals$}")).to_owned()
+        }
+        _ => format!("{}e{exponent}", trimmed(digits)),
+    }
+}
+
+/// A decimal number without the zeros at its end.
+fn trimmed(text: &str) -> &str {
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        text
+    }
+}
+
 /// Mean of some values; `None` where there are none.
 pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
@@ -98,6 +124,16 @@ mod tests {
         assert_eq!(Unit::of("fraction").show(0.812_34, 2), "81.23");
         assert_eq!(Unit::of("nats").show(0.812_34, 2), "0.81");
         assert_eq!(Unit::of("fraction").show(-0.000_001, 2), "0.00");
+    }
+
+    #[test]
+    fn three_digits_tell_most() {
+        let texts = [0.0001, 0.012_345, 0.999_9, 1.5, 1234.5, 2.5e-7, 0.0, 3e9].map(significant);
+        assert_eq!(
+            texts,
+            ["0.0001", "0.0123", "1", "1.5", "1234", "2.5e-7", "0", "3e9"]
+        );
+        assert_eq!(significant(f64::NAN), "NaN");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use super::config::ReportConfig;
 use super::input::{
-    DatasetSummary, Departure, Graph, GraphEdge, GraphNode, GraphRole, MissingResult, ModelSummary,
-    NodeRecord, ReportInput, SkippedImage,
+    DatasetSummary, Departure, Graph, GraphEdge, GraphNode, GraphRole, ImageSheet, MissingResult,
+    ModelSummary, NodeRecord, ReportInput, SkippedImage, TrainingCurve, TrainingPoint,
 };
 use super::rendering::{Rendered, render};
 use super::testing::{parsed, row};
@@ -54,7 +54,102 @@ metric = "top1"
 rows = "timestep"
 columns = "block"
 where = { model = "adm", pool = 1 }
+
+[[figure]]
+kind = "loss"
+file = "loss.svg"
+of = "small"
+
+[[figure]]
+kind = "sheet"
+file = "samples.svg"
+title = "What the network draws"
+of = "small"
+
+[[figure]]
+kind = "noise-strip"
+file = "noise.svg"
+title = "What the network sees"
+dataset = "fashion"
+model = "adm"
+timesteps = [0, 30, 90, 150, 300, 600]
+count = 3
 "#;
+
+/// A made-up loss that falls and wavers.
+fn training() -> TrainingCurve {
+    let point = |number: u32| {
+        let wobble = f64::from(number * 37 % 101) / 101.0 - 0.5;
+        TrainingPoint {
+            step: u64::from(number) * 50,
+            loss: (0.02 + 1.0 / (1.0 + f64::from(number) / 6.0)) * (1.0 + 0.5 * wobble),
+            learning_rate: 0.0001,
+            gradient_norm: 1.0 + wobble,
+        }
+    };
+    TrainingCurve {
+        name: "small".to_owned(),
+        fingerprint: "5678".repeat(16),
+        steps: 20_000,
+        images: 2_560_000,
+        points: (0..400).map(point).collect(),
+    }
+}
+
+/// Made-up discs of all sizes, with more and more of them covered by a made-up grain.
+fn discs(channels: u32, count: u32, grain: impl Fn(u32) -> u32) -> Vec<Vec<u8>> {
+    let disc = |number: u32| {
+        let value = |at: u32| {
+            let (pixel, channel) = (at / channels, at % channels);
+            let (x, y) = (pixel % SIDE, pixel / SIDE);
+            let from_centre = x.abs_diff(SIDE / 2).pow(2) + y.abs_diff(SIDE / 2).pow(2);
+            let inside = from_centre <= 4 + 3 * (number % 8);
+            let plain = if inside {
+                240 - channel * 10 * (number % 10)
+            } else {
+                10
+            };
+            let coarse = (at + 1) * (number + 3) * 7919 % 251;
+            let share = grain(number);
+            u8::try_from((plain * (100 - share) + coarse * share) / 100).unwrap()
+        };
+        (0..SIDE * SIDE * channels).map(value).collect()
+    };
+    (0..count).map(disc).collect()
+}
+
+/// Height and width of the made-up images.
+const SIDE: u32 = 12;
+
+fn sheets() -> Vec<ImageSheet> {
+    let sheet = |name: &str, caption: &str, columns| ImageSheet {
+        name: name.to_owned(),
+        caption: caption.to_owned(),
+        side: SIDE,
+        columns,
+        ..ImageSheet::default()
+    };
+    vec![
+        ImageSheet {
+            fingerprint: "89ab".repeat(16),
+            channels: 3,
+            pixels: discs(3, 10, |_| 3),
+            row_labels: vec!["first".to_owned(), "second".to_owned()],
+            ..sheet("small", "10 samples of model `small`, DDIM, 50 steps", 6)
+        },
+        ImageSheet {
+            channels: 1,
+            pixels: discs(1, 18, |number| {
+                [0, 10, 30, 50, 75, 100][number as usize % 6]
+            }),
+            ..sheet(
+                "noise.svg",
+                "3 test images of `fashion` as model `adm` sees them",
+                6,
+            )
+        },
+    ]
+}
 
 /// Smooth made-up accuracies with a little spread, so that figures look like figures.
 fn results() -> Vec<ResultRow> {
@@ -202,6 +297,8 @@ fn example() -> ReportInput {
             reason: "features are reused by every head".to_owned(),
         }],
         command: "./repro run experiments/example.toml".to_owned(),
+        trainings: vec![training()],
+        sheets: sheets(),
     }
 }
 
@@ -271,6 +368,10 @@ fn nothing_hostile_reaches_the_page() {
     input.graph.nodes[0].label = hostile.to_owned();
     input.departures[0].reason = hostile.to_owned();
     input.models[0].weights = hostile.to_owned();
+    input.sheets.iter_mut().for_each(|sheet| {
+        sheet.caption = hostile.to_owned();
+        sheet.row_labels = vec![hostile.to_owned(); 2];
+    });
     let (config, _) = parsed(CONFIG, |fields| ReportConfig::parse(fields, "example"));
     let rendered = render(&input, &config.unwrap()).unwrap();
     // Queries quote names as they are, within fences that the names cannot end.

@@ -4,6 +4,8 @@
 
 use std::io;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
 use plotters::element::{PathElement, Rectangle, Text};
@@ -89,6 +91,31 @@ pub fn draw(
         .map(|(_, body)| body)
         .ok_or_else(|| failed("no opening tag".to_owned()))?;
     Ok(document((width, height), words, body))
+}
+
+/// A drawing with a picture laid upon it: a PNG file within the SVG file, since a page that shows the one does not fetch the other. Place and
+/// size are in CSS pixels. A picture that is `enlarged` keeps its pixels as squares; else it is smoothed.
+pub fn with_picture(
+    svg: &str,
+    place: (i32, i32),
+    size: (i32, i32),
+    enlarged: bool,
+    png: &[u8],
+) -> String {
+    let ((x, y), (width, height)) = (units(place), units(size));
+    let style = if enlarged {
+        " style=\"image-rendering:pixelated\""
+    } else {
+        ""
+    };
+    let picture = format!(
+        "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" preserveAspectRatio=\"none\"{style} href=\"data:image/png;base64,{}\"/>\n</svg>\n",
+        BASE64.encode(png)
+    );
+    match svg.rsplit_once("</svg>") {
+        Some((drawing, _)) => format!("{drawing}{picture}"),
+        None => svg.to_owned(),
+    }
 }
 
 /// The file: an opening tag of our own, the words, the style sheet, the card, and the drawing.

@@ -95,8 +95,8 @@ impl Figure for Heatmap {
         &self.file
     }
 
-    fn question(&self) -> &Question {
-        &self.question
+    fn question(&self) -> Option<&Question> {
+        Some(&self.question)
     }
 
     fn render(&self, input: &ReportInput) -> Result<RenderedFigure, ReportError> {
@@ -139,7 +139,8 @@ impl Figure for Heatmap {
             caption: selection.caption(&averaged),
             notes: selection.absent(),
             fixed: selection.fixed(&spread),
-            sql: query::of_selection(&selection),
+            sql: Some(query::of_selection(&selection)),
+            artifact: None,
             svg,
         })
     }

@@ -108,8 +108,8 @@ impl Figure for Lines {
         &self.file
     }
 
-    fn question(&self) -> &Question {
-        &self.question
+    fn question(&self) -> Option<&Question> {
+        Some(&self.question)
     }
 
     fn render(&self, input: &ReportInput) -> Result<RenderedFigure, ReportError> {
@@ -157,7 +157,8 @@ impl Figure for Lines {
             caption: selection.caption(&described.phrase),
             notes: selection.absent(),
             fixed: selection.fixed(&spread),
-            sql: query::of_selection(&selection),
+            sql: Some(query::of_selection(&selection)),
+            artifact: None,
             svg,
         })
     }

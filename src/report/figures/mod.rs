@@ -2,14 +2,19 @@
 //!
 //! A kind parses one `[[report.figure]]` into a [`Figure`], which turns the report's input into an SVG file. Adding a kind is one new file and
 //! two lines below: `mod name;` and `&name::KIND,`. What figures share: [`theme`] holds the colours for light and dark pages, [`canvas`] the
-//! paper, [`lettering`] the widths of texts, [`marker`] the shapes, and [`scale`] the axes.
+//! paper, [`lettering`] the widths of texts, [`marker`] the shapes, [`scale`] the axes, and [`mosaic`] images side by side.
 
 pub mod canvas;
 mod heatmap;
 pub mod lettering;
 mod lines;
+mod loss;
 pub mod marker;
+pub mod mosaic;
+mod noise_strip;
+mod pending;
 pub mod scale;
+mod sheet;
 pub mod theme;
 
 use std::fmt::Debug;
@@ -22,7 +27,13 @@ use crate::spec::fields::Located;
 use crate::spec::{Fields, KindDoc};
 
 /// Every kind of figure.
-pub const ALL: &[&dyn FigureKind] = &[&lines::KIND, &heatmap::KIND];
+pub const ALL: &[&dyn FigureKind] = &[
+    &lines::KIND,
+    &heatmap::KIND,
+    &loss::KIND,
+    &sheet::KIND,
+    &noise_strip::KIND,
+];
 
 /// A kind of figure.
 pub trait FigureKind: Sync {
@@ -38,14 +49,91 @@ pub trait Figure: Send + Sync + Debug {
     /// The file to write, from the folder of the Markdown file.
     fn file(&self) -> &Located<String>;
 
-    /// What it asks of the results.
-    fn question(&self) -> &Question;
+    /// What it asks of the results; `None` where it shows none of them.
+    fn question(&self) -> Option<&Question> {
+        None
+    }
+
+    /// The nodes of the experiment that it names, besides the metric of its question.
+    fn references(&self) -> Vec<Reference> {
+        Vec::new()
+    }
+
+    /// What it shows besides results; `None` where that is nothing.
+    fn wanted(&self) -> Option<Wanted> {
+        None
+    }
 
     /// Draws the figure.
     ///
     /// # Errors
     /// Results that are not there, or that do not fit into the figure.
     fn render(&self, input: &ReportInput) -> Result<RenderedFigure, ReportError>;
+}
+
+/// A node that a figure names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reference {
+    /// The node's section: `pretrain`, `samples`, `dataset` or `model`.
+    pub section: &'static str,
+    /// The key that names it.
+    pub key: &'static str,
+    /// The node's name.
+    pub name: Located<String>,
+}
+
+/// What a figure shows besides results. Whoever gathers the report's input sees to it that it is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// The [`TrainingCurve`](super::input::TrainingCurve) with this name.
+    Curve {
+        /// The name of the `[pretrain.NAME]`.
+        of: String,
+    },
+    /// The [`ImageSheet`](super::input::ImageSheet) with this name.
+    Sheet {
+        /// The name of the `[samples.NAME]`.
+        of: String,
+    },
+    /// An [`ImageSheet`](super::input::ImageSheet) with the figure's file as its name: images with noise added.
+    NoiseStrip(NoiseStrip),
+}
+
+/// Images of a dataset, each row of the sheet one image, each column a timestep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoiseStrip {
+    /// The dataset's name.
+    pub dataset: String,
+    /// The name of the model whose schedule, size and channels count.
+    pub model: String,
+    /// The timesteps, in the order of the columns; at least one.
+    pub timesteps: Vec<u32>,
+    /// How many images; at least one.
+    pub count: u32,
+    /// The split that they are taken from.
+    pub split: String,
+    /// The seed of the noise.
+    pub noise_seed: u64,
+}
+
+/// The artifact that a figure shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownArtifact {
+    /// Its fingerprint: 64 hexadecimal digits.
+    pub fingerprint: String,
+    /// The file or folder that holds what is shown, from the folder of the cache.
+    pub file: String,
+}
+
+impl ShownArtifact {
+    /// A file of an artifact of some kind; the folder itself where `file` is empty.
+    pub fn of(kind: &str, fingerprint: &str, file: &str) -> Self {
+        let folder = fingerprint.get(..2).unwrap_or(fingerprint);
+        Self {
+            fingerprint: fingerprint.to_owned(),
+            file: format!("artifacts/{kind}/{folder}/{fingerprint}/{file}"),
+        }
+    }
 }
 
 /// A drawn figure.
@@ -63,8 +151,10 @@ pub struct RenderedFigure {
     pub notes: Vec<String>,
     /// What all results of the figure have in common, in words.
     pub fixed: Vec<String>,
-    /// The query that gives the rows behind the figure.
-    pub sql: String,
+    /// The query that gives the rows behind the figure; `None` where it shows no results.
+    pub sql: Option<String>,
+    /// The artifact that it shows; `None` where it shows results, or what is in no artifact.
+    pub artifact: Option<ShownArtifact>,
     /// The drawing.
     pub svg: String,
 }

@@ -1,5 +1,6 @@
 //! Axes: which numbers stand along them, and where.
 
+use super::canvas::rounded;
 use super::lettering::width_of;
 use crate::report::axes;
 use crate::report::error::ReportError;
@@ -114,6 +115,49 @@ pub fn ticks(lowest: f64, highest: f64, limits: Option<(f64, f64)>) -> Ticks {
     }
 }
 
+/// Numbers along a logarithmic axis between two positive ones, as text: the decades with their halves and fifths, as many as can be
+/// told apart, or plain round numbers where all is of one size.
+pub fn log_ticks(lowest: f64, highest: f64) -> Vec<(f64, String)> {
+    let within = |value: f64| (lowest..=highest).contains(&value);
+    if highest / lowest < 8.0 {
+        let linear = ticks(lowest, highest, None);
+        let values = linear.values.into_iter().filter(|value| within(*value));
+        return values
+            .map(|value| (value, format!("{value:.0$}", linear.decimals)))
+            .collect();
+    }
+    let (first, last) = (
+        rounded(lowest.log10().floor()),
+        rounded(highest.log10().ceil()),
+    );
+    let every = |factors: &[u32], stride: usize| -> Vec<(f64, String)> {
+        let decades = (first..=last).step_by(stride);
+        decades
+            .flat_map(|decade| {
+                factors
+                    .iter()
+                    .map(move |factor| format!("{factor}e{decade}"))
+            })
+            // Read from text, so that it is the number nearest to what is written.
+            .filter_map(|text| text.parse().ok().map(|value: f64| (value, text)))
+            .filter(|(value, _)| within(*value))
+            .map(|(value, text)| match value {
+                1e-4..1e6 => (value, value.to_string()),
+                _ => (value, text),
+            })
+            .collect()
+    };
+    let fine = every(&[1, 2, 5], 1);
+    if fine.len() <= 8 {
+        return fine;
+    }
+    // No number has more than 700 decades.
+    (1..=100)
+        .map(|stride| every(&[1], stride))
+        .find(|ticks| ticks.len() <= 8)
+        .unwrap_or_default()
+}
+
 /// Which labels along the horizontal axis are written: as many as fit, the first and the last among them. Places in CSS pixels, ascending.
 pub fn fitting(labels: &[(i32, String)], size: f64) -> Vec<usize> {
     let half = |text: &str| width_of(text, size) / 2 + 5;
@@ -203,6 +247,21 @@ mod tests {
                 .positions("f", "block", &[AxisValue::Integer(0)])
                 .is_err()
         );
+    }
+
+    #[test]
+    fn logarithmic_ticks_are_decades_and_their_parts() {
+        let texts = |low, high| -> Vec<String> {
+            let ticks = log_ticks(low, high).into_iter();
+            ticks.map(|(_, text)| text).collect()
+        };
+        assert_eq!(
+            texts(0.015, 1.2),
+            ["0.02", "0.05", "0.1", "0.2", "0.5", "1"]
+        );
+        assert_eq!(texts(0.2, 0.42), ["0.20", "0.25", "0.30", "0.35", "0.40"]);
+        assert_eq!(texts(3e-7, 2.0)[..2], ["1e-6", "1e-5"]);
+        assert!(texts(1e-100, 1e100).len() <= 8);
     }
 
     #[test]
