@@ -8,6 +8,7 @@ mod digest;
 mod fashion_mnist;
 mod image_folder;
 mod manifest;
+pub mod published;
 mod subset;
 
 use std::fmt::Debug;

@@ -61,6 +61,7 @@ impl Member {
     fn fill(&mut self, reader: impl Read) -> io::Result<Result<(), DatasetError>> {
         let most = Self::most(self.name);
         reader.take(most as u64 + 1).read_to_end(&mut self.bytes)?;
+        self.bytes.shrink_to_fit();
         Ok(if self.bytes.len() > most {
             Err(self.malformed(&format!(
                 "has more than the {most} bytes that it has at most"
