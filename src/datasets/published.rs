@@ -58,6 +58,8 @@ pub fn parse(text: &str) -> Result<Vec<PublishedDataset>, toml::de::Error> {
 
 #[cfg(test)]
 mod tests {
+    use sha2::Digest;
+
     use super::*;
 
     #[test]
@@ -110,10 +112,8 @@ mod tests {
             if !name.starts_with("t10k-") {
                 continue;
             }
-            use sha2::Digest;
-            let digest: [u8; 32] =
-                sha2::Sha256::digest(std::fs::read(folder.join(name)).unwrap()).into();
-            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let bytes = std::fs::read(folder.join(name)).unwrap();
+            let digest = format!("{:x}", sha2::Sha256::digest(&bytes));
             assert_eq!(file.sha256.as_ref().unwrap().digest, digest);
             seen += 1;
         }

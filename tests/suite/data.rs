@@ -15,20 +15,17 @@ const ONE: &str = "\"one\"";
 
 /// A list with one dataset of these files at a server that nobody runs, their digests stated.
 fn list(kind: &str, files: &[(&str, &[u8])]) -> String {
-    let mut list = format!(
+    let head = format!(
         "[[dataset]]\nname = 'small'\ntitle = 'a small one'\nkind = '{kind}'\npage = 'https://example.org'\nlicence = 'MIT'\nfolder = 'data/small'\n"
     );
-    for (name, content) in files {
-        let digest: String = Sha256::digest(content)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        list += &format!(
-            "[[dataset.file]]\nurl = 'http://127.0.0.1:1/{name}'\nbytes = {}\n[dataset.file.sha256]\ndigest = '{digest}'\nfrom = 'owner'\nwho = 'its README'\n",
-            content.len()
-        );
-    }
-    list
+    let files = files.iter().map(|(name, content)| {
+        format!(
+            "[[dataset.file]]\nurl = 'http://127.0.0.1:1/{name}'\nbytes = {}\n[dataset.file.sha256]\ndigest = '{:x}'\nfrom = 'owner'\nwho = 'its README'\n",
+            content.len(),
+            Sha256::digest(content)
+        )
+    });
+    std::iter::once(head).chain(files).collect()
 }
 
 /// Fetches the dataset of `list.toml`, twenty times as hasty as usual.

@@ -15,7 +15,7 @@ use crate::spec::suggest;
 /// Arguments of `repro data fetch`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro data fetch cifar10                   into data/cifar10, as an archive, which is read as it is\n  repro data fetch fashion-mnist             into data/fashion-mnist-whole\n  repro data fetch cifar10 --to /big/disk    into another folder\n  repro data fetch cifar10 --url https://mirror.example/cifar\n\nWhat breaks off is tried again; after that, or after Ctrl-C, the same command goes on with what is there. The path of the folder is printed on stdout: write it as `root` of the dataset. A file whose digest is not the one that was stated is never put in place, but set aside as NAME.rejected. data/README.md has more."
+    after_help = "Examples:\n  repro data fetch cifar10                   into data/cifar10; it stays packed\n  repro data fetch fashion-mnist             into data/fashion-mnist-whole\n  repro data fetch cifar10 --to /big/disk    into another folder\n  repro data fetch cifar10 --url https://mirror.example/cifar\n\nWhat breaks off is tried again; after that, or after Ctrl-C, the same command goes on with what is there. The path of the folder is printed on stdout: write it as `root` of the dataset. A file whose digest is not the one that was stated is never put in place, but set aside as NAME.rejected. data/README.md has more."
 )]
 pub struct Arguments {
     /// The dataset; `repro data list` shows which there are.

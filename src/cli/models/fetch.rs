@@ -97,7 +97,6 @@ fn find(name: &str) -> Result<Preset, Failure> {
 fn stated(checkpoint: &Published, given: Option<Digest>) -> Result<Stated, Failure> {
     let known = fetching::stated(checkpoint, "the list of presets")?;
     match (known.sha256, given) {
-        (_, None) => Ok(known),
         (None, Some(_)) => Ok(Stated {
             sha256: given,
             by: "as given with --sha256".to_owned(),
@@ -107,7 +106,7 @@ fn stated(checkpoint: &Published, given: Option<Digest>) -> Result<Stated, Failu
             "--sha256 names {given}, but {digest} is known for this file ({})",
             known.by
         ))),
-        (Some(_), Some(_)) => Ok(known),
+        (_, None) | (Some(_), Some(_)) => Ok(known),
     }
 }
 
