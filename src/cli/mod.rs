@@ -6,9 +6,11 @@ mod bench;
 mod cache;
 mod check;
 mod completions;
+mod data;
 pub mod doctor;
 mod exit;
 mod experiment;
+mod fetching;
 mod list;
 mod models;
 mod plan;
@@ -34,7 +36,7 @@ pub use exit::{Failure, exit_codes};
     name = "repro",
     version,
     max_term_width = 100,
-    after_help = "Examples:\n  repro check experiments/quickstart.toml     find every mistake of an experiment file\n  repro plan experiments/quickstart.toml      what would run, and why\n  repro run experiments/quickstart.toml       run it; what is in the cache is not run again\n  repro query \"SELECT block, avg(value) FROM results WHERE metric = 'top1' GROUP BY block ORDER BY block\"\n  repro list models adm-256-uncond            the blocks of a network\n  repro models fetch adm-256-uncond           bring its published weights\n\nExit codes: 0 done, 1 a node failed, 2 a mistake in the experiment or the arguments, 3 a missing or malformed input, 4 a problem with the cache, 130 stopped by the user. See docs/errors.md."
+    after_help = "Examples:\n  repro check experiments/quickstart.toml     find every mistake of an experiment file\n  repro plan experiments/quickstart.toml      what would run, and why\n  repro run experiments/quickstart.toml       run it; what is in the cache is not run again\n  repro query \"SELECT block, avg(value) FROM results WHERE metric = 'top1' GROUP BY block ORDER BY block\"\n  repro list models adm-256-uncond            the blocks of a network\n  repro models fetch adm-256-uncond           bring its published weights\n  repro data fetch cifar10                    bring a published dataset\n\nExit codes: 0 done, 1 a node failed, 2 a mistake in the experiment or the arguments, 3 a missing or malformed input, 4 a problem with the cache, 130 stopped by the user. See docs/errors.md."
 )]
 pub struct Arguments {
     /// The folder that the paths inside experiment files start from, and the cache; FILE arguments are taken as typed.
@@ -69,6 +71,8 @@ enum Command {
     Query(query::Arguments),
     /// Show kinds, models with their blocks, or artifacts.
     List(list::Arguments),
+    /// Bring published datasets.
+    Data(data::Arguments),
     /// Bring published weights, and look into networks.
     Models(models::Arguments),
     /// Verify the cache, or export features as Parquet.
@@ -109,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => report::run(&context, &arguments),
         Command::Query(arguments) => query::run(&context, &arguments),
         Command::List(arguments) => list::run(&context, &arguments),
+        Command::Data(arguments) => data::run(&context, &arguments),
         Command::Models(arguments) => models::run(&context, &arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Cache(arguments) => cache::run(&context, &arguments),

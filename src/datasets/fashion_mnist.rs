@@ -174,7 +174,7 @@ impl Idx {
                 DatasetError::io(
                     &compressed,
                     source,
-                    "`root` must be the folder with the four IDX files of Fashion-MNIST",
+                    "`root` must be the folder with the four IDX files of Fashion-MNIST; `repro data fetch fashion-mnist` brings them",
                 )
             })?;
             let mut bytes = Vec::new();

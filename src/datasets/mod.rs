@@ -3,10 +3,12 @@
 //! A kind parses its own table ([`DatasetKind::parse`]) into a [`Dataset`], which lists its samples as a [`Manifest`] and reads
 //! one image at a time. Adding a kind is one new file and two lines below: `mod name;` and `&name::KIND,`.
 
+mod cifar10;
 mod digest;
 mod fashion_mnist;
 mod image_folder;
 mod manifest;
+pub mod published;
 mod subset;
 
 use std::fmt::Debug;
@@ -20,7 +22,12 @@ pub use digest::{Digester, PlainDigester};
 pub use manifest::{Manifest, Sample, SplitCount};
 
 /// Every dataset kind.
-pub const ALL: &[&dyn DatasetKind] = &[&fashion_mnist::KIND, &image_folder::KIND, &subset::KIND];
+pub const ALL: &[&dyn DatasetKind] = &[
+    &cifar10::KIND,
+    &fashion_mnist::KIND,
+    &image_folder::KIND,
+    &subset::KIND,
+];
 
 /// A kind of dataset.
 pub trait DatasetKind: Sync {

@@ -16,6 +16,7 @@ mod files;
 mod http;
 mod lock;
 mod partial;
+mod published;
 mod record;
 mod transfer;
 
@@ -27,6 +28,7 @@ pub use digest::{Digest, NoDigest};
 pub use error::{ChangedDigest, FetchError, Kept, WrongDigest};
 pub use event::{Emit, Event};
 pub use http::file_name;
+pub use published::{Origin, Published, StatedDigest};
 pub use record::{Entry, How, NAME as RECORD};
 pub use transfer::Patience;
 

@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::diffusion::Schedule;
 use super::guided_diffusion::config::Config;
 use super::stored_tensors::StoredTensors;
+use crate::fetch::Published;
 
 const TOML: &str = include_str!("../../data/models/guided-diffusion.toml");
 
@@ -24,60 +25,13 @@ pub struct Preset {
     pub title: String,
     /// The weights that upstream publishes; absent for networks that exist for tests only.
     #[serde(default)]
-    pub checkpoint: Option<Checkpoint>,
+    pub checkpoint: Option<Published>,
     /// The noise schedule that it was trained with.
     pub noise_schedule: Schedule,
     /// The number of timesteps that it was trained with.
     pub diffusion_steps: u32,
     /// The network itself.
     pub network: Config,
-}
-
-/// A file of weights that somebody has published, and what is known of it without having it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Checkpoint {
-    /// Where it is published.
-    pub url: String,
-    /// Its size, where somebody has stated it.
-    #[serde(default)]
-    pub bytes: Option<u64>,
-    /// Its digest, where somebody has stated it.
-    #[serde(default)]
-    pub sha256: Option<StatedDigest>,
-}
-
-/// A digest, and on whose word.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StatedDigest {
-    /// SHA-256, 64 hexadecimal digits.
-    pub digest: String,
-    /// Whether it is the publisher's own word.
-    pub from: Origin,
-    /// Who says so, and where, in a sentence.
-    pub who: String,
-}
-
-/// Who states a digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum Origin {
-    /// Whoever published the file.
-    #[serde(rename = "owner")]
-    Owner,
-    /// Others, who say that they had the file.
-    #[serde(rename = "third parties")]
-    ThirdParties,
-}
-
-impl Origin {
-    /// As the file spells it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Owner => "owner",
-            Self::ThirdParties => "third parties",
-        }
-    }
 }
 
 /// A preset that cannot be had.

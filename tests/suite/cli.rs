@@ -4,13 +4,14 @@ use std::process::Stdio;
 
 use crate::fixture::{CliTest, root, with_snapshots};
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "run",
     "check",
     "plan",
     "report",
     "query",
     "list",
+    "data",
     "models",
     "cache",
     "doctor",
@@ -34,9 +35,14 @@ fn help_says_what_the_snapshots_say() {
             cli.run(&[command, "--help"]).expect_code(0),
         ));
     }
-    for action in ["inspect", "convert"] {
-        let page = cli.run(&["models", action, "--help"]).expect_code(0);
-        pages.push((format!("models-{action}"), page));
+    for (command, action) in [
+        ("models", "inspect"),
+        ("models", "convert"),
+        ("data", "list"),
+        ("data", "fetch"),
+    ] {
+        let page = cli.run(&[command, action, "--help"]).expect_code(0);
+        pages.push((format!("{command}-{action}"), page));
     }
     with_snapshots(&cli, || {
         for (name, page) in pages {

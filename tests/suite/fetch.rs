@@ -14,7 +14,7 @@ const ONE: &str = "\"one\"";
 const TWO: &str = "\"two\"";
 
 /// A file of `size` bytes that repeats nowhere near.
-fn file(size: usize, seed: u64) -> Vec<u8> {
+pub fn file(size: usize, seed: u64) -> Vec<u8> {
     let mut state = seed;
     let bytes = std::iter::repeat_with(|| {
         state = state
@@ -32,7 +32,7 @@ fn command(cli: &CliTest, url: &str, arguments: &[&str]) -> Command {
 }
 
 /// A call of the program that asks no proxy.
-fn direct(cli: &CliTest, arguments: &[&str]) -> Command {
+pub fn direct(cli: &CliTest, arguments: &[&str]) -> Command {
     let mut command = cli.command(arguments);
     command.env("NO_PROXY", "*");
     command

@@ -2,7 +2,7 @@
 //!
 //! The way through this room: [`fixture`] runs the real program in a folder of its own; [`cases`] holds snapshots of
 //! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`interruption`] and [`damage`] run small
-//! experiments; [`fetch`] brings files from [`http_server`]; [`props`] plans random ones; [`tidy`] reads the source tree.
+//! experiments; [`fetch`] and [`data`] bring files from [`http_server`]; [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots anew.
 
 #![allow(
@@ -19,6 +19,7 @@ mod checkpoints;
 mod cli;
 #[cfg(feature = "torch")]
 mod damage;
+mod data;
 mod fetch;
 #[cfg_attr(
     not(feature = "torch"),

@@ -1,18 +1,17 @@
 //! `repro models fetch`: brings the published weights of a preset.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::progress::Display;
 use crate::cli::exit::Failure;
-use crate::cli::{Context, process, table};
-use crate::fetch::{self, Digest, Fetched, How, Patience, Proof, Request, Stated};
-use crate::models::presets::{self, Checkpoint, Preset, PresetError};
+use crate::cli::fetching::{self, Bringer};
+use crate::cli::{Context, table};
+use crate::fetch::{Digest, Published, Stated};
+use crate::models::presets::{self, Preset, PresetError};
 use crate::spec::suggest;
-use crate::text::bytes;
 
 /// Where weights go, from the folder that relative paths start from.
 const FOLDER: &str = "data/weights";
@@ -58,35 +57,19 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             preset.title
         )));
     };
-    let Some(file) = fetch::file_name(&checkpoint.url) else {
-        return Err(Failure::Mistakes(format!(
-            "{} does not end in the name of a file; this is a bug",
-            checkpoint.url
-        )));
-    };
+    let file = fetching::file_name(checkpoint)?;
     let folder = arguments
         .to
         .clone()
         .unwrap_or_else(|| context.base.join(FOLDER));
     let target = folder.join(file);
     let stated = stated(checkpoint, arguments.sha256)?;
-    let stop = process::stop_signal("at once; what came is kept");
-    let display = Display::new();
-    let request = Request {
-        url: arguments.url.as_deref().unwrap_or(&checkpoint.url),
-        target: &target,
-        stated: stated.clone(),
-        force: arguments.force,
-        patience: patience(arguments.hurry),
-        clock: process::clock,
-    };
-    let outcome = fetch::fetch(&request, &|event| display.show(event), &|| stop.is_given());
-    display.clear();
-    let fetched = outcome?;
-    display.say(&last_words(&target, &stated.by, &fetched));
+    let url = arguments.url.as_deref().unwrap_or(&checkpoint.url);
+    let fetched = Bringer::new(arguments.force, arguments.hurry).bring(url, &target, &stated)?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
-        let record = record(&preset, &request, &fetched);
+        let mut record = fetching::record(url, &target, &stated, &fetched);
+        record["preset"] = preset.name.into();
         serde_json::to_writer_pretty(&mut out, &record).map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else {
@@ -111,82 +94,20 @@ fn find(name: &str) -> Result<Preset, Failure> {
 }
 
 /// What is known of the file beforehand: by the list of presets, or by the user.
-fn stated(checkpoint: &Checkpoint, given: Option<Digest>) -> Result<Stated, Failure> {
-    let Some(known) = &checkpoint.sha256 else {
-        let by = given.map_or("by the list of presets", |_| "as given with --sha256");
-        return Ok(Stated {
-            bytes: checkpoint.bytes,
+fn stated(checkpoint: &Published, given: Option<Digest>) -> Result<Stated, Failure> {
+    let known = fetching::stated(checkpoint, "the list of presets")?;
+    match (known.sha256, given) {
+        (None, Some(_)) => Ok(Stated {
             sha256: given,
-            by: by.to_owned(),
-        });
-    };
-    let digest = known.digest.parse::<Digest>();
-    let digest = digest.map_err(|error| Failure::Mistakes(format!("{error}; this is a bug")))?;
-    let by = format!("by {}: {}", known.from.name(), known.who);
-    if let Some(given) = given.filter(|given| *given != digest) {
-        return Err(Failure::Mistakes(format!(
-            "--sha256 names {given}, but {digest} is known for this file ({by})"
-        )));
+            by: "as given with --sha256".to_owned(),
+            ..known
+        }),
+        (Some(digest), Some(given)) if digest != given => Err(Failure::Mistakes(format!(
+            "--sha256 names {given}, but {digest} is known for this file ({})",
+            known.by
+        ))),
+        (_, None) | (Some(_), Some(_)) => Ok(known),
     }
-    Ok(Stated {
-        bytes: checkpoint.bytes,
-        sha256: Some(digest),
-        by,
-    })
-}
-
-fn patience(hurry: u32) -> Patience {
-    let patience = Patience::default();
-    Patience {
-        connect: patience.connect / hurry,
-        silence: patience.silence / hurry,
-        pause: patience.pause / hurry,
-        ..patience
-    }
-}
-
-/// What there is now, and what speaks for it.
-fn last_words(target: &Path, by: &str, fetched: &Fetched) -> String {
-    let how = match fetched.how {
-        How::Fetched => "is in place",
-        How::Found => "is there already",
-    };
-    let digest = fetched.sha256;
-    let proof = match &fetched.proof {
-        Proof::Stated => format!("SHA-256 {digest} is the stated one ({by})"),
-        Proof::Recorded { at } => format!(
-            "SHA-256 {digest} is the one recorded on {at} in {}; nobody else has stated it",
-            fetch::RECORD
-        ),
-        Proof::FirstUse => format!(
-            "nobody has stated its SHA-256, so nothing shows that it is the right file;\n  {digest} is in {} now, and what is fetched later is compared with it",
-            fetch::RECORD
-        ),
-    };
-    format!(
-        "{} {how}: {}\n  {proof}",
-        target.display(),
-        bytes(fetched.bytes)
-    )
-}
-
-fn record(preset: &Preset, request: &Request<'_>, fetched: &Fetched) -> Value {
-    let (proof, recorded_at) = match &fetched.proof {
-        Proof::Stated => ("stated", None),
-        Proof::Recorded { at } => ("recorded", Some(at)),
-        Proof::FirstUse => ("none", None),
-    };
-    json!({
-        "preset": preset.name,
-        "path": request.target.display().to_string(),
-        "url": request.url,
-        "bytes": fetched.bytes,
-        "sha256": fetched.sha256,
-        "how": fetched.how,
-        "proof": proof,
-        "recorded_at": recorded_at,
-        "stated_by": request.stated.sha256.map(|_| &request.stated.by),
-    })
 }
 
 /// Shows what can be fetched.
@@ -200,24 +121,16 @@ fn list(json: bool) -> Result<(), Failure> {
     if json {
         let records: Vec<Value> = published
             .map(|(preset, checkpoint)| {
-                let stated = checkpoint.sha256.as_ref();
-                json!({
-                    "preset": preset.name,
-                    "title": preset.title,
-                    "url": checkpoint.url,
-                    "file": fetch::file_name(&checkpoint.url),
-                    "bytes": checkpoint.bytes,
-                    "sha256": stated.map(|stated| &stated.digest),
-                    "sha256_from": stated.map(|stated| stated.from.name()),
-                    "sha256_who": stated.map(|stated| &stated.who),
-                })
+                let mut record = fetching::published_record(checkpoint);
+                record["preset"] = preset.name.as_str().into();
+                record["title"] = preset.title.as_str().into();
+                record
             })
             .collect();
         serde_json::to_writer_pretty(&mut out, &records).map_err(std::io::Error::from)?;
         writeln!(out)?;
         return Ok(());
     }
-    let unknown = || "not known".to_owned();
     let rows: Vec<Vec<String>> = published
         .map(|(preset, checkpoint)| {
             let digest = checkpoint.sha256.as_ref().map_or_else(
@@ -230,8 +143,8 @@ fn list(json: bool) -> Result<(), Failure> {
             vec![
                 preset.name.clone(),
                 preset.title.clone(),
-                fetch::file_name(&checkpoint.url).unwrap_or_default(),
-                checkpoint.bytes.map_or_else(unknown, bytes),
+                checkpoint.file_name().unwrap_or_default(),
+                fetching::size(checkpoint.bytes),
                 digest,
             ]
         })

@@ -3,7 +3,6 @@
 mod convert;
 mod fetch;
 mod inspect;
-mod progress;
 mod tap;
 
 use clap::{Args, Subcommand};

@@ -1,0 +1,111 @@
+//! `repro data fetch`: brings the files of a published dataset, one after another.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::Context;
+use crate::cli::exit::Failure;
+use crate::cli::fetching::{self, Bringer};
+use crate::datasets::published::PublishedDataset;
+use crate::spec::suggest;
+
+/// Arguments of `repro data fetch`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  repro data fetch cifar10                   into data/cifar10; it stays packed\n  repro data fetch fashion-mnist             into data/fashion-mnist-whole\n  repro data fetch cifar10 --to /big/disk    into another folder\n  repro data fetch cifar10 --url https://mirror.example/cifar\n\nWhat breaks off is tried again; after that, or after Ctrl-C, the same command goes on with what is there. The path of the folder is printed on stdout: write it as `root` of the dataset. A file whose digest is not the one that was stated is never put in place, but set aside as NAME.rejected. data/README.md has more."
+)]
+pub struct Arguments {
+    /// The dataset; `repro data list` shows which there are.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// The folder for the files, taken as typed; the one that `repro data list` shows, in the folder that relative paths start from, if not given.
+    #[arg(long, value_name = "FOLDER")]
+    to: Option<PathBuf>,
+    /// Fetch from another address, such as a mirror, which has the files under their names; the digests are checked all the same.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Fetch files although they are there, and put what comes in their place once it is checked.
+    #[arg(long)]
+    force: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Divide every waiting time by this, for tests.
+    #[arg(long, hide = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    hurry: u32,
+}
+
+/// Brings the files of a dataset.
+pub fn run(
+    context: &Context,
+    datasets: &[PublishedDataset],
+    arguments: &Arguments,
+) -> Result<(), Failure> {
+    let dataset = find(datasets, &arguments.name)?;
+    let folder = arguments
+        .to
+        .clone()
+        .unwrap_or_else(|| context.base.join(&dataset.folder));
+    eprintln!(
+        "{}: {}, {}\n  licence: {}; see {}",
+        dataset.name,
+        match dataset.files.len() {
+            1 => "1 file".to_owned(),
+            files => format!("{files} files"),
+        },
+        fetching::size(dataset.bytes()),
+        dataset.licence,
+        dataset.page
+    );
+    let bringer = Bringer::new(arguments.force, arguments.hurry);
+    let mut records = Vec::new();
+    for file in &dataset.files {
+        let name = fetching::file_name(file)?;
+        let url = match &arguments.url {
+            Some(place) => format!("{}/{name}", place.trim_end_matches('/')),
+            None => file.url.clone(),
+        };
+        let target = folder.join(name);
+        let stated = fetching::stated(file, "the list of datasets")?;
+        let fetched = bringer.bring(&url, &target, &stated)?;
+        records.push(fetching::record(&url, &target, &stated, &fetched));
+    }
+    // The key counts from the folder that `repro` runs in, which is not where the command line was typed.
+    let root = match &arguments.to {
+        Some(folder) => std::path::absolute(folder)?.display().to_string(),
+        None => dataset.folder.clone(),
+    };
+    eprintln!(
+        "in an experiment: kind = \"{}\", root = \"{root}\"",
+        dataset.kind
+    );
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let record = json!({
+            "dataset": dataset.name,
+            "kind": dataset.kind,
+            "folder": folder.display().to_string(),
+            "files": records,
+        });
+        serde_json::to_writer_pretty(&mut out, &record).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "{}", folder.display())?;
+    }
+    Ok(())
+}
+
+fn find<'a>(datasets: &'a [PublishedDataset], name: &str) -> Result<&'a PublishedDataset, Failure> {
+    let found = datasets.iter().find(|dataset| dataset.name == name);
+    found.ok_or_else(|| {
+        let names = datasets.iter().map(|dataset| dataset.name.as_str());
+        let hint = suggest::hint(name, names)
+            .unwrap_or_else(|| "`repro data list` shows what can be fetched".to_owned());
+        Failure::Mistakes(format!(
+            "no dataset `{name}` can be fetched\n  hint: {hint}"
+        ))
+    })
+}

@@ -1,0 +1,60 @@
+//! `repro data`: the datasets that experiments read. One file an action.
+
+mod fetch;
+mod list;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::Context;
+use super::exit::Failure;
+use crate::datasets::published::{self, PublishedDataset};
+
+/// Arguments of `repro data`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  repro data list                what can be fetched\n  repro data fetch cifar10       bring a dataset, into data/cifar10\n\nYour own images need no fetching: an experiment names their folder. `repro list kinds image-folder` tells how they have to lie."
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Another list of what is published, for tests.
+    #[arg(long, global = true, hide = true, value_name = "FILE")]
+    datasets: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show which datasets can be fetched, with their sizes and licences.
+    List(list::Arguments),
+    /// Bring the files of a dataset; goes on with what is there of them.
+    Fetch(fetch::Arguments),
+}
+
+/// Carries out a subcommand.
+pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    let datasets = known(arguments)?;
+    match &arguments.command {
+        Command::List(arguments) => list::run(&datasets, arguments),
+        Command::Fetch(arguments) => fetch::run(context, &datasets, arguments),
+    }
+}
+
+fn known(arguments: &Arguments) -> Result<Vec<PublishedDataset>, Failure> {
+    let Some(path) = &arguments.datasets else {
+        return published::all().map_err(|error| {
+            Failure::Mistakes(format!(
+                "data/datasets.toml, built into the program, is broken; this is a bug: {error}"
+            ))
+        });
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+    let datasets = text.and_then(|text| published::parse(&text).map_err(|error| error.to_string()));
+    datasets.map_err(|reason| {
+        Failure::Mistakes(format!(
+            "{} is no list of datasets: {reason}",
+            path.display()
+        ))
+    })
+}

@@ -1,0 +1,122 @@
+//! The datasets that can be fetched. They are data, in `data/datasets.toml`, built into the program.
+
+use serde::Deserialize;
+
+use crate::fetch::Published;
+
+const TOML: &str = include_str!("../../data/datasets.toml");
+
+/// A dataset whose owner lets everybody fetch it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishedDataset {
+    /// What `repro data fetch` calls it.
+    pub name: String,
+    /// What it is, in a few words.
+    pub title: String,
+    /// The kind of dataset that reads it.
+    pub kind: String,
+    /// Where the owner tells of it.
+    pub page: String,
+    /// What the owner states of its licence.
+    pub licence: String,
+    /// Where its files go unless something else is asked for, from the folder that relative paths start from.
+    pub folder: String,
+    /// Its files.
+    #[serde(rename = "file")]
+    pub files: Vec<Published>,
+}
+
+impl PublishedDataset {
+    /// The size of all files, where all sizes are known.
+    pub fn bytes(&self) -> Option<u64> {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    dataset: Vec<PublishedDataset>,
+}
+
+/// The datasets of the list that is built in.
+///
+/// # Errors
+/// Only if the program was built from a broken file.
+pub fn all() -> Result<Vec<PublishedDataset>, toml::de::Error> {
+    parse(TOML)
+}
+
+/// The datasets of a list.
+///
+/// # Errors
+/// A text that is no such list.
+pub fn parse(text: &str) -> Result<Vec<PublishedDataset>, toml::de::Error> {
+    Ok(toml::from_str::<List>(text)?.dataset)
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::Digest;
+
+    use super::*;
+
+    #[test]
+    fn every_dataset_can_be_fetched_and_is_read_by_a_kind() {
+        let datasets = all().unwrap();
+        for (place, dataset) in datasets.iter().enumerate() {
+            let others = &datasets[..place];
+            assert!(
+                others
+                    .iter()
+                    .all(|other| other.name != dataset.name && other.folder != dataset.folder),
+                "{} twice",
+                dataset.name
+            );
+            let kinds: Vec<_> = crate::datasets::ALL
+                .iter()
+                .map(|kind| kind.doc().name)
+                .collect();
+            assert!(kinds.contains(&dataset.kind.as_str()), "{}", dataset.kind);
+            assert!(dataset.page.starts_with("https://"), "{}", dataset.page);
+            assert!(dataset.bytes().is_some() && !dataset.licence.is_empty());
+            let mut names: Vec<_> = dataset.files.iter().map(Published::file_name).collect();
+            assert!(names.iter().all(Option::is_some), "{names:?}");
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), dataset.files.len());
+            for file in &dataset.files {
+                let digest = file.stated("the list").unwrap().sha256;
+                // What comes over a line that anybody can write to has to be known beforehand.
+                assert!(
+                    file.url.starts_with("https://") || digest.is_some(),
+                    "{}",
+                    file.url
+                );
+                if let Some(known) = &file.sha256 {
+                    assert!(known.who.len() > 20, "{}", file.url);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_test_images_in_the_checkout_are_the_published_ones() {
+        let datasets = all().unwrap();
+        let files = datasets.iter().flat_map(|dataset| &dataset.files);
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/fashion-mnist");
+        let mut seen = 0;
+        for file in files {
+            let name = file.file_name().unwrap();
+            if !name.starts_with("t10k-") {
+                continue;
+            }
+            let bytes = std::fs::read(folder.join(name)).unwrap();
+            let digest = format!("{:x}", sha2::Sha256::digest(&bytes));
+            assert_eq!(file.sha256.as_ref().unwrap().digest, digest);
+            seen += 1;
+        }
+        assert_eq!(seen, 2);
+    }
+}
