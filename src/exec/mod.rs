@@ -8,6 +8,7 @@
 pub(crate) mod batches;
 pub mod departures;
 pub mod device;
+mod drawing;
 pub mod event;
 #[cfg(feature = "torch")]
 mod gather;
@@ -20,6 +21,7 @@ mod memory;
 mod metric;
 #[cfg(feature = "torch")]
 mod pass;
+mod pictures;
 #[cfg(feature = "torch")]
 mod prepare;
 #[cfg(feature = "torch")]

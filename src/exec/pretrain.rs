@@ -13,6 +13,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::NodeError;
 use super::event::Event;
 use super::memory::KeptMaps;
+use super::pictures::CURVE;
 use super::run::Run;
 use crate::datasets::{DatasetError, OpenDataset};
 use crate::imaging::Preprocess;
@@ -25,9 +26,6 @@ use crate::trainer::pretraining::{CurvePoint, Images, State, Trainer};
 
 /// The file of averaged weights in the artifact.
 const WEIGHTS: &str = "weights.safetensors";
-
-/// The table of the loss in the artifact.
-pub(super) const CURVE: &str = "curve";
 
 /// Where the weights of a training are once it is done, whatever folder anybody stands in.
 pub(crate) fn weights_file(store: &Store, fingerprint: &Fingerprint) -> PathBuf {
@@ -116,7 +114,13 @@ pub(super) fn run_pretrain(run: &Run<'_>, step: &PretrainStep) -> Result<(), Nod
         done: resumed,
         batch_size: config.batch_size,
     });
-    let images = split_images(run, node.dataset, &node.split, node.preprocess, model.input());
+    let images = split_images(
+        run,
+        node.dataset,
+        &node.split,
+        node.preprocess,
+        model.input(),
+    );
     let (input, device) = (model.input(), run.device);
     let mut trainer = Trainer::new(config, &*network, &diffusion, &images, input, device);
     while state.step < config.steps {
@@ -138,7 +142,10 @@ pub(super) fn run_pretrain(run: &Run<'_>, step: &PretrainStep) -> Result<(), Nod
     writer.write_bytes(WEIGHTS, &state.averages_to_bytes().map_err(unwritable)?)?;
     let seconds = started.elapsed().as_secs_f64();
     let mut made = run.made(seconds);
-    made.notes.insert("steps of this run".to_owned(), (config.steps - resumed).to_string());
+    made.notes.insert(
+        "steps of this run".to_owned(),
+        (config.steps - resumed).to_string(),
+    );
     writer.finish(made)?;
     (run.emit)(Event::PretrainFinished {
         label: artifact.label.clone(),

@@ -7,15 +7,13 @@ use std::path::Path;
 
 use super::inputs::Inputs;
 use super::scoring::Scored;
-use super::{NodeError, SKIPPED, departures};
+use super::{NodeError, SKIPPED, departures, drawing, pictures};
 use crate::graph::{Experiment, OnBadImage};
 use crate::plan::{Facts, Plan, PlannedArtifact};
 use crate::report::{
-    DatasetSummary, Graph, GraphEdge, GraphNode, GraphRole, MissingResult, ModelSummary,
-    NodeRecord, ReportInput, SkippedImage, render,
+    DatasetSummary, MissingResult, ModelSummary, NodeRecord, ReportInput, SkippedImage, render,
 };
 use crate::store::{Fingerprint, ResultRow, Store, StoreError};
-use crate::text::plural;
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +141,7 @@ fn gather(
         title: experiment.title.clone(),
         results,
         missing,
-        graph: graph(experiment),
+        graph: drawing::graph(experiment),
         datasets: datasets(experiment, &inputs.facts, plan, store)?,
         models: models(experiment, plan),
         nodes,
@@ -154,8 +152,8 @@ fn gather(
         seeds: experiment.seeds.clone(),
         departures: departures::of(experiment),
         command: command.to_owned(),
-        trainings: Vec::new(),
-        sheets: Vec::new(),
+        trainings: pictures::trainings(experiment, plan, store)?,
+        sheets: pictures::sheets(experiment, inputs, plan, store)?,
     })
 }
 
@@ -177,8 +175,14 @@ fn artifacts(plan: &Plan) -> impl Iterator<Item = (&'static str, &PlannedArtifac
     };
     features.sort_by_key(|artifact| position(artifact));
     let features = features.into_iter().map(|artifact| ("features", artifact));
+    let trainings = plan.pretrains.iter();
+    let trainings = trainings.map(|step| ("pretraining", &step.artifact));
+    let samples = plan.samples.iter();
+    let samples = samples.map(|step| ("samples", &step.artifact));
     let heads = plan.heads.iter().map(|step| ("head", &step.artifact));
-    features
+    trainings
+        .chain(samples)
+        .chain(features)
         .chain(heads)
         .chain(plan.metrics.iter().map(|step| ("metric", &step.artifact)))
 }
@@ -269,107 +273,6 @@ fn models(experiment: &Experiment, plan: &Plan) -> Vec<ModelSummary> {
             blocks: u32::try_from(node.model.blocks().len()).unwrap_or(u32::MAX),
         })
         .collect()
-}
-
-/// The graph by names: instances of one node are drawn as one.
-fn graph(experiment: &Experiment) -> Graph {
-    let mut drawing = Drawing::default();
-    for node in &experiment.datasets {
-        drawing.node("dataset", &node.name, GraphRole::Dataset, || {
-            node.name.clone()
-        });
-        if let Some(upstream) = node.upstream {
-            drawing.edge(
-                ("dataset", &experiment.datasets[upstream].name),
-                ("dataset", &node.name),
-            );
-        }
-    }
-    for node in &experiment.models {
-        drawing.node("model", &node.name, GraphRole::Model, || {
-            format!("{}: {}", node.name, node.model.variant())
-        });
-    }
-    for node in &experiment.extractions {
-        let count = experiment
-            .extractions
-            .iter()
-            .filter(|other| other.name == node.name)
-            .count();
-        drawing.node("extraction", &node.name, GraphRole::Extraction, || {
-            format!("{}: {}", node.name, plural(count, "feature set"))
-        });
-        drawing.edge(
-            ("dataset", &experiment.datasets[node.dataset].name),
-            ("extraction", &node.name),
-        );
-        drawing.edge(
-            ("model", &experiment.models[node.model].name),
-            ("extraction", &node.name),
-        );
-    }
-    for node in &experiment.heads {
-        let count = experiment
-            .heads
-            .iter()
-            .filter(|other| other.name == node.name)
-            .count();
-        drawing.node("head", &node.name, GraphRole::Head, || {
-            format!("{}: {}", node.name, plural(count, "head"))
-        });
-        drawing.edge(
-            ("extraction", &experiment.extractions[node.features].name),
-            ("head", &node.name),
-        );
-    }
-    for node in &experiment.metrics {
-        drawing.node("metric", &node.name, GraphRole::Metric, || {
-            node.name.clone()
-        });
-        for &head in &node.heads {
-            drawing.edge(
-                ("head", &experiment.heads[head].name),
-                ("metric", &node.name),
-            );
-        }
-    }
-    if let Some(report) = &experiment.report {
-        drawing.node("report", "report", GraphRole::Report, || {
-            report.output.clone()
-        });
-        for node in &experiment.metrics {
-            drawing.edge(("metric", &node.name), ("report", "report"));
-        }
-    }
-    drawing.graph
-}
-
-#[derive(Default)]
-struct Drawing {
-    graph: Graph,
-}
-
-impl Drawing {
-    fn node(&mut self, section: &str, name: &str, role: GraphRole, label: impl FnOnce() -> String) {
-        let id = format!("{section}.{name}");
-        if !self.graph.nodes.iter().any(|node| node.id == id) {
-            self.graph.nodes.push(GraphNode {
-                id,
-                role,
-                label: label(),
-            });
-        }
-    }
-
-    fn edge(&mut self, from: (&str, &str), to: (&str, &str)) {
-        let edge = GraphEdge {
-            from: format!("{}.{}", from.0, from.1),
-            to: format!("{}.{}", to.0, to.1),
-        };
-        if !self.graph.edges.contains(&edge) {
-            self.graph.edges.push(edge);
-        }
-    }
 }
 
 /// Writes a file atomically, unless it has these bytes already; says whether it was written.

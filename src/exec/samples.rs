@@ -7,6 +7,7 @@ use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use tch::{Kind, Tensor};
 
 use super::event::Event;
+use super::pictures::SAMPLES;
 use super::run::Run;
 use super::{NodeError, pretrain};
 use crate::graph::SampleMethod;
@@ -18,18 +19,11 @@ use crate::models::noise::fill_noise;
 use crate::plan::{Plan, SamplesStep};
 use crate::store::Begin;
 
-/// The file in the artifact: all images in one column.
-pub(super) const FILE: &str = "samples.png";
-
 /// How many images are made at once.
 const BATCH: usize = 64;
 
 /// Makes and commits one sheet.
-pub(super) fn run_samples(
-    run: &Run<'_>,
-    plan: &Plan,
-    step: &SamplesStep,
-) -> Result<(), NodeError> {
+pub(super) fn run_samples(run: &Run<'_>, plan: &Plan, step: &SamplesStep) -> Result<(), NodeError> {
     let started = Instant::now();
     let artifact = &step.artifact;
     let begun = run
@@ -80,7 +74,9 @@ pub(super) fn run_samples(
             }
             let sides = [images, input.channels as usize, side, side];
             let sides = sides.map(|side| i64::try_from(side).unwrap_or(i64::MAX));
-            Tensor::from_slice(&values).view(sides).to_device(run.device)
+            Tensor::from_slice(&values)
+                .view(sides)
+                .to_device(run.device)
         };
         let mut denoise = |x_t: &Tensor, timestep: u32| {
             if run.stop.is_given() {
@@ -119,7 +115,10 @@ pub(super) fn run_samples(
         bytes.copy_data(&mut rows, length);
         pixels.extend(rows);
     }
-    writer.write_bytes(FILE, &png(&pixels, input.channels, input.side, node.count)?)?;
+    writer.write_bytes(
+        SAMPLES,
+        &png(&pixels, input.channels, input.side, node.count)?,
+    )?;
     let seconds = started.elapsed().as_secs_f64();
     writer.finish(run.made(seconds))?;
     (run.emit)(Event::SamplesFinished {

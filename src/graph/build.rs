@@ -1,17 +1,15 @@
 //! From sections to a checked graph.
 
+mod models;
+
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::resolve::Names;
-use super::{
-    DatasetNode, Experiment, ExtractionNode, HeadNode, MetricNode, ModelNode, extraction, pretrain,
-    samples,
-};
+use super::{DatasetNode, Experiment, ExtractionNode, HeadNode, MetricNode, ModelNode, extraction};
 use crate::datasets::{self, Dataset};
 use crate::heads;
 use crate::metrics;
-use crate::models::{self, WeightsSource};
 use crate::report::ReportConfig;
 use crate::spec::fields::Located;
 use crate::spec::sections::{EXPERIMENT_KEYS, RawNode, Sections, is_name_character};
@@ -91,8 +89,8 @@ impl Builder<'_> {
             report: None,
         };
         let dataset_names = self.datasets(sections, &mut experiment);
-        let model_names = self.models(sections, &mut experiment, &dataset_names);
-        self.samples(sections, &mut experiment, &model_names);
+        let (training_names, model_names) = self.models(sections, &mut experiment, &dataset_names);
+        let sample_names = self.samples(sections, &mut experiment, &model_names);
         let extraction_names =
             self.extractions(sections, &mut experiment, &dataset_names, &model_names);
         let head_names = self.heads(sections, &mut experiment, &extraction_names);
@@ -103,6 +101,15 @@ impl Builder<'_> {
             if let Some(config) = &experiment.report {
                 self.check_outputs(config);
                 Self::check_metrics(config, &experiment, &fields);
+                for reference in config.references() {
+                    let names = match reference.section {
+                        "pretrain" => &training_names,
+                        "samples" => &sample_names,
+                        "dataset" => &dataset_names,
+                        _ => &model_names,
+                    };
+                    names.find(&fields, reference.key, &reference.name);
+                }
             }
         }
         experiment
@@ -271,133 +278,6 @@ impl Builder<'_> {
                     self.diagnostics,
                 );
                 names.find(&fields, "of", upstream);
-            }
-        }
-    }
-
-    fn models(
-        &self,
-        sections: &Sections,
-        experiment: &mut Experiment,
-        datasets: &Names,
-    ) -> Names {
-        let mut names = Names::new("model");
-        let mut trainings = Names::new("pretrain");
-        for node in &sections.pretrains {
-            trainings.declare(&node.name);
-        }
-        let mut used = Vec::new();
-        for node in &sections.models {
-            names.declare(&node.name);
-            let Some(kind) = self.kind(
-                "model",
-                node,
-                models::ALL,
-                super::super::models::ModelKind::doc,
-            ) else {
-                continue;
-            };
-            for table in self.expand(node, "model", kind.doc().keys) {
-                let fields = self.node_fields(&table, "model", node);
-                fields.check_keys(kind.doc().keys, &["kind"]);
-                let Some(model) = kind.parse(&fields) else {
-                    continue;
-                };
-                let mut sources = vec![None];
-                if let WeightsSource::Pretrained(training) = model.weights() {
-                    let span = fields
-                        .raw("weights")
-                        .map_or(fields.span(), |node| node.span);
-                    let value = training.clone();
-                    used.push(value.clone());
-                    trainings.find(&fields, "weights", &Located { value, span });
-                    sources = self.pretrains(sections, experiment, datasets, &*model);
-                }
-                for pretrain in sources {
-                    names.add(&node.name, experiment.models.len());
-                    if let Some(pretrain) = pretrain.and_then(|index| {
-                        let nodes: &mut Vec<super::PretrainNode> = &mut experiment.pretrains;
-                        nodes.get_mut(index)
-                    }) {
-                        pretrain.model = experiment.models.len();
-                    }
-                    experiment.models.push(ModelNode {
-                        name: node.name.clone(),
-                        model: Arc::clone(&model),
-                        pretrain,
-                    });
-                }
-            }
-        }
-        for node in &sections.pretrains {
-            if !used.contains(&node.name) {
-                self.report(
-                    Diagnostic::new(
-                        "graph::unused-pretrain",
-                        node.span,
-                        format!("no model takes its weights from pretrain `{}`", node.name),
-                        "not used",
-                    )
-                    .hint(format!(
-                        "write `weights = {{ pretrain = \"{}\" }}` in the model that it trains",
-                        node.name
-                    )),
-                );
-            }
-        }
-        names
-    }
-
-    /// The trainings of a model by the section that it names, one for each dataset and combination of swept keys; their indices.
-    fn pretrains(
-        &self,
-        sections: &Sections,
-        experiment: &mut Experiment,
-        datasets: &Names,
-        model: &dyn models::Model,
-    ) -> Vec<Option<usize>> {
-        let mut indices = Vec::new();
-        let keys: Vec<Key> = pretrain::KEYS
-            .iter()
-            .chain(trainer::pretraining::config::KEYS)
-            .copied()
-            .collect();
-        let WeightsSource::Pretrained(name) = model.weights() else {
-            return indices;
-        };
-        for node in sections.pretrains.iter().filter(|node| node.name == *name) {
-            for table in self.expand(node, "pretrain", &keys) {
-                let fields = self.node_fields(&table, "pretrain", node);
-                fields.check_keys(&keys, &[]);
-                let Some(dataset) = fields.text("dataset") else {
-                    continue;
-                };
-                for dataset in datasets.find(&fields, "dataset", &dataset) {
-                    // The model's own index is known once its place in the list is.
-                    if let Some(parsed) = pretrain::parse(&fields, &node.name, (dataset, 0), model)
-                    {
-                        indices.push(Some(experiment.pretrains.len()));
-                        experiment.pretrains.push(parsed);
-                    }
-                }
-            }
-        }
-        indices
-    }
-
-    fn samples(&self, sections: &Sections, experiment: &mut Experiment, models: &Names) {
-        for node in &sections.samples {
-            for table in self.expand(node, "samples", samples::KEYS) {
-                let fields = self.node_fields(&table, "samples", node);
-                fields.check_keys(samples::KEYS, &[]);
-                let Some(model) = fields.text("model") else {
-                    continue;
-                };
-                for index in models.find(&fields, "model", &model) {
-                    let model = Arc::clone(&experiment.models[index].model);
-                    let parsed = samples::parse(&fields, &node.name, index, &*model);
-                    experiment.samples.extend(parsed);
-                }
             }
         }
     }

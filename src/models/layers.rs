@@ -29,7 +29,8 @@ pub fn silu(mut x: Tensor) -> Tensor {
 /// `x + y`, written over `x` unless gradients need it.
 pub fn sum(mut x: Tensor, y: &Tensor) -> Tensor {
     if x.requires_grad() {
-        x + y
+        // The result lies in memory as its first part does: in a network that is trained, `y` is the map from before a layer.
+        y + x
     } else {
         x.g_add_(y)
     }

@@ -35,8 +35,8 @@
 
 mod begin;
 mod canonical;
-mod checkpoints;
 mod canonical_serializer;
+mod checkpoints;
 mod commit;
 mod error;
 mod export;

@@ -21,8 +21,8 @@ use std::f64::consts::{FRAC_2_PI, LN_2};
 
 use tch::{Kind, Tensor};
 
-pub use super::PUBLISHED_LAMBDA;
 use super::Diffusion;
+pub use super::PUBLISHED_LAMBDA;
 use super::reverse::{Columns, ReverseError, StepBack, both_parts, parts};
 
 /// What is minimised.

@@ -192,9 +192,7 @@ impl Pretraining {
                 .unwrap_or(Timesteps::Uniform),
             flip: !fields.has("flip") || fields.boolean("flip").unwrap_or(true),
             clip: fields.number("clip", f64::MIN_POSITIVE..=1e9),
-            precision: fields
-                .choice("precision", &rules)
-                .unwrap_or(Precision::F32),
+            precision: fields.choice("precision", &rules).unwrap_or(Precision::F32),
             seed: fields.seed("seed").unwrap_or(0),
         };
         fields.is_sound().then_some(pretraining)

@@ -1,0 +1,137 @@
+//! The experiment's graph as a report draws it.
+
+use crate::graph::Experiment;
+use crate::report::{Graph, GraphEdge, GraphNode, GraphRole};
+use crate::text::plural;
+
+/// The graph by names: instances of one node are drawn as one.
+pub(super) fn graph(experiment: &Experiment) -> Graph {
+    let mut drawing = Drawing::default();
+    for node in &experiment.datasets {
+        drawing.node("dataset", &node.name, GraphRole::Dataset, || {
+            node.name.clone()
+        });
+        if let Some(upstream) = node.upstream {
+            drawing.edge(
+                ("dataset", &experiment.datasets[upstream].name),
+                ("dataset", &node.name),
+            );
+        }
+    }
+    for node in &experiment.pretrains {
+        drawing.node("pretrain", &node.name, GraphRole::Pretraining, || {
+            format!(
+                "{}: {}",
+                node.name,
+                plural(node.training.steps as usize, "step")
+            )
+        });
+        drawing.edge(
+            ("dataset", &experiment.datasets[node.dataset].name),
+            ("pretrain", &node.name),
+        );
+    }
+    for node in &experiment.models {
+        drawing.node("model", &node.name, GraphRole::Model, || {
+            format!("{}: {}", node.name, node.model.variant())
+        });
+        if let Some(training) = node.pretrain {
+            drawing.edge(
+                ("pretrain", &experiment.pretrains[training].name),
+                ("model", &node.name),
+            );
+        }
+    }
+    for node in &experiment.samples {
+        drawing.node("samples", &node.name, GraphRole::Samples, || {
+            format!("{}: {}", node.name, plural(node.count as usize, "image"))
+        });
+        drawing.edge(
+            ("model", &experiment.models[node.model].name),
+            ("samples", &node.name),
+        );
+    }
+    for node in &experiment.extractions {
+        let count = experiment
+            .extractions
+            .iter()
+            .filter(|other| other.name == node.name)
+            .count();
+        drawing.node("extraction", &node.name, GraphRole::Extraction, || {
+            format!("{}: {}", node.name, plural(count, "feature set"))
+        });
+        drawing.edge(
+            ("dataset", &experiment.datasets[node.dataset].name),
+            ("extraction", &node.name),
+        );
+        drawing.edge(
+            ("model", &experiment.models[node.model].name),
+            ("extraction", &node.name),
+        );
+    }
+    for node in &experiment.heads {
+        let count = experiment
+            .heads
+            .iter()
+            .filter(|other| other.name == node.name)
+            .count();
+        drawing.node("head", &node.name, GraphRole::Head, || {
+            format!("{}: {}", node.name, plural(count, "head"))
+        });
+        drawing.edge(
+            ("extraction", &experiment.extractions[node.features].name),
+            ("head", &node.name),
+        );
+    }
+    for node in &experiment.metrics {
+        drawing.node("metric", &node.name, GraphRole::Metric, || {
+            node.name.clone()
+        });
+        for &head in &node.heads {
+            drawing.edge(
+                ("head", &experiment.heads[head].name),
+                ("metric", &node.name),
+            );
+        }
+    }
+    if let Some(report) = &experiment.report {
+        drawing.node("report", "report", GraphRole::Report, || {
+            report.output.clone()
+        });
+        for node in &experiment.metrics {
+            drawing.edge(("metric", &node.name), ("report", "report"));
+        }
+        for node in &experiment.samples {
+            drawing.edge(("samples", &node.name), ("report", "report"));
+        }
+    }
+    drawing.graph
+}
+
+#[derive(Default)]
+struct Drawing {
+    graph: Graph,
+}
+
+impl Drawing {
+    fn node(&mut self, section: &str, name: &str, role: GraphRole, label: impl FnOnce() -> String) {
+        let id = format!("{section}.{name}");
+        if !self.graph.nodes.iter().any(|node| node.id == id) {
+            self.graph.nodes.push(GraphNode {
+                id,
+                role,
+                label: label(),
+            });
+        }
+    }
+
+    fn edge(&mut self, from: (&str, &str), to: (&str, &str)) {
+        let edge = GraphEdge {
+            from: format!("{}.{}", from.0, from.1),
+            to: format!("{}.{}", to.0, to.1),
+        };
+        if !self.graph.edges.contains(&edge) {
+            self.graph.edges.push(edge);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Models, the trainings that their weights come from, and the samples that are taken from them.
+
+use std::sync::Arc;
+
+use super::Builder;
+use crate::graph::resolve::Names;
+use crate::graph::{Experiment, ModelNode, pretrain, samples};
+use crate::models::{self, WeightsSource};
+use crate::spec::fields::Located;
+use crate::spec::sections::Sections;
+use crate::spec::{Diagnostic, Key};
+use crate::trainer::pretraining;
+
+impl Builder<'_> {
+    /// The models, with the trainings that they take their weights from; the names of both.
+    pub(super) fn models(
+        &self,
+        sections: &Sections,
+        experiment: &mut Experiment,
+        datasets: &Names,
+    ) -> (Names, Names) {
+        let mut names = Names::new("model");
+        let mut trainings = Names::new("pretrain");
+        for node in &sections.pretrains {
+            trainings.declare(&node.name);
+        }
+        let mut used = Vec::new();
+        for node in &sections.models {
+            names.declare(&node.name);
+            let Some(kind) = self.kind("model", node, models::ALL, models::ModelKind::doc) else {
+                continue;
+            };
+            for table in self.expand(node, "model", kind.doc().keys) {
+                let fields = self.node_fields(&table, "model", node);
+                fields.check_keys(kind.doc().keys, &["kind"]);
+                let Some(model) = kind.parse(&fields) else {
+                    continue;
+                };
+                let mut sources = vec![None];
+                if let WeightsSource::Pretrained(training) = model.weights() {
+                    let span = fields
+                        .raw("weights")
+                        .map_or(fields.span(), |node| node.span);
+                    let value = training.clone();
+                    used.push(value.clone());
+                    trainings.find(&fields, "weights", &Located { value, span });
+                    sources = self.pretrains(sections, experiment, datasets, &*model);
+                }
+                for pretrain in sources {
+                    let index = experiment.models.len();
+                    if let Some(training) =
+                        pretrain.and_then(|index| experiment.pretrains.get_mut(index))
+                    {
+                        training.model = index;
+                    }
+                    names.add(&node.name, index);
+                    experiment.models.push(ModelNode {
+                        name: node.name.clone(),
+                        model: Arc::clone(&model),
+                        pretrain,
+                    });
+                }
+            }
+        }
+        for node in &sections.pretrains {
+            if !used.contains(&node.name) {
+                self.report(
+                    Diagnostic::new(
+                        "graph::unused-pretrain",
+                        node.span,
+                        format!("no model takes its weights from pretrain `{}`", node.name),
+                        "not used",
+                    )
+                    .hint(format!(
+                        "write `weights = {{ pretrain = \"{}\" }}` in the model that it trains",
+                        node.name
+                    )),
+                );
+            }
+        }
+        (trainings, names)
+    }
+
+    /// The trainings of a model by the section that it names, one for each dataset and combination of swept keys; their indices.
+    fn pretrains(
+        &self,
+        sections: &Sections,
+        experiment: &mut Experiment,
+        datasets: &Names,
+        model: &dyn models::Model,
+    ) -> Vec<Option<usize>> {
+        let mut indices = Vec::new();
+        let keys: Vec<Key> = pretrain::KEYS
+            .iter()
+            .chain(pretraining::config::KEYS)
+            .copied()
+            .collect();
+        let WeightsSource::Pretrained(name) = model.weights() else {
+            return indices;
+        };
+        for node in sections.pretrains.iter().filter(|node| node.name == *name) {
+            for table in self.expand(node, "pretrain", &keys) {
+                let fields = self.node_fields(&table, "pretrain", node);
+                fields.check_keys(&keys, &[]);
+                let Some(dataset) = fields.text("dataset") else {
+                    continue;
+                };
+                for dataset in datasets.find(&fields, "dataset", &dataset) {
+                    // The model's own index is known once its place in the list is.
+                    if let Some(parsed) = pretrain::parse(&fields, &node.name, (dataset, 0), model)
+                    {
+                        indices.push(Some(experiment.pretrains.len()));
+                        experiment.pretrains.push(parsed);
+                    }
+                }
+            }
+        }
+        indices
+    }
+
+    pub(super) fn samples(
+        &self,
+        sections: &Sections,
+        experiment: &mut Experiment,
+        models: &Names,
+    ) -> Names {
+        let mut names = Names::new("samples");
+        for node in &sections.samples {
+            names.declare(&node.name);
+            for table in self.expand(node, "samples", samples::KEYS) {
+                let fields = self.node_fields(&table, "samples", node);
+                fields.check_keys(samples::KEYS, &[]);
+                let Some(model) = fields.text("model") else {
+                    continue;
+                };
+                for index in models.find(&fields, "model", &model) {
+                    let model = Arc::clone(&experiment.models[index].model);
+                    if let Some(parsed) = samples::parse(&fields, &node.name, index, &*model) {
+                        names.add(&node.name, experiment.samples.len());
+                        experiment.samples.push(parsed);
+                    }
+                }
+            }
+        }
+        names
+    }
+}
