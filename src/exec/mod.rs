@@ -25,7 +25,7 @@ mod pictures;
 #[cfg(feature = "torch")]
 mod prepare;
 #[cfg(feature = "torch")]
-pub(crate) mod pretrain;
+mod pretrain;
 pub mod report;
 #[cfg(feature = "torch")]
 pub mod run;

@@ -3,7 +3,6 @@
 //! What is needed to go on is kept every so many steps, and when the user stops. A training that goes on leaves the bytes of one
 //! that was never stopped, on the same machine with the same number of threads.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,18 +20,8 @@ use crate::models::denoising::Trainable;
 use crate::models::diffusion::respacing::Respacing;
 use crate::models::{InputShape, Model, WeightsSource};
 use crate::plan::{Plan, PretrainStep};
-use crate::store::{ArtifactKind, Begin, Checkpoints, Fingerprint, Store};
+use crate::store::{Begin, Checkpoints, PRETRAINED_WEIGHTS};
 use crate::trainer::pretraining::{CurvePoint, Images, State, Trainer};
-
-/// The file of averaged weights in the artifact.
-const WEIGHTS: &str = "weights.safetensors";
-
-/// Where the weights of a training are once it is done, whatever folder anybody stands in.
-pub(crate) fn weights_file(store: &Store, fingerprint: &Fingerprint) -> PathBuf {
-    let folder = store.artifact_folder(ArtifactKind::Pretraining, fingerprint);
-    let file = folder.join(WEIGHTS);
-    std::path::absolute(&file).unwrap_or(file)
-}
 
 /// A model of the experiment with weights that can be loaded: those of its training, where it has one.
 pub(super) fn with_weights(run: &Run<'_>, plan: &Plan, model: usize) -> Arc<dyn Model> {
@@ -40,7 +29,7 @@ pub(super) fn with_weights(run: &Run<'_>, plan: &Plan, model: usize) -> Arc<dyn 
     let step = node.pretrain.and_then(|index| plan.pretrains.get(index));
     match step {
         Some(step) => {
-            let file = weights_file(run.store, &step.artifact.fingerprint);
+            let file = run.store.pretrained_weights(&step.artifact.fingerprint);
             node.model.with_weights(WeightsSource::File(file))
         }
         None => Arc::clone(&node.model),
@@ -139,7 +128,10 @@ pub(super) fn run_pretrain(run: &Run<'_>, step: &PretrainStep) -> Result<(), Nod
         }
     }
     writer.write_table(CURVE, &curve(&state.curve)?)?;
-    writer.write_bytes(WEIGHTS, &state.averages_to_bytes().map_err(unwritable)?)?;
+    writer.write_bytes(
+        PRETRAINED_WEIGHTS,
+        &state.averages_to_bytes().map_err(unwritable)?,
+    )?;
     let seconds = started.elapsed().as_secs_f64();
     let mut made = run.made(seconds);
     made.notes.insert(

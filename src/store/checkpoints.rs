@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::commit;
 use super::error::StoreError;
-use super::fingerprint::Fingerprint;
+use super::fingerprint::{ArtifactKind, Fingerprint};
 use super::listing::entries;
 use super::recipe::Recipe;
 use super::root::Store;
@@ -16,6 +16,9 @@ use super::verify::digest_of;
 
 /// How many are kept: the newest, and one to fall back on.
 const KEPT: usize = 2;
+
+/// The file of averaged weights in the artifact of a training.
+pub const PRETRAINED_WEIGHTS: &str = "weights.safetensors";
 
 /// Digits of the digest in a file name; 64 bits tell damage from the original.
 const DIGEST_DIGITS: usize = 16;
@@ -36,6 +39,13 @@ pub struct Checkpoint {
 }
 
 impl Store {
+    /// Where the weights of a training are once it is done, whatever folder anybody stands in.
+    pub fn pretrained_weights(&self, fingerprint: &Fingerprint) -> PathBuf {
+        let folder = self.artifact_folder(ArtifactKind::Pretraining, fingerprint);
+        let file = folder.join(PRETRAINED_WEIGHTS);
+        std::path::absolute(&file).unwrap_or(file)
+    }
+
     /// The checkpoints of trainings by this recipe, which is without their number of steps.
     pub fn checkpoints(&self, trunk: &Recipe) -> Checkpoints {
         let folder = self.root().join("checkpoints");
@@ -117,7 +127,6 @@ impl Checkpoints {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::ArtifactKind;
 
     #[test]
     fn the_newest_whole_one_counts_and_two_are_kept() {

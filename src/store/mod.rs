@@ -63,7 +63,7 @@ mod writer;
 
 pub use begin::Begin;
 pub use canonical::CanonicalError;
-pub use checkpoints::{Checkpoint, Checkpoints};
+pub use checkpoints::{Checkpoint, Checkpoints, PRETRAINED_WEIGHTS};
 pub use error::StoreError;
 pub use features::{FeaturePartReader, FeatureReader};
 pub use fingerprint::{ArtifactKind, Fingerprint, FingerprintError};

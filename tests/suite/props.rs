@@ -105,7 +105,10 @@ fn facts() -> Facts {
     };
     Facts {
         datasets: vec![dataset],
-        weights: vec!["synthetic:1".to_owned(), "synthetic:2".to_owned()],
+        weights: vec![
+            Some("synthetic:1".to_owned()),
+            Some("synthetic:2".to_owned()),
+        ],
     }
 }
 

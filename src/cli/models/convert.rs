@@ -1,6 +1,6 @@
 //! `repro models convert`: the tensors of a checkpoint as a safetensors file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -30,7 +30,7 @@ pub struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Dtype {
+pub(super) enum Dtype {
     /// Single precision, 32 bits.
     F32,
     /// Half precision, 16 bits; refused where a number is too large for it.
@@ -43,20 +43,35 @@ enum Dtype {
 
 /// Writes the file.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let source = StoredTensors::open(&arguments.source)?;
-    let element = match arguments.dtype {
+    write(
+        &arguments.source,
+        &arguments.target,
+        arguments.dtype,
+        arguments.force,
+    )
+}
+
+/// Writes the tensors of one file into another.
+pub(super) fn write(
+    source: &Path,
+    target: &Path,
+    dtype: Dtype,
+    force: bool,
+) -> Result<(), Failure> {
+    let source = StoredTensors::open(source)?;
+    let element = match dtype {
         Dtype::F32 => Some(ElementType::F32),
         Dtype::F16 => Some(ElementType::F16),
         Dtype::Bf16 => Some(ElementType::Bf16),
         Dtype::Keep => None,
     };
-    let written = convert(&source, &arguments.target, element, arguments.force)?;
+    let written = convert(&source, target, element, force)?;
     for other in source.others() {
         eprintln!("left out: {}, {}", shown(&other.name), other.what);
     }
     eprintln!(
         "{}: {}, {}",
-        arguments.target.display(),
+        target.display(),
         plural(written.tensors, "tensor"),
         bytes(written.bytes)
     );

@@ -1,6 +1,7 @@
 //! `repro models`: weights and networks by themselves, without an experiment. One file an action.
 
 mod convert;
+mod export;
 mod fetch;
 mod inspect;
 mod tap;
@@ -14,7 +15,7 @@ use crate::models::stored_tensors::StoredTensorsError;
 /// Arguments of `repro models`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro models fetch                     what can be fetched\n  repro models fetch adm-256-uncond      bring the weights of a preset\n  repro models inspect FILE              what a checkpoint holds, and which preset it fits\n  repro models convert FILE OUT.safetensors\n\nFILE is a safetensors file or a PyTorch checkpoint, whatever it is called. Nothing that stands in it is executed."
+    after_help = "Examples:\n  repro models fetch                     what can be fetched\n  repro models fetch adm-256-uncond      bring the weights of a preset\n  repro models inspect FILE              what a checkpoint holds, and which preset it fits\n  repro models convert FILE OUT.safetensors\n  repro models export EXPERIMENT.toml OUT.safetensors\n\nFILE is a safetensors file or a PyTorch checkpoint, whatever it is called. Nothing that stands in it is executed."
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -29,6 +30,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Write the tensors of a checkpoint as a safetensors file.
     Convert(convert::Arguments),
+    /// Write the weights that a training has left as a safetensors file.
+    Export(export::Arguments),
     /// Run stored images through a network and store the maps of its blocks.
     Tap(tap::Arguments),
 }
@@ -39,6 +42,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         Command::Fetch(arguments) => fetch::run(context, arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Convert(arguments) => convert::run(arguments),
+        Command::Export(arguments) => export::run(context, arguments),
         Command::Tap(arguments) => tap::run(context, arguments),
     }
 }

@@ -1,0 +1,71 @@
+//! `repro models export`: the weights that a training of an experiment has left, as a file to hand on.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::super::exit::Failure;
+use super::super::{Context, experiment};
+use super::convert::{Dtype, write};
+
+/// Arguments of `repro models export`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  repro models export experiments/pretrain-fashion.toml fashion-28.safetensors --dtype f16\n  repro models export my-experiment.toml unet.safetensors --model unet\n\nThe file holds the averaged parameters under the names of the reference, so that it serves as `weights` of a model of the same shape. The training has to be done; `repro run` does it."
+)]
+pub struct Arguments {
+    /// The experiment with the training.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The safetensors file to write.
+    #[arg(value_name = "OUT.safetensors")]
+    target: PathBuf,
+    /// The model whose weights they are; may be left out where only one is trained.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// What the numbers become.
+    #[arg(long, value_enum, default_value_t = Dtype::Keep)]
+    dtype: Dtype,
+    /// Replace a file that is there.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Writes the file.
+pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    let store = experiment::existing_cache(context)?;
+    let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _, _| {})?;
+    let trained = planned.experiment.models.iter().filter_map(|node| {
+        let step = planned.plan.pretrains.get(node.pretrain?)?;
+        Some((node.name.as_str(), &step.artifact))
+    });
+    let trained: Vec<_> = trained.collect();
+    let wanted = arguments.model.as_deref();
+    let found: Vec<_> = trained
+        .iter()
+        .filter(|(name, _)| wanted.is_none_or(|wanted| *name == wanted))
+        .collect();
+    let [(name, artifact)] = found.as_slice() else {
+        let names: Vec<&str> = trained.iter().map(|(name, _)| *name).collect();
+        return Err(Failure::Mistakes(match names.as_slice() {
+            [] => format!(
+                "no model of {} is trained in it\n  hint: a model with `weights = {{ pretrain = \"NAME\" }}` is",
+                arguments.file.display()
+            ),
+            names => format!(
+                "{} models fit\n  hint: name one by `--model`: {}",
+                found.len(),
+                names.join(", ")
+            ),
+        }));
+    };
+    if !artifact.state.is_cached() {
+        return Err(Failure::Mistakes(format!(
+            "model `{name}` is not trained yet\n  hint: `repro run {}` trains it, and goes on where it was stopped",
+            arguments.file.display()
+        )));
+    }
+    let source = store.pretrained_weights(&artifact.fingerprint);
+    eprintln!("{name}: {}", artifact.fingerprint);
+    write(&source, &arguments.target, arguments.dtype, arguments.force)
+}
