@@ -98,6 +98,7 @@ pub fn open(
     for node in &experiment.models {
         weights.push(match node.model.weights() {
             WeightsSource::Synthetic(seed) => format!("synthetic:{seed}"),
+            WeightsSource::None => "none".to_owned(),
             WeightsSource::File(path) => {
                 let path = base.join(path);
                 let digest = digester

@@ -43,6 +43,9 @@ pub enum WeightError {
     /// Names or shapes differ from what the network needs.
     #[error(transparent)]
     Mismatch(Box<WeightMismatch>),
+    /// There is no source at all.
+    #[error("the network has parameters, but no weights were given")]
+    NotGiven,
 }
 
 impl WeightMap {

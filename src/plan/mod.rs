@@ -29,7 +29,7 @@ pub use text::{PlanRecord, render, render_passes};
 pub struct Facts {
     /// One for each dataset of the experiment, in its order.
     pub datasets: Vec<DatasetFacts>,
-    /// The identity of each model's weights: `synthetic:SEED` or `blake3:HEX`.
+    /// The identity of each model's weights: `synthetic:SEED`, `blake3:HEX`, or `none` where it has none.
     pub weights: Vec<String>,
 }
 

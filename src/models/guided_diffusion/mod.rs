@@ -457,6 +457,7 @@ impl Model for GuidedDiffusion {
         let weights = match &self.weights {
             WeightsSource::File(path) => WeightMap::from_file(&base.join(path))?,
             WeightsSource::Synthetic(seed) => WeightMap::synthetic(*seed),
+            WeightsSource::None => return Err(super::weights::WeightError::NotGiven),
         };
         let mut weights = weights.on(device);
         weights.convolve_in(precision);
