@@ -184,18 +184,18 @@ impl Contest {
         } else {
             format!("{}, so that no error is given", described.mean)
         };
-        let mut caption = format!(
+        let picked = format!(
             "{} Each row is the best of its candidates, picked on the very split that is shown: it is optimistic, and the more candidates there were, the more so.",
             selection.caption(&averaged)
         );
-        if !self.fixed.is_empty() {
-            caption.push_str(&format!(
-                " The row “fixed” is {} at the one choice that the experiment file names ({}): nothing is picked there, provided that it was written before the results were seen. Its difference is what picking gained.",
-                markdown::escape(&self.champion.to_string()),
-                markdown::escape(&self.choice())
-            ));
+        if self.fixed.is_empty() {
+            return picked;
         }
-        caption
+        format!(
+            "{picked} The row “fixed” is {} at the one choice that the experiment file names ({}): nothing is picked there, provided that it was written before the results were seen. Its difference is what picking gained.",
+            markdown::escape(&self.champion.to_string()),
+            markdown::escape(&self.choice())
+        )
     }
 
     /// The fixed choice in words.
@@ -204,7 +204,7 @@ impl Contest {
         let values: Vec<AxisValue> = self
             .fixed
             .iter()
-            .flat_map(|choice| choice.values.first().cloned())
+            .filter_map(|choice| choice.values.first().cloned())
             .collect();
         axes::phrases(&names, &values)
     }
