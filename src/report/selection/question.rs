@@ -246,7 +246,7 @@ pub fn value_at(fields: &Fields<'_>, key: &str) -> Option<AxisValue> {
     axis_value(fields, key, fields.raw(key)?, "a string or a number")
 }
 
-/// Reads a table of axis = value or axis = [values]. Mistakes are recorded, and the other filters are still read.
+/// Reads a table of `axis = value` or `axis = [values]`. Mistakes are recorded, and the other filters are still read.
 pub fn filters_at(fields: &Fields<'_>, key: &str) -> Vec<Filter> {
     let Some(table) = fields.table(key) else {
         return Vec::new();

@@ -30,7 +30,7 @@ pub(super) const IN_WORDS: [&str; 7] = [
     "Small timestep: by the mean over blocks and pools, the best timestep that is not above the median of those run is above the best one that is.",
     "Steep drop: between neighbouring timesteps, the largest fall that ends above the median is larger than the largest change, up or down, up to the median.",
     "Each verdict rests on one difference, the last number of its row. For each run it is taken between the cells that the other runs name as the largest and smallest, since the largest of many values is large by chance too; so it can be smaller than the numbers before it suggest.",
-    "A claim holds where its difference is above zero, and does not where it is below. It cannot be told where that difference is smaller than two standard errors (a mild test where runs are few, and one that knows nothing of the choice of images), where there is one run only, or where fewer than 3 blocks, 3 timesteps or 2 pools decide.",
+    "A claim holds where its difference is above zero, and does not where it is below. It cannot be told where that difference is smaller than two standard errors (a mild test: on made-up results without any effect, five runs pass it in one case of three to eight; and it knows nothing of the choice of images), where there is one run only, or where fewer than 3 blocks, 3 timesteps or 2 pools decide.",
 ];
 
 /// What the numbers are shown in, and how deep the network is.
