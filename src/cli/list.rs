@@ -239,6 +239,11 @@ fn all_models(json: bool) -> Result<(), Failure> {
 fn one_model(name: &str, json: bool) -> Result<(), Failure> {
     let models = named_models();
     let Some((name, model)) = models.iter().find(|(known, _)| known == name) else {
+        if models::ALL.iter().any(|kind| kind.doc().name == name) {
+            return Err(Failure::Mistakes(format!(
+                "`{name}` is a kind of model and no model with a name\n  hint: `repro list kinds {name}` shows its keys"
+            )));
+        }
         return Err(unknown(
             "model",
             name,

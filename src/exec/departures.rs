@@ -22,12 +22,15 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
     };
     for node in &experiment.models {
         if node.model.variant() != "adm-256-uncond" {
+            let network = match node.model.weights() {
+                WeightsSource::None => "none, a baseline: the image itself",
+                _ => node.model.variant(),
+            };
             add(
                 "Network",
                 "ADM U-Net, unconditional, 256 × 256 pixels, 553 M parameters",
                 format!(
-                    "{}, {} × {} pixels",
-                    node.model.variant(),
+                    "{network}, {} × {} pixels",
                     node.model.input().side,
                     node.model.input().side
                 ),

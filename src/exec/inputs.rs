@@ -99,6 +99,7 @@ pub fn open(
         weights.push(match node.model.weights() {
             WeightsSource::Pretrained(_) => None,
             WeightsSource::Synthetic(seed) => Some(format!("synthetic:{seed}")),
+            WeightsSource::None => Some("none".to_owned()),
             WeightsSource::File(path) => {
                 let path = base.join(path);
                 let digest = digester

@@ -19,6 +19,7 @@ pub mod layers;
 pub mod noise;
 #[cfg(feature = "torch")]
 pub mod parameters;
+pub mod pixels;
 pub mod precision;
 pub mod presets;
 pub mod stored_tensors;
@@ -39,7 +40,7 @@ pub use block::{BlockIndex, BlockInfo};
 pub use precision::Precision;
 
 /// Every model kind.
-pub const ALL: &[&dyn ModelKind] = &[&guided_diffusion::KIND];
+pub const ALL: &[&dyn ModelKind] = &[&guided_diffusion::KIND, &pixels::KIND];
 
 /// A kind of model.
 pub trait ModelKind: Sync {
@@ -65,6 +66,8 @@ pub enum WeightsSource {
     Synthetic(u64),
     /// What a `[pretrain.NAME]` of the same experiment leaves.
     Pretrained(String),
+    /// Nowhere: the model has no parameters.
+    None,
 }
 
 /// The image that a model reads.
@@ -99,7 +102,7 @@ pub trait Model: Send + Sync + Debug {
     /// Where its weights come from.
     fn weights(&self) -> &WeightsSource;
 
-    /// The same model with weights from elsewhere.
+    /// The same model with weights from elsewhere; itself where it has none.
     fn with_weights(&self, weights: WeightsSource) -> Arc<dyn Model>;
 
     /// All that decides its outputs besides the weights, for fingerprints.

@@ -53,6 +53,9 @@ pub enum WeightError {
         /// The training's name.
         name: String,
     },
+    /// There is no source at all.
+    #[error("the network has parameters, but no weights were given")]
+    NotGiven,
 }
 
 impl WeightMap {

@@ -32,7 +32,7 @@ pub use text::{PlanRecord, render, render_passes};
 pub struct Facts {
     /// One for each dataset of the experiment, in its order.
     pub datasets: Vec<DatasetFacts>,
-    /// The identity of each model's weights: `synthetic:SEED` or `blake3:HEX`; `None` where a training is still to make them. The
+    /// The identity of each model's weights: `synthetic:SEED`, `blake3:HEX`, or `none` where it has none; `None` where a training is still to make them. The
     /// planner knows them by the training's fingerprint.
     pub weights: Vec<Option<String>>,
 }

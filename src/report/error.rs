@@ -82,6 +82,16 @@ pub enum ReportError {
         /// Fingerprint of the second head.
         second: String,
     },
+    /// Results that a table cannot say anything about.
+    #[error("{place}: {problem}\n  hint: {hint}")]
+    Unfit {
+        /// The table.
+        place: String,
+        /// What does not fit.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
     /// A result that is no finite number.
     #[error(
         "{place}: the result of head {fingerprint} is {value}, which is no finite number\n  hint: the training diverged; lower its learning rate, or leave it out by `where`"

@@ -96,6 +96,11 @@ pub fn deviation(values: &[f64]) -> Option<f64> {
     })
 }
 
+/// Standard error of the mean: the sample standard deviation divided by the root of n; `None` for fewer than two values.
+pub fn standard_error(values: &[f64]) -> Option<f64> {
+    Some(deviation(values)? / (values.len() as f64).sqrt())
+}
+
 /// Words in a row: "a", "a and b", "a, b and c".
 pub fn listed(words: &[String]) -> String {
     match words {
@@ -115,7 +120,9 @@ mod tests {
         let values = [0.80, 0.82, 0.87];
         assert!((mean(&values).unwrap() - 0.83).abs() < 1e-12);
         assert!((deviation(&values).unwrap() - 0.036_055_512_754_639_9).abs() < 1e-12);
-        assert_eq!(deviation(&[0.5]), None);
+        // 0.0360555… divided by the root of 3.
+        assert!((standard_error(&values).unwrap() - 0.020_816_659_994_661_3).abs() < 1e-12);
+        assert_eq!((deviation(&[0.5]), standard_error(&[0.5])), (None, None));
         assert_eq!(mean(&[]), None);
     }
 

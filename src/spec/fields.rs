@@ -380,6 +380,8 @@ impl<'a> Fields<'a> {
 fn range_in_words(range: &RangeInclusive<i64>) -> String {
     if *range.end() == i64::MAX {
         format!("at least {}", range.start())
+    } else if range.start() == range.end() {
+        range.start().to_string()
     } else {
         format!("between {} and {}", range.start(), range.end())
     }

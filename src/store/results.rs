@@ -28,7 +28,7 @@ pub struct ResultRow {
     pub extraction: String,
     /// Name of the model in the experiment.
     pub model: String,
-    /// Where the model's weights came from: "synthetic:7", or "blake3:" and 12 hex digits.
+    /// Where the model's weights came from: "synthetic:7", "blake3:" and 64 hex digits, or "none" for a model without any.
     pub weights: String,
     /// Name of the dataset in the experiment.
     pub dataset: String,

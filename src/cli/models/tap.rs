@@ -147,10 +147,16 @@ mod with_torch {
                 crate::text::plural(nodes.len(), "model")
             )));
         };
-        Ok(weights.map_or_else(
-            || node.model.clone(),
-            |weights| node.model.with_weights(weights),
-        ))
+        let Some(weights) = weights else {
+            return Ok(node.model.clone());
+        };
+        if *node.model.weights() == WeightsSource::None {
+            return Err(mistake(format!(
+                "`{}` has no weights\n  hint: leave out `--weights`",
+                node.model.variant()
+            )));
+        }
+        Ok(node.model.with_weights(weights))
     }
 
     fn weights(text: &str) -> Result<WeightsSource, Failure> {

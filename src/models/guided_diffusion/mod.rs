@@ -477,6 +477,7 @@ impl Model for GuidedDiffusion {
                 let name = name.clone();
                 return Err(super::weights::WeightError::NotTrained { name });
             }
+            WeightsSource::None => return Err(super::weights::WeightError::NotGiven),
         };
         let mut weights = weights.on(device);
         weights.convolve_in(precision);

@@ -11,7 +11,8 @@ mod question;
 pub use caption::Spread;
 pub use cell::{Cell, Cells};
 pub use question::{
-    FILTER_KEY, Filter, METRIC_KEY, OVER_KEY, Question, TITLE_KEY, axes_at, axis_at,
+    FILTER_KEY, Filter, METRIC_KEY, OVER_KEY, Question, TITLE_KEY, axes_at, axis_at, filters_at,
+    value_at,
 };
 
 use std::collections::BTreeSet;

@@ -59,8 +59,12 @@ pub struct Filter {
 
 impl Filter {
     fn passes(&self, row: &ResultRow) -> bool {
-        let value = value_of(row, &self.axis);
-        self.values.iter().any(|wanted| axes::same(wanted, &value))
+        self.admits(&value_of(row, &self.axis))
+    }
+
+    /// Whether a value of the axis is among those that it may have.
+    pub fn admits(&self, value: &AxisValue) -> bool {
+        self.values.iter().any(|wanted| axes::same(wanted, value))
     }
 
     fn may_pass(&self, missing: &MissingResult) -> bool {
@@ -79,7 +83,7 @@ impl Question {
     pub fn parse(fields: &Fields<'_>) -> Option<Self> {
         let metric = fields.text("metric");
         let title = fields.text("title");
-        let filters = parse_filters(fields);
+        let filters = filters_at(fields, "where");
         let over = if fields.has("over") {
             axes_at(fields, "over", 0..=usize::MAX)?
         } else {
@@ -237,9 +241,14 @@ fn check_axis(fields: &Fields<'_>, name: &str, span: Span) -> bool {
     known
 }
 
-/// Reads `where`. Mistakes are recorded, and the other filters are still read.
-fn parse_filters(fields: &Fields<'_>) -> Vec<Filter> {
-    let Some(table) = fields.table("where") else {
+/// Reads one value of an axis.
+pub fn value_at(fields: &Fields<'_>, key: &str) -> Option<AxisValue> {
+    axis_value(fields, key, fields.raw(key)?, "a string or a number")
+}
+
+/// Reads a table of `axis = value` or `axis = [values]`. Mistakes are recorded, and the other filters are still read.
+pub fn filters_at(fields: &Fields<'_>, key: &str) -> Vec<Filter> {
+    let Some(table) = fields.table(key) else {
         return Vec::new();
     };
     let mut filters = Vec::new();
@@ -261,7 +270,14 @@ fn parse_filters(fields: &Fields<'_>) -> Vec<Filter> {
         }
         let values: Vec<AxisValue> = items
             .iter()
-            .filter_map(|item| filter_value(&table, &entry.key, item))
+            .filter_map(|item| {
+                axis_value(
+                    &table,
+                    &entry.key,
+                    item,
+                    "a string, a number or a list of them",
+                )
+            })
             .collect();
         filters.push(Filter {
             axis: entry.key.clone(),
@@ -271,18 +287,13 @@ fn parse_filters(fields: &Fields<'_>) -> Vec<Filter> {
     filters
 }
 
-fn filter_value(table: &Fields<'_>, key: &str, node: &Node) -> Option<AxisValue> {
+fn axis_value(table: &Fields<'_>, key: &str, node: &Node, wanted: &str) -> Option<AxisValue> {
     match &node.value {
         Value::Integer(integer) => Some(AxisValue::Integer(*integer)),
         Value::Number(number) => Some(AxisValue::Number(*number)),
         Value::Text(text) => Some(AxisValue::Text(text.clone())),
         other => {
-            table.wrong_type_at(
-                node.span,
-                key,
-                "a string, a number or a list of them",
-                other,
-            );
+            table.wrong_type_at(node.span, key, wanted, other);
             None
         }
     }

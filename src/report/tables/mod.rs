@@ -3,6 +3,8 @@
 //! A kind parses one `[[report.table]]` into a [`Table`], which turns the report's input into Markdown. Adding a kind is one new file and
 //! two lines below: `mod name;` and `&name::KIND,`.
 
+mod claims;
+mod contest;
 mod footnotes;
 mod grid;
 
@@ -17,7 +19,7 @@ use super::selection::Question;
 use crate::spec::{Fields, KindDoc};
 
 /// Every kind of table.
-pub const ALL: &[&dyn TableKind] = &[&grid::KIND];
+pub const ALL: &[&dyn TableKind] = &[&grid::KIND, &contest::KIND, &claims::KIND];
 
 /// A kind of table.
 pub trait TableKind: Sync {

@@ -1,0 +1,293 @@
+//! The candidates of a contest, the best of each contender, and how far it is from the champion's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Contest;
+use crate::report::axes;
+use crate::report::error::ReportError;
+use crate::report::number::{listed, standard_error};
+use crate::report::selection::{Cell, Cells, Selection};
+use crate::store::AxisValue;
+
+/// Axes on which results have to agree before they can compete at all.
+const COMPARABLE: [&str; 2] = ["dataset", "split"];
+
+/// The axes that are told first of a place; all others follow in their own order.
+const FIRST: [&str; 3] = ["block", "timestep", "pool"];
+
+/// Axes that mostly repeat what another one says; they are told only where they do not.
+const DERIVED: [&str; 3] = ["head_kind", "extraction", "weights"];
+
+/// A candidate: its values on all axes, and its results.
+pub(super) type Candidate<'a> = (&'a [AxisValue], &'a Cell<'a>);
+
+/// One row of the table.
+#[derive(Debug)]
+pub(super) struct Contender<'a> {
+    /// The value that competes.
+    pub(super) value: AxisValue,
+    /// Whether it is the champion at the fixed choice.
+    pub(super) is_fixed: bool,
+    /// The best candidate; `None` where nothing was measured.
+    pub(super) best: Option<Candidate<'a>>,
+    /// How many candidates were searched.
+    pub(super) searched: usize,
+    /// Why there is no candidate, where something is known about it.
+    pub(super) absent: Option<&'a str>,
+}
+
+/// The difference of two contenders.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Distance {
+    /// The difference of their means.
+    pub(super) difference: f64,
+    /// The same in standard errors of the difference; `None` where one of them has none, or both are zero.
+    pub(super) in_errors: Option<f64>,
+}
+
+/// Every combination of axes that has results.
+#[derive(Debug)]
+pub(super) struct Candidates<'a> {
+    /// By their values on `spread`.
+    pub(super) cells: Cells<'a>,
+    /// Every axis but those that are averaged over.
+    spread: Vec<String>,
+    /// The position in `spread` of the axis that competes.
+    among: usize,
+    /// The positions in `spread` of the axes that tell a candidate's place.
+    told: Vec<usize>,
+}
+
+/// The standard error of a cell's mean.
+pub(super) fn error(cell: &Cell<'_>) -> Option<f64> {
+    let values: Vec<f64> = cell.rows.iter().map(|row| row.value).collect();
+    standard_error(&values)
+}
+
+impl<'a> Candidates<'a> {
+    /// Gathers the candidates.
+    pub(super) fn of(contest: &Contest, selection: &Selection<'a>) -> Result<Self, ReportError> {
+        for axis in COMPARABLE {
+            let values = selection.values(axis);
+            let spread_out =
+                contest.among == axis || contest.question.over.iter().any(|o| o == axis);
+            if values.len() > 1 && !spread_out {
+                let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
+                return Err(ReportError::Unfit {
+                    place: selection.place.clone(),
+                    problem: format!(
+                        "results on several values of `{axis}` do not compete with each other: {}",
+                        listed(&values)
+                    ),
+                    hint: format!("choose one by `where = {{ {axis} = … }}`"),
+                });
+            }
+        }
+        let spread: Vec<String> = axes::all()
+            .filter(|axis| !contest.question.over.iter().any(|over| over == axis))
+            .map(str::to_owned)
+            .collect();
+        let cells = selection.cells(&spread)?;
+        let among = spread.iter().position(|axis| *axis == contest.among);
+        let mut candidates = Self {
+            cells,
+            spread,
+            among: among.unwrap_or_default(),
+            told: Vec::new(),
+        };
+        candidates.told = candidates.telling();
+        Ok(candidates)
+    }
+
+    /// The axes that tell two candidates of one contender apart.
+    fn telling(&self) -> Vec<usize> {
+        let mut groups: BTreeMap<&AxisValue, Vec<&[AxisValue]>> = BTreeMap::new();
+        for key in self.cells.keys() {
+            groups.entry(&key[self.among]).or_default().push(key);
+        }
+        let varies = |position: usize| {
+            groups
+                .values()
+                .any(|keys| keys.iter().any(|key| key[position] != keys[0][position]))
+        };
+        let of = |name: &&str| self.spread.iter().position(|axis| axis == name);
+        let first = FIRST.iter().filter_map(of);
+        let rest = (0..self.spread.len()).filter(|&position| {
+            let name = self.spread[position].as_str();
+            !FIRST.contains(&name) && !DERIVED.contains(&name)
+        });
+        let mut told: Vec<usize> = first
+            .chain(rest)
+            .filter(|&position| position != self.among && varies(position))
+            .collect();
+        for position in DERIVED.iter().filter_map(of) {
+            let mut known = told.iter().chain(std::iter::once(&self.among));
+            let is_new = position != self.among
+                && varies(position)
+                && !known.any(|&known| self.decides(known, position));
+            if is_new {
+                told.push(position);
+            }
+        }
+        told
+    }
+
+    /// Whether, for each contender, one axis has one value only for each value of another.
+    fn decides(&self, known: usize, derived: usize) -> bool {
+        let known = |key: &'_ Vec<AxisValue>| [key[self.among].clone(), key[known].clone()];
+        let pairs: BTreeSet<_> = self
+            .cells
+            .keys()
+            .map(|key| (known(key), &key[derived]))
+            .collect();
+        let values: BTreeSet<_> = self.cells.keys().map(known).collect();
+        values.len() == pairs.len()
+    }
+
+    /// Where a candidate stands, in words.
+    pub(super) fn place(&self, key: &[AxisValue]) -> String {
+        let parts: Vec<String> = self
+            .told
+            .iter()
+            .map(|&position| axes::phrase(&self.spread[position], &key[position]))
+            .collect();
+        parts.join(", ")
+    }
+
+    /// The rows of the table: the best first, what was not measured last, the fixed choice behind the champion.
+    pub(super) fn ranked<'s>(
+        &'s self,
+        contest: &Contest,
+        selection: &'s Selection<'a>,
+    ) -> Result<Vec<Contender<'s>>, ReportError> {
+        // Negated where less is better, so that more is better from here on.
+        let sign = if selection.higher_is_better == Some(false) {
+            -1.0
+        } else {
+            1.0
+        };
+        let values = selection.values(&contest.among);
+        let is_champion = |value: &AxisValue| axes::same(value, &contest.champion);
+        if !values.iter().any(is_champion) {
+            let known: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
+            return Err(ReportError::Unfit {
+                place: selection.place.clone(),
+                problem: format!(
+                    "the champion `{}` has no result: no `{}` is called so",
+                    contest.champion, contest.among
+                ),
+                hint: format!("`champion` is one of {}", listed(&known)),
+            });
+        }
+        let mut rows: Vec<Contender<'s>> = values
+            .into_iter()
+            .map(|value| {
+                let own = self.of_contender(&value);
+                let better = |best: Candidate<'s>, next: Candidate<'s>| {
+                    // Of two equal ones the first is kept, whose axes have the smaller values.
+                    if sign * next.1.mean > sign * best.1.mean {
+                        next
+                    } else {
+                        best
+                    }
+                };
+                let names = std::slice::from_ref(&contest.among);
+                Contender {
+                    is_fixed: false,
+                    searched: own.len(),
+                    best: own.into_iter().reduce(better),
+                    absent: selection.reason(names, std::slice::from_ref(&value)),
+                    value,
+                }
+            })
+            .collect();
+        let height = |row: &Contender<'_>| {
+            row.best
+                .map_or(f64::NEG_INFINITY, |(_, cell)| sign * cell.mean)
+        };
+        rows.sort_by(|left, right| height(right).total_cmp(&height(left)));
+        if !contest.fixed.is_empty()
+            && let Some(position) = rows.iter().position(|row| is_champion(&row.value))
+        {
+            let fixed = self.fixed(contest, selection, &rows[position].value)?;
+            rows.insert(position + 1, fixed);
+        }
+        Ok(rows)
+    }
+
+    fn of_contender(&self, value: &AxisValue) -> Vec<Candidate<'_>> {
+        let own = |key: &&Vec<AxisValue>| key[self.among] == *value;
+        self.cells
+            .iter()
+            .filter(|(key, _)| own(key))
+            .map(|(key, cell)| (key.as_slice(), cell))
+            .collect()
+    }
+
+    /// The champion at the fixed choice.
+    fn fixed<'s>(
+        &'s self,
+        contest: &Contest,
+        selection: &'s Selection<'a>,
+        champion: &AxisValue,
+    ) -> Result<Contender<'s>, ReportError> {
+        let chosen = |key: &[AxisValue]| {
+            contest.fixed.iter().all(|choice| {
+                let mut axes = self.spread.iter().zip(key);
+                axes.any(|(axis, value)| *axis == choice.axis && choice.admits(value))
+            })
+        };
+        let mut own = self.of_contender(champion);
+        own.retain(|(key, _)| chosen(key));
+        if let [(first, _), _, ..] = own.as_slice() {
+            let differing: Vec<String> = (0..self.spread.len())
+                .filter(|&position| own.iter().any(|(key, _)| key[position] != first[position]))
+                .map(|position| format!("`{}`", self.spread[position]))
+                .collect();
+            return Err(ReportError::Unfit {
+                place: selection.place.clone(),
+                problem: format!(
+                    "`fixed` leaves {} candidates of `{champion}`, which differ in {}",
+                    own.len(),
+                    listed(&differing)
+                ),
+                hint: format!("name a value of {} in `fixed` too", listed(&differing)),
+            });
+        }
+        let (mut names, mut values) = (vec![contest.among.clone()], vec![champion.clone()]);
+        for choice in &contest.fixed {
+            names.push(choice.axis.clone());
+            values.extend(choice.values.first().cloned());
+        }
+        Ok(Contender {
+            value: champion.clone(),
+            is_fixed: true,
+            searched: own.len(),
+            best: own.first().copied(),
+            absent: selection.reason(&names, &values),
+        })
+    }
+}
+
+/// How far a contender is from the champion's best; `None` for that itself and where either has no result.
+pub(super) fn distance(
+    contender: &Contender<'_>,
+    rows: &[Contender<'_>],
+    champion: &AxisValue,
+) -> Option<Distance> {
+    let is_champion = |row: &Contender<'_>| !row.is_fixed && axes::same(&row.value, champion);
+    if is_champion(contender) {
+        return None;
+    }
+    let (_, here) = contender.best?;
+    let (_, there) = rows.iter().find(|row| is_champion(row))?.best?;
+    let difference = here.mean - there.mean;
+    let both = error(here)
+        .zip(error(there))
+        .map(|(here, there)| here.hypot(there))
+        .filter(|both| *both > 0.0);
+    Some(Distance {
+        difference,
+        in_errors: both.map(|both| difference / both),
+    })
+}

@@ -1,0 +1,231 @@
+//! A contest of made-up results, worked out by hand.
+
+use super::*;
+use crate::report::input::MissingResult;
+use crate::report::testing::{input, parsed, row};
+use crate::store::ResultRow;
+
+const TABLE: &str = "kind = \"contest\"\ntitle = \"Who is best\"\nmetric = \"top1\"\namong = \"model\"\nchampion = \"unet\"\n";
+
+fn contest(text: &str) -> Arc<dyn Table> {
+    let (table, mistakes) = parsed(text, |fields| KIND.parse(fields));
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    table.unwrap()
+}
+
+fn at(model: &str, block: u32, pool: u32, seed: u64, value: f64) -> ResultRow {
+    ResultRow {
+        model: model.to_owned(),
+        extraction: format!("{model}-taps"),
+        block,
+        pool,
+        head_fingerprint: format!("{:0>64}", format!("{model}{block:04}{pool:04}{seed:04}")),
+        ..row(seed, value)
+    }
+}
+
+/// The best of `unet` is at block 7, pool 2: 0.80, 0.82, 0.87; that of `raw` at pool 28: 0.70, 0.72, 0.74.
+fn results() -> Vec<ResultRow> {
+    let mut rows = Vec::new();
+    for (seed, value) in [(0, 0.80), (1, 0.82), (2, 0.87)] {
+        rows.push(at("unet", 7, 2, seed, value));
+        rows.push(at("unet", 7, 1, seed, value - 0.1));
+        rows.push(at("unet", 9, 2, seed, value - 0.2));
+        rows.push(at("raw", 1, 7, seed, 0.5));
+    }
+    for (seed, value) in [(0, 0.70), (1, 0.72), (2, 0.74)] {
+        rows.push(at("raw", 1, 28, seed, value));
+    }
+    rows.push(at("once", 1, 1, 0, 0.9));
+    rows
+}
+
+#[test]
+fn the_best_of_each_is_compared_with_the_champion() {
+    let rendered = contest(TABLE).render(&input(results())).unwrap();
+    // unet: 0.83, deviation 0.036056, error 0.020817. raw: 0.72, deviation 0.02, error 0.011547. The root of the sum of their
+    // squares is 0.023805, and 0.11 / 0.023805 is 4.62.
+    assert_eq!(
+        rendered.body,
+        "| model | best mean ± standard error | reached at | candidates | difference to unet, points | difference in standard errors |\n\
+         | :--- | ---: | :--- | ---: | ---: | ---: |\n\
+         | once | 90.00 ± –<sup>1</sup> | block 1, pool 1 | 1 | +7.00 | – |\n\
+         | unet | 83.00 ± 2.08 | block 7, pool 2 | 3 | – | – |\n\
+         | raw | 72.00 ± 1.15 | block 1, pool 28 | 2 | -11.00 | -4.6 |\n"
+    );
+    assert!(
+        rendered.caption.starts_with(
+            "`top1`, in percent: mean over 1 to 3 seeds (0, 1, 2) ± its standard error, which is the sample standard deviation (n − 1) divided by √n. Each value is out of 1,000 test images of fashion. Each row is the best of its candidates, picked on the very split that is shown: it is optimistic"
+        ),
+        "{}",
+        rendered.caption
+    );
+    assert_eq!(rendered.notes[0], "<sup>1</sup> 1 result instead of 3.");
+    assert!(rendered.fixed.contains(&"timestep 90".to_owned()));
+}
+
+#[test]
+fn a_fixed_choice_stands_behind_the_champion() {
+    let text = format!("{TABLE}fixed = {{ block = 7, pool = 1 }}\n");
+    let rendered = contest(&text).render(&input(results())).unwrap();
+    let lines: Vec<&str> = rendered.body.lines().collect();
+    // Both have the error 0.020817; times the root of 2 it is 0.029439, and 0.1 / 0.029439 is 3.40.
+    assert_eq!(
+        lines[4],
+        "| unet, fixed | 73.00 ± 2.08 | block 7, pool 1 | not picked | -10.00 | -3.4 |"
+    );
+    assert!(
+        rendered.caption.contains("(block 7, pool 1)"),
+        "{}",
+        rendered.caption
+    );
+
+    let text = format!("{TABLE}fixed = {{ block = 5 }}\n");
+    let mut waiting = input(results());
+    let rendered = contest(&text).render(&waiting).unwrap();
+    assert!(
+        rendered
+            .body
+            .contains("| unet, fixed | –<sup>2</sup> | – | – | – | – |\n")
+    );
+    assert!(rendered.notes[1].contains("no such result was asked for"));
+    waiting.missing = vec![MissingResult {
+        metric: "top1".to_owned(),
+        axes: [("model", "unet"), ("block", "5")]
+            .map(|(axis, value)| (axis.to_owned(), value.to_owned()))
+            .into(),
+        why: "not run yet".to_owned(),
+    }];
+    let rendered = contest(&text).render(&waiting).unwrap();
+    assert!(
+        rendered.notes[1].contains("not run yet"),
+        "{:?}",
+        rendered.notes
+    );
+
+    let text = format!("{TABLE}fixed = {{ block = 7 }}\n");
+    let error = contest(&text)
+        .render(&input(results()))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("`fixed` leaves 2 candidates of `unet`, which differ in `pool`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn less_may_be_better() {
+    let mut rows = results();
+    for row in &mut rows {
+        (row.higher_is_better, row.unit) = (false, "nats".to_owned());
+    }
+    let rendered = contest(TABLE).render(&input(rows)).unwrap();
+    let lines: Vec<&str> = rendered.body.lines().collect();
+    assert!(lines[0].contains("| difference to unet |"), "{}", lines[0]);
+    assert!(
+        lines[2].starts_with("| raw | 0.50 ± 0.00 | block 1, pool 7 | 2 |"),
+        "{}",
+        lines[2]
+    );
+    assert!(
+        lines[3].starts_with("| unet | 0.63 ± 0.02 | block 9, pool 2 | 3 |"),
+        "{}",
+        lines[3]
+    );
+}
+
+#[test]
+fn one_seed_has_no_error_and_equal_results_no_distance_in_errors() {
+    let one = vec![at("unet", 7, 2, 0, 0.8), at("raw", 1, 7, 0, 0.5)];
+    let rendered = contest(TABLE).render(&input(one)).unwrap();
+    assert!(
+        rendered
+            .body
+            .contains("| raw | 50.00 ± – | – | 1 | -30.00 | – |"),
+        "{}",
+        rendered.body
+    );
+    assert!(
+        rendered
+            .caption
+            .contains("one seed each (0), so that no error is given")
+    );
+
+    let even = [0, 1].map(|seed| [at("unet", 7, 2, seed, 0.8), at("raw", 1, 7, seed, 0.8)]);
+    let rendered = contest(TABLE).render(&input(even.concat())).unwrap();
+    assert!(
+        rendered.body.contains("± 0.00 | – | 1 | 0.00 | – |"),
+        "{}",
+        rendered.body
+    );
+}
+
+#[test]
+fn what_cannot_compete_is_refused() {
+    let unknown = TABLE.replace("\"unet\"", "\"unat\"");
+    let error = contest(&unknown)
+        .render(&input(results()))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("`unat`") && error.contains("`champion` is one of `once`, `raw` and `unet`"),
+        "{error}"
+    );
+    let mut rows = results();
+    rows[0].split = "train".to_owned();
+    let error = contest(TABLE).render(&input(rows)).unwrap_err().to_string();
+    assert!(error.contains("several values of `split`"), "{error}");
+}
+
+#[test]
+fn an_axis_that_another_decides_is_not_told_twice() {
+    let mut rows = results();
+    for row in &mut rows {
+        row.head = format!("probe-{}", row.pool);
+        row.head_kind = format!("kind-{}", row.pool);
+        row.extraction = format!("{}-{}", row.model, row.block);
+    }
+    let rendered = contest(TABLE).render(&input(rows)).unwrap();
+    assert!(
+        rendered.body.contains("| block 7, pool 2, probe-2 |"),
+        "{}",
+        rendered.body
+    );
+}
+
+#[test]
+fn hostile_names_are_escaped() {
+    let mut rows = results();
+    rows[0].model = "a|<b>".to_owned();
+    let rendered = contest(TABLE).render(&input(rows)).unwrap();
+    assert!(
+        rendered.body.contains("| a\\|&lt;b&gt; |"),
+        "{}",
+        rendered.body
+    );
+}
+
+#[test]
+fn mistakes_are_found_where_they_stand() {
+    let (table, mistakes) = parsed(
+        "kind = \"contest\"\nmetric = \"top1\"\namong = \"seed\"\nchampion = 1\nfixed = { seed = 1, blok = 2, pool = [1, 2] }\nselect = \"best\"\n",
+        |fields| KIND.parse(fields),
+    );
+    assert!(table.is_none());
+    let mut codes: Vec<&str> = mistakes
+        .iter()
+        .filter_map(|mistake| mistake.split(": ").next())
+        .collect();
+    codes.sort_unstable();
+    assert_eq!(
+        codes,
+        [
+            "report::axis-twice",
+            "report::axis-twice",
+            "report::unknown-axis",
+            "spec::out-of-range",
+            "spec::unknown-key"
+        ]
+    );
+}

@@ -1,0 +1,113 @@
+//! Pixels beside a network, from the images to the tables that compare them.
+
+use serde_json::json;
+
+use crate::fixture::CliTest;
+use crate::small::run;
+
+const EXPERIMENT: &str = r#"
+[experiment]
+name  = "baseline"
+seeds = [0, 1]
+
+[dataset.fashion]
+kind = "fashion-mnist"
+root = "fashion"
+
+[model.unet]
+kind    = "guided-diffusion"
+preset  = "adm-nano"
+weights = { synthetic = 1 }
+
+[model.raw]
+kind        = "pixels"
+image_size  = 28
+in_channels = 1
+
+[extraction.taps]
+model    = "unet"
+dataset  = "fashion"
+timestep = [10, 90, 300]
+block    = [1, 2, 3]
+pool     = [1, 2]
+
+[extraction.pixels]
+model    = "raw"
+dataset  = "fashion"
+timestep = 0
+block    = 1
+pool     = [7, 28]
+
+[head.probe]
+kind     = "linear"
+features = ["taps", "pixels"]
+epochs   = 2
+
+[metric.accuracy]
+kind = "accuracy"
+of   = "probe"
+
+[report]
+output = "reports/baseline.md"
+
+[[report.table]]
+kind     = "contest"
+title    = "Who is best"
+metric   = "top1"
+among    = "model"
+champion = "unet"
+fixed    = { block = 2, timestep = 90, pool = 2 }
+
+[[report.table]]
+kind   = "claims"
+title  = "The paper's claims"
+metric = "top1"
+where  = { model = "unet" }
+"#;
+
+#[test]
+fn pixels_compete_with_a_network() {
+    let cli = CliTest::with_fashion(40, 20);
+    cli.write("baseline.toml", EXPERIMENT);
+    let output = run(&cli, "baseline.toml");
+    assert_eq!(output.stdout, "", "stdout is for data");
+
+    let rows = cli
+        .query("SELECT DISTINCT model, weights, timestep, block FROM results WHERE model = 'raw'");
+    assert_eq!(
+        rows,
+        [json!({ "model": "raw", "weights": "none", "timestep": 0, "block": 1 })]
+    );
+
+    let report = cli.read("reports/baseline.md");
+    let line = |start: &str| {
+        let found = report.lines().find(|line| line.starts_with(start));
+        found.unwrap_or_else(|| panic!("no {start} in\n{report}"))
+    };
+    assert!(
+        line("| raw | ").contains("| block 1, timestep 0, pool "),
+        "{report}"
+    );
+    assert!(line("| raw | ").contains(" | 2 | "), "{report}");
+    assert!(line("| unet | ").contains(" | 18 | – | – |"), "{report}");
+    assert!(
+        line("| unet, fixed | ").contains(" | block 2, timestep 90, pool 2 | not picked | "),
+        "{report}"
+    );
+    for claim in [
+        "| Accuracy is most sensitive to the block number |",
+        "| Accuracy is least sensitive to pooling |",
+        "| The best block is in the middle of the network |",
+        "| A small timestep is best |",
+        "| Accuracy drops steeply at high noise |",
+    ] {
+        let verdicts = ["**holds** |", "**does not hold** |", "cannot be told: "];
+        let told = line(claim);
+        assert!(
+            verdicts.iter().any(|verdict| told.contains(verdict)),
+            "{told}"
+        );
+    }
+    cli.run(&["plan", "--check", "baseline.toml"])
+        .expect_code(0);
+}
