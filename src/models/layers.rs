@@ -3,17 +3,36 @@
 //! They are plain structs over tensors, frozen or trained as `weights.rs` hands them out; tch's variable stores are not needed.
 //!
 //! # Deviations
-//! - Maps lie in memory with their channels innermost, which is how the fastest convolutions read and write them. The
-//!   axes are `[N, C, H, W]` all the same. While a network is trained they are row-major: the backward pass of group
-//!   normalisation is several times as slow otherwise.
+//! - Maps of wide networks lie in memory with their channels innermost, see [`Layout`]. The axes are `[N, C, H, W]` all the
+//!   same.
 //! - TF32 is off whatever libtorch's default is, and convolutions on a GPU take deterministic algorithms only.
 
 use tch::{Device, Kind, Tensor};
 
 use super::weights::WeightMap;
 
+/// How the maps of a network, and the kernels of its convolutions, lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Row after row, channel after channel. Group normalisation of few channels, and its backward pass, are several times as
+    /// fast this way.
+    RowMajor,
+    /// All channels of a pixel side by side, which is how the fastest convolutions of many channels read and write them.
+    ChannelsInnermost,
+}
+
+impl Layout {
+    /// A `[N, C, H, W]` tensor in this layout; copies nothing where it is already.
+    pub fn of(self, x: &Tensor) -> Tensor {
+        match self {
+            Self::RowMajor => x.contiguous(),
+            Self::ChannelsInnermost => channels_last(x),
+        }
+    }
+}
+
 /// The same `[N, C, H, W]` tensor with its channels innermost in memory; copies nothing where they are already.
-pub fn channels_last(x: &Tensor) -> Tensor {
+fn channels_last(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
@@ -29,8 +48,7 @@ pub fn silu(mut x: Tensor) -> Tensor {
 /// `x + y`, written over `x` unless gradients need it.
 pub fn sum(mut x: Tensor, y: &Tensor) -> Tensor {
     if x.requires_grad() {
-        // The result lies in memory as its first part does: in a network that is trained, `y` is the map from before a layer.
-        y + x
+        x + y
     } else {
         x.g_add_(y)
     }

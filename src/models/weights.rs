@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
 use super::initial::Initial;
-use super::layers::channels_last;
+use super::layers::Layout;
 use super::parameters::Parameters;
 use super::precision::Precision;
 use super::stored_tensors::{StoredTensors, StoredTensorsError};
@@ -23,6 +23,7 @@ pub struct WeightMap {
     source: Source,
     device: Device,
     precision: Precision,
+    layout: Layout,
     requested: Vec<(String, Vec<usize>)>,
     mismatch: WeightMismatch,
     /// Everything that was taken to be trained; absent where nothing is.
@@ -92,6 +93,7 @@ impl WeightMap {
             source,
             device: Device::Cpu,
             precision: Precision::F32,
+            layout: Layout::ChannelsInnermost,
             requested: Vec::new(),
             mismatch,
             trained: None,
@@ -187,19 +189,30 @@ impl WeightMap {
         }
     }
 
-    /// The parameter `name` of a convolution: as [`WeightMap::take`], but in the precision that convolutions compute in,
-    /// and with the channels innermost in memory where there are four axes, which is how convolutions read it fastest.
-    /// What is to be trained is f32 and row-major: the layer converts it at every step.
+    /// Lets the kernels of convolutions lie in memory as the maps do, from now on.
+    pub fn lay_out(&mut self, layout: Layout) {
+        self.layout = layout;
+    }
+
+    /// How kernels of convolutions lie in memory.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The parameter `name` of a convolution: as [`WeightMap::take`], but in the precision that convolutions compute in, and
+    /// in the layout of maps where there are four axes. What is to be trained is f32: the layer converts it at every step.
     ///
     /// # Panics
     /// As [`WeightMap::take`].
     pub fn take_for_convolution(&mut self, name: &str, shape: &[usize]) -> Tensor {
-        if self.is_trainable() {
-            return self.take(name, shape);
-        }
-        let tensor = self.find(name, shape).to_kind(self.precision.kind());
+        let tensor = self.find(name, shape);
+        let tensor = if self.is_trainable() {
+            tensor
+        } else {
+            tensor.to_kind(self.precision.kind())
+        };
         let tensor = if shape.len() == 4 {
-            channels_last(&tensor)
+            self.layout.of(&tensor)
         } else {
             tensor
         };

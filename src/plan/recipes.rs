@@ -120,9 +120,10 @@ pub struct FeaturesRecipe<'a> {
 }
 
 impl FeaturesRecipe<'_> {
+    /// - 3: maps of narrow networks are row-major, and so rounded otherwise.
     /// - 2: the field `precision`; maps with their channels innermost and fused steps round otherwise.
     /// - 1: first version.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 
     /// The recipe.
     ///

@@ -19,7 +19,7 @@
 //! `tests/suite/golden_guided_diffusion.rs`, on the CPU: in f32 full maps 1e-4 and pooled maps 5e-5; in f16 maps pooled to
 //! 2 × 2 within 1e-2 and `out` within 2e-2 of upstream's own f16; in bf16 the same within 4e-2 and 8e-2 of f32.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::config::Config;
 use super::layer::Layer;
@@ -28,7 +28,7 @@ pub use super::parts::TimeEmbedding;
 use super::parts::{AttentionBlock, Downsample, NormConvolution, ResBlock, Upsample};
 use crate::models::block::BlockIndex;
 use crate::models::extractor::{ForwardError, Until};
-use crate::models::layers::{Convolution, channels_last, silu};
+use crate::models::layers::{Convolution, Layout as MapLayout, silu};
 use crate::models::precision::Precision;
 use crate::models::weights::{WeightError, WeightMap};
 
@@ -96,6 +96,19 @@ impl Block {
     }
 }
 
+/// From this `model_channels` on, maps lie with their channels innermost. Measured at 32, where it takes three times as long,
+/// and at 256; see docs/performance.md.
+const WIDE: u32 = 128;
+
+fn map_layout(config: &Config, weights: &WeightMap) -> MapLayout {
+    let wide = config.model_channels >= WIDE;
+    if weights.is_trainable() || weights.device() == Device::Cpu && !wide {
+        MapLayout::RowMajor
+    } else {
+        MapLayout::ChannelsInnermost
+    }
+}
+
 /// The whole U-Net.
 #[derive(Debug)]
 pub struct Network {
@@ -110,8 +123,8 @@ pub struct Network {
     out: NormConvolution,
     /// What the blocks compute in.
     precision: Precision,
-    /// Whether it is trained, and so keeps maps row-major; see `layers.rs`.
-    trained: bool,
+    /// How its maps lie in memory.
+    layout: MapLayout,
 }
 
 impl Network {
@@ -122,6 +135,7 @@ impl Network {
     /// [`Config::validate`] finds misfits gives a network that fails when it runs.
     pub fn new(config: &Config, weights: &mut WeightMap) -> Result<Self, WeightError> {
         let layout = Layout::new(config);
+        weights.lay_out(map_layout(config, weights));
         let time_embed = TimeEmbedding::new(weights, config);
         let label_emb = config.num_classes.map(|classes| {
             let shape = [classes as usize, config.time_embed_channels() as usize];
@@ -155,7 +169,7 @@ impl Network {
             input_blocks,
             out,
             precision,
-            trained: weights.is_trainable(),
+            layout: weights.layout(),
         })
     }
 
@@ -199,10 +213,7 @@ impl Network {
         // Decoder blocks take the encoder's maps in reverse order, so only the last so many are ever needed.
         let skips_needed = deepest.saturating_sub(self.input_blocks + 1);
         let mut skips = Vec::new();
-        let mut h = x_t.to_kind(self.precision.kind());
-        if !self.trained {
-            h = channels_last(&h);
-        }
+        let mut h = self.layout.of(&x_t.to_kind(self.precision.kind()));
         for (number, block) in (1..=deepest).zip(&self.blocks) {
             if number > self.input_blocks + 1
                 && let Some(skip) = skips.pop()

@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::config::{Config, GROUPS};
 use super::layer::{Resample, modulation_channels};
-use crate::models::layers::{Convolution, GroupNorm, Linear, silu, sum};
+use crate::models::layers::{Convolution, GroupNorm, Layout, Linear, silu, sum};
 use crate::models::weights::WeightMap;
 
 /// Keeps group normalisation from dividing by zero.
@@ -197,6 +197,7 @@ pub struct AttentionBlock {
     proj_out: Linear,
     heads: i64,
     use_new_attention_order: bool,
+    layout: Layout,
 }
 
 impl AttentionBlock {
@@ -219,6 +220,7 @@ impl AttentionBlock {
             ),
             heads: i64::from(heads),
             use_new_attention_order: config.use_new_attention_order,
+            layout: weights.layout(),
         }
     }
 
@@ -249,7 +251,7 @@ impl AttentionBlock {
             false,
         );
         let mixed = self.proj_out.forward(&mixed.transpose(1, 2).flatten(2, 3));
-        sum(mixed.transpose(1, 2).reshape(x.size()), x)
+        sum(self.layout.of(&mixed.transpose(1, 2).reshape(x.size())), x)
     }
 }
 
