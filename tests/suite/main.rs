@@ -44,6 +44,7 @@ mod python;
 #[cfg(feature = "torch")]
 mod run;
 #[cfg(feature = "torch")]
+mod shipped;
 mod small;
 mod store_disk_full;
 mod store_processes;

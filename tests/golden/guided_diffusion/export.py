@@ -97,6 +97,14 @@ with torch.device("meta"):
         arguments = {k: v for k, v in arguments.items() if k in script_util.create_model.__code__.co_varnames}
         schedule = flags.get("noise_schedule", "linear")
         presets[name] = {"noise_schedule": schedule, **describe(script_util.create_model(**arguments))}
+    # `create_model` knows neither other sides nor grey images.
+    for name, channels, side in [("fashion-28", 1, 28), ("cifar-32", 3, 32)]:
+        network = UNetModel(
+            image_size=side, in_channels=channels, model_channels=32, out_channels=channels, num_res_blocks=1,
+            attention_resolutions=(4,), channel_mult=(1, 2, 3), num_head_channels=32, use_scale_shift_norm=True,
+            resblock_updown=True,
+        )
+        presets[name] = {"noise_schedule": "linear", **describe(network)}
 (HERE / "presets.json").write_text(json.dumps(presets, indent=1) + "\n")
 
 
