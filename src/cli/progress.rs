@@ -20,6 +20,8 @@ pub(super) struct Display {
 
 struct State {
     bar: Option<ProgressBar>,
+    /// What the bar is about.
+    title: String,
     /// When the last plain progress line was printed.
     said: Instant,
     done: usize,
@@ -36,6 +38,7 @@ impl Display {
             bars: std::io::stderr().is_terminal(),
             state: Mutex::new(State {
                 bar: None,
+                title: String::new(),
                 said: now,
                 done: 0,
                 of: 0,
@@ -96,8 +99,11 @@ impl Display {
                 self.begin(&mut state, &title, steps - *done as usize, "steps");
             }
             Event::PretrainAdvanced { loss, .. } => {
-                let loss = loss.map_or_else(String::new, |loss| format!("steps, loss {loss:.4}"));
-                self.advance(&mut state, 1, &loss);
+                let loss = loss.map_or_else(String::new, |loss| format!(", loss {loss:.4}"));
+                if let Some(bar) = &state.bar {
+                    bar.set_message(format!("{}{loss}", state.title));
+                }
+                self.advance(&mut state, 1, &format!("steps{loss}"));
             }
             Event::PretrainFinished {
                 label,
@@ -245,6 +251,7 @@ impl Display {
             bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
         }
         bar.set_message(title.to_owned());
+        title.clone_into(&mut state.title);
         bar.enable_steady_tick(Duration::from_millis(500));
         state.bar = Some(bar);
     }

@@ -4,6 +4,7 @@ use crate::graph::Experiment;
 use crate::imaging::Preprocess;
 use crate::models::WeightsSource;
 use crate::report::Departure;
+use crate::text::plural;
 use crate::trainer::{Optimiser, Schedule, UpdateRule};
 
 /// The departures of an experiment from the protocol of arXiv 2307.08702, in a fixed order.
@@ -45,6 +46,21 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
                 "declared in the experiment; nothing here says anything about trained diffusion models",
             );
         }
+    }
+    for node in &experiment.pretrains {
+        let training = &node.training;
+        add(
+            "Weights",
+            "pre-trained on ImageNet by OpenAI",
+            format!(
+                "trained by this experiment on {}: {} of {}, seed {}",
+                experiment.datasets[node.dataset].name,
+                plural(training.steps as usize, "step"),
+                plural(training.batch_size as usize, "image"),
+                training.seed
+            ),
+            "declared in the experiment",
+        );
     }
     if !experiment.extractions.is_empty() {
         add(

@@ -73,7 +73,10 @@ fn the_card_names_the_file_that_is_there() {
     assert!(bytes.len() <= 8 << 20, "{} bytes", bytes.len());
     let card = fs::read_to_string(root().join("data/models/fashion-28.md")).unwrap();
     let digest = blake3::hash(&bytes).to_hex();
-    assert!(card.contains(digest.as_str()), "{digest} is not in the card");
+    assert!(
+        card.contains(digest.as_str()),
+        "{digest} is not in the card"
+    );
 }
 
 #[test]
