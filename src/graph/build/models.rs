@@ -25,15 +25,21 @@ impl Builder<'_> {
             trainings.declare(&node.name);
         }
         let mut used = Vec::new();
+        // A model that cannot be read may be the one that uses a training.
+        let mut all_read = true;
         for node in &sections.models {
             names.declare(&node.name);
             let Some(kind) = self.kind("model", node, models::ALL, models::ModelKind::doc) else {
+                all_read = false;
                 continue;
             };
-            for table in self.expand(node, "model", kind.doc().keys) {
+            let tables = self.expand(node, "model", kind.doc().keys);
+            all_read &= !tables.is_empty();
+            for table in tables {
                 let fields = self.node_fields(&table, "model", node);
                 fields.check_keys(kind.doc().keys, &["kind"]);
                 let Some(model) = kind.parse(&fields) else {
+                    all_read = false;
                     continue;
                 };
                 let mut sources = vec![None];
@@ -63,7 +69,7 @@ impl Builder<'_> {
             }
         }
         for node in &sections.pretrains {
-            if !used.contains(&node.name) {
+            if all_read && !used.contains(&node.name) {
                 self.report(
                     Diagnostic::new(
                         "graph::unused-pretrain",
