@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Builder;
 use crate::graph::resolve::Names;
-use crate::graph::{Experiment, ModelNode, pretrain, samples};
+use crate::graph::{Experiment, ModelNode, PretrainNode, pretrain, samples};
 use crate::models::{self, WeightsSource};
 use crate::spec::fields::Located;
 use crate::spec::sections::Sections;
@@ -51,6 +51,10 @@ impl Builder<'_> {
                     used.push(value.clone());
                     trainings.find(&fields, "weights", &Located { value, span });
                     sources = self.pretrains(sections, experiment, datasets, &*model);
+                    if sources.is_empty() {
+                        // A mistake in the training, which is told already; what hangs on the model is looked at all the same.
+                        sources.push(None);
+                    }
                 }
                 for pretrain in sources {
                     let index = experiment.models.len();
@@ -108,15 +112,19 @@ impl Builder<'_> {
             for table in self.expand(node, "pretrain", &keys) {
                 let fields = self.node_fields(&table, "pretrain", node);
                 fields.check_keys(&keys, &[]);
-                let Some(dataset) = fields.text("dataset") else {
-                    continue;
-                };
-                for dataset in datasets.find(&fields, "dataset", &dataset) {
-                    // The model's own index is known once its place in the list is.
-                    if let Some(parsed) = pretrain::parse(&fields, &node.name, (dataset, 0), model)
-                    {
+                // Both are read whatever becomes of the other, so that all mistakes are found in one go.
+                // The model's own index is known once its place in the list is.
+                let parsed = pretrain::parse(&fields, &node.name, (0, 0), model);
+                let datasets = fields
+                    .text("dataset")
+                    .map(|dataset| datasets.find(&fields, "dataset", &dataset));
+                for dataset in datasets.unwrap_or_default() {
+                    if let Some(parsed) = &parsed {
                         indices.push(Some(experiment.pretrains.len()));
-                        experiment.pretrains.push(parsed);
+                        experiment.pretrains.push(PretrainNode {
+                            dataset,
+                            ..parsed.clone()
+                        });
                     }
                 }
             }
