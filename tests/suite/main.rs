@@ -2,7 +2,8 @@
 //!
 //! The way through this room: [`fixture`] runs the real program in a folder of its own; [`cases`] holds snapshots of
 //! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`baselines`], [`pretraining`], [`interruption`] and
-//! [`damage`] run small experiments; [`fetch`] and [`data`] bring files from [`http_server`]; [`props`] plans random ones; [`tidy`] reads the source tree.
+//! [`damage`] run small experiments; [`fetch`] and [`data`] bring files from [`http_server`]; [`props`] plans random ones;
+//! [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots anew.
 
 #![allow(

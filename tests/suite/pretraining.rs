@@ -198,7 +198,7 @@ fn a_network_is_trained_sampled_probed_and_reported() {
     );
     // One PNG file for a sheet, its images one below the other.
     let sheets = cli.files(".repro/artifacts/samples").into_iter();
-    let sheets = sheets.filter(|(path, _)| path.ends_with(".png"));
+    let sheets = sheets.filter(|(path, _)| path.strip_suffix(".png").is_some());
     let mut heights: Vec<u32> = sheets
         .map(|(_, bytes)| {
             let sheet = image::load_from_memory(&bytes).unwrap();

@@ -170,7 +170,7 @@ mod steps {
             }
         }
 
-        fn to_step(&mut self, step: u32) -> Result<(), PretrainError<Infallible>> {
+        fn run_to(&mut self, step: u32) -> Result<(), PretrainError<Infallible>> {
             let input = self.model.input();
             let mut trainer = Trainer::new(
                 &self.config,
@@ -205,11 +205,11 @@ mod steps {
         for timesteps in ["uniform", "loss-aware"] {
             let keys = format!("{ALL_KEYS}\ntimesteps = \"{timesteps}\"");
             let mut whole = Running::new(&keys);
-            whole.to_step(13).unwrap();
+            whole.run_to(13).unwrap();
             // Before the first point of the curve, and after it.
             for stop in [4, 11] {
                 let mut first = Running::new(&keys);
-                first.to_step(stop).unwrap();
+                first.run_to(stop).unwrap();
                 let bytes = first.state.to_bytes().unwrap();
                 let mut second = Running::restored(&keys, &bytes, stop);
                 assert_eq!(second.state.step, stop);
@@ -217,7 +217,7 @@ mod steps {
                     second.state.to_bytes().unwrap() == bytes,
                     "{timesteps}: what is read at {stop} is not what was written"
                 );
-                second.to_step(13).unwrap();
+                second.run_to(13).unwrap();
                 // The bytes hold parameters, averages, moments, curve, sums and losses.
                 assert!(
                     second.state.to_bytes().unwrap() == whole.state.to_bytes().unwrap(),
@@ -239,7 +239,7 @@ mod steps {
     fn seed_and_timesteps_change_what_is_learned() {
         let after_two = |keys: &str| {
             let mut running = Running::new(&format!("steps = 2\nbatch_size = 2\n{keys}"));
-            running.to_step(2).unwrap();
+            running.run_to(2).unwrap();
             running.state.averages_to_bytes().unwrap()
         };
         let usual = after_two("seed = 1");
@@ -256,7 +256,7 @@ mod steps {
                 "steps = 30\nbatch_size = 4\noptimizer = {{ lr = 2e-3 }}\nclip = 1\nprecision = \"{precision}\""
             );
             let mut running = Running::new(&keys);
-            running.to_step(30).unwrap();
+            running.run_to(30).unwrap();
             let losses: Vec<f32> = running.state.curve.iter().map(|point| point.loss).collect();
             assert_eq!(losses.len(), 3);
             // A network that predicts nothing has a loss of 1.
@@ -270,7 +270,7 @@ mod steps {
     #[test]
     fn a_training_that_diverges_says_what_helps() {
         let mut running = Running::new("steps = 20\nbatch_size = 2\noptimizer = { lr = 1e6 }");
-        let error = running.to_step(20).unwrap_err();
+        let error = running.run_to(20).unwrap_err();
         let text = error.to_string();
         for remedy in ["learning rate", "`warmup`", "`clip`"] {
             assert!(text.contains(remedy), "{text}");
