@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Context;
 use super::exit::Failure;
 use super::{experiment, table};
-use crate::graph::{EXTRACTION_KEYS, METRIC_KEYS};
+use crate::graph::{EXTRACTION_KEYS, METRIC_KEYS, PRETRAIN_KEYS, SAMPLES_KEYS};
 use crate::models::{self, Model};
 use crate::report::{self, figures, tables};
 use crate::spec::sections::EXPERIMENT_KEYS;
@@ -71,6 +71,16 @@ const EXPERIMENT: KindDoc = KindDoc {
     summary: "The head of the file. It has no `kind` key.",
     keys: EXPERIMENT_KEYS,
 };
+const PRETRAIN: KindDoc = KindDoc {
+    name: "pretrain",
+    summary: "The training of a diffusion network. The model that says `weights = { pretrain = \"NAME\" }` is trained, and has the averaged weights. It has no `kind` key.",
+    keys: PRETRAIN_KEYS,
+};
+const SAMPLES: KindDoc = KindDoc {
+    name: "samples",
+    summary: "Images that a model makes out of noise, for figures of kind `sheet`. It has no `kind` key.",
+    keys: SAMPLES_KEYS,
+};
 const EXTRACTION: KindDoc = KindDoc {
     name: "extraction",
     summary: "Features of a dataset: a model, a timestep, a block and a pool. It has no `kind` key.",
@@ -91,11 +101,13 @@ fn all_kinds() -> Vec<(&'static str, &'static KindDoc, &'static [Key])> {
             .iter()
             .map(|kind| ("dataset", kind.doc(), &[][..])),
     );
+    all.push(("pretrain", &PRETRAIN, trainer::pretraining::config::KEYS));
     all.extend(
         models::ALL
             .iter()
             .map(|kind| ("model", kind.doc(), &[][..])),
     );
+    all.push(("samples", &SAMPLES, &[]));
     all.push(("extraction", &EXTRACTION, &[]));
     all.extend(
         heads::ALL

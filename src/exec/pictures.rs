@@ -13,7 +13,7 @@ use crate::imaging::Preprocess;
 use crate::models::noise::fill_noise;
 use crate::plan::Plan;
 use crate::report::figures::{NoiseStrip, Wanted};
-use crate::report::{ImageSheet, TrainingCurve, TrainingPoint};
+use crate::report::{ImageSheet, ReportConfig, TrainingCurve, TrainingPoint};
 use crate::store::Store;
 use crate::text::plural;
 
@@ -119,7 +119,7 @@ pub(super) fn sheets(
         });
     }
     let config = experiment.report.as_ref();
-    for (file, wanted) in config.map(|config| config.wanted()).unwrap_or_default() {
+    for (file, wanted) in config.map(ReportConfig::wanted).unwrap_or_default() {
         if let Wanted::NoiseStrip(strip) = wanted {
             sheets.extend(noise_strip(experiment, inputs, file, &strip)?);
         }

@@ -4,17 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::physical::{
-    HeadStep, MetricStep, Pass, PassKey, Plan, PlannedArtifact, PretrainStep, SamplesStep, State,
-    Tap,
-};
-use super::recipes::{
-    FeaturesRecipe, HeadRecipe, MetricRecipe, PretrainRecipe, SamplesRecipe, ScoredHead,
-};
+use super::lower_networks::{lower_pretrains, lower_samples, weights};
+use super::physical::{HeadStep, MetricStep, Pass, PassKey, Plan, PlannedArtifact, State, Tap};
+use super::recipes::{FeaturesRecipe, HeadRecipe, MetricRecipe, ScoredHead};
 use super::shards::Shards;
 use super::{DatasetFacts, Facts, PlanError};
-use crate::datasets::SplitCount;
-use crate::graph::{Experiment, ExtractionNode, HeadNode, OnBadImage, SampleMethod};
+use crate::graph::{Experiment, ExtractionNode, HeadNode, OnBadImage};
 use crate::models::find_block;
 use crate::store::{FieldChange, Fingerprint, Listing, Recipe};
 
@@ -79,103 +74,8 @@ pub(super) fn lower(
     })
 }
 
-fn lower_pretrains(
-    experiment: &Experiment,
-    facts: &Facts,
-    known: &Known<'_>,
-    identities: &[Value],
-) -> Result<Vec<PretrainStep>, PlanError> {
-    let mut steps = Vec::new();
-    for (index, node) in experiment.pretrains.iter().enumerate() {
-        let dataset = &facts.datasets[node.dataset];
-        let has_images = |count: &&SplitCount| count.split == node.split && count.samples > 0;
-        if !dataset.splits.iter().any(|count| has_images(&count)) {
-            return Err(PlanError::NoTrainingSplit {
-                pretrain: node.name.clone(),
-                split: node.split.clone(),
-                dataset: experiment.datasets[node.dataset].name.clone(),
-                known: split_names(dataset),
-            });
-        }
-        let recipe = PretrainRecipe {
-            model: &identities[node.model],
-            dataset: &dataset.digest,
-            split: &node.split,
-            preprocess: node.preprocess,
-            training: node.training.clone(),
-            noise_version: crate::models::noise::VERSION,
-        };
-        let label = format!(
-            "{}[{} {} steps={} seed={}]",
-            node.name,
-            experiment.datasets[node.dataset].name,
-            experiment.models[node.model].name,
-            node.training.steps,
-            node.training.seed
-        );
-        steps.push(PretrainStep {
-            pretrain: index,
-            trunk: recipe.trunk()?,
-            artifact: known.artifact(label, recipe.recipe()?),
-        });
-    }
-    Ok(steps)
-}
-
-/// The identity of each model's weights.
-fn weights(experiment: &Experiment, facts: &Facts, pretrains: &[PretrainStep]) -> Vec<String> {
-    let models = experiment.models.iter().zip(&facts.weights);
-    let identity = |(node, known): (&crate::graph::ModelNode, &Option<String>)| {
-        let trained = node.pretrain.and_then(|index| pretrains.get(index));
-        match (known, trained) {
-            (Some(known), _) => known.clone(),
-            (None, Some(step)) => format!("pretraining:{}", step.artifact.fingerprint),
-            (None, None) => "unknown".to_owned(),
-        }
-    };
-    models.map(identity).collect()
-}
-
-fn lower_samples(
-    experiment: &Experiment,
-    known: &Known<'_>,
-    identities: &[Value],
-    weights: &[String],
-) -> Result<Vec<SamplesStep>, PlanError> {
-    let mut steps = Vec::new();
-    for (index, node) in experiment.samples.iter().enumerate() {
-        let eta = match node.method {
-            SampleMethod::Ancestral => None,
-            SampleMethod::Ddim { eta } => Some(eta),
-        };
-        let recipe = SamplesRecipe {
-            model: &identities[node.model],
-            weights: &weights[node.model],
-            count: node.count,
-            method: node.method.name(),
-            eta,
-            timesteps: node.respacing.to_string(),
-            seed: node.seed,
-            noise_version: crate::models::noise::VERSION,
-        };
-        let label = format!(
-            "{}[{} {} steps={} seed={}]",
-            node.name,
-            experiment.models[node.model].name,
-            node.method.name(),
-            node.respacing,
-            node.seed
-        );
-        steps.push(SamplesStep {
-            samples: index,
-            artifact: known.artifact(label, recipe.recipe()?),
-        });
-    }
-    Ok(steps)
-}
-
 /// The splits of a dataset, for messages.
-fn split_names(dataset: &DatasetFacts) -> String {
+pub(super) fn split_names(dataset: &DatasetFacts) -> String {
     let names: Vec<String> = dataset
         .splits
         .iter()
@@ -314,7 +214,7 @@ fn lower_metrics(
 }
 
 /// What the store has, with the artifacts of each label at hand for saying what changed.
-struct Known<'a> {
+pub(super) struct Known<'a> {
     listing: &'a Listing,
     by_label: BTreeMap<(&'static str, &'a str), Vec<&'a Recipe>>,
 }
@@ -331,7 +231,8 @@ impl<'a> Known<'a> {
         Self { listing, by_label }
     }
 
-    fn artifact(&self, label: String, recipe: Recipe) -> PlannedArtifact {
+    /// What the store says of an artifact.
+    pub(super) fn artifact(&self, label: String, recipe: Recipe) -> PlannedArtifact {
         let fingerprint = recipe.fingerprint();
         let state = if self.listing.artifacts.contains_key(&fingerprint) {
             State::Cached

@@ -10,6 +10,7 @@
 //! **Architecture invariant:** no I/O, no clock, no randomness, no tensors.
 
 mod lower;
+mod lower_networks;
 mod physical;
 pub mod recipes;
 pub mod rules;

@@ -4,6 +4,7 @@
 //! step and the digest of its bytes, so that a damaged one is noticed without a second file.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use super::commit;
@@ -91,8 +92,13 @@ impl Checkpoints {
         older.retain(|(checkpoint, _)| checkpoint.step <= step);
         let surplus = older.len().saturating_sub(KEPT);
         for (checkpoint, _) in older.into_iter().take(surplus) {
-            fs::remove_file(&checkpoint.path)
-                .map_err(|error| StoreError::io("remove", &checkpoint.path, None, error))?;
+            match fs::remove_file(&checkpoint.path) {
+                // A training with another number of steps shares the folder and may have been faster.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(StoreError::io("remove", &checkpoint.path, None, error));
+                }
+                _ => {}
+            }
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! All integration tests of `repro`, as one binary: each binary would link libtorch and polars anew.
 //!
 //! The way through this room: [`fixture`] runs the real program in a folder of its own; [`cases`] holds snapshots of
-//! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`baselines`], [`interruption`] and [`damage`] run small
-//! experiments; [`fetch`] and [`data`] bring files from [`http_server`]; [`props`] plans random ones; [`tidy`] reads the source tree.
+//! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`baselines`], [`pretraining`], [`interruption`] and
+//! [`damage`] run small experiments; [`fetch`] and [`data`] bring files from [`http_server`]; [`props`] plans random ones;
+//! [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots anew.
 
 #![allow(
@@ -38,6 +39,8 @@ mod interruption;
 mod models;
 #[cfg(feature = "torch")]
 mod networks;
+#[cfg(feature = "torch")]
+mod pretraining;
 mod props;
 #[cfg(feature = "torch")]
 mod python;

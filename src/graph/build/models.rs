@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Builder;
 use crate::graph::resolve::Names;
-use crate::graph::{Experiment, ModelNode, pretrain, samples};
+use crate::graph::{Experiment, ModelNode, PretrainNode, pretrain, samples};
 use crate::models::{self, WeightsSource};
 use crate::spec::fields::Located;
 use crate::spec::sections::Sections;
@@ -25,15 +25,21 @@ impl Builder<'_> {
             trainings.declare(&node.name);
         }
         let mut used = Vec::new();
+        // A model that cannot be read may be the one that uses a training.
+        let mut all_read = true;
         for node in &sections.models {
             names.declare(&node.name);
             let Some(kind) = self.kind("model", node, models::ALL, models::ModelKind::doc) else {
+                all_read = false;
                 continue;
             };
-            for table in self.expand(node, "model", kind.doc().keys) {
+            let tables = self.expand(node, "model", kind.doc().keys);
+            all_read &= !tables.is_empty();
+            for table in tables {
                 let fields = self.node_fields(&table, "model", node);
                 fields.check_keys(kind.doc().keys, &["kind"]);
                 let Some(model) = kind.parse(&fields) else {
+                    all_read = false;
                     continue;
                 };
                 let mut sources = vec![None];
@@ -45,6 +51,10 @@ impl Builder<'_> {
                     used.push(value.clone());
                     trainings.find(&fields, "weights", &Located { value, span });
                     sources = self.pretrains(sections, experiment, datasets, &*model);
+                    if sources.is_empty() {
+                        // A mistake in the training, which is told already; what hangs on the model is looked at all the same.
+                        sources.push(None);
+                    }
                 }
                 for pretrain in sources {
                     let index = experiment.models.len();
@@ -63,7 +73,7 @@ impl Builder<'_> {
             }
         }
         for node in &sections.pretrains {
-            if !used.contains(&node.name) {
+            if all_read && !used.contains(&node.name) {
                 self.report(
                     Diagnostic::new(
                         "graph::unused-pretrain",
@@ -102,15 +112,19 @@ impl Builder<'_> {
             for table in self.expand(node, "pretrain", &keys) {
                 let fields = self.node_fields(&table, "pretrain", node);
                 fields.check_keys(&keys, &[]);
-                let Some(dataset) = fields.text("dataset") else {
-                    continue;
-                };
-                for dataset in datasets.find(&fields, "dataset", &dataset) {
-                    // The model's own index is known once its place in the list is.
-                    if let Some(parsed) = pretrain::parse(&fields, &node.name, (dataset, 0), model)
-                    {
+                // Both are read whatever becomes of the other, so that all mistakes are found in one go.
+                // The model's own index is known once its place in the list is.
+                let parsed = pretrain::parse(&fields, &node.name, (0, 0), model);
+                let datasets = fields
+                    .text("dataset")
+                    .map(|dataset| datasets.find(&fields, "dataset", &dataset));
+                for dataset in datasets.unwrap_or_default() {
+                    if let Some(parsed) = &parsed {
                         indices.push(Some(experiment.pretrains.len()));
-                        experiment.pretrains.push(parsed);
+                        experiment.pretrains.push(PretrainNode {
+                            dataset,
+                            ..parsed.clone()
+                        });
                     }
                 }
             }

@@ -2,8 +2,8 @@
 //!
 //! `x_t = sqrt(ᾱ_t) x_0 + sqrt(1 - ᾱ_t) ε`, with `ᾱ_t = Π_{s <= t} (1 - β_s)` and timesteps counted from 0.
 //!
-//! Beside it: [`respacing`] (fewer steps), [`posterior`] and `reverse` (one step back), `sampling` (all steps back), `losses`
-//! (what a network is trained on) and [`timesteps`] (at which timesteps).
+//! Beside it: [`respacing`] (fewer steps), [`posterior`] and `reverse` (one step back), `sampling` (all steps back), `sheet` (many
+//! images of them), `losses` (what a network is trained on) and [`timesteps`] (at which timesteps).
 //!
 //! # Reference
 //! Ho et al. 2020 (arXiv 2006.11239) Eq. 4, linear schedule; Nichol and Dhariwal 2021 (arXiv 2102.09672) Eq. 17, cosine
@@ -26,6 +26,8 @@ pub mod respacing;
 pub mod reverse;
 #[cfg(feature = "torch")]
 pub mod sampling;
+#[cfg(feature = "torch")]
+pub mod sheet;
 pub mod timesteps;
 
 use std::f64::consts::FRAC_PI_2;

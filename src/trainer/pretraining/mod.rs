@@ -10,6 +10,8 @@ mod order;
 mod run;
 #[cfg(feature = "torch")]
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use config::{Loss, Pretraining, Timesteps};
 #[cfg(feature = "torch")]
