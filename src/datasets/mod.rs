@@ -4,10 +4,13 @@
 //! one image at a time. Adding a kind is one new file and two lines below: `mod name;` and `&name::KIND,`.
 
 mod cifar10;
+mod cub;
 mod digest;
 mod fashion_mnist;
 mod image_folder;
+mod listed;
 mod manifest;
+mod nabirds;
 pub mod published;
 mod subset;
 
@@ -24,8 +27,10 @@ pub use manifest::{Manifest, Sample, SplitCount};
 /// Every dataset kind.
 pub const ALL: &[&dyn DatasetKind] = &[
     &cifar10::KIND,
+    &cub::KIND,
     &fashion_mnist::KIND,
     &image_folder::KIND,
+    &nabirds::KIND,
     &subset::KIND,
 ];
 
@@ -89,6 +94,20 @@ pub enum DatasetError {
         /// The path.
         path: PathBuf,
         /// Where to get it.
+        hint: String,
+    },
+    /// Images that a list names.
+    #[error("{} is missing: {place} names it; {missing} of the {named} images that are named are missing\n  hint: {hint}", path.display())]
+    MissingImages {
+        /// The first of them.
+        path: PathBuf,
+        /// What names it, such as "line 3 of images.txt".
+        place: String,
+        /// How many are missing.
+        missing: usize,
+        /// How many are named.
+        named: usize,
+        /// Where to get them.
         hint: String,
     },
     /// A file that is not what it should be.
