@@ -3,6 +3,7 @@
 //! A kind parses its own table ([`DatasetKind::parse`]) into a [`Dataset`], which lists its samples as a [`Manifest`] and reads
 //! one image at a time. Adding a kind is one new file and two lines below: `mod name;` and `&name::KIND,`.
 
+mod aircraft;
 mod cifar10;
 mod cub;
 mod digest;
@@ -26,6 +27,7 @@ pub use manifest::{Manifest, Sample, SplitCount};
 
 /// Every dataset kind.
 pub const ALL: &[&dyn DatasetKind] = &[
+    &aircraft::KIND,
     &cifar10::KIND,
     &cub::KIND,
     &fashion_mnist::KIND,
@@ -66,6 +68,22 @@ pub trait Dataset: Send + Sync + Debug {
         upstream: Option<Arc<OpenDataset>>,
         digester: &dyn Digester,
     ) -> Result<OpenDataset, DatasetError>;
+
+    /// What the dataset settles that the paper leaves open; reports list it beside the departures from the paper.
+    fn open_questions(&self) -> Vec<OpenQuestion> {
+        Vec::new()
+    }
+}
+
+/// Something that the paper does not say of a dataset, and what is done here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenQuestion {
+    /// What it is about.
+    pub topic: &'static str,
+    /// What is done here.
+    pub here: &'static str,
+    /// Why.
+    pub reason: &'static str,
 }
 
 /// A dataset whose samples are listed.

@@ -46,6 +46,16 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
             );
         }
     }
+    for node in &experiment.datasets {
+        for question in node.dataset.open_questions() {
+            add(
+                question.topic,
+                "not stated",
+                question.here.to_owned(),
+                question.reason,
+            );
+        }
+    }
     if !experiment.extractions.is_empty() {
         add(
             "Noise and views",
