@@ -4,13 +4,17 @@
 //! one image at a time. Adding a kind is one new file and two lines below: `mod name;` and `&name::KIND,`.
 
 mod aircraft;
+mod cars;
 mod cifar10;
 mod cub;
 mod digest;
+mod dogs;
 mod fashion_mnist;
+mod flowers;
 mod image_folder;
 mod listed;
 mod manifest;
+mod matlab;
 mod nabirds;
 pub mod published;
 mod subset;
@@ -28,9 +32,12 @@ pub use manifest::{Manifest, Sample, SplitCount};
 /// Every dataset kind.
 pub const ALL: &[&dyn DatasetKind] = &[
     &aircraft::KIND,
+    &cars::KIND,
     &cifar10::KIND,
     &cub::KIND,
+    &dogs::KIND,
     &fashion_mnist::KIND,
+    &flowers::KIND,
     &image_folder::KIND,
     &nabirds::KIND,
     &subset::KIND,
