@@ -11,10 +11,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{
-    Dataset, DatasetError, DatasetKind, Digester, Manifest, OpenDataset, ReadImage, Sample,
-};
-use crate::imaging::Image;
+use super::listed::{Files, Trim};
+use super::{Dataset, DatasetError, DatasetKind, Digester, Manifest, OpenDataset, Sample};
 use crate::spec::{Fields, Key, KindDoc};
 
 /// The kind.
@@ -147,30 +145,7 @@ impl Dataset for ImageFolder {
             .collect();
         Ok(OpenDataset {
             manifest: Manifest::new(classes, samples),
-            images: Box::new(Files { files }),
-        })
-    }
-}
-
-/// The files in manifest order.
-struct Files {
-    files: Vec<(String, PathBuf)>,
-}
-
-impl ReadImage for Files {
-    fn read(&self, row: usize) -> Result<Image, DatasetError> {
-        let Some((id, path)) = self.files.get(row) else {
-            return Err(DatasetError::Selection(format!(
-                "there is no image in row {row}"
-            )));
-        };
-        let bytes = fs::read(path).map_err(|source| {
-            DatasetError::io(path, source, "it was there when the folder was listed")
-        })?;
-        Image::decode(&bytes).map_err(|error| DatasetError::BadImage {
-            id: id.clone(),
-            path: path.clone(),
-            problem: error.to_string(),
+            images: Box::new(Files::new(files, Trim::NONE)),
         })
     }
 }

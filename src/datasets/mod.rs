@@ -3,11 +3,19 @@
 //! A kind parses its own table ([`DatasetKind::parse`]) into a [`Dataset`], which lists its samples as a [`Manifest`] and reads
 //! one image at a time. Adding a kind is one new file and two lines below: `mod name;` and `&name::KIND,`.
 
+mod aircraft;
+mod cars;
 mod cifar10;
+mod cub;
 mod digest;
+mod dogs;
 mod fashion_mnist;
+mod flowers;
 mod image_folder;
+mod listed;
 mod manifest;
+mod matlab;
+mod nabirds;
 pub mod published;
 mod subset;
 
@@ -23,9 +31,15 @@ pub use manifest::{Manifest, Sample, SplitCount};
 
 /// Every dataset kind.
 pub const ALL: &[&dyn DatasetKind] = &[
+    &aircraft::KIND,
+    &cars::KIND,
     &cifar10::KIND,
+    &cub::KIND,
+    &dogs::KIND,
     &fashion_mnist::KIND,
+    &flowers::KIND,
     &image_folder::KIND,
+    &nabirds::KIND,
     &subset::KIND,
 ];
 
@@ -61,6 +75,22 @@ pub trait Dataset: Send + Sync + Debug {
         upstream: Option<Arc<OpenDataset>>,
         digester: &dyn Digester,
     ) -> Result<OpenDataset, DatasetError>;
+
+    /// What the dataset settles that the paper leaves open; reports list it beside the departures from the paper.
+    fn open_questions(&self) -> Vec<OpenQuestion> {
+        Vec::new()
+    }
+}
+
+/// Something that the paper does not say of a dataset, and what is done here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenQuestion {
+    /// What it is about.
+    pub topic: &'static str,
+    /// What is done here.
+    pub here: &'static str,
+    /// Why.
+    pub reason: &'static str,
 }
 
 /// A dataset whose samples are listed.
@@ -89,6 +119,20 @@ pub enum DatasetError {
         /// The path.
         path: PathBuf,
         /// Where to get it.
+        hint: String,
+    },
+    /// Images that a list names.
+    #[error("{} is missing: {place} names it; {missing} of the {named} images that are named are missing\n  hint: {hint}", path.display())]
+    MissingImages {
+        /// The first of them.
+        path: PathBuf,
+        /// What names it, such as "line 3 of images.txt".
+        place: String,
+        /// How many are missing.
+        missing: usize,
+        /// How many are named.
+        named: usize,
+        /// Where to get them.
         hint: String,
     },
     /// A file that is not what it should be.

@@ -62,6 +62,16 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
             "declared in the experiment",
         );
     }
+    for node in &experiment.datasets {
+        for question in node.dataset.open_questions() {
+            add(
+                question.topic,
+                "not stated",
+                question.here.to_owned(),
+                question.reason,
+            );
+        }
+    }
     if !experiment.extractions.is_empty() {
         add(
             "Noise and views",
@@ -145,4 +155,32 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
         }
     }
     departures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Source;
+
+    #[test]
+    fn what_becomes_of_the_notice_of_copyright_is_stated() {
+        for (banner, here) in [("", "cut off"), ("banner = \"keep\"", "kept")] {
+            let text = format!(
+                "[experiment]\nname = \"case\"\n\n[dataset.planes]\nkind = \"aircraft\"\nroot = \"data\"\n{banner}\n\n\
+                 [dataset.few]\nkind = \"subset\"\nof = \"planes\"\nlimit = {{ train = 9 }}\n\n\
+                 [model.raw]\nkind = \"pixels\"\nimage_size = 32\nin_channels = 3\n\n\
+                 [extraction.taps]\nmodel = \"raw\"\ndataset = \"few\"\ntimestep = 0\nblock = 1\npool = 4\n"
+            );
+            let experiment = crate::graph::build(&Source::new("case.toml", text)).unwrap();
+            let stated = of(&experiment);
+            let notice = stated
+                .iter()
+                .find(|departure| departure.topic.contains("FGVC-Aircraft"))
+                .unwrap();
+            assert_eq!(
+                (notice.paper.as_str(), notice.here.as_str()),
+                ("not stated", here)
+            );
+        }
+    }
 }

@@ -1,0 +1,216 @@
+//! `flowers`: Oxford Flowers-102, photographs of flowers of 102 kinds.
+//!
+//! # Reference
+//! The README of the set: Nilsback, Zisserman, "Automated Flower Classification over a Large Number of Classes" (2008).
+//! `labels` of `imagelabels.mat` has the class of each image, `trnid`, `valid` and `tstid` of `setid.mat` the numbers of the
+//! images of each part; all count from 1. The kinds have no names in these files, so a class is called by its number there.
+//!
+//! # Deviations
+//! The parts `trnid` and `valid` are the split `train`, as papers on transfer have it: 2,040 images for training, 6,149 for
+//! testing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::listed::{Row, Rows, Trim, find_folder};
+use super::matlab::Variables;
+use super::{Dataset, DatasetError, DatasetKind, Digester, OpenDataset};
+use crate::spec::{Fields, Key, KindDoc};
+
+/// The kind.
+pub const KIND: Kind = Kind;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Kind;
+
+const DOC: KindDoc = KindDoc {
+    name: "flowers",
+    summary: "Oxford Flowers-102, flowers of 102 kinds, unpacked from `102flowers.tgz`, with `imagelabels.mat` and `setid.mat`; `trnid` and `valid` are the split `train`.",
+    keys: &[Key::required(
+        "root",
+        "a folder",
+        "Holds `jpg/`, `imagelabels.mat` and `setid.mat`; relative to the folder that `repro` runs in.",
+    )],
+};
+
+const REMEDY: &str = "get `102flowers.tgz`, `imagelabels.mat` and `setid.mat` from https://www.robots.ox.ac.uk/~vgg/data/flowers/102/, and let `root` be a folder with the two and the folder `jpg` that the archive makes";
+
+/// The lists of `setid.mat`, and the split of each.
+const LISTS: [(&str, &str); 3] = [("train", "trnid"), ("train", "valid"), ("test", "tstid")];
+
+/// More classes than any set has; a number that is far off is not taken for one.
+const MOST_CLASSES: u32 = 10_000;
+
+impl DatasetKind for Kind {
+    fn doc(&self) -> &'static KindDoc {
+        &DOC
+    }
+
+    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
+        let root = fields.text("root")?;
+        Some(Arc::new(Flowers {
+            root: PathBuf::from(root.value),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Flowers {
+    root: PathBuf,
+}
+
+impl Flowers {
+    /// What the lists name.
+    fn rows(&self, base: &Path) -> Result<Rows, DatasetError> {
+        let root = base.join(&self.root);
+        let folder = find_folder(&root, &["", "flowers-102"], "setid.mat", REMEDY)?;
+        let lists = Variables::read(&folder.join("setid.mat"), REMEDY)?;
+        let labels_file = Variables::read(&folder.join("imagelabels.mat"), REMEDY)?;
+        let labels = labels_file.counted("labels")?;
+        let mut images = Vec::new();
+        for (split, name) in LISTS {
+            for (number, place) in lists.counted(name)?.into_iter().zip(1..) {
+                let label = labels.get(number as usize - 1).ok_or_else(|| {
+                    lists.malformed(format!(
+                        "`{name}({place})` is image {number}, but `imagelabels.mat` has {} labels",
+                        labels.len()
+                    ))
+                })?;
+                let id = format!("image_{number:05}.jpg");
+                images.push(Row {
+                    path: folder.join("jpg").join(&id),
+                    id,
+                    split,
+                    label: label - 1,
+                    place: format!("`{name}({place})`"),
+                    list: 0,
+                });
+            }
+        }
+        let last = labels.iter().max().copied().unwrap_or_default();
+        if last > MOST_CLASSES {
+            return Err(labels_file.malformed(format!("it has the class {last}")));
+        }
+        Ok(Rows {
+            classes: (1..=last).map(|class| class.to_string()).collect(),
+            images,
+            lists: vec![lists.path().to_owned()],
+            remedy: REMEDY,
+        })
+    }
+}
+
+impl Dataset for Flowers {
+    fn kind(&self) -> &'static str {
+        DOC.name
+    }
+
+    fn open(
+        &self,
+        base: &Path,
+        _upstream: Option<Arc<OpenDataset>>,
+        digester: &dyn Digester,
+    ) -> Result<OpenDataset, DatasetError> {
+        self.rows(base)?.open(Trim::NONE, digester)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PlainDigester;
+    use super::super::listed::fixture;
+    use super::super::matlab::fixture::{compress, file, numbers};
+    use super::*;
+
+    fn open(root: &Path) -> Result<OpenDataset, String> {
+        let root = root.to_owned();
+        Flowers { root }
+            .open(Path::new("."), None, &PlainDigester)
+            .map_err(|error| error.to_string())
+    }
+
+    fn seen(dataset: &OpenDataset) -> Vec<(&str, &str, u32)> {
+        let samples = dataset.manifest.samples.iter();
+        samples
+            .map(|sample| (sample.id.as_str(), sample.split.as_str(), sample.label))
+            .collect()
+    }
+
+    /// A folder with four images of three classes.
+    fn small(train: &[f64], labels: &[f64]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let images = ["a.png", "b.png", "c.png", "d.png"];
+        fixture::write_images(folder.path(), &images);
+        std::fs::create_dir(folder.path().join("jpg")).unwrap();
+        for (image, number) in images.iter().zip(1..) {
+            let name = format!("jpg/image_{number:05}.jpg");
+            std::fs::rename(folder.path().join(image), folder.path().join(name)).unwrap();
+        }
+        let sets = [("trnid", train), ("valid", &[3.0]), ("tstid", &[4.0, 1.0])];
+        let sets = sets.map(|(name, set)| compress(&numbers(name, set)));
+        std::fs::write(folder.path().join("setid.mat"), file(&sets)).unwrap();
+        let labels = file(&[compress(&numbers("labels", labels))]);
+        std::fs::write(folder.path().join("imagelabels.mat"), labels).unwrap();
+        folder
+    }
+
+    #[test]
+    fn training_has_the_two_small_lists() {
+        let folder = small(&[2.0], &[3.0, 1.0, 2.0, 2.0]);
+        let dataset = open(folder.path()).unwrap();
+        assert_eq!(
+            seen(&dataset),
+            [
+                ("image_00002.jpg", "train", 0),
+                ("image_00003.jpg", "train", 1),
+                ("image_00001.jpg", "test", 2),
+                ("image_00004.jpg", "test", 1)
+            ]
+        );
+        assert_eq!(dataset.manifest.classes, ["1", "2", "3"]);
+        assert_eq!(dataset.images.read(0).unwrap().pixels()[0], 1);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_with_its_place_and_remedy() {
+        let labels = [3.0, 1.0, 2.0, 2.0];
+        let many = [3.0, 1.0, 2.0, 2.0, 1.0];
+        for (train, labels, says) in [
+            (
+                &[5.0][..],
+                &labels[..],
+                "`trnid(1)` is image 5, but `imagelabels.mat` has 4 labels",
+            ),
+            (&[0.0], &labels, "`trnid(1)` is 0, which counts nothing"),
+            (
+                &[2.0, 3.0],
+                &labels,
+                "`valid(1)` names the image `image_00003.jpg` a second time",
+            ),
+            (
+                &[2.0, 5.0],
+                &many,
+                "image_00005.jpg is missing: `trnid(2)` of ",
+            ),
+            (&[2.0], &[3.0, 1.0, 2.0, 1e9], "it has the class 1000000000"),
+        ] {
+            let folder = small(train, labels);
+            let error = open(folder.path()).err().unwrap();
+            assert!(
+                error.contains(says) && error.contains("hint: get"),
+                "{error}"
+            );
+        }
+        let error = open(Path::new("nowhere")).err().unwrap();
+        assert!(error.contains("setid.mat is missing"), "{error}");
+    }
+
+    #[test]
+    #[ignore = "needs the annotation files of the owners"]
+    fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
+        let root = fixture::annotations("oxford_flowers102");
+        let rows = Flowers { root }.rows(Path::new(".")).unwrap();
+        assert_eq!(fixture::counts(&rows), (102, 2040, 0, 6149));
+    }
+}

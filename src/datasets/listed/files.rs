@@ -1,0 +1,75 @@
+//! Reading images that are files of their own, whole or without some rows at their bottom.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::datasets::{DatasetError, ReadImage};
+use crate::imaging::Image;
+
+/// What is cut off an image before anything else looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::datasets) struct Trim {
+    /// Rows at the bottom.
+    pub(in crate::datasets) bottom: usize,
+}
+
+impl Trim {
+    /// The image stays whole.
+    pub(in crate::datasets) const NONE: Self = Self { bottom: 0 };
+
+    /// The digest of a sample, from that of its file. What is cut is part of it, and so of everything that is computed from
+    /// the image.
+    pub(super) fn content(self, file: String) -> String {
+        if self == Self::NONE {
+            return file;
+        }
+        let text = format!("{} rows cut from the bottom of {file}", self.bottom);
+        blake3::hash(text.as_bytes()).to_hex().to_string()
+    }
+
+    /// The image without what is cut.
+    fn apply(self, image: Image) -> Result<Image, String> {
+        let (width, height) = image.size();
+        match height.checked_sub(self.bottom) {
+            Some(_) if self == Self::NONE => Ok(image),
+            Some(rest) if rest > 0 => Ok(image.crop(0, 0, width, rest)),
+            _ => Err(format!(
+                "it has {height} rows, and the {} at its bottom are to be cut off",
+                self.bottom
+            )),
+        }
+    }
+}
+
+/// Files in the order of a manifest, each with the id of its sample.
+pub(in crate::datasets) struct Files {
+    files: Vec<(String, PathBuf)>,
+    trim: Trim,
+}
+
+impl Files {
+    /// A reader of these files.
+    pub(in crate::datasets) fn new(files: Vec<(String, PathBuf)>, trim: Trim) -> Self {
+        Self { files, trim }
+    }
+}
+
+impl ReadImage for Files {
+    fn read(&self, row: usize) -> Result<Image, DatasetError> {
+        let Some((id, path)) = self.files.get(row) else {
+            return Err(DatasetError::Selection(format!(
+                "there is no image in row {row}"
+            )));
+        };
+        let bytes = fs::read(path).map_err(|source| {
+            DatasetError::io(path, source, "it was there when the folder was listed")
+        })?;
+        let image = Image::decode(&bytes).map_err(|error| error.to_string());
+        let image = image.and_then(|image| self.trim.apply(image));
+        image.map_err(|problem| DatasetError::BadImage {
+            id: id.clone(),
+            path: path.clone(),
+            problem,
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! Lists that are texts: one entry a line, its first word apart from the rest.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::datasets::DatasetError;
+
+/// No list is longer; the longest that is published has less than 8 MiB.
+const MOST_BYTES: u64 = 1 << 26;
+
+/// A list, whole in memory.
+pub(in crate::datasets) struct TextFile {
+    path: PathBuf,
+    text: String,
+    remedy: &'static str,
+}
+
+impl TextFile {
+    /// Reads a list.
+    ///
+    /// # Errors
+    /// A file that is missing, cannot be read, is far too long, or is no text.
+    pub(in crate::datasets) fn read(
+        path: PathBuf,
+        remedy: &'static str,
+    ) -> Result<Self, DatasetError> {
+        let mut bytes = Vec::new();
+        File::open(&path)
+            .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+            .map_err(|source| DatasetError::io(&path, source, remedy))?;
+        let problem = if bytes.len() as u64 > MOST_BYTES {
+            format!("it has more than {MOST_BYTES} bytes")
+        } else {
+            match String::from_utf8(bytes) {
+                Ok(text) => return Ok(Self { path, text, remedy }),
+                Err(_) => "it is not a text".to_owned(),
+            }
+        };
+        Err(DatasetError::Malformed {
+            path,
+            problem,
+            hint: remedy.to_owned(),
+        })
+    }
+
+    /// Where it lies.
+    pub(in crate::datasets) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Says what is wrong with a line.
+    pub(in crate::datasets) fn malformed(&self, line: usize, problem: &str) -> DatasetError {
+        DatasetError::Malformed {
+            path: self.path.clone(),
+            problem: format!("line {line} {problem}"),
+            hint: self.remedy.to_owned(),
+        }
+    }
+
+    /// The lines that are not empty, with their numbers from 1, whatever the ends of lines are.
+    pub(in crate::datasets) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.text.lines().map(str::trim_end).enumerate();
+        lines
+            .map(|(index, line)| (index + 1, line))
+            .filter(|(_, line)| !line.is_empty())
+    }
+
+    /// The lines as a first word and the rest, which may have spaces in it.
+    pub(in crate::datasets) fn pairs(
+        &self,
+    ) -> impl Iterator<Item = Result<(usize, &str, &str), DatasetError>> {
+        self.lines().map(|(number, line)| {
+            let (first, rest) = line.split_once(' ').unwrap_or_default();
+            if first.is_empty() || rest.is_empty() {
+                Err(self.malformed(number, "has not two entries with a space between them"))
+            } else {
+                Ok((number, first, rest))
+            }
+        })
+    }
+
+    /// What follows each first word, with the number of its line.
+    ///
+    /// # Errors
+    /// A line with one word alone, or a first word that was there before.
+    pub(in crate::datasets) fn by_first_word(
+        &self,
+    ) -> Result<BTreeMap<&str, (usize, &str)>, DatasetError> {
+        let mut map = BTreeMap::new();
+        for pair in self.pairs() {
+            let (number, first, rest) = pair?;
+            if let Some((before, _)) = map.insert(first, (number, rest)) {
+                return Err(self.malformed(
+                    number,
+                    &format!("has the id `{first}`, which line {before} has as well"),
+                ));
+            }
+        }
+        Ok(map)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<TextFile, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list.txt");
+        std::fs::write(&path, bytes).unwrap();
+        TextFile::read(path, "get it anew").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn lines_end_in_either_way_and_are_split_at_the_first_space() {
+        let list = read(b"0056978 Boeing 717\r\n\r\n1025794 F-16A/B\n").unwrap();
+        let pairs: Vec<_> = list.pairs().map(Result::unwrap).collect();
+        assert_eq!(
+            pairs,
+            [(1, "0056978", "Boeing 717"), (3, "1025794", "F-16A/B")]
+        );
+        assert_eq!(list.by_first_word().unwrap()["1025794"], (3, "F-16A/B"));
+    }
+
+    #[test]
+    fn what_is_malformed_is_named_by_its_line() {
+        let list = read(b"1 a\n2\n").unwrap();
+        let error = list.by_first_word().unwrap_err().to_string();
+        assert!(error.contains("line 2 has not two"), "{error}");
+        let list = read(b"1 a\n1 b\n").unwrap();
+        let error = list.by_first_word().unwrap_err().to_string();
+        assert!(error.contains("line 2 has the id `1`"), "{error}");
+        assert!(error.contains("hint: get it anew"), "{error}");
+        assert!(read(&[0xff, 0xfe]).err().unwrap().contains("not a text"));
+    }
+}

@@ -1,0 +1,156 @@
+//! `nabirds`: NABirds, photographs of birds of North America in 555 classes, unpacked from the archive that Cornell gives out.
+//!
+//! # Reference
+//! The README in the archive: Van Horn et al., "Building a bird recognition app and large scale dataset with citizen
+//! scientists" (CVPR 2015). `listed/joined.rs` tells how the lists are read. `classes.txt` has a whole tree of classes; those
+//! with images are its leaves, and a label is the rank of a class's id among them. Ids of images are no numbers.
+//!
+//! # Deviations
+//! A cut of the archive is a dataset as well, if its lists are cut in the same way; its labels are those of the classes that
+//! are left.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::listed::{Classes, Rows, Trim, find_folder, read_joined};
+use super::{Dataset, DatasetError, DatasetKind, Digester, OpenDataset};
+use crate::spec::{Fields, Key, KindDoc};
+
+/// The kind.
+pub const KIND: Kind = Kind;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Kind;
+
+const DOC: KindDoc = KindDoc {
+    name: "nabirds",
+    summary: "NABirds, birds of North America in 555 classes, unpacked from `nabirds.tar.gz`; the owners' split.",
+    keys: &[Key::required(
+        "root",
+        "a folder",
+        "The folder `nabirds`, which holds `images.txt` and `images/`, or the one around it; relative to the folder that `repro` runs in.",
+    )],
+};
+
+const REMEDY: &str = "unpack `nabirds.tar.gz` anew, which Cornell gives to whoever accepts the terms of use at https://dl.allaboutbirds.org/nabirds, and let `root` be the folder `nabirds` that it makes";
+
+impl DatasetKind for Kind {
+    fn doc(&self) -> &'static KindDoc {
+        &DOC
+    }
+
+    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
+        let root = fields.text("root")?;
+        Some(Arc::new(NaBirds {
+            root: PathBuf::from(root.value),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct NaBirds {
+    root: PathBuf,
+}
+
+impl NaBirds {
+    /// What the lists name.
+    fn rows(&self, base: &Path) -> Result<Rows, DatasetError> {
+        let root = base.join(&self.root);
+        let folder = find_folder(&root, &["", "nabirds"], "images.txt", REMEDY)?;
+        read_joined(&folder, Classes::Seen, REMEDY)
+    }
+}
+
+impl Dataset for NaBirds {
+    fn kind(&self) -> &'static str {
+        DOC.name
+    }
+
+    fn open(
+        &self,
+        base: &Path,
+        _upstream: Option<Arc<OpenDataset>>,
+        digester: &dyn Digester,
+    ) -> Result<OpenDataset, DatasetError> {
+        self.rows(base)?.open(Trim::NONE, digester)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PlainDigester;
+    use super::super::listed::fixture;
+    use super::*;
+
+    #[test]
+    fn classes_without_images_have_no_label() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [
+            "0817/0000139e21dc.png",
+            "0295/00e21dc40000.png",
+            "0817/e100000000.png",
+        ];
+        fixture::write_images(&folder.path().join("nabirds/images"), &files);
+        fixture::write_texts(
+            &folder.path().join("nabirds"),
+            &[
+                (
+                    "images.txt",
+                    "0000139e-21dc 0817/0000139e21dc.png\n00e21dc4-0000 0295/00e21dc40000.png\n1e10-0000 0817/e100000000.png\n",
+                ),
+                (
+                    "image_class_labels.txt",
+                    "1e10-0000 817\n0000139e-21dc 817\n00e21dc4-0000 295\n",
+                ),
+                (
+                    "train_test_split.txt",
+                    "0000139e-21dc 0\n00e21dc4-0000 1\n1e10-0000 1\n",
+                ),
+                (
+                    "classes.txt",
+                    "0 Birds\n295 Common Eider (Adult male)\n296 Seen by nobody\n817 Oak, Titmouse\n",
+                ),
+            ],
+        );
+        let root = folder.path().to_owned();
+        let open = NaBirds { root }
+            .open(Path::new("."), None, &PlainDigester)
+            .unwrap();
+        assert_eq!(
+            open.manifest.classes,
+            ["Common Eider (Adult male)", "Oak, Titmouse"]
+        );
+        let samples = open.manifest.samples.iter();
+        let seen: Vec<_> = samples
+            .map(|sample| (sample.id.as_str(), sample.split.as_str(), sample.label))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (files[1], "train", 0),
+                (files[2], "train", 1),
+                (files[0], "test", 1)
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_where_to_get_it() {
+        let root = PathBuf::from("nowhere");
+        let error = NaBirds { root }.open(Path::new("."), None, &PlainDigester);
+        let error = error.err().unwrap().to_string();
+        assert!(
+            error.contains("images.txt is missing") && error.contains("terms of use"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    #[ignore = "needs the annotation files of the owners"]
+    fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
+        let root = fixture::annotations("nabirds");
+        let rows = NaBirds { root }.rows(Path::new(".")).unwrap();
+        assert_eq!(fixture::counts(&rows), (555, 23_929, 0, 24_633));
+    }
+}
