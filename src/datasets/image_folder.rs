@@ -165,11 +165,13 @@ fn split_of(folder: &str) -> Option<&'static str> {
         .map(|(_, split)| *split)
 }
 
-fn folders(path: &Path) -> Result<Vec<String>, DatasetError> {
+/// The names of the folders in a folder, sorted.
+pub(super) fn folders(path: &Path) -> Result<Vec<String>, DatasetError> {
     entries(path, |kind, _| kind.is_dir())
 }
 
-fn images(path: &Path) -> Result<Vec<String>, DatasetError> {
+/// The names of the files in a folder that are taken for images, sorted.
+pub(super) fn images(path: &Path) -> Result<Vec<String>, DatasetError> {
     entries(path, |kind, name| {
         let ending = Path::new(name)
             .extension()

@@ -12,6 +12,7 @@ mod dogs;
 mod fashion_mnist;
 mod flowers;
 mod image_folder;
+mod imagenet;
 mod listed;
 mod manifest;
 mod matlab;
@@ -39,6 +40,7 @@ pub const ALL: &[&dyn DatasetKind] = &[
     &fashion_mnist::KIND,
     &flowers::KIND,
     &image_folder::KIND,
+    &imagenet::KIND,
     &nabirds::KIND,
     &subset::KIND,
 ];
