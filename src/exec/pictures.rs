@@ -24,7 +24,7 @@ pub(super) const CURVE: &str = "curve";
 pub(super) const SAMPLES: &str = "samples.png";
 
 /// Images in a row of a sheet.
-const COLUMNS: u32 = 16;
+const COLUMNS: u32 = 8;
 
 /// The loss of every training that is done.
 pub(super) fn trainings(
