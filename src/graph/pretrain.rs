@@ -30,7 +30,7 @@ pub const KEYS: &[Key] = &[
     ),
 ];
 
-/// Reads the keys that need no network; says whether they are sound.
+/// Reads one table, for the model that it trains.
 pub(super) fn parse(
     fields: &Fields<'_>,
     name: &str,
