@@ -10,19 +10,14 @@
 //! The numbering of `cars_annos.mat`, `car_ims/000001.jpg`, is another one and is not read.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::listed::{Row, Rows, Trim, find_folder, stays_inside};
+use super::DatasetError;
+use super::listed::{ListedKind, Row, Rows, find_folder, stays_inside};
 use super::matlab::Variables;
-use super::{Dataset, DatasetError, DatasetKind, Digester, OpenDataset};
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Key, KindDoc};
 
 /// The kind.
-pub const KIND: Kind = Kind;
-
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+pub(super) const KIND: ListedKind = ListedKind { doc: &DOC, rows };
 
 const DOC: KindDoc = KindDoc {
     name: "cars",
@@ -53,103 +48,67 @@ const LISTS: [(&str, &str, &[&str]); 2] = [
 /// The names of the classes.
 const NAMES: &str = "cars_meta.mat";
 
-impl DatasetKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
-        let root = fields.text("root")?;
-        Some(Arc::new(Cars {
-            root: PathBuf::from(root.value),
-        }))
-    }
-}
-
-#[derive(Debug)]
-struct Cars {
-    root: PathBuf,
-}
-
-impl Cars {
-    /// What the lists name.
-    fn rows(&self, base: &Path) -> Result<Rows, DatasetError> {
-        let root = base.join(&self.root);
-        let inside = ["devkit", "car_devkit/devkit", "stanford_cars/devkit"];
-        let devkit = find_folder(&root, &inside, NAMES, REMEDY)?;
-        let root = match devkit.strip_prefix(root.join("stanford_cars")) {
-            Ok(_) => root.join("stanford_cars"),
-            Err(_) => root,
+/// What the lists name.
+fn rows(root: &Path) -> Result<Rows, DatasetError> {
+    let inside = ["devkit", "car_devkit/devkit", "stanford_cars/devkit"];
+    let devkit = find_folder(root, &inside, NAMES, REMEDY)?;
+    let root = match devkit.strip_prefix(root.join("stanford_cars")) {
+        Ok(_) => root.join("stanford_cars"),
+        Err(_) => root.to_owned(),
+    };
+    let names = Variables::read(&devkit.join(NAMES), REMEDY)?;
+    let classes = names.get("class_names")?.texts();
+    let classes =
+        classes.ok_or_else(|| names.malformed("`class_names` has no texts in cells".to_owned()))?;
+    let (mut images, mut lists) = (Vec::new(), Vec::new());
+    for (split, folder, places) in LISTS {
+        let list = find_list(&root, &devkit, places)?;
+        let list = Variables::read(&list, REMEDY)?;
+        let annotations = list.get("annotations")?;
+        let Some(files) = annotations.field("fname") else {
+            return Err(list.malformed("`annotations` has no field `fname`".to_owned()));
         };
-        let names = Variables::read(&devkit.join(NAMES), REMEDY)?;
-        let classes = names.get("class_names")?.texts();
-        let classes = classes
-            .ok_or_else(|| names.malformed("`class_names` has no texts in cells".to_owned()))?;
-        let (mut images, mut lists) = (Vec::new(), Vec::new());
-        for (split, folder, places) in LISTS {
-            let list = find_list(&root, &devkit, places)?;
-            let list = Variables::read(&list, REMEDY)?;
-            let annotations = list.get("annotations")?;
-            let Some(files) = annotations.field("fname") else {
-                return Err(list.malformed("`annotations` has no field `fname`".to_owned()));
-            };
-            let Some(labels) = annotations.field("class") else {
-                return Err(list.malformed(NO_LABELS.to_owned()));
-            };
-            // Some copies have each folder inside of one of the same name.
-            let inner = root.join(folder).join(folder);
-            let images_folder = if inner.is_dir() {
-                inner
-            } else {
-                root.join(folder)
-            };
-            for ((file, label), place) in files.into_iter().zip(labels).zip(1..) {
-                let file = file.text().filter(|file| stays_inside(file));
-                let file = file.ok_or_else(|| {
-                    list.malformed(format!("`annotations({place}).fname` is no name of a file"))
-                })?;
-                let class = label
-                    .whole()
-                    .filter(|class| (1..=classes.len()).contains(&(*class as usize)));
-                let class = class.ok_or_else(|| {
-                    list.malformed(format!(
-                        "`annotations({place}).class` is not one of 1 to {}",
-                        classes.len()
-                    ))
-                })?;
-                images.push(Row {
-                    id: format!("{folder}/{file}"),
-                    split,
-                    label: class - 1,
-                    path: images_folder.join(file),
-                    place: format!("`annotations({place})`"),
-                    list: lists.len(),
-                });
-            }
-            lists.push(list.path().to_owned());
+        let Some(labels) = annotations.field("class") else {
+            return Err(list.malformed(NO_LABELS.to_owned()));
+        };
+        // Some copies have each folder inside of one of the same name.
+        let inner = root.join(folder).join(folder);
+        let images_folder = if inner.is_dir() {
+            inner
+        } else {
+            root.join(folder)
+        };
+        for ((file, label), place) in files.into_iter().zip(labels).zip(1..) {
+            let file = file.text().filter(|file| stays_inside(file));
+            let file = file.ok_or_else(|| {
+                list.malformed(format!("`annotations({place}).fname` is no name of a file"))
+            })?;
+            let class = label
+                .whole()
+                .filter(|class| (1..=classes.len()).contains(&(*class as usize)));
+            let class = class.ok_or_else(|| {
+                list.malformed(format!(
+                    "`annotations({place}).class` is not one of 1 to {}",
+                    classes.len()
+                ))
+            })?;
+            images.push(Row {
+                id: format!("{folder}/{file}"),
+                split,
+                label: class - 1,
+                path: images_folder.join(file),
+                place: format!("`annotations({place})`"),
+                list: lists.len(),
+            });
         }
-        Ok(Rows {
-            classes: classes.into_iter().map(str::to_owned).collect(),
-            images,
-            lists,
-            remedy: REMEDY,
-        })
+        lists.push(list.path().to_owned());
     }
-}
-
-impl Dataset for Cars {
-    fn kind(&self) -> &'static str {
-        DOC.name
-    }
-
-    fn open(
-        &self,
-        base: &Path,
-        _upstream: Option<Arc<OpenDataset>>,
-        digester: &dyn Digester,
-    ) -> Result<OpenDataset, DatasetError> {
-        self.rows(base)?.open(Trim::NONE, digester)
-    }
+    Ok(Rows {
+        classes: classes.into_iter().map(str::to_owned).collect(),
+        images,
+        lists,
+        remedy: REMEDY,
+    })
 }
 
 /// What the list of `car_devkit.tgz` lacks.
@@ -172,14 +131,14 @@ fn find_list(root: &Path, devkit: &Path, places: &[&str]) -> Result<PathBuf, Dat
 
 #[cfg(test)]
 mod tests {
-    use super::super::PlainDigester;
     use super::super::listed::fixture;
     use super::super::matlab::fixture::{cells, compress, file, numbers, structures, text};
+    use super::super::{Dataset, OpenDataset, PlainDigester};
     use super::*;
 
     fn open(root: &Path) -> Result<OpenDataset, String> {
         let root = root.to_owned();
-        Cars { root }
+        KIND.at(root)
             .open(Path::new("."), None, &PlainDigester)
             .map_err(|error| error.to_string())
     }
@@ -306,7 +265,7 @@ mod tests {
     #[ignore = "needs the annotation files of the owners"]
     fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
         let root = fixture::annotations("stanford_cars");
-        let rows = Cars { root }.rows(Path::new(".")).unwrap();
+        let rows = rows(&root).unwrap();
         assert_eq!(fixture::counts(&rows), (196, 8144, 0, 8041));
     }
 }

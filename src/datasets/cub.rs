@@ -7,19 +7,14 @@
 //! # Deviations
 //! A cut of the archive is a dataset as well, if its lists are cut in the same way.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use super::listed::{Classes, Rows, Trim, find_folder, read_joined};
-use super::{Dataset, DatasetError, DatasetKind, Digester, OpenDataset};
-use crate::spec::{Fields, Key, KindDoc};
+use super::DatasetError;
+use super::listed::{Classes, ListedKind, Rows, find_folder, read_joined};
+use crate::spec::{Key, KindDoc};
 
 /// The kind.
-pub const KIND: Kind = Kind;
-
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+pub(super) const KIND: ListedKind = ListedKind { doc: &DOC, rows };
 
 const DOC: KindDoc = KindDoc {
     name: "cub",
@@ -33,52 +28,16 @@ const DOC: KindDoc = KindDoc {
 
 const REMEDY: &str = "unpack `CUB_200_2011.tgz` from https://data.caltech.edu/records/65de6-vp158 anew, and let `root` be the folder `CUB_200_2011` that it makes; of a cut, `images.txt`, `image_class_labels.txt` and `train_test_split.txt` have to be cut in the same way";
 
-impl DatasetKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
-        let root = fields.text("root")?;
-        Some(Arc::new(Cub {
-            root: PathBuf::from(root.value),
-        }))
-    }
-}
-
-#[derive(Debug)]
-struct Cub {
-    root: PathBuf,
-}
-
-impl Cub {
-    /// What the lists name.
-    fn rows(&self, base: &Path) -> Result<Rows, DatasetError> {
-        let root = base.join(&self.root);
-        let folder = find_folder(&root, &["", "CUB_200_2011"], "images.txt", REMEDY)?;
-        read_joined(&folder, Classes::Listed, REMEDY)
-    }
-}
-
-impl Dataset for Cub {
-    fn kind(&self) -> &'static str {
-        DOC.name
-    }
-
-    fn open(
-        &self,
-        base: &Path,
-        _upstream: Option<Arc<OpenDataset>>,
-        digester: &dyn Digester,
-    ) -> Result<OpenDataset, DatasetError> {
-        self.rows(base)?.open(Trim::NONE, digester)
-    }
+/// What the lists name.
+fn rows(root: &Path) -> Result<Rows, DatasetError> {
+    let folder = find_folder(root, &["", "CUB_200_2011"], "images.txt", REMEDY)?;
+    read_joined(&folder, Classes::Listed, REMEDY)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::PlainDigester;
     use super::super::listed::fixture;
+    use super::super::{Dataset, OpenDataset, PlainDigester};
     use super::*;
 
     const FILES: [&str; 3] = [
@@ -112,9 +71,7 @@ mod tests {
     }
 
     fn open(root: &Path) -> Result<OpenDataset, String> {
-        let dataset = Cub {
-            root: root.to_owned(),
-        };
+        let dataset = KIND.at(root);
         dataset
             .open(Path::new("."), None, &PlainDigester)
             .map_err(|error| error.to_string())
@@ -201,7 +158,7 @@ mod tests {
     #[ignore = "needs the annotation files of the owners"]
     fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
         let root = fixture::annotations("cub_200_2011");
-        let rows = Cub { root }.rows(Path::new(".")).unwrap();
+        let rows = rows(&root).unwrap();
         assert_eq!(fixture::counts(&rows), (200, 5994, 0, 5794));
     }
 }

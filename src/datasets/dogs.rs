@@ -9,20 +9,15 @@
 //! None. The images are from ImageNet: a network that was trained on that has seen them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use super::listed::{Row, Rows, Trim, find_folder, stays_inside};
+use super::DatasetError;
+use super::listed::{ListedKind, Row, Rows, find_folder, stays_inside};
 use super::matlab::Variables;
-use super::{Dataset, DatasetError, DatasetKind, Digester, OpenDataset};
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Key, KindDoc};
 
 /// The kind.
-pub const KIND: Kind = Kind;
-
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+pub(super) const KIND: ListedKind = ListedKind { doc: &DOC, rows };
 
 const DOC: KindDoc = KindDoc {
     name: "dogs",
@@ -39,113 +34,77 @@ const REMEDY: &str = "unpack http://vision.stanford.edu/aditya86/ImageNetDogs/im
 /// The lists, and the split of each.
 const LISTS: [(&str, &str); 2] = [("train", "train_list.mat"), ("test", "test_list.mat")];
 
-impl DatasetKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
-        let root = fields.text("root")?;
-        Some(Arc::new(Dogs {
-            root: PathBuf::from(root.value),
-        }))
-    }
-}
-
-#[derive(Debug)]
-struct Dogs {
-    root: PathBuf,
-}
-
-impl Dogs {
-    /// What the lists name.
-    fn rows(&self, base: &Path) -> Result<Rows, DatasetError> {
-        let root = base.join(&self.root);
-        let folder = find_folder(&root, &["", "lists"], "train_list.mat", REMEDY)?;
-        let mut breeds: BTreeMap<u32, String> = BTreeMap::new();
-        let (mut images, mut lists) = (Vec::new(), Vec::new());
-        for (split, name) in LISTS {
-            let list = Variables::read(&folder.join(name), REMEDY)?;
-            let labels = list.counted("labels")?;
-            let files = list.get("file_list")?.texts();
-            let files = files
-                .ok_or_else(|| list.malformed("`file_list` has no texts in cells".to_owned()))?;
-            if files.len() != labels.len() {
+/// What the lists name.
+fn rows(root: &Path) -> Result<Rows, DatasetError> {
+    let folder = find_folder(root, &["", "lists"], "train_list.mat", REMEDY)?;
+    let mut breeds: BTreeMap<u32, String> = BTreeMap::new();
+    let (mut images, mut lists) = (Vec::new(), Vec::new());
+    for (split, name) in LISTS {
+        let list = Variables::read(&folder.join(name), REMEDY)?;
+        let labels = list.counted("labels")?;
+        let files = list.get("file_list")?.texts();
+        let files =
+            files.ok_or_else(|| list.malformed("`file_list` has no texts in cells".to_owned()))?;
+        if files.len() != labels.len() {
+            return Err(list.malformed(format!(
+                "`file_list` has {} images, `labels` {}",
+                files.len(),
+                labels.len()
+            )));
+        }
+        for ((file, class), place) in files.into_iter().zip(labels).zip(1..) {
+            let breed = file.split_once('/').filter(|_| stays_inside(file));
+            let Some((breed, _)) = breed else {
+                let problem = format!(
+                    "`file_list({place})` is `{file}`, which is no path inside of `Images`"
+                );
+                return Err(list.malformed(problem));
+            };
+            let known = breeds.entry(class).or_insert_with(|| breed.to_owned());
+            if known != breed {
                 return Err(list.malformed(format!(
-                    "`file_list` has {} images, `labels` {}",
-                    files.len(),
-                    labels.len()
+                    "`labels({place})` is {class} for `{breed}`, and for `{known}` as well"
                 )));
             }
-            for ((file, class), place) in files.into_iter().zip(labels).zip(1..) {
-                let breed = file.split_once('/').filter(|_| stays_inside(file));
-                let Some((breed, _)) = breed else {
-                    let problem = format!(
-                        "`file_list({place})` is `{file}`, which is no path inside of `Images`"
-                    );
-                    return Err(list.malformed(problem));
-                };
-                let known = breeds.entry(class).or_insert_with(|| breed.to_owned());
-                if known != breed {
-                    return Err(list.malformed(format!(
-                        "`labels({place})` is {class} for `{breed}`, and for `{known}` as well"
-                    )));
-                }
-                images.push(Row {
-                    id: file.to_owned(),
-                    split,
-                    label: class - 1,
-                    path: root.join("Images").join(file),
-                    place: format!("`file_list({place})`"),
-                    list: lists.len(),
-                });
-            }
-            lists.push(list.path().to_owned());
-        }
-        let lacking = (1..)
-            .zip(breeds.keys())
-            .find(|(number, class)| number != *class);
-        if let Some((number, _)) = lacking {
-            return Err(DatasetError::Malformed {
-                path: folder,
-                problem: format!("no image in its lists has the class {number}"),
-                hint: REMEDY.to_owned(),
+            images.push(Row {
+                id: file.to_owned(),
+                split,
+                label: class - 1,
+                path: root.join("Images").join(file),
+                place: format!("`file_list({place})`"),
+                list: lists.len(),
             });
         }
-        Ok(Rows {
-            classes: breeds.into_values().collect(),
-            images,
-            lists,
-            remedy: REMEDY,
-        })
+        lists.push(list.path().to_owned());
     }
-}
-
-impl Dataset for Dogs {
-    fn kind(&self) -> &'static str {
-        DOC.name
+    let lacking = (1..)
+        .zip(breeds.keys())
+        .find(|(number, class)| number != *class);
+    if let Some((number, _)) = lacking {
+        return Err(DatasetError::Malformed {
+            path: folder,
+            problem: format!("no image in its lists has the class {number}"),
+            hint: REMEDY.to_owned(),
+        });
     }
-
-    fn open(
-        &self,
-        base: &Path,
-        _upstream: Option<Arc<OpenDataset>>,
-        digester: &dyn Digester,
-    ) -> Result<OpenDataset, DatasetError> {
-        self.rows(base)?.open(Trim::NONE, digester)
-    }
+    Ok(Rows {
+        classes: breeds.into_values().collect(),
+        images,
+        lists,
+        remedy: REMEDY,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::PlainDigester;
     use super::super::listed::fixture;
     use super::super::matlab::fixture::{cells, compress, file, numbers, text};
+    use super::super::{Dataset, OpenDataset, PlainDigester};
     use super::*;
 
     fn open(root: &Path) -> Result<OpenDataset, String> {
         let root = root.to_owned();
-        Dogs { root }
+        KIND.at(root)
             .open(Path::new("."), None, &PlainDigester)
             .map_err(|error| error.to_string())
     }
@@ -245,7 +204,7 @@ mod tests {
             std::fs::copy(from, folder.path().join(name)).unwrap();
         }
         let root = folder.path().to_owned();
-        let rows = Dogs { root }.rows(Path::new(".")).unwrap();
+        let rows = rows(&root).unwrap();
         assert_eq!(fixture::counts(&rows), (120, 12_000, 0, 8580));
         let mut sorted = rows.classes.clone();
         sorted.sort();

@@ -9,20 +9,15 @@
 //! The parts `trnid` and `valid` are the split `train`, as papers on transfer have it: 2,040 images for training, 6,149 for
 //! testing.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use super::listed::{Row, Rows, Trim, find_folder};
+use super::DatasetError;
+use super::listed::{ListedKind, Row, Rows, find_folder};
 use super::matlab::Variables;
-use super::{Dataset, DatasetError, DatasetKind, Digester, OpenDataset};
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Key, KindDoc};
 
 /// The kind.
-pub const KIND: Kind = Kind;
-
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+pub(super) const KIND: ListedKind = ListedKind { doc: &DOC, rows };
 
 const DOC: KindDoc = KindDoc {
     name: "flowers",
@@ -42,90 +37,54 @@ const LISTS: [(&str, &str); 3] = [("train", "trnid"), ("train", "valid"), ("test
 /// More classes than any set has; a number that is far off is not taken for one.
 const MOST_CLASSES: u32 = 10_000;
 
-impl DatasetKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
-        let root = fields.text("root")?;
-        Some(Arc::new(Flowers {
-            root: PathBuf::from(root.value),
-        }))
-    }
-}
-
-#[derive(Debug)]
-struct Flowers {
-    root: PathBuf,
-}
-
-impl Flowers {
-    /// What the lists name.
-    fn rows(&self, base: &Path) -> Result<Rows, DatasetError> {
-        let root = base.join(&self.root);
-        let folder = find_folder(&root, &["", "flowers-102"], "setid.mat", REMEDY)?;
-        let lists = Variables::read(&folder.join("setid.mat"), REMEDY)?;
-        let labels_file = Variables::read(&folder.join("imagelabels.mat"), REMEDY)?;
-        let labels = labels_file.counted("labels")?;
-        let mut images = Vec::new();
-        for (split, name) in LISTS {
-            for (number, place) in lists.counted(name)?.into_iter().zip(1..) {
-                let label = labels.get(number as usize - 1).ok_or_else(|| {
-                    lists.malformed(format!(
-                        "`{name}({place})` is image {number}, but `imagelabels.mat` has {} labels",
-                        labels.len()
-                    ))
-                })?;
-                let id = format!("image_{number:05}.jpg");
-                images.push(Row {
-                    path: folder.join("jpg").join(&id),
-                    id,
-                    split,
-                    label: label - 1,
-                    place: format!("`{name}({place})`"),
-                    list: 0,
-                });
-            }
+/// What the lists name.
+fn rows(root: &Path) -> Result<Rows, DatasetError> {
+    let folder = find_folder(root, &["", "flowers-102"], "setid.mat", REMEDY)?;
+    let lists = Variables::read(&folder.join("setid.mat"), REMEDY)?;
+    let labels_file = Variables::read(&folder.join("imagelabels.mat"), REMEDY)?;
+    let labels = labels_file.counted("labels")?;
+    let mut images = Vec::new();
+    for (split, name) in LISTS {
+        for (number, place) in lists.counted(name)?.into_iter().zip(1..) {
+            let label = labels.get(number as usize - 1).ok_or_else(|| {
+                lists.malformed(format!(
+                    "`{name}({place})` is image {number}, but `imagelabels.mat` has {} labels",
+                    labels.len()
+                ))
+            })?;
+            let id = format!("image_{number:05}.jpg");
+            images.push(Row {
+                path: folder.join("jpg").join(&id),
+                id,
+                split,
+                label: label - 1,
+                place: format!("`{name}({place})`"),
+                list: 0,
+            });
         }
-        let last = labels.iter().max().copied().unwrap_or_default();
-        if last > MOST_CLASSES {
-            return Err(labels_file.malformed(format!("it has the class {last}")));
-        }
-        Ok(Rows {
-            classes: (1..=last).map(|class| class.to_string()).collect(),
-            images,
-            lists: vec![lists.path().to_owned()],
-            remedy: REMEDY,
-        })
     }
-}
-
-impl Dataset for Flowers {
-    fn kind(&self) -> &'static str {
-        DOC.name
+    let last = labels.iter().max().copied().unwrap_or_default();
+    if last > MOST_CLASSES {
+        return Err(labels_file.malformed(format!("it has the class {last}")));
     }
-
-    fn open(
-        &self,
-        base: &Path,
-        _upstream: Option<Arc<OpenDataset>>,
-        digester: &dyn Digester,
-    ) -> Result<OpenDataset, DatasetError> {
-        self.rows(base)?.open(Trim::NONE, digester)
-    }
+    Ok(Rows {
+        classes: (1..=last).map(|class| class.to_string()).collect(),
+        images,
+        lists: vec![lists.path().to_owned()],
+        remedy: REMEDY,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::PlainDigester;
     use super::super::listed::fixture;
     use super::super::matlab::fixture::{compress, file, numbers};
+    use super::super::{Dataset, OpenDataset, PlainDigester};
     use super::*;
 
     fn open(root: &Path) -> Result<OpenDataset, String> {
         let root = root.to_owned();
-        Flowers { root }
+        KIND.at(root)
             .open(Path::new("."), None, &PlainDigester)
             .map_err(|error| error.to_string())
     }
@@ -210,7 +169,7 @@ mod tests {
     #[ignore = "needs the annotation files of the owners"]
     fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
         let root = fixture::annotations("oxford_flowers102");
-        let rows = Flowers { root }.rows(Path::new(".")).unwrap();
+        let rows = rows(&root).unwrap();
         assert_eq!(fixture::counts(&rows), (102, 2040, 0, 6149));
     }
 }

@@ -9,19 +9,14 @@
 //! A cut of the archive is a dataset as well, if its lists are cut in the same way; its labels are those of the classes that
 //! are left.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use super::listed::{Classes, Rows, Trim, find_folder, read_joined};
-use super::{Dataset, DatasetError, DatasetKind, Digester, OpenDataset};
-use crate::spec::{Fields, Key, KindDoc};
+use super::DatasetError;
+use super::listed::{Classes, ListedKind, Rows, find_folder, read_joined};
+use crate::spec::{Key, KindDoc};
 
 /// The kind.
-pub const KIND: Kind = Kind;
-
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+pub(super) const KIND: ListedKind = ListedKind { doc: &DOC, rows };
 
 const DOC: KindDoc = KindDoc {
     name: "nabirds",
@@ -35,52 +30,16 @@ const DOC: KindDoc = KindDoc {
 
 const REMEDY: &str = "unpack `nabirds.tar.gz` anew, which Cornell gives to whoever accepts the terms of use at https://dl.allaboutbirds.org/nabirds, and let `root` be the folder `nabirds` that it makes";
 
-impl DatasetKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
-        let root = fields.text("root")?;
-        Some(Arc::new(NaBirds {
-            root: PathBuf::from(root.value),
-        }))
-    }
-}
-
-#[derive(Debug)]
-struct NaBirds {
-    root: PathBuf,
-}
-
-impl NaBirds {
-    /// What the lists name.
-    fn rows(&self, base: &Path) -> Result<Rows, DatasetError> {
-        let root = base.join(&self.root);
-        let folder = find_folder(&root, &["", "nabirds"], "images.txt", REMEDY)?;
-        read_joined(&folder, Classes::Seen, REMEDY)
-    }
-}
-
-impl Dataset for NaBirds {
-    fn kind(&self) -> &'static str {
-        DOC.name
-    }
-
-    fn open(
-        &self,
-        base: &Path,
-        _upstream: Option<Arc<OpenDataset>>,
-        digester: &dyn Digester,
-    ) -> Result<OpenDataset, DatasetError> {
-        self.rows(base)?.open(Trim::NONE, digester)
-    }
+/// What the lists name.
+fn rows(root: &Path) -> Result<Rows, DatasetError> {
+    let folder = find_folder(root, &["", "nabirds"], "images.txt", REMEDY)?;
+    read_joined(&folder, Classes::Seen, REMEDY)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::PlainDigester;
     use super::super::listed::fixture;
+    use super::super::{Dataset, PlainDigester};
     use super::*;
 
     #[test]
@@ -114,7 +73,8 @@ mod tests {
             ],
         );
         let root = folder.path().to_owned();
-        let open = NaBirds { root }
+        let open = KIND
+            .at(root)
             .open(Path::new("."), None, &PlainDigester)
             .unwrap();
         assert_eq!(
@@ -137,8 +97,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_with_where_to_get_it() {
-        let root = PathBuf::from("nowhere");
-        let error = NaBirds { root }.open(Path::new("."), None, &PlainDigester);
+        let root = Path::new("nowhere");
+        let error = KIND.at(root).open(Path::new("."), None, &PlainDigester);
         let error = error.err().unwrap().to_string();
         assert!(
             error.contains("images.txt is missing") && error.contains("terms of use"),
@@ -150,7 +110,7 @@ mod tests {
     #[ignore = "needs the annotation files of the owners"]
     fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
         let root = fixture::annotations("nabirds");
-        let rows = NaBirds { root }.rows(Path::new(".")).unwrap();
+        let rows = rows(&root).unwrap();
         assert_eq!(fixture::counts(&rows), (555, 23_929, 0, 24_633));
     }
 }

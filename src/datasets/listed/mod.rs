@@ -5,6 +5,7 @@
 
 mod files;
 mod joined;
+mod kind;
 mod text;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ use super::{DatasetError, Digester, Manifest, OpenDataset, Sample};
 
 pub(super) use files::{Files, Trim};
 pub(super) use joined::{Classes, read_joined};
+pub(super) use kind::ListedKind;
 pub(super) use text::TextFile;
 
 /// The splits in the order that their samples have.
