@@ -10,6 +10,7 @@ use super::event::Event;
 use super::run::Run;
 use super::{NodeError, SKIPPED};
 use crate::graph::{HeadNode, OnBadImage};
+use crate::heads::FeatureShape;
 use crate::plan::HeadStep;
 use crate::store::{Begin, FeatureReader, Fingerprint};
 use crate::trainer::{Epoch, Samples, train};
@@ -86,8 +87,10 @@ impl Loaded {
         }
         self.key = None;
         let reader = run.store.features(&features)?;
+        let extraction = &run.experiment.extractions[node.features];
+        let shape = run.experiment.feature_shape(extraction);
         let skip = run.experiment.extractions[node.features].on_bad_image == OnBadImage::Skip;
-        let of_split = |split: &str| samples(run, &reader, split, skip);
+        let of_split = |split: &str| samples(run, &reader, split, skip, shape);
         self.splits = Some((
             of_split(&node.training.train_split)?,
             of_split(&node.training.test_split)?,
@@ -103,10 +106,11 @@ fn samples(
     reader: &FeatureReader,
     split: &str,
     skip: bool,
+    shape: FeatureShape,
 ) -> Result<Samples, NodeError> {
-    let (mut ids, mut labels, mut values, mut width) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut ids, mut labels, mut values) = (Vec::new(), Vec::new(), Vec::new());
     for part in reader.parts() {
-        width = part.width();
+        let width = part.width();
         let (wide, narrow) = (part.values_f32(), part.values_f16());
         for (row, ((id, row_split), label)) in
             part.ids().zip(part.splits()).zip(part.labels()).enumerate()
@@ -129,7 +133,7 @@ fn samples(
             }
         }
     }
-    Ok(Samples::new(ids, labels, &values, width, run.device))
+    Ok(Samples::new(ids, labels, &values, shape, run.device))
 }
 
 /// One row for each epoch: `epoch`, `learning_rate`, `train_loss`, `train_top1`.

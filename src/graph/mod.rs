@@ -15,12 +15,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::datasets::Dataset;
-use crate::heads::Head;
+use crate::heads::{FeatureShape, Head};
 use crate::imaging::Preprocess;
 use crate::imaging::preprocess::View;
 use crate::metrics::Metric;
 use crate::models::diffusion::respacing::Respacing;
-use crate::models::{BlockIndex, Model, Precision};
+use crate::models::{BlockIndex, Model, Precision, find_block};
 use crate::report::ReportConfig;
 use crate::trainer::Training;
 use crate::trainer::pretraining::Pretraining;
@@ -55,6 +55,18 @@ pub struct Experiment {
     pub metrics: Vec<MetricNode>,
     /// The report, where one is asked for.
     pub report: Option<ReportConfig>,
+}
+
+impl Experiment {
+    /// The shape of an extraction's features: its block's channels, and a square of the side that they are pooled to.
+    pub fn feature_shape(&self, extraction: &ExtractionNode) -> FeatureShape {
+        let model = &self.models[extraction.model].model;
+        let block = find_block(&**model, extraction.block);
+        FeatureShape {
+            channels: block.map_or(0, |block| block.shape[0] as usize),
+            side: extraction.pool as usize,
+        }
+    }
 }
 
 /// A dataset of the graph.

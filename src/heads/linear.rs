@@ -5,16 +5,16 @@
 //! soumik-kanad/diffssl@cc2ac30:ssl_diff/head.py, `Head` with one layer (`fcs.0`).
 //!
 //! # Shapes
-//! `[N, D]` to `[N, K]`: `logits = features · weightᵀ + bias`.
+//! `[N, D]` to `[N, K]`: `logits = features · weightᵀ + bias`, with D = C × S × S.
 //!
 //! # Deviations
-//! Initial weights follow the same distribution as PyTorch's `Linear` (uniform in ±1/√D), but are drawn by our own counter-based
-//! generator, so that a seed gives the same weights on every machine and version.
+//! Initial weights: see [`Parameter::uniform`].
 
 use std::sync::Arc;
 
-use super::{Head, HeadKind, Parameter};
-use crate::random::Stream;
+use super::{FeatureShape, Head, HeadKind, Parameter};
+#[cfg(feature = "torch")]
+use super::{Mode, stacked::linear_shared};
 use crate::spec::{Fields, KindDoc};
 
 /// The kind.
@@ -52,37 +52,24 @@ impl Head for Linear {
         serde_json::json!({ "kind": DOC.name })
     }
 
-    fn initial(&self, width: usize, classes: usize, seed: u64) -> Vec<Parameter> {
+    fn initial(&self, shape: FeatureShape, classes: usize, seed: u64) -> Vec<Parameter> {
+        let width = shape.width();
         let bound = 1.0 / (width as f64).sqrt();
-        let draw = |purpose: &str, count: usize| {
-            let mut stream = Stream::new(seed, purpose);
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "rounding to f32 is what is wanted"
-            )]
-            let values = (0..count)
-                .map(|_| ((f64::from(stream.next_unit()) * 2.0 - 1.0) * bound) as f32)
-                .collect();
-            values
-        };
-        let length = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         vec![
-            Parameter {
-                name: "fcs.0.weight",
-                shape: vec![length(classes), length(width)],
-                values: draw("linear/weight", classes * width),
-            },
-            Parameter {
-                name: "fcs.0.bias",
-                shape: vec![length(classes)],
-                values: draw("linear/bias", classes),
-            },
+            Parameter::uniform(
+                "fcs.0.weight",
+                &[classes, width],
+                bound,
+                seed,
+                "linear/weight",
+            ),
+            Parameter::uniform("fcs.0.bias", &[classes], bound, seed, "linear/bias"),
         ]
     }
 
     #[cfg(feature = "torch")]
-    fn forward(&self, parameters: &[tch::Tensor], features: &tch::Tensor) -> tch::Tensor {
-        features.linear(&parameters[0], Some(&parameters[1]))
+    fn forward(&self, parameters: &[tch::Tensor], features: &tch::Tensor, _: Mode) -> tch::Tensor {
+        linear_shared(&features.flatten(1, -1), &parameters[0], &parameters[1])
     }
 }
 
@@ -90,9 +77,14 @@ impl Head for Linear {
 mod tests {
     use super::*;
 
+    const SHAPE: FeatureShape = FeatureShape {
+        channels: 4,
+        side: 2,
+    };
+
     #[test]
     fn initial_weights_are_bounded_and_follow_the_seed() {
-        let first = Linear.initial(16, 3, 0);
+        let first = Linear.initial(SHAPE, 3, 0);
         assert_eq!(first[0].shape, [3, 16]);
         assert!(
             first
@@ -100,7 +92,7 @@ mod tests {
                 .flat_map(|parameter| &parameter.values)
                 .all(|value| value.abs() <= 0.25)
         );
-        assert_eq!(first[0].values, Linear.initial(16, 3, 0)[0].values);
-        assert_ne!(first[0].values, Linear.initial(16, 3, 1)[0].values);
+        assert_eq!(first[0].values, Linear.initial(SHAPE, 3, 0)[0].values);
+        assert_ne!(first[0].values, Linear.initial(SHAPE, 3, 1)[0].values);
     }
 }

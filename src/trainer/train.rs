@@ -7,20 +7,20 @@ use tch::{Kind, Reduction, Tensor};
 
 use super::Training;
 use super::optimiser::Moments;
-use crate::heads::Head;
+use crate::heads::{FeatureShape, Head, Mode};
 use crate::metrics::{Prediction, Predictions, rank_of_label};
 use crate::models::parameters::to_safetensors;
 use crate::random::Stream;
 use tch::Device;
 
-/// The samples of one split: features `[N, D]` f32 and labels, on the training device.
+/// The samples of one split: features `[N, C, S, S]` f32 and labels, on the training device.
 #[derive(Debug)]
 pub struct Samples {
     ids: Vec<String>,
     labels: Vec<u32>,
     features: Tensor,
     targets: Tensor,
-    width: usize,
+    shape: FeatureShape,
 }
 
 /// One epoch's figures.
@@ -72,22 +72,23 @@ pub enum TrainError {
 }
 
 impl Samples {
-    /// Samples from row-major features: `values` holds `ids.len() * width` numbers.
+    /// Samples from row-major features: `values` holds `ids.len() * shape.width()` numbers.
     pub fn new(
         ids: Vec<String>,
         labels: Vec<u32>,
         values: &[f32],
-        width: usize,
+        shape: FeatureShape,
         device: Device,
     ) -> Self {
         let targets: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
-        let shape = [length(ids.len()), length(width)];
+        let side = length(shape.side);
+        let sizes = [length(ids.len()), length(shape.channels), side, side];
         Self {
             ids,
             labels,
-            features: Tensor::from_slice(values).view(shape).to_device(device),
+            features: Tensor::from_slice(values).view(sizes).to_device(device),
             targets: Tensor::from_slice(&targets).to_device(device),
-            width,
+            shape,
         }
     }
 
@@ -123,13 +124,19 @@ pub fn train(
         }
     }
     let device = train.features.device();
-    let _threads = Threads::for_step(device, training.batch_size as usize * train.width * classes);
-    let initial = head.initial(train.width, classes, seed);
+    let _threads = Threads::for_step(
+        device,
+        training.batch_size as usize * train.shape.width() * classes,
+    );
+    let initial = head.initial(train.shape, classes, seed);
     let mut parameters: Vec<Tensor> = initial
         .iter()
         .map(|parameter| {
             let values = Tensor::from_slice(&parameter.values).view(parameter.shape.as_slice());
-            values.to_device(device).set_requires_grad(true)
+            values
+                .unsqueeze(0)
+                .to_device(device)
+                .set_requires_grad(true)
         })
         .collect();
     let mut moments = Moments::new(&parameters);
@@ -145,7 +152,13 @@ pub fn train(
             }
             let rows = Tensor::from_slice(batch).to_device(device);
             let targets = train.targets.index_select(0, &rows);
-            let logits = head.forward(&parameters, &train.features.index_select(0, &rows));
+            let logits = head
+                .forward(
+                    &parameters,
+                    &train.features.index_select(0, &rows),
+                    Mode::Train,
+                )
+                .squeeze_dim(1);
             let loss =
                 logits.cross_entropy_loss::<Tensor>(&targets, None, Reduction::Mean, -100, 0.0);
             loss.backward();
@@ -173,8 +186,12 @@ pub fn train(
         });
     }
     let predictions = tch::no_grad(|| predict(head, &parameters, test, classes));
-    let names = initial.iter().map(|parameter| parameter.name);
-    let weights = to_safetensors(names.zip(&parameters))
+    let names = initial.iter().map(|parameter| parameter.name.as_str());
+    let plain: Vec<Tensor> = parameters
+        .iter()
+        .map(|stacked| stacked.detach().squeeze_dim(0))
+        .collect();
+    let weights = to_safetensors(names.zip(&plain))
         .map_err(|error| TrainError::Weights(error.to_string()))?;
     Ok(Outcome {
         epochs,
@@ -222,7 +239,13 @@ fn predict(
     let mut start = 0;
     while start < total {
         let count = BATCH.min(total - start);
-        let logits = head.forward(parameters, &samples.features.narrow(0, start, count));
+        let logits = head
+            .forward(
+                parameters,
+                &samples.features.narrow(0, start, count),
+                Mode::Predict,
+            )
+            .squeeze_dim(1);
         let logits = logits
             .to_device(tch::Device::Cpu)
             .to_kind(Kind::Float)
@@ -302,7 +325,16 @@ mod tests {
             }
         }
         let ids = (0..count).map(|index| index.to_string()).collect();
-        Samples::new(ids, labels, &values, 8, Device::Cpu)
+        Samples::new(
+            ids,
+            labels,
+            &values,
+            FeatureShape {
+                channels: 8,
+                side: 1,
+            },
+            Device::Cpu,
+        )
     }
 
     fn right(outcome: &Outcome) -> usize {
