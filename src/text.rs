@@ -39,6 +39,39 @@ pub fn bytes(size: u64) -> String {
     }
 }
 
+/// A size that was typed: a number and one of `B`, `KiB`, `MiB`, `GiB`, `TiB` or their decimal kin `kB`, `MB`, `GB`, `TB`.
+///
+/// # Errors
+/// What is wrong, in a sentence.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 9] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("B", 1),
+    ];
+    let found = UNITS.iter().find_map(|(unit, size)| {
+        let number = text.trim().strip_suffix(unit)?.trim().parse::<f64>();
+        number.ok().map(|number| number * *size as f64)
+    });
+    match found {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked to be in range, and a part of a byte does not count"
+        )]
+        Some(size) if (1.0..1e18).contains(&size) => Ok(size as u64),
+        _ => Err(format!(
+            "`{text}` is no size: write a number and a unit, such as `8GiB` or `500MB`"
+        )),
+    }
+}
+
 /// A duration: "0.3 s", "12 s", "4 min 05 s", "2 h 07 min".
 pub fn duration(seconds: f64) -> String {
     if seconds < 10.0 {
@@ -60,6 +93,21 @@ pub fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_read_in_both_kinds_of_units() {
+        for (text, size) in [
+            ("8GiB", 8 << 30),
+            ("1.5 KiB", 1536),
+            ("500MB", 500_000_000),
+            ("64B", 64),
+        ] {
+            assert_eq!(parse_bytes(text), Ok(size), "{text}");
+        }
+        for text in ["8", "GiB", "-1GiB", "0B", "eightGiB", "1e30TiB"] {
+            assert!(parse_bytes(text).unwrap_err().contains("such as"), "{text}");
+        }
+    }
 
     #[test]
     fn numbers_read_well() {

@@ -177,6 +177,7 @@ mod with_torch {
                 base: folder.path(),
                 device,
                 emit: &|event| hear(&heard, event),
+                memory: crate::exec::memory::available() / 2,
                 stop: &stop,
                 clock: String::new,
                 versions: BTreeMap::new(),

@@ -179,6 +179,17 @@ impl Display {
                 state.say(&format!("warning: skipped {id}: {reason}"));
             }
             Event::HeadsStarted { heads } => self.begin(&mut state, "heads", *heads, "heads"),
+            Event::HeadsAdvanced {
+                heads,
+                epoch,
+                epochs,
+                ..
+            } => {
+                if let Some(bar) = &state.bar {
+                    let heads = plural(*heads, "head");
+                    bar.set_message(format!("heads ({heads} at epoch {epoch} of {epochs})"));
+                }
+            }
             Event::HeadFinished { .. } => self.advance(&mut state, 1, "heads"),
             Event::HeadsFinished { heads, seconds } => {
                 let line = format!(

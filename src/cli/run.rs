@@ -19,6 +19,9 @@ pub struct Arguments {
     /// Where tensors live: `auto`, `cpu`, `cuda` or `cuda:N`.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device: String,
+    /// How much memory the training of heads may take, such as `8GiB`; half of what is available if not given. Results do not depend on it.
+    #[arg(long, value_name = "SIZE", value_parser = crate::text::parse_bytes)]
+    memory: Option<u64>,
     /// Write every event as a line of JSON.
     #[arg(long, value_name = "FILE")]
     json_log: Option<PathBuf>,
@@ -27,7 +30,7 @@ pub struct Arguments {
 /// Says that this build cannot run anything.
 #[cfg(not(feature = "torch"))]
 pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
-    let _ = (&arguments.device, &arguments.json_log);
+    let _ = (&arguments.device, &arguments.json_log, &arguments.memory);
     super::experiment::check(&arguments.file)?;
     Err(Failure::Mistakes(
         "this build has no libtorch (feature `torch`), so it can check, plan, query and report, but not run".to_owned(),
@@ -60,6 +63,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let device = choice
         .resolve()
         .map_err(|error| Failure::Mistakes(error.to_string()))?;
+    let memory = arguments
+        .memory
+        .unwrap_or_else(|| crate::exec::memory::available() / 2);
     let stop = stop_signal("after the current batch");
     let mut logs = Vec::new();
     if let Some(path) = &arguments.json_log {
@@ -93,6 +99,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
                 base: &context.base,
                 device,
                 emit: &emit,
+                memory,
                 stop,
                 clock,
                 versions: versions(),

@@ -1,11 +1,11 @@
 //! Where an experiment departs from the paper, read off its configuration. Reports print it as a table.
 
-use crate::graph::Experiment;
+use crate::graph::{Experiment, HeadNode};
 use crate::imaging::Preprocess;
 use crate::models::WeightsSource;
 use crate::report::Departure;
 use crate::text::plural;
-use crate::trainer::{Optimiser, Schedule, UpdateRule};
+use crate::trainer::{Training, UpdateRule};
 
 /// The departures of an experiment from the protocol of arXiv 2307.08702, in a fixed order.
 pub fn of(experiment: &Experiment) -> Vec<Departure> {
@@ -73,10 +73,22 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
         }
     }
     if !experiment.extractions.is_empty() {
+        let most = experiment
+            .heads
+            .iter()
+            .map(|head| head.more_views.len() + 1);
+        let here = match most.max() {
+            Some(views) if views > 1 => {
+                format!("one of {views} cached views and draws of each image in an epoch")
+            }
+            _ => {
+                "one noise draw and one view of each image, fixed by seed and sample id".to_owned()
+            }
+        };
         add(
             "Noise and views",
             "fresh noise and a random flip in every epoch",
-            "one noise draw and one view of each image, fixed by seed and sample id".to_owned(),
+            here,
             "features are computed once and cached",
         );
     }
@@ -92,69 +104,133 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
             "declared in the experiment",
         );
     }
-    for head in &experiment.heads {
-        let training = &head.training;
-        let Optimiser {
-            kind,
-            lr,
-            weight_decay,
-            ..
-        } = training.optimiser;
-        if kind == UpdateRule::AdamW {
-            add(
-                "Optimiser",
-                "Adam",
-                "AdamW".to_owned(),
-                "declared in the experiment",
-            );
+    training_of_heads(experiment, &mut add);
+    departures
+}
+
+/// What the training of heads settles or changes. Values of a grid stand in one row.
+fn training_of_heads(experiment: &Experiment, add: &mut dyn FnMut(&str, &str, String, &str)) {
+    const DECLARED: &str = "declared in the experiment";
+    const NOT_PRINTED: &str = "the paper does not print it";
+    let trainings = experiment.heads.iter().filter(|head| trains_in_steps(head));
+    let trainings: Vec<&Training> = trainings.map(|head| &head.training).collect();
+    let all = |pick: &dyn Fn(&Training) -> Option<String>| -> String {
+        let mut values: Vec<String> = Vec::new();
+        for value in trainings.iter().filter_map(|training| pick(training)) {
+            if !values.contains(&value) {
+                values.push(value);
+            }
         }
-        add(
+        values.join(", ")
+    };
+    let paper = Training::default();
+    type Pick<'p> = &'p dyn Fn(&Training) -> Option<String>;
+    let rows: [(&str, &str, Pick<'_>, &str); 12] = [
+        (
+            "Optimiser",
+            "Adam",
+            &|training| {
+                let kind = training.optimiser.kind;
+                (kind != UpdateRule::Adam).then(|| kind.title().to_owned())
+            },
+            DECLARED,
+        ),
+        (
             "Learning rate",
             "not stated",
-            format!("{lr}"),
-            "the paper does not print it",
-        );
-        add(
+            &|training| Some(format!("{}", training.optimiser.lr)),
+            NOT_PRINTED,
+        ),
+        (
             "Batch size",
             "not stated",
-            format!("{}", training.batch_size),
-            "the paper does not print it",
-        );
-        if training.epochs != 28 {
-            add(
-                "Epochs",
-                "28",
-                format!("{}", training.epochs),
-                "declared in the experiment",
-            );
-        }
-        if training.schedule
-            != (Schedule::Step {
-                every: 8,
-                gamma: 0.1,
-            })
-        {
-            let here = match training.schedule {
-                Schedule::Step { every, gamma } => format!("× {gamma} every {every} epochs"),
-                Schedule::Constant => "constant".to_owned(),
-            };
-            add(
-                "Learning rate schedule",
-                "× 0.1 every 8 epochs",
-                here,
-                "declared in the experiment",
-            );
-        }
-        if weight_decay > 0.0 {
-            add(
-                "Weight decay",
-                "none stated",
-                format!("{weight_decay}"),
-                "declared in the experiment",
-            );
+            &|training| Some(format!("{}", training.batch_size)),
+            NOT_PRINTED,
+        ),
+        (
+            "Epochs",
+            "28",
+            &|training| (training.epochs != paper.epochs).then(|| format!("{}", training.epochs)),
+            DECLARED,
+        ),
+        (
+            "Learning rate schedule",
+            "× 0.1 every 8 epochs",
+            &|training| (training.schedule != paper.schedule).then(|| training.schedule.describe()),
+            DECLARED,
+        ),
+        (
+            "Weight decay",
+            "none stated",
+            &|training| {
+                let decay = training.optimiser.weight_decay;
+                (decay > 0.0).then(|| format!("{decay}"))
+            },
+            DECLARED,
+        ),
+        (
+            "Label smoothing",
+            "none stated",
+            &|training| {
+                let share = training.label_smoothing;
+                (share > 0.0).then(|| format!("{share}"))
+            },
+            DECLARED,
+        ),
+        (
+            "Class weights",
+            "none stated",
+            &|training| {
+                (training.class_weights != paper.class_weights).then(|| "balanced".to_owned())
+            },
+            DECLARED,
+        ),
+        (
+            "Bound on gradients",
+            "none stated",
+            &|training| training.clip.map(|longest| format!("{longest}")),
+            DECLARED,
+        ),
+        (
+            "Training samples",
+            "all",
+            &|training| {
+                (training.holdout > 0.0)
+                    .then(|| format!("{} % of each class held out", training.holdout * 100.0))
+            },
+            "candidates are chosen on what is held out",
+        ),
+        (
+            "End of training",
+            "after the last epoch",
+            &|training| {
+                training
+                    .patience
+                    .map(|epochs| format!("after {epochs} epochs that are no better"))
+            },
+            DECLARED,
+        ),
+        (
+            "Arithmetic of heads",
+            "not stated",
+            &|training| {
+                (training.precision != paper.precision)
+                    .then(|| training.precision.name().to_owned())
+            },
+            DECLARED,
+        ),
+    ];
+    for (topic, stated, pick, reason) in rows {
+        let here = all(pick);
+        if !here.is_empty() {
+            add(topic, stated, here, reason);
         }
     }
-    departures
+}
+
+/// Whether the keys of training say anything of a head.
+fn trains_in_steps(_head: &HeadNode) -> bool {
+    true
 }
 
 #[cfg(test)]

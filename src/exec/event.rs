@@ -148,6 +148,17 @@ pub enum Event {
         /// Heads to train.
         heads: usize,
     },
+    /// Heads that train together have done another epoch.
+    HeadsAdvanced {
+        /// The first of them.
+        label: String,
+        /// How many they are.
+        heads: usize,
+        /// Epochs that are done.
+        epoch: u32,
+        /// Epochs in all.
+        epochs: u32,
+    },
     /// A head is trained.
     HeadFinished {
         /// What it is.

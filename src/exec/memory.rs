@@ -1,8 +1,18 @@
-//! Keeping the memory of maps between batches.
+//! How much memory there is, and keeping that of maps between batches.
 //!
 //! Every layer of a network allocates maps of tens to hundreds of megabytes. By default the C library asks the operating
 //! system for each of them and gives it back at once, and each of its pages has to be cleared and mapped anew. Freed
 //! maps are kept for the next layer instead while passes run on the CPU: see docs/performance.md for what that saves.
+
+/// What is assumed where the system does not tell.
+const UNKNOWN: u64 = 4 << 30;
+
+/// Bytes of memory that programs may still take.
+pub fn available() -> u64 {
+    let told = std::fs::read_to_string("/proc/meminfo").ok();
+    told.and_then(|text| crate::doctor::texts::memory_bytes(&text, "MemAvailable"))
+        .unwrap_or(UNKNOWN)
+}
 
 /// While this exists, the C library keeps large freed blocks. Created after the weights are loaded, so that what is kept
 /// is not scattered among them.

@@ -1,7 +1,7 @@
 //! Doing it: opens the inputs, runs the plan, tells what happens.
 //!
 //! The way through this room: [`inputs`] opens datasets and digests weights, [`run`] walks the plan, `pass` runs images through
-//! a network, `head`, `metric` and [`report`] make the rest. Everything that happens is told as an [`event::Event`];
+//! a network, `heads`, `metric` and [`report`] make the rest. Everything that happens is told as an [`event::Event`];
 //! nothing here prints.
 
 #[cfg(feature = "torch")]
@@ -13,10 +13,10 @@ pub mod event;
 #[cfg(feature = "torch")]
 mod gather;
 #[cfg(feature = "torch")]
-mod head;
+mod heads;
 pub mod inputs;
 #[cfg(feature = "torch")]
-mod memory;
+pub mod memory;
 #[cfg(feature = "torch")]
 mod metric;
 #[cfg(feature = "torch")]

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::event::{Emit, Event};
 use super::inputs::Inputs;
 use super::memory::KeptMaps;
-use super::{NodeError, StopSignal, attempt, head, metric, pass, pretrain, report, samples};
+use super::{NodeError, StopSignal, attempt, heads, metric, pass, pretrain, report, samples};
 use crate::graph::Experiment;
 use crate::models::Precision;
 use crate::models::extractor::Network;
@@ -30,6 +30,8 @@ pub struct Run<'a> {
     pub device: super::device::Device,
     /// Takes events.
     pub emit: Emit<'a>,
+    /// Bytes that the training of heads may take.
+    pub memory: u64,
     /// Says whether the user asked to stop.
     pub stop: &'a StopSignal,
     /// The time now, as RFC 3339 in UTC.
@@ -303,29 +305,32 @@ fn run_heads(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
         return;
     }
     let started = Instant::now();
-    let mut trained = 0;
     (run.emit)(Event::HeadsStarted { heads: steps.len() });
-    let mut features = head::Loaded::default();
-    for step in &steps {
-        if run.stop.is_given() {
-            outcome.stopped = true;
-            return;
-        }
-        if let Some(culprit) = outcome.unmade.get(&step.features).cloned() {
-            outcome.unmade.insert(step.artifact.fingerprint, culprit);
-            continue;
-        }
-        match attempt(|| head::run_head(run, step, &mut features)) {
+    // What needs something that was not made is not begun; it was told already, where it happened.
+    let (possible, impossible): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| {
+        let mut needed = step.features.iter();
+        !needed.any(|features| outcome.unmade.contains_key(features))
+    });
+    for step in impossible {
+        let mut needed = step.features.iter();
+        let culprit = needed.find_map(|features| outcome.unmade.get(features).cloned());
+        outcome
+            .unmade
+            .insert(step.artifact.fingerprint, culprit.unwrap_or_default());
+    }
+    let mut trained = 0;
+    for (position, result) in heads::train_all(run, &possible) {
+        match result {
             Ok(()) => trained += 1,
             Err(error) => {
-                let label = &step.artifact.label;
-                outcome
-                    .unmade
-                    .insert(step.artifact.fingerprint, label.clone());
-                outcome.fail(run, label, Some(&step.artifact), &error);
+                let artifact = &possible[position].artifact;
+                let label = &artifact.label;
+                outcome.unmade.insert(artifact.fingerprint, label.clone());
+                outcome.fail(run, label, Some(artifact), &error);
             }
         }
     }
+    outcome.stopped |= run.stop.is_given();
     (run.emit)(Event::HeadsFinished {
         heads: trained,
         seconds: started.elapsed().as_secs_f64(),

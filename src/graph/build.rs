@@ -1,20 +1,19 @@
 //! From sections to a checked graph.
 
+mod heads;
 mod models;
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::resolve::Names;
-use super::{DatasetNode, Experiment, ExtractionNode, HeadNode, MetricNode, ModelNode, extraction};
+use super::{DatasetNode, Experiment, ExtractionNode, MetricNode, ModelNode, extraction};
 use crate::datasets::{self, Dataset};
-use crate::heads;
 use crate::metrics;
 use crate::report::ReportConfig;
 use crate::spec::fields::Located;
 use crate::spec::sections::{EXPERIMENT_KEYS, RawNode, Sections, is_name_character};
 use crate::spec::{Diagnostic, Diagnostics, Fields, Key, KindDoc, Source, Table, suggest, sweep};
-use crate::trainer::{self, Training};
 
 /// Reads and checks an experiment.
 ///
@@ -352,56 +351,6 @@ impl Builder<'_> {
                 );
             }
         }
-    }
-
-    fn heads(
-        &self,
-        sections: &Sections,
-        experiment: &mut Experiment,
-        extractions: &Names,
-    ) -> Names {
-        let mut names = Names::new("head");
-        for node in &sections.heads {
-            names.declare(&node.name);
-            let Some(kind) =
-                self.kind("head", node, heads::ALL, super::super::heads::HeadKind::doc)
-            else {
-                continue;
-            };
-            let keys: Vec<Key> = kind
-                .doc()
-                .keys
-                .iter()
-                .chain(trainer::config::KEYS)
-                .copied()
-                .collect();
-            for table in self.expand(node, "head", &keys) {
-                let fields = self.node_fields(&table, "head", node);
-                fields.check_keys(&keys, &["kind"]);
-                let training = Training::parse(&fields);
-                let seeds = match fields.seed("seed") {
-                    Some(seed) => vec![seed],
-                    None => experiment.seeds.clone(),
-                };
-                let (Some(head), Some(features)) = (kind.parse(&fields), fields.text("features"))
-                else {
-                    continue;
-                };
-                for features in extractions.find(&fields, "features", &features) {
-                    for &seed in &seeds {
-                        names.add(&node.name, experiment.heads.len());
-                        experiment.heads.push(HeadNode {
-                            name: node.name.clone(),
-                            head: Arc::clone(&head),
-                            training: training.clone(),
-                            features,
-                            seed,
-                        });
-                    }
-                }
-            }
-        }
-        names
     }
 
     fn metrics(&self, sections: &Sections, experiment: &mut Experiment, heads: &Names) {

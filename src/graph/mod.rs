@@ -22,8 +22,8 @@ use crate::metrics::Metric;
 use crate::models::diffusion::respacing::Respacing;
 use crate::models::{BlockIndex, Model, Precision, find_block};
 use crate::report::ReportConfig;
-use crate::trainer::Training;
 use crate::trainer::pretraining::Pretraining;
+use crate::trainer::{Optimiser, Training};
 
 pub use build::{METRIC_KEYS, build, build_models};
 pub use extraction::KEYS as EXTRACTION_KEYS;
@@ -147,7 +147,7 @@ pub enum OnBadImage {
 }
 
 /// One set of features: one model, dataset, timestep, block and pool.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtractionNode {
     /// The node's name; all combinations of its sweeps share it.
     pub name: String,
@@ -180,6 +180,16 @@ pub struct ExtractionNode {
 }
 
 impl ExtractionNode {
+    /// Whether the two see the same images, and differ at most in how they are shown and in their noise.
+    pub fn differs_in_view_alone(&self, other: &Self) -> bool {
+        let alike = Self {
+            view: self.view,
+            draw: self.draw,
+            ..other.clone()
+        };
+        *self == alike
+    }
+
     /// A label that tells it from every other extraction of the graph's node.
     pub fn label(&self, experiment: &Experiment) -> String {
         // What hardly any experiment changes is only said where it was.
@@ -211,10 +221,26 @@ pub struct HeadNode {
     pub head: Arc<dyn Head>,
     /// How it is trained.
     pub training: Training,
-    /// What it reads, as an index into [`Experiment::extractions`].
+    /// What it reads and predicts from, as an index into [`Experiment::extractions`].
     pub features: usize,
+    /// What an epoch may read instead: the same features of other views and draws.
+    pub more_views: Vec<usize>,
     /// Seed of its initial weights and of the order of samples.
     pub seed: u64,
+}
+
+impl HeadNode {
+    /// What tells it from the other heads of its node that read the same features, for labels.
+    pub fn distinction(&self) -> String {
+        let Optimiser {
+            lr, weight_decay, ..
+        } = self.training.optimiser;
+        let decay = match weight_decay {
+            0.0 => String::new(),
+            decay => format!(" decay={decay:e}"),
+        };
+        format!("lr={lr:e}{decay} seed={}", self.seed)
+    }
 }
 
 /// One metric over many heads.

@@ -179,7 +179,7 @@ impl Features {
 }
 
 /// The numbers of a f32 tensor, row-major.
-pub(super) fn to_vec(tensor: &Tensor) -> Vec<f32> {
+pub(crate) fn to_vec(tensor: &Tensor) -> Vec<f32> {
     let tensor = tensor.to_device(Device::Cpu).contiguous();
     let mut values = vec![0f32; tensor.numel()];
     let length = values.len();

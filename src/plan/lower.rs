@@ -43,8 +43,9 @@ pub(super) fn lower(
     let mut head_fingerprints = Vec::new();
     let mut heads: Vec<HeadStep> = Vec::new();
     for (index, head) in experiment.heads.iter().enumerate() {
-        let fingerprint = features[head.features];
-        let artifact = lower_head(experiment, facts, &known, head, fingerprint)?;
+        let reads = std::iter::once(&head.features).chain(&head.more_views);
+        let reads: Vec<Fingerprint> = reads.map(|&index| features[index]).collect();
+        let artifact = lower_head(experiment, facts, &known, head, &reads)?;
         head_fingerprints.push(artifact.fingerprint);
         if !heads
             .iter()
@@ -52,7 +53,7 @@ pub(super) fn lower(
         {
             heads.push(HeadStep {
                 head: index,
-                features: fingerprint,
+                features: reads,
                 artifact,
             });
         }
@@ -144,7 +145,7 @@ fn lower_head(
     facts: &Facts,
     known: &Known<'_>,
     head: &HeadNode,
-    features: Fingerprint,
+    features: &[Fingerprint],
 ) -> Result<PlannedArtifact, PlanError> {
     let extraction = &experiment.extractions[head.features];
     let dataset = &facts.datasets[extraction.dataset];
@@ -163,14 +164,14 @@ fn lower_head(
         training: &head.training,
         seed: head.seed,
         classes: dataset.classes.len(),
-        features: &features.to_string(),
+        features: features.iter().map(ToString::to_string).collect(),
     }
     .recipe()?;
     let label = format!(
-        "{}[{} seed={}]",
+        "{}[{} {}]",
         head.name,
         extraction.label(experiment),
-        head.seed
+        head.distinction()
     );
     Ok(known.artifact(label, recipe))
 }

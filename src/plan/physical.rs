@@ -165,8 +165,8 @@ pub struct SamplesStep {
 pub struct HeadStep {
     /// Index of the head in the experiment.
     pub head: usize,
-    /// Fingerprint of its features.
-    pub features: Fingerprint,
+    /// Fingerprints of its features: those that it predicts from, and then other views of the same.
+    pub features: Vec<Fingerprint>,
     /// What it becomes.
     pub artifact: PlannedArtifact,
 }

@@ -145,13 +145,14 @@ pub struct HeadRecipe<'a> {
     pub seed: u64,
     /// Number of classes.
     pub classes: usize,
-    /// Fingerprint of what it reads.
-    pub features: &'a str,
+    /// Fingerprints of what it reads: what it predicts from, and then other views of the same.
+    pub features: Vec<String>,
 }
 
 impl HeadRecipe<'_> {
+    /// - 2: heads train in stacks, whose sums are rounded otherwise; more keys of training, and several views.
     /// - 1: first version.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
     /// The recipe.
     ///

@@ -103,6 +103,19 @@ impl Checkpoints {
         Ok(())
     }
 
+    /// Lets go of all of them: what they were for is done.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn clear(&self) -> Result<(), StoreError> {
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io("remove", &self.folder, None, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// All of them with their digests, by step.
     fn all(&self) -> Result<Vec<(Checkpoint, String)>, StoreError> {
         if !self.folder.is_dir() {

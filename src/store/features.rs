@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{Float16Type, Float32Type, UInt32Type};
 use half::f16;
+use memmap2::{Mmap, UncheckedAdvice};
 
 use super::error::StoreError;
 use super::fingerprint::Fingerprint;
@@ -27,6 +28,7 @@ pub struct FeatureReader {
 pub struct FeaturePartReader {
     batch: RecordBatch,
     width: usize,
+    map: Arc<Mmap>,
 }
 
 impl Store {
@@ -58,6 +60,7 @@ impl Store {
                 batch,
                 width,
                 feature_type,
+                map,
             } = open_verified(&file, &manifest.recipe).map_err(corrupt)?;
             if batch.num_rows() as u64 != entry.rows
                 || *shape.get_or_insert((width, feature_type)) != (width, feature_type)
@@ -66,7 +69,7 @@ impl Store {
                     "does not have the shape that the manifest and the other parts have".to_owned(),
                 ));
             }
-            parts.push(FeaturePartReader { batch, width });
+            parts.push(FeaturePartReader { batch, width, map });
         }
         let (width, feature_type) = shape.ok_or_else(|| StoreError::NoSuchFile {
             artifact: *fingerprint,
@@ -155,6 +158,29 @@ impl FeaturePartReader {
     pub fn values_f16(&self) -> Option<&[f16]> {
         let values = self.values()?.as_primitive_opt::<Float16Type>()?;
         Some(values.values())
+    }
+
+    /// The bytes of one vector as they lie in the mapped file, in the machine's byte order; `None` where there is no such row.
+    pub fn bytes_of_row(&self, row: usize) -> Option<&[u8]> {
+        let values = self.values()?;
+        let (buffer, element) = match values.as_primitive_opt::<Float32Type>() {
+            Some(wide) => (wide.values().inner(), size_of::<f32>()),
+            None => {
+                let narrow = values.as_primitive_opt::<Float16Type>()?;
+                (narrow.values().inner(), size_of::<f16>())
+            }
+        };
+        let bytes = self.width * element;
+        buffer.as_slice().get(row * bytes..(row + 1) * bytes)
+    }
+
+    /// Says that what was read of the mapped file need not stay in memory. It is read again when it is asked for again.
+    pub fn forget(&self) {
+        // SAFETY: the mapping is shared and nobody writes through it, so its pages hold what the file holds, and the file of
+        // a committed part never changes.
+        let told = unsafe { self.map.unchecked_advise(UncheckedAdvice::DontNeed) };
+        // It is advice: where it is not taken, the memory stays with the file system's cache.
+        drop(told);
     }
 
     fn values(&self) -> Option<&dyn Array> {

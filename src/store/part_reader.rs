@@ -27,6 +27,8 @@ pub(super) struct MappedPart {
     pub(super) batch: RecordBatch,
     pub(super) width: usize,
     pub(super) feature_type: FeatureType,
+    /// The mapping that the batch points into.
+    pub(super) map: Arc<Mmap>,
 }
 
 /// What the footer of a part says.
@@ -156,8 +158,10 @@ fn decode(map: Mmap, footer: Footer, recipe: &Recipe) -> Result<MappedPart, Stri
     }
     // Alignment is required, because the decoder would otherwise copy what it finds unaligned.
     let decoder = FileDecoder::new(Arc::new(found), version).with_require_alignment(true);
+    let map = Arc::new(map);
+    let buffer = buffer_over(&map)?.slice_with_length(start, length);
     let batch = decoder
-        .read_record_batch(&block, &buffer_over(map)?.slice_with_length(start, length))
+        .read_record_batch(&block, &buffer)
         .map_err(|error| format!("cannot be decoded: {error}"))?
         .ok_or("has no record batch")?;
     let width = usize::try_from(width).map_err(|_| "has vectors of a negative length")?;
@@ -165,6 +169,7 @@ fn decode(map: Mmap, footer: Footer, recipe: &Recipe) -> Result<MappedPart, Stri
         batch,
         width,
         feature_type,
+        map,
     })
 }
 
@@ -182,10 +187,10 @@ fn shape_of(schema: &Schema) -> Option<(i32, FeatureType)> {
 }
 
 /// An Arrow buffer over a mapping, which it keeps alive.
-fn buffer_over(map: Mmap) -> Result<Buffer, String> {
+fn buffer_over(map: &Arc<Mmap>) -> Result<Buffer, String> {
     let length = map.len();
     let start = NonNull::new(map.as_ptr().cast_mut()).ok_or("is mapped nowhere")?;
     // SAFETY: `start` and `length` are those of the mapping, and the buffer owns the mapping, so the memory lives as
     // long as anything that points into it. Arrow never writes through a buffer that it did not allocate.
-    Ok(unsafe { Buffer::from_custom_allocation(start, length, Arc::new(map)) })
+    Ok(unsafe { Buffer::from_custom_allocation(start, length, Arc::<Mmap>::clone(map)) })
 }

@@ -15,7 +15,7 @@ use crate::models::diffusion::PUBLISHED_LAMBDA;
 #[cfg(feature = "torch")]
 use crate::models::diffusion::losses::Objective;
 use crate::spec::{Fields, Key};
-use crate::trainer::config::{Optimiser, UpdateRule, parse_optimiser};
+use crate::trainer::config::{Optimiser, UpdateRule};
 
 /// Steps between two points of the loss curve.
 pub const POINT_EVERY: u32 = 10;
@@ -183,7 +183,7 @@ impl Pretraining {
         let pretraining = Self {
             steps: steps.unwrap_or(1),
             batch_size: fields.count("batch_size", 1..=1_000_000).unwrap_or(128),
-            optimiser: parse_optimiser(fields, default),
+            optimiser: Optimiser::parse(fields, default),
             warmup: fields.count("warmup", 0..=MOST_STEPS).unwrap_or(0),
             average: fields.number("average", 0.0..=1.0).unwrap_or(0.9999),
             loss: parse_loss(fields, learns_variance),

@@ -142,7 +142,9 @@ impl<'a, I: Images> Trainer<'a, I> {
         }
         let warmth = config.warmth(step);
         let parameters = state.parameters.tensors_mut();
-        state.moments.step(&config.optimiser, warmth, parameters);
+        state
+            .moments
+            .step_alike(&config.optimiser, warmth, parameters);
         state.average.update(parameters);
         if config.timesteps == Timesteps::LossAware {
             let losses = terms.loss.detach().to_device(Device::Cpu);

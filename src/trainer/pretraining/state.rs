@@ -59,7 +59,7 @@ impl State {
     pub fn new(config: &Pretraining, parameters: Parameters, diffusion_steps: u32) -> Self {
         Self {
             step: 0,
-            moments: Moments::new(parameters.tensors()),
+            moments: Moments::new(config.optimiser.kind, parameters.tensors()),
             average: Average::new(config.average, parameters.tensors()),
             timesteps: match config.timesteps {
                 Timesteps::Uniform => TimestepSampler::Uniform {
@@ -132,7 +132,7 @@ impl State {
         let mut stored = WeightMap::from_file(path)?;
         let parameters = self.parameters.take_alike(PARAMETER, &mut stored);
         let average = Average::restored(config.average, &self.parameters, &mut stored);
-        let moments = Moments::restored(&self.parameters, step, &mut stored);
+        let moments = self.moments.restored(&self.parameters, step, &mut stored);
         let curve = take(&mut stored, CURVE);
         let since = take(&mut stored, SINCE);
         let timesteps = match &self.timesteps {

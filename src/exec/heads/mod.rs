@@ -1,0 +1,305 @@
+//! Heads: features from the store, training, predictions into the store.
+//!
+//! Heads that read the same features are one group and train in one pass over them; the trainer knows how. Small groups run
+//! side by side, one core each; large ones one after another, with all of them.
+
+mod features;
+mod tables;
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use super::device::Device;
+use super::event::Event;
+use super::run::Run;
+use super::{NodeError, attempt};
+use crate::graph::OnBadImage;
+use crate::plan::HeadStep;
+use crate::store::{
+    ArtifactKind, ArtifactWriter, Begin, Checkpoints, FeatureReader, Recipe, StoreError,
+};
+use crate::trainer::TrainError;
+use crate::trainer::heads::{Data, Job, Keep, Limits, Outcome, is_small, train};
+use features::FeatureRows;
+
+/// Seconds of training that may be lost when the program is killed, beside the epoch that it is in.
+const CHECKPOINT_SECONDS: f64 = 10.0;
+
+/// Heads that train in one pass: steps that agree in features, splits, batch size, views and held-out share.
+#[derive(Clone)]
+struct Group<'a> {
+    steps: Vec<(usize, &'a HeadStep)>,
+}
+
+/// Trains heads, and says what became of each: its position in `steps`, and what went wrong. A head that is not named was not
+/// reached before the user asked to stop.
+pub(super) fn train_all(run: &Run<'_>, steps: &[&HeadStep]) -> Vec<(usize, Result<(), NodeError>)> {
+    let (small, large): (Vec<_>, Vec<_>) = groups(run, steps)
+        .into_iter()
+        .partition(|group| run.device == Device::Cpu && is_of_small_steps(run, group));
+    let outcomes = Mutex::new(Vec::new());
+    let tell = |position: usize, outcome: Result<(), NodeError>| {
+        let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        outcomes.push((position, outcome));
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    side_by_side(run, &small, workers.min(small.len()), &tell);
+    side_by_side(run, &large, 1.min(large.len()), &tell);
+    outcomes
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes one group after another, with so many workers.
+fn side_by_side(
+    run: &Run<'_>,
+    groups: &[Group<'_>],
+    workers: usize,
+    tell: &(dyn Fn(usize, Result<(), NodeError>) + Sync),
+) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if run.stop.is_given() {
+                return;
+            }
+            let memory = run.memory / workers.max(1) as u64;
+            // Who fails before any head of its own is trained fails all of them.
+            if let Err(error) = attempt(|| run_group(run, group, memory, tell)) {
+                let reason = error.to_string();
+                let mut error = Some(error);
+                for &(position, _) in &group.steps {
+                    let again = || NodeError::Values(reason.clone());
+                    tell(position, Err(error.take().unwrap_or_else(again)));
+                }
+            }
+        }
+    };
+    if workers <= 1 {
+        work();
+        return;
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(work);
+        }
+    });
+}
+
+fn groups<'a>(run: &Run<'_>, steps: &[&'a HeadStep]) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    for (position, &step) in steps.iter().enumerate() {
+        let training = |step: &HeadStep| &run.experiment.heads[step.head].training;
+        let own = training(step);
+        let known = groups.iter_mut().find(|group| {
+            group.steps.first().is_some_and(|(_, first)| {
+                let other = training(first);
+                first.features == step.features
+                    && other.train_split == own.train_split
+                    && other.test_split == own.test_split
+                    && other.batch_size == own.batch_size
+                    && other.views == own.views
+                    && other.holdout.to_bits() == own.holdout.to_bits()
+            })
+        });
+        match known {
+            Some(group) => group.steps.push((position, step)),
+            None => groups.push(Group {
+                steps: vec![(position, step)],
+            }),
+        }
+    }
+    groups
+}
+
+fn is_of_small_steps(run: &Run<'_>, group: &Group<'_>) -> bool {
+    let Some((_, first)) = group.steps.first() else {
+        return true;
+    };
+    let node = &run.experiment.heads[first.head];
+    let extraction = &run.experiment.extractions[node.features];
+    let shape = run.experiment.feature_shape(extraction);
+    let classes = run.inputs.facts.datasets[extraction.dataset].classes.len();
+    is_small(shape, node.training.batch_size, classes, group.steps.len())
+}
+
+/// Trains and commits the heads of one group.
+fn run_group(
+    run: &Run<'_>,
+    group: &Group<'_>,
+    memory: u64,
+    tell: &(dyn Fn(usize, Result<(), NodeError>) + Sync),
+) -> Result<(), NodeError> {
+    let started = Instant::now();
+    let mut writers: Vec<(usize, &HeadStep, Option<Box<ArtifactWriter>>)> = Vec::new();
+    // In one order for everybody, so that no two processes wait for each other.
+    let mut steps = group.steps.clone();
+    steps.sort_by_key(|(_, step)| step.artifact.fingerprint);
+    for (position, step) in steps {
+        let artifact = &step.artifact;
+        let begun = run
+            .store
+            .begin(&artifact.recipe, &artifact.label, &mut |waiting| {
+                run.wait(waiting)
+            })?;
+        match begun {
+            Begin::Writer(writer) => writers.push((position, step, Some(writer))),
+            // Another process has made it meanwhile.
+            Begin::AlreadyThere(_) => tell(position, Ok(())),
+        }
+    }
+    let Some((_, first, _)) = writers.first() else {
+        return Ok(());
+    };
+    let node = &run.experiment.heads[first.head];
+    let extraction = &run.experiment.extractions[node.features];
+    let readers = first
+        .features
+        .iter()
+        .map(|features| run.store.features(features));
+    let readers: Vec<FeatureReader> = readers.collect::<Result<_, StoreError>>()?;
+    let skip = extraction.on_bad_image == OnBadImage::Skip;
+    let rows = |split: &str| FeatureRows::new(readers.iter().collect(), split, skip);
+    let (train_rows, test_rows) = (
+        rows(&node.training.train_split)?,
+        rows(&node.training.test_split)?,
+    );
+    let data = Data {
+        train: &train_rows,
+        test: &test_rows,
+        shape: run.experiment.feature_shape(extraction),
+        classes: run.inputs.facts.datasets[extraction.dataset].classes.len(),
+        device: run.device,
+    };
+    let names: Vec<String> = writers
+        .iter()
+        .map(|(_, step, _)| step.artifact.fingerprint.to_string())
+        .collect();
+    let jobs: Vec<Job<'_>> = writers
+        .iter()
+        .zip(&names)
+        .map(|((_, step, _), name)| {
+            let node = &run.experiment.heads[step.head];
+            Job {
+                head: &*node.head,
+                training: &node.training,
+                seed: node.seed,
+                name,
+            }
+        })
+        .collect();
+    let epochs = jobs
+        .iter()
+        .map(|job| job.training.epochs)
+        .max()
+        .unwrap_or(0);
+    let limits = Limits {
+        memory,
+        keep_going: &|| !run.stop.is_given(),
+        epoch_done: &|epoch| {
+            (run.emit)(Event::HeadsAdvanced {
+                label: first_label(group),
+                heads: group.steps.len(),
+                epoch,
+                epochs,
+            });
+        },
+        checkpoint_seconds: CHECKPOINT_SECONDS,
+    };
+    let kept = Kept(run.store.checkpoints(&trunk(first, node)?));
+    let share = writers.len() as f64;
+    let trained = train(&jobs, &data, &limits, &kept, &mut |job, outcome| {
+        let (position, step, writer) = &mut writers[job];
+        let outcome = outcome.map_err(NodeError::from).and_then(|outcome| {
+            // Heads that train together share their time.
+            let seconds = started.elapsed().as_secs_f64() / share;
+            match writer.take() {
+                Some(writer) => commit(run, step, writer, &outcome, data.classes, seconds),
+                None => Ok(()),
+            }
+        });
+        tell(*position, outcome);
+        Ok::<(), NodeError>(())
+    });
+    match trained {
+        Err(NodeError::Train(TrainError::Stopped)) => Err(NodeError::Stopped),
+        Err(error) => Err(error),
+        Ok(()) => {
+            kept.0.clear()?;
+            Ok(())
+        }
+    }
+}
+
+fn first_label(group: &Group<'_>) -> String {
+    let first = group.steps.first();
+    first.map_or_else(String::new, |(_, step)| step.artifact.label.clone())
+}
+
+/// What the checkpoints of a group are found by: all that a group agrees in.
+fn trunk(step: &HeadStep, node: &crate::graph::HeadNode) -> Result<Recipe, NodeError> {
+    let training = &node.training;
+    let agreed = serde_json::json!({
+        "features": step.features.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "train": training.train_split,
+        "test": training.test_split,
+        "batch_size": training.batch_size,
+        "views": training.views,
+        "holdout": training.holdout,
+    });
+    Recipe::new(
+        ArtifactKind::Head,
+        crate::plan::recipes::HeadRecipe::VERSION,
+        &agreed,
+    )
+    .map_err(|error| NodeError::Values(error.to_string()))
+}
+
+fn commit(
+    run: &Run<'_>,
+    step: &HeadStep,
+    mut writer: Box<ArtifactWriter>,
+    outcome: &Outcome,
+    classes: usize,
+    seconds: f64,
+) -> Result<(), NodeError> {
+    writer.write_table("curves", &tables::curves(&outcome.epochs)?)?;
+    writer.write_table("predictions", &outcome.predictions.to_batch()?)?;
+    if let Some(logits) = &outcome.logits {
+        let table = tables::logits(&outcome.predictions, logits, classes)?;
+        writer.write_table("logits", &table)?;
+    }
+    if let Some(scores) = tables::held_out(outcome)? {
+        writer.write_table("selection", &scores)?;
+    }
+    writer.write_bytes("head.safetensors", &outcome.weights)?;
+    writer.finish(run.made(seconds))?;
+    (run.emit)(Event::HeadFinished {
+        label: step.artifact.label.clone(),
+        train_loss: outcome
+            .epochs
+            .last()
+            .map_or(f64::NAN, |epoch| epoch.train_loss),
+        seconds,
+    });
+    Ok(())
+}
+
+/// Checkpoints in the store.
+struct Kept(Checkpoints);
+
+impl Keep for Kept {
+    fn newest(&self, at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
+        // Damaged ones are passed over: what they would have saved is trained again.
+        let (newest, _) = self.0.newest(at_most).map_err(|error| error.to_string())?;
+        Ok(newest.map(|checkpoint| (checkpoint.step, checkpoint.path)))
+    }
+
+    fn write(&self, epochs: u32, bytes: &[u8]) -> Result<(), String> {
+        let written = self.0.write(epochs, bytes);
+        written.map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,196 @@
+//! How the learning rate changes in the course of a training.
+
+use serde::Serialize;
+
+use crate::spec::{Fields, Key};
+
+const KEYS: &[Key] = &[
+    Key::optional(
+        "kind",
+        "a word",
+        "\"step\"",
+        "`step`, `cosine` or `constant`.",
+    ),
+    Key::optional(
+        "every",
+        "an integer from 1",
+        "8",
+        "Epochs between steps; `step`.",
+    ),
+    Key::optional(
+        "gamma",
+        "a number above 0",
+        "0.1",
+        "The factor of a step; `step`.",
+    ),
+    Key::optional(
+        "warmup",
+        "an integer from 0",
+        "0",
+        "Epochs in which the rate rises linearly to its full value.",
+    ),
+];
+
+/// The learning rate's course, as a factor on its full value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Schedule {
+    /// What follows the warm-up.
+    #[serde(flatten)]
+    pub course: Course,
+    /// Epochs in which the rate rises linearly to its full value.
+    pub warmup: u32,
+}
+
+/// The learning rate's course after the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Course {
+    /// Multiply by `gamma` after every `every` epochs, counted from the first one.
+    Step {
+        /// Epochs between steps.
+        every: u32,
+        /// The factor.
+        gamma: f64,
+    },
+    /// Half a wave of the cosine, from 1 after the warm-up to 0 at the end (Loshchilov and Hutter 2017, without restarts).
+    Cosine,
+    /// Never changes.
+    Constant,
+}
+
+/// Where in its course a training is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The epoch, from 0.
+    pub epoch: u32,
+    /// The step within the epoch, from 0.
+    pub step: u32,
+    /// Steps in an epoch.
+    pub steps: u32,
+    /// Epochs in all.
+    pub epochs: u32,
+}
+
+impl Default for Schedule {
+    /// The paper's (§4).
+    fn default() -> Self {
+        Self {
+            course: Course::Step {
+                every: 8,
+                gamma: 0.1,
+            },
+            warmup: 0,
+        }
+    }
+}
+
+impl Schedule {
+    /// The factor on the learning rate for a step.
+    pub fn factor(&self, moment: Moment) -> f64 {
+        let Moment {
+            epoch,
+            step,
+            steps,
+            epochs,
+        } = moment;
+        let done = f64::from(epoch) + f64::from(step) / f64::from(steps.max(1));
+        if epoch < self.warmup {
+            // The first step is not of length 0, and the last one before the full value is not yet there.
+            let one_step = 1.0 / f64::from(steps.max(1));
+            return (done + one_step) / f64::from(self.warmup);
+        }
+        match self.course {
+            Course::Step { every, gamma } => {
+                gamma.powi(i32::try_from(epoch / every).unwrap_or(i32::MAX))
+            }
+            Course::Cosine => {
+                let warmup = f64::from(self.warmup);
+                let share = (done - warmup) / (f64::from(epochs) - warmup).max(1.0);
+                0.5 * (1.0 + (std::f64::consts::PI * share).cos())
+            }
+            Course::Constant => 1.0,
+        }
+    }
+
+    /// In words, for reports.
+    pub fn describe(&self) -> String {
+        let course = match self.course {
+            Course::Step { every, gamma } => format!("× {gamma} every {every} epochs"),
+            Course::Cosine => "cosine".to_owned(),
+            Course::Constant => "constant".to_owned(),
+        };
+        match self.warmup {
+            0 => course,
+            warmup => format!(
+                "{course}, after a warm-up of {}",
+                crate::text::plural(warmup as usize, "epoch")
+            ),
+        }
+    }
+
+    /// Reads the key `schedule`.
+    pub(super) fn parse(fields: &Fields<'_>) -> Self {
+        let Some(table) = fields.table("schedule") else {
+            return Self::default();
+        };
+        table.check_keys(KEYS, &[]);
+        let every = table.count("every", 1..=100_000).unwrap_or(8);
+        let gamma = table.number("gamma", f64::MIN_POSITIVE..=1e3);
+        let step = Course::Step {
+            every,
+            gamma: gamma.unwrap_or(0.1),
+        };
+        let courses = [
+            ("step", step),
+            ("cosine", Course::Cosine),
+            ("constant", Course::Constant),
+        ];
+        Self {
+            course: table.choice("kind", &courses).unwrap_or(step),
+            warmup: table.count("warmup", 0..=100_000).unwrap_or(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(epoch: u32, step: u32) -> Moment {
+        Moment {
+            epoch,
+            step,
+            steps: 10,
+            epochs: 28,
+        }
+    }
+
+    #[test]
+    fn the_paper_s_schedule_steps_every_eight_epochs() {
+        let factors = [0, 7, 8, 15, 16, 27].map(|epoch| Schedule::default().factor(at(epoch, 3)));
+        for (factor, wanted) in factors.iter().zip([1.0, 1.0, 0.1, 0.1, 0.01, 0.001]) {
+            assert!((factor - wanted).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn a_warm_up_rises_to_one_and_the_cosine_falls_from_there() {
+        let schedule = Schedule {
+            course: Course::Cosine,
+            warmup: 2,
+        };
+        let expected = [
+            (0, 0, 0.05),
+            (0, 9, 0.5),
+            (1, 9, 1.0),
+            (2, 0, 1.0),
+            (15, 0, 0.5),
+        ];
+        for (epoch, step, wanted) in expected {
+            let factor = schedule.factor(at(epoch, step));
+            assert!((factor - wanted).abs() < 1e-12, "{epoch}.{step}: {factor}");
+        }
+        assert!(schedule.factor(at(27, 9)) < 1e-3);
+        assert_eq!(schedule.describe(), "cosine, after a warm-up of 2 epochs");
+    }
+}

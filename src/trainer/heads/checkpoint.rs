@@ -1,0 +1,182 @@
+//! What a scan goes on from: a safetensors file with everything that changes, head by head.
+//!
+//! Each head's tensors stand under its name, so that a scan may go on with a part of the heads: those that a stopped run had
+//! still to finish. Curves are tensors too, `[epochs, 6]` in f64 as pairs of f32 words would lose digits.
+
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use tch::{Device, Kind, Tensor};
+
+use super::stack::Stack;
+use super::{Epoch, Keep, TrainError};
+use crate::models::extractor::to_vec;
+
+const CURVE: &str = "curve";
+const COURSE: &str = "course";
+/// Numbers of a row of the curve.
+const COLUMNS: usize = 6;
+
+/// A checkpoint that was read.
+pub(super) struct Stored {
+    /// Epochs that were done.
+    pub(super) epochs: u32,
+    bytes: Vec<u8>,
+}
+
+/// The newest checkpoint, if there is one.
+pub(super) fn open(keep: &dyn Keep, at_most: u32) -> Result<Option<Stored>, TrainError> {
+    let newest = keep.newest(at_most).map_err(TrainError::Checkpoint)?;
+    newest.map(|(epochs, path)| read(epochs, &path)).transpose()
+}
+
+fn read(epochs: u32, path: &Path) -> Result<Stored, TrainError> {
+    let broken = |reason: String| TrainError::Checkpoint(format!("{}: {reason}", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| broken(error.to_string()))?;
+    SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
+    Ok(Stored { epochs, bytes })
+}
+
+/// Writes a checkpoint of all stacks.
+pub(super) fn write<'n>(
+    keep: &dyn Keep,
+    epochs: u32,
+    stacks: &[Stack<'_>],
+    name: impl Fn(usize) -> &'n str,
+) -> Result<(), TrainError> {
+    let mut entries: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+    for stack in stacks {
+        for (tensor_name, stacked) in stack.tensors() {
+            for (position, &job) in stack.jobs.iter().enumerate() {
+                let own = stacked
+                    .select(0, super::length(position))
+                    .to_kind(Kind::Float);
+                let shape = own.size().into_iter();
+                let shape = shape.map(|side| usize::try_from(side).unwrap_or(0));
+                let bytes = to_vec(&own).into_iter().flat_map(f32::to_le_bytes);
+                let key = format!("{}/{tensor_name}", name(job));
+                entries.push((key, Dtype::F32, shape.collect(), bytes.collect()));
+            }
+        }
+        for (position, &job) in stack.jobs.iter().enumerate() {
+            let curve: Vec<f64> = stack.curves[position].iter().flat_map(row).collect();
+            let (loss, epoch) = stack.best(position);
+            let stopped = f64::from(u8::from(stack.stopped[position]));
+            let course = [f64::from(stack.steps()), loss, f64::from(epoch), stopped];
+            for (key, values) in [(CURVE, curve.as_slice()), (COURSE, &course)] {
+                let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+                let key = format!("{}/{key}", name(job));
+                entries.push((key, Dtype::F64, vec![values.len()], bytes.collect()));
+            }
+        }
+    }
+    let views: Result<Vec<_>, _> = entries
+        .iter()
+        .map(|(key, kind, shape, bytes)| {
+            TensorView::new(*kind, shape.clone(), bytes).map(|view| (key.as_str(), view))
+        })
+        .collect();
+    let bytes = views
+        .and_then(|views| safetensors::serialize(views, None))
+        .map_err(|error| TrainError::Checkpoint(error.to_string()))?;
+    keep.write(epochs, &bytes).map_err(TrainError::Checkpoint)
+}
+
+impl Stored {
+    /// Whether it holds a head.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.numbers(name, COURSE).is_some()
+    }
+
+    /// Puts a stack to where it was. `names` are those of its heads.
+    pub(super) fn restore(
+        &self,
+        stack: &mut Stack<'_>,
+        names: &[&str],
+        device: Device,
+    ) -> Result<(), TrainError> {
+        let lacking = || TrainError::Checkpoint("a checkpoint lacks a part of a head".to_owned());
+        let (mut curves, mut best, mut stopped, mut steps) = (vec![], vec![], vec![], 0);
+        for name in names {
+            let curve = self.numbers(name, CURVE).ok_or_else(lacking)?;
+            let course = self.numbers(name, COURSE).ok_or_else(lacking)?;
+            let &[made, loss, epoch, has_stopped] = course.as_slice() else {
+                return Err(lacking());
+            };
+            curves.push(curve.chunks_exact(COLUMNS).map(epoch_of).collect());
+            best.push((loss, whole(epoch)));
+            stopped.push(has_stopped > 0.0);
+            steps = whole(made);
+        }
+        let mut missing = false;
+        let take = |tensor_name: &str, like: &Tensor| -> Tensor {
+            let parts: Option<Vec<Tensor>> = names
+                .iter()
+                .map(|name| self.values(&format!("{name}/{tensor_name}")))
+                .collect();
+            let stacked = parts.map(|parts| Tensor::stack(&parts, 0));
+            match stacked.filter(|stacked| stacked.numel() == like.numel()) {
+                Some(stacked) => stacked.view(like.size().as_slice()).to_device(device),
+                None => {
+                    missing = true;
+                    like.detach().copy()
+                }
+            }
+        };
+        stack.restore(steps, take, curves, best, stopped);
+        if missing { Err(lacking()) } else { Ok(()) }
+    }
+
+    /// A tensor of one head, flat.
+    fn values(&self, key: &str) -> Option<Tensor> {
+        let file = SafeTensors::deserialize(&self.bytes).ok()?;
+        let view = file.tensor(key).ok()?;
+        let values: Vec<f32> = view
+            .data()
+            .chunks_exact(4)
+            .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+            .collect();
+        Some(Tensor::from_slice(&values))
+    }
+
+    fn numbers(&self, name: &str, key: &str) -> Option<Vec<f64>> {
+        let file = SafeTensors::deserialize(&self.bytes).ok()?;
+        let view = file.tensor(&format!("{name}/{key}")).ok()?;
+        let chunks = view.data().chunks_exact(8);
+        let number = |bytes: &[u8]| bytes.try_into().ok().map(f64::from_le_bytes);
+        chunks.map(number).collect()
+    }
+}
+
+fn row(epoch: &Epoch) -> [f64; COLUMNS] {
+    [
+        f64::from(epoch.epoch),
+        epoch.learning_rate,
+        epoch.train_loss,
+        epoch.train_top1,
+        epoch.holdout_loss.unwrap_or(f64::NAN),
+        epoch.holdout_top1.unwrap_or(f64::NAN),
+    ]
+}
+
+fn epoch_of(row: &[f64]) -> Epoch {
+    let held = |value: f64| (!value.is_nan()).then_some(value);
+    Epoch {
+        epoch: whole(row[0]),
+        learning_rate: row[1],
+        train_loss: row[2],
+        train_top1: row[3],
+        holdout_loss: held(row[4]),
+        holdout_top1: held(row[5]),
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what was a u32 before it was written"
+)]
+fn whole(value: f64) -> u32 {
+    value as u32
+}

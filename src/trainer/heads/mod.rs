@@ -1,0 +1,156 @@
+//! The training loop for heads: cross entropy on one split, predictions on another.
+//!
+//! All heads that read the same features train in one pass over the data. Those of one form, seed and schedule are a *stack*
+//! and take every step together; learning rates and weight decays may differ within it.
+//!
+//! The way through this room: [`rows`] is where samples come from, `order` in which order an epoch sees them, `stack` heads
+//! that step together, `scan` the loop over epochs, windows and batches, `checkpoint` what it goes on from.
+//!
+//! # Deviations
+//! The last batch of an epoch holds what is left and is never dropped (soumik-kanad/diffssl drops it, in testing too).
+
+mod checkpoint;
+mod order;
+pub mod rows;
+mod scan;
+mod stack;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use tch::Device;
+
+use super::Training;
+use crate::heads::{FeatureShape, Head};
+use crate::metrics::Predictions;
+
+pub use rows::{Element, Rows, RowsInMemory};
+pub use scan::{is_small, train};
+
+/// One head to train.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    /// Its form.
+    pub head: &'a dyn Head,
+    /// How it is trained.
+    pub training: &'a Training,
+    /// Seed of its initial weights and of the order of samples.
+    pub seed: u64,
+    /// What it is called in checkpoints: its fingerprint.
+    pub name: &'a str,
+}
+
+/// What all heads of a scan read.
+pub struct Data<'a> {
+    /// The samples to train on, and to hold out of.
+    pub train: &'a dyn Rows,
+    /// The samples to predict.
+    pub test: &'a dyn Rows,
+    /// The shape of a feature.
+    pub shape: FeatureShape,
+    /// Classes of the dataset.
+    pub classes: usize,
+    /// Where to compute.
+    pub device: Device,
+}
+
+/// What a training may take, and whom it asks and tells.
+pub struct Limits<'a> {
+    /// Bytes that features, weights and all that belongs to them may take.
+    pub memory: u64,
+    /// Whether to go on; asked between steps.
+    pub keep_going: &'a (dyn Fn() -> bool + Sync),
+    /// Told the number of epochs that are done, after each.
+    pub epoch_done: &'a (dyn Fn(u32) + Sync),
+    /// Seconds between checkpoints, at the end of an epoch.
+    pub checkpoint_seconds: f64,
+}
+
+/// Where checkpoints are kept.
+pub trait Keep {
+    /// The newest whole one of at most so many epochs: its number of epochs and its file.
+    ///
+    /// # Errors
+    /// In words.
+    fn newest(&self, at_most: u32) -> Result<Option<(u32, PathBuf)>, String>;
+
+    /// Keeps one.
+    ///
+    /// # Errors
+    /// In words.
+    fn write(&self, epochs: u32, bytes: &[u8]) -> Result<(), String>;
+}
+
+/// One epoch's figures.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Epoch {
+    /// From 1.
+    pub epoch: u32,
+    /// The learning rate in force at its end.
+    pub learning_rate: f64,
+    /// Mean cross entropy over what is trained on, in nats, each sample under the weights of its own step.
+    pub train_loss: f64,
+    /// The share of training samples that were right, each under the weights of its own step.
+    pub train_top1: f64,
+    /// Mean cross entropy over the held-out samples, after the epoch.
+    pub holdout_loss: Option<f64>,
+    /// The share of held-out samples that were right, after the epoch.
+    pub holdout_top1: Option<f64>,
+}
+
+/// What training a head leaves.
+#[derive(Debug)]
+pub struct Outcome {
+    /// One row for each epoch.
+    pub epochs: Vec<Epoch>,
+    /// The epoch, from 1, whose weights these are: the last one, or with `patience` the best one.
+    pub epoch: u32,
+    /// Predictions for every sample of the test split.
+    pub predictions: Predictions,
+    /// Logits of every sample of the test split, row-major `[T, K]`, where they are asked for.
+    pub logits: Option<Vec<f32>>,
+    /// The trained parameters as a safetensors file.
+    pub weights: Vec<u8>,
+}
+
+/// Why a head could not be trained.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The loss left the numbers.
+    #[error(
+        "the loss is no longer a number after epoch {epoch}\n  hint: lower the learning rate (it was {learning_rate}); in a grid that is judged on held-out samples (`holdout`), such a head is no failure"
+    )]
+    Diverged {
+        /// The epoch, from 1.
+        epoch: u32,
+        /// The learning rate in force.
+        learning_rate: f64,
+    },
+    /// A split without samples.
+    #[error("split `{0}` has no samples\n  hint: `train` and `test` of the head name the splits")]
+    Empty(String),
+    /// The memory that was declared does not hold what is needed at least.
+    #[error(
+        "training it takes {needed} of memory at least, and {allowed} are allowed\n  hint: `repro run --memory` sets how much"
+    )]
+    Memory {
+        /// In words.
+        needed: String,
+        /// In words.
+        allowed: String,
+    },
+    /// A checkpoint could not be kept or read.
+    #[error("a checkpoint could not be kept or read: {0}")]
+    Checkpoint(String),
+    /// The user asked to stop.
+    #[error("stopped")]
+    Stopped,
+    /// Weights that could not be written into memory: a bug.
+    #[error("the trained weights could not be serialised: {0}")]
+    Weights(String),
+}
+
+fn length(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,133 @@
+//! Where samples come from, and a window of them in memory.
+
+use rayon::prelude::*;
+use tch::{Device, Kind, Tensor};
+
+/// The number type of stored features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats.
+    F16,
+}
+
+impl Element {
+    /// Bytes of one number.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+
+    const fn kind(self) -> Kind {
+        match self {
+            Self::F32 => Kind::Float,
+            Self::F16 => Kind::Half,
+        }
+    }
+}
+
+/// The samples of one split, wherever they lie.
+pub trait Rows: Sync {
+    /// How many there are.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The id of one.
+    fn id(&self, row: usize) -> &str;
+
+    /// Its class, from 0.
+    fn label(&self, row: usize) -> u32;
+
+    /// How many features each sample has, which differ in view and draw alone; at least one.
+    fn views(&self) -> usize;
+
+    /// Their number type.
+    fn element(&self) -> Element;
+
+    /// Copies one feature as it is stored: `C × S × S` numbers in the machine's byte order.
+    fn copy(&self, view: usize, row: usize, out: &mut [u8]);
+
+    /// Says that the memory of what was copied is not needed any more.
+    fn forget(&self) {}
+}
+
+/// Features in memory: `[n, D]` in the number type that they are stored in.
+///
+/// `which` names view and row of each. They are copied by all cores; nothing else of the split is touched.
+pub(super) fn load(
+    rows: &dyn Rows,
+    which: &[(usize, usize)],
+    width: usize,
+    device: Device,
+) -> Tensor {
+    let element = rows.element();
+    let length = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let mut values = Tensor::empty(
+        [length(which.len()), length(width)],
+        (element.kind(), Device::Cpu),
+    );
+    let row_bytes = width * element.bytes();
+    if row_bytes > 0 {
+        bytes_of(&mut values, which.len() * row_bytes)
+            .par_chunks_mut(row_bytes)
+            .zip(which)
+            .for_each(|(out, &(view, row))| rows.copy(view, row, out));
+    }
+    values.to_device(device)
+}
+
+/// The memory of a tensor that was just made on the CPU.
+fn bytes_of(tensor: &mut Tensor, bytes: usize) -> &mut [u8] {
+    debug_assert!(tensor.is_contiguous() && tensor.device() == Device::Cpu);
+    // SAFETY: the tensor is new, contiguous, on the CPU and has this many bytes; nobody else has its address, and the slice
+    // does not outlive the borrow. Any byte is a valid part of a float.
+    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<u8>(), bytes) }
+}
+
+/// Samples in memory, for tests and for whoever has computed them already.
+#[derive(Debug, Clone, Default)]
+pub struct RowsInMemory {
+    /// Ids.
+    pub ids: Vec<String>,
+    /// Classes, from 0.
+    pub labels: Vec<u32>,
+    /// Features, row-major `[n, D]`, view by view.
+    pub views: Vec<Vec<f32>>,
+}
+
+impl Rows for RowsInMemory {
+    fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    fn id(&self, row: usize) -> &str {
+        &self.ids[row]
+    }
+
+    fn label(&self, row: usize) -> u32 {
+        self.labels[row]
+    }
+
+    fn views(&self) -> usize {
+        self.views.len()
+    }
+
+    fn element(&self) -> Element {
+        Element::F32
+    }
+
+    fn copy(&self, view: usize, row: usize, out: &mut [u8]) {
+        let width = out.len() / 4;
+        let values = &self.views[view][row * width..(row + 1) * width];
+        for (out, value) in out.chunks_exact_mut(4).zip(values) {
+            out.copy_from_slice(&value.to_ne_bytes());
+        }
+    }
+}

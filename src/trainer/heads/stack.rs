@@ -1,0 +1,410 @@
+//! Heads of one form that take every step together.
+
+use tch::{Device, Kind, Reduction, Tensor};
+
+use super::{Epoch, Job};
+use crate::heads::{FeatureShape, Head, Mode, Parameter, Role};
+use crate::models::Precision;
+use crate::trainer::config::Training;
+use crate::trainer::optimiser::{Moments, Rate, Rates};
+
+/// Keeps the factor of clipping finite where all gradients are zero.
+const SMALLEST_NORM: f64 = 1e-6;
+
+/// Heads that agree in everything but learning rate and weight decay.
+#[derive(Debug)]
+pub(super) struct Stack<'a> {
+    /// The heads, as indices into the jobs.
+    pub(super) jobs: Vec<usize>,
+    pub(super) head: &'a dyn Head,
+    /// Learning rate and weight decay are those of the first.
+    pub(super) training: &'a Training,
+    pub(super) seed: u64,
+    form: Vec<Parameter>,
+    learning_rates: Vec<f64>,
+    decays: Vec<f64>,
+    /// Each with a leading dimension of M, in the order of the form.
+    parameters: Vec<Tensor>,
+    moments: Moments,
+    /// What `balanced` weighs a sample of each class by, `[K]`.
+    class_weights: Option<Tensor>,
+    /// Summed losses of the epoch, `[M]` f64, and samples that were right, `[M]` i64.
+    sums: (Tensor, Tensor),
+    /// For each head.
+    pub(super) curves: Vec<Vec<Epoch>>,
+    /// For each head: the best loss on held-out samples and its epoch, from 1.
+    best: Vec<(f64, u32)>,
+    /// The parameters of each head's best epoch, where `patience` asks for them.
+    best_parameters: Vec<Tensor>,
+    /// Heads that take no more steps worth keeping.
+    pub(super) stopped: Vec<bool>,
+}
+
+/// Whether two jobs may be one stack.
+pub(super) fn agree(left: &Job<'_>, right: &Job<'_>) -> bool {
+    let but_rates = |training: &Training| {
+        let mut training = training.clone();
+        training.optimiser.lr = 0.0;
+        training.optimiser.weight_decay = 0.0;
+        training
+    };
+    left.seed == right.seed
+        && left.head.identity() == right.head.identity()
+        && but_rates(left.training) == but_rates(right.training)
+}
+
+/// Bytes that training one head takes beside its batches: weights, gradients, what the optimiser remembers, and a copy.
+pub(super) fn bytes_of(form: &[Parameter]) -> u64 {
+    let numbers: usize = form.iter().map(|parameter| parameter.values.len()).sum();
+    numbers as u64 * 4 * 5
+}
+
+impl<'a> Stack<'a> {
+    pub(super) fn new(
+        jobs: &[Job<'a>],
+        members: Vec<usize>,
+        shape: FeatureShape,
+        classes: usize,
+        class_weights: Option<Tensor>,
+        device: Device,
+    ) -> Option<Self> {
+        let first = &jobs[*members.first()?];
+        let form = first.head.initial(shape, classes, first.seed);
+        let count = length(members.len());
+        let parameters: Vec<Tensor> = form
+            .iter()
+            .map(|parameter| {
+                let values = Tensor::from_slice(&parameter.values).view(parameter.shape.as_slice());
+                let mut repeats = vec![1; parameter.shape.len() + 1];
+                repeats[0] = count;
+                let stacked = values.unsqueeze(0).repeat(repeats).to_device(device);
+                stacked.set_requires_grad(parameter.role == Role::Trained)
+            })
+            .collect();
+        let of = |pick: fn(&Training) -> f64| -> Vec<f64> {
+            members
+                .iter()
+                .map(|&job| pick(jobs[job].training))
+                .collect()
+        };
+        let mut stack = Self {
+            head: first.head,
+            training: first.training,
+            seed: first.seed,
+            learning_rates: of(|training| training.optimiser.lr),
+            decays: of(|training| training.optimiser.weight_decay),
+            moments: Moments::new(first.training.optimiser.kind, &trained(&form, &parameters)),
+            class_weights,
+            sums: zero_sums(count, device),
+            curves: vec![Vec::new(); members.len()],
+            best: vec![(f64::INFINITY, 0); members.len()],
+            best_parameters: Vec::new(),
+            stopped: vec![false; members.len()],
+            jobs: members,
+            form,
+            parameters,
+        };
+        if stack.training.patience.is_some() {
+            stack.best_parameters = stack.copies();
+        }
+        Some(stack)
+    }
+
+    /// Whether it takes steps in an epoch, counted from 0.
+    pub(super) fn is_active(&self, epoch: u32) -> bool {
+        epoch < self.training.epochs && self.stopped.contains(&false)
+    }
+
+    /// One step of the optimiser on a batch: `features` `[N, C, S, S]` in the precision of the training, `targets` `[N]`.
+    pub(super) fn step(&mut self, features: &Tensor, targets: &Tensor, factor: f64) {
+        let logits = self.logits(&self.parameters, features, Mode::Train);
+        let (samples, heads, classes) = logits.size3().unwrap_or_default();
+        let losses = self.losses(&logits, targets, self.training.label_smoothing, true);
+        let weight = match &self.class_weights {
+            Some(weights) => weights.index_select(0, targets).sum(Kind::Float),
+            None => Tensor::from(samples as f64)
+                .to_kind(Kind::Float)
+                .to_device(logits.device()),
+        };
+        let means = losses.sum_dim_intlist(0, false, Kind::Float) / weight;
+        means.sum(Kind::Float).backward();
+        if let Some(longest) = self.training.clip {
+            self.clip(longest);
+        }
+        let device = logits.device();
+        let step: Vec<f64> = self.learning_rates.iter().map(|lr| lr * factor).collect();
+        let rates = Rates {
+            step: Rate::each(&step, device),
+            decay: if self.decays.iter().all(|decay| *decay == 0.0) {
+                Rate::All(0.0)
+            } else {
+                Rate::each(&self.decays, device)
+            },
+        };
+        let mut parameters = trained(&self.form, &self.parameters);
+        let flat: Vec<bool> = trained_form(&self.form)
+            .map(|parameter| parameter.shape.len() <= 1)
+            .collect();
+        let optimiser = &self.training.optimiser;
+        self.moments.step(optimiser, &rates, &mut parameters, &flat);
+        debug_assert!(classes > 0 && heads > 0);
+        let _ = tch::no_grad(|| {
+            let _ = self
+                .sums
+                .0
+                .g_add_(&(means.detach().to_kind(Kind::Double) * samples as f64));
+            let right = logits
+                .detach()
+                .argmax(2, false)
+                .eq_tensor(&targets.unsqueeze(1));
+            self.sums
+                .1
+                .g_add_(&right.sum_dim_intlist(0, false, Kind::Int64))
+        });
+    }
+
+    /// Ends an epoch, counted from 0: writes it into the curves, and looks who has stopped getting better. `held` has the
+    /// mean loss and the share of right answers of each head on the held-out samples. Gives the heads, as positions, whose
+    /// loss is no number any more.
+    pub(super) fn end_epoch(
+        &mut self,
+        epoch: u32,
+        samples: usize,
+        factor: f64,
+        held: Option<&[(f64, f64)]>,
+    ) -> Vec<usize> {
+        let fresh = zero_sums(length(self.jobs.len()), self.sums.0.device());
+        let (losses, right) = std::mem::replace(&mut self.sums, fresh);
+        let losses = Vec::<f64>::try_from(losses.to_device(Device::Cpu)).unwrap_or_default();
+        let right = Vec::<i64>::try_from(right.to_device(Device::Cpu)).unwrap_or_default();
+        let mut diverged = Vec::new();
+        let mut better = vec![false; self.jobs.len()];
+        for position in 0..self.jobs.len() {
+            if self.stopped[position] {
+                continue;
+            }
+            let train_loss = losses[position] / samples as f64;
+            let held = held.map(|held| held[position]);
+            self.curves[position].push(Epoch {
+                epoch: epoch + 1,
+                learning_rate: self.learning_rates[position] * factor,
+                train_loss,
+                train_top1: right[position] as f64 / samples as f64,
+                holdout_loss: held.map(|held| held.0),
+                holdout_top1: held.map(|held| held.1),
+            });
+            if !train_loss.is_finite() {
+                diverged.push(position);
+                self.stopped[position] = true;
+                continue;
+            }
+            if let (Some(patience), Some((loss, _))) = (self.training.patience, held) {
+                let best = &mut self.best[position];
+                if loss < best.0 {
+                    *best = (loss, epoch + 1);
+                    better[position] = true;
+                } else if epoch + 1 >= best.1 + patience {
+                    self.stopped[position] = true;
+                }
+            }
+        }
+        if better.contains(&true) {
+            self.keep_best(&better);
+        }
+        diverged
+    }
+
+    /// Mean losses and shares of right answers come from these sums: adds a batch of held-out samples, `[M]` each.
+    pub(super) fn score(&self, features: &Tensor, targets: &Tensor) -> (Tensor, Tensor) {
+        let logits = self.logits(&self.parameters, features, Mode::Predict);
+        let losses = self.losses(&logits, targets, 0.0, false);
+        let right = logits.argmax(2, false).eq_tensor(&targets.unsqueeze(1));
+        (
+            losses.sum_dim_intlist(0, false, Kind::Double),
+            right.sum_dim_intlist(0, false, Kind::Double),
+        )
+    }
+
+    /// The logits of the finished heads, `[N, M, K]` f32.
+    pub(super) fn predict(&self, features: &Tensor) -> Tensor {
+        self.logits(self.finished(), features, Mode::Predict)
+    }
+
+    /// The parameters of one finished head by name, without the leading dimension.
+    pub(super) fn weights(&self, position: usize) -> Vec<(&str, Tensor)> {
+        let names = self.form.iter().map(|parameter| parameter.name.as_str());
+        let own = self
+            .finished()
+            .iter()
+            .map(|stacked| stacked.detach().select(0, length(position)));
+        names.zip(own).collect()
+    }
+
+    /// The epoch, from 1, whose weights a head ends with.
+    pub(super) fn last_epoch(&self, position: usize) -> u32 {
+        let trained = u32::try_from(self.curves[position].len()).unwrap_or(u32::MAX);
+        match self.best.get(position) {
+            Some((_, epoch)) if self.training.patience.is_some() && *epoch > 0 => *epoch,
+            _ => trained,
+        }
+    }
+
+    /// All tensors that change, with names that are unique within a head: what a checkpoint holds.
+    pub(super) fn tensors(&self) -> Vec<(String, Tensor)> {
+        let name = |prefix: &str, parameter: &Parameter| format!("{prefix}{}", parameter.name);
+        let parameters = self.form.iter().zip(&self.parameters);
+        let own = parameters.map(|(form, tensor)| (name("", form), tensor.detach()));
+        let best = self.form.iter().zip(&self.best_parameters);
+        let best = best.map(|(form, tensor)| (name("best.", form), tensor.detach()));
+        let moments = self.moments.tensors().flat_map(|(prefix, tensors)| {
+            let trained = trained_form(&self.form).zip(tensors);
+            trained.map(move |(form, tensor)| (name(prefix, form), tensor.shallow_clone()))
+        });
+        own.chain(best).chain(moments).collect()
+    }
+
+    /// The best loss on held-out samples so far, and its epoch.
+    pub(super) fn best(&self, position: usize) -> (f64, u32) {
+        self.best[position]
+    }
+
+    /// Goes on from a checkpoint: `take` gives the tensor of a name for all heads, in the shape of the one that it is shown.
+    pub(super) fn restore(
+        &mut self,
+        steps: u32,
+        mut take: impl FnMut(&str, &Tensor) -> Tensor,
+        curves: Vec<Vec<Epoch>>,
+        best: Vec<(f64, u32)>,
+        stopped: Vec<bool>,
+    ) {
+        tch::no_grad(|| {
+            for (form, parameter) in self.form.iter().zip(&mut self.parameters) {
+                let stored = take(&form.name, parameter);
+                parameter.copy_(&stored);
+            }
+            for (form, parameter) in self.form.iter().zip(&mut self.best_parameters) {
+                let stored = take(&format!("best.{}", form.name), parameter);
+                parameter.copy_(&stored);
+            }
+        });
+        let names: Vec<String> = trained_form(&self.form)
+            .map(|form| form.name.clone())
+            .collect();
+        self.moments = self.moments.replaced(steps, |prefix, index, tensor| {
+            take(&format!("{prefix}{}", names[index]), tensor)
+        });
+        self.curves = curves;
+        self.best = best;
+        self.stopped = stopped;
+    }
+
+    /// Steps that the optimiser has made.
+    pub(super) fn steps(&self) -> u32 {
+        self.moments.steps()
+    }
+
+    fn finished(&self) -> &[Tensor] {
+        if self.best_parameters.is_empty() {
+            &self.parameters
+        } else {
+            &self.best_parameters
+        }
+    }
+
+    fn logits(&self, parameters: &[Tensor], features: &Tensor, mode: Mode) -> Tensor {
+        let logits = if self.training.precision == Precision::F32 {
+            self.head.forward(parameters, features, mode)
+        } else {
+            let kind = features.kind();
+            let narrow: Vec<Tensor> = self
+                .form
+                .iter()
+                .zip(parameters)
+                .map(|(form, parameter)| match form.role {
+                    Role::Trained => parameter.to_kind(kind),
+                    Role::Statistic => parameter.shallow_clone(),
+                })
+                .collect();
+            self.head.forward(&narrow, features, mode)
+        };
+        logits.to_kind(Kind::Float)
+    }
+
+    /// The cross entropy of each sample and head, `[N, M]`.
+    fn losses(&self, logits: &Tensor, targets: &Tensor, smoothing: f64, weighted: bool) -> Tensor {
+        let (samples, heads, classes) = logits.size3().unwrap_or_default();
+        let rows = logits.reshape([samples * heads, classes]);
+        let targets = targets.unsqueeze(1).expand([samples, heads], false);
+        let weights = self.class_weights.as_ref().filter(|_| weighted);
+        rows.cross_entropy_loss(
+            &targets.reshape([-1]),
+            weights,
+            Reduction::None,
+            -100,
+            smoothing,
+        )
+        .view([samples, heads])
+    }
+
+    /// Shortens the gradient of each head, as `torch.nn.utils.clip_grad_norm_` does that of one.
+    fn clip(&self, longest: f64) {
+        let parameters = trained(&self.form, &self.parameters);
+        let squares = parameters.iter().map(|parameter| {
+            let gradient = parameter.grad().flatten(1, -1);
+            (&gradient * &gradient).sum_dim_intlist(1, false, Kind::Float)
+        });
+        let Some(squares) = squares.reduce(|sum, squares| sum + squares) else {
+            return;
+        };
+        let factor = (longest / (squares.sqrt() + SMALLEST_NORM)).clamp_max(1.0);
+        tch::no_grad(|| {
+            for parameter in &parameters {
+                let mut shape = vec![1; parameter.dim()];
+                shape[0] = -1;
+                let _ = parameter.grad().g_mul_(&factor.view(shape.as_slice()));
+            }
+        });
+    }
+
+    fn keep_best(&mut self, better: &[bool]) {
+        tch::no_grad(|| {
+            for (best, parameter) in self.best_parameters.iter_mut().zip(&self.parameters) {
+                for (position, _) in better.iter().enumerate().filter(|(_, better)| **better) {
+                    let position = length(position);
+                    best.select(0, position)
+                        .copy_(&parameter.detach().select(0, position));
+                }
+            }
+        });
+    }
+
+    fn copies(&self) -> Vec<Tensor> {
+        let copy = |parameter: &Tensor| parameter.detach().copy();
+        self.parameters.iter().map(copy).collect()
+    }
+}
+
+fn trained_form(form: &[Parameter]) -> impl Iterator<Item = &Parameter> {
+    form.iter()
+        .filter(|parameter| parameter.role == Role::Trained)
+}
+
+/// The parameters that the optimiser changes; they share their memory with those that they come from.
+fn trained(form: &[Parameter], parameters: &[Tensor]) -> Vec<Tensor> {
+    form.iter()
+        .zip(parameters)
+        .filter(|(form, _)| form.role == Role::Trained)
+        .map(|(_, parameter)| parameter.shallow_clone())
+        .collect()
+}
+
+fn zero_sums(heads: i64, device: Device) -> (Tensor, Tensor) {
+    (
+        Tensor::zeros([heads], (Kind::Double, device)),
+        Tensor::zeros([heads], (Kind::Int64, device)),
+    )
+}
+
+fn length(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
