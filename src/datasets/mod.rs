@@ -84,7 +84,7 @@ pub trait Dataset: Send + Sync + Debug {
     }
 }
 
-/// Something that the paper does not say of a dataset, and what is done here.
+/// Something that the paper does not say of a dataset or a head, and what is done here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenQuestion {
     /// What it is about.

@@ -8,11 +8,11 @@
 //! `[N, D]` to `[N, K]`: `logits = features · weightᵀ + bias`, with D = C × S × S.
 //!
 //! # Deviations
-//! Initial weights: see [`Parameter::uniform`].
+//! Initial weights: see [`Beginning::Uniform`](super::Beginning::Uniform).
 
 use std::sync::Arc;
 
-use super::{FeatureShape, Head, HeadKind, Parameter};
+use super::{FeatureShape, Head, HeadKind, ParameterForm};
 #[cfg(feature = "torch")]
 use super::{Mode, stacked::linear_shared};
 use crate::spec::{Fields, KindDoc};
@@ -52,47 +52,16 @@ impl Head for Linear {
         serde_json::json!({ "kind": DOC.name })
     }
 
-    fn initial(&self, shape: FeatureShape, classes: usize, seed: u64) -> Vec<Parameter> {
+    fn parameters(&self, shape: FeatureShape, classes: usize) -> Vec<ParameterForm> {
         let width = shape.width();
-        let bound = 1.0 / (width as f64).sqrt();
         vec![
-            Parameter::uniform(
-                "fcs.0.weight",
-                &[classes, width],
-                bound,
-                seed,
-                "linear/weight",
-            ),
-            Parameter::uniform("fcs.0.bias", &[classes], bound, seed, "linear/bias"),
+            ParameterForm::uniform("fcs.0.weight", &[classes, width], width, "linear/weight"),
+            ParameterForm::uniform("fcs.0.bias", &[classes], width, "linear/bias"),
         ]
     }
 
     #[cfg(feature = "torch")]
     fn forward(&self, parameters: &[tch::Tensor], features: &tch::Tensor, _: Mode) -> tch::Tensor {
         linear_shared(&features.flatten(1, -1), &parameters[0], &parameters[1])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SHAPE: FeatureShape = FeatureShape {
-        channels: 4,
-        side: 2,
-    };
-
-    #[test]
-    fn initial_weights_are_bounded_and_follow_the_seed() {
-        let first = Linear.initial(SHAPE, 3, 0);
-        assert_eq!(first[0].shape, [3, 16]);
-        assert!(
-            first
-                .iter()
-                .flat_map(|parameter| &parameter.values)
-                .all(|value| value.abs() <= 0.25)
-        );
-        assert_eq!(first[0].values, Linear.initial(SHAPE, 3, 0)[0].values);
-        assert_ne!(first[0].values, Linear.initial(SHAPE, 3, 1)[0].values);
     }
 }

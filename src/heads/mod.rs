@@ -7,18 +7,23 @@
 //! parameters lie behind one another, so that what they share becomes one matrix product. A head that is trained alone is a
 //! stack of one; there is no second way.
 
+mod attention;
+mod cnn;
 mod linear;
+mod mlp;
+mod parameters;
 #[cfg(feature = "torch")]
 mod stacked;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::random::Stream;
+use crate::datasets::OpenQuestion;
 use crate::spec::{Fields, KindDoc};
+pub use parameters::{Beginning, Parameter, ParameterForm, Role};
 
 /// Every head kind.
-pub const ALL: &[&dyn HeadKind] = &[&linear::KIND];
+pub const ALL: &[&dyn HeadKind] = &[&attention::KIND, &cnn::KIND, &linear::KIND, &mlp::KIND];
 
 /// A kind of head.
 pub trait HeadKind: Sync {
@@ -45,63 +50,6 @@ impl FeatureShape {
     }
 }
 
-/// What becomes of a parameter during training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The optimiser changes it.
-    Trained,
-    /// The forward changes it, in training; such as the running mean of a batch norm.
-    Statistic,
-}
-
-/// A named parameter before training: its name, shape and row-major values.
-#[derive(Debug, Clone)]
-pub struct Parameter {
-    /// The name in the stored weights, as the reference code has it.
-    pub name: String,
-    /// Its shape.
-    pub shape: Vec<i64>,
-    /// Its values, row-major.
-    pub values: Vec<f32>,
-    /// What changes it.
-    pub role: Role,
-}
-
-impl Parameter {
-    /// A trained parameter whose values are uniform in ±`bound`, drawn from the stream of (`seed`, `purpose`).
-    ///
-    /// PyTorch draws the initial weights and biases of its `Linear` and `Conv2d` from this distribution, with a bound of
-    /// one over the root of the number of inputs. Ours come from a counter-based generator, so that a seed gives the same
-    /// weights on every machine and version.
-    pub fn uniform(name: &str, shape: &[usize], bound: f64, seed: u64, purpose: &str) -> Self {
-        let mut stream = Stream::new(seed, purpose);
-        let count: usize = shape.iter().product();
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "rounding to f32 is what is wanted"
-        )]
-        let values = (0..count)
-            .map(|_| ((f64::from(stream.next_unit()) * 2.0 - 1.0) * bound) as f32)
-            .collect();
-        Self::new(name, shape, values, Role::Trained)
-    }
-
-    /// A parameter whose values are all the same.
-    pub fn constant(name: &str, shape: &[usize], value: f32, role: Role) -> Self {
-        Self::new(name, shape, vec![value; shape.iter().product()], role)
-    }
-
-    fn new(name: &str, shape: &[usize], values: Vec<f32>, role: Role) -> Self {
-        let length = |&count: &usize| i64::try_from(count).unwrap_or(i64::MAX);
-        Self {
-            name: name.to_owned(),
-            shape: shape.iter().map(length).collect(),
-            values,
-            role,
-        }
-    }
-}
-
 /// What a forward is for.
 #[cfg(feature = "torch")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +68,11 @@ pub trait Head: Send + Sync + Debug {
     /// All that decides its form, for fingerprints.
     fn identity(&self) -> serde_json::Value;
 
+    /// What the paper leaves open about this head.
+    fn open_questions(&self) -> Vec<OpenQuestion> {
+        Vec::new()
+    }
+
     /// Whether it can read features of this shape.
     ///
     /// # Errors
@@ -128,13 +81,28 @@ pub trait Head: Send + Sync + Debug {
         Ok(())
     }
 
-    /// Its parameters before training, for features of a shape that passes [`Head::check`].
-    fn initial(&self, shape: FeatureShape, classes: usize, seed: u64) -> Vec<Parameter>;
+    /// Its parameters without their values, for features of a shape that passes [`Head::check`].
+    fn parameters(&self, shape: FeatureShape, classes: usize) -> Vec<ParameterForm>;
+
+    /// Its parameters before training, in the order of [`Head::parameters`].
+    fn initial(&self, shape: FeatureShape, classes: usize, seed: u64) -> Vec<Parameter> {
+        let forms = self.parameters(shape, classes);
+        forms.iter().map(|form| form.begin(seed)).collect()
+    }
+
+    /// How many numbers the optimiser trains, or a fit finds.
+    fn parameter_count(&self, shape: FeatureShape, classes: usize) -> usize {
+        let forms = self.parameters(shape, classes).into_iter();
+        forms
+            .filter(|form| form.role == Role::Trained)
+            .map(|form| form.count())
+            .sum()
+    }
 
     /// The logits of a stack of M heads of this form.
     ///
     /// # Shapes
-    /// - `parameters`: those of [`Head::initial`] in its order, each with a leading dimension of M
+    /// - `parameters`: those of [`Head::parameters`] in their order, each with a leading dimension of M
     /// - `features`: `[N, C, S, S]`, f32, the same for all heads
     /// - returns: `[N, M, K]`, f32
     #[cfg(feature = "torch")]

@@ -27,6 +27,34 @@ pub(super) fn linear_shared(features: &Tensor, weight: &Tensor, bias: &Tensor) -
     product.reshape([-1, heads, outputs])
 }
 
+/// One linear layer of each head on features of its own.
+///
+/// # Shapes
+/// - `features`: `[M, N, D]`
+/// - `weight`: `[M, K, D]`, `bias`: `[M, K]`
+/// - returns: `[M, N, K]`
+pub(super) fn linear_each(features: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+    bias.unsqueeze(1)
+        .baddbmm(features, &weight.transpose(1, 2), 1, 1)
+}
+
+/// The same without a bias.
+pub(super) fn product_each(features: &Tensor, weight: &Tensor) -> Tensor {
+    features.bmm(&weight.transpose(1, 2))
+}
+
+/// The layer norm of each head over the last axis, with an ε of 1e-5.
+///
+/// # Shapes
+/// - `features`: `[M, N, D]`
+/// - `weight`, `bias`: `[M, D]`
+/// - returns: `[M, N, D]`
+pub(super) fn layer_norm_each(features: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+    let width = weight.size()[1];
+    let normed = features.layer_norm([width], None::<&Tensor>, None::<&Tensor>, 1e-5, true);
+    bias.unsqueeze(1).addcmul(&normed, &weight.unsqueeze(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,6 +32,8 @@ mod fixture;
 #[cfg(feature = "torch")]
 mod golden_guided_diffusion;
 #[cfg(feature = "torch")]
+mod golden_heads;
+#[cfg(feature = "torch")]
 mod golden_sampling;
 mod http_server;
 #[cfg(feature = "torch")]

@@ -1,0 +1,256 @@
+//! `attention`: transformer blocks on the positions of a map, and a linear layer on the CLS token.
+//!
+//! # Reference
+//! arXiv 2307.08702 §4 and Table 9 (Attention-1K-1 to -5). soumik-kanad/diffssl@cc2ac30:ssl_diff/attention_head.py,
+//! `AttentionHead` with the steps pool, reshape, insert CLS, blocks, extract CLS, dense. A block normalises before attention and
+//! before the hidden layer, adds each to what it read, has no bias on queries, keys and values, and an exact GELU; the norms
+//! have an ε of 1e-5. There is no embedding of positions and no norm behind the last block.
+//!
+//! # Shapes
+//! `[N, C, S, S]` to tokens `[N, 1 + P × P, C]` with P = ⌊S / `token_pool`⌋, row after row; to `[N, C]`; to `[N, K]`.
+//!
+//! # Deviations
+//! Initial weights: see [`Beginning::Uniform`](super::Beginning::Uniform). Norms begin as the identity and the CLS token as
+//! zeros, as in the reference.
+//!
+//! # Parity
+//! `tests/suite/golden_heads.rs`.
+
+use std::sync::Arc;
+
+#[cfg(feature = "torch")]
+use tch::Tensor;
+
+#[cfg(feature = "torch")]
+use super::Mode;
+use super::parameters::layer;
+#[cfg(feature = "torch")]
+use super::stacked::{layer_norm_each, linear_each, product_each};
+use super::{FeatureShape, Head, HeadKind, ParameterForm, Role};
+use crate::spec::{Fields, Key, KindDoc};
+
+/// The kind.
+pub const KIND: Kind = Kind;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Kind;
+
+/// Parameters of one block.
+#[cfg(feature = "torch")]
+const OF_A_BLOCK: usize = 11;
+
+const DOC: KindDoc = KindDoc {
+    name: "attention",
+    summary: "Transformer blocks on the positions of the map, then a linear layer.",
+    keys: &[
+        Key::optional("blocks", "an integer from 1", "1", "Transformer blocks."),
+        Key::optional(
+            "heads",
+            "an integer from 1",
+            "8",
+            "Attention heads of a block; a divisor of the channels.",
+        ),
+        Key::optional(
+            "mlp_ratio",
+            "an integer from 1",
+            "4",
+            "Width of a block's hidden layer, as a multiple of the channels.",
+        ),
+        Key::optional(
+            "token_pool",
+            "an integer from 1",
+            "2",
+            "Side and stride of an average pool; each position of what it leaves is a token.",
+        ),
+        Key::optional(
+            "tokens",
+            "`cls` or `mean`",
+            "\"cls\"",
+            "What the linear layer reads: a learned token put before the others, or the mean of all.",
+        ),
+    ],
+};
+
+impl HeadKind for Kind {
+    fn doc(&self) -> &'static KindDoc {
+        &DOC
+    }
+
+    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
+        let count = |key, most, default| fields.count(key, 1..=most).unwrap_or(default);
+        let cls = fields.choice("tokens", &[("cls", true), ("mean", false)]);
+        Some(Arc::new(Attention {
+            blocks: count("blocks", 1000, 1),
+            heads: count("heads", 100_000, 8),
+            mlp_ratio: count("mlp_ratio", 1000, 4),
+            token_pool: count("token_pool", 100_000, 2),
+            cls: cls.unwrap_or(true),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Attention {
+    blocks: u32,
+    heads: u32,
+    mlp_ratio: u32,
+    token_pool: u32,
+    /// Whether the linear layer reads a CLS token, and not the mean of all.
+    cls: bool,
+}
+
+impl Attention {
+    /// The number that the reference gives the first block: it counts the steps before it, which have no parameters.
+    const fn first_number(&self) -> usize {
+        2 + self.cls as usize
+    }
+}
+
+impl Head for Attention {
+    fn kind(&self) -> &'static str {
+        DOC.name
+    }
+
+    fn identity(&self) -> serde_json::Value {
+        serde_json::json!({
+            "kind": DOC.name,
+            "blocks": self.blocks,
+            "heads": self.heads,
+            "mlp_ratio": self.mlp_ratio,
+            "token_pool": self.token_pool,
+            "tokens": if self.cls { "cls" } else { "mean" },
+        })
+    }
+
+    fn check(&self, shape: FeatureShape) -> Result<(), String> {
+        if shape.channels % self.heads as usize != 0 {
+            return Err(format!(
+                "features of {} channels cannot be shared out among {} attention heads; give the head a `heads` that divides them",
+                shape.channels, self.heads
+            ));
+        }
+        if shape.side < self.token_pool as usize {
+            return Err(format!(
+                "features of {} × {} positions are smaller than the token pool of {}; give the head a smaller `token_pool`, or the extraction a larger `pool`",
+                shape.side, shape.side, self.token_pool
+            ));
+        }
+        Ok(())
+    }
+
+    fn parameters(&self, shape: FeatureShape, classes: usize) -> Vec<ParameterForm> {
+        let width = shape.channels;
+        let hidden = width * self.mlp_ratio as usize;
+        let mut forms = Vec::new();
+        if self.cls {
+            forms.push(ParameterForm::constant(
+                "cls_token",
+                &[1, 1, width],
+                0.0,
+                Role::Trained,
+            ));
+        }
+        let last = self.first_number() + self.blocks as usize;
+        for number in self.first_number()..last {
+            let block = format!("layers.{number}");
+            let norm = |name: &str| {
+                let part = |part: &str, value| {
+                    let name = format!("{block}.{name}.{part}");
+                    ParameterForm::constant(&name, &[width], value, Role::Trained)
+                };
+                [part("weight", 1.0), part("bias", 0.0)]
+            };
+            let linear = |name: &str, outputs, inputs| {
+                layer(DOC.name, &format!("{block}.{name}"), &[outputs, inputs])
+            };
+            let [qkv, _] = linear("attn.qkv", 3 * width, width);
+            forms.extend(norm("norm1"));
+            forms.push(qkv);
+            forms.extend(linear("attn.proj", width, width));
+            forms.extend(norm("norm2"));
+            forms.extend(linear("mlp.fc1", hidden, width));
+            forms.extend(linear("mlp.fc2", width, hidden));
+        }
+        // One more step without parameters lies between: extracting the CLS token, or the mean.
+        let name = format!("layers.{}", last + 1);
+        forms.extend(layer(DOC.name, &name, &[classes, width]));
+        forms
+    }
+
+    #[cfg(feature = "torch")]
+    fn forward(&self, parameters: &[Tensor], features: &Tensor, _: Mode) -> Tensor {
+        let pool = i64::from(self.token_pool);
+        let pooled = if pool > 1 {
+            features.avg_pool2d([pool, pool], [pool, pool], [0, 0], false, true, None)
+        } else {
+            features.shallow_clone()
+        };
+        let samples = pooled.size()[0];
+        let stack = parameters[parameters.len() - 1].size()[0];
+        // [N, C, P, P] to [M, N, P · P, C], the same for every head of the stack.
+        let tokens = pooled.flatten(2, 3).transpose(1, 2).unsqueeze(0);
+        let mut tokens = tokens.expand([stack, -1, -1, -1], false);
+        let mut blocks = parameters;
+        if self.cls {
+            // [M, 1, 1, C], before all tokens of each sample.
+            let cls = parameters[0].squeeze_dim(1).unsqueeze(1);
+            let cls = cls.expand([-1, samples, -1, -1], false);
+            tokens = Tensor::cat(&[cls, tokens], 2);
+            blocks = &parameters[1..];
+        }
+        let (blocks, last) = blocks.split_at(self.blocks as usize * OF_A_BLOCK);
+        for block in blocks.chunks_exact(OF_A_BLOCK) {
+            tokens = self.block(block, &tokens);
+        }
+        let read = if self.cls {
+            tokens.select(2, 0)
+        } else {
+            tokens.mean_dim(2, false, tch::Kind::Float)
+        };
+        linear_each(&read, &last[0], &last[1]).transpose(0, 1)
+    }
+}
+
+#[cfg(feature = "torch")]
+impl Attention {
+    /// One block of each head of the stack.
+    ///
+    /// # Shapes
+    /// - `parameters`: those of one block, in their order, each with a leading dimension of M
+    /// - `tokens`: `[M, N, L, C]`
+    /// - returns: the same
+    fn block(&self, parameters: &[Tensor], tokens: &Tensor) -> Tensor {
+        let (samples, length) = (tokens.size()[1], tokens.size()[2]);
+        // Samples and tokens are rows alike for everything but the mixing of tokens: [M, N · L, C].
+        let rows = tokens.flatten(1, 2);
+        let normed = layer_norm_each(&rows, &parameters[0], &parameters[1]);
+        let qkv = product_each(&normed, &parameters[2]);
+        // [M, N · L, 3 · C] to [3, M · N, heads, L, C / heads].
+        let qkv = qkv
+            .view([
+                -1,
+                length,
+                3,
+                i64::from(self.heads),
+                qkv.size()[2] / 3 / i64::from(self.heads),
+            ])
+            .permute([2, 0, 3, 1, 4]);
+        let mixed = Tensor::scaled_dot_product_attention(
+            &qkv.select(0, 0),
+            &qkv.select(0, 1),
+            &qkv.select(0, 2),
+            None::<&Tensor>,
+            0.0,
+            false,
+            None,
+            false,
+        );
+        let mixed = mixed.transpose(1, 2).reshape(rows.size());
+        let rows = rows + linear_each(&mixed, &parameters[3], &parameters[4]);
+        let normed = layer_norm_each(&rows, &parameters[5], &parameters[6]);
+        let hidden = linear_each(&normed, &parameters[7], &parameters[8]).gelu("none");
+        let rows = rows + linear_each(&hidden, &parameters[9], &parameters[10]);
+        rows.unflatten(1, [samples, length])
+    }
+}

@@ -1,0 +1,285 @@
+//! Heads against recorded outputs of the reference code, each alone and as one of a stack.
+//!
+//! Data, oracle and tolerances: `tests/golden/heads/README.md`. The tolerances here are the ones written there and are never
+//! widened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use repro::heads::{self, FeatureShape, Head, Mode, Role};
+use repro::models::synthetic;
+use repro::spec::{Diagnostics, Fields, Source, Span, tree};
+use repro::trainer::{Moments, Optimiser};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde_json::Value;
+use tch::{Kind, Reduction, Tensor};
+
+use crate::fixture::root;
+
+const LOGITS: f64 = 1e-5;
+const LOSS: f64 = 1e-5;
+const NORM: f64 = 1e-5;
+const LAST_LOGITS: f64 = 1e-4;
+/// Of `cnn` with Adam.
+const CNN_LOSS: f64 = 1e-4;
+const CNN_LAST_LOGITS: f64 = 5e-3;
+
+const CLASSES: usize = 10;
+const WEIGHT_SEED: u64 = 3;
+/// Of the heads that stand beside it in a stack.
+const OTHER_SEEDS: [u64; 2] = [11, 12];
+/// Steps with either optimiser.
+const STEPS: usize = 20;
+
+/// Each golden head: its name, its node, the pool of its features.
+const HEADS: [(&str, &str, i64); 10] = [
+    ("linear_p1", "kind = 'linear'", 1),
+    ("linear_p2", "kind = 'linear'", 2),
+    ("linear_p4", "kind = 'linear'", 4),
+    ("mlp_p1", "kind = 'mlp'\nhidden = [64]", 1),
+    ("mlp_p2_2", "kind = 'mlp'\nhidden = [64, 48]", 2),
+    ("cnn", "kind = 'cnn'\nwidths = [32, 24]", 16),
+    (
+        "cnn_relu",
+        "kind = 'cnn'\nwidths = [32, 24]\nactivation = 'relu'",
+        16,
+    ),
+    ("attn1_cls", "kind = 'attention'\nheads = 4", 16),
+    ("attn2_cls", "kind = 'attention'\nheads = 4\nblocks = 2", 16),
+    (
+        "attn1_mean",
+        "kind = 'attention'\nheads = 4\ntokens = 'mean'",
+        16,
+    ),
+];
+
+/// A head from its node.
+#[track_caller]
+fn parse(node: &str) -> Arc<dyn Head> {
+    let source = Source::new("head.toml", node);
+    let mut diagnostics = Diagnostics::new(source.clone());
+    let table = tree::parse(&source, &mut diagnostics);
+    let diagnostics = std::cell::RefCell::new(diagnostics);
+    let fields = Fields::new(&table, "the head", Span::default(), &diagnostics);
+    let name = fields.text("kind").unwrap().value;
+    let kind = heads::ALL.iter().find(|kind| kind.doc().name == name);
+    let head = kind.unwrap().parse(&fields);
+    assert!(fields.is_sound(), "{node}");
+    head.unwrap()
+}
+
+/// All tensors of the golden file, and what stands beside them.
+struct Golden {
+    tensors: BTreeMap<String, Tensor>,
+    heads: Value,
+}
+
+impl Golden {
+    fn read() -> Self {
+        let folder = root().join("tests/golden/heads");
+        let bytes = std::fs::read(folder.join("small.safetensors")).unwrap();
+        let read = |(name, view): (String, TensorView<'_>)| {
+            let kind = match view.dtype() {
+                Dtype::F32 => Kind::Float,
+                Dtype::F16 => Kind::Half,
+                Dtype::I64 => Kind::Int64,
+                other => panic!("{name} is {other:?}"),
+            };
+            let size = view.shape().iter();
+            let shape: Vec<i64> = size.map(|&side| i64::try_from(side).unwrap()).collect();
+            (name, Tensor::from_data_size(view.data(), &shape, kind))
+        };
+        let stored = SafeTensors::deserialize(&bytes).unwrap();
+        let json = std::fs::read(folder.join("small.json")).unwrap();
+        let json: Value = serde_json::from_slice(&json).unwrap();
+        Self {
+            tensors: stored.tensors().into_iter().map(read).collect(),
+            heads: json["heads"].clone(),
+        }
+    }
+
+    /// Features `[64, C, S, S]` behind an adaptive average pool.
+    fn features(&self, pool: i64) -> Tensor {
+        let features = self.tensors["features_f16"].to_kind(Kind::Float);
+        features.adaptive_avg_pool2d([pool, pool])
+    }
+}
+
+/// The parameters of a stack, one head for each seed.
+fn stack(head: &dyn Head, shape: FeatureShape, seeds: &[u64]) -> Vec<Tensor> {
+    let forms = head.parameters(shape, CLASSES).into_iter();
+    forms
+        .map(|form| {
+            let sizes: Vec<i64> = form.shape.iter().map(|&side| side as i64).collect();
+            let of_seed = |&seed: &u64| {
+                let values = synthetic::fill(&form.name, &form.shape, seed);
+                Tensor::from_slice(&values).view(sizes.as_slice())
+            };
+            let all: Vec<Tensor> = seeds.iter().map(of_seed).collect();
+            Tensor::stack(&all, 0).set_requires_grad(form.role == Role::Trained)
+        })
+        .collect()
+}
+
+/// The mean cross entropy `[M]` of each head; gradients of their sum are those of each alone.
+fn losses(logits: &Tensor, labels: &Tensor) -> Tensor {
+    let (samples, stack) = (logits.size()[0], logits.size()[1]);
+    let flat = logits.transpose(0, 1).flatten(0, 1);
+    let losses = flat.cross_entropy_loss::<Tensor>(
+        &labels.repeat([stack]),
+        None,
+        Reduction::None,
+        -100,
+        0.0,
+    );
+    losses
+        .view([stack, samples])
+        .mean_dim(1, false, Kind::Float)
+}
+
+/// An optimiser of the golden file.
+enum Rule {
+    Adam(Moments),
+    Descent,
+}
+
+impl Rule {
+    fn step(&mut self, parameters: &mut [Tensor]) {
+        match self {
+            Self::Adam(moments) => moments.step(&Optimiser::default(), 1.0, parameters),
+            Self::Descent => tch::no_grad(|| {
+                for parameter in parameters {
+                    let _ = parameter.g_sub_(&(parameter.grad() * 1e-2));
+                    parameter.zero_grad();
+                }
+            }),
+        }
+    }
+}
+
+#[track_caller]
+fn assert_norms(context: &str, forms: &[String], found: &[Tensor], place: i64, golden: &Value) {
+    assert_eq!(golden.as_object().unwrap().len(), forms.len(), "{context}");
+    for (name, tensor) in forms.iter().zip(found) {
+        let found = tensor
+            .select(0, place)
+            .to_kind(Kind::Double)
+            .norm()
+            .double_value(&[]);
+        let expected = golden[name]
+            .as_f64()
+            .unwrap_or_else(|| panic!("{context}: no {name}"));
+        let off = (found - expected).abs() / expected;
+        assert!(off < NORM, "{context}: {name} has {found}, not {expected}");
+    }
+}
+
+#[track_caller]
+fn assert_logits(context: &str, found: &Tensor, golden: &Tensor, tolerance: f64) {
+    assert_eq!(found.size(), golden.size(), "{context}");
+    let off = (found - golden).abs().max().double_value(&[]);
+    assert!(off < tolerance, "{context}: logits differ by {off:e}");
+}
+
+/// Runs one golden head as head `place` of a stack with these seeds, with one optimiser.
+fn follow(golden: &Golden, (name, node, pool): (&str, &str, i64), seeds: &[u64], adam: bool) {
+    let head = parse(node);
+    let features = golden.features(pool);
+    let labels = &golden.tensors["labels"];
+    let place = seeds.iter().position(|&seed| seed == WEIGHT_SEED).unwrap() as i64;
+    let word = if adam { "adam" } else { "sgd" };
+    let context = format!("{name}, {word}, head {place} of {}", seeds.len());
+    let shape = FeatureShape {
+        channels: 32,
+        side: usize::try_from(pool).unwrap(),
+    };
+    head.check(shape).unwrap();
+    let expected = &golden.heads[name];
+    let forms: Vec<String> = (head.parameters(shape, CLASSES).iter())
+        .map(|form| form.name.clone())
+        .collect();
+    let listed = expected["state_dict"].as_array().unwrap();
+    let listed: BTreeMap<_, _> = (listed.iter())
+        .map(|entry| (entry[0].as_str().unwrap().to_owned(), entry[1].clone()))
+        .collect();
+    let here = head.parameters(shape, CLASSES).into_iter();
+    let here: BTreeMap<_, _> = here.map(|form| (form.name, form.shape.into())).collect();
+    assert_eq!(here, listed, "{context}");
+    assert_eq!(
+        head.parameter_count(shape, CLASSES) as u64,
+        expected["params"]
+    );
+
+    let mut parameters = stack(&*head, shape, seeds);
+    let mut rule = if adam {
+        Rule::Adam(Moments::new(&parameters))
+    } else {
+        Rule::Descent
+    };
+    let is_cnn = name == "cnn" && adam;
+    let tolerance = if is_cnn { CNN_LOSS } else { LOSS };
+    for step in 0..=STEPS {
+        let logits = head.forward(&parameters, &features, Mode::Train);
+        let all = losses(&logits, labels);
+        let loss = all.double_value(&[place]);
+        let wanted = expected[word]["losses"][step].as_f64().unwrap();
+        assert!(
+            (loss - wanted).abs() < tolerance,
+            "{context}, step {step}: loss {loss}, not {wanted}"
+        );
+        if step == 0 {
+            let found = logits.detach().select(1, place);
+            assert_logits(
+                &context,
+                &found,
+                &golden.tensors[&format!("{name}.logits0")],
+                LOGITS,
+            );
+        }
+        if step < STEPS {
+            all.sum(Kind::Float).backward();
+            if step == 0 {
+                let gradients: Vec<Tensor> = parameters.iter().map(Tensor::grad).collect();
+                assert_norms(
+                    &context,
+                    &forms,
+                    &gradients,
+                    place,
+                    &expected["grad_norms_step0"],
+                );
+            }
+            rule.step(&mut parameters);
+        }
+    }
+    let parameters: Vec<Tensor> = parameters.iter().map(Tensor::detach).collect();
+    assert_norms(
+        &context,
+        &forms,
+        &parameters,
+        place,
+        &expected[word]["param_norms_after"],
+    );
+    let last = head
+        .forward(&parameters, &features, Mode::Predict)
+        .select(1, place);
+    let tolerance = if is_cnn { CNN_LAST_LOGITS } else { LAST_LOGITS };
+    assert_logits(
+        &context,
+        &last,
+        &golden.tensors[&format!("{name}.logits_after_{word}")],
+        tolerance,
+    );
+}
+
+#[test]
+fn every_head_follows_the_reference_alone_and_in_a_stack() {
+    let golden = Golden::read();
+    assert_eq!(golden.heads.as_object().unwrap().len(), HEADS.len());
+    let [before, behind] = OTHER_SEEDS;
+    for head in HEADS {
+        for adam in [true, false] {
+            follow(&golden, head, &[WEIGHT_SEED], adam);
+            follow(&golden, head, &[before, WEIGHT_SEED, behind], adam);
+        }
+    }
+}
