@@ -104,6 +104,14 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
             "declared in the experiment",
         );
     }
+    for question in experiment
+        .heads
+        .iter()
+        .flat_map(|head| head.head.open_questions())
+    {
+        let here = question.here.to_owned();
+        add(question.topic, "not stated", here, question.reason);
+    }
     training_of_heads(experiment, &mut add);
     departures
 }

@@ -1,6 +1,7 @@
 //! One metric: predictions of many heads from the store, scores into the store.
 
 use super::NodeError;
+use super::choosing::choose;
 use super::event::Event;
 use super::run::Run;
 use super::scoring::Scored;
@@ -20,7 +21,13 @@ pub(super) fn run_metric(run: &Run<'_>, plan: &Plan, step: &MetricStep) -> Resul
         return Ok(());
     };
     let mut rows = Vec::new();
-    for &(head, fingerprint) in &step.heads {
+    let node = &run.experiment.metrics[step.metric];
+    let heads = if node.choose {
+        choose(run.experiment, run.store, &step.heads)?.heads
+    } else {
+        step.heads.clone()
+    };
+    for (head, fingerprint) in heads {
         let scored = Scored {
             metric: step.metric,
             head,

@@ -6,6 +6,7 @@
 
 #[cfg(feature = "torch")]
 pub(crate) mod batches;
+mod choosing;
 pub mod departures;
 pub mod device;
 mod drawing;

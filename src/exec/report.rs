@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use super::choosing::{Chosen, choose};
 use super::inputs::Inputs;
 use super::scoring::Scored;
 use super::{NodeError, SKIPPED, departures, drawing, pictures};
@@ -101,7 +102,18 @@ fn gather(
             )?);
             continue;
         }
-        for &(head, fingerprint) in &step.heads {
+        let chosen = if experiment.metrics[step.metric].choose {
+            choose(experiment, store, &step.heads)?
+        } else {
+            Chosen {
+                heads: step.heads.clone(),
+                ..Chosen::default()
+            }
+        };
+        for (head, _) in chosen.open {
+            missing.extend(missing_results(experiment, step.metric, head));
+        }
+        for (head, fingerprint) in chosen.heads {
             let scored = Scored {
                 metric: step.metric,
                 head,

@@ -53,12 +53,20 @@ fn read(source: &Source) -> (Experiment, Diagnostics) {
 }
 
 /// The keys that every metric takes besides its own.
-pub const METRIC_KEYS: &[Key] = &[Key::required(
-    "of",
-    "the name of a head, or a list of them",
-    "The heads that are scored.",
-)
-.list()];
+pub const METRIC_KEYS: &[Key] = &[
+    Key::required(
+        "of",
+        "the name of a head, or a list of them",
+        "The heads that are scored.",
+    )
+    .list(),
+    Key::optional(
+        "choose",
+        "a boolean",
+        "false",
+        "Score only the best of heads that differ in learning rate and weight decay alone: the one that is right most often on the samples that `holdout` keeps out of training, as a mean over seeds.",
+    ),
+];
 
 struct Builder<'a> {
     diagnostics: &'a RefCell<Diagnostics>,
@@ -379,9 +387,20 @@ impl Builder<'_> {
                     .iter()
                     .flat_map(|name| heads.find(&fields, "of", name))
                     .collect();
+                let choose = fields.boolean("choose").unwrap_or(false);
+                let heads: Vec<usize> = heads;
+                let unjudged = |&index: &usize| experiment.heads[index].training.holdout == 0.0;
+                if choose && let Some(&head) = heads.iter().find(|index| unjudged(index)) {
+                    let name = &experiment.heads[head].name;
+                    let message = format!("`choose` has nothing to judge head `{name}` by");
+                    let hint =
+                        "hold samples out of its training, such as `holdout = 0.1`".to_owned();
+                    fields.misfit("choose", "graph::no-holdout", message, Some(hint));
+                }
                 experiment.metrics.push(MetricNode {
                     name: node.name.clone(),
                     metric,
+                    choose,
                     heads,
                 });
             }

@@ -230,6 +230,18 @@ pub struct HeadNode {
 }
 
 impl HeadNode {
+    /// Whether the two are one head but for learning rate, weight decay and seed.
+    pub fn differs_in_rates_alone(&self, other: &Self) -> bool {
+        let mut training = other.training.clone();
+        training.optimiser.lr = self.training.optimiser.lr;
+        training.optimiser.weight_decay = self.training.optimiser.weight_decay;
+        self.name == other.name
+            && self.features == other.features
+            && self.more_views == other.more_views
+            && self.training == training
+            && self.head.identity() == other.head.identity()
+    }
+
     /// What tells it from the other heads of its node that read the same features, for labels.
     pub fn distinction(&self) -> String {
         let Optimiser {
@@ -250,6 +262,8 @@ pub struct MetricNode {
     pub name: String,
     /// What is computed.
     pub metric: Arc<dyn Metric>,
+    /// Whether only the best of heads that differ in learning rate and weight decay alone is scored, by what was held out.
+    pub choose: bool,
     /// Which heads are scored, as indices into [`Experiment::heads`].
     pub heads: Vec<usize>,
 }

@@ -202,6 +202,7 @@ fn lower_metrics(
         }
         let recipe = MetricRecipe {
             metric: &node.metric.identity(),
+            choose: node.choose,
             heads: scored,
         }
         .recipe()?;

@@ -168,6 +168,9 @@ impl HeadRecipe<'_> {
 pub struct MetricRecipe<'a> {
     /// What is computed.
     pub metric: &'a Value,
+    /// Whether it chooses among them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub choose: bool,
     /// The heads that are scored, in order.
     pub heads: Vec<ScoredHead<'a>>,
 }

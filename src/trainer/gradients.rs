@@ -37,6 +37,27 @@ pub fn clip_gradients(parameters: &[Tensor], longest: f64) -> f64 {
     norm
 }
 
+/// [`clip_gradients`] for each head of a stack by itself; heads lie behind one another in the first dimension.
+pub(super) fn clip_gradients_of_each(parameters: &[Tensor], longest: f64) {
+    let squares = parameters.iter().map(|parameter| {
+        let gradient = parameter.grad().flatten(1, -1);
+        (&gradient * &gradient).sum_dim_intlist(1, false, Kind::Float)
+    });
+    let Some(squares) = squares.reduce(|sum, squares| sum + squares) else {
+        return;
+    };
+    let factor = (longest / (squares.sqrt() + EPSILON)).clamp_max(1.0);
+    tch::no_grad(|| {
+        for parameter in parameters {
+            let mut shape = vec![1; parameter.dim()];
+            if let Some(first) = shape.first_mut() {
+                *first = -1;
+            }
+            let _ = parameter.grad().g_mul_(&factor.view(shape.as_slice()));
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,5 +82,19 @@ mod tests {
         assert!((clip_gradients(&parameters, 1.0) - 5.0).abs() < 1e-12);
         assert!((gradient_norm(&parameters) - 1.0).abs() < 1e-6);
         assert!((gradients()[0] - 0.6).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_gradient_of_each_head_has_a_length_of_its_own() {
+        let parameter = Tensor::from_slice(&[1.0_f32, 1.0, 1.0, 1.0])
+            .view([2, 2])
+            .set_requires_grad(true);
+        let slopes = Tensor::from_slice(&[3.0_f32, 4.0, 0.3, 0.4]).view([2, 2]);
+        (&parameter * &slopes).sum(Kind::Float).backward();
+        clip_gradients_of_each(&[parameter.shallow_clone()], 1.0);
+        let found = Vec::<f32>::try_from(parameter.grad().view([-1])).unwrap();
+        for (found, expected) in found.iter().zip([0.6, 0.8, 0.3, 0.4]) {
+            assert!((found - expected).abs() < 1e-5, "{found}");
+        }
     }
 }

@@ -13,6 +13,8 @@ pub mod heads;
 #[cfg(feature = "torch")]
 mod optimiser;
 pub mod pretraining;
+#[cfg(feature = "torch")]
+mod rates;
 
 #[cfg(feature = "torch")]
 pub use average::Average;
@@ -22,4 +24,6 @@ pub use gradients::{clip_gradients, gradient_norm};
 #[cfg(feature = "torch")]
 pub use heads::TrainError;
 #[cfg(feature = "torch")]
-pub use optimiser::{Moments, Rate, Rates};
+pub use optimiser::Moments;
+#[cfg(feature = "torch")]
+pub use rates::{Rate, Rates};

@@ -2,6 +2,7 @@
 
 use tch::Tensor;
 
+use super::rates::{Rate, Rates};
 use super::{Optimiser, UpdateRule};
 use crate::models::parameters::Parameters;
 use crate::models::weights::WeightMap;
@@ -13,80 +14,6 @@ const SECOND: &str = "second_moment.";
 
 /// Keeps a ratio of lengths finite.
 const SMALLEST_LENGTH: f64 = 1e-9;
-
-/// A number that goes into every step: one for all parameters, or one for each head of a stack.
-#[derive(Debug)]
-pub enum Rate {
-    /// The same everywhere.
-    All(f64),
-    /// `[M]`, f32: one for each head, whose parameters lie behind one another in the first dimension.
-    Each(Tensor),
-}
-
-impl Rate {
-    /// The rate of each of M heads, on a device.
-    pub fn each(rates: &[f64], device: tch::Device) -> Self {
-        let rates = Tensor::from_slice(rates).to_kind(tch::Kind::Float);
-        Self::Each(rates.to_device(device))
-    }
-
-    fn times(&self, factor: f64) -> Self {
-        match self {
-            Self::All(rate) => Self::All(rate * factor),
-            Self::Each(rates) => Self::Each(rates * factor),
-        }
-    }
-
-    /// The product of two rates of one kind.
-    fn product(&self, other: &Self) -> Self {
-        match (self, other) {
-            (Self::All(left), Self::All(right)) => Self::All(left * right),
-            (Self::Each(left), Self::Each(right)) => Self::Each(left * right),
-            (Self::Each(rates), Self::All(factor)) | (Self::All(factor), Self::Each(rates)) => {
-                Self::Each(rates * *factor)
-            }
-        }
-    }
-
-    /// Whether it makes every product zero, which is then left out.
-    fn is_zero(&self) -> bool {
-        matches!(self, Self::All(rate) if *rate == 0.0)
-    }
-
-    /// A tensor multiplied by it.
-    fn on(&self, tensor: &Tensor) -> Tensor {
-        match self {
-            Self::All(rate) => tensor * *rate,
-            Self::Each(rates) => tensor * per_head(rates, tensor.dim()),
-        }
-    }
-
-    /// A tensor multiplied by 1 less it, in place.
-    fn shrink(&self, tensor: &mut Tensor) {
-        let _ = match self {
-            Self::All(rate) => tensor.g_mul_scalar_(1.0 - rate),
-            Self::Each(rates) => tensor.g_mul_(&(1.0 - per_head(rates, tensor.dim()))),
-        };
-    }
-}
-
-/// `[M]` as `[M, 1, …]`.
-fn per_head(rates: &Tensor, dimensions: usize) -> Tensor {
-    let mut shape = vec![1; dimensions];
-    if let Some(first) = shape.first_mut() {
-        *first = -1;
-    }
-    rates.view(shape.as_slice())
-}
-
-/// The two numbers of a step that may differ within a stack.
-#[derive(Debug)]
-pub struct Rates {
-    /// The learning rate in force.
-    pub step: Rate,
-    /// Weight decay.
-    pub decay: Rate,
-}
 
 /// What an optimiser remembers of each parameter: Adam's two moments, or the momentum of SGD and LARS.
 ///
@@ -194,7 +121,7 @@ impl Moments {
             epsilon,
             ..
         } = *optimiser;
-        let step_size = rates.step.times(1.0 / (1.0 - beta1.powi(self.steps)));
+        let step_size = rates.step.over(1.0 - beta1.powi(self.steps));
         let root_correction = (1.0 - beta2.powi(self.steps)).sqrt();
         let (first, second) = (&mut self.first[index], &mut self.second[index]);
         let _ = first.lerp_(gradient, 1.0 - beta1);

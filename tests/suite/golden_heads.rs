@@ -9,7 +9,7 @@ use std::sync::Arc;
 use repro::heads::{self, FeatureShape, Head, Mode, Role};
 use repro::models::synthetic;
 use repro::spec::{Diagnostics, Fields, Source, Span, tree};
-use repro::trainer::{Moments, Optimiser};
+use repro::trainer::{Moments, Optimiser, UpdateRule};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
 use tch::{Kind, Reduction, Tensor};
@@ -146,7 +146,7 @@ enum Rule {
 impl Rule {
     fn step(&mut self, parameters: &mut [Tensor]) {
         match self {
-            Self::Adam(moments) => moments.step(&Optimiser::default(), 1.0, parameters),
+            Self::Adam(moments) => moments.step_alike(&Optimiser::default(), 1.0, parameters),
             Self::Descent => tch::no_grad(|| {
                 for parameter in parameters {
                     let _ = parameter.g_sub_(&(parameter.grad() * 1e-2));
@@ -212,7 +212,7 @@ fn follow(golden: &Golden, (name, node, pool): (&str, &str, i64), seeds: &[u64],
 
     let mut parameters = stack(&*head, shape, seeds);
     let mut rule = if adam {
-        Rule::Adam(Moments::new(&parameters))
+        Rule::Adam(Moments::new(UpdateRule::Adam, &parameters))
     } else {
         Rule::Descent
     };

@@ -12,6 +12,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use super::choosing::SELECTION;
 use super::device::Device;
 use super::event::Event;
 use super::run::Run;
@@ -273,7 +274,7 @@ fn commit(
         writer.write_table("logits", &table)?;
     }
     if let Some(scores) = tables::held_out(outcome)? {
-        writer.write_table("selection", &scores)?;
+        writer.write_table(SELECTION, &scores)?;
     }
     writer.write_bytes("head.safetensors", &outcome.weights)?;
     writer.finish(run.made(seconds))?;

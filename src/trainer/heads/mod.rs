@@ -4,15 +4,18 @@
 //! and take every step together; learning rates and weight decays may differ within it.
 //!
 //! The way through this room: [`rows`] is where samples come from, `order` in which order an epoch sees them, `stack` heads
-//! that step together, `scan` the loop over epochs, windows and batches, `checkpoint` what it goes on from.
+//! that step together, `scan` the loop over epochs, windows and batches, `scoring` what is not learned from, `checkpoint` what a
+//! scan goes on from, `rounds` how many heads train at once.
 //!
 //! # Deviations
 //! The last batch of an epoch holds what is left and is never dropped (soumik-kanad/diffssl drops it, in testing too).
 
 mod checkpoint;
 mod order;
+mod rounds;
 pub mod rows;
 mod scan;
+mod scoring;
 mod stack;
 #[cfg(test)]
 mod tests;
@@ -25,8 +28,8 @@ use super::Training;
 use crate::heads::{FeatureShape, Head};
 use crate::metrics::Predictions;
 
+pub use rounds::{is_small, train};
 pub use rows::{Element, Rows, RowsInMemory};
-pub use scan::{is_small, train};
 
 /// One head to train.
 #[derive(Debug, Clone, Copy)]

@@ -3,13 +3,12 @@
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::{Epoch, Job};
-use crate::heads::{FeatureShape, Head, Mode, Parameter, Role};
+use crate::heads::{FeatureShape, Head, Mode, Parameter, ParameterForm, Role};
 use crate::models::Precision;
 use crate::trainer::config::Training;
-use crate::trainer::optimiser::{Moments, Rate, Rates};
-
-/// Keeps the factor of clipping finite where all gradients are zero.
-const SMALLEST_NORM: f64 = 1e-6;
+use crate::trainer::gradients::clip_gradients_of_each;
+use crate::trainer::optimiser::Moments;
+use crate::trainer::rates::{Rate, Rates};
 
 /// Heads that agree in everything but learning rate and weight decay.
 #[derive(Debug)]
@@ -54,8 +53,9 @@ pub(super) fn agree(left: &Job<'_>, right: &Job<'_>) -> bool {
 }
 
 /// Bytes that training one head takes beside its batches: weights, gradients, what the optimiser remembers, and a copy.
-pub(super) fn bytes_of(form: &[Parameter]) -> u64 {
-    let numbers: usize = form.iter().map(|parameter| parameter.values.len()).sum();
+pub(super) fn bytes_of(head: &dyn Head, shape: FeatureShape, classes: usize) -> u64 {
+    let forms = head.parameters(shape, classes);
+    let numbers: usize = forms.iter().map(ParameterForm::count).sum();
     numbers as u64 * 4 * 5
 }
 
@@ -129,7 +129,7 @@ impl<'a> Stack<'a> {
         let means = losses.sum_dim_intlist(0, false, Kind::Float) / weight;
         means.sum(Kind::Float).backward();
         if let Some(longest) = self.training.clip {
-            self.clip(longest);
+            clip_gradients_of_each(&trained(&self.form, &self.parameters), longest);
         }
         let device = logits.device();
         let step: Vec<f64> = self.learning_rates.iter().map(|lr| lr * factor).collect();
@@ -344,26 +344,6 @@ impl<'a> Stack<'a> {
             smoothing,
         )
         .view([samples, heads])
-    }
-
-    /// Shortens the gradient of each head, as `torch.nn.utils.clip_grad_norm_` does that of one.
-    fn clip(&self, longest: f64) {
-        let parameters = trained(&self.form, &self.parameters);
-        let squares = parameters.iter().map(|parameter| {
-            let gradient = parameter.grad().flatten(1, -1);
-            (&gradient * &gradient).sum_dim_intlist(1, false, Kind::Float)
-        });
-        let Some(squares) = squares.reduce(|sum, squares| sum + squares) else {
-            return;
-        };
-        let factor = (longest / (squares.sqrt() + SMALLEST_NORM)).clamp_max(1.0);
-        tch::no_grad(|| {
-            for parameter in &parameters {
-                let mut shape = vec![1; parameter.dim()];
-                shape[0] = -1;
-                let _ = parameter.grad().g_mul_(&factor.view(shape.as_slice()));
-            }
-        });
     }
 
     fn keep_best(&mut self, better: &[bool]) {

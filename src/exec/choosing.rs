@@ -1,0 +1,181 @@
+//! Choosing among heads that differ only in learning rate and weight decay, by what was held out of their training.
+//!
+//! The reported split decides nothing: a candidate's score is its accuracy on held-out samples of the training split, as a mean
+//! over its seeds. All seeds of what is chosen are scored, so that a report's spread over seeds is that of one recipe.
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Float64Type;
+
+use super::NodeError;
+use crate::graph::{Experiment, HeadNode};
+use crate::store::{Fingerprint, Store, StoreError};
+
+/// The table of a head that it is chosen by: one row with `epoch`, `loss` and `top1`.
+pub(super) const SELECTION: &str = "selection";
+
+/// A head of the experiment and its name in the store.
+type Head = (usize, Fingerprint);
+
+/// What was chosen, and what could not be because a candidate was not made.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    /// The heads that are scored.
+    pub(super) heads: Vec<Head>,
+    /// One head of each choice that is still open.
+    pub(super) open: Vec<Head>,
+}
+
+/// Chooses among the heads of a metric, in their order.
+///
+/// # Errors
+/// The store cannot be read, or a head has no held-out score.
+pub(super) fn choose(
+    experiment: &Experiment,
+    store: &Store,
+    heads: &[Head],
+) -> Result<Chosen, NodeError> {
+    let mut choices: Vec<Vec<Head>> = Vec::new();
+    for &head in heads {
+        let node = |(index, _): Head| &experiment.heads[index];
+        let known = choices
+            .iter_mut()
+            .find(|choice| node(choice[0]).differs_in_rates_alone(node(head)));
+        match known {
+            Some(choice) => choice.push(head),
+            None => choices.push(vec![head]),
+        }
+    }
+    let mut chosen = Chosen::default();
+    for choice in choices {
+        match best(experiment, store, &choice)? {
+            Some(best) => chosen.heads.extend(best),
+            None => chosen.open.extend(choice.first()),
+        }
+    }
+    Ok(chosen)
+}
+
+/// The heads of the best rates; nothing where a candidate is not there yet.
+fn best(
+    experiment: &Experiment,
+    store: &Store,
+    choice: &[Head],
+) -> Result<Option<Vec<Head>>, NodeError> {
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for &(index, fingerprint) in choice {
+        if store.manifest(&fingerprint)?.is_none() {
+            return Ok(None);
+        }
+        let (loss, top1) = held_out(store, &fingerprint)?;
+        let rates = Rates::of(&experiment.heads[index]);
+        let known = candidates
+            .iter_mut()
+            .find(|candidate| candidate.rates == rates);
+        match known {
+            Some(candidate) => candidate.add((index, fingerprint), loss, top1),
+            None => candidates.push(Candidate {
+                rates,
+                heads: vec![(index, fingerprint)],
+                loss,
+                top1,
+            }),
+        }
+    }
+    candidates.sort_by(|one, other| one.order(other));
+    Ok(candidates.into_iter().next().map(|best| best.heads))
+}
+
+/// Learning rate and weight decay.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Rates(f64, f64);
+
+impl Rates {
+    fn of(head: &HeadNode) -> Self {
+        let optimiser = &head.training.optimiser;
+        Self(optimiser.lr, optimiser.weight_decay)
+    }
+}
+
+/// Heads that differ in their seeds alone, with the sums of their scores.
+#[derive(Debug)]
+struct Candidate {
+    rates: Rates,
+    heads: Vec<Head>,
+    loss: f64,
+    top1: f64,
+}
+
+impl Candidate {
+    fn add(&mut self, head: Head, loss: f64, top1: f64) {
+        self.heads.push(head);
+        self.loss += loss;
+        self.top1 += top1;
+    }
+
+    /// The better one first: more right answers, then less loss, then smaller rates. What is no number comes last.
+    fn order(&self, other: &Self) -> std::cmp::Ordering {
+        let mean = |sum: f64, heads: &[Head]| sum / heads.len() as f64;
+        let (own, its) = (mean(self.top1, &self.heads), mean(other.top1, &other.heads));
+        let last = |value: f64| if value.is_nan() { f64::INFINITY } else { value };
+        its.total_cmp(&own)
+            .then_with(|| {
+                let own = last(mean(self.loss, &self.heads));
+                own.total_cmp(&last(mean(other.loss, &other.heads)))
+            })
+            .then_with(|| self.rates.0.total_cmp(&other.rates.0))
+            .then_with(|| self.rates.1.total_cmp(&other.rates.1))
+    }
+}
+
+/// Loss and share of right answers on held-out samples.
+fn held_out(store: &Store, fingerprint: &Fingerprint) -> Result<(f64, f64), NodeError> {
+    let table = match store.table(fingerprint, SELECTION) {
+        // Nothing was written where the loss was no number from the first epoch on.
+        Err(StoreError::NoSuchFile { .. }) => return Ok((f64::INFINITY, -1.0)),
+        table => table?,
+    };
+    let number = |name: &str| number_of(&table, name);
+    match (number("loss"), number("top1")) {
+        (Some(loss), Some(top1)) => Ok((loss, top1)),
+        _ => Err(NodeError::Values(format!(
+            "the scores of head {} on held-out samples lack a column",
+            fingerprint.short()
+        ))),
+    }
+}
+
+fn number_of(table: &RecordBatch, name: &str) -> Option<f64> {
+    let column = table.column_by_name(name)?;
+    let values = column.as_primitive_opt::<Float64Type>()?.values();
+    values.first().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(lr: f64, seeds: usize, loss: f64, top1: f64) -> Candidate {
+        let head = (0, Fingerprint::of(b"head"));
+        Candidate {
+            rates: Rates(lr, 0.0),
+            heads: vec![head; seeds],
+            loss: loss * seeds as f64,
+            top1: top1 * seeds as f64,
+        }
+    }
+
+    #[test]
+    fn the_best_mean_wins_and_ties_go_to_less_loss_and_then_to_smaller_rates() {
+        let mut candidates = [
+            candidate(0.1, 3, 0.4, 0.8),
+            candidate(1e9, 1, f64::NAN, -1.0),
+            candidate(0.01, 2, 0.4, 0.9),
+            candidate(0.001, 2, 0.3, 0.9),
+            candidate(0.0001, 2, 0.3, 0.9),
+            candidate(1.0, 1, f64::INFINITY, -1.0),
+        ];
+        candidates.sort_by(|one, other| one.order(other));
+        let rates: Vec<f64> = candidates.iter().map(|one| one.rates.0).collect();
+        assert_eq!(rates, [0.0001, 0.001, 0.01, 0.1, 1.0, 1e9]);
+    }
+}

@@ -1,0 +1,106 @@
+//! From jobs to scans: as many heads at once as memory allows, and those first that a stopped run has left.
+
+use super::scan::Scan;
+use super::stack::bytes_of;
+use super::{Data, Job, Keep, Limits, Outcome, TrainError, checkpoint};
+use crate::heads::FeatureShape;
+
+/// Multiply-adds of a step below which a second thread costs more than it gives.
+const SMALL_STEP: usize = 1 << 24;
+
+/// Whether a step of so many heads is done faster by one core than by several.
+pub fn is_small(shape: FeatureShape, batch: u32, classes: usize, heads: usize) -> bool {
+    batch as usize * shape.width() * classes * heads <= SMALL_STEP
+}
+
+/// Trains heads in one pass over their data, and gives each to `done` as soon as it is whole.
+///
+/// All jobs must agree in splits, batch size, views and held-out share. What `done` returns ends the scan if it is an error.
+///
+/// # Errors
+/// What stops all of them; what goes wrong with one head alone is given to `done`. Operations of libtorch panic on errors of
+/// their own (such as running out of memory); the caller turns that into failed nodes.
+pub fn train<E: From<TrainError>>(
+    jobs: &[Job<'_>],
+    data: &Data<'_>,
+    limits: &Limits<'_>,
+    keep: &dyn Keep,
+    done: &mut dyn FnMut(usize, Result<Outcome, TrainError>) -> Result<(), E>,
+) -> Result<(), E> {
+    let Some(first) = jobs.first() else {
+        return Ok(());
+    };
+    let splits = [
+        (&first.training.train_split, data.train),
+        (&first.training.test_split, data.test),
+    ];
+    for (split, rows) in splits {
+        if rows.is_empty() {
+            return Err(TrainError::Empty(split.clone()).into());
+        }
+    }
+    for round in rounds(jobs, data, limits)? {
+        let most = round.iter().map(|&job| jobs[job].training.epochs).max();
+        let stored = checkpoint::open(keep, most.unwrap_or(0))?;
+        let (known, new): (Vec<usize>, Vec<usize>) = round.into_iter().partition(|&job| {
+            stored
+                .as_ref()
+                .is_some_and(|stored| stored.has(jobs[job].name))
+        });
+        if !known.is_empty() {
+            Scan::new(jobs, known, data, limits)?.run(stored.as_ref(), keep, done)?;
+        }
+        if !new.is_empty() {
+            Scan::new(jobs, new, data, limits)?.run(None, keep, done)?;
+        }
+    }
+    Ok(())
+}
+
+/// The jobs in as many rounds as memory asks for: the weights of a round and what belongs to them take half of it at most.
+fn rounds(
+    jobs: &[Job<'_>],
+    data: &Data<'_>,
+    limits: &Limits<'_>,
+) -> Result<Vec<Vec<usize>>, TrainError> {
+    let allowed = limits.memory / 2;
+    let (mut rounds, mut taken) = (vec![Vec::new()], 0);
+    for (index, job) in jobs.iter().enumerate() {
+        let bytes = bytes_of(job.head, data.shape, data.classes);
+        if bytes > allowed {
+            return Err(TrainError::Memory {
+                needed: crate::text::bytes(bytes * 2),
+                allowed: crate::text::bytes(limits.memory),
+            });
+        }
+        if taken + bytes > allowed {
+            rounds.push(Vec::new());
+            taken = 0;
+        }
+        taken += bytes;
+        if let Some(round) = rounds.last_mut() {
+            round.push(index);
+        }
+    }
+    Ok(rounds)
+}
+
+/// Keeps libtorch to one thread on this thread: handing out thousandths of a millisecond of work takes longer than doing it,
+/// and far longer where other programs want the processor too.
+pub(super) struct Threads {
+    before: i32,
+}
+
+impl Threads {
+    pub(super) fn one() -> Self {
+        let before = tch::get_num_threads();
+        tch::set_num_threads(1);
+        Self { before }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        tch::set_num_threads(self.before);
+    }
+}

@@ -1,0 +1,195 @@
+//! What is not learned from: held-out samples after every epoch, and the predictions in the end.
+
+use rayon::prelude::*;
+use tch::{Device, Tensor};
+
+use super::rows::load;
+use super::scan::{Scan, shaped};
+use super::{Outcome, TrainError, length};
+use crate::metrics::{Prediction, Predictions, rank_of_label};
+use crate::models::extractor::to_vec;
+use crate::models::parameters::to_safetensors;
+use crate::trainer::config::Moment;
+
+/// Samples that are predicted at once.
+const PREDICTED_AT_ONCE: usize = 2048;
+
+impl Scan<'_> {
+    pub(super) fn end_epoch(&mut self, epoch: u32, diverged: &mut [Option<(u32, f64)>]) {
+        let steps = u32::try_from(self.fit.len().div_ceil(self.batch)).unwrap_or(u32::MAX);
+        let scores = self.held_out_scores(epoch);
+        for (stack, scores) in self.stacks.iter_mut().zip(scores) {
+            if !stack.is_active(epoch) {
+                continue;
+            }
+            let factor = stack.training.schedule.factor(Moment {
+                epoch,
+                step: steps - 1,
+                steps,
+                epochs: stack.training.epochs,
+            });
+            let lost = stack.end_epoch(epoch, self.fit.len(), factor, scores.as_deref());
+            for position in lost {
+                let rate = stack.curves[position]
+                    .last()
+                    .map_or(0.0, |epoch| epoch.learning_rate);
+                diverged[stack.jobs[position]] = Some((epoch + 1, rate));
+            }
+        }
+    }
+
+    /// Mean loss and share of right answers on the held-out samples, for each stack and head.
+    fn held_out_scores(&self, epoch: u32) -> Vec<Option<Vec<(f64, f64)>>> {
+        if self.held_out.is_empty() {
+            return vec![None; self.stacks.len()];
+        }
+        let _guard = tch::no_grad_guard();
+        let mut sums: Vec<Option<(Tensor, Tensor)>> = Vec::new();
+        sums.resize_with(self.stacks.len(), || None);
+        for rows in self
+            .held_out
+            .chunks(self.predicted_at_once(self.data.train.element().bytes()))
+        {
+            let (stored, targets) = self.read(rows);
+            for (stack, sum) in self.stacks.iter().zip(&mut sums) {
+                if stack.is_active(epoch) {
+                    let features = shaped(&stored, self.data, stack.training.precision);
+                    let (losses, right) = stack.score(&features, &targets);
+                    *sum = Some(match sum.take() {
+                        Some(sum) => (sum.0 + losses, sum.1 + right),
+                        None => (losses, right),
+                    });
+                }
+            }
+        }
+        self.data.train.forget();
+        let count = self.held_out.len() as f64;
+        let means = |sums: Option<(Tensor, Tensor)>| -> Option<Vec<(f64, f64)>> {
+            let (losses, right) = sums?;
+            let read = |sum: Tensor| Vec::<f64>::try_from(sum.to_device(Device::Cpu)).ok();
+            let pairs = read(losses)?.into_iter().zip(read(right)?);
+            Some(
+                pairs
+                    .map(|(loss, right)| (loss / count, right / count))
+                    .collect(),
+            )
+        };
+        sums.into_iter().map(means).collect()
+    }
+
+    /// The first view of training rows, and their classes.
+    fn read(&self, rows: &[usize]) -> (Tensor, Tensor) {
+        let which: Vec<_> = rows.iter().map(|&row| (0, row)).collect();
+        let train = self.data.train;
+        let labels: Vec<i64> = rows
+            .iter()
+            .map(|&row| i64::from(train.label(row)))
+            .collect();
+        let device = self.data.device;
+        (
+            load(train, &which, self.data.shape.width(), device),
+            Tensor::from_slice(&labels).to_device(device),
+        )
+    }
+
+    /// Predicts the test split with all heads in one pass, and hands them out.
+    pub(super) fn finish<E: From<TrainError>>(
+        &self,
+        diverged: Vec<Option<(u32, f64)>>,
+        done: &mut dyn FnMut(usize, Result<Outcome, TrainError>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let predicted = self.predictions()?;
+        for (stack, heads) in self.stacks.iter().zip(predicted) {
+            for (position, (ranked, logits)) in heads.into_iter().enumerate() {
+                let job = stack.jobs[position];
+                if let Some((epoch, learning_rate)) = diverged[job]
+                    && stack.training.holdout == 0.0
+                {
+                    let error = TrainError::Diverged {
+                        epoch,
+                        learning_rate,
+                    };
+                    done(job, Err(error))?;
+                    continue;
+                }
+                let rows = ranked.into_iter().enumerate();
+                let rows = rows.map(|(row, (predicted, rank))| Prediction {
+                    id: self.data.test.id(row).to_owned(),
+                    label: self.data.test.label(row),
+                    predicted,
+                    rank,
+                });
+                let weights = stack.weights(position);
+                let weights = weights.iter().map(|(name, tensor)| (*name, tensor));
+                let outcome = Outcome {
+                    epochs: stack.curves[position].clone(),
+                    epoch: stack.last_epoch(position),
+                    predictions: Predictions {
+                        rows: rows.collect(),
+                    },
+                    logits: stack.training.logits.then_some(logits),
+                    weights: to_safetensors(weights)
+                        .map_err(|error| TrainError::Weights(error.to_string()))?,
+                };
+                done(job, Ok(outcome))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// For each stack and head: predicted class and rank of the true one, sample by sample, and logits where they are kept.
+    fn predictions(&self) -> Result<Vec<Vec<Ranked>>, TrainError> {
+        let _guard = tch::no_grad_guard();
+        let mut all: Vec<Vec<Ranked>> = self
+            .stacks
+            .iter()
+            .map(|stack| vec![Ranked::default(); stack.jobs.len()])
+            .collect();
+        let (test, classes) = (self.data.test, self.data.classes);
+        let rows: Vec<usize> = (0..test.len()).collect();
+        for rows in rows.chunks(self.predicted_at_once(test.element().bytes())) {
+            if !(self.limits.keep_going)() {
+                return Err(TrainError::Stopped);
+            }
+            let which: Vec<_> = rows.iter().map(|&row| (0, row)).collect();
+            let stored = load(test, &which, self.data.shape.width(), self.data.device);
+            for (stack, heads) in self.stacks.iter().zip(&mut all) {
+                let logits = stack.predict(&shaped(&stored, self.data, stack.training.precision));
+                for (position, (ranked, kept)) in heads.iter_mut().enumerate() {
+                    let own = to_vec(&logits.select(1, length(position)).contiguous());
+                    let of_rows = own.par_chunks_exact(classes).zip(rows);
+                    ranked.par_extend(of_rows.map(|(logits, &row)| {
+                        (highest(logits), rank_of_label(logits, test.label(row)))
+                    }));
+                    if stack.training.logits {
+                        kept.extend(own);
+                    }
+                }
+            }
+        }
+        test.forget();
+        Ok(all)
+    }
+
+    /// Samples that are read at once where nothing is learned from them: a sixteenth of the memory at most.
+    fn predicted_at_once(&self, element_bytes: usize) -> usize {
+        let row_bytes = (self.data.shape.width() * (element_bytes + 4)).max(1) as u64;
+        let fitting = usize::try_from(self.limits.memory / 16 / row_bytes).unwrap_or(1);
+        fitting.clamp(1, PREDICTED_AT_ONCE)
+    }
+}
+
+/// Predicted class and rank of the true one for each sample, and logits.
+type Ranked = (Vec<(u32, u32)>, Vec<f32>);
+
+/// The class with the highest logit; the lowest such class among ties.
+fn highest(logits: &[f32]) -> u32 {
+    let mut best: Option<(usize, f32)> = None;
+    for (class, &logit) in logits.iter().enumerate() {
+        if !logit.is_nan() && best.is_none_or(|(_, highest)| logit > highest) {
+            best = Some((class, logit));
+        }
+    }
+    best.and_then(|(class, _)| u32::try_from(class).ok())
+        .unwrap_or(0)
+}
