@@ -3,6 +3,7 @@
 mod models;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::resolve::Names;
@@ -14,7 +15,7 @@ use crate::report::ReportConfig;
 use crate::spec::fields::Located;
 use crate::spec::sections::{EXPERIMENT_KEYS, RawNode, Sections, is_name_character};
 use crate::spec::{Diagnostic, Diagnostics, Fields, Key, KindDoc, Source, Table, suggest, sweep};
-use crate::trainer::{self, Training};
+use crate::trainer::Training;
 
 /// Reads and checks an experiment.
 ///
@@ -372,7 +373,7 @@ impl Builder<'_> {
                 .doc()
                 .keys
                 .iter()
-                .chain(trainer::config::KEYS)
+                .chain(kind.keys_of_training())
                 .copied()
                 .collect();
             for table in self.expand(node, "head", &keys) {
@@ -387,7 +388,9 @@ impl Builder<'_> {
                 else {
                     continue;
                 };
-                for features in extractions.find(&fields, "features", &features) {
+                let features = extractions.find(&fields, "features", &features);
+                Self::check_shapes(&*head, experiment, &features, &fields);
+                for features in features {
                     for &seed in &seeds {
                         names.add(&node.name, experiment.heads.len());
                         experiment.heads.push(HeadNode {
@@ -402,6 +405,28 @@ impl Builder<'_> {
             }
         }
         names
+    }
+
+    /// A head must be able to read every shape of features that it is given; each kind of misfit is reported once.
+    fn check_shapes(
+        head: &dyn heads::Head,
+        experiment: &Experiment,
+        features: &[usize],
+        fields: &Fields<'_>,
+    ) {
+        let shapes: BTreeSet<_> = features
+            .iter()
+            .map(|&index| experiment.feature_shape(&experiment.extractions[index]))
+            .collect();
+        let misfits = shapes
+            .into_iter()
+            .filter_map(|shape| head.check(shape).err());
+        for misfit in misfits {
+            let (why, remedy) = misfit.split_once("; ").unwrap_or((&misfit, ""));
+            let message = format!("{} cannot read its features: {why}", fields.context());
+            let hint = (!remedy.is_empty()).then(|| remedy.to_owned());
+            fields.misfit("features", "graph::head-misfit", message, hint);
+        }
     }
 
     fn metrics(&self, sections: &Sections, experiment: &mut Experiment, heads: &Names) {

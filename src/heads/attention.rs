@@ -206,7 +206,7 @@ impl Head for Attention {
         let read = if self.cls {
             tokens.select(2, 0)
         } else {
-            tokens.mean_dim(2, false, tch::Kind::Float)
+            tokens.mean_dim(2, false, None)
         };
         linear_each(&read, &last[0], &last[1]).transpose(0, 1)
     }

@@ -9,13 +9,22 @@ use serde::Serialize;
 
 use crate::spec::{Fields, Key};
 
-/// The keys that every head takes besides its own.
+const FEATURES: Key = Key::required(
+    "features",
+    "the name of an extraction",
+    "What the head reads; one head for each of its features.",
+);
+const TRAIN: Key = Key::optional("train", "a split", "\"train\"", "The split to train on.");
+const TEST: Key = Key::optional(
+    "test",
+    "a split",
+    "\"test\"",
+    "The split to predict; it decides nothing during training.",
+);
+
+/// The keys that every head takes besides its own, if it is trained in steps.
 pub const KEYS: &[Key] = &[
-    Key::required(
-        "features",
-        "the name of an extraction",
-        "What the head reads; one head for each of its features.",
-    ),
+    FEATURES,
     Key::optional(
         "epochs",
         "an integer from 1",
@@ -46,13 +55,21 @@ pub const KEYS: &[Key] = &[
         "the experiment's seeds",
         "Initial weights and order of samples.",
     ),
-    Key::optional("train", "a split", "\"train\"", "The split to train on."),
+    TRAIN,
+    TEST,
+];
+
+/// The keys that a head takes besides its own, if it is fitted to all samples at once.
+pub const KEYS_WITHOUT_STEPS: &[Key] = &[
+    FEATURES,
     Key::optional(
-        "test",
-        "a split",
-        "\"test\"",
-        "The split to predict; it decides nothing during training.",
+        "seed",
+        "an integer from 0",
+        "the experiment's seeds",
+        "Decides nothing but the name: nothing here is random. One seed is enough.",
     ),
+    TRAIN,
+    TEST,
 ];
 
 const OPTIMISER_KEYS: &[Key] = &[
