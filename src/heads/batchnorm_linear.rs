@@ -117,7 +117,8 @@ fn of_batch(
             .square()
             .mean_dim(&[0_i64, 2, 3][..], false, None);
         let (mean, variance) = (mean.view([1, -1]), variance.view([1, -1]));
-        let values = features.numel() / features.size()[1].unsigned_abs().max(1) as usize;
+        let size = features.size();
+        let values = size[0] * size[2] * size[3];
         if values > 1 {
             // What is remembered is the unbiased estimate, as in PyTorch.
             let unbiased = &variance * (values as f64 / (values - 1) as f64);
@@ -132,10 +133,13 @@ fn of_batch(
     })
 }
 
-#[cfg(all(test, feature = "torch"))]
+#[cfg(feature = "torch")]
+#[cfg(test)]
 mod tests {
-    use super::*;
     use tch::Kind as Type;
+
+    use super::super::stacked::spread;
+    use super::*;
 
     const SHAPE: FeatureShape = FeatureShape {
         channels: 3,
@@ -145,13 +149,13 @@ mod tests {
 
     /// A stack of two, with norms that do something, beside the same parameters head by head.
     fn stack() -> Vec<Tensor> {
-        tch::manual_seed(5);
         let forms = BatchnormLinear.parameters(SHAPE, 4).into_iter();
         forms
-            .map(|form| {
+            .zip(0..)
+            .map(|(form, seed)| {
                 let mut sizes = vec![2];
-                sizes.extend(form.shape.iter().map(|&side| side as i64));
-                let values = Tensor::rand(sizes, (Type::Float, tch::Device::Cpu)) + 0.5;
+                sizes.extend(form.shape.iter().map(|&side| i64::try_from(side).unwrap()));
+                let values = spread(seed, &sizes) * 0.5 + 1.0;
                 values.set_requires_grad(form.role == Role::Trained)
             })
             .collect()
@@ -194,13 +198,13 @@ mod tests {
                 parameters.iter().map(copy).collect()
             })
             .collect();
-        let features = Tensor::randn([5, 3, 2, 2], (Type::Float, tch::Device::Cpu)) * 2.0 + 3.0;
-        let weighting = Tensor::randn([5, 2, CLASSES], (Type::Float, tch::Device::Cpu));
+        let features = spread(11, &[5, 3, 2, 2]) * 3.0 + 3.0;
+        let weighting = spread(12, &[5, 2, CLASSES]);
         for _ in 0..2 {
             let together = BatchnormLinear.forward(&parameters, &features, Mode::Train);
             (&together * &weighting).sum(Type::Float).backward();
             for (head, one) in alone.iter().enumerate() {
-                let head = head as i64;
+                let head = i64::try_from(head).unwrap();
                 let expected = plain(one, &features, true);
                 assert_close(&together.select(1, head), &expected);
                 (expected * weighting.select(1, head))
@@ -217,7 +221,7 @@ mod tests {
         let together = BatchnormLinear.forward(&parameters, &features, Mode::Predict);
         for (head, one) in alone.iter().enumerate() {
             assert_close(
-                &together.select(1, head as i64),
+                &together.select(1, i64::try_from(head).unwrap()),
                 &plain(one, &features, false),
             );
         }

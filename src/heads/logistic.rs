@@ -160,7 +160,7 @@ impl FitWhole for Logistic {
 /// The weight `[K, D]` and the bias `[K]` in one vector.
 #[cfg(feature = "torch")]
 fn split(point: &Tensor, classes: i64) -> (Tensor, Tensor) {
-    let weights = point.numel() as i64 - classes;
+    let weights = point.size()[0] - classes;
     let weight = point.narrow(0, 0, weights).view([classes, -1]);
     (weight, point.narrow(0, weights, classes))
 }
@@ -201,8 +201,10 @@ impl Logistic {
     }
 }
 
-#[cfg(all(test, feature = "torch"))]
+#[cfg(feature = "torch")]
+#[cfg(test)]
 mod tests {
+    use super::super::stacked::spread;
     use super::*;
 
     fn fit(head: &Logistic, features: &Tensor, labels: &[i64], classes: usize) -> Fitted {
@@ -229,7 +231,7 @@ mod tests {
             let fitted = fit(&head, &features, &[0, 0, 1, 1], 2);
             let (mut low, mut high) = (0.0, 1000.0);
             for _ in 0..200 {
-                let middle: f64 = (low + high) / 2.0;
+                let middle: f64 = f64::midpoint(low, high);
                 let lacks = middle < 8.0 * c / (1.0 + middle.exp());
                 (low, high) = if lacks { (middle, high) } else { (low, middle) };
             }
@@ -246,10 +248,8 @@ mod tests {
 
     #[test]
     fn the_gradient_is_that_of_the_objective() {
-        tch::manual_seed(2);
-        let options = (Type::Float, tch::Device::Cpu);
-        let features = Tensor::randn([30, 5], options);
-        let labels = Tensor::randint(4, [30], (Type::Int64, tch::Device::Cpu));
+        let features = spread(2, &[30, 5]);
+        let labels = ((spread(3, &[30]) + 1.0) * 2.0).to_kind(Type::Int64);
         let whole = Whole {
             features: &features,
             labels: &labels,
@@ -260,7 +260,9 @@ mod tests {
             tolerance: 1e-4,
             iterations: 10,
         };
-        let point = Tensor::randn([24], (Type::Double, tch::Device::Cpu)).set_requires_grad(true);
+        let point = spread(4, &[24])
+            .to_kind(Type::Double)
+            .set_requires_grad(true);
         let (weight, bias) = split(&point, 4);
         let logits = features.to_kind(Type::Double).linear(&weight, Some(&bias));
         let loss =
@@ -274,8 +276,7 @@ mod tests {
 
     #[test]
     fn every_start_of_rows_leads_to_one_minimum() {
-        tch::manual_seed(2);
-        let features = Tensor::randn([200, 6], (Type::Float, tch::Device::Cpu)) * 3.0 + 1.0;
+        let features = spread(5, &[200, 6]) * 5.0 + 1.0;
         let labels: Vec<i64> = (0..200)
             .map(|index| (index * index + index / 3) % 5)
             .collect();
