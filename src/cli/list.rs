@@ -112,7 +112,7 @@ fn all_kinds() -> Vec<(&'static str, &'static KindDoc, &'static [Key])> {
     all.extend(
         heads::ALL
             .iter()
-            .map(|kind| ("head", kind.doc(), trainer::config::KEYS)),
+            .map(|kind| ("head", kind.doc(), kind.keys_of_training())),
     );
     all.extend(
         metrics::ALL

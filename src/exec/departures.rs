@@ -1,6 +1,6 @@
 //! Where an experiment departs from the paper, read off its configuration. Reports print it as a table.
 
-use crate::graph::{Experiment, HeadNode};
+use crate::graph::Experiment;
 use crate::imaging::Preprocess;
 use crate::models::WeightsSource;
 use crate::report::Departure;
@@ -120,7 +120,10 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
 fn training_of_heads(experiment: &Experiment, add: &mut dyn FnMut(&str, &str, String, &str)) {
     const DECLARED: &str = "declared in the experiment";
     const NOT_PRINTED: &str = "the paper does not print it";
-    let trainings = experiment.heads.iter().filter(|head| trains_in_steps(head));
+    let trainings = experiment
+        .heads
+        .iter()
+        .filter(|head| head.head.trains_in_steps());
     let trainings: Vec<&Training> = trainings.map(|head| &head.training).collect();
     let all = |pick: &dyn Fn(&Training) -> Option<String>| -> String {
         let mut values: Vec<String> = Vec::new();
@@ -234,11 +237,6 @@ fn training_of_heads(experiment: &Experiment, add: &mut dyn FnMut(&str, &str, St
             add(topic, stated, here, reason);
         }
     }
-}
-
-/// Whether the keys of training say anything of a head.
-fn trains_in_steps(_head: &HeadNode) -> bool {
-    true
 }
 
 #[cfg(test)]

@@ -163,8 +163,8 @@ pub enum Event {
     HeadFinished {
         /// What it is.
         label: String,
-        /// The loss of its last epoch, in nats.
-        train_loss: f64,
+        /// The loss of its last epoch, in nats; nothing for a head that is fitted at once.
+        train_loss: Option<f64>,
         /// Wall time.
         seconds: f64,
     },

@@ -124,7 +124,7 @@ impl Head for Attention {
     }
 
     fn check(&self, shape: FeatureShape) -> Result<(), String> {
-        if shape.channels % self.heads as usize != 0 {
+        if !shape.channels.is_multiple_of(self.heads as usize) {
             return Err(format!(
                 "features of {} channels cannot be shared out among {} attention heads; give the head a `heads` that divides them",
                 shape.channels, self.heads
@@ -206,7 +206,7 @@ impl Head for Attention {
         let read = if self.cls {
             tokens.select(2, 0)
         } else {
-            tokens.mean_dim(2, false, tch::Kind::Float)
+            tokens.mean_dim(2, false, None)
         };
         linear_each(&read, &last[0], &last[1]).transpose(0, 1)
     }

@@ -38,7 +38,7 @@ pub const KIND: Kind = Kind;
 pub struct Kind;
 
 /// Side of the maps that the linear layer reads.
-const LAST_SIDE: usize = 2;
+const LAST_SIDE: u32 = 2;
 /// The smallest side from which two convolutions and max pools leave anything: 7, 6, 3, 2, 1.
 const LEAST_SIDE: usize = 7;
 
@@ -131,7 +131,7 @@ impl Head for Cnn {
 
     fn parameters(&self, shape: FeatureShape, classes: usize) -> Vec<ParameterForm> {
         let [first, second] = self.widths.map(|width| width as usize);
-        let last = second * LAST_SIDE * LAST_SIDE;
+        let last = second * (LAST_SIDE * LAST_SIDE) as usize;
         [
             layer(DOC.name, "conv1", &[first, shape.channels, 2, 2]),
             layer(DOC.name, "conv2", &[second, first, 2, 2]),
@@ -155,7 +155,7 @@ impl Head for Cnn {
         };
         let map = convolve(features, &parameters[0], &parameters[1], 1);
         let map = convolve(&map, &parameters[2], &parameters[3], heads);
-        let last = LAST_SIDE as i64;
+        let last = i64::from(LAST_SIDE);
         let pooled = map.adaptive_avg_pool2d([last, last]);
         let flat = pooled.unflatten(1, [heads, -1]).flatten(2, -1);
         linear_each(&flat.transpose(0, 1), &parameters[4], &parameters[5]).transpose(0, 1)
@@ -183,10 +183,9 @@ mod tests {
                     .map(|one| Tensor::from_slice(&one.values).view(one.shape.as_slice()))
                     .map(|one| one.unsqueeze(0))
                     .collect();
-                let features = Tensor::ones(
-                    [3, 2, side as i64, side as i64],
-                    (tch::Kind::Float, tch::Device::Cpu),
-                );
+                let side = i64::try_from(side).unwrap();
+                let features =
+                    Tensor::ones([3, 2, side, side], (tch::Kind::Float, tch::Device::Cpu));
                 let logits = head.forward(&parameters, &features, Mode::Predict);
                 assert_eq!(logits.size(), [3, 1, 5]);
             }

@@ -1,15 +1,23 @@
 //! Heads: what is trained on cached features. One file a kind.
 //!
 //! A kind says which parameters it has and how its forward goes; how it is trained (optimiser, schedule, epochs) belongs to
-//! `trainer/` and is the same for all. Adding a kind is one new file and two lines below.
+//! `trainer/` and is the same for all, but for the kinds that are fitted to all samples at once (`fitting.rs`). Adding a kind is
+//! one new file and two lines below.
 //!
 //! A forward is always that of a *stack*: `M` heads of one form, each with parameters of its own, on the same batch. Their
 //! parameters lie behind one another, so that what they share becomes one matrix product. A head that is trained alone is a
 //! stack of one; there is no second way.
 
 mod attention;
+mod batchnorm_linear;
 mod cnn;
+#[cfg(feature = "torch")]
+mod fitting;
+mod knn;
+#[cfg(feature = "torch")]
+mod lbfgs;
 mod linear;
+mod logistic;
 mod mlp;
 mod parameters;
 #[cfg(feature = "torch")]
@@ -19,16 +27,32 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::datasets::OpenQuestion;
-use crate::spec::{Fields, KindDoc};
+use crate::spec::{Fields, Key, KindDoc};
+use crate::trainer;
+#[cfg(feature = "torch")]
+pub use fitting::{FitWhole, Fitted, Fitting, Whole};
 pub use parameters::{Beginning, Parameter, ParameterForm, Role};
 
 /// Every head kind.
-pub const ALL: &[&dyn HeadKind] = &[&attention::KIND, &cnn::KIND, &linear::KIND, &mlp::KIND];
+pub const ALL: &[&dyn HeadKind] = &[
+    &attention::KIND,
+    &batchnorm_linear::KIND,
+    &cnn::KIND,
+    &knn::KIND,
+    &linear::KIND,
+    &logistic::KIND,
+    &mlp::KIND,
+];
 
 /// A kind of head.
 pub trait HeadKind: Sync {
     /// What it says of itself, besides the keys of training.
     fn doc(&self) -> &'static KindDoc;
+
+    /// The keys of training that it takes.
+    fn keys_of_training(&self) -> &'static [Key] {
+        trainer::config::KEYS
+    }
 
     /// Reads a node's table; mistakes are recorded in the reader.
     fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Head>>;
@@ -97,6 +121,17 @@ pub trait Head: Send + Sync + Debug {
             .filter(|form| form.role == Role::Trained)
             .map(|form| form.count())
             .sum()
+    }
+
+    /// Whether it is trained in steps, so that the keys of training say something of it.
+    fn trains_in_steps(&self) -> bool {
+        true
+    }
+
+    /// How its parameters are found.
+    #[cfg(feature = "torch")]
+    fn fitting(&self) -> Fitting<'_> {
+        Fitting::Steps
     }
 
     /// The logits of a stack of M heads of this form.

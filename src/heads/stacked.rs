@@ -55,6 +55,15 @@ pub(super) fn layer_norm_each(features: &Tensor, weight: &Tensor, bias: &Tensor)
     bias.unsqueeze(1).addcmul(&normed, &weight.unsqueeze(1))
 }
 
+/// Numbers between -1 and 1.
+#[cfg(test)]
+pub(super) fn spread(seed: u64, sizes: &[i64]) -> Tensor {
+    let mut stream = crate::random::Stream::new(seed, "test");
+    let count = sizes.iter().product::<i64>();
+    let values: Vec<f32> = (0..count).map(|_| stream.next_unit() * 2.0 - 1.0).collect();
+    Tensor::from_slice(&values).view(sizes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,11 +71,9 @@ mod tests {
     #[test]
     fn each_head_gives_what_it_gives_alone() {
         let _guard = tch::no_grad_guard();
-        tch::manual_seed(1);
-        let options = (tch::Kind::Float, tch::Device::Cpu);
-        let features = Tensor::randn([50, 64], options);
-        let weight = Tensor::randn([7, 10, 64], options);
-        let bias = Tensor::randn([7, 10], options);
+        let features = spread(1, &[50, 64]);
+        let weight = spread(2, &[7, 10, 64]);
+        let bias = spread(3, &[7, 10]);
         let together = linear_shared(&features, &weight, &bias);
         assert_eq!(together.size(), [50, 7, 10]);
         for head in 0..7 {

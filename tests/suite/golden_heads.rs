@@ -106,17 +106,19 @@ impl Golden {
 }
 
 /// The parameters of a stack, one head for each seed.
-fn stack(head: &dyn Head, shape: FeatureShape, seeds: &[u64]) -> Vec<Tensor> {
+fn stack(head: &dyn Head, shape: FeatureShape, seeds: &[u64], kind: Kind) -> Vec<Tensor> {
     let forms = head.parameters(shape, CLASSES).into_iter();
     forms
         .map(|form| {
-            let sizes: Vec<i64> = form.shape.iter().map(|&side| side as i64).collect();
+            let sizes = form.shape.iter().map(|&side| i64::try_from(side).unwrap());
+            let sizes: Vec<i64> = sizes.collect();
             let of_seed = |&seed: &u64| {
                 let values = synthetic::fill(&form.name, &form.shape, seed);
                 Tensor::from_slice(&values).view(sizes.as_slice())
             };
             let all: Vec<Tensor> = seeds.iter().map(of_seed).collect();
-            Tensor::stack(&all, 0).set_requires_grad(form.role == Role::Trained)
+            let stacked = Tensor::stack(&all, 0).to_kind(kind);
+            stacked.set_requires_grad(form.role == Role::Trained)
         })
         .collect()
 }
@@ -132,9 +134,7 @@ fn losses(logits: &Tensor, labels: &Tensor) -> Tensor {
         -100,
         0.0,
     );
-    losses
-        .view([stack, samples])
-        .mean_dim(1, false, Kind::Float)
+    losses.view([stack, samples]).mean_dim(1, false, None)
 }
 
 /// An optimiser of the golden file.
@@ -181,14 +181,21 @@ fn assert_logits(context: &str, found: &Tensor, golden: &Tensor, tolerance: f64)
     assert!(off < tolerance, "{context}: logits differ by {off:e}");
 }
 
-/// Runs one golden head as head `place` of a stack with these seeds, with one optimiser.
-fn follow(golden: &Golden, (name, node, pool): (&str, &str, i64), seeds: &[u64], adam: bool) {
+/// Runs one golden head among a stack with these seeds, with one optimiser, in 32 or 64 bits, for some of the steps.
+fn follow(
+    golden: &Golden,
+    (name, node, pool): (&str, &str, i64),
+    seeds: &[u64],
+    adam: bool,
+    (kind, steps): (Kind, usize),
+) {
     let head = parse(node);
-    let features = golden.features(pool);
+    let features = golden.features(pool).to_kind(kind);
     let labels = &golden.tensors["labels"];
-    let place = seeds.iter().position(|&seed| seed == WEIGHT_SEED).unwrap() as i64;
+    let place = seeds.iter().position(|&seed| seed == WEIGHT_SEED);
+    let place = i64::try_from(place.unwrap()).unwrap();
     let word = if adam { "adam" } else { "sgd" };
-    let context = format!("{name}, {word}, head {place} of {}", seeds.len());
+    let context = format!("{name}, {word}, {kind:?}, head {place} of {}", seeds.len());
     let shape = FeatureShape {
         channels: 32,
         side: usize::try_from(pool).unwrap(),
@@ -210,7 +217,7 @@ fn follow(golden: &Golden, (name, node, pool): (&str, &str, i64), seeds: &[u64],
         expected["params"]
     );
 
-    let mut parameters = stack(&*head, shape, seeds);
+    let mut parameters = stack(&*head, shape, seeds, kind);
     let mut rule = if adam {
         Rule::Adam(Moments::new(UpdateRule::Adam, &parameters))
     } else {
@@ -218,7 +225,7 @@ fn follow(golden: &Golden, (name, node, pool): (&str, &str, i64), seeds: &[u64],
     };
     let is_cnn = name == "cnn" && adam;
     let tolerance = if is_cnn { CNN_LOSS } else { LOSS };
-    for step in 0..=STEPS {
+    for step in 0..=steps {
         let logits = head.forward(&parameters, &features, Mode::Train);
         let all = losses(&logits, labels);
         let loss = all.double_value(&[place]);
@@ -236,20 +243,23 @@ fn follow(golden: &Golden, (name, node, pool): (&str, &str, i64), seeds: &[u64],
                 LOGITS,
             );
         }
-        if step < STEPS {
-            all.sum(Kind::Float).backward();
-            if step == 0 {
-                let gradients: Vec<Tensor> = parameters.iter().map(Tensor::grad).collect();
-                assert_norms(
-                    &context,
-                    &forms,
-                    &gradients,
-                    place,
-                    &expected["grad_norms_step0"],
-                );
-            }
+        all.sum(all.kind()).backward();
+        if step == 0 {
+            let gradients: Vec<Tensor> = parameters.iter().map(Tensor::grad).collect();
+            assert_norms(
+                &context,
+                &forms,
+                &gradients,
+                place,
+                &expected["grad_norms_step0"],
+            );
+        }
+        if step < steps {
             rule.step(&mut parameters);
         }
+    }
+    if steps < STEPS {
+        return;
     }
     let parameters: Vec<Tensor> = parameters.iter().map(Tensor::detach).collect();
     assert_norms(
@@ -271,15 +281,103 @@ fn follow(golden: &Golden, (name, node, pool): (&str, &str, i64), seeds: &[u64],
     );
 }
 
-#[test]
-fn every_head_follows_the_reference_alone_and_in_a_stack() {
+/// All golden heads of a kind, which are `count`: alone with either optimiser, and in a stack with Adam, whose steps see every
+/// gradient.
+fn follow_all(kind: &str, count: usize) {
     let golden = Golden::read();
-    assert_eq!(golden.heads.as_object().unwrap().len(), HEADS.len());
     let [before, behind] = OTHER_SEEDS;
-    for head in HEADS {
-        for adam in [true, false] {
-            follow(&golden, head, &[WEIGHT_SEED], adam);
-            follow(&golden, head, &[before, WEIGHT_SEED, behind], adam);
+    let company = [before, WEIGHT_SEED, behind];
+    let (alone, stacked) = (&[WEIGHT_SEED][..], &company[..]);
+    let heads = HEADS.iter().filter(|(_, node, _)| node.contains(kind));
+    assert_eq!(heads.clone().count(), count);
+    for &head in heads {
+        for (seeds, adam) in [(alone, true), (alone, false), (stacked, true)] {
+            if kind == "cnn" {
+                // In 32 bits the order of a processor's sums turns near ties of max pools round, in PyTorch too.
+                follow(&golden, head, seeds, adam, (Kind::Float, 0));
+                follow(&golden, head, seeds, adam, (Kind::Double, STEPS));
+            } else {
+                follow(&golden, head, seeds, adam, (Kind::Float, STEPS));
+            }
         }
     }
+}
+
+#[test]
+fn no_golden_head_is_left_out() {
+    let golden = Golden::read();
+    let all = golden.heads.as_object().unwrap();
+    assert_eq!(all.len(), HEADS.len());
+    assert!(HEADS.iter().all(|(name, ..)| all.contains_key(*name)));
+}
+
+#[test]
+fn linear_heads_follow_the_reference() {
+    follow_all("linear", 3);
+}
+
+#[test]
+fn mlp_heads_follow_the_reference() {
+    follow_all("mlp", 2);
+}
+
+#[test]
+fn cnn_heads_follow_the_reference() {
+    follow_all("cnn", 2);
+}
+
+#[test]
+fn attention_heads_follow_the_reference() {
+    follow_all("attention", 3);
+}
+
+/// The heads of the paper, as `docs/heads.md` lists them, have the counts of the golden file.
+#[test]
+fn the_page_of_heads_has_the_golden_counts() {
+    let golden = root().join("tests/golden/heads/parameter-counts.json");
+    let golden: Value = serde_json::from_slice(&std::fs::read(golden).unwrap()).unwrap();
+    let page = std::fs::read_to_string(root().join("docs/heads.md")).unwrap();
+    let mut wanted = BTreeMap::new();
+    let sections = ["linear", "mlp", "cnn", "attention"].map(|section| &golden[section]);
+    for (name, entry) in sections
+        .iter()
+        .flat_map(|section| section.as_object().unwrap())
+    {
+        let counts = ["params", "params_if_hidden_2048", "params_k_is_1024"];
+        if let Some(count) = counts.iter().find_map(|key| entry[key].as_u64()) {
+            let name = match name.split_once(" block") {
+                Some((blocks, _)) => format!("Attention-1k-{blocks}"),
+                None => name.clone(),
+            };
+            wanted.insert(name, (count, entry["paper_millions"].as_f64().unwrap()));
+        }
+    }
+    assert_eq!(wanted.len(), 4 + 4 + 8 + 5);
+    let rows = page.lines().filter(|line| line.contains("| `kind = "));
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, name, node, pool, count, printed, _] = cells[..] else {
+            panic!("{row}")
+        };
+        // The keys of a node stand on one line there. A comma within a list is followed by a number.
+        let lines = node
+            .trim_matches('`')
+            .split(", ")
+            .fold(String::new(), |lines, piece| {
+                let separator = if piece.contains('=') { "\n" } else { ", " };
+                lines + separator + piece
+            });
+        let head = parse(lines.trim_start());
+        let shape = FeatureShape {
+            channels: 1024,
+            side: pool.parse().unwrap(),
+        };
+        head.check(shape).unwrap();
+        let (exact, millions) = wanted.remove(name).unwrap_or_else(|| panic!("{row}"));
+        assert_eq!(head.parameter_count(shape, 1000) as u64, exact, "{row}");
+        assert_eq!(count.replace(',', ""), exact.to_string(), "{row}");
+        let printed: f64 = printed.parse().unwrap();
+        assert!((printed - millions).abs() < 1e-9, "{row}");
+    }
+    assert!(wanted.is_empty(), "docs/heads.md lacks {wanted:?}");
 }

@@ -303,3 +303,45 @@ fn every_line_of_the_log_is_json_with_a_time_and_an_event() {
     let record = String::from_utf8(records.into_values().next().unwrap()).unwrap();
     assert_eq!(record.lines().count(), lines.len());
 }
+
+#[test]
+fn heads_of_several_layers_run() {
+    let cli = small();
+    let features = &SMALL[..SMALL.find("[head").unwrap()];
+    let features = features
+        .replace("[10, 90]", "10")
+        .replace("[1, 3]", "1")
+        .replace("pool     = 2", "pool     = 8")
+        .replace("seeds = [0, 1]", "seeds = [0]");
+    let nodes = r#"
+[head.mlp]
+kind     = "mlp"
+hidden   = [16, 12]
+features = "taps"
+epochs   = 1
+
+[head.cnn]
+kind       = "cnn"
+widths     = [8, 6]
+activation = "relu"
+features   = "taps"
+epochs     = 1
+
+[head.attention]
+kind     = "attention"
+heads    = 4
+blocks   = 2
+tokens   = ["cls", "mean"]
+features = "taps"
+epochs   = 1
+
+[metric.accuracy]
+kind = "accuracy"
+of   = ["mlp", "cnn", "attention"]
+"#;
+    cli.write("heads.toml", format!("{features}{nodes}"));
+    run(&cli, "heads.toml");
+    let results = cli.query("SELECT head_kind, count FROM results WHERE metric = 'top1'");
+    assert_eq!(results.len(), 4);
+    assert!(results.iter().all(|result| result["count"] == TEST));
+}

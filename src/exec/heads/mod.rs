@@ -267,7 +267,12 @@ fn commit(
     classes: usize,
     seconds: f64,
 ) -> Result<(), NodeError> {
-    writer.write_table("curves", &tables::curves(&outcome.epochs)?)?;
+    if !outcome.epochs.is_empty() {
+        writer.write_table("curves", &tables::curves(&outcome.epochs)?)?;
+    }
+    if !outcome.objective.is_empty() {
+        writer.write_table("objective", &tables::objective(&outcome.objective)?)?;
+    }
     writer.write_table("predictions", &outcome.predictions.to_batch()?)?;
     if let Some(logits) = &outcome.logits {
         let table = tables::logits(&outcome.predictions, logits, classes)?;
@@ -280,10 +285,7 @@ fn commit(
     writer.finish(run.made(seconds))?;
     (run.emit)(Event::HeadFinished {
         label: step.artifact.label.clone(),
-        train_loss: outcome
-            .epochs
-            .last()
-            .map_or(f64::NAN, |epoch| epoch.train_loss),
+        train_loss: outcome.epochs.last().map(|epoch| epoch.train_loss),
         seconds,
     });
     Ok(())

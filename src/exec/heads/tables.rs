@@ -42,6 +42,19 @@ pub(super) fn curves(epochs: &[Epoch]) -> Result<RecordBatch, NodeError> {
     Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
 }
 
+/// One row for each iteration of a fit: `iteration`, from 0, and `objective`.
+pub(super) fn objective(values: &[f64]) -> Result<RecordBatch, NodeError> {
+    let schema = Schema::new(vec![
+        Field::new("iteration", DataType::Int64, false),
+        Field::new("objective", DataType::Float64, false),
+    ]);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values((0..).take(values.len()))),
+        Arc::new(Float64Array::from(values.to_vec())),
+    ];
+    Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+}
+
 /// One row for each sample: `id` and `logits`, a list of one number for each class.
 pub(super) fn logits(
     predictions: &Predictions,

@@ -1,14 +1,15 @@
 //! Heads of the graph: one for each combination of features, swept keys and seed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::resolve::Names;
 use super::super::{Experiment, ExtractionNode, HeadNode};
 use super::Builder;
-use crate::heads::{ALL, HeadKind};
-use crate::spec::Key;
+use crate::heads::{ALL, Head, HeadKind};
 use crate::spec::sections::Sections;
-use crate::trainer::{self, Training, Views};
+use crate::spec::{Fields, Key};
+use crate::trainer::{Training, Views};
 
 impl Builder<'_> {
     pub(super) fn heads(
@@ -27,7 +28,7 @@ impl Builder<'_> {
                 .doc()
                 .keys
                 .iter()
-                .chain(trainer::config::KEYS)
+                .chain(kind.keys_of_training())
                 .copied()
                 .collect();
             for table in self.expand(node, "head", &keys) {
@@ -43,16 +44,10 @@ impl Builder<'_> {
                     continue;
                 };
                 let found = extractions.find(&fields, "features", &features);
+                Self::check_shapes(&*head, experiment, &found, &fields);
                 for (features, more_views) in
                     by_views(&experiment.extractions, &found, training.views)
                 {
-                    let shape = experiment.feature_shape(&experiment.extractions[features]);
-                    if let Err(reason) = head.check(shape) {
-                        let message =
-                            format!("{} cannot read its features: {reason}", fields.context());
-                        fields.misfit("features", "graph::head-misfit", message, None);
-                        break;
-                    }
                     for &seed in &seeds {
                         names.add(&node.name, experiment.heads.len());
                         experiment.heads.push(HeadNode {
@@ -68,6 +63,28 @@ impl Builder<'_> {
             }
         }
         names
+    }
+
+    /// A head must be able to read every shape of features that it is given; each kind of misfit is reported once.
+    fn check_shapes(
+        head: &dyn Head,
+        experiment: &Experiment,
+        features: &[usize],
+        fields: &Fields<'_>,
+    ) {
+        let shapes: BTreeSet<_> = features
+            .iter()
+            .map(|&index| experiment.feature_shape(&experiment.extractions[index]))
+            .collect();
+        let misfits = shapes
+            .into_iter()
+            .filter_map(|shape| head.check(shape).err());
+        for misfit in misfits {
+            let (why, remedy) = misfit.split_once("; ").unwrap_or((&misfit, ""));
+            let message = format!("{} cannot read its features: {why}", fields.context());
+            let hint = (!remedy.is_empty()).then(|| remedy.to_owned());
+            fields.misfit("features", "graph::head-misfit", message, hint);
+        }
     }
 }
 

@@ -16,13 +16,42 @@ use crate::spec::{Fields, Key};
 pub use optimiser::{Optimiser, UpdateRule};
 pub use schedule::{Course, Moment, Schedule};
 
-/// The keys that every head takes besides its own.
-pub const KEYS: &[Key] = &[
-    Key::required(
-        "features",
-        "the name of an extraction",
-        "What the head reads; one head for each of its features.",
+const FEATURES: Key = Key::required(
+    "features",
+    "the name of an extraction",
+    "What the head reads; one head for each of its features.",
+);
+const LOGITS: Key = Key::optional(
+    "logits",
+    "a boolean",
+    "false",
+    "Keep the logits of every predicted sample and class, beside the predictions.",
+);
+const TRAIN: Key = Key::optional("train", "a split", "\"train\"", "The split to train on.");
+const TEST: Key = Key::optional(
+    "test",
+    "a split",
+    "\"test\"",
+    "The split to predict; it decides nothing during training.",
+);
+
+/// The keys that a head takes besides its own, if it is fitted to all samples at once.
+pub const KEYS_WITHOUT_STEPS: &[Key] = &[
+    FEATURES,
+    LOGITS,
+    Key::optional(
+        "seed",
+        "an integer from 0",
+        "the experiment's seeds",
+        "Decides nothing but the name: nothing here is random. One seed is enough.",
     ),
+    TRAIN,
+    TEST,
+];
+
+/// The keys that every head takes besides its own, if it is trained in steps.
+pub const KEYS: &[Key] = &[
+    FEATURES,
     Key::optional(
         "views",
         "`apart`, `mixed` or `in-turn`",
@@ -89,25 +118,15 @@ pub const KEYS: &[Key] = &[
         "\"f32\"",
         "What forward and backward compute in; weights and optimiser stay `f32`.",
     ),
-    Key::optional(
-        "logits",
-        "a boolean",
-        "false",
-        "Keep the logits of every predicted sample and class, beside the predictions.",
-    ),
+    LOGITS,
     Key::optional(
         "seed",
         "an integer from 0",
         "the experiment's seeds",
         "Initial weights and order of samples.",
     ),
-    Key::optional("train", "a split", "\"train\"", "The split to train on."),
-    Key::optional(
-        "test",
-        "a split",
-        "\"test\"",
-        "The split to predict; it decides nothing during training.",
-    ),
+    TRAIN,
+    TEST,
 ];
 
 /// What a sample weighs in the loss.

@@ -4,7 +4,8 @@
 //! and take every step together; learning rates and weight decays may differ within it.
 //!
 //! The way through this room: [`rows`] is where samples come from, `order` in which order an epoch sees them, `stack` heads
-//! that step together, `scan` the loop over epochs, windows and batches, `scoring` what is not learned from, `checkpoint` what a
+//! that step together, `scan` the loop over epochs, windows and batches, `scoring` what is not learned from, `whole` what
+//! is fitted at once, `checkpoint` what a
 //! scan goes on from, `rounds` how many heads train at once.
 //!
 //! # Deviations
@@ -19,6 +20,7 @@ mod scoring;
 mod stack;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::path::PathBuf;
 
@@ -105,10 +107,12 @@ pub struct Epoch {
 /// What training a head leaves.
 #[derive(Debug)]
 pub struct Outcome {
-    /// One row for each epoch.
+    /// One row for each epoch; none for a head that is fitted at once.
     pub epochs: Vec<Epoch>,
     /// The epoch, from 1, whose weights these are: the last one, or with `patience` the best one.
     pub epoch: u32,
+    /// What a fit at once minimised, before its first iteration and after each one.
+    pub objective: Vec<f64>,
     /// Predictions for every sample of the test split.
     pub predictions: Predictions,
     /// Logits of every sample of the test split, row-major `[T, K]`, where they are asked for.

@@ -2,8 +2,9 @@
 
 use super::scan::Scan;
 use super::stack::bytes_of;
+use super::whole::fit_whole;
 use super::{Data, Job, Keep, Limits, Outcome, TrainError, checkpoint};
-use crate::heads::FeatureShape;
+use crate::heads::{FeatureShape, Fitting};
 
 /// Multiply-adds of a step below which a second thread costs more than it gives.
 const SMALL_STEP: usize = 1 << 24;
@@ -39,7 +40,15 @@ pub fn train<E: From<TrainError>>(
             return Err(TrainError::Empty(split.clone()).into());
         }
     }
-    for round in rounds(jobs, data, limits)? {
+    let (whole, steps): (Vec<usize>, Vec<usize>) =
+        (0..jobs.len()).partition(|&job| matches!(jobs[job].head.fitting(), Fitting::Whole(_)));
+    for job in whole {
+        if !(limits.keep_going)() {
+            return Err(TrainError::Stopped.into());
+        }
+        done(job, fit_whole(&jobs[job], data, limits))?;
+    }
+    for round in rounds(jobs, &steps, data, limits)? {
         let most = round.iter().map(|&job| jobs[job].training.epochs).max();
         let stored = checkpoint::open(keep, most.unwrap_or(0))?;
         let (known, new): (Vec<usize>, Vec<usize>) = round.into_iter().partition(|&job| {
@@ -60,13 +69,14 @@ pub fn train<E: From<TrainError>>(
 /// The jobs in as many rounds as memory asks for: the weights of a round and what belongs to them take half of it at most.
 fn rounds(
     jobs: &[Job<'_>],
+    members: &[usize],
     data: &Data<'_>,
     limits: &Limits<'_>,
 ) -> Result<Vec<Vec<usize>>, TrainError> {
     let allowed = limits.memory / 2;
     let (mut rounds, mut taken) = (vec![Vec::new()], 0);
-    for (index, job) in jobs.iter().enumerate() {
-        let bytes = bytes_of(job.head, data.shape, data.classes);
+    for &index in members {
+        let bytes = bytes_of(jobs[index].head, data.shape, data.classes);
         if bytes > allowed {
             return Err(TrainError::Memory {
                 needed: crate::text::bytes(bytes * 2),
@@ -82,6 +92,7 @@ fn rounds(
             round.push(index);
         }
     }
+    rounds.retain(|round| !round.is_empty());
     Ok(rounds)
 }
 

@@ -5,7 +5,7 @@ use tch::{Device, Tensor};
 
 use super::rows::load;
 use super::scan::{Scan, shaped};
-use super::{Outcome, TrainError, length};
+use super::{Data, Outcome, TrainError, length};
 use crate::metrics::{Prediction, Predictions, rank_of_label};
 use crate::models::extractor::to_vec;
 use crate::models::parameters::to_safetensors;
@@ -112,20 +112,14 @@ impl Scan<'_> {
                     done(job, Err(error))?;
                     continue;
                 }
-                let rows = ranked.into_iter().enumerate();
-                let rows = rows.map(|(row, (predicted, rank))| Prediction {
-                    id: self.data.test.id(row).to_owned(),
-                    label: self.data.test.label(row),
-                    predicted,
-                    rank,
-                });
                 let weights = stack.weights(position);
                 let weights = weights.iter().map(|(name, tensor)| (*name, tensor));
                 let outcome = Outcome {
                     epochs: stack.curves[position].clone(),
                     epoch: stack.last_epoch(position),
+                    objective: Vec::new(),
                     predictions: Predictions {
-                        rows: rows.collect(),
+                        rows: predictions(self.data, ranked),
                     },
                     logits: stack.training.logits.then_some(logits),
                     weights: to_safetensors(weights)
@@ -145,7 +139,7 @@ impl Scan<'_> {
             .iter()
             .map(|stack| vec![Ranked::default(); stack.jobs.len()])
             .collect();
-        let (test, classes) = (self.data.test, self.data.classes);
+        let test = self.data.test;
         let rows: Vec<usize> = (0..test.len()).collect();
         for rows in rows.chunks(self.predicted_at_once(test.element().bytes())) {
             if !(self.limits.keep_going)() {
@@ -157,10 +151,7 @@ impl Scan<'_> {
                 let logits = stack.predict(&shaped(&stored, self.data, stack.training.precision));
                 for (position, (ranked, kept)) in heads.iter_mut().enumerate() {
                     let own = to_vec(&logits.select(1, length(position)).contiguous());
-                    let of_rows = own.par_chunks_exact(classes).zip(rows);
-                    ranked.par_extend(of_rows.map(|(logits, &row)| {
-                        (highest(logits), rank_of_label(logits, test.label(row)))
-                    }));
+                    rank_all(&own, self.data, rows, ranked);
                     if stack.training.logits {
                         kept.extend(own);
                     }
@@ -179,8 +170,34 @@ impl Scan<'_> {
     }
 }
 
+/// Adds what logits `[n, K]` of some samples of the test split predict.
+pub(super) fn rank_all(
+    logits: &[f32],
+    data: &Data<'_>,
+    rows: &[usize],
+    ranked: &mut Vec<(u32, u32)>,
+) {
+    let of_rows = logits.par_chunks_exact(data.classes).zip(rows);
+    ranked.par_extend(of_rows.map(|(logits, &row)| {
+        let rank = rank_of_label(logits, data.test.label(row));
+        (highest(logits), rank)
+    }));
+}
+
+/// The predictions of all samples of the test split.
+pub(super) fn predictions(data: &Data<'_>, ranked: Vec<(u32, u32)>) -> Vec<Prediction> {
+    let rows = ranked.into_iter().enumerate();
+    rows.map(|(row, (predicted, rank))| Prediction {
+        id: data.test.id(row).to_owned(),
+        label: data.test.label(row),
+        predicted,
+        rank,
+    })
+    .collect()
+}
+
 /// Predicted class and rank of the true one for each sample, and logits.
-type Ranked = (Vec<(u32, u32)>, Vec<f32>);
+pub(super) type Ranked = (Vec<(u32, u32)>, Vec<f32>);
 
 /// The class with the highest logit; the lowest such class among ties.
 fn highest(logits: &[f32]) -> u32 {

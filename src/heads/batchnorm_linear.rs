@@ -1,0 +1,251 @@
+//! `batchnorm-linear`: a batch norm over the channels, and one linear layer.
+//!
+//! # Reference
+//! facebookresearch/vissl@04788de:vissl/models/heads/linear_eval_mlp.py, `LinearEvalMLP`, the head of its linear evaluations:
+//! `BatchNorm2d` (ε of 1e-5, momentum of 0.1, a weight and a bias for each channel) on the map, which is then flattened into the
+//! linear layer. Parameters have its names.
+//!
+//! # Shapes
+//! `[N, C, S, S]` to the same to `[N, K]`.
+//!
+//! # Deviations
+//! The norm is multiplied into the weights of the linear layer, so that a stack of heads needs one matrix product; what differs is
+//! the rounding. A batch with one value for each channel is normalised to zeros and leaves the running statistics as they are,
+//! where PyTorch refuses it; the last batch of an epoch can be such a one. `num_batches_tracked` is not kept, for it decides nothing.
+//! Initial weights: see [`Beginning::Uniform`](super::Beginning::Uniform).
+
+use std::sync::Arc;
+
+#[cfg(feature = "torch")]
+use tch::Tensor;
+
+use super::parameters::layer;
+use super::{FeatureShape, Head, HeadKind, ParameterForm, Role};
+#[cfg(feature = "torch")]
+use super::{Mode, stacked::linear_shared};
+use crate::spec::{Fields, KindDoc};
+
+/// The kind.
+pub const KIND: Kind = Kind;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Kind;
+
+/// Added to a variance before its root is taken.
+#[cfg(feature = "torch")]
+const EPSILON: f64 = 1e-5;
+/// The share of a batch in the running statistics.
+#[cfg(feature = "torch")]
+const MOMENTUM: f64 = 0.1;
+
+const DOC: KindDoc = KindDoc {
+    name: "batchnorm-linear",
+    summary: "A batch norm over the channels, then one linear layer: the linear evaluation of VISSL.",
+    keys: &[],
+};
+
+impl HeadKind for Kind {
+    fn doc(&self) -> &'static KindDoc {
+        &DOC
+    }
+
+    fn parse(&self, _fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
+        Some(Arc::new(BatchnormLinear))
+    }
+}
+
+#[derive(Debug)]
+struct BatchnormLinear;
+
+impl Head for BatchnormLinear {
+    fn kind(&self) -> &'static str {
+        DOC.name
+    }
+
+    fn identity(&self) -> serde_json::Value {
+        serde_json::json!({ "kind": DOC.name })
+    }
+
+    fn parameters(&self, shape: FeatureShape, classes: usize) -> Vec<ParameterForm> {
+        let of_channels = |name: &str, value, role| {
+            let name = format!("channel_bn.{name}");
+            ParameterForm::constant(&name, &[shape.channels], value, role)
+        };
+        let mut forms = vec![
+            of_channels("weight", 1.0, Role::Trained),
+            of_channels("bias", 0.0, Role::Trained),
+            of_channels("running_mean", 0.0, Role::Statistic),
+            of_channels("running_var", 1.0, Role::Statistic),
+        ];
+        forms.extend(layer(DOC.name, "clf.clf.0", &[classes, shape.width()]));
+        forms
+    }
+
+    #[cfg(feature = "torch")]
+    fn forward(&self, parameters: &[Tensor], features: &Tensor, mode: Mode) -> Tensor {
+        let (norm_weight, norm_bias) = (&parameters[0], &parameters[1]);
+        let (mean, variance) = match mode {
+            Mode::Train => of_batch(features, &parameters[2], &parameters[3]),
+            Mode::Predict => (parameters[2].shallow_clone(), parameters[3].shallow_clone()),
+        };
+        // All heads read features less one common centre; what a head's own mean differs from it goes into its bias.
+        let centre = mean.mean_dim(0, false, None);
+        let slope = norm_weight * (variance + EPSILON).rsqrt();
+        let shift = norm_bias - (mean - &centre) * &slope;
+        // [M, K, C, S · S]
+        let weight = parameters[4].unflatten(2, [centre.size()[0], -1]);
+        let bias = &parameters[5]
+            + (weight.sum_dim_intlist(3, false, None) * shift.unsqueeze(1))
+                .sum_dim_intlist(2, false, None);
+        let weight = (weight * slope.unsqueeze(1).unsqueeze(3)).flatten(2, 3);
+        let centred = features - centre.view([-1, 1, 1]);
+        linear_shared(&centred.flatten(1, -1), &weight, &bias)
+    }
+}
+
+/// The mean and the variance of each channel in a batch, `[1, C]` each, which the running ones `[M, C]` then remember.
+#[cfg(feature = "torch")]
+fn of_batch(
+    features: &Tensor,
+    running_mean: &Tensor,
+    running_variance: &Tensor,
+) -> (Tensor, Tensor) {
+    tch::no_grad(|| {
+        let mean = features.mean_dim(&[0_i64, 2, 3][..], true, None);
+        let variance = (features - &mean)
+            .square()
+            .mean_dim(&[0_i64, 2, 3][..], false, None);
+        let (mean, variance) = (mean.view([1, -1]), variance.view([1, -1]));
+        let size = features.size();
+        let values = size[0] * size[2] * size[3];
+        if values > 1 {
+            // What is remembered is the unbiased estimate, as in PyTorch.
+            let unbiased = &variance * (values as f64 / (values - 1) as f64);
+            let _ = running_mean
+                .shallow_clone()
+                .lerp_(&mean.expand_as(running_mean), MOMENTUM);
+            let _ = running_variance
+                .shallow_clone()
+                .lerp_(&unbiased.expand_as(running_variance), MOMENTUM);
+        }
+        (mean, variance)
+    })
+}
+
+#[cfg(feature = "torch")]
+#[cfg(test)]
+mod tests {
+    use tch::Kind as Type;
+
+    use super::super::stacked::spread;
+    use super::*;
+
+    const SHAPE: FeatureShape = FeatureShape {
+        channels: 3,
+        side: 2,
+    };
+    const CLASSES: i64 = 4;
+
+    /// A stack of two, with norms that do something, beside the same parameters head by head.
+    fn stack() -> Vec<Tensor> {
+        let forms = BatchnormLinear.parameters(SHAPE, 4).into_iter();
+        forms
+            .zip(0..)
+            .map(|(form, seed)| {
+                let mut sizes = vec![2];
+                sizes.extend(form.shape.iter().map(|&side| i64::try_from(side).unwrap()));
+                let values = spread(seed, &sizes) * 0.5 + 1.0;
+                values.set_requires_grad(form.role == Role::Trained)
+            })
+            .collect()
+    }
+
+    /// The reference for one head: PyTorch's own batch norm and linear layer.
+    fn plain(one: &[Tensor], features: &Tensor, train: bool) -> Tensor {
+        features
+            .batch_norm(
+                Some(&one[0]),
+                Some(&one[1]),
+                Some(&one[2]),
+                Some(&one[3]),
+                train,
+                MOMENTUM,
+                EPSILON,
+                false,
+            )
+            .flatten(1, -1)
+            .linear(&one[4], Some(&one[5]))
+    }
+
+    fn assert_close(found: &Tensor, expected: &Tensor) {
+        assert_eq!(found.size(), expected.size());
+        let off = (found - expected).abs().max().double_value(&[]);
+        assert!(off < 1e-5, "{off}");
+    }
+
+    #[test]
+    fn a_stack_gives_what_pytorch_s_layers_give() {
+        let parameters = stack();
+        let alone: Vec<Vec<Tensor>> = (0..2)
+            .map(|head| {
+                let copy = |one: &Tensor| {
+                    one.detach()
+                        .select(0, head)
+                        .copy()
+                        .set_requires_grad(one.requires_grad())
+                };
+                parameters.iter().map(copy).collect()
+            })
+            .collect();
+        let features = spread(11, &[5, 3, 2, 2]) * 3.0 + 3.0;
+        let weighting = spread(12, &[5, 2, CLASSES]);
+        for _ in 0..2 {
+            let together = BatchnormLinear.forward(&parameters, &features, Mode::Train);
+            (&together * &weighting).sum(Type::Float).backward();
+            for (head, one) in alone.iter().enumerate() {
+                let head = i64::try_from(head).unwrap();
+                let expected = plain(one, &features, true);
+                assert_close(&together.select(1, head), &expected);
+                (expected * weighting.select(1, head))
+                    .sum(Type::Float)
+                    .backward();
+                for (mine, one) in parameters.iter().zip(one) {
+                    if one.requires_grad() {
+                        assert_close(&mine.grad().select(0, head), &one.grad());
+                    }
+                    assert_close(&mine.select(0, head), one);
+                }
+            }
+        }
+        let together = BatchnormLinear.forward(&parameters, &features, Mode::Predict);
+        for (head, one) in alone.iter().enumerate() {
+            assert_close(
+                &together.select(1, i64::try_from(head).unwrap()),
+                &plain(one, &features, false),
+            );
+        }
+    }
+
+    #[test]
+    fn one_value_for_each_channel_changes_no_statistic() {
+        let shape = FeatureShape {
+            channels: 3,
+            side: 1,
+        };
+        let initial = BatchnormLinear.initial(shape, 2, 0);
+        let parameters: Vec<Tensor> = initial
+            .iter()
+            .map(|one| {
+                Tensor::from_slice(&one.values)
+                    .view(one.shape.as_slice())
+                    .unsqueeze(0)
+            })
+            .collect();
+        let features = Tensor::ones([1, 3, 1, 1], (Type::Float, tch::Device::Cpu)) * 7.0;
+        let logits = BatchnormLinear.forward(&parameters, &features, Mode::Train);
+        assert_close(&logits.select(1, 0), &parameters[5]);
+        assert_close(&parameters[2], &parameters[2].zeros_like());
+        assert_close(&parameters[3], &parameters[3].ones_like());
+    }
+}

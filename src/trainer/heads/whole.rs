@@ -1,0 +1,67 @@
+//! Heads that are fitted to all samples at once: their two splits have to fit into memory.
+
+use tch::{Kind, Tensor};
+
+use super::rows::{Rows, load};
+use super::scoring::{Ranked, rank_all};
+use super::{Data, Job, Limits, Outcome, TrainError};
+use crate::heads::{Fitting, Whole};
+use crate::metrics::Predictions;
+use crate::models::extractor::to_vec;
+use crate::models::parameters::to_safetensors;
+
+/// Fits one head. A head that is trained in steps is given back as one that was fitted to nothing; there is no such caller.
+pub(super) fn fit_whole(
+    job: &Job<'_>,
+    data: &Data<'_>,
+    limits: &Limits<'_>,
+) -> Result<Outcome, TrainError> {
+    let width = data.shape.width() as u64;
+    let numbers = (data.train.len() + data.test.len()) as u64 * width;
+    // As they are stored, as 32-bit floats, and once more for what the fit makes of them.
+    let needed = numbers * (data.train.element().bytes() as u64 + 8);
+    if needed > limits.memory {
+        return Err(TrainError::Memory {
+            needed: crate::text::bytes(needed),
+            allowed: crate::text::bytes(limits.memory),
+        });
+    }
+    let Fitting::Whole(head) = job.head.fitting() else {
+        return Err(TrainError::Weights("it is trained in steps".to_owned()));
+    };
+    let _guard = tch::no_grad_guard();
+    let (train, test) = (read(data, data.train), read(data, data.test));
+    let labels: Vec<i64> = (0..data.train.len())
+        .map(|row| i64::from(data.train.label(row)))
+        .collect();
+    let labels = Tensor::from_slice(&labels).to_device(data.device);
+    let whole = Whole {
+        features: &train,
+        labels: &labels,
+        classes: data.classes,
+    };
+    let fitted = head.fit(whole, &test);
+    let logits = to_vec(&fitted.logits);
+    let mut ranked: Ranked = Ranked::default();
+    let rows: Vec<usize> = (0..data.test.len()).collect();
+    rank_all(&logits, data, &rows, &mut ranked.0);
+    let weights = fitted.weights.iter().map(|(name, tensor)| (name, tensor));
+    Ok(Outcome {
+        epochs: Vec::new(),
+        epoch: 0,
+        objective: fitted.curve,
+        predictions: Predictions {
+            rows: super::scoring::predictions(data, ranked.0),
+        },
+        logits: job.training.logits.then_some(logits),
+        weights: to_safetensors(weights).map_err(|error| TrainError::Weights(error.to_string()))?,
+    })
+}
+
+/// All features of a split, `[N, D]`, f32.
+fn read(data: &Data<'_>, rows: &dyn Rows) -> Tensor {
+    let which: Vec<_> = (0..rows.len()).map(|row| (0, row)).collect();
+    let features = load(rows, &which, data.shape.width(), data.device);
+    rows.forget();
+    features.to_kind(Kind::Float)
+}
