@@ -12,11 +12,12 @@
 //! identity.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::listed::{Row, Rows, TextFile, Trim, find_folder, stays_inside};
-use super::{Dataset, DatasetError, DatasetKind, Digester, OpenDataset, OpenQuestion};
+use super::listed::{Row, Rows, TextFile, Trim, stays_inside};
+use super::tree::{Packed, Tree};
+use super::{Dataset, DatasetError, DatasetKind, Environment, OpenDataset, OpenQuestion};
 use crate::spec::{Fields, Key, KindDoc};
 
 /// The kind.
@@ -45,6 +46,12 @@ const DOC: KindDoc = KindDoc {
 };
 
 const REMEDY: &str = "unpack https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz anew, and let `root` be the folder `fgvc-aircraft-2013b` that it makes";
+
+/// The archive that Oxford publishes.
+const PACKED: [Packed; 1] = [Packed::new(
+    "fgvc-aircraft-2013b.tar.gz",
+    "fgvc-aircraft-2013b",
+)];
 
 /// Rows of the notice of copyright.
 const BANNER: Trim = Trim { bottom: 20 };
@@ -79,10 +86,11 @@ struct Aircraft {
 
 impl Aircraft {
     /// What the lists name.
-    fn rows(&self, base: &Path) -> Result<Rows, DatasetError> {
+    fn rows(&self, environment: &Environment<'_>) -> Result<Rows, DatasetError> {
+        let tree = Tree::open(&self.root, &PACKED, environment)?;
         let inside = ["", "data", "fgvc-aircraft-2013b/data"];
-        let folder = find_folder(&base.join(&self.root), &inside, "variants.txt", REMEDY)?;
-        let variants = TextFile::read(folder.join("variants.txt"), REMEDY)?;
+        let folder = tree.root().find(&inside, "variants.txt", REMEDY)?;
+        let variants = TextFile::read(&folder.file("variants.txt")?, REMEDY)?;
         let mut label_of = BTreeMap::new();
         let mut classes = Vec::new();
         for ((line, variant), label) in variants.lines().zip(0u32..) {
@@ -91,9 +99,10 @@ impl Aircraft {
             }
             classes.push(variant.to_owned());
         }
+        let images_folder = folder.join("images");
         let (mut images, mut lists) = (Vec::new(), Vec::new());
         for (split, name) in LISTS {
-            let list = TextFile::read(folder.join(name), REMEDY)?;
+            let list = TextFile::read(&folder.file(name)?, REMEDY)?;
             for pair in list.pairs() {
                 let (line, image, variant) = pair?;
                 let Some(label) = label_of.get(variant) else {
@@ -107,7 +116,7 @@ impl Aircraft {
                 }
                 let id = format!("{image}.jpg");
                 images.push(Row {
-                    path: folder.join("images").join(&id),
+                    location: images_folder.file(&id)?,
                     id,
                     split,
                     label: *label,
@@ -133,11 +142,11 @@ impl Dataset for Aircraft {
 
     fn open(
         &self,
-        base: &Path,
+        environment: &Environment<'_>,
         _upstream: Option<Arc<OpenDataset>>,
-        digester: &dyn Digester,
     ) -> Result<OpenDataset, DatasetError> {
-        self.rows(base)?.open(self.banner, digester)
+        self.rows(environment)?
+            .open(self.banner, environment.digester)
     }
 
     fn open_questions(&self) -> Vec<OpenQuestion> {
@@ -156,8 +165,10 @@ impl Dataset for Aircraft {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PlainDigester;
     use super::super::listed::fixture;
+    use super::super::tree::fixture as archives;
+    use std::path::Path;
+
     use super::*;
 
     /// A folder as the archive makes it, with three images.
@@ -188,7 +199,7 @@ mod tests {
     fn open(root: &Path, banner: Trim) -> Result<OpenDataset, String> {
         let root = root.to_owned();
         Aircraft { root, banner }
-            .open(Path::new("."), None, &PlainDigester)
+            .open(&Environment::plain(), None)
             .map_err(|error| error.to_string())
     }
 
@@ -231,6 +242,23 @@ mod tests {
             .unwrap();
         let error = cut.images.read(0).err().unwrap().to_string();
         assert!(error.contains("it has 20 rows"), "{error}");
+    }
+
+    #[test]
+    fn packed_and_unpacked_are_one_dataset() {
+        let folder = small();
+        let unpacked = open(folder.path(), BANNER).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        archives::tgz(
+            folder.path(),
+            &["fgvc-aircraft-2013b"],
+            &root.path().join("fgvc-aircraft-2013b.tar.gz"),
+        );
+        let packed = open(root.path(), BANNER).unwrap();
+        archives::assert_same(&packed, &unpacked);
+        // One archive may be the root by itself.
+        let alone = open(&root.path().join("fgvc-aircraft-2013b.tar.gz"), BANNER).unwrap();
+        archives::assert_same(&alone, &unpacked);
     }
 
     #[test]
@@ -283,7 +311,9 @@ mod tests {
     fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
         let root = fixture::annotations("fgvc_aircraft");
         let banner = BANNER;
-        let rows = Aircraft { root, banner }.rows(Path::new(".")).unwrap();
+        let rows = Aircraft { root, banner }
+            .rows(&Environment::plain())
+            .unwrap();
         assert_eq!(fixture::counts(&rows), (100, 6667, 0, 3333));
     }
 }

@@ -9,6 +9,7 @@ mod cifar10;
 mod cub;
 mod digest;
 mod dogs;
+mod environment;
 mod fashion_mnist;
 mod flowers;
 mod image_folder;
@@ -19,6 +20,7 @@ mod matlab;
 mod nabirds;
 pub mod published;
 mod subset;
+mod tree;
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,7 @@ use crate::imaging::Image;
 use crate::spec::{Fields, KindDoc};
 
 pub use digest::{Digester, PlainDigester};
+pub use environment::{Environment, NoScratch, Scratch, WriteContent};
 pub use manifest::{Manifest, Sample, SplitCount};
 
 /// Every dataset kind.
@@ -66,16 +69,14 @@ pub trait Dataset: Send + Sync + Debug {
 
     /// Lists the samples.
     ///
-    /// `base` is the folder that relative paths start from, `upstream` the opened dataset that this one is made from,
-    /// and `digester` gives the content digest of a file.
+    /// `environment` says how files are read, `upstream` is the opened dataset that this one is made from.
     ///
     /// # Errors
     /// A missing, truncated or malformed file, named with its remedy.
     fn open(
         &self,
-        base: &Path,
+        environment: &Environment<'_>,
         upstream: Option<Arc<OpenDataset>>,
-        digester: &dyn Digester,
     ) -> Result<OpenDataset, DatasetError>;
 
     /// What the dataset settles that the paper leaves open; reports list it beside the departures from the paper.

@@ -3,11 +3,10 @@
 //! The choice is a function of each sample's id alone: it depends neither on the order of the files nor on the other
 //! samples, and a larger limit contains the smaller one's samples.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    Dataset, DatasetError, DatasetKind, Digester, Manifest, OpenDataset, ReadImage, Sample,
+    Dataset, DatasetError, DatasetKind, Environment, Manifest, OpenDataset, ReadImage, Sample,
 };
 use crate::imaging::Image;
 use crate::spec::fields::Located;
@@ -88,9 +87,8 @@ impl Dataset for Subset {
 
     fn open(
         &self,
-        _base: &Path,
+        _environment: &Environment<'_>,
         upstream: Option<Arc<OpenDataset>>,
-        _digester: &dyn Digester,
     ) -> Result<OpenDataset, DatasetError> {
         let Some(upstream) = upstream else {
             return Err(DatasetError::Selection(

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -96,10 +98,27 @@ impl Memo {
     ///
     /// When the file cannot be read.
     pub fn digest_file(&self, path: &Path) -> Result<[u8; 32], StoreError> {
+        self.digest(path, None)
+    }
+
+    /// BLAKE3 digest of a range of a file's bytes, remembered as that of a file is.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or has not as many bytes.
+    pub fn digest_range(&self, path: &Path, range: Range<u64>) -> Result<[u8; 32], StoreError> {
+        self.digest(path, Some(range))
+    }
+
+    fn digest(&self, path: &Path, range: Option<Range<u64>>) -> Result<[u8; 32], StoreError> {
         let reading = |error| StoreError::io("read", path, None, error);
         let mut file = File::open(path).map_err(reading)?;
         let before = Stamp::of(&file.metadata().map_err(reading)?);
-        let place = place_of(path);
+        let place = place_of(path).map(|(folder, name)| match &range {
+            None => (folder, name),
+            // A slash is in no name of a file.
+            Some(range) => (folder, format!("{name}/{}-{}", range.start, range.end)),
+        });
         if let Some((folder, name)) = &place
             && let Some(digest) = self.remembered(folder, name, &before)
         {
@@ -109,7 +128,13 @@ impl Memo {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let mut digest = blake3::Hasher::new();
-        digest.update_reader(&mut file).map_err(reading)?;
+        let Range { start, end } = range.unwrap_or(0..u64::MAX);
+        file.seek(SeekFrom::Start(start)).map_err(reading)?;
+        let part = (&file).take(end.saturating_sub(start));
+        digest.update_reader(part).map_err(reading)?;
+        if end < u64::MAX && digest.count() != end.saturating_sub(start) {
+            return Err(reading(io::ErrorKind::UnexpectedEof.into()));
+        }
         let digest = Fingerprint(*digest.finalize().as_bytes());
         let after = Stamp::of(&file.metadata().map_err(reading)?);
         if let Some((folder, name)) = place

@@ -16,6 +16,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::tree::Location;
 use super::{DatasetError, Digester, Manifest, OpenDataset, Sample};
 
 pub(super) use files::{Files, Trim};
@@ -27,7 +28,7 @@ pub(super) use text::TextFile;
 const SPLITS: [&str; 3] = ["train", "val", "test"];
 
 /// An image that a list names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Row {
     /// The sample's id.
     pub(super) id: String,
@@ -36,7 +37,7 @@ pub(super) struct Row {
     /// The sample's class, from 0.
     pub(super) label: u32,
     /// Where the image should be.
-    pub(super) path: PathBuf,
+    pub(super) location: Location,
     /// Where it is named, such as "line 3".
     pub(super) place: String,
     /// The list that names it, as an index into [`Rows::lists`].
@@ -80,11 +81,11 @@ impl Rows {
                     id: row.id.clone(),
                     split: row.split.to_owned(),
                     label: row.label,
-                    content: trim.content(digester.digest_file(&row.path)?),
+                    content: trim.content(row.location.digest(digester)?),
                 })
             })
             .collect::<Result<_, DatasetError>>()?;
-        let files = self.images.into_iter().map(|row| (row.id, row.path));
+        let files = self.images.into_iter().map(|row| (row.id, row.location));
         Ok(OpenDataset {
             manifest: Manifest::new(self.classes, samples),
             images: Box::new(Files::new(files.collect(), trim)),
@@ -125,41 +126,19 @@ impl Rows {
         let missing: Vec<&Row> = self
             .images
             .par_iter()
-            .filter(|row| !row.path.is_file())
+            .filter(|row| !row.location.is_file())
             .collect();
         let Some(first) = missing.first() else {
             return Ok(());
         };
         Err(DatasetError::MissingImages {
-            path: first.path.clone(),
+            path: first.location.path(),
             place: format!("{} of {}", first.place, self.list_of(first).display()),
             missing: missing.len(),
             named: self.images.len(),
             hint: self.remedy.to_owned(),
         })
     }
-}
-
-/// The first of some folders inside `root` that holds `marker`; `""` is `root` itself.
-///
-/// # Errors
-/// None of them does.
-pub(super) fn find_folder(
-    root: &Path,
-    inside: &[&str],
-    marker: &str,
-    remedy: &str,
-) -> Result<PathBuf, DatasetError> {
-    let mut folders = inside.iter().map(|folder| match *folder {
-        "" => root.to_owned(),
-        folder => root.join(folder),
-    });
-    folders
-        .find(|folder| folder.join(marker).exists())
-        .ok_or_else(|| DatasetError::Missing {
-            path: root.join(marker),
-            hint: remedy.to_owned(),
-        })
 }
 
 /// Whether a name leads to a file inside the folder that it counts from, and nowhere else.
@@ -180,7 +159,7 @@ mod tests {
             id: id.to_owned(),
             split,
             label: 0,
-            path: folder.join(id),
+            location: Location::file(folder.join(id)),
             place: "line 7".to_owned(),
             list,
         }
