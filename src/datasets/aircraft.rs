@@ -1,4 +1,5 @@
-//! `aircraft`: FGVC-Aircraft in its release 2013b, photographs of aircraft of 100 variants, unpacked from the archive of Oxford.
+//! `aircraft`: FGVC-Aircraft in its release 2013b, photographs of aircraft of 100 variants, from the archive of Oxford, packed or
+//! unpacked.
 //!
 //! # Reference
 //! The README in the archive: Maji, Rahtu, Kannala, Blaschko, Vedaldi, "Fine-Grained Visual Classification of Aircraft" (2013).
@@ -29,12 +30,12 @@ pub struct Kind;
 
 const DOC: KindDoc = KindDoc {
     name: "aircraft",
-    summary: "FGVC-Aircraft 2013b, aircraft of 100 variants, unpacked from `fgvc-aircraft-2013b.tar.gz`; `trainval` is the split `train`.",
+    summary: "FGVC-Aircraft 2013b, aircraft of 100 variants, from `fgvc-aircraft-2013b.tar.gz`, packed or unpacked; `trainval` is the split `train`.",
     keys: &[
         Key::required(
             "root",
-            "a folder",
-            "The folder `fgvc-aircraft-2013b`, the folder `data` in it, or the one around it; relative to the folder that `repro` runs in.",
+            "a path",
+            "The folder `fgvc-aircraft-2013b`, the folder `data` in it, the one around it or around the archive, or the archive; relative to the folder that `repro` runs in.",
         ),
         Key::optional(
             "banner",
@@ -45,7 +46,7 @@ const DOC: KindDoc = KindDoc {
     ],
 };
 
-const REMEDY: &str = "unpack https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz anew, and let `root` be the folder `fgvc-aircraft-2013b` that it makes";
+const REMEDY: &str = "get https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz (`repro data fetch aircraft`), and let `root` be its folder, or unpack it anew and let `root` be the folder `fgvc-aircraft-2013b` that it makes";
 
 /// The archive that Oxford publishes.
 const PACKED: [Packed; 1] = [Packed::new(
@@ -299,7 +300,7 @@ mod tests {
             let data = folder.path().join("fgvc-aircraft-2013b/data");
             fixture::write_texts(&data, &[(file, text)]);
             let error = open(folder.path(), BANNER).err().unwrap();
-            let named = error.contains(file) && error.contains("unpack https://");
+            let named = error.contains(file) && error.contains("hint: get https://");
             assert!(named && error.contains(says), "{error}");
         }
         let error = open(Path::new("nowhere"), BANNER).err().unwrap();

@@ -28,15 +28,15 @@ pub(super) const KIND: ListedKind = ListedKind {
 
 const DOC: KindDoc = KindDoc {
     name: "cars",
-    summary: "Stanford Cars, cars of 196 models, unpacked from `cars_train.tgz`, `cars_test.tgz` and `car_devkit.tgz`, with `cars_test_annos_withlabels.mat`; the owners' split.",
+    summary: "Stanford Cars, cars of 196 models, from `cars_train.tgz`, `cars_test.tgz` and `car_devkit.tgz`, packed or unpacked, with `cars_test_annos_withlabels.mat`; the owners' split.",
     keys: &[Key::required(
         "root",
         "a folder",
-        "Holds `cars_train/`, `cars_test/`, `devkit/` and `cars_test_annos_withlabels.mat`; a copy whose folders lie in folders of the same names is read as well; relative to the folder that `repro` runs in.",
+        "Holds the three archives, or `cars_train/`, `cars_test/` and `devkit/`, and `cars_test_annos_withlabels.mat`; a copy whose folders lie in folders of the same names is read as well; relative to the folder that `repro` runs in.",
     )],
 };
 
-const REMEDY: &str = "the owners' addresses at ai.stanford.edu are dead; bring `cars_train.tgz`, `cars_test.tgz`, `car_devkit.tgz` and `cars_test_annos_withlabels.mat` in from a copy, unpacked into one folder, and let `root` be that";
+const REMEDY: &str = "the owners' addresses at ai.stanford.edu are dead; bring `cars_train.tgz`, `cars_test.tgz`, `car_devkit.tgz` and `cars_test_annos_withlabels.mat` in from a copy, packed or unpacked, in one folder, and let `root` be that";
 
 /// The folders of the images with the split of each, and where its list may be. Some copies have the labelled list of the
 /// second one in place of the one without labels.

@@ -1,4 +1,4 @@
-//! `cub`: CUB-200-2011, photographs of birds of 200 species, unpacked from the archive that Caltech publishes.
+//! `cub`: CUB-200-2011, photographs of birds of 200 species, from the archive that Caltech publishes, packed or unpacked.
 //!
 //! # Reference
 //! The README in the archive: Wah, Branson, Welinder, Perona, Belongie, "The Caltech-UCSD Birds-200-2011 Dataset" (2011).
@@ -21,15 +21,15 @@ pub(super) const KIND: ListedKind = ListedKind {
 
 const DOC: KindDoc = KindDoc {
     name: "cub",
-    summary: "CUB-200-2011, birds of 200 species, unpacked from `CUB_200_2011.tgz`; the owners' split.",
+    summary: "CUB-200-2011, birds of 200 species, from `CUB_200_2011.tgz`, packed or unpacked; the owners' split.",
     keys: &[Key::required(
         "root",
-        "a folder",
-        "The folder `CUB_200_2011`, which holds `images.txt` and `images/`, or the one around it; relative to the folder that `repro` runs in.",
+        "a path",
+        "The folder `CUB_200_2011`, which holds `images.txt` and `images/`, the one around it or around the archive, or the archive; relative to the folder that `repro` runs in.",
     )],
 };
 
-const REMEDY: &str = "unpack `CUB_200_2011.tgz` from https://data.caltech.edu/records/65de6-vp158 anew, and let `root` be the folder `CUB_200_2011` that it makes; of a cut, `images.txt`, `image_class_labels.txt` and `train_test_split.txt` have to be cut in the same way";
+const REMEDY: &str = "get `CUB_200_2011.tgz` from https://data.caltech.edu/records/65de6-vp158 (`repro data fetch cub`), and let `root` be its folder, or unpack it anew and let `root` be the folder `CUB_200_2011` that it makes; of a cut, `images.txt`, `image_class_labels.txt` and `train_test_split.txt` have to be cut in the same way";
 
 /// What the lists name.
 fn rows(root: &Folder<'_>) -> Result<Rows, DatasetError> {
@@ -166,7 +166,7 @@ mod tests {
             fixture::write_texts(&folder.path().join("CUB_200_2011"), &[(file, text)]);
             let error = open(folder.path()).err().unwrap();
             assert!(
-                error.contains(says) && error.contains("hint: unpack"),
+                error.contains(says) && error.contains("hint: get"),
                 "{error}"
             );
         }

@@ -28,15 +28,15 @@ pub(super) const KIND: ListedKind = ListedKind {
 
 const DOC: KindDoc = KindDoc {
     name: "dogs",
-    summary: "Stanford Dogs, dogs of 120 breeds, unpacked from `images.tar` and `lists.tar`; the owners' split.",
+    summary: "Stanford Dogs, dogs of 120 breeds, from `images.tar` and `lists.tar`, packed or unpacked; the owners' split.",
     keys: &[Key::required(
         "root",
         "a folder",
-        "Holds `Images/`, `train_list.mat` and `test_list.mat`; relative to the folder that `repro` runs in.",
+        "Holds `images.tar` or `Images/`, and `lists.tar` or `train_list.mat` and `test_list.mat`; relative to the folder that `repro` runs in.",
     )],
 };
 
-const REMEDY: &str = "unpack http://vision.stanford.edu/aditya86/ImageNetDogs/images.tar and lists.tar from the same place anew into one folder, and let `root` be that";
+const REMEDY: &str = "get `images.tar` and `lists.tar` from http://vision.stanford.edu/aditya86/ImageNetDogs/ (`repro data fetch dogs`) into one folder, or unpack both there anew, and let `root` be that";
 
 /// The lists, and the split of each.
 const LISTS: [(&str, &str); 2] = [("train", "train_list.mat"), ("test", "test_list.mat")];
@@ -223,7 +223,7 @@ mod tests {
             std::fs::write(folder.path().join("test_list.mat"), list).unwrap();
             let error = open(folder.path()).err().unwrap();
             assert!(
-                error.contains(says) && error.contains("hint: unpack"),
+                error.contains(says) && error.contains("hint: get"),
                 "{error}"
             );
         }

@@ -24,15 +24,15 @@ pub(super) const KIND: ListedKind = ListedKind {
 
 const DOC: KindDoc = KindDoc {
     name: "flowers",
-    summary: "Oxford Flowers-102, flowers of 102 kinds, unpacked from `102flowers.tgz`, with `imagelabels.mat` and `setid.mat`; `trnid` and `valid` are the split `train`.",
+    summary: "Oxford Flowers-102, flowers of 102 kinds, from `102flowers.tgz`, packed or unpacked, with `imagelabels.mat` and `setid.mat`; `trnid` and `valid` are the split `train`.",
     keys: &[Key::required(
         "root",
         "a folder",
-        "Holds `jpg/`, `imagelabels.mat` and `setid.mat`; relative to the folder that `repro` runs in.",
+        "Holds `102flowers.tgz` or `jpg/`, `imagelabels.mat` and `setid.mat`; relative to the folder that `repro` runs in.",
     )],
 };
 
-const REMEDY: &str = "get `102flowers.tgz`, `imagelabels.mat` and `setid.mat` from https://www.robots.ox.ac.uk/~vgg/data/flowers/102/, and let `root` be a folder with the two and the folder `jpg` that the archive makes";
+const REMEDY: &str = "get `102flowers.tgz`, `imagelabels.mat` and `setid.mat` from https://www.robots.ox.ac.uk/~vgg/data/flowers/102/ (`repro data fetch flowers`), and let `root` be a folder with all three, or with the folder `jpg` in place of the archive";
 
 /// The lists of `setid.mat`, and the split of each.
 const LISTS: [(&str, &str); 3] = [("train", "trnid"), ("train", "valid"), ("test", "tstid")];

@@ -28,8 +28,8 @@ const DOC: KindDoc = KindDoc {
     keys: &[
         Key::required(
             "root",
-            "a folder",
-            "Holds the split or class folders; relative to the folder that `repro` runs in.",
+            "a path",
+            "Holds the split or class folders, or is a tar archive of them, compressed or not; relative to the folder that `repro` runs in.",
         ),
         Key::optional(
             "test_fraction",

@@ -23,15 +23,15 @@ pub(super) const KIND: ListedKind = ListedKind {
 
 const DOC: KindDoc = KindDoc {
     name: "nabirds",
-    summary: "NABirds, birds of North America in 555 classes, unpacked from `nabirds.tar.gz`; the owners' split.",
+    summary: "NABirds, birds of North America in 555 classes, from `nabirds.tar.gz`, packed or unpacked; the owners' split.",
     keys: &[Key::required(
         "root",
-        "a folder",
-        "The folder `nabirds`, which holds `images.txt` and `images/`, or the one around it; relative to the folder that `repro` runs in.",
+        "a path",
+        "The folder `nabirds`, which holds `images.txt` and `images/`, the one around it or around the archive, or the archive; relative to the folder that `repro` runs in.",
     )],
 };
 
-const REMEDY: &str = "unpack `nabirds.tar.gz` anew, which Cornell gives to whoever accepts the terms of use at https://dl.allaboutbirds.org/nabirds, and let `root` be the folder `nabirds` that it makes";
+const REMEDY: &str = "get `nabirds.tar.gz`, which Cornell gives to whoever accepts the terms of use at https://dl.allaboutbirds.org/nabirds, and let `root` be its folder, or unpack it anew and let `root` be the folder `nabirds` that it makes";
 
 /// What the lists name.
 fn rows(root: &Folder<'_>) -> Result<Rows, DatasetError> {

@@ -1,4 +1,4 @@
-//! `imagenet`: ImageNet as in ILSVRC 2012, unpacked from the archives of its owners.
+//! `imagenet`: ImageNet as in ILSVRC 2012, from the archives of its owners, packed or unpacked.
 //!
 //! # Reference
 //! Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge" (2015). Images for training lie in a folder for each
@@ -29,12 +29,12 @@ pub struct Kind;
 
 const DOC: KindDoc = KindDoc {
     name: "imagenet",
-    summary: "ImageNet (ILSVRC 2012): `train/WNID/FILE` and `val/WNID/FILE`, or `val/FILE` with the development kit beside it; the splits are `train` and `val`.",
+    summary: "ImageNet (ILSVRC 2012): `train/WNID/FILE` and `val/WNID/FILE`, or `val/FILE` with the development kit beside it, or the owners' archives of these; the splits are `train` and `val`.",
     keys: &[
         Key::required(
             "root",
             "a folder",
-            "Holds `train/`, `val/` or both, and `ILSVRC2012_devkit_t12/` where the images in `val/` are in no folders; relative to the folder that `repro` runs in.",
+            "Holds `train/`, `val/` or both, and `ILSVRC2012_devkit_t12/` where the images in `val/` are in no folders; in place of each, its archive; relative to the folder that `repro` runs in.",
         ),
         Key::optional(
             "classes",
@@ -45,7 +45,7 @@ const DOC: KindDoc = KindDoc {
     ],
 };
 
-const REMEDY: &str = "get `ILSVRC2012_img_train.tar`, `ILSVRC2012_img_val.tar` and `ILSVRC2012_devkit_t12.tar.gz` from https://image-net.org/download-images, which asks to sign in and to accept its terms, and unpack them as data/README.md tells";
+const REMEDY: &str = "get `ILSVRC2012_img_train.tar`, `ILSVRC2012_img_val.tar` and `ILSVRC2012_devkit_t12.tar.gz` from https://image-net.org/download-images, which asks to sign in and to accept its terms, and let them lie packed or unpacked as data/README.md tells";
 
 /// The archives of image-net.org.
 const PACKED: [Packed; 3] = [

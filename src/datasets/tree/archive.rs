@@ -277,7 +277,7 @@ fn all_members(source: &Source, nested: bool) -> Result<Vec<Member>, Fault> {
         }
         let mut inner = headers::members(source, member.content, &allowance)?;
         for file in &mut inner {
-            if file.kind == MemberKind::File && file.name.ends_with(".tar") {
+            if file.kind == MemberKind::File && file.name.strip_suffix(".tar").is_some() {
                 return Err(Fault {
                     at: file.header,
                     problem: format!(
