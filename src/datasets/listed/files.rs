@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::datasets::{DatasetError, ReadImage};
-use crate::imaging::Image;
+use crate::imaging::{Image, Rectangle};
 
 /// What is cut off an image before anything else looks at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,12 @@ impl Trim {
         let (width, height) = image.size();
         match height.checked_sub(self.bottom) {
             Some(_) if self == Self::NONE => Ok(image),
-            Some(rest) if rest > 0 => Ok(image.crop(0, 0, width, rest)),
+            Some(rest) if rest > 0 => Ok(image.crop(Rectangle {
+                left: 0,
+                top: 0,
+                width,
+                height: rest,
+            })),
             _ => Err(format!(
                 "it has {height} rows, and the {} at its bottom are to be cut off",
                 self.bottom
