@@ -2,7 +2,7 @@
 
 use crate::datasets::tree::Location;
 use crate::datasets::{DatasetError, ReadImage};
-use crate::imaging::Image;
+use crate::imaging::{Image, Rectangle};
 
 /// No image is longer; the largest of ImageNet has 15 MB.
 const MOST_BYTES: u64 = 1 << 30;
@@ -33,7 +33,12 @@ impl Trim {
         let (width, height) = image.size();
         match height.checked_sub(self.bottom) {
             Some(_) if self == Self::NONE => Ok(image),
-            Some(rest) if rest > 0 => Ok(image.crop(0, 0, width, rest)),
+            Some(rest) if rest > 0 => Ok(image.crop(Rectangle {
+                left: 0,
+                top: 0,
+                width,
+                height: rest,
+            })),
             _ => Err(format!(
                 "it has {height} rows, and the {} at its bottom are to be cut off",
                 self.bottom
