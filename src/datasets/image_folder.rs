@@ -120,7 +120,8 @@ impl Dataset for ImageFolder {
             });
         }
         let order = |split: &str| SPLITS.iter().position(|(_, name)| *name == split);
-        files.sort_by(|left, right| (order(&left.1), &left.0).cmp(&(order(&right.1), &right.0)));
+        files
+            .par_sort_by(|left, right| (order(&left.1), &left.0).cmp(&(order(&right.1), &right.0)));
         let classes: Vec<String> = files
             .iter()
             .map(|(_, _, class, _)| class.clone())
@@ -184,7 +185,7 @@ pub(super) fn images(path: &Path) -> Result<Vec<String>, DatasetError> {
 /// The sorted names in a folder that pass a test; hidden ones are left out, links are followed.
 fn entries(
     path: &Path,
-    keep: impl Fn(&fs::Metadata, &str) -> bool,
+    keep: impl Fn(fs::FileType, &str) -> bool,
 ) -> Result<Vec<String>, DatasetError> {
     let failed =
         |source| DatasetError::io(path, source, "`root` must be a folder of class folders");
@@ -199,8 +200,12 @@ fn entries(
                 hint: "rename the file".to_owned(),
             });
         };
-        let metadata = fs::metadata(entry.path()).map_err(failed)?;
-        if !name.starts_with('.') && keep(&metadata, name) {
+        // What the folder itself says of an entry costs nothing; only links have to be followed.
+        let mut kind = entry.file_type().map_err(failed)?;
+        if kind.is_symlink() {
+            kind = fs::metadata(entry.path()).map_err(failed)?.file_type();
+        }
+        if !name.starts_with('.') && keep(kind, name) {
             names.push(name.to_owned());
         }
     }

@@ -1,5 +1,6 @@
 //! Opening what an experiment reads: datasets and weights.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -53,16 +54,38 @@ impl MemoDigester {
 impl Digester for MemoDigester {
     fn digest_file(&self, path: &Path) -> Result<String, DatasetError> {
         let digest = self.memo.digest_file(path);
-        digest
-            .map(|digest| blake3::Hash::from_bytes(digest).to_hex().to_string())
-            .map_err(|error| match error {
-                StoreError::Io { source, .. } => DatasetError::io(
-                    path,
-                    source,
-                    "check the path; it is relative to the folder that `repro` runs in",
-                ),
-                other => DatasetError::Selection(other.to_string()),
-            })
+        digest.map(hexadecimal).map_err(|error| told(path, error))
+    }
+
+    fn digest_range(&self, path: &Path, range: Range<u64>) -> Result<String, DatasetError> {
+        let digest = self.memo.digest_range(path, range);
+        digest.map(hexadecimal).map_err(|error| told(path, error))
+    }
+
+    fn digest_parts(
+        &self,
+        path: &Path,
+        question: &str,
+        parts: usize,
+        compute: &mut dyn FnMut() -> Result<Vec<[u8; 32]>, DatasetError>,
+    ) -> Result<Vec<[u8; 32]>, DatasetError> {
+        let digests = self.memo.digest_parts(path, question, parts, compute);
+        digests.map_err(|error| told(path, error))?
+    }
+}
+
+fn hexadecimal(digest: [u8; 32]) -> String {
+    blake3::Hash::from_bytes(digest).to_hex().to_string()
+}
+
+fn told(path: &Path, error: StoreError) -> DatasetError {
+    match error {
+        StoreError::Io { source, .. } => DatasetError::io(
+            path,
+            source,
+            "check the path; it is relative to the folder that `repro` runs in",
+        ),
+        other => DatasetError::Selection(other.to_string()),
     }
 }
 
