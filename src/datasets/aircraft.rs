@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::listed::{Row, Rows, TextFile, Trim, find_folder, stays_inside};
-use super::{Dataset, DatasetError, DatasetKind, Digester, OpenDataset, OpenQuestion};
+use super::{Dataset, DatasetError, DatasetKind, Digester, Listing, OpenDataset, OpenQuestion};
 use crate::spec::{Fields, Key, KindDoc};
 
 /// The kind.
@@ -138,6 +138,10 @@ impl Dataset for Aircraft {
         digester: &dyn Digester,
     ) -> Result<OpenDataset, DatasetError> {
         self.rows(base)?.open(self.banner, digester)
+    }
+
+    fn listed(&self, base: &Path) -> Option<Result<Listing, DatasetError>> {
+        Some(self.rows(base).map(|rows| rows.listing()))
     }
 
     fn open_questions(&self) -> Vec<OpenQuestion> {

@@ -161,14 +161,20 @@ struct Rows {
     upstream: Arc<OpenDataset>,
 }
 
+impl Rows {
+    fn upstream_row(&self, row: usize) -> Result<usize, DatasetError> {
+        let found = self.rows.get(row).copied();
+        found.ok_or_else(|| DatasetError::Selection(format!("there is no image in row {row}")))
+    }
+}
+
 impl ReadImage for Rows {
     fn read(&self, row: usize) -> Result<Image, DatasetError> {
-        match self.rows.get(row) {
-            Some(&row) => self.upstream.images.read(row),
-            None => Err(DatasetError::Selection(format!(
-                "there is no image in row {row}"
-            ))),
-        }
+        self.upstream.images.read(self.upstream_row(row)?)
+    }
+
+    fn encoded(&self, row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
+        self.upstream.images.encoded(self.upstream_row(row)?)
     }
 }
 

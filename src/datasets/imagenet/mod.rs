@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::image_folder::{folders, images};
 use super::listed::{Row, Rows, TextFile, Trim};
-use super::{Dataset, DatasetError, DatasetKind, Digester, OpenDataset};
+use super::{Dataset, DatasetError, DatasetKind, Digester, Listing, OpenDataset};
 use crate::spec::{Fields, Key, KindDoc};
 
 /// The kind.
@@ -82,6 +82,12 @@ impl ImageNet {
     /// What is there, or is named by the development kit.
     fn rows(&self, base: &Path) -> Result<Rows, DatasetError> {
         let root = base.join(&self.root);
+        if !root.is_dir() {
+            return Err(DatasetError::Missing {
+                path: root,
+                hint: REMEDY.to_owned(),
+            });
+        }
         let wanted = match &self.classes {
             Some(list) => Some(listed_classes(base.join(list))?),
             None => None,
@@ -227,6 +233,10 @@ impl Dataset for ImageNet {
         digester: &dyn Digester,
     ) -> Result<OpenDataset, DatasetError> {
         self.rows(base)?.open(Trim::NONE, digester)
+    }
+
+    fn listed(&self, base: &Path) -> Option<Result<Listing, DatasetError>> {
+        Some(self.rows(base).map(|rows| rows.listing()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading images that are files of their own, whole or without some rows at their bottom.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::datasets::{DatasetError, ReadImage};
 use crate::imaging::Image;
@@ -52,19 +52,18 @@ impl Files {
     pub(in crate::datasets) fn new(files: Vec<(String, PathBuf)>, trim: Trim) -> Self {
         Self { files, trim }
     }
+
+    fn file(&self, row: usize) -> Result<&(String, PathBuf), DatasetError> {
+        self.files
+            .get(row)
+            .ok_or_else(|| DatasetError::Selection(format!("there is no image in row {row}")))
+    }
 }
 
 impl ReadImage for Files {
     fn read(&self, row: usize) -> Result<Image, DatasetError> {
-        let Some((id, path)) = self.files.get(row) else {
-            return Err(DatasetError::Selection(format!(
-                "there is no image in row {row}"
-            )));
-        };
-        let bytes = fs::read(path).map_err(|source| {
-            DatasetError::io(path, source, "it was there when the folder was listed")
-        })?;
-        let image = Image::decode(&bytes).map_err(|error| error.to_string());
+        let (id, path) = self.file(row)?;
+        let image = Image::decode(&bytes_of(path)?).map_err(|error| error.to_string());
         let image = image.and_then(|image| self.trim.apply(image));
         image.map_err(|problem| DatasetError::BadImage {
             id: id.clone(),
@@ -72,4 +71,14 @@ impl ReadImage for Files {
             problem,
         })
     }
+
+    fn encoded(&self, row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
+        let (_, path) = self.file(row)?;
+        bytes_of(path).map(Some)
+    }
+}
+
+fn bytes_of(path: &Path) -> Result<Vec<u8>, DatasetError> {
+    let hint = "it was there when the folder was listed";
+    fs::read(path).map_err(|source| DatasetError::io(path, source, hint))
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Rows, Trim};
-use crate::datasets::{Dataset, DatasetError, DatasetKind, Digester, OpenDataset};
+use crate::datasets::{Dataset, DatasetError, DatasetKind, Digester, Listing, OpenDataset};
 use crate::spec::{Fields, KindDoc};
 
 /// See the module.
@@ -56,5 +56,10 @@ impl Dataset for Listed {
         digester: &dyn Digester,
     ) -> Result<OpenDataset, DatasetError> {
         (self.kind.rows)(&base.join(&self.root))?.open(Trim::NONE, digester)
+    }
+
+    fn listed(&self, base: &Path) -> Option<Result<Listing, DatasetError>> {
+        let rows = (self.kind.rows)(&base.join(&self.root));
+        Some(rows.map(|rows| rows.listing()))
     }
 }

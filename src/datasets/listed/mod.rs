@@ -17,7 +17,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{DatasetError, Digester, Manifest, OpenDataset, Sample};
+use super::{DatasetError, Digester, Listing, Manifest, OpenDataset, Sample, SplitCount};
 
 pub(super) use files::{Files, Trim};
 pub(super) use joined::{Classes, read_joined};
@@ -90,6 +90,19 @@ impl Rows {
             manifest: Manifest::new(self.classes, samples),
             images: Box::new(Files::new(files.collect(), trim)),
         })
+    }
+
+    /// What the lists name, and how much of it is there.
+    pub(super) fn listing(&self) -> Listing {
+        let splits = SPLITS.iter().map(|split| SplitCount {
+            split: (*split).to_owned(),
+            samples: self.images.iter().filter(|row| row.split == *split).count(),
+        });
+        Listing {
+            classes: self.classes.len(),
+            splits: splits.filter(|count| count.samples > 0).collect(),
+            missing: self.missing().len(),
+        }
     }
 
     /// The list that names a row, for messages.
