@@ -21,6 +21,7 @@ pub mod paper;
 pub mod published;
 mod subset;
 pub mod survey;
+mod table;
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ pub const ALL: &[&dyn DatasetKind] = &[
     &imagenet::KIND,
     &nabirds::KIND,
     &subset::KIND,
+    &table::KIND,
 ];
 
 /// A kind of dataset.
