@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use super::listed::{Row, Rows, TextFile, Trim, stays_inside};
 use super::tree::{Packed, Tree};
-use super::{Dataset, DatasetError, DatasetKind, Environment, OpenDataset, OpenQuestion};
+use super::{Dataset, DatasetError, DatasetKind, Environment, Listing, OpenDataset, OpenQuestion};
 use crate::spec::{Fields, Key, KindDoc};
 
 /// The kind.
@@ -148,6 +148,10 @@ impl Dataset for Aircraft {
     ) -> Result<OpenDataset, DatasetError> {
         self.rows(environment)?
             .open(self.banner, environment.digester)
+    }
+
+    fn listed(&self, environment: &Environment<'_>) -> Option<Result<Listing, DatasetError>> {
+        Some(self.rows(environment).map(|rows| rows.listing()))
     }
 
     fn open_questions(&self) -> Vec<OpenQuestion> {

@@ -121,7 +121,8 @@ impl Dataset for ImageFolder {
             });
         }
         let order = |split: &str| SPLITS.iter().position(|(_, name)| *name == split);
-        files.sort_by(|left, right| (order(&left.1), &left.0).cmp(&(order(&right.1), &right.0)));
+        files
+            .par_sort_by(|left, right| (order(&left.1), &left.0).cmp(&(order(&right.1), &right.0)));
         let classes: Vec<String> = files
             .iter()
             .map(|(_, _, class, _)| class.clone())

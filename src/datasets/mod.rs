@@ -18,8 +18,11 @@ mod listed;
 mod manifest;
 mod matlab;
 mod nabirds;
+pub mod paper;
 pub mod published;
 mod subset;
+pub mod survey;
+mod table;
 mod tree;
 
 use std::fmt::Debug;
@@ -46,6 +49,7 @@ pub const ALL: &[&dyn DatasetKind] = &[
     &imagenet::KIND,
     &nabirds::KIND,
     &subset::KIND,
+    &table::KIND,
 ];
 
 /// A kind of dataset.
@@ -79,6 +83,11 @@ pub trait Dataset: Send + Sync + Debug {
         upstream: Option<Arc<OpenDataset>>,
     ) -> Result<OpenDataset, DatasetError>;
 
+    /// What the owners' lists name, without reading or needing a single image; `None` for a kind without lists.
+    fn listed(&self, _environment: &Environment<'_>) -> Option<Result<Listing, DatasetError>> {
+        None
+    }
+
     /// What the dataset settles that the paper leaves open; reports list it beside the departures from the paper.
     fn open_questions(&self) -> Vec<OpenQuestion> {
         Vec::new()
@@ -96,6 +105,17 @@ pub struct OpenQuestion {
     pub reason: &'static str,
 }
 
+/// What the owners' lists of a dataset name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Classes.
+    pub classes: usize,
+    /// Images of each split.
+    pub splits: Vec<SplitCount>,
+    /// Images that are named and are not there.
+    pub missing: usize,
+}
+
 /// A dataset whose samples are listed.
 pub struct OpenDataset {
     /// Every sample, in the one order that everything downstream uses.
@@ -111,6 +131,14 @@ pub trait ReadImage: Send + Sync {
     /// # Errors
     /// An image that cannot be read or does not decode.
     fn read(&self, row: usize) -> Result<Image, DatasetError>;
+
+    /// The image of a manifest row as it is stored, such as the bytes of a JPEG file; `None` where bare pixels are stored.
+    ///
+    /// # Errors
+    /// An image that cannot be read.
+    fn encoded(&self, _row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
+        Ok(None)
+    }
 }
 
 /// What can be wrong with a dataset's files.

@@ -53,6 +53,17 @@ impl Digester for MemoDigester {
     fn digest_range(&self, path: &Path, range: Range<u64>) -> Result<String, DatasetError> {
         in_hexadecimal(path, self.memo.digest_range(path, range))
     }
+
+    fn digest_parts(
+        &self,
+        path: &Path,
+        question: &str,
+        parts: usize,
+        compute: &mut dyn FnMut() -> Result<Vec<[u8; 32]>, DatasetError>,
+    ) -> Result<Vec<[u8; 32]>, DatasetError> {
+        let digests = self.memo.digest_parts(path, question, parts, compute);
+        digests.map_err(|error| told(path, error))?
+    }
 }
 
 fn in_hexadecimal(
@@ -61,14 +72,18 @@ fn in_hexadecimal(
 ) -> Result<String, DatasetError> {
     digest
         .map(|digest| blake3::Hash::from_bytes(digest).to_hex().to_string())
-        .map_err(|error| match error {
-            StoreError::Io { source, .. } => DatasetError::io(
-                path,
-                source,
-                "check the path; it is relative to the folder that `repro` runs in",
-            ),
-            other => DatasetError::Selection(other.to_string()),
-        })
+        .map_err(|error| told(path, error))
+}
+
+fn told(path: &Path, error: StoreError) -> DatasetError {
+    match error {
+        StoreError::Io { source, .. } => DatasetError::io(
+            path,
+            source,
+            "check the path; it is relative to the folder that `repro` runs in",
+        ),
+        other => DatasetError::Selection(other.to_string()),
+    }
 }
 
 /// Keeps what is made of archives in the store, and tells what takes long.
@@ -91,6 +106,37 @@ impl Scratch for StoreScratch<'_> {
     }
 }
 
+/// What datasets are opened with: paths, digests and what is made of archives.
+pub struct Reading<'a> {
+    base: &'a Path,
+    digester: MemoDigester,
+    scratch: StoreScratch<'a>,
+}
+
+impl<'a> Reading<'a> {
+    /// `base` is the folder that relative paths start from; `store` remembers digests and what is made of archives, where it can
+    /// be written; `tell` hears of what takes long.
+    pub fn new(base: &'a Path, store: &Store, tell: &'a (dyn Fn(&str) + Sync)) -> Self {
+        Self {
+            base,
+            digester: MemoDigester { memo: store.memo() },
+            scratch: StoreScratch {
+                files: store.archives(),
+                tell,
+            },
+        }
+    }
+
+    /// As datasets take it.
+    pub fn environment(&self) -> Environment<'_> {
+        Environment {
+            base: self.base,
+            digester: &self.digester,
+            scratch: &self.scratch,
+        }
+    }
+}
+
 /// Opens everything that the experiment reads. `base` is the folder that relative paths start from; `store` remembers digests and
 /// what is made of archives; `tell` hears of what takes long.
 ///
@@ -102,16 +148,8 @@ pub fn open(
     store: &Store,
     tell: &(dyn Fn(&str) + Sync),
 ) -> Result<Inputs, InputError> {
-    let digester = MemoDigester { memo: store.memo() };
-    let scratch = StoreScratch {
-        files: store.archives(),
-        tell,
-    };
-    let environment = Environment {
-        base,
-        digester: &digester,
-        scratch: &scratch,
-    };
+    let reading = Reading::new(base, store, tell);
+    let environment = reading.environment();
     let mut datasets: Vec<Arc<OpenDataset>> = Vec::new();
     let mut facts = Vec::new();
     for node in &experiment.datasets {
@@ -139,12 +177,12 @@ pub fn open(
             WeightsSource::None => Some("none".to_owned()),
             WeightsSource::File(path) => {
                 let path = base.join(path);
-                let digest = digester
-                    .digest_file(&path)
-                    .map_err(|source| InputError::Weights {
+                let digest = environment.digester.digest_file(&path).map_err(|source| {
+                    InputError::Weights {
                         name: node.name.clone(),
                         source,
-                    })?;
+                    }
+                })?;
                 Some(format!("blake3:{digest}"))
             }
         });

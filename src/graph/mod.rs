@@ -26,7 +26,7 @@ use crate::report::ReportConfig;
 use crate::trainer::Training;
 use crate::trainer::pretraining::Pretraining;
 
-pub use build::{METRIC_KEYS, build, build_models};
+pub use build::{METRIC_KEYS, build, build_datasets, build_models};
 pub use extraction::KEYS as EXTRACTION_KEYS;
 pub use preprocess::STEPS as PREPROCESS_STEPS;
 pub use pretrain::KEYS as PRETRAIN_KEYS;
@@ -66,6 +66,8 @@ pub struct DatasetNode {
     pub name: String,
     /// What was declared.
     pub dataset: Arc<dyn Dataset>,
+    /// Its `root`, as it was typed, for people.
+    pub root: Option<String>,
     /// The dataset that it is made from, as an index into [`Experiment::datasets`].
     pub upstream: Option<usize>,
 }

@@ -25,6 +25,7 @@ mod cli;
 #[cfg(feature = "torch")]
 mod damage;
 mod data;
+mod data_check;
 mod fetch;
 #[cfg_attr(
     not(feature = "torch"),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::listed::{Row, Rows, TextFile, Trim};
 use super::tree::{Location, Packed, Tree};
-use super::{Dataset, DatasetError, DatasetKind, Environment, OpenDataset};
+use super::{Dataset, DatasetError, DatasetKind, Environment, Listing, OpenDataset};
 use crate::spec::{Fields, Key, KindDoc};
 
 /// The kind.
@@ -248,6 +248,10 @@ impl Dataset for ImageNet {
     ) -> Result<OpenDataset, DatasetError> {
         self.rows(environment)?
             .open(Trim::NONE, environment.digester)
+    }
+
+    fn listed(&self, environment: &Environment<'_>) -> Option<Result<Listing, DatasetError>> {
+        Some(self.rows(environment).map(|rows| rows.listing()))
     }
 }
 

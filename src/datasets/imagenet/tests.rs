@@ -150,11 +150,15 @@ fn what_does_not_fit_is_named_with_its_place_and_remedy() {
     std::fs::create_dir(folder.path().join("train")).unwrap();
     let error = open(folder.path(), None).err().unwrap();
     assert!(error.contains("no folders of classes"), "{error}");
-    let error = open(Path::new("nowhere"), None).err().unwrap();
+    std::fs::remove_dir(folder.path().join("train")).unwrap();
+    std::fs::remove_dir_all(folder.path().join("val")).unwrap();
+    let error = open(folder.path(), None).err().unwrap();
     assert!(
         error.contains("holds no images in `train` or `val`"),
         "{error}"
     );
+    let error = open(Path::new("nowhere"), None).err().unwrap();
+    assert!(error.contains("nowhere is missing"), "{error}");
 }
 
 #[test]

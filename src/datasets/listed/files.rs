@@ -58,17 +58,18 @@ impl Files {
     pub(in crate::datasets) fn new(files: Vec<(String, Location)>, trim: Trim) -> Self {
         Self { files, trim }
     }
+
+    fn file(&self, row: usize) -> Result<&(String, Location), DatasetError> {
+        self.files
+            .get(row)
+            .ok_or_else(|| DatasetError::Selection(format!("there is no image in row {row}")))
+    }
 }
 
 impl ReadImage for Files {
     fn read(&self, row: usize) -> Result<Image, DatasetError> {
-        let Some((id, location)) = self.files.get(row) else {
-            return Err(DatasetError::Selection(format!(
-                "there is no image in row {row}"
-            )));
-        };
-        let bytes = location.read(MOST_BYTES, "it was there when the folder was listed")?;
-        let image = Image::decode(&bytes).map_err(|error| error.to_string());
+        let (id, location) = self.file(row)?;
+        let image = Image::decode(&bytes_of(location)?).map_err(|error| error.to_string());
         let image = image.and_then(|image| self.trim.apply(image));
         image.map_err(|problem| DatasetError::BadImage {
             id: id.clone(),
@@ -76,4 +77,13 @@ impl ReadImage for Files {
             problem,
         })
     }
+
+    fn encoded(&self, row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
+        let (_, location) = self.file(row)?;
+        bytes_of(location).map(Some)
+    }
+}
+
+fn bytes_of(location: &Location) -> Result<Vec<u8>, DatasetError> {
+    location.read(MOST_BYTES, "it was there when the folder was listed")
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Rows, Trim};
 use crate::datasets::tree::{Folder, Packed, Tree};
-use crate::datasets::{Dataset, DatasetError, DatasetKind, Environment, OpenDataset};
+use crate::datasets::{Dataset, DatasetError, DatasetKind, Environment, Listing, OpenDataset};
 use crate::spec::{Fields, KindDoc};
 
 /// See the module.
@@ -70,5 +70,9 @@ impl Dataset for Listed {
     ) -> Result<OpenDataset, DatasetError> {
         self.rows(environment)?
             .open(Trim::NONE, environment.digester)
+    }
+
+    fn listed(&self, environment: &Environment<'_>) -> Option<Result<Listing, DatasetError>> {
+        Some(self.rows(environment).map(|rows| rows.listing()))
     }
 }

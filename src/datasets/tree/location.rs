@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::archive::Archive;
@@ -36,6 +36,14 @@ impl Location {
         match &self.0 {
             Place::File(path) => path.clone(),
             Place::Member { archive, place } => archive.path.join(archive.index.name(*place)),
+        }
+    }
+
+    /// Its path, where it is a file of the disk; it need not be there.
+    pub(in crate::datasets) fn on_disk(&self) -> Option<&Path> {
+        match &self.0 {
+            Place::File(path) => Some(path),
+            Place::Member { .. } => None,
         }
     }
 
