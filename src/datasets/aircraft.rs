@@ -304,7 +304,7 @@ mod tests {
             let data = folder.path().join("fgvc-aircraft-2013b/data");
             fixture::write_texts(&data, &[(file, text)]);
             let error = open(folder.path(), BANNER).err().unwrap();
-            let named = error.contains(file) && error.contains("hint: get https://");
+            let named = error.contains(file) && error.contains("get https://");
             assert!(named && error.contains(says), "{error}");
         }
         let error = open(Path::new("nowhere"), BANNER).err().unwrap();

@@ -33,6 +33,9 @@ pub enum DecodeError {
         /// What it is, in words.
         found: String,
     },
+    /// A form that is not read.
+    #[error("it is {0}, which is not read; save it as a baseline JPEG or as PNG")]
+    Unsupported(&'static str),
     /// Sides whose product is above [`MOST_PIXELS`].
     #[error(
         "it says that it is {width} × {height} pixels; at most {MOST_PIXELS} pixels are decoded"
@@ -64,8 +67,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
             });
         }
     }
-    if reader.format() == Some(ImageFormat::Jpeg) && !has_end(bytes) {
-        return Err(DecodeError::CutOff);
+    if reader.format() == Some(ImageFormat::Jpeg) {
+        check_jpeg(bytes)?;
     }
     // The bound on pixels is stricter than the reader's own on bytes.
     reader.no_limits();
@@ -111,22 +114,33 @@ fn name(format: Option<ImageFormat>, bytes: &[u8]) -> String {
     }
 }
 
-/// Whether the marker of a JPEG's end stands behind the begin of its pixels. Decoders fill in what is missing with grey.
-fn has_end(bytes: &[u8]) -> bool {
+/// Walks over a JPEG's segments: what no decoder here can read is named, and the marker of the end has to stand behind the begin of
+/// the pixels. Decoders fill in what is missing with grey.
+fn check_jpeg(bytes: &[u8]) -> Result<(), DecodeError> {
     let mut place = 2;
-    while let Some(&[first, kind, high, low]) =
-        bytes.get(place..).and_then(|rest| rest.first_chunk())
-    {
+    while let Some(&[first, kind, high, low, bits]) = rest(bytes, place).first_chunk() {
         if first != 0xff {
             break;
         }
-        if kind == 0xff {
+        let is_frame = (0xc0..=0xcf).contains(&kind) && !matches!(kind, 0xc4 | 0xc8 | 0xcc);
+        match kind {
             // Any number of these may stand before a marker.
-            place += 1;
-            continue;
+            0xff => {
+                place += 1;
+                continue;
+            }
+            0xc0..=0xc2 if bits == 8 => {}
+            0xc9..=0xcb | 0xcd..=0xcf if is_frame => {
+                return Err(DecodeError::Unsupported("JPEG with arithmetic coding"));
+            }
+            0xc0..=0xc2 => return Err(DecodeError::Unsupported("JPEG of other than 8 bits")),
+            _ if is_frame => {
+                return Err(DecodeError::Unsupported("lossless or hierarchical JPEG"));
+            }
+            _ => {}
         }
-        place += 2;
         let stands_alone = kind == 0x01 || (0xd0..=0xd8).contains(&kind);
+        place += 2;
         if !stands_alone {
             place += usize::from(u16::from_be_bytes([high, low]));
         }
@@ -134,7 +148,15 @@ fn has_end(bytes: &[u8]) -> bool {
             break;
         }
     }
-    let pixels = bytes.get(place..).unwrap_or_default();
     // It is near the end of most files.
-    pixels.windows(2).rev().any(|pair| pair == [0xff, 0xd9])
+    let mut pairs = rest(bytes, place).windows(2).rev();
+    if pairs.any(|pair| pair == [0xff, 0xd9]) {
+        Ok(())
+    } else {
+        Err(DecodeError::CutOff)
+    }
+}
+
+fn rest(bytes: &[u8], place: usize) -> &[u8] {
+    bytes.get(place..).unwrap_or_default()
 }

@@ -240,3 +240,134 @@ fn all_photographs_are_the_references_needs_data() {
         }
     }
 }
+
+/// Every stored file against what Pillow makes of it: PNGs value for value, JPEGs within their decoders' roundings.
+#[test]
+fn files_of_all_forms_decode_as_pillow_decodes_them() {
+    let mut shown = Vec::new();
+    let mut compared = 0;
+    for entry in std::fs::read_dir(here("decoding")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let Ok(pixels) = std::fs::read(path.with_file_name(format!("{name}.rgb"))) else {
+            continue;
+        };
+        let found = read(&path);
+        assert_eq!(found.size(), (23, 17), "{name}");
+        let (most, mean) = distance(&found, &Image::colour(23, 17, pixels));
+        let is_jpeg = std::fs::read(&path).unwrap().starts_with(&[0xff, 0xd8]);
+        // Pillow's rule for greys of 16 bits is not followed: see the head of `decode.rs`.
+        let is_as_expected = if name == "greys-16.png" {
+            mean > 20.0
+        } else if is_jpeg {
+            most <= 3 && mean < 1.0
+        } else {
+            most == 0
+        };
+        shown.push(format!("{name}: at most {most}, mean {mean:.3}"));
+        assert!(is_as_expected, "{}", shown.join("\n"));
+        compared += 1;
+    }
+    println!("{}", shown.join("\n"));
+    assert_eq!(compared, 24);
+}
+
+#[test]
+fn greys_of_16_bits_are_their_upper_8() {
+    let wide = read(&here("decoding").join("greys-16.png"));
+    let pixels = read(&here("decoding").join("grey.png"));
+    let pairs = wide.pixels().iter().zip(pixels.pixels());
+    for (&found, &grey) in pairs {
+        let value = u16::from(grey) * 257 - u16::from(grey.min(100));
+        assert_eq!(u16::from(found), value >> 8);
+    }
+}
+
+#[test]
+fn what_is_no_image_is_refused() {
+    let refusal = |bytes: &[u8]| Image::decode(bytes).unwrap_err().to_string();
+    assert_eq!(
+        refusal(b""),
+        "it is empty; JPEG and PNG are read, recognised by their content"
+    );
+    assert!(refusal(b"GIF89a\x01\0\x01\0").starts_with("it is GIF;"));
+    assert!(refusal(b"<html>not found</html>").starts_with("it is no image;"));
+    assert!(Image::decode(b"\x89PNG\r\n\x1a\n truncated").is_err());
+}
+
+#[test]
+fn files_that_are_cut_off_are_refused_wherever_they_end() {
+    for name in [
+        "baseline.jpg",
+        "progressive.jpg",
+        "restarts.jpg",
+        "orientation.jpg",
+        "cmyk.jpg",
+        "alpha.png",
+        "palette.png",
+    ] {
+        let bytes = std::fs::read(here("decoding").join(name)).unwrap();
+        // The chunk of 12 bytes that ends a PNG holds nothing.
+        let needed = bytes.len() - if name.ends_with("png") { 12 } else { 0 };
+        for length in 0..needed {
+            assert!(
+                Image::decode(&bytes[..length]).is_err(),
+                "{name} to {length}"
+            );
+        }
+    }
+    let whole = std::fs::read(here("decoding").join("baseline.jpg")).unwrap();
+    let error = Image::decode(&whole[..whole.len() - 2]).unwrap_err();
+    assert!(matches!(error, DecodeError::CutOff), "{error}");
+}
+
+#[test]
+fn arithmetic_coding_and_12_bits_are_refused_and_damage_is_no_panic() {
+    let path = here("decoding").join("baseline.jpg");
+    let bytes = std::fs::read(path).unwrap();
+    let frame = bytes
+        .windows(2)
+        .position(|pair| pair == [0xff, 0xc0])
+        .unwrap();
+    let with = |place: usize, value: u8| {
+        let mut changed = bytes.clone();
+        changed[place] = value;
+        Image::decode(&changed)
+    };
+    let arithmetic = with(frame + 1, 0xc9).unwrap_err().to_string();
+    assert!(arithmetic.contains("arithmetic coding"), "{arithmetic}");
+    let bits = with(frame + 4, 12).unwrap_err().to_string();
+    assert!(bits.contains("other than 8 bits"), "{bits}");
+    let lossless = with(frame + 1, 0xc3).unwrap_err().to_string();
+    assert!(lossless.contains("lossless"), "{lossless}");
+    for place in 0..bytes.len() {
+        for value in [0, 0x7f, 0xff] {
+            let _ = with(place, value);
+        }
+    }
+}
+
+#[test]
+fn images_of_too_many_pixels_are_refused_before_memory_is_taken() {
+    let read = |name: &str| std::fs::read(here("decoding").join(name)).unwrap();
+    let mut jpeg = read("baseline.jpg");
+    let frame = jpeg
+        .windows(2)
+        .position(|pair| pair == [0xff, 0xc0])
+        .unwrap();
+    jpeg[frame + 5..frame + 9].copy_from_slice(&[0xff, 0xdc, 0xff, 0xdc]);
+    let mut png = read("grey.png");
+    png[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
+    let mut checksum = flate2::Crc::new();
+    checksum.update(&png[12..29]);
+    png[29..33].copy_from_slice(&checksum.sum().to_be_bytes());
+    for bytes in [jpeg, png] {
+        let error = Image::decode(&bytes).unwrap_err();
+        assert!(matches!(error, DecodeError::TooLarge { .. }), "{error}");
+        let text = error.to_string();
+        assert!(
+            text.ends_with("at most 178956970 pixels are decoded"),
+            "{text}"
+        );
+    }
+}

@@ -87,11 +87,11 @@ fn imagenet(cli: &CliTest) {
             cli.write(&format!("folders/train/{wnid}/{name}"), content);
         }
         classes.push((format!("{wnid}.tar"), tar(&images)));
-        map.push_str(&format!("{wnid} {number} name\n"));
+        map += &[wnid, " ", &number.to_string(), " name\n"].concat();
         for index in 0..2 {
             let name = format!("ILSVRC2012_val_{:08}.JPEG", validation.len() + 1);
             validation.push((name, image(shade, 20 + index)));
-            truth.push_str(&format!("{number}\n"));
+            truth += &[number.to_string(), "\n".to_owned()].concat();
         }
     }
     for (name, content) in &validation {
