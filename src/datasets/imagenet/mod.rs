@@ -100,6 +100,12 @@ impl ImageNet {
     fn rows(&self, environment: &Environment<'_>) -> Result<Rows, DatasetError> {
         let tree = Tree::open(&self.root, &PACKED, environment)?;
         let root = tree.root();
+        if !root.exists() {
+            return Err(DatasetError::Missing {
+                path: root.path(),
+                hint: REMEDY.to_owned(),
+            });
+        }
         let wanted = match &self.classes {
             Some(list) => Some(listed_classes(&Location::file(
                 environment.base.join(list),

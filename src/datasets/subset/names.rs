@@ -137,7 +137,7 @@ mod tests {
     fn the_published_lists_name_each_image_once_needs_data() {
         let folder = fixture::annotations("imagenet");
         let read = |name: &str| {
-            let list = TextFile::read(folder.join(name), REMEDY).unwrap();
+            let list = TextFile::read(&Location::file(folder.join(name)), REMEDY).unwrap();
             let names: Vec<String> = list.lines().map(|(_, name)| name.to_owned()).collect();
             let samples: Vec<_> = names
                 .iter()

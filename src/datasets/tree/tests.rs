@@ -354,6 +354,16 @@ impl super::super::Digester for Refusing {
     ) -> Result<String, DatasetError> {
         Err(DatasetError::Selection(format!("{range:?}")))
     }
+
+    fn digest_parts(
+        &self,
+        _path: &Path,
+        question: &str,
+        _parts: usize,
+        _compute: &mut dyn FnMut() -> Result<Vec<[u8; 32]>, DatasetError>,
+    ) -> Result<Vec<[u8; 32]>, DatasetError> {
+        Err(DatasetError::Selection(question.to_owned()))
+    }
 }
 
 /// Keeps files in a folder, and little in memory.
