@@ -10,7 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use repro::imaging::{Image, Preprocess};
+use repro::imaging::preprocess::Draw;
+use repro::imaging::{Image, Normalization, Preprocess};
 use repro::models::extractor::{Images, Network, TapRequest};
 use repro::models::noise::fill_noise;
 use repro::models::{self, BlockIndex, Model, Precision, WeightsSource};
@@ -116,8 +117,23 @@ fn prepare(criterion: &mut Criterion) {
     let decode = || Image::decode(&jpeg).expect("what was encoded decodes");
     group.bench_function("decode", |bencher| bencher.iter(|| black_box(decode())));
     let decoded = decode();
+    let draw = Draw {
+        seed: 0,
+        sample: "a",
+        view: "center",
+        draw: 0,
+    };
+    let crop = |image: &Image, side| Preprocess::default().apply(image, side, draw);
     group.bench_function("crop", |bencher| {
-        bencher.iter(|| black_box(Preprocess::AdmCenterCrop.apply(&decoded, 256)));
+        bencher.iter(|| black_box(crop(&decoded, 256)));
+    });
+    let square = crop(&decoded, 256);
+    group.bench_function("planes", |bencher| {
+        bencher.iter(|| black_box(square.to_planes(3, Normalization::default())));
+    });
+    let grey = Image::grey(28, 28, vec![7; 28 * 28]);
+    group.bench_function("grey-28", |bencher| {
+        bencher.iter(|| black_box(crop(&grey, 28).to_planes(1, Normalization::default())));
     });
     group.bench_function("noise", |bencher| {
         let mut values = vec![0.0; 3 * 256 * 256];

@@ -84,7 +84,7 @@ mod with_torch {
     use super::{Extraction, Failure};
     use crate::cli::experiment;
     use crate::exec::event::Event;
-    use crate::exec::inputs::{self, MemoDigester};
+    use crate::exec::inputs;
     use crate::exec::run::{Run, run as run_plan};
     use crate::exec::{StopSignal, batches, device};
     use crate::models::{self, BlockIndex, find_block};
@@ -160,7 +160,7 @@ mod with_torch {
             .and_then(device::DeviceChoice::resolve)
             .map_err(|error| Failure::Mistakes(error.to_string()))?;
         let store = Store::open(folder.path().join("cache"))?;
-        let inputs = inputs::open(&experiment, folder.path(), &MemoDigester::new(store.memo()))?;
+        let inputs = inputs::open(&experiment, folder.path(), &store, &|_| {})?;
         let plan = plan::plan(
             &experiment,
             &inputs.facts,

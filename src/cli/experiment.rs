@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::exit::Failure;
 use super::{Context, colours};
-use crate::exec::inputs::{self, Inputs, MemoDigester};
+use crate::exec::inputs::{self, Inputs};
 use crate::graph::{self, Experiment};
 use crate::plan::{self, Pass, Plan};
 use crate::spec::{Diagnostics, Source};
@@ -72,8 +72,8 @@ pub(super) fn plan(
     observe: &mut dyn FnMut(&Experiment, &'static str, &[Pass]),
 ) -> Result<Planned, Failure> {
     let experiment = check(file)?;
-    let memo = MemoDigester::new(store.memo());
-    let inputs = inputs::open(&experiment, &context.base, &memo)?;
+    let tell = |message: &str| eprintln!("{message}");
+    let inputs = inputs::open(&experiment, &context.base, store, &tell)?;
     let listing = store.listing()?;
     let plan = plan::plan(&experiment, &inputs.facts, &listing, &mut |rule, passes| {
         observe(&experiment, rule, passes);

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Context;
 use super::exit::Failure;
 use super::{experiment, table};
-use crate::graph::{EXTRACTION_KEYS, METRIC_KEYS, PRETRAIN_KEYS, SAMPLES_KEYS};
+use crate::graph::{EXTRACTION_KEYS, METRIC_KEYS, PREPROCESS_STEPS, PRETRAIN_KEYS, SAMPLES_KEYS};
 use crate::models::{self, Model};
 use crate::report::{self, figures, tables};
 use crate::spec::sections::EXPERIMENT_KEYS;
@@ -109,6 +109,11 @@ fn all_kinds() -> Vec<(&'static str, &'static KindDoc, &'static [Key])> {
     );
     all.push(("samples", &SAMPLES, &[]));
     all.push(("extraction", &EXTRACTION, &[]));
+    all.extend(
+        PREPROCESS_STEPS
+            .iter()
+            .map(|step| ("preprocess", step, &[][..])),
+    );
     all.extend(
         heads::ALL
             .iter()

@@ -1,4 +1,5 @@
-//! `aircraft`: FGVC-Aircraft in its release 2013b, photographs of aircraft of 100 variants, unpacked from the archive of Oxford.
+//! `aircraft`: FGVC-Aircraft in its release 2013b, photographs of aircraft of 100 variants, from the archive of Oxford, packed or
+//! unpacked.
 //!
 //! # Reference
 //! The README in the archive: Maji, Rahtu, Kannala, Blaschko, Vedaldi, "Fine-Grained Visual Classification of Aircraft" (2013).
@@ -12,11 +13,12 @@
 //! identity.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::listed::{Row, Rows, TextFile, Trim, find_folder, stays_inside};
-use super::{Dataset, DatasetError, DatasetKind, Digester, OpenDataset, OpenQuestion};
+use super::listed::{Row, Rows, TextFile, Trim, stays_inside};
+use super::tree::{Packed, Tree};
+use super::{Dataset, DatasetError, DatasetKind, Environment, Listing, OpenDataset, OpenQuestion};
 use crate::spec::{Fields, Key, KindDoc};
 
 /// The kind.
@@ -28,12 +30,12 @@ pub struct Kind;
 
 const DOC: KindDoc = KindDoc {
     name: "aircraft",
-    summary: "FGVC-Aircraft 2013b, aircraft of 100 variants, unpacked from `fgvc-aircraft-2013b.tar.gz`; `trainval` is the split `train`.",
+    summary: "FGVC-Aircraft 2013b, aircraft of 100 variants, from `fgvc-aircraft-2013b.tar.gz`, packed or unpacked; `trainval` is the split `train`.",
     keys: &[
         Key::required(
             "root",
-            "a folder",
-            "The folder `fgvc-aircraft-2013b`, the folder `data` in it, or the one around it; relative to the folder that `repro` runs in.",
+            "a path",
+            "The folder `fgvc-aircraft-2013b`, the folder `data` in it, the one around it or around the archive, or the archive; relative to the folder that `repro` runs in.",
         ),
         Key::optional(
             "banner",
@@ -44,7 +46,13 @@ const DOC: KindDoc = KindDoc {
     ],
 };
 
-const REMEDY: &str = "unpack https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz anew, and let `root` be the folder `fgvc-aircraft-2013b` that it makes";
+const REMEDY: &str = "get https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz (`repro data fetch aircraft`), and let `root` be its folder, or unpack it anew and let `root` be the folder `fgvc-aircraft-2013b` that it makes";
+
+/// The archive that Oxford publishes.
+const PACKED: [Packed; 1] = [Packed::new(
+    "fgvc-aircraft-2013b.tar.gz",
+    "fgvc-aircraft-2013b",
+)];
 
 /// Rows of the notice of copyright.
 const BANNER: Trim = Trim { bottom: 20 };
@@ -79,10 +87,11 @@ struct Aircraft {
 
 impl Aircraft {
     /// What the lists name.
-    fn rows(&self, base: &Path) -> Result<Rows, DatasetError> {
+    fn rows(&self, environment: &Environment<'_>) -> Result<Rows, DatasetError> {
+        let tree = Tree::open(&self.root, &PACKED, environment)?;
         let inside = ["", "data", "fgvc-aircraft-2013b/data"];
-        let folder = find_folder(&base.join(&self.root), &inside, "variants.txt", REMEDY)?;
-        let variants = TextFile::read(folder.join("variants.txt"), REMEDY)?;
+        let folder = tree.root().find(&inside, "variants.txt", REMEDY)?;
+        let variants = TextFile::read(&folder.file("variants.txt")?, REMEDY)?;
         let mut label_of = BTreeMap::new();
         let mut classes = Vec::new();
         for ((line, variant), label) in variants.lines().zip(0u32..) {
@@ -91,9 +100,10 @@ impl Aircraft {
             }
             classes.push(variant.to_owned());
         }
+        let images_folder = folder.join("images");
         let (mut images, mut lists) = (Vec::new(), Vec::new());
         for (split, name) in LISTS {
-            let list = TextFile::read(folder.join(name), REMEDY)?;
+            let list = TextFile::read(&folder.file(name)?, REMEDY)?;
             for pair in list.pairs() {
                 let (line, image, variant) = pair?;
                 let Some(label) = label_of.get(variant) else {
@@ -107,7 +117,7 @@ impl Aircraft {
                 }
                 let id = format!("{image}.jpg");
                 images.push(Row {
-                    path: folder.join("images").join(&id),
+                    location: images_folder.file(&id)?,
                     id,
                     split,
                     label: *label,
@@ -133,11 +143,15 @@ impl Dataset for Aircraft {
 
     fn open(
         &self,
-        base: &Path,
+        environment: &Environment<'_>,
         _upstream: Option<Arc<OpenDataset>>,
-        digester: &dyn Digester,
     ) -> Result<OpenDataset, DatasetError> {
-        self.rows(base)?.open(self.banner, digester)
+        self.rows(environment)?
+            .open(self.banner, environment.digester)
+    }
+
+    fn listed(&self, environment: &Environment<'_>) -> Option<Result<Listing, DatasetError>> {
+        Some(self.rows(environment).map(|rows| rows.listing()))
     }
 
     fn open_questions(&self) -> Vec<OpenQuestion> {
@@ -156,8 +170,10 @@ impl Dataset for Aircraft {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PlainDigester;
     use super::super::listed::fixture;
+    use super::super::tree::fixture as archives;
+    use std::path::Path;
+
     use super::*;
 
     /// A folder as the archive makes it, with three images.
@@ -188,7 +204,7 @@ mod tests {
     fn open(root: &Path, banner: Trim) -> Result<OpenDataset, String> {
         let root = root.to_owned();
         Aircraft { root, banner }
-            .open(Path::new("."), None, &PlainDigester)
+            .open(&Environment::plain(), None)
             .map_err(|error| error.to_string())
     }
 
@@ -234,6 +250,23 @@ mod tests {
     }
 
     #[test]
+    fn packed_and_unpacked_are_one_dataset() {
+        let folder = small();
+        let unpacked = open(folder.path(), BANNER).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        archives::tgz(
+            folder.path(),
+            &["fgvc-aircraft-2013b"],
+            &root.path().join("fgvc-aircraft-2013b.tar.gz"),
+        );
+        let packed = open(root.path(), BANNER).unwrap();
+        archives::assert_same(&packed, &unpacked);
+        // One archive may be the root by itself.
+        let alone = open(&root.path().join("fgvc-aircraft-2013b.tar.gz"), BANNER).unwrap();
+        archives::assert_same(&alone, &unpacked);
+    }
+
+    #[test]
     fn what_does_not_fit_is_named_with_its_place_and_remedy() {
         for (file, text, says) in [
             (
@@ -271,7 +304,7 @@ mod tests {
             let data = folder.path().join("fgvc-aircraft-2013b/data");
             fixture::write_texts(&data, &[(file, text)]);
             let error = open(folder.path(), BANNER).err().unwrap();
-            let named = error.contains(file) && error.contains("unpack https://");
+            let named = error.contains(file) && error.contains("get https://");
             assert!(named && error.contains(says), "{error}");
         }
         let error = open(Path::new("nowhere"), BANNER).err().unwrap();
@@ -283,7 +316,9 @@ mod tests {
     fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
         let root = fixture::annotations("fgvc_aircraft");
         let banner = BANNER;
-        let rows = Aircraft { root, banner }.rows(Path::new(".")).unwrap();
+        let rows = Aircraft { root, banner }
+            .rows(&Environment::plain())
+            .unwrap();
         assert_eq!(fixture::counts(&rows), (100, 6667, 0, 3333));
     }
 }

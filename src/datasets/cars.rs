@@ -9,27 +9,34 @@
 //! # Deviations
 //! The numbering of `cars_annos.mat`, `car_ims/000001.jpg`, is another one and is not read.
 
-use std::path::{Path, PathBuf};
-
 use super::DatasetError;
-use super::listed::{ListedKind, Row, Rows, find_folder, stays_inside};
+use super::listed::{ListedKind, Row, Rows, stays_inside};
 use super::matlab::Variables;
+use super::tree::{Folder, Location, Packed};
 use crate::spec::{Key, KindDoc};
 
 /// The kind.
-pub(super) const KIND: ListedKind = ListedKind { doc: &DOC, rows };
+pub(super) const KIND: ListedKind = ListedKind {
+    doc: &DOC,
+    packed: &[
+        Packed::new("cars_train.tgz", "cars_train"),
+        Packed::new("cars_test.tgz", "cars_test"),
+        Packed::new("car_devkit.tgz", "devkit"),
+    ],
+    rows,
+};
 
 const DOC: KindDoc = KindDoc {
     name: "cars",
-    summary: "Stanford Cars, cars of 196 models, unpacked from `cars_train.tgz`, `cars_test.tgz` and `car_devkit.tgz`, with `cars_test_annos_withlabels.mat`; the owners' split.",
+    summary: "Stanford Cars, cars of 196 models, from `cars_train.tgz`, `cars_test.tgz` and `car_devkit.tgz`, packed or unpacked, with `cars_test_annos_withlabels.mat`; the owners' split.",
     keys: &[Key::required(
         "root",
         "a folder",
-        "Holds `cars_train/`, `cars_test/`, `devkit/` and `cars_test_annos_withlabels.mat`; a copy whose folders lie in folders of the same names is read as well; relative to the folder that `repro` runs in.",
+        "Holds the three archives, or `cars_train/`, `cars_test/` and `devkit/`, and `cars_test_annos_withlabels.mat`; a copy whose folders lie in folders of the same names is read as well; relative to the folder that `repro` runs in.",
     )],
 };
 
-const REMEDY: &str = "the owners' addresses at ai.stanford.edu are dead; bring `cars_train.tgz`, `cars_test.tgz`, `car_devkit.tgz` and `cars_test_annos_withlabels.mat` in from a copy, unpacked into one folder, and let `root` be that";
+const REMEDY: &str = "the owners' addresses at ai.stanford.edu are dead; bring `cars_train.tgz`, `cars_test.tgz`, `car_devkit.tgz` and `cars_test_annos_withlabels.mat` in from a copy, packed or unpacked, in one folder, and let `root` be that";
 
 /// The folders of the images with the split of each, and where its list may be. Some copies have the labelled list of the
 /// second one in place of the one without labels.
@@ -49,14 +56,16 @@ const LISTS: [(&str, &str, &[&str]); 2] = [
 const NAMES: &str = "cars_meta.mat";
 
 /// What the lists name.
-fn rows(root: &Path) -> Result<Rows, DatasetError> {
+fn rows(root: &Folder<'_>) -> Result<Rows, DatasetError> {
     let inside = ["devkit", "car_devkit/devkit", "stanford_cars/devkit"];
-    let devkit = find_folder(root, &inside, NAMES, REMEDY)?;
-    let root = match devkit.strip_prefix(root.join("stanford_cars")) {
-        Ok(_) => root.join("stanford_cars"),
-        Err(_) => root.to_owned(),
+    let devkit = root.find(&inside, NAMES, REMEDY)?;
+    let around = root.join("stanford_cars");
+    let root = if devkit.path().starts_with(around.path()) {
+        around
+    } else {
+        root.clone()
     };
-    let names = Variables::read(&devkit.join(NAMES), REMEDY)?;
+    let names = Variables::read(&devkit.file(NAMES)?, REMEDY)?;
     let classes = names.get("class_names")?.texts();
     let classes =
         classes.ok_or_else(|| names.malformed("`class_names` has no texts in cells".to_owned()))?;
@@ -73,7 +82,7 @@ fn rows(root: &Path) -> Result<Rows, DatasetError> {
         };
         // Some copies have each folder inside of one of the same name.
         let inner = root.join(folder).join(folder);
-        let images_folder = if inner.is_dir() {
+        let images_folder = if inner.exists() {
             inner
         } else {
             root.join(folder)
@@ -96,7 +105,7 @@ fn rows(root: &Path) -> Result<Rows, DatasetError> {
                 id: format!("{folder}/{file}"),
                 split,
                 label: class - 1,
-                path: images_folder.join(file),
+                location: images_folder.file(file)?,
                 place: format!("`annotations({place})`"),
                 list: lists.len(),
             });
@@ -115,31 +124,42 @@ fn rows(root: &Path) -> Result<Rows, DatasetError> {
 const NO_LABELS: &str = "`annotations` has no field `class`: the labels of the test images are in `cars_test_annos_withlabels.mat` alone";
 
 /// The first of some files that is there, looked for beside the lists of the owners.
-fn find_list(root: &Path, devkit: &Path, places: &[&str]) -> Result<PathBuf, DatasetError> {
-    let mut paths = places.iter().map(|place| match place.strip_prefix("../") {
-        Some(place) => root.join(place),
-        None => devkit.join(place),
-    });
-    let first = paths.clone().next().unwrap_or_default();
-    paths
-        .find(|path| path.is_file())
-        .ok_or_else(|| DatasetError::Missing {
-            path: first,
-            hint: REMEDY.to_owned(),
-        })
+fn find_list(
+    root: &Folder<'_>,
+    devkit: &Folder<'_>,
+    places: &[&str],
+) -> Result<Location, DatasetError> {
+    let mut first = None;
+    for place in places {
+        let location = match place.strip_prefix("../") {
+            Some(place) => root.file(place)?,
+            None => devkit.file(place)?,
+        };
+        if location.is_file() {
+            return Ok(location);
+        }
+        first.get_or_insert(location);
+    }
+    Err(DatasetError::Missing {
+        path: first.map(|first| first.path()).unwrap_or_default(),
+        hint: REMEDY.to_owned(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::listed::fixture;
     use super::super::matlab::fixture::{cells, compress, file, numbers, structures, text};
-    use super::super::{Dataset, OpenDataset, PlainDigester};
+    use super::super::tree::fixture as archives;
+    use super::super::{Dataset, Environment, OpenDataset};
+    use std::path::Path;
+
     use super::*;
 
     fn open(root: &Path) -> Result<OpenDataset, String> {
         let root = root.to_owned();
         KIND.at(root)
-            .open(Path::new("."), None, &PlainDigester)
+            .open(&Environment::plain(), None)
             .map_err(|error| error.to_string())
     }
 
@@ -217,6 +237,28 @@ mod tests {
     }
 
     #[test]
+    fn packed_and_unpacked_are_one_dataset() {
+        let folder = small();
+        let unpacked = open(folder.path()).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        for (made, archive) in [
+            ("cars_train", "cars_train"),
+            ("cars_test", "cars_test"),
+            ("devkit", "car_devkit"),
+        ] {
+            archives::tgz(
+                folder.path(),
+                &[made],
+                &root.path().join(format!("{archive}.tgz")),
+            );
+        }
+        let labelled = "cars_test_annos_withlabels.mat";
+        std::fs::copy(folder.path().join(labelled), root.path().join(labelled)).unwrap();
+        let packed = open(root.path()).unwrap();
+        archives::assert_same(&packed, &unpacked);
+    }
+
+    #[test]
     fn what_does_not_fit_is_named_with_its_place_and_remedy() {
         let name = "cars_test_annos_withlabels.mat";
         for (list, says) in [
@@ -265,7 +307,7 @@ mod tests {
     #[ignore = "needs the annotation files of the owners"]
     fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
         let root = fixture::annotations("stanford_cars");
-        let rows = rows(&root).unwrap();
+        let rows = KIND.at(root).rows(&Environment::plain()).unwrap();
         assert_eq!(fixture::counts(&rows), (196, 8144, 0, 8041));
     }
 }

@@ -1,4 +1,4 @@
-//! `cub`: CUB-200-2011, photographs of birds of 200 species, unpacked from the archive that Caltech publishes.
+//! `cub`: CUB-200-2011, photographs of birds of 200 species, from the archive that Caltech publishes, packed or unpacked.
 //!
 //! # Reference
 //! The README in the archive: Wah, Branson, Welinder, Perona, Belongie, "The Caltech-UCSD Birds-200-2011 Dataset" (2011).
@@ -7,37 +7,43 @@
 //! # Deviations
 //! A cut of the archive is a dataset as well, if its lists are cut in the same way.
 
-use std::path::Path;
-
 use super::DatasetError;
-use super::listed::{Classes, ListedKind, Rows, find_folder, read_joined};
+use super::listed::{Classes, ListedKind, Rows, read_joined};
+use super::tree::{Folder, Packed};
 use crate::spec::{Key, KindDoc};
 
 /// The kind.
-pub(super) const KIND: ListedKind = ListedKind { doc: &DOC, rows };
+pub(super) const KIND: ListedKind = ListedKind {
+    doc: &DOC,
+    packed: &[Packed::new("CUB_200_2011.tgz", "CUB_200_2011")],
+    rows,
+};
 
 const DOC: KindDoc = KindDoc {
     name: "cub",
-    summary: "CUB-200-2011, birds of 200 species, unpacked from `CUB_200_2011.tgz`; the owners' split.",
+    summary: "CUB-200-2011, birds of 200 species, from `CUB_200_2011.tgz`, packed or unpacked; the owners' split.",
     keys: &[Key::required(
         "root",
-        "a folder",
-        "The folder `CUB_200_2011`, which holds `images.txt` and `images/`, or the one around it; relative to the folder that `repro` runs in.",
+        "a path",
+        "The folder `CUB_200_2011`, which holds `images.txt` and `images/`, the one around it or around the archive, or the archive; relative to the folder that `repro` runs in.",
     )],
 };
 
-const REMEDY: &str = "unpack `CUB_200_2011.tgz` from https://data.caltech.edu/records/65de6-vp158 anew, and let `root` be the folder `CUB_200_2011` that it makes; of a cut, `images.txt`, `image_class_labels.txt` and `train_test_split.txt` have to be cut in the same way";
+const REMEDY: &str = "get `CUB_200_2011.tgz` from https://data.caltech.edu/records/65de6-vp158 (`repro data fetch cub`), and let `root` be its folder, or unpack it anew and let `root` be the folder `CUB_200_2011` that it makes; of a cut, `images.txt`, `image_class_labels.txt` and `train_test_split.txt` have to be cut in the same way";
 
 /// What the lists name.
-fn rows(root: &Path) -> Result<Rows, DatasetError> {
-    let folder = find_folder(root, &["", "CUB_200_2011"], "images.txt", REMEDY)?;
+fn rows(root: &Folder<'_>) -> Result<Rows, DatasetError> {
+    let folder = root.find(&["", "CUB_200_2011"], "images.txt", REMEDY)?;
     read_joined(&folder, Classes::Listed, REMEDY)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::listed::fixture;
-    use super::super::{Dataset, OpenDataset, PlainDigester};
+    use super::super::tree::fixture as archives;
+    use super::super::{Dataset, Environment, OpenDataset};
+    use std::path::Path;
+
     use super::*;
 
     const FILES: [&str; 3] = [
@@ -73,7 +79,7 @@ mod tests {
     fn open(root: &Path) -> Result<OpenDataset, String> {
         let dataset = KIND.at(root);
         dataset
-            .open(Path::new("."), None, &PlainDigester)
+            .open(&Environment::plain(), None)
             .map_err(|error| error.to_string())
     }
 
@@ -98,6 +104,23 @@ mod tests {
         );
         assert_eq!(around.manifest.classes[1], "002.Laysan_Albatross");
         assert_eq!(around.images.read(1).unwrap().pixels()[..3], [2, 20, 30]);
+    }
+
+    #[test]
+    fn packed_and_unpacked_are_one_dataset() {
+        let folder = small();
+        let unpacked = open(folder.path()).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        archives::tgz(
+            folder.path(),
+            &["CUB_200_2011"],
+            &root.path().join("CUB_200_2011.tgz"),
+        );
+        let packed = open(root.path()).unwrap();
+        archives::assert_same(&packed, &unpacked);
+        // One archive may be the root by itself.
+        let alone = open(&root.path().join("CUB_200_2011.tgz")).unwrap();
+        archives::assert_same(&alone, &unpacked);
     }
 
     #[test]
@@ -143,7 +166,7 @@ mod tests {
             fixture::write_texts(&folder.path().join("CUB_200_2011"), &[(file, text)]);
             let error = open(folder.path()).err().unwrap();
             assert!(
-                error.contains(says) && error.contains("hint: unpack"),
+                error.contains(says) && error.contains("hint: get"),
                 "{error}"
             );
         }
@@ -158,7 +181,7 @@ mod tests {
     #[ignore = "needs the annotation files of the owners"]
     fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
         let root = fixture::annotations("cub_200_2011");
-        let rows = rows(&root).unwrap();
+        let rows = KIND.at(root).rows(&Environment::plain()).unwrap();
         assert_eq!(fixture::counts(&rows), (200, 5994, 0, 5794));
     }
 }

@@ -9,38 +9,46 @@
 //! None. The images are from ImageNet: a network that was trained on that has seen them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use super::DatasetError;
-use super::listed::{ListedKind, Row, Rows, find_folder, stays_inside};
+use super::listed::{ListedKind, Row, Rows, stays_inside};
 use super::matlab::Variables;
+use super::tree::{Folder, Packed};
 use crate::spec::{Key, KindDoc};
 
 /// The kind.
-pub(super) const KIND: ListedKind = ListedKind { doc: &DOC, rows };
+pub(super) const KIND: ListedKind = ListedKind {
+    doc: &DOC,
+    packed: &[
+        Packed::new("images.tar", "Images"),
+        Packed::new("lists.tar", "train_list.mat"),
+    ],
+    rows,
+};
 
 const DOC: KindDoc = KindDoc {
     name: "dogs",
-    summary: "Stanford Dogs, dogs of 120 breeds, unpacked from `images.tar` and `lists.tar`; the owners' split.",
+    summary: "Stanford Dogs, dogs of 120 breeds, from `images.tar` and `lists.tar`, packed or unpacked; the owners' split.",
     keys: &[Key::required(
         "root",
         "a folder",
-        "Holds `Images/`, `train_list.mat` and `test_list.mat`; relative to the folder that `repro` runs in.",
+        "Holds `images.tar` or `Images/`, and `lists.tar` or `train_list.mat` and `test_list.mat`; relative to the folder that `repro` runs in.",
     )],
 };
 
-const REMEDY: &str = "unpack http://vision.stanford.edu/aditya86/ImageNetDogs/images.tar and lists.tar from the same place anew into one folder, and let `root` be that";
+const REMEDY: &str = "get `images.tar` and `lists.tar` from http://vision.stanford.edu/aditya86/ImageNetDogs/ (`repro data fetch dogs`) into one folder, or unpack both there anew, and let `root` be that";
 
 /// The lists, and the split of each.
 const LISTS: [(&str, &str); 2] = [("train", "train_list.mat"), ("test", "test_list.mat")];
 
 /// What the lists name.
-fn rows(root: &Path) -> Result<Rows, DatasetError> {
-    let folder = find_folder(root, &["", "lists"], "train_list.mat", REMEDY)?;
+fn rows(root: &Folder<'_>) -> Result<Rows, DatasetError> {
+    let folder = root.find(&["", "lists"], "train_list.mat", REMEDY)?;
+    let images_folder = root.join("Images");
     let mut breeds: BTreeMap<u32, String> = BTreeMap::new();
     let (mut images, mut lists) = (Vec::new(), Vec::new());
     for (split, name) in LISTS {
-        let list = Variables::read(&folder.join(name), REMEDY)?;
+        let list = Variables::read(&folder.file(name)?, REMEDY)?;
         let labels = list.counted("labels")?;
         let files = list.get("file_list")?.texts();
         let files =
@@ -70,7 +78,7 @@ fn rows(root: &Path) -> Result<Rows, DatasetError> {
                 id: file.to_owned(),
                 split,
                 label: class - 1,
-                path: root.join("Images").join(file),
+                location: images_folder.file(file)?,
                 place: format!("`file_list({place})`"),
                 list: lists.len(),
             });
@@ -82,7 +90,7 @@ fn rows(root: &Path) -> Result<Rows, DatasetError> {
         .find(|(number, class)| number != *class);
     if let Some((number, _)) = lacking {
         return Err(DatasetError::Malformed {
-            path: folder,
+            path: folder.path(),
             problem: format!("no image in its lists has the class {number}"),
             hint: REMEDY.to_owned(),
         });
@@ -99,13 +107,16 @@ fn rows(root: &Path) -> Result<Rows, DatasetError> {
 mod tests {
     use super::super::listed::fixture;
     use super::super::matlab::fixture::{cells, compress, file, numbers, text};
-    use super::super::{Dataset, OpenDataset, PlainDigester};
+    use super::super::tree::fixture as archives;
+    use super::super::{Dataset, Environment, OpenDataset};
+    use std::path::Path;
+
     use super::*;
 
     fn open(root: &Path) -> Result<OpenDataset, String> {
         let root = root.to_owned();
         KIND.at(root)
-            .open(Path::new("."), None, &PlainDigester)
+            .open(&Environment::plain(), None)
             .map_err(|error| error.to_string())
     }
 
@@ -159,6 +170,33 @@ mod tests {
     }
 
     #[test]
+    fn packed_and_unpacked_are_one_dataset() {
+        let folder = small();
+        let unpacked = open(folder.path()).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        archives::tar(folder.path(), &["Images"], &root.path().join("images.tar"));
+        archives::tar(
+            folder.path(),
+            &["train_list.mat", "test_list.mat"],
+            &root.path().join("lists.tar"),
+        );
+        let packed = open(root.path()).unwrap();
+        archives::assert_same(&packed, &unpacked);
+        let error = open(&root.path().join("other.tar")).err().unwrap();
+        assert!(error.contains("train_list.mat is missing"), "{error}");
+        std::fs::rename(
+            root.path().join("images.tar"),
+            root.path().join("other.tar"),
+        )
+        .unwrap();
+        let error = open(&root.path().join("other.tar")).err().unwrap();
+        assert!(
+            error.contains("has not the name of an archive of this dataset"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn what_does_not_fit_is_named_with_its_place_and_remedy() {
         for (list, says) in [
             (
@@ -185,7 +223,7 @@ mod tests {
             std::fs::write(folder.path().join("test_list.mat"), list).unwrap();
             let error = open(folder.path()).err().unwrap();
             assert!(
-                error.contains(says) && error.contains("hint: unpack"),
+                error.contains(says) && error.contains("hint: get"),
                 "{error}"
             );
         }
@@ -204,7 +242,7 @@ mod tests {
             std::fs::copy(from, folder.path().join(name)).unwrap();
         }
         let root = folder.path().to_owned();
-        let rows = rows(&root).unwrap();
+        let rows = KIND.at(root).rows(&Environment::plain()).unwrap();
         assert_eq!(fixture::counts(&rows), (120, 12_000, 0, 8580));
         let mut sorted = rows.classes.clone();
         sorted.sort();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use flate2::read::GzDecoder;
 
 use super::{
-    Dataset, DatasetError, DatasetKind, Digester, Manifest, OpenDataset, ReadImage, Sample,
+    Dataset, DatasetError, DatasetKind, Environment, Manifest, OpenDataset, ReadImage, Sample,
 };
 use crate::imaging::Image;
 use crate::spec::{Fields, Key, KindDoc};
@@ -76,11 +76,10 @@ impl Dataset for FashionMnist {
 
     fn open(
         &self,
-        base: &Path,
+        environment: &Environment<'_>,
         _upstream: Option<Arc<OpenDataset>>,
-        _digester: &dyn Digester,
     ) -> Result<OpenDataset, DatasetError> {
-        let root = base.join(&self.root);
+        let root = environment.base.join(&self.root);
         let mut samples = Vec::new();
         let mut pixels = Vec::new();
         let mut side = None;

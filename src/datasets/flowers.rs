@@ -9,27 +9,30 @@
 //! The parts `trnid` and `valid` are the split `train`, as papers on transfer have it: 2,040 images for training, 6,149 for
 //! testing.
 
-use std::path::Path;
-
 use super::DatasetError;
-use super::listed::{ListedKind, Row, Rows, find_folder};
+use super::listed::{ListedKind, Row, Rows};
 use super::matlab::Variables;
+use super::tree::{Folder, Packed};
 use crate::spec::{Key, KindDoc};
 
 /// The kind.
-pub(super) const KIND: ListedKind = ListedKind { doc: &DOC, rows };
+pub(super) const KIND: ListedKind = ListedKind {
+    doc: &DOC,
+    packed: &[Packed::new("102flowers.tgz", "jpg")],
+    rows,
+};
 
 const DOC: KindDoc = KindDoc {
     name: "flowers",
-    summary: "Oxford Flowers-102, flowers of 102 kinds, unpacked from `102flowers.tgz`, with `imagelabels.mat` and `setid.mat`; `trnid` and `valid` are the split `train`.",
+    summary: "Oxford Flowers-102, flowers of 102 kinds, from `102flowers.tgz`, packed or unpacked, with `imagelabels.mat` and `setid.mat`; `trnid` and `valid` are the split `train`.",
     keys: &[Key::required(
         "root",
         "a folder",
-        "Holds `jpg/`, `imagelabels.mat` and `setid.mat`; relative to the folder that `repro` runs in.",
+        "Holds `102flowers.tgz` or `jpg/`, `imagelabels.mat` and `setid.mat`; relative to the folder that `repro` runs in.",
     )],
 };
 
-const REMEDY: &str = "get `102flowers.tgz`, `imagelabels.mat` and `setid.mat` from https://www.robots.ox.ac.uk/~vgg/data/flowers/102/, and let `root` be a folder with the two and the folder `jpg` that the archive makes";
+const REMEDY: &str = "get `102flowers.tgz`, `imagelabels.mat` and `setid.mat` from https://www.robots.ox.ac.uk/~vgg/data/flowers/102/ (`repro data fetch flowers`), and let `root` be a folder with all three, or with the folder `jpg` in place of the archive";
 
 /// The lists of `setid.mat`, and the split of each.
 const LISTS: [(&str, &str); 3] = [("train", "trnid"), ("train", "valid"), ("test", "tstid")];
@@ -38,11 +41,12 @@ const LISTS: [(&str, &str); 3] = [("train", "trnid"), ("train", "valid"), ("test
 const MOST_CLASSES: u32 = 10_000;
 
 /// What the lists name.
-fn rows(root: &Path) -> Result<Rows, DatasetError> {
-    let folder = find_folder(root, &["", "flowers-102"], "setid.mat", REMEDY)?;
-    let lists = Variables::read(&folder.join("setid.mat"), REMEDY)?;
-    let labels_file = Variables::read(&folder.join("imagelabels.mat"), REMEDY)?;
+fn rows(root: &Folder<'_>) -> Result<Rows, DatasetError> {
+    let folder = root.find(&["", "flowers-102"], "setid.mat", REMEDY)?;
+    let lists = Variables::read(&folder.file("setid.mat")?, REMEDY)?;
+    let labels_file = Variables::read(&folder.file("imagelabels.mat")?, REMEDY)?;
     let labels = labels_file.counted("labels")?;
+    let images_folder = folder.join("jpg");
     let mut images = Vec::new();
     for (split, name) in LISTS {
         for (number, place) in lists.counted(name)?.into_iter().zip(1..) {
@@ -54,7 +58,7 @@ fn rows(root: &Path) -> Result<Rows, DatasetError> {
             })?;
             let id = format!("image_{number:05}.jpg");
             images.push(Row {
-                path: folder.join("jpg").join(&id),
+                location: images_folder.file(&id)?,
                 id,
                 split,
                 label: label - 1,
@@ -79,13 +83,16 @@ fn rows(root: &Path) -> Result<Rows, DatasetError> {
 mod tests {
     use super::super::listed::fixture;
     use super::super::matlab::fixture::{compress, file, numbers};
-    use super::super::{Dataset, OpenDataset, PlainDigester};
+    use super::super::tree::fixture as archives;
+    use super::super::{Dataset, Environment, OpenDataset};
+    use std::path::Path;
+
     use super::*;
 
     fn open(root: &Path) -> Result<OpenDataset, String> {
         let root = root.to_owned();
         KIND.at(root)
-            .open(Path::new("."), None, &PlainDigester)
+            .open(&Environment::plain(), None)
             .map_err(|error| error.to_string())
     }
 
@@ -132,6 +139,19 @@ mod tests {
     }
 
     #[test]
+    fn packed_and_unpacked_are_one_dataset() {
+        let folder = small(&[2.0], &[3.0, 1.0, 2.0, 2.0]);
+        let unpacked = open(folder.path()).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        archives::tgz(folder.path(), &["jpg"], &root.path().join("102flowers.tgz"));
+        for list in ["setid.mat", "imagelabels.mat"] {
+            std::fs::copy(folder.path().join(list), root.path().join(list)).unwrap();
+        }
+        let packed = open(root.path()).unwrap();
+        archives::assert_same(&packed, &unpacked);
+    }
+
+    #[test]
     fn what_does_not_fit_is_named_with_its_place_and_remedy() {
         let labels = [3.0, 1.0, 2.0, 2.0];
         let many = [3.0, 1.0, 2.0, 2.0, 1.0];
@@ -169,7 +189,7 @@ mod tests {
     #[ignore = "needs the annotation files of the owners"]
     fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
         let root = fixture::annotations("oxford_flowers102");
-        let rows = rows(&root).unwrap();
+        let rows = KIND.at(root).rows(&Environment::plain()).unwrap();
         assert_eq!(fixture::counts(&rows), (102, 2040, 0, 6149));
     }
 }

@@ -5,14 +5,14 @@
 //! file's name, so that adding a file moves no other file.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::listed::{Files, Trim};
-use super::{Dataset, DatasetError, DatasetKind, Digester, Manifest, OpenDataset, Sample};
+use super::tree::Tree;
+use super::{Dataset, DatasetError, DatasetKind, Environment, Manifest, OpenDataset, Sample};
 use crate::spec::{Fields, Key, KindDoc};
 
 /// The kind.
@@ -28,8 +28,8 @@ const DOC: KindDoc = KindDoc {
     keys: &[
         Key::required(
             "root",
-            "a folder",
-            "Holds the split or class folders; relative to the folder that `repro` runs in.",
+            "a path",
+            "Holds the split or class folders, or is a tar archive of them, compressed or not; relative to the folder that `repro` runs in.",
         ),
         Key::optional(
             "test_fraction",
@@ -47,9 +47,6 @@ const SPLITS: [(&str, &str); 4] = [
     ("valid", "val"),
     ("test", "test"),
 ];
-
-/// File name endings that are taken for images; the decoder looks at the content.
-const ENDINGS: [&str; 4] = ["jpg", "jpeg", "png", "jpe"];
 
 impl DatasetKind for Kind {
     fn doc(&self) -> &'static KindDoc {
@@ -79,12 +76,12 @@ impl Dataset for ImageFolder {
 
     fn open(
         &self,
-        base: &Path,
+        environment: &Environment<'_>,
         _upstream: Option<Arc<OpenDataset>>,
-        digester: &dyn Digester,
     ) -> Result<OpenDataset, DatasetError> {
-        let root = base.join(&self.root);
-        let top = folders(&root)?;
+        let tree = Tree::open(&self.root, &[], environment)?;
+        let root = tree.root();
+        let top = root.folders()?;
         let mut files = Vec::new();
         let split_folders: Vec<_> = top
             .iter()
@@ -92,35 +89,40 @@ impl Dataset for ImageFolder {
             .collect();
         if split_folders.is_empty() {
             for class in &top {
-                for file in images(&root.join(class))? {
+                let folder = root.join(class);
+                for file in folder.images()? {
                     let id = format!("{class}/{file}");
                     let split = if share(&id) < self.test_fraction {
                         "test"
                     } else {
                         "train"
                     };
-                    files.push((id.clone(), split.to_owned(), class.clone(), root.join(&id)));
+                    let location = folder.file(&file)?;
+                    files.push((id, split.to_owned(), class.clone(), location));
                 }
             }
         } else {
-            for (folder, split) in split_folders {
-                for class in folders(&root.join(folder))? {
-                    for file in images(&root.join(folder).join(&class))? {
-                        let id = format!("{folder}/{class}/{file}");
-                        files.push((id.clone(), split.to_owned(), class.clone(), root.join(&id)));
+            for (name, split) in split_folders {
+                for class in root.join(name).folders()? {
+                    let folder = root.join(name).join(&class);
+                    for file in folder.images()? {
+                        let id = format!("{name}/{class}/{file}");
+                        let location = folder.file(&file)?;
+                        files.push((id, split.to_owned(), class.clone(), location));
                     }
                 }
             }
         }
         if files.is_empty() {
             return Err(DatasetError::Malformed {
-                path: root,
+                path: root.path(),
                 problem: "it holds no class folder with JPEG or PNG files".to_owned(),
                 hint: "expected ROOT/CLASS/FILE or ROOT/train/CLASS/FILE".to_owned(),
             });
         }
         let order = |split: &str| SPLITS.iter().position(|(_, name)| *name == split);
-        files.sort_by(|left, right| (order(&left.1), &left.0).cmp(&(order(&right.1), &right.0)));
+        files
+            .par_sort_by(|left, right| (order(&left.1), &left.0).cmp(&(order(&right.1), &right.0)));
         let classes: Vec<String> = files
             .iter()
             .map(|(_, _, class, _)| class.clone())
@@ -129,19 +131,19 @@ impl Dataset for ImageFolder {
             .collect();
         let samples: Vec<Sample> = files
             .par_iter()
-            .map(|(id, split, class, path)| {
+            .map(|(id, split, class, location)| {
                 let label = classes.binary_search(class).unwrap_or_default();
                 Ok(Sample {
                     id: id.clone(),
                     split: split.clone(),
                     label: u32::try_from(label).unwrap_or(u32::MAX),
-                    content: digester.digest_file(path)?,
+                    content: location.digest(environment.digester)?,
                 })
             })
             .collect::<Result<_, DatasetError>>()?;
         let files = files
             .into_iter()
-            .map(|(id, _, _, path)| (id, path))
+            .map(|(id, _, _, location)| (id, location))
             .collect();
         Ok(OpenDataset {
             manifest: Manifest::new(classes, samples),
@@ -165,52 +167,12 @@ fn split_of(folder: &str) -> Option<&'static str> {
         .map(|(_, split)| *split)
 }
 
-/// The names of the folders in a folder, sorted.
-pub(super) fn folders(path: &Path) -> Result<Vec<String>, DatasetError> {
-    entries(path, |kind, _| kind.is_dir())
-}
-
-/// The names of the files in a folder that are taken for images, sorted.
-pub(super) fn images(path: &Path) -> Result<Vec<String>, DatasetError> {
-    entries(path, |kind, name| {
-        let ending = Path::new(name)
-            .extension()
-            .and_then(|ending| ending.to_str())
-            .unwrap_or_default();
-        kind.is_file() && ENDINGS.contains(&ending.to_lowercase().as_str())
-    })
-}
-
-/// The sorted names in a folder that pass a test; hidden ones are left out, links are followed.
-fn entries(
-    path: &Path,
-    keep: impl Fn(&fs::Metadata, &str) -> bool,
-) -> Result<Vec<String>, DatasetError> {
-    let failed =
-        |source| DatasetError::io(path, source, "`root` must be a folder of class folders");
-    let mut names = Vec::new();
-    for entry in fs::read_dir(path).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else {
-            return Err(DatasetError::Malformed {
-                path: entry.path(),
-                problem: "its name is not UTF-8".to_owned(),
-                hint: "rename the file".to_owned(),
-            });
-        };
-        let metadata = fs::metadata(entry.path()).map_err(failed)?;
-        if !name.starts_with('.') && keep(&metadata, name) {
-            names.push(name.to_owned());
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::PlainDigester;
+    use super::super::tree::fixture as archives;
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
     fn write_images(root: &Path, names: &[&str]) {
@@ -228,7 +190,7 @@ mod tests {
             root: root.to_owned(),
             test_fraction: 0.5,
         };
-        dataset.open(Path::new("."), None, &PlainDigester)
+        dataset.open(&Environment::plain(), None)
     }
 
     #[test]
@@ -262,6 +224,21 @@ mod tests {
         );
         assert_eq!(open.manifest.classes, ["cat", "dog"]);
         assert_eq!(open.images.read(3).unwrap().size(), (3, 2));
+    }
+
+    #[test]
+    fn packed_and_unpacked_are_one_dataset() {
+        let folder = tempfile::tempdir().unwrap();
+        write_images(folder.path(), &["train/cat/a.png", "test/dog/c.png"]);
+        let unpacked = open(folder.path()).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        archives::tar(
+            folder.path(),
+            &["train", "test"],
+            &root.path().join("photos.tar"),
+        );
+        let packed = open(&root.path().join("photos.tar")).unwrap();
+        archives::assert_same(&packed, &unpacked);
     }
 
     #[test]

@@ -74,12 +74,21 @@ impl Manifest {
     }
 }
 
+/// Bytes that are hashed at once.
+const GATHERED: usize = 1 << 16;
+
 /// Each field is preceded by its length, so that no two lists give the same bytes.
 fn digest_of(classes: &[String], samples: &[Sample]) -> String {
     let mut hasher = blake3::Hasher::new();
+    // Fields are a few bytes each; the hash is several times as quick on many at once.
+    let mut waiting = Vec::with_capacity(2 * GATHERED);
     let mut feed = |bytes: &[u8]| {
-        hasher.update(&(bytes.len() as u64).to_le_bytes());
-        hasher.update(bytes);
+        waiting.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        waiting.extend_from_slice(bytes);
+        if waiting.len() >= GATHERED {
+            hasher.update(&waiting);
+            waiting.clear();
+        }
     };
     feed(b"repro manifest 1");
     feed(&(classes.len() as u64).to_le_bytes());
@@ -92,6 +101,7 @@ fn digest_of(classes: &[String], samples: &[Sample]) -> String {
         feed(&sample.label.to_le_bytes());
         feed(sample.content.as_bytes());
     }
+    hasher.update(&waiting);
     hasher.finalize().to_hex().to_string()
 }
 

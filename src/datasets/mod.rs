@@ -9,6 +9,7 @@ mod cifar10;
 mod cub;
 mod digest;
 mod dogs;
+mod environment;
 mod fashion_mnist;
 mod flowers;
 mod image_folder;
@@ -17,8 +18,12 @@ mod listed;
 mod manifest;
 mod matlab;
 mod nabirds;
+pub mod paper;
 pub mod published;
 mod subset;
+pub mod survey;
+mod table;
+mod tree;
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -28,6 +33,7 @@ use crate::imaging::Image;
 use crate::spec::{Fields, KindDoc};
 
 pub use digest::{Digester, PlainDigester};
+pub use environment::{Environment, NoScratch, Scratch, WriteContent};
 pub use manifest::{Manifest, Sample, SplitCount};
 
 /// Every dataset kind.
@@ -43,6 +49,7 @@ pub const ALL: &[&dyn DatasetKind] = &[
     &imagenet::KIND,
     &nabirds::KIND,
     &subset::KIND,
+    &table::KIND,
 ];
 
 /// A kind of dataset.
@@ -66,17 +73,20 @@ pub trait Dataset: Send + Sync + Debug {
 
     /// Lists the samples.
     ///
-    /// `base` is the folder that relative paths start from, `upstream` the opened dataset that this one is made from,
-    /// and `digester` gives the content digest of a file.
+    /// `environment` says how files are read, `upstream` is the opened dataset that this one is made from.
     ///
     /// # Errors
     /// A missing, truncated or malformed file, named with its remedy.
     fn open(
         &self,
-        base: &Path,
+        environment: &Environment<'_>,
         upstream: Option<Arc<OpenDataset>>,
-        digester: &dyn Digester,
     ) -> Result<OpenDataset, DatasetError>;
+
+    /// What the owners' lists name, without reading or needing a single image; `None` for a kind without lists.
+    fn listed(&self, _environment: &Environment<'_>) -> Option<Result<Listing, DatasetError>> {
+        None
+    }
 
     /// What the dataset settles that the paper leaves open; reports list it beside the departures from the paper.
     fn open_questions(&self) -> Vec<OpenQuestion> {
@@ -95,6 +105,17 @@ pub struct OpenQuestion {
     pub reason: &'static str,
 }
 
+/// What the owners' lists of a dataset name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Classes.
+    pub classes: usize,
+    /// Images of each split.
+    pub splits: Vec<SplitCount>,
+    /// Images that are named and are not there.
+    pub missing: usize,
+}
+
 /// A dataset whose samples are listed.
 pub struct OpenDataset {
     /// Every sample, in the one order that everything downstream uses.
@@ -110,6 +131,14 @@ pub trait ReadImage: Send + Sync {
     /// # Errors
     /// An image that cannot be read or does not decode.
     fn read(&self, row: usize) -> Result<Image, DatasetError>;
+
+    /// The image of a manifest row as it is stored, such as the bytes of a JPEG file; `None` where bare pixels are stored.
+    ///
+    /// # Errors
+    /// An image that cannot be read.
+    fn encoded(&self, _row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
+        Ok(None)
+    }
 }
 
 /// What can be wrong with a dataset's files.

@@ -9,48 +9,61 @@
 //! A cut of the archive is a dataset as well, if its lists are cut in the same way; its labels are those of the classes that
 //! are left.
 
-use std::path::Path;
-
 use super::DatasetError;
-use super::listed::{Classes, ListedKind, Rows, find_folder, read_joined};
+use super::listed::{Classes, ListedKind, Rows, read_joined};
+use super::tree::{Folder, Packed};
 use crate::spec::{Key, KindDoc};
 
 /// The kind.
-pub(super) const KIND: ListedKind = ListedKind { doc: &DOC, rows };
+pub(super) const KIND: ListedKind = ListedKind {
+    doc: &DOC,
+    packed: &[Packed::new("nabirds.tar.gz", "nabirds")],
+    rows,
+};
 
 const DOC: KindDoc = KindDoc {
     name: "nabirds",
-    summary: "NABirds, birds of North America in 555 classes, unpacked from `nabirds.tar.gz`; the owners' split.",
+    summary: "NABirds, birds of North America in 555 classes, from `nabirds.tar.gz`, packed or unpacked; the owners' split.",
     keys: &[Key::required(
         "root",
-        "a folder",
-        "The folder `nabirds`, which holds `images.txt` and `images/`, or the one around it; relative to the folder that `repro` runs in.",
+        "a path",
+        "The folder `nabirds`, which holds `images.txt` and `images/`, the one around it or around the archive, or the archive; relative to the folder that `repro` runs in.",
     )],
 };
 
-const REMEDY: &str = "unpack `nabirds.tar.gz` anew, which Cornell gives to whoever accepts the terms of use at https://dl.allaboutbirds.org/nabirds, and let `root` be the folder `nabirds` that it makes";
+const REMEDY: &str = "get `nabirds.tar.gz`, which Cornell gives to whoever accepts the terms of use at https://dl.allaboutbirds.org/nabirds, and let `root` be its folder, or unpack it anew and let `root` be the folder `nabirds` that it makes";
 
 /// What the lists name.
-fn rows(root: &Path) -> Result<Rows, DatasetError> {
-    let folder = find_folder(root, &["", "nabirds"], "images.txt", REMEDY)?;
+fn rows(root: &Folder<'_>) -> Result<Rows, DatasetError> {
+    let folder = root.find(&["", "nabirds"], "images.txt", REMEDY)?;
     read_joined(&folder, Classes::Seen, REMEDY)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::listed::fixture;
-    use super::super::{Dataset, PlainDigester};
+    use super::super::tree::fixture as archives;
+    use super::super::{Dataset, Environment, OpenDataset};
+    use std::path::Path;
+
     use super::*;
 
-    #[test]
-    fn classes_without_images_have_no_label() {
+    const FILES: [&str; 3] = [
+        "0817/0000139e21dc.png",
+        "0295/00e21dc40000.png",
+        "0817/e100000000.png",
+    ];
+
+    fn open(root: &Path) -> Result<OpenDataset, String> {
+        KIND.at(root)
+            .open(&Environment::plain(), None)
+            .map_err(|error| error.to_string())
+    }
+
+    /// A folder with three images of two classes.
+    fn small() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        let files = [
-            "0817/0000139e21dc.png",
-            "0295/00e21dc40000.png",
-            "0817/e100000000.png",
-        ];
-        fixture::write_images(&folder.path().join("nabirds/images"), &files);
+        fixture::write_images(&folder.path().join("nabirds/images"), &FILES);
         fixture::write_texts(
             &folder.path().join("nabirds"),
             &[
@@ -72,11 +85,13 @@ mod tests {
                 ),
             ],
         );
-        let root = folder.path().to_owned();
-        let open = KIND
-            .at(root)
-            .open(Path::new("."), None, &PlainDigester)
-            .unwrap();
+        folder
+    }
+
+    #[test]
+    fn classes_without_images_have_no_label() {
+        let folder = small();
+        let open = open(folder.path()).unwrap();
         assert_eq!(
             open.manifest.classes,
             ["Common Eider (Adult male)", "Oak, Titmouse"]
@@ -88,17 +103,34 @@ mod tests {
         assert_eq!(
             seen,
             [
-                (files[1], "train", 0),
-                (files[2], "train", 1),
-                (files[0], "test", 1)
+                (FILES[1], "train", 0),
+                (FILES[2], "train", 1),
+                (FILES[0], "test", 1)
             ]
         );
     }
 
     #[test]
+    fn packed_and_unpacked_are_one_dataset() {
+        let folder = small();
+        let unpacked = open(folder.path()).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        archives::tgz(
+            folder.path(),
+            &["nabirds"],
+            &root.path().join("nabirds.tar.gz"),
+        );
+        let packed = open(root.path()).unwrap();
+        archives::assert_same(&packed, &unpacked);
+        // One archive may be the root by itself.
+        let alone = open(&root.path().join("nabirds.tar.gz")).unwrap();
+        archives::assert_same(&alone, &unpacked);
+    }
+
+    #[test]
     fn what_is_missing_is_named_with_where_to_get_it() {
         let root = Path::new("nowhere");
-        let error = KIND.at(root).open(Path::new("."), None, &PlainDigester);
+        let error = KIND.at(root).open(&Environment::plain(), None);
         let error = error.err().unwrap().to_string();
         assert!(
             error.contains("images.txt is missing") && error.contains("terms of use"),
@@ -110,7 +142,7 @@ mod tests {
     #[ignore = "needs the annotation files of the owners"]
     fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
         let root = fixture::annotations("nabirds");
-        let rows = rows(&root).unwrap();
+        let rows = KIND.at(root).rows(&Environment::plain()).unwrap();
         assert_eq!(fixture::counts(&rows), (555, 23_929, 0, 24_633));
     }
 }

@@ -1,12 +1,13 @@
-//! The datasets that can be fetched. They are data, in `data/datasets.toml`, built into the program.
+//! The datasets that their owners publish. They are data, in `data/datasets.toml`, built into the program. Most can be fetched; of
+//! the others it is said what has to be brought by hand, and from where.
 
 use serde::Deserialize;
 
-use crate::fetch::Published;
+use crate::fetch::{Published, StatedDigest};
 
 const TOML: &str = include_str!("../../data/datasets.toml");
 
-/// A dataset whose owner lets everybody fetch it.
+/// A dataset, and where its files are published.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishedDataset {
@@ -22,15 +23,54 @@ pub struct PublishedDataset {
     pub licence: String,
     /// Where its files go unless something else is asked for, from the folder that relative paths start from.
     pub folder: String,
-    /// Its files.
-    #[serde(rename = "file")]
+    /// Its files, where everybody may fetch them.
+    #[serde(default, rename = "file")]
     pub files: Vec<Published>,
+    /// What has to be brought by hand, where not.
+    #[serde(default)]
+    pub by_hand: Option<ByHand>,
+}
+
+/// Files that no program may or can fetch.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ByHand {
+    /// Why they cannot be fetched, and where they are to be had, as a sentence that goes on from "it cannot be fetched:".
+    pub why: String,
+    /// The files.
+    #[serde(rename = "file")]
+    pub files: Vec<HandFile>,
+}
+
+/// A file that is brought by hand.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandFile {
+    /// What it is called.
+    pub name: String,
+    /// Its size, where somebody has stated it.
+    #[serde(default)]
+    pub bytes: Option<u64>,
+    /// Its SHA-256, where somebody has stated it.
+    #[serde(default)]
+    pub sha256: Option<StatedDigest>,
+    /// Its MD5 with the word of whoever states it, where no SHA-256 is stated.
+    #[serde(default)]
+    pub md5: Option<String>,
 }
 
 impl PublishedDataset {
     /// The size of all files, where all sizes are known.
     pub fn bytes(&self) -> Option<u64> {
-        self.files.iter().map(|file| file.bytes).sum()
+        let fetched = self.files.iter().map(|file| file.bytes);
+        let by_hand = self.by_hand.iter().flat_map(|by_hand| &by_hand.files);
+        fetched.chain(by_hand.map(|file| file.bytes)).sum()
+    }
+
+    /// How many files it has.
+    pub fn count(&self) -> usize {
+        let by_hand = self.by_hand.as_ref();
+        self.files.len() + by_hand.map_or(0, |by_hand| by_hand.files.len())
     }
 }
 
@@ -63,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_dataset_can_be_fetched_and_is_read_by_a_kind() {
+    fn every_dataset_can_be_fetched_or_brought_and_is_read_by_a_kind() {
         let datasets = all().unwrap();
         for (place, dataset) in datasets.iter().enumerate() {
             let others = &datasets[..place];
@@ -79,8 +119,10 @@ mod tests {
                 .map(|kind| kind.doc().name)
                 .collect();
             assert!(kinds.contains(&dataset.kind.as_str()), "{}", dataset.kind);
-            assert!(dataset.page.starts_with("https://"), "{}", dataset.page);
-            assert!(dataset.bytes().is_some() && !dataset.licence.is_empty());
+            assert!(dataset.page.starts_with("http"), "{}", dataset.page);
+            assert!(!dataset.licence.is_empty());
+            // One way for all files of a dataset.
+            assert_ne!(dataset.files.is_empty(), dataset.by_hand.is_none());
             let mut names: Vec<_> = dataset.files.iter().map(Published::file_name).collect();
             assert!(names.iter().all(Option::is_some), "{names:?}");
             names.sort();

@@ -92,17 +92,23 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
             "features are computed once and cached",
         );
     }
-    if experiment
-        .extractions
-        .iter()
-        .any(|extraction| extraction.preprocess == Preprocess::ResizeCenterCrop)
-    {
-        add(
-            "Preprocessing",
-            "resize and centre crop of guided-diffusion",
-            "resize-center-crop".to_owned(),
-            "declared in the experiment",
-        );
+    for extraction in &experiment.extractions {
+        if extraction.preprocess != Preprocess::default() {
+            add(
+                "Preprocessing",
+                "resize and centre crop of guided-diffusion",
+                extraction.preprocess.name(),
+                "declared in the experiment",
+            );
+        }
+        if !extraction.normalization.is_default() {
+            add(
+                "Normalisation",
+                "pixels between -1 and 1",
+                extraction.normalization.name().to_owned(),
+                "declared in the experiment",
+            );
+        }
     }
     for question in experiment
         .heads

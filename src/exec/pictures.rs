@@ -9,7 +9,8 @@ use arrow::array::{Array, Float32Array, Int64Array, RecordBatch};
 use super::NodeError;
 use super::inputs::Inputs;
 use crate::graph::{Experiment, SampleMethod};
-use crate::imaging::Preprocess;
+use crate::imaging::preprocess::Draw;
+use crate::imaging::{Normalization, Preprocess};
 use crate::models::noise::fill_noise;
 use crate::plan::Plan;
 use crate::report::figures::{NoiseStrip, Wanted};
@@ -171,8 +172,14 @@ fn noise_strip(
     let mut pixels = Vec::new();
     for (row, sample) in rows.take(strip.count as usize) {
         let image = dataset.images.read(row)?;
-        let square = Preprocess::AdmCenterCrop.apply(&image, input.side as usize);
-        let planes = square.to_planes(input.channels as usize);
+        let draw = Draw {
+            seed: strip.noise_seed,
+            sample: &sample.id,
+            view: "center",
+            draw: 0,
+        };
+        let square = Preprocess::default().apply(&image, input.side as usize, draw);
+        let planes = square.to_planes(input.channels as usize, Normalization::default());
         for &timestep in &strip.timesteps {
             let Some(coefficients) = node.model.coefficients(timestep) else {
                 return Err(NodeError::Values(format!(

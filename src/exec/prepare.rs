@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::datasets::{DatasetError, OpenDataset};
-use crate::imaging::preprocess::View;
+use crate::imaging::preprocess::{Draw, View};
 use crate::models::diffusion::Coefficients;
 use crate::models::noise::fill_noise;
 use crate::models::{InputShape, Model};
@@ -77,12 +77,21 @@ impl<'a> Preparation<'a> {
 
     fn image(&self, row: usize, target: &mut [f32]) -> Result<(), DatasetError> {
         let image = self.dataset.images.read(row)?;
-        let square = self.key.preprocess.apply(&image, self.input.side as usize);
+        let sample = &self.dataset.manifest.samples[row].id;
+        let draw = Draw {
+            seed: self.key.noise_seed,
+            sample,
+            view: self.key.view.name(),
+            draw: self.key.draw,
+        };
+        let square = self
+            .key
+            .preprocess
+            .apply(&image, self.input.side as usize, draw);
         let square = match self.key.view {
             View::Center => square,
             View::Flip => square.flip(),
         };
-        let sample = &self.dataset.manifest.samples[row].id;
         fill_noise(
             self.key.noise_seed,
             sample,
@@ -91,7 +100,7 @@ impl<'a> Preparation<'a> {
             self.key.draw,
             target,
         );
-        let mut planes = square.to_planes(self.input.channels as usize);
+        let mut planes = square.to_planes(self.input.channels as usize, self.key.normalization);
         self.coefficients.add_noise(&mut planes, target);
         target.copy_from_slice(&planes);
         Ok(())

@@ -15,7 +15,9 @@ use super::memory::KeptMaps;
 use super::pictures::CURVE;
 use super::run::Run;
 use crate::datasets::{DatasetError, OpenDataset};
-use crate::imaging::Preprocess;
+use crate::graph::PretrainNode;
+use crate::imaging::preprocess::Draw;
+use crate::imaging::{Normalization, Preprocess};
 use crate::models::denoising::Trainable;
 use crate::models::diffusion::respacing::Respacing;
 use crate::models::{InputShape, Model, WeightsSource};
@@ -40,7 +42,8 @@ pub(super) fn with_weights(run: &Run<'_>, plan: &Plan, model: usize) -> Arc<dyn 
 struct SplitImages<'a> {
     dataset: &'a OpenDataset,
     rows: Vec<usize>,
-    preprocess: Preprocess,
+    preprocess: &'a Preprocess,
+    seed: u64,
     input: InputShape,
 }
 
@@ -51,11 +54,27 @@ impl Images for SplitImages<'_> {
         self.rows.len()
     }
 
-    fn fill(&self, image: usize, mirrored: bool, target: &mut [f32]) -> Result<(), DatasetError> {
-        let image = self.dataset.images.read(self.rows[image])?;
-        let square = self.preprocess.apply(&image, self.input.side as usize);
+    fn fill(
+        &self,
+        image: usize,
+        (occasion, mirrored): (&str, bool),
+        target: &mut [f32],
+    ) -> Result<(), DatasetError> {
+        let row = self.rows[image];
+        let image = self.dataset.images.read(row)?;
+        let draw = Draw {
+            seed: self.seed,
+            sample: &self.dataset.manifest.samples[row].id,
+            view: occasion,
+            draw: 0,
+        };
+        let square = self
+            .preprocess
+            .apply(&image, self.input.side as usize, draw);
         let square = if mirrored { square.flip() } else { square };
-        target.copy_from_slice(&square.to_planes(self.input.channels as usize));
+        target.copy_from_slice(
+            &square.to_planes(self.input.channels as usize, Normalization::default()),
+        );
         Ok(())
     }
 }
@@ -103,13 +122,7 @@ pub(super) fn run_pretrain(run: &Run<'_>, step: &PretrainStep) -> Result<(), Nod
         done: resumed,
         batch_size: config.batch_size,
     });
-    let images = split_images(
-        run,
-        node.dataset,
-        &node.split,
-        node.preprocess,
-        model.input(),
-    );
+    let images = split_images(run, node, model.input());
     let (input, device) = (model.input(), run.device);
     let mut trainer = Trainer::new(config, &*network, &diffusion, &images, input, device);
     while state.step < config.steps {
@@ -150,20 +163,19 @@ pub(super) fn run_pretrain(run: &Run<'_>, step: &PretrainStep) -> Result<(), Nod
 
 fn split_images<'a>(
     run: &'a Run<'_>,
-    dataset: usize,
-    split: &str,
-    preprocess: Preprocess,
+    node: &'a PretrainNode,
     input: InputShape,
 ) -> SplitImages<'a> {
-    let dataset = &run.inputs.datasets[dataset];
+    let dataset = &run.inputs.datasets[node.dataset];
     let samples = dataset.manifest.samples.iter().enumerate();
     let rows = samples
-        .filter(|(_, sample)| sample.split == split)
+        .filter(|(_, sample)| sample.split == node.split)
         .map(|(row, _)| row);
     SplitImages {
         rows: rows.collect(),
         dataset,
-        preprocess,
+        preprocess: &node.preprocess,
+        seed: node.training.seed,
         input,
     }
 }

@@ -33,10 +33,22 @@ pub fn build(source: &Source) -> Result<Experiment, Diagnostics> {
 /// # Errors
 /// Every mistake of the file, but that it has no section `[experiment]`.
 pub fn build_models(source: &Source) -> Result<Vec<ModelNode>, Diagnostics> {
+    read_part(source).map(|experiment| experiment.models)
+}
+
+/// Reads and checks the datasets of a file, which need not be an experiment.
+///
+/// # Errors
+/// Every mistake of the file, but that it has no section `[experiment]`.
+pub fn build_datasets(source: &Source) -> Result<Vec<DatasetNode>, Diagnostics> {
+    read_part(source).map(|experiment| experiment.datasets)
+}
+
+fn read_part(source: &Source) -> Result<Experiment, Diagnostics> {
     let (experiment, diagnostics) = read(source);
     let diagnostics = diagnostics.without("spec::missing-section");
     if diagnostics.is_empty() {
-        Ok(experiment.models)
+        Ok(experiment)
     } else {
         Err(diagnostics)
     }
@@ -76,6 +88,7 @@ struct Builder<'a> {
 struct Declared {
     name: String,
     dataset: Arc<dyn Dataset>,
+    root: Option<String>,
     upstream: Option<Located<String>>,
 }
 
@@ -194,6 +207,7 @@ impl Builder<'_> {
                     declared.push(Declared {
                         name: node.name.clone(),
                         dataset,
+                        root: fields.text("root").map(|root| root.value),
                         upstream: kind.upstream(&fields),
                     });
                 }
@@ -242,6 +256,7 @@ impl Builder<'_> {
                     experiment.datasets.push(DatasetNode {
                         name: candidate.name.clone(),
                         dataset: Arc::clone(&candidate.dataset),
+                        root: candidate.root.clone(),
                         upstream,
                     });
                 }

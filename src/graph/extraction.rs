@@ -1,8 +1,8 @@
 //! `[extraction.*]`: which features are wanted.
 
-use super::{ExtractionNode, OnBadImage, Storage};
-use crate::imaging::Preprocess;
+use super::{ExtractionNode, OnBadImage, Storage, preprocess};
 use crate::imaging::preprocess::View;
+use crate::imaging::{Normalization, Preprocess};
 use crate::models::{BlockIndex, BlockInfo, Model, Precision};
 use crate::spec::{Diagnostic, Fields, Key, Value};
 
@@ -40,15 +40,16 @@ pub const KEYS: &[Key] = &[
         "draw",
         "an integer from 0",
         "0",
-        "Which of several noise draws.",
+        "Which of several draws of the noise, and of what `preprocess` draws.",
     ),
-    Key::optional("seed", "an integer from 0", "0", "Seed of the noise."),
     Key::optional(
-        "preprocess",
-        "a word",
-        "\"adm-center-crop\"",
-        "How images become squares: `adm-center-crop` or `resize-center-crop`.",
+        "seed",
+        "an integer from 0",
+        "0",
+        "Seed of the noise, and of what `preprocess` draws.",
     ),
+    preprocess::KEY,
+    preprocess::NORMALIZE,
     Key::optional(
         "precision",
         "`f32`, `bf16` or `f16`",
@@ -81,6 +82,7 @@ struct Values {
     pool: u32,
     view: View,
     preprocess: Preprocess,
+    normalization: Normalization,
     precision: Precision,
     storage: Storage,
     on_bad_image: OnBadImage,
@@ -92,7 +94,7 @@ struct Values {
 /// Looks for mistakes in a table whose model or dataset has some of its own, so that nothing can be made of it.
 pub(super) fn check(fields: &Fields<'_>) {
     // No model has more steps than this, so that what is wrong for every model is found.
-    let _ = values(fields, 99_999);
+    let _ = values(fields, 99_999, None);
 }
 
 /// Reads one table without sweeps; `block = "all"` gives one node for each block of the model.
@@ -102,7 +104,11 @@ pub(super) fn parse(
     (dataset, model_index): (usize, usize),
     model: &dyn Model,
 ) -> Vec<ExtractionNode> {
-    let values = values(fields, model.diffusion_steps() - 1);
+    let values = values(
+        fields,
+        model.diffusion_steps() - 1,
+        Some(model.input().side),
+    );
     let blocks = parse_blocks(fields, model);
     let Some(values) = values else {
         return Vec::new();
@@ -132,7 +138,8 @@ pub(super) fn parse(
             view: values.view,
             draw: values.draw,
             noise_seed: values.noise_seed,
-            preprocess: values.preprocess,
+            preprocess: values.preprocess.clone(),
+            normalization: values.normalization,
             precision: values.precision,
             storage: values.storage,
             batch_size: values.batch_size,
@@ -142,7 +149,7 @@ pub(super) fn parse(
     nodes
 }
 
-fn values(fields: &Fields<'_>, last_step: u32) -> Option<Values> {
+fn values(fields: &Fields<'_>, last_step: u32, side: Option<u32>) -> Option<Values> {
     let timestep = fields.count("timestep", 0..=last_step);
     let pool = if fields.has("pool") {
         fields.count("pool", 1..=4096)
@@ -152,7 +159,8 @@ fn values(fields: &Fields<'_>, last_step: u32) -> Option<Values> {
     let storages = [("f32", Storage::F32), ("f16", Storage::F16)];
     let ways = [("fail", OnBadImage::Fail), ("skip", OnBadImage::Skip)];
     let view = fields.choice("view", View::CHOICES);
-    let preprocess = fields.choice("preprocess", Preprocess::CHOICES);
+    let preprocess = preprocess::parse(fields, side);
+    let normalization = preprocess::parse_normalize(fields);
     let precision = fields.choice("precision", Precision::CHOICES);
     let storage = fields.choice("storage", &storages);
     let on_bad_image = fields.choice("on_bad_image", &ways);
@@ -163,7 +171,8 @@ fn values(fields: &Fields<'_>, last_step: u32) -> Option<Values> {
         timestep: timestep?,
         pool: pool?,
         view: view.unwrap_or(View::Center),
-        preprocess: preprocess.unwrap_or(Preprocess::AdmCenterCrop),
+        preprocess: preprocess?,
+        normalization,
         precision: precision.unwrap_or(Precision::F32),
         storage: storage.unwrap_or(Storage::F32),
         on_bad_image: on_bad_image.unwrap_or(OnBadImage::Fail),

@@ -6,6 +6,7 @@
 
 mod build;
 mod extraction;
+mod preprocess;
 mod pretrain;
 mod resolve;
 mod samples;
@@ -16,8 +17,8 @@ use serde::Serialize;
 
 use crate::datasets::Dataset;
 use crate::heads::{FeatureShape, Head};
-use crate::imaging::Preprocess;
 use crate::imaging::preprocess::View;
+use crate::imaging::{Normalization, Preprocess};
 use crate::metrics::Metric;
 use crate::models::diffusion::respacing::Respacing;
 use crate::models::{BlockIndex, Model, Precision, find_block};
@@ -25,8 +26,9 @@ use crate::report::ReportConfig;
 use crate::trainer::pretraining::Pretraining;
 use crate::trainer::{Optimiser, Training};
 
-pub use build::{METRIC_KEYS, build, build_models};
+pub use build::{METRIC_KEYS, build, build_datasets, build_models};
 pub use extraction::KEYS as EXTRACTION_KEYS;
+pub use preprocess::STEPS as PREPROCESS_STEPS;
 pub use pretrain::KEYS as PRETRAIN_KEYS;
 pub use samples::{KEYS as SAMPLES_KEYS, SampleMethod};
 
@@ -76,6 +78,8 @@ pub struct DatasetNode {
     pub name: String,
     /// What was declared.
     pub dataset: Arc<dyn Dataset>,
+    /// Its `root`, as it was typed, for people.
+    pub root: Option<String>,
     /// The dataset that it is made from, as an index into [`Experiment::datasets`].
     pub upstream: Option<usize>,
 }
@@ -169,6 +173,8 @@ pub struct ExtractionNode {
     pub noise_seed: u64,
     /// How images become squares.
     pub preprocess: Preprocess,
+    /// How pixels become numbers.
+    pub normalization: Normalization,
     /// What the network computes in.
     pub precision: Precision,
     /// How features are kept.

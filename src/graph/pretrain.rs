@@ -2,8 +2,7 @@
 //!
 //! The network is that of the model which says `weights = { pretrain = "NAME" }`.
 
-use super::PretrainNode;
-use crate::imaging::Preprocess;
+use super::{PretrainNode, preprocess};
 use crate::models::Model;
 use crate::spec::{Fields, Key};
 use crate::trainer::pretraining::Pretraining;
@@ -16,12 +15,7 @@ pub const KEYS: &[Key] = &[
         "The images; their classes are not looked at.",
     ),
     Key::optional("split", "a split", "\"train\"", "The split to train on."),
-    Key::optional(
-        "preprocess",
-        "a word",
-        "\"adm-center-crop\"",
-        "How images become squares: `adm-center-crop` or `resize-center-crop`.",
-    ),
+    preprocess::KEY,
     Key::optional(
         "checkpoint_every",
         "an integer from 1",
@@ -51,16 +45,14 @@ pub(super) fn parse(
         return None;
     };
     let training = Pretraining::parse(fields, denoising.learns_variance());
-    let preprocess = fields
-        .choice("preprocess", Preprocess::CHOICES)
-        .unwrap_or(Preprocess::AdmCenterCrop);
+    let preprocess = preprocess::parse(fields, Some(model.input().side));
     let checkpoint_every = fields
         .count("checkpoint_every", 1..=1_000_000)
         .unwrap_or(500);
     let split = fields
         .text("split")
         .map_or_else(|| "train".to_owned(), |split| split.value);
-    let training = training?;
+    let (training, preprocess) = (training?, preprocess?);
     fields.is_sound().then(|| PretrainNode {
         name: name.to_owned(),
         dataset,

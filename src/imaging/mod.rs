@@ -1,13 +1,21 @@
 //! Images before they become tensors: decoding, resizing, cropping.
 //!
-//! Everything here works on 8-bit pixels, as the reference code does; [`preprocess::Preprocess::apply`] is the one way from an
-//! [`Image`] to a network's input.
+//! Everything here works on 8-bit pixels, as the reference code does. [`preprocess::Preprocess::apply`] is the one way from an
+//! [`Image`] to a network's square, [`Image::to_planes`] the one from there to the numbers that it reads.
 
+mod convolve;
+mod decode;
+mod normalize;
 pub mod preprocess;
+mod random_crop;
 mod resize;
+#[cfg(test)]
+mod tests;
 
+pub use decode::{DecodeError, MOST_PIXELS};
+pub use normalize::Normalization;
 pub use preprocess::Preprocess;
-pub use resize::{Filter, resize};
+pub use resize::{Filter, resize, resize_part};
 
 /// An image of 8-bit pixels, row-major, channels interleaved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,10 +26,18 @@ pub struct Image {
     pixels: Vec<u8>,
 }
 
-/// Why bytes are no image.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct DecodeError(String);
+/// A part of an image, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rectangle {
+    /// Columns to the left of it.
+    pub left: usize,
+    /// Rows above it.
+    pub top: usize,
+    /// Its width.
+    pub width: usize,
+    /// Its height.
+    pub height: usize,
+}
 
 impl Image {
     /// A grey image of one channel. The pixels must number `width * height`.
@@ -49,16 +65,9 @@ impl Image {
     /// Decodes JPEG or PNG by content, never by name; the result has three channels.
     ///
     /// # Errors
-    /// Bytes that are neither, or that are damaged.
+    /// Bytes that are neither, that are damaged or cut off, or more than [`MOST_PIXELS`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let decoded =
-            image::load_from_memory(bytes).map_err(|error| DecodeError(error.to_string()))?;
-        let rgb = decoded.into_rgb8();
-        let (width, height) = (rgb.width() as usize, rgb.height() as usize);
-        if width == 0 || height == 0 {
-            return Err(DecodeError("it has no pixels".to_owned()));
-        }
-        Ok(Self::colour(width, height, rgb.into_raw()))
+        decode::decode(bytes)
     }
 
     /// Width and height in pixels.
@@ -76,21 +85,18 @@ impl Image {
         &self.pixels
     }
 
-    /// A rectangle of the image; parts outside of it are left out.
+    /// A part of the image; what lies outside of it is left out.
     #[must_use]
-    pub fn crop(&self, left: usize, top: usize, width: usize, height: usize) -> Self {
-        let left = left.min(self.width);
-        let width = width.min(self.width - left);
-        let height = height.min(self.height.saturating_sub(top));
+    pub fn crop(&self, part: Rectangle) -> Self {
+        let left = part.left.min(self.width);
+        let width = part.width.min(self.width - left);
+        let height = part.height.min(self.height.saturating_sub(part.top));
         let stride = self.width * self.channels;
-        let pixels = (top..top + height)
-            .flat_map(|row| {
-                let start = row * stride + left * self.channels;
-                self.pixels[start..start + width * self.channels]
-                    .iter()
-                    .copied()
-            })
-            .collect();
+        let mut pixels = Vec::with_capacity(width * height * self.channels);
+        for row in part.top..part.top + height {
+            let start = row * stride + left * self.channels;
+            pixels.extend_from_slice(&self.pixels[start..start + width * self.channels]);
+        }
         Self {
             width,
             height,
@@ -110,32 +116,32 @@ impl Image {
         Self { pixels, ..*self }
     }
 
-    /// The values that a diffusion network reads: `[channels, height, width]`, channel-major, `pixel / 127.5 - 1` in [-1, 1].
+    /// The values that a network reads: `[channels, height, width]`, channel-major, in the range of the normalisation.
     ///
     /// A grey image is repeated over three channels; a colour image for a one-channel network becomes grey by ITU-R 601
     /// weights (299, 587, 114 thousandths), as Pillow's mode `L` does.
-    pub fn to_planes(&self, channels: usize) -> Vec<f32> {
-        let scale = |pixel: u8| f32::from(pixel) / 127.5 - 1.0;
-        match (self.channels, channels) {
-            (1, wanted) => {
-                let plane: Vec<f32> = self.pixels.iter().map(|&pixel| scale(pixel)).collect();
-                plane.repeat(wanted)
+    pub fn to_planes(&self, channels: usize, normalization: Normalization) -> Vec<f32> {
+        let size = self.width * self.height;
+        let mut planes = vec![0.0; channels * size];
+        for (channel, plane) in planes.chunks_exact_mut(size.max(1)).enumerate() {
+            let table = normalization.table(channel);
+            let number = |value: u8| table[usize::from(value)];
+            let colours = self.pixels.as_chunks::<3>().0;
+            if self.channels == 1 {
+                for (target, &grey) in plane.iter_mut().zip(&self.pixels) {
+                    *target = number(grey);
+                }
+            } else if channels == 1 {
+                for (target, &[red, green, blue]) in plane.iter_mut().zip(colours) {
+                    *target = number(luma(red, green, blue));
+                }
+            } else {
+                for (target, colour) in plane.iter_mut().zip(colours) {
+                    *target = number(colour[channel % 3]);
+                }
             }
-            (_, 1) => self
-                .pixels
-                .chunks_exact(3)
-                .map(|pixel| scale(luma(pixel[0], pixel[1], pixel[2])))
-                .collect(),
-            (_, wanted) => (0..wanted)
-                .flat_map(|channel| {
-                    self.pixels
-                        .iter()
-                        .skip(channel)
-                        .step_by(3)
-                        .map(|&pixel| scale(pixel))
-                })
-                .collect(),
         }
+        planes
     }
 }
 
@@ -144,32 +150,4 @@ fn luma(red: u8, green: u8, blue: u8) -> u8 {
     let sum =
         u32::from(red) * 19_595 + u32::from(green) * 38_470 + u32::from(blue) * 7_471 + 0x8000;
     u8::try_from(sum >> 16).unwrap_or(u8::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn crops_flips_and_planes() {
-        let image = Image::colour(2, 2, (0..12).collect());
-        assert_eq!(image.crop(1, 0, 1, 2).pixels(), [3, 4, 5, 9, 10, 11]);
-        assert_eq!(
-            image.flip().pixels(),
-            [3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8]
-        );
-        let planes = image.to_planes(3);
-        assert_eq!(planes.len(), 12);
-        assert!((planes[1] - (3.0 / 127.5 - 1.0)).abs() < 1e-7);
-        assert!((planes[4] - (1.0 / 127.5 - 1.0)).abs() < 1e-7);
-        let grey = Image::grey(1, 2, vec![0, 255]);
-        assert_eq!(grey.to_planes(3), [-1.0, 1.0, -1.0, 1.0, -1.0, 1.0]);
-        assert_eq!(luma(255, 255, 255), 255);
-    }
-
-    #[test]
-    fn what_is_no_image_is_refused() {
-        assert!(Image::decode(b"").is_err());
-        assert!(Image::decode(b"\x89PNG\r\n\x1a\n truncated").is_err());
-    }
 }

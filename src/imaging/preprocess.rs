@@ -1,25 +1,113 @@
-//! From a decoded image to the square that a network reads.
+//! From a decoded image to the square that a network reads: a list of steps.
+//!
+//! Two lists have names, `adm-center-crop` and `resize-center-crop`; others are written out. What a step draws at random is a
+//! function of what the square is for ([`Draw`]), never of the order in which images are prepared.
 //!
 //! # Reference
 //! `adm-center-crop`: openai/guided-diffusion@22e0df8:guided_diffusion/image_datasets.py, `center_crop_arr`.
-//! `resize-center-crop`: torchvision 0.26, `Resize` (antialiased bicubic) then `CenterCrop`.
+//! `resize`, `center-crop`, `random-resized-crop`, `random-flip`: torchvision 0.26, the transforms of these names on Pillow's images;
+//! `resize-center-crop` is `Resize` (antialiased bicubic) then `CenterCrop`.
 //!
 //! # Deviations
-//! None known; pixels agree with Pillow's on the stored photographs (`tests/golden/preprocessing`).
+//! `center-crop` never pads: a list in which it could be larger than the image is refused before anything runs.
+//!
+//! # Parity
+//! The same values as the references' on the stored photographs (`tests/golden/preprocessing`).
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use serde::Serialize;
 
-use super::{Filter, Image, resize};
+use super::random_crop::{random_crop, round_half_even};
+use super::{Filter, Image, Rectangle, resize, resize_part};
+use crate::random::Stream;
 
-/// A way to make an image square. Part of an extraction's fingerprint.
+/// How an image becomes a square. Part of an extraction's fingerprint: a word where the list has one, else the steps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, PartialOrd, Ord)]
+#[serde(untagged)]
+pub enum Preprocess {
+    /// A list that has a name.
+    Named(Named),
+    /// The steps, in order.
+    Steps(Vec<Step>),
+}
+
+/// The lists that have names. Their sides are the network's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "kebab-case")]
-pub enum Preprocess {
-    /// Halve by box filter while the shorter side is at least twice the target, then bicubic, then crop the centre.
+pub enum Named {
+    /// [`Step::AdmCenterCrop`].
     AdmCenterCrop,
     /// Bicubic to the shorter side, then crop the centre, with torchvision's roundings.
     ResizeCenterCrop,
 }
+
+/// One step. Sides are in pixels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, PartialOrd, Ord)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum Step {
+    /// Halve by box filter while the shorter side is at least twice the target, then bicubic, then crop the centre.
+    AdmCenterCrop {
+        /// Side of the square.
+        side: u32,
+    },
+    /// The shorter side becomes `side`, the longer one keeps the shape.
+    Resize {
+        /// The shorter side.
+        side: u32,
+        /// The filter.
+        filter: Filter,
+    },
+    /// The square in the middle.
+    CenterCrop {
+        /// Side of the square.
+        side: u32,
+    },
+    /// A random part, resized to a square.
+    RandomResizedCrop {
+        /// Side of the square.
+        side: u32,
+        /// The least and the most share of the image's area.
+        scale: [Number; 2],
+        /// The least and the most ratio of width to height.
+        ratio: [Number; 2],
+        /// The filter.
+        filter: Filter,
+    },
+    /// The mirror image, left and right exchanged.
+    Flip,
+    /// The mirror image, or not.
+    RandomFlip {
+        /// How often, from 0 to 1.
+        probability: Number,
+    },
+}
+
+/// A finite number that can be compared and sorted.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(transparent)]
+pub struct Number(pub f64);
+
+impl Ord for Number {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Number {}
 
 /// What an extraction shows to the network of each image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, PartialOrd, Ord, Hash)]
@@ -44,8 +132,35 @@ impl View {
     pub const CHOICES: &[(&'static str, Self)] = &[("center", Self::Center), ("flip", Self::Flip)];
 }
 
-impl Preprocess {
-    /// Every preprocessing by its word.
+/// What a square is for. Random steps are a function of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Draw<'a> {
+    /// The experiment's seed.
+    pub seed: u64,
+    /// The sample's id in its dataset.
+    pub sample: &'a str,
+    /// The name of the view, or of the step of a training.
+    pub view: &'a str,
+    /// Which of several.
+    pub draw: u32,
+}
+
+impl Draw<'_> {
+    /// The random numbers of one step of a list.
+    fn stream(self, step: usize) -> Stream {
+        let Self {
+            seed,
+            sample,
+            view,
+            draw,
+        } = self;
+        // The only text of unknown length stands last.
+        Stream::new(seed, &format!("preprocess/{step}/{draw}/{view}/{sample}"))
+    }
+}
+
+impl Named {
+    /// Every list by its word.
     pub const CHOICES: &[(&'static str, Self)] = &[
         ("adm-center-crop", Self::AdmCenterCrop),
         ("resize-center-crop", Self::ResizeCenterCrop),
@@ -59,134 +174,170 @@ impl Preprocess {
         }
     }
 
+    /// The steps for a network's side.
+    fn steps(self, side: u32) -> Vec<Step> {
+        match self {
+            Self::AdmCenterCrop => vec![Step::AdmCenterCrop { side }],
+            Self::ResizeCenterCrop => {
+                let filter = Filter::Bicubic;
+                vec![Step::Resize { side, filter }, Step::CenterCrop { side }]
+            }
+        }
+    }
+}
+
+impl Default for Preprocess {
+    fn default() -> Self {
+        Self::Named(Named::AdmCenterCrop)
+    }
+}
+
+impl Preprocess {
+    /// A list of steps for a network's side; by its name where it has one, so that one list has one fingerprint.
+    pub fn new(steps: Vec<Step>, side: u32) -> Self {
+        let mut names = Named::CHOICES.iter().map(|(_, named)| *named);
+        match names.find(|named| named.steps(side) == steps) {
+            Some(named) => Self::Named(named),
+            None => Self::Steps(steps),
+        }
+    }
+
+    /// In words: its name, or its steps.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Named(named) => named.name().to_owned(),
+            Self::Steps(steps) => {
+                let names: Vec<String> = steps.iter().map(Step::name).collect();
+                names.join(", ")
+            }
+        }
+    }
+
     /// The square of `side` pixels that this preprocessing makes of an image.
     #[must_use]
-    pub fn apply(self, image: &Image, side: usize) -> Image {
+    pub fn apply(&self, image: &Image, side: usize, draw: Draw<'_>) -> Image {
+        let named;
+        let steps = match self {
+            Self::Named(name) => {
+                named = name.steps(u32::try_from(side).unwrap_or(u32::MAX));
+                &named
+            }
+            Self::Steps(steps) => steps,
+        };
+        let mut image = Cow::Borrowed(image);
+        let mut position = 0;
+        while let Some(step) = steps.get(position) {
+            let next = match (step, steps.get(position + 1)) {
+                // What is cropped away is not computed.
+                (&Step::Resize { side, filter }, Some(&Step::CenterCrop { side: part })) => {
+                    position += 1;
+                    resize_center_crop(&image, side as usize, filter, part as usize)
+                }
+                _ => step.apply(&image, || draw.stream(position)),
+            };
+            image = Cow::Owned(next);
+            position += 1;
+        }
+        image.into_owned()
+    }
+}
+
+impl Step {
+    /// In words, such as `resize 256 bicubic`.
+    fn name(&self) -> String {
         match self {
-            Self::AdmCenterCrop => adm_center_crop(image, side),
-            Self::ResizeCenterCrop => resize_center_crop(image, side),
+            Self::AdmCenterCrop { side } => format!("adm-center-crop {side}"),
+            Self::Resize { side, filter } => format!("resize {side} {}", filter.name()),
+            Self::CenterCrop { side } => format!("center-crop {side}"),
+            Self::RandomResizedCrop {
+                side,
+                scale: [small, large],
+                ratio: [narrow, wide],
+                filter,
+            } => format!(
+                "random-resized-crop {side} scale {}–{} ratio {:.3}–{:.3} {}",
+                small.0,
+                large.0,
+                narrow.0,
+                wide.0,
+                filter.name()
+            ),
+            Self::Flip => "flip".to_owned(),
+            Self::RandomFlip { probability } => format!("random-flip {}", probability.0),
+        }
+    }
+
+    fn apply(&self, image: &Image, stream: impl Fn() -> Stream) -> Image {
+        match self {
+            Self::AdmCenterCrop { side } => adm_center_crop(image, *side as usize),
+            Self::Resize { side, filter } => {
+                resize(image, resized(image.size(), *side as usize), *filter)
+            }
+            Self::CenterCrop { side } => image.crop(center(image.size().into(), *side as usize)),
+            Self::RandomResizedCrop {
+                side,
+                scale,
+                ratio,
+                filter,
+            } => {
+                let numbers = |pair: &[Number; 2]| pair.map(|number| number.0);
+                let sides = image.size().into();
+                let part = random_crop(sides, numbers(scale), numbers(ratio), &mut stream());
+                resize(&image.crop(part), [*side as usize; 2], *filter)
+            }
+            Self::Flip => image.flip(),
+            Self::RandomFlip { probability } => {
+                if f64::from(stream().next_unit()) < probability.0 {
+                    image.flip()
+                } else {
+                    image.clone()
+                }
+            }
         }
     }
 }
 
 fn adm_center_crop(image: &Image, side: usize) -> Image {
-    let mut image = image.clone();
+    let shorter = |image: &Image| image.width.min(image.height);
+    let mut image = Cow::Borrowed(image);
     while shorter(&image) >= 2 * side {
         let (width, height) = image.size();
-        image = resize(&image, width / 2, height / 2, Filter::Box);
+        image = Cow::Owned(resize(&image, [width / 2, height / 2], Filter::Box));
     }
     let scale = side as f64 / shorter(&image) as f64;
     let (width, height) = image.size();
-    let image = resize(
-        &image,
-        round_half_even(width as f64 * scale),
-        round_half_even(height as f64 * scale),
-        Filter::Bicubic,
-    );
-    let (width, height) = image.size();
-    image.crop((width - side) / 2, (height - side) / 2, side, side)
-}
-
-fn resize_center_crop(image: &Image, side: usize) -> Image {
-    let (width, height) = image.size();
-    let long = side * width.max(height) / width.min(height);
-    let (width, height) = if width <= height {
-        (side, long)
-    } else {
-        (long, side)
+    let sides = [width, height].map(|length| round_half_even(length as f64 * scale));
+    let part = Rectangle {
+        left: (sides[0] - side) / 2,
+        top: (sides[1] - side) / 2,
+        width: side,
+        height: side,
     };
-    let image = resize(image, width, height, Filter::Bicubic);
-    let offset = |length: usize| round_half_even((length - side) as f64 / 2.0);
-    image.crop(offset(width), offset(height), side, side)
+    resize_part(&image, sides, Filter::Bicubic, part)
 }
 
-fn shorter(image: &Image) -> usize {
-    let (width, height) = image.size();
-    width.min(height)
+fn resize_center_crop(image: &Image, side: usize, filter: Filter, part: usize) -> Image {
+    let sides = resized(image.size(), side);
+    resize_part(image, sides, filter, center(sides, part))
 }
 
-/// Python's `round`. The argument is a side in pixels: not negative, far below 2^53.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "sides in pixels are not negative and far below 2^53"
-)]
-fn round_half_even(value: f64) -> usize {
-    value.round_ties_even() as usize
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_shape_becomes_the_square() {
-        for (width, height) in [
-            (28, 28),
-            (500, 375),
-            (375, 500),
-            (64, 65),
-            (33, 1000),
-            (31, 31),
-        ] {
-            let image = Image::colour(width, height, vec![90; 3 * width * height]);
-            for preprocess in [Preprocess::AdmCenterCrop, Preprocess::ResizeCenterCrop] {
-                let square = preprocess.apply(&image, 32);
-                assert_eq!(
-                    square.size(),
-                    (32, 32),
-                    "{preprocess:?} of {width}x{height}"
-                );
-                assert!(square.pixels().iter().all(|&pixel| pixel == 90));
-            }
-        }
+/// Width and height after the shorter side became `side`; what is behind the longer one's point is cut off.
+fn resized((width, height): (usize, usize), side: usize) -> [usize; 2] {
+    let long = side * width.max(height) / width.min(height);
+    if width <= height {
+        [side, long]
+    } else {
+        [long, side]
     }
+}
 
-    #[test]
-    fn rounding_is_half_to_even() {
-        assert_eq!(
-            [
-                round_half_even(0.5),
-                round_half_even(1.5),
-                round_half_even(2.5)
-            ],
-            [0, 2, 2]
-        );
-    }
-
-    /// Values against Pillow's and torchvision's on photographs: at most 1 apart, by less than 0.05 on average, as
-    /// `tests/golden/preprocessing/README.md` says.
-    #[test]
-    fn pixels_agree_with_pillow() {
-        let folder =
-            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/preprocessing");
-        let read = |name: &str| Image::decode(&std::fs::read(folder.join(name)).unwrap()).unwrap();
-        for photograph in ["chelsea", "chelsea-portrait", "camera"] {
-            let image = read(&format!("{photograph}.png"));
-            for (preprocess, name) in [
-                (Preprocess::AdmCenterCrop, "adm"),
-                (Preprocess::ResizeCenterCrop, "tv_bicubic"),
-            ] {
-                for side in [64, 256] {
-                    let expected = read(&format!("{photograph}.{name}{side}.png"));
-                    let found = preprocess.apply(&image, side);
-                    assert_eq!(found.size(), expected.size());
-                    let pairs = found.pixels().iter().zip(expected.pixels());
-                    let differences: Vec<u8> = pairs
-                        .map(|(found, expected)| found.abs_diff(*expected))
-                        .collect();
-                    let most = differences.iter().max().copied().unwrap_or(0);
-                    let mean = differences
-                        .iter()
-                        .map(|&value| f64::from(value))
-                        .sum::<f64>()
-                        / differences.len() as f64;
-                    assert!(
-                        most <= 1 && mean < 0.05,
-                        "{photograph}.{name}{side}: at most {most}, mean {mean}"
-                    );
-                }
-            }
-        }
+/// The square in the middle, halves of a pixel to the even one.
+fn center(sides: [usize; 2], side: usize) -> Rectangle {
+    let offset = |length: usize| round_half_even(length.saturating_sub(side) as f64 / 2.0);
+    Rectangle {
+        left: offset(sides[0]),
+        top: offset(sides[1]),
+        width: side,
+        height: side,
     }
 }

@@ -1,21 +1,22 @@
-//! Resizing as Pillow does it for 8-bit images: antialiased when shrinking, a horizontal pass, then a vertical one.
+//! Resizing as Pillow does it for 8-bit images, value for value: antialiased when shrinking, a horizontal pass, then a vertical one,
+//! each in fixed point and rounded to 8 bits.
 //!
 //! # Reference
-//! Pillow 13, `Image.resize`: each pass rounds its result to 8 bits, halves upwards, before the next one reads it.
+//! Pillow 13, `Image.resize` (`src/libImaging/Resample.c`): which pixels a filter covers, its weights in 22 bits, and the rounding.
 //!
 //! # Deviations
-//! Pillow convolves in fixed point with 22 bits, this in 32-bit floats; the rounding to 8 bits hides the difference (test
-//! `pixels_agree_with_pillow` beside [`super::preprocess`]).
+//! None: the values are the same (`tests/golden/preprocessing`). A part of the result can be asked for, and only that is computed.
 
-use fast_image_resize::images::TypedImage;
-use fast_image_resize::pixels::{F32, F32x3, InnerPixel};
-use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use serde::Serialize;
 
-use super::Image;
+use super::convolve::{across, down};
+use super::{Image, Rectangle};
+
+/// Bits behind the point of a weight: 32, less 8 for a value and 2 for sums of weights beyond 0 to 1.
+pub(super) const WEIGHT_BITS: u32 = 32 - 8 - 2;
 
 /// A resampling filter, as Pillow names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Filter {
     /// The mean of the covered pixels.
@@ -26,73 +27,256 @@ pub enum Filter {
     Bicubic,
 }
 
-/// The image at another size. An image that already has the size is returned unchanged, as Pillow does.
-#[must_use]
-pub fn resize(image: &Image, width: usize, height: usize, filter: Filter) -> Image {
-    let across = one_pass(image, width, image.height, filter);
-    one_pass(&across, width, height, filter)
+impl Filter {
+    /// Every filter by its word.
+    pub const CHOICES: &[(&'static str, Self)] = &[
+        ("box", Self::Box),
+        ("bilinear", Self::Bilinear),
+        ("bicubic", Self::Bicubic),
+    ];
+
+    /// The word that users type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Box => "box",
+            Self::Bilinear => "bilinear",
+            Self::Bicubic => "bicubic",
+        }
+    }
+
+    /// How far it reaches to each side, in pixels of the source where nothing shrinks.
+    fn support(self) -> f64 {
+        match self {
+            Self::Box => 0.5,
+            Self::Bilinear => 1.0,
+            Self::Bicubic => 2.0,
+        }
+    }
+
+    /// Its height at a distance from its middle.
+    fn at(self, distance: f64) -> f64 {
+        const A: f64 = -0.5;
+        let x = distance.abs();
+        match self {
+            Self::Box if distance > -0.5 && distance <= 0.5 => 1.0,
+            Self::Bilinear if x < 1.0 => 1.0 - x,
+            Self::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+            Self::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
+            _ => 0.0,
+        }
+    }
 }
 
-/// One pass; the two sizes differ in one direction at most.
-fn one_pass(image: &Image, width: usize, height: usize, filter: Filter) -> Image {
-    if image.size() == (width, height) {
-        return image.clone();
-    }
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(match filter {
-            Filter::Box => FilterType::Box,
-            Filter::Bilinear => FilterType::Bilinear,
-            Filter::Bicubic => FilterType::CatmullRom,
-        }))
-        .use_alpha(false);
-    // One type of pixel at a time: naming it keeps the compiler from building every other one of the crate too.
-    let pixels = if image.channels == 1 {
-        let read = image.pixels.iter().map(|&grey| F32::new(f32::from(grey)));
-        let source = TypedImage::from_pixels(side(image.width), side(image.height), read.collect());
-        convolve(source.ok(), width, height, &options)
-            .iter()
-            .map(|pixel| to_byte(pixel.0))
-            .collect()
-    } else {
-        let read = image.pixels.chunks_exact(3);
-        let read = read.map(|rgb| F32x3::new([rgb[0], rgb[1], rgb[2]].map(f32::from)));
-        let source = TypedImage::from_pixels(side(image.width), side(image.height), read.collect());
-        convolve(source.ok(), width, height, &options)
-            .iter()
-            .flat_map(|pixel| pixel.0.map(to_byte))
-            .collect()
-    };
-    Image {
+/// The image at another size, `[width, height]` in pixels from 1. A direction that has its size already is not filtered.
+#[must_use]
+pub fn resize(image: &Image, [width, height]: [usize; 2], filter: Filter) -> Image {
+    let whole = Rectangle {
+        left: 0,
+        top: 0,
         width,
         height,
-        channels: image.channels,
-        pixels,
+    };
+    resize_part(image, [width, height], filter, whole)
+}
+
+/// A part of [`resize`]'s result: the same pixels as `resize(…).crop(part)`, without those around it. The part lies within the
+/// result and has at least one pixel.
+#[must_use]
+pub fn resize_part(
+    image: &Image,
+    [width, height]: [usize; 2],
+    filter: Filter,
+    part: Rectangle,
+) -> Image {
+    let columns = Rectangle {
+        top: 0,
+        height: image.height,
+        ..part
+    };
+    let rows = Rectangle {
+        left: 0,
+        width: part.width,
+        ..part
+    };
+    let narrowed = if width == image.width {
+        image.crop(columns)
+    } else {
+        let taps = taps(image.width, width, filter);
+        across(image, taps.get(part.left..part.left + part.width))
+    };
+    if height == image.height {
+        narrowed.crop(rows)
+    } else {
+        let taps = taps(image.height, height, filter);
+        down(&narrowed, taps.get(part.top..part.top + part.height))
     }
 }
 
-/// The pixels at another size. The buffer's size follows from an image that exists, so there is always a source; black where
-/// there were none.
-fn convolve<P: PixelTrait + InnerPixel>(
-    source: Option<TypedImage<'_, P>>,
-    width: usize,
-    height: usize,
-    options: &ResizeOptions,
-) -> Vec<P> {
-    let mut target = TypedImage::<P>::new(side(width), side(height));
-    let done = source.map(|source| Resizer::new().resize_typed(&source, &mut target, options));
-    debug_assert!(matches!(done, Some(Ok(()))), "resizing failed: {done:?}");
-    target.pixels().to_vec()
+/// What one pixel of a result is made of: consecutive pixels of the source, each with a weight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tap {
+    /// The first pixel.
+    pub(super) first: usize,
+    /// The weights, with [`WEIGHT_BITS`] bits behind the point.
+    pub(super) weights: Vec<i32>,
 }
 
-fn side(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
+/// The taps of every pixel of one direction.
+fn taps(from: usize, to: usize, filter: Filter) -> Vec<Tap> {
+    let scale = from as f64 / to as f64;
+    let stretch = scale.max(1.0);
+    let support = filter.support() * stretch;
+    let of_pixel = |pixel: usize| {
+        let center = (pixel as f64 + 0.5) * scale;
+        let first = whole(center - support + 0.5);
+        let end = whole(center + support + 0.5).min(from);
+        let heights: Vec<f64> = (first..end)
+            .map(|source| filter.at((source as f64 - center + 0.5) * (1.0 / stretch)))
+            .collect();
+        let sum: f64 = heights.iter().sum();
+        let share = if sum == 0.0 { 1.0 } else { 1.0 / sum };
+        Tap {
+            first,
+            weights: heights.iter().map(|height| fixed(height * share)).collect(),
+        }
+    };
+    (0..to).map(of_pixel).collect()
 }
 
+/// The whole pixels below a place; places before the image are its begin.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "the cast clamps to 0 to 255, which is what is wanted"
+    reason = "the cast clamps at 0, which is what is wanted; sides of images are far below 2^53"
 )]
-fn to_byte(value: f32) -> u8 {
-    (value + 0.5) as u8
+fn whole(place: f64) -> usize {
+    place as usize
+}
+
+/// A weight in fixed point, halves away from 0.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "weights lie between -1 and 2"
+)]
+fn fixed(weight: f64) -> i32 {
+    (weight * f64::from(1 << WEIGHT_BITS) + 0.5f64.copysign(weight)) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The two passes as they are defined, one value at a time.
+    fn plainly(image: &Image, [width, height]: [usize; 2], filter: Filter) -> Image {
+        let channels = image.channels;
+        let pass = |from: &Image, taps: &[Tap], is_across: bool, to: [usize; 2]| {
+            let (along, across) = if is_across {
+                (1, from.width)
+            } else {
+                (from.width, 1)
+            };
+            let mut pixels = Vec::new();
+            for y in 0..to[1] {
+                for x in 0..to[0] {
+                    let (tap, fixed) = if is_across {
+                        (&taps[x], y)
+                    } else {
+                        (&taps[y], x)
+                    };
+                    for channel in 0..channels {
+                        let mut sum = 1i64 << (WEIGHT_BITS - 1);
+                        for (step, weight) in tap.weights.iter().enumerate() {
+                            let place = (tap.first + step) * along + fixed * across;
+                            let value = from.pixels[place * channels + channel];
+                            sum += i64::from(*weight) * i64::from(value);
+                        }
+                        pixels.push(u8::try_from((sum >> WEIGHT_BITS).clamp(0, 255)).unwrap());
+                    }
+                }
+            }
+            Image {
+                width: to[0],
+                height: to[1],
+                channels,
+                pixels,
+            }
+        };
+        let mut image = image.clone();
+        if width != image.width {
+            let (taps, to) = (taps(image.width, width, filter), [width, image.height]);
+            image = pass(&image, &taps, true, to);
+        }
+        if height != image.height {
+            let taps = taps(image.height, height, filter);
+            image = pass(&image, &taps, false, [width, height]);
+        }
+        image
+    }
+
+    fn noise(width: usize, height: usize, channels: usize) -> Image {
+        let mut stream = crate::random::Stream::new(1, "pixels");
+        let count = width * height * channels;
+        Image {
+            width,
+            height,
+            channels,
+            pixels: (0..count)
+                .map(|_| u8::try_from(stream.next_below(256)).unwrap())
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn every_size_and_filter_is_as_defined() {
+        let sizes = [1, 2, 3, 5, 8, 17, 31, 40];
+        for channels in [1, 3] {
+            for (width, height) in [(1, 1), (2, 3), (7, 5), (33, 18), (19, 64)] {
+                let image = noise(width, height, channels);
+                for &(name, filter) in Filter::CHOICES {
+                    for to in sizes.iter().flat_map(|&x| sizes.map(|y| [x, y])) {
+                        let found = resize(&image, to, filter);
+                        assert!(
+                            found == plainly(&image, to, filter),
+                            "{name} {width}x{height}x{channels} to {to:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn extremes_stay_within_8_bits() {
+        let pixels = (0..30 * 30 * 3).map(|index| if index / 3 % 4 < 2 { 0 } else { 255 });
+        let image = Image::colour(30, 30, pixels.collect());
+        for to in [[50, 50], [13, 13], [300, 7]] {
+            let found = resize(&image, to, Filter::Bicubic);
+            assert_eq!(found, plainly(&image, to, Filter::Bicubic));
+        }
+    }
+
+    #[test]
+    fn a_part_is_the_same_pixels() {
+        let image = noise(37, 29, 3);
+        let part = Rectangle {
+            left: 3,
+            top: 5,
+            width: 11,
+            height: 9,
+        };
+        for to in [[20, 17], [37, 17], [20, 29], [37, 29], [64, 50]] {
+            assert_eq!(
+                resize_part(&image, to, Filter::Bicubic, part),
+                resize(&image, to, Filter::Bicubic).crop(part),
+                "{to:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn weights_of_a_half_are_pillows() {
+        // Two pixels to one: a mean, halves upwards.
+        let image = Image::grey(4, 1, vec![0, 1, 254, 255]);
+        assert_eq!(resize(&image, [2, 1], Filter::Box).pixels(), [1, 255]);
+    }
 }

@@ -32,7 +32,7 @@ pub(super) fn lower_pretrains(
             model: &identities[node.model],
             dataset: &dataset.digest,
             split: &node.split,
-            preprocess: node.preprocess,
+            preprocess: &node.preprocess,
             training: node.training.clone(),
             noise_version: crate::models::noise::VERSION,
         };

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::Storage;
-use crate::imaging::Preprocess;
 use crate::imaging::preprocess::View;
+use crate::imaging::{Normalization, Preprocess};
 use crate::models::{BlockIndex, Precision};
 use crate::store::{Fingerprint, Recipe};
 
@@ -62,6 +62,8 @@ pub struct PassKey {
     pub view: View,
     /// How images become squares.
     pub preprocess: Preprocess,
+    /// How pixels become numbers.
+    pub normalization: Normalization,
     /// What the network computes in.
     pub precision: Precision,
 }

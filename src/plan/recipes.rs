@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::graph::Storage;
-use crate::imaging::Preprocess;
 use crate::imaging::preprocess::View;
+use crate::imaging::{Normalization, Preprocess};
 use crate::models::Precision;
 use crate::store::{ArtifactKind, Recipe, RecipeError};
 use crate::trainer::Training;
@@ -23,7 +23,7 @@ pub struct PretrainRecipe<'a> {
     /// The split that it is trained on.
     pub split: &'a str,
     /// How images become squares.
-    pub preprocess: Preprocess,
+    pub preprocess: &'a Preprocess,
     /// How it is trained.
     pub training: Pretraining,
     /// Version of the noise generator.
@@ -31,8 +31,9 @@ pub struct PretrainRecipe<'a> {
 }
 
 impl PretrainRecipe<'_> {
+    /// - 2: resized images have exactly Pillow's pixels.
     /// - 1: first version.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
     /// The recipe.
     ///
@@ -98,7 +99,10 @@ pub struct FeaturesRecipe<'a> {
     /// The weights' digest.
     pub weights: &'a str,
     /// How images become squares.
-    pub preprocess: Preprocess,
+    pub preprocess: &'a Preprocess,
+    /// How pixels become numbers; absent where it is as always, so that recipes from before have their fingerprints.
+    #[serde(skip_serializing_if = "Normalization::is_default")]
+    pub normalization: Normalization,
     /// What is shown of each.
     pub view: View,
     /// Noise step.
@@ -120,10 +124,11 @@ pub struct FeaturesRecipe<'a> {
 }
 
 impl FeaturesRecipe<'_> {
+    /// - 4: resized images have exactly Pillow's pixels; one value in 30,000 was off by one.
     /// - 3: maps of narrow networks are row-major, and so rounded otherwise.
     /// - 2: the field `precision`; maps with their channels innermost and fused steps round otherwise.
     /// - 1: first version.
-    pub const VERSION: u32 = 3;
+    pub const VERSION: u32 = 4;
 
     /// The recipe.
     ///

@@ -192,8 +192,11 @@ pub fn render_passes(passes: &[Pass], experiment: &Experiment) -> String {
             plural(record.taps, "tap"),
             plural(record.images, "image"),
         );
-        if pass.key.preprocess != Preprocess::AdmCenterCrop {
+        if pass.key.preprocess != Preprocess::default() {
             let _ = write!(line, "  {}", pass.key.preprocess.name());
+        }
+        if !pass.key.normalization.is_default() {
+            let _ = write!(line, "  {}", pass.key.normalization.name());
         }
         if pass.key.precision != Precision::F32 {
             let _ = write!(line, "  {}", record.precision);

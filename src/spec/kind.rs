@@ -15,6 +15,8 @@ pub struct Key {
     pub doc: &'static str,
     /// Whether one value is itself a list. A list under any other key sweeps over its items.
     pub is_list: bool,
+    /// Whether a list of tables is one value. Every other list under the key sweeps.
+    pub is_steps: bool,
 }
 
 impl Key {
@@ -26,6 +28,7 @@ impl Key {
             default: None,
             doc,
             is_list: false,
+            is_steps: false,
         }
     }
 
@@ -42,6 +45,7 @@ impl Key {
             default: Some(default),
             doc,
             is_list: false,
+            is_steps: false,
         }
     }
 
@@ -50,6 +54,15 @@ impl Key {
     pub const fn list(self) -> Self {
         Self {
             is_list: true,
+            ..self
+        }
+    }
+
+    /// The same key, whose value may be a list of tables.
+    #[must_use]
+    pub const fn steps(self) -> Self {
+        Self {
+            is_steps: true,
             ..self
         }
     }

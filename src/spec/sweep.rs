@@ -6,7 +6,8 @@
 //! - `zip = ["timestep", "block"]` walks the named lists in step instead: the first with the first, and so on;
 //! - `cases = [{ timestep = 90, block = 24 }, { timestep = 150, block = 19 }]` lists combinations one by one.
 //!
-//! Keys whose value is a list by nature ([`Key::is_list`]) sweep over a list of lists.
+//! Keys whose value is a list by nature ([`Key::is_list`]) sweep over a list of lists; under those whose value may be a list of tables
+//! ([`Key::is_steps`]) such a list is one value, and any other sweeps.
 
 use std::cell::RefCell;
 
@@ -48,11 +49,11 @@ pub fn expand(
         }
     }
     for axis in axes {
-        let is_list = keys.iter().any(|key| key.name == axis && key.is_list);
+        let key = keys.iter().find(|key| key.name == axis);
         tables = tables
             .iter()
             .flat_map(|table| match table.get(&axis) {
-                Some(entry) => grid(table, entry, is_list, context, &report),
+                Some(entry) => grid(table, entry, key, context, &report),
                 None => vec![table.clone()],
             })
             .collect();
@@ -75,19 +76,20 @@ pub fn expand(
 fn grid(
     table: &Table,
     entry: &Entry,
-    is_list: bool,
+    key: Option<&Key>,
     context: &str,
     report: &impl Fn(Diagnostic),
 ) -> Vec<Table> {
     let Value::List(items) = &entry.node.value else {
         return vec![table.clone()];
     };
-    let sweeps = !is_list
-        || (!items.is_empty()
-            && items
-                .iter()
-                .all(|item| matches!(item.value, Value::List(_))));
-    if !sweeps {
+    let all =
+        |is: fn(&Value) -> bool| !items.is_empty() && items.iter().all(|item| is(&item.value));
+    let is_one_value = key.is_some_and(|key| {
+        (key.is_list && !all(|value| matches!(value, Value::List(_))))
+            || (key.is_steps && all(|value| matches!(value, Value::Table(_))))
+    });
+    if is_one_value {
         return vec![table.clone()];
     }
     if items.is_empty() {
@@ -239,6 +241,7 @@ mod tests {
         Key::required("a", "an integer", ""),
         Key::required("b", "an integer", ""),
         Key::required("views", "a list", "").list(),
+        Key::optional("steps", "a word or steps", "", "").steps(),
     ];
 
     fn run(text: &str) -> (Vec<String>, Vec<&'static str>) {
@@ -273,6 +276,7 @@ mod tests {
             Value::List(items) => {
                 format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(","))
             }
+            Value::Table(_) => "{}".to_owned(),
             _ => "?".to_owned(),
         }
     }
@@ -310,6 +314,18 @@ mod tests {
             run("views = [[\"c\"], [\"c\", \"f\"]]\n").0,
             ["views=[c]", "views=[c,f]"]
         );
+    }
+
+    #[test]
+    fn lists_of_tables_are_one_value_where_a_key_takes_steps() {
+        let shown = |text| run(text).0;
+        assert_eq!(shown("steps = [{ a = 1 }, { b = 2 }]\n"), ["steps=[{},{}]"]);
+        assert_eq!(shown("steps = [\"c\", \"f\"]\n"), ["steps=c", "steps=f"]);
+        assert_eq!(
+            shown("steps = [\"c\", [{ a = 1 }], [{ b = 2 }, {}]]\n"),
+            ["steps=c", "steps=[{}]", "steps=[{},{}]"]
+        );
+        assert_eq!(shown("a = [{}, {}]\n"), ["a={}", "a={}"]);
     }
 
     #[test]

@@ -85,6 +85,24 @@ pub(super) fn write_file(target: &Path, bytes: &[u8]) -> Result<(), StoreError> 
     staged.commit()
 }
 
+/// Writes a file that may be lost or damaged by a power cut, though by nothing else; for what can be computed anew and has a
+/// digest of its own.
+pub(super) fn write_file_unsynced(target: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let needed = u64::try_from(bytes.len()).ok();
+    let mut staged = StagedFile::create(target, needed)?;
+    staged
+        .write_all(bytes)
+        .and_then(|()| staged.flush())
+        .map_err(|error| staged.failure(error))?;
+    let failed = |error| StoreError::io("write", target, needed, error);
+    let file = staged
+        .file
+        .into_inner()
+        .map_err(|error| failed(error.into_error()))?;
+    file.persist(target).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
 /// Makes a folder and those above it, each of them lasting once this returns.
 pub(super) fn make_folder(path: &Path) -> Result<(), StoreError> {
     if path.is_dir() {

@@ -14,6 +14,7 @@
 //!   locks/<64 hex>.lock                     who makes an artifact now; empty files may stay behind
 //!   quarantine/<64 hex>-<n>/                damaged files and folders, moved here, never deleted
 //!   memo/                                   digests of input files by their size and times
+//!   archives/                               what is made of datasets' archives to read them in place; may be deleted
 //!   runs/                                   records of runs
 //! ```
 //!
@@ -55,6 +56,7 @@ mod recipe;
 mod results;
 mod results_table;
 mod root;
+mod scratch;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -77,4 +79,5 @@ pub use query_result::{Cell, QueryError, QueryResult};
 pub use recipe::{FieldChange, Recipe, RecipeError};
 pub use results::{AXES, AxisValue, ResultRow};
 pub use root::{STORE_FORMAT, Store};
+pub use scratch::Scratch;
 pub use writer::{ArtifactWriter, CommittedParts};

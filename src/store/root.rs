@@ -10,6 +10,7 @@ use super::commit;
 use super::error::StoreError;
 use super::fingerprint::{ArtifactKind, Fingerprint};
 use super::memo::Memo;
+use super::scratch::Scratch;
 
 /// Format of the store that this release writes; the number in the file `FORMAT`.
 ///
@@ -18,7 +19,14 @@ pub const STORE_FORMAT: u64 = 1;
 
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_WORD: &str = "repro-store";
-const FOLDERS: [&str; 5] = ["artifacts", "locks", "quarantine", "memo", "runs"];
+const FOLDERS: [&str; 6] = [
+    "archives",
+    "artifacts",
+    "locks",
+    "memo",
+    "quarantine",
+    "runs",
+];
 
 /// Files that this process has read and found to have these BLAKE3 digests.
 type VerifiedFiles = BTreeSet<(PathBuf, [u8; 32])>;
@@ -112,6 +120,11 @@ impl Store {
     /// Digests of input files that were computed before.
     pub fn memo(&self) -> Memo {
         Memo::new(self.root.join("memo"))
+    }
+
+    /// What was made of datasets' archives, and can be made again.
+    pub fn archives(&self) -> Scratch {
+        Scratch::new(self.root.join("archives"))
     }
 
     /// Folder of an artifact, whether it exists or not.

@@ -155,14 +155,14 @@ fn what_can_be_fetched_is_listed_and_other_names_are_not_known() {
     let records = cli.run(&["data", "list", "--json"]).expect_code(0).json();
     let files = |record: &serde_json::Value| record["files"].as_array().unwrap().len();
     let counts: Vec<_> = records.as_array().unwrap().iter().map(files).collect();
-    assert_eq!(counts, [4, 1]);
+    assert_eq!(counts, [4, 1, 1, 1, 3, 2, 4, 1, 3]);
     assert_eq!(records[1]["files"][0]["file"], "cifar-10-binary.tar.gz");
     cli.write("broken.toml", "[[dataset]]\nname = 3");
     for (arguments, says) in [
         (&["data", "fetch", "cifar"][..], "did you mean `cifar10`?"),
         (
             &["data", "fetch", "x"],
-            "hint: one of `fashion-mnist`, `cifar10`",
+            "hint: one of `fashion-mnist`, `cifar10`, `cub`",
         ),
         (&["data", "fetch"], "NAME"),
         (
@@ -175,6 +175,36 @@ fn what_can_be_fetched_is_listed_and_other_names_are_not_known() {
         ),
     ] {
         cli.run(arguments).expect_code(2).expect_in_stderr(&[says]);
+    }
+    assert!(!cli.path("data").exists(), "nothing is made");
+}
+
+#[test]
+fn what_no_program_can_fetch_is_named_with_where_it_is_to_be_had() {
+    let cli = CliTest::new();
+    for (name, says) in [
+        (
+            "imagenet",
+            &[
+                "imagenet cannot be fetched: image-net.org asks to sign in",
+                "ILSVRC2012_img_train.tar, size 137.7 GiB\n    SHA-256 b08200a27a8e",
+                "ILSVRC2012_devkit_t12.tar.gz, size not known\n    SHA-256 not known, MD5 fa75699e",
+                "hint: bring these files by hand and put them into data/imagenet, packed as they are",
+                "kind = \"imagenet\", root = \"data/imagenet\"",
+            ][..],
+        ),
+        (
+            "cars",
+            &["dead", "cars_test_annos_withlabels.mat, size 181.4 KiB"],
+        ),
+        (
+            "nabirds",
+            &["terms", "nabirds.tar.gz, size not known", "MD5 df21a9e4"],
+        ),
+    ] {
+        let output = cli.run(&["data", "fetch", name]).expect_code(3);
+        assert_eq!(output.stdout, "", "stdout is for data");
+        output.expect_in_stderr(says);
     }
     assert!(!cli.path("data").exists(), "nothing is made");
 }

@@ -1,7 +1,7 @@
 //! All integration tests of `repro`, as one binary: each binary would link libtorch and polars anew.
 //!
 //! The way through this room: [`fixture`] runs the real program in a folder of its own; [`cases`] holds snapshots of
-//! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`baselines`], [`pretraining`], [`interruption`] and
+//! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`pretraining`], [`interruption`] and
 //! [`damage`] run small experiments; [`fetch`] and [`data`] bring files from [`http_server`]; [`props`] plans random ones;
 //! [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots anew.
@@ -14,6 +14,8 @@
     reason = "a test speaks and fails this way, helpers included"
 )]
 
+#[cfg(feature = "torch")]
+mod archives;
 mod bad_input;
 #[cfg(feature = "torch")]
 mod baselines;
@@ -23,6 +25,7 @@ mod cli;
 #[cfg(feature = "torch")]
 mod damage;
 mod data;
+mod data_check;
 mod fetch;
 #[cfg_attr(
     not(feature = "torch"),

@@ -9,13 +9,13 @@ use serde_json::json;
 use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::cli::fetching::{self, Bringer};
-use crate::datasets::published::PublishedDataset;
+use crate::datasets::published::{ByHand, PublishedDataset};
 use crate::spec::suggest;
 
 /// Arguments of `repro data fetch`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro data fetch cifar10                   into data/cifar10; it stays packed\n  repro data fetch fashion-mnist             into data/fashion-mnist-whole\n  repro data fetch cifar10 --to /big/disk    into another folder\n  repro data fetch cifar10 --url https://mirror.example/cifar\n\nWhat breaks off is tried again; after that, or after Ctrl-C, the same command goes on with what is there. The path of the folder is printed on stdout: write it as `root` of the dataset. A file whose digest is not the one that was stated is never put in place, but set aside as NAME.rejected. data/README.md has more."
+    after_help = "Examples:\n  repro data fetch cifar10                   into data/cifar10; it stays packed\n  repro data fetch fashion-mnist             into data/fashion-mnist-whole\n  repro data fetch cifar10 --to /big/disk    into another folder\n  repro data fetch cifar10 --url https://mirror.example/cifar\n\nWhat breaks off is tried again; after that, or after Ctrl-C, the same command goes on with what is there. The path of the folder is printed on stdout: write it as `root` of the dataset. Archives stay packed: they are read as they are. A file whose digest is not the one that was stated is never put in place, but set aside as NAME.rejected. data/README.md has more."
 )]
 pub struct Arguments {
     /// The dataset; `repro data list` shows which there are.
@@ -45,6 +45,9 @@ pub fn run(
     arguments: &Arguments,
 ) -> Result<(), Failure> {
     let dataset = find(datasets, &arguments.name)?;
+    if let Some(by_hand) = &dataset.by_hand {
+        return Err(to_be_brought(dataset, by_hand));
+    }
     let folder = arguments
         .to
         .clone()
@@ -96,6 +99,35 @@ pub fn run(
         writeln!(out, "{}", folder.display())?;
     }
     Ok(())
+}
+
+/// Says which files have to be brought by hand, from where and to where.
+fn to_be_brought(dataset: &PublishedDataset, by_hand: &ByHand) -> Failure {
+    let files = by_hand.files.iter().map(|file| {
+        let digest = match (&file.sha256, &file.md5) {
+            (Some(known), _) => format!(
+                "SHA-256 {}, by {}: {}",
+                known.digest,
+                known.from.name(),
+                known.who
+            ),
+            (None, Some(md5)) => format!("SHA-256 not known, MD5 {md5}"),
+            (None, None) => "its digest is not known".to_owned(),
+        };
+        let size = fetching::size(file.bytes);
+        format!("\n  {}, size {size}\n    {digest}", file.name)
+    });
+    Failure::Input(format!(
+        "{} cannot be fetched: {}{}\n  licence: {}; see {}\n  hint: bring these files by hand and put them into {}, packed as they are; in an experiment: kind = \"{}\", root = \"{}\"",
+        dataset.name,
+        by_hand.why,
+        files.collect::<String>(),
+        dataset.licence,
+        dataset.page,
+        dataset.folder,
+        dataset.kind,
+        dataset.folder,
+    ))
 }
 
 fn find<'a>(datasets: &'a [PublishedDataset], name: &str) -> Result<&'a PublishedDataset, Failure> {

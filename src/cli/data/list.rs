@@ -1,4 +1,4 @@
-//! `repro data list`: what can be fetched.
+//! `repro data list`: what can be fetched, and what has to be brought by hand.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::exit::Failure;
 use crate::cli::{fetching, table};
-use crate::datasets::published::PublishedDataset;
+use crate::datasets::published::{HandFile, PublishedDataset};
 
 /// Arguments of `repro data list`.
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Shows what can be fetched.
+/// Shows what there is.
 pub fn run(datasets: &[PublishedDataset], arguments: &Arguments) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     if arguments.json {
@@ -35,8 +35,12 @@ pub fn run(datasets: &[PublishedDataset], arguments: &Arguments) -> Result<(), F
             vec![
                 dataset.name.clone(),
                 dataset.title.clone(),
-                dataset.files.len().to_string(),
+                dataset.count().to_string(),
                 fetching::size(dataset.bytes()),
+                match dataset.by_hand {
+                    None => "fetched".to_owned(),
+                    Some(_) => "brought by hand".to_owned(),
+                },
                 dataset.licence.clone(),
                 dataset.folder.clone(),
             ]
@@ -47,6 +51,7 @@ pub fn run(datasets: &[PublishedDataset], arguments: &Arguments) -> Result<(), F
         "what it is",
         "files",
         "size",
+        "has to be",
         "licence",
         "goes into",
     ];
@@ -55,7 +60,9 @@ pub fn run(datasets: &[PublishedDataset], arguments: &Arguments) -> Result<(), F
 }
 
 fn record(dataset: &PublishedDataset) -> Value {
-    let files = dataset.files.iter().map(fetching::published_record);
+    let fetched = dataset.files.iter().map(fetching::published_record);
+    let by_hand = dataset.by_hand.iter().flat_map(|by_hand| &by_hand.files);
+    let files = fetched.chain(by_hand.map(hand_record));
     json!({
         "dataset": dataset.name,
         "title": dataset.title,
@@ -63,7 +70,21 @@ fn record(dataset: &PublishedDataset) -> Value {
         "page": dataset.page,
         "licence": dataset.licence,
         "folder": dataset.folder,
+        "by_hand": dataset.by_hand.as_ref().map(|by_hand| &by_hand.why),
         "bytes": dataset.bytes(),
         "files": files.collect::<Vec<_>>(),
+    })
+}
+
+fn hand_record(file: &HandFile) -> Value {
+    let known = file.sha256.as_ref();
+    json!({
+        "url": null,
+        "file": file.name,
+        "bytes": file.bytes,
+        "sha256": known.map(|known| &known.digest),
+        "sha256_from": known.map(|known| known.from.name()),
+        "sha256_who": known.map(|known| &known.who),
+        "md5": file.md5,
     })
 }

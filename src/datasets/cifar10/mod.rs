@@ -11,11 +11,11 @@
 
 mod files;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{
-    Dataset, DatasetError, DatasetKind, Digester, Manifest, OpenDataset, ReadImage, Sample,
+    Dataset, DatasetError, DatasetKind, Environment, Manifest, OpenDataset, ReadImage, Sample,
 };
 use crate::imaging::Image;
 use crate::spec::{Fields, Key, KindDoc};
@@ -84,11 +84,10 @@ impl Dataset for Cifar10 {
 
     fn open(
         &self,
-        base: &Path,
+        environment: &Environment<'_>,
         _upstream: Option<Arc<OpenDataset>>,
-        _digester: &dyn Digester,
     ) -> Result<OpenDataset, DatasetError> {
-        let (names, batches) = files::read(&base.join(&self.root))?;
+        let (names, batches) = files::read(&environment.base.join(&self.root))?;
         let classes = class_names(&names)?;
         let mut samples = Vec::new();
         let mut split_before = None;

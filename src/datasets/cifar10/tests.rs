@@ -1,11 +1,11 @@
 //! Small archives, whole and spoilt.
 
 use std::fs;
+use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::super::PlainDigester;
 use super::*;
 
 const CLASS_NAMES: &str =
@@ -48,7 +48,7 @@ fn open(root: &Path) -> Result<OpenDataset, String> {
     let dataset = Cifar10 {
         root: root.to_owned(),
     };
-    let open = dataset.open(Path::new("."), None, &PlainDigester);
+    let open = dataset.open(&Environment::plain(), None);
     open.map_err(|error| error.to_string())
 }
 

@@ -4,11 +4,12 @@
 //! structures `synsets`, or in `map_clsloc.txt`, which a later kit has. It is not the number that networks use.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::datasets::DatasetError;
-use crate::datasets::listed::{TextFile, find_folder};
+use crate::datasets::listed::TextFile;
 use crate::datasets::matlab::Variables;
+use crate::datasets::tree::Folder;
 
 const GROUND_TRUTH: &str = "ILSVRC2012_validation_ground_truth.txt";
 const META: &str = "meta.mat";
@@ -26,15 +27,15 @@ pub(super) struct Validation {
 ///
 /// # Errors
 /// A kit that is missing or malformed.
-pub(super) fn read(root: &Path, remedy: &'static str) -> Result<Validation, DatasetError> {
+pub(super) fn read(root: &Folder<'_>, remedy: &'static str) -> Result<Validation, DatasetError> {
     let inside = ["ILSVRC2012_devkit_t12/data", "data", ""];
-    let folder = find_folder(root, &inside, GROUND_TRUTH, remedy)?;
-    let truth = TextFile::read(folder.join(GROUND_TRUTH), remedy)?;
-    let meta = folder.join(META);
+    let folder = root.find(&inside, GROUND_TRUTH, remedy)?;
+    let truth = TextFile::read(&folder.file(GROUND_TRUTH)?, remedy)?;
+    let meta = folder.file(META)?;
     let wnid_of = if meta.is_file() {
         from_meta(&Variables::read(&meta, remedy)?)?
     } else {
-        from_map(&TextFile::read(folder.join(MAP), remedy)?)?
+        from_map(&TextFile::read(&folder.file(MAP)?, remedy)?)?
     };
     let mut wnids = Vec::new();
     for (line, text) in truth.lines() {

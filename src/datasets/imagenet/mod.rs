@@ -1,4 +1,4 @@
-//! `imagenet`: ImageNet as in ILSVRC 2012, unpacked from the archives of its owners.
+//! `imagenet`: ImageNet as in ILSVRC 2012, from the archives of its owners, packed or unpacked.
 //!
 //! # Reference
 //! Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge" (2015). Images for training lie in a folder for each
@@ -15,9 +15,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::image_folder::{folders, images};
 use super::listed::{Row, Rows, TextFile, Trim};
-use super::{Dataset, DatasetError, DatasetKind, Digester, OpenDataset};
+use super::tree::{Location, Packed, Tree};
+use super::{Dataset, DatasetError, DatasetKind, Environment, Listing, OpenDataset};
 use crate::spec::{Fields, Key, KindDoc};
 
 /// The kind.
@@ -29,12 +29,12 @@ pub struct Kind;
 
 const DOC: KindDoc = KindDoc {
     name: "imagenet",
-    summary: "ImageNet (ILSVRC 2012): `train/WNID/FILE` and `val/WNID/FILE`, or `val/FILE` with the development kit beside it; the splits are `train` and `val`.",
+    summary: "ImageNet (ILSVRC 2012): `train/WNID/FILE` and `val/WNID/FILE`, or `val/FILE` with the development kit beside it, or the owners' archives of these; the splits are `train` and `val`.",
     keys: &[
         Key::required(
             "root",
             "a folder",
-            "Holds `train/`, `val/` or both, and `ILSVRC2012_devkit_t12/` where the images in `val/` are in no folders; relative to the folder that `repro` runs in.",
+            "Holds `train/`, `val/` or both, and `ILSVRC2012_devkit_t12/` where the images in `val/` are in no folders; in place of each, its archive; relative to the folder that `repro` runs in.",
         ),
         Key::optional(
             "classes",
@@ -45,7 +45,24 @@ const DOC: KindDoc = KindDoc {
     ],
 };
 
-const REMEDY: &str = "get `ILSVRC2012_img_train.tar`, `ILSVRC2012_img_val.tar` and `ILSVRC2012_devkit_t12.tar.gz` from https://image-net.org/download-images, which asks to sign in and to accept its terms, and unpack them as data/README.md tells";
+const REMEDY: &str = "get `ILSVRC2012_img_train.tar`, `ILSVRC2012_img_val.tar` and `ILSVRC2012_devkit_t12.tar.gz` from https://image-net.org/download-images, which asks to sign in and to accept its terms, and let them lie packed or unpacked as data/README.md tells";
+
+/// The archives of image-net.org.
+const PACKED: [Packed; 3] = [
+    Packed {
+        archive: "ILSVRC2012_img_train.tar",
+        at: "train",
+        makes: "train",
+        nested: true,
+    },
+    Packed {
+        archive: "ILSVRC2012_img_val.tar",
+        at: "val",
+        makes: "val",
+        nested: false,
+    },
+    Packed::new("ILSVRC2012_devkit_t12.tar.gz", "ILSVRC2012_devkit_t12"),
+];
 
 impl DatasetKind for Kind {
     fn doc(&self) -> &'static KindDoc {
@@ -74,40 +91,49 @@ struct Found {
     split: &'static str,
     wnid: String,
     file: String,
-    path: PathBuf,
+    location: Location,
     place: String,
 }
 
 impl ImageNet {
     /// What is there, or is named by the development kit.
-    fn rows(&self, base: &Path) -> Result<Rows, DatasetError> {
-        let root = base.join(&self.root);
+    fn rows(&self, environment: &Environment<'_>) -> Result<Rows, DatasetError> {
+        let tree = Tree::open(&self.root, &PACKED, environment)?;
+        let root = tree.root();
+        if !root.exists() {
+            return Err(DatasetError::Missing {
+                path: root.path(),
+                hint: REMEDY.to_owned(),
+            });
+        }
         let wanted = match &self.classes {
-            Some(list) => Some(listed_classes(base.join(list))?),
+            Some(list) => Some(listed_classes(&Location::file(
+                environment.base.join(list),
+            ))?),
             None => None,
         };
         let take = |wnid: &str| wanted.as_ref().is_none_or(|wanted| wanted.contains(wnid));
         let mut found = Vec::new();
-        let mut lists = vec![root.clone()];
+        let mut lists = vec![root.path()];
         for split in ["train", "val"] {
             let folder = root.join(split);
-            if !folder.is_dir() {
+            if !folder.exists() {
                 continue;
             }
-            let classes = folders(&folder)?;
-            let loose = images(&folder)?.len();
+            let classes = folder.folders()?;
+            let loose = folder.images()?.len();
             if !classes.is_empty() && loose > 0 {
                 let problem =
                     format!("it holds folders of classes, and {loose} images in none of them");
                 return Err(DatasetError::Malformed {
-                    path: folder,
+                    path: folder.path(),
                     problem,
                     hint: "move all images into the folders of their classes, or none".to_owned(),
                 });
             }
             if classes.is_empty() && split == "train" {
                 return Err(DatasetError::Malformed {
-                    path: folder,
+                    path: folder.path(),
                     problem: "it holds no folders of classes".to_owned(),
                     hint: "unpack the archive of each class, such as `n01440764.tar`, into a folder of its name".to_owned(),
                 });
@@ -116,23 +142,24 @@ impl ImageNet {
                 let validation = devkit::read(&root, REMEDY)?;
                 lists.push(validation.path);
                 let named = (1..).zip(validation.wnids);
-                found.extend(named.filter(|(_, wnid)| take(wnid)).map(|(number, wnid)| {
+                for (number, wnid) in named.filter(|(_, wnid)| take(wnid)) {
                     let file = format!("ILSVRC2012_val_{number:08}.JPEG");
-                    Found {
+                    found.push(Found {
                         split,
-                        path: folder.join(&file),
+                        location: folder.file(&file)?,
                         place: format!("line {number}"),
                         wnid,
                         file,
-                    }
-                }));
+                    });
+                }
                 continue;
             }
             for wnid in classes.into_iter().filter(|wnid| take(wnid)) {
-                for file in images(&folder.join(&wnid))? {
+                let class = folder.join(&wnid);
+                for file in class.images()? {
                     found.push(Found {
                         split,
-                        path: folder.join(&wnid).join(&file),
+                        location: class.file(&file)?,
                         place: "a folder".to_owned(),
                         wnid: wnid.clone(),
                         file,
@@ -142,14 +169,14 @@ impl ImageNet {
         }
         if found.is_empty() {
             return Err(DatasetError::Malformed {
-                path: root,
+                path: root.path(),
                 problem: "it holds no images in `train` or `val`".to_owned(),
                 hint: REMEDY.to_owned(),
             });
         }
         let there: BTreeSet<String> = found.iter().map(|found| found.wnid.clone()).collect();
         if let Some(wanted) = &wanted {
-            check_classes(wanted, &there, &root)?;
+            check_classes(wanted, &there, &root.path())?;
         }
         let classes: Vec<String> = there.into_iter().collect();
         let last = lists.len() - 1;
@@ -157,7 +184,7 @@ impl ImageNet {
             label: rank(&classes, &found.wnid),
             id: format!("{}/{}/{}", found.split, found.wnid, found.file),
             split: found.split,
-            path: found.path,
+            location: found.location,
             place: found.place,
             list: last,
         });
@@ -177,10 +204,10 @@ fn rank(classes: &[String], wnid: &str) -> u32 {
 }
 
 /// The classes of a list.
-fn listed_classes(path: PathBuf) -> Result<BTreeSet<String>, DatasetError> {
+fn listed_classes(list: &Location) -> Result<BTreeSet<String>, DatasetError> {
     const LIST_REMEDY: &str =
         "`classes` is a list of WordNet ids, one a line, such as `n01601694 Dipper`";
-    let list = TextFile::read(path, LIST_REMEDY)?;
+    let list = TextFile::read(list, LIST_REMEDY)?;
     let mut classes = BTreeSet::new();
     for (line, text) in list.lines() {
         let wnid = text.split_whitespace().next().unwrap_or_default();
@@ -222,11 +249,15 @@ impl Dataset for ImageNet {
 
     fn open(
         &self,
-        base: &Path,
+        environment: &Environment<'_>,
         _upstream: Option<Arc<OpenDataset>>,
-        digester: &dyn Digester,
     ) -> Result<OpenDataset, DatasetError> {
-        self.rows(base)?.open(Trim::NONE, digester)
+        self.rows(environment)?
+            .open(Trim::NONE, environment.digester)
+    }
+
+    fn listed(&self, environment: &Environment<'_>) -> Option<Result<Listing, DatasetError>> {
+        Some(self.rows(environment).map(|rows| rows.listing()))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Small copies of ImageNet, in both layouts.
 
-use super::super::PlainDigester;
 use super::super::listed::fixture;
 use super::super::matlab::fixture::{compress, file, numbers, structures, text};
+use super::super::tree::fixture as archives;
 use super::*;
 
 const KIT: &str = "ILSVRC2012_devkit_t12/data";
@@ -17,7 +17,7 @@ fn imagenet(root: &Path, classes: Option<&str>) -> ImageNet {
 
 fn open(root: &Path, classes: Option<&str>) -> Result<OpenDataset, String> {
     imagenet(root, classes)
-        .open(Path::new("."), None, &PlainDigester)
+        .open(&Environment::plain(), None)
         .map_err(|error| error.to_string())
 }
 
@@ -150,11 +150,64 @@ fn what_does_not_fit_is_named_with_its_place_and_remedy() {
     std::fs::create_dir(folder.path().join("train")).unwrap();
     let error = open(folder.path(), None).err().unwrap();
     assert!(error.contains("no folders of classes"), "{error}");
-    let error = open(Path::new("nowhere"), None).err().unwrap();
+    std::fs::remove_dir(folder.path().join("train")).unwrap();
+    std::fs::remove_dir_all(folder.path().join("val")).unwrap();
+    let error = open(folder.path(), None).err().unwrap();
     assert!(
         error.contains("holds no images in `train` or `val`"),
         "{error}"
     );
+    let error = open(Path::new("nowhere"), None).err().unwrap();
+    assert!(error.contains("nowhere is missing"), "{error}");
+}
+
+#[test]
+fn packed_and_unpacked_are_one_dataset() {
+    let folder = flat();
+    let from = folder.path();
+    let unpacked = open(from, None).unwrap();
+    let packed = tempfile::tempdir().unwrap();
+    let root = packed.path();
+    // As the owners pack them: a tar archive for each class, in one; images without folders; the kit, compressed.
+    let classes = tempfile::tempdir().unwrap();
+    for (class, image) in [("n01440764", "a.png"), ("n02119789", "b.png")] {
+        let archive = classes.path().join(format!("{class}.tar"));
+        archives::tar(&from.join("train").join(class), &[image], &archive);
+    }
+    archives::tar(
+        classes.path(),
+        &["n02119789.tar", "n01440764.tar"],
+        &root.join("ILSVRC2012_img_train.tar"),
+    );
+    let images = [1, 2].map(|number| format!("ILSVRC2012_val_{number:08}.JPEG"));
+    let images: Vec<_> = images.iter().map(String::as_str).collect();
+    archives::tar(
+        &from.join("val"),
+        &images,
+        &root.join("ILSVRC2012_img_val.tar"),
+    );
+    let kit = root.join("ILSVRC2012_devkit_t12.tar.gz");
+    archives::tgz(from, &["ILSVRC2012_devkit_t12"], &kit);
+    archives::assert_same(&open(root, None).unwrap(), &unpacked);
+
+    // What is unpacked is taken in place of its archive, even of one that is spoilt.
+    std::fs::write(root.join("ILSVRC2012_img_val.tar"), "spoilt").unwrap();
+    let error = open(root, None).err().unwrap();
+    assert!(
+        error.contains("img_val.tar is malformed: its header at byte 0"),
+        "{error}"
+    );
+    std::fs::create_dir(root.join("val")).unwrap();
+    for image in images {
+        let inside = format!("val/{image}");
+        std::fs::copy(from.join(&inside), root.join(&inside)).unwrap();
+    }
+    archives::assert_same(&open(root, None).unwrap(), &unpacked);
+
+    // Without the kit.
+    std::fs::remove_file(kit).unwrap();
+    let error = open(root, None).err().unwrap();
+    assert!(error.contains("ground_truth.txt is missing"), "{error}");
 }
 
 #[test]
@@ -172,7 +225,7 @@ fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
     .unwrap();
     let map = root.join(KIT).join("map_clsloc.txt");
     std::fs::copy(given.join("map_clsloc.txt"), map).unwrap();
-    let rows = imagenet(root, None).rows(Path::new(".")).unwrap();
+    let rows = imagenet(root, None).rows(&Environment::plain()).unwrap();
     assert_eq!(fixture::counts(&rows), (1000, 0, 50_000, 0));
     // Line by line what others have made of the same lists.
     let joined = std::fs::read_to_string(given.join("val_synset_labels.txt")).unwrap();
@@ -183,7 +236,7 @@ fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
     }
     std::fs::copy(given.join("imagenet_50.txt"), root.join("few.txt")).unwrap();
     let rows = imagenet(root, Some("few.txt"))
-        .rows(Path::new("."))
+        .rows(&Environment::plain())
         .unwrap();
     assert_eq!(fixture::counts(&rows), (50, 0, 2500, 0));
 }

@@ -1,10 +1,11 @@
-//! Reading images that are files of their own, whole or without some rows at their bottom.
+//! Reading images that are files of their own, unpacked or not, whole or without some rows at their bottom.
 
-use std::fs;
-use std::path::PathBuf;
-
+use crate::datasets::tree::Location;
 use crate::datasets::{DatasetError, ReadImage};
-use crate::imaging::Image;
+use crate::imaging::{Image, Rectangle};
+
+/// No image is longer; the largest of ImageNet has 15 MB.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// What is cut off an image before anything else looks at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,12 @@ impl Trim {
         let (width, height) = image.size();
         match height.checked_sub(self.bottom) {
             Some(_) if self == Self::NONE => Ok(image),
-            Some(rest) if rest > 0 => Ok(image.crop(0, 0, width, rest)),
+            Some(rest) if rest > 0 => Ok(image.crop(Rectangle {
+                left: 0,
+                top: 0,
+                width,
+                height: rest,
+            })),
             _ => Err(format!(
                 "it has {height} rows, and the {} at its bottom are to be cut off",
                 self.bottom
@@ -43,33 +49,41 @@ impl Trim {
 
 /// Files in the order of a manifest, each with the id of its sample.
 pub(in crate::datasets) struct Files {
-    files: Vec<(String, PathBuf)>,
+    files: Vec<(String, Location)>,
     trim: Trim,
 }
 
 impl Files {
     /// A reader of these files.
-    pub(in crate::datasets) fn new(files: Vec<(String, PathBuf)>, trim: Trim) -> Self {
+    pub(in crate::datasets) fn new(files: Vec<(String, Location)>, trim: Trim) -> Self {
         Self { files, trim }
+    }
+
+    fn file(&self, row: usize) -> Result<&(String, Location), DatasetError> {
+        self.files
+            .get(row)
+            .ok_or_else(|| DatasetError::Selection(format!("there is no image in row {row}")))
     }
 }
 
 impl ReadImage for Files {
     fn read(&self, row: usize) -> Result<Image, DatasetError> {
-        let Some((id, path)) = self.files.get(row) else {
-            return Err(DatasetError::Selection(format!(
-                "there is no image in row {row}"
-            )));
-        };
-        let bytes = fs::read(path).map_err(|source| {
-            DatasetError::io(path, source, "it was there when the folder was listed")
-        })?;
-        let image = Image::decode(&bytes).map_err(|error| error.to_string());
+        let (id, location) = self.file(row)?;
+        let image = Image::decode(&bytes_of(location)?).map_err(|error| error.to_string());
         let image = image.and_then(|image| self.trim.apply(image));
         image.map_err(|problem| DatasetError::BadImage {
             id: id.clone(),
-            path: path.clone(),
+            path: location.path(),
             problem,
         })
     }
+
+    fn encoded(&self, row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
+        let (_, location) = self.file(row)?;
+        bytes_of(location).map(Some)
+    }
+}
+
+fn bytes_of(location: &Location) -> Result<Vec<u8>, DatasetError> {
+    location.read(MOST_BYTES, "it was there when the folder was listed")
 }

@@ -6,10 +6,10 @@
 //! a smaller dataset.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use super::{Row, Rows, TextFile, stays_inside};
 use crate::datasets::DatasetError;
+use crate::datasets::tree::Folder;
 
 const IMAGES: &str = "images.txt";
 
@@ -27,11 +27,11 @@ pub(in crate::datasets) enum Classes {
 /// # Errors
 /// A list that is missing or malformed, ids that one list has and another has not, and classes without a name.
 pub(in crate::datasets) fn read_joined(
-    folder: &Path,
+    folder: &Folder<'_>,
     which: Classes,
     remedy: &'static str,
 ) -> Result<Rows, DatasetError> {
-    let read = |name: &str| TextFile::read(folder.join(name), remedy);
+    let read = |name: &str| TextFile::read(&folder.file(name)?, remedy);
     let (images, labels) = (read(IMAGES)?, read("image_class_labels.txt")?);
     let (splits, names) = (read("train_test_split.txt")?, read("classes.txt")?);
     let (class_of, split_of) = (labels.by_first_word()?, splits.by_first_word()?);
@@ -86,17 +86,20 @@ pub(in crate::datasets) fn read_joined(
     }
     let classes = label_of.keys().filter_map(|class| named.get(class));
     let classes = classes.map(|name| (*name).to_owned()).collect();
-    let rows = found.into_iter().map(|(class, split, line, path)| Row {
-        id: path.to_owned(),
-        split,
-        label: label_of.get(&class).copied().unwrap_or_default(),
-        path: folder.join("images").join(path),
-        place: format!("line {line}"),
-        list: 0,
+    let images_folder = folder.join("images");
+    let rows = found.into_iter().map(|(class, split, line, path)| {
+        Ok(Row {
+            id: path.to_owned(),
+            split,
+            label: label_of.get(&class).copied().unwrap_or_default(),
+            location: images_folder.file(path)?,
+            place: format!("line {line}"),
+            list: 0,
+        })
     });
     Ok(Rows {
         classes,
-        images: rows.collect(),
+        images: rows.collect::<Result<_, DatasetError>>()?,
         lists: vec![images.path().to_owned()],
         remedy,
     })

@@ -1,10 +1,11 @@
 //! A kind of dataset that is one folder of its owners, with no other key than `root`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Rows, Trim};
-use crate::datasets::{Dataset, DatasetError, DatasetKind, Digester, OpenDataset};
+use crate::datasets::tree::{Folder, Packed, Tree};
+use crate::datasets::{Dataset, DatasetError, DatasetKind, Environment, Listing, OpenDataset};
 use crate::spec::{Fields, KindDoc};
 
 /// See the module.
@@ -12,8 +13,10 @@ use crate::spec::{Fields, KindDoc};
 pub(in crate::datasets) struct ListedKind {
     /// What the kind says of itself; `root` is its one key.
     pub(in crate::datasets) doc: &'static KindDoc,
+    /// The archives that the owner publishes.
+    pub(in crate::datasets) packed: &'static [Packed],
     /// What the lists in a folder name.
-    pub(in crate::datasets) rows: fn(&Path) -> Result<Rows, DatasetError>,
+    pub(in crate::datasets) rows: fn(&Folder<'_>) -> Result<Rows, DatasetError>,
 }
 
 impl ListedKind {
@@ -44,6 +47,17 @@ pub(in crate::datasets) struct Listed {
     root: PathBuf,
 }
 
+impl Listed {
+    /// What the lists name.
+    pub(in crate::datasets) fn rows(
+        &self,
+        environment: &Environment<'_>,
+    ) -> Result<Rows, DatasetError> {
+        let tree = Tree::open(&self.root, self.kind.packed, environment)?;
+        (self.kind.rows)(&tree.root())
+    }
+}
+
 impl Dataset for Listed {
     fn kind(&self) -> &'static str {
         self.kind.doc.name
@@ -51,10 +65,14 @@ impl Dataset for Listed {
 
     fn open(
         &self,
-        base: &Path,
+        environment: &Environment<'_>,
         _upstream: Option<Arc<OpenDataset>>,
-        digester: &dyn Digester,
     ) -> Result<OpenDataset, DatasetError> {
-        (self.kind.rows)(&base.join(&self.root))?.open(Trim::NONE, digester)
+        self.rows(environment)?
+            .open(Trim::NONE, environment.digester)
+    }
+
+    fn listed(&self, environment: &Environment<'_>) -> Option<Result<Listing, DatasetError>> {
+        Some(self.rows(environment).map(|rows| rows.listing()))
     }
 }

@@ -11,12 +11,14 @@ mod text;
 #[cfg(test)]
 pub(super) mod fixture;
 
-use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{DatasetError, Digester, Manifest, OpenDataset, Sample};
+use super::tree::Location;
+use super::{DatasetError, Digester, Listing, Manifest, OpenDataset, Sample, SplitCount};
 
 pub(super) use files::{Files, Trim};
 pub(super) use joined::{Classes, read_joined};
@@ -27,7 +29,7 @@ pub(super) use text::TextFile;
 const SPLITS: [&str; 3] = ["train", "val", "test"];
 
 /// An image that a list names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Row {
     /// The sample's id.
     pub(super) id: String,
@@ -36,7 +38,7 @@ pub(super) struct Row {
     /// The sample's class, from 0.
     pub(super) label: u32,
     /// Where the image should be.
-    pub(super) path: PathBuf,
+    pub(super) location: Location,
     /// Where it is named, such as "line 3".
     pub(super) place: String,
     /// The list that names it, as an index into [`Rows::lists`].
@@ -69,7 +71,7 @@ impl Rows {
         self.check_names()?;
         self.check_files()?;
         let order = |split: &str| SPLITS.iter().position(|name| *name == split);
-        self.images.sort_by(|left, right| {
+        self.images.par_sort_by(|left, right| {
             (order(left.split), &left.id).cmp(&(order(right.split), &right.id))
         });
         let samples: Vec<Sample> = self
@@ -80,15 +82,28 @@ impl Rows {
                     id: row.id.clone(),
                     split: row.split.to_owned(),
                     label: row.label,
-                    content: trim.content(digester.digest_file(&row.path)?),
+                    content: trim.content(row.location.digest(digester)?),
                 })
             })
             .collect::<Result<_, DatasetError>>()?;
-        let files = self.images.into_iter().map(|row| (row.id, row.path));
+        let files = self.images.into_iter().map(|row| (row.id, row.location));
         Ok(OpenDataset {
             manifest: Manifest::new(self.classes, samples),
             images: Box::new(Files::new(files.collect(), trim)),
         })
+    }
+
+    /// What the lists name, and how much of it is there.
+    pub(super) fn listing(&self) -> Listing {
+        let splits = SPLITS.iter().map(|split| SplitCount {
+            split: (*split).to_owned(),
+            samples: self.images.iter().filter(|row| row.split == *split).count(),
+        });
+        Listing {
+            classes: self.classes.len(),
+            splits: splits.filter(|count| count.samples > 0).collect(),
+            missing: self.missing().len(),
+        }
     }
 
     /// The list that names a row, for messages.
@@ -104,7 +119,7 @@ impl Rows {
                 hint: self.remedy.to_owned(),
             });
         };
-        let mut seen = BTreeSet::new();
+        let mut seen = HashSet::new();
         let twice = self.images.iter().find(|row| !seen.insert(&row.id));
         match twice {
             None => Ok(()),
@@ -120,18 +135,43 @@ impl Rows {
         }
     }
 
+    /// The images that are not there. Folders are listed rather than images looked at, which is many times as quick; what no
+    /// listing has, such as a link, is looked at.
+    fn missing(&self) -> Vec<&Row> {
+        let paths: Vec<Option<&Path>> = self
+            .images
+            .iter()
+            .map(|row| row.location.on_disk())
+            .collect();
+        let folders: HashSet<&Path> = paths
+            .iter()
+            .filter_map(|path| path.and_then(Path::parent))
+            .collect();
+        let listings: HashMap<&Path, HashSet<OsString>> = folders
+            .into_par_iter()
+            .map(|folder| (folder, files_in(folder)))
+            .collect();
+        let is_there = |path: &Path| {
+            let listing = path.parent().and_then(|folder| listings.get(folder));
+            let names = listing.zip(path.file_name());
+            names.is_some_and(|(listing, name)| listing.contains(name)) || path.is_file()
+        };
+        // What is in an archive is there.
+        let images = self.images.par_iter().zip(&paths);
+        images
+            .filter(|(_, path)| path.is_some_and(|path| !is_there(path)))
+            .map(|(row, _)| row)
+            .collect()
+    }
+
     /// One error for all images that are missing: a folder that was cut off lacks thousands.
     fn check_files(&self) -> Result<(), DatasetError> {
-        let missing: Vec<&Row> = self
-            .images
-            .par_iter()
-            .filter(|row| !row.path.is_file())
-            .collect();
+        let missing = self.missing();
         let Some(first) = missing.first() else {
             return Ok(());
         };
         Err(DatasetError::MissingImages {
-            path: first.path.clone(),
+            path: first.location.path(),
             place: format!("{} of {}", first.place, self.list_of(first).display()),
             missing: missing.len(),
             named: self.images.len(),
@@ -140,26 +180,13 @@ impl Rows {
     }
 }
 
-/// The first of some folders inside `root` that holds `marker`; `""` is `root` itself.
-///
-/// # Errors
-/// None of them does.
-pub(super) fn find_folder(
-    root: &Path,
-    inside: &[&str],
-    marker: &str,
-    remedy: &str,
-) -> Result<PathBuf, DatasetError> {
-    let mut folders = inside.iter().map(|folder| match *folder {
-        "" => root.to_owned(),
-        folder => root.join(folder),
-    });
-    folders
-        .find(|folder| folder.join(marker).exists())
-        .ok_or_else(|| DatasetError::Missing {
-            path: root.join(marker),
-            hint: remedy.to_owned(),
-        })
+/// The names of the files in a folder, as far as it can be listed; links are left out.
+fn files_in(folder: &Path) -> HashSet<OsString> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .map(|entry| entry.file_name())
+        .collect()
 }
 
 /// Whether a name leads to a file inside the folder that it counts from, and nowhere else.
@@ -180,7 +207,7 @@ mod tests {
             id: id.to_owned(),
             split,
             label: 0,
-            path: folder.join(id),
+            location: Location::file(folder.join(id)),
             place: "line 7".to_owned(),
             list,
         }

@@ -1,11 +1,10 @@
 //! Lists that are texts: one entry a line, its first word apart from the rest.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::datasets::DatasetError;
+use crate::datasets::tree::Location;
 
 /// No list is longer; the longest that is published has less than 8 MiB.
 const MOST_BYTES: u64 = 1 << 26;
@@ -23,26 +22,19 @@ impl TextFile {
     /// # Errors
     /// A file that is missing, cannot be read, is far too long, or is no text.
     pub(in crate::datasets) fn read(
-        path: PathBuf,
+        location: &Location,
         remedy: &'static str,
     ) -> Result<Self, DatasetError> {
-        let mut bytes = Vec::new();
-        File::open(&path)
-            .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
-            .map_err(|source| DatasetError::io(&path, source, remedy))?;
-        let problem = if bytes.len() as u64 > MOST_BYTES {
-            format!("it has more than {MOST_BYTES} bytes")
-        } else {
-            match String::from_utf8(bytes) {
-                Ok(text) => return Ok(Self { path, text, remedy }),
-                Err(_) => "it is not a text".to_owned(),
-            }
-        };
-        Err(DatasetError::Malformed {
-            path,
-            problem,
-            hint: remedy.to_owned(),
-        })
+        let bytes = location.read(MOST_BYTES, remedy)?;
+        let path = location.path();
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Self { path, text, remedy }),
+            Err(_) => Err(DatasetError::Malformed {
+                path,
+                problem: "it is not a text".to_owned(),
+                hint: remedy.to_owned(),
+            }),
+        }
     }
 
     /// Where it lies.
@@ -110,7 +102,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list.txt");
         std::fs::write(&path, bytes).unwrap();
-        TextFile::read(path, "get it anew").map_err(|error| error.to_string())
+        TextFile::read(&Location::file(path), "get it anew").map_err(|error| error.to_string())
     }
 
     #[test]

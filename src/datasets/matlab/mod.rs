@@ -15,11 +15,10 @@ mod elements;
 #[cfg(test)]
 pub(super) mod fixture;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::DatasetError;
+use super::tree::Location;
 
 /// No file is longer; those that are read here have less than 1 MiB.
 const MOST_BYTES: u64 = 1 << 25;
@@ -114,18 +113,10 @@ impl Variables {
     ///
     /// # Errors
     /// A file that is missing, cannot be read, is too long, or is no file of MATLAB's version 5.
-    pub(super) fn read(path: &Path, remedy: &'static str) -> Result<Self, DatasetError> {
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
-            .map_err(|source| DatasetError::io(path, source, remedy))?;
-        let variables = if bytes.len() as u64 > MOST_BYTES {
-            Err(format!("it has more than {MOST_BYTES} bytes"))
-        } else {
-            elements::variables(&bytes)
-        };
-        let path = path.to_owned();
-        match variables {
+    pub(super) fn read(location: &Location, remedy: &'static str) -> Result<Self, DatasetError> {
+        let bytes = location.read(MOST_BYTES, remedy)?;
+        let path = location.path();
+        match elements::variables(&bytes) {
             Ok(named) => Ok(Self {
                 path,
                 remedy,
@@ -212,7 +203,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list.mat");
         std::fs::write(&path, bytes).unwrap();
-        Variables::read(&path, "get it anew").map_err(|error| error.to_string())
+        Variables::read(&Location::file(path), "get it anew").map_err(|error| error.to_string())
     }
 
     #[test]

@@ -52,11 +52,17 @@ pub trait Images: Sync {
     /// How many there are, from 1.
     fn count(&self) -> usize;
 
-    /// Writes an image, `[C, H, W]` in `[-1, 1]`, mirrored if asked to.
+    /// Writes an image, `[C, H, W]` in `[-1, 1]`: what is drawn at random is a function of the occasion, a name that no other showing of
+    /// an image has. Mirrored if asked to.
     ///
     /// # Errors
     /// It does not decode.
-    fn fill(&self, image: usize, mirrored: bool, target: &mut [f32]) -> Result<(), Self::Error>;
+    fn fill(
+        &self,
+        image: usize,
+        shown: (&str, bool),
+        target: &mut [f32],
+    ) -> Result<(), Self::Error>;
 }
 
 /// A training under way.
@@ -174,7 +180,8 @@ impl<'a, I: Images> Trainer<'a, I> {
             .try_for_each(|(place, ((image, noise), &(row, mirrored)))| {
                 let id = format!("step-{step}/image-{place}");
                 fill_noise(self.config.seed, &id, "pretrain", 0, 0, noise);
-                self.images.fill(row, mirrored && self.config.flip, image)
+                let mirrored = mirrored && self.config.flip;
+                self.images.fill(row, (&id, mirrored), image)
             })
             .map_err(PretrainError::Image)?;
         let sides = [

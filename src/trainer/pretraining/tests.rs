@@ -129,7 +129,12 @@ mod steps {
             7
         }
 
-        fn fill(&self, image: usize, mirrored: bool, target: &mut [f32]) -> Result<(), Infallible> {
+        fn fill(
+            &self,
+            image: usize,
+            (_, mirrored): (&str, bool),
+            target: &mut [f32],
+        ) -> Result<(), Infallible> {
             let mut stream = Stream::new(image as u64, "slopes");
             let steepness = f32::from(u8::try_from(stream.next_below(100)).unwrap()) / 100.0;
             for (place, value) in target.iter_mut().enumerate() {

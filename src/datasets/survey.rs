@@ -1,0 +1,313 @@
+//! A look at a whole dataset: how its classes are spread, what is there twice, which images do not decode, and what the images
+//! are like. Nothing is held in memory but counts and what is reported.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::{DatasetError, Manifest, OpenDataset};
+use crate::imaging::Image;
+
+/// How the samples of one split are spread over the classes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SplitSpread {
+    /// The split.
+    pub split: String,
+    /// Its samples.
+    pub samples: usize,
+    /// The classes that have any.
+    pub classes: usize,
+    /// The class with the fewest samples among these.
+    pub smallest: ClassCount,
+    /// The number of samples of the class in the middle; of two, the smaller.
+    pub median: usize,
+    /// The class with the most samples.
+    pub largest: ClassCount,
+}
+
+/// A class of a split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClassCount {
+    /// The class.
+    pub class: String,
+    /// Its samples.
+    pub samples: usize,
+}
+
+/// Counts per split and class, in the order of the splits.
+pub fn spreads(manifest: &Manifest) -> Vec<SplitSpread> {
+    let mut counts: BTreeMap<(&str, u32), usize> = BTreeMap::new();
+    for sample in &manifest.samples {
+        *counts.entry((&sample.split, sample.label)).or_default() += 1;
+    }
+    let spread = |split: super::SplitCount| {
+        let of_split = counts.iter().filter(|((name, _), _)| *name == split.split);
+        let mut classes: Vec<(usize, u32)> = of_split
+            .map(|((_, label), samples)| (*samples, *label))
+            .collect();
+        classes.sort_unstable();
+        let class = |(samples, label): (usize, u32)| ClassCount {
+            class: manifest
+                .classes
+                .get(label as usize)
+                .cloned()
+                .unwrap_or_else(|| label.to_string()),
+            samples,
+        };
+        Some(SplitSpread {
+            smallest: class(*classes.first()?),
+            median: classes.get((classes.len() - 1) / 2)?.0,
+            largest: class(*classes.last()?),
+            classes: classes.len(),
+            samples: split.samples,
+            split: split.split,
+        })
+    };
+    manifest.splits().into_iter().filter_map(spread).collect()
+}
+
+/// The rows whose images have the same bytes as another's: one list a content, in the order of the first row of each.
+pub fn duplicates(manifest: &Manifest) -> Vec<Vec<usize>> {
+    let content = |row: &usize| manifest.samples[*row].content.as_str();
+    let mut rows: Vec<usize> = (0..manifest.samples.len()).collect();
+    rows.par_sort_by(|left, right| content(left).cmp(content(right)));
+    let groups = rows.chunk_by(|left, right| content(left) == content(right));
+    let mut groups: Vec<Vec<usize>> = groups
+        .filter(|group| group.len() > 1)
+        .map(<[usize]>::to_vec)
+        .collect();
+    groups.sort_unstable();
+    groups
+}
+
+/// Whether rows are of more than one split.
+pub fn crosses_splits(manifest: &Manifest, rows: &[usize]) -> bool {
+    let mut splits = rows.iter().map(|row| &manifest.samples[*row].split);
+    let first = splits.next();
+    splits.any(|split| Some(split) != first)
+}
+
+/// The rows whose images cannot be read or do not decode, and why; `done` is told of each image, from several threads.
+pub fn unreadable(dataset: &OpenDataset, done: &(dyn Fn() + Sync)) -> Vec<(usize, DatasetError)> {
+    let rows = (0..dataset.manifest.samples.len()).into_par_iter();
+    rows.filter_map(|row| {
+        let read = dataset.images.read(row);
+        done();
+        read.err().map(|error| (row, error))
+    })
+    .collect()
+}
+
+/// What the images of a dataset are like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Appearance {
+    /// Images that were looked at and decode.
+    pub images: usize,
+    /// Images that were looked at and do not.
+    pub unreadable: usize,
+    /// Images in which red, green and blue are the same everywhere.
+    pub grey: usize,
+    /// How many images have each width, in pixels.
+    pub widths: BTreeMap<usize, usize>,
+    /// How many images have each height, in pixels.
+    pub heights: BTreeMap<usize, usize>,
+    /// How many images are stored in each format, by their content.
+    pub formats: BTreeMap<&'static str, usize>,
+    /// Pixels of all images.
+    pixels: u64,
+    /// The sum over red, green and blue, of values from 0 to 255, and that of their squares. A grey image counts in all three.
+    sums: [(u64, u128); 3],
+}
+
+impl Appearance {
+    /// Looks at some rows; `done` is told of each, from several threads. Memory is needed for one image a thread.
+    pub fn of(dataset: &OpenDataset, rows: &[usize], done: &(dyn Fn() + Sync)) -> Self {
+        let looked = rows.par_iter().fold(Self::default, |mut all, &row| {
+            match dataset.images.read(row) {
+                Ok(image) => all.add(&image, format_of(dataset, row)),
+                Err(_) => all.unreadable += 1,
+            }
+            done();
+            all
+        });
+        looked.reduce(Self::default, Self::merge)
+    }
+
+    fn add(&mut self, image: &Image, format: &'static str) {
+        let (width, height) = image.size();
+        self.images += 1;
+        *self.widths.entry(width).or_default() += 1;
+        *self.heights.entry(height).or_default() += 1;
+        *self.formats.entry(format).or_default() += 1;
+        self.pixels += (width * height) as u64;
+        let mut is_grey = true;
+        // An image has less than 2^32 pixels, so these cannot overflow.
+        let mut sums = [(0u64, 0u64); 3];
+        for pixel in image.pixels().chunks_exact(image.channels()) {
+            let colours = match *pixel {
+                [red, green, blue] => [red, green, blue],
+                [grey, ..] => [grey; 3],
+                [] => continue,
+            };
+            is_grey &= colours[0] == colours[1] && colours[1] == colours[2];
+            for ((sum, squares), value) in sums.iter_mut().zip(colours) {
+                *sum += u64::from(value);
+                *squares += u64::from(value) * u64::from(value);
+            }
+        }
+        self.grey += usize::from(is_grey);
+        for ((sum, squares), (more, more_squares)) in self.sums.iter_mut().zip(sums) {
+            *sum += more;
+            *squares += u128::from(more_squares);
+        }
+    }
+
+    fn merge(mut self, other: Self) -> Self {
+        fn add<K: Ord>(counts: &mut BTreeMap<K, usize>, more: BTreeMap<K, usize>) {
+            for (key, count) in more {
+                *counts.entry(key).or_default() += count;
+            }
+        }
+        self.images += other.images;
+        self.unreadable += other.unreadable;
+        self.grey += other.grey;
+        self.pixels += other.pixels;
+        add(&mut self.widths, other.widths);
+        add(&mut self.heights, other.heights);
+        add(&mut self.formats, other.formats);
+        for ((sum, squares), (more, more_squares)) in self.sums.iter_mut().zip(other.sums) {
+            *sum += more;
+            *squares += more_squares;
+        }
+        self
+    }
+
+    /// Mean and standard deviation of red, green and blue over all pixels of all images, as fractions of the brightest value.
+    pub fn channels(&self) -> [(f64, f64); 3] {
+        let pixels = self.pixels.max(1) as f64;
+        self.sums.map(|(sum, squares)| {
+            let mean = sum as f64 / pixels;
+            let variance = (squares as f64 / pixels - mean * mean).max(0.0);
+            (mean / 255.0, variance.sqrt() / 255.0)
+        })
+    }
+}
+
+/// The smallest, the median (of two, the smaller) and the largest of some counted values.
+pub fn range(counts: &BTreeMap<usize, usize>) -> Option<(usize, usize, usize)> {
+    let all: usize = counts.values().sum();
+    let mut seen = 0;
+    let median = counts.iter().find(|(_, count)| {
+        seen += **count;
+        2 * seen >= all
+    });
+    Some((
+        *counts.keys().next()?,
+        *median?.0,
+        *counts.keys().next_back()?,
+    ))
+}
+
+/// The format that an image is stored in, by its first bytes.
+fn format_of(dataset: &OpenDataset, row: usize) -> &'static str {
+    match dataset.images.encoded(row) {
+        Ok(Some(bytes)) => match image::guess_format(&bytes) {
+            Ok(image::ImageFormat::Jpeg) => "JPEG",
+            Ok(image::ImageFormat::Png) => "PNG",
+            _ => "other",
+        },
+        Ok(None) => "pixels",
+        Err(_) => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ReadImage, Sample};
+    use super::*;
+
+    struct Images(Vec<Option<Image>>);
+
+    impl ReadImage for Images {
+        fn read(&self, row: usize) -> Result<Image, DatasetError> {
+            let image = self.0[row].clone();
+            image.ok_or_else(|| DatasetError::Selection("no image".to_owned()))
+        }
+    }
+
+    fn dataset(rows: &[(&str, u32, &str, Option<Image>)]) -> OpenDataset {
+        let samples = rows
+            .iter()
+            .enumerate()
+            .map(|(row, (split, label, content, _))| Sample {
+                id: format!("{row}"),
+                split: (*split).to_owned(),
+                label: *label,
+                content: (*content).to_owned(),
+            });
+        let classes = ["cat", "dog"].map(str::to_owned).to_vec();
+        OpenDataset {
+            manifest: Manifest::new(classes, samples.collect()),
+            images: Box::new(Images(rows.iter().map(|row| row.3.clone()).collect())),
+        }
+    }
+
+    fn five() -> OpenDataset {
+        let colour = Image::colour(2, 1, vec![0, 51, 255, 255, 51, 255]);
+        let grey = Image::grey(4, 3, vec![102; 12]);
+        dataset(&[
+            ("train", 0, "a", Some(colour.clone())),
+            ("train", 1, "b", Some(grey)),
+            ("train", 1, "a", Some(colour)),
+            ("test", 1, "b", None),
+            ("test", 1, "c", None),
+        ])
+    }
+
+    #[test]
+    fn classes_are_counted_in_each_split() {
+        let spreads = spreads(&five().manifest);
+        assert_eq!(spreads.len(), 2);
+        let train = &spreads[0];
+        assert_eq!((train.samples, train.classes, train.median), (3, 2, 1));
+        assert_eq!(train.smallest.class, "cat");
+        assert_eq!(
+            (train.largest.class.as_str(), train.largest.samples),
+            ("dog", 2)
+        );
+        assert_eq!((spreads[1].classes, spreads[1].median), (1, 2));
+    }
+
+    #[test]
+    fn what_is_there_twice_is_found_within_and_across_splits() {
+        let dataset = five();
+        let found = duplicates(&dataset.manifest);
+        assert_eq!(found, [vec![0, 2], vec![1, 3]]);
+        assert!(!crosses_splits(&dataset.manifest, &found[0]));
+        assert!(crosses_splits(&dataset.manifest, &found[1]));
+        let bad: Vec<_> = unreadable(&dataset, &|| ())
+            .into_iter()
+            .map(|(row, _)| row)
+            .collect();
+        assert_eq!(bad, [3, 4]);
+    }
+
+    #[test]
+    fn means_and_deviations_are_over_all_pixels() {
+        let dataset = five();
+        let seen = Appearance::of(&dataset, &[0, 1, 2, 3], &|| ());
+        assert_eq!((seen.images, seen.unreadable, seen.grey), (3, 1, 1));
+        assert_eq!(range(&seen.widths), Some((2, 2, 4)));
+        assert_eq!(range(&seen.heights), Some((1, 1, 3)));
+        assert_eq!(seen.formats, BTreeMap::from([("pixels", 3)]));
+        let [red, green, blue] = seen.channels();
+        // Red: 0 and 255 twice each, and twelve times 102, of sixteen pixels.
+        let mean = (2.0 + 12.0 * 0.4) / 16.0;
+        let variance = (2.0 + 12.0 * 0.16) / 16.0 - mean * mean;
+        assert!((red.0 - mean).abs() < 1e-12 && (red.1 - variance.sqrt()).abs() < 1e-12);
+        assert!((green.0 - (4.0 * 0.2 + 12.0 * 0.4) / 16.0).abs() < 1e-12);
+        assert!((blue.0 - (4.0 + 12.0 * 0.4) / 16.0).abs() < 1e-12);
+        assert_eq!(range(&BTreeMap::new()), None);
+    }
+}

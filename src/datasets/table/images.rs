@@ -1,0 +1,107 @@
+//! The images of a table, one row at a time.
+//!
+//! Images in Parquet files are read a block of rows at a time, and the last blocks are kept: whoever goes through a dataset in
+//! order decodes every block once, from as many threads as there are. Memory is bounded whatever the row groups are like.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::parquet::{Block, ImageFile};
+use crate::datasets::{DatasetError, ReadImage};
+use crate::imaging::Image;
+
+/// Where an image is.
+pub(super) enum Place {
+    /// A row, from 0, of one of the Parquet files.
+    Row(usize, usize),
+    /// A file of its own.
+    File(PathBuf),
+}
+
+/// A block that is kept: which it is, and what it holds once somebody has read it.
+type Kept = ((usize, usize), Arc<OnceLock<Result<Block, String>>>);
+
+/// See the module.
+pub(super) struct Images {
+    ids: Vec<String>,
+    places: Vec<Place>,
+    files: Vec<ImageFile>,
+    /// The last ones at the end.
+    kept: Mutex<Vec<Kept>>,
+}
+
+impl Images {
+    /// The images of samples with these ids at these places.
+    pub(super) fn new(ids: Vec<String>, places: Vec<Place>, files: Vec<ImageFile>) -> Self {
+        Self {
+            ids,
+            places,
+            files,
+            kept: Mutex::default(),
+        }
+    }
+
+    fn bytes(&self, row: usize) -> Result<(Vec<u8>, PathBuf), DatasetError> {
+        match self.places.get(row) {
+            None => Err(DatasetError::Selection(format!(
+                "there is no image in row {row}"
+            ))),
+            Some(Place::File(path)) => {
+                let hint = "it was there when the table was read";
+                let bytes =
+                    std::fs::read(path).map_err(|source| DatasetError::io(path, source, hint))?;
+                Ok((bytes, path.clone()))
+            }
+            Some(Place::Row(file_number, row)) => {
+                let file = self.files.get(*file_number);
+                let file = file
+                    .ok_or_else(|| DatasetError::Selection("there is no such file".to_owned()))?;
+                let (block, place) = file.block_of(*row);
+                let kept = self.kept(*file_number, block);
+                let read = kept.get_or_init(|| file.read(block).map_err(|error| error.to_string()));
+                match read {
+                    Ok(images) => images
+                        .image(place)
+                        .map(|bytes| (bytes.to_vec(), file.path().to_owned()))
+                        .ok_or_else(|| {
+                            super::malformed(file.path(), format!("row {} has no image", row + 1))
+                        }),
+                    Err(error) => Err(DatasetError::Selection(error.clone())),
+                }
+            }
+        }
+    }
+
+    /// The place of a block among those that are kept, made if it has none.
+    fn kept(&self, file: usize, block: usize) -> Arc<OnceLock<Result<Block, String>>> {
+        // Two for each thread that may read in parallel, each at a place of its own.
+        let most = 2 * rayon::current_num_threads() + 2;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept.iter().position(|(key, _)| *key == (file, block));
+        let entry = match found {
+            Some(at) => kept.remove(at),
+            None => ((file, block), Arc::default()),
+        };
+        if kept.len() >= most {
+            kept.remove(0);
+        }
+        let block = Arc::clone(&entry.1);
+        kept.push(entry);
+        block
+    }
+}
+
+impl ReadImage for Images {
+    fn read(&self, row: usize) -> Result<Image, DatasetError> {
+        let (bytes, path) = self.bytes(row)?;
+        Image::decode(&bytes).map_err(|error| DatasetError::BadImage {
+            id: self.ids.get(row).cloned().unwrap_or_default(),
+            path,
+            problem: error.to_string(),
+        })
+    }
+
+    fn encoded(&self, row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
+        self.bytes(row).map(|(bytes, _)| Some(bytes))
+    }
+}

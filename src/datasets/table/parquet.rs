@@ -1,0 +1,190 @@
+//! Images in a column of a Parquet file, read a block of rows at a time.
+//!
+//! A block never crosses a row group. Within a group, the pages before it are skipped without being unpacked, so blocks of a file
+//! with one huge group can be read as well.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use arrow::array::{Array, ArrayRef, AsArray, LargeBinaryArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
+
+use super::malformed;
+use crate::datasets::DatasetError;
+
+/// About so many bytes of images are in a block.
+const BLOCK_BYTES: usize = 8 << 20;
+/// A block has no more rows.
+const BLOCK_ROWS: usize = 1024;
+/// Rows that are read at once while all of them are hashed.
+const BATCH: usize = 64;
+
+/// A file with images in it. Its metadata is in memory; its images are not.
+pub(super) struct ImageFile {
+    path: PathBuf,
+    metadata: ArrowReaderMetadata,
+    projection: ProjectionMask,
+    blocks: Vec<Span>,
+}
+
+/// The rows of a block.
+struct Span {
+    /// The first one, in the file.
+    from: usize,
+    group: usize,
+    /// The first one, in its group.
+    within: usize,
+    rows: usize,
+}
+
+/// The images of a block.
+pub(super) struct Block(LargeBinaryArray);
+
+impl Block {
+    /// The bytes of an image; `None` where there is none.
+    pub(super) fn image(&self, place: usize) -> Option<&[u8]> {
+        (place < self.0.len() && self.0.is_valid(place)).then(|| self.0.value(place))
+    }
+}
+
+/// The metadata of a Parquet file.
+pub(super) fn metadata(path: &Path) -> Result<(File, ArrowReaderMetadata), DatasetError> {
+    let hint = "it was there when the folder was listed";
+    let file = File::open(path).map_err(|source| DatasetError::io(path, source, hint))?;
+    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
+    let metadata = metadata.map_err(|error| broken(path, &error))?;
+    Ok((file, metadata))
+}
+
+/// A file that the reader of Parquet files cannot read.
+pub(super) fn broken(path: &Path, error: &dyn std::fmt::Display) -> DatasetError {
+    malformed(path, format!("it cannot be read as Parquet: {error}"))
+}
+
+impl ImageFile {
+    /// Opens a file whose column `column` holds bytes of images, or structures with a field `bytes`.
+    pub(super) fn open(path: &Path, column: &str) -> Result<Self, DatasetError> {
+        let (_, metadata) = metadata(path)?;
+        let field = metadata.schema().field_with_name(column);
+        let is_structure =
+            field.is_ok_and(|field| matches!(field.data_type(), DataType::Struct(_)));
+        let leaf = if is_structure {
+            format!("{column}.bytes")
+        } else {
+            column.to_owned()
+        };
+        let mut blocks = Vec::new();
+        let mut from = 0;
+        for (group, about) in metadata.metadata().row_groups().iter().enumerate() {
+            let rows = usize::try_from(about.num_rows()).unwrap_or_default();
+            let images = about
+                .columns()
+                .iter()
+                .filter(|chunk| chunk.column_path().string() == leaf);
+            let bytes: i64 = images
+                .map(parquet::file::metadata::ColumnChunkMetaData::uncompressed_size)
+                .sum();
+            let mean = usize::try_from(bytes).unwrap_or_default() / rows.max(1);
+            let step = (BLOCK_BYTES / mean.max(1)).clamp(1, BLOCK_ROWS);
+            for within in (0..rows).step_by(step) {
+                blocks.push(Span {
+                    from: from + within,
+                    group,
+                    within,
+                    rows: step.min(rows - within),
+                });
+            }
+            from += rows;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            projection: ProjectionMask::columns(metadata.parquet_schema(), [leaf.as_str()]),
+            metadata,
+            blocks,
+        })
+    }
+
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The block of a row, and the row's place in it.
+    pub(super) fn block_of(&self, row: usize) -> (usize, usize) {
+        let block = self.blocks.partition_point(|span| span.from <= row);
+        let block = block.saturating_sub(1);
+        let from = self.blocks.get(block).map_or(0, |span| span.from);
+        (block, row - from)
+    }
+
+    /// Reads a block.
+    pub(super) fn read(&self, block: usize) -> Result<Block, DatasetError> {
+        let span = self.blocks.get(block);
+        let span =
+            span.ok_or_else(|| malformed(&self.path, "it has fewer rows than it says".to_owned()))?;
+        let rows = RowSelection::from(vec![
+            RowSelector::skip(span.within),
+            RowSelector::select(span.rows),
+        ]);
+        let reader = self
+            .builder()?
+            .with_row_groups(vec![span.group])
+            .with_row_selection(rows);
+        let reader = reader.with_batch_size(span.rows).build();
+        let mut images = self.images(reader.map_err(|error| broken(&self.path, &error))?);
+        let images = images.next().transpose()?;
+        images.ok_or_else(|| malformed(&self.path, "it has fewer rows than it says".to_owned()))
+    }
+
+    /// The BLAKE3 digest of every image, in the order of the rows.
+    pub(super) fn digests(&self) -> Result<Vec<[u8; 32]>, DatasetError> {
+        let reader = self.builder()?.with_batch_size(BATCH).build();
+        let mut digests = Vec::new();
+        for images in self.images(reader.map_err(|error| broken(&self.path, &error))?) {
+            let images = images?;
+            for place in 0..images.0.len() {
+                let image = images.image(place).ok_or_else(|| {
+                    malformed(
+                        &self.path,
+                        format!("row {} has no image", digests.len() + 1),
+                    )
+                })?;
+                digests.push(*blake3::hash(image).as_bytes());
+            }
+        }
+        Ok(digests)
+    }
+
+    fn builder(&self) -> Result<ParquetRecordBatchReaderBuilder<File>, DatasetError> {
+        let hint = "it was there when the folder was listed";
+        let file =
+            File::open(&self.path).map_err(|source| DatasetError::io(&self.path, source, hint))?;
+        let builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
+        Ok(builder.with_projection(self.projection.clone()))
+    }
+
+    /// The bytes in what a reader gives.
+    fn images(
+        &self,
+        reader: ParquetRecordBatchReader,
+    ) -> impl Iterator<Item = Result<Block, DatasetError>> {
+        reader.map(|batch| {
+            let batch = batch.map_err(|error| broken(&self.path, &error))?;
+            let column = batch.column(0);
+            let bytes: ArrayRef = match column.as_struct_opt() {
+                Some(structure) => structure.column(0).clone(),
+                None => column.clone(),
+            };
+            let bytes =
+                cast(&bytes, &DataType::LargeBinary).map_err(|error| broken(&self.path, &error))?;
+            Ok(Block(bytes.as_binary::<i64>().clone()))
+        })
+    }
+}

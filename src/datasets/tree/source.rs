@@ -1,0 +1,80 @@
+//! The bytes of an archive, read at any place from any thread.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Where the bytes are.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// In a file on the disk.
+    File {
+        /// The file, opened once for all threads.
+        file: File,
+        /// Its path.
+        path: PathBuf,
+        /// Its length in bytes.
+        length: u64,
+    },
+    /// In memory.
+    Memory(Vec<u8>),
+}
+
+impl Source {
+    /// A file on the disk.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        Ok(Self::File {
+            length: file.metadata()?.len(),
+            path: path.to_owned(),
+            file,
+        })
+    }
+
+    /// How many bytes there are.
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Self::File { length, .. } => *length,
+            Self::Memory(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Fills a buffer from a place.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] where there are not as many bytes; a file that cannot be read.
+    pub(super) fn fill(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        match self {
+            Self::File { file, .. } => file.read_exact_at(buffer, at),
+            Self::Memory(bytes) => {
+                let end = at.saturating_add(buffer.len() as u64);
+                buffer.copy_from_slice(part(bytes, at..end)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// The bytes of a range.
+    ///
+    /// # Errors
+    /// As of [`Source::fill`].
+    pub(super) fn read(&self, range: &Range<u64>) -> io::Result<Vec<u8>> {
+        if range.end > self.length() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let length = range.end.saturating_sub(range.start);
+        let length = usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let mut bytes = vec![0; length];
+        self.fill(&mut bytes, range.start)?;
+        Ok(bytes)
+    }
+}
+
+/// A part of some bytes.
+pub(super) fn part(bytes: &[u8], range: Range<u64>) -> io::Result<&[u8]> {
+    let index = |at| usize::try_from(at).unwrap_or(usize::MAX);
+    let part = bytes.get(index(range.start)..index(range.end));
+    part.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}

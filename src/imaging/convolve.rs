@@ -1,0 +1,244 @@
+//! The two passes of a resize: sums of weighted pixels in fixed point, a pair of pixels in one instruction.
+//!
+//! A weight has 22 bits behind the point and fits no 16-bit number. It is cut into two that do, `high · 2^11 + low`, and each half is
+//! summed by itself: that is exact, and a machine multiplies eight 16-bit numbers at once and adds them in pairs.
+
+use wide::{i16x8, i32x4, i32x8, u8x16};
+
+use super::Image;
+use super::resize::{Tap, WEIGHT_BITS};
+
+/// Bits of a weight's lower half.
+const LOW_BITS: u32 = 11;
+/// Added before the bits behind the point are cut off: halves are rounded upwards.
+const HALF: i32 = 1 << (WEIGHT_BITS - 1);
+/// Bytes that one vector holds.
+const LANES: usize = 16;
+
+/// The taps of a pass, in pairs of pixels that begin at even ones.
+struct Pairs {
+    /// The first pair that any tap reads.
+    first: usize,
+    /// Pairs from the first one to behind the last one.
+    span: usize,
+    /// The first pair of each tap, counted from `first`.
+    starts: Vec<usize>,
+    /// Pairs of every tap. Shorter taps get weights of 0, so that all loops are of one length.
+    each: usize,
+    /// High and low halves of each pair's weights, four times over; `each` for every tap.
+    weights: Vec<[i16x8; 2]>,
+}
+
+impl Pairs {
+    fn new(taps: &[Tap]) -> Self {
+        let end = |tap: &Tap| (tap.first + tap.weights.len()).div_ceil(2);
+        let first = taps.iter().map(|tap| tap.first / 2).min().unwrap_or(0);
+        let each = taps.iter().map(|tap| end(tap) - tap.first / 2).max();
+        let each = each.unwrap_or(0);
+        let starts: Vec<usize> = taps.iter().map(|tap| tap.first / 2 - first).collect();
+        let span = starts.iter().max().map_or(0, |last| last + each);
+        let mut weights = Vec::with_capacity(taps.len() * each);
+        for tap in taps {
+            // Where a tap begins at an odd pixel, the even one before it has no weight.
+            let padding = tap.first % 2;
+            let weight = |place: usize| {
+                let index = place.checked_sub(padding);
+                index
+                    .and_then(|index| tap.weights.get(index).copied())
+                    .unwrap_or(0)
+            };
+            for pair in 0..each {
+                let both = [weight(2 * pair), weight(2 * pair + 1)];
+                weights.push([
+                    four_times(both.map(|weight| weight >> LOW_BITS)),
+                    four_times(both.map(|weight| weight & ((1 << LOW_BITS) - 1))),
+                ]);
+            }
+        }
+        Self {
+            first,
+            span,
+            starts,
+            each,
+            weights,
+        }
+    }
+}
+
+/// The horizontal pass: one pixel for each tap. An image without pixels where there are no taps.
+pub(super) fn across(image: &Image, taps: Option<&[Tap]>) -> Image {
+    let taps = taps.unwrap_or_default();
+    let pixels = if image.channels == 1 {
+        across_channels::<1>(image, taps)
+    } else {
+        across_channels::<3>(image, taps)
+    };
+    Image {
+        width: taps.len(),
+        pixels,
+        ..*image
+    }
+}
+
+/// Two rows at a time share the weights.
+fn across_channels<const CHANNELS: usize>(image: &Image, taps: &[Tap]) -> Vec<u8> {
+    let (length, target_length) = (image.width * CHANNELS, taps.len() * CHANNELS);
+    let mut target = vec![0; target_length * image.height];
+    if target.is_empty() {
+        return target;
+    }
+    let pairs = Pairs::new(taps);
+    // What is read behind a row's end has no weight, but has to be there.
+    let padded = length.max((pairs.first + pairs.span) * 2 * CHANNELS) + LANES + CHANNELS;
+    let mut rows = [vec![0; padded], vec![0; padded]];
+    let mut vectors = vec![[i16x8::ZERO; 2]; pairs.span];
+    let begin = pairs.first * 2 * CHANNELS;
+    let targets = target.chunks_mut(2 * target_length);
+    for (source, target) in image.pixels.chunks(2 * length).zip(targets) {
+        for (row, source) in rows.iter_mut().zip(source.chunks_exact(length)) {
+            row[..length].copy_from_slice(source);
+        }
+        let windows = rows.each_ref().map(|row| {
+            let windows = row[begin..].windows(LANES + CHANNELS);
+            windows.step_by(2 * CHANNELS)
+        });
+        let [upper, lower] = windows;
+        for ((vectors, upper), lower) in vectors.iter_mut().zip(upper).zip(lower) {
+            *vectors = [
+                interleave(upper, &upper[CHANNELS..])[0],
+                interleave(lower, &lower[CHANNELS..])[0],
+            ];
+        }
+        let (upper, lower) = target.split_at_mut(target_length);
+        let upper = upper.as_chunks_mut::<CHANNELS>().0;
+        let lower = lower.as_chunks_mut::<CHANNELS>().0;
+        let mut weight = 0;
+        for (index, pixel) in upper.iter_mut().enumerate() {
+            let mut sums = [[i32x4::ZERO, i32x4::splat(HALF)]; 2];
+            let start = pairs.starts[index];
+            for vectors in &vectors[start..start + pairs.each] {
+                let [high, low] = pairs.weights[weight];
+                weight += 1;
+                add(&mut sums[0], vectors[0], high, low);
+                add(&mut sums[1], vectors[1], high, low);
+            }
+            let bytes = to_bytes(sums);
+            if let Some(bytes) = bytes.first_chunk() {
+                *pixel = *bytes;
+            }
+            if let (Some(pixel), Some(bytes)) = (lower.get_mut(index), bytes[4..].first_chunk()) {
+                *pixel = *bytes;
+            }
+        }
+    }
+    target
+}
+
+/// The vertical pass: one row for each tap. An image without pixels where there are no taps.
+pub(super) fn down(image: &Image, taps: Option<&[Tap]>) -> Image {
+    let taps = taps.unwrap_or_default();
+    let length = image.width * image.channels;
+    let mut target = vec![0; length * taps.len()];
+    if target.is_empty() {
+        return Image {
+            height: taps.len(),
+            pixels: target,
+            ..*image
+        };
+    }
+    let pairs = Pairs::new(taps);
+    let groups = length.div_ceil(LANES);
+    let mut vectors = vec![[i16x8::ZERO; 4]; groups * pairs.span];
+    let nothing = vec![0; length];
+    let sources = image.pixels[pairs.first * 2 * length..].chunks(2 * length);
+    for (vectors, source) in vectors.chunks_exact_mut(groups).zip(sources) {
+        let (upper, lower) = source.split_at(length);
+        let lower = if lower.is_empty() { &nothing } else { lower };
+        let bytes = upper.chunks(LANES).zip(lower.chunks(LANES));
+        for (vectors, (upper, lower)) in vectors.iter_mut().zip(bytes) {
+            *vectors = interleave_all(upper, lower);
+        }
+    }
+    let rows = target.chunks_exact_mut(length).zip(&pairs.starts);
+    for ((row, start), weights) in rows.zip(pairs.weights.chunks_exact(pairs.each)) {
+        for (group, target) in row.chunks_mut(LANES).enumerate() {
+            let mut sums = [[i32x4::ZERO, i32x4::splat(HALF)]; 4];
+            let mut place = start * groups + group;
+            for &[high, low] in weights {
+                let vectors = &vectors[place];
+                place += groups;
+                add(&mut sums[0], vectors[0], high, low);
+                add(&mut sums[1], vectors[1], high, low);
+                add(&mut sums[2], vectors[2], high, low);
+                add(&mut sums[3], vectors[3], high, low);
+            }
+            let [first, second, third, fourth] = sums;
+            let halves = [to_bytes([first, second]), to_bytes([third, fourth])];
+            for (target, half) in target.chunks_mut(LANES / 2).zip(halves) {
+                target.copy_from_slice(&half[..target.len()]);
+            }
+        }
+    }
+    Image {
+        height: taps.len(),
+        pixels: target,
+        ..*image
+    }
+}
+
+/// Adds a pair's products to the sums of the high and of the low halves.
+#[inline]
+fn add(sums: &mut [i32x4; 2], pixels: i16x8, high: i16x8, low: i16x8) {
+    sums[0] += pixels.dot(high);
+    sums[1] += pixels.dot(low);
+}
+
+/// Two sums of four values as bytes: those of the first in the first four, those of the second in the next four.
+#[inline]
+fn to_bytes(sums: [[i32x4; 2]; 2]) -> [u8; LANES] {
+    let whole = sums.map(|[high, low]| {
+        let sum: i32x4 = (high << LOW_BITS) + low;
+        let value: i32x4 = sum >> WEIGHT_BITS;
+        value
+    });
+    let values = i16x8::from_i32x8_saturate(bytemuck::cast::<[i32x4; 2], i32x8>(whole));
+    u8x16::narrow_i16x8(values, values).to_array()
+}
+
+/// The first eight bytes of two rows by turns. Both slices have at least 16 bytes.
+#[inline]
+fn interleave(first: &[u8], second: &[u8]) -> [i16x8; 2] {
+    let low = u8x16::unpack_low(load(first), load(second));
+    [i16x8::from_u8x16_low(low), i16x8::from_u8x16_high(low)]
+}
+
+/// Up to sixteen bytes of two rows by turns, and zeros behind them.
+#[inline]
+fn interleave_all(first: &[u8], second: &[u8]) -> [i16x8; 4] {
+    let (first, second) = (load(first), load(second));
+    let low = u8x16::unpack_low(first, second);
+    let high = u8x16::unpack_high(first, second);
+    [
+        i16x8::from_u8x16_low(low),
+        i16x8::from_u8x16_high(low),
+        i16x8::from_u8x16_low(high),
+        i16x8::from_u8x16_high(high),
+    ]
+}
+
+/// The first 16 bytes; zeros behind fewer.
+#[inline]
+fn load(bytes: &[u8]) -> u8x16 {
+    if let Some(whole) = bytes.first_chunk() {
+        return u8x16::new(*whole);
+    }
+    let mut padded = [0; LANES];
+    padded[..bytes.len()].copy_from_slice(bytes);
+    u8x16::new(padded)
+}
+
+/// Halves of two weights, for four values at once. They fit: weights lie between -1 and 2.
+fn four_times(pair: [i32; 2]) -> i16x8 {
+    let [first, second] = pair.map(|half| i16::try_from(half).unwrap_or(i16::MAX));
+    i16x8::new([first, second, first, second, first, second, first, second])
+}
