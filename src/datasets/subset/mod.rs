@@ -87,24 +87,25 @@ impl DatasetKind for Kind {
                 })
                 .collect()
         };
-        let mut fraction = Vec::new();
-        let mut list = Vec::new();
-        if let Some(table) = fields.table("fraction") {
-            for entry in table.entries() {
+        let fractions = fields.table("fraction");
+        let fractions = fractions.iter().flat_map(|table| {
+            let entries = table.entries().iter();
+            entries.filter_map(|entry| {
                 let share = table.number(&entry.key, f64::MIN_POSITIVE..=1.0)?;
-                fraction.push((entry.key.clone(), share));
-            }
-        }
-        if let Some(table) = fields.table("list") {
-            for entry in table.entries() {
-                list.push((entry.key.clone(), table.text(&entry.key)?.value.into()));
-            }
-        }
+                Some((entry.key.clone(), share))
+            })
+        });
+        let lists = fields.table("list");
+        let lists = lists.iter().flat_map(|table| {
+            let entries = table.entries().iter();
+            entries
+                .filter_map(|entry| Some((entry.key.clone(), table.text(&entry.key)?.value.into())))
+        });
         Some(Arc::new(Subset {
             limit: limits("limit"),
             per_class: limits("per_class"),
-            fraction,
-            list,
+            fraction: fractions.collect(),
+            list: lists.collect(),
         }))
     }
 }

@@ -27,7 +27,7 @@ fn png(shade: u8) -> Vec<u8> {
 
 /// A column of structures with bytes and paths.
 fn structures(images: &[Option<Vec<u8>>]) -> ArrayRef {
-    let bytes = BinaryArray::from_iter(images.iter().map(Option::as_deref));
+    let bytes: BinaryArray = images.iter().map(Option::as_deref).collect();
     let paths: StringArray = images.iter().map(|_| Some("somewhere.png")).collect();
     let fields = ArrowFields::from(vec![
         Field::new("bytes", DataType::Binary, true),
@@ -149,7 +149,7 @@ fn many_blocks_of_one_group_are_read_where_they_are() {
         .map(|row| Some(row.to_le_bytes().repeat(3000)))
         .collect();
     let fields = Schema::new(vec![Field::new("image", DataType::Binary, false)]);
-    let bytes = BinaryArray::from_iter(images.iter().map(Option::as_deref));
+    let bytes: BinaryArray = images.iter().map(Option::as_deref).collect();
     let batch = RecordBatch::try_new(Arc::new(fields), vec![Arc::new(bytes)]).unwrap();
     let file = std::fs::File::create(&path).unwrap();
     // Without a dictionary, which would keep equal numbers of bytes small.

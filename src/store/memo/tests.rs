@@ -140,7 +140,7 @@ fn what_is_remembered_is_not_opened() {
 fn ranges_are_remembered_until_the_file_changes() {
     let folder = tempfile::tempdir().unwrap();
     let (memo_folder, file) = (folder.path().join("memo"), folder.path().join("all.tar"));
-    let content: Vec<u8> = (0..CHUNK + 100).map(|place| (place % 251) as u8).collect();
+    let content: Vec<u8> = (0..251).cycle().take(CHUNK + 100).collect();
     fs::write(&file, &content).unwrap();
     let_a_second_pass();
     let whole = 0..content.len() as u64;
