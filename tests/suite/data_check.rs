@@ -136,7 +136,7 @@ fn counts_need_no_images_and_stand_beside_the_paper() {
         "| odd | `image-folder` | 2 / – | 3 / – | 3 / – | all are here | not in Table 5 |",
         "| gone | `cub` | – / 200 | – / 5,994 | – / 5,794 | – | not here |",
         "| birds | `cub` | 1 / 200 | 1 / 5,994 | 1 / 5,794 | 1 of 2 are here | differs from Table 5: 1 classes, not 200;",
-        "- gone: ./nowhere/images.txt is missing; unpack",
+        "- gone: ./nowhere/images.txt is missing; get ",
     ] {
         assert!(output.stdout.contains(text), "{text}\n{}", output.stdout);
     }
