@@ -16,7 +16,7 @@ mod gather;
 mod head;
 pub mod inputs;
 #[cfg(feature = "torch")]
-mod memory;
+pub mod memory;
 #[cfg(feature = "torch")]
 mod metric;
 #[cfg(feature = "torch")]
