@@ -16,11 +16,13 @@ pub fn available() -> u64 {
 
 /// While this exists, the C library keeps large freed blocks. Created after the weights are loaded, so that what is kept
 /// is not scattered among them.
-pub(super) struct KeptMaps(());
+#[derive(Debug)]
+pub struct KeptMaps(());
 
 impl KeptMaps {
     /// From now on.
-    pub(super) fn keep() -> Self {
+    #[must_use = "what is kept goes back when this is dropped"]
+    pub fn keep() -> Self {
         // Blocks of their own for nothing; and nothing goes back from the end of the heap.
         set(libc::M_MMAP_MAX, 0);
         set(libc::M_TRIM_THRESHOLD, i32::MAX);

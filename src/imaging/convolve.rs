@@ -2,6 +2,9 @@
 //!
 //! A weight has 22 bits behind the point and fits no 16-bit number. It is cut into two that do, `high · 2^11 + low`, and each half is
 //! summed by itself: that is exact, and a machine multiplies eight 16-bit numbers at once and adds them in pairs.
+//!
+//! The innermost loops count by hand: iterators over so few numbers are not melted into them at the level of optimisation that this
+//! package is built with.
 
 use wide::{i16x8, i32x4, i32x8, u8x16};
 
@@ -90,45 +93,40 @@ fn across_channels<const CHANNELS: usize>(image: &Image, taps: &[Tap]) -> Vec<u8
     let pairs = Pairs::new(taps);
     // What is read behind a row's end has no weight, but has to be there.
     let padded = length.max((pairs.first + pairs.span) * 2 * CHANNELS) + LANES + CHANNELS;
-    let mut rows = [vec![0; padded], vec![0; padded]];
-    let mut vectors = vec![[i16x8::ZERO; 2]; pairs.span];
+    let mut row = vec![0; padded];
+    let mut vectors = [(); 2].map(|()| vec![i16x8::ZERO; pairs.span]);
     let begin = pairs.first * 2 * CHANNELS;
     let targets = target.chunks_mut(2 * target_length);
     for (source, target) in image.pixels.chunks(2 * length).zip(targets) {
-        for (row, source) in rows.iter_mut().zip(source.chunks_exact(length)) {
+        for (source, vectors) in source.chunks_exact(length).zip(&mut vectors) {
             row[..length].copy_from_slice(source);
-        }
-        let windows = rows.each_ref().map(|row| {
-            let windows = row[begin..].windows(LANES + CHANNELS);
-            windows.step_by(2 * CHANNELS)
-        });
-        let [upper, lower] = windows;
-        for ((vectors, upper), lower) in vectors.iter_mut().zip(upper).zip(lower) {
-            *vectors = [
-                interleave(upper, &upper[CHANNELS..])[0],
-                interleave(lower, &lower[CHANNELS..])[0],
-            ];
+            pair_up::<CHANNELS>(&row[begin..], vectors);
         }
         let (upper, lower) = target.split_at_mut(target_length);
         let upper = upper.as_chunks_mut::<CHANNELS>().0;
         let lower = lower.as_chunks_mut::<CHANNELS>().0;
+        let [above, below] = vectors.each_ref().map(Vec::as_slice);
+        let (starts, weights) = (pairs.starts.as_slice(), pairs.weights.as_slice());
         let mut weight = 0;
-        for (index, pixel) in upper.iter_mut().enumerate() {
+        let mut index = 0;
+        while index < upper.len() {
             let mut sums = [[i32x4::ZERO, i32x4::splat(HALF)]; 2];
-            let start = pairs.starts[index];
-            for vectors in &vectors[start..start + pairs.each] {
-                let [high, low] = pairs.weights[weight];
+            let mut pair = starts[index];
+            let end = pair + pairs.each;
+            while pair < end {
+                let [high, low] = weights[weight];
+                add(&mut sums[0], above[pair], high, low);
+                add(&mut sums[1], below[pair], high, low);
                 weight += 1;
-                add(&mut sums[0], vectors[0], high, low);
-                add(&mut sums[1], vectors[1], high, low);
+                pair += 1;
             }
-            let bytes = to_bytes(sums);
-            if let Some(bytes) = bytes.first_chunk() {
-                *pixel = *bytes;
+            let bytes = u8x16::narrow_i16x8(values(sums[0], sums[1]), i16x8::ZERO);
+            let [first, second, _, _] = bytemuck::cast::<u8x16, [[u8; 4]; 4]>(bytes);
+            upper[index] = first_bytes(first);
+            if index < lower.len() {
+                lower[index] = first_bytes(second);
             }
-            if let (Some(pixel), Some(bytes)) = (lower.get_mut(index), bytes[4..].first_chunk()) {
-                *pixel = *bytes;
-            }
+            index += 1;
         }
     }
     target
@@ -161,22 +159,16 @@ pub(super) fn down(image: &Image, taps: Option<&[Tap]>) -> Image {
     }
     let rows = target.chunks_exact_mut(length).zip(&pairs.starts);
     for ((row, start), weights) in rows.zip(pairs.weights.chunks_exact(pairs.each)) {
-        for (group, target) in row.chunks_mut(LANES).enumerate() {
-            let mut sums = [[i32x4::ZERO, i32x4::splat(HALF)]; 4];
-            let mut place = start * groups + group;
-            for &[high, low] in weights {
-                let vectors = &vectors[place];
-                place += groups;
-                add(&mut sums[0], vectors[0], high, low);
-                add(&mut sums[1], vectors[1], high, low);
-                add(&mut sums[2], vectors[2], high, low);
-                add(&mut sums[3], vectors[3], high, low);
-            }
-            let [first, second, third, fourth] = sums;
-            let halves = [to_bytes([first, second]), to_bytes([third, fourth])];
-            for (target, half) in target.chunks_mut(LANES / 2).zip(halves) {
-                target.copy_from_slice(&half[..target.len()]);
-            }
+        let vectors = &vectors[start * groups..];
+        let (whole, last) = row.as_chunks_mut::<LANES>();
+        let mut group = 0;
+        while group < whole.len() {
+            whole[group] = column_sums(vectors, group, groups, weights);
+            group += 1;
+        }
+        if !last.is_empty() {
+            let bytes = column_sums(vectors, group, groups, weights);
+            last.copy_from_slice(&bytes[..last.len()]);
         }
     }
     Image {
@@ -186,6 +178,31 @@ pub(super) fn down(image: &Image, taps: Option<&[Tap]>) -> Image {
     }
 }
 
+/// One row's values of sixteen columns: those of every `groups`-th place from a group on, weighted.
+#[inline]
+fn column_sums(
+    vectors: &[[i16x8; 4]],
+    group: usize,
+    groups: usize,
+    weights: &[[i16x8; 2]],
+) -> [u8; LANES] {
+    let mut sums = [[i32x4::ZERO, i32x4::splat(HALF)]; 4];
+    let mut place = group;
+    let mut pair = 0;
+    while pair < weights.len() {
+        let [high, low] = weights[pair];
+        let vectors = &vectors[place];
+        add(&mut sums[0], vectors[0], high, low);
+        add(&mut sums[1], vectors[1], high, low);
+        add(&mut sums[2], vectors[2], high, low);
+        add(&mut sums[3], vectors[3], high, low);
+        place += groups;
+        pair += 1;
+    }
+    let halves = [values(sums[0], sums[1]), values(sums[2], sums[3])];
+    u8x16::narrow_i16x8(halves[0], halves[1]).to_array()
+}
+
 /// Adds a pair's products to the sums of the high and of the low halves.
 #[inline]
 fn add(sums: &mut [i32x4; 2], pixels: i16x8, high: i16x8, low: i16x8) {
@@ -193,23 +210,39 @@ fn add(sums: &mut [i32x4; 2], pixels: i16x8, high: i16x8, low: i16x8) {
     sums[1] += pixels.dot(low);
 }
 
-/// Two sums of four values as bytes: those of the first in the first four, those of the second in the next four.
+/// Two sums of four values without their bits behind the point.
 #[inline]
-fn to_bytes(sums: [[i32x4; 2]; 2]) -> [u8; LANES] {
-    let whole = sums.map(|[high, low]| {
-        let sum: i32x4 = (high << LOW_BITS) + low;
-        let value: i32x4 = sum >> WEIGHT_BITS;
-        value
-    });
-    let values = i16x8::from_i32x8_saturate(bytemuck::cast::<[i32x4; 2], i32x8>(whole));
-    u8x16::narrow_i16x8(values, values).to_array()
+fn values(first: [i32x4; 2], second: [i32x4; 2]) -> i16x8 {
+    let both = [whole(first), whole(second)];
+    i16x8::from_i32x8_saturate(bytemuck::cast::<[i32x4; 2], i32x8>(both))
 }
 
-/// The first eight bytes of two rows by turns. Both slices have at least 16 bytes.
 #[inline]
-fn interleave(first: &[u8], second: &[u8]) -> [i16x8; 2] {
-    let low = u8x16::unpack_low(load(first), load(second));
-    [i16x8::from_u8x16_low(low), i16x8::from_u8x16_high(low)]
+fn whole([high, low]: [i32x4; 2]) -> i32x4 {
+    let sum: i32x4 = (high << LOW_BITS) + low;
+    sum >> WEIGHT_BITS
+}
+
+/// The first of four bytes, up to all of them.
+#[inline]
+fn first_bytes<const COUNT: usize>(bytes: [u8; 4]) -> [u8; COUNT] {
+    let mut first = [0; COUNT];
+    let mut index = 0;
+    while index < COUNT && index < 4 {
+        first[index] = bytes[index];
+        index += 1;
+    }
+    first
+}
+
+/// Each pair of pixels as one vector: the values of the first and of the second by turns. Behind the last pair's begin, the row has a
+/// vector's bytes and a pixel's.
+fn pair_up<const CHANNELS: usize>(row: &[u8], vectors: &mut [i16x8]) {
+    let every_second = |row| <[u8]>::windows(row, LANES).step_by(2 * CHANNELS);
+    let pixels = every_second(row).zip(every_second(&row[CHANNELS..]));
+    for (vector, (first, second)) in vectors.iter_mut().zip(pixels) {
+        *vector = i16x8::from_u8x16_low(u8x16::unpack_low(load(first), load(second)));
+    }
 }
 
 /// Up to sixteen bytes of two rows by turns, and zeros behind them.

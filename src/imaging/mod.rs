@@ -125,23 +125,29 @@ impl Image {
         let mut planes = vec![0.0; channels * size];
         for (channel, plane) in planes.chunks_exact_mut(size.max(1)).enumerate() {
             let table = normalization.table(channel);
-            let number = |value: u8| table[usize::from(value)];
             let colours = self.pixels.as_chunks::<3>().0;
             if self.channels == 1 {
-                for (target, &grey) in plane.iter_mut().zip(&self.pixels) {
-                    *target = number(grey);
-                }
+                fill(plane, &self.pixels, |&grey| table[usize::from(grey)]);
             } else if channels == 1 {
-                for (target, &[red, green, blue]) in plane.iter_mut().zip(colours) {
-                    *target = number(luma(red, green, blue));
-                }
+                fill(plane, colours, |&[red, green, blue]| {
+                    table[usize::from(luma(red, green, blue))]
+                });
             } else {
-                for (target, colour) in plane.iter_mut().zip(colours) {
-                    *target = number(colour[channel % 3]);
-                }
+                let channel = channel % 3;
+                fill(plane, colours, |colour| table[usize::from(colour[channel])]);
             }
         }
         planes
+    }
+}
+
+/// Writes the number of each pixel. Counted by hand, for the same reason as in `convolve.rs`.
+#[inline]
+fn fill<P>(plane: &mut [f32], pixels: &[P], number: impl Fn(&P) -> f32) {
+    let mut index = 0;
+    while index < plane.len() && index < pixels.len() {
+        plane[index] = number(&pixels[index]);
+        index += 1;
     }
 }
 

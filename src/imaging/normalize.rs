@@ -43,10 +43,6 @@ impl Normalization {
     }
 
     /// Whether it is what is done where nothing is said.
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "the form that serde wants"
-    )]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }

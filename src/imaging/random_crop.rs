@@ -115,7 +115,7 @@ mod tests {
         let middle = low.iter().sum::<f64>() / low.len() as f64;
         let deviation = (0.75 - 0.08) / 12f64.sqrt() / (low.len() as f64).sqrt();
         assert!(
-            (middle - (0.75 + 0.08) / 2.0).abs() < 5.0 * deviation,
+            (middle - f64::midpoint(0.75, 0.08)).abs() < 5.0 * deviation,
             "{middle}"
         );
         // There the logarithm of the ratio is uniform: its mean is 0, and a quarter lies in each quarter.

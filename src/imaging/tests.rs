@@ -178,8 +178,14 @@ fn here(folder: &str) -> PathBuf {
         .join(folder)
 }
 
-/// Every result of the references that the folder has, from the photograph as Pillow decodes it; how many there were.
-fn compare_with_references(folder: &Path, photograph: &str, source: &Image) -> usize {
+/// Every result of the references that the folder has: how many there were. From the pixels that Pillow decoded all values are the same;
+/// from a JPEG, which decoders round differently, they differ by less than 1 on average.
+fn compare_with_references(
+    folder: &Path,
+    photograph: &str,
+    source: &Image,
+    is_jpeg: bool,
+) -> usize {
     let [adm, torchvision] = &WORDS;
     let mut compared = 0;
     for (preprocess, side, name) in [
@@ -194,8 +200,9 @@ fn compare_with_references(folder: &Path, photograph: &str, source: &Image) -> u
         if path.is_file() {
             let found = preprocess.apply(source, side, DRAW);
             let (most, mean) = distance(&found, &read(&path));
+            println!("{photograph}.{name}: at most {most}, mean {mean:.4}");
             assert!(
-                most == 0,
+                most == 0 || is_jpeg && mean < 1.0,
                 "{photograph}.{name}: at most {most}, mean {mean}"
             );
             compared += 1;
@@ -209,9 +216,11 @@ fn pixels_are_the_references() {
     let folder = here("preprocessing");
     for photograph in ["chelsea", "chelsea-portrait", "camera"] {
         let source = read(&folder.join(format!("{photograph}.png")));
-        let compared = compare_with_references(&folder, photograph, &source);
-        assert!(compared >= 4, "{photograph}: {compared}");
+        let compared = compare_with_references(&folder, photograph, &source, false);
+        assert_eq!(compared, 5, "{photograph}");
     }
+    let rocket = read(&folder.join("rocket.jpg"));
+    assert_eq!(compare_with_references(&folder, "rocket", &rocket, true), 3);
 }
 
 /// All photographs of the folder that `REPRO_TEST_GOLDEN` names, and of the JPEGs how far the decoder is from Pillow's.
@@ -220,24 +229,22 @@ fn pixels_are_the_references() {
 fn all_photographs_are_the_references_needs_data() {
     let root = std::env::var_os("REPRO_TEST_GOLDEN").expect("REPRO_TEST_GOLDEN names the folder");
     let folder = Path::new(&root).join("E_preprocessing");
+    let compare = |photograph: &str, source: &Image, is_jpeg| {
+        let compared = compare_with_references(&folder, photograph, source, is_jpeg);
+        assert_eq!(compared, 6, "{photograph}");
+    };
     for photograph in ["chelsea", "chelsea-portrait", "camera"] {
         let source = read(&folder.join(format!("{photograph}.png")));
-        assert_eq!(compare_with_references(&folder, photograph, &source), 6);
+        compare(photograph, &source, false);
     }
     for photograph in ["china", "rocket", "retina"] {
         let decoded = read(&folder.join(format!("{photograph}.decoded.png")));
-        assert_eq!(compare_with_references(&folder, photograph, &decoded), 6);
+        compare(photograph, &decoded, false);
         let found = read(&folder.join(format!("{photograph}.jpg")));
         let (most, mean) = distance(&found, &decoded);
         println!("{photograph}.jpg: at most {most}, mean {mean:.4}");
         assert!(mean < 1.0, "{photograph}: mean {mean}");
-        for (preprocess, name) in WORDS.iter().zip(["adm256", "tv_bicubic256"]) {
-            let square = preprocess.apply(&found, 256, DRAW);
-            let expected = read(&folder.join(format!("{photograph}.{name}.png")));
-            let (most, mean) = distance(&square, &expected);
-            println!("{photograph}.jpg to {name}: at most {most}, mean {mean:.4}");
-            assert!(mean < 1.0, "{photograph}.{name}: mean {mean}");
-        }
+        compare(photograph, &found, true);
     }
 }
 
