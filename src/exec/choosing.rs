@@ -81,7 +81,7 @@ fn best(
             }),
         }
     }
-    candidates.sort_by(|one, other| one.order(other));
+    candidates.sort_by(Candidate::order);
     Ok(candidates.into_iter().next().map(|best| best.heads))
 }
 
@@ -174,7 +174,7 @@ mod tests {
             candidate(0.0001, 2, 0.3, 0.9),
             candidate(1.0, 1, f64::INFINITY, -1.0),
         ];
-        candidates.sort_by(|one, other| one.order(other));
+        candidates.sort_by(Candidate::order);
         let rates: Vec<f64> = candidates.iter().map(|one| one.rates.0).collect();
         assert_eq!(rates, [0.0001, 0.001, 0.01, 0.1, 1.0, 1e9]);
     }

@@ -122,6 +122,9 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
     departures
 }
 
+/// What a row of the table says of one training; nothing where it is as in the paper.
+type Pick<'p> = &'p dyn Fn(&Training) -> Option<String>;
+
 /// What the training of heads settles or changes. Values of a grid stand in one row.
 fn training_of_heads(experiment: &Experiment, add: &mut dyn FnMut(&str, &str, String, &str)) {
     const DECLARED: &str = "declared in the experiment";
@@ -141,7 +144,6 @@ fn training_of_heads(experiment: &Experiment, add: &mut dyn FnMut(&str, &str, St
         values.join(", ")
     };
     let paper = Training::default();
-    type Pick<'p> = &'p dyn Fn(&Training) -> Option<String>;
     let rows: [(&str, &str, Pick<'_>, &str); 12] = [
         (
             "Optimiser",

@@ -163,12 +163,11 @@ impl FeaturePartReader {
     /// The bytes of one vector as they lie in the mapped file, in the machine's byte order; `None` where there is no such row.
     pub fn bytes_of_row(&self, row: usize) -> Option<&[u8]> {
         let values = self.values()?;
-        let (buffer, element) = match values.as_primitive_opt::<Float32Type>() {
-            Some(wide) => (wide.values().inner(), size_of::<f32>()),
-            None => {
-                let narrow = values.as_primitive_opt::<Float16Type>()?;
-                (narrow.values().inner(), size_of::<f16>())
-            }
+        let (buffer, element) = if let Some(wide) = values.as_primitive_opt::<Float32Type>() {
+            (wide.values().inner(), size_of::<f32>())
+        } else {
+            let narrow = values.as_primitive_opt::<Float16Type>()?;
+            (narrow.values().inner(), size_of::<f16>())
         };
         let bytes = self.width * element;
         buffer.as_slice().get(row * bytes..(row + 1) * bytes)

@@ -153,6 +153,7 @@ impl Moments {
 
     /// The same tensors after so many steps: `take` gives the one of a name and a parameter's index, in the shape of the one
     /// that it is shown.
+    #[must_use]
     pub fn replaced(
         &self,
         steps: u32,
@@ -190,6 +191,7 @@ impl Moments {
     ///
     /// # Panics
     /// libtorch panics if the device is out of memory.
+    #[must_use]
     pub fn restored(&self, parameters: &Parameters, steps: u32, weights: &mut WeightMap) -> Self {
         Self {
             first: parameters.take_alike(FIRST, weights),

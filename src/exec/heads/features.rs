@@ -1,7 +1,7 @@
 //! Cached features of one split, as the trainer reads them: straight from the mapped files, and never all at once.
 
 use crate::exec::{NodeError, SKIPPED};
-use crate::store::{FeatureReader, FeatureType};
+use crate::store::{FeaturePartReader, FeatureReader, FeatureType};
 use crate::trainer::heads::{Element, Rows};
 
 /// The samples of one split in one or several feature artifacts that differ in view and draw.
@@ -50,7 +50,7 @@ impl<'a> FeatureRows<'a> {
             return Ok(());
         };
         let rows_of = |reader: &FeatureReader| -> Vec<usize> {
-            reader.parts().iter().map(|part| part.rows()).collect()
+            reader.parts().iter().map(FeaturePartReader::rows).collect()
         };
         let alike = |other: &&&FeatureReader| {
             rows_of(other) == rows_of(first)

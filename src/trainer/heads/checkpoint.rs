@@ -1,7 +1,7 @@
 //! What a scan goes on from: a safetensors file with everything that changes, head by head.
 //!
 //! Each head's tensors stand under its name, so that a scan may go on with a part of the heads: those that a stopped run had
-//! still to finish. Curves are tensors too, `[epochs, 6]` in f64 as pairs of f32 words would lose digits.
+//! still to finish. Curves are tensors too, of six 64-bit numbers for each epoch.
 
 use std::path::Path;
 
@@ -116,12 +116,11 @@ impl Stored {
                 .map(|name| self.values(&format!("{name}/{tensor_name}")))
                 .collect();
             let stacked = parts.map(|parts| Tensor::stack(&parts, 0));
-            match stacked.filter(|stacked| stacked.numel() == like.numel()) {
-                Some(stacked) => stacked.view(like.size().as_slice()).to_device(device),
-                None => {
-                    missing = true;
-                    like.detach().copy()
-                }
+            if let Some(stacked) = stacked.filter(|stacked| stacked.numel() == like.numel()) {
+                stacked.view(like.size().as_slice()).to_device(device)
+            } else {
+                missing = true;
+                like.detach().copy()
             }
         };
         stack.restore(steps, take, curves, best, stopped);

@@ -57,10 +57,10 @@ pub fn train<E: From<TrainError>>(
                 .is_some_and(|stored| stored.has(jobs[job].name))
         });
         if !known.is_empty() {
-            Scan::new(jobs, known, data, limits)?.run(stored.as_ref(), keep, done)?;
+            Scan::new(jobs, known, data, limits).run(stored.as_ref(), keep, done)?;
         }
         if !new.is_empty() {
-            Scan::new(jobs, new, data, limits)?.run(None, keep, done)?;
+            Scan::new(jobs, new, data, limits).run(None, keep, done)?;
         }
     }
     Ok(())

@@ -43,7 +43,7 @@ impl<'a> Scan<'a> {
         members: Vec<usize>,
         data: &'a Data<'a>,
         limits: &'a Limits<'a>,
-    ) -> Result<Self, TrainError> {
+    ) -> Self {
         let training = jobs[members[0]].training;
         let (fit, held_out) = hold_out(data.train, training.holdout);
         let mut stacks: Vec<Vec<usize>> = Vec::new();
@@ -76,7 +76,7 @@ impl<'a> Scan<'a> {
             .map(|&row| i64::from(data.train.label(row)))
             .collect();
         let batch = training.batch_size as usize;
-        Ok(Self {
+        Self {
             jobs,
             data,
             limits,
@@ -87,7 +87,7 @@ impl<'a> Scan<'a> {
             batch,
             views: training.views,
             sizes: Sizes::new(data.shape.width(), batch),
-        })
+        }
     }
 
     pub(super) fn run<E: From<TrainError>>(
@@ -122,7 +122,7 @@ impl<'a> Scan<'a> {
             }
         }
         drop(held);
-        self.finish(diverged, done)
+        self.finish(&diverged, done)
     }
 
     /// All features of the training split, where they fit.

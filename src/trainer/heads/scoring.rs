@@ -95,7 +95,7 @@ impl Scan<'_> {
     /// Predicts the test split with all heads in one pass, and hands them out.
     pub(super) fn finish<E: From<TrainError>>(
         &self,
-        diverged: Vec<Option<(u32, f64)>>,
+        diverged: &[Option<(u32, f64)>],
         done: &mut dyn FnMut(usize, Result<Outcome, TrainError>) -> Result<(), E>,
     ) -> Result<(), E> {
         let predicted = self.predictions()?;
