@@ -38,6 +38,8 @@ mod golden_guided_diffusion;
 mod golden_heads;
 #[cfg(feature = "torch")]
 mod golden_sampling;
+#[cfg(feature = "torch")]
+mod heads;
 mod http_server;
 #[cfg(feature = "torch")]
 mod interruption;

@@ -1,0 +1,151 @@
+//! Heads from the file to the tables: every kind, grids that are chosen from, views, and what is kept of each.
+
+use serde_json::{Value, json};
+
+use crate::fixture::CliTest;
+
+const DATA: &str = r#"
+[experiment]
+name = "heads"
+
+[dataset.fashion]
+kind = "fashion-mnist"
+root = "fashion"
+
+[model.raw]
+kind        = "pixels"
+image_size  = 28
+in_channels = 1
+
+[model.unet]
+kind    = "guided-diffusion"
+preset  = "adm-nano"
+weights = { synthetic = 1 }
+"#;
+
+fn run(cli: &CliTest, name: &str, rest: &str) {
+    cli.write(name, format!("{DATA}{rest}"));
+    cli.run(&["run", name]).expect_code(0);
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap()
+}
+
+#[test]
+fn every_kind_is_trained_and_beats_chance() {
+    let cli = CliTest::with_fashion(300, 100);
+    let kinds = [
+        ("linear", ""),
+        ("mlp", "hidden = [32]"),
+        ("cnn", "widths = [8, 8]\nactivation = \"relu\""),
+        ("attention", "heads = 1"),
+        ("batchnorm-linear", ""),
+        ("knn", ""),
+        ("logistic", "logits = true"),
+    ];
+    // Tokens of one channel would be all the same to attention: it reads maps of a network.
+    let mut rest = String::from(
+        "\n[extraction.pixels]\nmodel = \"raw\"\ndataset = \"fashion\"\ntimestep = 0\nblock = 1\npool = 14\n\
+         \n[extraction.maps]\nmodel = \"unet\"\ndataset = \"fashion\"\ntimestep = 0\nblock = 1\npool = 14\n",
+    );
+    for (kind, keys) in kinds {
+        let steps = match kind {
+            "knn" | "logistic" => "",
+            _ => "epochs = 12\nbatch_size = 32\noptimizer = { lr = 1e-2 }",
+        };
+        let features = match kind {
+            "attention" => "maps",
+            _ => "pixels",
+        };
+        rest += &format!(
+            "\n[head.{kind}]\nkind = \"{kind}\"\nfeatures = \"{features}\"\n{steps}\n{keys}\n"
+        );
+    }
+    rest += &format!(
+        "\n[metric.accuracy]\nkind = \"accuracy\"\nof = {:?}\n",
+        kinds.map(|(kind, _)| kind)
+    );
+    run(&cli, "kinds.toml", &rest);
+    let rows = cli.query("SELECT head, value, count FROM results WHERE metric = 'top1'");
+    assert_eq!(rows.len(), kinds.len());
+    for row in &rows {
+        assert_eq!(row["count"], 100);
+        // Chance is 0.1 with a standard deviation of 0.03.
+        assert!(number(&row["value"]) > 0.35, "{row}");
+    }
+    cli.run(&["run", "kinds.toml"])
+        .expect_code(0)
+        .expect_in_stderr(&["nothing to do"]);
+    cli.run(&["cache", "verify"]).expect_code(0);
+}
+
+#[test]
+fn the_best_of_a_grid_is_chosen_without_a_look_at_the_test_split() {
+    let cli = CliTest::with_fashion(200, 100);
+    let rates: Vec<String> = (0..20)
+        .map(|step| {
+            format!(
+                "{{ lr = {:e}, weight_decay = {:e} }}",
+                10f64.powf(-5.0 + 0.4 * f64::from(step)),
+                if step % 2 == 0 { 0.0 } else { 1e-4 }
+            )
+        })
+        .collect();
+    let rest = format!(
+        "\n[extraction.taps]\nmodel = \"unet\"\ndataset = \"fashion\"\ntimestep = [10, 90]\nblock = [1, 2, 3, 4, 5]\npool = 1\n\n\
+         [head.probe]\nkind = \"linear\"\nfeatures = \"taps\"\nepochs = 3\nbatch_size = 64\nholdout = 0.2\noptimizer = [{}]\n\n\
+         [metric.accuracy]\nkind = \"accuracy\"\nof = \"probe\"\nchoose = true\n",
+        rates.join(", ")
+    );
+    run(&cli, "grid.toml", &rest);
+    // One of twenty for each of ten features; the curves of all two hundred are kept.
+    let chosen = cli.query(
+        "SELECT timestep, block, learning_rate FROM results WHERE metric = 'top1' ORDER BY timestep, block",
+    );
+    assert_eq!(chosen.len(), 10);
+    let curves = cli.query(
+        "SELECT count(DISTINCT head_fingerprint) AS heads, count(holdout_top1) AS epochs FROM curves",
+    );
+    let count = |key: &str| curves[0][key].as_u64().unwrap();
+    assert_eq!(count("heads"), 200);
+    assert!(count("epochs") > 400, "{curves:?}");
+}
+
+#[test]
+fn one_head_sees_all_views_and_predicts_from_the_first() {
+    let cli = CliTest::with_fashion(60, 30);
+    let rest = "\n[extraction.taps]\nmodel = \"unet\"\ndataset = \"fashion\"\ntimestep = 90\nblock = 2\nview = [\"center\", \"flip\"]\ndraw = [0, 1]\n\n\
+         [head.apart]\nkind = \"linear\"\nfeatures = \"taps\"\nepochs = 2\n\n\
+         [head.mixed]\nkind = \"linear\"\nfeatures = \"taps\"\nepochs = 2\nviews = \"mixed\"\n\n\
+         [head.turns]\nkind = \"linear\"\nfeatures = \"taps\"\nepochs = 2\nviews = \"in-turn\"\n\n\
+         [metric.accuracy]\nkind = \"accuracy\"\nof = [\"apart\", \"mixed\", \"turns\"]\n";
+    run(&cli, "views.toml", rest);
+    let rows = cli.query(
+        "SELECT head, count(*) AS results, min(view) AS view, min(draw) AS draw FROM results WHERE metric = 'top1' GROUP BY head ORDER BY head",
+    );
+    assert_eq!(
+        rows,
+        [
+            json!({ "head": "apart", "results": 4, "view": "center", "draw": 0 }),
+            json!({ "head": "mixed", "results": 1, "view": "center", "draw": 0 }),
+            json!({ "head": "turns", "results": 1, "view": "center", "draw": 0 }),
+        ]
+    );
+}
+
+#[test]
+fn memory_that_does_not_suffice_is_an_error_with_a_remedy() {
+    let cli = CliTest::with_fashion(60, 30);
+    let rest = "\n[extraction.pixels]\nmodel = \"raw\"\ndataset = \"fashion\"\ntimestep = 0\nblock = 1\npool = 28\n\n\
+         [head.probe]\nkind = \"linear\"\nfeatures = \"pixels\"\nepochs = 1\n";
+    cli.write("memory.toml", format!("{DATA}{rest}"));
+    cli.run(&["run", "memory.toml", "--memory", "10kB"])
+        .expect_code(1)
+        .expect_in_stderr(&["of memory at least", "`repro run --memory`"]);
+    cli.run(&["run", "memory.toml", "--memory", "much"])
+        .expect_code(2)
+        .expect_in_stderr(&["is no size", "`8GiB`"]);
+    cli.run(&["run", "memory.toml", "--memory", "1MiB"])
+        .expect_code(0);
+}
