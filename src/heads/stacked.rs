@@ -2,9 +2,9 @@
 
 use tch::Tensor;
 
-/// Fewer columns than this make some matrix libraries sum in another order. Zeros fill them up, so that a head gets the
-/// same bits alone and in company, as far as the library allows (measured with MKL on x86-64: up to 16 columns differ).
-const LEAST_COLUMNS: i64 = 32;
+/// With fewer columns than 12, MKL on x86-64 sums in another order; from there on, a column has the same bits however many
+/// there are beside it. Zeros fill them up, so that a head has the same bits alone and in company.
+const LEAST_COLUMNS: i64 = 16;
 
 /// One linear layer of each head on features that all heads share: a single matrix product.
 ///

@@ -233,10 +233,7 @@ fn lengthened(
 
 /// The length of a tensor, or of each head's part of it, with as many dimensions as it has.
 fn length_of_each(tensor: &Tensor, rates: &Rates) -> Tensor {
-    let first = match rates.step {
-        Rate::All(_) => 0,
-        Rate::Each(_) => 1,
-    };
+    let first = i64::from(matches!(rates.step, Rate::Each(_)));
     let dimensions: Vec<i64> = (first..i64::try_from(tensor.dim()).unwrap_or(0)).collect();
     let squares = tensor * tensor;
     squares
@@ -327,8 +324,8 @@ mod tests {
                 let mut moments = Moments::new(kind, &parameters);
                 let (lr, decay): (Vec<f64>, Vec<f64>) = rates.iter().copied().unzip();
                 let rates = Rates {
-                    step: Rate::each(&lr, tch::Device::Cpu),
-                    decay: Rate::each(&decay, tch::Device::Cpu),
+                    step: Rate::each(lr),
+                    decay: Rate::each(decay),
                 };
                 for _ in 0..3 {
                     let squares = &parameters[0] * &parameters[0];

@@ -131,15 +131,10 @@ impl<'a> Stack<'a> {
         if let Some(longest) = self.training.clip {
             clip_gradients_of_each(&trained(&self.form, &self.parameters), longest);
         }
-        let device = logits.device();
         let step: Vec<f64> = self.learning_rates.iter().map(|lr| lr * factor).collect();
         let rates = Rates {
-            step: Rate::each(&step, device),
-            decay: if self.decays.iter().all(|decay| *decay == 0.0) {
-                Rate::All(0.0)
-            } else {
-                Rate::each(&self.decays, device)
-            },
+            step: Rate::each(step),
+            decay: Rate::each(self.decays.clone()),
         };
         let mut parameters = trained(&self.form, &self.parameters);
         let flat: Vec<bool> = trained_form(&self.form)
