@@ -58,12 +58,12 @@ fn every_kind_is_trained_and_beats_chance() {
             "attention" => "maps",
             _ => "pixels",
         };
-        rest += &format!(
-            "\n[head.{kind}]\nkind = \"{kind}\"\nfeatures = \"{features}\"\n{steps}\n{keys}\n"
+        rest = format!(
+            "{rest}\n[head.{kind}]\nkind = \"{kind}\"\nfeatures = \"{features}\"\n{steps}\n{keys}\n"
         );
     }
-    rest += &format!(
-        "\n[metric.accuracy]\nkind = \"accuracy\"\nof = {:?}\n",
+    rest = format!(
+        "{rest}\n[metric.accuracy]\nkind = \"accuracy\"\nof = {:?}\n",
         kinds.map(|(kind, _)| kind)
     );
     run(&cli, "kinds.toml", &rest);

@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use super::rows::Rows;
 use crate::random::Stream;
 
-/// Features that are shuffled as a whole, counted as 32-bit floats.
-const WINDOW_BYTES: usize = 256 << 20;
+/// Features that are shuffled as a whole, counted as 32-bit floats; few in unit tests, so that they see several windows.
+const WINDOW_BYTES: usize = if cfg!(test) { 64 << 10 } else { 256 << 20 };
 
 /// Features that lie behind one another and are read together.
-const PIECE_BYTES: usize = 256 << 10;
+const PIECE_BYTES: usize = if cfg!(test) { 1 << 10 } else { 256 << 10 };
 
 /// The sizes of windows and pieces, in samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,9 +127,9 @@ mod tests {
 
     #[test]
     fn a_window_is_what_is_stated() {
-        // 1,024 values are 4 KiB: 65,536 samples a window, whole batches of 100 of them, and 64 to a piece.
-        let sizes = Sizes::new(1024, 100);
-        assert_eq!((sizes.window, sizes.piece), (65_500, 64));
+        // 8 values are 32 bytes: 2,048 samples a window, whole batches of 100 of them, and 32 to a piece.
+        let sizes = Sizes::new(8, 100);
+        assert_eq!((sizes.window, sizes.piece), (2_000, 32));
         // A single sample may be larger than a piece.
         assert_eq!(Sizes::new(1 << 17, 256).piece, 1);
     }

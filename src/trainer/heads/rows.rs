@@ -58,6 +58,9 @@ pub trait Rows: Sync {
     fn forget(&self) {}
 }
 
+/// Bytes that are copied before what they were copied from is let go: a mapped file counts as memory of the program.
+const AT_ONCE: usize = 16 << 20;
+
 /// Features in memory: `[n, D]` in the number type that they are stored in.
 ///
 /// `which` names view and row of each. They are copied by all cores; nothing else of the split is touched.
@@ -75,10 +78,18 @@ pub(super) fn load(
     );
     let row_bytes = width * element.bytes();
     if row_bytes > 0 {
-        bytes_of(&mut values, which.len() * row_bytes)
-            .par_chunks_mut(row_bytes)
-            .zip(which)
-            .for_each(|(out, &(view, row))| rows.copy(view, row, out));
+        let at_once = (AT_ONCE / row_bytes).max(1);
+        let bytes = bytes_of(&mut values, which.len() * row_bytes);
+        for (bytes, which) in bytes
+            .chunks_mut(at_once * row_bytes)
+            .zip(which.chunks(at_once))
+        {
+            bytes
+                .par_chunks_mut(row_bytes)
+                .zip(which)
+                .for_each(|(out, &(view, row))| rows.copy(view, row, out));
+            rows.forget();
+        }
     }
     values.to_device(device)
 }

@@ -17,8 +17,20 @@ use crate::trainer::config::{ClassWeights, Moment, Views};
 enum Held {
     /// All of them, `[views × n, D]`.
     All(Tensor),
-    /// One window at a time.
+    /// One window at a time, and the next one beside it.
     Windows,
+    /// One batch at a time.
+    Batches,
+}
+
+/// Where the samples of a window are.
+enum Source<'t> {
+    /// At these places of all features.
+    Places(&'t Tensor, Vec<i64>),
+    /// In the window's features, in its order.
+    Window(&'t Tensor),
+    /// Where they are stored; the views that an epoch sees of them.
+    Files(&'t [usize]),
 }
 
 /// Heads that train together, and what they read.
@@ -141,15 +153,18 @@ impl<'a> Scan<'a> {
         let row_bytes = self.data.shape.width() * rows.element().bytes();
         let bytes = (self.fit.len() * views + self.held_out.len()) as u64 * row_bytes as u64;
         if bytes + weights > self.limits.memory {
-            return Held::Windows;
+            let window = self.sizes.window.min(self.fit.len()) as u64 * row_bytes as u64;
+            return if 2 * window + weights > self.limits.memory {
+                Held::Batches
+            } else {
+                Held::Windows
+            };
         }
         let which: Vec<_> = (0..views)
             .flat_map(|view| self.fit.iter().map(move |&row| (view, row)))
             .collect();
         let width = self.data.shape.width();
-        let features = load(rows, &which, width, self.data.device);
-        rows.forget();
-        Held::All(features)
+        Held::All(load(rows, &which, width, self.data.device))
     }
 
     /// One epoch of all stacks.
@@ -161,16 +176,19 @@ impl<'a> Scan<'a> {
             Views::Mixed => mixed_views(rows.views(), self.fit.len(), epoch),
         };
         let windows = self.sizes.windows(self.fit.len(), epoch);
-        if let Held::All(features) = held {
+        if !matches!(held, Held::Windows) {
             let count = self.fit.len();
             let mut before = 0;
             for (number, window) in windows.iter().enumerate() {
-                // Where each of the window's samples lies in memory.
-                let places: Vec<i64> = window
-                    .iter()
-                    .map(|&position| length(views[position] * count + position))
-                    .collect();
-                self.window(epoch, (number, before), window, features, Some(&places))?;
+                let source = match held {
+                    Held::All(features) => {
+                        // Where each of the window's samples lies in memory.
+                        let place = |&position: &usize| length(views[position] * count + position);
+                        Source::Places(features, window.iter().map(place).collect())
+                    }
+                    _ => Source::Files(&views),
+                };
+                self.window(epoch, (number, before), window, &source)?;
                 before += window.len();
             }
             return Ok(());
@@ -187,7 +205,6 @@ impl<'a> Scan<'a> {
                         .map(|&position| (views[position], fit[position]))
                         .collect();
                     let features = load(rows, &which, width, Device::Cpu);
-                    rows.forget();
                     if sender.send(features).is_err() {
                         return;
                     }
@@ -199,21 +216,20 @@ impl<'a> Scan<'a> {
                     break;
                 };
                 let features = features.to_device(self.data.device);
-                self.window(epoch, (number, before), window, &features, None)?;
+                self.window(epoch, (number, before), window, &Source::Window(&features))?;
                 before += window.len();
             }
             Ok(())
         })
     }
 
-    /// The batches of one window. `places` says where its samples lie in `features`; without it, they lie in order.
+    /// The batches of one window.
     fn window(
         &mut self,
         epoch: u32,
         (number, before): (usize, usize),
         window: &[usize],
-        features: &Tensor,
-        places: Option<&[i64]>,
+        source: &Source<'_>,
     ) -> Result<(), TrainError> {
         let mut seeds: Vec<u64> = self.stacks.iter().map(|stack| stack.seed).collect();
         seeds.sort_unstable();
@@ -225,28 +241,31 @@ impl<'a> Scan<'a> {
                 continue;
             }
             let order = within(seed, epoch, number, window.len());
-            for (index, batch) in order.chunks(self.batch).enumerate() {
+            for (number_of_batch, batch) in order.chunks(self.batch).enumerate() {
                 if !(self.limits.keep_going)() {
                     return Err(TrainError::Stopped);
                 }
-                let positions: Vec<i64> = batch
-                    .iter()
-                    .map(|&one| length(window[usize::try_from(one).unwrap_or(0)]))
-                    .collect();
-                let places: Vec<i64> = match places {
-                    Some(places) => batch
-                        .iter()
-                        .map(|&one| places[usize::try_from(one).unwrap_or(0)])
-                        .collect(),
-                    None => batch.to_vec(),
+                let index = |&one: &i64| usize::try_from(one).unwrap_or(0);
+                let positions: Vec<usize> = batch.iter().map(|one| window[index(one)]).collect();
+                let at: Vec<i64> = positions.iter().map(|&position| length(position)).collect();
+                let on_device = |rows: &[i64]| Tensor::from_slice(rows).to_device(self.data.device);
+                let targets = self.targets.index_select(0, &on_device(&at));
+                let stored = match source {
+                    Source::Places(features, places) => {
+                        let places: Vec<i64> = batch.iter().map(|one| places[index(one)]).collect();
+                        features.index_select(0, &on_device(&places))
+                    }
+                    Source::Window(features) => features.index_select(0, &on_device(batch)),
+                    Source::Files(views) => {
+                        let row = |&position: &usize| (views[position], self.fit[position]);
+                        let which: Vec<_> = positions.iter().map(row).collect();
+                        let width = self.data.shape.width();
+                        load(self.data.train, &which, width, self.data.device)
+                    }
                 };
-                let on_device =
-                    |rows: &[i64]| Tensor::from_slice(rows).to_device(features.device());
-                let targets = self.targets.index_select(0, &on_device(&positions));
-                let stored = features.index_select(0, &on_device(&places));
                 let moment = |epochs: u32| Moment {
                     epoch,
-                    step: u32::try_from(before / self.batch + index).unwrap_or(u32::MAX),
+                    step: u32::try_from(before / self.batch + number_of_batch).unwrap_or(u32::MAX),
                     steps: u32::try_from(steps).unwrap_or(u32::MAX),
                     epochs,
                 };

@@ -62,7 +62,6 @@ impl Scan<'_> {
                 }
             }
         }
-        self.data.train.forget();
         let count = self.held_out.len() as f64;
         let means = |sums: Option<(Tensor, Tensor)>| -> Option<Vec<(f64, f64)>> {
             let (losses, right) = sums?;
@@ -158,7 +157,6 @@ impl Scan<'_> {
                 }
             }
         }
-        test.forget();
         Ok(all)
     }
 

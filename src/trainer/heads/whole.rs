@@ -61,7 +61,5 @@ pub(super) fn fit_whole(
 /// All features of a split, `[N, D]`, f32.
 fn read(data: &Data<'_>, rows: &dyn Rows) -> Tensor {
     let which: Vec<_> = (0..rows.len()).map(|row| (0, row)).collect();
-    let features = load(rows, &which, data.shape.width(), data.device);
-    rows.forget();
-    features.to_kind(Kind::Float)
+    load(rows, &which, data.shape.width(), data.device).to_kind(Kind::Float)
 }
