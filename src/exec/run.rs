@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::event::{Emit, Event};
+use super::heads::Fate;
 use super::inputs::Inputs;
 use super::memory::KeptMaps;
 use super::{NodeError, StopSignal, attempt, heads, metric, pass, pretrain, report, samples};
@@ -319,15 +320,20 @@ fn run_heads(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
             .insert(step.artifact.fingerprint, culprit.unwrap_or_default());
     }
     let mut trained = 0;
-    for (position, result) in heads::train_all(run, &possible) {
-        match result {
-            Ok(()) => trained += 1,
-            Err(error) => {
-                let artifact = &possible[position].artifact;
-                let label = &artifact.label;
-                outcome.unmade.insert(artifact.fingerprint, label.clone());
-                outcome.fail(run, label, Some(artifact), &error);
+    for (position, fate) in heads::train_all(run, &possible) {
+        let artifact = &possible[position].artifact;
+        let culprit = match &fate {
+            Fate::Made => {
+                trained += 1;
+                continue;
             }
+            Fate::Failed(_) => position,
+            Fate::Unmade { culprit } => *culprit,
+        };
+        let label = possible[culprit].artifact.label.clone();
+        outcome.unmade.insert(artifact.fingerprint, label);
+        if let Fate::Failed(error) = &fate {
+            outcome.fail(run, &artifact.label, Some(artifact), error);
         }
     }
     outcome.stopped |= run.stop.is_given();

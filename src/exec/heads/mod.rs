@@ -6,10 +6,10 @@
 mod features;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::choosing::SELECTION;
@@ -35,16 +35,37 @@ struct Group<'a> {
     steps: Vec<(usize, &'a HeadStep)>,
 }
 
-/// Trains heads, and says what became of each: its position in `steps`, and what went wrong. A head that is not named was not
-/// reached before the user asked to stop.
-pub(super) fn train_all(run: &Run<'_>, steps: &[&HeadStep]) -> Vec<(usize, Result<(), NodeError>)> {
+/// What became of heads, by their positions. One that is not named was not reached before the user asked to stop.
+pub(super) enum Fate {
+    /// It is in the store.
+    Made,
+    /// It failed.
+    Failed(NodeError),
+    /// It was not made because of what failed another head, which trains together with it.
+    Unmade {
+        /// The position of the other head.
+        culprit: usize,
+    },
+}
+
+impl From<Result<(), NodeError>> for Fate {
+    fn from(outcome: Result<(), NodeError>) -> Self {
+        outcome.map_or_else(Self::Failed, |()| Self::Made)
+    }
+}
+
+/// Takes the fate of a head.
+type Tell<'t> = &'t (dyn Fn(usize, Fate) + Sync);
+
+/// Trains heads, and says what became of each.
+pub(super) fn train_all(run: &Run<'_>, steps: &[&HeadStep]) -> Vec<(usize, Fate)> {
     let (small, large): (Vec<_>, Vec<_>) = groups(run, steps)
         .into_iter()
         .partition(|group| run.device == Device::Cpu && is_of_small_steps(run, group));
     let outcomes = Mutex::new(Vec::new());
-    let tell = |position: usize, outcome: Result<(), NodeError>| {
+    let tell = |position: usize, fate: Fate| {
         let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-        outcomes.push((position, outcome));
+        outcomes.push((position, fate));
     };
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     side_by_side(run, &small, workers.min(small.len()), &tell);
@@ -55,12 +76,7 @@ pub(super) fn train_all(run: &Run<'_>, steps: &[&HeadStep]) -> Vec<(usize, Resul
 }
 
 /// Takes one group after another, with so many workers.
-fn side_by_side(
-    run: &Run<'_>,
-    groups: &[Group<'_>],
-    workers: usize,
-    tell: &(dyn Fn(usize, Result<(), NodeError>) + Sync),
-) {
+fn side_by_side(run: &Run<'_>, groups: &[Group<'_>], workers: usize, tell: Tell<'_>) {
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -68,14 +84,22 @@ fn side_by_side(
                 return;
             }
             let memory = run.memory / workers.max(1) as u64;
-            // Who fails before any head of its own is trained fails all of them.
-            if let Err(error) = attempt(|| run_group(run, group, memory, tell)) {
-                let reason = error.to_string();
-                let mut error = Some(error);
-                for &(position, _) in &group.steps {
-                    let again = || NodeError::Values(reason.clone());
-                    tell(position, Err(error.take().unwrap_or_else(again)));
-                }
+            let told = Mutex::new(BTreeSet::new());
+            let note = |position: usize, fate: Fate| {
+                let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                told.insert(position);
+                tell(position, fate);
+            };
+            let Err(error) = attempt(|| run_group(run, group, memory, &note)) else {
+                continue;
+            };
+            // What fails a group fails the first head of it that nothing was said of, and leaves the others unmade.
+            let told = told.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let positions = group.steps.iter().map(|(position, _)| *position);
+            let mut left = positions.filter(|position| !told.contains(position));
+            if let Some(culprit) = left.next() {
+                tell(culprit, Fate::Failed(error));
+                left.for_each(|position| tell(position, Fate::Unmade { culprit }));
             }
         }
     };
@@ -132,7 +156,7 @@ fn run_group(
     run: &Run<'_>,
     group: &Group<'_>,
     memory: u64,
-    tell: &(dyn Fn(usize, Result<(), NodeError>) + Sync),
+    tell: Tell<'_>,
 ) -> Result<(), NodeError> {
     let started = Instant::now();
     let mut writers: Vec<(usize, &HeadStep, Option<Box<ArtifactWriter>>)> = Vec::new();
@@ -149,7 +173,7 @@ fn run_group(
         match begun {
             Begin::Writer(writer) => writers.push((position, step, Some(writer))),
             // Another process has made it meanwhile.
-            Begin::AlreadyThere(_) => tell(position, Ok(())),
+            Begin::AlreadyThere(_) => tell(position, Fate::Made),
         }
     }
     let Some((_, first, _)) = writers.first() else {
@@ -222,7 +246,7 @@ fn run_group(
                 None => Ok(()),
             }
         });
-        tell(*position, outcome);
+        tell(*position, outcome.into());
         Ok::<(), NodeError>(())
     });
     match trained {

@@ -77,8 +77,8 @@ pub(super) fn load(
         (element.kind(), Device::Cpu),
     );
     let row_bytes = width * element.bytes();
-    if row_bytes > 0 {
-        let at_once = (AT_ONCE / row_bytes).max(1);
+    if let Some(at_once) = AT_ONCE.checked_div(row_bytes) {
+        let at_once = at_once.max(1);
         let bytes = bytes_of(&mut values, which.len() * row_bytes);
         for (bytes, which) in bytes
             .chunks_mut(at_once * row_bytes)
