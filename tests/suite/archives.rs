@@ -166,3 +166,58 @@ fn an_archive_that_was_cut_off_is_named_with_the_place_and_the_remedy() {
             "hint: download it anew",
         ]);
 }
+
+#[test]
+#[ignore = "needs the photographs of CUB-200-2011, or a cut of them"]
+fn the_real_birds_go_through_check_extraction_and_heads_needs_data() {
+    let root = std::env::var("REPRO_TEST_CUB")
+        .expect("REPRO_TEST_CUB names the archive or the folder of CUB-200-2011");
+    let cli = CliTest::new();
+    let arguments = ["data", "check", "--kind", "cub", "--root", &root, "--json"];
+    let found = cli.run(&arguments).expect_code(0).json();
+    let text = found.to_string();
+    assert!(text.contains("\"unreadable\":[]"), "{text}");
+    cli.write(
+        "birds.toml",
+        format!(
+            r#"
+[experiment]
+name = "birds"
+
+[dataset.cub]
+kind = "cub"
+root = "{root}"
+
+[model.unet]
+kind    = "guided-diffusion"
+preset  = "adm-tiny"
+weights = {{ synthetic = 1 }}
+
+[extraction.taps]
+model    = "unet"
+dataset  = "cub"
+timestep = 10
+block    = 3
+pool     = 4
+
+[head.probe]
+kind      = "linear"
+features  = "taps"
+epochs    = 10
+holdout   = 0.1
+optimizer = [{{ lr = 1e-4 }}, {{ lr = 1e-3 }}, {{ lr = 1e-2 }}]
+
+[metric.accuracy]
+kind   = "accuracy"
+of     = "probe"
+choose = true
+"#
+        ),
+    );
+    cli.run(&["run", "birds.toml"]).expect_code(0);
+    let rows = cli.query("SELECT value, count FROM results WHERE metric = 'top1'");
+    assert_eq!(rows.len(), 1);
+    let (value, count) = (&rows[0]["value"], &rows[0]["count"]);
+    // Of the first fifty classes 1,389 photographs are for testing: chance is 0.02, with a standard deviation of 0.004.
+    assert!(value.as_f64().unwrap() > 0.08, "{value} of {count}");
+}
