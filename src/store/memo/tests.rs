@@ -202,15 +202,17 @@ fn parts_are_computed_once_for_each_state_of_a_file() {
     assert_eq!(ask("images", Ok(two.clone())), Ok(two));
 }
 
-/// Prints how long it takes to digest a million files, and a million ranges of one file, cold and warm.
+/// Digests a hundred thousand files, and as many ranges of one file, cold and warm, and prints how long that takes.
+/// `REPRO_TEST_FOLDERS=1000` makes it a million, which takes 4 GB of disk.
 #[test]
-#[ignore = "makes a million files, which takes minutes"]
-fn a_million_files_and_ranges() {
-    const FOLDERS: usize = 1000;
+#[ignore = "makes a hundred thousand files, which takes half a minute"]
+fn very_many_files_and_ranges() {
     const FILES: usize = 1000;
+    let folders = std::env::var("REPRO_TEST_FOLDERS").ok();
+    let folders: usize = folders.map_or(100, |folders| folders.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let memo_folder = folder.path().join("memo");
-    let paths: Vec<PathBuf> = (0..FOLDERS * FILES)
+    let paths: Vec<PathBuf> = (0..folders * FILES)
         .map(|number| {
             let (class, image) = (number / FILES, number % FILES);
             folder
@@ -218,7 +220,7 @@ fn a_million_files_and_ranges() {
                 .join(format!("n{class:08}/n{class:08}_{image:05}.JPEG"))
         })
         .collect();
-    (0..FOLDERS).into_par_iter().for_each(|class| {
+    (0..folders).into_par_iter().for_each(|class| {
         let files = &paths[class * FILES..(class + 1) * FILES];
         fs::create_dir(files[0].parent().unwrap()).unwrap();
         for file in files {
@@ -226,7 +228,7 @@ fn a_million_files_and_ranges() {
         }
     });
     let archive = folder.path().join("all.tar");
-    fs::write(&archive, vec![1; 8 * FOLDERS * FILES]).unwrap();
+    fs::write(&archive, vec![1; 8 * folders * FILES]).unwrap();
     let_a_second_pass();
     let time = |what: &str| {
         let begun = Instant::now();
@@ -238,7 +240,7 @@ fn a_million_files_and_ranges() {
         memo.flush().unwrap();
         let files = begun.elapsed();
         let begun = Instant::now();
-        let ranges: Vec<_> = (0..(FOLDERS * FILES) as u64)
+        let ranges: Vec<_> = (0..(folders * FILES) as u64)
             .into_par_iter()
             .map(|place| {
                 memo.digest_range(&archive, 8 * place..8 * place + 8)
@@ -252,10 +254,9 @@ fn a_million_files_and_ranges() {
             seconds(files),
             seconds(begun.elapsed())
         );
-        (digests, ranges, files + begun.elapsed())
+        (digests, ranges)
     };
     let cold = time("cold");
     let warm = time("warm");
-    assert_eq!((cold.0, cold.1), (warm.0, warm.1));
-    assert!(warm.2 < Duration::from_secs(20), "{:?}", warm.2);
+    assert_eq!(cold, warm);
 }
