@@ -11,7 +11,7 @@ use std::time::Instant;
 use half::f16;
 use repro::heads::{ALL, FeatureShape, Head};
 use repro::spec::{Diagnostics, Fields, Source, Span, Table};
-use repro::trainer::heads::{Data, Element, Job, Keep, Limits, Rows, train};
+use repro::trainer::heads::{Data, Element, Job, Keep, Limits, Rows, Samples, WriteTo, train};
 use repro::trainer::{TrainError, Training};
 
 /// Random features in half precision.
@@ -36,7 +36,7 @@ impl Random {
     }
 }
 
-impl Rows for Random {
+impl Samples for Random {
     fn len(&self) -> usize {
         self.ids.len()
     }
@@ -48,7 +48,9 @@ impl Rows for Random {
     fn label(&self, row: usize) -> u32 {
         u32::try_from(row % 10).unwrap_or(0)
     }
+}
 
+impl Rows for Random {
     fn views(&self) -> usize {
         1
     }
@@ -74,7 +76,7 @@ impl Keep for Nowhere {
         Ok(None)
     }
 
-    fn write(&self, _epochs: u32, _bytes: &[u8]) -> Result<(), String> {
+    fn write(&self, _epochs: u32, _write: WriteTo<'_>) -> Result<(), String> {
         Ok(())
     }
 }

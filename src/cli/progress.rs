@@ -190,6 +190,22 @@ impl Display {
                     bar.set_message(format!("heads ({heads} at epoch {epoch} of {epochs})"));
                 }
             }
+            Event::ImagesSeen {
+                epoch,
+                epochs,
+                images,
+                of,
+                ..
+            } => {
+                let seen = format!("{} of {} images", count(*images), count(*of));
+                let line = format!("epoch {epoch} of {epochs}, {seen}");
+                if let Some(bar) = &state.bar {
+                    bar.set_message(format!("heads ({line})"));
+                } else if !self.bars && state.said.elapsed() >= Duration::from_secs(10) {
+                    state.said = Instant::now();
+                    state.say(&format!("  {line}"));
+                }
+            }
             Event::HeadFinished { .. } => self.advance(&mut state, 1, "heads"),
             Event::HeadsFinished { heads, seconds } => {
                 let line = format!(

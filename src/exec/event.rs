@@ -159,6 +159,19 @@ pub enum Event {
         /// Epochs in all.
         epochs: u32,
     },
+    /// Images went through the network of heads that are trained on what it makes of them now.
+    ImagesSeen {
+        /// The first of the heads.
+        label: String,
+        /// The epoch, from 1.
+        epoch: u32,
+        /// Epochs in all.
+        epochs: u32,
+        /// Images of the epoch that were seen.
+        images: usize,
+        /// Images of an epoch.
+        of: usize,
+    },
     /// A head is trained.
     HeadFinished {
         /// What it is.

@@ -178,8 +178,9 @@ fn prepare(
         let rows = shards.rows_of(shard);
         for start in rows.clone().step_by(batch_size) {
             let since = Instant::now();
+            let of_batch: Vec<usize> = (start..(start + batch_size).min(rows.end)).collect();
             let batch = preparation
-                .batch(start..(start + batch_size).min(rows.end))
+                .batch(&of_batch, preparation.key.draw)
                 .map_err(NodeError::from);
             seconds += since.elapsed().as_secs_f64();
             let failed = batch.is_err();

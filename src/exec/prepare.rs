@@ -45,15 +45,16 @@ impl<'a> Preparation<'a> {
         })
     }
 
-    /// The batch of some rows: `x_t = sqrt(ᾱ_t) x_0 + sqrt(1 - ᾱ_t) ε` (Eq. 2 of the paper), each image by itself.
-    pub(super) fn batch(&self, rows: std::ops::Range<usize>) -> Result<Batch, DatasetError> {
+    /// The batch of some rows: `x_t = sqrt(ᾱ_t) x_0 + sqrt(1 - ᾱ_t) ε` (Eq. 2 of the paper), each image by itself; `draw` is which draw of
+    /// the noise.
+    pub(super) fn batch(&self, rows: &[usize], draw: u32) -> Result<Batch, DatasetError> {
         let side = self.input.side as usize;
         let size = self.input.channels as usize * side * side;
         let mut x_t = vec![0f32; rows.len() * size];
         let outcomes: Vec<Result<Option<String>, DatasetError>> = x_t
             .par_chunks_mut(size)
-            .zip(rows.clone())
-            .map(|(target, row)| match self.image(row, target) {
+            .zip(rows)
+            .map(|(target, &row)| match self.image(row, draw, target) {
                 Ok(()) => Ok(None),
                 Err(error @ DatasetError::BadImage { .. }) if self.skip_bad_images => {
                     target.fill(0.0);
@@ -75,19 +76,19 @@ impl<'a> Preparation<'a> {
         })
     }
 
-    fn image(&self, row: usize, target: &mut [f32]) -> Result<(), DatasetError> {
+    fn image(&self, row: usize, draw: u32, target: &mut [f32]) -> Result<(), DatasetError> {
         let image = self.dataset.images.read(row)?;
         let sample = &self.dataset.manifest.samples[row].id;
-        let draw = Draw {
+        let drawn = Draw {
             seed: self.key.noise_seed,
             sample,
             view: self.key.view.name(),
-            draw: self.key.draw,
+            draw,
         };
         let square = self
             .key
             .preprocess
-            .apply(&image, self.input.side as usize, draw);
+            .apply(&image, self.input.side as usize, drawn);
         let square = match self.key.view {
             View::Center => square,
             View::Flip => square.flip(),
@@ -97,7 +98,7 @@ impl<'a> Preparation<'a> {
             sample,
             self.key.view.name(),
             self.key.timestep,
-            self.key.draw,
+            draw,
             target,
         );
         let mut planes = square.to_planes(self.input.channels as usize, self.key.normalization);

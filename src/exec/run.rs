@@ -308,19 +308,23 @@ fn run_heads(run: &Run<'_>, plan: &Plan, outcome: &mut Outcome) {
     let started = Instant::now();
     (run.emit)(Event::HeadsStarted { heads: steps.len() });
     // What needs something that was not made is not begun; it was told already, where it happened.
-    let (possible, impossible): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| {
+    let mut possible = Vec::new();
+    for step in steps {
         let mut needed = step.features.iter();
-        !needed.any(|features| outcome.unmade.contains_key(features))
-    });
-    for step in impossible {
-        let mut needed = step.features.iter();
-        let culprit = needed.find_map(|features| outcome.unmade.get(features).cloned());
-        outcome
-            .unmade
-            .insert(step.artifact.fingerprint, culprit.unwrap_or_default());
+        let node = &run.experiment.heads[step.head];
+        let model = run.experiment.extractions[node.features].model;
+        let culprit = needed
+            .find_map(|features| outcome.unmade.get(features).cloned())
+            .or_else(|| untrained(run, plan, outcome, model));
+        match culprit {
+            Some(culprit) => {
+                outcome.unmade.insert(step.artifact.fingerprint, culprit);
+            }
+            None => possible.push(step),
+        }
     }
     let mut trained = 0;
-    for (position, fate) in heads::train_all(run, &possible) {
+    for (position, fate) in heads::train_all(run, plan, &possible) {
         let artifact = &possible[position].artifact;
         let culprit = match &fate {
             Fate::Made => {

@@ -241,6 +241,10 @@ impl HeadNode {
         let mut training = other.training.clone();
         training.optimiser.lr = self.training.optimiser.lr;
         training.optimiser.weight_decay = self.training.optimiser.weight_decay;
+        if let (Some(its), Some(own)) = (&mut training.fine_tune, &self.training.fine_tune) {
+            its.optimiser.lr = own.optimiser.lr;
+            its.optimiser.weight_decay = own.optimiser.weight_decay;
+        }
         self.name == other.name
             && self.features == other.features
             && self.more_views == other.more_views
@@ -257,7 +261,10 @@ impl HeadNode {
             0.0 => String::new(),
             decay => format!(" decay={decay:e}"),
         };
-        format!("lr={lr:e}{decay} seed={}", self.seed)
+        let network = self.training.fine_tune.map_or_else(String::new, |tuning| {
+            format!(" network-lr={:e}", tuning.optimiser.lr)
+        });
+        format!("lr={lr:e}{decay}{network} seed={}", self.seed)
     }
 }
 

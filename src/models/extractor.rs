@@ -59,7 +59,7 @@ pub enum ForwardError {
 }
 
 /// A network with its weights, on its device. It is frozen: nothing that is computed here has gradients.
-pub trait Network {
+pub trait Network: Send {
     /// The one forward pass. `visit` sees the map of every tapped block, `[N, C, H, W]` on the device in the precision of
     /// the network, in the order of the blocks and once each. Returns the network's output, `[N, C, H, W]` f32, if it runs
     /// that far. libtorch panics on errors of its own, such as running out of memory.

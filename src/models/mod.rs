@@ -26,6 +26,7 @@ pub mod stored_tensors;
 pub mod synthetic;
 #[cfg(feature = "torch")]
 pub mod tap;
+pub mod tuning;
 pub mod weight_mismatch;
 #[cfg(feature = "torch")]
 pub mod weights;
@@ -113,6 +114,11 @@ pub trait Model: Send + Sync + Debug {
 
     /// What it offers to be trained and sampled from, where it can be.
     fn denoising(&self) -> Option<&dyn denoising::DenoisingModel> {
+        None
+    }
+
+    /// What it offers to be trained further on labelled images, where it can be.
+    fn tunable(&self) -> Option<&dyn tuning::TunableModel> {
         None
     }
 

@@ -1,8 +1,13 @@
 //! The tensors of a network that is trained, by name.
 
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+
 use safetensors::SafeTensorError;
-use safetensors::tensor::{Dtype, TensorView};
-use tch::{Kind, Tensor};
+use safetensors::tensor::{Dtype, TensorView, View};
+use tch::{Device, Kind, Tensor};
 
 use super::weights::WeightMap;
 
@@ -20,6 +25,20 @@ impl Parameters {
     pub(super) fn push(&mut self, name: &str, tensor: Tensor) {
         self.names.push(name.to_owned());
         self.tensors.push(tensor);
+    }
+
+    /// Those whose names pass, and the others, each in their order.
+    pub(super) fn partition(self, passes: impl Fn(&str) -> bool) -> (Self, Self) {
+        let (mut those, mut others) = (Self::default(), Self::default());
+        for (name, tensor) in self.names.iter().zip(self.tensors) {
+            let side = if passes(name) {
+                &mut those
+            } else {
+                &mut others
+            };
+            side.push(name, tensor);
+        }
+        (those, others)
     }
 
     /// Their names.
@@ -70,6 +89,79 @@ impl Parameters {
             tensor
         };
         self.names.iter().zip(&self.tensors).map(take).collect()
+    }
+}
+
+/// One tensor on its way into a file, copied to the host when its turn comes.
+struct Outgoing {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    tensor: Tensor,
+}
+
+impl Outgoing {
+    fn new(tensor: &Tensor) -> Self {
+        let size = tensor.size().into_iter();
+        Self {
+            dtype: match tensor.kind() {
+                Kind::Double => Dtype::F64,
+                _ => Dtype::F32,
+            },
+            shape: size
+                .map(|side| usize::try_from(side).unwrap_or(0))
+                .collect(),
+            tensor: tensor.detach(),
+        }
+    }
+}
+
+impl View for Outgoing {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let tensor = self.tensor.to_device(Device::Cpu).contiguous();
+        let count = tensor.numel();
+        let bytes = if self.dtype == Dtype::F64 {
+            let mut values = vec![0f64; count];
+            tensor.copy_data(&mut values, count);
+            values.into_iter().flat_map(f64::to_le_bytes).collect()
+        } else {
+            let mut values = vec![0f32; count];
+            let tensor = tensor.to_kind(Kind::Float);
+            tensor.copy_data(&mut values, count);
+            values.into_iter().flat_map(f32::to_le_bytes).collect()
+        };
+        Cow::Owned(bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        let number = if self.dtype == Dtype::F64 { 8 } else { 4 };
+        self.shape.iter().product::<usize>() * number
+    }
+}
+
+/// Writes a safetensors file of these tensors, row-major: those of 64 bits in f64, all others in f32. Only one of them at a time is
+/// copied, so that a network needs no memory for its file.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_safetensors<N: AsRef<str> + Ord + Display>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (N, Tensor)>,
+) -> io::Result<()> {
+    let outgoing = tensors
+        .into_iter()
+        .map(|(name, tensor)| (name, Outgoing::new(&tensor)));
+    match safetensors::serialize_to_file(outgoing, None, path) {
+        Err(SafeTensorError::IoError(error)) => Err(error),
+        Err(error) => Err(io::Error::other(error)),
+        Ok(()) => Ok(()),
     }
 }
 

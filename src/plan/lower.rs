@@ -29,7 +29,7 @@ pub(super) fn lower(
     let samples = lower_samples(experiment, &known, &identities, &weights)?;
     let mut passes = Vec::new();
     let mut features = Vec::new();
-    for extraction in &experiment.extractions {
+    for (index, extraction) in experiment.extractions.iter().enumerate() {
         let pass = lower_extraction(
             experiment,
             facts,
@@ -38,7 +38,9 @@ pub(super) fn lower(
             (&identities[extraction.model], &weights[extraction.model]),
         )?;
         features.extend(pass.taps.iter().map(|tap| tap.artifact.fingerprint));
-        passes.push(pass);
+        if is_cached_for_somebody(experiment, index) {
+            passes.push(pass);
+        }
     }
     let mut head_fingerprints = Vec::new();
     let mut heads: Vec<HeadStep> = Vec::new();
@@ -53,7 +55,11 @@ pub(super) fn lower(
         {
             heads.push(HeadStep {
                 head: index,
-                features: reads,
+                features: match head.training.fine_tune {
+                    Some(_) => Vec::new(),
+                    None => reads,
+                },
+                forwards: forwards(experiment, facts, head),
                 artifact,
             });
         }
@@ -73,6 +79,35 @@ pub(super) fn lower(
             .as_ref()
             .map(|report| report.output.clone()),
     })
+}
+
+/// Whether an extraction's features are wanted as such: not where all heads that name it train the network, whose features change with
+/// every step.
+fn is_cached_for_somebody(experiment: &Experiment, extraction: usize) -> bool {
+    let mut heads = experiment
+        .heads
+        .iter()
+        .filter(|head| head.features == extraction || head.more_views.contains(&extraction))
+        .peekable();
+    heads.peek().is_none() || heads.any(|head| head.training.fine_tune.is_none())
+}
+
+/// How many images go through the network while a head is trained.
+fn forwards(experiment: &Experiment, facts: &Facts, head: &HeadNode) -> u64 {
+    let extraction = &experiment.extractions[head.features];
+    let splits = &facts.datasets[extraction.dataset].splits;
+    let samples = |split: &str| {
+        let of_split = splits.iter().find(|count| count.split == split);
+        of_split.map_or(0, |count| count.samples as u64)
+    };
+    let training = &head.training;
+    let (train, epochs) = (samples(&training.train_split), u64::from(training.epochs));
+    match (&training.fine_tune, training.online) {
+        (Some(_), _) => epochs * train + samples(&training.test_split),
+        // The first epoch sees the features that predictions are made from.
+        (None, true) => (epochs - 1) * train,
+        (None, false) => 0,
+    }
 }
 
 /// The splits of a dataset, for messages.
@@ -115,17 +150,7 @@ fn lower_extraction(
     let channels = block.map_or(0, |block| block.shape[0]);
     let side = model.input().side;
     Ok(Pass {
-        key: PassKey {
-            dataset: extraction.dataset,
-            model: extraction.model,
-            timestep: extraction.timestep,
-            draw: extraction.draw,
-            noise_seed: extraction.noise_seed,
-            view: extraction.view,
-            preprocess: extraction.preprocess.clone(),
-            normalization: extraction.normalization,
-            precision: extraction.precision,
-        },
+        key: PassKey::of(extraction),
         taps: vec![Tap {
             block: extraction.block,
             pool: extraction.pool,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::graph::Storage;
+use crate::graph::{ExtractionNode, Storage};
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
 use crate::models::{BlockIndex, Precision};
@@ -66,6 +66,23 @@ pub struct PassKey {
     pub normalization: Normalization,
     /// What the network computes in.
     pub precision: Precision,
+}
+
+impl PassKey {
+    /// That of the pass that an extraction needs.
+    pub fn of(extraction: &ExtractionNode) -> Self {
+        Self {
+            dataset: extraction.dataset,
+            model: extraction.model,
+            timestep: extraction.timestep,
+            draw: extraction.draw,
+            noise_seed: extraction.noise_seed,
+            view: extraction.view,
+            preprocess: extraction.preprocess.clone(),
+            normalization: extraction.normalization,
+            precision: extraction.precision,
+        }
+    }
 }
 
 /// One output of a pass.
@@ -167,8 +184,11 @@ pub struct SamplesStep {
 pub struct HeadStep {
     /// Index of the head in the experiment.
     pub head: usize,
-    /// Fingerprints of its features: those that it predicts from, and then other views of the same.
+    /// Fingerprints of the cached features that it needs: those that it predicts from, and then other views of the same. None where the
+    /// network is trained with it.
     pub features: Vec<Fingerprint>,
+    /// Images that go through the network while it is trained.
+    pub forwards: u64,
     /// What it becomes.
     pub artifact: PlannedArtifact,
 }

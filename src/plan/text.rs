@@ -19,7 +19,9 @@ pub struct PlanRecord {
     pub forward_images: u64,
     /// The same if every extraction ran alone.
     pub forward_images_unfused: u64,
-    /// Multiply-adds in all.
+    /// Images through a network while heads are trained.
+    pub training_images: u64,
+    /// Multiply-adds of the passes.
     pub multiply_adds: u64,
     /// Bytes of features that will be written.
     pub feature_bytes: u64,
@@ -95,6 +97,12 @@ impl PlanRecord {
             done: plan.is_done(),
             forward_images: totals.images,
             forward_images_unfused: totals.unfused,
+            training_images: plan
+                .heads
+                .iter()
+                .filter(|step| !step.artifact.state.is_cached())
+                .map(|step| step.forwards)
+                .sum(),
             multiply_adds: totals.multiply_adds,
             feature_bytes: totals.bytes,
             passes: plan
@@ -273,6 +281,9 @@ pub fn render(plan: &Plan, experiment: &Experiment, every_artifact: bool) -> Str
             count(artifacts.len()),
             count(cached)
         );
+        if name == "heads" {
+            text.push_str(&render_fresh(plan, experiment));
+        }
     }
     if let Some(output) = &plan.report {
         let _ = writeln!(
@@ -327,6 +338,31 @@ pub fn render(plan: &Plan, experiment: &Experiment, every_artifact: bool) -> Str
     }
     if plan.is_done() {
         text.push_str("\nnothing to compute: everything is in the cache\n");
+    }
+    text
+}
+
+/// What goes through networks while heads are trained; nothing where all of them read cached features.
+fn render_fresh(plan: &Plan, experiment: &Experiment) -> String {
+    let mut text = String::new();
+    for (tunes, what) in [
+        (true, "trained with the network"),
+        (false, "on features that each epoch computes anew"),
+    ] {
+        let steps: Vec<_> = plan
+            .heads
+            .iter()
+            .filter(|step| !step.artifact.state.is_cached() && step.forwards > 0)
+            .filter(|step| experiment.heads[step.head].training.fine_tune.is_some() == tunes)
+            .collect();
+        if !steps.is_empty() {
+            let _ = writeln!(
+                text,
+                "  {} {what}: {} images through it",
+                plural(steps.len(), "head"),
+                count(steps.iter().map(|step| step.forwards).sum::<u64>()),
+            );
+        }
     }
     text
 }

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::commit;
 use super::error::StoreError;
@@ -83,11 +83,28 @@ impl Checkpoints {
     /// # Errors
     /// [`StoreError::DiskFull`], or the file system refuses.
     pub fn write(&self, step: u32, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write_by_path(step, &mut |path| fs::write(path, bytes))
+    }
+
+    /// Keeps a checkpoint that `write` writes to the path it is given, as [`Checkpoints::write`] does; for what is too large to be in
+    /// memory twice.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::write`].
+    pub fn write_by_path(
+        &self,
+        step: u32,
+        write: &mut dyn FnMut(&Path) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
         commit::make_folder(&self.folder)?;
-        let digest = Fingerprint::of(bytes).to_string();
+        let whole = self.folder.join(format!("step-{step:08}"));
+        let staged = commit::stage_by_path(&whole, write)?;
+        let digest = digest_of(staged.path())
+            .map_err(|error| StoreError::io("read", &whole, None, error))?
+            .to_string();
         let digest = digest.get(..DIGEST_DIGITS).unwrap_or_default();
         let name = format!("step-{step:08}-{digest}.safetensors");
-        commit::write_file(&self.folder.join(name), bytes)?;
+        commit::name_staged(staged, &self.folder.join(name))?;
         let mut older = self.all()?;
         older.retain(|(checkpoint, _)| checkpoint.step <= step);
         let surplus = older.len().saturating_sub(KEPT);

@@ -85,6 +85,30 @@ pub(super) fn write_file(target: &Path, bytes: &[u8]) -> Result<(), StoreError> 
     staged.commit()
 }
 
+/// A file of a folder that `write` writes by its path and that has no name of its own yet; dropping it removes it. Its bytes are on the disk.
+pub(super) fn stage_by_path(
+    target: &Path,
+    write: &mut dyn FnMut(&Path) -> io::Result<()>,
+) -> Result<NamedTempFile, StoreError> {
+    let file = StagedFile::create(target, None)?;
+    let failed = |error| StoreError::io("write", target, None, error);
+    let file = file
+        .file
+        .into_inner()
+        .map_err(|error| failed(error.into_error()))?;
+    write(file.path())
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(failed)?;
+    Ok(file)
+}
+
+/// Gives such a file its name.
+pub(super) fn name_staged(file: NamedTempFile, target: &Path) -> Result<(), StoreError> {
+    file.persist(target)
+        .map_err(|error| StoreError::io("write", target, None, error.error))?;
+    sync_folder_of(target)
+}
+
 /// Writes a file that may be lost or damaged by a power cut, though by nothing else; for what can be computed anew and has a
 /// digest of its own.
 pub(super) fn write_file_unsynced(target: &Path, bytes: &[u8]) -> Result<(), StoreError> {

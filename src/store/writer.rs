@@ -1,7 +1,8 @@
 //! Writing an artifact, part by part, table by table, and the manifest last.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use rayon::prelude::*;
@@ -18,6 +19,7 @@ use super::quarantine::SetAside;
 use super::recipe::Recipe;
 use super::root::Store;
 use super::tables::{encode, table_file};
+use super::verify::digest_of;
 
 /// The right to make one artifact, and the means to. Dropping it without [`ArtifactWriter::finish`] leaves the
 /// committed parts for the next attempt and nothing that counts as an artifact.
@@ -202,13 +204,43 @@ impl ArtifactWriter {
         self.write_file(name.to_owned(), bytes, 0)
     }
 
-    fn write_file(&mut self, name: String, bytes: &[u8], rows: u64) -> Result<(), StoreError> {
-        if !is_plain_name(&name) || part_index(&name).is_some() {
-            return Err(self.bad(
-                &name,
-                "the name is not a plain file name, or is one of the store's own".to_owned(),
-            ));
+    /// Writes and commits a file that `write` writes to the path it is given; for what is too large to be in memory twice.
+    ///
+    /// # Errors
+    ///
+    /// As [`ArtifactWriter::write_bytes`].
+    pub fn write_by_path(
+        &mut self,
+        name: &str,
+        write: &mut dyn FnMut(&Path) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
+        self.check_name(name)?;
+        let target = self.folder.join(name);
+        let staged = commit::stage_by_path(&target, write)?;
+        let read = |error| StoreError::io("read", &target, None, error);
+        let entry = FileEntry {
+            name: name.to_owned(),
+            bytes: staged.as_file().metadata().map_err(read)?.len(),
+            blake3: digest_of(staged.path()).map_err(read)?,
+            rows: 0,
+        };
+        commit::name_staged(staged, &target)?;
+        self.files.insert(name.to_owned(), entry);
+        Ok(())
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), StoreError> {
+        if is_plain_name(name) && part_index(name).is_none() {
+            return Ok(());
         }
+        Err(self.bad(
+            name,
+            "the name is not a plain file name, or is one of the store's own".to_owned(),
+        ))
+    }
+
+    fn write_file(&mut self, name: String, bytes: &[u8], rows: u64) -> Result<(), StoreError> {
+        self.check_name(&name)?;
         commit::write_file(&self.folder.join(&name), bytes)?;
         let entry = FileEntry {
             name: name.clone(),

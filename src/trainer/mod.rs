@@ -1,11 +1,14 @@
-//! Training: heads on cached features, and what the training of any network needs.
+//! Training: heads on cached features, heads with the network below them, and what the training of any network needs.
 //!
 //! [`config`] is what a user declares (pure), `optimiser` the update rules on tensors of our own, `gradients` keeps steps
-//! short, `average` follows the parameters, [`heads`] is the loop for heads, [`pretraining`] the one for diffusion networks.
+//! short, `average` follows the parameters, [`heads`] is the loop for heads, [`fine_tuning`] the one for a head and its network, [`pretraining`] the one
+//! for diffusion networks.
 
 #[cfg(feature = "torch")]
 mod average;
 pub mod config;
+#[cfg(feature = "torch")]
+pub mod fine_tuning;
 #[cfg(feature = "torch")]
 mod gradients;
 #[cfg(feature = "torch")]
@@ -18,7 +21,7 @@ mod rates;
 
 #[cfg(feature = "torch")]
 pub use average::Average;
-pub use config::{Course, Optimiser, Schedule, Training, UpdateRule, Views};
+pub use config::{Course, FineTuning, Optimiser, Schedule, Training, UpdateRule, Views};
 #[cfg(feature = "torch")]
 pub use gradients::{clip_gradients, gradient_norm};
 #[cfg(feature = "torch")]

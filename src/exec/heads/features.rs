@@ -2,7 +2,7 @@
 
 use crate::exec::{NodeError, SKIPPED};
 use crate::store::{FeaturePartReader, FeatureReader, FeatureType};
-use crate::trainer::heads::{Element, Rows};
+use crate::trainer::heads::{Element, Rows, Samples};
 
 /// The samples of one split in one or several feature artifacts that differ in view and draw.
 pub(super) struct FeatureRows<'a> {
@@ -67,7 +67,7 @@ impl<'a> FeatureRows<'a> {
     }
 }
 
-impl Rows for FeatureRows<'_> {
+impl Samples for FeatureRows<'_> {
     fn len(&self) -> usize {
         self.places.len()
     }
@@ -82,7 +82,9 @@ impl Rows for FeatureRows<'_> {
     fn label(&self, row: usize) -> u32 {
         self.labels[row]
     }
+}
 
+impl Rows for FeatureRows<'_> {
     fn views(&self) -> usize {
         self.views.len()
     }

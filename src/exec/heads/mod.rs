@@ -1,10 +1,12 @@
 //! Heads: features from the store, training, predictions into the store.
 //!
 //! Heads that read the same features are one group and train in one pass over them; the trainer knows how. Small groups run
-//! side by side, one core each; large ones one after another, with all of them.
+//! side by side, one core each; large ones one after another, with all of them. Heads that train the network as well come last.
 
 mod features;
+mod fresh;
 mod tables;
+mod tuning;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,15 +18,16 @@ use super::choosing::SELECTION;
 use super::device::Device;
 use super::event::Event;
 use super::run::Run;
-use super::{NodeError, attempt};
+use super::{NodeError, attempt, pretrain};
 use crate::graph::OnBadImage;
-use crate::plan::HeadStep;
+use crate::plan::{HeadStep, PassKey, Plan};
 use crate::store::{
     ArtifactKind, ArtifactWriter, Begin, Checkpoints, FeatureReader, Recipe, StoreError,
 };
 use crate::trainer::TrainError;
-use crate::trainer::heads::{Data, Job, Keep, Limits, Outcome, is_small, train};
+use crate::trainer::heads::{Data, Job, Keep, Limits, Outcome, Rows, WriteTo, is_small, train};
 use features::FeatureRows;
+use fresh::{FreshImages, FreshRows};
 
 /// Seconds of training that may be lost when the program is killed, beside the epoch that it is in.
 const CHECKPOINT_SECONDS: f64 = 10.0;
@@ -58,8 +61,14 @@ impl From<Result<(), NodeError>> for Fate {
 type Tell<'t> = &'t (dyn Fn(usize, Fate) + Sync);
 
 /// Trains heads, and says what became of each.
-pub(super) fn train_all(run: &Run<'_>, steps: &[&HeadStep]) -> Vec<(usize, Fate)> {
-    let (small, large): (Vec<_>, Vec<_>) = groups(run, steps)
+pub(super) fn train_all(run: &Run<'_>, plan: &Plan, steps: &[&HeadStep]) -> Vec<(usize, Fate)> {
+    let tunes = |step: &HeadStep| {
+        let training = &run.experiment.heads[step.head].training;
+        training.fine_tune.is_some()
+    };
+    let steps = steps.iter().copied().enumerate();
+    let (tuned, frozen): (Vec<_>, Vec<_>) = steps.partition(|(_, step)| tunes(step));
+    let (small, large): (Vec<_>, Vec<_>) = groups(run, &frozen)
         .into_iter()
         .partition(|group| run.device == Device::Cpu && is_of_small_steps(run, group));
     let outcomes = Mutex::new(Vec::new());
@@ -68,15 +77,24 @@ pub(super) fn train_all(run: &Run<'_>, steps: &[&HeadStep]) -> Vec<(usize, Fate)
         outcomes.push((position, fate));
     };
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    side_by_side(run, &small, workers.min(small.len()), &tell);
-    side_by_side(run, &large, 1.min(large.len()), &tell);
+    side_by_side(run, plan, &small, workers.min(small.len()), &tell);
+    side_by_side(run, plan, &large, 1.min(large.len()), &tell);
+    for (position, step) in tuned {
+        if run.stop.is_given() {
+            break;
+        }
+        tell(
+            position,
+            attempt(|| tuning::run_tuned(run, plan, step)).into(),
+        );
+    }
     outcomes
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes one group after another, with so many workers.
-fn side_by_side(run: &Run<'_>, groups: &[Group<'_>], workers: usize, tell: Tell<'_>) {
+fn side_by_side(run: &Run<'_>, plan: &Plan, groups: &[Group<'_>], workers: usize, tell: Tell<'_>) {
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -90,7 +108,7 @@ fn side_by_side(run: &Run<'_>, groups: &[Group<'_>], workers: usize, tell: Tell<
                 told.insert(position);
                 tell(position, fate);
             };
-            let Err(error) = attempt(|| run_group(run, group, memory, &note)) else {
+            let Err(error) = attempt(|| run_group(run, plan, group, memory, &note)) else {
                 continue;
             };
             // What fails a group fails the first head of it that nothing was said of, and leaves the others unmade.
@@ -114,9 +132,9 @@ fn side_by_side(run: &Run<'_>, groups: &[Group<'_>], workers: usize, tell: Tell<
     });
 }
 
-fn groups<'a>(run: &Run<'_>, steps: &[&'a HeadStep]) -> Vec<Group<'a>> {
+fn groups<'a>(run: &Run<'_>, steps: &[(usize, &'a HeadStep)]) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
-    for (position, &step) in steps.iter().enumerate() {
+    for &(position, step) in steps {
         let training = |step: &HeadStep| &run.experiment.heads[step.head].training;
         let own = training(step);
         let known = groups.iter_mut().find(|group| {
@@ -127,6 +145,7 @@ fn groups<'a>(run: &Run<'_>, steps: &[&'a HeadStep]) -> Vec<Group<'a>> {
                     && other.test_split == own.test_split
                     && other.batch_size == own.batch_size
                     && other.views == own.views
+                    && other.online == own.online
                     && other.holdout.to_bits() == own.holdout.to_bits()
             })
         });
@@ -145,6 +164,9 @@ fn is_of_small_steps(run: &Run<'_>, group: &Group<'_>) -> bool {
         return true;
     };
     let node = &run.experiment.heads[first.head];
+    if node.training.online {
+        return false;
+    }
     let extraction = &run.experiment.extractions[node.features];
     let shape = run.experiment.feature_shape(extraction);
     let classes = run.inputs.facts.datasets[extraction.dataset].classes.len();
@@ -154,6 +176,7 @@ fn is_of_small_steps(run: &Run<'_>, group: &Group<'_>) -> bool {
 /// Trains and commits the heads of one group.
 fn run_group(
     run: &Run<'_>,
+    plan: &Plan,
     group: &Group<'_>,
     memory: u64,
     tell: Tell<'_>,
@@ -192,8 +215,38 @@ fn run_group(
         rows(&node.training.train_split)?,
         rows(&node.training.test_split)?,
     );
+    let epochs = writers
+        .iter()
+        .map(|(_, step, _)| run.experiment.heads[step.head].training.epochs)
+        .max()
+        .unwrap_or(0);
+    let seen = |epoch: u32, images: usize, of: usize| {
+        (run.emit)(Event::ImagesSeen {
+            label: first_label(group),
+            epoch,
+            epochs,
+            images,
+            of,
+        });
+    };
+    let key = PassKey::of(extraction);
+    let fresh_rows = if node.training.online {
+        let split = &node.training.train_split;
+        let images = FreshImages::new(run, &key, split)?;
+        let network = pretrain::with_weights(run, plan, extraction.model);
+        let network = network.load(run.base, run.device, extraction.precision)?;
+        let at_once = fresh::images_at_once(run, extraction);
+        let fresh = FreshRows::new(&train_rows, images, network, extraction, (epochs, at_once));
+        Some(fresh.telling(&seen))
+    } else {
+        None
+    };
+    let train_rows: &dyn Rows = match &fresh_rows {
+        Some(fresh) => fresh,
+        None => &train_rows,
+    };
     let data = Data {
-        train: &train_rows,
+        train: train_rows,
         test: &test_rows,
         shape: run.experiment.feature_shape(extraction),
         classes: run.inputs.facts.datasets[extraction.dataset].classes.len(),
@@ -216,11 +269,6 @@ fn run_group(
             }
         })
         .collect();
-    let epochs = jobs
-        .iter()
-        .map(|job| job.training.epochs)
-        .max()
-        .unwrap_or(0);
     let limits = Limits {
         memory,
         keep_going: &|| !run.stop.is_given(),
@@ -273,6 +321,7 @@ fn trunk(step: &HeadStep, node: &crate::graph::HeadNode) -> Result<Recipe, NodeE
         "test": training.test_split,
         "batch_size": training.batch_size,
         "views": training.views,
+        "online": training.online,
         "holdout": training.holdout,
     });
     Recipe::new(
@@ -325,8 +374,8 @@ impl Keep for Kept {
         Ok(newest.map(|checkpoint| (checkpoint.step, checkpoint.path)))
     }
 
-    fn write(&self, epochs: u32, bytes: &[u8]) -> Result<(), String> {
-        let written = self.0.write(epochs, bytes);
+    fn write(&self, epochs: u32, write: WriteTo<'_>) -> Result<(), String> {
+        let written = self.0.write_by_path(epochs, write);
         written.map_err(|error| error.to_string())
     }
 }

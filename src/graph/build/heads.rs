@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::resolve::Names;
-use super::super::{Experiment, ExtractionNode, HeadNode};
+use super::super::{Experiment, ExtractionNode, HeadNode, OnBadImage};
 use super::Builder;
 use crate::heads::{ALL, Head, HeadKind};
+use crate::models::Precision;
 use crate::spec::sections::Sections;
 use crate::spec::{Fields, Key};
 use crate::trainer::{Training, Views};
@@ -45,6 +46,7 @@ impl Builder<'_> {
                 };
                 let found = extractions.find(&fields, "features", &features);
                 Self::check_shapes(&*head, experiment, &found, &fields);
+                Self::check_fresh(&training, experiment, &found, &fields);
                 for (features, more_views) in
                     by_views(&experiment.extractions, &found, training.views)
                 {
@@ -63,6 +65,56 @@ impl Builder<'_> {
             }
         }
         names
+    }
+
+    /// Whether a head's images can go through the network while it trains, where it asks for that.
+    fn check_fresh(
+        training: &Training,
+        experiment: &Experiment,
+        features: &[usize],
+        fields: &Fields<'_>,
+    ) {
+        let key = match (&training.fine_tune, training.online) {
+            (Some(_), _) => "fine_tune",
+            (None, true) => "online",
+            (None, false) => return,
+        };
+        let misfit = |key: &str, message: String, hint: &str| {
+            let hint = Some(hint.to_owned());
+            fields.misfit(key, "graph::fine-tuning-misfit", message, hint);
+        };
+        if training.views != Views::Apart {
+            let message = format!("`views` chooses among cached features, and `{key}` caches none");
+            misfit("views", message, "leave one of them out");
+        }
+        // One message for each reason, however many features there are.
+        let extractions = || features.iter().map(|&index| &experiment.extractions[index]);
+        if let Some(skipping) = extractions().find(|one| one.on_bad_image == OnBadImage::Skip) {
+            let message = format!(
+                "extraction `{}` leaves out images that do not decode, and `{key}` does not",
+                skipping.name
+            );
+            misfit(key, message, "mend the images, or leave `on_bad_image` out");
+        }
+        if training.fine_tune.is_none() {
+            return;
+        }
+        let model = |one: &ExtractionNode| &experiment.models[one.model];
+        if let Some(fixed) = extractions().find(|one| model(one).model.tunable().is_none()) {
+            let message = format!("model `{}` has nothing to train", model(fixed).name);
+            misfit(
+                key,
+                message,
+                "take a model with weights, or leave `fine_tune` out",
+            );
+        }
+        if let Some(narrow) = extractions().find(|one| one.precision == Precision::F16) {
+            let message = format!(
+                "extraction `{}` computes in `f16`, in which small gradients are lost",
+                narrow.name
+            );
+            misfit(key, message, "take `bf16` or `f32`");
+        }
     }
 
     /// A head must be able to read every shape of features that it is given; each kind of misfit is reported once.

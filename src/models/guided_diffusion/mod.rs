@@ -17,6 +17,8 @@ mod layout;
 pub mod network;
 #[cfg(feature = "torch")]
 mod parts;
+#[cfg(feature = "torch")]
+mod tuning;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use self::config::Config;
 use super::denoising::DenoisingModel;
 use super::diffusion::respacing::Respacing;
 use super::diffusion::{Coefficients, Diffusion, DiffusionError, Schedule};
+use super::tuning::TunableModel;
 use super::{BlockInfo, InputShape, Model, ModelKind, WeightsSource, presets};
 use crate::spec::{Diagnostic, Fields, Key, KindDoc, Value, suggest};
 
@@ -406,6 +409,26 @@ struct GuidedDiffusion {
     weights: WeightsSource,
 }
 
+#[cfg(feature = "torch")]
+impl GuidedDiffusion {
+    /// The declared weights, before any is taken. `base` is the folder that relative paths start from.
+    fn read_weights(
+        &self,
+        base: &std::path::Path,
+    ) -> Result<super::weights::WeightMap, super::weights::WeightError> {
+        use super::weights::{WeightError, WeightMap};
+        match &self.weights {
+            WeightsSource::File(path) => WeightMap::from_file(&base.join(path)),
+            WeightsSource::Synthetic(seed) => Ok(WeightMap::synthetic(*seed)),
+            WeightsSource::Pretrained(name) => {
+                let name = name.clone();
+                Err(WeightError::NotTrained { name })
+            }
+            WeightsSource::None => Err(WeightError::NotGiven),
+        }
+    }
+}
+
 impl Model for GuidedDiffusion {
     fn kind(&self) -> &'static str {
         DOC.name
@@ -462,6 +485,10 @@ impl Model for GuidedDiffusion {
         Some(self)
     }
 
+    fn tunable(&self) -> Option<&dyn TunableModel> {
+        Some(self)
+    }
+
     #[cfg(feature = "torch")]
     fn load(
         &self,
@@ -469,17 +496,7 @@ impl Model for GuidedDiffusion {
         device: tch::Device,
         precision: super::Precision,
     ) -> Result<Box<dyn super::extractor::Network>, super::weights::WeightError> {
-        use super::weights::WeightMap;
-        let weights = match &self.weights {
-            WeightsSource::File(path) => WeightMap::from_file(&base.join(path))?,
-            WeightsSource::Synthetic(seed) => WeightMap::synthetic(*seed),
-            WeightsSource::Pretrained(name) => {
-                let name = name.clone();
-                return Err(super::weights::WeightError::NotTrained { name });
-            }
-            WeightsSource::None => return Err(super::weights::WeightError::NotGiven),
-        };
-        let mut weights = weights.on(device);
+        let mut weights = self.read_weights(base)?.on(device);
         weights.convolve_in(precision);
         let network = network::Network::new(&self.config, &mut weights)?;
         Ok(Box::new(Extractor {
@@ -515,6 +532,20 @@ impl DenoisingModel for GuidedDiffusion {
             network: Box::new(network),
             parameters: weights.into_parameters(),
         })
+    }
+}
+
+impl TunableModel for GuidedDiffusion {
+    #[cfg(feature = "torch")]
+    fn begin_tuning(
+        &self,
+        base: &std::path::Path,
+        device: tch::Device,
+        precision: super::Precision,
+        tap: super::BlockIndex,
+        retention: super::tuning::MapRetention,
+    ) -> Result<super::tuning::Tuned, super::weights::WeightError> {
+        tuning::begin(self, base, (device, precision), tap, retention)
     }
 }
 

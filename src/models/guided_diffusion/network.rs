@@ -96,6 +96,14 @@ impl Block {
     }
 }
 
+/// A map with another behind it, channel-wise, where there is another.
+fn joined(h: Tensor, skip: Option<Tensor>) -> Tensor {
+    match skip {
+        Some(skip) => Tensor::cat(&[h, skip], 1),
+        None => h,
+    }
+}
+
 /// From this `model_channels` on, maps lie with their channels innermost. Measured at 32, where it takes three times as long,
 /// and at 256; see docs/performance.md.
 const WIDE: u32 = 128;
@@ -205,7 +213,7 @@ impl Network {
             return Err(ForwardError::UnknownTap { tap, last });
         }
         // Every residual block begins with the same SiLU of the same embedding.
-        let silu_emb = silu(self.embed(timesteps, class_labels)?);
+        let silu_emb = self.silu_emb(timesteps, class_labels)?;
         let deepest = match until {
             Until::DeepestTap => taps.iter().max().map_or(0, |tap| tap.0 as usize),
             Until::Output => self.blocks.len(),
@@ -213,14 +221,10 @@ impl Network {
         // Decoder blocks take the encoder's maps in reverse order, so only the last so many are ever needed.
         let skips_needed = deepest.saturating_sub(self.input_blocks + 1);
         let mut skips = Vec::new();
-        let mut h = self.layout.of(&x_t.to_kind(self.precision.kind()));
+        let mut h = self.first_input(x_t);
         for (number, block) in (1..=deepest).zip(&self.blocks) {
-            if number > self.input_blocks + 1
-                && let Some(skip) = skips.pop()
-            {
-                h = Tensor::cat(&[h, skip], 1);
-            }
-            h = block.forward(h, &silu_emb);
+            let skip = self.skip_of(number).and_then(|_| skips.pop());
+            h = block.forward(joined(h, skip), &silu_emb);
             if number <= self.input_blocks && number + skips_needed > self.input_blocks {
                 skips.push(h.shallow_clone());
             }
@@ -233,6 +237,49 @@ impl Network {
             Until::DeepestTap => None,
             Until::Output => Some(self.out.forward(&h.to_kind(Kind::Float))),
         })
+    }
+
+    /// What the first block reads: the images in the network's precision and layout.
+    pub(super) fn first_input(&self, x_t: &Tensor) -> Tensor {
+        self.layout.of(&x_t.to_kind(self.precision.kind()))
+    }
+
+    /// The block whose map block `number` concatenates to its input, both counted from 1; decoder blocks take those of the encoder in
+    /// reverse order.
+    pub(super) fn skip_of(&self, number: usize) -> Option<usize> {
+        let first_decoder = self.input_blocks + 2;
+        (number >= first_decoder)
+            .then(|| (self.input_blocks + first_decoder).saturating_sub(number))
+            .filter(|&source| source > 0)
+    }
+
+    /// The output of one block, counted from 1, by itself; `None` where there is no such block.
+    ///
+    /// # Shapes
+    /// - `h`: `[N, C, H, W]`, the output of the block before
+    /// - `skip`: `[N, C, H, W]`, the output of [`Network::skip_of`], where there is one
+    /// - `silu_emb`: as [`Network::silu_emb`] gives it
+    pub(super) fn run_block(
+        &self,
+        number: usize,
+        h: Tensor,
+        skip: Option<Tensor>,
+        silu_emb: &Tensor,
+    ) -> Option<Tensor> {
+        let block = self.blocks.get(number.checked_sub(1)?)?;
+        Some(block.forward(joined(h, skip), silu_emb))
+    }
+
+    /// What every residual block begins with: the SiLU of the embedded timestep and class.
+    ///
+    /// # Shapes
+    /// - returns: `[N or 1, 4 · model_channels]`, f32
+    pub(super) fn silu_emb(
+        &self,
+        timesteps: &Tensor,
+        class_labels: Option<&Tensor>,
+    ) -> Result<Tensor, ForwardError> {
+        Ok(silu(self.embed(timesteps, class_labels)?))
     }
 
     /// What every residual block receives: the embedded timestep, plus the embedded class.

@@ -5,6 +5,7 @@
 //! batch size are not printed in the paper; the values here are declared, stand in the fingerprint, and the report lists them
 //! as departures.
 
+mod fine_tuning;
 mod optimiser;
 mod schedule;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 use crate::models::Precision;
 use crate::spec::{Fields, Key};
 
+pub use fine_tuning::FineTuning;
 pub use optimiser::{Optimiser, UpdateRule};
 pub use schedule::{Course, Moment, Schedule};
 
@@ -57,6 +59,18 @@ pub const KEYS: &[Key] = &[
         "`apart`, `mixed` or `in-turn`",
         "\"apart\"",
         "What becomes of features that differ only in view and draw: a head for each (`apart`), or one head that sees one of them of each image in an epoch, by chance (`mixed`) or one after the other (`in-turn`). It predicts from the first.",
+    ),
+    Key::optional(
+        "online",
+        "a boolean",
+        "false",
+        "Compute the features anew in every epoch, with fresh noise and fresh random steps of `preprocess`, instead of reading them from the cache: the reference code's protocol. Epoch e, from 0, sees draw + e; predictions are from the cached features.",
+    ),
+    Key::optional(
+        "fine_tune",
+        "a table",
+        "none",
+        "Train the network as well: `{ lr = 1e-5 }`, with the keys of `optimizer`, and `recompute` (true by default) to keep few maps in memory. Every epoch sees fresh noise and fresh random steps of `preprocess`; no features are cached.",
     ),
     Key::optional(
         "epochs",
@@ -156,6 +170,12 @@ pub enum Views {
 pub struct Training {
     /// What becomes of views and draws.
     pub views: Views,
+    /// Whether features are computed anew in every epoch.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub online: bool,
+    /// How the network is trained as well, where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fine_tune: Option<FineTuning>,
     /// Passes over the training split.
     pub epochs: u32,
     /// Samples per step.
@@ -189,6 +209,8 @@ impl Default for Training {
     fn default() -> Self {
         Self {
             views: Views::Apart,
+            online: false,
+            fine_tune: None,
             epochs: 28,
             batch_size: 256,
             optimiser: Optimiser::default(),
@@ -229,11 +251,24 @@ impl Training {
                 Some("hold samples out of the training split, such as `holdout = 0.1`".to_owned()),
             );
         }
+        let fine_tune = FineTuning::parse(fields);
+        let online = fields.boolean("online").unwrap_or(false);
+        if fine_tune.is_some() && patience.is_some() {
+            fields.misfit(
+                "patience",
+                "graph::fine-tuning-misfit",
+                "`patience` would need a second network to go back to",
+                Some("choose `epochs` by `holdout`, or leave `fine_tune` out".to_owned()),
+            );
+        }
         let precisions = [("f32", Precision::F32), ("bf16", Precision::Bf16)];
         let split =
             |key: &str, default: String| fields.text(key).map_or(default, |split| split.value);
         Self {
             views: fields.choice("views", &views).unwrap_or(default.views),
+            // A network that changes has no features to read from the cache.
+            online: online && fine_tune.is_none(),
+            fine_tune,
             epochs: fields
                 .count("epochs", 1..=100_000)
                 .unwrap_or(default.epochs),

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::spec::{Fields, Key};
 
-const KEYS: &[Key] = &[
+/// The keys of an optimiser's table.
+pub(super) const KEYS: &[Key] = &[
     Key::optional(
         "kind",
         "a word",
@@ -134,6 +135,11 @@ impl Optimiser {
             return default;
         };
         table.check_keys(KEYS, &[]);
+        Self::read(&table, default)
+    }
+
+    /// Reads a table that has the keys of an optimiser; what is not given is taken from `default`.
+    pub(super) fn read(table: &Fields<'_>, default: Self) -> Self {
         let kind = table.choice("kind", UpdateRule::CHOICES);
         let kind = kind.unwrap_or(default.kind);
         let below_one = 1.0 - f64::EPSILON;

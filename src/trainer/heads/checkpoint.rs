@@ -1,62 +1,76 @@
-//! What a scan goes on from: a safetensors file with everything that changes, head by head.
+//! What a training of heads goes on from: a safetensors file with everything that changes, head by head.
 //!
 //! Each head's tensors stand under its name, so that a scan may go on with a part of the heads: those that a stopped run had
 //! still to finish. Curves are tensors too, of six 64-bit numbers for each epoch.
 
+use std::fs::File;
 use std::path::Path;
 
+use memmap2::Mmap;
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use super::stack::Stack;
 use super::{Epoch, Keep, TrainError};
-use crate::models::extractor::to_vec;
+use crate::models::parameters::write_safetensors;
 
 const CURVE: &str = "curve";
 const COURSE: &str = "course";
 /// Numbers of a row of the curve.
 const COLUMNS: usize = 6;
 
-/// A checkpoint that was read.
-pub(super) struct Stored {
-    /// Epochs that were done.
-    pub(super) epochs: u32,
-    bytes: Vec<u8>,
+/// A checkpoint that was opened. It is read as it is asked for, since that of a network may be as large as the memory.
+pub(in crate::trainer) struct Stored {
+    /// What had been done when it was written, as its writer counts.
+    pub(in crate::trainer) count: u32,
+    file: Mmap,
 }
 
 /// The newest checkpoint, if there is one.
-pub(super) fn open(keep: &dyn Keep, at_most: u32) -> Result<Option<Stored>, TrainError> {
-    let newest = keep.newest(at_most).map_err(TrainError::Checkpoint)?;
-    newest.map(|(epochs, path)| read(epochs, &path)).transpose()
-}
-
-fn read(epochs: u32, path: &Path) -> Result<Stored, TrainError> {
-    let broken = |reason: String| TrainError::Checkpoint(format!("{}: {reason}", path.display()));
-    let bytes = std::fs::read(path).map_err(|error| broken(error.to_string()))?;
-    SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
-    Ok(Stored { epochs, bytes })
-}
-
-/// Writes a checkpoint of all stacks.
-pub(super) fn write<'n>(
+pub(in crate::trainer) fn open(
     keep: &dyn Keep,
-    epochs: u32,
+    at_most: u32,
+) -> Result<Option<Stored>, TrainError> {
+    let newest = keep.newest(at_most).map_err(TrainError::Checkpoint)?;
+    newest.map(|(count, path)| read(count, &path)).transpose()
+}
+
+fn read(count: u32, path: &Path) -> Result<Stored, TrainError> {
+    let broken = |reason: String| TrainError::Checkpoint(format!("{}: {reason}", path.display()));
+    let file = File::open(path).map_err(|error| broken(error.to_string()))?;
+    // SAFETY: checkpoints appear whole under their names and are never written again; a file that is removed meanwhile stays
+    // readable for whoever has it open.
+    let file = unsafe { Mmap::map(&file) }.map_err(|error| broken(error.to_string()))?;
+    SafeTensors::deserialize(&file).map_err(|error| broken(error.to_string()))?;
+    Ok(Stored { count, file })
+}
+
+/// Keeps tensors as a checkpoint.
+pub(in crate::trainer) fn write(
+    keep: &dyn Keep,
+    count: u32,
+    tensors: &[(String, Tensor)],
+) -> Result<(), TrainError> {
+    let named = || {
+        tensors
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor.shallow_clone()))
+    };
+    keep.write(count, &mut |path| write_safetensors(path, named()))
+        .map_err(TrainError::Checkpoint)
+}
+
+/// Everything of some stacks that changes. `name` is that of a job's head.
+pub(in crate::trainer) fn tensors<'n>(
     stacks: &[Stack<'_>],
     name: impl Fn(usize) -> &'n str,
-) -> Result<(), TrainError> {
-    let mut entries: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+) -> Vec<(String, Tensor)> {
+    let mut tensors = Vec::new();
     for stack in stacks {
         for (tensor_name, stacked) in stack.tensors() {
             for (position, &job) in stack.jobs.iter().enumerate() {
-                let own = stacked
-                    .select(0, super::length(position))
-                    .to_kind(Kind::Float);
-                let shape = own.size().into_iter();
-                let shape = shape.map(|side| usize::try_from(side).unwrap_or(0));
-                let bytes = to_vec(&own).into_iter().flat_map(f32::to_le_bytes);
-                let key = format!("{}/{tensor_name}", name(job));
-                entries.push((key, Dtype::F32, shape.collect(), bytes.collect()));
+                let own = stacked.select(0, super::length(position));
+                tensors.push((format!("{}/{tensor_name}", name(job)), own));
             }
         }
         for (position, &job) in stack.jobs.iter().enumerate() {
@@ -65,32 +79,21 @@ pub(super) fn write<'n>(
             let stopped = f64::from(u8::from(stack.stopped[position]));
             let course = [f64::from(stack.steps()), loss, f64::from(epoch), stopped];
             for (key, values) in [(CURVE, curve.as_slice()), (COURSE, &course)] {
-                let bytes = values.iter().flat_map(|value| value.to_le_bytes());
-                let key = format!("{}/{key}", name(job));
-                entries.push((key, Dtype::F64, vec![values.len()], bytes.collect()));
+                tensors.push((format!("{}/{key}", name(job)), Tensor::from_slice(values)));
             }
         }
     }
-    let views: Result<Vec<_>, _> = entries
-        .iter()
-        .map(|(key, kind, shape, bytes)| {
-            TensorView::new(*kind, shape.clone(), bytes).map(|view| (key.as_str(), view))
-        })
-        .collect();
-    let bytes = views
-        .and_then(|views| safetensors::serialize(views, None))
-        .map_err(|error| TrainError::Checkpoint(error.to_string()))?;
-    keep.write(epochs, &bytes).map_err(TrainError::Checkpoint)
+    tensors
 }
 
 impl Stored {
     /// Whether it holds a head.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(in crate::trainer) fn has(&self, name: &str) -> bool {
         self.numbers(name, COURSE).is_some()
     }
 
     /// Puts a stack to where it was. `names` are those of its heads.
-    pub(super) fn restore(
+    pub(in crate::trainer) fn restore(
         &self,
         stack: &mut Stack<'_>,
         names: &[&str],
@@ -128,8 +131,8 @@ impl Stored {
     }
 
     /// A tensor of one head, flat.
-    fn values(&self, key: &str) -> Option<Tensor> {
-        let file = SafeTensors::deserialize(&self.bytes).ok()?;
+    pub(in crate::trainer) fn values(&self, key: &str) -> Option<Tensor> {
+        let file = SafeTensors::deserialize(&self.file).ok()?;
         let view = file.tensor(key).ok()?;
         let values: Vec<f32> = view
             .data()
@@ -139,8 +142,8 @@ impl Stored {
         Some(Tensor::from_slice(&values))
     }
 
-    fn numbers(&self, name: &str, key: &str) -> Option<Vec<f64>> {
-        let file = SafeTensors::deserialize(&self.bytes).ok()?;
+    pub(in crate::trainer) fn numbers(&self, name: &str, key: &str) -> Option<Vec<f64>> {
+        let file = SafeTensors::deserialize(&self.file).ok()?;
         let view = file.tensor(&format!("{name}/{key}")).ok()?;
         let chunks = view.data().chunks_exact(8);
         let number = |bytes: &[u8]| bytes.try_into().ok().map(f64::from_le_bytes);

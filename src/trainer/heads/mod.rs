@@ -11,18 +11,19 @@
 //! # Deviations
 //! The last batch of an epoch holds what is left and is never dropped (soumik-kanad/diffssl drops it, in testing too).
 
-mod checkpoint;
-mod order;
+pub(super) mod checkpoint;
+pub(super) mod order;
 mod rounds;
 pub mod rows;
-mod scan;
-mod scoring;
-mod stack;
+pub(super) mod scan;
+pub(super) mod scoring;
+pub(super) mod stack;
 #[cfg(test)]
 mod tests;
 mod whole;
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use tch::Device;
 
@@ -31,7 +32,7 @@ use crate::heads::{FeatureShape, Head};
 use crate::metrics::Predictions;
 
 pub use rounds::{is_small, train};
-pub use rows::{Element, Rows, RowsInMemory};
+pub use rows::{Element, Rows, RowsInMemory, Samples};
 
 /// One head to train.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +73,9 @@ pub struct Limits<'a> {
     pub checkpoint_seconds: f64,
 }
 
+/// Writes a file to a path.
+pub type WriteTo<'w> = &'w mut dyn FnMut(&Path) -> io::Result<()>;
+
 /// Where checkpoints are kept.
 pub trait Keep {
     /// The newest whole one of at most so many epochs: its number of epochs and its file.
@@ -80,11 +84,11 @@ pub trait Keep {
     /// In words.
     fn newest(&self, at_most: u32) -> Result<Option<(u32, PathBuf)>, String>;
 
-    /// Keeps one.
+    /// Keeps one: `write` writes its file to a path.
     ///
     /// # Errors
     /// In words.
-    fn write(&self, epochs: u32, bytes: &[u8]) -> Result<(), String>;
+    fn write(&self, epochs: u32, write: WriteTo<'_>) -> Result<(), String>;
 }
 
 /// One epoch's figures.
@@ -147,6 +151,9 @@ pub enum TrainError {
         /// In words.
         allowed: String,
     },
+    /// Features or images that training needs cannot be had.
+    #[error("{0}")]
+    Features(String),
     /// A checkpoint could not be kept or read.
     #[error("a checkpoint could not be kept or read: {0}")]
     Checkpoint(String),

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::rows::Rows;
+use super::rows::Samples;
 use crate::random::Stream;
 
 /// Features that are shuffled as a whole, counted as 32-bit floats; few in unit tests, so that they see several windows.
@@ -58,7 +58,7 @@ impl Sizes {
 }
 
 /// The order in which a head sees the samples of a window.
-pub(super) fn within(seed: u64, epoch: u32, window: usize, count: usize) -> Vec<i64> {
+pub(in crate::trainer) fn within(seed: u64, epoch: u32, window: usize, count: usize) -> Vec<i64> {
     let purpose = match window {
         0 => format!("shuffle/epoch-{epoch}"),
         window => format!("shuffle/epoch-{epoch}/window-{window}"),
@@ -75,7 +75,7 @@ pub(super) fn mixed_views(views: usize, count: usize, epoch: u32) -> Vec<usize> 
 
 /// The rows to train on, and those that are held out: of each class the share `holdout`, rounded up where that leaves some
 /// to train on. A sample's side depends on its id and on how many its class has, so all heads hold out the same ones.
-pub(super) fn hold_out(rows: &dyn Rows, holdout: f64) -> (Vec<usize>, Vec<usize>) {
+pub(in crate::trainer) fn hold_out(rows: &dyn Samples, holdout: f64) -> (Vec<usize>, Vec<usize>) {
     if holdout <= 0.0 {
         return ((0..rows.len()).collect(), Vec::new());
     }

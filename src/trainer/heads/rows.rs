@@ -3,6 +3,8 @@
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
+use super::TrainError;
+
 /// The number type of stored features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Element {
@@ -29,8 +31,8 @@ impl Element {
     }
 }
 
-/// The samples of one split, wherever they lie.
-pub trait Rows: Sync {
+/// The samples of one split, without what is computed of them.
+pub trait Samples: Sync {
     /// How many there are.
     fn len(&self) -> usize;
 
@@ -44,15 +46,40 @@ pub trait Rows: Sync {
 
     /// Its class, from 0.
     fn label(&self, row: usize) -> u32;
+}
 
+/// The samples of one split and their features, wherever they lie.
+pub trait Rows: Samples {
     /// How many features each sample has, which differ in view and draw alone; at least one.
     fn views(&self) -> usize;
 
     /// Their number type.
     fn element(&self) -> Element;
 
+    /// Whether the views behind the first are computed when they are asked for, so that nobody should ask twice, or for all at once.
+    fn is_fresh(&self) -> bool {
+        false
+    }
+
     /// Copies one feature as it is stored: `C × S × S` numbers in the machine's byte order.
     fn copy(&self, view: usize, row: usize, out: &mut [u8]);
+
+    /// Copies several, which `which` names by view and row, one behind the other.
+    ///
+    /// # Errors
+    /// In words, where they have to be computed first.
+    fn fill(&self, which: &[(usize, usize)], out: &mut [u8]) -> Result<(), String> {
+        if let Some(row_bytes) = out
+            .len()
+            .checked_div(which.len())
+            .filter(|bytes| *bytes > 0)
+        {
+            out.par_chunks_mut(row_bytes)
+                .zip(which)
+                .for_each(|(out, &(view, row))| self.copy(view, row, out));
+        }
+        Ok(())
+    }
 
     /// Says that the memory of what was copied is not needed any more.
     fn forget(&self) {}
@@ -64,12 +91,15 @@ const AT_ONCE: usize = 16 << 20;
 /// Features in memory: `[n, D]` in the number type that they are stored in.
 ///
 /// `which` names view and row of each. They are copied by all cores; nothing else of the split is touched.
+///
+/// # Errors
+/// [`TrainError::Features`].
 pub(super) fn load(
     rows: &dyn Rows,
     which: &[(usize, usize)],
     width: usize,
     device: Device,
-) -> Tensor {
+) -> Result<Tensor, TrainError> {
     let element = rows.element();
     let length = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let mut values = Tensor::empty(
@@ -84,14 +114,11 @@ pub(super) fn load(
             .chunks_mut(at_once * row_bytes)
             .zip(which.chunks(at_once))
         {
-            bytes
-                .par_chunks_mut(row_bytes)
-                .zip(which)
-                .for_each(|(out, &(view, row))| rows.copy(view, row, out));
+            rows.fill(which, bytes).map_err(TrainError::Features)?;
             rows.forget();
         }
     }
-    values.to_device(device)
+    Ok(values.to_device(device))
 }
 
 /// The memory of a tensor that was just made on the CPU.
@@ -113,7 +140,7 @@ pub struct RowsInMemory {
     pub views: Vec<Vec<f32>>,
 }
 
-impl Rows for RowsInMemory {
+impl Samples for RowsInMemory {
     fn len(&self) -> usize {
         self.ids.len()
     }
@@ -125,7 +152,9 @@ impl Rows for RowsInMemory {
     fn label(&self, row: usize) -> u32 {
         self.labels[row]
     }
+}
 
+impl Rows for RowsInMemory {
     fn views(&self) -> usize {
         self.views.len()
     }

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::order::{Sizes, hold_out, mixed_views, within};
 use super::rounds::{Threads, is_small};
-use super::rows::load;
+use super::rows::{Samples, load};
 use super::stack::{Stack, agree};
 use super::{Data, Job, Keep, Limits, Outcome, TrainError, checkpoint, length};
 use crate::models::Precision;
@@ -71,7 +71,9 @@ impl<'a> Scan<'a> {
         let stacks = stacks.into_iter().filter_map(|members| {
             let weights = match jobs[members[0]].training.class_weights {
                 ClassWeights::Equal => None,
-                ClassWeights::Balanced => Some(balanced(data, &fit)),
+                ClassWeights::Balanced => {
+                    Some(balanced(data.train, &fit, data.classes, data.device))
+                }
             };
             Stack::new(
                 jobs,
@@ -97,7 +99,11 @@ impl<'a> Scan<'a> {
             fit,
             held_out,
             batch,
-            views: training.views,
+            views: if training.online {
+                Views::InTurn
+            } else {
+                training.views
+            },
             sizes: Sizes::new(data.shape.width(), batch),
         }
     }
@@ -111,25 +117,25 @@ impl<'a> Scan<'a> {
         let _threads = self.threads();
         let mut first = 0;
         if let Some(stored) = stored {
-            first = stored.epochs;
+            first = stored.count;
             for stack in &mut self.stacks {
                 let names: Vec<&str> = stack.jobs.iter().map(|&job| self.jobs[job].name).collect();
                 stored.restore(stack, &names, self.data.device)?;
             }
         }
-        let held = self.features();
+        let held = self.features()?;
         let mut diverged = vec![None; self.jobs.len()];
         let mut kept_at = Instant::now();
         let mut epoch = first;
         while self.stacks.iter().any(|stack| stack.is_active(epoch)) {
             self.epoch(epoch, &held)?;
-            self.end_epoch(epoch, &mut diverged);
+            self.end_epoch(epoch, &mut diverged)?;
             epoch += 1;
             (self.limits.epoch_done)(epoch);
             let more = self.stacks.iter().any(|stack| stack.is_active(epoch));
             if more && kept_at.elapsed().as_secs_f64() >= self.limits.checkpoint_seconds {
-                let names = |job: usize| self.jobs[job].name;
-                checkpoint::write(keep, epoch, &self.stacks, names)?;
+                let tensors = checkpoint::tensors(&self.stacks, |job| self.jobs[job].name);
+                checkpoint::write(keep, epoch, &tensors)?;
                 kept_at = Instant::now();
             }
         }
@@ -138,7 +144,7 @@ impl<'a> Scan<'a> {
     }
 
     /// All features of the training split, where they fit.
-    fn features(&self) -> Held {
+    fn features(&self) -> Result<Held, TrainError> {
         let weights: u64 = self
             .stacks
             .iter()
@@ -146,25 +152,31 @@ impl<'a> Scan<'a> {
             .map(|(_, tensor)| tensor.numel() as u64 * 4)
             .sum();
         let rows = self.data.train;
-        let views = match self.views {
-            Views::Apart => 1,
-            Views::Mixed | Views::InTurn => rows.views(),
+        let views = if self.views == Views::Apart {
+            1
+        } else {
+            rows.views()
         };
         let row_bytes = self.data.shape.width() * rows.element().bytes();
         let bytes = (self.fit.len() * views + self.held_out.len()) as u64 * row_bytes as u64;
-        if bytes + weights > self.limits.memory {
+        if rows.is_fresh() || bytes + weights > self.limits.memory {
             let window = self.sizes.window.min(self.fit.len()) as u64 * row_bytes as u64;
-            return if 2 * window + weights > self.limits.memory {
-                Held::Batches
-            } else {
-                Held::Windows
+            let windows = 2 * window + weights;
+            return match windows > self.limits.memory {
+                false => Ok(Held::Windows),
+                // The network would see other batches, and so round otherwise.
+                true if rows.is_fresh() => Err(TrainError::Memory {
+                    needed: crate::text::bytes(windows),
+                    allowed: crate::text::bytes(self.limits.memory),
+                }),
+                true => Ok(Held::Batches),
             };
         }
         let which: Vec<_> = (0..views)
             .flat_map(|view| self.fit.iter().map(move |&row| (view, row)))
             .collect();
         let width = self.data.shape.width();
-        Held::All(load(rows, &which, width, self.data.device))
+        load(rows, &which, width, self.data.device).map(Held::All)
     }
 
     /// One epoch of all stacks.
@@ -215,7 +227,7 @@ impl<'a> Scan<'a> {
                 let Ok(features) = receiver.recv() else {
                     break;
                 };
-                let features = features.to_device(self.data.device);
+                let features = features?.to_device(self.data.device);
                 self.window(epoch, (number, before), window, &Source::Window(&features))?;
                 before += window.len();
             }
@@ -260,7 +272,7 @@ impl<'a> Scan<'a> {
                         let row = |&position: &usize| (views[position], self.fit[position]);
                         let which: Vec<_> = positions.iter().map(row).collect();
                         let width = self.data.shape.width();
-                        load(self.data.train, &which, width, self.data.device)
+                        load(self.data.train, &which, width, self.data.device)?
                     }
                 };
                 let moment = |epochs: u32| Moment {
@@ -291,26 +303,26 @@ impl<'a> Scan<'a> {
 
 /// Stored features as a head reads them, `[N, C, S, S]`.
 pub(super) fn shaped(stored: &Tensor, data: &Data<'_>, precision: Precision) -> Tensor {
-    let kind = match precision {
-        Precision::F32 => Kind::Float,
-        Precision::Bf16 => Kind::BFloat16,
-        Precision::F16 => Kind::Half,
-    };
     let side = length(data.shape.side);
     stored
-        .to_kind(kind)
+        .to_kind(precision.kind())
         .view([-1, length(data.shape.channels), side, side])
 }
 
-/// N / (K × samples of its class) for each class; 0 for one without any.
-fn balanced(data: &Data<'_>, fit: &[usize]) -> Tensor {
-    let mut counts = vec![0u32; data.classes];
+/// N / (K × samples of its class) for each class, `[K]`; 0 for one without any. `fit` are the rows that are trained on.
+pub(in crate::trainer) fn balanced(
+    samples: &dyn Samples,
+    fit: &[usize],
+    classes: usize,
+    device: Device,
+) -> Tensor {
+    let mut counts = vec![0u32; classes];
     for &row in fit {
-        if let Some(count) = counts.get_mut(data.train.label(row) as usize) {
+        if let Some(count) = counts.get_mut(samples.label(row) as usize) {
             *count += 1;
         }
     }
-    let share = fit.len() as f64 / data.classes.max(1) as f64;
+    let share = fit.len() as f64 / classes.max(1) as f64;
     let weights: Vec<f64> = counts
         .iter()
         .map(|&count| match count {
@@ -320,5 +332,5 @@ fn balanced(data: &Data<'_>, fit: &[usize]) -> Tensor {
         .collect();
     Tensor::from_slice(&weights)
         .to_kind(Kind::Float)
-        .to_device(data.device)
+        .to_device(device)
 }

@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 use tch::{Device, Tensor};
 
-use super::rows::load;
+use super::rows::{Samples, load};
 use super::scan::{Scan, shaped};
-use super::{Data, Outcome, TrainError, length};
+use super::{Outcome, TrainError, length};
 use crate::metrics::{Prediction, Predictions, rank_of_label};
 use crate::models::extractor::to_vec;
 use crate::models::parameters::to_safetensors;
@@ -15,9 +15,13 @@ use crate::trainer::config::Moment;
 const PREDICTED_AT_ONCE: usize = 2048;
 
 impl Scan<'_> {
-    pub(super) fn end_epoch(&mut self, epoch: u32, diverged: &mut [Option<(u32, f64)>]) {
+    pub(super) fn end_epoch(
+        &mut self,
+        epoch: u32,
+        diverged: &mut [Option<(u32, f64)>],
+    ) -> Result<(), TrainError> {
         let steps = u32::try_from(self.fit.len().div_ceil(self.batch)).unwrap_or(u32::MAX);
-        let scores = self.held_out_scores(epoch);
+        let scores = self.held_out_scores(epoch)?;
         for (stack, scores) in self.stacks.iter_mut().zip(scores) {
             if !stack.is_active(epoch) {
                 continue;
@@ -36,12 +40,13 @@ impl Scan<'_> {
                 diverged[stack.jobs[position]] = Some((epoch + 1, rate));
             }
         }
+        Ok(())
     }
 
     /// Mean loss and share of right answers on the held-out samples, for each stack and head.
-    fn held_out_scores(&self, epoch: u32) -> Vec<Option<Vec<(f64, f64)>>> {
+    fn held_out_scores(&self, epoch: u32) -> Result<Vec<Option<HeldOut>>, TrainError> {
         if self.held_out.is_empty() {
-            return vec![None; self.stacks.len()];
+            return Ok(vec![None; self.stacks.len()]);
         }
         let _guard = tch::no_grad_guard();
         let mut sums: Vec<Option<(Tensor, Tensor)>> = Vec::new();
@@ -50,7 +55,7 @@ impl Scan<'_> {
             .held_out
             .chunks(self.predicted_at_once(self.data.train.element().bytes()))
         {
-            let (stored, targets) = self.read(rows);
+            let (stored, targets) = self.read(rows)?;
             for (stack, sum) in self.stacks.iter().zip(&mut sums) {
                 if stack.is_active(epoch) {
                     let features = shaped(&stored, self.data, stack.training.precision);
@@ -63,21 +68,12 @@ impl Scan<'_> {
             }
         }
         let count = self.held_out.len() as f64;
-        let means = |sums: Option<(Tensor, Tensor)>| -> Option<Vec<(f64, f64)>> {
-            let (losses, right) = sums?;
-            let read = |sum: Tensor| Vec::<f64>::try_from(sum.to_device(Device::Cpu)).ok();
-            let pairs = read(losses)?.into_iter().zip(read(right)?);
-            Some(
-                pairs
-                    .map(|(loss, right)| (loss / count, right / count))
-                    .collect(),
-            )
-        };
-        sums.into_iter().map(means).collect()
+        let sums = sums.into_iter();
+        Ok(sums.map(|sums| means(sums?, count)).collect())
     }
 
     /// The first view of training rows, and their classes.
-    fn read(&self, rows: &[usize]) -> (Tensor, Tensor) {
+    fn read(&self, rows: &[usize]) -> Result<(Tensor, Tensor), TrainError> {
         let which: Vec<_> = rows.iter().map(|&row| (0, row)).collect();
         let train = self.data.train;
         let labels: Vec<i64> = rows
@@ -85,10 +81,10 @@ impl Scan<'_> {
             .map(|&row| i64::from(train.label(row)))
             .collect();
         let device = self.data.device;
-        (
-            load(train, &which, self.data.shape.width(), device),
+        Ok((
+            load(train, &which, self.data.shape.width(), device)?,
             Tensor::from_slice(&labels).to_device(device),
-        )
+        ))
     }
 
     /// Predicts the test split with all heads in one pass, and hands them out.
@@ -118,7 +114,7 @@ impl Scan<'_> {
                     epoch: stack.last_epoch(position),
                     objective: Vec::new(),
                     predictions: Predictions {
-                        rows: predictions(self.data, ranked),
+                        rows: predictions(self.data.test, ranked),
                     },
                     logits: stack.training.logits.then_some(logits),
                     weights: to_safetensors(weights)
@@ -145,12 +141,12 @@ impl Scan<'_> {
                 return Err(TrainError::Stopped);
             }
             let which: Vec<_> = rows.iter().map(|&row| (0, row)).collect();
-            let stored = load(test, &which, self.data.shape.width(), self.data.device);
+            let stored = load(test, &which, self.data.shape.width(), self.data.device)?;
             for (stack, heads) in self.stacks.iter().zip(&mut all) {
                 let logits = stack.predict(&shaped(&stored, self.data, stack.training.precision));
                 for (position, (ranked, kept)) in heads.iter_mut().enumerate() {
                     let own = to_vec(&logits.select(1, length(position)).contiguous());
-                    rank_all(&own, self.data, rows, ranked);
+                    rank_all(&own, (test, self.data.classes), rows, ranked);
                     if stack.training.logits {
                         kept.extend(own);
                     }
@@ -168,26 +164,40 @@ impl Scan<'_> {
     }
 }
 
+/// Mean loss and share of right answers on held-out samples, for each head of a stack.
+pub(in crate::trainer) type HeldOut = Vec<(f64, f64)>;
+
+/// Means of what [`Stack::score`](super::stack::Stack::score) gives, summed over so many samples.
+pub(in crate::trainer) fn means((losses, right): (Tensor, Tensor), count: f64) -> Option<HeldOut> {
+    let read = |sum: Tensor| Vec::<f64>::try_from(sum.to_device(Device::Cpu)).ok();
+    let pairs = read(losses)?.into_iter().zip(read(right)?);
+    let means = pairs.map(|(loss, right)| (loss / count, right / count));
+    Some(means.collect())
+}
+
 /// Adds what logits `[n, K]` of some samples of the test split predict.
-pub(super) fn rank_all(
+pub(in crate::trainer) fn rank_all(
     logits: &[f32],
-    data: &Data<'_>,
+    (test, classes): (&dyn Samples, usize),
     rows: &[usize],
     ranked: &mut Vec<(u32, u32)>,
 ) {
-    let of_rows = logits.par_chunks_exact(data.classes).zip(rows);
+    let of_rows = logits.par_chunks_exact(classes).zip(rows);
     ranked.par_extend(of_rows.map(|(logits, &row)| {
-        let rank = rank_of_label(logits, data.test.label(row));
+        let rank = rank_of_label(logits, test.label(row));
         (highest(logits), rank)
     }));
 }
 
 /// The predictions of all samples of the test split.
-pub(super) fn predictions(data: &Data<'_>, ranked: Vec<(u32, u32)>) -> Vec<Prediction> {
+pub(in crate::trainer) fn predictions(
+    test: &dyn Samples,
+    ranked: Vec<(u32, u32)>,
+) -> Vec<Prediction> {
     let rows = ranked.into_iter().enumerate();
     rows.map(|(row, (predicted, rank))| Prediction {
-        id: data.test.id(row).to_owned(),
-        label: data.test.label(row),
+        id: test.id(row).to_owned(),
+        label: test.label(row),
         predicted,
         rank,
     })

@@ -12,7 +12,7 @@ use crate::trainer::rates::{Rate, Rates};
 
 /// Heads that agree in everything but learning rate and weight decay.
 #[derive(Debug)]
-pub(super) struct Stack<'a> {
+pub(in crate::trainer) struct Stack<'a> {
     /// The heads, as indices into the jobs.
     pub(super) jobs: Vec<usize>,
     pub(super) head: &'a dyn Head,
@@ -30,7 +30,7 @@ pub(super) struct Stack<'a> {
     /// Summed losses of the epoch, `[M]` f64, and samples that were right, `[M]` i64.
     sums: (Tensor, Tensor),
     /// For each head.
-    pub(super) curves: Vec<Vec<Epoch>>,
+    pub(in crate::trainer) curves: Vec<Vec<Epoch>>,
     /// For each head: the best loss on held-out samples and its epoch, from 1.
     best: Vec<(f64, u32)>,
     /// The parameters of each head's best epoch, where `patience` asks for them.
@@ -60,7 +60,7 @@ pub(super) fn bytes_of(head: &dyn Head, shape: FeatureShape, classes: usize) -> 
 }
 
 impl<'a> Stack<'a> {
-    pub(super) fn new(
+    pub(in crate::trainer) fn new(
         jobs: &[Job<'a>],
         members: Vec<usize>,
         shape: FeatureShape,
@@ -116,7 +116,7 @@ impl<'a> Stack<'a> {
     }
 
     /// One step of the optimiser on a batch: `features` `[N, C, S, S]` in the precision of the training, `targets` `[N]`.
-    pub(super) fn step(&mut self, features: &Tensor, targets: &Tensor, factor: f64) {
+    pub(in crate::trainer) fn step(&mut self, features: &Tensor, targets: &Tensor, factor: f64) {
         let logits = self.logits(&self.parameters, features, Mode::Train);
         let (samples, heads, classes) = logits.size3().unwrap_or_default();
         let losses = self.losses(&logits, targets, self.training.label_smoothing, true);
@@ -161,7 +161,7 @@ impl<'a> Stack<'a> {
     /// Ends an epoch, counted from 0: writes it into the curves, and looks who has stopped getting better. `held` has the
     /// mean loss and the share of right answers of each head on the held-out samples. Gives the heads, as positions, whose
     /// loss is no number any more.
-    pub(super) fn end_epoch(
+    pub(in crate::trainer) fn end_epoch(
         &mut self,
         epoch: u32,
         samples: usize,
@@ -210,7 +210,11 @@ impl<'a> Stack<'a> {
     }
 
     /// Mean losses and shares of right answers come from these sums: adds a batch of held-out samples, `[M]` each.
-    pub(super) fn score(&self, features: &Tensor, targets: &Tensor) -> (Tensor, Tensor) {
+    pub(in crate::trainer) fn score(
+        &self,
+        features: &Tensor,
+        targets: &Tensor,
+    ) -> (Tensor, Tensor) {
         let logits = self.logits(&self.parameters, features, Mode::Predict);
         let losses = self.losses(&logits, targets, 0.0, false);
         let right = logits.argmax(2, false).eq_tensor(&targets.unsqueeze(1));
@@ -221,12 +225,12 @@ impl<'a> Stack<'a> {
     }
 
     /// The logits of the finished heads, `[N, M, K]` f32.
-    pub(super) fn predict(&self, features: &Tensor) -> Tensor {
+    pub(in crate::trainer) fn predict(&self, features: &Tensor) -> Tensor {
         self.logits(self.finished(), features, Mode::Predict)
     }
 
     /// The parameters of one finished head by name, without the leading dimension.
-    pub(super) fn weights(&self, position: usize) -> Vec<(&str, Tensor)> {
+    pub(in crate::trainer) fn weights(&self, position: usize) -> Vec<(&str, Tensor)> {
         let names = self.form.iter().map(|parameter| parameter.name.as_str());
         let own = self
             .finished()
@@ -236,7 +240,7 @@ impl<'a> Stack<'a> {
     }
 
     /// The epoch, from 1, whose weights a head ends with.
-    pub(super) fn last_epoch(&self, position: usize) -> u32 {
+    pub(in crate::trainer) fn last_epoch(&self, position: usize) -> u32 {
         let trained = u32::try_from(self.curves[position].len()).unwrap_or(u32::MAX);
         match self.best.get(position) {
             Some((_, epoch)) if self.training.patience.is_some() && *epoch > 0 => *epoch,
@@ -291,6 +295,21 @@ impl<'a> Stack<'a> {
         self.curves = curves;
         self.best = best;
         self.stopped = stopped;
+    }
+
+    /// The sums of an epoch that is not over: losses, `[M]` f64, and samples that were right, `[M]` i64.
+    pub(in crate::trainer) fn sums(&self) -> (&Tensor, &Tensor) {
+        (&self.sums.0, &self.sums.1)
+    }
+
+    /// Goes on with the sums of an epoch that is not over.
+    pub(in crate::trainer) fn set_sums(&mut self, losses: &[f64], right: &[f64]) {
+        let device = self.sums.0.device();
+        let right = Tensor::from_slice(right).to_kind(Kind::Int64);
+        self.sums = (
+            Tensor::from_slice(losses).to_device(device),
+            right.to_device(device),
+        );
     }
 
     /// Steps that the optimiser has made.

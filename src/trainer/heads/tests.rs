@@ -64,10 +64,11 @@ impl Keep for Folder {
         Ok(all.into_iter().find(|(_, path)| path.exists()))
     }
 
-    fn write(&self, epochs: u32, bytes: &[u8]) -> Result<(), String> {
+    fn write(&self, epochs: u32, write: WriteTo<'_>) -> Result<(), String> {
         match &self.0 {
-            Some(folder) => std::fs::write(folder.join(epochs.to_string()), bytes)
-                .map_err(|error| error.to_string()),
+            Some(folder) => {
+                write(&folder.join(epochs.to_string())).map_err(|error| error.to_string())
+            }
             None => Ok(()),
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn fit_whole(
         return Err(TrainError::Weights("it is trained in steps".to_owned()));
     };
     let _guard = tch::no_grad_guard();
-    let (train, test) = (read(data, data.train), read(data, data.test));
+    let (train, test) = (read(data, data.train)?, read(data, data.test)?);
     let labels: Vec<i64> = (0..data.train.len())
         .map(|row| i64::from(data.train.label(row)))
         .collect();
@@ -44,14 +44,14 @@ pub(super) fn fit_whole(
     let logits = to_vec(&fitted.logits);
     let mut ranked: Ranked = Ranked::default();
     let rows: Vec<usize> = (0..data.test.len()).collect();
-    rank_all(&logits, data, &rows, &mut ranked.0);
+    rank_all(&logits, (data.test, data.classes), &rows, &mut ranked.0);
     let weights = fitted.weights.iter().map(|(name, tensor)| (name, tensor));
     Ok(Outcome {
         epochs: Vec::new(),
         epoch: 0,
         objective: fitted.curve,
         predictions: Predictions {
-            rows: super::scoring::predictions(data, ranked.0),
+            rows: super::scoring::predictions(data.test, ranked.0),
         },
         logits: job.training.logits.then_some(logits),
         weights: to_safetensors(weights).map_err(|error| TrainError::Weights(error.to_string()))?,
@@ -59,7 +59,7 @@ pub(super) fn fit_whole(
 }
 
 /// All features of a split, `[N, D]`, f32.
-fn read(data: &Data<'_>, rows: &dyn Rows) -> Tensor {
+fn read(data: &Data<'_>, rows: &dyn Rows) -> Result<Tensor, TrainError> {
     let which: Vec<_> = (0..rows.len()).map(|row| (0, row)).collect();
-    load(rows, &which, data.shape.width(), data.device).to_kind(Kind::Float)
+    Ok(load(rows, &which, data.shape.width(), data.device)?.to_kind(Kind::Float))
 }

@@ -1,0 +1,81 @@
+//! What a model has to offer to be trained further, through the features of one of its blocks.
+
+use super::BlockIndex;
+
+/// A model whose weights can be trained further.
+pub trait TunableModel {
+    /// The network with its weights as they are, ready to be trained.
+    ///
+    /// - `base`: the folder that relative paths of weights start from
+    /// - `precision`: what its convolutions compute in; parameters are f32
+    /// - `tap`: the block whose map is learned through; what comes after it is left as it is
+    /// - `retention`: what is done with the maps of the blocks before it
+    ///
+    /// # Errors
+    /// Weights that are missing, damaged, or do not fit, all of them listed.
+    #[cfg(feature = "torch")]
+    fn begin_tuning(
+        &self,
+        base: &std::path::Path,
+        device: tch::Device,
+        precision: super::Precision,
+        tap: BlockIndex,
+        retention: MapRetention,
+    ) -> Result<Tuned, super::weights::WeightError>;
+}
+
+/// What becomes of a block's map between the way there and the way back. Gradients are the same bits either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapRetention {
+    /// All that is computed within a block is kept.
+    Kept,
+    /// Only the block's output is kept; the way back computes the block once more (Chen et al. 2016, arXiv 1604.06174).
+    Recomputed,
+}
+
+/// A network that is trained further.
+#[cfg(feature = "torch")]
+pub struct Tuned {
+    /// Its passes.
+    pub network: Box<dyn Tune>,
+    /// What is trained; the network computes with this very memory.
+    pub trained: super::parameters::Parameters,
+    /// What the tapped block does not depend on.
+    pub untouched: super::parameters::Parameters,
+}
+
+/// A network that learns through the map of one block.
+#[cfg(feature = "torch")]
+pub trait Tune {
+    /// The map of the block, without gradients.
+    ///
+    /// # Shapes
+    /// - `x_t`: `[N, C, H, W]`, f32, on the device; all at the same `timestep`
+    /// - returns: `[N, C, H, W]` of the block, in the precision of the network
+    ///
+    /// # Errors
+    /// The network needs more than images, or has no such block.
+    ///
+    /// # Panics
+    /// libtorch panics where memory is exhausted.
+    fn map(
+        &self,
+        x_t: &tch::Tensor,
+        timestep: u32,
+    ) -> Result<tch::Tensor, super::extractor::ForwardError>;
+
+    /// The way there and back: `gradient` is shown the map, as [`Tune::map`] gives it, and gives the gradient of the loss by it in
+    /// the same shape and kind. The gradient by every parameter is added to what the parameter has.
+    ///
+    /// # Errors
+    /// As [`Tune::map`].
+    ///
+    /// # Panics
+    /// libtorch panics where memory is exhausted.
+    fn learn(
+        &self,
+        x_t: &tch::Tensor,
+        timestep: u32,
+        gradient: &mut dyn FnMut(&tch::Tensor) -> tch::Tensor,
+    ) -> Result<(), super::extractor::ForwardError>;
+}

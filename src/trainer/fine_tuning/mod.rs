@@ -1,0 +1,385 @@
+//! Training a head and the network below it together: cross entropy on noisy images, predictions on others.
+//!
+//! The head steps as every head does, on the features of a whole batch, so that batch statistics are those of the batch. The
+//! gradient by the features then goes back through the network, which takes a step of its own. A batch that is too large for the network at
+//! once is cut in pieces: all features first, then piece by piece once more there and back (Gao et al. 2021, arXiv 2101.06983,
+//! do so for another reason). Every epoch sees fresh noise, and fresh random steps of the preprocessing.
+//!
+//! # Reference
+//! arXiv 2307.08702 §4 and Table 2: batch norm and a linear layer on the pooled map of a block, backbone trained.
+//!
+//! # Deviations
+//! Gradients of head and network are clipped each by itself, where `clip` asks for it.
+//!
+//! # Parity
+//! Steps of the reference network with PyTorch's optimisers, in `tests/suite/golden_tuning.rs`.
+
+mod state;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::cell::RefCell;
+
+use tch::{Device, Kind, Tensor};
+
+use self::state::State;
+pub use self::walk::{Each, NoisyImages, walk};
+use super::config::{ClassWeights, FineTuning, Moment};
+use super::heads::checkpoint;
+use super::heads::order::{hold_out, within};
+use super::heads::scan::balanced;
+use super::heads::scoring::{HeldOut, means, predictions, rank_all};
+use super::heads::stack::Stack;
+use super::heads::{Job, Keep, Outcome, TrainError};
+use super::{Rate, Rates, clip_gradients};
+use crate::heads::FeatureShape;
+use crate::metrics::Predictions;
+use crate::models::InputShape;
+use crate::models::extractor::to_vec;
+use crate::models::parameters::to_safetensors;
+use crate::models::tuning::Tuned;
+
+/// What is trained, and on what.
+pub struct Task<'a> {
+    /// The head; its learning rate and optimiser are the head's own.
+    pub job: Job<'a>,
+    /// The network's optimiser.
+    pub fine_tuning: FineTuning,
+    /// The images to train on, and to hold out of.
+    pub train: &'a dyn NoisyImages,
+    /// The images to predict.
+    pub test: &'a dyn NoisyImages,
+    /// What the network reads.
+    pub input: InputShape,
+    /// The noise step of all of them.
+    pub timestep: u32,
+    /// What the head reads: channels of the tapped block, side of the pool.
+    pub shape: FeatureShape,
+    /// Classes of the dataset.
+    pub classes: usize,
+    /// Images that go through the network at once.
+    pub at_once: usize,
+    /// Where to compute.
+    pub device: Device,
+}
+
+/// Whom a training asks and tells.
+pub struct Watch<'a> {
+    /// Whether to go on; asked between steps.
+    pub keep_going: &'a dyn Fn() -> bool,
+    /// Told the epoch, from 1, and how many of its images were seen, of how many.
+    pub advanced: &'a dyn Fn(u32, usize, usize),
+    /// Whether a checkpoint is due; asked between steps.
+    pub checkpoint_due: &'a dyn Fn() -> bool,
+}
+
+/// Trains head and network together. Afterwards `tuned` has the trained parameters.
+///
+/// # Errors
+/// The loss left the numbers, an image or a checkpoint cannot be had, or the user asked to stop; what was done until then is
+/// kept in that case.
+///
+/// # Panics
+/// libtorch panics where memory is exhausted.
+pub fn fine_tune(
+    task: &Task<'_>,
+    tuned: &mut Tuned,
+    watch: &Watch<'_>,
+    keep: &dyn Keep,
+) -> Result<Outcome, TrainError> {
+    let training = task.job.training;
+    for (split, images) in [
+        (&training.train_split, task.train),
+        (&training.test_split, task.test),
+    ] {
+        if images.is_empty() {
+            return Err(TrainError::Empty(split.clone()));
+        }
+    }
+    let (fit, held_out) = hold_out(task.train, training.holdout);
+    let state = State::begin(task, &fit, tuned, keep)?;
+    let mut tuning = Loop {
+        task,
+        tuned: RefCell::new(tuned),
+        steps: fit.len().div_ceil(training.batch_size as usize),
+        fit,
+        held_out,
+        state,
+    };
+    let mut diverged = None;
+    while tuning.epoch() < training.epochs && diverged.is_none() {
+        diverged = tuning.run_epoch(watch, keep)?;
+    }
+    if let Some((epoch, learning_rate)) = diverged
+        && training.holdout == 0.0
+    {
+        return Err(TrainError::Diverged {
+            epoch,
+            learning_rate,
+        });
+    }
+    tuning.outcome(watch)
+}
+
+/// A training under way.
+struct Loop<'a> {
+    task: &'a Task<'a>,
+    tuned: RefCell<&'a mut Tuned>,
+    /// Steps of an epoch.
+    steps: usize,
+    fit: Vec<usize>,
+    held_out: Vec<usize>,
+    state: State<'a>,
+}
+
+impl Loop<'_> {
+    /// The epoch that the next step belongs to, from 0.
+    fn epoch(&self) -> u32 {
+        u32::try_from(self.state.made as usize / self.steps).unwrap_or(u32::MAX)
+    }
+
+    /// Goes to the end of the epoch. Gives the epoch, from 1, and the learning rate where the loss is no number any more.
+    fn run_epoch(
+        &mut self,
+        watch: &Watch<'_>,
+        keep: &dyn Keep,
+    ) -> Result<Option<(u32, f64)>, TrainError> {
+        let (task, epoch) = (self.task, self.epoch());
+        let training = task.job.training;
+        let order = within(task.job.seed, epoch, 0, self.fit.len());
+        let row = |&position: &i64| self.fit[usize::try_from(position).unwrap_or(0)];
+        let batches: Vec<Vec<usize>> = order
+            .chunks(training.batch_size as usize)
+            .map(|batch| batch.iter().map(row).collect())
+            .collect();
+        let done = self.state.made as usize % self.steps;
+        let images = self.fit.len();
+        let mut seen: usize = batches[..done].iter().map(Vec::len).sum();
+        walk(task.train, &batches[done..], epoch, &mut |number, x_t| {
+            if !(watch.keep_going)() {
+                self.keep(keep)?;
+                return Err(TrainError::Stopped);
+            }
+            // Never behind the last step, whose epoch has still to end.
+            if number > 0 && (watch.checkpoint_due)() {
+                self.keep(keep)?;
+            }
+            let batch = &batches[done + number];
+            self.step(x_t, batch, epoch, done + number)?;
+            seen += batch.len();
+            (watch.advanced)(epoch + 1, seen, images);
+            Ok(())
+        })?;
+        let scores = self.score_held_out()?;
+        let factor = self.factor(epoch, self.steps - 1);
+        let stack = &mut self.state.stack;
+        let lost = stack.end_epoch(epoch, images, factor, scores.as_deref());
+        if !lost.is_empty() {
+            let rate = training.optimiser.lr * factor;
+            return Ok(Some((epoch + 1, rate)));
+        }
+        if epoch + 1 < training.epochs && (watch.checkpoint_due)() {
+            self.keep(keep)?;
+        }
+        Ok(None)
+    }
+
+    fn keep(&self, keep: &dyn Keep) -> Result<(), TrainError> {
+        let tensors = self
+            .state
+            .tensors(&self.tuned.borrow().trained, self.task.job.name);
+        checkpoint::write(keep, self.state.made, &tensors)
+    }
+
+    fn factor(&self, epoch: u32, step: usize) -> f64 {
+        let training = self.task.job.training;
+        training.schedule.factor(Moment {
+            epoch,
+            step: u32::try_from(step).unwrap_or(u32::MAX),
+            steps: u32::try_from(self.steps).unwrap_or(u32::MAX),
+            epochs: training.epochs,
+        })
+    }
+
+    /// One step of head and network on a batch: its images as numbers, and its rows.
+    fn step(
+        &mut self,
+        x_t: &[f32],
+        rows: &[usize],
+        epoch: u32,
+        step: usize,
+    ) -> Result<(), TrainError> {
+        let (task, factor) = (self.task, self.factor(epoch, step));
+        let x_t = self.tensor(x_t, rows.len());
+        let targets = self.targets(rows);
+        let stack = &mut self.state.stack;
+        let mut tuned = self.tuned.borrow_mut();
+        let network = &*tuned.network;
+        if rows.len() <= task.at_once {
+            network
+                .learn(&x_t, task.timestep, &mut |map| {
+                    let map = map.detach().set_requires_grad(true);
+                    let features = pooled(&map, task.shape);
+                    stack.step(&for_head(&features, task), &targets, factor);
+                    map.grad()
+                })
+                .map_err(features)?;
+        } else {
+            let pieces = x_t.split(length(task.at_once), 0);
+            let all: Result<Vec<Tensor>, TrainError> = pieces
+                .iter()
+                .map(|piece| {
+                    let map = network.map(piece, task.timestep).map_err(features)?;
+                    Ok(pooled(&map, task.shape))
+                })
+                .collect();
+            let all = Tensor::cat(&all?, 0).set_requires_grad(true);
+            stack.step(&for_head(&all, task), &targets, factor);
+            let gradients = all.grad().split(length(task.at_once), 0);
+            for (piece, gradient) in pieces.iter().zip(gradients) {
+                network
+                    .learn(piece, task.timestep, &mut |map| {
+                        let map = map.detach().set_requires_grad(true);
+                        let back = pooled(&map, task.shape) * &gradient;
+                        back.sum(Kind::Float).backward();
+                        map.grad()
+                    })
+                    .map_err(features)?;
+            }
+        }
+        let trained = &mut tuned.trained;
+        if let Some(longest) = task.job.training.clip {
+            clip_gradients(trained.tensors(), longest);
+        }
+        let optimiser = &task.fine_tuning.optimiser;
+        let rates = Rates {
+            step: Rate::All(optimiser.lr * factor),
+            decay: Rate::All(optimiser.weight_decay),
+        };
+        let tensors = trained.tensors().iter();
+        let flat: Vec<bool> = tensors.map(|tensor| tensor.dim() <= 1).collect();
+        let moments = &mut self.state.moments;
+        moments.step(optimiser, &rates, trained.tensors_mut(), &flat);
+        self.state.made += 1;
+        Ok(())
+    }
+
+    /// Mean loss and share of right answers on the held-out images; nothing where none are held out.
+    fn score_held_out(&self) -> Result<Option<HeldOut>, TrainError> {
+        if self.held_out.is_empty() {
+            return Ok(None);
+        }
+        let mut sums: Option<(Tensor, Tensor)> = None;
+        self.each_feature(self.task.train, &self.held_out, &mut |features, rows| {
+            let (losses, right) = self.state.stack.score(features, &self.targets(rows));
+            sums = Some(match sums.take() {
+                Some(sums) => (sums.0 + losses, sums.1 + right),
+                None => (losses, right),
+            });
+            Ok(())
+        })?;
+        Ok(sums.and_then(|sums| means(sums, self.held_out.len() as f64)))
+    }
+
+    fn outcome(&self, watch: &Watch<'_>) -> Result<Outcome, TrainError> {
+        let (task, stack) = (self.task, &self.state.stack);
+        let rows: Vec<usize> = (0..task.test.len()).collect();
+        let (mut ranked, mut all) = (Vec::new(), Vec::new());
+        self.each_feature(task.test, &rows, &mut |features, rows| {
+            if !(watch.keep_going)() {
+                return Err(TrainError::Stopped);
+            }
+            let logits = to_vec(&stack.predict(features).select(1, 0).contiguous());
+            rank_all(&logits, (task.test, task.classes), rows, &mut ranked);
+            if task.job.training.logits {
+                all.extend(logits);
+            }
+            Ok(())
+        })?;
+        let weights = stack.weights(0);
+        let weights = weights.iter().map(|(name, tensor)| (*name, tensor));
+        Ok(Outcome {
+            epochs: stack.curves[0].clone(),
+            epoch: stack.last_epoch(0),
+            objective: Vec::new(),
+            predictions: Predictions {
+                rows: predictions(task.test, ranked),
+            },
+            logits: task.job.training.logits.then_some(all),
+            weights: to_safetensors(weights)
+                .map_err(|error| TrainError::Weights(error.to_string()))?,
+        })
+    }
+
+    /// Gives the features of some images, as the head reads them, batch by batch with their rows. Nothing is learned.
+    fn each_feature(
+        &self,
+        images: &dyn NoisyImages,
+        rows: &[usize],
+        each: &mut dyn FnMut(&Tensor, &[usize]) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        let _guard = tch::no_grad_guard();
+        let task = self.task;
+        let batches: Vec<Vec<usize>> = rows.chunks(task.at_once).map(<[usize]>::to_vec).collect();
+        walk(images, &batches, 0, &mut |number, x_t| {
+            let rows = &batches[number];
+            let network = &self.tuned.borrow().network;
+            let x_t = self.tensor(x_t, rows.len());
+            let map = network.map(&x_t, task.timestep).map_err(features)?;
+            let features = pooled(&map, task.shape);
+            each(&for_head(&features, task), rows)
+        })
+    }
+
+    /// `[N, C, H, W]` on the device.
+    fn tensor(&self, x_t: &[f32], images: usize) -> Tensor {
+        let InputShape { channels, side } = self.task.input;
+        let sides = [length(images), channels.into(), side.into(), side.into()];
+        let host = Tensor::from_slice(x_t).view(sides);
+        host.to_device(self.task.device)
+    }
+
+    /// The classes of images to train on, `[N]`, on the device.
+    fn targets(&self, rows: &[usize]) -> Tensor {
+        let labels: Vec<i64> = rows
+            .iter()
+            .map(|&row| i64::from(self.task.train.label(row)))
+            .collect();
+        Tensor::from_slice(&labels).to_device(self.task.device)
+    }
+}
+
+/// A block's map as features, `[N, C, S, S]` f32, by adaptive average pooling.
+fn pooled(map: &Tensor, shape: FeatureShape) -> Tensor {
+    let side = length(shape.side);
+    map.to_kind(Kind::Float).adaptive_avg_pool2d([side, side])
+}
+
+/// Features in the precision that the head computes in.
+fn for_head(features: &Tensor, task: &Task<'_>) -> Tensor {
+    features.to_kind(task.job.training.precision.kind())
+}
+
+/// The head before training, as a stack of one.
+fn stack_of_one<'a>(task: &'a Task<'_>, fit: &[usize]) -> Result<Stack<'a>, TrainError> {
+    let weights = match task.job.training.class_weights {
+        ClassWeights::Equal => None,
+        ClassWeights::Balanced => Some(balanced(task.train, fit, task.classes, task.device)),
+    };
+    let (shape, classes) = (task.shape, task.classes);
+    let stack = Stack::new(&[task.job], vec![0], shape, classes, weights, task.device);
+    stack.ok_or_else(|| TrainError::Weights("a head has no form".to_owned()))
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the form that `map_err` wants"
+)]
+fn features(error: crate::models::extractor::ForwardError) -> TrainError {
+    TrainError::Features(error.to_string())
+}
+
+fn length(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
