@@ -1,4 +1,4 @@
-//! A small counter-based generator for shuffles and initial weights.
+//! A small counter-based generator for shuffles, initial weights and resampling.
 //!
 //! Element i of a stream depends on (seed, purpose, i) alone, so a stream can be entered anywhere and nothing depends on what
 //! else was drawn before. Image noise has its own generator in `models/noise.rs`.
@@ -39,6 +39,11 @@ impl Stream {
     /// A number in [0, 1), a multiple of 2^-24 and therefore exact in `f32`.
     pub fn next_unit(&mut self) -> f32 {
         (self.next_bits() >> 40) as f32 / 16_777_216.0
+    }
+
+    /// A number in [0, 1), a multiple of 2^-53 and therefore exact in `f64`.
+    pub fn next_double(&mut self) -> f64 {
+        (self.next_bits() >> 11) as f64 / 9_007_199_254_740_992.0
     }
 
     /// A number below `bound`, each equally likely (Lemire's multiplication with rejection). `bound` must not be 0.
@@ -92,16 +97,17 @@ mod tests {
 
     #[test]
     fn units_are_uniform() {
-        let mut stream = Stream::new(7, "test");
         let count = 100_000;
-        let mean = (0..count)
-            .map(|_| f64::from(stream.next_unit()))
-            .sum::<f64>()
-            / f64::from(count);
-        // Five standard errors of a uniform number's mean: 5 / sqrt(12 n).
-        assert!(
-            (mean - 0.5).abs() < 5.0 / (12.0 * f64::from(count)).sqrt(),
-            "{mean}"
-        );
+        let draws: [fn(&mut Stream) -> f64; 2] =
+            [|stream| f64::from(stream.next_unit()), Stream::next_double];
+        for draw in draws {
+            let mut stream = Stream::new(7, "test");
+            let mean = (0..count).map(|_| draw(&mut stream)).sum::<f64>() / f64::from(count);
+            // Five standard errors of a uniform number's mean: 5 / sqrt(12 n).
+            assert!(
+                (mean - 0.5).abs() < 5.0 / (12.0 * f64::from(count)).sqrt(),
+                "{mean}"
+            );
+        }
     }
 }

@@ -67,6 +67,8 @@ impl Scored {
             .map(|score| ResultRow {
                 metric: score.output.name,
                 value: score.value,
+                low: score.low,
+                high: score.high,
                 correct: score.correct,
                 count: score.count,
                 unit: score.output.unit.to_owned(),

@@ -2,10 +2,12 @@
 //!
 //! # Reference
 //! Top-1 and top-5 as the paper's tables print them. Ties between logits are broken by the lower class number, so that a head
-//! that gives every class the same logit scores by chance and not by luck (see [`super::rank_of_label`]).
+//! that gives every class the same logit scores by chance and not by luck (see [`super::rank_of_label`]). The interval is the
+//! bootstrap's with infinitely many resamples (see `bootstrap.rs`).
 
 use std::sync::Arc;
 
+use super::bootstrap::Share;
 use super::{Metric, MetricKind, Output, Predictions, Score};
 use crate::spec::{Fields, Key, KindDoc};
 
@@ -81,13 +83,13 @@ impl Metric for Accuracy {
         let count = predictions.rows.len() as u64;
         let scored = self.top.iter().zip(self.outputs()).map(|(&k, output)| {
             let correct = predictions.rows.iter().filter(|row| row.rank < k).count() as u64;
+            let share = Share { correct, count };
+            let interval = share.interval();
             Score {
                 output,
-                value: if count == 0 {
-                    f64::NAN
-                } else {
-                    correct as f64 / count as f64
-                },
+                value: share.value(),
+                low: interval.low,
+                high: interval.high,
                 correct,
                 count,
             }
@@ -131,5 +133,9 @@ mod tests {
             .collect();
         assert_eq!(counts, [(2, 4), (3, 4), (4, 4)]);
         assert!((scores[1].value - 0.75).abs() < 1e-15);
+        // Of 16 resamples of 2 of 4, 1 has none right (above 2.5 %), and 15 have at most 3 (below 97.5 %). Of 256 of 3 of 4, 1 has none,
+        // 13 at most 1, 175 at most 3. Where all are right, all resamples are.
+        let intervals: Vec<_> = scores.iter().map(|score| [score.low, score.high]).collect();
+        assert_eq!(intervals, [[0.0, 1.0], [0.25, 1.0], [1.0, 1.0]]);
     }
 }

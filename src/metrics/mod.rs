@@ -3,6 +3,8 @@
 //! Values are fractions; percent exists in reports only. Adding a kind is one new file and two lines below.
 
 mod accuracy;
+mod bootstrap;
+mod mean_per_class;
 mod predictions;
 
 use std::fmt::Debug;
@@ -10,10 +12,11 @@ use std::sync::Arc;
 
 use crate::spec::{Fields, KindDoc};
 
+pub use bootstrap::CONFIDENCE;
 pub use predictions::{Prediction, Predictions, rank_of_label};
 
 /// Every metric kind.
-pub const ALL: &[&dyn MetricKind] = &[&accuracy::KIND];
+pub const ALL: &[&dyn MetricKind] = &[&accuracy::KIND, &mean_per_class::KIND];
 
 /// A kind of metric.
 pub trait MetricKind: Sync {
@@ -42,6 +45,10 @@ pub struct Score {
     pub output: Output,
     /// The value, in the output's unit.
     pub value: f64,
+    /// The lower bound of the value's bootstrap interval over the scored rows, at the level [`CONFIDENCE`], in the same unit.
+    pub low: f64,
+    /// The upper bound of that interval.
+    pub high: f64,
     /// How many rows counted as right.
     pub correct: u64,
     /// How many rows were scored.

@@ -196,9 +196,10 @@ pub struct ScoredHead<'a> {
 }
 
 impl MetricRecipe<'_> {
+    /// - 3: the columns `low` and `high`, the bootstrap interval of each value.
     /// - 2: the column `precision`.
     /// - 1: first version.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 
     /// The recipe.
     ///

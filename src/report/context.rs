@@ -96,6 +96,8 @@ fn result(row: &ResultRow) -> Value {
     let mut columns: Vec<(&str, Value)> = vec![
         ("metric", Value::from(row.metric.as_str())),
         ("value", Value::from(row.value)),
+        ("low", Value::from(row.low)),
+        ("high", Value::from(row.high)),
         ("correct", Value::from(row.correct)),
         ("count", Value::from(row.count)),
         ("unit", Value::from(row.unit.as_str())),

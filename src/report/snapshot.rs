@@ -181,6 +181,8 @@ fn results() -> Vec<ResultRow> {
                         let correct = (value * 10_000.0).round();
                         rows.push(ResultRow {
                             value: correct / 10_000.0,
+                            low: correct / 10_000.0 - 0.007,
+                            high: correct / 10_000.0 + 0.006,
                             correct: format!("{correct}").parse().unwrap(),
                             count: 10_000,
                             model: model.to_owned(),

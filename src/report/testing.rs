@@ -7,11 +7,14 @@ use super::selection::Question;
 use crate::spec::{Diagnostics, Fields, Source, Span, tree};
 use crate::store::ResultRow;
 
-/// A result of metric `top1` at timestep 90 and block 19; every value is made up.
+/// A result of metric `top1` at timestep 90 and block 19; every value is made up, and so is its interval.
 pub(super) fn row(seed: u64, value: f64) -> ResultRow {
     ResultRow {
         metric: "top1".to_owned(),
         value,
+        // Not symmetric, so that a bound in the place of the other is seen.
+        low: value - 0.03,
+        high: value + 0.02,
         // The tests only need a plausible count.
         correct: 0,
         count: 1000,

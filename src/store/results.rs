@@ -10,6 +10,10 @@ pub struct ResultRow {
     pub metric: String,
     /// The score; a fraction where the unit is one.
     pub value: f64,
+    /// Lower bound of the 95 % bootstrap interval of `value` over the scored rows, in the same unit.
+    pub low: f64,
+    /// Upper bound of that interval.
+    pub high: f64,
     /// Rows that were scored as correct, for metrics that count; zero for others.
     pub correct: u64,
     /// Rows that were scored: all that the dataset's manifest lists for the split.
@@ -173,6 +177,8 @@ pub(super) mod tests {
         ResultRow {
             metric: "top1".to_owned(),
             value: 0.625,
+            low: 0.25,
+            high: 0.875,
             correct: 5,
             count: 8,
             unit: "fraction".to_owned(),
@@ -205,7 +211,7 @@ pub(super) mod tests {
         for axis in AXES {
             assert!(row.axis(axis).is_some(), "{axis}");
         }
-        for other in ["value", "correct", "", "Head"] {
+        for other in ["value", "low", "high", "correct", "", "Head"] {
             assert!(row.axis(other).is_none(), "{other}");
         }
         assert_eq!(row.axis("timestep"), Some(AxisValue::Integer(90)));

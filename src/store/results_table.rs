@@ -40,6 +40,8 @@ impl ResultRow {
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("metric", text(|row| &row.metric)),
             ("value", number(|row| row.value)),
+            ("low", number(|row| row.low)),
+            ("high", number(|row| row.high)),
             ("correct", large(|row| row.correct)),
             ("count", large(|row| row.count)),
             ("unit", text(|row| &row.unit)),
@@ -89,6 +91,8 @@ impl ResultRow {
         let table = Table(batch);
         let mut metric = table.text("metric")?;
         let mut value = table.numbers::<Float64Type>("value")?;
+        let mut low = table.numbers::<Float64Type>("low")?;
+        let mut high = table.numbers::<Float64Type>("high")?;
         let mut correct = table.numbers::<UInt64Type>("correct")?;
         let mut count = table.numbers::<UInt64Type>("count")?;
         let mut unit = table.text("unit")?;
@@ -116,6 +120,8 @@ impl ResultRow {
             Some(Self {
                 metric: metric.next()?,
                 value: value.next()?,
+                low: low.next()?,
+                high: high.next()?,
                 correct: correct.next()?,
                 count: count.next()?,
                 unit: unit.next()?,
@@ -212,7 +218,7 @@ mod tests {
         assert!(message.contains("column `metric` is missing"), "{message}");
 
         let mut columns = batch.columns().to_vec();
-        columns[1] = columns[2].clone();
+        columns[1] = columns[4].clone();
         let schema: Vec<Field> = batch
             .schema()
             .fields()
@@ -237,6 +243,8 @@ mod tests {
                 .into_iter()
                 .map(|(bits, large, small, text, flag)| ResultRow {
                     value: f64::from_bits(bits),
+                    low: f64::from_bits(large),
+                    high: f64::from_bits(!bits),
                     correct: large,
                     block: small,
                     weights: text,
@@ -247,9 +255,13 @@ mod tests {
             let read = ResultRow::from_batch(&ResultRow::to_batch(&rows).unwrap()).unwrap();
             prop_assert_eq!(read.len(), rows.len());
             for (read, row) in read.iter().zip(&rows) {
-                prop_assert_eq!(read.value.to_bits(), row.value.to_bits());
-                let value = 0.0;
-                prop_assert_eq!(ResultRow { value, ..read.clone() }, ResultRow { value, ..row.clone() });
+                let numbers = |row: &ResultRow| [row.value, row.low, row.high].map(f64::to_bits);
+                prop_assert_eq!(numbers(read), numbers(row));
+                let (value, low, high) = (0.0, 0.0, 0.0);
+                prop_assert_eq!(
+                    ResultRow { value, low, high, ..read.clone() },
+                    ResultRow { value, low, high, ..row.clone() }
+                );
             }
         }
     }

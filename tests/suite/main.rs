@@ -2,8 +2,8 @@
 //!
 //! The way through this room: [`fixture`] runs the real program in a folder of its own; [`cases`] holds snapshots of
 //! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`pretraining`], [`interruption`] and
-//! [`damage`] run small experiments; [`fetch`] and [`data`] bring files from [`http_server`]; [`props`] plans random ones;
-//! [`tidy`] reads the source tree.
+//! [`damage`] run small experiments; [`querying`] asks for what they leave; [`fetch`] and [`data`] bring files from [`http_server`];
+//! [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots anew.
 
 #![allow(
@@ -51,6 +51,8 @@ mod pretraining;
 mod props;
 #[cfg(feature = "torch")]
 mod python;
+#[cfg(feature = "torch")]
+mod querying;
 #[cfg(feature = "torch")]
 mod run;
 #[cfg(feature = "torch")]

@@ -1,6 +1,7 @@
 //! Figure kind `lines`: a metric over one axis, one line per value of another.
 //!
-//! A point is a mean over the axes in `over`, with a bar of one sample standard deviation up and down. Lines are named where they end, and
+//! A point is a mean over the axes in `over`, with a bar of one sample standard deviation up and down, or of an interval, as `spread`
+//! says (see [`Uncertainty`]). Lines are named where they end, and
 //! differ in the shape of their marks as well as in colour.
 
 mod plot;
@@ -19,7 +20,8 @@ use crate::report::input::ReportInput;
 use crate::report::number::{Unit, listed};
 use crate::report::query;
 use crate::report::selection::{
-    Cells, FILTER_KEY, METRIC_KEY, OVER_KEY, Question, Selection, Spread, TITLE_KEY, axis_at,
+    Cell, Cells, FILTER_KEY, METRIC_KEY, OVER_KEY, Question, SPREAD_KEY, Selection, Shown, Spread,
+    TITLE_KEY, Uncertainty, axis_at,
 };
 use crate::spec::fields::Located;
 use crate::spec::{Fields, Key, KindDoc};
@@ -34,7 +36,7 @@ pub struct Kind;
 
 const DOC: KindDoc = KindDoc {
     name: "lines",
-    summary: "A metric over one axis, one line per value of another, with bars of one standard deviation over seeds.",
+    summary: "A metric over one axis, one line per value of another, with bars for the spread over seeds or images.",
     keys: &[
         FILE_KEY,
         METRIC_KEY,
@@ -58,6 +60,7 @@ const DOC: KindDoc = KindDoc {
         ),
         FILTER_KEY,
         OVER_KEY,
+        SPREAD_KEY,
     ],
 };
 
@@ -74,6 +77,7 @@ impl FigureKind for Kind {
         let series = axis_at(fields, "series");
         let scale = fields.choice("x_scale", X_SCALES).unwrap_or(XScale::Linear);
         let (file, question, x) = (file?, question?, x?);
+        let uncertainty = Uncertainty::parse(fields, &question);
         if series.as_ref() == Some(&x) {
             let message = format!(
                 "`{x}` cannot be both `x` and `series` of {}",
@@ -88,6 +92,7 @@ impl FigureKind for Kind {
                 x,
                 series,
                 scale,
+                uncertainty,
             }) as Arc<dyn Figure>
         })
     }
@@ -101,6 +106,7 @@ struct Lines {
     x: String,
     series: Option<String>,
     scale: XScale,
+    uncertainty: Uncertainty,
 }
 
 impl Figure for Lines {
@@ -122,7 +128,7 @@ impl Figure for Lines {
             .collect();
         let cells = selection.cells(&spread)?;
         let plot = self.plot(&selection, &cells)?;
-        let described = Spread::of(&selection, &cells);
+        let described = Spread::with(&selection, &cells, self.uncertainty);
         let names: Vec<String> = plot.lines.iter().map(|line| line.name.clone()).collect();
         let per_line = match &self.series {
             Some(series) => format!(
@@ -144,7 +150,7 @@ impl Figure for Lines {
                 "{}, {} · {}",
                 self.question.metric.value,
                 plot.unit.phrase(),
-                described.phrase
+                described.brief
             ),
             description: &format!("{alternative}. {}", plot.in_words()),
         };
@@ -172,13 +178,7 @@ impl Lines {
         let points = |value: Option<&AxisValue>| {
             let point = |(x, position): (&AxisValue, &f64)| {
                 let key: Vec<AxisValue> = std::iter::once(x).chain(value).cloned().collect();
-                let cell = cells.get(&key)?;
-                Some(Point {
-                    x: *position,
-                    x_text: x.to_string(),
-                    y: unit.scaled(cell.mean),
-                    deviation: cell.deviation.map(|deviation| unit.scaled(deviation)),
-                })
+                Some(self.point(*position, x, cells.get(&key)?, &unit))
             };
             values.iter().zip(&positions).filter_map(point).collect()
         };
@@ -216,6 +216,27 @@ impl Lines {
         })
     }
 
+    fn point(&self, position: f64, x: &AxisValue, cell: &Cell<'_>, unit: &Unit) -> Point {
+        let y = unit.scaled(cell.mean);
+        let shown = self.uncertainty.of(cell);
+        Point {
+            x: position,
+            x_text: x.to_string(),
+            y,
+            bar: shown.map(|shown| match shown {
+                Shown::Deviation(deviation) => {
+                    let deviation = unit.scaled(deviation);
+                    [y - deviation, y + deviation]
+                }
+                Shown::Interval(bounds) => bounds.map(|bound| unit.scaled(bound)),
+            }),
+            bar_text: shown.map(|shown| match shown {
+                Shown::Deviation(_) => format!(" ({})", shown.text(unit, 2)),
+                Shown::Interval(_) => format!(" {}", shown.text(unit, 2)),
+            }),
+        }
+    }
+
     fn series_values(
         selection: &Selection<'_>,
         series: &str,
@@ -237,10 +258,7 @@ impl Lines {
 fn around(lines: &[Line], unit: &Unit) -> Ticks {
     let ends = || {
         let points = lines.iter().flat_map(|line| &line.points);
-        points.flat_map(|point| {
-            let reach = point.deviation.unwrap_or(0.0);
-            [point.y - reach, point.y + reach]
-        })
+        points.flat_map(|point| point.bar.unwrap_or([point.y; 2]))
     };
     let lowest = ends().reduce(f64::min).unwrap_or(0.0);
     let highest = ends().reduce(f64::max).unwrap_or(0.0);
@@ -295,6 +313,30 @@ mod tests {
         );
         assert!(rendered.svg.contains("&lt;b&gt;") && !rendered.svg.contains("<b>"));
         assert!(rendered.svg.contains("<polygon") && rendered.svg.contains("<circle"));
+    }
+
+    #[test]
+    fn bars_are_what_spread_says() {
+        let rows = || {
+            let of_seeds = [(0, 0.80), (1, 0.82), (2, 0.87)];
+            input(of_seeds.map(|(seed, value)| row(seed, value)).into())
+        };
+        let rendered = |spread: &str| {
+            figure(&format!("{FIGURE}spread = \"{spread}\"\n"))
+                .render(&rows())
+                .unwrap()
+        };
+        // By hand as in the tests of tables: the deviation is 3.61, t · 3.61 / sqrt(3) is 8.96, the made-up bounds are 3 below and 2 above.
+        for (spread, text, most) in [
+            ("deviation", "83.00 at 90 (± 3.61)", "±"),
+            ("seeds", "83.00 at 90 [74.04, 91.96]", "Student"),
+            ("images", "83.00 at 90 [80.00, 85.00]", "fully shared"),
+        ] {
+            let rendered = rendered(spread);
+            assert!(rendered.svg.contains(text), "{}", rendered.svg);
+            assert!(rendered.caption.contains(most), "{}", rendered.caption);
+        }
+        assert!(!rendered("images").svg.contains("fully shared"));
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Cells, Selection, value_of};
+use super::{Cells, Selection, Uncertainty, value_of};
 use crate::report::axes;
 use crate::report::markdown;
-use crate::report::number::listed;
+use crate::report::number::{confidence, listed};
 use crate::store::AxisValue;
 use crate::text::plural;
 
@@ -16,15 +16,22 @@ pub struct Spread {
     pub fewest: usize,
     /// The most runs behind one number.
     pub most: usize,
-    /// How the numbers were averaged: "mean ± sample standard deviation over 3 seeds (0, 1, 2)".
+    /// How the numbers were averaged, and what is shown beside them: "mean ± sample standard deviation over 3 seeds (0, 1, 2)".
     pub phrase: String,
+    /// The same without what needs a sentence of its own.
+    pub brief: String,
     /// The same where no spread is shown: "mean over 3 seeds (0, 1, 2)".
     pub mean: String,
 }
 
 impl Spread {
-    /// Describes the averaging of some cells.
+    /// Describes the averaging of some cells that are shown with their deviations, or without anything.
     pub fn of(selection: &Selection<'_>, cells: &Cells<'_>) -> Self {
+        Self::with(selection, cells, Uncertainty::Deviation)
+    }
+
+    /// Describes the averaging of some cells, and what is shown beside their means.
+    pub fn with(selection: &Selection<'_>, cells: &Cells<'_>, shown: Uncertainty) -> Self {
         let lengths = || cells.values().map(|cell| cell.rows.len());
         let (fewest, most) = (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0));
         let over = &selection.question.over;
@@ -42,38 +49,55 @@ impl Spread {
                 .collect(),
             _ => BTreeSet::new(),
         };
-        let (mean, phrase) = match most {
-            0 => ("no value is there yet".to_owned(), None),
-            1 if over.is_empty() => ("single values".to_owned(), None),
-            1 => {
-                let mean = format!("one {noun} each{}", in_brackets(&values));
-                let phrase = format!("{mean}, so that no spread is shown");
-                (mean, Some(phrase))
+        let over_what = || {
+            let most = plural(most, &noun);
+            let count = if lengths().all(|length| length == fewest) {
+                most
+            } else {
+                format!("{fewest} to {most}")
+            };
+            let names: Vec<String> = over.iter().map(|axis| axes::label(axis)).collect();
+            let differing = if over.len() > 1 {
+                format!(" that differ in {}", listed(&names))
+            } else {
+                in_brackets(&values)
+            };
+            format!("over {count}{differing}")
+        };
+        let mean = match most {
+            0 => "no value is there yet".to_owned(),
+            1 if over.is_empty() => "single values".to_owned(),
+            1 => format!("one {noun} each{}", in_brackets(&values)),
+            _ => format!("mean {}", over_what()),
+        };
+        let level = confidence();
+        let brief = match (shown, most) {
+            (_, 0) => mean.clone(),
+            (Uncertainty::Deviation, 1) if over.is_empty() => mean.clone(),
+            (Uncertainty::Deviation, 1) => format!("{mean}, so that no spread is shown"),
+            (Uncertainty::Deviation, _) => {
+                format!("mean ± sample standard deviation (n − 1) {}", over_what())
             }
-            _ => {
-                let most = plural(most, &noun);
-                let count = if lengths().all(|length| length == fewest) {
-                    most
-                } else {
-                    format!("{fewest} to {most}")
-                };
-                let names: Vec<String> = over.iter().map(|axis| axes::label(axis)).collect();
-                let differing = if over.len() > 1 {
-                    format!(" that differ in {}", listed(&names))
-                } else {
-                    in_brackets(&values)
-                };
-                let over = format!("over {count}{differing}");
-                (
-                    format!("mean {over}"),
-                    Some(format!("mean ± sample standard deviation (n − 1) {over}")),
-                )
+            (Uncertainty::Seeds, 1) => format!("{mean}, so that no interval is shown"),
+            (Uncertainty::Seeds, _) => format!(
+                "{mean}, with the {level} interval of the mean over the seeds (Student's t with n − 1 degrees of freedom)"
+            ),
+            (Uncertainty::Images, _) => {
+                format!("{mean}, with the {level} bootstrap interval over the scored images")
             }
+        };
+        let those = if over == &["seed"] { "seeds" } else { "runs" };
+        let phrase = match (shown, most) {
+            (Uncertainty::Images, 2..) => format!(
+                "{brief}; it is the mean of the {those}' bounds, which treats the {those}' errors on the same images as fully shared and is therefore too wide rather than too narrow"
+            ),
+            _ => brief.clone(),
         };
         Self {
             fewest,
             most,
-            phrase: phrase.unwrap_or_else(|| mean.clone()),
+            phrase,
+            brief,
             mean,
         }
     }

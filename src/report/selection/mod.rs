@@ -7,6 +7,7 @@
 mod caption;
 mod cell;
 mod question;
+mod uncertainty;
 
 pub use caption::Spread;
 pub use cell::{Cell, Cells};
@@ -14,6 +15,7 @@ pub use question::{
     FILTER_KEY, Filter, METRIC_KEY, OVER_KEY, Question, TITLE_KEY, axes_at, axis_at, filters_at,
     value_at,
 };
+pub use uncertainty::{SPREAD_KEY, Shown, Uncertainty};
 
 use std::collections::BTreeSet;
 

@@ -99,6 +99,48 @@ fn results_can_be_filtered_and_averaged() {
 }
 
 #[test]
+fn results_of_an_older_release_have_empty_cells_where_they_lack_a_column() {
+    let (_folder, store, _, _) = filled();
+    let batch = ResultRow::to_batch(&[ResultRow {
+        value: 0.5,
+        ..example()
+    }])
+    .unwrap();
+    let kept: Vec<usize> = batch
+        .schema()
+        .fields()
+        .iter()
+        .enumerate()
+        .filter(|(_, field)| !["low", "high"].contains(&field.name().as_str()))
+        .map(|(index, _)| index)
+        .collect();
+    let old = batch.project(&kept).unwrap();
+    // Several, so that some come before the new ones and some after, whatever the order of the fingerprints.
+    for number in 2..9 {
+        make(&store, ArtifactKind::Metric, number, |writer| {
+            writer.write_table("results", &old).unwrap();
+        });
+    }
+    let result = store
+        .query("SELECT value, low, high FROM results GROUP BY value, low, high ORDER BY value")
+        .unwrap();
+    let bounds = [Cell::Number(0.25), Cell::Number(0.875)];
+    let [low, high] = &bounds;
+    assert_eq!(
+        result.rows,
+        [
+            [Cell::Number(0.25), low.clone(), high.clone()],
+            [Cell::Number(0.5), Cell::Null, Cell::Null],
+            [Cell::Number(0.75), low.clone(), high.clone()],
+        ]
+    );
+    let counted = store
+        .query("SELECT COUNT(*) AS rows, AVG(low) AS low FROM results")
+        .unwrap();
+    assert_eq!(counted.rows, [[Cell::Integer(9), low.clone()]]);
+}
+
+#[test]
 fn curves_know_their_head() {
     let (_folder, store, _, heads) = filled();
     let result = store

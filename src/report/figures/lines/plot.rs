@@ -45,8 +45,10 @@ pub(super) struct Point {
     pub(super) x_text: String,
     /// The mean.
     pub(super) y: f64,
-    /// The standard deviation, where there is one.
-    pub(super) deviation: Option<f64>,
+    /// From where to where its bar goes, where it has one.
+    pub(super) bar: Option<[f64; 2]>,
+    /// The same in words, with a space before.
+    pub(super) bar_text: Option<String>,
 }
 
 /// What is drawn.
@@ -95,10 +97,8 @@ impl Plot {
     /// Every point in words.
     pub(super) fn in_words(&self) -> String {
         let point = |point: &Point| {
-            let spread = point
-                .deviation
-                .map_or_else(String::new, |deviation| format!(" (± {deviation:.2})"));
-            format!("{:.2} at {}{spread}", point.y, point.x_text)
+            let bar = point.bar_text.as_deref().unwrap_or_default();
+            format!("{:.2} at {}{bar}", point.y, point.x_text)
         };
         let line = |line: &Line| {
             let points: Vec<String> = line.points.iter().map(point).collect();
@@ -135,9 +135,9 @@ impl Plot {
             for point in &line.points {
                 let centre = frame.units(point.x, point.y);
                 line.mark.rim(canvas, centre, MARK)?;
-                if let Some(deviation) = point.deviation.filter(|deviation| *deviation > 0.0) {
-                    let above = frame.units(point.x, point.y + deviation).1;
-                    let below = frame.units(point.x, point.y - deviation).1;
+                if let Some([low, high]) = point.bar.filter(|[low, high]| high > low) {
+                    let above = frame.units(point.x, high).1;
+                    let below = frame.units(point.x, low).1;
                     paint_bar(canvas, line.mark, centre.0, (above, below))?;
                 }
                 line.mark.draw(canvas, centre, MARK)?;
@@ -253,7 +253,7 @@ impl Plot {
     }
 }
 
-/// A bar of one standard deviation up and down, with its caps; in units.
+/// A bar with its caps; in units.
 fn paint_bar(canvas: &Canvas<'_>, mark: Mark, x: i32, (above, below): (i32, i32)) -> DrawResult {
     let cap = 4 * UNITS;
     let style = mark.colour.colour().stroke_width(stroke(1.4));

@@ -1,0 +1,147 @@
+//! `mean-per-class`: the mean over classes of the share of each class's samples that are right.
+//!
+//! What a rare class gets wrong weighs as much here as what a frequent one does, so that a head which neglects rare classes is
+//! seen. Where every class has as many test samples it is top-1. It is a kind of its own and no key of `accuracy`, since results
+//! go by the name of their value: a file then says that it wants this value as it says it of any other metric, and adding
+//! it leaves the tables of `accuracy` as they are.
+//!
+//! A class without any test sample has no share. It is left out of the mean, rather than counted as 0 or 1.
+//!
+//! # Reference
+//! "Mean per class" accuracy, the metric of the fine-grained datasets (FGVC-Aircraft, Oxford Flowers-102) in Kornblith et al., Do
+//! Better ImageNet Models Transfer Better? (arXiv 1805.08974).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::bootstrap::{Share, interval_of_mean};
+use super::{Metric, MetricKind, Output, Predictions, Score};
+use crate::spec::{Fields, KindDoc};
+
+/// The kind.
+pub const KIND: Kind = Kind;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Kind;
+
+const DOC: KindDoc = KindDoc {
+    name: "mean-per-class",
+    summary: "The mean over classes of the share of each class's samples that are right, called `mean_per_class`; classes without a sample in the split are left out.",
+    keys: &[],
+};
+
+impl MetricKind for Kind {
+    fn doc(&self) -> &'static KindDoc {
+        &DOC
+    }
+
+    fn parse(&self, _: &Fields<'_>) -> Option<Arc<dyn Metric>> {
+        Some(Arc::new(MeanPerClass))
+    }
+}
+
+#[derive(Debug)]
+struct MeanPerClass;
+
+impl Metric for MeanPerClass {
+    fn kind(&self) -> &'static str {
+        DOC.name
+    }
+
+    fn identity(&self) -> serde_json::Value {
+        serde_json::json!({ "kind": DOC.name })
+    }
+
+    fn outputs(&self) -> Vec<Output> {
+        vec![Output {
+            name: "mean_per_class".to_owned(),
+            unit: "fraction",
+            higher_is_better: true,
+        }]
+    }
+
+    /// `correct` and `count` are over all classes together: their ratio is top-1, not the value.
+    fn score(&self, predictions: &Predictions) -> Vec<Score> {
+        let mut classes: BTreeMap<u32, Share> = BTreeMap::new();
+        for row in &predictions.rows {
+            let share = classes.entry(row.label).or_default();
+            share.count += 1;
+            share.correct += u64::from(row.rank == 0);
+        }
+        let sum: f64 = classes.values().map(|share| share.value()).sum();
+        let interval = interval_of_mean(&classes);
+        let score = |output| Score {
+            output,
+            // Without any class this is 0 / 0, which is no number.
+            value: sum / classes.len() as f64,
+            low: interval.low,
+            high: interval.high,
+            correct: classes.values().map(|share| share.correct).sum(),
+            count: classes.values().map(|share| share.count).sum(),
+        };
+        self.outputs().into_iter().map(score).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Prediction;
+    use super::*;
+
+    /// Predictions with so many right and so many wrong ones of each class.
+    fn predictions(classes: &[(u32, u32, u32)]) -> Predictions {
+        let rows = classes.iter().flat_map(|&(label, right, wrong)| {
+            (0..right + wrong).map(move |number| Prediction {
+                id: format!("test/{label}/{number}"),
+                label,
+                predicted: if number < right { label } else { label + 1 },
+                rank: u32::from(number >= right),
+            })
+        });
+        Predictions {
+            rows: rows.collect(),
+        }
+    }
+
+    #[test]
+    fn classes_weigh_the_same_by_hand() {
+        // 3 of 4, 0 of 1 and 1 of 2; classes 2 and 3 have no sample. (0.75 + 0 + 0.5) / 3, where top-1 is 4 of 7.
+        let scores = MeanPerClass.score(&predictions(&[(0, 3, 1), (1, 0, 1), (4, 1, 1)]));
+        let [score] = scores.as_slice() else {
+            panic!("{scores:?}")
+        };
+        assert!((score.value - 1.25 / 3.0).abs() < 1e-15);
+        assert_eq!((score.correct, score.count), (4, 7));
+        assert_eq!(score.output.name, "mean_per_class");
+        // In quarters, the sum over classes of a resample is t = binomial(4, 3/4) + 2 · binomial(2, 1/2). Of 1,024 resamples 1 has
+        // t = 0, 12 have t = 1, 56 t = 2; 81 have t = 8, the most: the quantiles are 2 and 8, each far from where it would change.
+        assert!((score.low - 2.0 / 12.0).abs() < 1e-12, "{score:?}");
+        assert!((score.high - 8.0 / 12.0).abs() < 1e-12, "{score:?}");
+    }
+
+    #[test]
+    fn rare_classes_widen_the_interval_and_equal_ones_give_top_1() {
+        let width = |score: &Score| score.high - score.low;
+        let equal = &MeanPerClass.score(&predictions(&[(0, 80, 20), (1, 80, 20)]))[0];
+        let uneven = &MeanPerClass.score(&predictions(&[(0, 152, 38), (1, 8, 2)]))[0];
+        assert!((equal.value - 0.8).abs() < 1e-12 && (uneven.value - 0.8).abs() < 1e-12);
+        assert_eq!((equal.correct, equal.count), (160, 200));
+        // Standard errors by hand: sqrt(0.16 / 100 / 2) = 0.0283, and sqrt(0.16 / 190 + 0.16 / 10) / 2 = 0.0649.
+        assert!(
+            (width(equal) - 2.0 * 1.96 * 0.0283).abs() < 0.015,
+            "{equal:?}"
+        );
+        assert!(
+            (width(uneven) - 2.0 * 1.96 * 0.0649).abs() < 0.04,
+            "{uneven:?}"
+        );
+    }
+
+    #[test]
+    fn without_samples_there_is_no_number() {
+        let score = &MeanPerClass.score(&Predictions::default())[0];
+        assert!(score.value.is_nan() && score.low.is_nan() && score.high.is_nan());
+        assert_eq!((score.correct, score.count), (0, 0));
+    }
+}

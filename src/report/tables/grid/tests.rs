@@ -1,0 +1,248 @@
+//! Grids out of made-up rows.
+
+use super::*;
+use crate::report::input::MissingResult;
+use crate::report::testing::{input, parsed, row};
+use crate::store::ResultRow;
+
+fn grid(text: &str) -> Arc<dyn Table> {
+    let (table, mistakes) = parsed(text, |fields| KIND.parse(fields));
+    assert!(mistakes.is_empty(), "{mistakes:?}");
+    table.unwrap()
+}
+
+fn at(timestep: u32, block: u32, seed: u64, value: f64) -> ResultRow {
+    let mut row = row(seed, value);
+    (row.timestep, row.block) = (timestep, block);
+    row.head_fingerprint = format!("{timestep:032x}{block:016x}{seed:016x}");
+    row
+}
+
+#[test]
+fn cells_are_means_and_the_highest_is_bold() {
+    let results = vec![
+        at(90, 19, 0, 0.80),
+        at(90, 19, 1, 0.82),
+        at(90, 19, 2, 0.87),
+        at(90, 24, 0, 0.5),
+        at(90, 24, 1, 0.5),
+        at(90, 24, 2, 0.5),
+    ];
+    let table = grid(
+        "kind = \"grid\"\nmetric = \"top1\"\ntitle = \"A\"\nrows = \"block\"\ncolumns = \"timestep\"\n",
+    );
+    let rendered = table.render(&input(results)).unwrap();
+    assert_eq!(
+        rendered.body,
+        "| block | timestep 90 |\n| ---: | ---: |\n| 19 | **83.00 ± 3.61** |\n| 24 | 50.00 ± 0.00 |\n"
+    );
+    assert_eq!(
+        rendered.caption,
+        "`top1`, in percent: mean ± sample standard deviation (n − 1) over 3 seeds (0, 1, 2). Each value is out of 1,000 test images of fashion."
+    );
+    assert_eq!(
+        rendered.notes,
+        [
+            "Bold marks the highest of the printed means. It is a reading aid: nothing was selected by it."
+        ]
+    );
+    assert!(
+        rendered.fixed.contains(&"pool 1".to_owned())
+            && !rendered.fixed.iter().any(|text| text.starts_with("seed"))
+    );
+}
+
+/// Three seeds of one block and one of another, with `spread` as given.
+fn with_spread(spread: &str) -> RenderedTable {
+    let results = vec![
+        at(90, 19, 0, 0.80),
+        at(90, 19, 1, 0.82),
+        at(90, 19, 2, 0.87),
+        at(90, 24, 0, 0.5),
+    ];
+    let table = grid(&format!(
+        "kind = \"grid\"\nmetric = \"top1\"\nrows = \"block\"\ncolumns = \"timestep\"\nspread = \"{spread}\"\n"
+    ));
+    table.render(&input(results)).unwrap()
+}
+
+#[test]
+fn an_interval_over_seeds_is_students() {
+    let rendered = with_spread("seeds");
+    // 83 ± 4.30265 · 3.60555 / sqrt(3).
+    assert_eq!(
+        rendered.body,
+        "| block | timestep 90 |\n| ---: | ---: |\n| 19 | **83.00 [74.04, 91.96]** |\n| 24 | 50.00<sup>1</sup> |\n"
+    );
+    assert_eq!(
+        rendered.caption,
+        "`top1`, in percent: mean over 1 to 3 seeds (0, 1, 2), with the 95 % interval of the mean over the seeds (Student's t with n − 1 degrees of freedom). Each value is out of 1,000 test images of fashion."
+    );
+    assert_eq!(rendered.notes[0], "<sup>1</sup> 1 result instead of 3.");
+}
+
+#[test]
+fn one_seed_has_no_interval_over_seeds_and_the_caption_says_so() {
+    let table = grid(
+        "kind = \"grid\"\nmetric = \"top1\"\nrows = \"block\"\ncolumns = \"timestep\"\nspread = \"seeds\"\n",
+    );
+    let rendered = table.render(&input(vec![at(90, 19, 0, 0.8)])).unwrap();
+    assert_eq!(
+        rendered.body,
+        "| block | timestep 90 |\n| ---: | ---: |\n| 19 | 80.00 |\n"
+    );
+    assert!(
+        rendered
+            .caption
+            .starts_with("`top1`, in percent: one seed each (0), so that no interval is shown."),
+        "{}",
+        rendered.caption
+    );
+}
+
+#[test]
+fn an_interval_over_images_is_the_mean_of_the_bounds() {
+    let rendered = with_spread("images");
+    // The made-up bounds lie 3 below and 2 above each value.
+    assert_eq!(
+        rendered.body,
+        "| block | timestep 90 |\n| ---: | ---: |\n| 19 | **83.00 [80.00, 85.00]** |\n| 24 | 50.00 [47.00, 52.00]<sup>1</sup> |\n"
+    );
+    assert_eq!(
+        rendered.caption,
+        "`top1`, in percent: mean over 1 to 3 seeds (0, 1, 2), with the 95 % bootstrap interval over the scored images; it is the mean of the seeds' bounds, which treats the seeds' errors on the same images as fully shared and is therefore too wide rather than too narrow. Each value is out of 1,000 test images of fashion."
+    );
+    let table = grid(
+        "kind = \"grid\"\nmetric = \"top1\"\nrows = \"block\"\ncolumns = \"seed\"\nover = []\nspread = \"images\"\n",
+    );
+    let rendered = table.render(&input(vec![at(90, 19, 0, 0.8)])).unwrap();
+    assert!(
+        rendered.caption.starts_with(
+            "`top1`, in percent: single values, with the 95 % bootstrap interval over the scored images."
+        ),
+        "{}",
+        rendered.caption
+    );
+}
+
+#[test]
+fn the_default_is_the_deviation() {
+    let rendered = with_spread("deviation");
+    assert!(rendered.body.contains("| 19 | **83.00 ± 3.61** |"));
+    assert!(
+        rendered
+            .caption
+            .contains("mean ± sample standard deviation (n − 1) over 1 to 3 seeds (0, 1, 2).")
+    );
+}
+
+#[test]
+fn an_interval_over_seeds_needs_means_over_seeds_alone() {
+    for over in ["[]", "[\"draw\"]", "[\"seed\", \"draw\"]"] {
+        let (table, mistakes) = parsed(
+            &format!(
+                "kind = \"grid\"\nmetric = \"top1\"\nrows = \"block\"\ncolumns = \"pool\"\nspread = \"seeds\"\nover = {over}\n"
+            ),
+            |fields| KIND.parse(fields),
+        );
+        assert!(
+            table.is_none() && mistakes[0].starts_with("report::no-seeds"),
+            "{over}: {mistakes:?}"
+        );
+    }
+}
+
+#[test]
+fn nothing_is_bold_where_less_is_better() {
+    let mut results = vec![at(90, 19, 0, 0.2), at(90, 24, 0, 0.1)];
+    for row in &mut results {
+        row.higher_is_better = false;
+    }
+    let table =
+        grid("metric = \"top1\"\nrows = \"block\"\ncolumns = \"timestep\"\nkind = \"grid\"\n");
+    let rendered = table.render(&input(results)).unwrap();
+    assert!(
+        !rendered.body.contains("**") && rendered.notes.is_empty(),
+        "{rendered:?}"
+    );
+}
+
+#[test]
+fn missing_cells_say_why_and_so_do_thin_ones() {
+    let mut input = input(vec![
+        at(90, 19, 0, 0.8),
+        at(90, 19, 1, 0.8),
+        at(150, 24, 0, 0.5),
+    ]);
+    let missing = |pairs: &[(&str, &str)], why: &str| MissingResult {
+        metric: "top1".to_owned(),
+        axes: pairs
+            .iter()
+            .map(|(axis, value)| ((*axis).to_owned(), (*value).to_owned()))
+            .collect(),
+        why: why.to_owned(),
+    };
+    input.missing = vec![
+        missing(
+            &[("timestep", "150"), ("block", "19")],
+            "out of memory | <b>",
+        ),
+        missing(&[("timestep", "300"), ("block", "19")], "not run yet"),
+    ];
+    let table =
+        grid("metric = \"top1\"\nrows = \"block\"\ncolumns = [\"timestep\"]\nkind = \"grid\"\n");
+    let rendered = table.render(&input).unwrap();
+    assert_eq!(
+        rendered.body,
+        "| block | timestep 90 | timestep 150 | timestep 300 |\n| ---: | ---: | ---: | ---: |\n\
+         | 19 | **80.00 ± 0.00** | –<sup>1</sup> | –<sup>2</sup> |\n\
+         | 24 | –<sup>3</sup> | 50.00<sup>4</sup> | –<sup>3</sup> |\n"
+    );
+    assert_eq!(
+        rendered.notes[0],
+        "<sup>1</sup> out of memory \\| &lt;b&gt;."
+    );
+    assert_eq!(rendered.notes[3], "<sup>4</sup> 1 result instead of 2.");
+    assert!(
+        rendered.caption.contains("over 1 to 2 seeds"),
+        "{}",
+        rendered.caption
+    );
+}
+
+#[test]
+fn two_axes_across_name_both_and_hostile_names_are_escaped() {
+    let mut hostile = at(90, 19, 0, 0.5);
+    hostile.model = "a|<script>\nb".to_owned();
+    let table = grid(
+        "metric = \"top1\"\nrows = \"model\"\ncolumns = [\"timestep\", \"pool\"]\nkind = \"grid\"\n",
+    );
+    let rendered = table.render(&input(vec![hostile])).unwrap();
+    assert_eq!(
+        rendered.body,
+        "| model | timestep 90, pool 1 |\n| :--- | ---: |\n| a\\|&lt;script&gt; b | 50.00 |\n"
+    );
+}
+
+#[test]
+fn mistakes_are_found_where_they_stand() {
+    let (table, mistakes) = parsed(
+        "kind = \"grid\"\nmetric = \"top1\"\nrows = \"blok\"\ncolumns = [\"pool\", \"pool\"]\nwhere = { tmestep = 1, split = true }\ncolour = 1\n",
+        |fields| KIND.parse(fields),
+    );
+    assert!(table.is_none());
+    let codes: Vec<&str> = mistakes
+        .iter()
+        .filter_map(|mistake| mistake.split(": ").next())
+        .collect();
+    assert_eq!(
+        codes,
+        [
+            "report::unknown-axis",
+            "report::axis-twice",
+            "report::unknown-axis",
+            "spec::wrong-type",
+            "spec::unknown-key"
+        ]
+    );
+}
