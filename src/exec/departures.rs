@@ -1,6 +1,6 @@
 //! Where an experiment departs from the paper, read off its configuration. Reports print it as a table.
 
-use crate::graph::Experiment;
+use crate::graph::{Experiment, HeadNode};
 use crate::imaging::Preprocess;
 use crate::models::WeightsSource;
 use crate::report::Departure;
@@ -72,11 +72,10 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
             );
         }
     }
-    if !experiment.extractions.is_empty() {
-        let most = experiment
-            .heads
-            .iter()
-            .map(|head| head.more_views.len() + 1);
+    let is_cached = |head: &&HeadNode| !head.training.online && head.training.fine_tune.is_none();
+    let cached: Vec<&HeadNode> = experiment.heads.iter().filter(is_cached).collect();
+    if !experiment.extractions.is_empty() && (!cached.is_empty() || experiment.heads.is_empty()) {
+        let most = cached.iter().map(|head| head.more_views.len() + 1);
         let here = match most.max() {
             Some(views) if views > 1 => {
                 format!("one of {views} cached views and draws of each image in an epoch")
@@ -84,6 +83,11 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
             _ => {
                 "one noise draw and one view of each image, fixed by seed and sample id".to_owned()
             }
+        };
+        let here = if cached.len() < experiment.heads.len() {
+            format!("{here}; fresh noise for heads that are `online` or train the network")
+        } else {
+            here
         };
         add(
             "Noise and views",
@@ -144,7 +148,7 @@ fn training_of_heads(experiment: &Experiment, add: &mut dyn FnMut(&str, &str, St
         values.join(", ")
     };
     let paper = Training::default();
-    let rows: [(&str, &str, Pick<'_>, &str); 12] = [
+    let rows: [(&str, &str, Pick<'_>, &str); 13] = [
         (
             "Optimiser",
             "Adam",
@@ -158,6 +162,19 @@ fn training_of_heads(experiment: &Experiment, add: &mut dyn FnMut(&str, &str, St
             "Learning rate",
             "not stated",
             &|training| Some(format!("{}", training.optimiser.lr)),
+            NOT_PRINTED,
+        ),
+        (
+            "Learning rate of the network",
+            "not stated",
+            &|training| {
+                let tuning = training.fine_tune?;
+                let kind = match tuning.optimiser.kind {
+                    UpdateRule::Adam => String::new(),
+                    kind => format!(" with {}", kind.title()),
+                };
+                Some(format!("{}{kind}", tuning.optimiser.lr))
+            },
             NOT_PRINTED,
         ),
         (

@@ -89,6 +89,10 @@ impl Scored {
                 noise_seed: extraction.noise_seed,
                 seed: node.seed,
                 learning_rate: node.training.optimiser.lr,
+                network_learning_rate: node
+                    .training
+                    .fine_tune
+                    .map_or(0.0, |tuning| tuning.optimiser.lr),
                 epochs: node.training.epochs,
                 head_fingerprint: self.fingerprint.to_string(),
                 features_fingerprint: features.to_string(),

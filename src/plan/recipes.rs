@@ -196,7 +196,7 @@ pub struct ScoredHead<'a> {
 }
 
 impl MetricRecipe<'_> {
-    /// - 3: the columns `low` and `high`, the bootstrap interval of each value.
+    /// - 3: the columns `low` and `high`, the bootstrap interval of each value, and `network_learning_rate`.
     /// - 2: the column `precision`.
     /// - 1: first version.
     pub const VERSION: u32 = 3;

@@ -36,6 +36,7 @@ pub(super) fn row(seed: u64, value: f64) -> ResultRow {
         noise_seed: 0,
         seed,
         learning_rate: 0.001,
+        network_learning_rate: 0.0,
         epochs: 28,
         head_fingerprint: format!("{seed:064x}"),
         features_fingerprint: "ab".repeat(32),

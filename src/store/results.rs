@@ -54,6 +54,8 @@ pub struct ResultRow {
     pub seed: u64,
     /// Learning rate of the head's training.
     pub learning_rate: f64,
+    /// Learning rate of the network's training; 0 where it is frozen.
+    pub network_learning_rate: f64,
     /// Epochs of the head's training.
     pub epochs: u32,
     /// Head that was scored, as 64 hex digits.
@@ -82,6 +84,7 @@ pub const AXES: &[&str] = &[
     "noise_seed",
     "seed",
     "learning_rate",
+    "network_learning_rate",
     "epochs",
 ];
 
@@ -118,6 +121,7 @@ impl ResultRow {
             "noise_seed" => integer(self.noise_seed),
             "seed" => integer(self.seed),
             "learning_rate" => AxisValue::Number(self.learning_rate),
+            "network_learning_rate" => AxisValue::Number(self.network_learning_rate),
             "epochs" => AxisValue::Integer(self.epochs.into()),
             _ => return None,
         })
@@ -199,6 +203,7 @@ pub(super) mod tests {
             noise_seed: u64::MAX,
             seed: 1,
             learning_rate: 1e-3,
+            network_learning_rate: 1e-5,
             epochs: 28,
             head_fingerprint: "ab".repeat(32),
             features_fingerprint: "cd".repeat(32),

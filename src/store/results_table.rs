@@ -62,6 +62,10 @@ impl ResultRow {
             ("noise_seed", large(|row| row.noise_seed)),
             ("seed", large(|row| row.seed)),
             ("learning_rate", number(|row| row.learning_rate)),
+            (
+                "network_learning_rate",
+                number(|row| row.network_learning_rate),
+            ),
             ("epochs", small(|row| row.epochs)),
             ("head_fingerprint", text(|row| &row.head_fingerprint)),
             (
@@ -113,6 +117,7 @@ impl ResultRow {
         let mut noise_seed = table.numbers::<UInt64Type>("noise_seed")?;
         let mut seed = table.numbers::<UInt64Type>("seed")?;
         let mut learning_rate = table.numbers::<Float64Type>("learning_rate")?;
+        let mut network_learning_rate = table.numbers::<Float64Type>("network_learning_rate")?;
         let mut epochs = table.numbers::<UInt32Type>("epochs")?;
         let mut head_fingerprint = table.text("head_fingerprint")?;
         let mut features_fingerprint = table.text("features_fingerprint")?;
@@ -142,6 +147,7 @@ impl ResultRow {
                 noise_seed: noise_seed.next()?,
                 seed: seed.next()?,
                 learning_rate: learning_rate.next()?,
+                network_learning_rate: network_learning_rate.next()?,
                 epochs: epochs.next()?,
                 head_fingerprint: head_fingerprint.next()?,
                 features_fingerprint: features_fingerprint.next()?,

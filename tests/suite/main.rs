@@ -1,7 +1,7 @@
 //! All integration tests of `repro`, as one binary: each binary would link libtorch and polars anew.
 //!
 //! The way through this room: [`fixture`] runs the real program in a folder of its own; [`cases`] holds snapshots of
-//! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`pretraining`], [`interruption`] and
+//! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`pretraining`], [`fine_tuning`], [`interruption`] and
 //! [`damage`] run small experiments; [`querying`] asks for what they leave; [`fetch`] and [`data`] bring files from [`http_server`];
 //! [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots anew.
@@ -27,6 +27,8 @@ mod damage;
 mod data;
 mod data_check;
 mod fetch;
+#[cfg(feature = "torch")]
+mod fine_tuning;
 #[cfg_attr(
     not(feature = "torch"),
     allow(dead_code, reason = "without libtorch nothing is run")
