@@ -40,6 +40,8 @@ mod golden_heads;
 mod golden_sampling;
 #[cfg(feature = "torch")]
 mod heads;
+#[cfg(feature = "torch")]
+mod heads_killed;
 mod http_server;
 #[cfg(feature = "torch")]
 mod interruption;
