@@ -42,6 +42,8 @@ mod golden_sampling;
 mod heads;
 #[cfg(feature = "torch")]
 mod heads_killed;
+#[cfg(feature = "torch")]
+mod heads_sanity;
 mod http_server;
 #[cfg(feature = "torch")]
 mod interruption;
