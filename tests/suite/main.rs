@@ -37,6 +37,8 @@ mod golden_guided_diffusion;
 #[cfg(feature = "torch")]
 mod golden_heads;
 #[cfg(feature = "torch")]
+mod golden_momentum;
+#[cfg(feature = "torch")]
 mod golden_sampling;
 #[cfg(feature = "torch")]
 mod heads;
