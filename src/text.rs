@@ -72,6 +72,19 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Seconds that were typed: a number from 0.
+///
+/// # Errors
+/// What is wrong, in a sentence.
+pub fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() && seconds >= 0.0 => Ok(seconds),
+        _ => Err(format!(
+            "`{text}` is no number of seconds: write a number from 0, such as `60` or `0.5`"
+        )),
+    }
+}
+
 /// A duration: "0.3 s", "12 s", "4 min 05 s", "2 h 07 min".
 pub fn duration(seconds: f64) -> String {
     if seconds < 10.0 {

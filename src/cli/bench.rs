@@ -178,6 +178,8 @@ mod with_torch {
                 device,
                 emit: &|event| hear(&heard, event),
                 memory: crate::exec::memory::available() / 2,
+                // There are no heads.
+                checkpoint_seconds: f64::INFINITY,
                 stop: &stop,
                 clock: String::new,
                 versions: BTreeMap::new(),

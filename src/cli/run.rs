@@ -22,6 +22,9 @@ pub struct Arguments {
     /// How much memory the training of heads may take, such as `8GiB`; half of what is available if not given. Results do not depend on it.
     #[arg(long, value_name = "SIZE", value_parser = crate::text::parse_bytes)]
     memory: Option<u64>,
+    /// How many seconds of training heads may be lost when the program is killed, beside the epoch that it is in; 0 keeps a checkpoint after every epoch. Results do not depend on it.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = crate::text::parse_seconds)]
+    checkpoint_every: f64,
     /// Write every event as a line of JSON.
     #[arg(long, value_name = "FILE")]
     json_log: Option<PathBuf>,
@@ -31,6 +34,7 @@ pub struct Arguments {
 #[cfg(not(feature = "torch"))]
 pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let _ = (&arguments.device, &arguments.json_log, &arguments.memory);
+    let _ = arguments.checkpoint_every;
     super::experiment::check(&arguments.file)?;
     Err(Failure::Mistakes(
         "this build has no libtorch (feature `torch`), so it can check, plan, query and report, but not run".to_owned(),
@@ -100,6 +104,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
                 device,
                 emit: &emit,
                 memory,
+                checkpoint_seconds: arguments.checkpoint_every,
                 stop,
                 clock,
                 versions: versions(),

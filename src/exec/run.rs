@@ -33,6 +33,8 @@ pub struct Run<'a> {
     pub emit: Emit<'a>,
     /// Bytes that the training of heads may take.
     pub memory: u64,
+    /// Seconds between the checkpoints of heads, at the end of an epoch.
+    pub checkpoint_seconds: f64,
     /// Says whether the user asked to stop.
     pub stop: &'a StopSignal,
     /// The time now, as RFC 3339 in UTC.

@@ -17,15 +17,15 @@ use tch::{Kind, Reduction, Tensor};
 use crate::fixture::root;
 
 const LOGITS: f64 = 1e-5;
-const LOSS: f64 = 1e-5;
-const NORM: f64 = 1e-5;
-const LAST_LOGITS: f64 = 1e-4;
+pub const LOSS: f64 = 1e-5;
+pub const NORM: f64 = 1e-5;
+pub const LAST_LOGITS: f64 = 1e-4;
 /// Of `cnn` with Adam.
 const CNN_LOSS: f64 = 1e-4;
 const CNN_LAST_LOGITS: f64 = 5e-3;
 
-const CLASSES: usize = 10;
-const WEIGHT_SEED: u64 = 3;
+pub const CLASSES: usize = 10;
+pub const WEIGHT_SEED: u64 = 3;
 /// Of the heads that stand beside it in a stack.
 const OTHER_SEEDS: [u64; 2] = [11, 12];
 /// Steps with either optimiser.
@@ -55,7 +55,7 @@ const HEADS: [(&str, &str, i64); 10] = [
 
 /// A head from its node.
 #[track_caller]
-fn parse(node: &str) -> Arc<dyn Head> {
+pub fn parse(node: &str) -> Arc<dyn Head> {
     let source = Source::new("head.toml", node);
     let mut diagnostics = Diagnostics::new(source.clone());
     let table = tree::parse(&source, &mut diagnostics);
@@ -69,13 +69,15 @@ fn parse(node: &str) -> Arc<dyn Head> {
 }
 
 /// All tensors of the golden file, and what stands beside them.
-struct Golden {
-    tensors: BTreeMap<String, Tensor>,
+pub struct Golden {
+    /// By name.
+    pub tensors: BTreeMap<String, Tensor>,
     heads: Value,
 }
 
 impl Golden {
-    fn read() -> Self {
+    /// Reads `small.safetensors` and `small.json`.
+    pub fn read() -> Self {
         let folder = root().join("tests/golden/heads");
         let bytes = std::fs::read(folder.join("small.safetensors")).unwrap();
         let read = |(name, view): (String, TensorView<'_>)| {
@@ -99,7 +101,7 @@ impl Golden {
     }
 
     /// Features `[64, C, S, S]` behind an adaptive average pool.
-    fn features(&self, pool: i64) -> Tensor {
+    pub fn features(&self, pool: i64) -> Tensor {
         let features = self.tensors["features_f16"].to_kind(Kind::Float);
         features.adaptive_avg_pool2d([pool, pool])
     }

@@ -61,7 +61,8 @@ fn start_and_wait_for_parts(cli: &CliTest, cache: &str, wanted: usize) -> Child 
     child
 }
 
-fn signal(child: &Child, name: &str) {
+/// Sends a running program a signal by its name.
+pub fn signal(child: &Child, name: &str) {
     let status = std::process::Command::new("sh")
         .args(["-c", &format!("kill -{name} {}", child.id())])
         .status();

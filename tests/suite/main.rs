@@ -39,9 +39,15 @@ mod golden_guided_diffusion;
 #[cfg(feature = "torch")]
 mod golden_heads;
 #[cfg(feature = "torch")]
+mod golden_momentum;
+#[cfg(feature = "torch")]
 mod golden_sampling;
 #[cfg(feature = "torch")]
 mod heads;
+#[cfg(feature = "torch")]
+mod heads_killed;
+#[cfg(feature = "torch")]
+mod heads_sanity;
 mod http_server;
 #[cfg(feature = "torch")]
 mod interruption;

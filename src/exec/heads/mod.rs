@@ -29,9 +29,6 @@ use crate::trainer::heads::{Data, Job, Keep, Limits, Outcome, Rows, WriteTo, is_
 use features::FeatureRows;
 use fresh::{FreshImages, FreshRows};
 
-/// Seconds of training that may be lost when the program is killed, beside the epoch that it is in.
-const CHECKPOINT_SECONDS: f64 = 10.0;
-
 /// Heads that train in one pass: steps that agree in features, splits, batch size, views and held-out share.
 #[derive(Clone)]
 struct Group<'a> {
@@ -280,7 +277,7 @@ fn run_group(
                 epochs,
             });
         },
-        checkpoint_seconds: CHECKPOINT_SECONDS,
+        checkpoint_seconds: run.checkpoint_seconds,
     };
     let kept = Kept(run.store.checkpoints(&trunk(first, node)?));
     let share = writers.len() as f64;
