@@ -1,9 +1,12 @@
 //! The plan as people and programs read it.
 
+mod trainings;
+
 use std::fmt::Write;
 
 use serde::Serialize;
 
+use self::trainings::{render_fresh, render_trainings};
 use super::physical::{Pass, Plan, PlannedArtifact, State};
 use crate::graph::Experiment;
 use crate::imaging::Preprocess;
@@ -338,64 +341,6 @@ pub fn render(plan: &Plan, experiment: &Experiment, every_artifact: bool) -> Str
     }
     if plan.is_done() {
         text.push_str("\nnothing to compute: everything is in the cache\n");
-    }
-    text
-}
-
-/// What goes through networks while heads are trained; nothing where all of them read cached features.
-fn render_fresh(plan: &Plan, experiment: &Experiment) -> String {
-    let mut text = String::new();
-    for (tunes, what) in [
-        (true, "trained with the network"),
-        (false, "on features that each epoch computes anew"),
-    ] {
-        let steps: Vec<_> = plan
-            .heads
-            .iter()
-            .filter(|step| !step.artifact.state.is_cached() && step.forwards > 0)
-            .filter(|step| experiment.heads[step.head].training.fine_tune.is_some() == tunes)
-            .collect();
-        if !steps.is_empty() {
-            let _ = writeln!(
-                text,
-                "  {} {what}: {} images through it",
-                plural(steps.len(), "head"),
-                count(steps.iter().map(|step| step.forwards).sum::<u64>()),
-            );
-        }
-    }
-    text
-}
-
-/// Trainings and samples; nothing where there are none.
-fn render_trainings(plan: &Plan, experiment: &Experiment) -> String {
-    let mut text = String::new();
-    for step in &plan.pretrains {
-        let node = &experiment.pretrains[step.pretrain];
-        let state = match step.artifact.state {
-            State::Cached => "cached",
-            State::Partial { .. } | State::Missing { .. } => "to train",
-        };
-        let _ = writeln!(
-            text,
-            "\npretrain: {} ← {}  {} of {}  {state}",
-            experiment.models[node.model].name,
-            experiment.datasets[node.dataset].name,
-            plural(node.training.steps as usize, "step"),
-            plural(node.training.batch_size as usize, "image"),
-        );
-    }
-    if !plan.samples.is_empty() {
-        let cached = plan
-            .samples
-            .iter()
-            .filter(|step| step.artifact.state.is_cached());
-        let _ = writeln!(
-            text,
-            "\nsamples: {} wanted, {} cached",
-            plural(plan.samples.len(), "sheet"),
-            count(cached.count())
-        );
     }
     text
 }

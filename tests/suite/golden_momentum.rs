@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use repro::heads::{FeatureShape, Head, Mode, Parameter, ParameterForm};
 use repro::models::synthetic;
-use repro::trainer::heads::{Data, Job, Keep, Limits, Outcome, RowsInMemory, train};
+use repro::trainer::heads::{Data, Job, Keep, Limits, Outcome, RowsInMemory, WriteTo, train};
 use repro::trainer::{Course, Optimiser, Schedule, TrainError, Training, UpdateRule};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -57,7 +57,7 @@ impl Keep for Nowhere {
         Ok(None)
     }
 
-    fn write(&self, _epochs: u32, _bytes: &[u8]) -> Result<(), String> {
+    fn write(&self, _epochs: u32, _write: WriteTo<'_>) -> Result<(), String> {
         Ok(())
     }
 }

@@ -97,7 +97,7 @@ pub(super) fn run_tuned(run: &Run<'_>, plan: &Plan, step: &HeadStep) -> Result<(
                 of,
             });
         },
-        checkpoint_due: &|| kept.is_due(super::CHECKPOINT_SECONDS),
+        checkpoint_due: &|| kept.is_due(run.checkpoint_seconds),
     };
     let outcome = match fine_tune(&task, &mut tuned, &watch, &kept) {
         Err(TrainError::Stopped) => return Err(NodeError::Stopped),

@@ -46,7 +46,10 @@ impl Builder<'_> {
                 };
                 let found = extractions.find(&fields, "features", &features);
                 Self::check_shapes(&*head, experiment, &found, &fields);
-                Self::check_fresh(&training, experiment, &found, &fields);
+                // A kind without the key has said so already.
+                if keys.iter().any(|key| key.name == "fine_tune") {
+                    Self::check_fresh(&training, experiment, &found, &fields);
+                }
                 for (features, more_views) in
                     by_views(&experiment.extractions, &found, training.views)
                 {

@@ -227,7 +227,7 @@ mod tests {
         let model = model.with_weights(WeightsSource::Synthetic(1));
         let tunable = model.tunable().unwrap();
         let (base, tap) = (Path::new("."), BlockIndex(tap));
-        let tuned = tunable.begin_tuning(base, Device::Cpu, precision, tap, memory);
+        let tuned = tunable.begin_tuning(base, Device::Cpu, precision, tap, retention);
         tuned.unwrap()
     }
 
