@@ -7,6 +7,8 @@
 //! | `results` | every scored value of every metric artifact; the columns are the fields of [`ResultRow`](super::ResultRow) |
 //! | `curves` | the learning curves of all heads, and `head_fingerprint` |
 //! | `predictions` | the predictions of all heads, and `head_fingerprint` |
+//! | `selection` | what heads with held-out samples may be chosen by, and `head_fingerprint` |
+//! | `logits_<hex>` | the logits of one head, where it keeps them, named by the first 12 (at least 4) digits of its fingerprint |
 //! | `artifacts` | one row an artifact: `fingerprint`, `kind`, `label`, `rows`, `bytes`, `made_at` |
 //! | `features_<hex>` | the vectors of one feature artifact, named by the first 12 (at least 4) digits of its fingerprint |
 //!
@@ -33,6 +35,8 @@ use super::results::ResultRow;
 use super::root::Store;
 
 const FEATURES_PREFIX: &str = "features_";
+const LOGITS_PREFIX: &str = "logits_";
+const LOGITS_FILE: &str = "logits.parquet";
 /// Fewer digits of a fingerprint than these are not taken for one.
 const FEWEST_DIGITS: usize = 4;
 /// Values of a vector that its summary shows.
@@ -70,13 +74,16 @@ impl Store {
         let mut tables = Tables::new();
         tables.insert("artifacts".to_owned(), artifacts_table(manifests)?);
         tables.insert("results".to_owned(), self.results_table(manifests)?);
-        for name in ["curves", "predictions"] {
+        for name in ["curves", "predictions", "selection"] {
             if let Some(table) = self.heads_table(manifests, name)? {
                 tables.insert(name.to_owned(), table);
             }
         }
         for name in mentioned {
             if let Some(table) = self.features_table(manifests, name)? {
+                tables.insert(name.clone(), table);
+            }
+            if let Some(table) = self.logits_table(manifests, name)? {
                 tables.insert(name.clone(), table);
             }
         }
@@ -124,23 +131,31 @@ impl Store {
         ))
     }
 
+    /// The logits that a table's name speaks of, if it speaks of those of exactly one head. Their lists are as long as there are classes, so
+    /// that those of all heads make no table.
+    fn logits_table(&self, manifests: &[Manifest], name: &str) -> PolarsResult<Option<LazyFrame>> {
+        let with_logits = |manifest: &&Manifest| {
+            manifest.kind == ArtifactKind::Head && manifest.file(LOGITS_FILE).is_some()
+        };
+        let heads = manifests.iter().filter(with_logits);
+        let Some(manifest) = named(name, LOGITS_PREFIX, heads) else {
+            return Ok(None);
+        };
+        let folder = self.artifact_folder(manifest.kind, &manifest.fingerprint);
+        let files = [folder.join(LOGITS_FILE)];
+        LazyFrame::scan_parquet_sources(sources(&files)?, parquet()).map(Some)
+    }
+
     /// The feature artifact that a table's name speaks of, if it speaks of exactly one.
     fn features_table(
         &self,
         manifests: &[Manifest],
         name: &str,
     ) -> PolarsResult<Option<LazyFrame>> {
-        let Some(digits) = name
-            .strip_prefix(FEATURES_PREFIX)
-            .filter(|digits| digits.len() >= FEWEST_DIGITS)
-        else {
-            return Ok(None);
-        };
-        let mut matching = manifests.iter().filter(|manifest| {
-            manifest.kind == ArtifactKind::Features
-                && manifest.fingerprint.to_string().starts_with(digits)
-        });
-        let (Some(manifest), None) = (matching.next(), matching.next()) else {
+        let features = manifests
+            .iter()
+            .filter(|manifest| manifest.kind == ArtifactKind::Features);
+        let Some(manifest) = named(name, FEATURES_PREFIX, features) else {
             return Ok(None);
         };
         let folder = self.artifact_folder(manifest.kind, &manifest.fingerprint);
@@ -165,6 +180,23 @@ impl Store {
             .filter(|manifest| manifest.kind == kind && manifest.file(name).is_some())
             .map(|manifest| self.artifact_folder(kind, &manifest.fingerprint).join(name))
             .collect()
+    }
+}
+
+/// The artifact whose fingerprint a table's name gives the first digits of, if there is exactly one.
+fn named<'m>(
+    name: &str,
+    prefix: &str,
+    mut artifacts: impl Iterator<Item = &'m Manifest>,
+) -> Option<&'m Manifest> {
+    let digits = name
+        .strip_prefix(prefix)
+        .filter(|digits| digits.len() >= FEWEST_DIGITS)?;
+    let fits = |manifest: &&Manifest| manifest.fingerprint.to_string().starts_with(digits);
+    let found = artifacts.find(fits)?;
+    match artifacts.find(fits) {
+        Some(_) => None,
+        None => Some(found),
     }
 }
 

@@ -296,7 +296,9 @@ impl<'a> Scan<'a> {
     fn threads(&self) -> Option<Threads> {
         let heads: usize = self.stacks.iter().map(|stack| stack.jobs.len()).sum();
         let batch = u32::try_from(self.batch).unwrap_or(u32::MAX);
-        let small = is_small(self.data.shape, batch, self.data.classes, heads);
+        // A network that runs beside it wants all of them, and threads that are begun meanwhile inherit the number.
+        let small = is_small(self.data.shape, batch, self.data.classes, heads)
+            && !self.data.train.is_fresh();
         (self.data.device == Device::Cpu && small).then(Threads::one)
     }
 }
