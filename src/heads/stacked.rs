@@ -6,6 +6,10 @@ use tch::Tensor;
 /// there are beside it. Zeros fill them up, so that a head has the same bits alone and in company.
 const LEAST_COLUMNS: i64 = 16;
 
+/// Columns that libtorch sums at once where it adds up the gradient of a bias; what is left of a row is summed in another
+/// order. Zeros fill it up, for the same reason.
+const SUMMED_AT_ONCE: i64 = 32;
+
 /// One linear layer of each head on features that all heads share: a single matrix product.
 ///
 /// # Shapes
@@ -16,15 +20,17 @@ pub(super) fn linear_shared(features: &Tensor, weight: &Tensor, bias: &Tensor) -
     let (heads, outputs, inputs) = weight.size3().unwrap_or_default();
     let columns = heads * outputs;
     let (weight, bias) = (weight.reshape([columns, inputs]), bias.reshape([columns]));
-    let lacking = LEAST_COLUMNS - columns;
-    let product = if lacking > 0 {
-        let weight = weight.constant_pad_nd([0, 0, 0, lacking]);
-        let bias = bias.constant_pad_nd([0, lacking]);
-        features.linear(&weight, Some(&bias)).narrow(1, 0, columns)
+    let multiplied = columns.max(LEAST_COLUMNS);
+    let weight = if multiplied > columns {
+        weight.constant_pad_nd([0, 0, 0, multiplied - columns])
     } else {
-        features.linear(&weight, Some(&bias))
+        weight
     };
-    product.reshape([-1, heads, outputs])
+    let product = features.matmul(&weight.transpose(0, 1));
+    let summed = (columns + SUMMED_AT_ONCE - 1) / SUMMED_AT_ONCE * SUMMED_AT_ONCE;
+    let sum = product.constant_pad_nd([0, summed - multiplied])
+        + bias.constant_pad_nd([0, summed - columns]);
+    sum.narrow(1, 0, columns).reshape([-1, heads, outputs])
 }
 
 /// One linear layer of each head on features of its own.
@@ -87,6 +93,26 @@ mod tests {
             let plain = features.linear(&weight.select(0, head), Some(bias.select(0, head)));
             let here = together.select(1, head);
             assert!((plain - here).abs().max().double_value(&[]) < 1e-5);
+        }
+    }
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn the_gradient_of_a_bias_has_the_same_bits_alone_and_in_company() {
+        let features = spread(1, &[50, 64]);
+        let weight = spread(2, &[7, 10, 64]);
+        let slopes = spread(4, &[50, 7, 10]);
+        let gradient = |first: i64, heads: i64| -> Vec<f32> {
+            let bias = spread(3, &[7, 10]).narrow(0, first, heads).copy();
+            let bias = bias.set_requires_grad(true);
+            let product = linear_shared(&features, &weight.narrow(0, first, heads), &bias);
+            let sum = (product * slopes.narrow(1, first, heads)).sum(tch::Kind::Float);
+            let found = Tensor::run_backward(&[sum], &[bias], false, false);
+            Vec::try_from(found[0].view([-1])).unwrap()
+        };
+        let together = gradient(0, 7);
+        for head in 0..7 {
+            let place = usize::try_from(head).unwrap() * 10;
+            assert_eq!(gradient(head, 1), together[place..place + 10]);
         }
     }
 }

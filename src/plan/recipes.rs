@@ -155,9 +155,10 @@ pub struct HeadRecipe<'a> {
 }
 
 impl HeadRecipe<'_> {
+    /// - 3: the softmax of the loss sums over classes in another order, and the gradient of a bias over samples.
     /// - 2: heads train in stacks, whose sums are rounded otherwise; more keys of training, and several views.
     /// - 1: first version.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 
     /// The recipe.
     ///

@@ -1,4 +1,4 @@
-//! Reading features: mapped into memory and handed out without a copy.
+//! Reading features: mapped into memory and handed out without a copy, or copied out of the file row by row.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use memmap2::{Mmap, UncheckedAdvice};
 
 use super::error::StoreError;
 use super::fingerprint::Fingerprint;
+use super::kept_file::KeptFile;
 use super::manifest::Manifest;
 use super::part::{FeatureType, part_index, part_name};
 use super::part_reader::{MappedPart, open_verified};
@@ -29,6 +30,7 @@ pub struct FeaturePartReader {
     batch: RecordBatch,
     width: usize,
     map: Arc<Mmap>,
+    file: Option<Arc<KeptFile>>,
 }
 
 impl Store {
@@ -56,12 +58,13 @@ impl Store {
                 file: file.clone(),
                 reason,
             };
+            let (part, opened) = open_verified(&file, &manifest.recipe).map_err(corrupt)?;
             let MappedPart {
                 batch,
                 width,
                 feature_type,
                 map,
-            } = open_verified(&file, &manifest.recipe).map_err(corrupt)?;
+            } = part;
             if batch.num_rows() as u64 != entry.rows
                 || *shape.get_or_insert((width, feature_type)) != (width, feature_type)
             {
@@ -69,7 +72,12 @@ impl Store {
                     "does not have the shape that the manifest and the other parts have".to_owned(),
                 ));
             }
-            parts.push(FeaturePartReader { batch, width, map });
+            parts.push(FeaturePartReader {
+                batch,
+                width,
+                map,
+                file: KeptFile::keep(opened).map(Arc::new),
+            });
         }
         let (width, feature_type) = shape.ok_or_else(|| StoreError::NoSuchFile {
             artifact: *fingerprint,
@@ -171,6 +179,25 @@ impl FeaturePartReader {
         };
         let bytes = self.width * element;
         buffer.as_slice().get(row * bytes..(row + 1) * bytes)
+    }
+
+    /// Copies the bytes of one vector, which are as many as `out` has; whether there is such a row.
+    ///
+    /// They are read from the file, so that none of its pages become memory of this program, or where that is not possible
+    /// (too many files are open) from the mapping.
+    pub fn copy_row(&self, row: usize, out: &mut [u8]) -> bool {
+        let of_length = |bytes: &&[u8]| bytes.len() == out.len();
+        let Some(bytes) = self.bytes_of_row(row).filter(of_length) else {
+            return false;
+        };
+        // The batch points into the mapping, and what is mapped is the file from its beginning.
+        let offset = (bytes.as_ptr() as usize).checked_sub(self.map.as_ptr() as usize);
+        let offset = offset.filter(|offset| offset + bytes.len() <= self.map.len());
+        let read = self.file.as_deref().zip(offset);
+        if !read.is_some_and(|(file, offset)| file.read(offset as u64, out)) {
+            out.copy_from_slice(bytes);
+        }
+        true
     }
 
     /// Says that what was read of the mapped file need not stay in memory. It is read again when it is asked for again.

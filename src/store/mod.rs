@@ -43,6 +43,7 @@ mod error;
 mod export;
 mod features;
 mod fingerprint;
+mod kept_file;
 mod listing;
 mod lock;
 mod manifest;

@@ -43,12 +43,12 @@ struct Footer {
     body_digest: Option<String>,
 }
 
-/// Opens a part whose bytes were compared with the manifest. A failure is a sentence about the file, to be read after
-/// its name.
-pub(super) fn open_verified(path: &Path, recipe: &Recipe) -> Result<MappedPart, String> {
-    let map = map(path)?;
+/// Opens a part whose bytes were compared with the manifest; also gives the file that was mapped. A failure is a sentence
+/// about the file, to be read after its name.
+pub(super) fn open_verified(path: &Path, recipe: &Recipe) -> Result<(MappedPart, File), String> {
+    let (map, file) = map(path)?;
     let footer = read_footer(&map)?;
-    decode(map, footer, recipe)
+    Ok((decode(map, footer, recipe)?, file))
 }
 
 /// Opens a part that no manifest vouches for, checking it against the digest that it carries itself. Nothing is
@@ -58,7 +58,7 @@ pub(super) fn open_unverified(
     name: &str,
     recipe: &Recipe,
 ) -> Result<(MappedPart, FileEntry), String> {
-    let map = map(path)?;
+    let (map, _) = map(path)?;
     let footer = read_footer(&map)?;
     let (body, rest) = map
         .split_at_checked(footer.start + footer.length)
@@ -80,11 +80,13 @@ pub(super) fn open_unverified(
     Ok((part, entry))
 }
 
-fn map(path: &Path) -> Result<Mmap, String> {
+fn map(path: &Path) -> Result<(Mmap, File), String> {
     let file = File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
     // SAFETY: committed files are never written to again; they are only ever renamed or unlinked, and neither changes
     // the bytes under a mapping. Whoever edits a store's files by hand is outside of what can be guarded against.
-    unsafe { Mmap::map(&file) }.map_err(|error| format!("cannot be mapped into memory: {error}"))
+    let map = unsafe { Mmap::map(&file) };
+    let map = map.map_err(|error| format!("cannot be mapped into memory: {error}"))?;
+    Ok((map, file))
 }
 
 fn read_footer(file: &[u8]) -> Result<Footer, String> {

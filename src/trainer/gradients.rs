@@ -38,9 +38,9 @@ pub fn clip_gradients(parameters: &[Tensor], longest: f64) -> f64 {
 }
 
 /// [`clip_gradients`] for each head of a stack by itself; heads lie behind one another in the first dimension.
-pub(super) fn clip_gradients_of_each(parameters: &[Tensor], longest: f64) {
-    let squares = parameters.iter().map(|parameter| {
-        let gradient = parameter.grad().flatten(1, -1);
+pub(super) fn clip_gradients_of_each(gradients: &mut [Tensor], longest: f64) {
+    let squares = gradients.iter().map(|gradient| {
+        let gradient = gradient.flatten(1, -1);
         (&gradient * &gradient).sum_dim_intlist(1, false, Kind::Float)
     });
     let Some(squares) = squares.reduce(|sum, squares| sum + squares) else {
@@ -48,12 +48,12 @@ pub(super) fn clip_gradients_of_each(parameters: &[Tensor], longest: f64) {
     };
     let factor = (longest / (squares.sqrt() + EPSILON)).clamp_max(1.0);
     tch::no_grad(|| {
-        for parameter in parameters {
-            let mut shape = vec![1; parameter.dim()];
+        for gradient in gradients {
+            let mut shape = vec![1; gradient.dim()];
             if let Some(first) = shape.first_mut() {
                 *first = -1;
             }
-            let _ = parameter.grad().g_mul_(&factor.view(shape.as_slice()));
+            let _ = gradient.g_mul_(&factor.view(shape.as_slice()));
         }
     });
 }
@@ -91,8 +91,9 @@ mod tests {
             .set_requires_grad(true);
         let slopes = Tensor::from_slice(&[3.0_f32, 4.0, 0.3, 0.4]).view([2, 2]);
         (&parameter * &slopes).sum(Kind::Float).backward();
-        clip_gradients_of_each(&[parameter.shallow_clone()], 1.0);
-        let found = Vec::<f32>::try_from(parameter.grad().view([-1])).unwrap();
+        let mut gradients = [parameter.grad()];
+        clip_gradients_of_each(&mut gradients, 1.0);
+        let found = Vec::<f32>::try_from(gradients[0].view([-1])).unwrap();
         for (found, expected) in found.iter().zip([0.6, 0.8, 0.3, 0.4]) {
             assert!((found - expected).abs() < 1e-5, "{found}");
         }

@@ -65,8 +65,7 @@ impl Moments {
     }
 
     /// One step. The gradients are those that the last backward pass left in the parameters, the same ones in the same order
-    /// every time; afterwards they are zero. `rates` stand in for those of the optimiser. `flat` says of each parameter
-    /// whether LARS treats it as a bias; without an entry it is not.
+    /// every time; afterwards they are zero. See [`Moments::step_by`].
     pub fn step(
         &mut self,
         optimiser: &Optimiser,
@@ -74,10 +73,25 @@ impl Moments {
         parameters: &mut [Tensor],
         flat: &[bool],
     ) {
+        let gradients: Vec<Tensor> = parameters.iter().map(Tensor::grad).collect();
+        self.step_by(optimiser, rates, parameters, &gradients, flat);
+        tch::no_grad(|| parameters.iter_mut().for_each(Tensor::zero_grad));
+    }
+
+    /// One step by these gradients, one for each parameter. `rates` stand in for those of the optimiser. `flat` says of each
+    /// parameter whether LARS treats it as a bias; without an entry it is not.
+    pub fn step_by(
+        &mut self,
+        optimiser: &Optimiser,
+        rates: &Rates,
+        parameters: &mut [Tensor],
+        gradients: &[Tensor],
+        flat: &[bool],
+    ) {
         self.steps = self.steps.saturating_add(1);
         tch::no_grad(|| {
-            for (index, parameter) in parameters.iter_mut().enumerate() {
-                let gradient = parameter.grad();
+            for (index, (parameter, gradient)) in parameters.iter_mut().zip(gradients).enumerate() {
+                let gradient = gradient.shallow_clone();
                 match optimiser.kind {
                     UpdateRule::Adam => {
                         let gradient = with_penalty(gradient, parameter, &rates.decay);
@@ -102,7 +116,6 @@ impl Moments {
                         self.momentum(optimiser, rates, index, parameter, &gradient);
                     }
                 }
-                parameter.zero_grad();
             }
         });
     }
@@ -126,9 +139,14 @@ impl Moments {
         let (first, second) = (&mut self.first[index], &mut self.second[index]);
         let _ = first.lerp_(gradient, 1.0 - beta1);
         let _ = second.g_mul_scalar_(beta2);
-        let _ = second.g_add_(&(gradient * gradient * (1.0 - beta2)));
-        let denominator = second.sqrt() / root_correction + epsilon;
-        let _ = parameter.g_sub_(&step_size.on(&(&*first / denominator)));
+        // In place on what is new, so that a stack of many heads stays in the cache.
+        let _ = second.g_add_(&(gradient * gradient).g_mul_scalar_(1.0 - beta2));
+        let mut denominator = second.sqrt();
+        let _ = denominator.g_div_scalar_(root_correction);
+        let _ = denominator.g_add_scalar_(epsilon);
+        let mut step = &*first / denominator;
+        step_size.scale(&mut step);
+        let _ = parameter.g_sub_(&step);
     }
 
     fn momentum(

@@ -59,12 +59,17 @@ impl Rate {
         }
     }
 
+    /// The same in place.
+    pub(super) fn scale(&self, tensor: &mut Tensor) {
+        let _ = match self {
+            Self::All(rate) => tensor.g_mul_scalar_(*rate),
+            Self::Each(rates) => tensor.g_mul_(&per_head(rates, tensor)),
+        };
+    }
+
     /// A tensor multiplied by 1 less it, in place.
     pub(super) fn shrink(&self, tensor: &mut Tensor) {
-        let _ = match self.map(|rate| 1.0 - rate) {
-            Self::All(rest) => tensor.g_mul_scalar_(rest),
-            Self::Each(rest) => tensor.g_mul_(&per_head(&rest, tensor)),
-        };
+        self.map(|rate| 1.0 - rate).scale(tensor);
     }
 
     fn map(&self, change: impl Fn(f64) -> f64) -> Self {

@@ -64,17 +64,19 @@ fn shuffled(pictures: &Pictures, seed: u64) -> Pictures {
 
 /// A linear head on the pixels of some datasets.
 fn experiment(datasets: &[&str]) -> String {
-    let mut text = String::from(
-        "[experiment]\nname = \"sanity\"\n\n[model.raw]\nkind = \"pixels\"\nimage_size = 28\nin_channels = 1\n\n",
-    );
-    for name in datasets {
-        text += &format!(
+    let nodes = datasets.iter().map(|name| {
+        format!(
             "[dataset.{name}]\nkind = \"fashion-mnist\"\nroot = \"{name}\"\n\n\
              [extraction.{name}]\nmodel = \"raw\"\ndataset = \"{name}\"\ntimestep = 0\nblock = 1\npool = 14\n\n\
              [head.{name}]\nkind = \"linear\"\nfeatures = \"{name}\"\nepochs = 20\nbatch_size = 64\n\n",
-        );
-    }
-    text + &format!("[metric.accuracy]\nkind = \"accuracy\"\nof = {datasets:?}\n")
+        )
+    });
+    format!(
+        "[experiment]\nname = \"sanity\"\n\n\
+         [model.raw]\nkind = \"pixels\"\nimage_size = 28\nin_channels = 1\n\n\
+         {}[metric.accuracy]\nkind = \"accuracy\"\nof = {datasets:?}\n",
+        nodes.collect::<String>()
+    )
 }
 
 /// How many samples of the test split each head gets right, of how many.
@@ -95,7 +97,7 @@ fn right(cli: &CliTest, datasets: &[&str]) -> Vec<(f64, u64)> {
 #[test]
 fn separable_pictures_are_all_recognised() {
     let cli = CliTest::new();
-    // Each class has a bright square of its own, of nine 4 × 4 in each of which the rest is dim noise; the tenth has none.
+    // Each class has a bright square at a place of its own, in dim noise; the tenth has none.
     let mut stream = Stream::new(1, "pictures");
     let mut pictures = |count: usize| -> Pictures {
         let mut one = |index: usize| {

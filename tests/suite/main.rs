@@ -49,6 +49,8 @@ mod heads;
 #[cfg(feature = "torch")]
 mod heads_killed;
 #[cfg(feature = "torch")]
+mod heads_memory;
+#[cfg(feature = "torch")]
 mod heads_sanity;
 mod http_server;
 #[cfg(feature = "torch")]

@@ -1,4 +1,4 @@
-//! Cached features of one split, as the trainer reads them: straight from the mapped files, and never all at once.
+//! Cached features of one split, as the trainer reads them: straight from the files, and never all at once.
 
 use crate::exec::{NodeError, SKIPPED};
 use crate::store::{FeaturePartReader, FeatureReader, FeatureType};
@@ -99,9 +99,8 @@ impl Rows for FeatureRows<'_> {
     fn copy(&self, view: usize, row: usize, out: &mut [u8]) {
         let (part, row) = self.places[row];
         let part = self.views[view].parts().get(part as usize);
-        if let Some(bytes) = part.and_then(|part| part.bytes_of_row(row as usize)) {
-            out.copy_from_slice(bytes);
-        }
+        let copied = part.is_some_and(|part| part.copy_row(row as usize, out));
+        debug_assert!(copied);
     }
 
     fn forget(&self) {

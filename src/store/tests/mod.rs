@@ -399,6 +399,13 @@ proptest! {
         prop_assert_eq!(part.labels(), &content.labels[..]);
         prop_assert_eq!(part.draws(), &content.draws[..]);
         if half {
+            for row in 0..part.rows() {
+                let mut copied = vec![0; part.width() * 2];
+                prop_assert!(part.copy_row(row, &mut copied));
+                prop_assert_eq!(&copied, part.bytes_of_row(row).unwrap());
+            }
+            prop_assert!(!part.copy_row(part.rows(), &mut vec![0; part.width() * 2]));
+            prop_assert!(!part.copy_row(0, &mut [0]));
             let read: Vec<u16> = part.values_f16().unwrap().iter().map(|value| value.to_bits()).collect();
             prop_assert_eq!(read, bits.iter().map(|bits| low(bits).to_bits()).collect::<Vec<_>>());
         } else {

@@ -88,9 +88,9 @@ pub trait Rows: Samples {
 /// Bytes that are copied before what they were copied from is let go: a mapped file counts as memory of the program.
 const AT_ONCE: usize = 16 << 20;
 
-/// Features in memory: `[n, D]` in the number type that they are stored in.
+/// Features in memory: `[n, D]` in the number type that they are stored in, on a device.
 ///
-/// `which` names view and row of each. They are copied by all cores; nothing else of the split is touched.
+/// `which` names view and row of each, in any order. They are copied by all cores; nothing else of the split is touched.
 ///
 /// # Errors
 /// [`TrainError::Features`].
@@ -100,32 +100,55 @@ pub(super) fn load(
     width: usize,
     device: Device,
 ) -> Result<Tensor, TrainError> {
-    let element = rows.element();
-    let length = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    let mut values = Tensor::empty(
-        [length(which.len()), length(width)],
-        (element.kind(), Device::Cpu),
-    );
-    let row_bytes = width * element.bytes();
-    if let Some(at_once) = AT_ONCE.checked_div(row_bytes) {
-        let at_once = at_once.max(1);
-        let bytes = bytes_of(&mut values, which.len() * row_bytes);
-        for (bytes, which) in bytes
-            .chunks_mut(at_once * row_bytes)
-            .zip(which.chunks(at_once))
-        {
-            rows.fill(which, bytes).map_err(TrainError::Features)?;
-            rows.forget();
-        }
-    }
+    let mut values = room(rows, which.len(), width);
+    load_into(rows, which, &mut values)?;
     Ok(values.to_device(device))
 }
 
-/// The memory of a tensor that was just made on the CPU.
-fn bytes_of(tensor: &mut Tensor, bytes: usize) -> &mut [u8] {
-    debug_assert!(tensor.is_contiguous() && tensor.device() == Device::Cpu);
-    // SAFETY: the tensor is new, contiguous, on the CPU and has this many bytes; nobody else has its address, and the slice
-    // does not outlive the borrow. Any byte is a valid part of a float.
+/// A tensor `[count, D]` on the CPU for features of a split, whose values are whatever was there.
+pub fn room(rows: &dyn Rows, count: usize, width: usize) -> Tensor {
+    let length = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let kind = rows.element().kind();
+    Tensor::empty([length(count), length(width)], (kind, Device::Cpu))
+}
+
+/// Features into the first rows of a tensor that [`room`] has made for as many of them, or more.
+///
+/// # Errors
+/// [`TrainError::Features`].
+pub fn load_into(
+    rows: &dyn Rows,
+    which: &[(usize, usize)],
+    values: &mut Tensor,
+) -> Result<(), TrainError> {
+    let count = usize::try_from(values.size().first().copied().unwrap_or(0)).unwrap_or(0);
+    let bytes = bytes_of(values);
+    let row_bytes = bytes.len().checked_div(count).unwrap_or(0);
+    let Some(at_once) = AT_ONCE.checked_div(row_bytes) else {
+        return Ok(());
+    };
+    let at_once = at_once.max(1);
+    for (bytes, which) in bytes
+        .chunks_mut(at_once * row_bytes)
+        .zip(which.chunks(at_once))
+    {
+        let length = bytes.len().min(which.len() * row_bytes);
+        rows.fill(which, &mut bytes[..length])
+            .map_err(TrainError::Features)?;
+        rows.forget();
+    }
+    Ok(())
+}
+
+/// The memory of a tensor that [`room`] has made; none of any other.
+fn bytes_of(tensor: &mut Tensor) -> &mut [u8] {
+    if !tensor.is_contiguous() || tensor.device() != Device::Cpu {
+        return &mut [];
+    }
+    let bytes = tensor.numel() * tensor.kind().elt_size_in_bytes();
+    // SAFETY: the tensor is contiguous, on the CPU and has this many bytes. The borrow is unique, and views of the tensor that
+    // somebody else has are not looked at meanwhile: the trainer hands rooms on only when it is done with them. Any byte is a
+    // valid part of a float.
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<u8>(), bytes) }
 }
 

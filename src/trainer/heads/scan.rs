@@ -1,14 +1,14 @@
 //! The loop: epochs, windows, batches, and all stacks in each of them.
 
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{channel, sync_channel};
 use std::time::Instant;
 
 use tch::{Device, Kind, Tensor};
 
 use super::order::{Sizes, hold_out, mixed_views, within};
 use super::rounds::{Threads, is_small};
-use super::rows::{Samples, load};
-use super::stack::{Stack, agree};
+use super::rows::{Samples, load, load_into, room};
+use super::stack::{Stack, agree, bytes_of};
 use super::{Data, Job, Keep, Limits, Outcome, TrainError, checkpoint, length};
 use crate::models::Precision;
 use crate::trainer::config::{ClassWeights, Moment, Views};
@@ -145,12 +145,10 @@ impl<'a> Scan<'a> {
 
     /// All features of the training split, where they fit.
     fn features(&self) -> Result<Held, TrainError> {
-        let weights: u64 = self
-            .stacks
-            .iter()
-            .flat_map(Stack::tensors)
-            .map(|(_, tensor)| tensor.numel() as u64 * 4)
-            .sum();
+        let (shape, classes) = (self.data.shape, self.data.classes);
+        let of_stack =
+            |stack: &Stack<'_>| stack.jobs.len() as u64 * bytes_of(stack.head, shape, classes);
+        let weights: u64 = self.stacks.iter().map(of_stack).sum();
         let rows = self.data.train;
         let views = if self.views == Views::Apart {
             1
@@ -158,10 +156,13 @@ impl<'a> Scan<'a> {
             rows.views()
         };
         let row_bytes = self.data.shape.width() * rows.element().bytes();
+        // A batch is there as it is stored and as 32-bit floats.
+        let batch = self.batch.min(self.fit.len()) * (row_bytes + self.data.shape.width() * 4);
+        let beside = weights + batch as u64;
         let bytes = (self.fit.len() * views + self.held_out.len()) as u64 * row_bytes as u64;
-        if rows.is_fresh() || bytes + weights > self.limits.memory {
+        if rows.is_fresh() || bytes + beside > self.limits.memory {
             let window = self.sizes.window.min(self.fit.len()) as u64 * row_bytes as u64;
-            let windows = 2 * window + weights;
+            let windows = 2 * window + beside;
             return match windows > self.limits.memory {
                 false => Ok(Held::Windows),
                 // The network would see other batches, and so round otherwise.
@@ -206,18 +207,28 @@ impl<'a> Scan<'a> {
             return Ok(());
         }
         let (fit, width) = (self.fit.clone(), self.data.shape.width());
-        // One window is read while the one before is used.
+        // One window is read while the one before is used, into the memory of the one before that: new memory would have to be
+        // cleared by the system, which takes longer than reading.
         std::thread::scope(|scope| {
             let (sender, receiver) = sync_channel(0);
+            let (give_back, given_back) = channel();
             let windows = &windows;
             scope.spawn(move || {
-                for window in windows {
+                for (number, window) in windows.iter().enumerate() {
+                    let mut features = if number < 2 {
+                        room(rows, windows[0].len(), width)
+                    } else {
+                        let Ok(features) = given_back.recv() else {
+                            return;
+                        };
+                        features
+                    };
                     let which: Vec<_> = window
                         .iter()
                         .map(|&position| (views[position], fit[position]))
                         .collect();
-                    let features = load(rows, &which, width, Device::Cpu);
-                    if sender.send(features).is_err() {
+                    let loaded = load_into(rows, &which, &mut features);
+                    if sender.send(loaded.map(|()| features)).is_err() {
                         return;
                     }
                 }
@@ -227,9 +238,13 @@ impl<'a> Scan<'a> {
                 let Ok(features) = receiver.recv() else {
                     break;
                 };
-                let features = features?.to_device(self.data.device);
-                self.window(epoch, (number, before), window, &Source::Window(&features))?;
+                let features = features?;
+                let own = features.narrow(0, 0, length(window.len()));
+                let own = own.to_device(self.data.device);
+                self.window(epoch, (number, before), window, &Source::Window(&own))?;
                 before += window.len();
+                // Nobody takes it after the last window.
+                let _ = give_back.send(features);
             }
             Ok(())
         })
