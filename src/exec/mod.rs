@@ -102,6 +102,8 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied());
     let text = text.unwrap_or("no reason given");
+    // Where an error is quoted within another, its lines are escaped.
+    let text = text.split("\\n").next().unwrap_or(text);
     text.lines().take(3).collect::<Vec<_>>().join(" ")
 }
 

@@ -216,13 +216,16 @@ impl Loop<'_> {
         let stack = &mut self.state.stack;
         let mut tuned = self.tuned.borrow_mut();
         let network = &*tuned.network;
+        // The head's step, and the gradient by what it read.
+        let mut head_step = |pooled: &Tensor| -> Tensor {
+            let features = for_head(pooled, task).detach().set_requires_grad(true);
+            let gradient = stack.step(&features, &targets, factor);
+            gradient.map_or_else(|| pooled.zeros_like(), |one| one.to_kind(Kind::Float))
+        };
         if rows.len() <= task.at_once {
             network
                 .learn(&x_t, task.timestep, &mut |map| {
-                    let map = map.detach().set_requires_grad(true);
-                    let features = pooled(&map, task.shape);
-                    stack.step(&for_head(&features, task), &targets, factor);
-                    map.grad()
+                    through_the_pool(map, task.shape, &mut head_step)
                 })
                 .map_err(features)?;
         } else {
@@ -234,16 +237,12 @@ impl Loop<'_> {
                     Ok(pooled(&map, task.shape))
                 })
                 .collect();
-            let all = Tensor::cat(&all?, 0).set_requires_grad(true);
-            stack.step(&for_head(&all, task), &targets, factor);
-            let gradients = all.grad().split(length(task.at_once), 0);
+            let gradients = head_step(&Tensor::cat(&all?, 0));
+            let gradients = gradients.split(length(task.at_once), 0);
             for (piece, gradient) in pieces.iter().zip(gradients) {
                 network
                     .learn(piece, task.timestep, &mut |map| {
-                        let map = map.detach().set_requires_grad(true);
-                        let back = pooled(&map, task.shape) * &gradient;
-                        back.sum(Kind::Float).backward();
-                        map.grad()
+                        through_the_pool(map, task.shape, &mut |_| gradient.shallow_clone())
                     })
                     .map_err(features)?;
             }
@@ -354,6 +353,19 @@ impl Loop<'_> {
 fn pooled(map: &Tensor, shape: FeatureShape) -> Tensor {
     let side = length(shape.side);
     map.to_kind(Kind::Float).adaptive_avg_pool2d([side, side])
+}
+
+/// The gradient by a map, from that by what it is pooled to, which `gradient` gives.
+fn through_the_pool(
+    map: &Tensor,
+    shape: FeatureShape,
+    gradient: &mut dyn FnMut(&Tensor) -> Tensor,
+) -> Tensor {
+    let map = map.detach().set_requires_grad(true);
+    let pooled = pooled(&map, shape);
+    let gradient = gradient(&pooled.detach());
+    (pooled * gradient).sum(Kind::Float).backward();
+    map.grad()
 }
 
 /// Features in the precision that the head computes in.

@@ -300,7 +300,7 @@ impl<'a> Scan<'a> {
                 for stack in self.stacks.iter_mut().filter(|stack| is_of(stack)) {
                     let training = stack.training;
                     let factor = training.schedule.factor(moment(training.epochs));
-                    stack.step(&shaped(training.precision), &targets, factor);
+                    let _ = stack.step(&shaped(training.precision), &targets, factor);
                 }
             }
         }

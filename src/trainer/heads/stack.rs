@@ -1,5 +1,7 @@
 //! Heads of one form that take every step together.
 
+mod state;
+
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::{Epoch, Job};
@@ -116,8 +118,14 @@ impl<'a> Stack<'a> {
         epoch < self.training.epochs && self.stopped.contains(&false)
     }
 
-    /// One step of the optimiser on a batch: `features` `[N, C, S, S]` in the precision of the training, `targets` `[N]`.
-    pub(in crate::trainer) fn step(&mut self, features: &Tensor, targets: &Tensor, factor: f64) {
+    /// One step of the optimiser on a batch: `features` `[N, C, S, S]` in the precision of the training, `targets` `[N]`. Gives the
+    /// gradient of the loss by the features, where they require one.
+    pub(in crate::trainer) fn step(
+        &mut self,
+        features: &Tensor,
+        targets: &Tensor,
+        factor: f64,
+    ) -> Option<Tensor> {
         let logits = self.logits(&self.parameters, features, Mode::Train);
         let (samples, heads, classes) = logits.size3().unwrap_or_default();
         let losses = self.losses(&logits, targets, self.training.label_smoothing, true);
@@ -131,7 +139,11 @@ impl<'a> Stack<'a> {
         let mut parameters = trained(&self.form, &self.parameters);
         // New tensors, rather than sums into those of the step before, which would have to be cleared first.
         let sum = means.sum(Kind::Float);
-        let mut gradients = Tensor::run_backward(&[sum], &parameters, false, false);
+        let is_wanted = features.requires_grad();
+        let wanted = parameters.iter().chain(is_wanted.then_some(features));
+        let wanted: Vec<Tensor> = wanted.map(Tensor::shallow_clone).collect();
+        let mut gradients = Tensor::run_backward(&[sum], &wanted, false, false);
+        let of_features = is_wanted.then(|| gradients.pop()).flatten();
         if let Some(longest) = self.training.clip {
             clip_gradients_of_each(&mut gradients, longest);
         }
@@ -160,6 +172,7 @@ impl<'a> Stack<'a> {
                 .1
                 .g_add_(&right.sum_dim_intlist(0, false, Kind::Int64))
         });
+        of_features
     }
 
     /// Ends an epoch, counted from 0: writes it into the curves, and looks who has stopped getting better. `held` has the
@@ -250,75 +263,6 @@ impl<'a> Stack<'a> {
             Some((_, epoch)) if self.training.patience.is_some() && *epoch > 0 => *epoch,
             _ => trained,
         }
-    }
-
-    /// All tensors that change, with names that are unique within a head: what a checkpoint holds.
-    pub(super) fn tensors(&self) -> Vec<(String, Tensor)> {
-        let name = |prefix: &str, parameter: &Parameter| format!("{prefix}{}", parameter.name);
-        let parameters = self.form.iter().zip(&self.parameters);
-        let own = parameters.map(|(form, tensor)| (name("", form), tensor.detach()));
-        let best = self.form.iter().zip(&self.best_parameters);
-        let best = best.map(|(form, tensor)| (name("best.", form), tensor.detach()));
-        let moments = self.moments.tensors().flat_map(|(prefix, tensors)| {
-            let trained = trained_form(&self.form).zip(tensors);
-            trained.map(move |(form, tensor)| (name(prefix, form), tensor.shallow_clone()))
-        });
-        own.chain(best).chain(moments).collect()
-    }
-
-    /// The best loss on held-out samples so far, and its epoch.
-    pub(super) fn best(&self, position: usize) -> (f64, u32) {
-        self.best[position]
-    }
-
-    /// Goes on from a checkpoint: `take` gives the tensor of a name for all heads, in the shape of the one that it is shown.
-    pub(super) fn restore(
-        &mut self,
-        steps: u32,
-        mut take: impl FnMut(&str, &Tensor) -> Tensor,
-        curves: Vec<Vec<Epoch>>,
-        best: Vec<(f64, u32)>,
-        stopped: Vec<bool>,
-    ) {
-        tch::no_grad(|| {
-            for (form, parameter) in self.form.iter().zip(&mut self.parameters) {
-                let stored = take(&form.name, parameter);
-                parameter.copy_(&stored);
-            }
-            for (form, parameter) in self.form.iter().zip(&mut self.best_parameters) {
-                let stored = take(&format!("best.{}", form.name), parameter);
-                parameter.copy_(&stored);
-            }
-        });
-        let names: Vec<String> = trained_form(&self.form)
-            .map(|form| form.name.clone())
-            .collect();
-        self.moments = self.moments.replaced(steps, |prefix, index, tensor| {
-            take(&format!("{prefix}{}", names[index]), tensor)
-        });
-        self.curves = curves;
-        self.best = best;
-        self.stopped = stopped;
-    }
-
-    /// The sums of an epoch that is not over: losses, `[M]` f64, and samples that were right, `[M]` i64.
-    pub(in crate::trainer) fn sums(&self) -> (&Tensor, &Tensor) {
-        (&self.sums.0, &self.sums.1)
-    }
-
-    /// Goes on with the sums of an epoch that is not over.
-    pub(in crate::trainer) fn set_sums(&mut self, losses: &[f64], right: &[f64]) {
-        let device = self.sums.0.device();
-        let right = Tensor::from_slice(right).to_kind(Kind::Int64);
-        self.sums = (
-            Tensor::from_slice(losses).to_device(device),
-            right.to_device(device),
-        );
-    }
-
-    /// Steps that the optimiser has made.
-    pub(super) fn steps(&self) -> u32 {
-        self.moments.steps()
     }
 
     fn finished(&self) -> &[Tensor] {
