@@ -104,22 +104,23 @@ impl Head for BatchnormLinear {
     }
 }
 
-/// The mean and the variance of each channel in a batch, `[1, C]` each, which the running ones `[M, C]` then remember.
+/// The mean and the variance of each channel in a batch, `[1, C]` each, which the running ones `[M, C]` then remember. A network
+/// below the head learns through them as well.
 #[cfg(feature = "torch")]
 fn of_batch(
     features: &Tensor,
     running_mean: &Tensor,
     running_variance: &Tensor,
 ) -> (Tensor, Tensor) {
-    tch::no_grad(|| {
-        let mean = features.mean_dim(&[0_i64, 2, 3][..], true, None);
-        let variance = (features - &mean)
-            .square()
-            .mean_dim(&[0_i64, 2, 3][..], false, None);
-        let (mean, variance) = (mean.view([1, -1]), variance.view([1, -1]));
-        let size = features.size();
-        let values = size[0] * size[2] * size[3];
-        if values > 1 {
+    let mean = features.mean_dim(&[0_i64, 2, 3][..], true, None);
+    let variance = (features - &mean)
+        .square()
+        .mean_dim(&[0_i64, 2, 3][..], false, None);
+    let (mean, variance) = (mean.view([1, -1]), variance.view([1, -1]));
+    let size = features.size();
+    let values = size[0] * size[2] * size[3];
+    if values > 1 {
+        tch::no_grad(|| {
             // What is remembered is the unbiased estimate, as in PyTorch.
             let unbiased = &variance * (values as f64 / (values - 1) as f64);
             let _ = running_mean
@@ -128,9 +129,9 @@ fn of_batch(
             let _ = running_variance
                 .shallow_clone()
                 .lerp_(&unbiased.expand_as(running_variance), MOMENTUM);
-        }
-        (mean, variance)
-    })
+        });
+    }
+    (mean, variance)
 }
 
 #[cfg(feature = "torch")]
@@ -198,14 +199,15 @@ mod tests {
                 parameters.iter().map(copy).collect()
             })
             .collect();
-        let features = spread(11, &[5, 3, 2, 2]) * 3.0 + 3.0;
+        let features = (spread(11, &[5, 3, 2, 2]) * 3.0 + 3.0).set_requires_grad(true);
+        let given = features.detach().set_requires_grad(true);
         let weighting = spread(12, &[5, 2, CLASSES]);
         for _ in 0..2 {
             let together = BatchnormLinear.forward(&parameters, &features, Mode::Train);
             (&together * &weighting).sum(Type::Float).backward();
             for (head, one) in alone.iter().enumerate() {
                 let head = i64::try_from(head).unwrap();
-                let expected = plain(one, &features, true);
+                let expected = plain(one, &given, true);
                 assert_close(&together.select(1, head), &expected);
                 (expected * weighting.select(1, head))
                     .sum(Type::Float)
@@ -217,6 +219,8 @@ mod tests {
                     assert_close(&mine.select(0, head), one);
                 }
             }
+            // What a network below learns from, the way through the statistics included.
+            assert_close(&features.grad(), &given.grad());
         }
         let together = BatchnormLinear.forward(&parameters, &features, Mode::Predict);
         for (head, one) in alone.iter().enumerate() {
