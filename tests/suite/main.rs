@@ -43,6 +43,8 @@ mod golden_momentum;
 #[cfg(feature = "torch")]
 mod golden_sampling;
 #[cfg(feature = "torch")]
+mod golden_tuning;
+#[cfg(feature = "torch")]
 mod heads;
 #[cfg(feature = "torch")]
 mod heads_killed;

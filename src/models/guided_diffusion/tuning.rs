@@ -9,7 +9,7 @@
 //! cuts at residual and attention layers instead of blocks.
 //!
 //! # Parity
-//! Gradients of both ways are the same bits, tested below; three steps of the reference in `tests/suite/golden_tuning.rs`.
+//! Gradients of both ways are the same bits, tested below; six steps of the reference in `tests/suite/golden_tuning.rs`.
 
 use std::path::Path;
 
