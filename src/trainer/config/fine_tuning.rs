@@ -17,7 +17,7 @@ const RECOMPUTE: Key = Key::optional(
     "recompute",
     "a boolean",
     "true",
-    "Keep one map a block and compute its insides again on the way back: a third more time, a fraction of the memory, the same bits.",
+    "Keep one map a block and compute its insides again on the way back: less memory for one more forward, and the same bits.",
 );
 
 /// How the network below a head is trained. Its learning rate follows the head's schedule.
