@@ -232,12 +232,11 @@ mod tests {
     }
 
     fn images() -> Tensor {
-        let model = ALL[0].preset("adm-nano").unwrap();
-        let (channels, side) = (model.input().channels as usize, model.input().side as usize);
-        let mut values = vec![0.0; 3 * channels * side * side];
+        let input = ALL[0].preset("adm-nano").unwrap().input();
+        let mut values = vec![0.0; (3 * input.channels * input.side * input.side) as usize];
         crate::models::noise::fill_noise(5, "images", "center", 0, 0, &mut values);
-        let sides = [3, channels as i64, side as i64, side as i64];
-        Tensor::from_slice(&values).view(sides)
+        let (channels, side) = (i64::from(input.channels), i64::from(input.side));
+        Tensor::from_slice(&values).view([3, channels, side, side])
     }
 
     /// The gradients of a made-up loss, by name.

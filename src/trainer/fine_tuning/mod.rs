@@ -122,6 +122,9 @@ pub fn fine_tune(
     tuning.outcome(watch)
 }
 
+/// What is done with the features of a batch, `[N, C, S, S]`, and its rows.
+type EachFeature<'e> = &'e mut dyn FnMut(&Tensor, &[usize]) -> Result<(), TrainError>;
+
 /// A training under way.
 struct Loop<'a> {
     task: &'a Task<'a>,
@@ -316,7 +319,7 @@ impl Loop<'_> {
         &self,
         images: &dyn NoisyImages,
         rows: &[usize],
-        each: &mut dyn FnMut(&Tensor, &[usize]) -> Result<(), TrainError>,
+        each: EachFeature<'_>,
     ) -> Result<(), TrainError> {
         let _guard = tch::no_grad_guard();
         let task = self.task;

@@ -29,7 +29,7 @@ impl Samples for Images {
         self.count
     }
 
-    fn id(&self, _row: usize) -> &str {
+    fn id(&self, _row: usize) -> &'static str {
         "image"
     }
 
@@ -47,9 +47,9 @@ impl NoisyImages for Images {
             fill_noise(3, &format!("image/{row}"), "center", 0, draw, image);
             if self.told {
                 let brightness = self.label(row) as f32 - 1.0;
-                image
-                    .iter_mut()
-                    .for_each(|value| *value = 0.3 * *value + brightness);
+                for value in image {
+                    *value = 0.3 * *value + brightness;
+                }
             }
         }
         Ok(all)
@@ -240,9 +240,8 @@ fn the_network_moves_by_its_own_learning_rate() {
     // Eight steps of Adam move a parameter by eight learning rates at most.
     let moved = distance(&before, &after);
     assert!((1e-3..=8.001e-3).contains(&moved), "{moved}");
-    assert_ne!(frozen.epochs[1].train_loss, tuned.epochs[1].train_loss);
-    // The first step of both is the same: the network has not moved yet.
-    assert_eq!(frozen.epochs.len(), 2);
+    let losses = |outcome: &Outcome| outcome.epochs[1].train_loss;
+    assert!((losses(&frozen) - losses(&tuned)).abs() > 1e-3);
 }
 
 #[test]
