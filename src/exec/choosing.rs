@@ -85,14 +85,24 @@ fn best(
     Ok(candidates.into_iter().next().map(|best| best.heads))
 }
 
-/// Learning rate and weight decay.
+/// Learning rate and weight decay, of the head and of the network that is trained with it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Rates(f64, f64);
+struct Rates([f64; 4]);
 
 impl Rates {
     fn of(head: &HeadNode) -> Self {
-        let optimiser = &head.training.optimiser;
-        Self(optimiser.lr, optimiser.weight_decay)
+        let own = &head.training.optimiser;
+        let network = head.training.fine_tune.map(|tuning| tuning.optimiser);
+        let (rate, decay) = network.map_or((0.0, 0.0), |one| (one.lr, one.weight_decay));
+        Self([own.lr, own.weight_decay, rate, decay])
+    }
+
+    fn order(&self, other: &Self) -> std::cmp::Ordering {
+        let pairs = self.0.iter().zip(&other.0);
+        let mut unequal = pairs
+            .map(|(left, right)| left.total_cmp(right))
+            .filter(|order| order.is_ne());
+        unequal.next().unwrap_or(std::cmp::Ordering::Equal)
     }
 }
 
@@ -122,8 +132,7 @@ impl Candidate {
                 let own = last(mean(self.loss, &self.heads));
                 own.total_cmp(&last(mean(other.loss, &other.heads)))
             })
-            .then_with(|| self.rates.0.total_cmp(&other.rates.0))
-            .then_with(|| self.rates.1.total_cmp(&other.rates.1))
+            .then_with(|| self.rates.order(&other.rates))
     }
 }
 
@@ -157,7 +166,7 @@ mod tests {
     fn candidate(lr: f64, seeds: usize, loss: f64, top1: f64) -> Candidate {
         let head = (0, Fingerprint::of(b"head"));
         Candidate {
-            rates: Rates(lr, 0.0),
+            rates: Rates([lr, 0.0, 0.0, 0.0]),
             heads: vec![head; seeds],
             loss: loss * seeds as f64,
             top1: top1 * seeds as f64,
@@ -175,7 +184,10 @@ mod tests {
             candidate(1.0, 1, f64::INFINITY, -1.0),
         ];
         candidates.sort_by(Candidate::order);
-        let rates: Vec<f64> = candidates.iter().map(|one| one.rates.0).collect();
+        let rates: Vec<f64> = candidates.iter().map(|one| one.rates.0[0]).collect();
         assert_eq!(rates, [0.0001, 0.001, 0.01, 0.1, 1.0, 1e9]);
+        let network = |rate| Rates([0.1, 0.0, rate, 0.0]);
+        assert!(network(1e-5).order(&network(1e-4)).is_lt());
+        assert_ne!(network(1e-5), network(1e-4));
     }
 }

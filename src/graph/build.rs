@@ -76,7 +76,7 @@ pub const METRIC_KEYS: &[Key] = &[
         "choose",
         "a boolean",
         "false",
-        "Score only the best of heads that differ in learning rate and weight decay alone: the one that is right most often on the samples that `holdout` keeps out of training, as a mean over seeds.",
+        "Score only the best of heads that differ in learning rate and weight decay alone, their own and their network's: the one that is right most often on the samples that `holdout` keeps out of training, as a mean over seeds.",
     ),
 ];
 

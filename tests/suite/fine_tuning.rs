@@ -110,6 +110,39 @@ fn a_tuned_network_beats_a_frozen_one_and_can_be_used_as_weights() {
 }
 
 #[test]
+fn the_learning_rate_of_the_network_is_chosen_on_what_is_held_out() {
+    let cli = CliTest::with_fashion(60, 20);
+    let rest = "\n[extraction.map]\nmodel = \"unet\"\ndataset = \"fashion\"\ntimestep = 90\nblock = 1\npool = 4\n\n\
+         [head.tuned]\nkind = \"batchnorm-linear\"\nfeatures = \"map\"\nepochs = 3\nbatch_size = 16\nholdout = 0.3\nseed = [0, 1]\n\
+         optimizer = { lr = 1e-2 }\nfine_tune = [{ lr = 1e-9 }, { lr = 1e-3 }, { lr = 1e-2 }]\n\n\
+         [metric.accuracy]\nkind = \"accuracy\"\nof = \"tuned\"\nchoose = true\n";
+    run(&cli, "choose.toml", rest);
+    let chosen = cli
+        .query("SELECT DISTINCT network_learning_rate AS rate FROM results WHERE metric = 'top1'");
+    assert_eq!(chosen.len(), 1, "{chosen:?}");
+    let rate = chosen[0]["rate"].as_f64().unwrap();
+    let seeds = cli.query("SELECT seed FROM results WHERE metric = 'top1' ORDER BY seed");
+    assert_eq!(seeds.len(), 2);
+    // The chosen rate's mean over both seeds is the highest of all: recomputed from what was held out.
+    let scores = cli.query(
+        "SELECT s.top1, s.loss, a.label FROM selection s JOIN artifacts a ON s.head_fingerprint = a.fingerprint",
+    );
+    assert_eq!(scores.len(), 6);
+    let mean = |wanted: f64| {
+        let named = format!("network-lr={wanted:e}");
+        let of_rate = scores
+            .iter()
+            .filter(|row| row["label"].as_str().unwrap().contains(&named));
+        let values: Vec<f64> = of_rate.map(|row| row["top1"].as_f64().unwrap()).collect();
+        assert_eq!(values.len(), 2);
+        values.iter().sum::<f64>() / 2.0
+    };
+    for other in [1e-9, 1e-3, 1e-2] {
+        assert!(mean(rate) >= mean(other), "{rate:e} and {other:e}");
+    }
+}
+
+#[test]
 fn fresh_features_are_those_of_as_many_cached_draws() {
     let cli = CliTest::with_fashion(60, 30);
     let head = |name: &str, features: &str, keys: &str| {
