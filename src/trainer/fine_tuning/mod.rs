@@ -14,6 +14,7 @@
 //! # Parity
 //! Steps of the reference network with PyTorch's optimisers, in `tests/suite/golden_tuning.rs`.
 
+mod pool;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use std::cell::RefCell;
 
 use tch::{Device, Kind, Tensor};
 
+use self::pool::{pooled, through_the_pool};
 use self::state::State;
 pub use self::walk::{Each, NoisyImages, walk};
 use super::config::{ClassWeights, FineTuning, Moment};
@@ -78,7 +80,7 @@ pub struct Watch<'a> {
 ///
 /// # Errors
 /// The loss left the numbers, an image or a checkpoint cannot be had, or the user asked to stop; what was done until then is
-/// kept in that case.
+/// kept in that case, but for an epoch whose held-out images are being scored.
 ///
 /// # Panics
 /// libtorch panics where memory is exhausted.
@@ -119,7 +121,14 @@ pub fn fine_tune(
             learning_rate,
         });
     }
-    tuning.outcome(watch)
+    match tuning.outcome(watch) {
+        Err(TrainError::Stopped) => {
+            // Nothing is left to train, but the predictions may take long.
+            tuning.keep(keep)?;
+            Err(TrainError::Stopped)
+        }
+        outcome => outcome,
+    }
 }
 
 /// What is done with the features of a batch, `[N, C, S, S]`, and its rows.
@@ -174,7 +183,7 @@ impl Loop<'_> {
             (watch.advanced)(epoch + 1, seen, images);
             Ok(())
         })?;
-        let scores = self.score_held_out()?;
+        let scores = self.score_held_out(watch)?;
         let factor = self.factor(epoch, self.steps - 1);
         let stack = &mut self.state.stack;
         let lost = stack.end_epoch(epoch, images, factor, scores.as_deref());
@@ -182,7 +191,7 @@ impl Loop<'_> {
             let rate = training.optimiser.lr * factor;
             return Ok(Some((epoch + 1, rate)));
         }
-        if epoch + 1 < training.epochs && (watch.checkpoint_due)() {
+        if (watch.checkpoint_due)() {
             self.keep(keep)?;
         }
         Ok(None)
@@ -267,13 +276,17 @@ impl Loop<'_> {
         Ok(())
     }
 
-    /// Mean loss and share of right answers on the held-out images; nothing where none are held out.
-    fn score_held_out(&self) -> Result<Option<HeldOut>, TrainError> {
+    /// Mean loss and share of right answers on the held-out images; nothing where none are held out. A stop here goes back to the last
+    /// checkpoint, since the epoch has not ended.
+    fn score_held_out(&self, watch: &Watch<'_>) -> Result<Option<HeldOut>, TrainError> {
         if self.held_out.is_empty() {
             return Ok(None);
         }
         let mut sums: Option<(Tensor, Tensor)> = None;
         self.each_feature(self.task.train, &self.held_out, &mut |features, rows| {
+            if !(watch.keep_going)() {
+                return Err(TrainError::Stopped);
+            }
             let (losses, right) = self.state.stack.score(features, &self.targets(rows));
             sums = Some(match sums.take() {
                 Some(sums) => (sums.0 + losses, sums.1 + right),
@@ -350,25 +363,6 @@ impl Loop<'_> {
             .collect();
         Tensor::from_slice(&labels).to_device(self.task.device)
     }
-}
-
-/// A block's map as features, `[N, C, S, S]` f32, by adaptive average pooling.
-fn pooled(map: &Tensor, shape: FeatureShape) -> Tensor {
-    let side = length(shape.side);
-    map.to_kind(Kind::Float).adaptive_avg_pool2d([side, side])
-}
-
-/// The gradient by a map, from that by what it is pooled to, which `gradient` gives.
-fn through_the_pool(
-    map: &Tensor,
-    shape: FeatureShape,
-    gradient: &mut dyn FnMut(&Tensor) -> Tensor,
-) -> Tensor {
-    let map = map.detach().set_requires_grad(true);
-    let pooled = pooled(&map, shape);
-    let gradient = gradient(&pooled.detach());
-    (pooled * gradient).sum(Kind::Float).backward();
-    map.grad()
 }
 
 /// Features in the precision that the head computes in.

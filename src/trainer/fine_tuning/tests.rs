@@ -273,8 +273,9 @@ fn a_stop_at_any_step_changes_no_bit() {
             ..Case::default()
         };
         let (unbroken, network) = run(&case(usize::MAX), &Folder(None)).unwrap();
-        // Four steps an epoch: within the first, between the two, and within the second.
-        for stop_after in [1, 4, 6] {
+        // Four steps an epoch and a look at what is held out: within the first epoch, at that look, between the two, within the second,
+        // and while predictions are made.
+        for stop_after in [1, 4, 5, 7, 10] {
             let folder = tempfile::tempdir().unwrap();
             let keep = Folder(Some(folder.path().to_owned()));
             let stopped = run(&case(stop_after), &keep);

@@ -1,0 +1,24 @@
+//! Between a block's map and the features of a head, there and back.
+
+use tch::{Kind, Tensor};
+
+use crate::heads::FeatureShape;
+
+/// A block's map as features, `[N, C, S, S]` f32, by adaptive average pooling.
+pub(super) fn pooled(map: &Tensor, shape: FeatureShape) -> Tensor {
+    let side = i64::try_from(shape.side).unwrap_or(i64::MAX);
+    map.to_kind(Kind::Float).adaptive_avg_pool2d([side, side])
+}
+
+/// The gradient by a map, from that by what it is pooled to, which `gradient` gives.
+pub(super) fn through_the_pool(
+    map: &Tensor,
+    shape: FeatureShape,
+    gradient: &mut dyn FnMut(&Tensor) -> Tensor,
+) -> Tensor {
+    let map = map.detach().set_requires_grad(true);
+    let pooled = pooled(&map, shape);
+    let gradient = gradient(&pooled.detach());
+    (pooled * gradient).sum(Kind::Float).backward();
+    map.grad()
+}
