@@ -6,18 +6,13 @@ use super::event::Event;
 use super::run::Run;
 use super::scoring::Scored;
 use crate::plan::{MetricStep, Plan};
-use crate::store::{Begin, ResultRow};
+use crate::store::ResultRow;
 
 /// Scores every head of a metric and commits the table of results.
 pub(super) fn run_metric(run: &Run<'_>, plan: &Plan, step: &MetricStep) -> Result<(), NodeError> {
     let started = std::time::Instant::now();
     let artifact = &step.artifact;
-    let begun = run
-        .store
-        .begin(&artifact.recipe, &artifact.label, &mut |waiting| {
-            run.wait(waiting)
-        })?;
-    let Begin::Writer(mut writer) = begun else {
+    let Some(mut writer) = run.begin(artifact)? else {
         return Ok(());
     };
     let mut rows = Vec::new();

@@ -22,7 +22,7 @@ use crate::models::denoising::Trainable;
 use crate::models::diffusion::respacing::Respacing;
 use crate::models::{InputShape, Model, WeightsSource};
 use crate::plan::{Plan, PretrainStep};
-use crate::store::{Begin, Checkpoints, PRETRAINED_WEIGHTS};
+use crate::store::{Checkpoints, PRETRAINED_WEIGHTS};
 use crate::trainer::pretraining::{CurvePoint, Images, State, Trainer};
 
 /// A model of the experiment with weights that can be loaded: those of its training, where it has one.
@@ -83,12 +83,7 @@ impl Images for SplitImages<'_> {
 pub(super) fn run_pretrain(run: &Run<'_>, step: &PretrainStep) -> Result<(), NodeError> {
     let started = Instant::now();
     let artifact = &step.artifact;
-    let begun = run
-        .store
-        .begin(&artifact.recipe, &artifact.label, &mut |waiting| {
-            run.wait(waiting)
-        })?;
-    let Begin::Writer(mut writer) = begun else {
+    let Some(mut writer) = run.begin(artifact)? else {
         return Ok(());
     };
     let node = &run.experiment.pretrains[step.pretrain];

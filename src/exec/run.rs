@@ -15,7 +15,9 @@ use crate::graph::Experiment;
 use crate::models::Precision;
 use crate::models::extractor::Network;
 use crate::plan::{Plan, PlannedArtifact};
-use crate::store::{Fingerprint, Made, Patience, Store, StoreError, Waiting};
+use crate::store::{
+    ArtifactWriter, Begin, Fingerprint, Made, Patience, Store, StoreError, Waiting,
+};
 
 /// What a run works with.
 pub struct Run<'a> {
@@ -71,6 +73,19 @@ impl Run<'_> {
             Patience::GiveUp
         } else {
             Patience::Wait
+        }
+    }
+
+    /// The right to make an artifact; nothing where another process has made it meanwhile.
+    pub(super) fn begin(
+        &self,
+        artifact: &PlannedArtifact,
+    ) -> Result<Option<Box<ArtifactWriter>>, StoreError> {
+        let mut wait = |waiting: &Waiting<'_>| self.wait(waiting);
+        let (recipe, label) = (&artifact.recipe, &artifact.label);
+        match self.store.begin(recipe, label, &mut wait)? {
+            Begin::Writer(writer) => Ok(Some(writer)),
+            Begin::AlreadyThere(_) => Ok(None),
         }
     }
 

@@ -13,7 +13,6 @@ use crate::models::diffusion::reverse::Variance;
 use crate::models::diffusion::sampling::{Method, Sampling};
 use crate::models::diffusion::sheet::Sheet;
 use crate::plan::{Plan, SamplesStep};
-use crate::store::Begin;
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 
 /// How many images are made at once.
@@ -23,12 +22,7 @@ const BATCH: usize = 64;
 pub(super) fn run_samples(run: &Run<'_>, plan: &Plan, step: &SamplesStep) -> Result<(), NodeError> {
     let started = Instant::now();
     let artifact = &step.artifact;
-    let begun = run
-        .store
-        .begin(&artifact.recipe, &artifact.label, &mut |waiting| {
-            run.wait(waiting)
-        })?;
-    let Begin::Writer(mut writer) = begun else {
+    let Some(mut writer) = run.begin(artifact)? else {
         return Ok(());
     };
     let node = &run.experiment.samples[step.samples];

@@ -21,9 +21,7 @@ use super::run::Run;
 use super::{NodeError, attempt, pretrain};
 use crate::graph::OnBadImage;
 use crate::plan::{HeadStep, PassKey, Plan};
-use crate::store::{
-    ArtifactKind, ArtifactWriter, Begin, Checkpoints, FeatureReader, Recipe, StoreError,
-};
+use crate::store::{ArtifactKind, ArtifactWriter, Checkpoints, FeatureReader, Recipe, StoreError};
 use crate::trainer::TrainError;
 use crate::trainer::heads::{Data, Job, Keep, Limits, Outcome, Rows, WriteTo, is_small, train};
 use features::FeatureRows;
@@ -184,16 +182,10 @@ fn run_group(
     let mut steps = group.steps.clone();
     steps.sort_by_key(|(_, step)| step.artifact.fingerprint);
     for (position, step) in steps {
-        let artifact = &step.artifact;
-        let begun = run
-            .store
-            .begin(&artifact.recipe, &artifact.label, &mut |waiting| {
-                run.wait(waiting)
-            })?;
-        match begun {
-            Begin::Writer(writer) => writers.push((position, step, Some(writer))),
+        match run.begin(&step.artifact)? {
+            Some(writer) => writers.push((position, step, Some(writer))),
             // Another process has made it meanwhile.
-            Begin::AlreadyThere(_) => tell(position, Fate::Made),
+            None => tell(position, Fate::Made),
         }
     }
     let Some((_, first, _)) = writers.first() else {

@@ -13,7 +13,6 @@ use crate::exec::run::Run;
 use crate::exec::{NodeError, pretrain};
 use crate::models::parameters::write_safetensors;
 use crate::plan::{HeadStep, PassKey, Plan};
-use crate::store::Begin;
 use crate::trainer::TrainError;
 use crate::trainer::fine_tuning::{Task, Watch, fine_tune};
 use crate::trainer::heads::{Job, Keep, WriteTo};
@@ -31,12 +30,7 @@ const SHARE_OF_BATCH_ON_GPU: usize = 4;
 pub(super) fn run_tuned(run: &Run<'_>, plan: &Plan, step: &HeadStep) -> Result<(), NodeError> {
     let started = Instant::now();
     let artifact = &step.artifact;
-    let begun = run
-        .store
-        .begin(&artifact.recipe, &artifact.label, &mut |waiting| {
-            run.wait(waiting)
-        })?;
-    let Begin::Writer(mut writer) = begun else {
+    let Some(mut writer) = run.begin(artifact)? else {
         return Ok(());
     };
     let node = &run.experiment.heads[step.head];
