@@ -11,6 +11,7 @@ use crate::exec::run::Run;
 use crate::graph::ExtractionNode;
 use crate::models::extractor::{Images, Network, TapRequest};
 use crate::plan::PassKey;
+use crate::trainer::TrainError;
 use crate::trainer::fine_tuning::{NoisyImages, walk};
 use crate::trainer::heads::{Element, Rows, Samples};
 
@@ -133,11 +134,17 @@ impl<'a> FreshRows<'a> {
             };
             let features = network
                 .features(images, &[self.tap])
-                .map_err(|error| crate::trainer::TrainError::Features(error.to_string()))?;
+                .map_err(|error| TrainError::Features(error.to_string()))?;
             let features = features.read().pop().unwrap_or_default();
-            if let Some(out) = out.borrow_mut().next() {
-                write(&features, self.cached.element(), out);
+            let mut out = out.borrow_mut();
+            let out = out.next().unwrap_or_default();
+            // What is not written would be whatever was in that memory before.
+            if features.len() * self.cached.element().bytes() != out.len() {
+                return Err(TrainError::Features(
+                    "the network gave features of another size; this is a bug in repro".to_owned(),
+                ));
             }
+            write(&features, self.cached.element(), out);
             self.tell(view, count);
             Ok(())
         });
