@@ -10,11 +10,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use repro::diffusion::noise::fill_noise;
 use repro::imaging::preprocess::Draw;
 use repro::imaging::{Image, Normalization, Preprocess};
 use repro::models::extractor::{Images, Network, TapRequest};
-use repro::models::noise::fill_noise;
-use repro::models::{self, BlockIndex, Model, Precision, WeightsSource};
+use repro::models::{self, BlockIndex, Model, Precision, Reduce, WeightsSource};
 
 /// A network with synthetic weights on the CPU.
 fn network(preset: &str, precision: Precision) -> Box<dyn Network> {
@@ -41,9 +41,9 @@ fn noise(preset: &str, count: usize) -> Vec<f32> {
 
 fn run(network: &dyn Network, x_t: &[f32], count: usize, taps: &[TapRequest]) {
     let images = Images {
-        x_t,
+        pixels: x_t,
         count,
-        timestep: 90,
+        timestep: Some(90),
         classes: None,
     };
     black_box(
@@ -57,7 +57,8 @@ fn run(network: &dyn Network, x_t: &[f32], count: usize, taps: &[TapRequest]) {
 fn tap(block: u32, pool: u32) -> TapRequest {
     TapRequest {
         block: BlockIndex(block),
-        pool,
+        reduce: Reduce::Pool(pool),
+        class_token: false,
     }
 }
 

@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use repro::exec::memory::KeptMaps;
+use repro::diffusion::noise::fill_noise;
 use repro::heads::{self, FeatureShape, Head};
-use repro::models::noise::fill_noise;
+use repro::machine::memory::KeptMaps;
 use repro::models::tuning::MapRetention;
-use repro::models::{self, BlockIndex, InputShape, Precision, WeightsSource};
+use repro::models::{self, BlockIndex, InputSpec, Precision, WeightsSource};
 use repro::spec::{Diagnostics, Fields, Source, Span, Table};
 use repro::trainer::fine_tuning::{NoisyImages, Task, Watch, fine_tune};
 use repro::trainer::heads::{Job, Keep, Samples, WriteTo};
@@ -30,7 +30,7 @@ const WARM: usize = 2;
 /// Images of noise.
 struct Noise {
     count: usize,
-    input: InputShape,
+    input: InputSpec,
 }
 
 impl Samples for Noise {
@@ -49,7 +49,7 @@ impl Samples for Noise {
 
 impl NoisyImages for Noise {
     fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, String> {
-        let InputShape { channels, side } = self.input;
+        let InputSpec { channels, side, .. } = self.input;
         let mut values = vec![0.0; rows.len() * (channels * side * side) as usize];
         fill_noise(0, "benchmark", "center", 90, draw, &mut values);
         Ok(values)
@@ -83,7 +83,7 @@ fn measure(retention: MapRetention, steps: usize) -> Result<(f64, u64), TrainErr
         .find_map(|kind| kind.preset("fashion-28"));
     let model = model.expect("the preset exists");
     let model = model.with_weights(WeightsSource::Synthetic(1));
-    let channels = model.blocks()[BLOCK.0 as usize - 1].shape[0] as usize;
+    let channels = model.blocks()[BLOCK.0 as usize - 1].shape.sizes()[0] as usize;
     let tunable = model.tunable().expect("it can be trained");
     let device = tch::Device::Cpu;
     let tuned = tunable.begin_tuning(Path::new("."), device, Precision::F32, BLOCK, retention);
@@ -118,7 +118,7 @@ fn measure(retention: MapRetention, steps: usize) -> Result<(f64, u64), TrainErr
         test: &images(1),
         input: model.input(),
         timestep: 90,
-        shape: FeatureShape { channels, side: 2 },
+        shape: FeatureShape::square(channels, 2),
         classes: CLASSES,
         at_once: BATCH,
         device,

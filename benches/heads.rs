@@ -127,10 +127,7 @@ fn epoch(head: &dyn Head, rows: &Random, rates: usize, memory: u64) -> Result<f6
         let data = Data {
             train: rows,
             test: &test,
-            shape: FeatureShape {
-                channels: rows.width,
-                side: 1,
-            },
+            shape: FeatureShape::square(rows.width, 1),
             classes: 10,
             device: tch::Device::Cpu,
         };

@@ -8,9 +8,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use repro::exec::memory::KeptMaps;
 use repro::imaging::preprocess::Draw;
 use repro::imaging::{Image, Normalization, Preprocess};
+use repro::machine::memory::KeptMaps;
 
 fn main() {
     let mut arguments = std::env::args()

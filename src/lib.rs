@@ -6,16 +6,21 @@
 //! the invariants.
 
 pub mod cli;
+pub mod collect;
 pub mod datasets;
+pub mod diffusion;
 pub mod doctor;
 pub mod exec;
 pub mod fetch;
 pub mod graph;
 pub mod heads;
 pub mod imaging;
+pub mod inputs;
 mod lock_file;
+pub mod machine;
 pub mod metrics;
 pub mod models;
+pub mod papers;
 pub mod plan;
 pub mod random;
 pub mod report;

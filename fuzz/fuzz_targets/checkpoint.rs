@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use repro::models::stored_tensors::StoredTensors;
+use repro::models::checkpoint::stored_tensors::StoredTensors;
 
 fuzz_target!(|bytes: &[u8]| {
     match StoredTensors::from_bytes(Path::new("fuzzed"), bytes.to_vec()) {

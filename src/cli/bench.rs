@@ -84,9 +84,10 @@ mod with_torch {
     use super::{Extraction, Failure};
     use crate::cli::experiment;
     use crate::exec::event::Event;
-    use crate::exec::inputs;
     use crate::exec::run::{Run, run as run_plan};
-    use crate::exec::{StopSignal, batches, device};
+    use crate::exec::{StopSignal, batches};
+    use crate::inputs;
+    use crate::machine::device;
     use crate::models::{self, BlockIndex, find_block};
     use crate::spec::{Source, suggest};
     use crate::store::Store;
@@ -177,7 +178,7 @@ mod with_torch {
                 base: folder.path(),
                 device,
                 emit: &|event| hear(&heard, event),
-                memory: crate::exec::memory::available() / 2,
+                memory: crate::machine::memory::available() / 2,
                 // There are no heads.
                 checkpoint_seconds: f64::INFINITY,
                 stop: &stop,

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use crate::exec::NodeError;
-use crate::exec::inputs::InputError;
 use crate::fetch::FetchError;
+use crate::inputs::InputError;
 use crate::plan::PlanError;
 use crate::store::{QueryError, StoreError};
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::exit::Failure;
 use super::{Context, colours};
-use crate::exec::inputs::{self, Inputs};
 use crate::graph::{self, Experiment};
+use crate::inputs::{self, Inputs};
 use crate::plan::{self, Pass, Plan};
 use crate::spec::{Diagnostics, Source};
 use crate::store::Store;

@@ -274,22 +274,26 @@ fn one_model(name: &str, json: bool) -> Result<(), Failure> {
         .blocks()
         .iter()
         .map(|block| {
-            let [channels, height, width] = block.shape;
             vec![
                 block.index.0.to_string(),
                 block.path.clone(),
-                format!("{channels} × {height} × {width}"),
+                block.shape.to_string(),
                 format!("{:.3}", block.multiply_adds as f64 / 1e9),
             ]
         })
         .collect();
+    let input = model.input();
+    let noise = input.noise.map_or_else(
+        || format!(", {}, no noise", input.normalization.name()),
+        |noise| format!(", {} diffusion steps", noise.steps),
+    );
     print_text(&format!(
-        "{name}: {} parameters, reads {} × {} × {}, {} diffusion steps\n{}",
+        "{name}: {} parameters, reads {} × {} × {}{}\n{}",
         count(model.parameter_count()),
-        model.input().channels,
-        model.input().side,
-        model.input().side,
-        model.diffusion_steps(),
+        input.channels,
+        input.side,
+        input.side,
+        noise,
         table::render(
             &[
                 "block",
@@ -319,7 +323,8 @@ fn model_record(name: &str, model: &dyn Model) -> serde_json::Value {
         "kind": model.kind(),
         "parameters": model.parameter_count(),
         "input": [model.input().channels, model.input().side, model.input().side],
-        "diffusion_steps": model.diffusion_steps(),
+        "normalization": model.input().normalization,
+        "diffusion_steps": model.input().noise.map(|noise| noise.steps),
         "blocks": model.blocks(),
     })
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::Context;
 use super::exit::Failure;
 use super::experiment;
-use crate::exec::report;
+use crate::collect::report;
 use crate::store::Store;
 use crate::text::plural;
 

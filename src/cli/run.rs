@@ -51,9 +51,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     use super::process::{clock, stop_signal};
     use super::progress::{Display, JsonLog};
     use super::{experiment, report};
-    use crate::exec::device;
     use crate::exec::event::Event;
     use crate::exec::run::{Run, run};
+    use crate::machine::device;
     use crate::store::Store;
 
     let choice = device::parse_device(&arguments.device)
@@ -69,7 +69,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         .map_err(|error| Failure::Mistakes(error.to_string()))?;
     let memory = arguments
         .memory
-        .unwrap_or_else(|| crate::exec::memory::available() / 2);
+        .unwrap_or_else(|| crate::machine::memory::available() / 2);
     let stop = stop_signal("after the current batch");
     let mut logs = Vec::new();
     if let Some(path) = &arguments.json_log {
@@ -139,7 +139,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
 fn versions() -> std::collections::BTreeMap<String, String> {
     [
         ("repro", env!("CARGO_PKG_VERSION").to_owned()),
-        ("libtorch", crate::exec::device::libtorch_version()),
+        ("libtorch", crate::machine::device::libtorch_version()),
     ]
     .into_iter()
     .map(|(component, version)| (component.to_owned(), version))

@@ -1,28 +1,16 @@
 //! Datasets: one file a kind.
 //!
 //! A kind parses its own table ([`DatasetKind::parse`]) into a [`Dataset`], which lists its samples as a [`Manifest`] and reads
-//! one image at a time. Adding a kind is one new file and two lines below: `mod name;` and `&name::KIND,`.
+//! one image at a time. The kinds are in `kinds/`; beside it lies what they share.
 
-mod aircraft;
-mod cars;
-mod cifar10;
-mod cub;
 mod digest;
-mod dogs;
 mod environment;
-mod fashion_mnist;
-mod flowers;
-mod image_folder;
-mod imagenet;
+mod kinds;
 mod listed;
 mod manifest;
 mod matlab;
-mod nabirds;
-pub mod paper;
 pub mod published;
-mod subset;
 pub mod survey;
-mod table;
 mod tree;
 
 use std::fmt::Debug;
@@ -34,23 +22,8 @@ use crate::spec::{Fields, KindDoc};
 
 pub use digest::{Digester, PlainDigester};
 pub use environment::{Environment, NoScratch, Scratch, WriteContent};
+pub use kinds::ALL;
 pub use manifest::{Manifest, Sample, SplitCount};
-
-/// Every dataset kind.
-pub const ALL: &[&dyn DatasetKind] = &[
-    &aircraft::KIND,
-    &cars::KIND,
-    &cifar10::KIND,
-    &cub::KIND,
-    &dogs::KIND,
-    &fashion_mnist::KIND,
-    &flowers::KIND,
-    &image_folder::KIND,
-    &imagenet::KIND,
-    &nabirds::KIND,
-    &subset::KIND,
-    &table::KIND,
-];
 
 /// A kind of dataset.
 pub trait DatasetKind: Sync {

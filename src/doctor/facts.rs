@@ -5,9 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::exec::device::{self, CudaBackend, DeviceInfo};
+use crate::machine::device::{self, CudaBackend, DeviceInfo};
 
-use super::texts;
+use crate::machine::texts;
 
 /// All that `repro doctor` knows before it judges.
 #[derive(Debug, Clone)]

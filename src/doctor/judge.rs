@@ -1,6 +1,6 @@
 //! Judges the facts: what is fine, what could be better, what will fail, and what to do about it. Pure.
 
-use crate::exec::device::CudaBackend;
+use crate::machine::device::CudaBackend;
 
 use super::Check;
 use super::facts::{Facts, Folder, Libtorch, Memory, Processor, Python};
@@ -225,7 +225,7 @@ mod tests {
 
     use super::super::{Mark, is_healthy};
     use super::*;
-    use crate::exec::device::{DeviceChoice, DeviceInfo};
+    use crate::machine::device::{DeviceChoice, DeviceInfo};
 
     fn folder() -> Folder {
         Folder {

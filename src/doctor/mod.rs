@@ -1,12 +1,11 @@
 //! Whether this machine and this build are fit to work: what `repro doctor` finds out and says.
 //!
 //! [`facts`] looks at the machine and decides nothing; [`judge`] decides and looks at nothing, so that every verdict
-//! can be tested anywhere; [`texts`] reads what Linux writes under `/proc`. This file holds what they share, and how
+//! can be tested anywhere; [`texts`](crate::machine::texts) reads what Linux writes under `/proc`. This file holds what they share, and how
 //! it is printed. Nothing here is needed to run an experiment.
 
 pub mod facts;
 pub mod judge;
-pub mod texts;
 
 use std::io::{self, Write};
 

@@ -2,8 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::device::{self, Device};
 use super::panic_text;
+use crate::machine::device::{self, Device};
 use crate::models::extractor::{Features, ForwardError, Images, Network, TapRequest};
 use crate::models::{BlockIndex, Model, Precision};
 
@@ -57,13 +57,7 @@ fn bytes_of_maps(model: &dyn Model, deepest: Option<BlockIndex>, precision: Prec
         .blocks()
         .iter()
         .filter(|block| deepest.is_none_or(|deepest| block.index <= deepest))
-        .map(|block| {
-            block
-                .shape
-                .iter()
-                .map(|&size| u64::from(size))
-                .product::<u64>()
-        });
+        .map(|block| block.shape.values());
     let (kept, largest) = maps.fold((0, 0), |(kept, largest): (u64, u64), map| {
         (kept + map, largest.max(map))
     });
@@ -98,13 +92,13 @@ impl BackOff {
         taps: &[TapRequest],
         told: &mut dyn FnMut(usize),
     ) -> Result<Vec<Features>, ForwardError> {
-        let size = images.x_t.len() / images.count.max(1);
+        let size = images.pixels.len() / images.count.max(1);
         let mut pieces = Vec::new();
         let mut done = 0;
         while done < images.count {
             let count = self.most.min(images.count - done);
             let piece = Images {
-                x_t: &images.x_t[done * size..(done + count) * size],
+                pixels: &images.pixels[done * size..(done + count) * size],
                 count,
                 classes: images.classes.map(|classes| &classes[done..done + count]),
                 ..images
@@ -142,6 +136,7 @@ mod tests {
     use tch::Tensor;
 
     use super::*;
+    use crate::models::Reduce;
     use crate::models::extractor::Until;
 
     /// Runs out of memory beyond a number of images; the first block's map is the image itself.
@@ -164,8 +159,8 @@ mod tests {
             taps: &[TapRequest],
         ) -> Result<Features, ForwardError> {
             assert!(images.count <= self.0, "{}", self.1);
-            let size = i64::try_from(images.x_t.len() / images.count).unwrap();
-            let map = Tensor::from_slice(images.x_t).view([-1, size, 1, 1]);
+            let size = i64::try_from(images.pixels.len() / images.count).unwrap();
+            let map = Tensor::from_slice(images.pixels).view([-1, size, 1, 1]);
             let mut features = Features::new(taps);
             features.visit(BlockIndex(1), &map);
             Ok(features)
@@ -174,9 +169,9 @@ mod tests {
 
     fn images(x_t: &[f32], count: usize) -> Images<'_> {
         Images {
-            x_t,
+            pixels: x_t,
             count,
-            timestep: 90,
+            timestep: Some(90),
             classes: None,
         }
     }
@@ -184,11 +179,13 @@ mod tests {
     const TAPS: &[TapRequest] = &[
         TapRequest {
             block: BlockIndex(1),
-            pool: 1,
+            reduce: Reduce::Pool(1),
+            class_token: false,
         },
         TapRequest {
             block: BlockIndex(2),
-            pool: 1,
+            reduce: Reduce::Pool(1),
+            class_token: false,
         },
     ];
 

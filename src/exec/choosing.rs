@@ -11,25 +11,25 @@ use crate::graph::{Experiment, HeadNode};
 use crate::store::{Fingerprint, Store, StoreError};
 
 /// The table of a head that it is chosen by: one row with `epoch`, `loss` and `top1`.
-pub(super) const SELECTION: &str = "selection";
+pub(crate) const SELECTION: &str = "selection";
 
 /// A head of the experiment and its name in the store.
 type Head = (usize, Fingerprint);
 
 /// What was chosen, and what could not be because a candidate was not made.
 #[derive(Debug, Default)]
-pub(super) struct Chosen {
+pub(crate) struct Chosen {
     /// The heads that are scored.
-    pub(super) heads: Vec<Head>,
+    pub(crate) heads: Vec<Head>,
     /// One head of each choice that is still open.
-    pub(super) open: Vec<Head>,
+    pub(crate) open: Vec<Head>,
 }
 
 /// Chooses among the heads of a metric, in their order.
 ///
 /// # Errors
 /// The store cannot be read, or a head has no held-out score.
-pub(super) fn choose(
+pub(crate) fn choose(
     experiment: &Experiment,
     store: &Store,
     heads: &[Head],

@@ -6,33 +6,25 @@
 
 #[cfg(feature = "torch")]
 pub(crate) mod batches;
-mod choosing;
-pub mod departures;
-pub mod device;
-mod drawing;
+pub(crate) mod choosing;
 pub mod event;
 #[cfg(feature = "torch")]
 mod gather;
 #[cfg(feature = "torch")]
 mod heads;
-pub mod inputs;
-#[cfg(feature = "torch")]
-pub mod memory;
 #[cfg(feature = "torch")]
 mod metric;
 #[cfg(feature = "torch")]
 mod pass;
-mod pictures;
 #[cfg(feature = "torch")]
 mod prepare;
 #[cfg(feature = "torch")]
 mod pretrain;
-pub mod report;
 #[cfg(feature = "torch")]
 pub mod run;
 #[cfg(feature = "torch")]
 mod samples;
-mod scoring;
+pub(crate) mod scoring;
 #[cfg(feature = "torch")]
 mod shard;
 
@@ -128,7 +120,7 @@ pub enum NodeError {
     /// The weights do not fit.
     #[cfg(feature = "torch")]
     #[error(transparent)]
-    Weights(#[from] crate::models::weights::WeightError),
+    Weights(#[from] crate::models::checkpoint::weights::WeightError),
     /// The network was asked for what it does not have.
     #[cfg(feature = "torch")]
     #[error(transparent)]

@@ -14,8 +14,8 @@ use super::prepare::{Batch, Preparation};
 use super::run::Run;
 use super::shard::Shard;
 use super::{NodeError, StageSeconds};
-use crate::models::Precision;
 use crate::models::extractor::{Images, Network, TapRequest};
+use crate::models::{Precision, TapShape};
 use crate::plan::{Pass, Shards, Tap};
 use crate::store::{ArtifactWriter, Begin};
 
@@ -58,7 +58,7 @@ pub(super) fn run_pass(
     let Some(preparation) = Preparation::new(dataset, &pass.key, &**model, pass.skip_bad_images)
     else {
         return Err(NodeError::Values(format!(
-            "the model has no timestep {}",
+            "the model has no timestep {:?}",
             pass.key.timestep
         )));
     };
@@ -68,7 +68,8 @@ pub(super) fn run_pass(
     );
     let taps: Vec<Tap> = open.iter().map(|open| open.tap.clone()).collect();
     let samples = &dataset.manifest.samples;
-    let (view, draw) = (pass.key.view.name(), pass.key.draw);
+    let draw = pass.key.random.map_or(0, |random| random.draw);
+    let view = pass.key.view.name();
 
     let outcome = std::thread::scope(|scope| -> Result<StageSeconds, NodeError> {
         let (batch_sender, batches) = sync_channel::<Result<Batch, NodeError>>(2);
@@ -132,21 +133,16 @@ pub(super) fn run_pass(
     Ok(())
 }
 
-/// Takes the locks of all taps and finds what earlier runs have committed.
+/// Opens all taps for writing and finds what earlier runs have committed.
 fn begin(run: &Run<'_>, pass: &Pass, shards: Shards) -> Result<Vec<OpenTap>, NodeError> {
-    let wanted: Vec<_> = pass
-        .taps
-        .iter()
-        .map(|tap| (tap.artifact.recipe.clone(), tap.artifact.label.clone()))
-        .collect();
-    let begun = run
-        .store
-        .begin_many(&wanted, &mut |waiting| run.wait(waiting))?;
     let mut open = Vec::new();
-    for (tap, begun) in pass.taps.iter().zip(begun) {
+    for tap in &pass.taps {
+        let artifact = &tap.artifact;
+        let begun = run.store.begin_parts(&artifact.recipe, &artifact.label)?;
         let Begin::Writer(mut writer) = begun else {
             continue;
         };
+        writer.computed_on(&crate::machine::device::name(run.device));
         let committed = writer.committed_parts(&shards.lengths())?;
         for aside in writer.set_aside().iter().chain(&committed.set_aside) {
             (run.emit)(Event::SetAside {
@@ -180,7 +176,10 @@ fn prepare(
             let since = Instant::now();
             let of_batch: Vec<usize> = (start..(start + batch_size).min(rows.end)).collect();
             let batch = preparation
-                .batch(&of_batch, preparation.key.draw)
+                .batch(
+                    &of_batch,
+                    preparation.key.random.map_or(0, |random| random.draw),
+                )
                 .map_err(NodeError::from);
             seconds += since.elapsed().as_secs_f64();
             let failed = batch.is_err();
@@ -212,13 +211,7 @@ fn compute(
 ) -> Result<f64, NodeError> {
     let mut seconds = 0.0;
     let mut back_off = BackOff::new();
-    let requests: Vec<TapRequest> = taps
-        .iter()
-        .map(|tap| TapRequest {
-            block: tap.block,
-            pool: tap.pool,
-        })
-        .collect();
+    let requests: Vec<TapRequest> = taps.iter().map(|tap| tap_request(tap)).collect();
     let mut left: usize = missing
         .iter()
         .map(|&shard| shards.rows_of(shard).len())
@@ -235,7 +228,7 @@ fn compute(
         let batch = batch?;
         let since = Instant::now();
         let images = Images {
-            x_t: &batch.x_t,
+            pixels: &batch.pixels,
             count: batch.images,
             timestep: pass.key.timestep,
             classes: None,
@@ -261,15 +254,32 @@ fn compute(
     Ok(seconds)
 }
 
+/// What a tap asks of the network.
+pub(super) fn tap_request(tap: &Tap) -> TapRequest {
+    TapRequest {
+        block: tap.block,
+        reduce: tap.reduce,
+        class_token: matches!(
+            tap.shape,
+            TapShape::Tokens {
+                class_token: true,
+                ..
+            }
+        ),
+    }
+}
+
 fn label(run: &Run<'_>, pass: &Pass) -> String {
+    let timestep = pass
+        .key
+        .timestep
+        .map_or_else(String::new, |timestep| format!("  t={timestep}"));
     let precision = match pass.key.precision {
         Precision::F32 => String::new(),
         other => format!("  {}", other.name()),
     };
     format!(
-        "{} ← {}  t={}{precision}",
-        run.experiment.models[pass.key.model].name,
-        run.experiment.datasets[pass.key.dataset].name,
-        pass.key.timestep
+        "{} ← {}{timestep}{precision}",
+        run.experiment.models[pass.key.model].name, run.experiment.datasets[pass.key.dataset].name,
     )
 }

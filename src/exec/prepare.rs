@@ -3,18 +3,19 @@
 use rayon::prelude::*;
 
 use crate::datasets::{DatasetError, OpenDataset};
+use crate::diffusion::Coefficients;
+use crate::diffusion::noise::fill_noise;
 use crate::imaging::preprocess::{Draw, View};
-use crate::models::diffusion::Coefficients;
-use crate::models::noise::fill_noise;
-use crate::models::{InputShape, Model};
+use crate::models::{InputSpec, Model};
 use crate::plan::PassKey;
 
 /// What a pass needs to prepare its images.
 pub(super) struct Preparation<'a> {
     pub(super) dataset: &'a OpenDataset,
     pub(super) key: &'a PassKey,
-    pub(super) input: InputShape,
-    pub(super) coefficients: Coefficients,
+    pub(super) input: InputSpec,
+    /// `None` where the model has no noise.
+    pub(super) coefficients: Option<Coefficients>,
     pub(super) skip_bad_images: bool,
 }
 
@@ -22,9 +23,9 @@ pub(super) struct Preparation<'a> {
 pub(super) struct Batch {
     /// Number of images.
     pub(super) images: usize,
-    /// `x_t`, `[N, C, H, W]`.
-    pub(super) x_t: Vec<f32>,
-    /// Images of the batch that did not decode: position and reason. Their part of `x_t` is zero.
+    /// `[N, C, H, W]`, noisy (`x_t`) where the model has noise.
+    pub(super) pixels: Vec<f32>,
+    /// Images of the batch that did not decode: position and reason. Their pixels are zero.
     pub(super) skipped: Vec<(usize, String)>,
 }
 
@@ -36,22 +37,26 @@ impl<'a> Preparation<'a> {
         model: &dyn Model,
         skip_bad_images: bool,
     ) -> Option<Self> {
+        let coefficients = match key.timestep {
+            Some(timestep) => Some(model.coefficients(timestep)?),
+            None => None,
+        };
         Some(Self {
             dataset,
             key,
             input: model.input(),
-            coefficients: model.coefficients(key.timestep)?,
+            coefficients,
             skip_bad_images,
         })
     }
 
-    /// The batch of some rows: `x_t = sqrt(ᾱ_t) x_0 + sqrt(1 - ᾱ_t) ε` (Eq. 2 of the paper), each image by itself; `draw` is which draw of
-    /// the noise.
+    /// The batch of some rows, each image by itself, with the noise `x_t = sqrt(ᾱ_t) x_0 + sqrt(1 - ᾱ_t) ε` (Eq. 2 of the paper) where the
+    /// model has noise; `draw` is which random draw.
     pub(super) fn batch(&self, rows: &[usize], draw: u32) -> Result<Batch, DatasetError> {
         let side = self.input.side as usize;
         let size = self.input.channels as usize * side * side;
-        let mut x_t = vec![0f32; rows.len() * size];
-        let outcomes: Vec<Result<Option<String>, DatasetError>> = x_t
+        let mut pixels = vec![0f32; rows.len() * size];
+        let outcomes: Vec<Result<Option<String>, DatasetError>> = pixels
             .par_chunks_mut(size)
             .zip(rows)
             .map(|(target, &row)| match self.image(row, draw, target) {
@@ -71,7 +76,7 @@ impl<'a> Preparation<'a> {
         }
         Ok(Batch {
             images: rows.len(),
-            x_t,
+            pixels,
             skipped,
         })
     }
@@ -79,8 +84,9 @@ impl<'a> Preparation<'a> {
     fn image(&self, row: usize, draw: u32, target: &mut [f32]) -> Result<(), DatasetError> {
         let image = self.dataset.images.read(row)?;
         let sample = &self.dataset.manifest.samples[row].id;
+        let seed = self.key.random.map_or(0, |random| random.seed);
         let drawn = Draw {
-            seed: self.key.noise_seed,
+            seed,
             sample,
             view: self.key.view.name(),
             draw,
@@ -93,16 +99,12 @@ impl<'a> Preparation<'a> {
             View::Center => square,
             View::Flip => square.flip(),
         };
-        fill_noise(
-            self.key.noise_seed,
-            sample,
-            self.key.view.name(),
-            self.key.timestep,
-            draw,
-            target,
-        );
         let mut planes = square.to_planes(self.input.channels as usize, self.key.normalization);
-        self.coefficients.add_noise(&mut planes, target);
+        if let (Some(coefficients), Some(timestep)) = (&self.coefficients, self.key.timestep) {
+            let view = self.key.view.name();
+            fill_noise(seed, sample, view, timestep, draw, target);
+            coefficients.add_noise(&mut planes, target);
+        }
         target.copy_from_slice(&planes);
         Ok(())
     }

@@ -11,16 +11,16 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::NodeError;
 use super::event::Event;
-use super::memory::KeptMaps;
-use super::pictures::CURVE;
 use super::run::Run;
+use crate::collect::pictures::CURVE;
 use crate::datasets::{DatasetError, OpenDataset};
+use crate::diffusion::respacing::Respacing;
 use crate::graph::PretrainNode;
 use crate::imaging::preprocess::Draw;
 use crate::imaging::{Normalization, Preprocess};
+use crate::machine::memory::KeptMaps;
 use crate::models::denoising::Trainable;
-use crate::models::diffusion::respacing::Respacing;
-use crate::models::{InputShape, Model, WeightsSource};
+use crate::models::{InputSpec, Model, WeightsSource};
 use crate::plan::{Plan, PretrainStep};
 use crate::store::{Checkpoints, PRETRAINED_WEIGHTS};
 use crate::trainer::pretraining::{CurvePoint, Images, State, Trainer};
@@ -44,7 +44,7 @@ struct SplitImages<'a> {
     rows: Vec<usize>,
     preprocess: &'a Preprocess,
     seed: u64,
-    input: InputShape,
+    input: InputSpec,
 }
 
 impl Images for SplitImages<'_> {
@@ -156,11 +156,7 @@ pub(super) fn run_pretrain(run: &Run<'_>, step: &PretrainStep) -> Result<(), Nod
     Ok(())
 }
 
-fn split_images<'a>(
-    run: &'a Run<'_>,
-    node: &'a PretrainNode,
-    input: InputShape,
-) -> SplitImages<'a> {
+fn split_images<'a>(run: &'a Run<'_>, node: &'a PretrainNode, input: InputSpec) -> SplitImages<'a> {
     let dataset = &run.inputs.datasets[node.dataset];
     let samples = dataset.manifest.samples.iter().enumerate();
     let rows = samples

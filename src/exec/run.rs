@@ -8,10 +8,11 @@ use std::time::Instant;
 
 use super::event::{Emit, Event};
 use super::heads::Fate;
-use super::inputs::Inputs;
-use super::memory::KeptMaps;
-use super::{NodeError, StopSignal, attempt, heads, metric, pass, pretrain, report, samples};
+use super::{NodeError, StopSignal, attempt, heads, metric, pass, pretrain, samples};
+use crate::collect::report;
 use crate::graph::Experiment;
+use crate::inputs::Inputs;
+use crate::machine::memory::KeptMaps;
 use crate::models::Precision;
 use crate::models::extractor::Network;
 use crate::plan::{Plan, PlannedArtifact};
@@ -30,7 +31,7 @@ pub struct Run<'a> {
     /// The folder that relative paths start from.
     pub base: &'a Path,
     /// Where tensors live.
-    pub device: super::device::Device,
+    pub device: crate::machine::device::Device,
     /// Takes events.
     pub emit: Emit<'a>,
     /// Bytes that the training of heads may take.
@@ -94,7 +95,7 @@ impl Run<'_> {
         Made {
             at: (self.clock)(),
             wall_seconds,
-            device: super::device::name(self.device),
+            device: crate::machine::device::name(self.device),
             versions: self.versions.clone(),
             notes: BTreeMap::new(),
         }
@@ -107,7 +108,7 @@ pub fn run(run: &Run<'_>, plan: &Plan) -> Summary {
     let mut outcome = Outcome::default();
     (run.emit)(Event::RunStarted {
         experiment: run.experiment.name.clone(),
-        device: super::device::name(run.device),
+        device: crate::machine::device::name(run.device),
         passes: plan.passes.len(),
         images: plan.passes.iter().map(|pass| pass.images as u64).sum(),
         heads: plan

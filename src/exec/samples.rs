@@ -4,14 +4,14 @@ use std::io::Cursor;
 use std::time::Instant;
 
 use super::event::Event;
-use super::pictures::SAMPLES;
 use super::run::Run;
 use super::{NodeError, pretrain};
+use crate::collect::pictures::SAMPLES;
+use crate::diffusion::reverse::Variance;
+use crate::diffusion::sampling::{Method, Sampling};
+use crate::diffusion::sheet::Sheet;
 use crate::graph::SampleMethod;
 use crate::models::Precision;
-use crate::models::diffusion::reverse::Variance;
-use crate::models::diffusion::sampling::{Method, Sampling};
-use crate::models::diffusion::sheet::Sheet;
 use crate::plan::{Plan, SamplesStep};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 

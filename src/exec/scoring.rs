@@ -3,25 +3,25 @@
 use std::collections::BTreeSet;
 
 use super::NodeError;
-use super::inputs::Inputs;
 use crate::graph::{Experiment, OnBadImage};
+use crate::inputs::Inputs;
 use crate::metrics::Predictions;
 use crate::plan::Plan;
 use crate::store::{Fingerprint, ResultRow, Store};
 
 /// A head under a metric.
-pub(super) struct Scored {
+pub(crate) struct Scored {
     /// Index of the metric in the experiment.
-    pub(super) metric: usize,
+    pub(crate) metric: usize,
     /// Index of the head in the experiment.
-    pub(super) head: usize,
+    pub(crate) head: usize,
     /// The head in the store.
-    pub(super) fingerprint: Fingerprint,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 impl Scored {
     /// The rows of results. Refuses predictions that do not cover the split as the dataset's manifest lists it.
-    pub(super) fn score(
+    pub(crate) fn score(
         &self,
         experiment: &Experiment,
         inputs: &Inputs,
@@ -80,13 +80,13 @@ impl Scored {
                 model: model.name.clone(),
                 weights: plan.weights[extraction.model].clone(),
                 dataset: experiment.datasets[extraction.dataset].name.clone(),
-                timestep: extraction.timestep,
+                timestep: extraction.timestep.unwrap_or(0),
                 block: extraction.block.0,
-                pool: extraction.pool,
+                pool: extraction.reduce.pool().unwrap_or(1),
                 precision: extraction.precision.name().to_owned(),
                 view: extraction.view.name().to_owned(),
-                draw: extraction.draw,
-                noise_seed: extraction.noise_seed,
+                draw: extraction.random.map_or(0, |random| random.draw),
+                noise_seed: extraction.random.map_or(0, |random| random.seed),
                 seed: node.seed,
                 learning_rate: node.training.optimiser.lr,
                 network_learning_rate: node
@@ -110,7 +110,7 @@ fn skipped_of_split(
     split: &str,
 ) -> Result<usize, NodeError> {
     let manifest = &inputs.datasets[dataset].manifest;
-    let skipped: BTreeSet<String> = super::report::skipped(store, &features)?
+    let skipped: BTreeSet<String> = crate::collect::report::skipped(store, &features)?
         .into_iter()
         .collect();
     let of_split = manifest

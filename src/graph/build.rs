@@ -4,6 +4,7 @@ mod heads;
 mod models;
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::resolve::Names;
@@ -13,7 +14,9 @@ use crate::metrics;
 use crate::report::ReportConfig;
 use crate::spec::fields::Located;
 use crate::spec::sections::{EXPERIMENT_KEYS, RawNode, Sections, is_name_character};
-use crate::spec::{Diagnostic, Diagnostics, Fields, Key, KindDoc, Source, Table, suggest, sweep};
+use crate::spec::{
+    Diagnostic, Diagnostics, Fields, Key, KindDoc, Source, Table, Value, suggest, sweep,
+};
 
 /// Reads and checks an experiment.
 ///
@@ -314,7 +317,18 @@ impl Builder<'_> {
         let mut names = Names::new("extraction");
         for node in &sections.extractions {
             names.declare(&node.name);
-            for table in self.expand(node, "extraction", extraction::KEYS) {
+            let tables = self.expand(node, "extraction", extraction::KEYS);
+            let beside_noise = tables.iter().any(|table| {
+                let model = table.get("model").map(|entry| &entry.node.value);
+                let Some(Value::Text(name)) = model else {
+                    return false;
+                };
+                let mut named = experiment.models.iter().filter(|node| node.name == *name);
+                named.any(|node| node.model.input().noise.is_some())
+            });
+            // A model without noise gives the same features at every timestep of a sweep.
+            let mut seen = BTreeSet::new();
+            for table in tables {
                 let fields = self.node_fields(&table, "extraction", node);
                 fields.check_keys(extraction::KEYS, &[]);
                 let model = fields.text("model");
@@ -325,20 +339,26 @@ impl Builder<'_> {
                 if models.is_empty() || datasets.is_empty() {
                     extraction::check(&fields);
                 }
-                if datasets.is_empty() {
-                    // Nothing can be made of it, but what does not fit the model is still a mistake.
-                    for &model_index in &models {
-                        let model = &*experiment.models[model_index].model;
-                        let _ = extraction::parse(&fields, &node.name, (0, model_index), model);
-                    }
-                }
+                // Without a dataset nothing can be made of it, but what does not fit the model is still a mistake.
+                let made_for_nothing = datasets.is_empty();
                 for &model_index in &models {
                     let model = Arc::clone(&experiment.models[model_index].model);
-                    for &dataset in &datasets {
-                        let place = (dataset, model_index);
-                        for extraction in extraction::parse(&fields, &node.name, place, &*model) {
-                            names.add(&node.name, experiment.extractions.len());
-                            experiment.extractions.push(extraction);
+                    for &dataset in if made_for_nothing {
+                        &[0][..]
+                    } else {
+                        &datasets
+                    } {
+                        let place = extraction::Place {
+                            dataset,
+                            model: model_index,
+                            beside_noise,
+                        };
+                        let parsed = extraction::parse(&fields, &node.name, place, &*model);
+                        for extraction in parsed {
+                            if !made_for_nothing && seen.insert(extraction.clone()) {
+                                names.add(&node.name, experiment.extractions.len());
+                                experiment.extractions.push(extraction);
+                            }
                         }
                     }
                 }
@@ -350,14 +370,15 @@ impl Builder<'_> {
 
     /// One pass has one batch size: extractions that share a pass may not ask for two.
     fn check_batch_sizes(&self, sections: &Sections, extractions: &[ExtractionNode]) {
+        let mut by_name: BTreeMap<&str, BTreeSet<Option<u32>>> = BTreeMap::new();
+        for extraction in extractions {
+            let sizes = by_name.entry(&extraction.name).or_default();
+            sizes.insert(extraction.batch_size);
+        }
         for node in &sections.extractions {
-            let sizes = extractions
-                .iter()
-                .filter(|extraction| extraction.name == node.name)
-                .map(|extraction| extraction.batch_size);
-            let mut sizes: Vec<_> = sizes.collect();
-            sizes.sort_unstable();
-            sizes.dedup();
+            let Some(sizes) = by_name.get(node.name.as_str()) else {
+                continue;
+            };
             if sizes.len() > 1 {
                 let span = node
                     .table

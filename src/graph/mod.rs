@@ -16,12 +16,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::datasets::Dataset;
+use crate::diffusion::respacing::Respacing;
 use crate::heads::{FeatureShape, Head};
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
 use crate::metrics::Metric;
-use crate::models::diffusion::respacing::Respacing;
-use crate::models::{BlockIndex, Model, Precision, find_block};
+use crate::models::{BlockIndex, Model, Precision, Reduce, find_block};
 use crate::report::ReportConfig;
 use crate::trainer::pretraining::Pretraining;
 use crate::trainer::{Optimiser, Training};
@@ -60,14 +60,12 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// The shape of an extraction's features: its block's channels, and a square of the side that they are pooled to.
-    pub fn feature_shape(&self, extraction: &ExtractionNode) -> FeatureShape {
+    /// The shape of an extraction's features; `None` where its model has no such tap, which the reader of extractions refuses.
+    pub fn feature_shape(&self, extraction: &ExtractionNode) -> Option<FeatureShape> {
         let model = &self.models[extraction.model].model;
-        let block = find_block(&**model, extraction.block);
-        FeatureShape {
-            channels: block.map_or(0, |block| block.shape[0] as usize),
-            side: extraction.pool as usize,
-        }
+        find_block(&**model, extraction.block)?
+            .shape
+            .reduced(extraction.reduce)
     }
 }
 
@@ -142,7 +140,7 @@ pub enum Storage {
 }
 
 /// What happens at an image that does not decode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OnBadImage {
     /// The extraction fails and names the image.
     Fail,
@@ -150,8 +148,17 @@ pub enum OnBadImage {
     Skip,
 }
 
-/// One set of features: one model, dataset, timestep, block and pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Which of several random draws: of the noise, and of what `preprocess` draws.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Randomness {
+    /// The number of the draw, from 0.
+    pub draw: u32,
+    /// The seed.
+    pub seed: u64,
+}
+
+/// One set of features: one model, dataset, noise, block and reduction.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExtractionNode {
     /// The node's name; all combinations of its sweeps share it.
     pub name: String,
@@ -159,18 +166,16 @@ pub struct ExtractionNode {
     pub dataset: usize,
     /// Index into [`Experiment::models`].
     pub model: usize,
-    /// Noise step t, from 0.
-    pub timestep: u32,
+    /// Noise step t, from 0; `None` where the model has no noise.
+    pub timestep: Option<u32>,
     /// Block b, numbered as in the paper.
     pub block: BlockIndex,
-    /// Side of the adaptive average pool.
-    pub pool: u32,
+    /// How the block's output becomes a feature.
+    pub reduce: Reduce,
     /// What is shown of each image.
     pub view: View,
-    /// Which of several noise draws.
-    pub draw: u32,
-    /// Seed of the noise.
-    pub noise_seed: u64,
+    /// What is drawn at random; `None` where nothing is: there is no noise, and `preprocess` draws nothing.
+    pub random: Option<Randomness>,
     /// How images become squares.
     pub preprocess: Preprocess,
     /// How pixels become numbers.
@@ -190,7 +195,10 @@ impl ExtractionNode {
     pub fn differs_in_view_alone(&self, other: &Self) -> bool {
         let alike = Self {
             view: self.view,
-            draw: self.draw,
+            random: other.random.map(|random| Randomness {
+                draw: self.random.map_or(random.draw, |own| own.draw),
+                ..random
+            }),
             ..other.clone()
         };
         *self == alike
@@ -203,17 +211,25 @@ impl ExtractionNode {
             Precision::F32 => String::new(),
             other => format!(" {}", other.name()),
         };
+        let timestep = self
+            .timestep
+            .map_or_else(String::new, |timestep| format!(" t={timestep}"));
+        let reduce = match self.reduce {
+            Reduce::Pool(side) => format!(" pool={side}"),
+            Reduce::ClassToken => " token=class".to_owned(),
+            Reduce::MeanToken => " token=mean".to_owned(),
+            Reduce::Whole => String::new(),
+        };
+        let random = self.random.map_or_else(String::new, |random| {
+            format!(" draw={} seed={}", random.draw, random.seed)
+        });
         format!(
-            "{}[{} {} t={} {} pool={} {} draw={} seed={}{precision}]",
+            "{}[{} {}{timestep} {}{reduce} {}{random}{precision}]",
             self.name,
             experiment.datasets[self.dataset].name,
             experiment.models[self.model].name,
-            self.timestep,
             self.block,
-            self.pool,
             self.view.name(),
-            self.draw,
-            self.noise_seed
         )
     }
 }

@@ -20,8 +20,8 @@ pub const KEY: Key = Key::optional(
 pub const NORMALIZE: Key = Key::optional(
     "normalize",
     "`minus-one-to-one`, `zero-to-one` or `imagenet`",
-    "\"minus-one-to-one\"",
-    "How pixels become numbers: diffusion networks read -1 to 1; `imagenet` takes the mean of ImageNet's channels away and divides by their deviation.",
+    "the model's own",
+    "How pixels become numbers: -1 to 1, 0 to 1, or with the mean of ImageNet's channels taken away and divided by their deviation. Every model knows what it was trained on.",
 );
 
 /// The longest side that a step may ask for.
@@ -132,10 +132,9 @@ pub(super) fn parse(fields: &Fields<'_>, side: Option<u32>) -> Option<Preprocess
     }
 }
 
-/// Reads `normalize` of a table.
-pub(super) fn parse_normalize(fields: &Fields<'_>) -> Normalization {
-    let normalization = fields.choice(NORMALIZE.name, Normalization::CHOICES);
-    normalization.unwrap_or_default()
+/// Reads `normalize` of a table; `None` where the model decides.
+pub(super) fn parse_normalize(fields: &Fields<'_>) -> Option<Normalization> {
+    fields.choice(NORMALIZE.name, Normalization::CHOICES)
 }
 
 /// Reads one step.

@@ -1,8 +1,8 @@
 //! `[samples.*]`: images that a model makes out of noise.
 
 use super::SamplesNode;
+use crate::diffusion::respacing::Respacing;
 use crate::models::Model;
-use crate::models::diffusion::respacing::Respacing;
 use crate::spec::{Fields, Key};
 
 /// The keys of a sheet of samples.
@@ -73,9 +73,10 @@ pub(super) fn parse(
             eta: eta.unwrap_or(0.0),
         }
     };
+    let all_steps = model.input().noise.map_or(100_000, |noise| noise.steps);
     let steps = fields
-        .count("steps", 1..=model.diffusion_steps())
-        .unwrap_or(50.min(model.diffusion_steps()));
+        .count("steps", 1..=all_steps)
+        .unwrap_or(50.min(all_steps));
     let count = fields.count("count", 1..=10_000).unwrap_or(64);
     let seed = fields.seed("seed").unwrap_or(0);
     let Some(denoising) = model.denoising() else {

@@ -130,10 +130,10 @@ impl Head for Attention {
                 shape.channels, self.heads
             ));
         }
-        if shape.side < self.token_pool as usize {
+        if shape.shorter() < self.token_pool as usize {
             return Err(format!(
                 "features of {} × {} positions are smaller than the token pool of {}; give the head a smaller `token_pool`, or the extraction a larger `pool`",
-                shape.side, shape.side, self.token_pool
+                shape.height, shape.width, self.token_pool
             ));
         }
         Ok(())

@@ -78,7 +78,7 @@ impl Head for BatchnormLinear {
             of_channels("running_mean", 0.0, Role::Statistic),
             of_channels("running_var", 1.0, Role::Statistic),
         ];
-        forms.extend(layer(DOC.name, "clf.clf.0", &[classes, shape.width()]));
+        forms.extend(layer(DOC.name, "clf.clf.0", &[classes, shape.values()]));
         forms
     }
 
@@ -142,10 +142,7 @@ mod tests {
     use super::super::stacked::spread;
     use super::*;
 
-    const SHAPE: FeatureShape = FeatureShape {
-        channels: 3,
-        side: 2,
-    };
+    const SHAPE: FeatureShape = FeatureShape::square(3, 2);
     const CLASSES: i64 = 4;
 
     /// A stack of two, with norms that do something, beside the same parameters head by head.
@@ -233,10 +230,7 @@ mod tests {
 
     #[test]
     fn one_value_for_each_channel_changes_no_statistic() {
-        let shape = FeatureShape {
-            channels: 3,
-            side: 1,
-        };
+        let shape = FeatureShape::square(3, 1);
         let initial = BatchnormLinear.initial(shape, 2, 0);
         let parameters: Vec<Tensor> = initial
             .iter()

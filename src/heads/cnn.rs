@@ -120,10 +120,10 @@ impl Head for Cnn {
     }
 
     fn check(&self, shape: FeatureShape) -> Result<(), String> {
-        if shape.side < LEAST_SIDE {
+        if shape.shorter() < LEAST_SIDE {
             return Err(format!(
                 "features of {} × {} positions are too small for two convolutions and max pools; give the extraction a `pool` of at least {LEAST_SIDE}, such as 16",
-                shape.side, shape.side
+                shape.height, shape.width
             ));
         }
         Ok(())
@@ -173,7 +173,7 @@ mod tests {
             relu: true,
         };
         for side in 1..=12 {
-            let shape = FeatureShape { channels: 2, side };
+            let shape = FeatureShape::square(2, side);
             assert_eq!(head.check(shape).is_ok(), side >= 7, "{side}");
             #[cfg(feature = "torch")]
             if side >= 7 {

@@ -53,7 +53,7 @@ impl Head for Linear {
     }
 
     fn parameters(&self, shape: FeatureShape, classes: usize) -> Vec<ParameterForm> {
-        let width = shape.width();
+        let width = shape.values();
         vec![
             ParameterForm::uniform("fcs.0.weight", &[classes, width], width, "linear/weight"),
             ParameterForm::uniform("fcs.0.bias", &[classes], width, "linear/bias"),

@@ -106,7 +106,7 @@ impl Head for Logistic {
         let zeros =
             |name: &str, shape: &[usize]| ParameterForm::constant(name, shape, 0.0, Role::Trained);
         vec![
-            zeros("fcs.0.weight", &[classes, shape.width()]),
+            zeros("fcs.0.weight", &[classes, shape.values()]),
             zeros("fcs.0.bias", &[classes]),
         ]
     }

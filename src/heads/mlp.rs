@@ -88,7 +88,7 @@ impl Head for Mlp {
 
     fn parameters(&self, shape: FeatureShape, classes: usize) -> Vec<ParameterForm> {
         let hidden = self.hidden.iter().map(|&width| width as usize);
-        let inputs = std::iter::once(shape.width()).chain(hidden.clone());
+        let inputs = std::iter::once(shape.values()).chain(hidden.clone());
         let outputs = hidden.chain(std::iter::once(classes));
         let layers = inputs.zip(outputs).enumerate();
         layers

@@ -58,19 +58,45 @@ pub trait HeadKind: Sync {
     fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Head>>;
 }
 
-/// The shape of one feature: `[C, S, S]`, channel-major, as an extraction with `pool = S` leaves it.
+/// The shape of one feature: `[C, H, W]`, channel-major. An extraction with `pool = p` leaves `[C, p, p]`, tokens are `[D, L, 1]` and
+/// a vector is `[D, 1, 1]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FeatureShape {
     /// Channels C.
     pub channels: usize,
-    /// Side S, in positions.
-    pub side: usize,
+    /// Height H, in positions.
+    pub height: usize,
+    /// Width W, in positions.
+    pub width: usize,
 }
 
 impl FeatureShape {
-    /// Values in one feature: C × S × S.
-    pub const fn width(self) -> usize {
-        self.channels * self.side * self.side
+    /// `[channels, height, width]`.
+    pub const fn of(channels: u32, height: u32, width: u32) -> Self {
+        Self {
+            channels: channels as usize,
+            height: height as usize,
+            width: width as usize,
+        }
+    }
+
+    /// `[channels, side, side]`.
+    pub const fn square(channels: usize, side: usize) -> Self {
+        Self {
+            channels,
+            height: side,
+            width: side,
+        }
+    }
+
+    /// Values in one feature: C × H × W.
+    pub const fn values(self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// The shorter of height and width.
+    pub fn shorter(self) -> usize {
+        self.height.min(self.width)
     }
 }
 
@@ -138,7 +164,7 @@ pub trait Head: Send + Sync + Debug {
     ///
     /// # Shapes
     /// - `parameters`: those of [`Head::parameters`] in their order, each with a leading dimension of M
-    /// - `features`: `[N, C, S, S]`, f32, the same for all heads
+    /// - `features`: `[N, C, H, W]`, f32, the same for all heads
     /// - returns: `[N, M, K]`, f32
     #[cfg(feature = "torch")]
     fn forward(

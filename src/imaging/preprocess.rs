@@ -193,6 +193,19 @@ impl Default for Preprocess {
 }
 
 impl Preprocess {
+    /// Whether any step draws something at random.
+    pub fn is_random(&self) -> bool {
+        match self {
+            Self::Named(_) => false,
+            Self::Steps(steps) => steps.iter().any(|step| {
+                matches!(
+                    step,
+                    Step::RandomResizedCrop { .. } | Step::RandomFlip { .. }
+                )
+            }),
+        }
+    }
+
     /// A list of steps for a network's side; by its name where it has one, so that one list has one fingerprint.
     pub fn new(steps: Vec<Step>, side: u32) -> Self {
         let mut names = Named::CHOICES.iter().map(|(_, named)| *named);

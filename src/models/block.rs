@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::heads::FeatureShape;
+
 /// The number of a block of a backbone, counted from 1 along the forward pass, as the paper counts its `b`.
 ///
 /// For a U-Net the encoder's blocks come first, then the middle block, then the decoder's blocks. The type exists
@@ -19,6 +21,148 @@ impl fmt::Display for BlockIndex {
     }
 }
 
+/// The shape of what a block gives for one image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TapShape {
+    /// A feature map, `[C, H, W]`.
+    Map {
+        /// C.
+        channels: u32,
+        /// H.
+        height: u32,
+        /// W.
+        width: u32,
+    },
+    /// Tokens, `[L, D]`; the class token, where there is one, is the first.
+    Tokens {
+        /// L, the class token included.
+        count: u32,
+        /// D.
+        width: u32,
+        /// Whether the first token is a class token.
+        class_token: bool,
+    },
+    /// One vector, `[D]`.
+    Vector {
+        /// D.
+        width: u32,
+    },
+}
+
+/// How a block's output becomes a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reduce {
+    /// A map, by adaptive average pooling to this side: `[C, p, p]`.
+    Pool(u32),
+    /// Of tokens the class token: `[D]`.
+    ClassToken,
+    /// The mean of the tokens, the class token left out: `[D]`.
+    MeanToken,
+    /// All of it: `[C, H, W]` of a map, `[D, L]` of tokens, `[D]` of a vector.
+    Whole,
+}
+
+impl Reduce {
+    /// The pool's side; `None` where nothing is pooled.
+    pub fn pool(self) -> Option<u32> {
+        match self {
+            Self::Pool(side) => Some(side),
+            _ => None,
+        }
+    }
+
+    /// The word for which tokens are taken, as users type it; `None` for a map that is pooled, and for a vector.
+    pub fn token(self, shape: TapShape) -> Option<&'static str> {
+        match (self, shape) {
+            (Self::ClassToken, _) => Some("class"),
+            (Self::MeanToken, _) => Some("mean"),
+            (Self::Whole, TapShape::Tokens { .. }) => Some("all"),
+            _ => None,
+        }
+    }
+}
+
+impl TapShape {
+    /// A feature map, `[channels, height, width]`.
+    pub const fn map(channels: u32, height: u32, width: u32) -> Self {
+        Self::Map {
+            channels,
+            height,
+            width,
+        }
+    }
+
+    /// The shape without the batch axis, as a network gives it.
+    pub fn sizes(self) -> Vec<u32> {
+        match self {
+            Self::Map {
+                channels,
+                height,
+                width,
+            } => vec![channels, height, width],
+            Self::Tokens { count, width, .. } => vec![count, width],
+            Self::Vector { width } => vec![width],
+        }
+    }
+
+    /// The shape of the feature that is left of it, channels first; `None` where it cannot be reduced so.
+    pub fn reduced(self, reduce: Reduce) -> Option<FeatureShape> {
+        let vector = |width: u32| FeatureShape::of(width, 1, 1);
+        match (self, reduce) {
+            (
+                Self::Map {
+                    channels,
+                    height,
+                    width,
+                },
+                Reduce::Pool(side),
+            ) if side <= height.min(width) => Some(FeatureShape::of(channels, side, side)),
+            (
+                Self::Map {
+                    channels,
+                    height,
+                    width,
+                },
+                Reduce::Whole,
+            ) => Some(FeatureShape::of(channels, height, width)),
+            (
+                Self::Tokens {
+                    width,
+                    class_token: true,
+                    ..
+                },
+                Reduce::ClassToken,
+            )
+            | (Self::Tokens { width, .. }, Reduce::MeanToken)
+            | (Self::Vector { width }, Reduce::Whole) => Some(vector(width)),
+            (Self::Tokens { count, width, .. }, Reduce::Whole) => {
+                Some(FeatureShape::of(width, count, 1))
+            }
+            _ => None,
+        }
+    }
+
+    /// Numbers of one image.
+    pub fn values(self) -> u64 {
+        self.sizes().into_iter().map(u64::from).product()
+    }
+}
+
+impl fmt::Display for TapShape {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Map {
+                channels,
+                height,
+                width,
+            } => write!(formatter, "{channels} × {height} × {width}"),
+            Self::Tokens { count, width, .. } => write!(formatter, "{count} tokens × {width}"),
+            Self::Vector { width } => write!(formatter, "{width}"),
+        }
+    }
+}
+
 /// What is known about a block before anything runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BlockInfo {
@@ -26,8 +170,8 @@ pub struct BlockInfo {
     pub index: BlockIndex,
     /// The block's name in the checkpoint, without a final dot, e.g. `output_blocks.5`.
     pub path: String,
-    /// Shape `[C, H, W]` of the block's output for one image of the size that the backbone was made for.
-    pub shape: [u32; 3],
+    /// Shape of the block's output for one image of the size that the backbone was made for.
+    pub shape: TapShape,
     /// Multiplications paired with an addition that one image costs from the input up to and including this block:
     /// convolutions, linear layers and the two matrix products of attention. It grows with the index, so the entry of
     /// the deepest tap is the cost of a pass.

@@ -1,7 +1,7 @@
 //! What a model has to offer to be trained by this program, and to be sampled from.
 
-use super::diffusion::respacing::Respacing;
-use super::diffusion::{Diffusion, DiffusionError};
+use crate::diffusion::respacing::Respacing;
+use crate::diffusion::{Diffusion, DiffusionError};
 
 /// A model that predicts the noise in an image.
 pub trait DenoisingModel {
@@ -27,7 +27,7 @@ pub trait DenoisingModel {
         seed: u64,
         device: tch::Device,
         precision: super::Precision,
-    ) -> Result<Trainable, super::weights::WeightError>;
+    ) -> Result<Trainable, crate::models::checkpoint::weights::WeightError>;
 }
 
 /// A network that is trained.
@@ -36,7 +36,7 @@ pub struct Trainable {
     /// Its forward pass.
     pub network: Box<dyn Denoise>,
     /// What is trained; the network computes with this very memory.
-    pub parameters: super::parameters::Parameters,
+    pub parameters: crate::models::checkpoint::parameters::Parameters,
 }
 
 /// A forward pass that gradients flow through.

@@ -3,26 +3,69 @@
 use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
-use super::{BlockIndex, InputShape};
+use super::{BlockIndex, BlockInfo, InputSpec, Reduce, TapShape};
 
 /// One feature that is wanted of a forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TapRequest {
     /// The block whose output is read.
     pub block: BlockIndex,
-    /// Side of the adaptive average pool.
-    pub pool: u32,
+    /// What is made of it.
+    pub reduce: Reduce,
+    /// Whether the first token of the block is a class token, which a mean of tokens leaves out.
+    pub class_token: bool,
+}
+
+impl TapRequest {
+    /// The feature of a block of a model.
+    pub fn of(block: &BlockInfo, reduce: Reduce) -> Self {
+        let class_token = matches!(
+            block.shape,
+            TapShape::Tokens {
+                class_token: true,
+                ..
+            }
+        );
+        Self {
+            block: block.index,
+            reduce,
+            class_token,
+        }
+    }
+
+    /// The feature, `[N, values]` in f32, of a block's output: `[N, C, H, W]`, `[N, L, D]` or `[N, D]`; `None` where its output cannot
+    /// be reduced so, which is a bug of the model's list of blocks.
+    fn reduced(&self, output: &Tensor) -> Option<Tensor> {
+        match (self.reduce, output.dim()) {
+            // In `[N, C, p, p]` order even where the map is channels-last.
+            (Reduce::Pool(side), 4) => {
+                let side = i64::from(side);
+                Some(output.adaptive_avg_pool2d([side, side]).flatten(1, 3))
+            }
+            (Reduce::ClassToken, 3) => Some(output.select(1, 0)),
+            (Reduce::MeanToken, 3) => {
+                let first = i64::from(self.class_token);
+                let tokens = output.narrow(1, first, output.size()[1] - first);
+                Some(tokens.mean_dim([1_i64].as_slice(), false, Kind::Float))
+            }
+            (Reduce::Whole, 4) => Some(output.contiguous().flatten(1, 3)),
+            // Channels first, as in a map.
+            (Reduce::Whole, 3) => Some(output.transpose(1, 2).contiguous().flatten(1, 2)),
+            (Reduce::Whole, 2) => Some(output.shallow_clone()),
+            _ => None,
+        }
+    }
 }
 
 /// A batch on the host, ready for a network.
 #[derive(Debug, Clone, Copy)]
 pub struct Images<'a> {
-    /// `x_t`, the noisy images: `[N, C, H, W]`, row-major.
-    pub x_t: &'a [f32],
+    /// The images, noisy (`x_t`) where there is a timestep: `[N, C, H, W]`, row-major.
+    pub pixels: &'a [f32],
     /// N.
     pub count: usize,
-    /// How noisy they are, the same for all.
-    pub timestep: u32,
+    /// How noisy they are, the same for all; `None` for a network without noise.
+    pub timestep: Option<u32>,
     /// The class of each image, `[N]`, for a network that is told; else `None`.
     pub classes: Option<&'a [i64]>,
 }
@@ -50,6 +93,9 @@ pub enum ForwardError {
     /// A class-conditional network got no classes.
     #[error("the network is class-conditional, but no class labels were given")]
     ClassLabelsMissing,
+    /// A network that is told how noisy its images are was not.
+    #[error("the network reads noisy images, but no timestep was given")]
+    TimestepMissing,
     /// A network was to run to its end and has none.
     #[error("the network gives no output, only the maps of its blocks")]
     NoOutput,
@@ -60,9 +106,9 @@ pub enum ForwardError {
 
 /// A network with its weights, on its device. It is frozen: nothing that is computed here has gradients.
 pub trait Network: Send {
-    /// The one forward pass. `visit` sees the map of every tapped block, `[N, C, H, W]` on the device in the precision of
-    /// the network, in the order of the blocks and once each. Returns the network's output, `[N, C, H, W]` f32, if it runs
-    /// that far. libtorch panics on errors of its own, such as running out of memory.
+    /// The one forward pass. `visit` sees the output of every tapped block, `[N, C, H, W]`, `[N, L, D]` or `[N, D]` as the model's list
+    /// of blocks says, on the device in the precision of the network, in the order of the blocks and once each. Returns the
+    /// network's output, f32, if it runs that far. libtorch panics on errors of its own, such as running out of memory.
     ///
     /// # Errors
     /// A tap names no block, or classes are missing or unexpected.
@@ -91,14 +137,14 @@ pub trait Network: Send {
 }
 
 /// `[N, C, H, W]` f32 on the device. To a GPU it travels from pinned memory, so that nobody waits for it.
-pub(super) fn images_to_tensor(images: Images<'_>, input: InputShape, device: Device) -> Tensor {
+pub(super) fn images_to_tensor(images: Images<'_>, input: InputSpec, device: Device) -> Tensor {
     let shape = [
         i64::try_from(images.count).unwrap_or(i64::MAX),
         i64::from(input.channels),
         i64::from(input.side),
         i64::from(input.side),
     ];
-    let host = Tensor::from_slice(images.x_t).view(shape);
+    let host = Tensor::from_slice(images.pixels).view(shape);
     if device.is_cuda() {
         let (non_blocking, copy) = (true, false);
         host.pin_memory(device)
@@ -112,7 +158,7 @@ pub(super) fn images_to_tensor(images: Images<'_>, input: InputShape, device: De
 #[derive(Debug)]
 pub struct Features {
     taps: Vec<TapRequest>,
-    /// `[N, C · p · p]`, f32.
+    /// `[N, values]`, f32.
     pooled: Vec<Option<Tensor>>,
 }
 
@@ -125,22 +171,18 @@ impl Features {
         }
     }
 
-    /// Takes what the taps of one block ask for from its map, `[N, C, H, W]`: pooled to p × p by adaptive average pooling
-    /// in f32 and flattened channel-major.
-    pub fn visit(&mut self, block: BlockIndex, map: &Tensor) {
-        // Widened once for all pools. The sums of a 16-bit map would lose what pooling gains.
-        let map = map.to_kind(Kind::Float);
+    /// Takes what the taps of one block ask for from its output, in f32 and flattened channel-major.
+    pub fn visit(&mut self, block: BlockIndex, output: &Tensor) {
+        // Widened once for all taps. The sums of 16-bit numbers would lose what pooling gains.
+        let output = output.to_kind(Kind::Float);
         for (tap, pooled) in self.taps.iter().zip(&mut self.pooled) {
             if tap.block == block {
-                let side = i64::from(tap.pool);
-                // In `[N, C, p, p]` order even where the map's channels are innermost.
-                let flat = map.adaptive_avg_pool2d([side, side]).flatten(1, 3);
-                *pooled = Some(flat);
+                *pooled = tap.reduced(&output);
             }
         }
     }
 
-    /// Brings the features to the host: for each tap `[N, C · p · p]`, row-major; empty for a tap whose block was never
+    /// Brings the features to the host: for each tap `[N, values]`, row-major; empty for a tap whose block was never
     /// visited. From a GPU they come in one transfer, the only time that anybody waits for it; to be called by another
     /// thread than the one that runs the network, so that the next batch is begun meanwhile.
     ///

@@ -3,45 +3,30 @@
 //! Axes of tensors, here and everywhere: `N` batch, `C` channels, `H` and `W` space, `L` tokens, `D` width, `K` classes.
 //!
 //! A kind parses its table into a [`Model`], which knows its blocks without touching libtorch; [`Model::load`] makes the
-//! network itself. Adding a kind is one new file and two lines below: `pub mod name;` and `&name::KIND,`.
+//! network itself. The kinds are in [`kinds`], the readers of weights in [`checkpoint`], the layers that networks share in [`nn`].
 
 pub mod block;
-pub mod conversion;
+pub mod checkpoint;
 pub mod denoising;
-pub mod diffusion;
 #[cfg(feature = "torch")]
 pub mod extractor;
-pub mod guided_diffusion;
-#[cfg(feature = "torch")]
-pub mod initial;
-#[cfg(feature = "torch")]
-pub mod layers;
-pub mod noise;
-#[cfg(feature = "torch")]
-pub mod parameters;
-pub mod pixels;
-pub mod precision;
-pub mod presets;
-pub mod stored_tensors;
-pub mod synthetic;
+pub mod kinds;
+pub mod nn;
 #[cfg(feature = "torch")]
 pub mod tap;
 pub mod tuning;
-pub mod weight_mismatch;
-#[cfg(feature = "torch")]
-pub mod weights;
 
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::diffusion::Coefficients;
+use crate::imaging::Normalization;
 use crate::spec::{Fields, KindDoc};
 
-pub use block::{BlockIndex, BlockInfo};
-pub use precision::Precision;
-
-/// Every model kind.
-pub const ALL: &[&dyn ModelKind] = &[&guided_diffusion::KIND, &pixels::KIND];
+pub use block::{BlockIndex, BlockInfo, Reduce, TapShape};
+pub use kinds::ALL;
+pub use nn::precision::Precision;
 
 /// A kind of model.
 pub trait ModelKind: Sync {
@@ -71,13 +56,24 @@ pub enum WeightsSource {
     None,
 }
 
-/// The image that a model reads.
+/// What a model reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InputShape {
+pub struct InputSpec {
     /// Channels, 1 or 3.
     pub channels: u32,
     /// Height and width in pixels.
     pub side: u32,
+    /// How pixels become numbers, unless an experiment says otherwise.
+    pub normalization: Normalization,
+    /// The noise that it was made to see; `None` for a model that reads clean images.
+    pub noise: Option<NoiseInput>,
+}
+
+/// The noise that a model was made to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoiseInput {
+    /// Steps of the diffusion; timesteps run from 0 to this, exclusive.
+    pub steps: u32,
 }
 
 /// A model as declared: its shapes are known, no weight is read yet.
@@ -88,11 +84,8 @@ pub trait Model: Send + Sync + Debug {
     /// The preset's name, or `custom`.
     fn variant(&self) -> &str;
 
-    /// The image that it reads.
-    fn input(&self) -> InputShape;
-
-    /// The diffusion steps that it was made for; timesteps run from 0 to this, exclusive.
-    fn diffusion_steps(&self) -> u32;
+    /// What it reads.
+    fn input(&self) -> InputSpec;
 
     /// Its blocks, in the order of computation, numbered as in the paper.
     fn blocks(&self) -> &[BlockInfo];
@@ -109,8 +102,10 @@ pub trait Model: Send + Sync + Debug {
     /// All that decides its outputs besides the weights, for fingerprints.
     fn identity(&self) -> serde_json::Value;
 
-    /// The two factors of Eq. 2 by the model's own schedule; `None` beyond its last step.
-    fn coefficients(&self, timestep: u32) -> Option<diffusion::Coefficients>;
+    /// The two factors of Eq. 2 by the model's own schedule; `None` beyond its last step, and for a model without noise.
+    fn coefficients(&self, _timestep: u32) -> Option<Coefficients> {
+        None
+    }
 
     /// What it offers to be trained and sampled from, where it can be.
     fn denoising(&self) -> Option<&dyn denoising::DenoisingModel> {
@@ -132,7 +127,7 @@ pub trait Model: Send + Sync + Debug {
         base: &std::path::Path,
         device: tch::Device,
         precision: Precision,
-    ) -> Result<Box<dyn extractor::Network>, weights::WeightError>;
+    ) -> Result<Box<dyn extractor::Network>, checkpoint::weights::WeightError>;
 }
 
 /// The block of an index.

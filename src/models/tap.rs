@@ -1,27 +1,28 @@
 //! Holding a network against another implementation: stored images in, the maps of its blocks out.
 //!
 //! # Shapes
-//! Read: `x_t`, or `x0` and `eps`, all `[N, C, H, W]`; `y`, `[N]`, the classes for a class-conditional network.
+//! Read: `x_t`, or `x0` and `eps`, all `[N, C, H, W]`, and `x0` alone for a model without noise; `y`, `[N]`, the classes for a
+//! class-conditional network.
 //! Given: `bNN` for block NN, `[N, C, H, W]`, pooled to `[N, C, p, p]` where that is asked for; `out` likewise.
 
 use safetensors::Dtype;
 use thiserror::Error;
 
 use super::extractor::{ForwardError, Images, Network, Until, to_vec};
-use super::stored_tensors::{StoredTensor, StoredTensors, StoredTensorsError};
 use super::{BlockIndex, Model};
+use crate::models::checkpoint::stored_tensors::{StoredTensor, StoredTensors, StoredTensorsError};
 
 /// Stored images, ready for a network.
 #[derive(Debug)]
 pub struct TapInput {
-    /// `x_t`: `[N, C, H, W]`, row-major.
-    pub x_t: Vec<f32>,
+    /// `x_t`, or the clean images for a model without noise: `[N, C, H, W]`, row-major.
+    pub pixels: Vec<f32>,
     /// N.
     pub count: usize,
     /// `y`: `[N]`.
     pub classes: Option<Vec<i64>>,
-    /// The noise step of all images.
-    pub timestep: u32,
+    /// The noise step of all images; `None` for a model without noise.
+    pub timestep: Option<u32>,
 }
 
 /// What is wanted.
@@ -68,6 +69,12 @@ pub enum TapError {
         /// The noisiest that there is.
         last: u32,
     },
+    /// The model has no noise.
+    #[error("the model has no noise, so `--timestep` does not apply; leave it out")]
+    NoNoise,
+    /// The model has noise.
+    #[error("the model reads noisy images; give `--timestep`")]
+    TimestepMissing,
     /// The network has no such block, or wants or refuses classes.
     #[error("{0}; for a class-conditional network the input file holds them as `y`, [N] int64")]
     Forward(#[from] ForwardError),
@@ -80,21 +87,27 @@ pub enum TapError {
 pub fn read_input(
     path: &std::path::Path,
     model: &dyn Model,
-    timestep: u32,
+    timestep: Option<u32>,
 ) -> Result<TapInput, TapError> {
     let file = StoredTensors::open(path)?;
     let problem = |problem: String| TapError::Input {
         path: path.into(),
         problem,
     };
-    // Asked for noisy images too: the network would embed any number.
-    let Some(coefficients) = model.coefficients(timestep) else {
-        return Err(TapError::NoSuchTimestep {
-            timestep,
-            last: model.diffusion_steps().saturating_sub(1),
-        });
-    };
     let input = model.input();
+    // Asked for noisy images too: the network would embed any number.
+    let coefficients = match (input.noise, timestep) {
+        (None, None) => None,
+        (None, Some(_)) => return Err(TapError::NoNoise),
+        (Some(_), None) => return Err(TapError::TimestepMissing),
+        (Some(noise), Some(timestep)) => {
+            let coefficients = model.coefficients(timestep);
+            Some(coefficients.ok_or(TapError::NoSuchTimestep {
+                timestep,
+                last: noise.steps.saturating_sub(1),
+            })?)
+        }
+    };
     let image = [input.channels, input.side, input.side].map(|size| size as usize);
     let images = |name: &str| -> Result<Option<(usize, Vec<f32>)>, TapError> {
         let Some(stored) = file.get(name) else {
@@ -114,13 +127,17 @@ pub fn read_input(
         }
         Ok(Some((count, floats(&stored))))
     };
-    let (count, x_t) = match (images("x_t")?, images("x0")?, images("eps")?) {
-        (Some(x_t), None, None) => x_t,
-        (None, Some((count, mut x_0)), Some((noises, eps))) if count == noises => {
+    let stored = (images("x_t")?, images("x0")?, images("eps")?);
+    let (count, pixels) = match (coefficients, stored) {
+        (Some(_), (Some(x_t), None, None)) => x_t,
+        (None, (None, Some(x_0), None)) => x_0,
+        (Some(coefficients), (None, Some((count, mut x_0)), Some((noises, eps))))
+            if count == noises =>
+        {
             coefficients.add_noise(&mut x_0, &eps);
             (count, x_0)
         }
-        (None, Some((count, _)), Some((noises, _))) => {
+        (Some(_), (None, Some((count, _)), Some((noises, _)))) => {
             return Err(problem(format!(
                 "`x0` has {count} images and `eps` has {noises}"
             )));
@@ -128,7 +145,11 @@ pub fn read_input(
         _ => {
             let found: Vec<&str> = file.names().collect();
             return Err(problem(format!(
-                "it has to hold either `x_t`, or `x0` and `eps`; it holds {}",
+                "it has to hold {}; it holds {}",
+                match coefficients {
+                    Some(_) => "either `x_t`, or `x0` and `eps`",
+                    None => "`x0` alone, since the model has no noise",
+                },
                 found.join(", ")
             )));
         }
@@ -148,7 +169,7 @@ pub fn read_input(
         }
     };
     Ok(TapInput {
-        x_t,
+        pixels,
         count,
         classes,
         timestep,
@@ -169,7 +190,7 @@ pub fn tap(
 ) -> Result<Vec<NamedArray>, TapError> {
     let _guard = tch::no_grad_guard();
     let images = Images {
-        x_t: &input.x_t,
+        pixels: &input.pixels,
         count: input.count,
         timestep: input.timestep,
         classes: input.classes.as_deref(),
@@ -182,8 +203,8 @@ pub fn tap(
     let array = |name: String, map: &tch::Tensor| {
         let map = map.to_kind(tch::Kind::Float);
         let map = match requests.pool {
-            Some(side) => map.adaptive_avg_pool2d([i64::from(side); 2]),
-            None => map,
+            Some(side) if map.dim() == 4 => map.adaptive_avg_pool2d([i64::from(side); 2]),
+            _ => map,
         };
         let size = map.size();
         NamedArray {

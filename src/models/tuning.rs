@@ -21,7 +21,7 @@ pub trait TunableModel {
         precision: super::Precision,
         tap: BlockIndex,
         retention: MapRetention,
-    ) -> Result<Tuned, super::weights::WeightError>;
+    ) -> Result<Tuned, crate::models::checkpoint::weights::WeightError>;
 }
 
 /// What becomes of a block's map between the way there and the way back. Gradients are the same bits either way.
@@ -39,9 +39,9 @@ pub struct Tuned {
     /// Its passes.
     pub network: Box<dyn Tune>,
     /// What is trained; the network computes with this very memory.
-    pub trained: super::parameters::Parameters,
+    pub trained: crate::models::checkpoint::parameters::Parameters,
     /// What the tapped block does not depend on.
-    pub untouched: super::parameters::Parameters,
+    pub untouched: crate::models::checkpoint::parameters::Parameters,
 }
 
 /// A network that learns through the map of one block.

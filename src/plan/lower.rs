@@ -129,6 +129,11 @@ fn lower_extraction(
 ) -> Result<Pass, PlanError> {
     let model = &experiment.models[extraction.model].model;
     let dataset = &facts.datasets[extraction.dataset];
+    let block = find_block(&**model, extraction.block).ok_or(PlanError::NoSuchTap)?;
+    let shape = block
+        .shape
+        .reduced(extraction.reduce)
+        .ok_or(PlanError::NoSuchTap)?;
     let recipe = FeaturesRecipe {
         dataset: &dataset.digest,
         model: identity,
@@ -137,25 +142,27 @@ fn lower_extraction(
         normalization: extraction.normalization,
         view: extraction.view,
         timestep: extraction.timestep,
-        draw: extraction.draw,
-        noise_seed: extraction.noise_seed,
-        noise_version: crate::models::noise::VERSION,
+        draw: extraction.random.map(|random| random.draw),
+        noise_seed: extraction.random.map(|random| random.seed),
+        noise_version: extraction
+            .timestep
+            .map(|_| crate::diffusion::noise::VERSION),
         block: extraction.block.0,
-        pool: extraction.pool,
+        pool: extraction.reduce.pool(),
+        token: extraction.reduce.token(block.shape),
         precision: extraction.precision,
         storage: extraction.storage,
     }
     .recipe()?;
-    let block = find_block(&**model, extraction.block);
-    let channels = block.map_or(0, |block| block.shape[0]);
     let side = model.input().side;
     Ok(Pass {
         key: PassKey::of(extraction),
         taps: vec![Tap {
             block: extraction.block,
-            pool: extraction.pool,
+            reduce: extraction.reduce,
+            shape: block.shape,
             storage: extraction.storage,
-            width: channels as usize * extraction.pool as usize * extraction.pool as usize,
+            width: shape.values(),
             artifact: known.artifact(extraction.label(experiment), recipe),
         }],
         images: dataset.samples,
@@ -163,7 +170,7 @@ fn lower_extraction(
         side,
         batch_size: extraction.batch_size,
         skip_bad_images: extraction.on_bad_image == OnBadImage::Skip,
-        multiply_adds: block.map_or(0, |block| block.multiply_adds),
+        multiply_adds: block.multiply_adds,
     })
 }
 

@@ -34,7 +34,7 @@ pub(super) fn lower_pretrains(
             split: &node.split,
             preprocess: &node.preprocess,
             training: node.training.clone(),
-            noise_version: crate::models::noise::VERSION,
+            noise_version: crate::diffusion::noise::VERSION,
         };
         let label = format!(
             "{}[{} {} steps={} seed={}]",
@@ -92,7 +92,7 @@ pub(super) fn lower_samples(
             eta,
             timesteps: node.respacing.to_string(),
             seed: node.seed,
-            noise_version: crate::models::noise::VERSION,
+            noise_version: crate::diffusion::noise::VERSION,
         };
         let label = format!(
             "{}[{} {} steps={} seed={}]",

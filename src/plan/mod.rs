@@ -85,6 +85,11 @@ pub enum PlanError {
         /// The splits that are.
         known: String,
     },
+    /// An extraction reads what its model does not have: a bug, since the graph is checked for it.
+    #[error(
+        "an extraction reads a block that its model does not have; this is a bug in repro, please report it"
+    )]
+    NoSuchTap,
     /// A rule changed what the run leaves behind: a bug.
     #[error(
         "the planner's rule `{rule}` changed the set of artifacts; this is a bug in repro, please report it"

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::graph::{ExtractionNode, Storage};
+use crate::graph::{ExtractionNode, Randomness, Storage};
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
-use crate::models::{BlockIndex, Precision};
+use crate::models::{BlockIndex, Precision, Reduce, TapShape};
 use crate::store::{Fingerprint, Recipe};
 
 /// Whether an artifact has to be made.
@@ -52,12 +52,10 @@ pub struct PassKey {
     pub dataset: usize,
     /// Index of the model.
     pub model: usize,
-    /// Noise step.
-    pub timestep: u32,
-    /// Noise draw.
-    pub draw: u32,
-    /// Noise seed.
-    pub noise_seed: u64,
+    /// Noise step; `None` where the model has no noise.
+    pub timestep: Option<u32>,
+    /// What is drawn at random; `None` where nothing is.
+    pub random: Option<Randomness>,
     /// What is shown of each image.
     pub view: View,
     /// How images become squares.
@@ -75,8 +73,7 @@ impl PassKey {
             dataset: extraction.dataset,
             model: extraction.model,
             timestep: extraction.timestep,
-            draw: extraction.draw,
-            noise_seed: extraction.noise_seed,
+            random: extraction.random,
             view: extraction.view,
             preprocess: extraction.preprocess.clone(),
             normalization: extraction.normalization,
@@ -90,11 +87,13 @@ impl PassKey {
 pub struct Tap {
     /// The block whose output is read.
     pub block: BlockIndex,
-    /// Side of the pool.
-    pub pool: u32,
+    /// How its output becomes a feature.
+    pub reduce: Reduce,
+    /// The shape of the output.
+    pub shape: TapShape,
     /// Number type.
     pub storage: Storage,
-    /// Values in one feature: channels × pool × pool.
+    /// Values in one feature.
     pub width: usize,
     /// What it becomes.
     pub artifact: PlannedArtifact,

@@ -105,18 +105,26 @@ pub struct FeaturesRecipe<'a> {
     pub normalization: Normalization,
     /// What is shown of each.
     pub view: View,
-    /// Noise step.
-    pub timestep: u32,
-    /// Noise draw.
-    pub draw: u32,
-    /// Noise seed.
-    pub noise_seed: u64,
-    /// Version of the noise generator.
-    pub noise_version: u32,
+    /// Noise step, where there is noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestep: Option<u32>,
+    /// Which draw, where anything is drawn at random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draw: Option<u32>,
+    /// The seed of the draws, where anything is drawn at random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise_seed: Option<u64>,
+    /// Version of the noise generator, where there is noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise_version: Option<u32>,
     /// Tap.
     pub block: u32,
-    /// Pool.
-    pub pool: u32,
+    /// Side of the pool, where the tap is a feature map that is pooled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<u32>,
+    /// Which tokens, where the tap has tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<&'a str>,
     /// What the network computes in.
     pub precision: Precision,
     /// Number type.

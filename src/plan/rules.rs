@@ -77,7 +77,7 @@ fn fuse(plan: &mut Plan) {
     for key in order {
         if let Some(mut pass) = fused.remove(&key) {
             pass.taps
-                .sort_by_key(|tap| (tap.block, tap.pool, tap.storage, tap.artifact.fingerprint));
+                .sort_by_key(|tap| (tap.block, tap.reduce, tap.storage, tap.artifact.fingerprint));
             plan.passes.push(pass);
         }
     }

@@ -41,16 +41,16 @@ pub struct PassRecord {
     pub model: String,
     /// The dataset's name.
     pub dataset: String,
-    /// Noise step.
-    pub timestep: u32,
+    /// Noise step; `None` where the model has no noise.
+    pub timestep: Option<u32>,
     /// View.
     pub view: &'static str,
     /// What the network computes in.
     pub precision: &'static str,
-    /// Noise draw.
-    pub draw: u32,
-    /// Noise seed.
-    pub noise_seed: u64,
+    /// Which random draw; `None` where nothing is drawn.
+    pub draw: Option<u32>,
+    /// Seed of the draws; `None` where nothing is drawn.
+    pub noise_seed: Option<u64>,
     /// Deepest block.
     pub deepest_block: u32,
     /// Number of taps.
@@ -144,8 +144,8 @@ fn pass_record(pass: &Pass, experiment: &Experiment) -> PassRecord {
         timestep: pass.key.timestep,
         view: pass.key.view.name(),
         precision: pass.key.precision.name(),
-        draw: pass.key.draw,
-        noise_seed: pass.key.noise_seed,
+        draw: pass.key.random.map(|random| random.draw),
+        noise_seed: pass.key.random.map(|random| random.seed),
         deepest_block: pass.deepest().map_or(0, |block| block.0),
         taps: pass.taps.len(),
         images: images_to_run(pass),
@@ -194,30 +194,30 @@ pub fn render_passes(passes: &[Pass], experiment: &Experiment) -> String {
     for pass in passes {
         let record = pass_record(pass, experiment);
         let mut line = format!(
-            "{} ← {}  t={}  blocks {}  pools {}  {} of {}",
+            "{} ← {}{}  blocks {}{}  {} of {}",
             record.model,
             record.dataset,
-            record.timestep,
+            record
+                .timestep
+                .map_or_else(String::new, |timestep| format!("  t={timestep}")),
             ranges(pass.taps.iter().map(|tap| tap.block.0)),
-            ranges(pass.taps.iter().map(|tap| tap.pool)),
+            reductions(pass),
             plural(record.taps, "tap"),
             plural(record.images, "image"),
         );
         if pass.key.preprocess != Preprocess::default() {
             let _ = write!(line, "  {}", pass.key.preprocess.name());
         }
-        if !pass.key.normalization.is_default() {
+        let own = experiment.models[pass.key.model].model.input();
+        if pass.key.normalization != own.normalization {
             let _ = write!(line, "  {}", pass.key.normalization.name());
         }
         if pass.key.precision != Precision::F32 {
             let _ = write!(line, "  {}", record.precision);
         }
-        if record.view != "center" || record.draw != 0 || record.noise_seed != 0 {
-            let _ = write!(
-                line,
-                "  {} draw={} seed={}",
-                record.view, record.draw, record.noise_seed
-            );
+        let (draw, seed) = (record.draw.unwrap_or(0), record.noise_seed.unwrap_or(0));
+        if record.view != "center" || draw != 0 || seed != 0 {
+            let _ = write!(line, "  {} draw={draw} seed={seed}", record.view);
         }
         if record.committed_shards > 0 && record.images > 0 {
             let _ = write!(
@@ -341,6 +341,29 @@ pub fn render(plan: &Plan, experiment: &Experiment, every_artifact: bool) -> Str
     }
     if plan.is_done() {
         text.push_str("\nnothing to compute: everything is in the cache\n");
+    }
+    text
+}
+
+/// The pools and tokens of a pass, such as `  pools 1,2,4`.
+fn reductions(pass: &Pass) -> String {
+    let mut text = String::new();
+    let pools: Vec<u32> = pass
+        .taps
+        .iter()
+        .filter_map(|tap| tap.reduce.pool())
+        .collect();
+    if !pools.is_empty() {
+        let _ = write!(text, "  pools {}", ranges(pools.into_iter()));
+    }
+    let tokens: std::collections::BTreeSet<&str> = pass
+        .taps
+        .iter()
+        .filter_map(|tap| tap.reduce.token(tap.shape))
+        .collect();
+    if !tokens.is_empty() {
+        let tokens: Vec<&str> = tokens.into_iter().collect();
+        let _ = write!(text, "  tokens {}", tokens.join(","));
     }
     text
 }

@@ -1,9 +1,13 @@
 //! Beginning an artifact: who gets to make it, and what is left of earlier attempts.
 
 use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
 
 use super::commit;
 use super::error::StoreError;
+use super::fingerprint::ArtifactKind;
 use super::listing::entries;
 use super::lock::{ArtifactLock, OnWait};
 use super::manifest::{Manifest, State};
@@ -58,57 +62,60 @@ impl Store {
             recipe.clone(),
             label,
             folder,
-            lock,
+            Some(lock),
             set_aside,
         ))))
     }
 
-    /// [`Store::begin`] for several artifacts that one pass makes together. The answers are in the order of `wanted`.
+    /// Asks to write parts of a feature artifact, beside others that may do the same at the same moment.
     ///
-    /// The locks are taken in the order of the fingerprints, whatever the order of `wanted`, so that two processes
-    /// with overlapping wishes cannot wait for each other. Each lock takes one file descriptor.
+    /// No lock is taken: a part proves itself, and of two writers of the same part the first one wins. Only
+    /// [`ArtifactWriter::finish`] takes the lock, for the moment in which it writes the manifest.
     ///
     /// # Errors
     ///
-    /// As [`Store::begin`]; and [`StoreError::BegunTwice`] when an artifact is named twice. No lock is held then.
-    pub fn begin_many(
-        &self,
-        wanted: &[(Recipe, String)],
-        on_wait: &mut OnWait<'_>,
-    ) -> Result<Vec<Begin>, StoreError> {
-        let mut order: Vec<(usize, &Recipe, &str)> = wanted
-            .iter()
-            .enumerate()
-            .map(|(index, (recipe, label))| (index, recipe, label.as_str()))
-            .collect();
-        order.sort_by_key(|(_, recipe, _)| recipe.fingerprint());
-        for pair in order.windows(2) {
-            if let [(_, first, _), (_, second, _)] = pair
-                && first.fingerprint() == second.fingerprint()
-            {
-                return Err(StoreError::BegunTwice {
-                    artifact: first.fingerprint(),
-                });
-            }
+    /// As [`Store::begin`], but for the waiting.
+    pub fn begin_parts(&self, recipe: &Recipe, label: &str) -> Result<Begin, StoreError> {
+        self.require_writable()?;
+        let fingerprint = recipe.fingerprint();
+        let folder = self.artifact_folder(recipe.kind(), &fingerprint);
+        let mut set_aside = Vec::new();
+        match self.state(recipe.kind(), &fingerprint)? {
+            State::Complete(manifest) => return Ok(Begin::AlreadyThere(manifest)),
+            // Under the lock and by a second look: another writer may be setting it aside right now.
+            State::Damaged { .. } => set_aside.extend(self.quarantine(&fingerprint)?),
+            State::Absent => {}
         }
-        let mut begun = Vec::with_capacity(order.len());
-        for (index, recipe, label) in order {
-            begun.push((index, self.begin(recipe, label, on_wait)?));
-        }
-        begun.sort_by_key(|(index, _)| *index);
-        Ok(begun.into_iter().map(|(_, begin)| begin).collect())
+        commit::make_folder(&folder)?;
+        set_aside.extend(self.tidy(recipe)?);
+        Ok(Begin::Writer(Box::new(ArtifactWriter::new(
+            self.clone(),
+            recipe.clone(),
+            label,
+            folder,
+            None,
+            set_aside,
+        ))))
     }
 
-    /// Clears what an attempt that did not finish left in an artifact's folder. Temporary files mean nothing and go;
-    /// parts stay, to be validated; anything else would be overwritten by this attempt or be in its way.
+    /// Clears what an attempt that did not finish left in an artifact's folder. Temporary files mean nothing and go, but for those of
+    /// parts that somebody may still be writing; parts stay, to be validated; anything else would be overwritten by this attempt or be
+    /// in its way.
     fn tidy(&self, recipe: &Recipe) -> Result<Vec<SetAside>, StoreError> {
         let fingerprint = recipe.fingerprint();
         let mut set_aside = Vec::new();
         for path in entries(&self.artifact_folder(recipe.kind(), &fingerprint))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if commit::is_temporary(&name) {
-                fs::remove_file(&path)
-                    .map_err(|error| StoreError::io("remove", &path, None, error))?;
+                if recipe.kind() == ArtifactKind::Features && is_fresh(&path) {
+                    continue;
+                }
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(StoreError::io("remove", &path, None, error));
+                    }
+                    _ => {}
+                }
             } else if part_index(&name).is_none() {
                 let reason = "was left by a run that did not finish".to_owned();
                 set_aside.push(self.set_aside(&fingerprint, &path, reason)?);
@@ -116,4 +123,14 @@ impl Store {
         }
         Ok(set_aside)
     }
+}
+
+/// A temporary file of a part that nobody has written to for so long belongs to nobody.
+const ABANDONED_AFTER: Duration = Duration::from_mins(10);
+
+/// Whether somebody may still be writing the file. A file that is gone, or whose clock is ahead, counts as fresh.
+fn is_fresh(path: &Path) -> bool {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+    let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+    age.is_none_or(|age| age < ABANDONED_AFTER)
 }

@@ -59,6 +59,25 @@ impl StagedFile {
         sync_folder_of(&target)
     }
 
+    /// [`StagedFile::commit`], unless there is a file of that name already; says whether the name was free.
+    pub(super) fn commit_if_absent(self) -> Result<bool, StoreError> {
+        let Self {
+            file,
+            target,
+            needed,
+        } = self;
+        let failed = |error| StoreError::io("write", &target, needed, error);
+        let file = file
+            .into_inner()
+            .map_err(|error| failed(error.into_error()))?;
+        file.as_file().sync_all().map_err(failed)?;
+        match file.persist_noclobber(&target) {
+            Ok(_) => sync_folder_of(&target).map(|()| true),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(failed(error.error)),
+        }
+    }
+
     /// The error to report when writing to this file failed.
     pub(super) fn failure(&self, error: io::Error) -> StoreError {
         StoreError::io("write", &self.target, self.needed, error)

@@ -116,10 +116,10 @@ pub enum StoreError {
         /// Which column, and how it differs.
         reason: String,
     },
-    /// The same artifact was asked for twice in one `begin_many`; waiting for oneself never ends.
-    #[error("artifact {} was begun twice at once", artifact.short())]
-    BegunTwice {
-        /// Artifact that was named twice.
+    /// An artifact has more parts than can be numbered.
+    #[error("artifact {} has more than 2^32 parts", artifact.short())]
+    TooManyParts {
+        /// The artifact.
         artifact: Fingerprint,
     },
     /// The caller no longer wanted to wait for the process that holds the lock.

@@ -12,6 +12,7 @@
 //!     manifest.json                         written last; what has no manifest does not exist
 //!   checkpoints/<64 hex>/                   what trainings go on from, by step; see `checkpoints.rs`
 //!   locks/<64 hex>.lock                     who makes an artifact now; empty files may stay behind
+//!   locks/job-<name>/<shard>.lock           who computes a shard now; see `claims.rs`
 //!   quarantine/<64 hex>-<n>/                damaged files and folders, moved here, never deleted
 //!   memo/                                   digests of input files by their size and times
 //!   archives/                               what is made of datasets' archives to read them in place; may be deleted
@@ -26,7 +27,8 @@
 //! - Feature parts that were committed before a run was killed are found again and kept, when they validate.
 //! - Committed files are never changed, which is what makes mapping them into memory sound.
 //! - Whoever makes an artifact holds its lock, a lock of the operating system, which ends with the process: there are
-//!   no stale locks to remove.
+//!   no stale locks to remove. Parts of features are written without it, by as many as want to, since a part proves itself; only
+//!   finishing takes the lock.
 //!
 //! # Main types
 //!
@@ -38,6 +40,7 @@ mod begin;
 mod canonical;
 mod canonical_serializer;
 mod checkpoints;
+mod claims;
 mod commit;
 mod error;
 mod export;
@@ -67,6 +70,7 @@ mod writer;
 pub use begin::Begin;
 pub use canonical::CanonicalError;
 pub use checkpoints::{Checkpoint, Checkpoints, PRETRAINED_WEIGHTS};
+pub use claims::{Claim, Claims};
 pub use error::StoreError;
 pub use features::{FeaturePartReader, FeatureReader};
 pub use fingerprint::{ArtifactKind, Fingerprint, FingerprintError};

@@ -37,6 +37,8 @@ pub(super) const RECIPE_KEY: &str = "repro.recipe";
 pub(super) const FORMAT_KEY: &str = "repro.format";
 /// Key in the footer of a part: BLAKE3 of all bytes before the end of the last record batch.
 pub(super) const BODY_KEY: &str = "repro.body-blake3";
+/// Key in the footer of a part: what computed it, such as "cpu".
+pub(super) const DEVICE_KEY: &str = "repro.device";
 
 /// The rows of one part. All slices have the same length, the number of rows.
 #[derive(Debug, Clone)]
@@ -217,13 +219,15 @@ impl Write for Digesting {
     }
 }
 
-/// Writes and commits one part; `target` is its file.
+/// Writes and commits one part; `target` is its file. `None` where a file of that name is there already: of two writers the first
+/// one wins.
 pub(super) fn write(
     target: &Path,
     name: &str,
     recipe: &Recipe,
+    device: Option<&str>,
     part: FeaturePart<'_>,
-) -> Result<FileEntry, StoreError> {
+) -> Result<Option<FileEntry>, StoreError> {
     let bad = |reason| StoreError::BadContent {
         artifact: recipe.fingerprint(),
         name: name.to_owned(),
@@ -245,17 +249,23 @@ pub(super) fn write(
     writer.write(&batch).map_err(failed)?;
     let body = writer.get_ref().digest.finalize();
     writer.write_metadata(BODY_KEY, body.to_hex().as_str());
+    if let Some(device) = device {
+        writer.write_metadata(DEVICE_KEY, device);
+    }
     writer.finish().map_err(failed)?;
     let Digesting {
         file,
         digest,
         bytes,
     } = writer.into_inner().map_err(failed)?;
-    file.commit()?;
-    Ok(FileEntry {
+    if !file.commit_if_absent()? {
+        return Ok(None);
+    }
+    Ok(Some(FileEntry {
         name: name.to_owned(),
         bytes,
         blake3: Fingerprint(*digest.finalize().as_bytes()),
         rows: batch.num_rows() as u64,
-    })
+        device: device.map(str::to_owned),
+    }))
 }

@@ -15,7 +15,7 @@ use memmap2::Mmap;
 
 use super::fingerprint::Fingerprint;
 use super::manifest::FileEntry;
-use super::part::{BODY_KEY, FINGERPRINT_KEY, FeatureType, schema};
+use super::part::{BODY_KEY, DEVICE_KEY, FINGERPRINT_KEY, FeatureType, schema};
 use super::recipe::Recipe;
 
 /// Length of what ends an Arrow file: the length of the footer and the magic word.
@@ -41,6 +41,8 @@ struct Footer {
     length: usize,
     /// Digest of all bytes up to the end of the record batch, as hexadecimal text.
     body_digest: Option<String>,
+    /// What computed the part.
+    device: Option<String>,
 }
 
 /// Opens a part whose bytes were compared with the manifest; also gives the file that was mapped. A failure is a sentence
@@ -70,12 +72,14 @@ pub(super) fn open_unverified(
     }
     digest.update(rest);
     let bytes = map.len() as u64;
+    let device = footer.device.clone();
     let part = decode(map, footer, recipe)?;
     let entry = FileEntry {
         name: name.to_owned(),
         bytes,
         blake3: Fingerprint(*digest.finalize().as_bytes()),
         rows: part.batch.num_rows() as u64,
+        device,
     };
     Ok((part, entry))
 }
@@ -119,10 +123,12 @@ fn read_footer(file: &[u8]) -> Result<Footer, String> {
         .ok_or("has no schema")
         .map(try_fb_to_schema)?;
     let schema = schema.map_err(|error| format!("has a damaged schema: {error}"))?;
-    let body_digest = footer
-        .custom_metadata()
-        .and_then(|pairs| pairs.iter().find(|pair| pair.key() == Some(BODY_KEY)))
-        .and_then(|pair| pair.value().map(str::to_owned));
+    let stated = |key: &str| {
+        let pairs = footer.custom_metadata()?;
+        let pair = pairs.iter().find(|pair| pair.key() == Some(key))?;
+        pair.value().map(str::to_owned)
+    };
+    let (body_digest, device) = (stated(BODY_KEY), stated(DEVICE_KEY));
     Ok(Footer {
         schema,
         version: footer.version(),
@@ -130,6 +136,7 @@ fn read_footer(file: &[u8]) -> Result<Footer, String> {
         start,
         length,
         body_digest,
+        device,
     })
 }
 

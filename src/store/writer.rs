@@ -11,8 +11,10 @@ use super::commit;
 use super::error::StoreError;
 use super::fingerprint::Fingerprint;
 use super::listing::entries;
-use super::lock::ArtifactLock;
-use super::manifest::{FileEntry, MANIFEST_FILE, MANIFEST_FORMAT, Made, Manifest, is_plain_name};
+use super::lock::{ArtifactLock, wait_quietly};
+use super::manifest::{
+    FileEntry, MANIFEST_FILE, MANIFEST_FORMAT, Made, Manifest, State, is_plain_name,
+};
 use super::part::{self, FeaturePart, FeatureType, part_index, part_name};
 use super::part_reader::open_unverified;
 use super::quarantine::SetAside;
@@ -37,7 +39,10 @@ pub struct ArtifactWriter {
     expected_rows: Option<Vec<u64>>,
     /// Width and type of the vectors, once a part is there.
     shape: Option<(usize, FeatureType)>,
-    _lock: ArtifactLock,
+    /// The right to make the artifact alone; `None` where others may write parts of it at the same time.
+    lock: Option<ArtifactLock>,
+    /// What computes the parts, such as "cpu".
+    device: Option<String>,
 }
 
 /// What an earlier attempt has left, after validation.
@@ -55,7 +60,7 @@ impl ArtifactWriter {
         recipe: Recipe,
         label: &str,
         folder: PathBuf,
-        lock: ArtifactLock,
+        lock: Option<ArtifactLock>,
         set_aside: Vec<SetAside>,
     ) -> Self {
         store.forget_verified(&folder);
@@ -65,7 +70,8 @@ impl ArtifactWriter {
             files: BTreeMap::new(),
             expected_rows: None,
             shape: None,
-            _lock: lock,
+            lock,
+            device: None,
             store,
             recipe,
             folder,
@@ -86,6 +92,11 @@ impl ArtifactWriter {
     /// What was set aside when the artifact was begun: a damaged artifact of the same fingerprint, stray files.
     pub fn set_aside(&self) -> &[SetAside] {
         &self.set_aside
+    }
+
+    /// Says what computes the parts that this writer writes from now on.
+    pub fn computed_on(&mut self, device: &str) {
+        self.device = Some(device.to_owned());
     }
 
     /// Declares how many rows each part of a feature artifact has (`expected_rows[part]`), and returns the parts that
@@ -178,10 +189,59 @@ impl ArtifactWriter {
                 return Err(self.bad(&name, format!("{rows} rows, but {expected} declared")));
             }
         }
-        let entry = part::write(&self.folder.join(&name), &name, &self.recipe, content)?;
+        let target = self.folder.join(&name);
+        let device = self.device.as_deref();
+        let written = part::write(&target, &name, &self.recipe, device, content)?;
+        let entry = match written {
+            Some(entry) => entry,
+            // Somebody else was first.
+            None => match open_unverified(&target, &name, &self.recipe) {
+                Ok((found, entry)) if (found.width, found.feature_type) == shape => entry,
+                Ok(_) => {
+                    let reason = "another process wrote vectors of another kind".to_owned();
+                    return Err(self.bad(&name, reason));
+                }
+                Err(reason) => return Err(self.bad(&name, reason)),
+            },
+        };
         self.shape = Some(shape);
         self.files.insert(name, entry);
         Ok(())
+    }
+
+    /// Looks whether a part has been written meanwhile, by this writer or another; one that does not validate is set aside.
+    ///
+    /// # Errors
+    ///
+    /// When moving a file aside fails.
+    pub fn has_part(&mut self, part: u32) -> Result<bool, StoreError> {
+        let name = part_name(part);
+        if self.files.contains_key(&name) {
+            return Ok(true);
+        }
+        if !self.folder.join(&name).exists() {
+            return Ok(false);
+        }
+        let expected = self.expected_rows.clone().unwrap_or_default();
+        Ok(self.committed_parts(&expected)?.parts.contains(&part))
+    }
+
+    /// Whether every declared part is there, looking again for those that others may have written.
+    ///
+    /// # Errors
+    ///
+    /// As [`ArtifactWriter::has_part`].
+    pub fn is_complete(&mut self) -> Result<bool, StoreError> {
+        let expected = self.expected_rows.clone().unwrap_or_default();
+        for part in 0..expected.len() {
+            let part = u32::try_from(part).map_err(|_| StoreError::TooManyParts {
+                artifact: self.fingerprint,
+            })?;
+            if !self.has_part(part)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Writes and commits a table as `<name>.parquet`.
@@ -223,6 +283,7 @@ impl ArtifactWriter {
             bytes: staged.as_file().metadata().map_err(read)?.len(),
             blake3: digest_of(staged.path()).map_err(read)?,
             rows: 0,
+            device: None,
         };
         commit::name_staged(staged, &target)?;
         self.files.insert(name.to_owned(), entry);
@@ -247,18 +308,32 @@ impl ArtifactWriter {
             bytes: bytes.len() as u64,
             blake3: Fingerprint::of(bytes),
             rows,
+            device: None,
         };
         self.files.insert(name, entry);
         Ok(())
     }
 
-    /// Writes the manifest, which makes the artifact exist, and gives the lock back.
+    /// Writes the manifest, which makes the artifact exist, and gives the lock back. A writer of parts takes the lock here; where another
+    /// has finished the artifact meanwhile, its manifest is the answer.
     ///
     /// # Errors
     ///
     /// [`StoreError::Incomplete`] when a part is missing: those that were declared, or, where none were, a gap in
     /// `0..n`. The committed files stay for the next attempt.
-    pub fn finish(self, made: Made) -> Result<Manifest, StoreError> {
+    pub fn finish(mut self, made: Made) -> Result<Manifest, StoreError> {
+        if self.lock.is_none() {
+            let path = self.store.lock_file(&self.fingerprint);
+            let lock =
+                ArtifactLock::acquire(&path, self.fingerprint, &self.label, &mut wait_quietly)?;
+            self.lock = Some(lock);
+            if let State::Complete(manifest) =
+                self.store.state(self.recipe.kind(), &self.fingerprint)?
+            {
+                return Ok(*manifest);
+            }
+            self.is_complete()?;
+        }
         let incomplete = |reason| StoreError::Incomplete {
             artifact: self.fingerprint,
             reason,

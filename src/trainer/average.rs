@@ -8,8 +8,8 @@
 
 use tch::Tensor;
 
-use crate::models::parameters::Parameters;
-use crate::models::weights::WeightMap;
+use crate::models::checkpoint::parameters::Parameters;
+use crate::models::checkpoint::weights::WeightMap;
 
 /// The average of each parameter over the steps so far.
 #[derive(Debug)]

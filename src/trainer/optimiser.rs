@@ -4,8 +4,8 @@ use tch::Tensor;
 
 use super::rates::{Rate, Rates};
 use super::{Optimiser, UpdateRule};
-use crate::models::parameters::Parameters;
-use crate::models::weights::WeightMap;
+use crate::models::checkpoint::parameters::Parameters;
+use crate::models::checkpoint::weights::WeightMap;
 
 /// What a stored first moment is called, before the name of its parameter.
 const FIRST: &str = "first_moment.";

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use repro::models::presets;
-use repro::models::stored_tensors::{Container, StoredTensors};
-use repro::models::synthetic;
+use repro::models::checkpoint::stored_tensors::{Container, StoredTensors};
+use repro::models::checkpoint::synthetic;
+use repro::models::kinds::guided_diffusion::presets;
 use serde_json::{Value, json};
 
 use crate::fixture::{CliTest, root, walk, with_snapshots};

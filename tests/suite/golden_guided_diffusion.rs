@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use repro::diffusion::{Diffusion, Schedule};
 use repro::models::block::BlockIndex;
-use repro::models::diffusion::{Diffusion, Schedule};
+use repro::models::checkpoint::weights::{WeightError, WeightMap, WeightMismatch};
 use repro::models::extractor::{ForwardError, Until};
-use repro::models::guided_diffusion::config::Config;
-use repro::models::guided_diffusion::network::Network;
-use repro::models::precision::Precision;
-use repro::models::presets;
-use repro::models::weights::{WeightError, WeightMap, WeightMismatch};
+use repro::models::kinds::guided_diffusion::config::Config;
+use repro::models::kinds::guided_diffusion::network::Network;
+use repro::models::kinds::guided_diffusion::presets;
+use repro::models::nn::precision::Precision;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tch::{Device, Kind, Tensor};
 
@@ -127,7 +127,12 @@ fn run_all(
     for (map, block) in maps.iter().zip(config.blocks()) {
         assert_eq!(
             map.size()[1..],
-            block.shape.map(i64::from),
+            block
+                .shape
+                .sizes()
+                .into_iter()
+                .map(i64::from)
+                .collect::<Vec<_>>(),
             "{}",
             block.index
         );

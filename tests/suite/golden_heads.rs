@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use repro::heads::{self, FeatureShape, Head, Mode, Role};
-use repro::models::synthetic;
+use repro::models::checkpoint::synthetic;
 use repro::spec::{Diagnostics, Fields, Source, Span, tree};
 use repro::trainer::{Moments, Optimiser, UpdateRule};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -198,10 +198,7 @@ fn follow(
     let place = i64::try_from(place.unwrap()).unwrap();
     let word = if adam { "adam" } else { "sgd" };
     let context = format!("{name}, {word}, {kind:?}, head {place} of {}", seeds.len());
-    let shape = FeatureShape {
-        channels: 32,
-        side: usize::try_from(pool).unwrap(),
-    };
+    let shape = FeatureShape::square(32, usize::try_from(pool).unwrap());
     head.check(shape).unwrap();
     let expected = &golden.heads[name];
     let forms: Vec<String> = (head.parameters(shape, CLASSES).iter())
@@ -370,10 +367,7 @@ fn the_page_of_heads_has_the_golden_counts() {
                 lines + separator + piece
             });
         let head = parse(lines.trim_start());
-        let shape = FeatureShape {
-            channels: 1024,
-            side: pool.parse().unwrap(),
-        };
+        let shape = FeatureShape::square(1024, pool.parse().unwrap());
         head.check(shape).unwrap();
         let (exact, millions) = wanted.remove(name).unwrap_or_else(|| panic!("{row}"));
         assert_eq!(head.parameter_count(shape, 1000) as u64, exact, "{row}");

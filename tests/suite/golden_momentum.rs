@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use repro::heads::{FeatureShape, Head, Mode, Parameter, ParameterForm};
-use repro::models::synthetic;
+use repro::models::checkpoint::synthetic;
 use repro::trainer::heads::{Data, Job, Keep, Limits, Outcome, RowsInMemory, WriteTo, train};
 use repro::trainer::{Course, Optimiser, Schedule, TrainError, Training, UpdateRule};
 use safetensors::SafeTensors;
@@ -80,10 +80,7 @@ fn trained(node: &str, pool: i64, runs: &[Value], golden: &Golden, momentum: f64
     let data = Data {
         train: &rows,
         test: &rows,
-        shape: FeatureShape {
-            channels: 32,
-            side: usize::try_from(pool).unwrap(),
-        },
+        shape: FeatureShape::square(32, usize::try_from(pool).unwrap()),
         classes: CLASSES,
         device: Device::Cpu,
     };

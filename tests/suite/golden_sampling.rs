@@ -5,17 +5,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use repro::models::diffusion::losses::{Objective, PUBLISHED_LAMBDA, Shown, Terms};
-use repro::models::diffusion::respacing::Respacing;
-use repro::models::diffusion::reverse::{ReverseError, Variance};
-use repro::models::diffusion::sampling::{Method, Sampling, Step, Stepped, to_bytes};
-use repro::models::diffusion::{Diffusion, Schedule};
+use repro::diffusion::losses::{Objective, PUBLISHED_LAMBDA, Shown, Terms};
+use repro::diffusion::respacing::Respacing;
+use repro::diffusion::reverse::{ReverseError, Variance};
+use repro::diffusion::sampling::{Method, Sampling, Step, Stepped, to_bytes};
+use repro::diffusion::{Diffusion, Schedule};
+use repro::models::checkpoint::parameters::{Parameters, to_safetensors};
+use repro::models::checkpoint::weights::WeightMap;
 use repro::models::extractor::{ForwardError, Until};
-use repro::models::guided_diffusion::config::Config;
-use repro::models::guided_diffusion::network::Network;
-use repro::models::parameters::{Parameters, to_safetensors};
-use repro::models::presets;
-use repro::models::weights::WeightMap;
+use repro::models::kinds::guided_diffusion::config::Config;
+use repro::models::kinds::guided_diffusion::network::Network;
+use repro::models::kinds::guided_diffusion::presets;
 use repro::trainer::{Average, Moments, Optimiser, UpdateRule, gradient_norm};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tch::{Device, Kind, Tensor};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use repro::heads::{self, FeatureShape, Head};
 use repro::models::extractor::ForwardError;
 use repro::models::tuning::{MapRetention, Tune, Tuned};
-use repro::models::{self, BlockIndex, InputShape, Precision, WeightsSource};
+use repro::models::{self, BlockIndex, InputSpec, Precision, WeightsSource};
 use repro::spec::{Diagnostics, Fields, Source, Span, tree};
 use repro::trainer::fine_tuning::{NoisyImages, Task, Watch, fine_tune};
 use repro::trainer::heads::{Job, Keep, Samples, WriteTo};
@@ -216,9 +216,9 @@ fn train(batch: &Batch, block: u32, rule: &str, retention: MapRetention, at_once
     let model = models::ALL.iter().find_map(|kind| kind.preset("adm-nano"));
     let model = model.unwrap();
     let model = model.with_weights(WeightsSource::Synthetic(WEIGHT_SEED));
-    let input: InputShape = model.input();
+    let input: InputSpec = model.input();
     let block = BlockIndex(block);
-    let channels = model.blocks()[block.0 as usize - 1].shape[0] as usize;
+    let channels = model.blocks()[block.0 as usize - 1].shape.sizes()[0] as usize;
     let tunable = model.tunable().unwrap();
     let base = Path::new(".");
     let tuned = tunable.begin_tuning(base, Device::Cpu, Precision::F32, block, retention);
@@ -261,7 +261,7 @@ fn train(batch: &Batch, block: u32, rule: &str, retention: MapRetention, at_once
         test: batch,
         input,
         timestep: TIMESTEP,
-        shape: FeatureShape { channels, side: 2 },
+        shape: FeatureShape::square(channels, 2),
         classes: CLASSES,
         at_once,
         device: Device::Cpu,

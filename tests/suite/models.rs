@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use repro::models::stored_tensors::{Container, StoredTensors};
+use repro::models::checkpoint::stored_tensors::{Container, StoredTensors};
 use serde_json::json;
 
 use crate::fixture::{CliTest, root, with_snapshots};

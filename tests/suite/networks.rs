@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use repro::diffusion::noise::fill_noise;
 use repro::models::extractor::{Images, Network, TapRequest};
-use repro::models::noise::fill_noise;
 use repro::models::{self, BlockIndex, Precision, WeightsSource};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -341,7 +341,8 @@ fn features_do_not_depend_on_batch_size_order_or_neighbours() {
     let taps: Vec<TapRequest> = (1..=13)
         .map(|block| TapRequest {
             block: BlockIndex(block),
-            pool: 2,
+            reduce: repro::models::Reduce::Pool(2),
+            class_token: false,
         })
         .collect();
     let model = models::ALL
@@ -395,9 +396,9 @@ fn features(
     taps: &[TapRequest],
 ) -> Vec<Vec<f32>> {
     let images = Images {
-        x_t,
+        pixels: x_t,
         count,
-        timestep: 90,
+        timestep: Some(90),
         classes: None,
     };
     network.features(images, taps).unwrap().read()

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::which::{self, Which};
 use crate::cli::exit::Failure;
 use crate::cli::{Context, table};
-use crate::datasets::paper::PaperRow;
 use crate::datasets::survey::{self, SplitSpread};
 use crate::datasets::{DatasetError, Manifest, OpenDataset};
 use crate::graph::DatasetNode;
+use crate::papers::table_5::PaperRow;
 use crate::text::{count, plural};
 
 /// So many images that do not decode, and so many duplicates, are listed for people.

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::which::{self, Which};
 use crate::cli::Context;
 use crate::cli::exit::Failure;
-use crate::datasets::paper::{self, PaperRow, Verdict};
 use crate::datasets::{DatasetError, Listing};
+use crate::papers::table_5::{self, PaperRow, Verdict};
 use crate::report::markdown;
 use crate::text::count;
 
@@ -159,8 +159,8 @@ fn row_of(counted: &Counted) -> Vec<String> {
             listing.map(|(listing, _)| listing.classes),
             paper.map(|row| row.classes),
         ),
-        cell(paper::train_images(splits), paper.map(|row| row.train)),
-        cell(paper::test_images(splits), paper.map(|row| row.test)),
+        cell(table_5::train_images(splits), paper.map(|row| row.train)),
+        cell(table_5::test_images(splits), paper.map(|row| row.test)),
         images,
         markdown::escape(&verdict),
     ]

@@ -9,7 +9,7 @@ use super::which::{self, Which};
 use crate::cli::exit::Failure;
 use crate::cli::{Context, table};
 use crate::datasets::survey::{self, Appearance, SplitSpread};
-use crate::exec::inputs::InputError;
+use crate::inputs::InputError;
 use crate::text::{count, plural};
 
 /// Arguments of `repro data stats`.

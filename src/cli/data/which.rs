@@ -10,10 +10,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::cli::experiment;
-use crate::datasets::paper::{self, PaperRow};
 use crate::datasets::{DatasetError, Environment, OpenDataset};
-use crate::exec::inputs::Reading;
 use crate::graph::{self, DatasetNode};
+use crate::inputs::Reading;
+use crate::papers::table_5::{self, PaperRow};
 use crate::spec::{Source, suggest};
 use crate::store::Store;
 
@@ -123,7 +123,7 @@ pub(super) fn reading(context: &Context) -> Result<Reading<'_>, Failure> {
 
 /// Table 5 of the paper.
 pub(super) fn table_5() -> Result<Vec<PaperRow>, Failure> {
-    paper::table_5().map_err(|error| {
+    table_5::table_5().map_err(|error| {
         Failure::Mistakes(format!(
             "data/table-5.toml, built into the program, is broken; this is a bug: {error}"
         ))

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::super::exit::Failure;
-use crate::models::conversion::{ConversionError, ElementType, convert};
-use crate::models::stored_tensors::{StoredTensors, shown};
+use crate::models::checkpoint::conversion::{ConversionError, ElementType, convert};
+use crate::models::checkpoint::stored_tensors::{StoredTensors, shown};
 use crate::text::{bytes, plural};
 
 /// Arguments of `repro models convert`.

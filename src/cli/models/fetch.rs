@@ -10,7 +10,7 @@ use crate::cli::exit::Failure;
 use crate::cli::fetching::{self, Bringer};
 use crate::cli::{Context, table};
 use crate::fetch::{Digest, Published, Stated};
-use crate::models::presets::{self, Preset, PresetError};
+use crate::models::kinds::guided_diffusion::presets::{self, Preset, PresetError};
 use crate::spec::suggest;
 
 /// Where weights go, from the folder that relative paths start from.

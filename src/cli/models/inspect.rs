@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::super::exit::Failure;
 use super::super::table;
-use crate::models::presets;
-use crate::models::stored_tensors::{StoredTensors, shown};
+use crate::models::checkpoint::stored_tensors::{StoredTensors, shown};
+use crate::models::kinds::guided_diffusion::presets;
 use crate::text::{bytes, count, plural};
 
 /// Arguments of `repro models inspect`.

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 
 use super::Context;
 use super::exit::Failure;
-use crate::models::stored_tensors::StoredTensorsError;
+use crate::models::checkpoint::stored_tensors::StoredTensorsError;
 
 /// Arguments of `repro models`.
 #[derive(Debug, Args)]

@@ -29,7 +29,7 @@ pub struct Arguments {
     output: PathBuf,
     /// The noise step t of the images.
     #[arg(long, value_name = "T")]
-    timestep: u32,
+    timestep: Option<u32>,
     /// `all` (and `out`), or a list of blocks and ranges such as `5-8,13,out`.
     #[arg(long, value_name = "LIST", default_value = "all")]
     blocks: String,
@@ -67,10 +67,11 @@ mod with_torch {
 
     use super::{Arguments, Context, Failure};
     use crate::cli::experiment;
-    use crate::exec::{attempt, device};
+    use crate::exec::attempt;
     use crate::graph;
+    use crate::machine::device;
     use crate::models::tap::{NamedArray, TapError, TapRequests, read_input, tap};
-    use crate::models::{self, BlockIndex, Model, Precision, WeightsSource};
+    use crate::models::{self, BlockIndex, Model, Precision, Reduce, WeightsSource};
     use crate::spec::suggest;
 
     /// Taps a network.
@@ -215,11 +216,12 @@ mod with_torch {
             .iter()
             .filter(|block| requests.blocks.contains(&block.index))
         {
-            let side = block.shape[1].min(block.shape[2]);
-            if requests.pool.is_some_and(|pool| pool > side) {
+            if let Some(pool) = requests.pool
+                && block.shape.reduced(Reduce::Pool(pool)).is_none()
+            {
                 return Err(mistake(format!(
-                    "the map of block {} has a side of {side}, which is smaller than the pool",
-                    block.index
+                    "the output of block {} ({}) cannot be pooled to {pool} × {pool}",
+                    block.index, block.shape
                 )));
             }
         }

@@ -27,7 +27,7 @@ impl<'a> FreshImages<'a> {
         let dataset = &run.inputs.datasets[key.dataset];
         let model = &run.experiment.models[key.model].model;
         let preparation = Preparation::new(dataset, key, &**model, false).ok_or_else(|| {
-            NodeError::Values(format!("the model has no timestep {}", key.timestep))
+            NodeError::Values(format!("the model has no timestep {:?}", key.timestep))
         })?;
         let samples = dataset.manifest.samples.iter().enumerate();
         let of_split = samples.filter(|(_, sample)| sample.split == split);
@@ -59,10 +59,10 @@ impl Samples for FreshImages<'_> {
 impl NoisyImages for FreshImages<'_> {
     fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, String> {
         let rows: Vec<usize> = rows.iter().map(|&row| self.rows[row]).collect();
-        let draw = self.preparation.key.draw.saturating_add(draw);
-        let batch = self.preparation.batch(&rows, draw);
+        let first = self.preparation.key.random.map_or(0, |random| random.draw);
+        let batch = self.preparation.batch(&rows, first.saturating_add(draw));
         batch
-            .map(|batch| batch.x_t)
+            .map(|batch| batch.pixels)
             .map_err(|error| error.to_string())
     }
 }
@@ -76,7 +76,7 @@ pub(super) struct FreshRows<'a> {
     images: FreshImages<'a>,
     network: Mutex<Box<dyn Network>>,
     tap: TapRequest,
-    timestep: u32,
+    timestep: Option<u32>,
     views: u32,
     at_once: usize,
     seen: Option<Seen<'a>>,
@@ -90,18 +90,15 @@ impl<'a> FreshRows<'a> {
         cached: &'a FeatureRows<'a>,
         images: FreshImages<'a>,
         network: Box<dyn Network>,
-        extraction: &ExtractionNode,
+        (timestep, tap): (Option<u32>, TapRequest),
         (views, at_once): (u32, usize),
     ) -> Self {
         Self {
             cached,
             images,
             network: Mutex::new(network),
-            tap: TapRequest {
-                block: extraction.block,
-                pool: extraction.pool,
-            },
-            timestep: extraction.timestep,
+            tap,
+            timestep,
             views,
             at_once,
             seen: None,
@@ -127,7 +124,7 @@ impl<'a> FreshRows<'a> {
         let walked = walk(&self.images, &batches, draw, &mut |number, x_t| {
             let count = batches[number].len();
             let images = Images {
-                x_t,
+                pixels: x_t,
                 count,
                 timestep: self.timestep,
                 classes: None,

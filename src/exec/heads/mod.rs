@@ -15,11 +15,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::choosing::SELECTION;
-use super::device::Device;
 use super::event::Event;
 use super::run::Run;
 use super::{NodeError, attempt, pretrain};
-use crate::graph::OnBadImage;
+use crate::graph::{ExtractionNode, OnBadImage};
+use crate::heads::FeatureShape;
+use crate::machine::device::Device;
+use crate::models::extractor::TapRequest;
+use crate::models::find_block;
 use crate::plan::{HeadStep, PassKey, Plan};
 use crate::store::{ArtifactKind, ArtifactWriter, Checkpoints, FeatureReader, Recipe, StoreError};
 use crate::trainer::TrainError;
@@ -163,7 +166,9 @@ fn is_of_small_steps(run: &Run<'_>, group: &Group<'_>) -> bool {
         return false;
     }
     let extraction = &run.experiment.extractions[node.features];
-    let shape = run.experiment.feature_shape(extraction);
+    let Ok(shape) = shape_of(run, extraction) else {
+        return true;
+    };
     let classes = run.inputs.facts.datasets[extraction.dataset].classes.len();
     is_small(shape, node.training.batch_size, classes, group.steps.len())
 }
@@ -225,7 +230,14 @@ fn run_group(
         let network = pretrain::with_weights(run, plan, extraction.model);
         let network = network.load(run.base, run.device, extraction.precision)?;
         let at_once = fresh::images_at_once(run, extraction);
-        let fresh = FreshRows::new(&train_rows, images, network, extraction, (epochs, at_once));
+        let model = &run.experiment.models[extraction.model].model;
+        let block = find_block(&**model, extraction.block)
+            .ok_or_else(|| bug("an extraction reads a block that its model does not have"))?;
+        let tap = (
+            extraction.timestep,
+            TapRequest::of(block, extraction.reduce),
+        );
+        let fresh = FreshRows::new(&train_rows, images, network, tap, (epochs, at_once));
         Some(fresh.telling(&seen))
     } else {
         None
@@ -237,7 +249,7 @@ fn run_group(
     let data = Data {
         train: train_rows,
         test: &test_rows,
-        shape: run.experiment.feature_shape(extraction),
+        shape: shape_of(run, extraction)?,
         classes: run.inputs.facts.datasets[extraction.dataset].classes.len(),
         device: run.device,
     };
@@ -294,6 +306,16 @@ fn run_group(
             Ok(())
         }
     }
+}
+
+fn bug(what: &str) -> NodeError {
+    NodeError::Values(format!("{what}; this is a bug in repro"))
+}
+
+fn shape_of(run: &Run<'_>, extraction: &ExtractionNode) -> Result<FeatureShape, NodeError> {
+    run.experiment
+        .feature_shape(extraction)
+        .ok_or_else(|| bug("an extraction reads a block that its model does not have"))
 }
 
 fn first_label(group: &Group<'_>) -> String {

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::fresh::{FreshImages, images_at_once};
-use super::{Kept, commit};
-use crate::exec::device::Device;
+use super::{Kept, bug, commit, shape_of};
 use crate::exec::event::Event;
-use crate::exec::memory::KeptMaps;
 use crate::exec::run::Run;
 use crate::exec::{NodeError, pretrain};
-use crate::models::parameters::write_safetensors;
+use crate::machine::device::Device;
+use crate::machine::memory::KeptMaps;
+use crate::models::checkpoint::parameters::write_safetensors;
 use crate::plan::{HeadStep, PassKey, Plan};
 use crate::trainer::TrainError;
 use crate::trainer::fine_tuning::{Task, Watch, fine_tune};
@@ -69,8 +69,10 @@ pub(super) fn run_tuned(run: &Run<'_>, plan: &Plan, step: &HeadStep) -> Result<(
         train: &train,
         test: &test,
         input: model.input(),
-        timestep: extraction.timestep,
-        shape: run.experiment.feature_shape(extraction),
+        timestep: extraction
+            .timestep
+            .ok_or_else(|| bug("a network without noise is tuned"))?,
+        shape: shape_of(run, extraction)?,
         classes,
         at_once,
         device: run.device,

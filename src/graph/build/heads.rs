@@ -129,7 +129,7 @@ impl Builder<'_> {
     ) {
         let shapes: BTreeSet<_> = features
             .iter()
-            .map(|&index| experiment.feature_shape(&experiment.extractions[index]))
+            .filter_map(|&index| experiment.feature_shape(&experiment.extractions[index]))
             .collect();
         let misfits = shapes
             .into_iter()

@@ -31,40 +31,54 @@ fn many_threads_make_an_artifact_once() {
 }
 
 #[test]
-fn overlapping_wishes_do_not_deadlock() {
+fn writers_of_parts_need_no_lock_and_the_first_one_wins() {
     let (_folder, store) = store();
-    let wanted: Vec<_> = (0..8)
-        .map(|timestep| (recipe(timestep), format!("t{timestep}")))
+    let recipe = recipe(90);
+    let begin = || match store.begin_parts(&recipe, "shared").unwrap() {
+        Begin::Writer(writer) => writer,
+        Begin::AlreadyThere(_) => panic!("it is not finished"),
+    };
+    let (mut first, mut second) = (begin(), begin());
+    for writer in [&mut first, &mut second] {
+        assert!(writer.committed_parts(&[4, 4]).unwrap().parts.is_empty());
+    }
+    first.computed_on("cpu");
+    second.computed_on("cuda:1");
+    first.write_features(0, content(0, 4, 3).part()).unwrap();
+    // The same part once more, from another device: it is there already.
+    second.write_features(0, content(0, 4, 3).part()).unwrap();
+    assert!(!first.is_complete().unwrap());
+    second.write_features(1, content(1, 4, 3).part()).unwrap();
+    assert!(first.has_part(1).unwrap());
+    let manifest = second.finish(made()).unwrap();
+    let devices: Vec<_> = manifest
+        .files
+        .iter()
+        .map(|file| file.device.as_deref())
         .collect();
-    let backwards: Vec<_> = wanted.iter().rev().cloned().collect();
-    std::thread::scope(|scope| {
-        for wanted in [&wanted, &backwards, &wanted, &backwards] {
-            let store = &store;
-            scope.spawn(move || {
-                for (begun, (recipe, _)) in store
-                    .begin_many(wanted, &mut wait_quietly)
-                    .unwrap()
-                    .into_iter()
-                    .zip(wanted)
-                {
-                    match begun {
-                        Begin::AlreadyThere(manifest) => assert_eq!(manifest.recipe, *recipe),
-                        Begin::Writer(mut writer) => {
-                            assert_eq!(writer.recipe(), recipe);
-                            writer.write_bytes("x", b"x").unwrap();
-                            writer.finish(made()).unwrap();
-                        }
-                    }
-                }
-            });
-        }
-    });
-    assert_eq!(store.listing().unwrap().artifacts.len(), 8);
-    let twice = [wanted[0].clone(), wanted[1].clone(), wanted[0].clone()];
+    assert_eq!(devices, [Some("cpu"), Some("cuda:1")]);
+    // Finished by another, it is as good as finished by oneself.
+    assert_eq!(first.finish(made()).unwrap(), manifest);
     assert!(matches!(
-        store.begin_many(&twice, &mut wait_quietly),
-        Err(StoreError::BegunTwice { .. })
+        store.begin_parts(&recipe, "shared").unwrap(),
+        Begin::AlreadyThere(_)
     ));
+    assert_eq!(store.verify().unwrap(), []);
+}
+
+#[test]
+fn a_claim_is_held_by_one_and_ends_with_it() {
+    let (_folder, store) = store();
+    let claims = store.claims("job");
+    let held = claims.claim(3).unwrap().unwrap();
+    assert!(claims.claim(3).unwrap().is_none());
+    assert!(store.claims("job").claim(3).unwrap().is_none());
+    assert!(claims.claim(4).unwrap().is_some());
+    assert!(store.claims("other").claim(3).unwrap().is_some());
+    drop(held);
+    assert!(claims.claim(3).unwrap().is_some());
+    claims.clear().unwrap();
+    claims.clear().unwrap();
 }
 
 #[test]

@@ -37,9 +37,9 @@ use super::heads::{Job, Keep, Outcome, TrainError};
 use super::{Rate, Rates, clip_gradients};
 use crate::heads::FeatureShape;
 use crate::metrics::Predictions;
-use crate::models::InputShape;
+use crate::models::InputSpec;
+use crate::models::checkpoint::parameters::to_safetensors;
 use crate::models::extractor::to_vec;
-use crate::models::parameters::to_safetensors;
 use crate::models::tuning::Tuned;
 
 /// What is trained, and on what.
@@ -53,7 +53,7 @@ pub struct Task<'a> {
     /// The images to predict.
     pub test: &'a dyn NoisyImages,
     /// What the network reads.
-    pub input: InputShape,
+    pub input: InputSpec,
     /// The noise step of all of them.
     pub timestep: u32,
     /// What the head reads: channels of the tapped block, side of the pool.
@@ -349,7 +349,7 @@ impl Loop<'_> {
 
     /// `[N, C, H, W]` on the device.
     fn tensor(&self, x_t: &[f32], images: usize) -> Tensor {
-        let InputShape { channels, side } = self.task.input;
+        let InputSpec { channels, side, .. } = self.task.input;
         let sides = [length(images), channels.into(), side.into(), side.into()];
         let host = Tensor::from_slice(x_t).view(sides);
         host.to_device(self.task.device)

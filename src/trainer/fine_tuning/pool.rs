@@ -4,10 +4,10 @@ use tch::{Kind, Tensor};
 
 use crate::heads::FeatureShape;
 
-/// A block's map as features, `[N, C, S, S]` f32, by adaptive average pooling.
+/// A block's map as features, `[N, C, H, W]` f32, by adaptive average pooling.
 pub(super) fn pooled(map: &Tensor, shape: FeatureShape) -> Tensor {
-    let side = i64::try_from(shape.side).unwrap_or(i64::MAX);
-    map.to_kind(Kind::Float).adaptive_avg_pool2d([side, side])
+    let sides = [shape.height, shape.width].map(super::length);
+    map.to_kind(Kind::Float).adaptive_avg_pool2d(sides)
 }
 
 /// The gradient by a map, from that by what it is pooled to, which `gradient` gives.

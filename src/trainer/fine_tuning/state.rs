@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::{Task, stack_of_one};
-use crate::models::parameters::Parameters;
+use crate::models::checkpoint::parameters::Parameters;
 use crate::models::tuning::Tuned;
 use crate::trainer::Moments;
 use crate::trainer::heads::checkpoint::{self, Stored};

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
+use crate::diffusion::noise::fill_noise;
 use crate::heads::Head;
 use crate::models::extractor::to_vec;
-use crate::models::noise::fill_noise;
 use crate::models::tuning::MapRetention;
 use crate::models::{ALL, BlockIndex, Precision, WeightsSource};
 use crate::spec::{Diagnostics, Fields, Source, tree};
@@ -20,7 +20,7 @@ const TAP: BlockIndex = BlockIndex(3);
 /// Images of noise around a brightness that tells the class, or does not.
 struct Images {
     count: usize,
-    input: InputShape,
+    input: InputSpec,
     told: bool,
 }
 
@@ -135,7 +135,7 @@ fn run(case: &Case, keep: &Folder) -> Result<Left, TrainError> {
     let model = ALL[0].preset("adm-nano").unwrap();
     let model = model.with_weights(WeightsSource::Synthetic(1));
     let input = model.input();
-    let channels = model.blocks()[TAP.0 as usize - 1].shape[0] as usize;
+    let channels = model.blocks()[TAP.0 as usize - 1].shape.sizes()[0] as usize;
     let tunable = model.tunable().unwrap();
     let mut tuned = tunable
         .begin_tuning(
@@ -173,7 +173,7 @@ fn run(case: &Case, keep: &Folder) -> Result<Left, TrainError> {
         test: &test,
         input,
         timestep: 10,
-        shape: FeatureShape { channels, side: 2 },
+        shape: FeatureShape::square(channels, 2),
         classes: CLASSES,
         at_once: case.at_once,
         device: Device::Cpu,

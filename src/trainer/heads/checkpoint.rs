@@ -12,7 +12,7 @@ use tch::{Device, Tensor};
 
 use super::stack::Stack;
 use super::{Epoch, Keep, TrainError};
-use crate::models::parameters::write_safetensors;
+use crate::models::checkpoint::parameters::write_safetensors;
 
 const CURVE: &str = "curve";
 const COURSE: &str = "course";

@@ -11,7 +11,7 @@ const SMALL_STEP: usize = 1 << 24;
 
 /// Whether a step of so many heads is done faster by one core than by several.
 pub fn is_small(shape: FeatureShape, batch: u32, classes: usize, heads: usize) -> bool {
-    batch as usize * shape.width() * classes * heads <= SMALL_STEP
+    batch as usize * shape.values() * classes * heads <= SMALL_STEP
 }
 
 /// Trains heads in one pass over their data, and gives each to `done` as soon as it is whole.

@@ -10,6 +10,7 @@ use super::rounds::{Threads, is_small};
 use super::rows::{Samples, load, load_into, room};
 use super::stack::{Stack, agree, bytes_of};
 use super::{Data, Job, Keep, Limits, Outcome, TrainError, checkpoint, length};
+use crate::heads::FeatureShape;
 use crate::models::Precision;
 use crate::trainer::config::{ClassWeights, Moment, Views};
 
@@ -104,7 +105,7 @@ impl<'a> Scan<'a> {
             } else {
                 training.views
             },
-            sizes: Sizes::new(data.shape.width(), batch),
+            sizes: Sizes::new(data.shape.values(), batch),
         }
     }
 
@@ -155,9 +156,9 @@ impl<'a> Scan<'a> {
         } else {
             rows.views()
         };
-        let row_bytes = self.data.shape.width() * rows.element().bytes();
+        let row_bytes = self.data.shape.values() * rows.element().bytes();
         // A batch is there as it is stored and as 32-bit floats.
-        let batch = self.batch.min(self.fit.len()) * (row_bytes + self.data.shape.width() * 4);
+        let batch = self.batch.min(self.fit.len()) * (row_bytes + self.data.shape.values() * 4);
         let beside = weights + batch as u64;
         let bytes = (self.fit.len() * views + self.held_out.len()) as u64 * row_bytes as u64;
         if rows.is_fresh() || bytes + beside > self.limits.memory {
@@ -176,7 +177,7 @@ impl<'a> Scan<'a> {
         let which: Vec<_> = (0..views)
             .flat_map(|view| self.fit.iter().map(move |&row| (view, row)))
             .collect();
-        let width = self.data.shape.width();
+        let width = self.data.shape.values();
         load(rows, &which, width, self.data.device).map(Held::All)
     }
 
@@ -206,7 +207,7 @@ impl<'a> Scan<'a> {
             }
             return Ok(());
         }
-        let (fit, width) = (self.fit.clone(), self.data.shape.width());
+        let (fit, width) = (self.fit.clone(), self.data.shape.values());
         // One window is read while the one before is used, into the memory of the one before that: new memory would have to be
         // cleared by the system, which takes longer than reading.
         std::thread::scope(|scope| {
@@ -286,7 +287,7 @@ impl<'a> Scan<'a> {
                     Source::Files(views) => {
                         let row = |&position: &usize| (views[position], self.fit[position]);
                         let which: Vec<_> = positions.iter().map(row).collect();
-                        let width = self.data.shape.width();
+                        let width = self.data.shape.values();
                         load(self.data.train, &which, width, self.data.device)?
                     }
                 };
@@ -318,12 +319,16 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Stored features as a head reads them, `[N, C, S, S]`.
+/// Stored features as a head reads them, `[N, C, H, W]`.
 pub(super) fn shaped(stored: &Tensor, data: &Data<'_>, precision: Precision) -> Tensor {
-    let side = length(data.shape.side);
+    let FeatureShape {
+        channels,
+        height,
+        width,
+    } = data.shape;
     stored
         .to_kind(precision.kind())
-        .view([-1, length(data.shape.channels), side, side])
+        .view([-1, length(channels), length(height), length(width)])
 }
 
 /// N / (K × samples of its class) for each class, `[K]`; 0 for one without any. `fit` are the rows that are trained on.

@@ -7,8 +7,8 @@ use super::rows::{Samples, load};
 use super::scan::{Scan, shaped};
 use super::{Outcome, TrainError, length};
 use crate::metrics::{Prediction, Predictions, rank_of_label};
+use crate::models::checkpoint::parameters::to_safetensors;
 use crate::models::extractor::to_vec;
-use crate::models::parameters::to_safetensors;
 use crate::trainer::config::Moment;
 
 /// Samples that are predicted at once.
@@ -82,7 +82,7 @@ impl Scan<'_> {
             .collect();
         let device = self.data.device;
         Ok((
-            load(train, &which, self.data.shape.width(), device)?,
+            load(train, &which, self.data.shape.values(), device)?,
             Tensor::from_slice(&labels).to_device(device),
         ))
     }
@@ -141,7 +141,7 @@ impl Scan<'_> {
                 return Err(TrainError::Stopped);
             }
             let which: Vec<_> = rows.iter().map(|&row| (0, row)).collect();
-            let stored = load(test, &which, self.data.shape.width(), self.data.device)?;
+            let stored = load(test, &which, self.data.shape.values(), self.data.device)?;
             for (stack, heads) in self.stacks.iter().zip(&mut all) {
                 let logits = stack.predict(&shaped(&stored, self.data, stack.training.precision));
                 for (position, (ranked, kept)) in heads.iter_mut().enumerate() {
@@ -158,7 +158,7 @@ impl Scan<'_> {
 
     /// Samples that are read at once where nothing is learned from them: a sixteenth of the memory at most.
     fn predicted_at_once(&self, element_bytes: usize) -> usize {
-        let row_bytes = (self.data.shape.width() * (element_bytes + 4)).max(1) as u64;
+        let row_bytes = (self.data.shape.values() * (element_bytes + 4)).max(1) as u64;
         let fitting = usize::try_from(self.limits.memory / 16 / row_bytes).unwrap_or(1);
         fitting.clamp(1, PREDICTED_AT_ONCE)
     }

@@ -99,10 +99,7 @@ fn run(
     let data = Data {
         train: train_rows,
         test: test_rows,
-        shape: FeatureShape {
-            channels: 8,
-            side: 1,
-        },
+        shape: FeatureShape::square(8, 1),
         classes: 4,
         device: Device::Cpu,
     };

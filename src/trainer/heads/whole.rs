@@ -7,8 +7,8 @@ use super::scoring::{Ranked, rank_all};
 use super::{Data, Job, Limits, Outcome, TrainError};
 use crate::heads::{Fitting, Whole};
 use crate::metrics::Predictions;
+use crate::models::checkpoint::parameters::to_safetensors;
 use crate::models::extractor::to_vec;
-use crate::models::parameters::to_safetensors;
 
 /// Fits one head. A head that is trained in steps is given back as one that was fitted to nothing; there is no such caller.
 pub(super) fn fit_whole(
@@ -16,7 +16,7 @@ pub(super) fn fit_whole(
     data: &Data<'_>,
     limits: &Limits<'_>,
 ) -> Result<Outcome, TrainError> {
-    let width = data.shape.width() as u64;
+    let width = data.shape.values() as u64;
     let numbers = (data.train.len() + data.test.len()) as u64 * width;
     // As they are stored, as 32-bit floats, and once more for what the fit makes of them.
     let needed = numbers * (data.train.element().bytes() as u64 + 8);
@@ -61,5 +61,5 @@ pub(super) fn fit_whole(
 /// All features of a split, `[N, D]`, f32.
 fn read(data: &Data<'_>, rows: &dyn Rows) -> Result<Tensor, TrainError> {
     let which: Vec<_> = (0..rows.len()).map(|row| (0, row)).collect();
-    Ok(load(rows, &which, data.shape.width(), data.device)?.to_kind(Kind::Float))
+    Ok(load(rows, &which, data.shape.values(), data.device)?.to_kind(Kind::Float))
 }

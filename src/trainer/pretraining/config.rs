@@ -10,10 +10,10 @@
 
 use serde::Serialize;
 
-use crate::models::Precision;
-use crate::models::diffusion::PUBLISHED_LAMBDA;
+use crate::diffusion::PUBLISHED_LAMBDA;
 #[cfg(feature = "torch")]
-use crate::models::diffusion::losses::Objective;
+use crate::diffusion::losses::Objective;
+use crate::models::Precision;
 use crate::spec::{Fields, Key};
 use crate::trainer::config::{Optimiser, UpdateRule};
 

@@ -17,12 +17,12 @@ use thiserror::Error;
 use super::config::{POINT_EVERY, Pretraining, Timesteps};
 use super::order::Order;
 use super::state::{CurvePoint, State};
-use crate::models::InputShape;
+use crate::diffusion::Diffusion;
+use crate::diffusion::losses::Shown;
+use crate::diffusion::noise::fill_noise;
+use crate::diffusion::reverse::ReverseError;
+use crate::models::InputSpec;
 use crate::models::denoising::Denoise;
-use crate::models::diffusion::Diffusion;
-use crate::models::diffusion::losses::Shown;
-use crate::models::diffusion::reverse::ReverseError;
-use crate::models::noise::fill_noise;
 use crate::trainer::clip_gradients;
 
 /// Why a training ends early.
@@ -71,7 +71,7 @@ pub struct Trainer<'a, I: Images> {
     network: &'a dyn Denoise,
     diffusion: &'a Diffusion,
     images: &'a I,
-    input: InputShape,
+    input: InputSpec,
     device: Device,
     order: Order,
 }
@@ -87,7 +87,7 @@ impl<'a, I: Images> Trainer<'a, I> {
         network: &'a dyn Denoise,
         diffusion: &'a Diffusion,
         images: &'a I,
-        input: InputShape,
+        input: InputSpec,
         device: Device,
     ) -> Self {
         Self {

@@ -6,9 +6,9 @@ use safetensors::SafeTensorError;
 use tch::{Kind, Tensor};
 
 use super::config::{Pretraining, Timesteps};
-use crate::models::diffusion::timesteps::{LossHistory, TimestepSampler};
-use crate::models::parameters::{Parameters, to_safetensors};
-use crate::models::weights::{WeightError, WeightMap};
+use crate::diffusion::timesteps::{LossHistory, TimestepSampler};
+use crate::models::checkpoint::parameters::{Parameters, to_safetensors};
+use crate::models::checkpoint::weights::{WeightError, WeightMap};
 use crate::trainer::{Average, Moments};
 
 /// What a stored parameter is called, before its name; a name alone is that of an average.

@@ -112,10 +112,10 @@ mod steps {
 
     use super::super::{Images, PretrainError, State, Trainer};
     use super::*;
+    use crate::diffusion::Diffusion;
+    use crate::diffusion::respacing::Respacing;
     use crate::models::Model;
     use crate::models::denoising::Denoise;
-    use crate::models::diffusion::Diffusion;
-    use crate::models::diffusion::respacing::Respacing;
     use crate::random::Stream;
     use crate::trainer::pretraining::config::POINT_EVERY;
 

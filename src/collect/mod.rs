@@ -1,0 +1,7 @@
+//! From the plan and the store to what a report shows. Nothing is computed.
+//!
+//! [`report`] gathers and writes; `drawing` has the graph, `pictures` the curves and images.
+
+mod drawing;
+pub(crate) mod pictures;
+pub mod report;

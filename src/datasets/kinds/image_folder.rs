@@ -1,0 +1,292 @@
+//! `image-folder`: class folders of JPEG or PNG files.
+//!
+//! Two layouts are understood: `ROOT/SPLIT/CLASS/FILE`, where the first level holds folders called `train`, `test`, `val` or
+//! `valid`; and `ROOT/CLASS/FILE`, of which `test_fraction` of each class becomes the test split, chosen by a hash of the
+//! file's name, so that adding a file moves no other file.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::datasets::listed::{Files, Trim};
+use crate::datasets::tree::Tree;
+use crate::datasets::{
+    Dataset, DatasetError, DatasetKind, Environment, Manifest, OpenDataset, Sample,
+};
+use crate::spec::{Fields, Key, KindDoc};
+
+/// The kind.
+pub const KIND: Kind = Kind;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Kind;
+
+const DOC: KindDoc = KindDoc {
+    name: "image-folder",
+    summary: "Class folders of JPEG or PNG files: `ROOT/train/CLASS/FILE` and `ROOT/test/CLASS/FILE`, or `ROOT/CLASS/FILE`.",
+    keys: &[
+        Key::required(
+            "root",
+            "a path",
+            "Holds the split or class folders, or is a tar archive of them, compressed or not; relative to the folder that `repro` runs in.",
+        ),
+        Key::optional(
+            "test_fraction",
+            "a number between 0 and 1",
+            "0.2",
+            "The share of each class that is held out for testing where the folder has no splits; chosen by a hash of the file name.",
+        ),
+    ],
+};
+
+/// First-level folders that are splits, and what the split is called.
+const SPLITS: [(&str, &str); 4] = [
+    ("train", "train"),
+    ("val", "val"),
+    ("valid", "val"),
+    ("test", "test"),
+];
+
+impl DatasetKind for Kind {
+    fn doc(&self) -> &'static KindDoc {
+        &DOC
+    }
+
+    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
+        let test_fraction = fields.number("test_fraction", 0.0..=1.0).unwrap_or(0.2);
+        let root = fields.text("root")?;
+        Some(Arc::new(ImageFolder {
+            root: PathBuf::from(root.value),
+            test_fraction,
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct ImageFolder {
+    root: PathBuf,
+    test_fraction: f64,
+}
+
+impl Dataset for ImageFolder {
+    fn kind(&self) -> &'static str {
+        DOC.name
+    }
+
+    fn open(
+        &self,
+        environment: &Environment<'_>,
+        _upstream: Option<Arc<OpenDataset>>,
+    ) -> Result<OpenDataset, DatasetError> {
+        let tree = Tree::open(&self.root, &[], environment)?;
+        let root = tree.root();
+        let top = root.folders()?;
+        let mut files = Vec::new();
+        let split_folders: Vec<_> = top
+            .iter()
+            .filter_map(|name| split_of(name).map(|split| (name, split)))
+            .collect();
+        if split_folders.is_empty() {
+            for class in &top {
+                let folder = root.join(class);
+                for file in folder.images()? {
+                    let id = format!("{class}/{file}");
+                    let split = if share(&id) < self.test_fraction {
+                        "test"
+                    } else {
+                        "train"
+                    };
+                    let location = folder.file(&file)?;
+                    files.push((id, split.to_owned(), class.clone(), location));
+                }
+            }
+        } else {
+            for (name, split) in split_folders {
+                for class in root.join(name).folders()? {
+                    let folder = root.join(name).join(&class);
+                    for file in folder.images()? {
+                        let id = format!("{name}/{class}/{file}");
+                        let location = folder.file(&file)?;
+                        files.push((id, split.to_owned(), class.clone(), location));
+                    }
+                }
+            }
+        }
+        if files.is_empty() {
+            return Err(DatasetError::Malformed {
+                path: root.path(),
+                problem: "it holds no class folder with JPEG or PNG files".to_owned(),
+                hint: "expected ROOT/CLASS/FILE or ROOT/train/CLASS/FILE".to_owned(),
+            });
+        }
+        let order = |split: &str| SPLITS.iter().position(|(_, name)| *name == split);
+        files
+            .par_sort_by(|left, right| (order(&left.1), &left.0).cmp(&(order(&right.1), &right.0)));
+        let classes: Vec<String> = files
+            .iter()
+            .map(|(_, _, class, _)| class.clone())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        let samples: Vec<Sample> = files
+            .par_iter()
+            .map(|(id, split, class, location)| {
+                let label = classes.binary_search(class).unwrap_or_default();
+                Ok(Sample {
+                    id: id.clone(),
+                    split: split.clone(),
+                    label: u32::try_from(label).unwrap_or(u32::MAX),
+                    content: location.digest(environment.digester)?,
+                })
+            })
+            .collect::<Result<_, DatasetError>>()?;
+        let files = files
+            .into_iter()
+            .map(|(id, _, _, location)| (id, location))
+            .collect();
+        Ok(OpenDataset {
+            manifest: Manifest::new(classes, samples),
+            images: Box::new(Files::new(files, Trim::NONE)),
+        })
+    }
+}
+
+/// A number in [0, 1) that depends on the name alone.
+fn share(id: &str) -> f64 {
+    let hash = blake3::hash(id.as_bytes());
+    let mut bytes = [0; 4];
+    bytes.copy_from_slice(&hash.as_bytes()[..4]);
+    f64::from(u32::from_le_bytes(bytes)) / 4_294_967_296.0
+}
+
+fn split_of(folder: &str) -> Option<&'static str> {
+    SPLITS
+        .iter()
+        .find(|(name, _)| *name == folder)
+        .map(|(_, split)| *split)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::datasets::tree::fixture as archives;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn write_images(root: &Path, names: &[&str]) {
+        for name in names {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            image::RgbImage::from_pixel(3, 2, image::Rgb([10, 20, 30]))
+                .save(&path)
+                .unwrap();
+        }
+    }
+
+    fn open(root: &Path) -> Result<OpenDataset, DatasetError> {
+        let dataset = ImageFolder {
+            root: root.to_owned(),
+            test_fraction: 0.5,
+        };
+        dataset.open(&Environment::plain(), None)
+    }
+
+    #[test]
+    fn splits_come_from_the_first_level() {
+        let folder = tempfile::tempdir().unwrap();
+        write_images(
+            folder.path(),
+            &[
+                "train/cat/a.png",
+                "train/dog/b.png",
+                "test/dog/c.png",
+                "train/cat/note.png",
+            ],
+        );
+        fs::write(folder.path().join("train/cat/readme.txt"), "x").unwrap();
+        let open = open(folder.path()).unwrap();
+        let ids: Vec<_> = open
+            .manifest
+            .samples
+            .iter()
+            .map(|sample| (sample.id.as_str(), sample.label))
+            .collect();
+        assert_eq!(
+            ids,
+            [
+                ("train/cat/a.png", 0),
+                ("train/cat/note.png", 0),
+                ("train/dog/b.png", 1),
+                ("test/dog/c.png", 1)
+            ]
+        );
+        assert_eq!(open.manifest.classes, ["cat", "dog"]);
+        assert_eq!(open.images.read(3).unwrap().size(), (3, 2));
+    }
+
+    #[test]
+    fn packed_and_unpacked_are_one_dataset() {
+        let folder = tempfile::tempdir().unwrap();
+        write_images(folder.path(), &["train/cat/a.png", "test/dog/c.png"]);
+        let unpacked = open(folder.path()).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        archives::tar(
+            folder.path(),
+            &["train", "test"],
+            &root.path().join("photos.tar"),
+        );
+        let packed = open(&root.path().join("photos.tar")).unwrap();
+        archives::assert_same(&packed, &unpacked);
+    }
+
+    #[test]
+    fn without_splits_a_file_keeps_its_side_when_others_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let names: Vec<String> = (0..40).map(|index| format!("cat/{index}.png")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        write_images(folder.path(), &names[..20]);
+        let before = open(folder.path()).unwrap().manifest;
+        write_images(folder.path(), &names[20..]);
+        let after = open(folder.path()).unwrap().manifest;
+        for sample in &before.samples {
+            assert!(after.samples.contains(sample));
+        }
+        assert!(after.count("train") > 0 && after.count("test") > 0);
+    }
+
+    #[test]
+    fn a_broken_image_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("train/cat")).unwrap();
+        fs::write(folder.path().join("train/cat/broken.jpg"), b"no image").unwrap();
+        let open = open(folder.path()).unwrap();
+        let error = open.images.read(0).err().unwrap().to_string();
+        assert!(
+            error.contains("train/cat/broken.jpg") && error.contains("does not decode"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_empty_or_missing_root_says_what_was_expected() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(
+            open(folder.path())
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("no class folder")
+        );
+        assert!(
+            open(&folder.path().join("nowhere"))
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("is missing")
+        );
+    }
+}

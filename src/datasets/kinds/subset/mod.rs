@@ -1,0 +1,325 @@
+//! `subset`: a part of another dataset, chosen by a hash of the sample ids, or by a list of file names.
+//!
+//! The choice is a function of each sample's id alone: it depends neither on the order of the files nor on the other
+//! samples, and a larger limit, or a larger fraction, contains the smaller one's samples.
+//!
+//! # Reference
+//! Lists of names, such as `1percent.txt` and `10percent.txt` of Chen et al., "A Simple Framework for Contrastive Learning of
+//! Visual Representations" (2020), have a line `n01440764_10026.JPEG` for each image of ImageNet that is taken for training.
+
+mod names;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::datasets::{
+    Dataset, DatasetError, DatasetKind, Environment, Manifest, OpenDataset, ReadImage, Sample,
+};
+use crate::imaging::Image;
+use crate::spec::fields::Located;
+use crate::spec::{Fields, Key, KindDoc};
+
+/// The kind.
+pub const KIND: Kind = Kind;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Kind;
+
+const DOC: KindDoc = KindDoc {
+    name: "subset",
+    summary: "A part of another dataset: so many samples of each split or class, the same ones every time.",
+    keys: &[
+        Key::required(
+            "of",
+            "the name of a dataset",
+            "The dataset to take samples from.",
+        ),
+        Key::optional(
+            "limit",
+            "a table of split = count",
+            "all",
+            "At most so many samples of each split, such as `{ train = 2000, test = 1000 }`.",
+        ),
+        Key::optional(
+            "per_class",
+            "a table of split = count",
+            "all",
+            "At most so many samples of each class and split.",
+        ),
+        Key::optional(
+            "fraction",
+            "a table of split = number above 0, at most 1",
+            "all",
+            "The share of each class of a split, such as `{ train = 0.01 }`; at least one sample of each class.",
+        ),
+        Key::optional(
+            "list",
+            "a table of split = path",
+            "all",
+            "Only the samples of a split whose file names a list has, one a line, such as `{ train = \"1percent.txt\" }`; every line has to be the end of one sample's id.",
+        ),
+    ],
+};
+
+impl DatasetKind for Kind {
+    fn doc(&self) -> &'static KindDoc {
+        &DOC
+    }
+
+    fn upstream(&self, fields: &Fields<'_>) -> Option<Located<String>> {
+        fields.text("of")
+    }
+
+    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
+        let limits = |key: &str| -> Vec<(String, usize)> {
+            let Some(table) = fields.table(key) else {
+                return Vec::new();
+            };
+            let entries = table.entries().iter();
+            entries
+                .filter_map(|entry| {
+                    Some((
+                        entry.key.clone(),
+                        table.count(&entry.key, 1..=u32::MAX)? as usize,
+                    ))
+                })
+                .collect()
+        };
+        let fractions = fields.table("fraction");
+        let fractions = fractions.iter().flat_map(|table| {
+            let entries = table.entries().iter();
+            entries.filter_map(|entry| {
+                let share = table.number(&entry.key, f64::MIN_POSITIVE..=1.0)?;
+                Some((entry.key.clone(), share))
+            })
+        });
+        let lists = fields.table("list");
+        let lists = lists.iter().flat_map(|table| {
+            let entries = table.entries().iter();
+            entries
+                .filter_map(|entry| Some((entry.key.clone(), table.text(&entry.key)?.value.into())))
+        });
+        Some(Arc::new(Subset {
+            limit: limits("limit"),
+            per_class: limits("per_class"),
+            fraction: fractions.collect(),
+            list: lists.collect(),
+        }))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Subset {
+    limit: Vec<(String, usize)>,
+    per_class: Vec<(String, usize)>,
+    /// Shares of the classes of a split.
+    fraction: Vec<(String, f64)>,
+    /// Lists of file names.
+    list: Vec<(String, PathBuf)>,
+}
+
+impl Dataset for Subset {
+    fn kind(&self) -> &'static str {
+        DOC.name
+    }
+
+    fn open(
+        &self,
+        environment: &Environment<'_>,
+        upstream: Option<Arc<OpenDataset>>,
+    ) -> Result<OpenDataset, DatasetError> {
+        let Some(upstream) = upstream else {
+            return Err(DatasetError::Selection(
+                "a subset without a dataset to take from".to_owned(),
+            ));
+        };
+        let splits = upstream.manifest.splits();
+        let limits = self.limit.iter().chain(&self.per_class);
+        let named = limits.map(|(split, _)| split);
+        let named = named.chain(self.fraction.iter().map(|(split, _)| split));
+        for split in named.chain(self.list.iter().map(|(split, _)| split)) {
+            if !splits.iter().any(|count| count.split == *split) {
+                let known: Vec<_> = splits
+                    .iter()
+                    .map(|count| format!("`{}`", count.split))
+                    .collect();
+                return Err(DatasetError::Selection(format!(
+                    "the subset limits split `{split}`, but the dataset has {}",
+                    known.join(", ")
+                )));
+            }
+        }
+        let mut listed = HashMap::new();
+        for (split, path) in &self.list {
+            let rows = names::rows(
+                &environment.base.join(path),
+                split,
+                &upstream.manifest.samples,
+            )?;
+            listed.insert(split.as_str(), rows);
+        }
+        let rows = self.choose(&upstream.manifest.samples, &listed);
+        let samples = rows
+            .iter()
+            .map(|&row| upstream.manifest.samples[row].clone())
+            .collect();
+        Ok(OpenDataset {
+            manifest: Manifest::new(upstream.manifest.classes.clone(), samples),
+            images: Box::new(Rows { rows, upstream }),
+        })
+    }
+}
+
+impl Subset {
+    /// The chosen rows, in the order of the dataset; of a split in `listed`, only rows that it has are there to choose from.
+    fn choose(&self, samples: &[Sample], listed: &HashMap<&str, HashSet<usize>>) -> Vec<usize> {
+        let is_listed = |row: &usize| {
+            let rows = listed.get(samples[*row].split.as_str());
+            rows.is_none_or(|rows| rows.contains(row))
+        };
+        let mut ranked: Vec<usize> = (0..samples.len()).filter(is_listed).collect();
+        ranked.sort_by_cached_key(|&row| *blake3::hash(samples[row].id.as_bytes()).as_bytes());
+        let mut of_class = BTreeMap::<(&str, u32), usize>::new();
+        for &row in &ranked {
+            *of_class
+                .entry((&samples[row].split, samples[row].label))
+                .or_default() += 1;
+        }
+        let mut taken_of_split = BTreeMap::<&str, usize>::new();
+        let mut taken_of_class = BTreeMap::<(&str, u32), usize>::new();
+        let mut rows: Vec<usize> = ranked
+            .into_iter()
+            .filter(|&row| {
+                let Sample { split, label, .. } = &samples[row];
+                let most = limit_of(&self.per_class, split)
+                    .min(self.share(split, of_class.get(&(split.as_str(), *label)).copied()));
+                let taken = taken_of_split.entry(split).or_default();
+                let of_class = taken_of_class.entry((split, *label)).or_default();
+                let take = *taken < limit_of(&self.limit, split) && *of_class < most;
+                *taken += usize::from(take);
+                *of_class += usize::from(take);
+                take
+            })
+            .collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    /// How many samples of a class of a split are taken by its fraction: the share of them, rounded, and at least one. It never
+    /// falls when the fraction grows, so that smaller fractions lie within larger ones.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a count is none that is greater"
+    )]
+    fn share(&self, split: &str, samples: Option<usize>) -> usize {
+        let fraction = self.fraction.iter().find(|(name, _)| name == split);
+        fraction.map_or(usize::MAX, |(_, fraction)| {
+            let share = (fraction * samples.unwrap_or_default() as f64).round() as usize;
+            share.max(1)
+        })
+    }
+}
+
+fn limit_of(limits: &[(String, usize)], split: &str) -> usize {
+    let limit = limits.iter().find(|(name, _)| name == split);
+    limit.map_or(usize::MAX, |(_, count)| *count)
+}
+
+/// The chosen rows of the upstream dataset.
+struct Rows {
+    rows: Vec<usize>,
+    upstream: Arc<OpenDataset>,
+}
+
+impl Rows {
+    fn upstream_row(&self, row: usize) -> Result<usize, DatasetError> {
+        let found = self.rows.get(row).copied();
+        found.ok_or_else(|| DatasetError::Selection(format!("there is no image in row {row}")))
+    }
+}
+
+impl ReadImage for Rows {
+    fn read(&self, row: usize) -> Result<Image, DatasetError> {
+        self.upstream.images.read(self.upstream_row(row)?)
+    }
+
+    fn encoded(&self, row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
+        self.upstream.images.encoded(self.upstream_row(row)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples() -> Vec<Sample> {
+        (0..300)
+            .map(|index| Sample {
+                id: format!("{index}"),
+                split: if index % 3 == 0 { "test" } else { "train" }.to_owned(),
+                label: index % 5,
+                content: String::new(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn larger_limits_contain_smaller_ones_and_order_does_not_matter() {
+        let samples = samples();
+        let subset = |train| Subset {
+            limit: vec![("train".to_owned(), train)],
+            per_class: vec![("test".to_owned(), 2)],
+            ..Subset::default()
+        };
+        let ids = |subset: &Subset, samples: &[Sample]| {
+            let mut ids: Vec<String> = subset
+                .choose(samples, &HashMap::new())
+                .iter()
+                .map(|&row| samples[row].id.clone())
+                .collect();
+            ids.sort();
+            ids
+        };
+        let (small, large) = (ids(&subset(20), &samples), ids(&subset(50), &samples));
+        assert_eq!((small.len(), large.len()), (20 + 10, 50 + 10));
+        assert!(small.iter().all(|id| large.contains(id)));
+        let mut reversed = samples.clone();
+        reversed.reverse();
+        assert_eq!(small, ids(&subset(20), &reversed));
+    }
+
+    #[test]
+    fn fractions_are_shares_of_classes_within_one_another() {
+        let samples = samples();
+        let chosen = |fraction| {
+            let subset = Subset {
+                fraction: vec![("train".to_owned(), fraction)],
+                limit: vec![("test".to_owned(), 1)],
+                ..Subset::default()
+            };
+            subset.choose(&samples, &HashMap::new())
+        };
+        // Two hundred samples for training in five classes, and one for testing.
+        let [few, tenth, half, all] = [0.001, 0.1, 0.5, 1.0].map(chosen);
+        assert_eq!(
+            [few.len(), tenth.len(), half.len(), all.len()],
+            [6, 21, 101, 201]
+        );
+        assert!(few.iter().all(|row| tenth.contains(row)));
+        assert!(tenth.iter().all(|row| half.contains(row)));
+        for label in 0..5 {
+            let of_class = |rows: &[usize]| {
+                let is_it =
+                    |row: &&usize| samples[**row].label == label && samples[**row].split == "train";
+                rows.iter().filter(is_it).count()
+            };
+            assert_eq!(
+                (of_class(&few), of_class(&tenth), of_class(&half)),
+                (1, 4, 20)
+            );
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! How much memory there is, and keeping that of maps between batches.
+//!
+//! Every layer of a network allocates maps of tens to hundreds of megabytes. By default the C library asks the operating
+//! system for each of them and gives it back at once, and each of its pages has to be cleared and mapped anew. Freed
+//! maps are kept for the next layer instead while passes run on the CPU: see docs/performance.md for what that saves.
+
+/// What is assumed where the system does not tell.
+const UNKNOWN: u64 = 4 << 30;
+
+/// Bytes of memory that programs may still take.
+pub fn available() -> u64 {
+    let told = std::fs::read_to_string("/proc/meminfo").ok();
+    told.and_then(|text| crate::machine::texts::memory_bytes(&text, "MemAvailable"))
+        .unwrap_or(UNKNOWN)
+}
+
+/// While this exists, the C library keeps large freed blocks. Created after the weights are loaded, so that what is kept
+/// is not scattered among them.
+#[derive(Debug)]
+pub struct KeptMaps(());
+
+impl KeptMaps {
+    /// From now on.
+    #[must_use = "what is kept goes back when this is dropped"]
+    pub fn keep() -> Self {
+        // Blocks of their own for nothing; and nothing goes back from the end of the heap.
+        set(libc::M_MMAP_MAX, 0);
+        set(libc::M_TRIM_THRESHOLD, i32::MAX);
+        Self(())
+    }
+}
+
+impl Drop for KeptMaps {
+    fn drop(&mut self) {
+        // The documented defaults of glibc.
+        set(libc::M_MMAP_MAX, 65_536);
+        set(libc::M_TRIM_THRESHOLD, 128 * 1024);
+        #[expect(unsafe_code, reason = "there is no safe way to call the C library")]
+        // SAFETY: may be called at any time; it gives free pages back to the system.
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
+}
+
+fn set(parameter: i32, value: i32) {
+    #[expect(unsafe_code, reason = "there is no safe way to call the C library")]
+    // SAFETY: may be called at any time and only changes how later allocations are served. A parameter that is
+    // not understood is refused by the return value, and then all stays as it was.
+    let _ = unsafe { libc::mallopt(parameter, value) };
+}

@@ -1,0 +1,6 @@
+//! The machine: devices, memory, and what Linux says of them. Ground floor: nothing here knows an experiment.
+
+pub mod device;
+#[cfg(feature = "torch")]
+pub mod memory;
+pub mod texts;

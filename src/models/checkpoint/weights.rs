@@ -1,0 +1,391 @@
+//! Parameters for a network, taken one by one by name and checked as a whole.
+//!
+//! A network asks for every tensor by name and shape. What does not fit is not reported at the first tensor but
+//! collected, so that one message lists every missing, unused and misshapen name.
+
+use std::path::Path;
+
+use safetensors::Dtype;
+use tch::{Device, Kind, Tensor};
+use thiserror::Error;
+
+use super::parameters::Parameters;
+use super::stored_tensors::{StoredTensors, StoredTensorsError};
+use super::synthetic;
+pub use super::weight_mismatch::{WeightMismatch, WrongShape};
+use crate::models::nn::initial::Initial;
+use crate::models::nn::layers::Layout;
+use crate::models::nn::precision::Precision;
+
+/// Where a network's parameters come from.
+#[derive(Debug)]
+pub struct WeightMap {
+    source: Source,
+    device: Device,
+    precision: Precision,
+    layout: Layout,
+    requested: Vec<(String, Vec<usize>)>,
+    mismatch: WeightMismatch,
+    /// Everything that was taken to be trained; absent where nothing is.
+    trained: Option<Parameters>,
+}
+
+#[derive(Debug)]
+enum Source {
+    File(StoredTensors),
+    Synthetic { seed: u64 },
+    Initial(Initial),
+}
+
+/// Why a network cannot have its parameters.
+#[derive(Debug, Error)]
+pub enum WeightError {
+    /// The file cannot be used at all.
+    #[error(transparent)]
+    File(#[from] StoredTensorsError),
+    /// Names or shapes differ from what the network needs.
+    #[error(transparent)]
+    Mismatch(Box<WeightMismatch>),
+    /// They come from a training, and not from a file.
+    #[error(
+        "the weights come from pretrain `{name}` of the experiment\n  hint: run the experiment; `repro models export` makes a file of them"
+    )]
+    NotTrained {
+        /// The training's name.
+        name: String,
+    },
+    /// There is no source at all.
+    #[error("the network has parameters, but no weights were given")]
+    NotGiven,
+}
+
+impl WeightMap {
+    /// Parameters from a file, safetensors or a PyTorch checkpoint, which is memory-mapped and must not change while the
+    /// map exists. Numbers stored as f16 or bf16 become f32.
+    ///
+    /// # Errors
+    /// The file cannot be read, is truncated, damaged or something else, or asks for more than tensors.
+    pub fn from_file(path: &Path) -> Result<Self, WeightError> {
+        Ok(Self::new(Source::File(StoredTensors::open(path)?)))
+    }
+
+    /// Parameters by the rule of [`synthetic`], which has every name and every shape.
+    pub fn synthetic(seed: u64) -> Self {
+        Self::new(Source::Synthetic { seed })
+    }
+
+    /// Parameters as training begins with them.
+    pub fn initial(rule: Initial) -> Self {
+        Self::new(Source::Initial(rule))
+    }
+
+    fn new(source: Source) -> Self {
+        let source_name = match &source {
+            Source::File(file) => file.path().display().to_string(),
+            Source::Synthetic { seed } => format!("synthetic weights (seed {seed})"),
+            Source::Initial(rule) => format!("initial weights (seed {})", rule.seed()),
+        };
+        let mismatch = WeightMismatch {
+            source_name,
+            ..WeightMismatch::default()
+        };
+        Self {
+            source,
+            device: Device::Cpu,
+            precision: Precision::F32,
+            layout: Layout::ChannelsInnermost,
+            requested: Vec::new(),
+            mismatch,
+            trained: None,
+        }
+    }
+
+    /// Puts every tensor that is taken from now on to `device` instead of the CPU.
+    #[must_use]
+    pub fn on(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Makes every tensor that is taken from now on a leaf that requires gradients. Leaves are f32 whatever the precision that
+    /// convolutions compute in, so that small steps are not lost.
+    ///
+    /// The network computes with the very memory of [`WeightMap::into_parameters`], so that it sees what an optimiser writes
+    /// there in place, under [`tch::no_grad`].
+    #[must_use]
+    pub fn trainable(mut self) -> Self {
+        self.trained = Some(Parameters::default());
+        self
+    }
+
+    /// Whether what is taken is to be trained.
+    pub fn is_trainable(&self) -> bool {
+        self.trained.is_some()
+    }
+
+    /// What was taken to be trained, in order; nothing unless the map is [`WeightMap::trainable`].
+    pub fn into_parameters(self) -> Parameters {
+        self.trained.unwrap_or_default()
+    }
+
+    /// Lets convolutions compute in `precision` from now on; see [`WeightMap::take_for_convolution`].
+    pub fn convolve_in(&mut self, precision: Precision) {
+        self.precision = precision;
+    }
+
+    /// What convolutions compute in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Where the tensors are put.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The parameter `name` of the given `shape`, f32; without gradient, unless it is to be trained.
+    ///
+    /// Where the source has none that fits, a stand-in of zeros comes back and the misfit is kept for
+    /// [`WeightMap::finish`]: whoever builds a network must call that before the network is used.
+    ///
+    /// # Panics
+    /// libtorch panics if the device is out of memory.
+    pub fn take(&mut self, name: &str, shape: &[usize]) -> Tensor {
+        let tensor = self.find(name, shape);
+        self.handed_out(name, tensor)
+    }
+
+    /// A tensor as it is to be handed out: if it is to be trained, it becomes a leaf only now, in its last form.
+    fn handed_out(&mut self, name: &str, tensor: Tensor) -> Tensor {
+        let Some(trained) = &mut self.trained else {
+            return tensor;
+        };
+        let leaf = tensor.set_requires_grad(true);
+        trained.push(name, leaf.shallow_clone());
+        leaf
+    }
+
+    fn find(&mut self, name: &str, shape: &[usize]) -> Tensor {
+        self.requested.push((name.into(), shape.into()));
+        let sizes: Vec<i64> = shape
+            .iter()
+            .map(|&size| i64::try_from(size).unwrap_or(i64::MAX))
+            .collect();
+        let tensor = match &self.source {
+            Source::Synthetic { seed } => {
+                Some(Tensor::from_slice(&synthetic::fill(name, shape, *seed)).view(&*sizes))
+            }
+            Source::Initial(rule) => {
+                Some(Tensor::from_slice(&rule.fill(name, shape)).view(&*sizes))
+            }
+            Source::File(file) => read(file, name, shape, &sizes, &mut self.mismatch),
+        };
+        match tensor {
+            Some(tensor) => tensor.to_device(self.device),
+            // One zero seen as a whole tensor, so that a wrong file costs no memory.
+            None => Tensor::zeros([1; 1], (Kind::Float, self.device))
+                .view(&*vec![1; sizes.len()])
+                .expand(&*sizes, false),
+        }
+    }
+
+    /// Lets the kernels of convolutions lie in memory as the maps do, from now on.
+    pub fn lay_out(&mut self, layout: Layout) {
+        self.layout = layout;
+    }
+
+    /// How kernels of convolutions lie in memory.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The parameter `name` of a convolution: as [`WeightMap::take`], but in the precision that convolutions compute in, and
+    /// in the layout of maps where there are four axes. What is to be trained is f32: the layer converts it at every step.
+    ///
+    /// # Panics
+    /// As [`WeightMap::take`].
+    pub fn take_for_convolution(&mut self, name: &str, shape: &[usize]) -> Tensor {
+        let tensor = self.find(name, shape);
+        let tensor = if self.is_trainable() {
+            tensor
+        } else {
+            tensor.to_kind(self.precision.kind())
+        };
+        let tensor = if shape.len() == 4 {
+            self.layout.of(&tensor)
+        } else {
+            tensor
+        };
+        self.handed_out(name, tensor)
+    }
+
+    /// The shape of a tensor in the file; `None` where there is no file or no such tensor.
+    pub fn shape_of(&self, name: &str) -> Option<Vec<usize>> {
+        match &self.source {
+            Source::File(file) => file.get(name).map(|stored| stored.shape.to_vec()),
+            Source::Synthetic { .. } | Source::Initial(_) => None,
+        }
+    }
+
+    /// Every name and shape that was taken, in order.
+    pub fn requested(&self) -> &[(String, Vec<usize>)] {
+        &self.requested
+    }
+
+    /// Compares what was taken with what there is.
+    ///
+    /// # Errors
+    /// Lists every missing, unused and misshapen name at once.
+    pub fn finish(&self) -> Result<(), WeightError> {
+        let mut mismatch = self.mismatch.clone();
+        if let Source::File(file) = &self.source {
+            let mut requested: Vec<&str> = self
+                .requested
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect();
+            requested.sort_unstable();
+            let unused = file
+                .names()
+                .filter(|name| requested.binary_search(name).is_err());
+            mismatch.unused = unused.map(String::from).collect();
+        }
+        if mismatch.is_empty() {
+            Ok(())
+        } else {
+            Err(WeightError::Mismatch(Box::new(mismatch)))
+        }
+    }
+}
+
+/// Copies a tensor out of the file, or says in `mismatch` why that is impossible.
+fn read(
+    file: &StoredTensors,
+    name: &str,
+    shape: &[usize],
+    sizes: &[i64],
+    mismatch: &mut WeightMismatch,
+) -> Option<Tensor> {
+    let Some(stored) = file.get(name) else {
+        mismatch.missing.push((name.into(), shape.into()));
+        return None;
+    };
+    if stored.shape != shape {
+        let (expected, found) = (shape.into(), stored.shape.into());
+        mismatch.wrong_shape.push(WrongShape {
+            name: name.into(),
+            expected,
+            found,
+        });
+        return None;
+    }
+    let kind = match stored.dtype {
+        Dtype::F32 => Kind::Float,
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        other => {
+            mismatch
+                .wrong_type
+                .push((name.into(), format!("{other:?}")));
+            return None;
+        }
+    };
+    // The bytes are copied as they are; libtorch, like the format, is little-endian on every supported platform.
+    let tensor = Tensor::from_data_size(&stored.bytes, sizes, kind).to_kind(Kind::Float);
+    file.release(name);
+    Some(tensor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use safetensors::tensor::TensorView;
+
+    /// Writes a file of f32 tensors, `a` [2] and `b` [2, 2], and one of another type, and opens it.
+    fn stored(dtype: Dtype, bytes_of: impl Fn(f32) -> Vec<u8>) -> WeightMap {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("net.safetensors");
+        let data = |values: &[f32]| {
+            values
+                .iter()
+                .copied()
+                .flat_map(&bytes_of)
+                .collect::<Vec<u8>>()
+        };
+        let (a, b) = (data(&[1.0, -2.5]), data(&[0.5, 0.25, 3.0, 4.0]));
+        let tensors = [
+            ("a", TensorView::new(dtype, vec![2], &a).unwrap()),
+            ("b", TensorView::new(dtype, vec![2, 2], &b).unwrap()),
+            (
+                "count",
+                TensorView::new(Dtype::I64, vec![], &[0; 8]).unwrap(),
+            ),
+        ];
+        safetensors::serialize_to_file(tensors, None, &path).unwrap();
+        WeightMap::from_file(&path).unwrap()
+    }
+
+    #[test]
+    fn every_float_type_becomes_f32() {
+        for mut weights in [
+            stored(Dtype::F32, |value| value.to_le_bytes().into()),
+            stored(Dtype::F16, |value| {
+                half::f16::from_f32(value).to_le_bytes().into()
+            }),
+            stored(Dtype::BF16, |value| {
+                half::bf16::from_f32(value).to_le_bytes().into()
+            }),
+        ] {
+            let b = weights.take("b", &[2, 2]);
+            assert_eq!(b.kind(), Kind::Float);
+            assert_eq!(
+                b,
+                Tensor::from_slice(&[0.5_f32, 0.25, 3.0, 4.0]).view([2, 2])
+            );
+        }
+    }
+
+    #[test]
+    fn all_misfits_are_reported_at_once() {
+        let mut weights = stored(Dtype::F32, |value| value.to_le_bytes().into());
+        assert_eq!(weights.take("a", &[3]).size(), [3]);
+        assert_eq!(weights.take("absent", &[4, 5]).size(), [4, 5]);
+        assert_eq!(weights.take("count", &[]).size(), [0_i64; 0]);
+        let Err(WeightError::Mismatch(mismatch)) = weights.finish() else {
+            panic!("misfits were not reported");
+        };
+        assert_eq!(mismatch.missing, [("absent".into(), vec![4, 5])]);
+        assert_eq!(mismatch.unused, ["b"]);
+        assert_eq!(
+            mismatch.wrong_shape,
+            [WrongShape {
+                name: "a".into(),
+                expected: vec![3],
+                found: vec![2]
+            }]
+        );
+        assert_eq!(mismatch.wrong_type, [("count".into(), "I64".into())]);
+        let text = mismatch.to_string();
+        for fragment in [
+            "net.safetensors",
+            "`absent` [4, 5]",
+            "`b`",
+            "`a` is [2], the network needs [3]",
+            "`count` is I64",
+        ] {
+            assert!(text.contains(fragment), "{fragment:?} is not in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn synthetic_weights_fit_every_network() {
+        let mut weights = WeightMap::synthetic(1);
+        let tensor = weights.take("a.bias", &[5]);
+        assert_eq!(
+            tensor,
+            Tensor::from_slice(&synthetic::fill("a.bias", &[5], 1))
+        );
+        assert!(weights.finish().is_ok());
+        assert_eq!(weights.requested(), [("a.bias".into(), vec![5])]);
+    }
+}

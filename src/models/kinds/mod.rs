@@ -1,0 +1,11 @@
+//! The kinds of models: one folder or file each.
+//!
+//! Adding a kind is one new file and two lines below: `pub mod name;` and `&name::KIND,`.
+
+pub mod guided_diffusion;
+pub mod pixels;
+
+use super::ModelKind;
+
+/// Every model kind.
+pub const ALL: &[&dyn ModelKind] = &[&guided_diffusion::KIND, &pixels::KIND];

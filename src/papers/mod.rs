@@ -1,0 +1,4 @@
+//! What a paper says, and how an experiment is held against it: arXiv 2307.08702.
+
+pub mod departures;
+pub mod table_5;

@@ -1,0 +1,75 @@
+//! Claims: who computes which shard of a pass now, so that two processes do not compute the same one.
+//!
+//! A claim is a lock of the operating system and ends with the process that holds it. It is a courtesy and no safeguard: a part
+//! proves itself, and of two writers of one part the first one wins. Where locks do not work, work is done twice and nothing is lost.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+
+use super::commit;
+use super::error::StoreError;
+use super::root::Store;
+use crate::lock_file::{holder, try_lock};
+
+/// The claims on the shards of one pass.
+#[derive(Debug, Clone)]
+pub struct Claims {
+    folder: PathBuf,
+}
+
+/// Holding this, one process computes a shard.
+#[derive(Debug)]
+pub struct Claim {
+    _file: File,
+}
+
+impl Store {
+    /// The claims on a job's shards; `job` is its name.
+    pub fn claims(&self, job: &str) -> Claims {
+        Claims {
+            folder: self.root.join("locks").join(format!("job-{job}")),
+        }
+    }
+}
+
+impl Claims {
+    /// Claims a shard; `None` where somebody else computes it.
+    ///
+    /// # Errors
+    ///
+    /// When the file of the lock cannot be made.
+    pub fn claim(&self, shard: usize) -> Result<Option<Claim>, StoreError> {
+        commit::make_folder(&self.folder)?;
+        let path = self.file(shard);
+        match try_lock(&path) {
+            Ok(file) => Ok(file.map(|file| Claim { _file: file })),
+            // The folder was cleared by whoever finished the pass.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.claim(shard),
+            Err(error) => Err(StoreError::io("lock", &path, None, error)),
+        }
+    }
+
+    /// Who computes a shard: "process 4711 on node03".
+    pub fn holder(&self, shard: usize) -> String {
+        holder(&self.file(shard))
+    }
+
+    /// Removes the files of the locks, once all parts are there and nobody needs them any more.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be removed.
+    pub fn clear(&self) -> Result<(), StoreError> {
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io("remove", &self.folder, None, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn file(&self, shard: usize) -> PathBuf {
+        self.folder.join(format!("{shard:05}.lock"))
+    }
+}
