@@ -77,11 +77,11 @@ class Check:
     def records(self):
         return self.results.records()
 
-    def record(self, **fields):
+    def record(self, what, **fields):
         """Keeps one measurement. `dtype` and `batch_size` stand in all of them, also where there is none."""
         if fields.get("error"):
             fields["error"] = self.clean(fields["error"])
-        self.results.record({"dtype": None, "batch_size": None, **fields})
+        self.results.record({"what": what, "dtype": None, "batch_size": None, **fields})
 
     def attempt(self, fields, measure):
         """Records what `measure` returns beside `fields`, or why there is nothing; what comes after it goes on."""
@@ -99,20 +99,19 @@ class Check:
 
     # --- Programs -----------------------------------------------------------------------------------------------
 
-    def repro(self, *words, log=None, limit=None):
+    def repro(self, *words, log=None):
         """Runs the program until it ends or the part's time is up, whichever comes first."""
-        return self._run([self.binary, *words], self.environment, log, limit)
+        return self._run([self.binary, *words], self.environment, log)
 
     def python(self, script, *words):
         """Runs one of the scripts beside this file with the PyTorch of this machine."""
         # Not in this process: a child can be killed, and gives the memory of the device back when it ends.
         path = Path(__file__).parent / script
-        return self._run([sys.executable, "-B", path, *words], {}, None, None)
+        return self._run([sys.executable, "-B", path, *words], {}, None)
 
-    def _run(self, command, environment, log, limit):
-        left = self.left()
+    def _run(self, command, environment, log):
         with self.memory.watch() as window:
-            ended = children.run(command, min(left, limit or left), environment, self.folder, log)
+            ended = children.run(command, self.left(), environment, self.folder, log)
         ended.peak_device_memory = window.peak
         self._most_of_a_child = max(self._most_of_a_child, ended.peak_memory)
         return ended

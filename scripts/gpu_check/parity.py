@@ -68,7 +68,7 @@ def parity(check):
 
 
 def report(check, golden, case, tapped):
-    fields = {"network": case.network, "timestep": case.timestep, "dtype": case.dtype}
+    fields = {"what": f"{case.network} at t = {case.timestep}", "dtype": case.dtype}
     check.attempt(fields, lambda: compare(check, golden, case, *tapped()))
 
 
