@@ -37,6 +37,8 @@ class Check:
         self.memory = memory
         self.binary = None
         self.environment = {}
+        # Where PyTorch is installed.
+        self.packages = None
         # What later parts compare with: peaks by dtype, operations of one image by block, images a second.
         self.peaks = {}
         self.operations = {}
@@ -83,11 +85,11 @@ class Check:
             fields["error"] = self.clean(fields["error"])
         self.results.record({"what": what, "dtype": None, "batch_size": None, **fields})
 
-    def attempt(self, fields, measure):
-        """Records what `measure` returns beside `fields`, or why there is nothing; what comes after it goes on."""
+    def attempt(self, fields, measure, *given):
+        """Records what `measure(*given)` returns beside `fields`, or why there is nothing; what comes after it goes on."""
         self.left()
         try:
-            found = measure()
+            found = measure(*given)
         except Failed as failure:
             self.record(**fields, error=str(failure))
             return None
@@ -133,8 +135,8 @@ class Check:
 
     def clean(self, text):
         """The text without the folders of this machine."""
-        for folder, name in ((self.folder, "TEMP"), (self.root, "."), (Path.home(), "~")):
+        for folder, name in ((self.folder, "TEMP"), (self.packages, "PACKAGES"), (self.root, "."), (Path.home(), "~")):
             # A home that is the root of everything would be found in every path.
-            if folder != Path("/"):
+            if folder not in (None, Path("/")):
                 text = text.replace(str(folder), name)
         return text

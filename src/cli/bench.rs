@@ -83,11 +83,13 @@ mod with_torch {
 
     use super::{Extraction, Failure};
     use crate::cli::experiment;
+    use crate::exec::context::Run;
     use crate::exec::event::Event;
-    use crate::exec::run::{Run, run as run_plan};
+    use crate::exec::schedule::{Worker, schedule};
     use crate::exec::{StopSignal, batches};
     use crate::inputs;
     use crate::machine::device;
+    use crate::machine::threads;
     use crate::models::{self, BlockIndex, find_block};
     use crate::spec::{Source, suggest};
     use crate::store::Store;
@@ -170,9 +172,10 @@ mod with_torch {
         )?;
         let heard = Mutex::new(Heard::default());
         let stop = StopSignal::new();
-        run_plan(
+        let versions = BTreeMap::new();
+        schedule(
             &Run {
-                experiment: &experiment,
+                plan: &plan,
                 inputs: &inputs,
                 store: &store,
                 base: folder.path(),
@@ -183,10 +186,12 @@ mod with_torch {
                 checkpoint_seconds: f64::INFINITY,
                 stop: &stop,
                 clock: String::new,
-                versions: BTreeMap::new(),
-                command: String::new(),
+                versions: &versions,
             },
-            &plan,
+            &[Worker {
+                device,
+                threads: threads::current(),
+            }],
         );
         let heard = heard.into_inner().unwrap_or_default();
         if let Some(error) = heard.failed {

@@ -11,6 +11,7 @@ pub mod doctor;
 mod exit;
 mod experiment;
 mod fetching;
+mod job;
 mod list;
 mod models;
 mod plan;
@@ -21,6 +22,7 @@ mod query;
 mod report;
 mod run;
 mod table;
+mod working;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -61,6 +63,8 @@ pub struct Arguments {
 enum Command {
     /// Run an experiment: compute what the cache lacks, write the report.
     Run(run::Arguments),
+    /// Do one job of a plan and nothing else; for schedulers outside.
+    Job(job::Arguments),
     /// Report every mistake of experiment files at once.
     Check(check::Arguments),
     /// Show what a run would do, and why; computes nothing.
@@ -108,6 +112,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match arguments.command {
         Command::Run(arguments) => run::run(&context, &arguments),
+        Command::Job(arguments) => job::run(&context, &arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&context, &arguments),
         Command::Report(arguments) => report::run(&context, &arguments),

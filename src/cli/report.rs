@@ -23,7 +23,7 @@ pub struct Arguments {
 /// Renders and writes the report.
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let store = Store::open_read_only(&context.cache)?;
-    let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _, _| {})?;
+    let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _| {})?;
     let written = report::write(
         &planned.experiment,
         &planned.inputs,

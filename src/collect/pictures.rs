@@ -12,7 +12,7 @@ use crate::graph::{Experiment, SampleMethod};
 use crate::imaging::preprocess::Draw;
 use crate::imaging::{Normalization, Preprocess};
 use crate::inputs::Inputs;
-use crate::plan::Plan;
+use crate::plan::{Plan, Work};
 use crate::report::figures::{NoiseStrip, Wanted};
 use crate::report::{ImageSheet, ReportConfig, TrainingCurve, TrainingPoint};
 use crate::store::Store;
@@ -28,18 +28,17 @@ pub(crate) const SAMPLES: &str = "samples.png";
 const COLUMNS: u32 = 8;
 
 /// The loss of every training that is done.
-pub(crate) fn trainings(
-    experiment: &Experiment,
-    plan: &Plan,
-    store: &Store,
-) -> Result<Vec<TrainingCurve>, NodeError> {
+pub(crate) fn trainings(plan: &Plan, store: &Store) -> Result<Vec<TrainingCurve>, NodeError> {
     let mut curves = Vec::new();
-    for step in &plan.pretrains {
+    for step in &plan.steps {
+        let Work::Pretrain(work) = &step.work else {
+            continue;
+        };
         let fingerprint = &step.artifact.fingerprint;
         if store.manifest(fingerprint)?.is_none() {
             continue;
         }
-        let node = &experiment.pretrains[step.pretrain];
+        let node = &work.node;
         let steps = u64::from(node.training.steps);
         curves.push(TrainingCurve {
             name: node.name.clone(),
@@ -88,13 +87,15 @@ pub(crate) fn sheets(
     store: &Store,
 ) -> Result<Vec<ImageSheet>, NodeError> {
     let mut sheets = Vec::new();
-    for step in &plan.samples {
+    for step in &plan.steps {
+        let Work::Sample(work) = &step.work else {
+            continue;
+        };
         let fingerprint = &step.artifact.fingerprint;
         if store.manifest(fingerprint)?.is_none() {
             continue;
         }
-        let node = &experiment.samples[step.samples];
-        let model = &experiment.models[node.model];
+        let (node, model) = (&work.node, &work.model);
         let method = match node.method {
             SampleMethod::Ancestral => "ancestral sampling".to_owned(),
             SampleMethod::Ddim { eta } => format!("DDIM with eta {eta}"),

@@ -18,7 +18,7 @@ const MAPS_WITHIN_A_BLOCK: u64 = 6;
 ///
 /// - On the CPU enough images to keep the cores busy, few enough to stay in their caches: 128 at 32 pixels, 2 at 256.
 /// - On a GPU as many as its free memory holds, where the driver tells.
-pub(super) fn choose(
+pub(in crate::exec) fn choose(
     device: Device,
     model: &dyn Model,
     deepest: Option<BlockIndex>,
@@ -65,14 +65,14 @@ fn bytes_of_maps(model: &dyn Model, deepest: Option<BlockIndex>, precision: Prec
 }
 
 /// Runs batches, in smaller pieces once memory has run out.
-pub(super) struct BackOff {
+pub(in crate::exec) struct BackOff {
     /// The most images that may run at once.
     most: usize,
 }
 
 impl BackOff {
     /// Begins with batches of any size.
-    pub(super) fn new() -> Self {
+    pub(in crate::exec) fn new() -> Self {
         Self { most: usize::MAX }
     }
 
@@ -85,7 +85,7 @@ impl BackOff {
     ///
     /// # Panics
     /// As the network does, for anything but a lack of memory, or if one image alone needs too much.
-    pub(super) fn features(
+    pub(in crate::exec) fn features(
         &mut self,
         network: &dyn Network,
         images: Images<'_>,

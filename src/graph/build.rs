@@ -1,6 +1,7 @@
 //! From sections to a checked graph.
 
 mod heads;
+mod metrics;
 mod models;
 
 use std::cell::RefCell;
@@ -8,15 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::resolve::Names;
-use super::{DatasetNode, Experiment, ExtractionNode, MetricNode, ModelNode, extraction};
+use super::{DatasetNode, Experiment, ExtractionNode, ModelNode, extraction};
 use crate::datasets::{self, Dataset};
-use crate::metrics;
 use crate::report::ReportConfig;
 use crate::spec::fields::Located;
 use crate::spec::sections::{EXPERIMENT_KEYS, RawNode, Sections, is_name_character};
 use crate::spec::{
     Diagnostic, Diagnostics, Fields, Key, KindDoc, Source, Table, Value, suggest, sweep,
 };
+pub use metrics::METRIC_KEYS;
 
 /// Reads and checks an experiment.
 ///
@@ -67,22 +68,6 @@ fn read(source: &Source) -> (Experiment, Diagnostics) {
     (experiment, diagnostics.into_inner())
 }
 
-/// The keys that every metric takes besides its own.
-pub const METRIC_KEYS: &[Key] = &[
-    Key::required(
-        "of",
-        "the name of a head, or a list of them",
-        "The heads that are scored.",
-    )
-    .list(),
-    Key::optional(
-        "choose",
-        "a boolean",
-        "false",
-        "Score only the best of heads that differ in learning rate and weight decay alone, their own and their network's: the one that is right most often on the samples that `holdout` keeps out of training, as a mean over seeds.",
-    ),
-];
-
 struct Builder<'a> {
     diagnostics: &'a RefCell<Diagnostics>,
 }
@@ -117,7 +102,7 @@ impl Builder<'_> {
         let extraction_names =
             self.extractions(sections, &mut experiment, &dataset_names, &model_names);
         let head_names = self.heads(sections, &mut experiment, &extraction_names);
-        self.metrics(sections, &mut experiment, &head_names);
+        self.metrics(sections, &mut experiment, &head_names, &extraction_names);
         if let Some(report) = &sections.report {
             let fields = self.fields(&report.table, "the report".to_owned(), report);
             experiment.report = ReportConfig::parse(&fields, &experiment.name);
@@ -393,52 +378,6 @@ impl Builder<'_> {
                     )
                     .hint("features do not depend on the batch size: give one"),
                 );
-            }
-        }
-    }
-
-    fn metrics(&self, sections: &Sections, experiment: &mut Experiment, heads: &Names) {
-        for node in &sections.metrics {
-            let Some(kind) = self.kind(
-                "metric",
-                node,
-                metrics::ALL,
-                super::super::metrics::MetricKind::doc,
-            ) else {
-                continue;
-            };
-            let keys: Vec<Key> = kind.doc().keys.iter().chain(METRIC_KEYS).copied().collect();
-            for table in self.expand(node, "metric", &keys) {
-                let fields = self.node_fields(&table, "metric", node);
-                fields.check_keys(&keys, &["kind"]);
-                let (Some(metric), Some(of)) = (kind.parse(&fields), fields.texts("of")) else {
-                    continue;
-                };
-                if of.is_empty() {
-                    let hint = Some("name at least one head".to_owned());
-                    let message = format!("`of` of {} names no head", fields.context());
-                    fields.misfit("of", "sweep::empty", message, hint);
-                }
-                let heads = of
-                    .iter()
-                    .flat_map(|name| heads.find(&fields, "of", name))
-                    .collect();
-                let choose = fields.boolean("choose").unwrap_or(false);
-                let heads: Vec<usize> = heads;
-                let unjudged = |&index: &usize| experiment.heads[index].training.holdout == 0.0;
-                if choose && let Some(&head) = heads.iter().find(|index| unjudged(index)) {
-                    let name = &experiment.heads[head].name;
-                    let message = format!("`choose` has nothing to judge head `{name}` by");
-                    let hint =
-                        "hold samples out of its training, such as `holdout = 0.1`".to_owned();
-                    fields.misfit("choose", "graph::no-holdout", message, Some(hint));
-                }
-                experiment.metrics.push(MetricNode {
-                    name: node.name.clone(),
-                    metric,
-                    choose,
-                    heads,
-                });
             }
         }
     }

@@ -273,7 +273,7 @@ impl HeadNode {
     }
 }
 
-/// One metric over many heads.
+/// One metric.
 #[derive(Debug, Clone)]
 pub struct MetricNode {
     /// The node's name.
@@ -282,6 +282,49 @@ pub struct MetricNode {
     pub metric: Arc<dyn Metric>,
     /// Whether only the best of heads that differ in learning rate and weight decay alone is scored, by what was held out.
     pub choose: bool,
-    /// Which heads are scored, as indices into [`Experiment::heads`].
-    pub heads: Vec<usize>,
+    /// What is scored.
+    pub inputs: MetricInputs,
+}
+
+/// What a metric scores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetricInputs {
+    /// The predictions of heads, as indices into [`Experiment::heads`].
+    Heads(Vec<usize>),
+    /// Sets of features on one split, as indices into [`Experiment::extractions`].
+    Features {
+        /// The sets.
+        sets: Vec<usize>,
+        /// The split.
+        split: String,
+    },
+    /// Pairs of sets of features of the same images, on one split.
+    Pairs {
+        /// Left and right.
+        pairs: Vec<(usize, usize)>,
+        /// The split.
+        split: String,
+    },
+}
+
+impl MetricInputs {
+    /// The heads that it reads; none for a metric over features.
+    pub fn heads(&self) -> &[usize] {
+        match self {
+            Self::Heads(heads) => heads,
+            Self::Features { .. } | Self::Pairs { .. } => &[],
+        }
+    }
+
+    /// The extractions whose features it reads itself, repeated where they are.
+    pub fn features(&self) -> Vec<usize> {
+        match self {
+            Self::Heads(_) => Vec::new(),
+            Self::Features { sets, .. } => sets.clone(),
+            Self::Pairs { pairs, .. } => pairs
+                .iter()
+                .flat_map(|&(left, right)| [left, right])
+                .collect(),
+        }
+    }
 }

@@ -1,4 +1,6 @@
-//! Metrics: what is computed from a head's predictions. One file a kind; nothing here touches a tensor.
+//! Metrics: what is computed from predictions, or from features themselves. One file a kind; nothing here touches a tensor.
+//!
+//! A metric declares what it [`Reads`]; the rest of the program looks at nothing else of it. It is handed a [`MetricInput`].
 //!
 //! Values are fractions; percent exists in reports only. Adding a kind is one new file and two lines below.
 
@@ -8,10 +10,12 @@ mod mean_per_class;
 mod predictions;
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::spec::{Fields, KindDoc};
 
+pub use crate::store::Counted;
 pub use bootstrap::CONFIDENCE;
 pub use predictions::{Prediction, Predictions, rank_of_label};
 
@@ -27,7 +31,65 @@ pub trait MetricKind: Sync {
     fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Metric>>;
 }
 
-/// One value that a metric gives for each head.
+/// What a metric reads. `check` and the planner go by it; a kind says it once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// The predictions of heads, each by itself. Key: `of`, names of heads.
+    Predictions,
+    /// Sets of features, each by itself. Key: `of`, names of extractions.
+    Features,
+    /// Pairs of sets of features of the same images. Keys: `left` and `right`, names of extractions.
+    FeaturePairs,
+}
+
+/// Features of the samples of one split, in the order of the dataset's manifest.
+pub trait FeatureSource: Sync {
+    /// How many samples there are.
+    fn rows(&self) -> usize;
+
+    /// Values of one feature.
+    fn width(&self) -> usize;
+
+    /// Copies the features of some rows, `[rows, width]`, row-major.
+    ///
+    /// # Errors
+    /// A cache that cannot be read, as a sentence.
+    fn read(&self, rows: Range<usize>, into: &mut [f32]) -> Result<(), String>;
+}
+
+/// What a metric is given; one variant for each of [`Reads`].
+#[derive(Clone, Copy)]
+pub enum MetricInput<'a> {
+    /// One head's predictions.
+    Predictions(&'a Predictions),
+    /// One set of features.
+    Features(&'a dyn FeatureSource),
+    /// Many pairs at once, so that each set is read as often as the metric needs, and not once for each of its pairs.
+    Pairs {
+        /// The sets, all of the same samples.
+        sets: &'a [&'a dyn FeatureSource],
+        /// Left and right, as indices into `sets`.
+        pairs: &'a [(usize, usize)],
+        /// Whether to go on; asked now and then.
+        keep_going: &'a (dyn Fn() -> bool + Sync),
+    },
+}
+
+/// Why a metric has no values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MetricError {
+    /// What it reads cannot be read, or has no such metric, as a sentence.
+    #[error("{0}")]
+    Input(String),
+    /// The user asked to stop.
+    #[error("stopped")]
+    Stopped,
+    /// It was given something else than it says that it reads.
+    #[error("internal error: a metric was given what it does not read; this is a bug in repro")]
+    Bug,
+}
+
+/// One value that a metric gives for each item that it scores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// Its name in the results, such as `top1`.
@@ -45,14 +107,11 @@ pub struct Score {
     pub output: Output,
     /// The value, in the output's unit.
     pub value: f64,
-    /// The lower bound of the value's bootstrap interval over the scored rows, at the level [`CONFIDENCE`], in the same unit.
-    pub low: f64,
-    /// The upper bound of that interval.
-    pub high: f64,
-    /// How many rows counted as right.
-    pub correct: u64,
-    /// How many rows were scored.
-    pub count: u64,
+    /// The bounds of the value's bootstrap interval over the scored rows, at the level [`CONFIDENCE`], in the same unit; `None` for a metric
+    /// without one.
+    pub interval: Option<[f64; 2]>,
+    /// How many rows counted as right, of how many; `None` for a metric that counts nothing.
+    pub counted: Option<Counted>,
 }
 
 /// A metric as declared.
@@ -60,12 +119,21 @@ pub trait Metric: Send + Sync + Debug {
     /// The kind's name.
     fn kind(&self) -> &'static str;
 
+    /// What it reads.
+    fn reads(&self) -> Reads {
+        Reads::Predictions
+    }
+
     /// All that decides its values, for fingerprints.
     fn identity(&self) -> serde_json::Value;
 
     /// The values that it gives.
     fn outputs(&self) -> Vec<Output>;
 
-    /// Scores every row of the predictions; nothing is left out.
-    fn score(&self, predictions: &Predictions) -> Vec<Score>;
+    /// The scores of each item of the input: one for predictions and for a set of features, one for each pair. Every row is scored; nothing
+    /// is left out.
+    ///
+    /// # Errors
+    /// See [`MetricError`].
+    fn evaluate(&self, input: MetricInput<'_>) -> Result<Vec<Vec<Score>>, MetricError>;
 }

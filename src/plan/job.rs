@@ -8,14 +8,17 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::step::{DatasetUse, Extract, ModelUse, PlannedArtifact, State, Step, StepId, Train, Work};
+use super::step::{
+    DatasetUse, Extract, ModelUse, PlannedArtifact, State, Step, StepId, Train, Work,
+};
 use super::{Plan, PlanError, Shards};
+use crate::feature_type::FeatureType;
 use crate::graph::{OnBadImage, Randomness};
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
 use crate::models::{BlockIndex, Precision, Reduce, TapShape};
 use crate::plan::recipes::HeadRecipe;
-use crate::store::{ArtifactKind, FeatureType, Fingerprint, Recipe};
+use crate::store::{ArtifactKind, Fingerprint, Recipe};
 use crate::trainer::Views;
 
 /// What kind of work a job is; in the order in which a single worker does them.

@@ -30,8 +30,8 @@ use crate::store::{Fingerprint, Listing, RecipeError};
 pub use job::{Cost, Job, JobKind, Pass, PassKey, ScanKey, Tap, job_name};
 pub use shards::Shards;
 pub use step::{
-    DatasetUse, Evaluate, Extract, Items, ModelUse, PlannedArtifact, Pretrain, Sample, State, Step,
-    StepId, Train, Work,
+    DatasetUse, Evaluate, Extract, HeadItem, Items, ModelUse, PlannedArtifact, Pretrain, Sample,
+    State, Step, StepId, Train, Work,
 };
 pub use text::{PlanRecord, render, render_jobs};
 

@@ -82,7 +82,7 @@ pub enum Work {
     /// The features of one tap.
     Extract(Arc<Extract>),
     /// The training of a head.
-    Train(Box<Train>),
+    Train(Arc<Train>),
     /// The scores of a metric.
     Evaluate(Box<Evaluate>),
 }
@@ -226,24 +226,26 @@ pub struct Evaluate {
 }
 
 /// What a metric reads, one score or more for each.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Items {
     /// The predictions of heads.
-    Heads(Vec<StepId>),
-    /// Sets of features, each by itself, on one split.
+    Heads(Vec<HeadItem>),
+    /// Sets of features on one split: one set an item, or two.
     Features {
-        /// The sets.
-        sets: Vec<StepId>,
+        /// The items.
+        items: Vec<Vec<Arc<Extract>>>,
         /// The split.
         split: String,
     },
-    /// Pairs of sets of features, on one split.
-    Pairs {
-        /// The pairs: left and right.
-        pairs: Vec<(StepId, StepId)>,
-        /// The split.
-        split: String,
-    },
+}
+
+/// A head that a metric scores.
+#[derive(Debug, Clone)]
+pub struct HeadItem {
+    /// The step that trains it.
+    pub step: StepId,
+    /// The head under the names that the rows of results give it; two nodes of an experiment may mean the same head.
+    pub train: Arc<Train>,
 }
 
 /// The steps by the fingerprint of what they leave.

@@ -82,7 +82,7 @@ pub use part::{FeaturePart, FeatureValues};
 pub use quarantine::SetAside;
 pub use query_result::{Cell, QueryError, QueryResult};
 pub use recipe::{FieldChange, Recipe, RecipeError};
-pub use results::{AXES, AxisValue, ResultRow};
+pub use results::{AXES, AxisValue, Counted, ResultRow};
 pub use root::{STORE_FORMAT, Store};
 pub use scratch::Scratch;
 pub use writer::{ArtifactWriter, CommittedParts};

@@ -88,6 +88,15 @@ pub const AXES: &[&str] = &[
     "epochs",
 ];
 
+/// How many rows counted as right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// Those that did.
+    pub correct: u64,
+    /// All that were scored.
+    pub scored: u64,
+}
+
 /// Value of an axis. The order is total: integers, then numbers, then texts, each in their own order.
 #[derive(Debug, Clone)]
 pub enum AxisValue {

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::fresh::{FreshImages, images_at_once};
-use super::{Kept, bug, commit, shape_of};
+use super::{Kept, commit};
+use crate::exec::NodeError;
+use crate::exec::context::Run;
 use crate::exec::event::Event;
-use crate::exec::run::Run;
-use crate::exec::{NodeError, pretrain};
 use crate::machine::device::Device;
 use crate::machine::memory::KeptMaps;
 use crate::models::checkpoint::parameters::write_safetensors;
-use crate::plan::{HeadStep, PassKey, Plan};
+use crate::plan::{PassKey, PlannedArtifact, Train};
 use crate::trainer::TrainError;
 use crate::trainer::fine_tuning::{Task, Watch, fine_tune};
 use crate::trainer::heads::{Job, Keep, WriteTo};
@@ -27,23 +27,24 @@ const SHARE_OF_TIME: u32 = 20;
 const SHARE_OF_BATCH_ON_GPU: usize = 4;
 
 /// Trains and commits one head and its network.
-pub(super) fn run_tuned(run: &Run<'_>, plan: &Plan, step: &HeadStep) -> Result<(), NodeError> {
+pub(in crate::exec::jobs) fn run_tuned(
+    run: &Run<'_>,
+    artifact: &PlannedArtifact,
+    work: &Train,
+) -> Result<(), NodeError> {
     let started = Instant::now();
-    let artifact = &step.artifact;
     let Some(mut writer) = run.begin(artifact)? else {
         return Ok(());
     };
-    let node = &run.experiment.heads[step.head];
-    let extraction = &run.experiment.extractions[node.features];
-    let model = pretrain::with_weights(run, plan, extraction.model);
+    let (node, extract) = (&work.node, &*work.features);
+    let extraction = &extract.node;
+    let model = extract.model.with_weights(run.store);
     let (Some(fine_tuning), Some(tunable)) = (node.training.fine_tune, model.tunable()) else {
-        return Err(NodeError::Values(
-            "the model has nothing to train".to_owned(),
-        ));
+        return Err(NodeError::bug("a model that has nothing to train is tuned"));
     };
-    let key = PassKey::of(extraction);
-    let train = FreshImages::new(run, &key, &node.training.train_split)?;
-    let test = FreshImages::new(run, &key, &node.training.test_split)?;
+    let key = PassKey::of(extract);
+    let train = FreshImages::new(run, extract, &key, &node.training.train_split)?;
+    let test = FreshImages::new(run, extract, &key, &node.training.test_split)?;
     let mut tuned = tunable.begin_tuning(
         run.base,
         run.device,
@@ -52,12 +53,12 @@ pub(super) fn run_tuned(run: &Run<'_>, plan: &Plan, step: &HeadStep) -> Result<(
         fine_tuning.retention,
     )?;
     let _kept_maps = KeptMaps::keep();
-    let at_once = match images_at_once(run, extraction) {
+    let at_once = match images_at_once(run, extract) {
         images if run.device == Device::Cpu || extraction.batch_size.is_some() => images,
         images => (images / SHARE_OF_BATCH_ON_GPU).max(1),
     };
     let name = artifact.fingerprint.to_string();
-    let classes = run.inputs.facts.datasets[extraction.dataset].classes.len();
+    let classes = work.classes();
     let task = Task {
         job: Job {
             head: &*node.head,
@@ -71,8 +72,8 @@ pub(super) fn run_tuned(run: &Run<'_>, plan: &Plan, step: &HeadStep) -> Result<(
         input: model.input(),
         timestep: extraction
             .timestep
-            .ok_or_else(|| bug("a network without noise is tuned"))?,
-        shape: shape_of(run, extraction)?,
+            .ok_or_else(|| NodeError::bug("a network without noise is tuned"))?,
+        shape: extract.shape,
         classes,
         at_once,
         device: run.device,
@@ -107,7 +108,7 @@ pub(super) fn run_tuned(run: &Run<'_>, plan: &Plan, step: &HeadStep) -> Result<(
         write_safetensors(path, named.map(|(name, tensor)| (name, tensor.detach())))
     })?;
     let seconds = started.elapsed().as_secs_f64();
-    commit(run, step, writer, &outcome, classes, seconds)?;
+    commit(run, artifact, writer, &outcome, classes, seconds)?;
     kept.kept.0.clear()?;
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use half::f16;
 
-use super::{NodeError, SKIPPED};
 use crate::datasets::Sample;
+use crate::exec::{NodeError, SKIPPED};
 use crate::feature_type::FeatureType;
 use crate::plan::Tap;
 use crate::store::{ArtifactWriter, FeaturePart, FeatureValues};
@@ -42,6 +42,8 @@ impl Shard {
         samples: &[Sample],
         writer: &mut ArtifactWriter,
     ) -> Result<(), NodeError> {
+        let part = u32::try_from(self.index)
+            .map_err(|_| NodeError::bug("a pass has more than 2^32 shards"))?;
         let mut values = self.values[position].clone();
         for &row in &self.skipped {
             values[row * tap.width..(row + 1) * tap.width].fill(f32::NAN);
@@ -71,7 +73,7 @@ impl Shard {
         }
         let labels: Vec<u32> = rows.iter().map(|sample| sample.label).collect();
         writer.write_features(
-            u32::try_from(self.index).unwrap_or(u32::MAX),
+            part,
             FeaturePart {
                 ids: &ids,
                 splits: &splits,

@@ -9,34 +9,20 @@ use std::time::Instant;
 use arrow::array::{ArrayRef, Float32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 
-use super::NodeError;
-use super::event::Event;
-use super::run::Run;
 use crate::collect::pictures::CURVE;
 use crate::datasets::{DatasetError, OpenDataset};
 use crate::diffusion::respacing::Respacing;
-use crate::graph::PretrainNode;
+use crate::exec::NodeError;
+use crate::exec::context::Run;
+use crate::exec::event::Event;
 use crate::imaging::preprocess::Draw;
 use crate::imaging::{Normalization, Preprocess};
 use crate::machine::memory::KeptMaps;
+use crate::models::InputSpec;
 use crate::models::denoising::Trainable;
-use crate::models::{InputSpec, Model, WeightsSource};
-use crate::plan::{Plan, PretrainStep};
+use crate::plan::{PlannedArtifact, Pretrain};
 use crate::store::{Checkpoints, PRETRAINED_WEIGHTS};
 use crate::trainer::pretraining::{CurvePoint, Images, State, Trainer};
-
-/// A model of the experiment with weights that can be loaded: those of its training, where it has one.
-pub(super) fn with_weights(run: &Run<'_>, plan: &Plan, model: usize) -> Arc<dyn Model> {
-    let node = &run.experiment.models[model];
-    let step = node.pretrain.and_then(|index| plan.pretrains.get(index));
-    match step {
-        Some(step) => {
-            let file = run.store.pretrained_weights(&step.artifact.fingerprint);
-            node.model.with_weights(WeightsSource::File(file))
-        }
-        None => Arc::clone(&node.model),
-    }
-}
 
 /// The images of a split.
 struct SplitImages<'a> {
@@ -80,14 +66,16 @@ impl Images for SplitImages<'_> {
 }
 
 /// Trains and commits one network.
-pub(super) fn run_pretrain(run: &Run<'_>, step: &PretrainStep) -> Result<(), NodeError> {
+pub(super) fn run_pretrain(
+    run: &Run<'_>,
+    artifact: &PlannedArtifact,
+    work: &Pretrain,
+) -> Result<(), NodeError> {
     let started = Instant::now();
-    let artifact = &step.artifact;
     let Some(mut writer) = run.begin(artifact)? else {
         return Ok(());
     };
-    let node = &run.experiment.pretrains[step.pretrain];
-    let model = &run.experiment.models[node.model].model;
+    let Pretrain { node, model, .. } = work;
     let Some(denoising) = model.denoising() else {
         return Err(NodeError::Values("the model predicts no noise".to_owned()));
     };
@@ -100,7 +88,7 @@ pub(super) fn run_pretrain(run: &Run<'_>, step: &PretrainStep) -> Result<(), Nod
         parameters,
     } = denoising.begin_training(config.seed, run.device, config.precision)?;
     let mut state = State::new(config, parameters, diffusion.steps());
-    let checkpoints = run.store.checkpoints(&step.trunk);
+    let checkpoints = run.store.checkpoints(&work.checkpoints);
     let (newest, damaged) = checkpoints.newest(config.steps)?;
     for path in damaged {
         let what = format!("{} is damaged and passed over", path.display());
@@ -117,7 +105,7 @@ pub(super) fn run_pretrain(run: &Run<'_>, step: &PretrainStep) -> Result<(), Nod
         done: resumed,
         batch_size: config.batch_size,
     });
-    let images = split_images(run, node, model.input());
+    let images = split_images(run, work);
     let (input, device) = (model.input(), run.device);
     let mut trainer = Trainer::new(config, &*network, &diffusion, &images, input, device);
     while state.step < config.steps {
@@ -156,8 +144,9 @@ pub(super) fn run_pretrain(run: &Run<'_>, step: &PretrainStep) -> Result<(), Nod
     Ok(())
 }
 
-fn split_images<'a>(run: &'a Run<'_>, node: &'a PretrainNode, input: InputSpec) -> SplitImages<'a> {
-    let dataset = &run.inputs.datasets[node.dataset];
+fn split_images<'a>(run: &Run<'a>, work: &'a Pretrain) -> SplitImages<'a> {
+    let node = &work.node;
+    let dataset = &run.inputs.datasets[work.images.index];
     let samples = dataset.manifest.samples.iter().enumerate();
     let rows = samples
         .filter(|(_, sample)| sample.split == node.split)
@@ -167,7 +156,7 @@ fn split_images<'a>(run: &'a Run<'_>, node: &'a PretrainNode, input: InputSpec) 
         dataset,
         preprocess: &node.preprocess,
         seed: node.training.seed,
-        input,
+        input: work.model.input(),
     }
 }
 

@@ -3,30 +3,33 @@
 use std::io::Cursor;
 use std::time::Instant;
 
-use super::event::Event;
-use super::run::Run;
-use super::{NodeError, pretrain};
 use crate::collect::pictures::SAMPLES;
 use crate::diffusion::reverse::Variance;
 use crate::diffusion::sampling::{Method, Sampling};
 use crate::diffusion::sheet::Sheet;
+use crate::exec::NodeError;
+use crate::exec::context::Run;
+use crate::exec::event::Event;
 use crate::graph::SampleMethod;
 use crate::models::Precision;
-use crate::plan::{Plan, SamplesStep};
+use crate::plan::{PlannedArtifact, Sample};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 
 /// How many images are made at once.
 const BATCH: usize = 64;
 
 /// Makes and commits one sheet.
-pub(super) fn run_samples(run: &Run<'_>, plan: &Plan, step: &SamplesStep) -> Result<(), NodeError> {
+pub(super) fn run_samples(
+    run: &Run<'_>,
+    artifact: &PlannedArtifact,
+    work: &Sample,
+) -> Result<(), NodeError> {
     let started = Instant::now();
-    let artifact = &step.artifact;
     let Some(mut writer) = run.begin(artifact)? else {
         return Ok(());
     };
-    let node = &run.experiment.samples[step.samples];
-    let model = pretrain::with_weights(run, plan, node.model);
+    let node = &work.node;
+    let model = work.model.with_weights(run.store);
     let Some(denoising) = model.denoising() else {
         return Err(NodeError::Values("the model predicts no noise".to_owned()));
     };

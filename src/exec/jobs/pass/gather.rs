@@ -5,15 +5,17 @@
 
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use super::event::Event;
-use super::run::Run;
 use super::shard::Shard;
-use super::{NodeError, attempt};
+use crate::exec::context::Run;
+use crate::exec::event::Event;
+use crate::exec::{NodeError, attempt};
 use crate::models::extractor::Features;
-use crate::plan::{Pass, Shards, Tap};
+use crate::plan::{Pass, Tap};
 
 /// One batch that the network has begun.
 pub(super) struct Computed {
+    /// The shard that it belongs to.
+    pub(super) shard: usize,
     /// Its features, in pieces that follow one another.
     pub(super) pieces: Vec<Features>,
     /// Number of images.
@@ -22,24 +24,28 @@ pub(super) struct Computed {
     pub(super) skipped: Vec<(usize, String)>,
 }
 
-/// Takes batches in order and hands whole shards on, until all are there, or nobody gives or takes any more.
+/// Takes batches in order and hands whole shards on, until nobody gives or takes any more.
 pub(super) fn gather(
     run: &Run<'_>,
     number: usize,
     pass: &Pass,
-    (taps, missing, shards): (&[Tap], &[usize], Shards),
+    taps: &[Tap],
     computed: &Receiver<Computed>,
     finished: &SyncSender<Shard>,
 ) -> Result<(), NodeError> {
-    let samples = &run.inputs.datasets[pass.key.dataset].manifest.samples;
-    for &index in missing {
-        let mut shard = Shard::new(index, shards.rows_of(index), taps);
+    let samples = &run.inputs.datasets[pass.dataset.index].manifest.samples;
+    while let Ok(first) = computed.recv() {
+        let mut shard = Shard::new(first.shard, pass.shards.rows_of(first.shard), taps);
         let mut done = 0;
+        let mut next = Some(first);
         while done < shard.rows.len() {
-            let Ok(batch) = computed.recv() else {
+            let Some(batch) = next.take().or_else(|| computed.recv().ok()) else {
                 // The network has stopped; its own error says why.
                 return Ok(());
             };
+            if batch.shard != shard.index {
+                return Err(NodeError::bug("the batches of two shards came mixed"));
+            }
             for piece in batch.pieces {
                 let features = attempt(|| Ok(piece.read()))?;
                 for (values, features) in shard.values.iter_mut().zip(features) {

@@ -6,12 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use super::features::FeatureRows;
 use crate::exec::NodeError;
 use crate::exec::batches;
+use crate::exec::context::Run;
 use crate::exec::prepare::Preparation;
-use crate::exec::run::Run;
 use crate::feature_type::FeatureType;
-use crate::graph::ExtractionNode;
 use crate::models::extractor::{Images, Network, TapRequest};
-use crate::plan::PassKey;
+use crate::plan::{Extract, PassKey};
 use crate::trainer::TrainError;
 use crate::trainer::fine_tuning::{NoisyImages, walk};
 use crate::trainer::heads::{Rows, Samples};
@@ -24,12 +23,15 @@ pub(super) struct FreshImages<'a> {
 }
 
 impl<'a> FreshImages<'a> {
-    pub(super) fn new(run: &'a Run<'_>, key: &'a PassKey, split: &str) -> Result<Self, NodeError> {
-        let dataset = &run.inputs.datasets[key.dataset];
-        let model = &run.experiment.models[key.model].model;
-        let preparation = Preparation::new(dataset, key, &**model, false).ok_or_else(|| {
-            NodeError::Values(format!("the model has no timestep {:?}", key.timestep))
-        })?;
+    pub(super) fn new(
+        run: &Run<'a>,
+        extract: &Extract,
+        key: &'a PassKey,
+        split: &str,
+    ) -> Result<Self, NodeError> {
+        let dataset = &run.inputs.datasets[extract.images.index];
+        let preparation = Preparation::new(dataset, key, &*extract.model.model, false)
+            .ok_or_else(|| NodeError::bug("a head at a timestep that its model does not have"))?;
         let samples = dataset.manifest.samples.iter().enumerate();
         let of_split = samples.filter(|(_, sample)| sample.split == split);
         Ok(Self {
@@ -60,7 +62,7 @@ impl Samples for FreshImages<'_> {
 impl NoisyImages for FreshImages<'_> {
     fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, String> {
         let rows: Vec<usize> = rows.iter().map(|&row| self.rows[row]).collect();
-        let first = self.preparation.key.random.map_or(0, |random| random.draw);
+        let (first, _) = self.preparation.key.draw_and_seed();
         let batch = self.preparation.batch(&rows, first.saturating_add(draw));
         batch
             .map(|batch| batch.pixels)
@@ -231,11 +233,11 @@ impl Rows for FreshRows<'_> {
 }
 
 /// How many images of an extraction go through its network at once.
-pub(super) fn images_at_once(run: &Run<'_>, extraction: &ExtractionNode) -> usize {
-    let model = &run.experiment.models[extraction.model].model;
-    let (block, precision) = (Some(extraction.block), extraction.precision);
-    extraction.batch_size.map_or_else(
-        || batches::choose(run.device, &**model, block, precision),
+pub(super) fn images_at_once(run: &Run<'_>, extract: &Extract) -> usize {
+    let node = &extract.node;
+    let (block, precision) = (Some(node.block), node.precision);
+    node.batch_size.map_or_else(
+        || batches::choose(run.device, &*extract.model.model, block, precision),
         |size| size as usize,
     )
 }
