@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use half::f16;
+use repro::feature_type::FeatureType;
 use repro::heads::{ALL, FeatureShape, Head};
 use repro::random::Stream;
 use repro::spec::{Diagnostics, Fields, Source, Span, Table};
@@ -22,7 +23,7 @@ use repro::store::{
     Recipe, Store, wait_quietly,
 };
 use repro::trainer::heads::rows::{load_into, room};
-use repro::trainer::heads::{Data, Element, Job, Keep, Limits, Rows, Samples, WriteTo, train};
+use repro::trainer::heads::{Data, Job, Keep, Limits, Rows, Samples, WriteTo, train};
 use repro::trainer::{TrainError, Training};
 
 /// Random features in half precision.
@@ -66,8 +67,8 @@ impl Rows for Random {
         1
     }
 
-    fn element(&self) -> Element {
-        Element::F16
+    fn feature_type(&self) -> FeatureType {
+        FeatureType::F16
     }
 
     fn copy(&self, _view: usize, row: usize, out: &mut [u8]) {
@@ -231,8 +232,8 @@ impl Rows for Cached {
         1
     }
 
-    fn element(&self) -> Element {
-        Element::F16
+    fn feature_type(&self) -> FeatureType {
+        FeatureType::F16
     }
 
     fn copy(&self, _view: usize, row: usize, out: &mut [u8]) {

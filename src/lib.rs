@@ -11,6 +11,7 @@ pub mod datasets;
 pub mod diffusion;
 pub mod doctor;
 pub mod exec;
+pub mod feature_type;
 pub mod fetch;
 pub mod graph;
 pub mod heads;

@@ -4,7 +4,7 @@ use half::f16;
 
 use super::{NodeError, SKIPPED};
 use crate::datasets::Sample;
-use crate::graph::Storage;
+use crate::feature_type::FeatureType;
 use crate::plan::Tap;
 use crate::store::{ArtifactWriter, FeaturePart, FeatureValues};
 
@@ -60,8 +60,8 @@ impl Shard {
             )));
         }
         let values = match tap.storage {
-            Storage::F32 => FeatureValues::F32(values),
-            Storage::F16 => FeatureValues::F16(narrow(&values, tap)?),
+            FeatureType::F32 => FeatureValues::F32(values),
+            FeatureType::F16 => FeatureValues::F16(narrow(&values, tap)?),
         };
         let rows = &samples[self.rows.clone()];
         let ids: Vec<String> = rows.iter().map(|sample| sample.id.clone()).collect();

@@ -1,6 +1,7 @@
 //! `[extraction.*]`: which features are wanted.
 
-use super::{ExtractionNode, OnBadImage, Randomness, Storage, preprocess};
+use super::{ExtractionNode, OnBadImage, Randomness, preprocess};
+use crate::feature_type::FeatureType;
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
 use crate::models::{BlockIndex, BlockInfo, Model, Precision, Reduce, TapShape};
@@ -92,7 +93,7 @@ struct Values {
     preprocess: Preprocess,
     normalization: Option<Normalization>,
     precision: Precision,
-    storage: Storage,
+    storage: FeatureType,
     on_bad_image: OnBadImage,
     random: Randomness,
     batch_size: Option<u32>,
@@ -288,7 +289,6 @@ fn values(fields: &Fields<'_>, last_step: u32, side: Option<u32>) -> Option<Valu
             .count("pool", 1..=4096)
             .map(|side| Some(Pool::Side(side))),
     };
-    let storages = [("f32", Storage::F32), ("f16", Storage::F16)];
     let ways = [("fail", OnBadImage::Fail), ("skip", OnBadImage::Skip)];
     let tokens = [
         ("class", Token::Class),
@@ -300,7 +300,7 @@ fn values(fields: &Fields<'_>, last_step: u32, side: Option<u32>) -> Option<Valu
     let preprocess = preprocess::parse(fields, side);
     let normalization = preprocess::parse_normalize(fields);
     let precision = fields.choice("precision", Precision::CHOICES);
-    let storage = fields.choice("storage", &storages);
+    let storage = fields.choice("storage", FeatureType::CHOICES);
     let on_bad_image = fields.choice("on_bad_image", &ways);
     let draw = fields.count("draw", 0..=1_000_000);
     let seed = fields.seed("seed");
@@ -316,7 +316,7 @@ fn values(fields: &Fields<'_>, last_step: u32, side: Option<u32>) -> Option<Valu
         preprocess: preprocess?,
         normalization,
         precision: precision.unwrap_or(Precision::F32),
-        storage: storage.unwrap_or(Storage::F32),
+        storage: storage.unwrap_or(FeatureType::F32),
         on_bad_image: on_bad_image.unwrap_or(OnBadImage::Fail),
         random: Randomness {
             draw: draw.unwrap_or(0),

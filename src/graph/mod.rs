@@ -13,10 +13,9 @@ mod samples;
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use crate::datasets::Dataset;
 use crate::diffusion::respacing::Respacing;
+use crate::feature_type::FeatureType;
 use crate::heads::{FeatureShape, Head};
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
@@ -129,16 +128,6 @@ pub struct SamplesNode {
     pub seed: u64,
 }
 
-/// The number type that features are kept in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Storage {
-    /// 32-bit floats, as computed.
-    F32,
-    /// 16-bit floats: half the space, about three significant digits.
-    F16,
-}
-
 /// What happens at an image that does not decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OnBadImage {
@@ -183,7 +172,7 @@ pub struct ExtractionNode {
     /// What the network computes in.
     pub precision: Precision,
     /// How features are kept.
-    pub storage: Storage,
+    pub storage: FeatureType,
     /// Images per forward pass; `None` lets the executor choose. Results do not depend on it beyond rounding.
     pub batch_size: Option<u32>,
     /// What happens at an image that does not decode.

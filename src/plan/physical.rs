@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::graph::{ExtractionNode, Randomness, Storage};
+use crate::feature_type::FeatureType;
+use crate::graph::{ExtractionNode, Randomness};
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
 use crate::models::{BlockIndex, Precision, Reduce, TapShape};
@@ -92,7 +93,7 @@ pub struct Tap {
     /// The shape of the output.
     pub shape: TapShape,
     /// Number type.
-    pub storage: Storage,
+    pub storage: FeatureType,
     /// Values in one feature.
     pub width: usize,
     /// What it becomes.
@@ -146,13 +147,7 @@ impl Pass {
         let per_image: usize = self
             .taps
             .iter()
-            .map(|tap| {
-                tap.width
-                    * match tap.storage {
-                        Storage::F32 => 4,
-                        Storage::F16 => 2,
-                    }
-            })
+            .map(|tap| tap.width * tap.storage.bytes())
             .sum();
         per_image as u64 * self.images as u64
     }

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::graph::Storage;
+use crate::feature_type::FeatureType;
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
 use crate::models::Precision;
@@ -128,7 +128,7 @@ pub struct FeaturesRecipe<'a> {
     /// What the network computes in.
     pub precision: Precision,
     /// Number type.
-    pub storage: Storage,
+    pub storage: FeatureType,
 }
 
 impl FeaturesRecipe<'_> {

@@ -11,9 +11,10 @@ use super::error::StoreError;
 use super::fingerprint::Fingerprint;
 use super::kept_file::KeptFile;
 use super::manifest::Manifest;
-use super::part::{FeatureType, part_index, part_name};
+use super::part::{part_index, part_name};
 use super::part_reader::{MappedPart, open_verified};
 use super::root::Store;
+use crate::feature_type::FeatureType;
 
 /// A feature artifact, mapped into memory. Cheap to clone.
 #[derive(Debug, Clone)]

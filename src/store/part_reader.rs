@@ -15,8 +15,9 @@ use memmap2::Mmap;
 
 use super::fingerprint::Fingerprint;
 use super::manifest::FileEntry;
-use super::part::{BODY_KEY, DEVICE_KEY, FINGERPRINT_KEY, FeatureType, schema};
+use super::part::{BODY_KEY, DEVICE_KEY, FINGERPRINT_KEY, schema};
 use super::recipe::Recipe;
+use crate::feature_type::FeatureType;
 
 /// Length of what ends an Arrow file: the length of the footer and the magic word.
 const TRAILER_BYTES: usize = 10;

@@ -15,13 +15,14 @@ use super::lock::{ArtifactLock, wait_quietly};
 use super::manifest::{
     FileEntry, MANIFEST_FILE, MANIFEST_FORMAT, Made, Manifest, State, is_plain_name,
 };
-use super::part::{self, FeaturePart, FeatureType, part_index, part_name};
+use super::part::{self, FeaturePart, part_index, part_name};
 use super::part_reader::open_unverified;
 use super::quarantine::SetAside;
 use super::recipe::Recipe;
 use super::root::Store;
 use super::tables::{encode, table_file};
 use super::verify::digest_of;
+use crate::feature_type::FeatureType;
 
 /// The right to make one artifact, and the means to. Dropping it without [`ArtifactWriter::finish`] leaves the
 /// committed parts for the next attempt and nothing that counts as an artifact.

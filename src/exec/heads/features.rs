@@ -1,8 +1,9 @@
 //! Cached features of one split, as the trainer reads them: straight from the files, and never all at once.
 
 use crate::exec::{NodeError, SKIPPED};
-use crate::store::{FeaturePartReader, FeatureReader, FeatureType};
-use crate::trainer::heads::{Element, Rows, Samples};
+use crate::feature_type::FeatureType;
+use crate::store::{FeaturePartReader, FeatureReader};
+use crate::trainer::heads::{Rows, Samples};
 
 /// The samples of one split in one or several feature artifacts that differ in view and draw.
 pub(super) struct FeatureRows<'a> {
@@ -89,11 +90,8 @@ impl Rows for FeatureRows<'_> {
         self.views.len()
     }
 
-    fn element(&self) -> Element {
-        match self.views[0].feature_type() {
-            FeatureType::F32 => Element::F32,
-            FeatureType::F16 => Element::F16,
-        }
+    fn feature_type(&self) -> FeatureType {
+        self.views[0].feature_type()
     }
 
     fn copy(&self, view: usize, row: usize, out: &mut [u8]) {

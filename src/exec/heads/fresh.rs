@@ -8,12 +8,13 @@ use crate::exec::NodeError;
 use crate::exec::batches;
 use crate::exec::prepare::Preparation;
 use crate::exec::run::Run;
+use crate::feature_type::FeatureType;
 use crate::graph::ExtractionNode;
 use crate::models::extractor::{Images, Network, TapRequest};
 use crate::plan::PassKey;
 use crate::trainer::TrainError;
 use crate::trainer::fine_tuning::{NoisyImages, walk};
-use crate::trainer::heads::{Element, Rows, Samples};
+use crate::trainer::heads::{Rows, Samples};
 
 /// The images of one split.
 pub(super) struct FreshImages<'a> {
@@ -136,12 +137,12 @@ impl<'a> FreshRows<'a> {
             let mut out = out.borrow_mut();
             let out = out.next().unwrap_or_default();
             // What is not written would be whatever was in that memory before.
-            if features.len() * self.cached.element().bytes() != out.len() {
+            if features.len() * self.cached.feature_type().bytes() != out.len() {
                 return Err(TrainError::Features(
                     "the network gave features of another size; this is a bug in repro".to_owned(),
                 ));
             }
-            write(&features, self.cached.element(), out);
+            write(&features, self.cached.feature_type(), out);
             self.tell(view, count);
             Ok(())
         });
@@ -162,14 +163,14 @@ impl<'a> FreshRows<'a> {
 }
 
 /// Features in the number type of the cache, in the machine's byte order.
-fn write(features: &[f32], element: Element, out: &mut [u8]) {
-    match element {
-        Element::F32 => {
+fn write(features: &[f32], values: FeatureType, out: &mut [u8]) {
+    match values {
+        FeatureType::F32 => {
             for (out, value) in out.chunks_exact_mut(4).zip(features) {
                 out.copy_from_slice(&value.to_ne_bytes());
             }
         }
-        Element::F16 => {
+        FeatureType::F16 => {
             for (out, value) in out.chunks_exact_mut(2).zip(features) {
                 out.copy_from_slice(&half::f16::from_f32(*value).to_ne_bytes());
             }
@@ -200,8 +201,8 @@ impl Rows for FreshRows<'_> {
         true
     }
 
-    fn element(&self) -> Element {
-        self.cached.element()
+    fn feature_type(&self) -> FeatureType {
+        self.cached.feature_type()
     }
 
     fn copy(&self, _view: usize, row: usize, out: &mut [u8]) {

@@ -9,6 +9,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::feature_type::FeatureType;
 
 mod damage;
 mod query;

@@ -32,7 +32,7 @@ use crate::heads::{FeatureShape, Head};
 use crate::metrics::Predictions;
 
 pub use rounds::{is_small, train};
-pub use rows::{Element, Rows, RowsInMemory, Samples};
+pub use rows::{Rows, RowsInMemory, Samples};
 
 /// One head to train.
 #[derive(Debug, Clone, Copy)]

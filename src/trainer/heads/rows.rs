@@ -4,30 +4,12 @@ use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use super::TrainError;
+use crate::feature_type::FeatureType;
 
-/// The number type of stored features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Element {
-    /// 32-bit floats.
-    F32,
-    /// 16-bit floats.
-    F16,
-}
-
-impl Element {
-    /// Bytes of one number.
-    pub const fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 => 2,
-        }
-    }
-
-    const fn kind(self) -> Kind {
-        match self {
-            Self::F32 => Kind::Float,
-            Self::F16 => Kind::Half,
-        }
+const fn kind_of(values: FeatureType) -> Kind {
+    match values {
+        FeatureType::F32 => Kind::Float,
+        FeatureType::F16 => Kind::Half,
     }
 }
 
@@ -54,7 +36,7 @@ pub trait Rows: Samples {
     fn views(&self) -> usize;
 
     /// Their number type.
-    fn element(&self) -> Element;
+    fn feature_type(&self) -> FeatureType;
 
     /// Whether the views behind the first are computed when they are asked for, so that nobody should ask twice, or for all at once.
     fn is_fresh(&self) -> bool {
@@ -108,7 +90,7 @@ pub(super) fn load(
 /// A tensor `[count, D]` on the CPU for features of a split, whose values are whatever was there.
 pub fn room(rows: &dyn Rows, count: usize, width: usize) -> Tensor {
     let length = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    let kind = rows.element().kind();
+    let kind = kind_of(rows.feature_type());
     Tensor::empty([length(count), length(width)], (kind, Device::Cpu))
 }
 
@@ -182,8 +164,8 @@ impl Rows for RowsInMemory {
         self.views.len()
     }
 
-    fn element(&self) -> Element {
-        Element::F32
+    fn feature_type(&self) -> FeatureType {
+        FeatureType::F32
     }
 
     fn copy(&self, view: usize, row: usize, out: &mut [u8]) {

@@ -156,7 +156,7 @@ impl<'a> Scan<'a> {
         } else {
             rows.views()
         };
-        let row_bytes = self.data.shape.values() * rows.element().bytes();
+        let row_bytes = self.data.shape.values() * rows.feature_type().bytes();
         // A batch is there as it is stored and as 32-bit floats.
         let batch = self.batch.min(self.fit.len()) * (row_bytes + self.data.shape.values() * 4);
         let beside = weights + batch as u64;

@@ -53,7 +53,7 @@ impl Scan<'_> {
         sums.resize_with(self.stacks.len(), || None);
         for rows in self
             .held_out
-            .chunks(self.predicted_at_once(self.data.train.element().bytes()))
+            .chunks(self.predicted_at_once(self.data.train.feature_type().bytes()))
         {
             let (stored, targets) = self.read(rows)?;
             for (stack, sum) in self.stacks.iter().zip(&mut sums) {
@@ -136,7 +136,7 @@ impl Scan<'_> {
             .collect();
         let test = self.data.test;
         let rows: Vec<usize> = (0..test.len()).collect();
-        for rows in rows.chunks(self.predicted_at_once(test.element().bytes())) {
+        for rows in rows.chunks(self.predicted_at_once(test.feature_type().bytes())) {
             if !(self.limits.keep_going)() {
                 return Err(TrainError::Stopped);
             }

@@ -19,7 +19,7 @@ pub(super) fn fit_whole(
     let width = data.shape.values() as u64;
     let numbers = (data.train.len() + data.test.len()) as u64 * width;
     // As they are stored, as 32-bit floats, and once more for what the fit makes of them.
-    let needed = numbers * (data.train.element().bytes() as u64 + 8);
+    let needed = numbers * (data.train.feature_type().bytes() as u64 + 8);
     if needed > limits.memory {
         return Err(TrainError::Memory {
             needed: crate::text::bytes(needed),
