@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use super::{drawing, pictures};
+use crate::atomic_file::{self, folder_of};
 use crate::exec::choosing::{Chosen, choose};
 use crate::exec::scoring::Scored;
 use crate::exec::{NodeError, SKIPPED};
@@ -295,29 +295,12 @@ fn models(experiment: &Experiment, plan: &Plan) -> Vec<ModelSummary> {
         .collect()
 }
 
-/// Writes a file atomically, unless it has these bytes already; says whether it was written.
+/// Writes a file unless it has these bytes already; says whether it was written.
 fn write_if_different(path: &Path, bytes: &[u8]) -> Result<bool, NodeError> {
-    if fs::read(path).is_ok_and(|present| present == bytes) {
-        return Ok(false);
-    }
     let failed = |source| NodeError::Output {
         path: path.to_owned(),
         source,
     };
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(failed)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    temporary.write_all(bytes).map_err(failed)?;
-    temporary.as_file().sync_all().map_err(failed)?;
-    make_readable(temporary.as_file()).map_err(failed)?;
-    temporary
-        .persist(path)
-        .map_err(|error| failed(error.error))?;
-    Ok(true)
-}
-
-/// Temporary files are private; a report is for everyone.
-fn make_readable(file: &fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
+    fs::create_dir_all(folder_of(path)).map_err(failed)?;
+    atomic_file::write_if_different(path, bytes).map_err(failed)
 }

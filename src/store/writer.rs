@@ -277,11 +277,11 @@ impl ArtifactWriter {
     ) -> Result<(), StoreError> {
         self.check_name(name)?;
         let target = self.folder.join(name);
-        let staged = commit::stage_by_path(&target, write)?;
+        let mut staged = commit::stage_by_path(&target, write)?;
         let read = |error| StoreError::io("read", &target, None, error);
         let entry = FileEntry {
             name: name.to_owned(),
-            bytes: staged.as_file().metadata().map_err(read)?.len(),
+            bytes: staged.len().map_err(read)?,
             blake3: digest_of(staged.path()).map_err(read)?,
             rows: 0,
             device: None,

@@ -58,7 +58,6 @@ pub use with_torch::run;
 
 #[cfg(feature = "torch")]
 mod with_torch {
-    use std::io::Write;
     use std::path::Path;
     use std::sync::Arc;
 
@@ -66,6 +65,7 @@ mod with_torch {
     use safetensors::tensor::TensorView;
 
     use super::{Arguments, Context, Failure};
+    use crate::atomic_file;
     use crate::cli::experiment;
     use crate::exec::attempt;
     use crate::graph;
@@ -228,7 +228,7 @@ mod with_torch {
         Ok(requests)
     }
 
-    /// Writes the arrays beside the output first, so that no half of a file is ever seen.
+    /// Writes the arrays as safetensors.
     fn write(path: &Path, arrays: &[NamedArray]) -> Result<(), Failure> {
         let failed =
             |reason: String| Failure::Input(format!("cannot write {}: {reason}", path.display()));
@@ -250,20 +250,7 @@ mod with_torch {
         }
         let serialised =
             safetensors::serialize(views, None).map_err(|error| failed(error.to_string()))?;
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let store = || -> std::io::Result<()> {
-            let mut file = tempfile::Builder::new()
-                .prefix(".tap-")
-                .tempfile_in(folder)?;
-            file.write_all(&serialised)?;
-            file.as_file().sync_all()?;
-            file.persist(path).map_err(|error| error.error)?;
-            Ok(())
-        };
-        store().map_err(|error| failed(error.to_string()))
+        atomic_file::write(path, &serialised).map_err(|error| failed(error.to_string()))
     }
 
     impl From<TapError> for Failure {
