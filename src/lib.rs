@@ -6,6 +6,7 @@
 //! the invariants.
 
 mod atomic_file;
+pub mod bug;
 pub mod cli;
 pub mod collect;
 pub mod datasets;
@@ -22,6 +23,7 @@ mod lock_file;
 pub mod machine;
 pub mod metrics;
 pub mod models;
+mod numbers;
 pub mod papers;
 pub mod plan;
 pub mod random;

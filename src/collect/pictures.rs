@@ -12,6 +12,7 @@ use crate::graph::{Experiment, SampleMethod};
 use crate::imaging::preprocess::Draw;
 use crate::imaging::{Normalization, Preprocess};
 use crate::inputs::Inputs;
+use crate::numbers::to_u32;
 use crate::plan::Plan;
 use crate::report::figures::{NoiseStrip, Wanted};
 use crate::report::{ImageSheet, ReportConfig, TrainingCurve, TrainingPoint};
@@ -207,7 +208,7 @@ fn noise_strip(
         channels: input.channels,
         side: input.side,
         pixels,
-        columns: u32::try_from(strip.timesteps.len()).unwrap_or(u32::MAX),
+        columns: to_u32(strip.timesteps.len()),
         column_labels: Vec::new(),
         row_labels: Vec::new(),
     }))

@@ -11,6 +11,7 @@ use crate::exec::scoring::Scored;
 use crate::exec::{NodeError, SKIPPED};
 use crate::graph::{Experiment, OnBadImage};
 use crate::inputs::Inputs;
+use crate::numbers::to_u32;
 use crate::papers::departures;
 use crate::plan::{Facts, Plan, PlannedArtifact};
 use crate::report::{
@@ -268,7 +269,7 @@ fn datasets(
                 .iter()
                 .map(|count| (count.split.clone(), count.samples as u64))
                 .collect(),
-            classes: u32::try_from(facts.classes.len()).unwrap_or(u32::MAX),
+            classes: to_u32(facts.classes.len()),
             skipped: skipped
                 .into_iter()
                 .map(|id| SkippedImage {
@@ -290,7 +291,7 @@ fn models(experiment: &Experiment, plan: &Plan) -> Vec<ModelSummary> {
             configuration: node.model.variant().to_owned(),
             parameters: node.model.parameter_count(),
             weights: weights.clone(),
-            blocks: u32::try_from(node.model.blocks().len()).unwrap_or(u32::MAX),
+            blocks: to_u32(node.model.blocks().len()),
         })
         .collect()
 }

@@ -1,5 +1,6 @@
 //! The parameters of heads: their names and shapes, which cost nothing to list, and the values that training begins from.
 
+use crate::numbers::to_i64;
 use crate::random::Stream;
 
 /// What becomes of a parameter during training.
@@ -100,10 +101,9 @@ impl ParameterForm {
                     .collect()
             }
         };
-        let length = |&side: &usize| i64::try_from(side).unwrap_or(i64::MAX);
         Parameter {
             name: self.name.clone(),
-            shape: self.shape.iter().map(length).collect(),
+            shape: self.shape.iter().map(|&side| to_i64(side)).collect(),
             values,
             role: self.role,
         }

@@ -16,6 +16,7 @@ use super::manifest::{FileEntry, Manifest};
 use super::part::file_metadata;
 use super::recipe::Recipe;
 use super::root::Store;
+use crate::numbers::to_usize;
 
 /// The bytes of a Parquet file that holds `batch`. The same batch always gives the same bytes.
 pub(super) fn encode(recipe: &Recipe, batch: &RecordBatch) -> Result<Vec<u8>, String> {
@@ -53,7 +54,7 @@ impl Store {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)
             .map_err(|error| unreadable(error.to_string()))?;
         let schema = builder.schema().clone();
-        let rows = usize::try_from(entry.rows).unwrap_or(usize::MAX).max(1);
+        let rows = to_usize(entry.rows).max(1);
         let reader = builder
             .with_batch_size(rows)
             .build()

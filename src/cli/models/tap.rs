@@ -72,6 +72,7 @@ mod with_torch {
     use crate::machine::device;
     use crate::models::tap::{NamedArray, TapError, TapRequests, read_input, tap};
     use crate::models::{self, BlockIndex, Model, Precision, Reduce, WeightsSource};
+    use crate::numbers::to_u32;
     use crate::spec::suggest;
 
     /// Taps a network.
@@ -171,7 +172,7 @@ mod with_torch {
     }
 
     fn requests(arguments: &Arguments, model: &dyn Model) -> Result<TapRequests, Failure> {
-        let last = u32::try_from(model.blocks().len()).unwrap_or(u32::MAX);
+        let last = to_u32(model.blocks().len());
         let pool = match arguments.pool.as_str() {
             "full" => None,
             side => Some(side.parse().ok().filter(|side| *side > 0).ok_or_else(|| {

@@ -11,6 +11,7 @@ use crate::exec::run::Run;
 use crate::feature_type::FeatureType;
 use crate::graph::ExtractionNode;
 use crate::models::extractor::{Images, Network, TapRequest};
+use crate::numbers::to_u32;
 use crate::plan::PassKey;
 use crate::trainer::TrainError;
 use crate::trainer::fine_tuning::{NoisyImages, walk};
@@ -121,7 +122,7 @@ impl<'a> FreshRows<'a> {
         let batches: Vec<Vec<usize>> = rows.chunks(self.at_once).map(<[usize]>::to_vec).collect();
         let bytes = out.len() / rows.len().max(1);
         let out = RefCell::new(out.chunks_mut(bytes * self.at_once));
-        let draw = u32::try_from(view).unwrap_or(u32::MAX);
+        let draw = to_u32(view);
         let walked = walk(&self.images, &batches, draw, &mut |number, x_t| {
             let count = batches[number].len();
             let images = Images {
@@ -156,7 +157,7 @@ impl<'a> FreshRows<'a> {
         }
         count.1 += images;
         if let Some(seen) = self.seen {
-            let epoch = u32::try_from(view + 1).unwrap_or(u32::MAX);
+            let epoch = to_u32(view + 1);
             seen(epoch, count.1, self.len());
         }
     }

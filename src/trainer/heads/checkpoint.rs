@@ -13,6 +13,7 @@ use tch::{Device, Tensor};
 use super::stack::Stack;
 use super::{Epoch, Keep, TrainError};
 use crate::models::checkpoint::parameters::write_safetensors;
+use crate::numbers::to_i64;
 
 const CURVE: &str = "curve";
 const COURSE: &str = "course";
@@ -69,7 +70,7 @@ pub(in crate::trainer) fn tensors<'n>(
     for stack in stacks {
         for (tensor_name, stacked) in stack.tensors() {
             for (position, &job) in stack.jobs.iter().enumerate() {
-                let own = stacked.select(0, super::length(position));
+                let own = stacked.select(0, to_i64(position));
                 tensors.push((format!("{}/{tensor_name}", name(job)), own));
             }
         }

@@ -164,7 +164,3 @@ pub enum TrainError {
     #[error("the trained weights could not be serialised: {0}")]
     Weights(String),
 }
-
-fn length(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}

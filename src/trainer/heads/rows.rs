@@ -5,6 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::TrainError;
 use crate::feature_type::FeatureType;
+use crate::numbers::to_i64;
 
 const fn kind_of(values: FeatureType) -> Kind {
     match values {
@@ -89,9 +90,8 @@ pub(super) fn load(
 
 /// A tensor `[count, D]` on the CPU for features of a split, whose values are whatever was there.
 pub fn room(rows: &dyn Rows, count: usize, width: usize) -> Tensor {
-    let length = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let kind = kind_of(rows.feature_type());
-    Tensor::empty([length(count), length(width)], (kind, Device::Cpu))
+    Tensor::empty([to_i64(count), to_i64(width)], (kind, Device::Cpu))
 }
 
 /// Features into the first rows of a tensor that [`room`] has made for as many of them, or more.

@@ -5,10 +5,11 @@ use tch::{Device, Tensor};
 
 use super::rows::{Samples, load};
 use super::scan::{Scan, shaped};
-use super::{Outcome, TrainError, length};
+use super::{Outcome, TrainError};
 use crate::metrics::{Prediction, Predictions, rank_of_label};
 use crate::models::checkpoint::parameters::to_safetensors;
 use crate::models::extractor::to_vec;
+use crate::numbers::{to_i64, to_u32};
 use crate::trainer::config::Moment;
 
 /// Samples that are predicted at once.
@@ -20,7 +21,7 @@ impl Scan<'_> {
         epoch: u32,
         diverged: &mut [Option<(u32, f64)>],
     ) -> Result<(), TrainError> {
-        let steps = u32::try_from(self.fit.len().div_ceil(self.batch)).unwrap_or(u32::MAX);
+        let steps = to_u32(self.fit.len().div_ceil(self.batch));
         let scores = self.held_out_scores(epoch)?;
         for (stack, scores) in self.stacks.iter_mut().zip(scores) {
             if !stack.is_active(epoch) {
@@ -145,7 +146,7 @@ impl Scan<'_> {
             for (stack, heads) in self.stacks.iter().zip(&mut all) {
                 let logits = stack.predict(&shaped(&stored, self.data, stack.training.precision));
                 for (position, (ranked, kept)) in heads.iter_mut().enumerate() {
-                    let own = to_vec(&logits.select(1, length(position)).contiguous());
+                    let own = to_vec(&logits.select(1, to_i64(position)).contiguous());
                     rank_all(&own, (test, self.data.classes), rows, ranked);
                     if stack.training.logits {
                         kept.extend(own);

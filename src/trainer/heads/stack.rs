@@ -7,6 +7,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 use super::{Epoch, Job};
 use crate::heads::{FeatureShape, Head, Mode, Parameter, ParameterForm, Role};
 use crate::models::Precision;
+use crate::numbers::{to_i64, to_u32};
 use crate::trainer::config::Training;
 use crate::trainer::gradients::clip_gradients_of_each;
 use crate::trainer::optimiser::Moments;
@@ -73,7 +74,7 @@ impl<'a> Stack<'a> {
     ) -> Option<Self> {
         let first = &jobs[*members.first()?];
         let form = first.head.initial(shape, classes, first.seed);
-        let count = length(members.len());
+        let count = to_i64(members.len());
         let parameters: Vec<Tensor> = form
             .iter()
             .map(|parameter| {
@@ -185,7 +186,7 @@ impl<'a> Stack<'a> {
         factor: f64,
         held: Option<&[(f64, f64)]>,
     ) -> Vec<usize> {
-        let fresh = zero_sums(length(self.jobs.len()), self.sums.0.device());
+        let fresh = zero_sums(to_i64(self.jobs.len()), self.sums.0.device());
         let (losses, right) = std::mem::replace(&mut self.sums, fresh);
         let losses = Vec::<f64>::try_from(losses.to_device(Device::Cpu)).unwrap_or_default();
         let right = Vec::<i64>::try_from(right.to_device(Device::Cpu)).unwrap_or_default();
@@ -252,13 +253,13 @@ impl<'a> Stack<'a> {
         let own = self
             .finished()
             .iter()
-            .map(|stacked| stacked.detach().select(0, length(position)));
+            .map(|stacked| stacked.detach().select(0, to_i64(position)));
         names.zip(own).collect()
     }
 
     /// The epoch, from 1, whose weights a head ends with.
     pub(in crate::trainer) fn last_epoch(&self, position: usize) -> u32 {
-        let trained = u32::try_from(self.curves[position].len()).unwrap_or(u32::MAX);
+        let trained = to_u32(self.curves[position].len());
         match self.best.get(position) {
             Some((_, epoch)) if self.training.patience.is_some() && *epoch > 0 => *epoch,
             _ => trained,
@@ -313,7 +314,7 @@ impl<'a> Stack<'a> {
         tch::no_grad(|| {
             for (best, parameter) in self.best_parameters.iter_mut().zip(&self.parameters) {
                 for (position, _) in better.iter().enumerate().filter(|(_, better)| **better) {
-                    let position = length(position);
+                    let position = to_i64(position);
                     best.select(0, position)
                         .copy_(&parameter.detach().select(0, position));
                 }
@@ -346,8 +347,4 @@ fn zero_sums(heads: i64, device: Device) -> (Tensor, Tensor) {
         Tensor::zeros([heads], (Kind::Double, device)),
         Tensor::zeros([heads], (Kind::Int64, device)),
     )
-}
-
-fn length(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -23,6 +23,7 @@ use crate::diffusion::noise::fill_noise;
 use crate::diffusion::reverse::ReverseError;
 use crate::models::InputSpec;
 use crate::models::denoising::Denoise;
+use crate::numbers::to_i64;
 use crate::trainer::clip_gradients;
 
 /// Why a training ends early.
@@ -185,7 +186,7 @@ impl<'a, I: Images> Trainer<'a, I> {
             })
             .map_err(PretrainError::Image)?;
         let sides = [
-            i64::try_from(batch.len()).unwrap_or(i64::MAX),
+            to_i64(batch.len()),
             i64::from(self.input.channels),
             i64::from(self.input.side),
             i64::from(self.input.side),
