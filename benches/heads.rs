@@ -71,13 +71,14 @@ impl Rows for Random {
         FeatureType::F16
     }
 
-    fn copy(&self, _view: usize, row: usize, out: &mut [u8]) {
+    fn copy(&self, _view: usize, row: usize, out: &mut [u8]) -> Result<(), TrainError> {
         let values = &self.values[row * self.width..(row + 1) * self.width];
         // SAFETY: half-precision numbers are two plain bytes each.
         let bytes = unsafe {
             std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values))
         };
         out.copy_from_slice(bytes);
+        Ok(())
     }
 }
 
@@ -236,9 +237,12 @@ impl Rows for Cached {
         FeatureType::F16
     }
 
-    fn copy(&self, _view: usize, row: usize, out: &mut [u8]) {
+    fn copy(&self, _view: usize, row: usize, out: &mut [u8]) -> Result<(), TrainError> {
         let (part, row) = self.places[row];
-        self.reader.parts()[part].copy_row(row, out);
+        let copied = self.reader.parts()[part].copy_row(row, out);
+        copied
+            .then_some(())
+            .ok_or_else(|| TrainError::Features("no such row".to_owned()))
     }
 
     fn forget(&self) {

@@ -69,16 +69,15 @@ fn points(table: &RecordBatch) -> Result<Vec<TrainingPoint>, NodeError> {
         numbers("gradient_norm")?,
     );
     let rows = steps.values().iter().zip(losses).zip(rates).zip(norms);
-    Ok(rows
-        .map(
-            |(((step, loss), learning_rate), gradient_norm)| TrainingPoint {
-                step: u64::try_from(*step).unwrap_or(0),
-                loss,
-                learning_rate,
-                gradient_norm,
-            },
-        )
-        .collect())
+    rows.map(|(((step, loss), learning_rate), gradient_norm)| {
+        Ok(TrainingPoint {
+            step: u64::try_from(*step).map_err(|_| strange())?,
+            loss,
+            learning_rate,
+            gradient_norm,
+        })
+    })
+    .collect()
 }
 
 /// Every sheet of samples that is done, and the strips of noisy images that the report asks for.

@@ -30,6 +30,7 @@ mod shard;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::bug::Bug;
 use crate::datasets::DatasetError;
 use crate::store::StoreError;
 
@@ -158,6 +159,9 @@ pub enum NodeError {
         /// Why.
         source: std::io::Error,
     },
+    /// The program contradicts itself.
+    #[error(transparent)]
+    Bug(#[from] Bug),
     /// The user asked to stop.
     #[error("stopped")]
     Stopped,

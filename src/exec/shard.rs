@@ -3,6 +3,7 @@
 use half::f16;
 
 use super::{NodeError, SKIPPED};
+use crate::bug::Bug;
 use crate::datasets::Sample;
 use crate::feature_type::FeatureType;
 use crate::plan::Tap;
@@ -71,7 +72,7 @@ impl Shard {
         }
         let labels: Vec<u32> = rows.iter().map(|sample| sample.label).collect();
         writer.write_features(
-            u32::try_from(self.index).unwrap_or(u32::MAX),
+            u32::try_from(self.index).map_err(|_| Bug::new("a pass has more than 2^32 shards"))?,
             FeaturePart {
                 ids: &ids,
                 splits: &splits,

@@ -114,7 +114,7 @@ impl ParameterForm {
 /// that of the head. The number of inputs is the product of all sides of the weight but the first.
 pub(super) fn layer(kind: &str, name: &str, weight: &[usize]) -> [ParameterForm; 2] {
     let inputs = weight.iter().skip(1).product();
-    let outputs = weight.first().copied().unwrap_or_default();
+    let outputs = weight[0];
     let form = |part: &str, shape: &[usize]| {
         let name = format!("{name}.{part}");
         ParameterForm::uniform(&name, shape, inputs, &format!("{kind}/{name}"))

@@ -22,6 +22,7 @@ use super::recipe::Recipe;
 use super::root::Store;
 use super::tables::{encode, table_file};
 use super::verify::digest_of;
+use crate::bug::Bug;
 use crate::feature_type::FeatureType;
 
 /// The right to make one artifact, and the means to. Dropping it without [`ArtifactWriter::finish`] leaves the
@@ -223,8 +224,13 @@ impl ArtifactWriter {
         if !self.folder.join(&name).exists() {
             return Ok(false);
         }
-        let expected = self.expected_rows.clone().unwrap_or_default();
+        let expected = self.declared()?;
         Ok(self.committed_parts(&expected)?.parts.contains(&part))
+    }
+
+    fn declared(&self) -> Result<Vec<u64>, StoreError> {
+        let expected = self.expected_rows.clone();
+        expected.ok_or_else(|| Bug::new("nobody has declared which parts there are").into())
     }
 
     /// Whether every declared part is there, looking again for those that others may have written.
@@ -233,7 +239,7 @@ impl ArtifactWriter {
     ///
     /// As [`ArtifactWriter::has_part`].
     pub fn is_complete(&mut self) -> Result<bool, StoreError> {
-        let expected = self.expected_rows.clone().unwrap_or_default();
+        let expected = self.declared()?;
         for part in 0..expected.len() {
             let part = u32::try_from(part).map_err(|_| StoreError::TooManyParts {
                 artifact: self.fingerprint,

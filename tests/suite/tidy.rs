@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use repro::cli::exit_codes;
 use repro::graph;
 use repro::spec::Source;
 
@@ -397,6 +398,23 @@ fn every_diagnostic_is_documented() {
         stale.is_empty(),
         "docs/errors.md has headings for what no file reports: {stale:?}"
     );
+}
+
+#[test]
+fn exit_codes_are_documented_as_they_are() {
+    let page = fs::read_to_string(root().join("docs/errors.md")).expect("docs/errors.md");
+    let rows = page.lines().filter_map(|line| {
+        let (code, meaning) = line.strip_prefix("| ")?.split_once(" | ")?;
+        Some((code.parse::<u8>().ok()?, meaning.replace('`', "")))
+    });
+    let rows: Vec<_> = rows.collect();
+    let codes: Vec<u8> = rows.iter().map(|(code, _)| *code).collect();
+    let expected: Vec<u8> = exit_codes().iter().map(|(code, _)| *code).collect();
+    assert_eq!(codes, expected, "the table of exit codes in docs/errors.md");
+    for ((code, stated), (_, meaning)) in rows.iter().zip(exit_codes()) {
+        let begins = stated.to_lowercase().starts_with(meaning);
+        assert!(begins, "{code}: `{stated}` does not begin with `{meaning}`");
+    }
 }
 
 #[test]

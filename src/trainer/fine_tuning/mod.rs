@@ -31,14 +31,14 @@ use super::config::{ClassWeights, FineTuning, Moment};
 use super::heads::checkpoint;
 use super::heads::order::{hold_out, within};
 use super::heads::scan::balanced;
-use super::heads::scoring::{HeldOut, means, predictions, rank_all};
+use super::heads::scoring::{HeldOut, means, predictions, rank_all, serialized};
 use super::heads::stack::Stack;
 use super::heads::{Job, Keep, Outcome, TrainError};
 use super::{Rate, Rates, clip_gradients};
+use crate::bug::Bug;
 use crate::heads::FeatureShape;
 use crate::metrics::Predictions;
 use crate::models::InputSpec;
-use crate::models::checkpoint::parameters::to_safetensors;
 use crate::models::extractor::to_vec;
 use crate::models::tuning::Tuned;
 use crate::numbers::{to_i64, to_u32};
@@ -187,7 +187,7 @@ impl Loop<'_> {
         let scores = self.score_held_out(watch)?;
         let factor = self.factor(epoch, self.steps - 1);
         let stack = &mut self.state.stack;
-        let lost = stack.end_epoch(epoch, images, factor, scores.as_deref());
+        let lost = stack.end_epoch(epoch, images, factor, scores.as_deref())?;
         if !lost.is_empty() {
             let rate = training.optimiser.lr * factor;
             return Ok(Some((epoch + 1, rate)));
@@ -323,8 +323,7 @@ impl Loop<'_> {
                 rows: predictions(task.test, ranked),
             },
             logits: task.job.training.logits.then_some(all),
-            weights: to_safetensors(weights)
-                .map_err(|error| TrainError::Weights(error.to_string()))?,
+            weights: serialized(weights)?,
         })
     }
 
@@ -379,7 +378,7 @@ fn stack_of_one<'a>(task: &'a Task<'_>, fit: &[usize]) -> Result<Stack<'a>, Trai
     };
     let (shape, classes) = (task.shape, task.classes);
     let stack = Stack::new(&[task.job], vec![0], shape, classes, weights, task.device);
-    stack.ok_or_else(|| TrainError::Weights("a head has no form".to_owned()))
+    stack.ok_or_else(|| Bug::new("a head that is trained with its network has no form").into())
 }
 
 #[expect(

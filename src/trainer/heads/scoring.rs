@@ -6,6 +6,7 @@ use tch::{Device, Tensor};
 use super::rows::{Samples, load};
 use super::scan::{Scan, shaped};
 use super::{Outcome, TrainError};
+use crate::bug::Bug;
 use crate::metrics::{Prediction, Predictions, rank_of_label};
 use crate::models::checkpoint::parameters::to_safetensors;
 use crate::models::extractor::to_vec;
@@ -33,7 +34,7 @@ impl Scan<'_> {
                 steps,
                 epochs: stack.training.epochs,
             });
-            let lost = stack.end_epoch(epoch, self.fit.len(), factor, scores.as_deref());
+            let lost = stack.end_epoch(epoch, self.fit.len(), factor, scores.as_deref())?;
             for position in lost {
                 let rate = stack.curves[position]
                     .last()
@@ -118,8 +119,7 @@ impl Scan<'_> {
                         rows: predictions(self.data.test, ranked),
                     },
                     logits: stack.training.logits.then_some(logits),
-                    weights: to_safetensors(weights)
-                        .map_err(|error| TrainError::Weights(error.to_string()))?,
+                    weights: serialized(weights)?,
                 };
                 done(job, Ok(outcome))?;
             }
@@ -208,7 +208,19 @@ pub(in crate::trainer) fn predictions(
 /// Predicted class and rank of the true one for each sample, and logits.
 pub(super) type Ranked = (Vec<(u32, u32)>, Vec<f32>);
 
-/// The class with the highest logit; the lowest such class among ties.
+/// Trained parameters as a safetensors file in memory.
+pub(in crate::trainer) fn serialized<'a, N: AsRef<str>>(
+    weights: impl IntoIterator<Item = (N, &'a Tensor)>,
+) -> Result<Vec<u8>, TrainError> {
+    to_safetensors(weights).map_err(|error| {
+        Bug::new(format!(
+            "the trained weights could not be serialized: {error}"
+        ))
+        .into()
+    })
+}
+
+/// The class with the highest logit; the lowest such class among ties, and class 0 where no logit is a number.
 fn highest(logits: &[f32]) -> u32 {
     let mut best: Option<(usize, f32)> = None;
     for (class, &logit) in logits.iter().enumerate() {
@@ -216,6 +228,5 @@ fn highest(logits: &[f32]) -> u32 {
             best = Some((class, logit));
         }
     }
-    best.and_then(|(class, _)| u32::try_from(class).ok())
-        .unwrap_or(0)
+    best.map_or(0, |(class, _)| to_u32(class))
 }

@@ -213,8 +213,9 @@ fn header(
             json!({ "dtype": to.to_string(), "shape": shape, "data_offsets": [start, end] });
         entries.insert(name, entry);
     }
-    // A map with texts as keys is always JSON.
-    let mut text = serde_json::to_vec(&entries).unwrap_or_default();
+    let mut text = serde_json::Value::from_iter(entries)
+        .to_string()
+        .into_bytes();
     text.resize(text.len().next_multiple_of(ALIGNMENT), b' ');
     [&(text.len() as u64).to_le_bytes()[..], &text].concat()
 }
