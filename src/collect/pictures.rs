@@ -17,13 +17,8 @@ use crate::plan::Plan;
 use crate::report::figures::{NoiseStrip, Wanted};
 use crate::report::{ImageSheet, ReportConfig, TrainingCurve, TrainingPoint};
 use crate::store::Store;
+use crate::store::names::{CURVE, SAMPLES};
 use crate::text::plural;
-
-/// The table of a training's loss.
-pub(crate) const CURVE: &str = "curve";
-
-/// The file of a sheet: all images in one column.
-pub(crate) const SAMPLES: &str = "samples.png";
 
 /// Images in a row of a sheet.
 const COLUMNS: u32 = 8;

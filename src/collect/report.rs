@@ -17,6 +17,7 @@ use crate::plan::{Facts, Plan, PlannedArtifact};
 use crate::report::{
     DatasetSummary, MissingResult, ModelSummary, NodeRecord, ReportInput, SkippedImage, render,
 };
+use crate::store::names::RESULTS;
 use crate::store::{Fingerprint, ResultRow, Store, StoreError};
 
 /// What was written.
@@ -101,7 +102,7 @@ fn gather(
     for step in &plan.metrics {
         if store.manifest(&step.artifact.fingerprint)?.is_some() {
             results.extend(ResultRow::from_batch(
-                &store.table(&step.artifact.fingerprint, "results")?,
+                &store.table(&step.artifact.fingerprint, RESULTS)?,
             )?);
             continue;
         }

@@ -8,10 +8,8 @@ use arrow::datatypes::Float64Type;
 
 use super::NodeError;
 use crate::graph::{Experiment, HeadNode};
+use crate::store::names::SELECTION;
 use crate::store::{Fingerprint, Store, StoreError};
-
-/// The table of a head that it is chosen by: one row with `epoch`, `loss` and `top1`.
-pub(crate) const SELECTION: &str = "selection";
 
 /// A head of the experiment and its name in the store.
 type Head = (usize, Fingerprint);

@@ -7,6 +7,7 @@ use super::run::Run;
 use super::scoring::Scored;
 use crate::plan::{MetricStep, Plan};
 use crate::store::ResultRow;
+use crate::store::names::RESULTS;
 
 /// Scores every head of a metric and commits the table of results.
 pub(super) fn run_metric(run: &Run<'_>, plan: &Plan, step: &MetricStep) -> Result<(), NodeError> {
@@ -30,7 +31,7 @@ pub(super) fn run_metric(run: &Run<'_>, plan: &Plan, step: &MetricStep) -> Resul
         };
         rows.extend(scored.score(run.experiment, run.inputs, plan, run.store)?);
     }
-    writer.write_table("results", &ResultRow::to_batch(&rows)?)?;
+    writer.write_table(RESULTS, &ResultRow::to_batch(&rows)?)?;
     writer.finish(run.made(started.elapsed().as_secs_f64()))?;
     (run.emit)(Event::MetricFinished {
         label: step.artifact.label.clone(),

@@ -12,7 +12,6 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::NodeError;
 use super::event::Event;
 use super::run::Run;
-use crate::collect::pictures::CURVE;
 use crate::datasets::{DatasetError, OpenDataset};
 use crate::diffusion::respacing::Respacing;
 use crate::graph::PretrainNode;
@@ -22,7 +21,8 @@ use crate::machine::memory::KeptMaps;
 use crate::models::denoising::Trainable;
 use crate::models::{InputSpec, Model, WeightsSource};
 use crate::plan::{Plan, PretrainStep};
-use crate::store::{Checkpoints, PRETRAINED_WEIGHTS};
+use crate::store::Checkpoints;
+use crate::store::names::{CURVE, PRETRAINED_WEIGHTS};
 use crate::trainer::pretraining::{CurvePoint, Images, State, Trainer};
 
 /// A model of the experiment with weights that can be loaded: those of its training, where it has one.

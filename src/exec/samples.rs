@@ -6,13 +6,13 @@ use std::time::Instant;
 use super::event::Event;
 use super::run::Run;
 use super::{NodeError, pretrain};
-use crate::collect::pictures::SAMPLES;
 use crate::diffusion::reverse::Variance;
 use crate::diffusion::sampling::{Method, Sampling};
 use crate::diffusion::sheet::Sheet;
 use crate::graph::SampleMethod;
 use crate::models::Precision;
 use crate::plan::{Plan, SamplesStep};
+use crate::store::names::SAMPLES;
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 
 /// How many images are made at once.

@@ -7,6 +7,7 @@ use crate::graph::{Experiment, OnBadImage};
 use crate::inputs::Inputs;
 use crate::metrics::Predictions;
 use crate::plan::Plan;
+use crate::store::names::PREDICTIONS;
 use crate::store::{Fingerprint, ResultRow, Store};
 
 /// A head under a metric.
@@ -31,7 +32,7 @@ impl Scored {
         let metric = &experiment.metrics[self.metric].metric;
         let node = &experiment.heads[self.head];
         let extraction = &experiment.extractions[node.features];
-        let table = store.table(&self.fingerprint, "predictions")?;
+        let table = store.table(&self.fingerprint, PREDICTIONS)?;
         let Some(predictions) = Predictions::from_batch(&table) else {
             return Err(NodeError::Values(format!(
                 "the predictions of head {} lack a column",

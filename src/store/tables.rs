@@ -13,6 +13,7 @@ use parquet::file::properties::WriterProperties;
 use super::error::StoreError;
 use super::fingerprint::Fingerprint;
 use super::manifest::{FileEntry, Manifest};
+use super::names::table_file;
 use super::part::file_metadata;
 use super::recipe::Recipe;
 use super::root::Store;
@@ -86,11 +87,6 @@ impl Store {
             })
         }
     }
-}
-
-/// File name of a table.
-pub(super) fn table_file(name: &str) -> String {
-    format!("{}.parquet", name.strip_suffix(".parquet").unwrap_or(name))
 }
 
 fn entry<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a FileEntry, StoreError> {

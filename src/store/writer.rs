@@ -15,12 +15,13 @@ use super::lock::{ArtifactLock, wait_quietly};
 use super::manifest::{
     FileEntry, MANIFEST_FILE, MANIFEST_FORMAT, Made, Manifest, State, is_plain_name,
 };
+use super::names::table_file;
 use super::part::{self, FeaturePart, part_index, part_name};
 use super::part_reader::open_unverified;
 use super::quarantine::SetAside;
 use super::recipe::Recipe;
 use super::root::Store;
-use super::tables::{encode, table_file};
+use super::tables::encode;
 use super::verify::digest_of;
 use crate::bug::Bug;
 use crate::feature_type::FeatureType;
