@@ -95,7 +95,7 @@ impl Sheet<'_> {
             fill_noise(self.seed, &id, "samples", timestep, draw, target);
         }
         let sides = [numbers.len(), channels, side, side];
-        let sides = sides.map(|side| to_i64(side));
+        let sides = sides.map(to_i64);
         Tensor::from_slice(&values)
             .view(sides)
             .to_device(self.device)

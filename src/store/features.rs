@@ -255,6 +255,7 @@ impl FeaturePartReader {
 
     /// Says that what was read of the mapped file need not stay in memory. It is read again when it is asked for again.
     pub fn forget(&self) {
+        #[expect(unsafe_code, reason = "there is no safe way to let pages go")]
         // SAFETY: the mapping is shared and nobody writes through it, so its pages hold what the file holds, and the file of
         // a committed part never changes.
         let told = unsafe { self.map.unchecked_advise(UncheckedAdvice::DontNeed) };

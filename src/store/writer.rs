@@ -230,8 +230,8 @@ impl ArtifactWriter {
     }
 
     fn declared(&self) -> Result<Vec<u64>, StoreError> {
-        let expected = self.expected_rows.clone();
-        expected.ok_or_else(|| Bug::new("nobody has declared which parts there are").into())
+        let undeclared = || Bug::new("nobody has declared which parts there are");
+        Ok(self.expected_rows.clone().ok_or_else(undeclared)?)
     }
 
     /// Whether every declared part is there, looking again for those that others may have written.
@@ -240,11 +240,9 @@ impl ArtifactWriter {
     ///
     /// As [`ArtifactWriter::has_part`].
     pub fn is_complete(&mut self) -> Result<bool, StoreError> {
-        let expected = self.declared()?;
-        for part in 0..expected.len() {
-            let part = u32::try_from(part).map_err(|_| StoreError::TooManyParts {
-                artifact: self.fingerprint,
-            })?;
+        let parts = u32::try_from(self.declared()?.len());
+        let artifact = self.fingerprint;
+        for part in 0..parts.map_err(|_| StoreError::TooManyParts { artifact })? {
             if !self.has_part(part)? {
                 return Ok(false);
             }
@@ -340,7 +338,9 @@ impl ArtifactWriter {
             {
                 return Ok(*manifest);
             }
-            self.is_complete()?;
+            if self.expected_rows.is_some() {
+                self.is_complete()?;
+            }
         }
         let incomplete = |reason| StoreError::Incomplete {
             artifact: self.fingerprint,
@@ -351,10 +351,7 @@ impl ArtifactWriter {
             .keys()
             .filter_map(|name| part_index(name))
             .collect();
-        let wanted = match &self.expected_rows {
-            Some(rows) => rows.len(),
-            None => parts.len(),
-        };
+        let wanted = self.expected_rows.as_ref().map_or(parts.len(), Vec::len);
         let wanted =
             u32::try_from(wanted).map_err(|_| incomplete("it has too many parts".to_owned()))?;
         let missing: Vec<String> = (0..wanted)

@@ -39,6 +39,7 @@ pub(in crate::trainer) fn open(
 fn read(count: u32, path: &Path) -> Result<Stored, TrainError> {
     let broken = |reason: String| TrainError::Checkpoint(format!("{}: {reason}", path.display()));
     let file = File::open(path).map_err(|error| broken(error.to_string()))?;
+    #[expect(unsafe_code, reason = "there is no safe way to map a file")]
     // SAFETY: checkpoints appear whole under their names and are never written again; a file that is removed meanwhile stays
     // readable for whoever has it open.
     let file = unsafe { Mmap::map(&file) }.map_err(|error| broken(error.to_string()))?;

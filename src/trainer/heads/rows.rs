@@ -125,6 +125,7 @@ pub fn load_into(
 }
 
 /// The memory of a tensor that [`room`] has made; none of any other.
+#[expect(unsafe_code, reason = "there is no safe way to the memory of a tensor")]
 fn bytes_of(tensor: &mut Tensor) -> &mut [u8] {
     if !tensor.is_contiguous() || tensor.device() != Device::Cpu {
         return &mut [];
