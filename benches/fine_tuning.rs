@@ -5,6 +5,7 @@
 //! took at most, beyond what the process had before them; `benches/fine_tuning_against_reference.py` asks so.
 
 #![expect(clippy::expect_used, reason = "a benchmark fails this way")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};

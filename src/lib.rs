@@ -5,6 +5,12 @@
 //! store is shown ([`report`], [`cli`]). Files that others publish are brought by [`fetch`]. `ARCHITECTURE.md` has the map and
 //! the invariants.
 
+mod atomic_file;
+pub mod bug;
+#[expect(
+    clippy::print_stderr,
+    reason = "messages go to stderr, and only from here; data is written to stdout"
+)]
 pub mod cli;
 pub mod collect;
 pub mod datasets;
@@ -21,6 +27,7 @@ mod lock_file;
 pub mod machine;
 pub mod metrics;
 pub mod models;
+mod numbers;
 pub mod papers;
 pub mod plan;
 pub mod random;

@@ -77,11 +77,12 @@ mod with_torch {
     use std::fmt::Write as _;
     use std::io::Write as _;
     use std::path::Path;
-    use std::sync::Mutex;
+    use std::sync::{Mutex, PoisonError};
 
     use serde::Serialize;
 
     use super::{Extraction, Failure};
+    use crate::bug::Bug;
     use crate::cli::experiment;
     use crate::exec::context::Run;
     use crate::exec::event::Event;
@@ -193,7 +194,7 @@ mod with_torch {
                 threads: threads::current(),
             }],
         );
-        let heard = heard.into_inner().unwrap_or_default();
+        let heard = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = heard.failed {
             return Err(Failure::Nodes(error));
         }
@@ -206,9 +207,7 @@ mod with_torch {
             ..
         }) = heard.finished
         else {
-            return Err(Failure::Nodes(
-                "the pass did not end; this is a bug in repro".to_owned(),
-            ));
+            return Err(Bug::new("the pass did not end").into());
         };
         let block = find_block(&*model, BlockIndex(arguments.block));
         let multiply_adds = block.map_or(0, |block| block.multiply_adds);

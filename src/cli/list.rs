@@ -4,11 +4,12 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::Failure;
 use super::{experiment, table};
+use crate::bug::Bug;
 use crate::graph::{EXTRACTION_KEYS, METRIC_KEYS, PREPROCESS_STEPS, PRETRAIN_KEYS, SAMPLES_KEYS};
 use crate::models::{self, Model};
 use crate::report::{self, figures, tables};
@@ -221,7 +222,7 @@ fn reference() -> Result<(), Failure> {
     print_text(text.trim_end())
 }
 
-fn kind_record(section: &str, doc: &KindDoc, keys: &[Key]) -> serde_json::Value {
+fn kind_record(section: &str, doc: &KindDoc, keys: &[Key]) -> Value {
     let keys: Vec<&Key> = doc.keys.iter().chain(keys).collect();
     json!({ "section": section, "kind": doc.name, "summary": doc.summary, "keys": keys })
 }
@@ -317,7 +318,7 @@ fn named_models() -> Vec<(String, std::sync::Arc<dyn Model>)> {
         .collect()
 }
 
-fn model_record(name: &str, model: &dyn Model) -> serde_json::Value {
+fn model_record(name: &str, model: &dyn Model) -> Value {
     json!({
         "model": name,
         "kind": model.kind(),
@@ -339,17 +340,19 @@ fn artifacts(context: &Context, json: bool) -> Result<(), Failure> {
             .artifacts
             .iter()
             .map(|(fingerprint, entry)| {
-                json!({
+                let recipe: Value = serde_json::from_str(entry.recipe.json())
+                    .map_err(|error| Bug::new(format!("recipe of {fingerprint}: {error}")))?;
+                Ok(json!({
                     "fingerprint": fingerprint.to_string(),
                     "kind": entry.kind.name(),
                     "label": entry.label,
                     "rows": entry.rows,
                     "bytes": entry.bytes,
                     "made_at": entry.made_at,
-                    "recipe": serde_json::from_str::<serde_json::Value>(entry.recipe.json()).unwrap_or_default(),
-                })
+                    "recipe": recipe,
+                }))
             })
-            .collect();
+            .collect::<Result<_, Failure>>()?;
         return print_json(&records);
     }
     let rows: Vec<Vec<String>> = listing

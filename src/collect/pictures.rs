@@ -12,17 +12,13 @@ use crate::graph::{Experiment, SampleMethod};
 use crate::imaging::preprocess::Draw;
 use crate::imaging::{Normalization, Preprocess};
 use crate::inputs::Inputs;
+use crate::numbers::to_u32;
 use crate::plan::{Plan, Work};
 use crate::report::figures::{NoiseStrip, Wanted};
 use crate::report::{ImageSheet, ReportConfig, TrainingCurve, TrainingPoint};
 use crate::store::Store;
+use crate::store::names::{CURVE, SAMPLES};
 use crate::text::plural;
-
-/// The table of a training's loss.
-pub(crate) const CURVE: &str = "curve";
-
-/// The file of a sheet: all images in one column.
-pub(crate) const SAMPLES: &str = "samples.png";
 
 /// Images in a row of a sheet.
 const COLUMNS: u32 = 8;
@@ -67,16 +63,15 @@ fn points(table: &RecordBatch) -> Result<Vec<TrainingPoint>, NodeError> {
         numbers("gradient_norm")?,
     );
     let rows = steps.values().iter().zip(losses).zip(rates).zip(norms);
-    Ok(rows
-        .map(
-            |(((step, loss), learning_rate), gradient_norm)| TrainingPoint {
-                step: u64::try_from(*step).unwrap_or(0),
-                loss,
-                learning_rate,
-                gradient_norm,
-            },
-        )
-        .collect())
+    rows.map(|(((step, loss), learning_rate), gradient_norm)| {
+        Ok(TrainingPoint {
+            step: u64::try_from(*step).map_err(|_| strange())?,
+            loss,
+            learning_rate,
+            gradient_norm,
+        })
+    })
+    .collect()
 }
 
 /// Every sheet of samples that is done, and the strips of noisy images that the report asks for.
@@ -208,7 +203,7 @@ fn noise_strip(
         channels: input.channels,
         side: input.side,
         pixels,
-        columns: u32::try_from(strip.timesteps.len()).unwrap_or(u32::MAX),
+        columns: to_u32(strip.timesteps.len()),
         column_labels: Vec::new(),
         row_labels: Vec::new(),
     }))

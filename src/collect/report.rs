@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use super::{drawing, pictures};
+use crate::atomic_file::{self, folder_of};
 use crate::exec::NodeError;
 use crate::exec::scoring::evaluate;
 use crate::exec::skipped::skipped;
 use crate::graph::{Experiment, OnBadImage};
 use crate::inputs::Inputs;
+use crate::numbers::to_u32;
 use crate::papers::departures;
 use crate::plan::{Items, Plan, Train, Work};
 use crate::report::{
     DatasetSummary, MissingResult, ModelSummary, NodeRecord, ReportInput, SkippedImage, render,
 };
+use crate::store::names::RESULTS;
 use crate::store::{ResultRow, Store};
 
 /// What was written.
@@ -119,9 +121,7 @@ fn results(
         };
         let fingerprint = &step.artifact.fingerprint;
         if store.manifest(fingerprint)?.is_some() {
-            results.extend(ResultRow::from_batch(
-                &store.table(fingerprint, "results")?,
-            )?);
+            results.extend(ResultRow::from_batch(&store.table(fingerprint, RESULTS)?)?);
             continue;
         }
         let outputs = || work.metric.outputs().into_iter();
@@ -216,7 +216,7 @@ fn datasets(
             kind: node.dataset.kind().to_owned(),
             digest: facts.digest.clone(),
             rows: rows.collect(),
-            classes: number(facts.classes.len())?,
+            classes: to_u32(facts.classes.len()),
             skipped: left_out
                 .into_iter()
                 .map(|id| SkippedImage {
@@ -237,40 +237,18 @@ fn models(plan: &Plan) -> Result<Vec<ModelSummary>, NodeError> {
             configuration: node.model.variant().to_owned(),
             parameters: node.model.parameter_count(),
             weights: node.weights.clone(),
-            blocks: number(node.model.blocks().len())?,
+            blocks: to_u32(node.model.blocks().len()),
         })
     });
     models.collect()
 }
 
-/// A count as reports have it.
-fn number(count: usize) -> Result<u32, NodeError> {
-    u32::try_from(count).map_err(|_| NodeError::bug("a count of classes or blocks above 2^32"))
-}
-
-/// Writes a file atomically, unless it has these bytes already; says whether it was written.
+/// Writes a file unless it has these bytes already; says whether it was written.
 fn write_if_different(path: &Path, bytes: &[u8]) -> Result<bool, NodeError> {
-    if fs::read(path).is_ok_and(|present| present == bytes) {
-        return Ok(false);
-    }
     let failed = |source| NodeError::Output {
         path: path.to_owned(),
         source,
     };
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(failed)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    temporary.write_all(bytes).map_err(failed)?;
-    temporary.as_file().sync_all().map_err(failed)?;
-    make_readable(temporary.as_file()).map_err(failed)?;
-    temporary
-        .persist(path)
-        .map_err(|error| failed(error.error))?;
-    Ok(true)
-}
-
-/// Temporary files are private; a report is for everyone.
-fn make_readable(file: &fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
+    fs::create_dir_all(folder_of(path)).map_err(failed)?;
+    atomic_file::write_if_different(path, bytes).map_err(failed)
 }

@@ -17,6 +17,7 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::bug::Bug;
 use crate::imaging::Image;
 use crate::spec::{Fields, KindDoc};
 
@@ -170,6 +171,9 @@ pub enum DatasetError {
     /// A selection that leaves nothing, or asks for more than there is.
     #[error("{0}")]
     Selection(String),
+    /// The program contradicts itself.
+    #[error(transparent)]
+    Bug(#[from] Bug),
 }
 
 impl DatasetError {

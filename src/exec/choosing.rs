@@ -11,10 +11,8 @@ use arrow::datatypes::Float64Type;
 use super::NodeError;
 use crate::graph::HeadNode;
 use crate::plan::{HeadItem, Plan};
+use crate::store::names::SELECTION;
 use crate::store::{Fingerprint, Store, StoreError};
-
-/// The table of a head that it is chosen by: one row with `epoch`, `loss` and `top1`.
-pub(crate) const SELECTION: &str = "selection";
 
 /// What was chosen, and what could not be because a candidate was not made.
 #[derive(Debug, Default)]

@@ -22,6 +22,7 @@ pub(crate) mod skipped;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::bug::Bug;
 use crate::datasets::DatasetError;
 use crate::store::StoreError;
 
@@ -151,8 +152,8 @@ pub enum NodeError {
         source: std::io::Error,
     },
     /// The program contradicts itself.
-    #[error("internal error: {0}; this is a bug in repro, please report it")]
-    Bug(String),
+    #[error(transparent)]
+    Bug(#[from] Bug),
     /// The user asked to stop.
     #[error("stopped")]
     Stopped,
@@ -163,8 +164,9 @@ pub enum NodeError {
 
 impl NodeError {
     /// That the program contradicts itself; `what` in a few words.
+    #[track_caller]
     pub(crate) fn bug(what: &str) -> Self {
-        Self::Bug(what.to_owned())
+        Self::Bug(Bug::new(what))
     }
 }
 

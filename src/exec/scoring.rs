@@ -10,6 +10,7 @@ use crate::graph::OnBadImage;
 use crate::inputs::Inputs;
 use crate::metrics::{FeatureSource, Metric, MetricInput, Predictions, Reads, Score};
 use crate::plan::{Evaluate, Extract, HeadItem, Items, Plan, Train};
+use crate::store::names::PREDICTIONS;
 use crate::store::{Fingerprint, ResultRow, Store};
 
 /// What came of a metric.
@@ -83,7 +84,7 @@ fn predictions(
 ) -> Result<Predictions, NodeError> {
     let extract = &train.features;
     let split = &train.node.training.test_split;
-    let table = store.table(fingerprint, "predictions")?;
+    let table = store.table(fingerprint, PREDICTIONS)?;
     let Some(predictions) = Predictions::from_batch(&table) else {
         return Err(NodeError::Values(format!(
             "the predictions of head {} lack a column",

@@ -154,7 +154,13 @@ mod tests {
         let equal = &score(&MeanPerClass, &predictions(&[(0, 80, 20), (1, 80, 20)]))[0];
         let uneven = &score(&MeanPerClass, &predictions(&[(0, 152, 38), (1, 8, 2)]))[0];
         assert!((equal.value - 0.8).abs() < 1e-12 && (uneven.value - 0.8).abs() < 1e-12);
-        assert_eq!((equal.counted.unwrap().correct, equal.counted.unwrap().scored), (160, 200));
+        assert_eq!(
+            (
+                equal.counted.unwrap().correct,
+                equal.counted.unwrap().scored
+            ),
+            (160, 200)
+        );
         // Standard errors by hand: sqrt(0.16 / 100 / 2) = 0.0283, and sqrt(0.16 / 190 + 0.16 / 10) / 2 = 0.0649.
         assert!(
             (width(equal) - 2.0 * 1.96 * 0.0283).abs() < 0.015,

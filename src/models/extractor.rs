@@ -4,6 +4,7 @@ use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
 use super::{BlockIndex, BlockInfo, InputSpec, Reduce, TapShape};
+use crate::numbers::to_i64;
 
 /// One feature that is wanted of a forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +140,7 @@ pub trait Network: Send {
 /// `[N, C, H, W]` f32 on the device. To a GPU it travels from pinned memory, so that nobody waits for it.
 pub(super) fn images_to_tensor(images: Images<'_>, input: InputSpec, device: Device) -> Tensor {
     let shape = [
-        i64::try_from(images.count).unwrap_or(i64::MAX),
+        to_i64(images.count),
         i64::from(input.channels),
         i64::from(input.side),
         i64::from(input.side),

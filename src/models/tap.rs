@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::extractor::{ForwardError, Images, Network, Until, to_vec};
 use super::{BlockIndex, Model};
 use crate::models::checkpoint::stored_tensors::{StoredTensor, StoredTensors, StoredTensorsError};
+use crate::numbers::from_i64;
 
 /// Stored images, ready for a network.
 #[derive(Debug)]
@@ -209,10 +210,7 @@ pub fn tap(
         let size = map.size();
         NamedArray {
             name,
-            shape: size
-                .iter()
-                .map(|&length| usize::try_from(length).unwrap_or(0))
-                .collect(),
+            shape: size.iter().map(|&length| from_i64(length)).collect(),
             values: to_vec(&map),
         }
     };

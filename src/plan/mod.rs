@@ -23,6 +23,7 @@ mod text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::bug::Bug;
 use crate::datasets::SplitCount;
 use crate::graph::Experiment;
 use crate::store::{Fingerprint, Listing, RecipeError};
@@ -107,8 +108,8 @@ pub enum PlanError {
         known: String,
     },
     /// The planner contradicts itself or the graph.
-    #[error("internal error: {0}; this is a bug in repro, please report it")]
-    Bug(String),
+    #[error(transparent)]
+    Bug(#[from] Bug),
 }
 
 /// Everything that a run does.
@@ -192,7 +193,7 @@ pub fn plan(
         (rule.apply)(&mut plan);
         if missing(&plan) != before {
             let what = format!("the rule `{}` changed what is made", rule.name);
-            return Err(PlanError::Bug(what));
+            return Err(Bug::new(what).into());
         }
         observe(rule.name, &plan);
     }

@@ -51,6 +51,7 @@ mod listing;
 mod lock;
 mod manifest;
 mod memo;
+pub mod names;
 mod part;
 mod part_reader;
 mod quarantine;
@@ -69,7 +70,7 @@ mod writer;
 
 pub use begin::Begin;
 pub use canonical::CanonicalError;
-pub use checkpoints::{Checkpoint, Checkpoints, PRETRAINED_WEIGHTS};
+pub use checkpoints::{Checkpoint, Checkpoints};
 pub use claims::{Claim, Claims};
 pub use error::StoreError;
 pub use features::{FeaturePartReader, FeatureReader};

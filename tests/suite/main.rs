@@ -6,7 +6,7 @@
 //! [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots anew.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

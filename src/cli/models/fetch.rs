@@ -10,7 +10,7 @@ use crate::cli::exit::Failure;
 use crate::cli::fetching::{self, Bringer};
 use crate::cli::{Context, table};
 use crate::fetch::{Digest, Published, Stated};
-use crate::models::kinds::guided_diffusion::presets::{self, Preset, PresetError};
+use crate::models::kinds::guided_diffusion::presets::{self, Preset};
 use crate::spec::suggest;
 
 /// Where weights go, from the folder that relative paths start from.
@@ -78,12 +78,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn broken(error: &PresetError) -> Failure {
-    Failure::Mistakes(error.to_string())
-}
-
 fn find(name: &str) -> Result<Preset, Failure> {
-    let presets = presets::all().map_err(|error| broken(&error))?;
+    let presets = presets::all()?;
     let names: Vec<String> = presets.iter().map(|preset| preset.name.clone()).collect();
     let found = presets.into_iter().find(|preset| preset.name == name);
     found.ok_or_else(|| {
@@ -112,7 +108,7 @@ fn stated(checkpoint: &Published, given: Option<Digest>) -> Result<Stated, Failu
 
 /// Shows what can be fetched.
 fn list(json: bool) -> Result<(), Failure> {
-    let presets = presets::all().map_err(|error| broken(&error))?;
+    let presets = presets::all()?;
     let published = presets.iter().filter_map(|preset| {
         let checkpoint = preset.checkpoint.as_ref()?;
         Some((preset, checkpoint))

@@ -40,8 +40,7 @@ struct Sums {
 /// Prints what the checkpoint holds.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let tensors = StoredTensors::open(&arguments.file)?;
-    // An error would be one of the program itself; what a file holds can be told without.
-    let fitting = presets::fitting(&tensors).unwrap_or_default();
+    let fitting = presets::fitting(&tensors)?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         serde_json::to_writer_pretty(&mut out, &record(&tensors, &fitting))

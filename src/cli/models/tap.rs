@@ -58,7 +58,6 @@ pub use with_torch::run;
 
 #[cfg(feature = "torch")]
 mod with_torch {
-    use std::io::Write;
     use std::path::Path;
     use std::sync::Arc;
 
@@ -66,12 +65,14 @@ mod with_torch {
     use safetensors::tensor::TensorView;
 
     use super::{Arguments, Context, Failure};
+    use crate::atomic_file;
     use crate::cli::experiment;
     use crate::exec::attempt;
     use crate::graph;
     use crate::machine::device;
     use crate::models::tap::{NamedArray, TapError, TapRequests, read_input, tap};
     use crate::models::{self, BlockIndex, Model, Precision, Reduce, WeightsSource};
+    use crate::numbers::to_u32;
     use crate::spec::suggest;
 
     /// Taps a network.
@@ -171,7 +172,7 @@ mod with_torch {
     }
 
     fn requests(arguments: &Arguments, model: &dyn Model) -> Result<TapRequests, Failure> {
-        let last = u32::try_from(model.blocks().len()).unwrap_or(u32::MAX);
+        let last = to_u32(model.blocks().len());
         let pool = match arguments.pool.as_str() {
             "full" => None,
             side => Some(side.parse().ok().filter(|side| *side > 0).ok_or_else(|| {
@@ -228,7 +229,7 @@ mod with_torch {
         Ok(requests)
     }
 
-    /// Writes the arrays beside the output first, so that no half of a file is ever seen.
+    /// Writes the arrays as safetensors.
     fn write(path: &Path, arrays: &[NamedArray]) -> Result<(), Failure> {
         let failed =
             |reason: String| Failure::Input(format!("cannot write {}: {reason}", path.display()));
@@ -250,20 +251,7 @@ mod with_torch {
         }
         let serialised =
             safetensors::serialize(views, None).map_err(|error| failed(error.to_string()))?;
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let store = || -> std::io::Result<()> {
-            let mut file = tempfile::Builder::new()
-                .prefix(".tap-")
-                .tempfile_in(folder)?;
-            file.write_all(&serialised)?;
-            file.as_file().sync_all()?;
-            file.persist(path).map_err(|error| error.error)?;
-            Ok(())
-        };
-        store().map_err(|error| failed(error.to_string()))
+        atomic_file::write(path, &serialised).map_err(|error| failed(error.to_string()))
     }
 
     impl From<TapError> for Failure {

@@ -6,6 +6,7 @@ use crate::exec::event::Event;
 use crate::exec::scoring::evaluate;
 use crate::plan::{Evaluate, PlannedArtifact};
 use crate::store::ResultRow;
+use crate::store::names::RESULTS;
 
 /// Scores everything that a metric reads and commits the table of results.
 pub(super) fn run_metric(
@@ -26,7 +27,7 @@ pub(super) fn run_metric(
         )));
     }
     let rows = evaluated.rows;
-    writer.write_table("results", &ResultRow::to_batch(&rows)?)?;
+    writer.write_table(RESULTS, &ResultRow::to_batch(&rows)?)?;
     writer.finish(run.made(started.elapsed().as_secs_f64()))?;
     (run.emit)(Event::MetricFinished {
         label: artifact.label.clone(),

@@ -9,7 +9,6 @@ use std::time::Instant;
 use arrow::array::{ArrayRef, Float32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 
-use crate::collect::pictures::CURVE;
 use crate::datasets::{DatasetError, OpenDataset};
 use crate::diffusion::respacing::Respacing;
 use crate::exec::NodeError;
@@ -21,7 +20,8 @@ use crate::machine::memory::KeptMaps;
 use crate::models::InputSpec;
 use crate::models::denoising::Trainable;
 use crate::plan::{PlannedArtifact, Pretrain};
-use crate::store::{Checkpoints, PRETRAINED_WEIGHTS};
+use crate::store::Checkpoints;
+use crate::store::names::{CURVE, PRETRAINED_WEIGHTS};
 use crate::trainer::pretraining::{CurvePoint, Images, State, Trainer};
 
 /// The images of a split.

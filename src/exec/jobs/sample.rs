@@ -3,7 +3,6 @@
 use std::io::Cursor;
 use std::time::Instant;
 
-use crate::collect::pictures::SAMPLES;
 use crate::diffusion::reverse::Variance;
 use crate::diffusion::sampling::{Method, Sampling};
 use crate::diffusion::sheet::Sheet;
@@ -13,6 +12,7 @@ use crate::exec::event::Event;
 use crate::graph::SampleMethod;
 use crate::models::Precision;
 use crate::plan::{PlannedArtifact, Sample};
+use crate::store::names::SAMPLES;
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 
 /// How many images are made at once.

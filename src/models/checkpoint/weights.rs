@@ -16,6 +16,7 @@ pub use super::weight_mismatch::{WeightMismatch, WrongShape};
 use crate::models::nn::initial::Initial;
 use crate::models::nn::layers::Layout;
 use crate::models::nn::precision::Precision;
+use crate::numbers::to_i64;
 
 /// Where a network's parameters come from.
 #[derive(Debug)]
@@ -167,10 +168,7 @@ impl WeightMap {
 
     fn find(&mut self, name: &str, shape: &[usize]) -> Tensor {
         self.requested.push((name.into(), shape.into()));
-        let sizes: Vec<i64> = shape
-            .iter()
-            .map(|&size| i64::try_from(size).unwrap_or(i64::MAX))
-            .collect();
+        let sizes: Vec<i64> = shape.iter().map(|&size| to_i64(size)).collect();
         let tensor = match &self.source {
             Source::Synthetic { seed } => {
                 Some(Tensor::from_slice(&synthetic::fill(name, shape, *seed)).view(&*sizes))

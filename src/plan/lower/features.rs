@@ -7,6 +7,7 @@ use super::super::PlanError;
 use super::super::recipes::{FeaturesRecipe, PassRecipe};
 use super::super::step::{Extract, StepId, Work};
 use super::Lowering;
+use crate::bug::Bug;
 use crate::graph::{Experiment, ExtractionNode};
 use crate::models::find_block;
 
@@ -37,7 +38,7 @@ impl Lowering<'_> {
                 "extraction `{}` reads a tap that its model has not",
                 node.name
             );
-            PlanError::Bug(what)
+            PlanError::from(Bug::new(what))
         };
         let block = find_block(&*model.model, node.block).ok_or_else(no_tap)?;
         let shape = block.shape.reduced(node.reduce).ok_or_else(no_tap)?;

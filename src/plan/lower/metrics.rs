@@ -8,6 +8,7 @@ use super::super::recipes::{MetricRecipe, ScoredHead, ScoredSet};
 use super::super::step::{Evaluate, HeadItem, Items, StepId, Work};
 use super::features::Wanted;
 use super::{Lowering, split_names};
+use crate::bug::Bug;
 use crate::graph::{MetricInputs, MetricNode};
 
 impl Lowering<'_> {
@@ -89,7 +90,7 @@ impl Lowering<'_> {
                 } = &features[index]
                 else {
                     let what = format!("metric `{}` reads features that nobody keeps", node.name);
-                    return Err(PlanError::Bug(what));
+                    return Err(Bug::new(what).into());
                 };
                 let images = &extract.images;
                 if images.samples_of(split) == 0 {

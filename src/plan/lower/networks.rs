@@ -6,6 +6,7 @@ use super::super::recipes::{PretrainRecipe, SamplesRecipe};
 use super::super::step::{ModelUse, Pretrain, Sample, StepId, Work};
 use super::super::{Facts, PlanError};
 use super::{Lowering, split_names};
+use crate::bug::Bug;
 use crate::graph::SampleMethod;
 
 impl Lowering<'_> {
@@ -63,7 +64,7 @@ impl Lowering<'_> {
                 (None, Some((_, fingerprint))) => format!("pretraining:{fingerprint}"),
                 (None, None) => {
                     let what = format!("the weights of model `{}` have no identity", node.name);
-                    return Err(PlanError::Bug(what));
+                    return Err(Bug::new(what).into());
                 }
             };
             self.models.push(Arc::new(ModelUse {

@@ -20,6 +20,7 @@ use crate::report::markdown;
 use crate::report::number::significant;
 use crate::spec::fields::Located;
 use crate::spec::{Fields, Key, KindDoc};
+use crate::store::names::{CURVE, table_file};
 use crate::text::{count, plural};
 
 /// The kind.
@@ -153,7 +154,7 @@ impl Figure for Loss {
             artifact: Some(ShownArtifact::of(
                 "pretraining",
                 &training.fingerprint,
-                "curve.parquet",
+                &table_file(CURVE),
             )),
             svg,
         })

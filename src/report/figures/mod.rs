@@ -25,6 +25,7 @@ use super::input::ReportInput;
 use super::selection::Question;
 use crate::spec::fields::Located;
 use crate::spec::{Fields, KindDoc};
+use crate::store::names::artifact_path;
 
 /// Every kind of figure.
 pub const ALL: &[&dyn FigureKind] = &[
@@ -128,10 +129,10 @@ pub struct ShownArtifact {
 impl ShownArtifact {
     /// A file of an artifact of some kind; the folder itself where `file` is empty.
     pub fn of(kind: &str, fingerprint: &str, file: &str) -> Self {
-        let folder = fingerprint.get(..2).unwrap_or(fingerprint);
+        let folder = artifact_path(kind, fingerprint);
         Self {
             fingerprint: fingerprint.to_owned(),
-            file: format!("artifacts/{kind}/{folder}/{fingerprint}/{file}"),
+            file: format!("{folder}/{file}"),
         }
     }
 }

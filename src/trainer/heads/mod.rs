@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use tch::Device;
 
 use super::Training;
+use crate::bug::Bug;
 use crate::heads::{FeatureShape, Head};
 use crate::metrics::Predictions;
 
@@ -160,11 +161,7 @@ pub enum TrainError {
     /// The user asked to stop.
     #[error("stopped")]
     Stopped,
-    /// Weights that could not be written into memory: a bug.
-    #[error("the trained weights could not be serialised: {0}")]
-    Weights(String),
-}
-
-fn length(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+    /// The program contradicts itself.
+    #[error(transparent)]
+    Bug(#[from] Bug),
 }

@@ -1,8 +1,10 @@
 //! Cached features of one split, as the trainer reads them: straight from the files, and never all at once.
 
+use crate::bug::Bug;
 use crate::exec::{NodeError, SKIPPED};
 use crate::feature_type::FeatureType;
 use crate::store::{FeaturePartReader, FeatureReader};
+use crate::trainer::TrainError;
 use crate::trainer::heads::{Rows, Samples};
 
 /// The samples of one split in one or several feature artifacts that differ in view and draw.
@@ -61,9 +63,7 @@ impl<'a> FeatureRows<'a> {
         if others.iter().all(|other| alike(&other)) {
             Ok(())
         } else {
-            Err(NodeError::Values(
-                "the views of these features have not the same samples; this is a bug".to_owned(),
-            ))
+            Err(Bug::new("the views of these features have not the same samples").into())
         }
     }
 }
@@ -75,9 +75,7 @@ impl Samples for FeatureRows<'_> {
 
     fn id(&self, row: usize) -> &str {
         let (part, row) = self.places[row];
-        let part = self.views[0].parts().get(part as usize);
-        part.and_then(|part| part.ids().nth(row as usize))
-            .unwrap_or_default()
+        self.views[0].parts()[part as usize].id(row as usize)
     }
 
     fn label(&self, row: usize) -> u32 {
@@ -94,11 +92,17 @@ impl Rows for FeatureRows<'_> {
         self.views[0].feature_type()
     }
 
-    fn copy(&self, view: usize, row: usize, out: &mut [u8]) {
+    fn copy(&self, view: usize, row: usize, out: &mut [u8]) -> Result<(), TrainError> {
         let (part, row) = self.places[row];
         let part = self.views[view].parts().get(part as usize);
-        let copied = part.is_some_and(|part| part.copy_row(row as usize, out));
-        debug_assert!(copied);
+        if part.is_some_and(|part| part.copy_row(row as usize, out)) {
+            return Ok(());
+        }
+        let room = out.len();
+        Err(Bug::new(format!(
+            "view {view} has no feature of {room} bytes at row {row}"
+        ))
+        .into())
     }
 
     fn forget(&self) {

@@ -4,12 +4,14 @@ use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
 
 use super::features::FeatureRows;
+use crate::bug::Bug;
 use crate::exec::NodeError;
 use crate::exec::batches;
 use crate::exec::context::Run;
 use crate::exec::prepare::Preparation;
 use crate::feature_type::FeatureType;
 use crate::models::extractor::{Images, Network, TapRequest};
+use crate::numbers::to_u32;
 use crate::plan::{Extract, PassKey};
 use crate::trainer::TrainError;
 use crate::trainer::fine_tuning::{NoisyImages, walk};
@@ -118,13 +120,13 @@ impl<'a> FreshRows<'a> {
     }
 
     /// Computes one view of some rows.
-    fn compute(&self, view: usize, rows: &[usize], out: &mut [u8]) -> Result<(), String> {
+    fn compute(&self, view: usize, rows: &[usize], out: &mut [u8]) -> Result<(), TrainError> {
         let network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
         let batches: Vec<Vec<usize>> = rows.chunks(self.at_once).map(<[usize]>::to_vec).collect();
         let bytes = out.len() / rows.len().max(1);
         let out = RefCell::new(out.chunks_mut(bytes * self.at_once));
-        let draw = u32::try_from(view).unwrap_or(u32::MAX);
-        let walked = walk(&self.images, &batches, draw, &mut |number, x_t| {
+        let draw = to_u32(view);
+        walk(&self.images, &batches, draw, &mut |number, x_t| {
             let count = batches[number].len();
             let images = Images {
                 pixels: x_t,
@@ -140,15 +142,12 @@ impl<'a> FreshRows<'a> {
             let out = out.next().unwrap_or_default();
             // What is not written would be whatever was in that memory before.
             if features.len() * self.cached.feature_type().bytes() != out.len() {
-                return Err(TrainError::Features(
-                    "the network gave features of another size; this is a bug in repro".to_owned(),
-                ));
+                return Err(Bug::new("the network gave features of another size").into());
             }
             write(&features, self.cached.feature_type(), out);
             self.tell(view, count);
             Ok(())
-        });
-        walked.map_err(|error| error.to_string())
+        })
     }
 
     fn tell(&self, view: usize, images: usize) {
@@ -158,7 +157,7 @@ impl<'a> FreshRows<'a> {
         }
         count.1 += images;
         if let Some(seen) = self.seen {
-            let epoch = u32::try_from(view + 1).unwrap_or(u32::MAX);
+            let epoch = to_u32(view + 1);
             seen(epoch, count.1, self.len());
         }
     }
@@ -207,11 +206,14 @@ impl Rows for FreshRows<'_> {
         self.cached.feature_type()
     }
 
-    fn copy(&self, _view: usize, row: usize, out: &mut [u8]) {
-        self.cached.copy(0, row, out);
+    fn copy(&self, view: usize, row: usize, out: &mut [u8]) -> Result<(), TrainError> {
+        match view {
+            0 => self.cached.copy(0, row, out),
+            view => self.compute(view, &[row], out),
+        }
     }
 
-    fn fill(&self, which: &[(usize, usize)], out: &mut [u8]) -> Result<(), String> {
+    fn fill(&self, which: &[(usize, usize)], out: &mut [u8]) -> Result<(), TrainError> {
         if which.iter().all(|(view, _)| *view == 0) {
             return self.cached.fill(which, out);
         }

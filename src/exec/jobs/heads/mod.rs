@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::exec::choosing::SELECTION;
 use crate::exec::context::{Fate, Run};
 use crate::exec::event::Event;
 use crate::exec::{NodeError, attempt};
@@ -22,6 +21,7 @@ use crate::machine::device::Device;
 use crate::models::extractor::TapRequest;
 use crate::models::find_block;
 use crate::plan::{self, Extract, JobKind, PassKey, PlannedArtifact, ScanKey, StepId, Train, Work};
+use crate::store::names::{CURVES, HEAD_WEIGHTS, LOGITS, OBJECTIVE, PREDICTIONS, SELECTION};
 use crate::store::{ArtifactWriter, Checkpoints, FeatureReader, StoreError};
 use crate::trainer::TrainError;
 use crate::trainer::heads::{self as trainer, Data, Job, Keep, Limits, Outcome, Rows, WriteTo};
@@ -255,20 +255,20 @@ fn commit(
     seconds: f64,
 ) -> Result<(), NodeError> {
     if !outcome.epochs.is_empty() {
-        writer.write_table("curves", &tables::curves(&outcome.epochs)?)?;
+        writer.write_table(CURVES, &tables::curves(&outcome.epochs)?)?;
     }
     if !outcome.objective.is_empty() {
-        writer.write_table("objective", &tables::objective(&outcome.objective)?)?;
+        writer.write_table(OBJECTIVE, &tables::objective(&outcome.objective)?)?;
     }
-    writer.write_table("predictions", &outcome.predictions.to_batch()?)?;
+    writer.write_table(PREDICTIONS, &outcome.predictions.to_batch()?)?;
     if let Some(logits) = &outcome.logits {
         let table = tables::logits(&outcome.predictions, logits, classes)?;
-        writer.write_table("logits", &table)?;
+        writer.write_table(LOGITS, &table)?;
     }
     if let Some(scores) = tables::held_out(outcome)? {
         writer.write_table(SELECTION, &scores)?;
     }
-    writer.write_bytes("head.safetensors", &outcome.weights)?;
+    writer.write_bytes(HEAD_WEIGHTS, &outcome.weights)?;
     writer.finish(run.made(seconds))?;
     (run.emit)(Event::HeadFinished {
         label: artifact.label.clone(),

@@ -62,7 +62,11 @@ pub(super) fn logits(
     classes: usize,
 ) -> Result<RecordBatch, NodeError> {
     let item = Arc::new(Field::new("item", DataType::Float32, false));
-    let width = i32::try_from(classes).unwrap_or(i32::MAX);
+    let width = i32::try_from(classes).map_err(|_| {
+        NodeError::Values(format!(
+            "logits of {classes} classes do not fit into a table"
+        ))
+    })?;
     let values = Arc::new(Float32Array::from(logits.to_vec()));
     let lists = FixedSizeListArray::try_new(Arc::clone(&item), width, values, None)?;
     let schema = Schema::new(vec![

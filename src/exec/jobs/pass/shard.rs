@@ -2,6 +2,7 @@
 
 use half::f16;
 
+use crate::bug::Bug;
 use crate::datasets::Sample;
 use crate::exec::{NodeError, SKIPPED};
 use crate::feature_type::FeatureType;
@@ -42,8 +43,6 @@ impl Shard {
         samples: &[Sample],
         writer: &mut ArtifactWriter,
     ) -> Result<(), NodeError> {
-        let part = u32::try_from(self.index)
-            .map_err(|_| NodeError::bug("a pass has more than 2^32 shards"))?;
         let mut values = self.values[position].clone();
         for &row in &self.skipped {
             values[row * tap.width..(row + 1) * tap.width].fill(f32::NAN);
@@ -73,7 +72,7 @@ impl Shard {
         }
         let labels: Vec<u32> = rows.iter().map(|sample| sample.label).collect();
         writer.write_features(
-            part,
+            u32::try_from(self.index).map_err(|_| Bug::new("a pass has more than 2^32 shards"))?,
             FeaturePart {
                 ids: &ids,
                 splits: &splits,

@@ -34,6 +34,7 @@ use crate::models::NoiseInput;
 use crate::models::denoising::DenoisingModel;
 use crate::models::tuning::TunableModel;
 use crate::models::{BlockInfo, InputSpec, Model, ModelKind, WeightsSource};
+use crate::numbers::to_u32;
 use crate::spec::{Diagnostic, Fields, Key, KindDoc, Value, suggest};
 
 /// The kind.
@@ -438,7 +439,7 @@ impl GuidedDiffusion {
 impl GuidedDiffusion {
     /// Steps of the diffusion; the parser allows at most 100,000.
     fn diffusion_steps(&self) -> u32 {
-        u32::try_from(self.diffusion.betas().len()).unwrap_or(u32::MAX)
+        to_u32(self.diffusion.betas().len())
     }
 }
 

@@ -8,6 +8,7 @@ use safetensors::Dtype;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::bug::Bug;
 use crate::diffusion::Schedule;
 use crate::fetch::Published;
 use crate::models::checkpoint::stored_tensors::StoredTensors;
@@ -46,10 +47,8 @@ pub enum PresetError {
         known: Vec<String>,
     },
     /// The file that is built into the program is wrong.
-    #[error(
-        "data/models/guided-diffusion.toml, built into the program, is broken; this is a bug: {0}"
-    )]
-    Broken(#[from] toml::de::Error),
+    #[error(transparent)]
+    Bug(#[from] Bug),
 }
 
 #[derive(Deserialize)]
@@ -63,7 +62,12 @@ struct File {
 /// # Errors
 /// Only if the program was built from a broken file.
 pub fn all() -> Result<Vec<Preset>, PresetError> {
-    Ok(toml::from_str::<File>(TOML)?.preset)
+    let file = toml::from_str::<File>(TOML).map_err(|error| {
+        Bug::new(format!(
+            "data/models/guided-diffusion.toml, built into the program: {error}"
+        ))
+    })?;
+    Ok(file.preset)
 }
 
 /// The preset of that name.

@@ -23,6 +23,7 @@ use crate::models::checkpoint::weights::WeightError;
 use crate::models::extractor::{ForwardError, Until};
 use crate::models::tuning::{MapRetention, Tune, Tuned};
 use crate::models::{BlockIndex, Precision};
+use crate::numbers::to_u32;
 
 /// See [`TunableModel::begin_tuning`](crate::models::tuning::TunableModel::begin_tuning).
 pub(super) fn begin(
@@ -184,7 +185,7 @@ impl TunedNetwork {
             .run_block(number, before.shallow_clone(), given, silu_emb)
             .ok_or(ForwardError::UnknownTap {
                 tap: self.tap,
-                last: BlockIndex(u32::try_from(number - 1).unwrap_or(u32::MAX)),
+                last: BlockIndex(to_u32(number - 1)),
             })?;
         Ok(Piece {
             before,
