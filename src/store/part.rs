@@ -239,8 +239,12 @@ pub(super) fn write(
         digest,
         bytes,
     } = writer.into_inner().map_err(failed)?;
-    if !file.commit_if_absent()? {
-        return Ok(None);
+    match file.commit_if_absent() {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        // Whoever finished the artifact meanwhile has cleared the temporary file away.
+        Err(_) if target.exists() => return Ok(None),
+        Err(error) => return Err(error),
     }
     Ok(Some(FileEntry {
         name: name.to_owned(),

@@ -1,6 +1,7 @@
 //! Writing an artifact, part by part, table by table, and the manifest last.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,7 @@ use super::recipe::Recipe;
 use super::root::Store;
 use super::tables::encode;
 use super::verify::digest_of;
+use crate::atomic_file::is_temporary;
 use crate::bug::Bug;
 use crate::feature_type::FeatureType;
 
@@ -388,7 +390,18 @@ impl ArtifactWriter {
             .map_err(|error| self.bad(MANIFEST_FILE, error.to_string()))?;
         text.push(b'\n');
         commit::write_file(&self.folder.join(MANIFEST_FILE), &text)?;
+        self.clear_temporary_files();
         Ok(manifest)
+    }
+
+    /// Removes what writers that were killed left, now that nobody needs to write any more. One that is left behind means nothing.
+    fn clear_temporary_files(&self) {
+        for path in entries(&self.folder).unwrap_or_default() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if is_temporary(&name) {
+                let _ = fs::remove_file(&path);
+            }
+        }
     }
 
     fn bad(&self, name: &str, reason: String) -> StoreError {

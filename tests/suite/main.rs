@@ -58,6 +58,7 @@ mod interruption;
 mod models;
 #[cfg(feature = "torch")]
 mod networks;
+mod plan_scale;
 #[cfg(feature = "torch")]
 mod pretraining;
 mod props;
@@ -73,3 +74,5 @@ mod small;
 mod store_disk_full;
 mod store_processes;
 mod tidy;
+#[cfg(feature = "torch")]
+mod workers;
