@@ -5,6 +5,7 @@
 //! store is shown ([`report`], [`cli`]). Files that others publish are brought by [`fetch`]. `ARCHITECTURE.md` has the map and
 //! the invariants.
 
+pub mod axes;
 pub mod cli;
 pub mod collect;
 pub mod datasets;

@@ -14,7 +14,8 @@ use crate::inputs::Inputs;
 use crate::papers::departures;
 use crate::plan::{Facts, Plan, PlannedArtifact};
 use crate::report::{
-    DatasetSummary, MissingResult, ModelSummary, NodeRecord, ReportInput, SkippedImage, render,
+    DatasetSummary, MissingResult, ModelSummary, NodeRecord, ReportConfig, ReportInput,
+    SkippedImage, render, results_csv,
 };
 use crate::store::{Fingerprint, ResultRow, Store, StoreError};
 
@@ -54,12 +55,24 @@ pub fn write(
             "there is no result to report yet\n  hint: `repro run` computes them".to_owned(),
         ));
     }
-    let missing = input.missing.len();
+    let mut written = put(&input, config, base)?;
+    let results = results_csv::write(&input.results);
+    written.changed |= write_if_different(&base.join(config.results_file()), results.as_bytes())?;
+    written.files += 1;
+    Ok(written)
+}
+
+/// Renders a report and writes its Markdown and its figures where they differ from what is there.
+pub(super) fn put(
+    input: &ReportInput,
+    config: &ReportConfig,
+    base: &Path,
+) -> Result<Written, NodeError> {
     let mut config = config.clone();
     config.template = config
         .template
         .map(|template| base.join(template).to_string_lossy().into_owned());
-    let rendered = render(&input, &config)?;
+    let rendered = render(input, &config)?;
     let target = base.join(&config.output);
     let folder = target.parent().unwrap_or(base);
     let mut changed = false;
@@ -71,7 +84,7 @@ pub fn write(
         changed,
         path: config.output.clone(),
         files: rendered.files.len(),
-        missing,
+        missing: input.missing.len(),
     })
 }
 
@@ -113,7 +126,8 @@ fn gather(
             }
         };
         for (head, _) in chosen.open {
-            missing.extend(missing_results(experiment, step.metric, head));
+            let results = missing_results(experiment, plan, step.metric, head);
+            missing.extend(results.map(without_rates));
         }
         for (head, fingerprint) in chosen.heads {
             let scored = Scored {
@@ -124,7 +138,7 @@ fn gather(
             if store.manifest(&fingerprint)?.is_some() {
                 results.extend(scored.score(experiment, inputs, plan, store)?);
             } else {
-                missing.extend(missing_results(experiment, step.metric, head));
+                missing.extend(missing_results(experiment, plan, step.metric, head));
             }
         }
     }
@@ -168,6 +182,7 @@ fn gather(
         command: command.to_owned(),
         trainings: pictures::trainings(experiment, plan, store)?,
         sheets: pictures::sheets(experiment, inputs, plan, store)?,
+        results_file: None,
     })
 }
 
@@ -201,40 +216,37 @@ fn artifacts(plan: &Plan) -> impl Iterator<Item = (&'static str, &PlannedArtifac
         .chain(plan.metrics.iter().map(|step| ("metric", &step.artifact)))
 }
 
-fn missing_results(experiment: &Experiment, metric: usize, head: usize) -> Vec<MissingResult> {
-    let node = &experiment.heads[head];
-    let extraction = &experiment.extractions[node.features];
-    let axes = [
-        ("head", node.name.clone()),
-        (
-            "dataset",
-            experiment.datasets[extraction.dataset].name.clone(),
-        ),
-        ("model", experiment.models[extraction.model].name.clone()),
-        ("extraction", extraction.name.clone()),
-        ("block", extraction.block.0.to_string()),
-        ("view", extraction.view.name().to_owned()),
-        ("seed", node.seed.to_string()),
-    ];
-    let optional = [
-        ("timestep", extraction.timestep),
-        ("pool", extraction.reduce.pool()),
-    ];
-    let optional = optional
+fn missing_results(
+    experiment: &Experiment,
+    plan: &Plan,
+    metric: usize,
+    head: usize,
+) -> impl Iterator<Item = MissingResult> {
+    let model = experiment.extractions[experiment.heads[head].features].model;
+    let axes = experiment.head_axes(head, &plan.weights[model]);
+    let swept = experiment.metrics[metric].swept.0.iter().cloned();
+    let axes: BTreeMap<String, String> = axes
         .into_iter()
-        .filter_map(|(axis, value)| Some((axis, value?.to_string())));
-    let axes: Vec<(&str, String)> = axes.into_iter().chain(optional).collect();
+        .chain(swept)
+        .map(|(axis, value)| (axis, value.to_string()))
+        .collect();
     let outputs = experiment.metrics[metric].metric.outputs().into_iter();
-    outputs
-        .map(|output| MissingResult {
-            metric: output.name,
-            axes: axes
-                .iter()
-                .map(|(axis, value)| ((*axis).to_owned(), value.clone()))
-                .collect(),
-            why: "its head is not trained yet".to_owned(),
-        })
-        .collect()
+    outputs.map(move |output| MissingResult {
+        metric: output.name,
+        axes: axes.clone(),
+        why: "its head is not trained yet".to_owned(),
+    })
+}
+
+/// What is missing of a choice that is still open: nobody knows yet at which of the rates it will be.
+fn without_rates(mut missing: MissingResult) -> MissingResult {
+    let of_rates = ["learning_rate", "network_learning_rate", "seed"];
+    let of_optimizers = ["head_optimizer_", "head_fine_tune_"];
+    missing.axes.retain(|axis, _| {
+        !of_rates.contains(&axis.as_str())
+            && !of_optimizers.iter().any(|prefix| axis.starts_with(prefix))
+    });
+    missing
 }
 
 fn datasets(

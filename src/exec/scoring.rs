@@ -1,13 +1,13 @@
 //! Scores of one head from its predictions. Run by metrics, and by reports for what no metric has kept yet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::NodeError;
 use crate::graph::{Experiment, OnBadImage};
 use crate::inputs::Inputs;
 use crate::metrics::Predictions;
 use crate::plan::Plan;
-use crate::store::{Fingerprint, ResultRow, Store};
+use crate::store::{Counted, Fingerprint, ResultRow, Store};
 
 /// A head under a metric.
 pub(crate) struct Scored {
@@ -60,42 +60,27 @@ impl Scored {
                 node.training.test_split
             )));
         }
-        let model = &experiment.models[extraction.model];
+        let mut axes = experiment.head_axes(self.head, &plan.weights[extraction.model]);
+        axes.extend(experiment.metrics[self.metric].swept.0.iter().cloned());
+        let sources = BTreeMap::from([
+            ("head".to_owned(), self.fingerprint.to_string()),
+            ("features".to_owned(), features.to_string()),
+        ]);
         let scored = metric
             .score(&predictions)
             .into_iter()
             .map(|score| ResultRow {
                 metric: score.output.name,
                 value: score.value,
-                low: score.low,
-                high: score.high,
-                correct: score.correct,
-                count: score.count,
+                interval: Some([score.low, score.high]),
+                counted: Some(Counted {
+                    correct: score.correct,
+                    scored: score.count,
+                }),
                 unit: score.output.unit.to_owned(),
                 higher_is_better: score.output.higher_is_better,
-                split: node.training.test_split.clone(),
-                head: node.name.clone(),
-                head_kind: node.head.kind().to_owned(),
-                extraction: extraction.name.clone(),
-                model: model.name.clone(),
-                weights: plan.weights[extraction.model].clone(),
-                dataset: experiment.datasets[extraction.dataset].name.clone(),
-                timestep: extraction.timestep.unwrap_or(0),
-                block: extraction.block.0,
-                pool: extraction.reduce.pool().unwrap_or(1),
-                precision: extraction.precision.name().to_owned(),
-                view: extraction.view.name().to_owned(),
-                draw: extraction.random.map_or(0, |random| random.draw),
-                noise_seed: extraction.random.map_or(0, |random| random.seed),
-                seed: node.seed,
-                learning_rate: node.training.optimiser.lr,
-                network_learning_rate: node
-                    .training
-                    .fine_tune
-                    .map_or(0.0, |tuning| tuning.optimiser.lr),
-                epochs: node.training.epochs,
-                head_fingerprint: self.fingerprint.to_string(),
-                features_fingerprint: features.to_string(),
+                axes: axes.clone(),
+                sources: sources.clone(),
             });
         Ok(scored.collect())
     }

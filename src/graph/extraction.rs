@@ -1,6 +1,6 @@
 //! `[extraction.*]`: which features are wanted.
 
-use super::{ExtractionNode, OnBadImage, Randomness, Storage, preprocess};
+use super::{ExtractionNode, OnBadImage, Randomness, Storage, Swept, preprocess};
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
 use crate::models::{BlockIndex, BlockInfo, Model, Precision, Reduce, TapShape};
@@ -170,6 +170,7 @@ pub(super) fn parse(
             storage: values.storage,
             batch_size: values.batch_size,
             on_bad_image: values.on_bad_image,
+            swept: Swept::default(),
         });
     }
     nodes

@@ -12,6 +12,7 @@ use super::*;
 
 mod damage;
 mod query;
+mod results;
 mod sharing;
 
 /// A part's content with its own storage.
