@@ -6,6 +6,7 @@
 //! the invariants.
 
 mod atomic_file;
+pub mod axes;
 pub mod bug;
 #[expect(
     clippy::print_stderr,

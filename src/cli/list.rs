@@ -1,4 +1,6 @@
-//! `repro list`: kinds with their keys, models with their blocks, artifacts of the cache.
+//! `repro list`: kinds with their keys, axes of results, models with their blocks, artifacts of the cache.
+
+mod axes;
 
 use std::io::Write;
 
@@ -21,7 +23,7 @@ use crate::{datasets, heads, metrics, trainer};
 /// Arguments of `repro list`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro list kinds\n  repro list kinds linear\n  repro list models\n  repro list models adm-256-uncond\n  repro list artifacts --json"
+    after_help = "Examples:\n  repro list kinds\n  repro list kinds linear\n  repro list axes\n  repro list models\n  repro list models adm-256-uncond\n  repro list artifacts --json"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -42,6 +44,8 @@ enum What {
         #[arg(long, conflicts_with_all = ["kind", "json"])]
         markdown: bool,
     },
+    /// The axes of results.
+    Axes,
     /// The models that have a name, or the blocks of one.
     Models {
         /// Show the blocks of one model.
@@ -60,6 +64,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         What::Kinds {
             kind: Some(kind), ..
         } => one_kind(kind, arguments.json),
+        What::Axes => axes::list(arguments.json),
         What::Models { model: None } => all_models(arguments.json),
         What::Models { model: Some(model) } => one_model(model, arguments.json),
         What::Artifacts => artifacts(context, arguments.json),
@@ -219,6 +224,7 @@ fn reference() -> Result<(), Failure> {
         }
         text.push('\n');
     }
+    text.push_str(&axes::markdown());
     print_text(text.trim_end())
 }
 

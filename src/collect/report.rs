@@ -13,9 +13,10 @@ use crate::graph::{Experiment, OnBadImage};
 use crate::inputs::Inputs;
 use crate::numbers::to_u32;
 use crate::papers::departures;
-use crate::plan::{Items, Plan, Train, Work};
+use crate::plan::{Evaluate, Items, Plan, Train, Work};
 use crate::report::{
-    DatasetSummary, MissingResult, ModelSummary, NodeRecord, ReportInput, SkippedImage, render,
+    DatasetSummary, MissingResult, ModelSummary, NodeRecord, ReportConfig, ReportInput,
+    SkippedImage, render, results_csv,
 };
 use crate::store::names::RESULTS;
 use crate::store::{ResultRow, Store};
@@ -56,12 +57,24 @@ pub fn write(
             "there is no result to report yet\n  hint: `repro run` computes them".to_owned(),
         ));
     }
-    let missing = input.missing.len();
+    let mut written = put(&input, config, base)?;
+    let results = results_csv::write(&input.results);
+    written.changed |= write_if_different(&base.join(config.results_file()), results.as_bytes())?;
+    written.files += 1;
+    Ok(written)
+}
+
+/// Renders a report and writes its Markdown and its figures where they differ from what is there.
+pub(super) fn put(
+    input: &ReportInput,
+    config: &ReportConfig,
+    base: &Path,
+) -> Result<Written, NodeError> {
     let mut config = config.clone();
     config.template = config
         .template
         .map(|template| base.join(template).to_string_lossy().into_owned());
-    let rendered = render(&input, &config)?;
+    let rendered = render(input, &config)?;
     let target = base.join(&config.output);
     let folder = target.parent().unwrap_or(base);
     let mut changed = false;
@@ -73,7 +86,7 @@ pub fn write(
         changed,
         path: config.output.clone(),
         files: rendered.files.len(),
-        missing,
+        missing: input.missing.len(),
     })
 }
 
@@ -105,6 +118,7 @@ fn gather(
         command: command.to_owned(),
         trainings: pictures::trainings(plan, store)?,
         sheets: pictures::sheets(experiment, inputs, plan, store)?,
+        results_file: None,
     })
 }
 
@@ -131,7 +145,7 @@ fn results(
                 let evaluated = evaluate(plan, work, inputs, store, &|| true)?;
                 results.extend(evaluated.rows);
                 for head in &evaluated.open {
-                    let axes = axes_of(&head.train);
+                    let axes = missing_axes(work, &head.train);
                     missing.extend(outputs().map(|output| MissingResult {
                         metric: output.name,
                         axes: axes.clone(),
@@ -153,10 +167,21 @@ fn results(
     Ok((results, missing))
 }
 
-/// The axes of a head, as they stand beside a result that is not there.
-fn axes_of(train: &Train) -> BTreeMap<String, String> {
-    let axes = crate::exec::scoring::axes_of_head(train).into_iter();
-    axes.map(|(axis, value)| (axis, value.to_string()))
+/// The axes of a head, as they stand beside a result that is not there. Of a choice that is still open nobody knows yet at which of the
+/// rates it will be.
+fn missing_axes(work: &Evaluate, train: &Train) -> BTreeMap<String, String> {
+    let of_rates = ["learning_rate", "network_learning_rate", "seed"];
+    let of_optimizers = ["head_optimizer_", "head_fine_tune_"];
+    let is_open = |axis: &str| {
+        work.choose
+            && (of_rates.contains(&axis)
+                || of_optimizers.iter().any(|prefix| axis.starts_with(prefix)))
+    };
+    let mut axes = train.axes();
+    axes.extend(work.swept.axes());
+    axes.into_iter()
+        .filter(|(axis, _)| !is_open(axis))
+        .map(|(axis, value)| (axis, value.to_string()))
         .collect()
 }
 

@@ -1,12 +1,14 @@
 //! What a metric makes of predictions and features. Run by metrics, and by reports for what no metric has kept yet.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::NodeError;
 use super::choosing::choose;
 use super::feature_source::SplitFeatures;
 use super::skipped::skipped;
-use crate::graph::OnBadImage;
+use crate::graph::axes::{Axes, of_pair};
+use crate::graph::{OnBadImage, Swept};
 use crate::inputs::Inputs;
 use crate::metrics::{FeatureSource, Metric, MetricInput, Predictions, Reads, Score};
 use crate::plan::{Evaluate, Extract, HeadItem, Items, Plan, Train};
@@ -66,10 +68,14 @@ fn of_heads(
         let scores = work
             .metric
             .evaluate(MetricInput::Predictions(&predictions))?;
-        let rows = scores
-            .into_iter()
-            .flatten()
-            .map(|score| row(score, &item.train, &fingerprint));
+        let mut axes = item.train.axes();
+        axes.extend(work.swept.axes());
+        let sources = [
+            ("head", &fingerprint),
+            ("features", &item.train.features.fingerprint),
+        ];
+        let scores = scores.into_iter().flatten();
+        let rows = scores.map(|score| row(score, axes.clone(), sources));
         evaluated.rows.extend(rows);
     }
     Ok(evaluated)
@@ -124,14 +130,14 @@ fn skipped_of_split(
 
 fn of_features(
     work: &Evaluate,
-    items: &[Vec<std::sync::Arc<Extract>>],
+    items: &[Vec<Arc<Extract>>],
     split: &str,
     store: &Store,
     keep_going: &(dyn Fn() -> bool + Sync),
 ) -> Result<Evaluated, NodeError> {
     let mut evaluated = Evaluated::default();
     // Pairs are of one dataset each: those of one dataset are read together.
-    let mut by_dataset: BTreeMap<usize, Vec<&[std::sync::Arc<Extract>]>> = BTreeMap::new();
+    let mut by_dataset: BTreeMap<usize, Vec<&[Arc<Extract>]>> = BTreeMap::new();
     for item in items {
         for extract in item {
             if store.manifest(&extract.fingerprint)?.is_none() {
@@ -163,9 +169,7 @@ fn of_features(
             return Err(NodeError::bug("a metric scored another number of items"));
         }
         for (item, scores) in items.iter().zip(scores) {
-            let rows = scores
-                .into_iter()
-                .map(|score| row_of_sets(score, item, split));
+            let rows = rows_of_sets(scores, item, split, &work.swept)?;
             evaluated.rows.extend(rows);
         }
     }
@@ -174,7 +178,7 @@ fn of_features(
 
 fn scores(
     metric: &dyn Metric,
-    items: &[&[std::sync::Arc<Extract>]],
+    items: &[&[Arc<Extract>]],
     sources: &[&dyn FeatureSource],
     place: &dyn Fn(&Extract) -> usize,
     keep_going: &(dyn Fn() -> bool + Sync),
@@ -203,77 +207,49 @@ fn scores(
     Ok(all)
 }
 
-pub(crate) fn axes_of_head(train: &Train) -> BTreeMap<String, crate::store::AxisValue> {
-    let _ = train;
-    BTreeMap::new()
-}
-
-fn row_of_sets(score: Score, item: &[std::sync::Arc<Extract>], split: &str) -> ResultRow {
-    let _ = (item, split);
-    temp(score)
-}
-
-fn temp(score: Score) -> ResultRow {
-    let interval = score.interval.unwrap_or([0.0; 2]);
+/// The row of one score: its axes, and what it comes from by roles.
+fn row(score: Score, axes: Axes, sources: [(&str, &Fingerprint); 2]) -> ResultRow {
+    let sources = sources.into_iter();
     ResultRow {
         metric: score.output.name,
         value: score.value,
-        low: interval[0],
-        high: interval[1],
-        correct: score.counted.map_or(0, |c| c.correct),
-        count: score.counted.map_or(0, |c| c.scored),
+        interval: score.interval,
+        counted: score.counted,
         unit: score.output.unit.to_owned(),
         higher_is_better: score.output.higher_is_better,
-        split: String::new(),
-        head: String::new(),
-        head_kind: String::new(),
-        extraction: String::new(),
-        model: String::new(),
-        weights: String::new(),
-        dataset: String::new(),
-        timestep: 0,
-        block: 0,
-        pool: 0,
-        precision: String::new(),
-        view: String::new(),
-        draw: 0,
-        noise_seed: 0,
-        seed: 0,
-        learning_rate: 0.0,
-        network_learning_rate: 0.0,
-        epochs: 0,
-        head_fingerprint: String::new(),
-        features_fingerprint: String::new(),
+        axes,
+        sources: sources
+            .map(|(role, fingerprint)| (role.to_owned(), fingerprint.to_string()))
+            .collect(),
     }
 }
 
-fn row(score: Score, train: &Train, fingerprint: &Fingerprint) -> ResultRow {
-    let extraction = &train.features.node;
-    let node = &train.node;
-    ResultRow {
-        split: node.training.test_split.clone(),
-        head: node.name.clone(),
-        head_kind: node.head.kind().to_owned(),
-        extraction: extraction.name.clone(),
-        model: train.features.model.name.clone(),
-        weights: train.features.model.weights.clone(),
-        dataset: train.features.images.name.clone(),
-        timestep: extraction.timestep.unwrap_or(0),
-        block: extraction.block.0,
-        pool: extraction.reduce.pool().unwrap_or(1),
-        precision: extraction.precision.name().to_owned(),
-        view: extraction.view.name().to_owned(),
-        draw: extraction.random.map_or(0, |random| random.draw),
-        noise_seed: extraction.random.map_or(0, |random| random.seed),
-        seed: node.seed,
-        learning_rate: node.training.optimiser.lr,
-        network_learning_rate: node
-            .training
-            .fine_tune
-            .map_or(0.0, |tuning| tuning.optimiser.lr),
-        epochs: node.training.epochs,
-        head_fingerprint: fingerprint.to_string(),
-        features_fingerprint: train.features.fingerprint.to_string(),
-        ..temp(score)
-    }
+/// The rows of one set of features, or of a pair of them.
+fn rows_of_sets(
+    scores: Vec<Score>,
+    item: &[Arc<Extract>],
+    split: &str,
+    swept: &Swept,
+) -> Result<Vec<ResultRow>, NodeError> {
+    let (mut axes, sources) = match item {
+        [one] => {
+            let fingerprint = &one.fingerprint;
+            // One set has one source; a second entry of the same role is the same entry.
+            (
+                one.axes(),
+                [("features", fingerprint), ("features", fingerprint)],
+            )
+        }
+        [left, right] => (
+            of_pair(&left.axes(), &right.axes()),
+            [("left", &left.fingerprint), ("right", &right.fingerprint)],
+        ),
+        _ => return Err(NodeError::bug("a metric of more than two sets of features")),
+    };
+    axes.insert("split".to_owned(), split.into());
+    axes.extend(swept.axes());
+    let scores = scores.into_iter();
+    Ok(scores
+        .map(|score| row(score, axes.clone(), sources))
+        .collect())
 }

@@ -8,10 +8,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::axes::Sweeps;
 use super::resolve::Names;
-use super::{DatasetNode, Experiment, ExtractionNode, ModelNode, extraction};
+use super::{DatasetNode, Experiment, ExtractionNode, ModelNode, Swept, extraction};
 use crate::datasets::{self, Dataset};
 use crate::report::ReportConfig;
+use crate::report::axes::KnownAxes;
 use crate::spec::fields::Located;
 use crate::spec::sections::{EXPERIMENT_KEYS, RawNode, Sections, is_name_character};
 use crate::spec::{
@@ -63,6 +65,7 @@ fn read(source: &Source) -> (Experiment, Diagnostics) {
     let sections = Sections::read(source, &diagnostics);
     let builder = Builder {
         diagnostics: &diagnostics,
+        sweeps: Sweeps::of(&sections),
     };
     let experiment = builder.experiment(&sections);
     (experiment, diagnostics.into_inner())
@@ -70,6 +73,7 @@ fn read(source: &Source) -> (Experiment, Diagnostics) {
 
 struct Builder<'a> {
     diagnostics: &'a RefCell<Diagnostics>,
+    sweeps: Sweeps,
 }
 
 /// A dataset whose upstream is still a name.
@@ -78,6 +82,7 @@ struct Declared {
     dataset: Arc<dyn Dataset>,
     root: Option<String>,
     upstream: Option<Located<String>>,
+    swept: Swept,
 }
 
 impl Builder<'_> {
@@ -105,7 +110,8 @@ impl Builder<'_> {
         self.metrics(sections, &mut experiment, &head_names, &extraction_names);
         if let Some(report) = &sections.report {
             let fields = self.fields(&report.table, "the report".to_owned(), report);
-            experiment.report = ReportConfig::parse(&fields, &experiment.name);
+            let axes = KnownAxes::with(self.sweeps.names());
+            experiment.report = ReportConfig::parse(&fields, &experiment.name, &axes);
             if let Some(config) = &experiment.report {
                 self.check_outputs(config);
                 Self::check_metrics(config, &experiment, &fields);
@@ -197,6 +203,7 @@ impl Builder<'_> {
                         dataset,
                         root: fields.text("root").map(|root| root.value),
                         upstream: kind.upstream(&fields),
+                        swept: self.sweeps.said("dataset", &table, kind.doc().keys),
                     });
                 }
             }
@@ -246,6 +253,7 @@ impl Builder<'_> {
                         dataset: Arc::clone(&candidate.dataset),
                         root: candidate.root.clone(),
                         upstream,
+                        swept: candidate.swept.clone(),
                     });
                 }
                 false
@@ -316,6 +324,7 @@ impl Builder<'_> {
             for table in tables {
                 let fields = self.node_fields(&table, "extraction", node);
                 fields.check_keys(extraction::KEYS, &[]);
+                let swept = self.sweeps.said("extraction", &table, extraction::KEYS);
                 let model = fields.text("model");
                 let dataset = fields.text("dataset");
                 let model = model.map(|name| models.find(&fields, "model", &name));
@@ -339,7 +348,8 @@ impl Builder<'_> {
                             beside_noise,
                         };
                         let parsed = extraction::parse(&fields, &node.name, place, &*model);
-                        for extraction in parsed {
+                        for mut extraction in parsed {
+                            extraction.swept = swept.clone();
                             if !made_for_nothing && seen.insert(extraction.clone()) {
                                 names.add(&node.name, experiment.extractions.len());
                                 experiment.extractions.push(extraction);

@@ -1,6 +1,6 @@
 //! `[extraction.*]`: which features are wanted.
 
-use super::{ExtractionNode, OnBadImage, Randomness, preprocess};
+use super::{ExtractionNode, OnBadImage, Randomness, Swept, preprocess};
 use crate::feature_type::FeatureType;
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
@@ -171,6 +171,7 @@ pub(super) fn parse(
             storage: values.storage,
             batch_size: values.batch_size,
             on_bad_image: values.on_bad_image,
+            swept: Swept::default(),
         });
     }
     nodes

@@ -4,8 +4,11 @@
 //!
 //! **Architecture invariant:** no I/O, no clock, no randomness.
 
+pub mod axes;
 mod build;
 mod extraction;
+mod kinds;
+mod node_axes;
 mod preprocess;
 mod pretrain;
 mod resolve;
@@ -25,6 +28,7 @@ use crate::report::ReportConfig;
 use crate::trainer::pretraining::Pretraining;
 use crate::trainer::{Optimiser, Training};
 
+pub use axes::Swept;
 pub use build::{METRIC_KEYS, build, build_datasets, build_models};
 pub use extraction::KEYS as EXTRACTION_KEYS;
 pub use preprocess::STEPS as PREPROCESS_STEPS;
@@ -79,6 +83,8 @@ pub struct DatasetNode {
     pub root: Option<String>,
     /// The dataset that it is made from, as an index into [`Experiment::datasets`].
     pub upstream: Option<usize>,
+    /// What it says where the file sweeps.
+    pub swept: Swept,
 }
 
 /// A model of the graph.
@@ -90,6 +96,8 @@ pub struct ModelNode {
     pub model: Arc<dyn Model>,
     /// The training that its weights come from, as an index into [`Experiment::pretrains`].
     pub pretrain: Option<usize>,
+    /// What it says where the file sweeps.
+    pub swept: Swept,
 }
 
 /// The training of one model.
@@ -109,6 +117,8 @@ pub struct PretrainNode {
     pub training: Pretraining,
     /// Steps between checkpoints. The weights do not depend on it.
     pub checkpoint_every: u32,
+    /// What it says where the file sweeps.
+    pub swept: Swept,
 }
 
 /// Images that a model makes out of noise.
@@ -177,6 +187,8 @@ pub struct ExtractionNode {
     pub batch_size: Option<u32>,
     /// What happens at an image that does not decode.
     pub on_bad_image: OnBadImage,
+    /// What it says where the file sweeps.
+    pub swept: Swept,
 }
 
 impl ExtractionNode {
@@ -238,6 +250,8 @@ pub struct HeadNode {
     pub more_views: Vec<usize>,
     /// Seed of its initial weights and of the order of samples.
     pub seed: u64,
+    /// What it says where the file sweeps.
+    pub swept: Swept,
 }
 
 impl HeadNode {
@@ -284,6 +298,8 @@ pub struct MetricNode {
     pub choose: bool,
     /// What is scored.
     pub inputs: MetricInputs,
+    /// What it says where the file sweeps.
+    pub swept: Swept,
 }
 
 /// What a metric scores.

@@ -2,7 +2,7 @@
 //!
 //! The network is that of the model which says `weights = { pretrain = "NAME" }`.
 
-use super::{PretrainNode, preprocess};
+use super::{PretrainNode, Swept, preprocess};
 use crate::models::Model;
 use crate::spec::{Fields, Key};
 use crate::trainer::pretraining::Pretraining;
@@ -61,5 +61,6 @@ pub(super) fn parse(
         preprocess,
         training,
         checkpoint_every,
+        swept: Swept::default(),
     })
 }

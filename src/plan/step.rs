@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::DatasetFacts;
-use crate::graph::{ExtractionNode, HeadNode, PretrainNode, SamplesNode};
+use crate::graph::axes::Axes;
+use crate::graph::{ExtractionNode, HeadNode, PretrainNode, SamplesNode, Swept};
 use crate::heads::FeatureShape;
 use crate::metrics::Metric;
 use crate::models::{Model, TapShape, WeightsSource};
@@ -109,6 +110,8 @@ pub struct DatasetUse {
     pub name: String,
     /// What is known of it.
     pub facts: DatasetFacts,
+    /// What it says where the file sweeps.
+    pub axes: Axes,
 }
 
 impl DatasetUse {
@@ -131,6 +134,8 @@ pub struct ModelUse {
     pub weights: String,
     /// The training of this plan that its weights come from: the step and its artifact.
     pub trained: Option<(StepId, Fingerprint)>,
+    /// What it says where the file sweeps.
+    pub axes: Axes,
 }
 
 impl ModelUse {
@@ -191,6 +196,20 @@ pub struct Extract {
     pub fingerprint: Fingerprint,
 }
 
+impl Extract {
+    /// The axes of results that come from it.
+    pub fn axes(&self) -> Axes {
+        let mut axes = self.node.axes(self.tap);
+        let mut put = |name: &str, value: &str| axes.insert(name.to_owned(), value.into());
+        put("model", &self.model.name);
+        put("weights", &self.model.weights);
+        put("dataset", &self.images.name);
+        axes.extend(self.images.axes.clone());
+        axes.extend(self.model.axes.clone());
+        axes
+    }
+}
+
 /// One head to train.
 #[derive(Debug, Clone)]
 pub struct Train {
@@ -206,6 +225,13 @@ pub struct Train {
 }
 
 impl Train {
+    /// The axes of its results.
+    pub fn axes(&self) -> Axes {
+        let mut axes = self.features.axes();
+        axes.extend(self.node.axes());
+        axes
+    }
+
     /// Classes of its dataset.
     pub fn classes(&self) -> usize {
         self.features.images.facts.classes.len()
@@ -223,6 +249,8 @@ pub struct Evaluate {
     pub choose: bool,
     /// What it reads.
     pub items: Items,
+    /// What it says where the file sweeps.
+    pub swept: Swept,
 }
 
 /// What a metric reads, one score or more for each.

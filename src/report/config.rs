@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::axes::KnownAxes;
 use super::figures::{self, Figure, FigureKind, Reference, Wanted};
 use super::tables::{self, Table, TableKind};
 use crate::spec::fields::Located;
@@ -93,8 +94,8 @@ impl ReportConfig {
         }
     }
 
-    /// Reads `[report]` of the experiment with this name; mistakes are recorded in the reader.
-    pub fn parse(fields: &Fields<'_>, experiment: &str) -> Option<Self> {
+    /// Reads `[report]` of the experiment with this name, whose results have these axes; errors are recorded in the reader.
+    pub fn parse(fields: &Fields<'_>, experiment: &str, known: &KnownAxes) -> Option<Self> {
         fields.check_keys(KEYS, &[]);
         let mut config = Self::plain(experiment);
         config.template = fields.text("template").map(|template| template.value);
@@ -105,8 +106,8 @@ impl ReportConfig {
         }
         for table in fields.tables("table") {
             let all = tables::ALL.iter().map(|kind| (kind.doc(), *kind));
-            let parsed =
-                kind_of(&table, all).and_then(|kind| Some((kind, TableKind::parse(kind, &table)?)));
+            let parsed = kind_of(&table, all)
+                .and_then(|kind| Some((kind, TableKind::parse(kind, &table, known)?)));
             if let Some((kind, parsed)) = parsed {
                 config.tables.push(TableSpec {
                     kind: kind.doc().name,
@@ -118,7 +119,7 @@ impl ReportConfig {
         for figure in fields.tables("figure") {
             let all = figures::ALL.iter().map(|kind| (kind.doc(), *kind));
             let parsed = kind_of(&figure, all)
-                .and_then(|kind| Some((kind, FigureKind::parse(kind, &figure)?)));
+                .and_then(|kind| Some((kind, FigureKind::parse(kind, &figure, known)?)));
             if let Some((kind, parsed)) = parsed {
                 config.figures.push(FigureSpec {
                     kind: kind.doc().name,
@@ -140,9 +141,17 @@ impl ReportConfig {
             let file = spec.figure.file();
             (format!("{folder}{}", file.value), file.span)
         });
-        std::iter::once((self.output.clone(), self.output_span))
+        [self.output.clone(), self.results_file()]
+            .into_iter()
+            .map(|file| (file, self.output_span))
             .chain(figures)
             .collect()
+    }
+
+    /// The file of the results, beside the Markdown file: `reports/NAME.results.csv`.
+    pub fn results_file(&self) -> String {
+        let stem = self.output.strip_suffix(".md").unwrap_or(&self.output);
+        format!("{stem}.results.csv")
     }
 
     /// Every metric that a table or figure shows, and where it is named.
@@ -273,7 +282,9 @@ series = "timestep"
 
     #[test]
     fn a_report_names_its_files_and_metrics() {
-        let (config, mistakes) = parsed(GOOD, |fields| ReportConfig::parse(fields, "a"));
+        let (config, mistakes) = parsed(GOOD, |fields| {
+            ReportConfig::parse(fields, "a", &KnownAxes::default())
+        });
         assert!(mistakes.is_empty(), "{mistakes:?}");
         let config = config.unwrap();
         let files: Vec<String> = config
@@ -281,7 +292,12 @@ series = "timestep"
             .into_iter()
             .map(|(file, _)| file)
             .collect();
-        assert_eq!(files, ["reports/a.md", "reports/a/blocks.svg"]);
+        let expected = [
+            "reports/a.md",
+            "reports/a.results.csv",
+            "reports/a/blocks.svg",
+        ];
+        assert_eq!(files, expected);
         let metrics: Vec<String> = config
             .metrics()
             .into_iter()
@@ -298,7 +314,9 @@ series = "timestep"
     fn a_report_names_what_its_figures_show_besides_results() {
         let text = "[[figure]]\nkind = \"loss\"\nfile = \"a.svg\"\nof = \"small\"\n\
                     [[figure]]\nkind = \"noise-strip\"\nfile = \"b.svg\"\ndataset = \"fashion\"\nmodel = \"adm\"\ntimesteps = 90\n";
-        let (config, mistakes) = parsed(text, |fields| ReportConfig::parse(fields, "a"));
+        let (config, mistakes) = parsed(text, |fields| {
+            ReportConfig::parse(fields, "a", &KnownAxes::default())
+        });
         assert!(mistakes.is_empty(), "{mistakes:?}");
         let config = config.unwrap();
         let references = config.references().into_iter();
@@ -326,7 +344,9 @@ series = "timestep"
 
     #[test]
     fn the_output_follows_the_name() {
-        let (config, _) = parsed("", |fields| ReportConfig::parse(fields, "fgvc"));
+        let (config, _) = parsed("", |fields| {
+            ReportConfig::parse(fields, "fgvc", &KnownAxes::default())
+        });
         assert_eq!(config.unwrap().output, "reports/fgvc.md");
     }
 
@@ -345,7 +365,7 @@ series = "timestep"
             ".md",
         ] {
             let (config, mistakes) = parsed(&format!("output = \"{bad}\"\n"), |fields| {
-                ReportConfig::parse(fields, "a")
+                ReportConfig::parse(fields, "a", &KnownAxes::default())
             });
             assert!(config.is_none(), "{bad}");
             assert!(
@@ -359,7 +379,7 @@ series = "timestep"
     fn kinds_are_needed_and_guessed() {
         let (_, mistakes) = parsed(
             "[[table]]\nrows = \"block\"\n[[figure]]\nkind = \"line\"\n",
-            |fields| ReportConfig::parse(fields, "a"),
+            |fields| ReportConfig::parse(fields, "a", &KnownAxes::default()),
         );
         assert_eq!(
             mistakes,

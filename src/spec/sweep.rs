@@ -80,18 +80,9 @@ fn grid(
     context: &str,
     report: &impl Fn(Diagnostic),
 ) -> Vec<Table> {
-    let Value::List(items) = &entry.node.value else {
+    let Some(items) = swept_items(&entry.node.value, key) else {
         return vec![table.clone()];
     };
-    let all =
-        |is: fn(&Value) -> bool| !items.is_empty() && items.iter().all(|item| is(&item.value));
-    let is_one_value = key.is_some_and(|key| {
-        (key.is_list && !all(|value| matches!(value, Value::List(_))))
-            || (key.is_steps && all(|value| matches!(value, Value::Table(_))))
-    });
-    if is_one_value {
-        return vec![table.clone()];
-    }
     if items.is_empty() {
         report(empty(entry, context));
     }
@@ -99,6 +90,20 @@ fn grid(
         .iter()
         .map(|item| table.with(&entry.key, entry.key_span, item.clone()))
         .collect()
+}
+
+/// The values that a key sweeps over; `None` where its value is one value.
+pub fn swept_items<'v>(value: &'v Value, key: Option<&Key>) -> Option<&'v [Node]> {
+    let Value::List(items) = value else {
+        return None;
+    };
+    let all =
+        |is: fn(&Value) -> bool| !items.is_empty() && items.iter().all(|item| is(&item.value));
+    let is_one_value = key.is_some_and(|key| {
+        (key.is_list && !all(|value| matches!(value, Value::List(_))))
+            || (key.is_steps && all(|value| matches!(value, Value::Table(_))))
+    });
+    (!is_one_value).then_some(items)
 }
 
 fn empty(entry: &Entry, context: &str) -> Diagnostic {

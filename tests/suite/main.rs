@@ -2,7 +2,7 @@
 //!
 //! The way through this room: [`fixture`] runs the real program in a folder of its own; [`cases`] holds snapshots of
 //! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`pretraining`], [`fine_tuning`], [`interruption`] and
-//! [`damage`] run small experiments; [`querying`] asks for what they leave; [`fetch`] and [`data`] bring files from [`http_server`];
+//! [`damage`] run small experiments; [`querying`] and [`results`] ask for what they leave; [`fetch`] and [`data`] bring files from [`http_server`];
 //! [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots anew.
 
@@ -66,6 +66,8 @@ mod props;
 mod python;
 #[cfg(feature = "torch")]
 mod querying;
+#[cfg(feature = "torch")]
+mod results;
 #[cfg(feature = "torch")]
 mod run;
 #[cfg(feature = "torch")]

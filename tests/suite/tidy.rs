@@ -147,13 +147,7 @@ fn libtorch_is_named_in_few_rooms() {
     let files = sources().into_iter().filter(|file| {
         !within(
             file,
-            &[
-                "models/",
-                "diffusion/",
-                "heads/",
-                "trainer/",
-                "machine/",
-            ],
+            &["models/", "diffusion/", "heads/", "trainer/", "machine/"],
         )
     });
     forbid(

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::super::kinds::keys_of;
 use super::super::resolve::Names;
 use super::super::{Experiment, ExtractionNode, HeadNode, OnBadImage};
 use super::Builder;
 use crate::heads::{ALL, Head, HeadKind};
 use crate::models::Precision;
+use crate::spec::Fields;
 use crate::spec::sections::Sections;
-use crate::spec::{Fields, Key};
 use crate::trainer::{Training, Views};
 
 impl Builder<'_> {
@@ -25,13 +26,7 @@ impl Builder<'_> {
             let Some(kind) = self.kind("head", node, ALL, HeadKind::doc) else {
                 continue;
             };
-            let keys: Vec<Key> = kind
-                .doc()
-                .keys
-                .iter()
-                .chain(kind.keys_of_training())
-                .copied()
-                .collect();
+            let keys = keys_of("head", node);
             for table in self.expand(node, "head", &keys) {
                 let fields = self.node_fields(&table, "head", node);
                 fields.check_keys(&keys, &["kind"]);
@@ -45,6 +40,7 @@ impl Builder<'_> {
                     continue;
                 };
                 let found = extractions.find(&fields, "features", &features);
+                let swept = self.sweeps.said("head", &table, &keys);
                 Self::check_shapes(&*head, experiment, &found, &fields);
                 // A kind without the key has said so already.
                 if keys.iter().any(|key| key.name == "fine_tune") {
@@ -62,6 +58,7 @@ impl Builder<'_> {
                             features,
                             more_views: more_views.clone(),
                             seed,
+                            swept: swept.clone(),
                         });
                     }
                 }

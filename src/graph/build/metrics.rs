@@ -1,5 +1,6 @@
 //! Metrics of the graph: what each reads, by what its kind declares.
 
+use super::super::kinds::keys_of;
 use super::super::resolve::Names;
 use super::super::{Experiment, MetricInputs, MetricNode};
 use super::Builder;
@@ -75,7 +76,7 @@ impl Builder<'_> {
                 continue;
             };
             let own = kind.doc().keys.iter();
-            let all: Vec<Key> = own.clone().chain(METRIC_KEYS).copied().collect();
+            let all = keys_of("metric", node);
             for table in self.expand(node, "metric", &all) {
                 let fields = self.node_fields(&table, "metric", node);
                 let Some(metric) = kind.parse(&fields) else {
@@ -97,6 +98,7 @@ impl Builder<'_> {
                         metric,
                         choose,
                         inputs,
+                        swept: self.sweeps.said("metric", &table, &all),
                     });
                 }
             }

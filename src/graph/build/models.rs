@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::Builder;
+use crate::graph::kinds::keys_of;
 use crate::graph::resolve::Names;
 use crate::graph::{Experiment, ModelNode, PretrainNode, pretrain, samples};
 use crate::models::{self, WeightsSource};
+use crate::spec::Diagnostic;
 use crate::spec::fields::Located;
 use crate::spec::sections::Sections;
-use crate::spec::{Diagnostic, Key};
-use crate::trainer::pretraining;
 
 impl Builder<'_> {
     /// The models, with the trainings that they take their weights from; the names of both.
@@ -42,6 +42,7 @@ impl Builder<'_> {
                     all_read = false;
                     continue;
                 };
+                let swept = self.sweeps.said("model", &table, kind.doc().keys);
                 let mut sources = vec![None];
                 if let WeightsSource::Pretrained(training) = model.weights() {
                     let span = fields
@@ -68,6 +69,7 @@ impl Builder<'_> {
                         name: node.name.clone(),
                         model: Arc::clone(&model),
                         pretrain,
+                        swept: swept.clone(),
                     });
                 }
             }
@@ -100,18 +102,15 @@ impl Builder<'_> {
         model: &dyn models::Model,
     ) -> Vec<Option<usize>> {
         let mut indices = Vec::new();
-        let keys: Vec<Key> = pretrain::KEYS
-            .iter()
-            .chain(pretraining::config::KEYS)
-            .copied()
-            .collect();
         let WeightsSource::Pretrained(name) = model.weights() else {
             return indices;
         };
         for node in sections.pretrains.iter().filter(|node| node.name == *name) {
+            let keys = keys_of("pretrain", node);
             for table in self.expand(node, "pretrain", &keys) {
                 let fields = self.node_fields(&table, "pretrain", node);
                 fields.check_keys(&keys, &[]);
+                let swept = self.sweeps.said("pretrain", &table, &keys);
                 // Both are read whatever becomes of the other, so that all mistakes are found in one go.
                 // The model's own index is known once its place in the list is.
                 let parsed = pretrain::parse(&fields, &node.name, (0, 0), model);
@@ -123,6 +122,7 @@ impl Builder<'_> {
                         indices.push(Some(experiment.pretrains.len()));
                         experiment.pretrains.push(PretrainNode {
                             dataset,
+                            swept: swept.clone(),
                             ..parsed.clone()
                         });
                     }

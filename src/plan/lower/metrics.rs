@@ -142,6 +142,7 @@ impl Lowering<'_> {
                 metric: Arc::clone(&node.metric),
                 choose: node.choose,
                 items,
+                swept: node.swept.clone(),
             }))
         };
         self.step(artifact, inputs, work).map(|_| ())

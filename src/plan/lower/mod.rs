@@ -41,6 +41,7 @@ pub(super) fn lower(
             index,
             name: node.name.clone(),
             facts: facts.clone(),
+            axes: experiment.dataset_axes(index),
         })
     });
     let identities = experiment.models.iter().map(|node| node.model.identity());

@@ -54,7 +54,8 @@ impl Lowering<'_> {
 
     /// The models, with what is known of their weights.
     pub(super) fn models(&mut self, facts: &Facts, trainings: &[StepId]) -> Result<(), PlanError> {
-        for (node, known) in self.experiment.models.iter().zip(&facts.weights) {
+        let models = self.experiment.models.iter().zip(&facts.weights);
+        for (index, (node, known)) in models.enumerate() {
             let trained = node
                 .pretrain
                 .and_then(|index| trainings.get(index).copied());
@@ -72,6 +73,7 @@ impl Lowering<'_> {
                 model: Arc::clone(&node.model),
                 weights,
                 trained,
+                axes: self.experiment.model_axes(index),
             }));
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use self::map::Map;
 use super::canvas::{Words, draw};
 use super::{Figure, FigureKind, RenderedFigure};
-use crate::report::axes;
+use crate::report::axes::{self, KnownAxes};
 use crate::report::config::{FILE_KEY, file_name};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
@@ -56,12 +56,12 @@ impl FigureKind for Kind {
         &DOC
     }
 
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>> {
+    fn parse(&self, fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Figure>> {
         fields.check_keys(DOC.keys, &["kind"]);
         let file = file_name(fields, "file", ".svg");
-        let question = Question::parse(fields);
-        let rows = axis_at(fields, "rows");
-        let columns = axis_at(fields, "columns");
+        let question = Question::parse(fields, known);
+        let rows = axis_at(fields, "rows", known);
+        let columns = axis_at(fields, "columns", known);
         let (file, question, rows, columns) = (file?, question?, rows?, columns?);
         if rows == columns {
             let message = format!(
@@ -141,7 +141,7 @@ impl Figure for Heatmap {
             fixed: selection.fixed(&spread),
             sql: Some(query::of_selection(&selection)),
             artifact: None,
-            svg,
+            svg: Some(svg),
         })
     }
 }
@@ -189,22 +189,21 @@ impl Heatmap {
 mod tests {
     use super::*;
     use crate::report::figures::theme::{STEPS, ramp};
-    use crate::report::testing::{input, parsed, row};
+    use crate::report::testing::{input, pair, parsed, row, with};
     use crate::store::ResultRow;
 
     fn figure() -> Arc<dyn Figure> {
         let text = "kind = \"heatmap\"\nfile = \"a.svg\"\nmetric = \"top1\"\nrows = \"timestep\"\ncolumns = \"block\"\n";
-        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields));
+        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields, &KnownAxes::default()));
         assert!(mistakes.is_empty(), "{mistakes:?}");
         figure.unwrap()
     }
 
     fn at(timestep: u32, block: u32, value: f64) -> ResultRow {
-        ResultRow {
-            timestep,
-            block,
-            ..row(0, value)
-        }
+        with(
+            row(0, value),
+            [("timestep", timestep.into()), ("block", block.into())],
+        )
     }
 
     #[test]
@@ -218,13 +217,13 @@ mod tests {
             .unwrap();
         assert!(
             rendered
-                .svg
+                .drawing()
                 .contains("timestep 90: 50.00 at 19, 75.00 at 24. timestep 150: 62.50 at 19.")
         );
         let lowest = ramp()[0].light_code();
         let highest = ramp()[STEPS - 1].light_code();
-        assert!(rendered.svg.contains(&lowest) && rendered.svg.contains(&highest));
-        assert_eq!(rendered.svg.matches("\n–\n").count(), 1);
+        assert!(rendered.drawing().contains(&lowest) && rendered.drawing().contains(&highest));
+        assert_eq!(rendered.drawing().matches("\n–\n").count(), 1);
         assert_eq!(
             rendered.alternative,
             "top1 in percent by timestep and block"
@@ -233,8 +232,7 @@ mod tests {
 
     #[test]
     fn the_caption_promises_no_spread() {
-        let mut other = at(90, 19, 0.7);
-        other.seed = 1;
+        let other = with(at(90, 19, 0.7), [("seed", 1_u32.into())]);
         let rendered = figure()
             .render(&input(vec![at(90, 19, 0.5), other]))
             .unwrap();
@@ -248,9 +246,36 @@ mod tests {
     }
 
     #[test]
+    fn pairs_of_blocks_make_a_map_of_values_without_counts() {
+        let text = "kind = \"heatmap\"\nfile = \"a.svg\"\nmetric = \"cka\"\nrows = \"left_block\"\ncolumns = \"right_block\"\n";
+        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields, &KnownAxes::default()));
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        let mut rows = Vec::new();
+        for left in 1..=3_u32 {
+            for right in 1..=3_u32 {
+                rows.push(pair(left, right, 1.0 / f64::from(1 + left.abs_diff(right))));
+            }
+        }
+        let rendered = figure.unwrap().render(&input(rows)).unwrap();
+        assert_eq!(rendered.caption, "`cka`, without a unit: single values.");
+        assert!(
+            rendered
+                .drawing()
+                .contains("left block 2: 0.50 at 1, 1.00 at 2, 0.50 at 3."),
+            "{}",
+            rendered.drawing()
+        );
+        assert_eq!(
+            rendered.fixed,
+            ["left dataset fashion", "right dataset fashion"]
+        );
+        assert!(rendered.sql.unwrap().contains("left_fingerprint IN"));
+    }
+
+    #[test]
     fn one_value_lies_in_the_middle_of_the_scale() {
         let rendered = figure().render(&input(vec![at(90, 19, 0.5)])).unwrap();
-        assert!(rendered.svg.contains(&ramp()[STEPS / 2].light_code()));
+        assert!(rendered.drawing().contains(&ramp()[STEPS / 2].light_code()));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::canvas::{Words, draw};
 use super::marker::{MOST_SERIES, mark};
 use super::scale::{Ticks, X_SCALES, XScale, ticks};
 use super::{Figure, FigureKind, RenderedFigure};
-use crate::report::axes;
+use crate::report::axes::{self, KnownAxes};
 use crate::report::config::{FILE_KEY, file_name};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
@@ -69,12 +69,12 @@ impl FigureKind for Kind {
         &DOC
     }
 
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>> {
+    fn parse(&self, fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Figure>> {
         fields.check_keys(DOC.keys, &["kind"]);
         let file = file_name(fields, "file", ".svg");
-        let question = Question::parse(fields);
-        let x = axis_at(fields, "x");
-        let series = axis_at(fields, "series");
+        let question = Question::parse(fields, known);
+        let x = axis_at(fields, "x", known);
+        let series = axis_at(fields, "series", known);
         let scale = fields.choice("x_scale", X_SCALES).unwrap_or(XScale::Linear);
         let (file, question, x) = (file?, question?, x?);
         let uncertainty = Uncertainty::parse(fields, &question);
@@ -165,7 +165,7 @@ impl Figure for Lines {
             fixed: selection.fixed(&spread),
             sql: Some(query::of_selection(&selection)),
             artifact: None,
-            svg,
+            svg: Some(svg),
         })
     }
 }
@@ -272,21 +272,20 @@ fn around(lines: &[Line], unit: &Unit) -> Ticks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::testing::{input, parsed, row};
+    use crate::report::testing::{input, parsed, row, with};
     use crate::store::ResultRow;
 
     fn figure(text: &str) -> Arc<dyn Figure> {
-        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields));
+        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields, &KnownAxes::default()));
         assert!(mistakes.is_empty(), "{mistakes:?}");
         figure.unwrap()
     }
 
     fn at(model: &str, timestep: u32, value: f64) -> ResultRow {
-        ResultRow {
-            model: model.to_owned(),
-            timestep,
-            ..row(0, value)
-        }
+        with(
+            row(0, value),
+            [("model", model.into()), ("timestep", timestep.into())],
+        )
     }
 
     const FIGURE: &str = "kind = \"lines\"\nfile = \"a.svg\"\nmetric = \"top1\"\nx = \"timestep\"\nseries = \"model\"\n";
@@ -306,13 +305,13 @@ mod tests {
         );
         assert!(
             rendered
-                .svg
+                .drawing()
                 .contains("gd &amp; co: 50.00 at 10, 60.00 at 90."),
             "{}",
-            rendered.svg
+            rendered.drawing()
         );
-        assert!(rendered.svg.contains("&lt;b&gt;") && !rendered.svg.contains("<b>"));
-        assert!(rendered.svg.contains("<polygon") && rendered.svg.contains("<circle"));
+        assert!(rendered.drawing().contains("&lt;b&gt;") && !rendered.drawing().contains("<b>"));
+        assert!(rendered.drawing().contains("<polygon") && rendered.drawing().contains("<circle"));
     }
 
     #[test]
@@ -333,10 +332,10 @@ mod tests {
             ("images", "83.00 at 90 [80.00, 85.00]", "fully shared"),
         ] {
             let rendered = rendered(spread);
-            assert!(rendered.svg.contains(text), "{}", rendered.svg);
+            assert!(rendered.drawing().contains(text), "{}", rendered.drawing());
             assert!(rendered.caption.contains(most), "{}", rendered.caption);
         }
-        assert!(!rendered("images").svg.contains("fully shared"));
+        assert!(!rendered("images").drawing().contains("fully shared"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use self::plot::{Plot, SIZE};
 use super::canvas::{Words, draw};
 use super::pending::pending;
 use super::{Figure, FigureKind, Reference, RenderedFigure, ShownArtifact, Wanted};
+use crate::report::axes::KnownAxes;
 use crate::report::config::{FILE_KEY, file_name};
 use crate::report::error::ReportError;
 use crate::report::input::{ReportInput, TrainingCurve};
@@ -54,7 +55,7 @@ impl FigureKind for Kind {
         &DOC
     }
 
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>> {
+    fn parse(&self, fields: &Fields<'_>, _: &KnownAxes) -> Option<Arc<dyn Figure>> {
         fields.check_keys(DOC.keys, &["kind"]);
         let file = file_name(fields, "file", ".svg");
         let of = fields.text("of");
@@ -107,14 +108,14 @@ impl Figure for Loss {
             .filter(|training| training.name == self.of.value);
         let Some(training) = named.next() else {
             let why = format!("the network of `{}` is not trained yet", self.of.value);
-            return pending(&self.file, &self.title, &why);
+            return pending(input, &self.file, &self.title, &why);
         };
         let Some(curve) = Curve::of(training) else {
             let why = format!(
                 "no loss of `{}` that was recorded is a finite number",
                 self.of.value
             );
-            return pending(&self.file, &self.title, &why);
+            return pending(input, &self.file, &self.title, &why);
         };
         let mut notes = notes(training, &curve);
         let others = named.count();
@@ -156,7 +157,7 @@ impl Figure for Loss {
                 &training.fingerprint,
                 &table_file(CURVE),
             )),
-            svg,
+            svg: Some(svg),
         })
     }
 }
@@ -223,7 +224,7 @@ mod tests {
 
     fn figure() -> Arc<dyn Figure> {
         let text = "kind = \"loss\"\nfile = \"a.svg\"\nof = \"unet\"\n";
-        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields));
+        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields, &KnownAxes::default()));
         assert!(mistakes.is_empty(), "{mistakes:?}");
         figure.unwrap()
     }
@@ -256,10 +257,10 @@ mod tests {
             "The loss of the training `unet` at 400 recorded steps (faint), and its mean over 9 of them, those around each (line), over 4,000 steps and 512,000 images, at a learning rate of 0.0001. It ends at 0.00251."
         );
         assert_eq!(
-            rendered.artifact.unwrap().file,
+            rendered.artifact.as_ref().unwrap().file,
             format!("artifacts/pretraining/cd/{}/curve.parquet", "cd".repeat(32))
         );
-        assert!(rendered.svg.contains("(logarithmic)"));
+        assert!(rendered.drawing().contains("(logarithmic)"));
         assert_eq!((rendered.sql, rendered.notes.len()), (None, 0));
     }
 
@@ -281,7 +282,7 @@ mod tests {
     #[test]
     fn a_loss_of_zero_has_a_linear_scale() {
         let rendered = figure().render(&trained([1.0, 0.0].into_iter())).unwrap();
-        assert!(!rendered.svg.contains("logarithmic"));
+        assert!(!rendered.drawing().contains("logarithmic"));
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod theme;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use super::axes::KnownAxes;
 use super::error::ReportError;
 use super::input::ReportInput;
 use super::selection::Question;
@@ -41,8 +42,8 @@ pub trait FigureKind: Sync {
     /// What it says of itself.
     fn doc(&self) -> &'static KindDoc;
 
-    /// Reads one `[[report.figure]]`; mistakes are recorded in the reader.
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>>;
+    /// Reads one `[[report.figure]]`; `known` are the axes that it may name. Errors are recorded in the reader.
+    fn parse(&self, fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Figure>>;
 }
 
 /// A figure as it was asked for.
@@ -156,6 +157,14 @@ pub struct RenderedFigure {
     pub sql: Option<String>,
     /// The artifact that it shows; `None` where it shows results, or what is in no artifact.
     pub artifact: Option<ShownArtifact>,
-    /// The drawing.
-    pub svg: String,
+    /// The drawing; `None` where the file that is there stays as it is.
+    pub svg: Option<String>,
+}
+
+#[cfg(test)]
+impl RenderedFigure {
+    /// The drawing, which has to be there.
+    fn drawing(&self) -> &str {
+        self.svg.as_deref().unwrap()
+    }
 }

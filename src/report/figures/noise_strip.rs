@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::pending::pending;
 use super::{Figure, FigureKind, NoiseStrip, Reference, RenderedFigure, Wanted, sheet};
+use crate::report::axes::KnownAxes;
 use crate::report::config::{FILE_KEY, file_name};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
@@ -73,7 +74,7 @@ impl FigureKind for Kind {
         &DOC
     }
 
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>> {
+    fn parse(&self, fields: &Fields<'_>, _: &KnownAxes) -> Option<Arc<dyn Figure>> {
         fields.check_keys(DOC.keys, &["kind"]);
         let file = file_name(fields, "file", ".svg");
         let (dataset, model) = (fields.text("dataset"), fields.text("model"));
@@ -162,7 +163,7 @@ impl Figure for Strip {
             .find(|sheet| sheet.name == self.file.value);
         let Some(found) = found else {
             let why = format!("the images of `{}` are not there yet", self.dataset.value);
-            return pending(&self.file, &self.title, &why);
+            return pending(input, &self.file, &self.title, &why);
         };
         let mut strip = found.clone();
         if strip.column_labels.is_empty() {
@@ -198,7 +199,7 @@ mod tests {
     #[test]
     fn a_strip_says_what_it_wants_and_shows_the_sheet_of_its_file() {
         let text = format!("{STRIP}timesteps = [0, 90, 500]\ncount = 2\n");
-        let (figure, mistakes) = parsed(&text, |fields| KIND.parse(fields));
+        let (figure, mistakes) = parsed(&text, |fields| KIND.parse(fields, &KnownAxes::default()));
         assert!(mistakes.is_empty(), "{mistakes:?}");
         let figure = figure.unwrap();
         let wanted = NoiseStrip {
@@ -228,7 +229,11 @@ mod tests {
             ..ImageSheet::default()
         }];
         let rendered = figure.render(&input).unwrap();
-        assert!(rendered.svg.contains("Columns: t = 0, t = 90, t = 500."));
+        assert!(
+            rendered
+                .drawing()
+                .contains("Columns: t = 0, t = 90, t = 500.")
+        );
         assert!(rendered.fixed.contains(&"noise seed 0".to_owned()));
     }
 
@@ -240,7 +245,8 @@ mod tests {
             "[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]",
         ] {
             let text = format!("{STRIP}timesteps = {timesteps}\n");
-            let (figure, mistakes) = parsed(&text, |fields| KIND.parse(fields));
+            let (figure, mistakes) =
+                parsed(&text, |fields| KIND.parse(fields, &KnownAxes::default()));
             assert!(figure.is_none());
             assert!(
                 mistakes[0].starts_with("spec::out-of-range"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::canvas::Words;
 use super::pending::pending;
 use super::{Figure, FigureKind, Reference, RenderedFigure, ShownArtifact, Wanted, mosaic};
+use crate::report::axes::KnownAxes;
 use crate::report::config::{FILE_KEY, file_name};
 use crate::report::error::ReportError;
 use crate::report::input::{ImageSheet, ReportInput};
@@ -38,7 +39,7 @@ impl FigureKind for Kind {
         &DOC
     }
 
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>> {
+    fn parse(&self, fields: &Fields<'_>, _: &KnownAxes) -> Option<Arc<dyn Figure>> {
         fields.check_keys(DOC.keys, &["kind"]);
         let file = file_name(fields, "file", ".svg");
         let of = fields.text("of");
@@ -88,7 +89,7 @@ impl Figure for Sheet {
             .find(|sheet| sheet.name == self.of.value)
         else {
             let why = format!("the samples `{}` are not there yet", self.of.value);
-            return pending(&self.file, &self.title, &why);
+            return pending(input, &self.file, &self.title, &why);
         };
         let artifact = (!sheet.fingerprint.is_empty())
             .then(|| ShownArtifact::of("samples", &sheet.fingerprint, ""));
@@ -124,7 +125,11 @@ pub(super) fn rendered(
     Ok(RenderedFigure {
         title: title.to_owned(),
         file: file.value.clone(),
-        svg: mosaic::paint(&format!("figure `{}`", file.value), sheet, words)?,
+        svg: Some(mosaic::paint(
+            &format!("figure `{}`", file.value),
+            sheet,
+            words,
+        )?),
         alternative,
         caption: format!("{}.", markdown::prose(sheet.caption.trim_end_matches('.'))),
         notes: Vec::new(),
@@ -141,7 +146,7 @@ mod tests {
 
     fn figure() -> Arc<dyn Figure> {
         let text = "kind = \"sheet\"\nfile = \"a.svg\"\nof = \"faces\"\n";
-        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields));
+        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields, &KnownAxes::default()));
         assert!(mistakes.is_empty(), "{mistakes:?}");
         figure.unwrap()
     }
@@ -181,7 +186,7 @@ mod tests {
     fn samples_that_are_not_there_leave_a_card_that_says_so() {
         let rendered = figure().render(&input(Vec::new())).unwrap();
         assert!(rendered.caption.contains("`faces` are not there yet"));
-        assert!(rendered.svg.contains("faces are not there yet"));
+        assert!(rendered.drawing().contains("faces are not there yet"));
         assert_eq!(rendered.artifact, None);
     }
 

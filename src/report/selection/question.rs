@@ -2,7 +2,7 @@
 
 use super::Selection;
 use super::value_of;
-use crate::report::axes;
+use crate::report::axes::{self, KnownAxes};
 use crate::report::error::ReportError;
 use crate::report::input::{MissingResult, ReportInput};
 use crate::report::number::Unit;
@@ -80,12 +80,12 @@ impl Filter {
 
 impl Question {
     /// Reads `metric`, `title`, `where` and `over`.
-    pub fn parse(fields: &Fields<'_>) -> Option<Self> {
+    pub fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Self> {
         let metric = fields.text("metric");
         let title = fields.text("title");
-        let filters = filters_at(fields, "where");
+        let filters = filters_at(fields, "where", known);
         let over = if fields.has("over") {
-            axes_at(fields, "over", 0..=usize::MAX)?
+            axes_at(fields, "over", 0..=usize::MAX, known)?
         } else {
             vec!["seed".to_owned()]
         };
@@ -180,9 +180,9 @@ impl Question {
 }
 
 /// Reads the name of one axis.
-pub fn axis_at(fields: &Fields<'_>, key: &str) -> Option<String> {
+pub fn axis_at(fields: &Fields<'_>, key: &str, known: &KnownAxes) -> Option<String> {
     let located = fields.text(key)?;
-    check_axis(fields, &located.value, located.span).then_some(located.value)
+    check_axis(fields, &located.value, located.span, known).then_some(located.value)
 }
 
 /// Reads a list of axes, each once; a single one counts as a list of one.
@@ -190,12 +190,13 @@ pub fn axes_at(
     fields: &Fields<'_>,
     key: &str,
     lengths: std::ops::RangeInclusive<usize>,
+    known: &KnownAxes,
 ) -> Option<Vec<String>> {
     let located = fields.texts(key)?;
     let mut names: Vec<String> = Vec::new();
     let mut sound = true;
     for axis in &located {
-        sound &= check_axis(fields, &axis.value, axis.span);
+        sound &= check_axis(fields, &axis.value, axis.span, known);
         if names.contains(&axis.value) {
             fields.report(Diagnostic::new(
                 "report::axis-twice",
@@ -225,20 +226,20 @@ pub fn axes_at(
     sound.then_some(names)
 }
 
-fn check_axis(fields: &Fields<'_>, name: &str, span: Span) -> bool {
-    let known = axes::all().any(|axis| axis == name);
-    if !known {
+fn check_axis(fields: &Fields<'_>, name: &str, span: Span, known: &KnownAxes) -> bool {
+    let is_known = known.contains(name);
+    if !is_known {
         fields.report(
             Diagnostic::new(
                 "report::unknown-axis",
                 span,
-                format!("`{name}` is no axis of a result"),
-                "not an axis",
+                format!("unknown axis `{name}`"),
+                "not an axis of these results",
             )
-            .maybe_hint(suggest::hint(name, axes::all())),
+            .maybe_hint(known.hint(name)),
         );
     }
-    known
+    is_known
 }
 
 /// Reads one value of an axis.
@@ -247,13 +248,13 @@ pub fn value_at(fields: &Fields<'_>, key: &str) -> Option<AxisValue> {
 }
 
 /// Reads a table of `axis = value` or `axis = [values]`. Mistakes are recorded, and the other filters are still read.
-pub fn filters_at(fields: &Fields<'_>, key: &str) -> Vec<Filter> {
+pub fn filters_at(fields: &Fields<'_>, key: &str, known: &KnownAxes) -> Vec<Filter> {
     let Some(table) = fields.table(key) else {
         return Vec::new();
     };
     let mut filters = Vec::new();
     for entry in table.entries() {
-        if !check_axis(fields, &entry.key, entry.key_span) {
+        if !check_axis(fields, &entry.key, entry.key_span, known) {
             continue;
         }
         let items = match &entry.node.value {

@@ -60,16 +60,20 @@ impl Uncertainty {
     /// The bounds of a mean over images are the means of its values' bounds. That is what the bounds would be if all values moved
     /// together with the images; where they do not, the true interval is narrower.
     pub fn of(self, cell: &Cell<'_>) -> Option<Shown> {
-        let of_rows = |pick: fn(&crate::store::ResultRow) -> f64| -> Vec<f64> {
-            cell.rows.iter().map(|row| pick(row)).collect()
-        };
+        let values = || -> Vec<f64> { cell.rows.iter().map(|row| row.value).collect() };
         match self {
             Self::Deviation => cell.deviation.map(Shown::Deviation),
-            Self::Seeds => interval_of_mean(&of_rows(|row| row.value)).map(Shown::Interval),
+            Self::Seeds => interval_of_mean(&values()).map(Shown::Interval),
             Self::Images => {
-                let low = mean(&of_rows(|row| row.low))?;
-                let high = mean(&of_rows(|row| row.high))?;
-                Some(Shown::Interval([low, high]))
+                let bounds: Vec<[f64; 2]> = cell
+                    .rows
+                    .iter()
+                    .map(|row| row.interval)
+                    .collect::<Option<_>>()?;
+                let bound = |side: usize| -> Vec<f64> {
+                    bounds.iter().map(|bounds| bounds[side]).collect()
+                };
+                Some(Shown::Interval([mean(&bound(0))?, mean(&bound(1))?]))
             }
         }
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::axes::KnownAxes;
 use super::error::ReportError;
 use super::input::ReportInput;
 use super::selection::Question;
@@ -26,8 +27,8 @@ pub trait TableKind: Sync {
     /// What it says of itself.
     fn doc(&self) -> &'static KindDoc;
 
-    /// Reads one `[[report.table]]`; mistakes are recorded in the reader.
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Table>>;
+    /// Reads one `[[report.table]]`; `known` are the axes that it may name. Errors are recorded in the reader.
+    fn parse(&self, fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>>;
 }
 
 /// A table as it was asked for.

@@ -13,6 +13,7 @@ use crate::feature_type::FeatureType;
 
 mod damage;
 mod query;
+mod results;
 mod sharing;
 
 /// A part's content with its own storage.

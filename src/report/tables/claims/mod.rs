@@ -15,14 +15,14 @@ use std::sync::Arc;
 use self::grid::Grid;
 use self::rules::{Finding, Scale};
 use super::{RenderedTable, Table, TableKind};
-use crate::report::axes;
+use crate::report::axes::{self, KnownAxes};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
 use crate::report::markdown;
 use crate::report::number::listed;
 use crate::report::query;
 use crate::report::selection::{
-    FILTER_KEY, METRIC_KEY, OVER_KEY, Question, Selection, Spread, TITLE_KEY,
+    FILTER_KEY, METRIC_KEY, OVER_KEY, Question, Selection, Spread, TITLE_KEY, value_of,
 };
 use crate::spec::{Fields, KindDoc};
 use crate::text::plural;
@@ -51,9 +51,9 @@ impl TableKind for Kind {
         &DOC
     }
 
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Table>> {
+    fn parse(&self, fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
         fields.check_keys(DOC.keys, &["kind"]);
-        let question = Question::parse(fields)?;
+        let question = Question::parse(fields, known)?;
         if let Some(axis) = AXES
             .iter()
             .find(|axis| question.over.iter().any(|over| over == *axis))
@@ -173,11 +173,11 @@ fn line(finding: &Finding) -> Vec<String> {
 
 /// How many blocks the network has; `None` where no model, or no single one, has the name that the rows bear.
 fn blocks_of_network(selection: &Selection<'_>, input: &ReportInput) -> Option<u32> {
-    let name = &selection.rows.first()?.model;
+    let name = value_of(selection.rows.first()?, "model").to_string();
     let mut blocks = input
         .models
         .iter()
-        .filter(|model| model.name == *name)
+        .filter(|model| model.name == name)
         .map(|model| model.blocks);
     let first = blocks.next()?;
     blocks.all(|other| other == first).then_some(first)

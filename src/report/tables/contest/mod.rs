@@ -11,7 +11,7 @@ use std::sync::Arc;
 use self::candidates::{Candidates, Contender, Distance, distance, error};
 use super::footnotes::Footnotes;
 use super::{RenderedTable, Table, TableKind};
-use crate::report::axes;
+use crate::report::axes::{self, KnownAxes};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
 use crate::report::markdown;
@@ -70,12 +70,12 @@ impl TableKind for Kind {
         &DOC
     }
 
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Table>> {
+    fn parse(&self, fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
         fields.check_keys(DOC.keys, &["kind"]);
-        let question = Question::parse(fields);
-        let among = axis_at(fields, "among");
+        let question = Question::parse(fields, known);
+        let among = axis_at(fields, "among", known);
         let champion = value_at(fields, "champion");
-        let fixed = filters_at(fields, "fixed");
+        let fixed = filters_at(fields, "fixed", known);
         let (question, among, champion) = (question?, among?, champion?);
         let context = fields.context();
         if question.over.contains(&among) {

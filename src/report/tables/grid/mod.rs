@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::footnotes::Footnotes;
 use super::{RenderedTable, Table, TableKind};
-use crate::report::axes;
+use crate::report::axes::{self, KnownAxes};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
 use crate::report::markdown;
@@ -66,11 +66,11 @@ impl TableKind for Kind {
         &DOC
     }
 
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Table>> {
+    fn parse(&self, fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
         fields.check_keys(DOC.keys, &["kind"]);
-        let question = Question::parse(fields);
-        let rows = axis_at(fields, "rows");
-        let columns = axes_at(fields, "columns", 1..=2);
+        let question = Question::parse(fields, known);
+        let rows = axis_at(fields, "rows", known);
+        let columns = axes_at(fields, "columns", 1..=2, known);
         let (question, rows, columns) = (question?, rows?, columns?);
         let uncertainty = Uncertainty::parse(fields, &question);
         if columns.contains(&rows) {
