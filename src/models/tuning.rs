@@ -24,7 +24,8 @@ pub trait TunableModel {
     ) -> Result<Tuned, crate::models::checkpoint::weights::WeightError>;
 }
 
-/// What becomes of a block's map between the way there and the way back. Gradients are the same bits either way.
+/// What becomes of a block's feature map between forward and backward pass. Gradients have the same bits either way, in every
+/// precision and on every processor, because both ways do the same operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MapRetention {
     /// All that is computed within a block is kept.
@@ -64,8 +65,8 @@ pub trait Tune {
         timestep: u32,
     ) -> Result<tch::Tensor, super::extractor::ForwardError>;
 
-    /// The way there and back: `gradient` is shown the map, as [`Tune::map`] gives it, and gives the gradient of the loss by it in
-    /// the same shape and kind. The gradient by every parameter is added to what the parameter has.
+    /// Forward and backward pass: `gradient` is shown the map, equal to that of [`Tune::map`] but for rounding, and gives the gradient
+    /// of the loss by it in the same shape and kind. The gradient by every parameter is added to what the parameter has.
     ///
     /// # Errors
     /// As [`Tune::map`].
