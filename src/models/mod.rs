@@ -7,6 +7,7 @@
 
 pub mod block;
 pub mod checkpoint;
+pub mod declaration;
 pub mod denoising;
 #[cfg(feature = "torch")]
 pub mod extractor;
@@ -21,8 +22,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::diffusion::Coefficients;
+use crate::fetch::Published;
 use crate::imaging::Normalization;
 use crate::spec::{Fields, KindDoc};
+
+use checkpoint::stored_tensors::StoredTensors;
 
 pub use block::{BlockIndex, BlockInfo, Reduce, TapShape};
 pub use kinds::ALL;
@@ -39,8 +43,28 @@ pub trait ModelKind: Sync {
     /// The model of a preset, with synthetic weights, for listings.
     fn preset(&self, name: &str) -> Option<Arc<dyn Model>>;
 
+    /// What else is known of a preset; `None` where the kind has no preset of that name.
+    fn preset_info(&self, _name: &str) -> Option<PresetInfo> {
+        None
+    }
+
+    /// The names of the presets whose parameters have just the names and shapes of a file's tensors, and that hold numbers that a
+    /// network can compute with.
+    fn fitting(&self, _tensors: &StoredTensors) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Reads a node's table; mistakes are recorded in the reader.
     fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Model>>;
+}
+
+/// What is known of a preset besides its shape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PresetInfo {
+    /// What it was trained on, in a few words.
+    pub title: String,
+    /// The weights that are published for it; `None` for networks that exist for tests only.
+    pub checkpoint: Option<Published>,
 }
 
 /// Where a model's weights come from.
@@ -128,6 +152,17 @@ pub trait Model: Send + Sync + Debug {
         device: tch::Device,
         precision: Precision,
     ) -> Result<Box<dyn extractor::Network>, checkpoint::weights::WeightError>;
+}
+
+/// The kind that has a preset of that name.
+pub fn kind_of_preset(name: &str) -> Option<&'static dyn ModelKind> {
+    let has = |kind: &&&dyn ModelKind| kind.presets().iter().any(|preset| preset == name);
+    ALL.iter().find(has).copied()
+}
+
+/// The names of all presets of all kinds.
+pub fn preset_names() -> Vec<String> {
+    ALL.iter().flat_map(|kind| kind.presets()).collect()
 }
 
 /// The block of an index.

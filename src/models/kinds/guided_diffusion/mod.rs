@@ -21,7 +21,6 @@ pub mod presets;
 #[cfg(feature = "torch")]
 mod tuning;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -31,10 +30,13 @@ use crate::diffusion::respacing::Respacing;
 use crate::diffusion::{Coefficients, Diffusion, DiffusionError, Schedule};
 use crate::imaging::Normalization;
 use crate::models::NoiseInput;
+use crate::models::checkpoint::stored_tensors::StoredTensors;
 use crate::models::denoising::DenoisingModel;
 use crate::models::tuning::TunableModel;
-use crate::models::{BlockInfo, InputSpec, Model, ModelKind, WeightsSource};
-use crate::spec::{Diagnostic, Fields, Key, KindDoc, Value, suggest};
+use crate::models::{
+    BlockInfo, InputSpec, Model, ModelKind, PresetInfo, WeightsSource, declaration,
+};
+use crate::spec::{Diagnostic, Fields, Key, KindDoc, Value};
 
 /// The kind.
 pub const KIND: Kind = Kind;
@@ -48,16 +50,11 @@ const DOC: KindDoc = KindDoc {
     summary: "The ADM U-Net of openai/guided-diffusion: a preset, or any other shape written out.",
     keys: &[
         Key::required(
-            "weights",
+            declaration::WEIGHTS,
             "a path, { synthetic = SEED } or { pretrain = NAME }",
             "A `.safetensors` file or a PyTorch checkpoint (`.pt`), the synthetic rule: an untrained network that is the same everywhere, or the `[pretrain.NAME]` that trains it.",
         ),
-        Key::optional(
-            "preset",
-            "a preset's name",
-            "none",
-            "A published network; `repro list models` shows them. Other keys of the shape then stay out.",
-        ),
+        declaration::PRESET,
         Key::optional(
             "image_size",
             "an integer",
@@ -174,50 +171,31 @@ impl ModelKind for Kind {
         }))
     }
 
+    fn preset_info(&self, name: &str) -> Option<PresetInfo> {
+        let preset = presets::find(name).ok()?;
+        Some(PresetInfo {
+            title: preset.title,
+            checkpoint: preset.checkpoint,
+        })
+    }
+
+    fn fitting(&self, tensors: &StoredTensors) -> Vec<String> {
+        presets::fitting(tensors).unwrap_or_default()
+    }
+
     fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
-        let weights = parse_weights(fields);
-        let (variant, config, schedule, steps) = match fields.text("preset") {
-            Some(name) => {
-                let names = self.presets();
-                let Ok(preset) = presets::find(&name.value) else {
-                    let hint = suggest::hint(&name.value, names.iter().map(String::as_str));
-                    fields.misfit(
-                        "preset",
-                        "spec::unknown-preset",
-                        format!("there is no preset `{}`", name.value),
-                        hint,
-                    );
-                    return None;
-                };
-                for key in DOC
-                    .keys
-                    .iter()
-                    .skip(SHAPE_KEYS_FROM)
-                    .filter(|key| fields.has(key.name))
-                {
-                    fields.misfit(
-                        key.name,
-                        "spec::preset-and-shape",
-                        format!(
-                            "`{}` of {} is decided by the preset",
-                            key.name,
-                            fields.context()
-                        ),
-                        Some(
-                            "take the key out, or take `preset` out and write the whole shape"
-                                .to_owned(),
-                        ),
-                    );
-                }
+        let weights = declaration::weights(fields);
+        let shape_keys = DOC.keys.get(SHAPE_KEYS_FROM..).unwrap_or_default();
+        let (variant, config, schedule, steps) =
+            if let Some(name) = declaration::preset(self, fields, shape_keys)? {
+                let preset = presets::find(&name).ok()?;
                 (
                     preset.name,
                     preset.network,
                     preset.noise_schedule,
                     preset.diffusion_steps,
                 )
-            }
-            None if fields.has("preset") => return None,
-            None => {
+            } else {
                 let schedule = fields.choice(
                     "noise_schedule",
                     &[("linear", Schedule::Linear), ("cosine", Schedule::Cosine)],
@@ -229,8 +207,7 @@ impl ModelKind for Kind {
                     schedule.unwrap_or(Schedule::Linear),
                     steps,
                 )
-            }
-        };
+            };
         for misfit in config.validate() {
             fields.report(Diagnostic::new(
                 "graph::model-misfit",
@@ -273,45 +250,6 @@ impl ModelKind for Kind {
     }
 }
 
-const SYNTHETIC: &[Key] = &[Key::required(
-    "synthetic",
-    "an integer from 0",
-    "Seed of the synthetic rule.",
-)];
-
-const PRETRAIN: &[Key] = &[Key::required(
-    "pretrain",
-    "the name of a pretrain",
-    "The training that the weights come from.",
-)];
-
-/// `weights = "file"`, `weights = { synthetic = 7 }` or `weights = { pretrain = "name" }`.
-fn parse_weights(fields: &Fields<'_>) -> Option<WeightsSource> {
-    let node = fields.raw("weights")?;
-    match &node.value {
-        Value::Text(path) => Some(WeightsSource::File(PathBuf::from(path))),
-        Value::Table(_) => {
-            let table = fields.table("weights")?;
-            if table.has("pretrain") {
-                table.check_keys(PRETRAIN, &[]);
-                let name = table.text("pretrain")?;
-                return Some(WeightsSource::Pretrained(name.value));
-            }
-            table.check_keys(SYNTHETIC, &[]);
-            table.seed("synthetic").map(WeightsSource::Synthetic)
-        }
-        other => {
-            fields.wrong_type_at(
-                node.span,
-                "weights",
-                "a path, { synthetic = SEED } or { pretrain = NAME }",
-                other,
-            );
-            None
-        }
-    }
-}
-
 /// A network that is written out.
 fn parse_shape(fields: &Fields<'_>) -> Option<Config> {
     let required = [
@@ -321,25 +259,7 @@ fn parse_shape(fields: &Fields<'_>) -> Option<Config> {
         "channel_mult",
         "attention_resolutions",
     ];
-    let missing: Vec<String> = required
-        .iter()
-        .filter(|key| !fields.has(key))
-        .map(|key| format!("`{key}`"))
-        .collect();
-    if !missing.is_empty() {
-        fields.report(
-            Diagnostic::new(
-                "spec::missing-key",
-                fields.span(),
-                format!(
-                    "{} needs `preset`, or the whole shape: {} missing",
-                    fields.context(),
-                    missing.join(", ")
-                ),
-                "missing here",
-            )
-            .hint("`repro list models` shows the presets"),
-        );
+    if !declaration::has_shape(fields, &required) {
         return None;
     }
     let flag = |key: &str, default: bool| {
@@ -410,29 +330,6 @@ struct GuidedDiffusion {
     diffusion: Diffusion,
     blocks: Vec<BlockInfo>,
     weights: WeightsSource,
-}
-
-#[cfg(feature = "torch")]
-impl GuidedDiffusion {
-    /// The declared weights, before any is taken. `base` is the folder that relative paths start from.
-    fn read_weights(
-        &self,
-        base: &std::path::Path,
-    ) -> Result<
-        crate::models::checkpoint::weights::WeightMap,
-        crate::models::checkpoint::weights::WeightError,
-    > {
-        use crate::models::checkpoint::weights::{WeightError, WeightMap};
-        match &self.weights {
-            WeightsSource::File(path) => WeightMap::from_file(&base.join(path)),
-            WeightsSource::Synthetic(seed) => Ok(WeightMap::synthetic(*seed)),
-            WeightsSource::Pretrained(name) => {
-                let name = name.clone();
-                Err(WeightError::NotTrained { name })
-            }
-            WeightsSource::None => Err(WeightError::NotGiven),
-        }
-    }
 }
 
 impl GuidedDiffusion {
@@ -512,7 +409,8 @@ impl Model for GuidedDiffusion {
         Box<dyn crate::models::extractor::Network>,
         crate::models::checkpoint::weights::WeightError,
     > {
-        let mut weights = self.read_weights(base)?.on(device);
+        use crate::models::checkpoint::weights::WeightMap;
+        let mut weights = WeightMap::from_source(&self.weights, base)?.on(device);
         weights.convolve_in(precision);
         let network = network::Network::new(&self.config, &mut weights)?;
         Ok(Box::new(Extractor {

@@ -19,7 +19,7 @@ use super::GuidedDiffusion;
 use super::layer::Layer;
 use super::layout::Layout;
 use super::network::Network;
-use crate::models::checkpoint::weights::WeightError;
+use crate::models::checkpoint::weights::{WeightError, WeightMap};
 use crate::models::extractor::{ForwardError, Until};
 use crate::models::tuning::{MapRetention, Tune, Tuned};
 use crate::models::{BlockIndex, Precision};
@@ -32,7 +32,9 @@ pub(super) fn begin(
     tap: BlockIndex,
     retention: MapRetention,
 ) -> Result<Tuned, WeightError> {
-    let mut weights = model.read_weights(base)?.on(device).trainable();
+    let mut weights = WeightMap::from_source(&model.weights, base)?
+        .on(device)
+        .trainable();
     weights.convolve_in(precision);
     let network = Network::new(&model.config, &mut weights)?;
     let layout = Layout::new(&model.config);

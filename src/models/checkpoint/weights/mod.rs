@@ -9,10 +9,12 @@ use safetensors::Dtype;
 use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
+use super::file_names::FileNames;
 use super::parameters::Parameters;
 use super::stored_tensors::{StoredTensors, StoredTensorsError};
 use super::synthetic;
 pub use super::weight_mismatch::{WeightMismatch, WrongShape};
+use crate::models::WeightsSource;
 use crate::models::nn::initial::Initial;
 use crate::models::nn::layers::Layout;
 use crate::models::nn::precision::Precision;
@@ -24,7 +26,11 @@ pub struct WeightMap {
     device: Device,
     precision: Precision,
     layout: Layout,
+    /// How the file names the network's tensors.
+    names: FileNames,
     requested: Vec<(String, Vec<usize>)>,
+    /// Names that the file may hold and that nobody reads.
+    skipped: Vec<String>,
     mismatch: WeightMismatch,
     /// Everything that was taken to be trained; absent where nothing is.
     trained: Option<Parameters>,
@@ -69,6 +75,19 @@ impl WeightMap {
         Ok(Self::new(Source::File(StoredTensors::open(path)?)))
     }
 
+    /// Parameters from where an experiment says that they come from; a relative path starts at `base`.
+    ///
+    /// # Errors
+    /// As [`WeightMap::from_file`]; the weights are those of a training, or there are none.
+    pub fn from_source(source: &WeightsSource, base: &Path) -> Result<Self, WeightError> {
+        match source {
+            WeightsSource::File(path) => Self::from_file(&base.join(path)),
+            WeightsSource::Synthetic(seed) => Ok(Self::synthetic(*seed)),
+            WeightsSource::Pretrained(name) => Err(WeightError::NotTrained { name: name.clone() }),
+            WeightsSource::None => Err(WeightError::NotGiven),
+        }
+    }
+
     /// Parameters by the rule of [`synthetic`], which has every name and every shape.
     pub fn synthetic(seed: u64) -> Self {
         Self::new(Source::Synthetic { seed })
@@ -94,7 +113,9 @@ impl WeightMap {
             device: Device::Cpu,
             precision: Precision::F32,
             layout: Layout::ChannelsInnermost,
+            names: FileNames::PLAIN,
             requested: Vec::new(),
+            skipped: Vec::new(),
             mismatch,
             trained: None,
         }
@@ -105,6 +126,21 @@ impl WeightMap {
     pub fn on(mut self, device: Device) -> Self {
         self.device = device;
         self
+    }
+
+    /// Looks tensors up in a file as one of several publishers names them: as [`FileNames::of`] finds out by `probe`, a name of the
+    /// network. Messages then have the names of the file.
+    #[must_use]
+    pub fn named_as_in(mut self, known: &[FileNames], probe: &str) -> Self {
+        if let Source::File(file) = &self.source {
+            self.names = FileNames::of(file, known, probe);
+        }
+        self
+    }
+
+    /// Says that a file may hold a tensor of that name, which the network has no use for.
+    pub fn skip(&mut self, name: &str) {
+        self.skipped.push(name.to_owned());
     }
 
     /// Makes every tensor that is taken from now on a leaf that requires gradients. Leaves are f32 whatever the precision that
@@ -178,7 +214,13 @@ impl WeightMap {
             Source::Initial(rule) => {
                 Some(Tensor::from_slice(&rule.fill(name, shape)).view(&*sizes))
             }
-            Source::File(file) => read(file, name, shape, &sizes, &mut self.mismatch),
+            Source::File(file) => read(
+                file,
+                &self.names.stored(name),
+                shape,
+                &sizes,
+                &mut self.mismatch,
+            ),
         };
         match tensor {
             Some(tensor) => tensor.to_device(self.device),
@@ -222,7 +264,9 @@ impl WeightMap {
     /// The shape of a tensor in the file; `None` where there is no file or no such tensor.
     pub fn shape_of(&self, name: &str) -> Option<Vec<usize>> {
         match &self.source {
-            Source::File(file) => file.get(name).map(|stored| stored.shape.to_vec()),
+            Source::File(file) => file
+                .get(&self.names.stored(name))
+                .map(|stored| stored.shape.to_vec()),
             Source::Synthetic { .. } | Source::Initial(_) => None,
         }
     }
@@ -239,15 +283,13 @@ impl WeightMap {
     pub fn finish(&self) -> Result<(), WeightError> {
         let mut mismatch = self.mismatch.clone();
         if let Source::File(file) = &self.source {
-            let mut requested: Vec<&str> = self
-                .requested
-                .iter()
-                .map(|(name, _)| name.as_str())
-                .collect();
-            requested.sort_unstable();
-            let unused = file
-                .names()
-                .filter(|name| requested.binary_search(name).is_err());
+            let requested = self.requested.iter().map(|(name, _)| name);
+            let mut known: Vec<&str> = requested.chain(&self.skipped).map(String::as_str).collect();
+            known.sort_unstable();
+            let unused = file.names().filter(|stored| {
+                let name = self.names.of_network(stored);
+                name.is_some_and(|name| known.binary_search(&name).is_err())
+            });
             mismatch.unused = unused.map(String::from).collect();
         }
         if mismatch.is_empty() {
@@ -297,95 +339,4 @@ fn read(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use safetensors::tensor::TensorView;
-
-    /// Writes a file of f32 tensors, `a` [2] and `b` [2, 2], and one of another type, and opens it.
-    fn stored(dtype: Dtype, bytes_of: impl Fn(f32) -> Vec<u8>) -> WeightMap {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("net.safetensors");
-        let data = |values: &[f32]| {
-            values
-                .iter()
-                .copied()
-                .flat_map(&bytes_of)
-                .collect::<Vec<u8>>()
-        };
-        let (a, b) = (data(&[1.0, -2.5]), data(&[0.5, 0.25, 3.0, 4.0]));
-        let tensors = [
-            ("a", TensorView::new(dtype, vec![2], &a).unwrap()),
-            ("b", TensorView::new(dtype, vec![2, 2], &b).unwrap()),
-            (
-                "count",
-                TensorView::new(Dtype::I64, vec![], &[0; 8]).unwrap(),
-            ),
-        ];
-        safetensors::serialize_to_file(tensors, None, &path).unwrap();
-        WeightMap::from_file(&path).unwrap()
-    }
-
-    #[test]
-    fn every_float_type_becomes_f32() {
-        for mut weights in [
-            stored(Dtype::F32, |value| value.to_le_bytes().into()),
-            stored(Dtype::F16, |value| {
-                half::f16::from_f32(value).to_le_bytes().into()
-            }),
-            stored(Dtype::BF16, |value| {
-                half::bf16::from_f32(value).to_le_bytes().into()
-            }),
-        ] {
-            let b = weights.take("b", &[2, 2]);
-            assert_eq!(b.kind(), Kind::Float);
-            assert_eq!(
-                b,
-                Tensor::from_slice(&[0.5_f32, 0.25, 3.0, 4.0]).view([2, 2])
-            );
-        }
-    }
-
-    #[test]
-    fn all_misfits_are_reported_at_once() {
-        let mut weights = stored(Dtype::F32, |value| value.to_le_bytes().into());
-        assert_eq!(weights.take("a", &[3]).size(), [3]);
-        assert_eq!(weights.take("absent", &[4, 5]).size(), [4, 5]);
-        assert_eq!(weights.take("count", &[]).size(), [0_i64; 0]);
-        let Err(WeightError::Mismatch(mismatch)) = weights.finish() else {
-            panic!("misfits were not reported");
-        };
-        assert_eq!(mismatch.missing, [("absent".into(), vec![4, 5])]);
-        assert_eq!(mismatch.unused, ["b"]);
-        assert_eq!(
-            mismatch.wrong_shape,
-            [WrongShape {
-                name: "a".into(),
-                expected: vec![3],
-                found: vec![2]
-            }]
-        );
-        assert_eq!(mismatch.wrong_type, [("count".into(), "I64".into())]);
-        let text = mismatch.to_string();
-        for fragment in [
-            "net.safetensors",
-            "`absent` [4, 5]",
-            "`b`",
-            "`a` is [2], the network needs [3]",
-            "`count` is I64",
-        ] {
-            assert!(text.contains(fragment), "{fragment:?} is not in:\n{text}");
-        }
-    }
-
-    #[test]
-    fn synthetic_weights_fit_every_network() {
-        let mut weights = WeightMap::synthetic(1);
-        let tensor = weights.take("a.bias", &[5]);
-        assert_eq!(
-            tensor,
-            Tensor::from_slice(&synthetic::fill("a.bias", &[5], 1))
-        );
-        assert!(weights.finish().is_ok());
-        assert_eq!(weights.requested(), [("a.bias".into(), vec![5])]);
-    }
-}
+mod tests;
