@@ -7,6 +7,9 @@ use safetensors::Dtype;
 
 use super::stored_tensors::StoredTensors;
 
+/// What PyTorch calls the number of batches that a batch normalization was trained with, which nothing is computed from.
+pub const BATCH_COUNT: &str = "num_batches_tracked";
+
 /// How one publisher names the tensors of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileNames {
