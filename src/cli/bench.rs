@@ -88,7 +88,7 @@ mod with_torch {
     use crate::exec::{StopSignal, batches};
     use crate::inputs;
     use crate::machine::device;
-    use crate::models::{self, BlockIndex, find_block};
+    use crate::models::{self, BlockIndex, Model, TapShape, find_block};
     use crate::spec::{Source, suggest};
     use crate::store::Store;
     use crate::{graph, plan};
@@ -126,11 +126,9 @@ mod with_torch {
     }
 
     pub(super) fn run(arguments: &Extraction) -> Result<(), Failure> {
-        let model = models::ALL
-            .iter()
-            .find_map(|kind| kind.preset(&arguments.model));
-        let Some(model) = model else {
-            let presets: Vec<String> = models::ALL.iter().flat_map(|kind| kind.presets()).collect();
+        let kind = models::kind_of_preset(&arguments.model);
+        let Some(model) = kind.and_then(|kind| kind.preset(&arguments.model)) else {
+            let presets = models::preset_names();
             let hint = suggest::hint(&arguments.model, presets.iter().map(String::as_str))
                 .unwrap_or_else(|| "`repro list models` shows the presets".to_owned());
             return Err(Failure::Mistakes(format!(
@@ -151,7 +149,7 @@ mod with_torch {
             &photograph,
         )?;
         write_images(&folder.path().join("timed"), images, &photograph)?;
-        let source = Source::new("the benchmark", text(arguments)?);
+        let source = Source::new("the benchmark", text(arguments, &*model)?);
         let experiment = graph::build(&source).map_err(|diagnostics| Failure::Diagnostics {
             rendered: experiment::rendered(&diagnostics),
             summary: "the arguments do not fit the model".to_owned(),
@@ -244,7 +242,7 @@ mod with_torch {
     }
 
     /// An experiment with two passes: one batch to warm up, then the timed images.
-    fn text(arguments: &Extraction) -> Result<String, Failure> {
+    fn text(arguments: &Extraction, model: &dyn Model) -> Result<String, Failure> {
         let weights = match &arguments.weights {
             None => "{ synthetic = 0 }".to_owned(),
             Some(path) => {
@@ -255,14 +253,27 @@ mod with_torch {
         let batch_size = arguments
             .batch_size
             .map_or_else(String::new, |size| format!("batch_size = {size}\n"));
+        let timestep = match model.input().noise {
+            Some(_) => "timestep = 90\n",
+            None => "",
+        };
+        // Only maps are pooled.
+        let block = find_block(model, BlockIndex(arguments.block));
+        let pool = match block.map(|block| block.shape) {
+            None | Some(TapShape::Map { .. }) => format!("pool = {:?}\n", arguments.pool),
+            Some(TapShape::Tokens { .. } | TapShape::Vector { .. }) => String::new(),
+        };
         Ok(format!(
             "[experiment]\nname = \"benchmark\"\n\n\
              [dataset.warm]\nkind = \"image-folder\"\nroot = \"warm\"\n\n\
              [dataset.timed]\nkind = \"image-folder\"\nroot = \"timed\"\n\n\
-             [model.network]\nkind = \"guided-diffusion\"\npreset = {:?}\nweights = {weights}\n\n\
-             [extraction.features]\nmodel = \"network\"\ndataset = [\"warm\", \"timed\"]\ntimestep = 90\n\
-             block = {}\npool = {:?}\nprecision = {:?}\n{batch_size}",
-            arguments.model, arguments.block, arguments.pool, arguments.precision
+             [model.network]\nkind = {:?}\npreset = {:?}\nweights = {weights}\n\n\
+             [extraction.features]\nmodel = \"network\"\ndataset = [\"warm\", \"timed\"]\n{timestep}\
+             block = {}\n{pool}precision = {:?}\n{batch_size}",
+            model.kind(),
+            arguments.model,
+            arguments.block,
+            arguments.precision
         ))
     }
 

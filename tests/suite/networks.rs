@@ -183,7 +183,7 @@ fn mistakes_of_a_tap_name_the_remedy() {
             "adm-nano",
             &[&noisy[..], &["--pool", "33"]].concat(),
             2,
-            "smaller than the pool",
+            "cannot be pooled to 33 × 33",
         ),
         (
             "adm-nano",

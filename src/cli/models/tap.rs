@@ -10,8 +10,8 @@ use crate::cli::exit::Failure;
 /// Arguments of `repro models tap`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The input is a safetensors file with `x_t`, or with `x0` and `eps` to which the noise of the timestep is added: \
-all [N, C, H, W] F32; and with `y`, [N] I64, for a class-conditional network. The output holds `b01`, `b02`, … and `out`, F32.\n\n\
+    after_help = "The input is a safetensors file with `x_t`, or with `x0` and `eps` to which the noise of the timestep is added, or with `x0` \
+alone for a network without noise: all [N, C, H, W] F32; and with `y`, [N] I64, for a class-conditional network. The output holds `b01`, `b02`, … and `out`, F32.\n\n\
 Examples:\n  repro models tap adm-256-uncond --weights data/weights/256x256_diffusion_uncond.pt --input in.safetensors --output out.safetensors --timestep 90\n  repro models tap adm-tiny --weights synthetic:1 --input in.safetensors --output out.safetensors --timestep 90 --blocks 5-8,13 --pool 2\n  repro models tap my-network.toml --input in.safetensors --output out.safetensors --timestep 90 --precision bf16"
 )]
 pub struct Arguments {
@@ -33,7 +33,7 @@ pub struct Arguments {
     /// `all` (and `out`), or a list of blocks and ranges such as `5-8,13,out`.
     #[arg(long, value_name = "LIST", default_value = "all")]
     blocks: String,
-    /// `full` for whole maps, or the side of the adaptive average pool.
+    /// `full` for whole maps, or the side of the adaptive average pool; tokens and vectors are stored whole.
     #[arg(long, value_name = "SIDE", default_value = "full")]
     pool: String,
     /// What the network computes in: `f32`, `bf16` or `f16`.
@@ -71,7 +71,7 @@ mod with_torch {
     use crate::graph;
     use crate::machine::device;
     use crate::models::tap::{NamedArray, TapError, TapRequests, read_input, tap};
-    use crate::models::{self, BlockIndex, Model, Precision, Reduce, WeightsSource};
+    use crate::models::{self, BlockIndex, Model, Precision, Reduce, TapShape, WeightsSource};
     use crate::spec::suggest;
 
     /// Taps a network.
@@ -115,9 +115,8 @@ mod with_torch {
 
     fn model(arguments: &Arguments) -> Result<Arc<dyn Model>, Failure> {
         let weights = arguments.weights.as_deref().map(weights).transpose()?;
-        let named = models::ALL
-            .iter()
-            .find_map(|kind| kind.preset(&arguments.model));
+        let named =
+            models::kind_of_preset(&arguments.model).and_then(|kind| kind.preset(&arguments.model));
         if let Some(model) = named {
             return weights.map(|weights| model.with_weights(weights)).ok_or_else(|| {
                 mistake(format!(
@@ -128,7 +127,7 @@ mod with_torch {
         }
         let file = Path::new(&arguments.model);
         if !file.exists() {
-            let presets: Vec<String> = models::ALL.iter().flat_map(|kind| kind.presets()).collect();
+            let presets = models::preset_names();
             let hint = suggest::hint(&arguments.model, presets.iter().map(String::as_str));
             return Err(mistake(format!(
                 "`{}` is neither a preset nor a file\n  hint: {}",
@@ -217,6 +216,7 @@ mod with_torch {
             .filter(|block| requests.blocks.contains(&block.index))
         {
             if let Some(pool) = requests.pool
+                && matches!(block.shape, TapShape::Map { .. })
                 && block.shape.reduced(Reduce::Pool(pool)).is_none()
             {
                 return Err(mistake(format!(
