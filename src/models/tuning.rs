@@ -1,5 +1,6 @@
 //! What a model has to offer to be trained further, through the features of one of its blocks.
 
+#[cfg(feature = "torch")]
 use super::BlockIndex;
 
 /// A model whose weights can be trained further.

@@ -41,6 +41,8 @@ mod golden_heads;
 #[cfg(feature = "torch")]
 mod golden_momentum;
 #[cfg(feature = "torch")]
+mod golden_resnet;
+#[cfg(feature = "torch")]
 mod golden_sampling;
 #[cfg(feature = "torch")]
 mod golden_tuning;

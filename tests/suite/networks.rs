@@ -324,6 +324,30 @@ fn precisions_are_features_of_their_own_and_an_axis_of_the_report() {
     assert!(cli.read("reports/small.md").contains("bf16"));
 }
 
+#[test]
+fn one_extraction_runs_over_networks_with_and_without_noise() {
+    let cli = small();
+    let resnet = "[model.resnet]\nkind = \"resnet\"\npreset = \"resnet-tiny\"\nweights = { synthetic = 1 }\n\n[extraction.taps]";
+    let (nodes, _) = SMALL.split_once("[report]").unwrap();
+    let text = nodes.replace("[extraction.taps]", resnet);
+    let text = text.replace("model    = \"unet\"", "model    = [\"unet\", \"resnet\"]");
+    cli.write("small.toml", text);
+    run(&cli, "small.toml").expect_in_stderr(&["3 passes"]);
+    let counts =
+        cli.query("SELECT model, count(*) AS rows FROM results GROUP BY model ORDER BY model");
+    let rows: Vec<(&str, u64)> = counts
+        .iter()
+        .map(|row| {
+            (
+                row["model"].as_str().unwrap(),
+                row["rows"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    // Two metrics, two blocks, two seeds; and two timesteps where there is noise.
+    assert_eq!(rows, [("resnet", 8), ("unet", 16)]);
+}
+
 /// How far features may move when other images are in the batch: the kernels for other sizes sum in another order.
 /// Features of adm-tiny have magnitudes of about one.
 const REBATCHED_F32: f32 = 2e-5;

@@ -4,8 +4,9 @@
 
 pub mod guided_diffusion;
 pub mod pixels;
+pub mod resnet;
 
 use super::ModelKind;
 
 /// Every model kind.
-pub const ALL: &[&dyn ModelKind] = &[&guided_diffusion::KIND, &pixels::KIND];
+pub const ALL: &[&dyn ModelKind] = &[&guided_diffusion::KIND, &pixels::KIND, &resnet::KIND];

@@ -188,29 +188,26 @@ impl ModelKind for Kind {
         let weights = declaration::weights(fields);
         let shape_keys = DOC.keys.get(SHAPE_KEYS_FROM..).unwrap_or_default();
         let (variant, config, schedule, steps) =
-            match declaration::preset(self, fields, shape_keys)? {
-                Some(name) => {
-                    let preset = presets::find(&name).ok()?;
-                    (
-                        preset.name,
-                        preset.network,
-                        preset.noise_schedule,
-                        preset.diffusion_steps,
-                    )
-                }
-                None => {
-                    let schedule = fields.choice(
-                        "noise_schedule",
-                        &[("linear", Schedule::Linear), ("cosine", Schedule::Cosine)],
-                    );
-                    let steps = fields.count("diffusion_steps", 1..=100_000).unwrap_or(1000);
-                    (
-                        "custom".to_owned(),
-                        parse_shape(fields)?,
-                        schedule.unwrap_or(Schedule::Linear),
-                        steps,
-                    )
-                }
+            if let Some(name) = declaration::preset(self, fields, shape_keys)? {
+                let preset = presets::find(&name).ok()?;
+                (
+                    preset.name,
+                    preset.network,
+                    preset.noise_schedule,
+                    preset.diffusion_steps,
+                )
+            } else {
+                let schedule = fields.choice(
+                    "noise_schedule",
+                    &[("linear", Schedule::Linear), ("cosine", Schedule::Cosine)],
+                );
+                let steps = fields.count("diffusion_steps", 1..=100_000).unwrap_or(1000);
+                (
+                    "custom".to_owned(),
+                    parse_shape(fields)?,
+                    schedule.unwrap_or(Schedule::Linear),
+                    steps,
+                )
             };
         for misfit in config.validate() {
             fields.report(Diagnostic::new(
