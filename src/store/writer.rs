@@ -232,8 +232,8 @@ impl ArtifactWriter {
     }
 
     fn declared(&self) -> Result<Vec<u64>, StoreError> {
-        let undeclared = || Bug::new("nobody has declared which parts there are");
-        Ok(self.expected_rows.clone().ok_or_else(undeclared)?)
+        let declared = self.expected_rows.clone();
+        declared.ok_or_else(|| Bug::new("nobody has declared which parts there are").into())
     }
 
     /// Whether every declared part is there, looking again for those that others may have written.
@@ -242,8 +242,7 @@ impl ArtifactWriter {
     ///
     /// As [`ArtifactWriter::has_part`].
     pub fn is_complete(&mut self) -> Result<bool, StoreError> {
-        let parts = u32::try_from(self.declared()?.len());
-        let artifact = self.fingerprint;
+        let (parts, artifact) = (u32::try_from(self.declared()?.len()), self.fingerprint);
         for part in 0..parts.map_err(|_| StoreError::TooManyParts { artifact })? {
             if !self.has_part(part)? {
                 return Ok(false);
@@ -354,8 +353,8 @@ impl ArtifactWriter {
             .filter_map(|name| part_index(name))
             .collect();
         let wanted = self.expected_rows.as_ref().map_or(parts.len(), Vec::len);
-        let wanted =
-            u32::try_from(wanted).map_err(|_| incomplete("it has too many parts".to_owned()))?;
+        let too_many = |_| incomplete("it has too many parts".to_owned());
+        let wanted = u32::try_from(wanted).map_err(too_many)?;
         let missing: Vec<String> = (0..wanted)
             .filter(|part| !parts.contains(part))
             .map(|part| part.to_string())
