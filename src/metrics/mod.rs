@@ -44,6 +44,9 @@ pub enum Reads {
 
 /// Features of the samples of one split, in the order of the dataset's manifest.
 pub trait FeatureSource: Sync {
+    /// What messages call them, in the plural, such as "the features of extraction `taps` (block 3)".
+    fn name(&self) -> String;
+
     /// How many samples there are.
     fn rows(&self) -> usize;
 
