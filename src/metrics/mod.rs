@@ -6,6 +6,7 @@
 
 mod accuracy;
 mod bootstrap;
+mod cka;
 mod mean_per_class;
 mod predictions;
 
@@ -20,7 +21,7 @@ pub use bootstrap::CONFIDENCE;
 pub use predictions::{Prediction, Predictions, rank_of_label};
 
 /// Every metric kind.
-pub const ALL: &[&dyn MetricKind] = &[&accuracy::KIND, &mean_per_class::KIND];
+pub const ALL: &[&dyn MetricKind] = &[&accuracy::KIND, &cka::KIND, &mean_per_class::KIND];
 
 /// A kind of metric.
 pub trait MetricKind: Sync {
