@@ -13,6 +13,7 @@ use crate::store::{FeatureReader, Store};
 
 /// The features of the samples of one split.
 pub(crate) struct SplitFeatures {
+    name: String,
     reader: FeatureReader,
     /// Part and row of each sample.
     places: Vec<(usize, usize)>,
@@ -38,11 +39,28 @@ impl SplitFeatures {
                 }
             }
         }
-        Ok(Self { reader, places })
+        let node = &extract.node;
+        let timestep = node.timestep.map(|t| format!("timestep {t}, "));
+        let name = format!(
+            "the features of extraction `{}` ({}block {}, {})",
+            node.name,
+            timestep.unwrap_or_default(),
+            node.block.0,
+            extract.fingerprint.short()
+        );
+        Ok(Self {
+            name,
+            reader,
+            places,
+        })
     }
 }
 
 impl FeatureSource for SplitFeatures {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
     fn rows(&self) -> usize {
         self.places.len()
     }

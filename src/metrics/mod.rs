@@ -6,6 +6,7 @@
 
 mod accuracy;
 mod bootstrap;
+mod cka;
 mod mean_per_class;
 mod predictions;
 
@@ -20,7 +21,7 @@ pub use bootstrap::CONFIDENCE;
 pub use predictions::{Prediction, Predictions, rank_of_label};
 
 /// Every metric kind.
-pub const ALL: &[&dyn MetricKind] = &[&accuracy::KIND, &mean_per_class::KIND];
+pub const ALL: &[&dyn MetricKind] = &[&accuracy::KIND, &cka::KIND, &mean_per_class::KIND];
 
 /// A kind of metric.
 pub trait MetricKind: Sync {
@@ -44,6 +45,9 @@ pub enum Reads {
 
 /// Features of the samples of one split, in the order of the dataset's manifest.
 pub trait FeatureSource: Sync {
+    /// What messages call them, in the plural, such as "the features of extraction `taps` (block 3)".
+    fn name(&self) -> String;
+
     /// How many samples there are.
     fn rows(&self) -> usize;
 

@@ -1,7 +1,7 @@
 //! All integration tests of `repro`, as one binary: each binary would link libtorch and polars anew.
 //!
 //! The way through this room: [`fixture`] runs the real program in a folder of its own; [`cases`] holds snapshots of
-//! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`pretraining`], [`fine_tuning`], [`interruption`] and
+//! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`cka`], [`pretraining`], [`fine_tuning`], [`interruption`] and
 //! [`damage`] run small experiments; [`querying`] and [`results`] ask for what they leave; [`fetch`] and [`data`] bring files from [`http_server`];
 //! [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots anew.
@@ -21,6 +21,8 @@ mod bad_input;
 mod baselines;
 mod cases;
 mod checkpoints;
+#[cfg(feature = "torch")]
+mod cka;
 mod cli;
 #[cfg(feature = "torch")]
 mod damage;

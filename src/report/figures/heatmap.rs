@@ -107,7 +107,7 @@ impl Figure for Heatmap {
         let cells = selection.cells(&spread)?;
         let map = self.map(&selection, &cells)?;
         let described = Spread::of(&selection, &cells);
-        let averaged = if map.is_wide() {
+        let averaged = if map.is_whole() {
             format!("{}, in whole numbers", described.mean)
         } else {
             described.mean
@@ -276,6 +276,18 @@ mod tests {
     fn one_value_lies_in_the_middle_of_the_scale() {
         let rendered = figure().render(&input(vec![at(90, 19, 0.5)])).unwrap();
         assert!(rendered.drawing().contains(&ramp()[STEPS / 2].light_code()));
+    }
+
+    #[test]
+    fn what_is_not_percent_has_two_decimals() {
+        let rows = (1..=20).map(|block| ResultRow {
+            unit: String::new(),
+            ..at(90, block, 0.05 * f64::from(block))
+        });
+        let rendered = figure().render(&input(rows.collect())).unwrap();
+        let svg = rendered.svg.unwrap();
+        assert!(svg.contains("\n0.35\n"), "{svg}");
+        assert!(!svg.contains("whole numbers"), "{svg}");
     }
 
     #[test]

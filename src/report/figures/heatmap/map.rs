@@ -127,13 +127,26 @@ impl Map {
     }
 
     /// Whether there are many columns.
-    pub(super) fn is_wide(&self) -> bool {
+    fn is_wide(&self) -> bool {
         self.columns.len() > MANY_COLUMNS
+    }
+
+    /// Whether cells hold whole numbers.
+    pub(super) fn is_whole(&self) -> bool {
+        self.decimals() == 0
+    }
+
+    /// Decimals of the values in cells. What is not percent may lie between 0 and 1 alone, where whole numbers would all be the same.
+    fn decimals(&self) -> usize {
+        match self.unit {
+            Unit::Percent => usize::from(!self.is_wide()),
+            Unit::Plain(_) => 2,
+        }
     }
 
     /// A value as it stands in its cell.
     fn text(&self, value: f64) -> String {
-        let decimals = usize::from(!self.is_wide());
+        let decimals = self.decimals();
         format!("{value:.decimals$}")
     }
 
@@ -219,10 +232,11 @@ impl Map {
             canvas.block((x, at(high)), (x + 12, at(low)), colour)?;
         }
         let suffix = self.unit.suffix();
+        let decimals = self.decimals().max(1);
         let middle = f64::midpoint(self.low, self.high);
         for (share, value, shift) in [(0.0, self.low, -5), (0.5, middle, 0), (1.0, self.high, 5)] {
             canvas.text(
-                &format!("{value:.1}{suffix}"),
+                &format!("{value:.decimals$}{suffix}"),
                 (x + 20, at(share) + shift),
                 LETTERS,
                 MUTED,

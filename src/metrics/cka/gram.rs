@@ -1,0 +1,106 @@
+//! Tiles of Gram matrices, and products of matrices.
+
+use std::ops::Range;
+
+use super::sets::{Rows, Set, read};
+use crate::metrics::MetricError;
+
+/// Columns that are widened to f64 and centered at once, so that they stay in the processor's cache.
+pub(super) const COLUMNS: usize = 512;
+
+/// Writes the tile X Yᵀ `[rows, columns]` of the Gram matrix of a centered set, where X are its rows at `rows`, and Y those at `columns`.
+///
+/// # Errors
+/// Features that cannot be read.
+pub(super) fn tile<R: Rows>(
+    set: &Set<'_, R>,
+    rows: &[Range<usize>],
+    columns: &[Range<usize>],
+    into: &mut [f64],
+) -> Result<(), MetricError> {
+    let width = set.source.width();
+    let left = block(set, rows)?;
+    let right = if rows == columns {
+        None
+    } else {
+        Some(block(set, columns)?)
+    };
+    let mut centered = [Vec::new(), Vec::new()];
+    for start in (0..width).step_by(COLUMNS) {
+        let part = start..(start + COLUMNS).min(width);
+        center(&left, &set.means, &part, &mut centered[0]);
+        if let Some(right) = &right {
+            center(right, &set.means, &part, &mut centered[1]);
+        }
+        let [left, other] = &centered;
+        let right = if right.is_some() { other } else { left };
+        multiply(left, right, part.len(), into, start > 0);
+    }
+    Ok(())
+}
+
+/// The features at some rows, `[rows, width]`.
+fn block<R: Rows>(set: &Set<'_, R>, rows: &[Range<usize>]) -> Result<Vec<R::Value>, MetricError> {
+    let width = set.source.width();
+    let count: usize = rows.iter().map(ExactSizeIterator::len).sum();
+    let mut values = vec![R::Value::default(); count * width];
+    let mut rest = values.as_mut_slice();
+    for rows in rows {
+        let (into, behind) = rest.split_at_mut(rows.len() * width);
+        read(set.source, rows.clone(), into)?;
+        rest = behind;
+    }
+    Ok(values)
+}
+
+/// Some columns of features `[rows, width]`, minus their means: `[rows, columns]`.
+fn center<T: Copy + Into<f64>>(
+    values: &[T],
+    means: &[f64],
+    columns: &Range<usize>,
+    into: &mut Vec<f64>,
+) {
+    into.clear();
+    let part = &means[columns.clone()];
+    for row in values.chunks_exact(means.len()) {
+        let row = row[columns.clone()].iter().zip(part);
+        into.extend(row.map(|(&value, mean)| value.into() - mean));
+    }
+}
+
+/// A Bᵀ `[m, n]` of row-major matrices A `[m, depth]` and B `[n, depth]`; added to what is there with `add`. `into` has the size of the
+/// product.
+pub(super) fn multiply(a: &[f64], b: &[f64], depth: usize, into: &mut [f64], add: bool) {
+    let (m, n) = (a.len() / depth, b.len() / depth);
+    assert_eq!(
+        (m * depth, n * depth, m * n),
+        (a.len(), b.len(), into.len()),
+        "sizes of a product"
+    );
+    let (row, wide) = (depth.cast_signed(), n.cast_signed());
+    let beta = if add { 1.0 } else { 0.0 };
+    #[expect(
+        unsafe_code,
+        reason = "the kernels of matrixmultiply have no safe entry"
+    )]
+    // SAFETY: the pointers are those of slices that have exactly as many values as the sizes and strides name, as was just asserted, and
+    // `into` overlaps neither of the others because it is borrowed mutably.
+    unsafe {
+        matrixmultiply::dgemm(
+            m,
+            depth,
+            n,
+            1.0,
+            a.as_ptr(),
+            row,
+            1,
+            b.as_ptr(),
+            1,
+            row,
+            beta,
+            into.as_mut_ptr(),
+            wide,
+            1,
+        );
+    }
+}

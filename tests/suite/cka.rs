@@ -1,0 +1,112 @@
+//! CKA between the blocks of a network, from the images to the heat map.
+
+use serde_json::json;
+
+use crate::fixture::CliTest;
+use crate::small::{TEST, TRAIN, run};
+
+const EXPERIMENT: &str = r#"
+[experiment]
+name = "similar"
+
+[dataset.fashion]
+kind = "fashion-mnist"
+root = "fashion"
+
+[model.unet]
+kind    = "guided-diffusion"
+preset  = "adm-nano"
+weights = { synthetic = 1 }
+
+[extraction.taps]
+model    = "unet"
+dataset  = "fashion"
+timestep = 90
+block    = [1, 2, 3]
+pool     = 2
+
+[metric.similarity]
+kind = "cka"
+left = "taps"
+
+[metric.unbiased]
+kind       = "cka"
+left       = "taps"
+estimator  = "minibatch"
+batch_size = 10
+
+[report]
+output = "reports/similar.md"
+
+[[report.figure]]
+kind    = "heatmap"
+file    = "similar.svg"
+metric  = "cka"
+rows    = "left_block"
+columns = "right_block"
+"#;
+
+fn with(text: &str) -> CliTest {
+    let cli = CliTest::with_fashion(TRAIN, TEST);
+    cli.write("similar.toml", text);
+    cli
+}
+
+#[test]
+fn a_grid_of_blocks_is_symmetric_and_drawn() {
+    let cli = with(EXPERIMENT);
+    run(&cli, "similar.toml");
+    for metric in ["cka", "cka_minibatch"] {
+        let rows = cli.query(&format!(
+            "SELECT left_block, right_block, value FROM results WHERE metric = '{metric}' ORDER BY left_block, right_block"
+        ));
+        assert_eq!(rows.len(), 9, "{rows:?}");
+        let at = |left: u32, right: u32| {
+            let is_it = |row: &&serde_json::Value| {
+                row["left_block"] == json!(left) && row["right_block"] == json!(right)
+            };
+            rows.iter().find(is_it).unwrap()["value"].as_f64().unwrap()
+        };
+        for left in 1..=3 {
+            assert!((at(left, left) - 1.0).abs() < 1e-12);
+            for right in 1..=3 {
+                assert_eq!(at(left, right).to_bits(), at(right, left).to_bits());
+            }
+        }
+        assert!((0.0..0.999).contains(&at(1, 3)), "{}", at(1, 3));
+    }
+    // Nothing was counted, and no bootstrap was drawn.
+    let rows = cli.query(
+        "SELECT count(*) AS rows FROM results WHERE low IS NULL AND count IS NULL AND split = 'test'",
+    );
+    assert_eq!(rows, [json!({ "rows": 18 })]);
+
+    let report = cli.read("reports/similar.md");
+    assert!(report.contains("similar.svg"), "{report}");
+    let figure = cli.read("reports/similar.svg");
+    assert_eq!(figure.matches("\n1.00\n").count(), 3 + 1, "{figure}");
+
+    // One more block makes features and a table of results, and nothing else.
+    cli.write(
+        "similar.toml",
+        EXPERIMENT.replace("[1, 2, 3]", "[1, 2, 3, 5]"),
+    );
+    run(&cli, "similar.toml");
+    let rows = cli.query("SELECT count(*) AS rows FROM results WHERE metric = 'cka' AND (left_block = 5 OR right_block = 5)");
+    assert_eq!(rows, [json!({ "rows": 7 })]);
+}
+
+#[test]
+fn too_few_images_name_the_features() {
+    let cli = CliTest::with_fashion(20, 3);
+    cli.write("similar.toml", EXPERIMENT);
+    cli.run(&["run", "similar.toml", "--device", "cpu"])
+        .expect_code(1)
+        .expect_in_stderr(&[
+            "the features of extraction `taps` (timestep 90, block 1, ",
+            "have 3 samples, and this estimator needs at least 4",
+        ]);
+    // The other metric does not need that one.
+    let rows = cli.query("SELECT count(*) AS rows FROM results WHERE metric = 'cka'");
+    assert_eq!(rows, [json!({ "rows": 9 })]);
+}
