@@ -100,7 +100,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     if outcome.stopped {
         Err(Failure::Stopped)
     } else if let Some(label) = outcome.failed.first() {
-        Err(Failure::Nodes(format!("{label} failed, see above")))
+        let text = format!("{label} failed, see above");
+        Err(if outcome.has_bug {
+            Failure::Bug(text)
+        } else {
+            Failure::Nodes(text)
+        })
     } else if outcome.set_aside {
         Err(Failure::Cache(
             "something damaged was set aside\n  hint: the same command makes it again, once the jobs before it have".to_owned(),

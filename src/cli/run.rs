@@ -194,9 +194,14 @@ mod with_torch {
         if outcome.failed.is_empty() {
             return Ok(());
         }
-        Err(Failure::Nodes(format!(
-            "{} failed, see above; the same command goes on from here, `repro report` shows what is there",
+        let text = format!(
+            "{} failed, see above; the same command resumes from here, `repro report` shows what is there",
             crate::text::plural(outcome.failed.len(), "node")
-        )))
+        );
+        Err(if outcome.has_bug {
+            Failure::Bug(text)
+        } else {
+            Failure::Nodes(text)
+        })
     }
 }

@@ -107,6 +107,8 @@ pub struct Outcome {
     pub stopped: bool,
     /// A damaged artifact was moved aside and has to be made again.
     pub set_aside: bool,
+    /// Whether one of them is a bug of this program.
+    pub has_bug: bool,
     /// Labels of the steps that failed, in order.
     pub failed: Vec<String>,
     /// Artifacts that were not made, and the label of the step whose failure is to blame.
@@ -121,6 +123,7 @@ impl Outcome {
             self.set_aside = true;
             return;
         }
+        self.has_bug |= matches!(error, NodeError::Bug(_));
         self.failed.push("report".to_owned());
         emit(Event::NodeFailed {
             label: "report".to_owned(),
@@ -152,6 +155,7 @@ impl Outcome {
             self.set_aside = true;
             return;
         }
+        self.has_bug |= matches!(error, NodeError::Bug(_));
         self.failed.push(label.clone());
         (run.emit)(Event::NodeFailed {
             label: label.clone(),

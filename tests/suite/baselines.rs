@@ -84,10 +84,7 @@ fn pixels_compete_with_a_network() {
         let found = report.lines().find(|line| line.starts_with(start));
         found.unwrap_or_else(|| panic!("no {start} in\n{report}"))
     };
-    assert!(
-        line("| raw | ").contains("| block 1, pool "),
-        "{report}"
-    );
+    assert!(line("| raw | ").contains("| block 1, pool "), "{report}");
     assert!(line("| raw | ").contains(" | 2 | "), "{report}");
     assert!(line("| unet | ").contains(" | 18 | – | – |"), "{report}");
     assert!(
