@@ -22,10 +22,9 @@ pub fn write(rows: &[ResultRow]) -> String {
 
     let mut sorted: Vec<&ResultRow> = rows.iter().collect();
     sorted.sort_by(|left, right| {
-        let axis = |row: &ResultRow, name: &str| row.axes.get(name).cloned();
         let by_axes = axes
             .iter()
-            .map(|name| axis(left, name).cmp(&axis(right, name)))
+            .map(|name| left.axes.get(*name).cmp(&right.axes.get(*name)))
             .find(|order| order.is_ne());
         left.metric
             .cmp(&right.metric)

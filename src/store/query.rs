@@ -120,7 +120,12 @@ impl Store {
         for manifest in manifests {
             if manifest.kind == ArtifactKind::Metric && manifest.file(&file).is_some() {
                 let table = self.table(&manifest.fingerprint, RESULTS)?;
-                rows.extend(ResultRow::from_batch(&table)?);
+                rows.extend(ResultRow::from_batch(&table).map_err(|error| match error {
+                    StoreError::BadTable { reason } => StoreError::BadTable {
+                        reason: format!("artifact {}: {reason}", manifest.fingerprint.short()),
+                    },
+                    other => other,
+                })?);
             }
         }
         Ok(rows)

@@ -191,6 +191,9 @@ fn similarities<R: sets::Rows>(
     tile: usize,
     keep_going: &(dyn Fn() -> bool + Sync),
 ) -> Result<Vec<f64>, MetricError> {
+    if pairs.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut used: Vec<usize> = pairs
         .iter()
         .flat_map(|&(left, right)| [left, right])
