@@ -22,6 +22,7 @@ use super::Mode;
 #[cfg(feature = "torch")]
 use super::fitting::{FitWhole, Fitted, Fitting, Whole, blocks};
 use super::{FeatureShape, Head, HeadKind, ParameterForm};
+#[cfg(feature = "torch")]
 use crate::numbers::to_i64;
 use crate::spec::{Fields, Key, KindDoc};
 use crate::trainer::config::KEYS_WITHOUT_STEPS;

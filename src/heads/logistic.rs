@@ -25,6 +25,7 @@ use super::lbfgs::{Limits, minimise};
 use super::{FeatureShape, Head, HeadKind, ParameterForm, Role};
 #[cfg(feature = "torch")]
 use super::{Mode, stacked::linear_shared};
+#[cfg(feature = "torch")]
 use crate::numbers::to_i64;
 use crate::spec::{Fields, Key, KindDoc};
 use crate::trainer::config::KEYS_WITHOUT_STEPS;
