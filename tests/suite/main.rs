@@ -2,7 +2,7 @@
 //!
 //! The way through this room: [`fixture`] runs the real program in a folder of its own; [`cases`] holds snapshots of
 //! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`pretraining`], [`fine_tuning`], [`interruption`] and
-//! [`damage`] run small experiments; [`querying`] asks for what they leave; [`fetch`] and [`data`] bring files from [`http_server`];
+//! [`damage`] run small experiments; [`fgvc`] runs a shipped one on small [`stand_ins`] of its datasets; [`querying`] asks for what they leave; [`fetch`] and [`data`] bring files from [`http_server`];
 //! [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots anew.
 
@@ -27,6 +27,7 @@ mod damage;
 mod data;
 mod data_check;
 mod fetch;
+mod fgvc;
 #[cfg(feature = "torch")]
 mod fine_tuning;
 #[cfg_attr(
@@ -70,6 +71,7 @@ mod run;
 #[cfg(feature = "torch")]
 mod shipped;
 mod small;
+mod stand_ins;
 mod store_disk_full;
 mod store_processes;
 mod tidy;

@@ -10,11 +10,8 @@ use crate::cli::exit::Failure;
 use crate::cli::fetching::{self, Bringer};
 use crate::cli::{Context, table};
 use crate::fetch::{Digest, Published, Stated};
-use crate::models::kinds::guided_diffusion::presets::{self, Preset};
+use crate::models::kinds::guided_diffusion::presets::{self, FOLDER, Preset};
 use crate::spec::suggest;
-
-/// Where weights go, from the folder that relative paths start from.
-const FOLDER: &str = "data/weights";
 
 /// Arguments of `repro models fetch`.
 #[derive(Debug, Args)]

@@ -14,6 +14,9 @@ use crate::fetch::Published;
 use crate::models::checkpoint::stored_tensors::StoredTensors;
 use crate::models::kinds::guided_diffusion::config::Config;
 
+/// Where published weights are downloaded to, from the folder that relative paths start from.
+pub const FOLDER: &str = "data/weights";
+
 const TOML: &str = include_str!("../../../../data/models/guided-diffusion.toml");
 
 /// A network with a name.
