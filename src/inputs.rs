@@ -1,4 +1,9 @@
 //! Opening what an experiment reads: datasets and weights.
+//!
+//! [`open`] needs all of it and names everything that is missing. [`survey`] is for planning: what is missing is taken to be as large
+//! as it was published.
+
+mod survey;
 
 use std::io;
 use std::ops::Range;
@@ -6,10 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::datasets::{DatasetError, Digester, Environment, OpenDataset, Scratch, WriteContent};
-use crate::graph::Experiment;
+use crate::graph::{Experiment, ModelNode};
 use crate::models::WeightsSource;
 use crate::plan::{DatasetFacts, Facts};
 use crate::store::{self, Memo, Store, StoreError};
+
+pub use survey::{Surveyed, survey};
 
 /// Why an input cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +37,23 @@ pub enum InputError {
         /// Why.
         source: DatasetError,
     },
+}
+
+/// Every input of an experiment that cannot be opened; at least one.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", listed(.0))]
+pub struct InputErrors(pub Vec<InputError>);
+
+/// One error as it is; several below one another.
+fn listed(errors: &[InputError]) -> String {
+    if let [one] = errors {
+        return one.to_string();
+    }
+    let mut text = format!("{} inputs cannot be opened", errors.len());
+    for error in errors {
+        text.extend(["\n  ", &error.to_string().replace('\n', "\n  ")]);
+    }
+    text
 }
 
 /// The opened inputs of an experiment.
@@ -137,55 +161,111 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// What became of one dataset.
+enum Opened {
+    /// It is there.
+    Here(Arc<OpenDataset>),
+    /// It could not be opened.
+    Failed(DatasetError),
+    /// It is made from a dataset that could not be opened.
+    Waiting,
+}
+
+/// Opens the datasets that can be opened, in the order of the experiment.
+fn open_datasets(experiment: &Experiment, environment: &Environment<'_>) -> Vec<Opened> {
+    let mut all: Vec<Opened> = Vec::new();
+    for node in &experiment.datasets {
+        let upstream = match node.upstream.and_then(|index| all.get(index)) {
+            None => None,
+            Some(Opened::Here(open)) => Some(Arc::clone(open)),
+            Some(Opened::Failed(_) | Opened::Waiting) => {
+                all.push(Opened::Waiting);
+                continue;
+            }
+        };
+        all.push(match node.dataset.open(environment, upstream) {
+            Ok(open) => Opened::Here(Arc::new(open)),
+            Err(error) => Opened::Failed(error),
+        });
+    }
+    all
+}
+
+/// What the planner has to know of a dataset that is there.
+fn facts_of(open: &OpenDataset) -> DatasetFacts {
+    DatasetFacts {
+        digest: open.manifest.digest().to_owned(),
+        samples: open.manifest.samples.len(),
+        splits: open.manifest.splits(),
+        classes: open.manifest.classes.clone(),
+    }
+}
+
+/// The identity of a model's weights, as [`Facts::weights`] has it.
+fn identify_weights(
+    node: &ModelNode,
+    environment: &Environment<'_>,
+) -> Result<Option<String>, DatasetError> {
+    Ok(match node.model.weights() {
+        WeightsSource::Pretrained(_) => None,
+        WeightsSource::Synthetic(seed) => Some(format!("synthetic:{seed}")),
+        WeightsSource::None => Some("none".to_owned()),
+        WeightsSource::File(path) => {
+            let path = environment.base.join(path);
+            let digest = environment.digester.digest_file(&path)?;
+            Some(format!("blake3:{digest}"))
+        }
+    })
+}
+
+fn dataset_error(name: &str, source: DatasetError) -> InputError {
+    InputError::Dataset {
+        name: name.to_owned(),
+        source,
+    }
+}
+
+fn weights_error(node: &ModelNode, source: DatasetError) -> InputError {
+    InputError::Weights {
+        name: node.name.clone(),
+        source,
+    }
+}
+
 /// Opens everything that the experiment reads. `base` is the folder that relative paths start from; `store` remembers digests and
 /// what is made of archives; `tell` hears of what takes long.
 ///
 /// # Errors
-/// The first input that is missing or malformed, by name.
+/// Every input that is missing or malformed, by name.
 pub fn open(
     experiment: &Experiment,
     base: &Path,
     store: &Store,
     tell: &(dyn Fn(&str) + Sync),
-) -> Result<Inputs, InputError> {
+) -> Result<Inputs, InputErrors> {
     let reading = Reading::new(base, store, tell);
     let environment = reading.environment();
-    let mut datasets: Vec<Arc<OpenDataset>> = Vec::new();
-    let mut facts = Vec::new();
-    for node in &experiment.datasets {
-        let upstream = node.upstream.and_then(|index| datasets.get(index).cloned());
-        let open = node
-            .dataset
-            .open(&environment, upstream)
-            .map_err(|source| InputError::Dataset {
-                name: node.name.clone(),
-                source,
-            })?;
-        facts.push(DatasetFacts {
-            digest: open.manifest.digest().to_owned(),
-            samples: open.manifest.samples.len(),
-            splits: open.manifest.splits(),
-            classes: open.manifest.classes.clone(),
-        });
-        datasets.push(Arc::new(open));
+    let (mut datasets, mut facts, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    let opened = open_datasets(experiment, &environment);
+    for (node, opened) in experiment.datasets.iter().zip(opened) {
+        match opened {
+            Opened::Here(open) => {
+                facts.push(facts_of(&open));
+                datasets.push(open);
+            }
+            Opened::Failed(source) => errors.push(dataset_error(&node.name, source)),
+            Opened::Waiting => {}
+        }
     }
     let mut weights = Vec::new();
     for node in &experiment.models {
-        weights.push(match node.model.weights() {
-            WeightsSource::Pretrained(_) => None,
-            WeightsSource::Synthetic(seed) => Some(format!("synthetic:{seed}")),
-            WeightsSource::None => Some("none".to_owned()),
-            WeightsSource::File(path) => {
-                let path = base.join(path);
-                let digest = environment.digester.digest_file(&path).map_err(|source| {
-                    InputError::Weights {
-                        name: node.name.clone(),
-                        source,
-                    }
-                })?;
-                Some(format!("blake3:{digest}"))
-            }
-        });
+        match identify_weights(node, &environment) {
+            Ok(identity) => weights.push(identity),
+            Err(source) => errors.push(weights_error(node, source)),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(InputErrors(errors));
     }
     Ok(Inputs {
         datasets,

@@ -6,7 +6,7 @@ use crate::bug::Bug;
 use crate::datasets::DatasetError;
 use crate::exec::NodeError;
 use crate::fetch::FetchError;
-use crate::inputs::InputError;
+use crate::inputs::{InputError, InputErrors};
 use crate::models::kinds::guided_diffusion::presets::PresetError;
 use crate::plan::PlanError;
 use crate::store::{QueryError, StoreError};
@@ -133,13 +133,23 @@ impl From<DatasetError> for Failure {
     }
 }
 
+impl From<InputErrors> for Failure {
+    fn from(errors: InputErrors) -> Self {
+        let is_bug = |error: &InputError| {
+            let (InputError::Dataset { source, .. } | InputError::Weights { source, .. }) = error;
+            matches!(source, DatasetError::Bug(_))
+        };
+        if errors.0.iter().any(is_bug) {
+            Self::Bug(errors.to_string())
+        } else {
+            Self::Input(errors.to_string())
+        }
+    }
+}
+
 impl From<InputError> for Failure {
     fn from(error: InputError) -> Self {
-        let (InputError::Dataset { source, .. } | InputError::Weights { source, .. }) = &error;
-        match source {
-            DatasetError::Bug(_) => Self::Bug(error.to_string()),
-            _ => Self::Input(error.to_string()),
-        }
+        InputErrors(vec![error]).into()
     }
 }
 

@@ -6,7 +6,7 @@ use super::exit::Failure;
 use super::{Context, colours};
 use crate::graph::{self, Experiment};
 use crate::inputs::{self, Inputs};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Absent, Plan};
 use crate::spec::{Diagnostics, Source};
 use crate::store::Store;
 use crate::text::plural;
@@ -81,4 +81,19 @@ pub(super) fn plan(
         inputs,
         plan,
     })
+}
+
+/// Checks a file and plans it against a store, whether or not its inputs are on disk. Gives the inputs that are not as well.
+pub(super) fn estimate(
+    context: &Context,
+    file: &Path,
+    store: &Store,
+    observe: &mut dyn FnMut(&'static str, &Plan),
+) -> Result<(Plan, Vec<Absent>), Failure> {
+    let experiment = check(file)?;
+    let tell = |message: &str| eprintln!("{message}");
+    let surveyed = inputs::survey(&experiment, &context.base, store, &tell)?;
+    let listing = store.listing()?;
+    let plan = plan::plan(&experiment, &surveyed.facts, &listing, observe)?;
+    Ok((plan, surveyed.absent))
 }

@@ -8,14 +8,14 @@ use clap::Args;
 use super::Context;
 use super::exit::Failure;
 use super::experiment;
-use crate::plan::{PlanRecord, render, render_jobs};
+use crate::plan::{Plan, PlanRecord, render, render_jobs};
 use crate::store::Store;
 use crate::text::plural;
 
 /// Arguments of `repro plan`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro plan experiments/quickstart.toml\n  repro plan experiments/quickstart.toml --steps    the jobs after each rule of the planner\n  repro plan experiments/quickstart.toml --check    exit code 1 if anything would be computed"
+    after_help = "Examples:\n  repro plan experiments/quickstart.toml\n  repro plan experiments/quickstart.toml --steps    the jobs after each rule of the planner\n  repro plan experiments/quickstart.toml --check    exit code 1 if anything would be computed\n\nWhat is not on disk is planned by its published size, and named: such a plan is an estimate. `repro run` needs all inputs."
 )]
 #[expect(
     clippy::struct_excessive_bools,
@@ -46,29 +46,30 @@ pub struct Arguments {
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let store = Store::open_read_only(&context.cache)?;
     let mut steps = String::new();
-    let planned = experiment::plan(context, &arguments.file, &store, &mut |rule, plan| {
+    let mut observe = |rule: &'static str, plan: &Plan| {
         if arguments.steps {
             steps.extend([
                 format!("after {rule}: {}\n", plural(plan.jobs.len(), "job")),
                 render_jobs(plan),
             ]);
         }
-    })?;
+    };
+    let (plan, absent) = experiment::estimate(context, &arguments.file, &store, &mut observe)?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
-        let record = PlanRecord::new(&planned.plan);
+        let record = PlanRecord::new(&plan, &absent);
         serde_json::to_writer_pretty(&mut out, &record).map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else {
         if arguments.steps {
             writeln!(out, "{steps}")?;
         }
-        write!(out, "{}", render(&planned.plan, arguments.artifacts))?;
+        write!(out, "{}", render(&plan, &absent, arguments.artifacts))?;
         if arguments.jobs {
-            write!(out, "\njobs:\n{}", render_jobs(&planned.plan))?;
+            write!(out, "\njobs:\n{}", render_jobs(&plan))?;
         }
     }
-    if arguments.check && !planned.plan.is_done() {
+    if arguments.check && !plan.is_done() {
         return Err(Failure::Nodes(
             "the cache does not hold everything that this experiment needs".to_owned(),
         ));

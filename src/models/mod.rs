@@ -67,6 +67,9 @@ pub struct PresetInfo {
     pub checkpoint: Option<Published>,
 }
 
+/// Where published weights are downloaded to, from the folder that relative paths start from.
+pub const WEIGHTS_FOLDER: &str = "data/weights";
+
 /// Where a model's weights come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WeightsSource {

@@ -21,8 +21,15 @@ pub struct PaperRow {
     pub train: usize,
     /// Its images for testing.
     pub test: usize,
+    /// What its owners call the split of the images for testing.
+    #[serde(default = "split_for_testing")]
+    pub test_split: String,
     /// What the paper prints in place of `train`, which is then the number that the owners state.
     pub printed: Option<String>,
+}
+
+fn split_for_testing() -> String {
+    "test".to_owned()
 }
 
 #[derive(Deserialize)]
@@ -82,6 +89,30 @@ impl PaperRow {
             1 => of_kind().next(),
             _ => of_kind().find(|row| row.classes == classes),
         }
+    }
+
+    /// The row of a dataset that is not on disk, so that its classes cannot be counted: the one of its kind, or where a kind has
+    /// several, the one of its name.
+    pub fn expected<'a>(rows: &'a [Self], kind: &str, name: &str) -> Option<&'a Self> {
+        let mut of_kind = rows.iter().filter(|row| row.kind == kind);
+        let (first, second) = (of_kind.next()?, of_kind.next());
+        if second.is_none() {
+            return Some(first);
+        }
+        let is_named = |row: &&Self| row.kind == kind && row.dataset.eq_ignore_ascii_case(name);
+        rows.iter().find(is_named)
+    }
+
+    /// Its splits as a dataset of its kind has them.
+    pub fn splits(&self) -> Vec<SplitCount> {
+        let split = |split: &str, samples| SplitCount {
+            split: split.to_owned(),
+            samples,
+        };
+        vec![
+            split("train", self.train),
+            split(&self.test_split, self.test),
+        ]
     }
 
     /// Compares a dataset; its test images are those of `test`, or else of `val`, as for ImageNet.
@@ -155,6 +186,20 @@ mod tests {
         assert_eq!(PaperRow::find(&rows, "imagenet", 100), None);
         assert_eq!(PaperRow::find(&rows, "cub", 50).unwrap().dataset, "CUB");
         assert_eq!(PaperRow::find(&rows, "cifar10", 10), None);
+    }
+
+    #[test]
+    fn what_is_not_on_disk_has_the_row_of_its_kind_or_of_its_name() {
+        let rows = table_5().unwrap();
+        let expected = |kind, name| PaperRow::expected(&rows, kind, name);
+        assert_eq!(expected("cub", "birds").unwrap().dataset, "CUB");
+        let fifty = expected("imagenet", "imagenet-50").unwrap();
+        assert_eq!(fifty.splits(), splits(&[("train", 64_274), ("val", 2500)]));
+        assert_eq!(expected("imagenet", "mine"), None);
+        assert_eq!(expected("cifar10", "cifar10"), None);
+        for row in &rows {
+            assert!(row.compare(row.classes, &row.splits()).matches());
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //!
 //! **Architecture invariant:** no I/O, no clock, no randomness, no tensors.
 
+mod absent;
 pub mod job;
 mod known;
 mod lower;
@@ -28,6 +29,7 @@ use crate::datasets::SplitCount;
 use crate::graph::Experiment;
 use crate::store::{Fingerprint, Listing, RecipeError};
 
+pub use absent::{Absent, Expected};
 pub use job::{Cost, Job, JobKind, Pass, PassKey, ScanKey, Tap, job_name};
 pub use shards::Shards;
 pub use step::{
@@ -41,15 +43,15 @@ pub use text::{PlanRecord, render, render_jobs};
 pub struct Facts {
     /// One for each dataset of the experiment, in its order.
     pub datasets: Vec<DatasetFacts>,
-    /// The identity of each model's weights: `synthetic:SEED`, `blake3:HEX`, or `none` where it has none; `None` where a training is still to make them. The
-    /// planner knows them by the training's fingerprint.
+    /// The identity of each model's weights: `synthetic:SEED`, `blake3:HEX`, `absent:PATH` where the file is not on disk, or `none`
+    /// where it has none; `None` where a training is still to make them. The planner knows them by the training's fingerprint.
     pub weights: Vec<Option<String>>,
 }
 
 /// What has to be known about a dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatasetFacts {
-    /// Its manifest digest.
+    /// Its manifest digest, or `absent:KIND:NUMBER` where it is not on disk.
     pub digest: String,
     /// How many samples it has in all.
     pub samples: usize,

@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use self::trainings::{render_fresh, render_trainings};
 use super::Plan;
+use super::absent::{self, Absent};
 use super::job::{Cost, JobKind, Pass};
 use crate::imaging::Preprocess;
 use crate::models::Precision;
@@ -144,9 +145,10 @@ pub fn render_jobs(plan: &Plan) -> String {
     text
 }
 
-/// The plan for people.
-pub fn render(plan: &Plan, every_artifact: bool) -> String {
+/// The plan for people; `absent` are the inputs that are not on disk.
+pub fn render(plan: &Plan, absent: &[Absent], every_artifact: bool) -> String {
     let mut text = format!("plan for {}\n", plan.name);
+    text.push_str(&absent::render(absent));
     let passes = plan.passes();
     let totals = Totals::of(&passes);
     text.push_str(&render_trainings(plan));

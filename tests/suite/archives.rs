@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::fixture::{CliTest, gzip};
+use crate::fixture::{CliTest, gzip, tar};
 use crate::small::run;
 
 const CLASSES: [(&str, u8); 4] = [
@@ -48,20 +48,6 @@ of   = "probe"
 output = "{root}.md"
 "#
     )
-}
-
-/// Packs members as a tar archive.
-fn tar(members: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let mut archive = tar::Builder::new(Vec::new());
-    for (name, content) in members {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        archive
-            .append_data(&mut header, name, content.as_slice())
-            .unwrap();
-    }
-    archive.into_inner().unwrap()
 }
 
 /// A small ImageNet twice: in folders in `folders`, and as its owners pack it in `archives`.

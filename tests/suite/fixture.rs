@@ -203,6 +203,20 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+/// Packs members as a tar archive.
+pub fn tar(members: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, content) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        archive
+            .append_data(&mut header, name, content.as_slice())
+            .unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
 /// All files under a folder, in the order of their paths; none where there is no folder.
 pub fn walk(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();

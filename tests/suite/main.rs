@@ -1,8 +1,9 @@
 //! All integration tests of `repro`, as one binary: each binary would link libtorch and polars anew.
 //!
 //! The way through this room: [`fixture`] runs the real program in a folder of its own; [`cases`] holds snapshots of
-//! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`cka`], [`pretraining`], [`fine_tuning`], [`interruption`] and
-//! [`damage`] run small experiments; [`querying`] and [`results`] ask for what they leave; [`fetch`] and [`data`] bring files from [`http_server`];
+//! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`cka`], [`pretraining`],
+//! [`fine_tuning`], [`interruption`] and [`damage`] run small experiments; [`fgvc`] runs a shipped one on small [`stand_ins`] of its
+//! datasets; [`querying`] and [`results`] ask for what they leave; [`fetch`] and [`data`] bring files from [`http_server`];
 //! [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots anew.
 
@@ -29,6 +30,7 @@ mod damage;
 mod data;
 mod data_check;
 mod fetch;
+mod fgvc;
 #[cfg(feature = "torch")]
 mod fine_tuning;
 #[cfg_attr(
@@ -77,6 +79,7 @@ mod run;
 #[cfg(feature = "torch")]
 mod shipped;
 mod small;
+mod stand_ins;
 mod store_disk_full;
 mod store_processes;
 mod tidy;

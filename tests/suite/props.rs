@@ -241,7 +241,7 @@ proptest! {
 
         // The same experiment, typed again and planned again, gives the same text.
         let again = planned(&self::experiment(&text), &listing).0;
-        prop_assert_eq!(render(&again, true), render(&plan, true));
+        prop_assert_eq!(render(&again, &[], true), render(&plan, &[], true));
     }
 
     #[test]

@@ -60,13 +60,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             }),
         };
         let kind = node.dataset.kind();
-        let classes = outcome.as_ref().map_or(0, |(listing, _)| listing.classes);
-        // Of what is not here nothing but its name can tell the row.
-        let row = PaperRow::find(&rows, kind, classes).or_else(|| {
-            let is_named = |row: &&PaperRow| row.dataset.eq_ignore_ascii_case(&node.name);
-            rows.iter()
-                .find(|row| outcome.is_err() && row.kind == kind && is_named(row))
-        });
+        let row = match &outcome {
+            Ok((listing, _)) => PaperRow::find(&rows, kind, listing.classes),
+            Err(_) => PaperRow::expected(&rows, kind, &node.name),
+        };
         let paper = row.map(|row| {
             let listing = outcome.as_ref().ok();
             let verdict = listing.map(|(listing, _)| row.compare(listing.classes, &listing.splits));

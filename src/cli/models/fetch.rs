@@ -10,11 +10,8 @@ use crate::cli::exit::Failure;
 use crate::cli::fetching::{self, Bringer};
 use crate::cli::{Context, table};
 use crate::fetch::{Digest, Published, Stated};
-use crate::models::{self, PresetInfo};
+use crate::models::{self, PresetInfo, WEIGHTS_FOLDER};
 use crate::spec::suggest;
-
-/// Where weights go, from the folder that relative paths start from.
-const FOLDER: &str = "data/weights";
 
 /// Arguments of `repro models fetch`.
 #[derive(Debug, Args)]
@@ -61,7 +58,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let folder = arguments
         .to
         .clone()
-        .unwrap_or_else(|| context.base.join(FOLDER));
+        .unwrap_or_else(|| context.base.join(WEIGHTS_FOLDER));
     let target = folder.join(file);
     let stated = stated(checkpoint, arguments.sha256)?;
     let url = arguments.url.as_deref().unwrap_or(&checkpoint.url);

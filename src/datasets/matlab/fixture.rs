@@ -1,4 +1,4 @@
-//! Writes small files of MATLAB 5 for tests.
+//! Writes small files of MATLAB 5 for tests; `tests/suite` has it by its path as well, so it names nothing of the crate.
 
 use std::io::Write;
 
@@ -31,11 +31,9 @@ fn array(class: u32, count: usize, name: &str, rest: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// An array of numbers; whole ones from 0 to 255 are stored as bytes, as MATLAB does.
-pub(in crate::datasets) fn numbers(name: &str, numbers: &[f64]) -> Vec<u8> {
-    let small: Option<Vec<u8>> = numbers
-        .iter()
-        .map(|number| super::to_whole(*number).and_then(|whole| u8::try_from(whole).ok()))
-        .collect();
+pub fn numbers(name: &str, numbers: &[f64]) -> Vec<u8> {
+    let byte = |number: &f64| (0..=u8::MAX).find(|byte| f64::from(*byte).total_cmp(number).is_eq());
+    let small: Option<Vec<u8>> = numbers.iter().map(byte).collect();
     let data = if let Some(bytes) = small {
         element(2, &bytes)
     } else {
@@ -46,17 +44,17 @@ pub(in crate::datasets) fn numbers(name: &str, numbers: &[f64]) -> Vec<u8> {
 }
 
 /// A text.
-pub(in crate::datasets) fn text(name: &str, text: &str) -> Vec<u8> {
+pub fn text(name: &str, text: &str) -> Vec<u8> {
     array(4, text.len(), name, &[element(16, text.as_bytes())])
 }
 
 /// Arrays in cells.
-pub(in crate::datasets) fn cells(name: &str, cells: &[Vec<u8>]) -> Vec<u8> {
+pub fn cells(name: &str, cells: &[Vec<u8>]) -> Vec<u8> {
     array(1, cells.len(), name, cells)
 }
 
 /// Structures with these fields, the values of the first one first.
-pub(in crate::datasets) fn structures(name: &str, fields: &[&str], values: &[Vec<u8>]) -> Vec<u8> {
+pub fn structures(name: &str, fields: &[&str], values: &[Vec<u8>]) -> Vec<u8> {
     let mut names = Vec::new();
     for field in fields {
         names.extend(field.as_bytes());
@@ -68,7 +66,7 @@ pub(in crate::datasets) fn structures(name: &str, fields: &[&str], values: &[Vec
 }
 
 /// The same element, compressed.
-pub(in crate::datasets) fn compress(element: &[u8]) -> Vec<u8> {
+pub fn compress(element: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(element).unwrap();
     let packed = encoder.finish().unwrap();
@@ -77,7 +75,7 @@ pub(in crate::datasets) fn compress(element: &[u8]) -> Vec<u8> {
 }
 
 /// A file of these elements.
-pub(in crate::datasets) fn file(elements: &[Vec<u8>]) -> Vec<u8> {
+pub fn file(elements: &[Vec<u8>]) -> Vec<u8> {
     let mut file = b"MATLAB 5.0 MAT-file, written by a test".to_vec();
     file.resize(124, b' ');
     file.extend([0, 1, b'I', b'M']);

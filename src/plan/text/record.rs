@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Totals;
 use crate::plan::job::{Cost, JobKind, Pass};
-use crate::plan::{Plan, State, Step, Work};
+use crate::plan::{Absent, Plan, State, Step, Work};
 use crate::text::plural;
 
 /// The plan as `--json` prints it.
@@ -12,6 +12,8 @@ use crate::text::plural;
 pub struct PlanRecord {
     /// Whether nothing has to be done.
     pub done: bool,
+    /// The inputs that are not on disk, and what they are taken to be; where there are any, the plan is an estimate.
+    pub estimated: Vec<Absent>,
     /// Images through a network, over all passes.
     pub forward_images: u64,
     /// The same if every extraction ran alone.
@@ -96,8 +98,8 @@ pub struct ArtifactRecord {
 }
 
 impl PlanRecord {
-    /// The record of a plan.
-    pub fn new(plan: &Plan) -> Self {
+    /// The record of a plan; `absent` are the inputs that are not on disk.
+    pub fn new(plan: &Plan, absent: &[Absent]) -> Self {
         let passes = plan.passes();
         let totals = Totals::of(&passes);
         let trained = plan.steps.iter().filter(|step| step.is_missing());
@@ -107,6 +109,7 @@ impl PlanRecord {
         });
         Self {
             done: plan.is_done(),
+            estimated: absent.to_vec(),
             forward_images: totals.cost.images,
             forward_images_unfused: totals.unfused,
             training_images: trained.sum(),

@@ -1,0 +1,149 @@
+//! Inputs that are not on disk, for whose facts published sizes stand in.
+//!
+//! Their identities name no content, so no artifact that the store has can be made from them: everything that reads them is missing.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::datasets::SplitCount;
+use crate::text::{bytes, count, plural};
+
+/// An input that is not on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Absent {
+    /// The name of the dataset, or of the model whose weights they are.
+    pub name: String,
+    /// Its root or path, as the experiment has it.
+    pub path: String,
+    /// What was looked for and is missing.
+    pub missing: String,
+    /// What it is taken to be.
+    #[serde(flatten)]
+    pub expected: Expected,
+    /// The arguments of `repro` that download it, where that can be done or at least said how.
+    pub fetch: Option<String>,
+    /// Whether that command downloads it; otherwise it lists what has to be downloaded by hand.
+    pub fetchable: bool,
+}
+
+/// What an input that is not on disk is taken to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "input", rename_all = "lowercase")]
+pub enum Expected {
+    /// A dataset.
+    Dataset {
+        /// Its classes.
+        classes: usize,
+        /// Its splits and their sizes.
+        splits: Vec<SplitCount>,
+        /// Who says so, such as "Table 5 of the paper".
+        source: &'static str,
+    },
+    /// A file of weights; a plan does not depend on its size.
+    Weights {
+        /// Its published size, where it is known.
+        bytes: Option<u64>,
+    },
+}
+
+/// The section of the plan for people; nothing where everything is on disk.
+pub(super) fn render(absent: &[Absent]) -> String {
+    let mut text = String::new();
+    if absent.is_empty() {
+        return text;
+    }
+    text.push_str("\nnot on disk:\n");
+    for one in absent {
+        let _ = match &one.expected {
+            Expected::Dataset {
+                classes,
+                splits,
+                source,
+            } => {
+                let splits: Vec<String> = splits
+                    .iter()
+                    .map(|split| format!("{} images in `{}`", count(split.samples), split.split))
+                    .collect();
+                writeln!(
+                    text,
+                    "  dataset `{}` in {}: {}, {}, by {source}",
+                    one.name,
+                    one.path,
+                    plural(*classes, "class"),
+                    splits.join(", "),
+                )
+            }
+            Expected::Weights { bytes: size } => {
+                let size = size.map_or_else(String::new, |size| format!(", {}", bytes(size)));
+                writeln!(
+                    text,
+                    "  weights of model `{}`: {}{size}",
+                    one.name, one.path
+                )
+            }
+        };
+        let _ = match (&one.fetch, one.fetchable) {
+            (None, _) => writeln!(text, "    {} is missing", one.missing),
+            (Some(fetch), true) => writeln!(
+                text,
+                "    {} is missing; `repro {fetch}` downloads it",
+                one.missing
+            ),
+            (Some(fetch), false) => writeln!(
+                text,
+                "    {} is missing; `repro {fetch}` lists what to download by hand",
+                one.missing
+            ),
+        };
+    }
+    text.push_str(
+        "  This plan is an estimate from published sizes. Jobs and artifacts get other names once the files are there.\n",
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_on_disk_is_named_with_its_size_and_the_command() {
+        assert_eq!(render(&[]), "");
+        let split = |split: &str, samples| SplitCount {
+            split: split.to_owned(),
+            samples,
+        };
+        let cub = Absent {
+            name: "birds".to_owned(),
+            path: "data/cub".to_owned(),
+            missing: "data/cub/images.txt".to_owned(),
+            expected: Expected::Dataset {
+                classes: 200,
+                splits: vec![split("train", 5994), split("test", 5794)],
+                source: "Table 5 of the paper",
+            },
+            fetch: Some("data fetch cub".to_owned()),
+            fetchable: true,
+        };
+        let weights = Absent {
+            name: "unet".to_owned(),
+            path: "w.pt".to_owned(),
+            missing: "w.pt".to_owned(),
+            expected: Expected::Weights { bytes: None },
+            fetch: None,
+            fetchable: false,
+        };
+        let record = serde_json::to_value(&cub).unwrap();
+        assert_eq!(record["input"], "dataset");
+        assert_eq!(record["splits"][1]["samples"], 5794);
+        let text = render(&[cub, weights]);
+        for line in [
+            "dataset `birds` in data/cub: 200 classes, 5,994 images in `train`, 5,794 images in `test`, by Table 5 of the paper\n",
+            "data/cub/images.txt is missing; `repro data fetch cub` downloads it\n",
+            "weights of model `unet`: w.pt\n    w.pt is missing\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+}

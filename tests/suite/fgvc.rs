@@ -1,0 +1,170 @@
+//! `experiments/fgvc.toml`: planned without its data, and run on small stand-ins of its datasets.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::fixture::{CliTest, root};
+use crate::stand_ins;
+
+const DATASETS: [&str; 6] = ["aircraft", "cars", "cub", "dogs", "flowers", "nabirds"];
+const HEADS: [&str; 4] = ["linear", "mlp", "cnn", "attention"];
+
+/// A folder with the experiment file as it is shipped, and nothing else.
+fn shipped() -> CliTest {
+    let cli = CliTest::new();
+    let text = fs::read_to_string(root().join("experiments/fgvc.toml")).unwrap();
+    cli.write("fgvc.toml", text);
+    cli
+}
+
+/// The same with stand-ins of its datasets, a network that is quickly run, and heads that are quickly trained.
+fn small() -> CliTest {
+    let cli = shipped();
+    stand_ins::write(&cli);
+    let mut text = cli.read("fgvc.toml");
+    for (from, to, times) in [
+        ("\"adm-256-uncond\"", "\"adm-tiny\"", 1),
+        (
+            "\"data/weights/256x256_diffusion_uncond.pt\"",
+            "{ synthetic = 1 }",
+            1,
+        ),
+        ("block     = 24", "block     = 10", 2),
+        ("precision = \"f16\"", "precision = \"f32\"", 2),
+        ("epochs     = 28", "epochs     = 2", 4),
+        ("hidden     = [2048]", "hidden     = [32]", 1),
+        ("widths     = [2048, 512]", "widths     = [32, 16]", 1),
+        ("seeds = [0, 1, 2]", "seeds = [0, 1]", 1),
+    ] {
+        assert_eq!(text.matches(from).count(), times, "{from}");
+        text = text.replace(from, to);
+    }
+    cli.write("small.toml", text);
+    cli
+}
+
+#[test]
+fn the_plan_needs_none_of_the_data() {
+    let cli = shipped();
+    cli.run(&["check", "fgvc.toml"]).expect_code(0);
+    let plan = cli.run(&["plan", "fgvc.toml"]).expect_code(0);
+    for text in [
+        "\nnot on disk:\n",
+        "dataset `aircraft` in data/aircraft: 100 classes, 6,667 images in `train`, 3,333 images in `test`, by Table 5 of the paper\n",
+        "dataset `nabirds` in data/nabirds: 555 classes, 23,929 images in `train`, 24,633 images in `test`, by Table 5 of the paper\n",
+        "data/cub/images.txt is missing; `repro data fetch cub` downloads it\n",
+        "`repro data fetch cars` lists what to download by hand\n",
+        "weights of model `diffusion`: data/weights/256x256_diffusion_uncond.pt, 2.1 GiB\n",
+        "`repro models fetch adm-256-uncond` downloads it\n",
+        "an estimate from published sizes",
+        "features: 12 wanted, 0 cached\n  6 passes through the network: 115,304 forwards",
+        "diffusion ← flowers  t=90  blocks 24  pools 2,16  2 taps of 8,189 images",
+        "heads: 216 wanted, 0 cached",
+    ] {
+        assert!(plan.stdout.contains(text), "{text}\n{plan}");
+    }
+    let record = cli.run(&["plan", "--json", "fgvc.toml"]).expect_code(0);
+    let record = record.json();
+    assert_eq!(record["forward_images"], 115_304);
+    let estimated = record["estimated"].as_array().unwrap();
+    let names: Vec<_> = estimated
+        .iter()
+        .filter_map(|one| one["name"].as_str())
+        .collect();
+    let expected = DATASETS.into_iter().chain(["diffusion"]);
+    assert_eq!(names, expected.collect::<Vec<_>>());
+    let dogs = &estimated[3];
+    assert_eq!(
+        (&dogs["input"], &dogs["classes"]),
+        (&json!("dataset"), &json!(120))
+    );
+    assert_eq!(dogs["fetch"], "data fetch dogs");
+    assert_eq!(estimated[6]["bytes"], 2_211_383_297_u64);
+    cli.run(&["plan", "--check", "fgvc.toml"]).expect_code(1);
+    assert!(!cli.path(".repro/artifacts").exists());
+    // To run it everything has to be there, and all that is missing is named at once.
+    if cfg!(feature = "torch") {
+        let run = cli.run(&["run", "fgvc.toml"]).expect_code(3);
+        let run =
+            run.expect_in_stderr(&["7 inputs cannot be opened", "weights of model `diffusion`"]);
+        let named = |name: &&str| run.stderr.contains(&format!("dataset `{name}`: "));
+        assert!(DATASETS.iter().all(named), "{run}");
+    }
+}
+
+#[test]
+fn what_is_on_disk_is_planned_as_it_is() {
+    let cli = small();
+    let plan = cli.run(&["plan", "small.toml"]).expect_code(0);
+    let images = stand_ins::TRAIN + stand_ins::TEST;
+    let forwards = format!("{} forwards", images * DATASETS.len());
+    assert!(plan.stdout.contains(&forwards), "{plan}");
+    assert!(!plan.stdout.contains("not on disk"), "{plan}");
+    let record = cli.run(&["plan", "--json", "small.toml"]).expect_code(0);
+    assert_eq!(record.json()["estimated"], json!([]));
+
+    // Lists without images say more than what is published.
+    let images = "data/cub/CUB_200_2011/images";
+    fs::rename(cli.path(images), cli.path("aside")).unwrap();
+    let text = cli.read("small.toml");
+    cli.write(
+        "small.toml",
+        text.replace("{ synthetic = 1 }", "\"elsewhere/w.safetensors\""),
+    );
+    let plan = cli.run(&["plan", "small.toml"]).expect_code(0);
+    for text in [
+        "dataset `cub` in data/cub: 3 classes, 12 images in `train`, 6 images in `test`, by its own lists\n",
+        "weights of model `diffusion`: elsewhere/w.safetensors\n    ./elsewhere/w.safetensors is missing\n",
+    ] {
+        assert!(plan.stdout.contains(text), "{text}\n{plan}");
+    }
+    // How much a subset has of it is not known, and what is there in part is damaged.
+    let subset = "[dataset.few]\nkind = \"subset\"\nof = \"cub\"\nlimit = { train = 6 }\n";
+    cli.write("subset.toml", [&text, subset].concat());
+    let subset = cli.run(&["plan", "subset.toml"]).expect_code(3);
+    subset.expect_in_stderr(&["dataset `cub`: ", "18 of the 18 images"]);
+    fs::rename(cli.path("aside"), cli.path(images)).unwrap();
+    fs::remove_file(cli.path("data/flowers/jpg/image_00001.jpg")).unwrap();
+    let damaged = cli.run(&["plan", "small.toml"]).expect_code(3);
+    damaged.expect_in_stderr(&["dataset `flowers`: ", "1 of the 18 images"]);
+}
+
+#[test]
+#[cfg(feature = "torch")]
+fn it_runs_from_end_to_end_on_stand_ins() {
+    let cli = small();
+    crate::small::run(&cli, "small.toml");
+    cli.run(&["plan", "--check", "small.toml"]).expect_code(0);
+    let rows = cli.query(
+        "SELECT dataset, head, seed, value, count FROM results WHERE metric = 'top1' ORDER BY dataset, head, seed",
+    );
+    assert_eq!(rows.len(), DATASETS.len() * HEADS.len() * 2);
+    assert!(rows.iter().all(|row| row["count"] == stand_ins::TEST));
+    let report = cli.read("reports/fgvc.md");
+    let table = report
+        .split("\n## ")
+        .find(|part| part.contains("Top-1 accuracy by head and dataset"));
+    let table = table.unwrap_or_else(|| panic!("{report}"));
+    for name in DATASETS {
+        assert!(table.contains(name), "{table}");
+    }
+    for head in HEADS {
+        let row = table
+            .lines()
+            .find(|line| line.starts_with(&format!("| {head} |")));
+        let row = row.unwrap_or_else(|| panic!("no row of {head} in\n{table}"));
+        let cells: Vec<&str> = row.trim_matches('|').split('|').skip(1).collect();
+        assert_eq!(cells.len(), DATASETS.len(), "{row}");
+        assert!(cells.iter().all(|cell| cell.contains('±')), "{row}");
+    }
+    for text in [
+        "not stated",
+        "adm-tiny",
+        "Notice of copyright in FGVC-Aircraft",
+        "fgvc.svg",
+    ] {
+        assert!(report.contains(text), "no `{text}` in\n{report}");
+    }
+    assert!(cli.read("reports/fgvc.svg").contains("<svg"));
+}
