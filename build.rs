@@ -7,7 +7,7 @@
 //!
 //! # One binary for CPU and CUDA
 //! There is deliberately no `-ltorch` and no `-ltorch_cuda`. So the binary needs `libtorch_cpu.so` and `libc10.so`
-//! only, and starts on machines without CUDA. Where there is a driver, `exec::device::load_cuda_backend` loads
+//! only, and starts on machines without CUDA. Where there is a driver, `machine::device::load_cuda_backend` loads
 //! `libtorch_cuda.so` while the program runs, from the same folder.
 
 use std::env;

@@ -27,6 +27,7 @@ struct State {
     done: usize,
     of: usize,
     begun: Instant,
+    /// Passes of the run; none where one job runs by itself.
     passes: usize,
 }
 
@@ -149,8 +150,8 @@ impl Display {
                     String::new()
                 };
                 let title = format!(
-                    "pass {pass}/{} {label}: {}{resumed}",
-                    state.passes,
+                    "{} {label}: {}{resumed}",
+                    state.name_of_pass(*pass),
                     plural(*taps, "tap")
                 );
                 self.begin(&mut state, &title, *images, "images");
@@ -164,8 +165,8 @@ impl Display {
             } => {
                 let rate = *images as f64 / seconds.max(1e-9);
                 let line = format!(
-                    "pass {pass}/{} done: {} in {}, {rate:.1} images/s",
-                    state.passes,
+                    "{} done: {} in {}, {rate:.1} images/s",
+                    state.name_of_pass(*pass),
                     plural(*images, "image"),
                     duration(*seconds)
                 );
@@ -304,6 +305,14 @@ impl Display {
 }
 
 impl State {
+    /// `pass 2/3`; just `pass` where one job runs by itself.
+    fn name_of_pass(&self, pass: usize) -> String {
+        match self.passes {
+            0 => "pass".to_owned(),
+            passes => format!("pass {pass}/{passes}"),
+        }
+    }
+
     fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{line}")),

@@ -1,5 +1,6 @@
 //! What `repro run` and `repro job` share: workers, limits, and where events go.
 
+#[cfg(feature = "torch")]
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -64,10 +65,6 @@ pub(super) fn versions() -> BTreeMap<String, String> {
     .map(|(component, version)| (component.to_owned(), version))
     .collect()
 }
-
-#[cfg(not(feature = "torch"))]
-#[expect(dead_code, reason = "only a build with libtorch runs anything")]
-type Unused = BTreeMap<(), ()>;
 
 #[cfg(feature = "torch")]
 mod with_torch {

@@ -9,13 +9,15 @@
 //!
 //! What needs something that was not made is not begun: it was told already, where it happened. What does not need it still runs.
 
+mod heads_progress;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use self::heads_progress::HeadsProgress;
 use super::context::{Fate, Outcome, Run};
-use super::event::Event;
 use super::jobs::{self, Lane};
 use crate::machine::device::Device;
 use crate::plan::{JobKind, StepId};
@@ -49,7 +51,7 @@ pub fn schedule(run: &Run<'_>, workers: &[Worker]) -> Outcome {
             finished: BTreeSet::new(),
             busy: vec![Busy::default(); workers.len()],
             outcome: Outcome::default(),
-            heads: Heads::of(run),
+            heads: HeadsProgress::of(run),
         }),
         changed: Condvar::new(),
     };
@@ -140,7 +142,7 @@ struct State {
     /// What each worker does.
     busy: Vec<Busy>,
     outcome: Outcome,
-    heads: Heads,
+    heads: HeadsProgress,
 }
 
 /// What one worker does.
@@ -353,62 +355,4 @@ impl State {
             self.finish(run, job);
         }
     }
-}
-
-/// The progress of heads, which is told over all their jobs.
-struct Heads {
-    wanted: usize,
-    trained: usize,
-    /// Jobs that are not through.
-    jobs: usize,
-    begun: Option<Instant>,
-}
-
-impl Heads {
-    fn of(run: &Run<'_>) -> Self {
-        let jobs = run.plan.jobs.iter();
-        let jobs = || jobs.clone().filter(|job| is_of_heads(job.kind));
-        Self {
-            wanted: jobs().map(|job| job.steps.len()).sum(),
-            jobs: jobs().count(),
-            trained: 0,
-            begun: None,
-        }
-    }
-
-    fn begin(&mut self, run: &Run<'_>, job: usize) {
-        if self.begun.is_none() && is_of_heads(run.plan.jobs[job].kind) {
-            self.begun = Some(Instant::now());
-            (run.emit)(Event::HeadsStarted { heads: self.wanted });
-        }
-    }
-
-    fn made(&mut self, run: &Run<'_>, id: StepId) {
-        if let crate::plan::Work::Train(_) = run.plan.step(id).work {
-            self.trained += 1;
-        }
-    }
-
-    fn finish(&mut self, run: &Run<'_>, job: usize) {
-        if is_of_heads(run.plan.jobs[job].kind) {
-            self.jobs -= 1;
-            if self.jobs == 0 {
-                self.tell(run);
-            }
-        }
-    }
-
-    /// Says that they are through, or were stopped.
-    fn tell(&mut self, run: &Run<'_>) {
-        if let Some(begun) = self.begun.take() {
-            (run.emit)(Event::HeadsFinished {
-                heads: self.trained,
-                seconds: begun.elapsed().as_secs_f64(),
-            });
-        }
-    }
-}
-
-fn is_of_heads(kind: JobKind) -> bool {
-    matches!(kind, JobKind::Heads | JobKind::Tuning)
 }

@@ -15,6 +15,7 @@
 //! Files are read as they lie there, after a look at their sizes; [`Store::verify`](super::Store::verify) is what
 //! compares their digests.
 
+mod explain;
 mod results;
 
 use std::collections::BTreeMap;
@@ -22,17 +23,18 @@ use std::path::PathBuf;
 
 use polars::io::HiveOptions;
 use polars::prelude::{
-    AnyValue, Column, DataFrame, IntoLazy, IpcScanOptions, LazyFrame, PlRefPath, PlSmallStr,
-    PolarsError, PolarsResult, ScanArgsParquet, ScanSources, Series, UnifiedScanArgs, col, lit,
+    AnyValue, Column, DataFrame, IntoLazy, IpcScanOptions, LazyFrame, PlRefPath, PolarsError,
+    PolarsResult, ScanArgsParquet, ScanSources, Series, UnifiedScanArgs, col, lit,
 };
 use polars::sql::{SQLContext, extract_table_identifiers};
 
+use self::explain::explain;
 use super::error::StoreError;
 use super::fingerprint::ArtifactKind;
 use super::manifest::Manifest;
 use super::names::table_file;
 use super::part::part_index;
-use super::query_result::{Cell, QueryError, QueryResult, did_you_mean};
+use super::query_result::{Cell, QueryError, QueryResult};
 use super::results::{AxisType, ResultRow};
 use super::root::Store;
 
@@ -328,74 +330,4 @@ fn summary(values: &Series) -> String {
         shown.push(format!("… {} values", values.len()));
     }
     format!("[{}]", shown.join(", "))
-}
-
-/// Adds to what the engine says the tables and columns that there are.
-fn explain(
-    error: &PolarsError,
-    mentioned: &[String],
-    tables: &mut Tables,
-    manifests: &[Manifest],
-) -> QueryError {
-    let mut message = error.to_string();
-    let shorts: Vec<String> = manifests
-        .iter()
-        .filter(|manifest| manifest.kind == ArtifactKind::Features)
-        .map(|manifest| format!("{FEATURES_PREFIX}{}", manifest.fingerprint.short()))
-        .collect();
-    let mut known: Vec<String> = tables.keys().cloned().collect();
-    known.extend(shorts.into_iter().filter(|name| !tables.contains_key(name)));
-    // A name that the query itself introduces by WITH is no table of the store, yet the engine does not mind it.
-    let unknown = mentioned
-        .iter()
-        .find(|name| !tables.contains_key(*name) && message.contains(name.as_str()));
-    let hint = if let Some(name) = unknown {
-        let listed = if tables.contains_key("curves") {
-            ""
-        } else {
-            " (and `curves`, once a head is trained)"
-        };
-        let meant = did_you_mean(name, known.iter().map(String::as_str))
-            .map(|name| format!("did you mean `{name}`? "));
-        format!(
-            "{}the tables are {}{listed}",
-            meant.unwrap_or_default(),
-            known.join(", ")
-        )
-    } else {
-        let asked: Vec<String> = mentioned
-            .iter()
-            .filter(|name| tables.contains_key(*name))
-            .cloned()
-            .collect();
-        let described: Vec<String> = asked
-            .iter()
-            .filter_map(|name| describe(name, tables, &message))
-            .collect();
-        if described.is_empty() {
-            format!("the tables are {}", known.join(", "))
-        } else {
-            // The engine's own list of columns would say the same once more.
-            if let Some(end) = message.find("; valid columns") {
-                message.truncate(end);
-            }
-            described.join("; ")
-        }
-    };
-    QueryError::Sql { message, hint }
-}
-
-/// The columns of a table, and the one that might have been meant by the first name that `message` quotes.
-fn describe(name: &str, tables: &mut Tables, message: &str) -> Option<String> {
-    let schema = tables.get_mut(name)?.collect_schema().ok()?;
-    let columns: Vec<&str> = schema.iter_names().map(PlSmallStr::as_str).collect();
-    let quoted = message.split(['"', '`', '\'']).nth(1).unwrap_or(message);
-    let meant = did_you_mean(quoted, columns.iter().copied()).filter(|column| *column != quoted);
-    let meant = meant
-        .map(|column| format!("did you mean `{column}`? "))
-        .unwrap_or_default();
-    Some(format!(
-        "{meant}`{name}` has the columns {}",
-        columns.join(", ")
-    ))
 }

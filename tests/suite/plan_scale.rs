@@ -91,7 +91,7 @@ fn planned(timesteps: usize) -> usize {
     let source = Source::new("large.toml", experiment(timesteps));
     let experiment = graph::build(&source).unwrap();
     let plan = plan(&experiment, &facts(), &Listing::default(), &mut |_, _| {}).unwrap();
-    assert!(render(&plan, true).lines().count() > plan.steps.len());
+    assert!(render(&plan, &[], true).lines().count() > plan.steps.len());
     plan.steps.len()
 }
 
