@@ -72,8 +72,8 @@ fn head() -> Option<Arc<dyn Head>> {
     let diagnostics = RefCell::new(Diagnostics::new(Source::new("bench", "")));
     let table = Table::default();
     let fields = Fields::new(&table, "head", Span::default(), &diagnostics);
-    let named = |kind: &&&dyn heads::HeadKind| kind.doc().name == "batchnorm-linear";
-    heads::ALL.iter().find(named)?.parse(&fields)
+    let named = |kind: &&&heads::HeadKind| kind.doc.name == "batchnorm-linear";
+    heads::ALL.iter().find(named)?.read(&fields)
 }
 
 /// The least seconds of a step for one image, and the bytes that the process grew by at most.

@@ -10,22 +10,28 @@ mod predictions;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::spec::{Fields, KindDoc};
+use crate::spec::{Boolean, Key, Keys, Kind, List, Text};
 
 pub use bootstrap::CONFIDENCE;
 pub use predictions::{Prediction, Predictions, rank_of_label};
 
 /// Every metric kind.
-pub const ALL: &[&dyn MetricKind] = &[&accuracy::KIND, &mean_per_class::KIND];
+pub const ALL: &[&MetricKind] = &[&accuracy::KIND, &mean_per_class::KIND];
 
 /// A kind of metric.
-pub trait MetricKind: Sync {
-    /// What it says of itself.
-    fn doc(&self) -> &'static KindDoc;
+pub type MetricKind = Kind<Arc<dyn Metric>>;
 
-    /// Reads a node's table; mistakes are recorded in the reader.
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Metric>>;
-}
+/// The heads that a metric scores.
+pub const OF: Key<List<Text>> =
+    Key::list("of", Text("the name of a head")).doc("The heads that are scored.");
+
+/// Whether a metric scores only the best of its heads.
+pub const CHOOSE: Key<Boolean> = Key::boolean("choose").default(false).doc(
+    "Score only the best of heads that differ in learning rate and weight decay alone, their own and their network's: the one that is right most often on the samples that `holdout` keeps out of training, as a mean over seeds.",
+);
+
+/// The keys of every metric that scores heads.
+pub const KEYS: Keys = &[&OF, &CHOOSE];
 
 /// One value that a metric gives for each head.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +63,7 @@ pub struct Score {
 
 /// A metric as declared.
 pub trait Metric: Send + Sync + Debug {
-    /// The kind's name.
+    /// The name of its kind, as it is typed.
     fn kind(&self) -> &'static str;
 
     /// All that decides its values, for fingerprints.

@@ -22,26 +22,44 @@ use std::sync::Arc;
 
 use crate::diffusion::Coefficients;
 use crate::imaging::Normalization;
-use crate::spec::{Fields, KindDoc};
+use crate::spec::Kind;
 
 pub use block::{BlockIndex, BlockInfo, Reduce, TapShape};
 pub use kinds::ALL;
 pub use nn::precision::Precision;
 
 /// A kind of model.
-pub trait ModelKind: Sync {
-    /// What it says of itself.
-    fn doc(&self) -> &'static KindDoc;
+pub type ModelKind = Kind<Arc<dyn Model>, Presets>;
 
-    /// The names of its presets.
-    fn presets(&self) -> Vec<String>;
-
-    /// The model of a preset, with synthetic weights, for listings.
-    fn preset(&self, name: &str) -> Option<Arc<dyn Model>>;
-
-    /// Reads a node's table; mistakes are recorded in the reader.
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Model>>;
+/// The networks of a kind that have a name, with synthetic weights, for listings.
+#[derive(Debug, Clone, Copy)]
+pub struct Presets {
+    /// All of them by name.
+    pub all: fn() -> Vec<(String, Arc<dyn Model>)>,
 }
+
+impl Presets {
+    /// Of a kind whose networks have none.
+    pub const NONE: Self = Self { all: Vec::new };
+}
+
+impl ModelKind {
+    /// The names of its presets.
+    pub fn presets(&self) -> Vec<String> {
+        let presets = (self.more.all)().into_iter();
+        presets.map(|(name, _)| name).collect()
+    }
+
+    /// The model of a preset.
+    pub fn preset(&self, name: &str) -> Option<Arc<dyn Model>> {
+        let mut presets = (self.more.all)().into_iter();
+        let found = presets.find(|(known, _)| known == name);
+        found.map(|(_, model)| model)
+    }
+}
+
+/// The key of the weights, in kinds that have some.
+pub const WEIGHTS: &str = "weights";
 
 /// Where a model's weights come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +96,7 @@ pub struct NoiseInput {
 
 /// A model as declared: its shapes are known, no weight is read yet.
 pub trait Model: Send + Sync + Debug {
-    /// The kind's name.
+    /// The name of its kind, as it is typed.
     fn kind(&self) -> &'static str;
 
     /// The preset's name, or `custom`.

@@ -7,42 +7,32 @@ use super::tables::{self, Table, TableKind};
 use crate::spec::fields::Located;
 use crate::spec::{Diagnostic, Fields, Key, KindDoc, Span, suggest};
 
-/// The keys of `[report]`.
-pub const KEYS: &[Key] = &[
-    Key::optional(
-        "template",
-        "a path",
-        "the built-in template",
-        "A template of your own; see `docs/report-templates.md`.",
-    ),
-    Key::optional(
-        "output",
-        "a path ending in `.md`",
-        "`reports/NAME.md`",
-        "The Markdown file to write, from the folder that `repro` runs in.",
-    ),
-    Key::optional(
-        "table",
-        "a list of tables",
-        "[]",
-        "The tables, each as `[[report.table]]` with a `kind`.",
-    )
-    .list(),
-    Key::optional(
-        "figure",
-        "a list of tables",
-        "[]",
-        "The figures, each as `[[report.figure]]` with a `kind`.",
-    )
-    .list(),
-];
+/// `[report]`.
+pub const DOC: KindDoc = KindDoc {
+    name: "report",
+    summary: "The report. It has no `kind` key.",
+    keys: &[
+        &Key::custom("template", "a path")
+            .optional("the built-in template")
+            .doc("A template of your own; see `docs/report-templates.md`."),
+        &Key::custom("output", "a path ending in `.md`")
+            .optional("`reports/NAME.md`")
+            .doc("The Markdown file to write, from the folder that `repro` runs in."),
+        &Key::custom("table", "a list of tables")
+            .optional("[]")
+            .doc("The tables, each as `[[report.table]]` with a `kind`.")
+            .list_by_nature(),
+        &Key::custom("figure", "a list of tables")
+            .optional("[]")
+            .doc("The figures, each as `[[report.figure]]` with a `kind`.")
+            .list_by_nature(),
+    ],
+    shared: &[],
+};
 
 /// The key of a figure's file, the same in every kind.
-pub const FILE_KEY: Key = Key::required(
-    "file",
-    "a path ending in `.svg`",
-    "The file to write, from the folder of the Markdown file.",
-);
+pub const FILE_KEY: Key = Key::custom("file", "a path ending in `.svg`")
+    .doc("The file to write, from the folder of the Markdown file.");
 
 /// The report that an experiment asks for.
 #[derive(Debug, Clone)]
@@ -95,7 +85,7 @@ impl ReportConfig {
 
     /// Reads `[report]` of the experiment with this name; mistakes are recorded in the reader.
     pub fn parse(fields: &Fields<'_>, experiment: &str) -> Option<Self> {
-        fields.check_keys(KEYS, &[]);
+        fields.check_keys(&DOC.all_keys(), &[]);
         let mut config = Self::plain(experiment);
         config.template = fields.text("template").map(|template| template.value);
         config.output_span = fields.span();

@@ -62,8 +62,8 @@ pub fn parse(node: &str) -> Arc<dyn Head> {
     let diagnostics = std::cell::RefCell::new(diagnostics);
     let fields = Fields::new(&table, "the head", Span::default(), &diagnostics);
     let name = fields.text("kind").unwrap().value;
-    let kind = heads::ALL.iter().find(|kind| kind.doc().name == name);
-    let head = kind.unwrap().parse(&fields);
+    let kind = heads::ALL.iter().find(|kind| kind.doc.name == name);
+    let head = kind.unwrap().read(&fields);
     assert!(fields.is_sound(), "{node}");
     head.unwrap()
 }

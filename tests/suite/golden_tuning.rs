@@ -174,9 +174,9 @@ fn head() -> Arc<dyn Head> {
     let table = tree::parse(&source, &mut diagnostics);
     let diagnostics = RefCell::new(diagnostics);
     let fields = Fields::new(&table, "the head", Span::default(), &diagnostics);
-    let named = |kind: &&&dyn heads::HeadKind| kind.doc().name == "batchnorm-linear";
+    let named = |kind: &&&heads::HeadKind| kind.doc.name == "batchnorm-linear";
     let kind = heads::ALL.iter().find(named).unwrap();
-    kind.parse(&fields).unwrap()
+    kind.read(&fields).unwrap()
 }
 
 fn optimiser(rule: &str, lr: f64) -> Optimiser {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::super::resolve::Names;
 use super::super::{Experiment, ExtractionNode, HeadNode, OnBadImage};
 use super::Builder;
-use crate::heads::{ALL, Head, HeadKind};
+use crate::heads::{ALL, Head};
 use crate::models::Precision;
+use crate::spec::Fields;
 use crate::spec::sections::Sections;
-use crate::spec::{Fields, Key};
+use crate::trainer::config::{self, FINE_TUNE};
 use crate::trainer::{Training, Views};
 
 impl Builder<'_> {
@@ -22,32 +23,27 @@ impl Builder<'_> {
         let mut names = Names::new("head");
         for node in &sections.heads {
             names.declare(&node.name);
-            let Some(kind) = self.kind("head", node, ALL, HeadKind::doc) else {
+            let Some(kind) = self.kind("head", node, ALL) else {
                 continue;
             };
-            let keys: Vec<Key> = kind
-                .doc()
-                .keys
-                .iter()
-                .chain(kind.keys_of_training())
-                .copied()
-                .collect();
-            for table in self.expand(node, "head", &keys) {
+            for table in self.expand(node, "head", &kind.doc) {
                 let fields = self.node_fields(&table, "head", node);
-                fields.check_keys(&keys, &["kind"]);
+                let head = kind.read(&fields);
                 let training = Training::parse(&fields);
-                let seeds = match fields.seed("seed") {
+                let seeds = match fields.get(&config::SEED) {
                     Some(seed) => vec![seed],
                     None => experiment.seeds.clone(),
                 };
-                let (Some(head), Some(features)) = (kind.parse(&fields), fields.text("features"))
+                let features = fields.located(&config::FEATURES);
+                let (Some(head), Some(training), Some(features)) = (head, training, features)
                 else {
                     continue;
                 };
-                let found = extractions.find(&fields, "features", &features);
+                let found = extractions.find(&fields, config::FEATURES.name, &features);
                 Self::check_shapes(&*head, experiment, &found, &fields);
                 // A kind without the key has said so already.
-                if keys.iter().any(|key| key.name == "fine_tune") {
+                let keys = kind.doc.all_keys();
+                if keys.iter().any(|key| key.name() == FINE_TUNE.name) {
                     Self::check_fresh(&training, experiment, &found, &fields);
                 }
                 for (features, more_views) in
@@ -78,7 +74,7 @@ impl Builder<'_> {
         fields: &Fields<'_>,
     ) {
         let key = match (&training.fine_tune, training.online) {
-            (Some(_), _) => "fine_tune",
+            (Some(_), _) => FINE_TUNE.name,
             (None, true) => "online",
             (None, false) => return,
         };
@@ -138,7 +134,7 @@ impl Builder<'_> {
             let (why, remedy) = misfit.split_once("; ").unwrap_or((&misfit, ""));
             let message = format!("{} cannot read its features: {why}", fields.context());
             let hint = (!remedy.is_empty()).then(|| remedy.to_owned());
-            fields.misfit("features", "graph::head-misfit", message, hint);
+            fields.misfit(config::FEATURES.name, "graph::head-misfit", message, hint);
         }
     }
 }

@@ -6,10 +6,9 @@ use super::Builder;
 use crate::graph::resolve::Names;
 use crate::graph::{Experiment, ModelNode, PretrainNode, pretrain, samples};
 use crate::models::{self, WeightsSource};
+use crate::spec::Diagnostic;
 use crate::spec::fields::Located;
 use crate::spec::sections::Sections;
-use crate::spec::{Diagnostic, Key};
-use crate::trainer::pretraining;
 
 impl Builder<'_> {
     /// The models, with the trainings that they take their weights from; the names of both.
@@ -29,27 +28,24 @@ impl Builder<'_> {
         let mut all_read = true;
         for node in &sections.models {
             names.declare(&node.name);
-            let Some(kind) = self.kind("model", node, models::ALL, models::ModelKind::doc) else {
+            let Some(kind) = self.kind("model", node, models::ALL) else {
                 all_read = false;
                 continue;
             };
-            let tables = self.expand(node, "model", kind.doc().keys);
+            let tables = self.expand(node, "model", &kind.doc);
             all_read &= !tables.is_empty();
             for table in tables {
                 let fields = self.node_fields(&table, "model", node);
-                fields.check_keys(kind.doc().keys, &["kind"]);
-                let Some(model) = kind.parse(&fields) else {
+                let Some(model) = kind.read(&fields) else {
                     all_read = false;
                     continue;
                 };
                 let mut sources = vec![None];
                 if let WeightsSource::Pretrained(training) = model.weights() {
-                    let span = fields
-                        .raw("weights")
-                        .map_or(fields.span(), |node| node.span);
+                    let span = fields.span_of(models::WEIGHTS);
                     let value = training.clone();
                     used.push(value.clone());
-                    trainings.find(&fields, "weights", &Located { value, span });
+                    trainings.find(&fields, models::WEIGHTS, &Located { value, span });
                     sources = self.pretrains(sections, experiment, datasets, &*model);
                     if sources.is_empty() {
                         // A mistake in the training, which is told already; what hangs on the model is looked at all the same.
@@ -100,24 +96,19 @@ impl Builder<'_> {
         model: &dyn models::Model,
     ) -> Vec<Option<usize>> {
         let mut indices = Vec::new();
-        let keys: Vec<Key> = pretrain::KEYS
-            .iter()
-            .chain(pretraining::config::KEYS)
-            .copied()
-            .collect();
         let WeightsSource::Pretrained(name) = model.weights() else {
             return indices;
         };
         for node in sections.pretrains.iter().filter(|node| node.name == *name) {
-            for table in self.expand(node, "pretrain", &keys) {
+            for table in self.expand(node, "pretrain", &pretrain::DOC) {
                 let fields = self.node_fields(&table, "pretrain", node);
-                fields.check_keys(&keys, &[]);
+                fields.check_keys(&pretrain::DOC.all_keys(), &[]);
                 // Both are read whatever becomes of the other, so that all mistakes are found in one go.
                 // The model's own index is known once its place in the list is.
                 let parsed = pretrain::parse(&fields, &node.name, (0, 0), model);
                 let datasets = fields
-                    .text("dataset")
-                    .map(|dataset| datasets.find(&fields, "dataset", &dataset));
+                    .located(&pretrain::DATASET)
+                    .map(|dataset| datasets.find(&fields, pretrain::DATASET.name, &dataset));
                 for dataset in datasets.unwrap_or_default() {
                     if let Some(parsed) = &parsed {
                         indices.push(Some(experiment.pretrains.len()));
@@ -141,13 +132,13 @@ impl Builder<'_> {
         let mut names = Names::new("samples");
         for node in &sections.samples {
             names.declare(&node.name);
-            for table in self.expand(node, "samples", samples::KEYS) {
+            for table in self.expand(node, "samples", &samples::DOC) {
                 let fields = self.node_fields(&table, "samples", node);
-                fields.check_keys(samples::KEYS, &[]);
-                let Some(model) = fields.text("model") else {
+                fields.check_keys(&samples::DOC.all_keys(), &[]);
+                let Some(model) = fields.located(&samples::MODEL) else {
                     continue;
                 };
-                for index in models.find(&fields, "model", &model) {
+                for index in models.find(&fields, samples::MODEL.name, &model) {
                     let model = Arc::clone(&experiment.models[index].model);
                     if let Some(parsed) = samples::parse(&fields, &node.name, index, &*model) {
                         names.add(&node.name, experiment.samples.len());

@@ -8,4 +8,4 @@ pub mod pixels;
 use super::ModelKind;
 
 /// Every model kind.
-pub const ALL: &[&dyn ModelKind] = &[&guided_diffusion::KIND, &pixels::KIND];
+pub const ALL: &[&ModelKind] = &[&guided_diffusion::KIND, &pixels::KIND];

@@ -30,22 +30,15 @@ const DOC: KindDoc = KindDoc {
     name: "heatmap",
     summary: "A metric over two axes, as colours with the numbers written in them.",
     keys: &[
-        FILE_KEY,
-        METRIC_KEY,
-        TITLE_KEY,
-        Key::required(
-            "rows",
-            "an axis",
-            "The axis that runs down, such as `block`.",
-        ),
-        Key::required(
-            "columns",
-            "an axis",
-            "The axis that runs to the right, such as `timestep`. More than 14 values are drawn small; the longer axis belongs in `rows`.",
-        ),
-        FILTER_KEY,
-        OVER_KEY,
+        &FILE_KEY,
+        &METRIC_KEY,
+        &TITLE_KEY,
+        &Key::custom("rows", "an axis").doc("The axis that runs down, such as `block`."),
+        &Key::custom("columns", "an axis").doc("The axis that runs to the right, such as `timestep`. More than 14 values are drawn small; the longer axis belongs in `rows`."),
+        &FILTER_KEY,
+        &OVER_KEY,
     ],
+    shared: &[],
 };
 
 /// The most rows, and the most columns, that a page holds.
@@ -57,7 +50,7 @@ impl FigureKind for Kind {
     }
 
     fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>> {
-        fields.check_keys(DOC.keys, &["kind"]);
+        fields.check_keys(&DOC.all_keys(), &["kind"]);
         let file = file_name(fields, "file", ".svg");
         let question = Question::parse(fields);
         let rows = axis_at(fields, "rows");

@@ -38,30 +38,17 @@ const DOC: KindDoc = KindDoc {
     name: "lines",
     summary: "A metric over one axis, one line per value of another, with bars for the spread over seeds or images.",
     keys: &[
-        FILE_KEY,
-        METRIC_KEY,
-        TITLE_KEY,
-        Key::required(
-            "x",
-            "an axis",
-            "The axis that runs to the right, such as `timestep`.",
-        ),
-        Key::optional(
-            "series",
-            "an axis",
-            "one line",
-            "The axis whose values are lines of their own, such as `model`; at most 8 values.",
-        ),
-        Key::optional(
-            "x_scale",
-            "`linear`, `log` or `category`",
-            "\"linear\"",
-            "Spreads the values of `x` by size, by logarithm, or one after the other. Words need `category`.",
-        ),
-        FILTER_KEY,
-        OVER_KEY,
-        SPREAD_KEY,
+        &FILE_KEY,
+        &METRIC_KEY,
+        &TITLE_KEY,
+        &Key::custom("x", "an axis").doc("The axis that runs to the right, such as `timestep`."),
+        &Key::custom("series", "an axis").optional("one line").doc("The axis whose values are lines of their own, such as `model`; at most 8 values."),
+        &Key::custom("x_scale", "`linear`, `log` or `category`").optional("\"linear\"").doc("Spreads the values of `x` by size, by logarithm, or one after the other. Words need `category`."),
+        &FILTER_KEY,
+        &OVER_KEY,
+        &SPREAD_KEY,
     ],
+    shared: &[],
 };
 
 impl FigureKind for Kind {
@@ -70,7 +57,7 @@ impl FigureKind for Kind {
     }
 
     fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>> {
-        fields.check_keys(DOC.keys, &["kind"]);
+        fields.check_keys(&DOC.all_keys(), &["kind"]);
         let file = file_name(fields, "file", ".svg");
         let question = Question::parse(fields);
         let x = axis_at(fields, "x");

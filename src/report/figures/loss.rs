@@ -33,19 +33,13 @@ const DOC: KindDoc = KindDoc {
     name: "loss",
     summary: "The loss of a network over the steps of its training, as it was recorded and as a mean over neighbours.",
     keys: &[
-        FILE_KEY,
-        Key::required(
-            "of",
-            "a name of `[pretrain.NAME]`",
-            "The training whose loss is shown.",
-        ),
-        Key::optional(
-            "title",
-            "a string",
-            "`Training loss: NAME`",
-            "Stands above it.",
-        ),
+        &FILE_KEY,
+        &Key::custom("of", "a name of `[pretrain.NAME]`").doc("The training whose loss is shown."),
+        &Key::custom("title", "a string")
+            .optional("`Training loss: NAME`")
+            .doc("Stands above it."),
     ],
+    shared: &[],
 };
 
 impl FigureKind for Kind {
@@ -54,7 +48,7 @@ impl FigureKind for Kind {
     }
 
     fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>> {
-        fields.check_keys(DOC.keys, &["kind"]);
+        fields.check_keys(&DOC.all_keys(), &["kind"]);
         let file = file_name(fields, "file", ".svg");
         let of = fields.text("of");
         let title = fields.text("title");

@@ -24,48 +24,28 @@ const DOC: KindDoc = KindDoc {
     name: "noise-strip",
     summary: "Some images of a dataset at growing noise, as a model sees them: one row an image, one column a timestep.",
     keys: &[
-        FILE_KEY,
-        Key::required(
-            "dataset",
-            "a dataset's name",
-            "The dataset that the images are taken from.",
-        ),
-        Key::required(
-            "model",
-            "a model's name",
-            "The model whose size of images and schedule of noise are used.",
-        ),
-        Key::required(
-            "timesteps",
-            "a list of 1 to 20 integers from 0",
-            "The timesteps of the noise, one column each, in this order.",
-        )
-        .list(),
-        Key::optional(
-            "count",
-            "an integer from 1 to 20",
-            "4",
-            "How many images, from the beginning of the split.",
-        ),
-        Key::optional(
-            "split",
-            "a string",
-            "\"test\"",
-            "The split that the images are taken from.",
-        ),
-        Key::optional(
-            "noise_seed",
-            "an integer from 0",
-            "0",
-            "The seed of the noise.",
-        ),
-        Key::optional(
-            "title",
-            "a string",
-            "`Images at growing noise: NAME`",
-            "Stands above it.",
-        ),
+        &FILE_KEY,
+        &Key::custom("dataset", "a dataset's name")
+            .doc("The dataset that the images are taken from."),
+        &Key::custom("model", "a model's name")
+            .doc("The model whose size of images and schedule of noise are used."),
+        &Key::custom("timesteps", "a list of 1 to 20 integers from 0")
+            .doc("The timesteps of the noise, one column each, in this order.")
+            .list_by_nature(),
+        &Key::custom("count", "an integer from 1 to 20")
+            .optional("4")
+            .doc("How many images, from the beginning of the split."),
+        &Key::custom("split", "a string")
+            .optional("\"test\"")
+            .doc("The split that the images are taken from."),
+        &Key::custom("noise_seed", "an integer from 0")
+            .optional("0")
+            .doc("The seed of the noise."),
+        &Key::custom("title", "a string")
+            .optional("`Images at growing noise: NAME`")
+            .doc("Stands above it."),
     ],
+    shared: &[],
 };
 
 impl FigureKind for Kind {
@@ -74,7 +54,7 @@ impl FigureKind for Kind {
     }
 
     fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>> {
-        fields.check_keys(DOC.keys, &["kind"]);
+        fields.check_keys(&DOC.all_keys(), &["kind"]);
         let file = file_name(fields, "file", ".svg");
         let (dataset, model) = (fields.text("dataset"), fields.text("model"));
         let timesteps = fields.counts("timesteps", 0..=u32::MAX);

@@ -23,14 +23,14 @@ const DOC: KindDoc = KindDoc {
     name: "sheet",
     summary: "Images sampled from a network, side by side, each of their pixels a square.",
     keys: &[
-        FILE_KEY,
-        Key::required(
-            "of",
-            "a name of `[samples.NAME]`",
-            "The samples that are shown, at most 400.",
-        ),
-        Key::optional("title", "a string", "`Samples: NAME`", "Stands above it."),
+        &FILE_KEY,
+        &Key::custom("of", "a name of `[samples.NAME]`")
+            .doc("The samples that are shown, at most 400."),
+        &Key::custom("title", "a string")
+            .optional("`Samples: NAME`")
+            .doc("Stands above it."),
     ],
+    shared: &[],
 };
 
 impl FigureKind for Kind {
@@ -39,7 +39,7 @@ impl FigureKind for Kind {
     }
 
     fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>> {
-        fields.check_keys(DOC.keys, &["kind"]);
+        fields.check_keys(&DOC.all_keys(), &["kind"]);
         let file = file_name(fields, "file", ".svg");
         let of = fields.text("of");
         let title = fields.text("title");

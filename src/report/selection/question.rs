@@ -11,29 +11,17 @@ use crate::spec::{Diagnostic, Fields, Key, Node, Span, Value, suggest};
 use crate::store::{AxisValue, ResultRow};
 
 /// The key of the metric, the same in every kind.
-pub const METRIC_KEY: Key = Key::required(
-    "metric",
-    "a metric's name",
-    "The metric whose values are shown.",
-);
+pub const METRIC_KEY: Key =
+    Key::custom("metric", "a metric's name").doc("The metric whose values are shown.");
 /// The key of the title, the same in every kind.
-pub const TITLE_KEY: Key =
-    Key::optional("title", "a string", "the metric's name", "Stands above it.");
+pub const TITLE_KEY: Key = Key::custom("title", "a string")
+    .optional("the metric's name")
+    .doc("Stands above it.");
 /// The key of the filters, the same in every kind.
-pub const FILTER_KEY: Key = Key::optional(
-    "where",
-    "a table of axis = value or axis = [values]",
-    "{}",
-    "Shows only results with these values, such as `{ split = \"test\", timestep = [90, 150] }`.",
-);
+pub const FILTER_KEY: Key = Key::custom("where", "a table of axis = value or axis = [values]").optional("{}").doc("Shows only results with these values, such as `{ split = \"test\", timestep = [90, 150] }`.");
 /// The key of the axes to average over, the same in every kind.
-pub const OVER_KEY: Key = Key::optional(
-    "over",
-    "a list of axes",
-    "[\"seed\"]",
-    "Averages over these axes. A result that differs in any other axis within one cell is refused, so that nothing is averaged by accident.",
-)
-.list();
+pub const OVER_KEY: Key = Key::custom("over", "a list of axes").optional("[\"seed\"]").doc("Averages over these axes. A result that differs in any other axis within one cell is refused, so that nothing is averaged by accident.")
+.list_by_nature();
 
 /// A metric, filters, and the axes to average over.
 #[derive(Debug, Clone)]

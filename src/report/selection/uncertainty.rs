@@ -5,12 +5,7 @@ use crate::report::number::{Unit, interval_of_mean, mean};
 use crate::spec::{Fields, Key};
 
 /// The key that chooses it, the same in every kind that has it.
-pub const SPREAD_KEY: Key = Key::optional(
-    "spread",
-    "`deviation`, `seeds` or `images`",
-    "\"deviation\"",
-    "What is shown beside a mean: the sample standard deviation, the 95 % interval of the mean over seeds (Student's t), or the 95 % bootstrap interval over the scored images.",
-);
+pub const SPREAD_KEY: Key = Key::custom("spread", "`deviation`, `seeds` or `images`").optional("\"deviation\"").doc("What is shown beside a mean: the sample standard deviation, the 95 % interval of the mean over seeds (Student's t), or the 95 % bootstrap interval over the scored images.");
 
 /// What is shown beside a mean.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -85,8 +85,8 @@ fn head() -> Arc<dyn Head> {
     let fields = Fields::new(&table, "head", crate::spec::Span::default(), &diagnostics);
     let kind = crate::heads::ALL
         .iter()
-        .find(|kind| kind.doc().name == "batchnorm-linear");
-    kind.unwrap().parse(&fields).unwrap()
+        .find(|kind| kind.doc.name == "batchnorm-linear");
+    kind.unwrap().read(&fields).unwrap()
 }
 
 fn training(epochs: u32, batch_size: u32) -> Training {

@@ -37,7 +37,8 @@ pub struct Kind;
 const DOC: KindDoc = KindDoc {
     name: "claims",
     summary: "Which claims of the paper hold in the results of one model, run over blocks, timesteps and pools.",
-    keys: &[METRIC_KEY, TITLE_KEY, FILTER_KEY, OVER_KEY],
+    keys: &[&METRIC_KEY, &TITLE_KEY, &FILTER_KEY, &OVER_KEY],
+    shared: &[],
 };
 
 /// The axes that the claims are about.
@@ -52,7 +53,7 @@ impl TableKind for Kind {
     }
 
     fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Table>> {
-        fields.check_keys(DOC.keys, &["kind"]);
+        fields.check_keys(&DOC.all_keys(), &["kind"]);
         let question = Question::parse(fields)?;
         if let Some(axis) = AXES
             .iter()

@@ -36,27 +36,15 @@ const DOC: KindDoc = KindDoc {
     name: "contest",
     summary: "Who is best, and by how much: the best result of each value of one axis, and its distance to the champion.",
     keys: &[
-        METRIC_KEY,
-        TITLE_KEY,
-        Key::required(
-            "among",
-            "an axis",
-            "The axis whose values compete, such as `model`. For each, the best combination of all other axes is searched.",
-        ),
-        Key::required(
-            "champion",
-            "a value of that axis",
-            "The one that all others are compared with.",
-        ),
-        Key::optional(
-            "fixed",
-            "a table of axis = value",
-            "none",
-            "One choice made before the results were seen, such as `{ block = 7, timestep = 90, pool = 2 }`: a row of its own shows the champion there.",
-        ),
-        FILTER_KEY,
-        OVER_KEY,
+        &METRIC_KEY,
+        &TITLE_KEY,
+        &Key::custom("among", "an axis").doc("The axis whose values compete, such as `model`. For each, the best combination of all other axes is searched."),
+        &Key::custom("champion", "a value of that axis").doc("The one that all others are compared with."),
+        &Key::custom("fixed", "a table of axis = value").optional("none").doc("One choice made before the results were seen, such as `{ block = 7, timestep = 90, pool = 2 }`: a row of its own shows the champion there."),
+        &FILTER_KEY,
+        &OVER_KEY,
     ],
+    shared: &[],
 };
 
 /// Decimals of a printed mean, error or difference.
@@ -71,7 +59,7 @@ impl TableKind for Kind {
     }
 
     fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Table>> {
-        fields.check_keys(DOC.keys, &["kind"]);
+        fields.check_keys(&DOC.all_keys(), &["kind"]);
         let question = Question::parse(fields);
         let among = axis_at(fields, "among");
         let champion = value_at(fields, "champion");

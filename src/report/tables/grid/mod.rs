@@ -36,23 +36,18 @@ const DOC: KindDoc = KindDoc {
     name: "grid",
     summary: "A table with one axis down and one or two axes across; each cell is a mean over seeds.",
     keys: &[
-        METRIC_KEY,
-        TITLE_KEY,
-        Key::required(
-            "rows",
-            "an axis",
-            "The axis whose values head the rows, such as `block`.",
-        ),
-        Key::required(
-            "columns",
-            "an axis or a list of two",
-            "The axes whose values head the columns, such as `[\"timestep\", \"pool\"]`.",
-        )
-        .list(),
-        FILTER_KEY,
-        OVER_KEY,
-        SPREAD_KEY,
+        &METRIC_KEY,
+        &TITLE_KEY,
+        &Key::custom("rows", "an axis")
+            .doc("The axis whose values head the rows, such as `block`."),
+        &Key::custom("columns", "an axis or a list of two")
+            .doc("The axes whose values head the columns, such as `[\"timestep\", \"pool\"]`.")
+            .list_by_nature(),
+        &FILTER_KEY,
+        &OVER_KEY,
+        &SPREAD_KEY,
     ],
+    shared: &[],
 };
 
 /// Decimals of a printed mean.
@@ -67,7 +62,7 @@ impl TableKind for Kind {
     }
 
     fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Table>> {
-        fields.check_keys(DOC.keys, &["kind"]);
+        fields.check_keys(&DOC.all_keys(), &["kind"]);
         let question = Question::parse(fields);
         let rows = axis_at(fields, "rows");
         let columns = axes_at(fields, "columns", 1..=2);
