@@ -5,6 +5,7 @@
 //! took at most, beyond what the process had before them; `benches/fine_tuning_against_reference.py` asks so.
 
 #![expect(clippy::expect_used, reason = "a benchmark fails this way")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -78,10 +79,9 @@ fn head() -> Option<Arc<dyn Head>> {
 
 /// The least seconds of a step for one image, and the bytes that the process grew by at most.
 fn measure(retention: MapRetention, steps: usize) -> Result<(f64, u64), TrainError> {
-    let model = models::ALL
-        .iter()
-        .find_map(|kind| kind.preset("fashion-28"));
-    let model = model.expect("the preset exists");
+    let model = models::preset("fashion-28")
+        .expect("the preset exists")
+        .model;
     let model = model.with_weights(WeightsSource::Synthetic(1));
     let channels = model.blocks()[BLOCK.0 as usize - 1].shape.sizes()[0] as usize;
     let tunable = model.tunable().expect("it can be trained");

@@ -4,6 +4,8 @@
 //! `many`, `windows` and `scan` stands for a part of it. The features are random; nothing is learned.
 //! `benches/heads_against_pytorch.py` times the same epoch in a loop written by hand.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -14,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use half::f16;
+use repro::feature_type::FeatureType;
 use repro::heads::{ALL, FeatureShape, Head};
 use repro::random::Stream;
 use repro::spec::{Diagnostics, Fields, Source, Span, Table};
@@ -22,7 +25,7 @@ use repro::store::{
     Recipe, Store, wait_quietly,
 };
 use repro::trainer::heads::rows::{load_into, room};
-use repro::trainer::heads::{Data, Element, Job, Keep, Limits, Rows, Samples, WriteTo, train};
+use repro::trainer::heads::{Data, Job, Keep, Limits, Rows, Samples, WriteTo, train};
 use repro::trainer::{TrainError, Training};
 
 /// Random features in half precision.
@@ -66,17 +69,22 @@ impl Rows for Random {
         1
     }
 
-    fn element(&self) -> Element {
-        Element::F16
+    fn feature_type(&self) -> FeatureType {
+        FeatureType::F16
     }
 
-    fn copy(&self, _view: usize, row: usize, out: &mut [u8]) {
+    fn copy(&self, _view: usize, row: usize, out: &mut [u8]) -> Result<(), TrainError> {
         let values = &self.values[row * self.width..(row + 1) * self.width];
+        #[expect(
+            unsafe_code,
+            reason = "half-precision numbers have no safe view as bytes here"
+        )]
         // SAFETY: half-precision numbers are two plain bytes each.
         let bytes = unsafe {
             std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values))
         };
         out.copy_from_slice(bytes);
+        Ok(())
     }
 }
 
@@ -231,13 +239,16 @@ impl Rows for Cached {
         1
     }
 
-    fn element(&self) -> Element {
-        Element::F16
+    fn feature_type(&self) -> FeatureType {
+        FeatureType::F16
     }
 
-    fn copy(&self, _view: usize, row: usize, out: &mut [u8]) {
+    fn copy(&self, _view: usize, row: usize, out: &mut [u8]) -> Result<(), TrainError> {
         let (part, row) = self.places[row];
-        self.reader.parts()[part].copy_row(row, out);
+        let copied = self.reader.parts()[part].copy_row(row, out);
+        copied
+            .then_some(())
+            .ok_or_else(|| TrainError::Features("no such row".to_owned()))
     }
 
     fn forget(&self) {
@@ -335,9 +346,7 @@ fn scan() -> Result<(), Box<dyn std::error::Error>> {
     let pieces = Stream::new(0, "pieces").permutation(rows.len() / 16);
     let shuffled: Vec<(usize, usize)> = pieces
         .into_iter()
-        .flat_map(|piece| {
-            (0..16).map(move |row| (0, usize::try_from(piece).unwrap_or(0) * 16 + row))
-        })
+        .flat_map(|piece| (0..16).map(move |row| (0, piece * 16 + row)))
         .collect();
     let loaded = |order: &[(usize, usize)]| -> std::io::Result<()> {
         // As the trainer does: one window's memory is used for the next but one.

@@ -4,6 +4,7 @@
 //! that begins with `--` is passed over: cargo adds one.
 
 #![expect(clippy::expect_used, reason = "a benchmark fails this way")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

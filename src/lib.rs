@@ -5,12 +5,20 @@
 //! store is shown ([`report`], [`cli`]). Files that others publish are brought by [`fetch`]. `ARCHITECTURE.md` has the map and
 //! the invariants.
 
+mod atomic_file;
+pub mod axes;
+pub mod bug;
+#[expect(
+    clippy::print_stderr,
+    reason = "messages go to stderr, and only from here; data is written to stdout"
+)]
 pub mod cli;
 pub mod collect;
 pub mod datasets;
 pub mod diffusion;
 pub mod doctor;
 pub mod exec;
+pub mod feature_type;
 pub mod fetch;
 pub mod graph;
 pub mod heads;
@@ -20,6 +28,7 @@ mod lock_file;
 pub mod machine;
 pub mod metrics;
 pub mod models;
+mod numbers;
 pub mod papers;
 pub mod plan;
 pub mod random;

@@ -1,7 +1,9 @@
 //! A small counter-based generator for shuffles, initial weights and resampling.
 //!
 //! Element i of a stream depends on (seed, purpose, i) alone, so a stream can be entered anywhere and nothing depends on what
-//! else was drawn before. Image noise has its own generator in `models/noise.rs`.
+//! else was drawn before. Image noise has its own generator in `diffusion/noise.rs`.
+
+use crate::numbers::to_usize;
 
 /// A stream of numbers for one purpose.
 #[derive(Debug, Clone)]
@@ -53,22 +55,25 @@ impl Stream {
             let product = u128::from(self.next_bits()) * u128::from(bound);
             #[expect(
                 clippy::cast_possible_truncation,
-                reason = "the low half is what is wanted"
+                reason = "each half of 128 bits has 64"
             )]
-            let low = product as u64;
+            let (low, high) = (product as u64, (product >> 64) as u64);
             if low >= threshold {
-                return u64::try_from(product >> 64).unwrap_or(0);
+                return high;
             }
         }
     }
 
+    /// An index below `length`, each equally likely. `length` must not be 0.
+    pub fn next_index(&mut self, length: usize) -> usize {
+        to_usize(self.next_below(length as u64))
+    }
+
     /// The numbers below `length` in random order (Fisher and Yates).
-    pub fn permutation(&mut self, length: usize) -> Vec<i64> {
-        let mut order: Vec<i64> = (0..length)
-            .map(|index| i64::try_from(index).unwrap_or(i64::MAX))
-            .collect();
+    pub fn permutation(&mut self, length: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..length).collect();
         for last in (1..length).rev() {
-            let other = usize::try_from(self.next_below(last as u64 + 1)).unwrap_or(last);
+            let other = self.next_index(last + 1);
             order.swap(last, other);
         }
         order
@@ -88,7 +93,7 @@ mod tests {
             sorted
                 .iter()
                 .enumerate()
-                .all(|(index, &value)| value == i64::try_from(index).unwrap())
+                .all(|(index, &value)| value == index)
         );
         assert_eq!(first, Stream::new(1, "shuffle").permutation(1000));
         assert_ne!(first, Stream::new(2, "shuffle").permutation(1000));

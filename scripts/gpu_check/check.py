@@ -37,6 +37,8 @@ class Check:
         self.memory = memory
         self.binary = None
         self.environment = {}
+        # Where PyTorch is installed.
+        self.packages = None
         # What later parts compare with: peaks by dtype, operations of one image by block, images a second.
         self.peaks = {}
         self.operations = {}
@@ -77,17 +79,17 @@ class Check:
     def records(self):
         return self.results.records()
 
-    def record(self, **fields):
+    def record(self, what, **fields):
         """Keeps one measurement. `dtype` and `batch_size` stand in all of them, also where there is none."""
         if fields.get("error"):
             fields["error"] = self.clean(fields["error"])
-        self.results.record({"dtype": None, "batch_size": None, **fields})
+        self.results.record({"what": what, "dtype": None, "batch_size": None, **fields})
 
-    def attempt(self, fields, measure):
-        """Records what `measure` returns beside `fields`, or why there is nothing; what comes after it goes on."""
+    def attempt(self, fields, measure, *given):
+        """Records what `measure(*given)` returns beside `fields`, or why there is nothing; what comes after it goes on."""
         self.left()
         try:
-            found = measure()
+            found = measure(*given)
         except Failed as failure:
             self.record(**fields, error=str(failure))
             return None
@@ -99,20 +101,19 @@ class Check:
 
     # --- Programs -----------------------------------------------------------------------------------------------
 
-    def repro(self, *words, log=None, limit=None):
+    def repro(self, *words, log=None):
         """Runs the program until it ends or the part's time is up, whichever comes first."""
-        return self._run([self.binary, *words], self.environment, log, limit)
+        return self._run([self.binary, *words], self.environment, log)
 
     def python(self, script, *words):
         """Runs one of the scripts beside this file with the PyTorch of this machine."""
         # Not in this process: a child can be killed, and gives the memory of the device back when it ends.
         path = Path(__file__).parent / script
-        return self._run([sys.executable, "-B", path, *words], {}, None, None)
+        return self._run([sys.executable, "-B", path, *words], {}, None)
 
-    def _run(self, command, environment, log, limit):
-        left = self.left()
+    def _run(self, command, environment, log):
         with self.memory.watch() as window:
-            ended = children.run(command, min(left, limit or left), environment, self.folder, log)
+            ended = children.run(command, self.left(), environment, self.folder, log)
         ended.peak_device_memory = window.peak
         self._most_of_a_child = max(self._most_of_a_child, ended.peak_memory)
         return ended
@@ -134,8 +135,8 @@ class Check:
 
     def clean(self, text):
         """The text without the folders of this machine."""
-        for folder, name in ((self.folder, "TEMP"), (self.root, "."), (Path.home(), "~")):
+        for folder, name in ((self.folder, "TEMP"), (self.packages, "PACKAGES"), (self.root, "."), (Path.home(), "~")):
             # A home that is the root of everything would be found in every path.
-            if folder != Path("/"):
+            if folder not in (None, Path("/")):
                 text = text.replace(str(folder), name)
         return text

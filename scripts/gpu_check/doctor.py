@@ -8,9 +8,9 @@ SMI = ["name", "memory.total", "driver_version", "compute_cap", "clocks.max.sm",
 
 def doctor(check):
     if check.is_cuda:
-        check.attempt({"what": "nvidia-smi"}, lambda: smi(check))
-    check.attempt({"what": "torch"}, lambda: torch(check))
-    check.attempt({"what": "repro"}, lambda: version(check))
+        check.attempt({"what": "nvidia-smi"}, smi, check)
+    check.attempt({"what": "torch"}, torch, check)
+    check.attempt({"what": "repro"}, version, check)
     findings(check)
 
 

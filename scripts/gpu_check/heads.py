@@ -11,7 +11,7 @@ from .check import OutOfTime
 from .experiments import dataset, quoted, table
 
 CACHE = "cache-heads"
-# The least network that has an optimizer's view of the world: one convolution is all that is used of it.
+# Of the images, and of the map of the first block.
 SIDE = 32
 
 
@@ -32,7 +32,7 @@ class Sizes:
 
 
 def heads(check):
-    sizes = Sizes(1024, 128, 32, (2, 8), (20, 10)) if check.small else Sizes(8192, 512, 64, (8, 32), (40, 15))
+    sizes = Sizes(512, 64, 32, (2, 8), (5, 5)) if check.small else Sizes(8192, 512, 64, (8, 32), (40, 15))
     extract(check, sizes)
     (narrow, wide), (many_epochs, few_epochs) = sizes.pools, sizes.epochs
     one = {}

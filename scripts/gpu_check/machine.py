@@ -36,16 +36,20 @@ def nvidia_smi(device, fields):
     except (OSError, subprocess.SubprocessError):
         return None
     values = [value.strip() for value in said.splitlines()[0].split(",")] if said.strip() else []
-    return dict(zip(fields, values)) if len(values) == len(fields) else None
+    return dict(zip(fields, values, strict=True)) if len(values) == len(fields) else None
 
 
-def environment():
-    """The variables with which the program finds the libtorch of this machine's PyTorch."""
+def torch_folder():
+    """The folder of this machine's PyTorch."""
     # Where `import torch` would find it; importing it here would take seconds and memory of the device.
     found = importlib.util.find_spec("torch")
     if found is None or not found.submodule_search_locations:
         raise Missing(f"`import torch` finds no PyTorch with {Path(sys.executable).name}; it is what the program runs with")
-    torch = Path(found.submodule_search_locations[0])
+    return Path(found.submodule_search_locations[0])
+
+
+def environment(torch):
+    """The variables with which the program finds the libtorch of a PyTorch in this folder."""
     # The program itself needs PyTorch's own folder only, and PyTorch's libraries know where NVIDIA's packages lie beside
     # them; those are named as well, for a PyTorch that was put together in another way.
     folders = [torch / "lib", *sorted(torch.parent.glob("nvidia/*/lib"))]

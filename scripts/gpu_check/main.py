@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import sys
@@ -49,7 +50,7 @@ def arguments():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--binary", type=Path, help="the program, or the program as .gz, .xz or .zst (target/release/repro)")
-    parser.add_argument("--device", default="cuda:0", help="cuda:N or cpu (cuda:0)")
+    parser.add_argument("--device", default="cuda:0", type=device, help="cuda:N or cpu (cuda:0)")
     parser.add_argument("--small", action="store_true", help="small sizes, to try all of it on a CPU in under two minutes")
     parser.add_argument("--reference", type=Path, help="a checkout of openai/guided-diffusion")
     parser.add_argument("--output", type=Path, help="the folder of the results ($OUT, or else ./gpu-check)")
@@ -57,6 +58,13 @@ def arguments():
     parser.add_argument("--list", action="store_true", help="list the parts and end")
     parser.add_argument("--seconds", type=float, default=480, help="seconds that all parts may take together (480)")
     return parser, parser.parse_args()
+
+
+def device(text):
+    """A device that can be measured; `auto` would not say which."""
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"`{text}` is no device; write cpu or cuda:0")
+    return text
 
 
 def chosen_parts(parser, names):
@@ -126,7 +134,8 @@ def main():
             memory=DeviceMemory(given.device),
         )
         try:
-            check.environment = machine.environment()
+            torch = machine.torch_folder()
+            check.environment, check.packages = machine.environment(torch), torch.parent
             check.binary = machine.binary(given.binary or root / "target/release/repro", folder)
         except machine.Missing as missing:
             results.stop(str(missing))

@@ -11,13 +11,13 @@ CACHE = "cache-training"
 def fine_tuning(check):
     """A batch norm and a linear layer on the map of a block, and the network below it: there, back, and a step of both."""
     if check.small:
-        model, side, block, steps, runs = "adm-tiny", 32, 9, 6, [("f32", True, 8), ("f32", False, 8), ("bf16", True, 8)]
+        model, side, block, steps, runs = "adm-nano", 32, 3, 5, [("f32", True, 2), ("f32", False, 2), ("bf16", True, 2)]
     else:
         model, side, block, steps = "adm-256-uncond", 256, 24, 12
         runs = [("f32", True, 8), ("bf16", True, 8), ("f32", False, 8), ("f32", True, 2)]
     for dtype, recompute, batch_size in runs:
         fields = {"what": f"fine-tuning, {model} to b{block}", "dtype": dtype, "batch_size": batch_size, "recompute": recompute}
-        check.attempt(fields, lambda: tune(check, (model, side, block, steps), dtype, recompute, batch_size))
+        check.attempt(fields, tune, check, (model, side, block, steps), dtype, recompute, batch_size)
         experiments.forget(check, CACHE)
 
 
@@ -91,13 +91,13 @@ LARGE = Network(
 def pretraining(check):
     """Loss, way back, optimizer and averages of a diffusion network."""
     if check.small:
-        runs = [(FASHION, "f32", 16, 6), (FASHION, "bf16", 16, 6)]
+        runs = [(FASHION, dtype, 2, 4) for dtype in ("f32", "bf16")]
     else:
         runs = [(network, dtype, 128, 60) for network in (CIFAR, FASHION) for dtype in ("f32", "bf16")]
         runs += [(LARGE, dtype, 32, 10) for dtype in ("bf16", "f32")]
     for network, dtype, batch_size, steps in runs:
         fields = {"what": f"pre-training, {network.name}", "dtype": dtype, "batch_size": batch_size}
-        check.attempt(fields, lambda: pretrain(check, network, dtype, batch_size, steps))
+        check.attempt(fields, pretrain, check, network, dtype, batch_size, steps)
         experiments.forget(check, CACHE)
 
 

@@ -22,7 +22,7 @@ class Case:
 
 def workers(check):
     if check.small:
-        cases = [Case("adm-nano", 32, 5, "f32", 64, 2048)]
+        cases = [Case("adm-nano", 32, 3, "f32", 32, 128)]
     else:
         # A network that leaves most of a GPU idle, and one that does not.
         cases = [Case("cifar-32", 32, 13, "f32", 128, 8192), Case("adm-256-uncond", 256, 24, "bf16", 64, 512)]
@@ -36,16 +36,16 @@ def compare(check, case):
         cache = f"cache-workers-{count}"
         devices = ",".join([check.device] * count)
         fields = {"what": f"{case.model} to b{case.block}", "dtype": case.dtype, "batch_size": case.batch_size, "devices": devices}
-        runs[count] = check.attempt(fields, lambda: extract(check, case, cache, devices))
+        runs[count] = check.attempt(fields, extract, check, case, cache, devices)
     if all(runs.values()):
         fields = {"what": f"{case.model} to b{case.block}, two against one", "dtype": case.dtype, "batch_size": case.batch_size}
-        check.attempt(fields, lambda: differences(check, *runs.values()))
+        check.attempt(fields, differences, check, *runs.values())
     for count in runs:
         experiments.forget(check, f"cache-workers-{count}")
 
 
 def extract(check, case, cache, devices):
-    root = experiments.images(check, case.side, 3, case.images, experiments.CLASSES)
+    root = experiments.images(check, case.side, 3, case.images - experiments.CLASSES, experiments.CLASSES)
     extraction = table(
         "extraction.features",
         model=quoted("network"),
@@ -61,7 +61,7 @@ def extract(check, case, cache, devices):
     ran = experiments.run(check, cache, text, cache, devices=devices)
     if not ran.is_whole:
         raise Failed("it was not finished in the time of this part")
-    images = 2 * (case.images + experiments.CLASSES)
+    images = 2 * case.images
     # From the first to the last image, without loading the network.
     moments = [at for at, event in ran.ended.events if event["event"] in ("pass-started", "pass-finished")]
     seconds = moments[-1] - moments[0] if moments else None
@@ -86,9 +86,8 @@ def differences(check, one, two):
     """Compares every file of the two caches."""
     left, right = (parts(check.folder / f"cache-workers-{count}") for count in (1, 2))
     if not left or left.keys() != right.keys():
-        raise Failed(f"one worker left {len(left)} parts, two left {len(right)}, and their names are not the same")
-    digests = [(hashlib.sha256(left[name].read_bytes()), hashlib.sha256(right[name].read_bytes())) for name in left]
-    different = [name for name, (a, b) in zip(left, digests) if a.digest() != b.digest()]
+        raise Failed(f"one worker left {len(left)} parts and two left {len(right)}, which have to be the same")
+    different = [name for name in left if digest(left[name]) != digest(right[name])]
     speed = one["seconds_of_passes"] and two["seconds_of_passes"] and one["seconds_of_passes"] / two["seconds_of_passes"]
     return {
         "parts": len(left),
@@ -96,6 +95,10 @@ def differences(check, one, two):
         "largest_difference": max((largest_difference(left[name], right[name]) for name in different), default=0.0),
         "times_as_fast": speed,
     }
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).digest()
 
 
 def largest_difference(left, right):

@@ -77,19 +77,22 @@ mod with_torch {
     use std::fmt::Write as _;
     use std::io::Write as _;
     use std::path::Path;
-    use std::sync::Mutex;
+    use std::sync::{Mutex, PoisonError};
 
     use serde::Serialize;
 
     use super::{Extraction, Failure};
+    use crate::bug::Bug;
     use crate::cli::experiment;
+    use crate::exec::context::Run;
     use crate::exec::event::Event;
-    use crate::exec::run::{Run, run as run_plan};
+    use crate::exec::schedule::{Worker, schedule};
     use crate::exec::{StopSignal, batches};
     use crate::inputs;
     use crate::machine::device;
-    use crate::models::{self, BlockIndex, find_block};
-    use crate::spec::{Source, suggest};
+    use crate::machine::threads;
+    use crate::models::{self, BlockIndex, Model, Preset, TapShape, find_block};
+    use crate::spec::Source;
     use crate::store::Store;
     use crate::{graph, plan};
 
@@ -126,12 +129,8 @@ mod with_torch {
     }
 
     pub(super) fn run(arguments: &Extraction) -> Result<(), Failure> {
-        let model = models::ALL
-            .iter()
-            .find_map(|kind| kind.preset(&arguments.model));
-        let Some(model) = model else {
-            let presets: Vec<String> = models::ALL.iter().flat_map(|kind| kind.presets()).collect();
-            let hint = suggest::hint(&arguments.model, presets.iter().map(String::as_str))
+        let Some(Preset { model, .. }) = models::preset(&arguments.model) else {
+            let hint = models::preset_hint(&arguments.model)
                 .unwrap_or_else(|| "`repro list models` shows the presets".to_owned());
             return Err(Failure::Mistakes(format!(
                 "there is no preset `{}`\n  hint: {hint}",
@@ -151,7 +150,7 @@ mod with_torch {
             &photograph,
         )?;
         write_images(&folder.path().join("timed"), images, &photograph)?;
-        let source = Source::new("the benchmark", text(arguments)?);
+        let source = Source::new("the benchmark", text(arguments, &*model)?);
         let experiment = graph::build(&source).map_err(|diagnostics| Failure::Diagnostics {
             rendered: experiment::rendered(&diagnostics),
             summary: "the arguments do not fit the model".to_owned(),
@@ -170,9 +169,10 @@ mod with_torch {
         )?;
         let heard = Mutex::new(Heard::default());
         let stop = StopSignal::new();
-        run_plan(
+        let versions = BTreeMap::new();
+        schedule(
             &Run {
-                experiment: &experiment,
+                plan: &plan,
                 inputs: &inputs,
                 store: &store,
                 base: folder.path(),
@@ -183,12 +183,14 @@ mod with_torch {
                 checkpoint_seconds: f64::INFINITY,
                 stop: &stop,
                 clock: String::new,
-                versions: BTreeMap::new(),
-                command: String::new(),
+                versions: &versions,
             },
-            &plan,
+            &[Worker {
+                device,
+                threads: threads::current(),
+            }],
         );
-        let heard = heard.into_inner().unwrap_or_default();
+        let heard = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = heard.failed {
             return Err(Failure::Nodes(error));
         }
@@ -201,9 +203,7 @@ mod with_torch {
             ..
         }) = heard.finished
         else {
-            return Err(Failure::Nodes(
-                "the pass did not end; this is a bug in repro".to_owned(),
-            ));
+            return Err(Bug::new("the pass did not end").into());
         };
         let block = find_block(&*model, BlockIndex(arguments.block));
         let multiply_adds = block.map_or(0, |block| block.multiply_adds);
@@ -244,7 +244,7 @@ mod with_torch {
     }
 
     /// An experiment with two passes: one batch to warm up, then the timed images.
-    fn text(arguments: &Extraction) -> Result<String, Failure> {
+    fn text(arguments: &Extraction, model: &dyn Model) -> Result<String, Failure> {
         let weights = match &arguments.weights {
             None => "{ synthetic = 0 }".to_owned(),
             Some(path) => {
@@ -255,14 +255,27 @@ mod with_torch {
         let batch_size = arguments
             .batch_size
             .map_or_else(String::new, |size| format!("batch_size = {size}\n"));
+        let timestep = match model.input().noise {
+            Some(_) => "timestep = 90\n",
+            None => "",
+        };
+        // Only maps are pooled.
+        let block = find_block(model, BlockIndex(arguments.block));
+        let pool = match block.map(|block| block.shape) {
+            None | Some(TapShape::Map { .. }) => format!("pool = {:?}\n", arguments.pool),
+            Some(TapShape::Tokens { .. } | TapShape::Vector { .. }) => String::new(),
+        };
         Ok(format!(
             "[experiment]\nname = \"benchmark\"\n\n\
              [dataset.warm]\nkind = \"image-folder\"\nroot = \"warm\"\n\n\
              [dataset.timed]\nkind = \"image-folder\"\nroot = \"timed\"\n\n\
-             [model.network]\nkind = \"guided-diffusion\"\npreset = {:?}\nweights = {weights}\n\n\
-             [extraction.features]\nmodel = \"network\"\ndataset = [\"warm\", \"timed\"]\ntimestep = 90\n\
-             block = {}\npool = {:?}\nprecision = {:?}\n{batch_size}",
-            arguments.model, arguments.block, arguments.pool, arguments.precision
+             [model.network]\nkind = {:?}\npreset = {:?}\nweights = {weights}\n\n\
+             [extraction.features]\nmodel = \"network\"\ndataset = [\"warm\", \"timed\"]\n{timestep}\
+             block = {}\n{pool}precision = {:?}\n{batch_size}",
+            model.kind(),
+            arguments.model,
+            arguments.block,
+            arguments.precision
         ))
     }
 

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use super::Context;
 use super::exit::Failure;
 use super::experiment;
+use crate::numbers::to_usize;
 use crate::store::Store;
 use crate::text::plural;
 
@@ -62,7 +63,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             eprintln!(
                 "{}: {} of {}",
                 file.display(),
-                plural(usize::try_from(rows).unwrap_or(usize::MAX), "row"),
+                plural(to_usize(rows), "row"),
                 entry.label
             );
             Ok(())

@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
+use crate::bug::Bug;
+use crate::datasets::DatasetError;
 use crate::exec::NodeError;
 use crate::fetch::FetchError;
 use crate::inputs::InputError;
+use crate::models::kinds::guided_diffusion::presets::PresetError;
 use crate::plan::PlanError;
 use crate::store::{QueryError, StoreError};
 
@@ -26,6 +29,8 @@ pub enum Failure {
     Input(String),
     /// The cache cannot be used.
     Cache(String),
+    /// The program contradicts itself. The text says so and asks for a report.
+    Bug(String),
     /// Whoever reads the output has gone; there is nobody to tell.
     OutputClosed,
     /// The user stopped it.
@@ -34,41 +39,64 @@ pub enum Failure {
     StoppedWith(String),
 }
 
-/// Every exit code and its meaning, for the documentation.
+const DONE: u8 = 0;
+const STEP_FAILED: u8 = 1;
+const WRONG_EXPERIMENT: u8 = 2;
+const WRONG_INPUT: u8 = 3;
+const WRONG_CACHE: u8 = 4;
+/// 70 is usual (`EX_SOFTWARE` of `sysexits.h`), but the launcher ends with it where the program cannot be built, and whoever calls
+/// `./repro` has to tell the two apart.
+const BUG: u8 = 5;
+/// 128 and the number of SIGINT, as a shell says it.
+const STOPPED: u8 = 130;
+
+/// Every exit code and its meaning: the one list, from which the help is made and against which `docs/errors.md` is tested.
 pub fn exit_codes() -> &'static [(u8, &'static str)] {
     &[
-        (0, "done"),
+        (DONE, "done"),
+        (STEP_FAILED, "a step of the plan failed"),
         (
-            1,
-            "a node of the plan failed; what did not need it was done, and everything committed is kept",
+            WRONG_EXPERIMENT,
+            "an error in the experiment file or the arguments",
         ),
-        (2, "a mistake in the experiment file or the arguments"),
-        (3, "an input is missing or malformed"),
-        (
-            4,
-            "a problem with the cache: unwritable, full, of a newer format, corrupt",
-        ),
-        (130, "stopped by the user; everything committed is kept"),
+        (WRONG_INPUT, "an input is missing or malformed"),
+        (WRONG_CACHE, "a problem with the cache"),
+        (BUG, "an internal error: a bug in repro"),
+        (STOPPED, "stopped by the user"),
     ]
+}
+
+/// The last line of the help.
+pub(super) fn exit_codes_in_short() -> String {
+    let codes = exit_codes().iter();
+    let codes: Vec<String> = codes
+        .map(|(code, meaning)| format!("{code} {meaning}"))
+        .collect();
+    format!("Exit codes: {}. See docs/errors.md.", codes.join(", "))
 }
 
 impl Failure {
     /// The exit code.
     pub fn code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::OutputClosed => 0,
-            Self::Nodes(_) => 1,
-            Self::Mistakes(_) | Self::Diagnostics { .. } => 2,
-            Self::Input(_) => 3,
-            Self::Cache(_) => 4,
-            Self::Stopped | Self::StoppedWith(_) => 130,
+            Self::OutputClosed => DONE,
+            Self::Nodes(_) => STEP_FAILED,
+            Self::Mistakes(_) | Self::Diagnostics { .. } => WRONG_EXPERIMENT,
+            Self::Input(_) => WRONG_INPUT,
+            Self::Cache(_) => WRONG_CACHE,
+            Self::Bug(_) => BUG,
+            Self::Stopped | Self::StoppedWith(_) => STOPPED,
         })
     }
 
     /// Says why, on stderr.
     pub fn print(&self) {
         match self {
-            Self::Mistakes(text) | Self::Input(text) | Self::Cache(text) | Self::Nodes(text) => {
+            Self::Mistakes(text)
+            | Self::Input(text)
+            | Self::Cache(text)
+            | Self::Nodes(text)
+            | Self::Bug(text) => {
                 eprintln!("error: {}", text.trim_end());
             }
             Self::Diagnostics { rendered, summary } => eprintln!("{rendered}error: {summary}"),
@@ -81,15 +109,46 @@ impl Failure {
     }
 }
 
+impl From<Bug> for Failure {
+    fn from(bug: Bug) -> Self {
+        Self::Bug(bug.to_string())
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::Cache(error.to_string())
+        match error {
+            StoreError::Bug(bug) => bug.into(),
+            error => Self::Cache(error.to_string()),
+        }
+    }
+}
+
+impl From<DatasetError> for Failure {
+    fn from(error: DatasetError) -> Self {
+        match error {
+            DatasetError::Bug(bug) => bug.into(),
+            error => Self::Input(error.to_string()),
+        }
     }
 }
 
 impl From<InputError> for Failure {
     fn from(error: InputError) -> Self {
-        Self::Input(error.to_string())
+        let (InputError::Dataset { source, .. } | InputError::Weights { source, .. }) = &error;
+        match source {
+            DatasetError::Bug(_) => Self::Bug(error.to_string()),
+            _ => Self::Input(error.to_string()),
+        }
+    }
+}
+
+impl From<PresetError> for Failure {
+    fn from(error: PresetError) -> Self {
+        match error {
+            PresetError::Bug(bug) => bug.into(),
+            PresetError::Unknown { .. } => Self::Mistakes(error.to_string()),
+        }
     }
 }
 
@@ -105,7 +164,10 @@ impl From<FetchError> for Failure {
 
 impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
-        Self::Mistakes(error.to_string())
+        match error {
+            PlanError::Bug(_) => Self::Bug(error.to_string()),
+            error => Self::Mistakes(error.to_string()),
+        }
     }
 }
 
@@ -122,7 +184,8 @@ impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Self {
         match error {
             NodeError::Store(error) => Self::from(error),
-            NodeError::Dataset(error) => Self::Input(error.to_string()),
+            NodeError::Dataset(error) => Self::from(error),
+            NodeError::Bug(bug) => Self::from(bug),
             NodeError::Stopped => Self::Stopped,
             other => Self::Nodes(other.to_string()),
         }

@@ -6,7 +6,7 @@ use super::exit::Failure;
 use super::{Context, colours};
 use crate::graph::{self, Experiment};
 use crate::inputs::{self, Inputs};
-use crate::plan::{self, Pass, Plan};
+use crate::plan::{self, Plan};
 use crate::spec::{Diagnostics, Source};
 use crate::store::Store;
 use crate::text::plural;
@@ -69,15 +69,13 @@ pub(super) fn plan(
     context: &Context,
     file: &Path,
     store: &Store,
-    observe: &mut dyn FnMut(&Experiment, &'static str, &[Pass]),
+    observe: &mut dyn FnMut(&'static str, &Plan),
 ) -> Result<Planned, Failure> {
     let experiment = check(file)?;
     let tell = |message: &str| eprintln!("{message}");
     let inputs = inputs::open(&experiment, &context.base, store, &tell)?;
     let listing = store.listing()?;
-    let plan = plan::plan(&experiment, &inputs.facts, &listing, &mut |rule, passes| {
-        observe(&experiment, rule, passes);
-    })?;
+    let plan = plan::plan(&experiment, &inputs.facts, &listing, observe)?;
     Ok(Planned {
         experiment,
         inputs,

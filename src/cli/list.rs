@@ -1,14 +1,17 @@
-//! `repro list`: kinds with their keys, models with their blocks, artifacts of the cache.
+//! `repro list`: kinds with their keys, axes of results, models with their blocks, artifacts of the cache.
+
+mod axes;
 
 use std::io::Write;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::Failure;
 use super::{experiment, table};
+use crate::bug::Bug;
 use crate::models::{self, Model};
 use crate::report::{self, figures, tables};
 use crate::spec::{AnyKey, KeyDoc, Kind, KindDoc, sections, suggest};
@@ -18,7 +21,7 @@ use crate::{datasets, graph, heads, metrics, trainer};
 /// Arguments of `repro list`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro list kinds\n  repro list kinds linear\n  repro list models\n  repro list models adm-256-uncond\n  repro list artifacts --json"
+    after_help = "Examples:\n  repro list kinds\n  repro list kinds linear\n  repro list axes\n  repro list models\n  repro list models adm-256-uncond\n  repro list artifacts --json"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -39,6 +42,8 @@ enum What {
         #[arg(long, conflicts_with_all = ["kind", "json"])]
         markdown: bool,
     },
+    /// The axes of results.
+    Axes,
     /// The models that have a name, or the blocks of one.
     Models {
         /// Show the blocks of one model.
@@ -57,6 +62,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         What::Kinds {
             kind: Some(kind), ..
         } => one_kind(kind, arguments.json),
+        What::Axes => axes::list(arguments.json),
         What::Models { model: None } => all_models(arguments.json),
         What::Models { model: Some(model) } => one_model(model, arguments.json),
         What::Artifacts => artifacts(context, arguments.json),
@@ -65,9 +71,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
 
 /// Every kind and every table that has one form only: its section, and what it says of itself.
 fn all_kinds() -> Vec<(&'static str, &'static KindDoc)> {
-    fn docs<T, M>(
+    fn docs<P, M>(
         section: &'static str,
-        kinds: &'static [&'static Kind<T, M>],
+        kinds: &'static [&'static Kind<P, M>],
     ) -> impl Iterator<Item = (&'static str, &'static KindDoc)> {
         kinds.iter().map(move |kind| (section, &kind.doc))
     }
@@ -83,10 +89,8 @@ fn all_kinds() -> Vec<(&'static str, &'static KindDoc)> {
     all.extend(tables.map(|doc| ("head", *doc)));
     all.extend(docs("metric", metrics::ALL));
     all.push(("report", &report::config::DOC));
-    let tables = tables::ALL.iter();
-    all.extend(tables.map(|kind| ("report.table", kind.doc())));
-    let figures = figures::ALL.iter();
-    all.extend(figures.map(|kind| ("report.figure", kind.doc())));
+    all.extend(docs("report.table", tables::ALL));
+    all.extend(docs("report.figure", figures::ALL));
     all
 }
 
@@ -165,10 +169,11 @@ fn reference() -> Result<(), Failure> {
         }
         text.push('\n');
     }
+    text.push_str(&axes::markdown());
     print_text(text.trim_end())
 }
 
-fn kind_record(section: &str, doc: &KindDoc) -> serde_json::Value {
+fn kind_record(section: &str, doc: &KindDoc) -> Value {
     let keys = doc.all_keys().into_iter();
     let keys: Vec<KeyDoc> = keys.map(AnyKey::describe).collect();
     json!({ "section": section, "kind": doc.name, "summary": doc.summary, "keys": keys })
@@ -255,17 +260,11 @@ fn one_model(name: &str, json: bool) -> Result<(), Failure> {
 }
 
 fn named_models() -> Vec<(String, std::sync::Arc<dyn Model>)> {
-    let kinds = models::ALL.iter();
-    kinds
-        .flat_map(|kind| {
-            kind.presets()
-                .into_iter()
-                .filter_map(|name| Some((name.clone(), kind.preset(&name)?)))
-        })
-        .collect()
+    let presets = models::presets().into_iter();
+    presets.map(|preset| (preset.name, preset.model)).collect()
 }
 
-fn model_record(name: &str, model: &dyn Model) -> serde_json::Value {
+fn model_record(name: &str, model: &dyn Model) -> Value {
     json!({
         "model": name,
         "kind": model.kind(),
@@ -287,17 +286,19 @@ fn artifacts(context: &Context, json: bool) -> Result<(), Failure> {
             .artifacts
             .iter()
             .map(|(fingerprint, entry)| {
-                json!({
+                let recipe: Value = serde_json::from_str(entry.recipe.json())
+                    .map_err(|error| Bug::new(format!("recipe of {fingerprint}: {error}")))?;
+                Ok(json!({
                     "fingerprint": fingerprint.to_string(),
                     "kind": entry.kind.name(),
                     "label": entry.label,
                     "rows": entry.rows,
                     "bytes": entry.bytes,
                     "made_at": entry.made_at,
-                    "recipe": serde_json::from_str::<serde_json::Value>(entry.recipe.json()).unwrap_or_default(),
-                })
+                    "recipe": recipe,
+                }))
             })
-            .collect();
+            .collect::<Result<_, Failure>>()?;
         return print_json(&records);
     }
     let rows: Vec<Vec<String>> = listing

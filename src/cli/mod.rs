@@ -11,6 +11,7 @@ pub mod doctor;
 mod exit;
 mod experiment;
 mod fetching;
+mod job;
 mod list;
 mod models;
 mod plan;
@@ -21,6 +22,7 @@ mod query;
 mod report;
 mod run;
 mod table;
+mod working;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -30,13 +32,22 @@ use clap::{Parser, Subcommand};
 
 pub use exit::{Failure, exit_codes};
 
+const EXAMPLES: &str = "Examples:\n\
+\x20 repro check experiments/quickstart.toml     find every mistake of an experiment file\n\
+\x20 repro plan experiments/quickstart.toml      what would run, and why\n\
+\x20 repro run experiments/quickstart.toml       run it; what is in the cache is not run again\n\
+\x20 repro query \"SELECT block, avg(value) FROM results WHERE metric = 'top1' GROUP BY block ORDER BY block\"\n\
+\x20 repro list models adm-256-uncond            the blocks of a network\n\
+\x20 repro models fetch adm-256-uncond           bring its published weights\n\
+\x20 repro data fetch cifar10                    bring a published dataset";
+
 /// Reproduces the results of machine-learning papers: an experiment graph in TOML in, a checked report out.
 #[derive(Debug, Parser)]
 #[command(
     name = "repro",
     version,
     max_term_width = 100,
-    after_help = "Examples:\n  repro check experiments/quickstart.toml     find every mistake of an experiment file\n  repro plan experiments/quickstart.toml      what would run, and why\n  repro run experiments/quickstart.toml       run it; what is in the cache is not run again\n  repro query \"SELECT block, avg(value) FROM results WHERE metric = 'top1' GROUP BY block ORDER BY block\"\n  repro list models adm-256-uncond            the blocks of a network\n  repro models fetch adm-256-uncond           bring its published weights\n  repro data fetch cifar10                    bring a published dataset\n\nExit codes: 0 done, 1 a node failed, 2 a mistake in the experiment or the arguments, 3 a missing or malformed input, 4 a problem with the cache, 130 stopped by the user. See docs/errors.md."
+    after_help = format!("{EXAMPLES}\n\n{}", exit::exit_codes_in_short())
 )]
 pub struct Arguments {
     /// The folder that the paths inside experiment files start from, and the cache; FILE arguments are taken as typed.
@@ -61,6 +72,8 @@ pub struct Arguments {
 enum Command {
     /// Run an experiment: compute what the cache lacks, write the report.
     Run(run::Arguments),
+    /// Do one job of a plan and nothing else; for schedulers outside.
+    Job(job::Arguments),
     /// Report every mistake of experiment files at once.
     Check(check::Arguments),
     /// Show what a run would do, and why; computes nothing.
@@ -108,6 +121,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match arguments.command {
         Command::Run(arguments) => run::run(&context, &arguments),
+        Command::Job(arguments) => job::run(&context, &arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&context, &arguments),
         Command::Report(arguments) => report::run(&context, &arguments),

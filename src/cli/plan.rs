@@ -8,14 +8,14 @@ use clap::Args;
 use super::Context;
 use super::exit::Failure;
 use super::experiment;
-use crate::plan::{PlanRecord, render, render_passes};
+use crate::plan::{PlanRecord, render, render_jobs};
 use crate::store::Store;
 use crate::text::plural;
 
 /// Arguments of `repro plan`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro plan experiments/quickstart.toml\n  repro plan experiments/quickstart.toml --steps    the passes after each rule of the planner\n  repro plan experiments/quickstart.toml --check    exit code 1 if anything would be computed"
+    after_help = "Examples:\n  repro plan experiments/quickstart.toml\n  repro plan experiments/quickstart.toml --steps    the jobs after each rule of the planner\n  repro plan experiments/quickstart.toml --check    exit code 1 if anything would be computed"
 )]
 #[expect(
     clippy::struct_excessive_bools,
@@ -25,9 +25,12 @@ pub struct Arguments {
     /// The experiment file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Show the passes after each rule of the planner.
+    /// Show the jobs after each rule of the planner.
     #[arg(long)]
     steps: bool,
+    /// List every job, by the name that `repro job` takes.
+    #[arg(long)]
+    jobs: bool,
     /// List every artifact.
     #[arg(long)]
     artifacts: bool,
@@ -43,34 +46,27 @@ pub struct Arguments {
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let store = Store::open_read_only(&context.cache)?;
     let mut steps = String::new();
-    let planned = experiment::plan(
-        context,
-        &arguments.file,
-        &store,
-        &mut |experiment, rule, passes| {
-            if arguments.steps {
-                let shown = render_passes(passes, experiment);
-                steps.extend([
-                    format!("after {rule}: {}\n", plural(passes.len(), "pass")),
-                    shown,
-                ]);
-            }
-        },
-    )?;
+    let planned = experiment::plan(context, &arguments.file, &store, &mut |rule, plan| {
+        if arguments.steps {
+            steps.extend([
+                format!("after {rule}: {}\n", plural(plan.jobs.len(), "job")),
+                render_jobs(plan),
+            ]);
+        }
+    })?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
-        let record = PlanRecord::new(&planned.plan, &planned.experiment);
+        let record = PlanRecord::new(&planned.plan);
         serde_json::to_writer_pretty(&mut out, &record).map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else {
         if arguments.steps {
             writeln!(out, "{steps}")?;
         }
-        write!(
-            out,
-            "{}",
-            render(&planned.plan, &planned.experiment, arguments.artifacts)
-        )?;
+        write!(out, "{}", render(&planned.plan, arguments.artifacts))?;
+        if arguments.jobs {
+            write!(out, "\njobs:\n{}", render_jobs(&planned.plan))?;
+        }
     }
     if arguments.check && !planned.plan.is_done() {
         return Err(Failure::Nodes(

@@ -7,6 +7,7 @@ use clap::Args;
 use super::Context;
 use super::exit::Failure;
 use super::{experiment, table};
+use crate::axes;
 
 /// Arguments of `repro query`.
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ pub struct Arguments {
 /// Prints the answer.
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let store = experiment::existing_cache(context)?;
-    let answer = store.query(&arguments.sql)?;
+    let answer = store.query(&arguments.sql, &axes::columns())?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         let objects: Vec<serde_json::Value> = answer

@@ -6,39 +6,26 @@ use clap::Args;
 
 use super::Context;
 use super::exit::Failure;
+use super::working::Working;
 
 /// Arguments of `repro run`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro run experiments/quickstart.toml\n  repro run experiments/quickstart.toml --device cuda:0\n  repro run experiments/quickstart.toml --json-log run.jsonl\n\nCtrl-C stops after the current batch; the same command goes on from the last committed shard."
+    after_help = "Examples:\n  repro run experiments/quickstart.toml\n  repro run experiments/quickstart.toml --device cuda:0\n  repro run experiments/quickstart.toml --devices cuda:0,cuda:1\n  repro run experiments/quickstart.toml --json-log run.jsonl\n\nCtrl-C stops after the current batch; the same command goes on from the last committed shard."
 )]
 pub struct Arguments {
     /// The experiment file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Where tensors live: `auto`, `cpu`, `cuda` or `cuda:N`.
-    #[arg(long, default_value = "auto", value_name = "DEVICE")]
-    device: String,
-    /// How much memory the training of heads may take, such as `8GiB`; half of what is available if not given. Results do not depend on it.
-    #[arg(long, value_name = "SIZE", value_parser = crate::text::parse_bytes)]
-    memory: Option<u64>,
-    /// How many seconds of training heads may be lost when the program is killed, beside the epoch that it is in; 0 keeps a checkpoint after every epoch. Results do not depend on it.
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = crate::text::parse_seconds)]
-    checkpoint_every: f64,
-    /// Write every event as a line of JSON.
-    #[arg(long, value_name = "FILE")]
-    json_log: Option<PathBuf>,
+    #[command(flatten)]
+    working: Working,
 }
 
 /// Says that this build cannot run anything.
 #[cfg(not(feature = "torch"))]
 pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
-    let _ = (&arguments.device, &arguments.json_log, &arguments.memory);
-    let _ = arguments.checkpoint_every;
     super::experiment::check(&arguments.file)?;
-    Err(Failure::Mistakes(
-        "this build has no libtorch (feature `torch`), so it can check, plan, query and report, but not run".to_owned(),
-    ))
+    Err(arguments.working.refuse())
 }
 
 /// Runs that follow one another because damaged artifacts were set aside; more of them than this is no accident.
@@ -48,72 +35,34 @@ const MOST_ATTEMPTS: usize = 3;
 /// Runs an experiment.
 #[cfg(feature = "torch")]
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
-    use super::process::{clock, stop_signal};
-    use super::progress::{Display, JsonLog};
-    use super::{experiment, report};
-    use crate::exec::event::Event;
-    use crate::exec::run::{Run, run};
-    use crate::machine::device;
+    use super::experiment;
     use crate::store::Store;
 
-    let choice = device::parse_device(&arguments.device)
-        .map_err(|error| Failure::Mistakes(error.to_string()))?;
+    arguments.working.settle()?;
     // The file is checked before anything is made or loaded.
     experiment::check(&arguments.file)?;
     let store = Store::open(&context.cache)?;
-    let display = Display::new();
-    let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _, _| {})?;
-    device::load_cuda_backend();
-    let device = choice
-        .resolve()
-        .map_err(|error| Failure::Mistakes(error.to_string()))?;
-    let memory = arguments
-        .memory
-        .unwrap_or_else(|| crate::machine::memory::available() / 2);
-    let stop = stop_signal("after the current batch");
-    let mut logs = Vec::new();
-    if let Some(path) = &arguments.json_log {
-        logs.push(JsonLog::create(path, clock).map_err(|error| {
-            Failure::Input(format!("cannot write {}: {error}", path.display()))
-        })?);
-    }
-    if !planned.plan.is_done() {
-        let record = store.runs_folder().join(format!(
-            "{}-{}.jsonl",
-            clock().replace(':', ""),
-            std::process::id()
-        ));
-        logs.extend(JsonLog::create(&record, clock));
-    }
-    let emit = |event: Event| {
-        display.show(&event);
-        for log in &logs {
-            log.write(&event);
-        }
-    };
-    let mut planned = planned;
+    let mut planned = experiment::plan(context, &arguments.file, &store, &mut |_, _| {})?;
+    let workers = arguments.working.workers()?;
+    let listeners = arguments
+        .working
+        .listeners(&store, !planned.plan.is_done())?;
+    let versions = super::working::versions();
     let mut attempts = 0;
-    let summary = loop {
+    loop {
         attempts += 1;
-        let summary = run(
-            &Run {
-                experiment: &planned.experiment,
-                inputs: &planned.inputs,
-                store: &store,
-                base: &context.base,
-                device,
-                emit: &emit,
-                memory,
-                checkpoint_seconds: arguments.checkpoint_every,
-                stop,
-                clock,
-                versions: versions(),
-                command: report::command(&arguments.file),
-            },
-            &planned.plan,
-        );
-        if !summary.again {
-            break summary;
+        let session = with_torch::Session {
+            context,
+            arguments,
+            store: &store,
+            planned: &planned,
+            workers: &workers,
+            listeners: &listeners,
+            versions: &versions,
+        };
+        let outcome = session.carry_out();
+        if !outcome.set_aside || outcome.stopped {
+            return with_torch::ending(&outcome);
         }
         if attempts == MOST_ATTEMPTS {
             return Err(Failure::Cache(format!(
@@ -121,27 +70,133 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             )));
         }
         // Damaged artifacts are out of the way now; they are made again by the same rules as anything that is missing.
-        planned = experiment::plan(context, &arguments.file, &store, &mut |_, _, _| {})?;
-    };
-    if summary.stopped {
-        Err(Failure::Stopped)
-    } else if summary.failed.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::Nodes(format!(
-            "{} failed, see above; the same command goes on from here, `repro report` shows what is there",
-            crate::text::plural(summary.failed.len(), "node")
-        )))
+        planned = experiment::plan(context, &arguments.file, &store, &mut |_, _| {})?;
     }
 }
 
 #[cfg(feature = "torch")]
-fn versions() -> std::collections::BTreeMap<String, String> {
-    [
-        ("repro", env!("CARGO_PKG_VERSION").to_owned()),
-        ("libtorch", crate::machine::device::libtorch_version()),
-    ]
-    .into_iter()
-    .map(|(component, version)| (component.to_owned(), version))
-    .collect()
+mod with_torch {
+    use std::collections::BTreeMap;
+    use std::time::Instant;
+
+    use super::{Arguments, Context, Failure};
+    use crate::cli::experiment::Planned;
+    use crate::cli::process::{clock, stop_signal};
+    use crate::cli::report::command;
+    use crate::cli::working::{Listeners, names};
+    use crate::collect::report;
+    use crate::exec::attempt;
+    use crate::exec::context::{Outcome, Run};
+    use crate::exec::event::Event;
+    use crate::exec::schedule::{Worker, schedule};
+    use crate::plan::{JobKind, Work};
+    use crate::store::Store;
+
+    /// One run over a plan.
+    pub(super) struct Session<'a> {
+        pub(super) context: &'a Context,
+        pub(super) arguments: &'a Arguments,
+        pub(super) store: &'a Store,
+        pub(super) planned: &'a Planned,
+        pub(super) workers: &'a [Worker],
+        pub(super) listeners: &'a Listeners,
+        pub(super) versions: &'a BTreeMap<String, String>,
+    }
+
+    impl Session<'_> {
+        /// Carries out the plan and writes the report.
+        pub(super) fn carry_out(&self) -> Outcome {
+            let started = Instant::now();
+            let plan = &self.planned.plan;
+            let emit = |event: Event| self.listeners.tell(&event);
+            self.begin(&emit);
+            let run = Run {
+                plan,
+                inputs: &self.planned.inputs,
+                store: self.store,
+                base: &self.context.base,
+                device: crate::machine::device::Device::Cpu,
+                emit: &emit,
+                memory: self.arguments.working.memory(),
+                checkpoint_seconds: self.arguments.working.checkpoint_seconds(),
+                stop: stop_signal("after the current batch"),
+                clock,
+                versions: self.versions,
+            };
+            let mut outcome = schedule(&run, self.workers);
+            let report_changed = outcome.is_complete() && self.report(&emit, &mut outcome);
+            emit(Event::RunFinished {
+                nothing_to_do: plan.is_done() && !report_changed && outcome.is_complete(),
+                stopped: outcome.stopped,
+                again: outcome.set_aside && !outcome.stopped,
+                failed: outcome.failed.len(),
+                unmade: outcome.unmade.len(),
+                seconds: started.elapsed().as_secs_f64(),
+            });
+            outcome
+        }
+
+        fn begin(&self, emit: &dyn Fn(Event)) {
+            let plan = &self.planned.plan;
+            let of_kind = |kind: JobKind| plan.jobs.iter().filter(move |job| job.kind == kind);
+            let images = plan.passes().iter().map(|pass| pass.images() as u64).sum();
+            let heads = plan
+                .jobs
+                .iter()
+                .flat_map(|job| &job.steps)
+                .filter(|&&id| matches!(plan.step(id).work, Work::Train(_)));
+            emit(Event::RunStarted {
+                experiment: plan.name.clone(),
+                device: names(self.workers),
+                passes: of_kind(JobKind::Pass).count(),
+                images,
+                heads: heads.count(),
+            });
+        }
+
+        /// Writes the report where it differs; whether it did.
+        fn report(&self, emit: &dyn Fn(Event), outcome: &mut Outcome) -> bool {
+            let Planned {
+                experiment,
+                inputs,
+                plan,
+            } = self.planned;
+            if experiment.report.is_none() {
+                return false;
+            }
+            let base = &self.context.base;
+            let command = command(&self.arguments.file);
+            let written =
+                attempt(|| report::write(experiment, inputs, plan, self.store, base, &command));
+            match written {
+                Ok(written) => {
+                    if written.changed {
+                        emit(Event::ReportWritten {
+                            path: written.path,
+                            files: written.files,
+                        });
+                    }
+                    written.changed
+                }
+                Err(error) => {
+                    outcome.fail_report(emit, self.store, &error);
+                    false
+                }
+            }
+        }
+    }
+
+    /// How the program ends.
+    pub(super) fn ending(outcome: &Outcome) -> Result<(), Failure> {
+        if outcome.stopped {
+            return Err(Failure::Stopped);
+        }
+        if outcome.failed.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::Nodes(format!(
+            "{} failed, see above; the same command goes on from here, `repro report` shows what is there",
+            crate::text::plural(outcome.failed.len(), "node")
+        )))
+    }
 }

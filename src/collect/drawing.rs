@@ -1,5 +1,7 @@
 //! The experiment's graph as a report draws it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::graph::Experiment;
 use crate::report::{Graph, GraphEdge, GraphNode, GraphRole};
 use crate::text::plural;
@@ -51,12 +53,10 @@ pub(super) fn graph(experiment: &Experiment) -> Graph {
             ("samples", &node.name),
         );
     }
+    let names = experiment.extractions.iter().map(|node| node.name.as_str());
+    let counts = counted(names);
     for node in &experiment.extractions {
-        let count = experiment
-            .extractions
-            .iter()
-            .filter(|other| other.name == node.name)
-            .count();
+        let count = counts[node.name.as_str()];
         drawing.node("extraction", &node.name, GraphRole::Extraction, || {
             format!("{}: {}", node.name, plural(count, "feature set"))
         });
@@ -69,12 +69,9 @@ pub(super) fn graph(experiment: &Experiment) -> Graph {
             ("extraction", &node.name),
         );
     }
+    let counts = counted(experiment.heads.iter().map(|node| node.name.as_str()));
     for node in &experiment.heads {
-        let count = experiment
-            .heads
-            .iter()
-            .filter(|other| other.name == node.name)
-            .count();
+        let count = counts[node.name.as_str()];
         drawing.node("head", &node.name, GraphRole::Head, || {
             format!("{}: {}", node.name, plural(count, "head"))
         });
@@ -87,9 +84,15 @@ pub(super) fn graph(experiment: &Experiment) -> Graph {
         drawing.node("metric", &node.name, GraphRole::Metric, || {
             node.name.clone()
         });
-        for &head in &node.heads {
+        for &head in node.inputs.heads() {
             drawing.edge(
                 ("head", &experiment.heads[head].name),
+                ("metric", &node.name),
+            );
+        }
+        for features in node.inputs.features() {
+            drawing.edge(
+                ("extraction", &experiment.extractions[features].name),
                 ("metric", &node.name),
             );
         }
@@ -108,9 +111,20 @@ pub(super) fn graph(experiment: &Experiment) -> Graph {
     drawing.graph
 }
 
+/// How often each name occurs.
+fn counted<'n>(names: impl Iterator<Item = &'n str>) -> BTreeMap<&'n str, usize> {
+    let mut counts = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts
+}
+
 #[derive(Default)]
 struct Drawing {
     graph: Graph,
+    /// Edges that are drawn.
+    known: BTreeSet<(String, String)>,
 }
 
 impl Drawing {
@@ -126,12 +140,12 @@ impl Drawing {
     }
 
     fn edge(&mut self, from: (&str, &str), to: (&str, &str)) {
-        let edge = GraphEdge {
-            from: format!("{}.{}", from.0, from.1),
-            to: format!("{}.{}", to.0, to.1),
-        };
-        if !self.graph.edges.contains(&edge) {
-            self.graph.edges.push(edge);
+        let (from, to) = (
+            format!("{}.{}", from.0, from.1),
+            format!("{}.{}", to.0, to.1),
+        );
+        if self.known.insert((from.clone(), to.clone())) {
+            self.graph.edges.push(GraphEdge { from, to });
         }
     }
 }

@@ -3,5 +3,6 @@
 //! [`report`] gathers and writes; `drawing` has the graph, `pictures` the curves and images.
 
 mod drawing;
+pub mod from_results;
 pub(crate) mod pictures;
 pub mod report;

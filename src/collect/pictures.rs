@@ -12,34 +12,29 @@ use crate::graph::{Experiment, SampleMethod};
 use crate::imaging::preprocess::Draw;
 use crate::imaging::{Normalization, Preprocess};
 use crate::inputs::Inputs;
-use crate::plan::Plan;
+use crate::numbers::to_u32;
+use crate::plan::{Plan, Work};
 use crate::report::figures::{NoiseStrip, Wanted};
 use crate::report::{ImageSheet, ReportConfig, TrainingCurve, TrainingPoint};
 use crate::store::Store;
+use crate::store::names::{CURVE, SAMPLES};
 use crate::text::plural;
-
-/// The table of a training's loss.
-pub(crate) const CURVE: &str = "curve";
-
-/// The file of a sheet: all images in one column.
-pub(crate) const SAMPLES: &str = "samples.png";
 
 /// Images in a row of a sheet.
 const COLUMNS: u32 = 8;
 
 /// The loss of every training that is done.
-pub(crate) fn trainings(
-    experiment: &Experiment,
-    plan: &Plan,
-    store: &Store,
-) -> Result<Vec<TrainingCurve>, NodeError> {
+pub(crate) fn trainings(plan: &Plan, store: &Store) -> Result<Vec<TrainingCurve>, NodeError> {
     let mut curves = Vec::new();
-    for step in &plan.pretrains {
+    for step in &plan.steps {
+        let Work::Pretrain(work) = &step.work else {
+            continue;
+        };
         let fingerprint = &step.artifact.fingerprint;
         if store.manifest(fingerprint)?.is_none() {
             continue;
         }
-        let node = &experiment.pretrains[step.pretrain];
+        let node = &work.node;
         let steps = u64::from(node.training.steps);
         curves.push(TrainingCurve {
             name: node.name.clone(),
@@ -68,16 +63,15 @@ fn points(table: &RecordBatch) -> Result<Vec<TrainingPoint>, NodeError> {
         numbers("gradient_norm")?,
     );
     let rows = steps.values().iter().zip(losses).zip(rates).zip(norms);
-    Ok(rows
-        .map(
-            |(((step, loss), learning_rate), gradient_norm)| TrainingPoint {
-                step: u64::try_from(*step).unwrap_or(0),
-                loss,
-                learning_rate,
-                gradient_norm,
-            },
-        )
-        .collect())
+    rows.map(|(((step, loss), learning_rate), gradient_norm)| {
+        Ok(TrainingPoint {
+            step: u64::try_from(*step).map_err(|_| strange())?,
+            loss,
+            learning_rate,
+            gradient_norm,
+        })
+    })
+    .collect()
 }
 
 /// Every sheet of samples that is done, and the strips of noisy images that the report asks for.
@@ -88,13 +82,15 @@ pub(crate) fn sheets(
     store: &Store,
 ) -> Result<Vec<ImageSheet>, NodeError> {
     let mut sheets = Vec::new();
-    for step in &plan.samples {
+    for step in &plan.steps {
+        let Work::Sample(work) = &step.work else {
+            continue;
+        };
         let fingerprint = &step.artifact.fingerprint;
         if store.manifest(fingerprint)?.is_none() {
             continue;
         }
-        let node = &experiment.samples[step.samples];
-        let model = &experiment.models[node.model];
+        let (node, model) = (&work.node, &work.model);
         let method = match node.method {
             SampleMethod::Ancestral => "ancestral sampling".to_owned(),
             SampleMethod::Ddim { eta } => format!("DDIM with eta {eta}"),
@@ -207,7 +203,7 @@ fn noise_strip(
         channels: input.channels,
         side: input.side,
         pixels,
-        columns: u32::try_from(strip.timesteps.len()).unwrap_or(u32::MAX),
+        columns: to_u32(strip.timesteps.len()),
         column_labels: Vec::new(),
         row_labels: Vec::new(),
     }))

@@ -2,21 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use super::{drawing, pictures};
-use crate::exec::choosing::{Chosen, choose};
-use crate::exec::scoring::Scored;
-use crate::exec::{NodeError, SKIPPED};
+use crate::atomic_file::{self, folder_of};
+use crate::exec::NodeError;
+use crate::exec::scoring::evaluate;
+use crate::exec::skipped::skipped;
 use crate::graph::{Experiment, OnBadImage};
 use crate::inputs::Inputs;
+use crate::numbers::to_u32;
 use crate::papers::departures;
-use crate::plan::{Facts, Plan, PlannedArtifact};
+use crate::plan::{Evaluate, Items, Plan, Train, Work};
 use crate::report::{
-    DatasetSummary, MissingResult, ModelSummary, NodeRecord, ReportInput, SkippedImage, render,
+    DatasetSummary, MissingResult, ModelSummary, NodeRecord, ReportConfig, ReportInput,
+    SkippedImage, render, results_csv,
 };
-use crate::store::{Fingerprint, ResultRow, Store, StoreError};
+use crate::store::names::RESULTS;
+use crate::store::{ResultRow, Store};
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,12 +57,24 @@ pub fn write(
             "there is no result to report yet\n  hint: `repro run` computes them".to_owned(),
         ));
     }
-    let missing = input.missing.len();
+    let mut written = put(&input, config, base)?;
+    let results = results_csv::write(&input.results);
+    written.changed |= write_if_different(&base.join(config.results_file()), results.as_bytes())?;
+    written.files += 1;
+    Ok(written)
+}
+
+/// Renders a report and writes its Markdown and its figures where they differ from what is there.
+pub(super) fn put(
+    input: &ReportInput,
+    config: &ReportConfig,
+    base: &Path,
+) -> Result<Written, NodeError> {
     let mut config = config.clone();
     config.template = config
         .template
         .map(|template| base.join(template).to_string_lossy().into_owned());
-    let rendered = render(&input, &config)?;
+    let rendered = render(input, &config)?;
     let target = base.join(&config.output);
     let folder = target.parent().unwrap_or(base);
     let mut changed = false;
@@ -71,23 +86,14 @@ pub fn write(
         changed,
         path: config.output.clone(),
         files: rendered.files.len(),
-        missing,
+        missing: input.missing.len(),
     })
 }
 
-/// The ids of the images that were left out when features were made.
-pub(crate) fn skipped(store: &Store, features: &Fingerprint) -> Result<Vec<String>, StoreError> {
-    let reader = store.features(features)?;
-    let rows = reader
-        .parts()
-        .iter()
-        .flat_map(|part| part.ids().zip(part.splits()));
-    Ok(rows
-        .filter(|(_, split)| *split == SKIPPED)
-        .map(|(id, _)| id.to_owned())
-        .collect())
-}
-
+/// Everything that a report shows, from the plan and the store.
+///
+/// # Errors
+/// A store that cannot be read.
 fn gather(
     experiment: &Experiment,
     inputs: &Inputs,
@@ -95,42 +101,98 @@ fn gather(
     store: &Store,
     command: &str,
 ) -> Result<ReportInput, NodeError> {
-    let mut results = Vec::new();
-    let mut missing = Vec::new();
-    for step in &plan.metrics {
-        if store.manifest(&step.artifact.fingerprint)?.is_some() {
-            results.extend(ResultRow::from_batch(
-                &store.table(&step.artifact.fingerprint, "results")?,
-            )?);
+    let (results, missing) = results(inputs, plan, store)?;
+    let (nodes, versions) = nodes(plan, store)?;
+    Ok(ReportInput {
+        name: experiment.name.clone(),
+        title: experiment.title.clone(),
+        results,
+        missing,
+        graph: drawing::graph(experiment),
+        datasets: datasets(experiment, plan, store)?,
+        models: models(plan)?,
+        nodes,
+        versions,
+        seeds: experiment.seeds.clone(),
+        departures: departures::of(experiment),
+        command: command.to_owned(),
+        trainings: pictures::trainings(plan, store)?,
+        sheets: pictures::sheets(experiment, inputs, plan, store)?,
+        results_file: None,
+    })
+}
+
+/// The results of all metrics, and what is known of those that are not there.
+fn results(
+    inputs: &Inputs,
+    plan: &Plan,
+    store: &Store,
+) -> Result<(Vec<ResultRow>, Vec<MissingResult>), NodeError> {
+    let (mut results, mut missing) = (Vec::new(), Vec::new());
+    for step in &plan.steps {
+        let Work::Evaluate(work) = &step.work else {
+            continue;
+        };
+        let fingerprint = &step.artifact.fingerprint;
+        if store.manifest(fingerprint)?.is_some() {
+            results.extend(ResultRow::from_batch(&store.table(fingerprint, RESULTS)?)?);
             continue;
         }
-        let chosen = if experiment.metrics[step.metric].choose {
-            choose(experiment, store, &step.heads)?
-        } else {
-            Chosen {
-                heads: step.heads.clone(),
-                ..Chosen::default()
+        let outputs = || work.metric.outputs().into_iter();
+        let waits_for_features = match &work.items {
+            // What no metric has kept yet is scored from predictions, which takes no time. Features are not read for a report.
+            Items::Heads(_) => {
+                let evaluated = evaluate(plan, work, inputs, store, &|| true)?;
+                results.extend(evaluated.rows);
+                for head in &evaluated.open {
+                    let axes = missing_axes(work, &head.train);
+                    missing.extend(outputs().map(|output| MissingResult {
+                        metric: output.name,
+                        axes: axes.clone(),
+                        why: "its head is not trained yet".to_owned(),
+                    }));
+                }
+                false
             }
+            Items::Features { .. } => true,
         };
-        for (head, _) in chosen.open {
-            missing.extend(missing_results(experiment, step.metric, head));
-        }
-        for (head, fingerprint) in chosen.heads {
-            let scored = Scored {
-                metric: step.metric,
-                head,
-                fingerprint,
-            };
-            if store.manifest(&fingerprint)?.is_some() {
-                results.extend(scored.score(experiment, inputs, plan, store)?);
-            } else {
-                missing.extend(missing_results(experiment, step.metric, head));
-            }
+        if waits_for_features {
+            missing.extend(outputs().map(|output| MissingResult {
+                metric: output.name,
+                axes: BTreeMap::new(),
+                why: "it is not computed yet".to_owned(),
+            }));
         }
     }
+    Ok((results, missing))
+}
+
+/// The axes of a head, as they stand beside a result that is not there. Of a choice that is still open nobody knows yet at which of the
+/// rates it will be.
+fn missing_axes(work: &Evaluate, train: &Train) -> BTreeMap<String, String> {
+    let of_rates = ["learning_rate", "network_learning_rate", "seed"];
+    let of_optimizers = ["head_optimizer_", "head_fine_tune_"];
+    let is_open = |axis: &str| {
+        work.choose
+            && (of_rates.contains(&axis)
+                || of_optimizers.iter().any(|prefix| axis.starts_with(prefix)))
+    };
+    let mut axes = train.axes();
+    axes.extend(work.swept.axes());
+    axes.into_iter()
+        .filter(|(axis, _)| !is_open(axis))
+        .map(|(axis, value)| (axis, value.to_string()))
+        .collect()
+}
+
+/// Every artifact of the plan that is there, and the versions of what made them.
+type Nodes = (Vec<NodeRecord>, BTreeMap<String, String>);
+
+fn nodes(plan: &Plan, store: &Store) -> Result<Nodes, NodeError> {
     let mut nodes = Vec::new();
     let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (kind, artifact) in artifacts(plan) {
+    for step in &plan.steps {
+        let artifact = &step.artifact;
         let Some(manifest) = store.manifest(&artifact.fingerprint)? else {
             continue;
         };
@@ -142,7 +204,7 @@ fn gather(
         }
         nodes.push(NodeRecord {
             label: artifact.label.clone(),
-            kind: kind.to_owned(),
+            kind: step.work.kind().to_owned(),
             fingerprint: artifact.fingerprint.to_string(),
             rows: manifest.rows,
             bytes: manifest.bytes(),
@@ -150,126 +212,37 @@ fn gather(
             device: manifest.made.device,
         });
     }
-    Ok(ReportInput {
-        name: experiment.name.clone(),
-        title: experiment.title.clone(),
-        results,
-        missing,
-        graph: drawing::graph(experiment),
-        datasets: datasets(experiment, &inputs.facts, plan, store)?,
-        models: models(experiment, plan),
-        nodes,
-        versions: versions
-            .into_iter()
-            .map(|(component, versions)| (component, versions.join(", ")))
-            .collect(),
-        seeds: experiment.seeds.clone(),
-        departures: departures::of(experiment),
-        command: command.to_owned(),
-        trainings: pictures::trainings(experiment, plan, store)?,
-        sheets: pictures::sheets(experiment, inputs, plan, store)?,
-    })
-}
-
-/// Every artifact of the plan with its kind, in a fixed order.
-fn artifacts(plan: &Plan) -> impl Iterator<Item = (&'static str, &PlannedArtifact)> {
-    let mut features: Vec<&PlannedArtifact> = plan
-        .cached_features
-        .values()
-        .chain(
-            plan.passes
-                .iter()
-                .flat_map(|pass| pass.taps.iter().map(|tap| &tap.artifact)),
-        )
-        .collect();
-    let position = |artifact: &PlannedArtifact| {
-        plan.features
-            .iter()
-            .position(|fingerprint| *fingerprint == artifact.fingerprint)
-    };
-    features.sort_by_key(|artifact| position(artifact));
-    let features = features.into_iter().map(|artifact| ("features", artifact));
-    let trainings = plan.pretrains.iter();
-    let trainings = trainings.map(|step| ("pretraining", &step.artifact));
-    let samples = plan.samples.iter();
-    let samples = samples.map(|step| ("samples", &step.artifact));
-    let heads = plan.heads.iter().map(|step| ("head", &step.artifact));
-    trainings
-        .chain(samples)
-        .chain(features)
-        .chain(heads)
-        .chain(plan.metrics.iter().map(|step| ("metric", &step.artifact)))
-}
-
-fn missing_results(experiment: &Experiment, metric: usize, head: usize) -> Vec<MissingResult> {
-    let node = &experiment.heads[head];
-    let extraction = &experiment.extractions[node.features];
-    let axes = [
-        ("head", node.name.clone()),
-        (
-            "dataset",
-            experiment.datasets[extraction.dataset].name.clone(),
-        ),
-        ("model", experiment.models[extraction.model].name.clone()),
-        ("extraction", extraction.name.clone()),
-        ("block", extraction.block.0.to_string()),
-        ("view", extraction.view.name().to_owned()),
-        ("seed", node.seed.to_string()),
-    ];
-    let optional = [
-        ("timestep", extraction.timestep),
-        ("pool", extraction.reduce.pool()),
-    ];
-    let optional = optional
-        .into_iter()
-        .filter_map(|(axis, value)| Some((axis, value?.to_string())));
-    let axes: Vec<(&str, String)> = axes.into_iter().chain(optional).collect();
-    let outputs = experiment.metrics[metric].metric.outputs().into_iter();
-    outputs
-        .map(|output| MissingResult {
-            metric: output.name,
-            axes: axes
-                .iter()
-                .map(|(axis, value)| ((*axis).to_owned(), value.clone()))
-                .collect(),
-            why: "its head is not trained yet".to_owned(),
-        })
-        .collect()
+    let versions = versions.into_iter();
+    let versions = versions.map(|(component, versions)| (component, versions.join(", ")));
+    Ok((nodes, versions.collect()))
 }
 
 fn datasets(
     experiment: &Experiment,
-    facts: &Facts,
     plan: &Plan,
     store: &Store,
 ) -> Result<Vec<DatasetSummary>, NodeError> {
     let mut summaries = Vec::new();
-    for (index, (node, facts)) in experiment.datasets.iter().zip(&facts.datasets).enumerate() {
-        let skipping =
-            experiment
-                .extractions
-                .iter()
-                .zip(&plan.features)
-                .find(|(extraction, fingerprint)| {
-                    extraction.dataset == index
-                        && extraction.on_bad_image == OnBadImage::Skip
-                        && matches!(store.manifest(fingerprint), Ok(Some(_)))
-                });
-        let skipped = match skipping {
-            Some((_, fingerprint)) => skipped(store, fingerprint)?,
+    for (node, images) in experiment.datasets.iter().zip(&plan.datasets) {
+        let skipping = plan.features.iter().find(|extract| {
+            extract.images.index == images.index
+                && extract.node.on_bad_image == OnBadImage::Skip
+                && matches!(store.manifest(&extract.fingerprint), Ok(Some(_)))
+        });
+        let left_out = match skipping {
+            Some(extract) => skipped(store, &extract.fingerprint)?,
             None => Vec::new(),
         };
+        let facts = &images.facts;
+        let rows = facts.splits.iter();
+        let rows = rows.map(|count| (count.split.clone(), count.samples as u64));
         summaries.push(DatasetSummary {
             name: node.name.clone(),
             kind: node.dataset.kind().to_owned(),
             digest: facts.digest.clone(),
-            rows: facts
-                .splits
-                .iter()
-                .map(|count| (count.split.clone(), count.samples as u64))
-                .collect(),
-            classes: u32::try_from(facts.classes.len()).unwrap_or(u32::MAX),
-            skipped: skipped
+            rows: rows.collect(),
+            classes: to_u32(facts.classes.len()),
+            skipped: left_out
                 .into_iter()
                 .map(|id| SkippedImage {
                     id,
@@ -281,43 +254,26 @@ fn datasets(
     Ok(summaries)
 }
 
-fn models(experiment: &Experiment, plan: &Plan) -> Vec<ModelSummary> {
-    let nodes = experiment.models.iter().zip(&plan.weights);
-    nodes
-        .map(|(node, weights)| ModelSummary {
+fn models(plan: &Plan) -> Result<Vec<ModelSummary>, NodeError> {
+    let models = plan.models.iter().map(|node| {
+        Ok(ModelSummary {
             name: node.name.clone(),
             kind: node.model.kind().to_owned(),
             configuration: node.model.variant().to_owned(),
             parameters: node.model.parameter_count(),
-            weights: weights.clone(),
-            blocks: u32::try_from(node.model.blocks().len()).unwrap_or(u32::MAX),
+            weights: node.weights.clone(),
+            blocks: to_u32(node.model.blocks().len()),
         })
-        .collect()
+    });
+    models.collect()
 }
 
-/// Writes a file atomically, unless it has these bytes already; says whether it was written.
+/// Writes a file unless it has these bytes already; says whether it was written.
 fn write_if_different(path: &Path, bytes: &[u8]) -> Result<bool, NodeError> {
-    if fs::read(path).is_ok_and(|present| present == bytes) {
-        return Ok(false);
-    }
     let failed = |source| NodeError::Output {
         path: path.to_owned(),
         source,
     };
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(failed)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    temporary.write_all(bytes).map_err(failed)?;
-    temporary.as_file().sync_all().map_err(failed)?;
-    make_readable(temporary.as_file()).map_err(failed)?;
-    temporary
-        .persist(path)
-        .map_err(|error| failed(error.error))?;
-    Ok(true)
-}
-
-/// Temporary files are private; a report is for everyone.
-fn make_readable(file: &fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
+    fs::create_dir_all(folder_of(path)).map_err(failed)?;
+    atomic_file::write_if_different(path, bytes).map_err(failed)
 }

@@ -17,9 +17,10 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::bug::Bug;
 use crate::imaging::Image;
 use crate::spec::fields::Located;
-use crate::spec::{Key, Kind, Text};
+use crate::spec::{Key, Kind, Parse, Text};
 
 pub use digest::{Digester, PlainDigester};
 pub use environment::{Environment, NoScratch, Scratch, WriteContent};
@@ -27,7 +28,7 @@ pub use kinds::ALL;
 pub use manifest::{Manifest, Sample, SplitCount};
 
 /// A kind of dataset.
-pub type DatasetKind = Kind<Arc<dyn Dataset>>;
+pub type DatasetKind = Kind<Parse<Arc<dyn Dataset>>>;
 
 /// Where a dataset's files are; each kind that has this key says what they are.
 pub const ROOT: Key<Text> = Key::text("root", "a path");
@@ -168,6 +169,9 @@ pub enum DatasetError {
     /// A selection that leaves nothing, or asks for more than there is.
     #[error("{0}")]
     Selection(String),
+    /// The program contradicts itself.
+    #[error(transparent)]
+    Bug(#[from] Bug),
 }
 
 impl DatasetError {

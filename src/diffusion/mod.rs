@@ -37,6 +37,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::respacing::{Respacing, RespacingError};
+use crate::numbers::to_u32;
 
 /// The term of the bound at one timestep counts this much of the whole bound in `L_hybrid`, as published.
 pub const PUBLISHED_LAMBDA: f64 = 0.001;
@@ -149,7 +150,7 @@ impl Diffusion {
 
     /// How many steps it has, from 1.
     pub fn steps(&self) -> u32 {
-        u32::try_from(self.timesteps.len()).unwrap_or(u32::MAX)
+        to_u32(self.timesteps.len())
     }
 
     /// The timestep that a network is told at every index, `[steps]`, rising from 0.

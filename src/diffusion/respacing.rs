@@ -13,6 +13,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::numbers::to_u32;
 use thiserror::Error;
 
 /// A rule that chooses timesteps.
@@ -82,7 +83,7 @@ impl Respacing {
 }
 
 fn from_sections(sections: &[u32], steps: u32) -> Result<Vec<u32>, RespacingError> {
-    let count = u32::try_from(sections.len()).unwrap_or(u32::MAX).max(1);
+    let count = to_u32(sections.len()).max(1);
     let (size, longer) = (steps / count, steps % count);
     let mut timesteps = Vec::new();
     let mut start = 0;

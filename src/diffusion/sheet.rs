@@ -10,6 +10,7 @@ use super::sampling::{Sampling, Step, to_bytes};
 use crate::diffusion::noise::fill_noise;
 use crate::models::InputSpec;
 use crate::models::extractor::{ForwardError, Images, Network, Until};
+use crate::numbers::to_i64;
 
 /// A loaded network and how it is sampled from.
 pub struct Sheet<'a> {
@@ -94,7 +95,7 @@ impl Sheet<'_> {
             fill_noise(self.seed, &id, "samples", timestep, draw, target);
         }
         let sides = [numbers.len(), channels, side, side];
-        let sides = sides.map(|side| i64::try_from(side).unwrap_or(i64::MAX));
+        let sides = sides.map(to_i64);
         Tensor::from_slice(&values)
             .view(sides)
             .to_device(self.device)

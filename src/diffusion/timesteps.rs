@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 
 use thiserror::Error;
 
+use crate::numbers::to_u32;
 use crate::random::Stream;
 
 /// The losses that are remembered for each timestep.
@@ -78,9 +79,9 @@ impl TimestepSampler {
             |position: usize| Stream::new(seed, &format!("timesteps/step-{step}/image-{position}"));
         match self.probabilities() {
             None => {
-                let steps = u64::from(self.steps().max(1));
+                let steps = self.steps().max(1) as usize;
                 let draw = |position| Draw {
-                    index: u32::try_from(stream(position).next_below(steps)).unwrap_or(0),
+                    index: to_u32(stream(position).next_index(steps)),
                     weight: 1.0,
                 };
                 (0..count).map(draw).collect()
@@ -114,7 +115,7 @@ impl TimestepSampler {
     fn steps(&self) -> u32 {
         match self {
             Self::Uniform { steps } => *steps,
-            Self::LossAware(history) => u32::try_from(history.losses.len()).unwrap_or(u32::MAX),
+            Self::LossAware(history) => to_u32(history.losses.len()),
         }
     }
 
@@ -185,7 +186,7 @@ fn weighted(probabilities: &[f64], bits: u64) -> Draw {
     )]
     let weight = (1.0 / (probabilities.len() as f64 * probability)) as f32;
     Draw {
-        index: u32::try_from(index).unwrap_or(u32::MAX),
+        index: to_u32(index),
         weight,
     }
 }

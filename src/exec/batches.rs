@@ -18,7 +18,7 @@ const MAPS_WITHIN_A_BLOCK: u64 = 6;
 ///
 /// - On the CPU enough images to keep the cores busy, few enough to stay in their caches: 128 at 32 pixels, 2 at 256.
 /// - On a GPU as many as its free memory holds, where the driver tells.
-pub(super) fn choose(
+pub(in crate::exec) fn choose(
     device: Device,
     model: &dyn Model,
     deepest: Option<BlockIndex>,
@@ -65,14 +65,14 @@ fn bytes_of_maps(model: &dyn Model, deepest: Option<BlockIndex>, precision: Prec
 }
 
 /// Runs batches, in smaller pieces once memory has run out.
-pub(super) struct BackOff {
+pub(in crate::exec) struct BackOff {
     /// The most images that may run at once.
     most: usize,
 }
 
 impl BackOff {
     /// Begins with batches of any size.
-    pub(super) fn new() -> Self {
+    pub(in crate::exec) fn new() -> Self {
         Self { most: usize::MAX }
     }
 
@@ -85,7 +85,7 @@ impl BackOff {
     ///
     /// # Panics
     /// As the network does, for anything but a lack of memory, or if one image alone needs too much.
-    pub(super) fn features(
+    pub(in crate::exec) fn features(
         &mut self,
         network: &dyn Network,
         images: Images<'_>,
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(fitting(10, 1), 6);
         assert_eq!(fitting(1, 1_000), 1);
         assert_eq!(fitting(u64::MAX, 1), LARGEST_ON_GPU);
-        let model = crate::models::ALL[0].preset("adm-tiny").unwrap();
+        let model = crate::models::preset("adm-tiny").unwrap().model;
         let one = |block, precision| bytes_of_maps(&*model, Some(BlockIndex(block)), precision);
         // The first block's map alone: 32 × 32 × 32 numbers, kept once and six times alive.
         assert_eq!(one(1, Precision::F32), 7 * 32 * 32 * 32 * 4);

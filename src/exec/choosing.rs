@@ -3,79 +3,81 @@
 //! The reported split decides nothing: a candidate's score is its accuracy on held-out samples of the training split, as a mean
 //! over its seeds. All seeds of what is chosen are scored, so that a report's spread over seeds is that of one recipe.
 
+use std::collections::BTreeMap;
+
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Float64Type;
 
 use super::NodeError;
-use crate::graph::{Experiment, HeadNode};
+use crate::graph::HeadNode;
+use crate::plan::{HeadItem, Plan};
+use crate::store::names::SELECTION;
 use crate::store::{Fingerprint, Store, StoreError};
-
-/// The table of a head that it is chosen by: one row with `epoch`, `loss` and `top1`.
-pub(crate) const SELECTION: &str = "selection";
-
-/// A head of the experiment and its name in the store.
-type Head = (usize, Fingerprint);
 
 /// What was chosen, and what could not be because a candidate was not made.
 #[derive(Debug, Default)]
 pub(crate) struct Chosen {
     /// The heads that are scored.
-    pub(crate) heads: Vec<Head>,
+    pub(crate) heads: Vec<HeadItem>,
     /// One head of each choice that is still open.
-    pub(crate) open: Vec<Head>,
+    pub(crate) open: Vec<HeadItem>,
 }
 
 /// Chooses among the heads of a metric, in their order.
 ///
 /// # Errors
 /// The store cannot be read, or a head has no held-out score.
-pub(crate) fn choose(
-    experiment: &Experiment,
-    store: &Store,
-    heads: &[Head],
-) -> Result<Chosen, NodeError> {
-    let mut choices: Vec<Vec<Head>> = Vec::new();
-    for &head in heads {
-        let node = |(index, _): Head| &experiment.heads[index];
-        let known = choices
-            .iter_mut()
-            .find(|choice| node(choice[0]).differs_in_rates_alone(node(head)));
+pub(crate) fn choose(plan: &Plan, store: &Store, heads: &[HeadItem]) -> Result<Chosen, NodeError> {
+    let mut choices: Vec<Vec<&HeadItem>> = Vec::new();
+    // Only heads of one node that read the same can be rivals, so that few have to be compared.
+    let mut rivals: BTreeMap<(&str, usize), Vec<usize>> = BTreeMap::new();
+    for head in heads {
+        let node = &head.train.node;
+        let places = rivals.entry((&node.name, node.features)).or_default();
+        let known = places
+            .iter()
+            .copied()
+            .find(|&place| choices[place][0].train.node.differs_in_rates_alone(node));
         match known {
-            Some(choice) => choice.push(head),
-            None => choices.push(vec![head]),
+            Some(place) => choices[place].push(head),
+            None => {
+                places.push(choices.len());
+                choices.push(vec![head]);
+            }
         }
     }
     let mut chosen = Chosen::default();
     for choice in choices {
-        match best(experiment, store, &choice)? {
-            Some(best) => chosen.heads.extend(best),
-            None => chosen.open.extend(choice.first()),
+        match best(plan, store, &choice)? {
+            Some(best) => chosen.heads.extend(best.into_iter().cloned()),
+            None => chosen.open.extend(choice.first().map(|&head| head.clone())),
         }
     }
     Ok(chosen)
 }
 
 /// The heads of the best rates; nothing where a candidate is not there yet.
-fn best(
-    experiment: &Experiment,
+fn best<'h>(
+    plan: &Plan,
     store: &Store,
-    choice: &[Head],
-) -> Result<Option<Vec<Head>>, NodeError> {
-    let mut candidates: Vec<Candidate> = Vec::new();
-    for &(index, fingerprint) in choice {
-        if store.manifest(&fingerprint)?.is_none() {
+    choice: &[&'h HeadItem],
+) -> Result<Option<Vec<&'h HeadItem>>, NodeError> {
+    let mut candidates: Vec<Candidate<&'h HeadItem>> = Vec::new();
+    for &head in choice {
+        let fingerprint = &plan.step(head.step).artifact.fingerprint;
+        if store.manifest(fingerprint)?.is_none() {
             return Ok(None);
         }
-        let (loss, top1) = held_out(store, &fingerprint)?;
-        let rates = Rates::of(&experiment.heads[index]);
+        let (loss, top1) = held_out(store, fingerprint)?;
+        let rates = Rates::of(&head.train.node);
         let known = candidates
             .iter_mut()
             .find(|candidate| candidate.rates == rates);
         match known {
-            Some(candidate) => candidate.add((index, fingerprint), loss, top1),
+            Some(candidate) => candidate.add(head, loss, top1),
             None => candidates.push(Candidate {
                 rates,
-                heads: vec![(index, fingerprint)],
+                heads: vec![head],
                 loss,
                 top1,
             }),
@@ -108,15 +110,15 @@ impl Rates {
 
 /// Heads that differ in their seeds alone, with the sums of their scores.
 #[derive(Debug)]
-struct Candidate {
+struct Candidate<H> {
     rates: Rates,
-    heads: Vec<Head>,
+    heads: Vec<H>,
     loss: f64,
     top1: f64,
 }
 
-impl Candidate {
-    fn add(&mut self, head: Head, loss: f64, top1: f64) {
+impl<H> Candidate<H> {
+    fn add(&mut self, head: H, loss: f64, top1: f64) {
         self.heads.push(head);
         self.loss += loss;
         self.top1 += top1;
@@ -124,7 +126,7 @@ impl Candidate {
 
     /// The better one first: more right answers, then less loss, then smaller rates. What is no number comes last.
     fn order(&self, other: &Self) -> std::cmp::Ordering {
-        let mean = |sum: f64, heads: &[Head]| sum / heads.len() as f64;
+        let mean = |sum: f64, heads: &[H]| sum / heads.len() as f64;
         let (own, its) = (mean(self.top1, &self.heads), mean(other.top1, &other.heads));
         let last = |value: f64| if value.is_nan() { f64::INFINITY } else { value };
         its.total_cmp(&own)
@@ -163,8 +165,8 @@ fn number_of(table: &RecordBatch, name: &str) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn candidate(lr: f64, seeds: usize, loss: f64, top1: f64) -> Candidate {
-        let head = (0, Fingerprint::of(b"head"));
+    fn candidate(lr: f64, seeds: usize, loss: f64, top1: f64) -> Candidate<()> {
+        let head = ();
         Candidate {
             rates: Rates([lr, 0.0, 0.0, 0.0]),
             heads: vec![head; seeds],

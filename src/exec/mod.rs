@@ -1,35 +1,28 @@
-//! Doing it: opens the inputs, runs the plan, tells what happens.
+//! Doing it: jobs on workers.
 //!
-//! The way through this room: [`inputs`] opens datasets and digests weights, [`run`] walks the plan, `pass` runs images through
-//! a network, `heads`, `metric` and [`report`] make the rest. Everything that happens is told as an [`event::Event`];
-//! nothing here prints.
+//! Start with `schedule`: it hands the jobs of a plan to workers. `context` is what a job works with, `jobs` has one file or folder for
+//! each kind of work, `scoring` and `choosing` turn predictions and features into results. Everything that happens is reported
+//! as an [`event::Event`]; nothing here prints.
 
 #[cfg(feature = "torch")]
 pub(crate) mod batches;
 pub(crate) mod choosing;
+#[cfg(feature = "torch")]
+pub mod context;
 pub mod event;
+pub(crate) mod feature_source;
 #[cfg(feature = "torch")]
-mod gather;
-#[cfg(feature = "torch")]
-mod heads;
-#[cfg(feature = "torch")]
-mod metric;
-#[cfg(feature = "torch")]
-mod pass;
+mod jobs;
 #[cfg(feature = "torch")]
 mod prepare;
 #[cfg(feature = "torch")]
-mod pretrain;
-#[cfg(feature = "torch")]
-pub mod run;
-#[cfg(feature = "torch")]
-mod samples;
+pub mod schedule;
 pub(crate) mod scoring;
-#[cfg(feature = "torch")]
-mod shard;
+pub(crate) mod skipped;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::bug::Bug;
 use crate::datasets::DatasetError;
 use crate::store::StoreError;
 
@@ -158,10 +151,32 @@ pub enum NodeError {
         /// Why.
         source: std::io::Error,
     },
+    /// The program contradicts itself.
+    #[error(transparent)]
+    Bug(#[from] Bug),
     /// The user asked to stop.
     #[error("stopped")]
     Stopped,
     /// Something panicked: libtorch on an error of its own, or a bug.
     #[error("it failed inside: {0}")]
     Panicked(String),
+}
+
+impl NodeError {
+    /// That the program contradicts itself; `what` in a few words.
+    #[track_caller]
+    pub(crate) fn bug(what: &str) -> Self {
+        Self::Bug(Bug::new(what))
+    }
+}
+
+impl From<crate::metrics::MetricError> for NodeError {
+    fn from(error: crate::metrics::MetricError) -> Self {
+        use crate::metrics::MetricError;
+        match error {
+            MetricError::Stopped => Self::Stopped,
+            MetricError::Bug => Self::bug("a metric was given what it does not read"),
+            MetricError::Input(what) => Self::Values(what),
+        }
+    }
 }

@@ -84,7 +84,7 @@ impl<'a> Preparation<'a> {
     fn image(&self, row: usize, draw: u32, target: &mut [f32]) -> Result<(), DatasetError> {
         let image = self.dataset.images.read(row)?;
         let sample = &self.dataset.manifest.samples[row].id;
-        let seed = self.key.random.map_or(0, |random| random.seed);
+        let (_, seed) = self.key.draw_and_seed();
         let drawn = Draw {
             seed,
             sample,

@@ -1,121 +1,255 @@
-//! Scores of one head from its predictions. Run by metrics, and by reports for what no metric has kept yet.
+//! What a metric makes of predictions and features. Run by metrics, and by reports for what no metric has kept yet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::NodeError;
-use crate::graph::{Experiment, OnBadImage};
+use super::choosing::choose;
+use super::feature_source::SplitFeatures;
+use super::skipped::skipped;
+use crate::graph::axes::{Axes, of_pair};
+use crate::graph::{OnBadImage, Swept};
 use crate::inputs::Inputs;
-use crate::metrics::Predictions;
-use crate::plan::Plan;
+use crate::metrics::{FeatureSource, Metric, MetricInput, Predictions, Reads, Score};
+use crate::plan::{Evaluate, Extract, HeadItem, Items, Plan, Train};
+use crate::store::names::PREDICTIONS;
 use crate::store::{Fingerprint, ResultRow, Store};
 
-/// A head under a metric.
-pub(crate) struct Scored {
-    /// Index of the metric in the experiment.
-    pub(crate) metric: usize,
-    /// Index of the head in the experiment.
-    pub(crate) head: usize,
-    /// The head in the store.
-    pub(crate) fingerprint: Fingerprint,
+/// What came of a metric.
+#[derive(Debug, Default)]
+pub(crate) struct Evaluated {
+    /// The rows of results.
+    pub(crate) rows: Vec<ResultRow>,
+    /// Heads that are not trained yet.
+    pub(crate) open: Vec<HeadItem>,
+    /// Whether features are not there yet, so that nothing was scored.
+    pub(crate) waits_for_features: bool,
 }
 
-impl Scored {
-    /// The rows of results. Refuses predictions that do not cover the split as the dataset's manifest lists it.
-    pub(crate) fn score(
-        &self,
-        experiment: &Experiment,
-        inputs: &Inputs,
-        plan: &Plan,
-        store: &Store,
-    ) -> Result<Vec<ResultRow>, NodeError> {
-        let metric = &experiment.metrics[self.metric].metric;
-        let node = &experiment.heads[self.head];
-        let extraction = &experiment.extractions[node.features];
-        let table = store.table(&self.fingerprint, "predictions")?;
-        let Some(predictions) = Predictions::from_batch(&table) else {
-            return Err(NodeError::Values(format!(
-                "the predictions of head {} lack a column",
-                self.fingerprint.short()
-            )));
-        };
-        let features = plan.features[node.features];
-        let listed = inputs.datasets[extraction.dataset]
-            .manifest
-            .count(&node.training.test_split);
-        let skipped = match extraction.on_bad_image {
-            OnBadImage::Fail => 0,
-            OnBadImage::Skip => skipped_of_split(
-                inputs,
-                store,
-                features,
-                extraction.dataset,
-                &node.training.test_split,
-            )?,
-        };
-        if predictions.rows.len() + skipped != listed {
-            return Err(NodeError::Values(format!(
-                "head {} predicted {} samples, but split `{}` lists {listed} ({skipped} skipped)",
-                self.fingerprint.short(),
-                predictions.rows.len(),
-                node.training.test_split
-            )));
-        }
-        let model = &experiment.models[extraction.model];
-        let scored = metric
-            .score(&predictions)
-            .into_iter()
-            .map(|score| ResultRow {
-                metric: score.output.name,
-                value: score.value,
-                low: score.low,
-                high: score.high,
-                correct: score.correct,
-                count: score.count,
-                unit: score.output.unit.to_owned(),
-                higher_is_better: score.output.higher_is_better,
-                split: node.training.test_split.clone(),
-                head: node.name.clone(),
-                head_kind: node.head.kind().to_owned(),
-                extraction: extraction.name.clone(),
-                model: model.name.clone(),
-                weights: plan.weights[extraction.model].clone(),
-                dataset: experiment.datasets[extraction.dataset].name.clone(),
-                timestep: extraction.timestep.unwrap_or(0),
-                block: extraction.block.0,
-                pool: extraction.reduce.pool().unwrap_or(1),
-                precision: extraction.precision.name().to_owned(),
-                view: extraction.view.name().to_owned(),
-                draw: extraction.random.map_or(0, |random| random.draw),
-                noise_seed: extraction.random.map_or(0, |random| random.seed),
-                seed: node.seed,
-                learning_rate: node.training.optimiser.lr,
-                network_learning_rate: node
-                    .training
-                    .fine_tune
-                    .map_or(0.0, |tuning| tuning.optimiser.lr),
-                epochs: node.training.epochs,
-                head_fingerprint: self.fingerprint.to_string(),
-                features_fingerprint: features.to_string(),
-            });
-        Ok(scored.collect())
+/// Scores everything that is there of what a metric reads.
+///
+/// # Errors
+/// A store that cannot be read, predictions that do not cover their split, a metric that fails, or a user who wants to stop.
+pub(crate) fn evaluate(
+    plan: &Plan,
+    work: &Evaluate,
+    inputs: &Inputs,
+    store: &Store,
+    keep_going: &(dyn Fn() -> bool + Sync),
+) -> Result<Evaluated, NodeError> {
+    match &work.items {
+        Items::Heads(heads) => of_heads(plan, work, heads, inputs, store),
+        Items::Features { items, split } => of_features(work, items, split, store, keep_going),
     }
+}
+
+fn of_heads(
+    plan: &Plan,
+    work: &Evaluate,
+    heads: &[HeadItem],
+    inputs: &Inputs,
+    store: &Store,
+) -> Result<Evaluated, NodeError> {
+    let mut evaluated = Evaluated::default();
+    let heads = if work.choose {
+        let chosen = choose(plan, store, heads)?;
+        evaluated.open = chosen.open;
+        chosen.heads
+    } else {
+        heads.to_vec()
+    };
+    for item in heads {
+        let fingerprint = plan.step(item.step).artifact.fingerprint;
+        if store.manifest(&fingerprint)?.is_none() {
+            evaluated.open.push(item);
+            continue;
+        }
+        let predictions = predictions(&item.train, &fingerprint, inputs, store)?;
+        let scores = work
+            .metric
+            .evaluate(MetricInput::Predictions(&predictions))?;
+        let mut axes = item.train.axes();
+        axes.extend(work.swept.axes());
+        let sources = [
+            ("head", &fingerprint),
+            ("features", &item.train.features.fingerprint),
+        ];
+        let scores = scores.into_iter().flatten();
+        let rows = scores.map(|score| row(score, axes.clone(), sources));
+        evaluated.rows.extend(rows);
+    }
+    Ok(evaluated)
+}
+
+/// The predictions of a head. Refuses those that do not cover the split as the dataset's manifest lists it.
+fn predictions(
+    train: &Train,
+    fingerprint: &Fingerprint,
+    inputs: &Inputs,
+    store: &Store,
+) -> Result<Predictions, NodeError> {
+    let extract = &train.features;
+    let split = &train.node.training.test_split;
+    let table = store.table(fingerprint, PREDICTIONS)?;
+    let Some(predictions) = Predictions::from_batch(&table) else {
+        return Err(NodeError::Values(format!(
+            "the predictions of head {} lack a column",
+            fingerprint.short()
+        )));
+    };
+    let listed = extract.images.samples_of(split);
+    let left_out = match extract.node.on_bad_image {
+        OnBadImage::Fail => 0,
+        OnBadImage::Skip => skipped_of_split(extract, split, inputs, store)?,
+    };
+    if predictions.rows.len() as u64 + left_out != listed {
+        return Err(NodeError::Values(format!(
+            "head {} predicted {} samples, but split `{split}` lists {listed} ({left_out} skipped)",
+            fingerprint.short(),
+            predictions.rows.len(),
+        )));
+    }
+    Ok(predictions)
 }
 
 /// How many images of a split were left out when the features were made.
 fn skipped_of_split(
+    extract: &Extract,
+    split: &str,
     inputs: &Inputs,
     store: &Store,
-    features: Fingerprint,
-    dataset: usize,
-    split: &str,
-) -> Result<usize, NodeError> {
-    let manifest = &inputs.datasets[dataset].manifest;
-    let skipped: BTreeSet<String> = crate::collect::report::skipped(store, &features)?
-        .into_iter()
-        .collect();
+) -> Result<u64, NodeError> {
+    let manifest = &inputs.datasets[extract.images.index].manifest;
+    let skipped: BTreeSet<String> = skipped(store, &extract.fingerprint)?.into_iter().collect();
     let of_split = manifest
         .samples
         .iter()
         .filter(|sample| sample.split == split && skipped.contains(&sample.id));
-    Ok(of_split.count())
+    Ok(of_split.count() as u64)
+}
+
+fn of_features(
+    work: &Evaluate,
+    items: &[Vec<Arc<Extract>>],
+    split: &str,
+    store: &Store,
+    keep_going: &(dyn Fn() -> bool + Sync),
+) -> Result<Evaluated, NodeError> {
+    let mut evaluated = Evaluated::default();
+    // Pairs are of one dataset each: those of one dataset are read together.
+    let mut by_dataset: BTreeMap<usize, Vec<&[Arc<Extract>]>> = BTreeMap::new();
+    for item in items {
+        for extract in item {
+            if store.manifest(&extract.fingerprint)?.is_none() {
+                evaluated.waits_for_features = true;
+                return Ok(evaluated);
+            }
+        }
+        if let Some(first) = item.first() {
+            let of_dataset = by_dataset.entry(first.images.index).or_default();
+            of_dataset.push(item);
+        }
+    }
+    for items in by_dataset.values() {
+        let mut places: BTreeMap<Fingerprint, usize> = BTreeMap::new();
+        let mut sources = Vec::new();
+        for extract in items.iter().copied().flatten() {
+            if !places.contains_key(&extract.fingerprint) {
+                places.insert(extract.fingerprint, sources.len());
+                sources.push(SplitFeatures::open(store, extract, split)?);
+            }
+        }
+        let sources: Vec<&dyn FeatureSource> = sources
+            .iter()
+            .map(|source| source as &dyn FeatureSource)
+            .collect();
+        let place = |extract: &Extract| places[&extract.fingerprint];
+        let scores = scores(&*work.metric, items, &sources, &place, keep_going)?;
+        if scores.len() != items.len() {
+            return Err(NodeError::bug("a metric scored another number of items"));
+        }
+        for (item, scores) in items.iter().zip(scores) {
+            let rows = rows_of_sets(scores, item, split, &work.swept)?;
+            evaluated.rows.extend(rows);
+        }
+    }
+    Ok(evaluated)
+}
+
+fn scores(
+    metric: &dyn Metric,
+    items: &[&[Arc<Extract>]],
+    sources: &[&dyn FeatureSource],
+    place: &dyn Fn(&Extract) -> usize,
+    keep_going: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<Vec<Score>>, NodeError> {
+    if metric.reads() == Reads::FeaturePairs {
+        let pairs: Vec<(usize, usize)> = items
+            .iter()
+            .filter_map(|item| match item {
+                [left, right] => Some((place(left), place(right))),
+                _ => None,
+            })
+            .collect();
+        return Ok(metric.evaluate(MetricInput::Pairs {
+            sets: sources,
+            pairs: &pairs,
+            keep_going,
+        })?);
+    }
+    let mut all = Vec::new();
+    for extract in items.iter().filter_map(|item| item.first()) {
+        if !keep_going() {
+            return Err(NodeError::Stopped);
+        }
+        all.extend(metric.evaluate(MetricInput::Features(sources[place(extract)]))?);
+    }
+    Ok(all)
+}
+
+/// The row of one score: its axes, and what it comes from by roles.
+fn row(score: Score, axes: Axes, sources: [(&str, &Fingerprint); 2]) -> ResultRow {
+    let sources = sources.into_iter();
+    ResultRow {
+        metric: score.output.name,
+        value: score.value,
+        interval: score.interval,
+        counted: score.counted,
+        unit: score.output.unit.to_owned(),
+        higher_is_better: score.output.higher_is_better,
+        axes,
+        sources: sources
+            .map(|(role, fingerprint)| (role.to_owned(), fingerprint.to_string()))
+            .collect(),
+    }
+}
+
+/// The rows of one set of features, or of a pair of them.
+fn rows_of_sets(
+    scores: Vec<Score>,
+    item: &[Arc<Extract>],
+    split: &str,
+    swept: &Swept,
+) -> Result<Vec<ResultRow>, NodeError> {
+    let (mut axes, sources) = match item {
+        [one] => {
+            let fingerprint = &one.fingerprint;
+            // One set has one source; a second entry of the same role is the same entry.
+            (
+                one.axes(),
+                [("features", fingerprint), ("features", fingerprint)],
+            )
+        }
+        [left, right] => (
+            of_pair(&left.axes(), &right.axes()),
+            [("left", &left.fingerprint), ("right", &right.fingerprint)],
+        ),
+        _ => return Err(NodeError::bug("a metric of more than two sets of features")),
+    };
+    axes.insert("split".to_owned(), split.into());
+    axes.extend(swept.axes());
+    let scores = scores.into_iter();
+    Ok(scores
+        .map(|score| row(score, axes.clone(), sources))
+        .collect())
 }

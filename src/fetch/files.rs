@@ -1,18 +1,11 @@
 //! The few things that are done with the file system: folders, small files written whole, renames that last.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::FetchError;
-
-/// The folder of a file.
-pub(super) fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
+use crate::atomic_file::{self, folder_of};
 
 /// A path with something added to its name: `weights.pt` and `.partial` give `weights.pt.partial`.
 pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
@@ -26,25 +19,14 @@ pub(super) fn make_folder(folder: &Path) -> Result<(), FetchError> {
     fs::create_dir_all(folder).map_err(|error| FetchError::io("make the folder", folder, error))
 }
 
-/// Writes a small file so that it is seen whole or not at all. Whoever calls this holds the lock for it.
-pub(super) fn write_whole(path: &Path, text: &str) -> Result<(), FetchError> {
-    let temporary = with_ending(path, ".new");
-    let written = || -> io::Result<()> {
-        let mut file = File::create(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    };
-    written().map_err(|error| FetchError::io("write", path, error))?;
-    rename(&temporary, path)
-}
-
 /// Renames within a folder, lasting once this returns.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), FetchError> {
-    fs::rename(from, to).map_err(|error| FetchError::io("rename to", to, error))?;
-    let folder = folder_of(to);
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| FetchError::io("write", folder, error))
+    atomic_file::rename(from, to).map_err(|error| FetchError::io("rename to", to, error))
+}
+
+/// Writes a small file so that it is seen whole or not at all.
+pub(super) fn write_whole(path: &Path, text: &str) -> Result<(), FetchError> {
+    atomic_file::write(path, text.as_bytes()).map_err(|error| FetchError::io("write", path, error))
 }
 
 /// Removes a file, which need not be there.
@@ -122,6 +104,5 @@ mod tests {
             error.contains("are to come") && error.contains("are free"),
             "{error}"
         );
-        assert_eq!(folder_of(Path::new("a")), Path::new("."));
     }
 }

@@ -36,6 +36,8 @@ use lock::Lock;
 use partial::Partial;
 use record::Record;
 
+use crate::atomic_file::folder_of;
+
 /// A file that is wanted.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
@@ -308,7 +310,7 @@ fn note(
 
 impl Request<'_> {
     fn folder(&self) -> &Path {
-        files::folder_of(self.target)
+        folder_of(self.target)
     }
 
     fn name(&self) -> String {

@@ -1,22 +1,25 @@
 //! From sections to a checked graph.
 
 mod heads;
+mod metrics;
 mod models;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::axes::Sweeps;
 use super::resolve::Names;
-use super::{DatasetNode, Experiment, ExtractionNode, MetricNode, ModelNode, extraction};
+use super::{DatasetNode, Experiment, ExtractionNode, ModelNode, Swept, extraction};
 use crate::datasets::{self, Dataset};
-use crate::metrics;
 use crate::report::ReportConfig;
+use crate::report::axes::KnownAxes;
 use crate::spec::fields::Located;
 use crate::spec::sections::{self, EXPERIMENT, RawNode, Sections, is_name_character};
 use crate::spec::{
     Diagnostic, Diagnostics, Fields, Kind, KindDoc, Source, Table, Value, kind, suggest, sweep,
 };
+pub use metrics::METRIC_KEYS;
 
 /// Reads and checks an experiment.
 ///
@@ -62,6 +65,7 @@ fn read(source: &Source) -> (Experiment, Diagnostics) {
     let sections = Sections::read(source, &diagnostics);
     let builder = Builder {
         diagnostics: &diagnostics,
+        sweeps: Sweeps::of(&sections),
     };
     let experiment = builder.experiment(&sections);
     (experiment, diagnostics.into_inner())
@@ -69,6 +73,7 @@ fn read(source: &Source) -> (Experiment, Diagnostics) {
 
 struct Builder<'a> {
     diagnostics: &'a RefCell<Diagnostics>,
+    sweeps: Sweeps,
 }
 
 /// A dataset whose upstream is still a name.
@@ -77,6 +82,7 @@ struct Declared {
     dataset: Arc<dyn Dataset>,
     root: Option<String>,
     upstream: Option<Located<String>>,
+    swept: Swept,
 }
 
 impl Builder<'_> {
@@ -101,10 +107,11 @@ impl Builder<'_> {
         let extraction_names =
             self.extractions(sections, &mut experiment, &dataset_names, &model_names);
         let head_names = self.heads(sections, &mut experiment, &extraction_names);
-        self.metrics(sections, &mut experiment, &head_names);
+        self.metrics(sections, &mut experiment, &head_names, &extraction_names);
         if let Some(report) = &sections.report {
             let fields = self.fields(&report.table, "the report".to_owned(), report);
-            experiment.report = ReportConfig::parse(&fields, &experiment.name);
+            let axes = KnownAxes::with(self.sweeps.names());
+            experiment.report = ReportConfig::parse(&fields, &experiment.name, &axes);
             if let Some(config) = &experiment.report {
                 self.check_outputs(config);
                 Self::check_metrics(config, &experiment, &fields);
@@ -179,6 +186,7 @@ impl Builder<'_> {
                         upstream: dataset.upstream().cloned(),
                         root: fields.given(&datasets::ROOT),
                         dataset,
+                        swept: self.sweeps.said("dataset", &table, &kind.doc.all_keys()),
                     });
                 }
             }
@@ -228,6 +236,7 @@ impl Builder<'_> {
                         dataset: Arc::clone(&candidate.dataset),
                         root: candidate.root.clone(),
                         upstream,
+                        swept: candidate.swept.clone(),
                     });
                 }
                 false
@@ -298,6 +307,9 @@ impl Builder<'_> {
             for table in tables {
                 let fields = self.node_fields(&table, "extraction", node);
                 fields.check_keys(&extraction::DOC.all_keys(), &[]);
+                let swept = self
+                    .sweeps
+                    .said("extraction", &table, &extraction::DOC.all_keys());
                 let model = fields.located(&extraction::MODEL);
                 let dataset = fields.located(&extraction::DATASET);
                 let model = model.map(|name| models.find(&fields, extraction::MODEL.name, &name));
@@ -322,7 +334,8 @@ impl Builder<'_> {
                             beside_noise,
                         };
                         let parsed = extraction::parse(&fields, &node.name, place, &*model);
-                        for extraction in parsed {
+                        for mut extraction in parsed {
+                            extraction.swept = swept.clone();
                             if !made_for_nothing && seen.insert(extraction.clone()) {
                                 names.add(&node.name, experiment.extractions.len());
                                 experiment.extractions.push(extraction);
@@ -361,51 +374,6 @@ impl Builder<'_> {
                     )
                     .hint("features do not depend on the batch size: give one"),
                 );
-            }
-        }
-    }
-
-    fn metrics(&self, sections: &Sections, experiment: &mut Experiment, heads: &Names) {
-        for node in &sections.metrics {
-            let Some(kind) = self.kind("metric", node, metrics::ALL) else {
-                continue;
-            };
-            for table in self.expand(node, "metric", &kind.doc) {
-                let fields = self.node_fields(&table, "metric", node);
-                let (Some(metric), Some(of)) = (kind.read(&fields), fields.items(&metrics::OF))
-                else {
-                    continue;
-                };
-                if of.is_empty() {
-                    let hint = Some("name at least one head".to_owned());
-                    let message = format!("`of` of {} names no head", fields.context());
-                    fields.misfit(metrics::OF.name, "sweep::empty", message, hint);
-                }
-                let heads = of
-                    .iter()
-                    .flat_map(|name| heads.find(&fields, metrics::OF.name, name))
-                    .collect();
-                let choose = fields.get(&metrics::CHOOSE).unwrap_or(false);
-                let heads: Vec<usize> = heads;
-                let unjudged = |&index: &usize| experiment.heads[index].training.holdout == 0.0;
-                if choose && let Some(&head) = heads.iter().find(|index| unjudged(index)) {
-                    let name = &experiment.heads[head].name;
-                    let message = format!("`choose` has nothing to judge head `{name}` by");
-                    let hint =
-                        "hold samples out of its training, such as `holdout = 0.1`".to_owned();
-                    fields.misfit(
-                        metrics::CHOOSE.name,
-                        "graph::no-holdout",
-                        message,
-                        Some(hint),
-                    );
-                }
-                experiment.metrics.push(MetricNode {
-                    name: node.name.clone(),
-                    metric,
-                    choose,
-                    heads,
-                });
             }
         }
     }
@@ -458,12 +426,12 @@ impl Builder<'_> {
     }
 
     /// The kind of a node; reports one that is missing or unknown.
-    fn kind<T, M>(
+    fn kind<P, M>(
         &self,
         section: &str,
         node: &RawNode,
-        all: &[&'static Kind<T, M>],
-    ) -> Option<&'static Kind<T, M>> {
+        all: &[&'static Kind<P, M>],
+    ) -> Option<&'static Kind<P, M>> {
         let fields = self.node_fields(&node.table, section, node);
         kind::find(all, section, &fields)
     }

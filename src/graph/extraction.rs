@@ -1,6 +1,7 @@
 //! `[extraction.*]`: which features are wanted.
 
-use super::{ExtractionNode, OnBadImage, Randomness, Storage, preprocess};
+use super::{ExtractionNode, OnBadImage, Randomness, Swept, preprocess};
+use crate::feature_type::FeatureType;
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
 use crate::models::{BlockIndex, BlockInfo, Model, Precision, Reduce, TapShape};
@@ -98,7 +99,7 @@ struct Values {
     preprocess: Preprocess,
     normalization: Option<Normalization>,
     precision: Precision,
-    storage: Storage,
+    storage: FeatureType,
     on_bad_image: OnBadImage,
     random: Randomness,
     batch_size: Option<u32>,
@@ -169,6 +170,7 @@ pub(super) fn parse(
             storage: values.storage,
             batch_size: values.batch_size,
             on_bad_image: values.on_bad_image,
+            swept: Swept::default(),
         });
     }
     nodes

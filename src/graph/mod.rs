@@ -4,8 +4,11 @@
 //!
 //! **Architecture invariant:** no I/O, no clock, no randomness.
 
+pub mod axes;
 mod build;
 mod extraction;
+mod kinds;
+mod node_axes;
 mod preprocess;
 mod pretrain;
 mod resolve;
@@ -13,10 +16,9 @@ mod samples;
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use crate::datasets::Dataset;
 use crate::diffusion::respacing::Respacing;
+use crate::feature_type::FeatureType;
 use crate::heads::{FeatureShape, Head};
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
@@ -26,6 +28,7 @@ use crate::report::ReportConfig;
 use crate::trainer::pretraining::Pretraining;
 use crate::trainer::{Optimiser, Training};
 
+pub use axes::Swept;
 pub use build::{build, build_datasets, build_models};
 pub use extraction::DOC as EXTRACTION;
 pub use preprocess::STEPS as PREPROCESS_STEPS;
@@ -80,6 +83,8 @@ pub struct DatasetNode {
     pub root: Option<String>,
     /// The dataset that it is made from, as an index into [`Experiment::datasets`].
     pub upstream: Option<usize>,
+    /// What it says where the file sweeps.
+    pub swept: Swept,
 }
 
 /// A model of the graph.
@@ -91,6 +96,8 @@ pub struct ModelNode {
     pub model: Arc<dyn Model>,
     /// The training that its weights come from, as an index into [`Experiment::pretrains`].
     pub pretrain: Option<usize>,
+    /// What it says where the file sweeps.
+    pub swept: Swept,
 }
 
 /// The training of one model.
@@ -110,6 +117,8 @@ pub struct PretrainNode {
     pub training: Pretraining,
     /// Steps between checkpoints. The weights do not depend on it.
     pub checkpoint_every: u32,
+    /// What it says where the file sweeps.
+    pub swept: Swept,
 }
 
 /// Images that a model makes out of noise.
@@ -127,16 +136,6 @@ pub struct SamplesNode {
     pub respacing: Respacing,
     /// Seed of the noise.
     pub seed: u64,
-}
-
-/// The number type that features are kept in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Storage {
-    /// 32-bit floats, as computed.
-    F32,
-    /// 16-bit floats: half the space, about three significant digits.
-    F16,
 }
 
 /// What happens at an image that does not decode.
@@ -183,11 +182,13 @@ pub struct ExtractionNode {
     /// What the network computes in.
     pub precision: Precision,
     /// How features are kept.
-    pub storage: Storage,
+    pub storage: FeatureType,
     /// Images per forward pass; `None` lets the executor choose. Results do not depend on it beyond rounding.
     pub batch_size: Option<u32>,
     /// What happens at an image that does not decode.
     pub on_bad_image: OnBadImage,
+    /// What it says where the file sweeps.
+    pub swept: Swept,
 }
 
 impl ExtractionNode {
@@ -249,6 +250,8 @@ pub struct HeadNode {
     pub more_views: Vec<usize>,
     /// Seed of its initial weights and of the order of samples.
     pub seed: u64,
+    /// What it says where the file sweeps.
+    pub swept: Swept,
 }
 
 impl HeadNode {
@@ -284,7 +287,7 @@ impl HeadNode {
     }
 }
 
-/// One metric over many heads.
+/// One metric.
 #[derive(Debug, Clone)]
 pub struct MetricNode {
     /// The node's name.
@@ -293,6 +296,51 @@ pub struct MetricNode {
     pub metric: Arc<dyn Metric>,
     /// Whether only the best of heads that differ in learning rate and weight decay alone is scored, by what was held out.
     pub choose: bool,
-    /// Which heads are scored, as indices into [`Experiment::heads`].
-    pub heads: Vec<usize>,
+    /// What is scored.
+    pub inputs: MetricInputs,
+    /// What it says where the file sweeps.
+    pub swept: Swept,
+}
+
+/// What a metric scores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetricInputs {
+    /// The predictions of heads, as indices into [`Experiment::heads`].
+    Heads(Vec<usize>),
+    /// Sets of features on one split, as indices into [`Experiment::extractions`].
+    Features {
+        /// The sets.
+        sets: Vec<usize>,
+        /// The split.
+        split: String,
+    },
+    /// Pairs of sets of features of the same images, on one split.
+    Pairs {
+        /// Left and right.
+        pairs: Vec<(usize, usize)>,
+        /// The split.
+        split: String,
+    },
+}
+
+impl MetricInputs {
+    /// The heads that it reads; none for a metric over features.
+    pub fn heads(&self) -> &[usize] {
+        match self {
+            Self::Heads(heads) => heads,
+            Self::Features { .. } | Self::Pairs { .. } => &[],
+        }
+    }
+
+    /// The extractions whose features it reads itself, repeated where they are.
+    pub fn features(&self) -> Vec<usize> {
+        match self {
+            Self::Heads(_) => Vec::new(),
+            Self::Features { sets, .. } => sets.clone(),
+            Self::Pairs { pairs, .. } => pairs
+                .iter()
+                .flat_map(|&(left, right)| [left, right])
+                .collect(),
+        }
+    }
 }

@@ -6,8 +6,8 @@ use crate::imaging::preprocess::{Named, Number as Number64, Step};
 use crate::imaging::{Filter, Normalization, Preprocess};
 use crate::spec::fields::Located;
 use crate::spec::{
-    Boolean, Choice, Count, Custom, Diagnostic, Fields, Key, Kind, KindDoc, List, Number, Value,
-    suggest,
+    Boolean, Choice, Count, Custom, Diagnostic, Fields, Key, Kind, KindDoc, List, Number, Parse,
+    Value, suggest,
 };
 
 /// The key as `[extraction.*]` and `[pretrain.*]` have it.
@@ -49,7 +49,7 @@ const RANDOM_FLIP: Key<Number> =
     Key::number("random-flip", Number::from(0.0).to(1.0)).doc("How often.");
 
 /// Every step, named by the key that it begins with.
-pub const STEPS: &[&Kind<Step>] = &[
+pub const STEPS: &[&Kind<Parse<Step>>] = &[
     &Kind::new(
         KindDoc {
             name: ADM_CENTER_CROP.name,

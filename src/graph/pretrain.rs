@@ -2,7 +2,7 @@
 //!
 //! The network is that of the model which says `weights = { pretrain = "NAME" }`.
 
-use super::{PretrainNode, preprocess};
+use super::{PretrainNode, Swept, preprocess};
 use crate::models::Model;
 use crate::spec::{Count, Fields, Key, KindDoc, Text};
 use crate::trainer::pretraining::{self, Pretraining};
@@ -58,5 +58,6 @@ pub(super) fn parse(
         preprocess,
         training,
         checkpoint_every,
+        swept: Swept::default(),
     })
 }

@@ -22,6 +22,7 @@ use super::Mode;
 #[cfg(feature = "torch")]
 use super::fitting::{FitWhole, Fitted, Fitting, Whole, blocks};
 use super::{FeatureShape, Head, HeadKind, ParameterForm};
+use crate::numbers::to_i64;
 use crate::spec::{Choice, Count, Fields, Key, Kind, KindDoc, Number};
 use crate::trainer;
 
@@ -114,7 +115,7 @@ impl FitWhole for Knn {
         let memory = normalised(train.features).transpose(0, 1);
         let samples = memory.size()[1];
         let k = i64::from(self.k).min(samples);
-        let classes = i64::try_from(train.classes).unwrap_or(i64::MAX);
+        let classes = to_i64(train.classes);
         let logits: Vec<Tensor> = blocks(test.size()[0], samples, MOST_SIMILARITIES)
             .map(|(start, count)| {
                 let similarity = normalised(&test.narrow(0, start, count)).matmul(&memory);

@@ -25,6 +25,7 @@ use super::lbfgs::{Limits, minimise};
 use super::{FeatureShape, Head, HeadKind, ParameterForm, Role};
 #[cfg(feature = "torch")]
 use super::{Mode, stacked::linear_shared};
+use crate::numbers::to_i64;
 use crate::spec::{Count, Fields, Key, Kind, KindDoc, Number};
 use crate::trainer;
 
@@ -111,7 +112,7 @@ impl FitWhole for Logistic {
     fn fit(&self, train: Whole<'_>, test: &Tensor) -> Fitted {
         let _guard = tch::no_grad_guard();
         let inputs = train.features.size()[1];
-        let classes = i64::try_from(train.classes).unwrap_or(i64::MAX);
+        let classes = to_i64(train.classes);
         let start = train.features.new_zeros(
             [classes * (inputs + 1)],
             (Type::Double, train.features.device()),
@@ -150,7 +151,7 @@ impl Logistic {
     /// The mean cross entropy and the penalty at a point, and their gradient.
     fn objective(&self, train: Whole<'_>, point: &Tensor) -> (f64, Tensor) {
         let samples = train.features.size()[0];
-        let classes = i64::try_from(train.classes).unwrap_or(i64::MAX);
+        let classes = to_i64(train.classes);
         let (weight, bias) = split(point, classes);
         let gradient = point.zeros_like();
         let (mut of_weight, mut of_bias) = split(&gradient, classes);

@@ -27,7 +27,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::datasets::OpenQuestion;
-use crate::spec::Kind;
+use crate::spec::{Kind, Parse};
 #[cfg(feature = "torch")]
 pub use fitting::{FitWhole, Fitted, Fitting, Whole};
 pub use parameters::{Beginning, Parameter, ParameterForm, Role};
@@ -45,7 +45,7 @@ pub const ALL: &[&HeadKind] = &[
 
 /// A kind of head. What it shares with others is how it is trained: [`KEYS`](crate::trainer::config::KEYS), or
 /// [`KEYS_WITHOUT_STEPS`](crate::trainer::config::KEYS_WITHOUT_STEPS) if it is fitted in closed form or full-batch.
-pub type HeadKind = Kind<Arc<dyn Head>>;
+pub type HeadKind = Kind<Parse<Arc<dyn Head>>>;
 
 /// The shape of one feature: `[C, H, W]`, channel-major. An extraction with `pool = p` leaves `[C, p, p]`, tokens are `[D, L, 1]` and
 /// a vector is `[D, 1, 1]`.

@@ -1,5 +1,6 @@
 //! The parameters of heads: their names and shapes, which cost nothing to list, and the values that training begins from.
 
+use crate::numbers::to_i64;
 use crate::random::Stream;
 
 /// What becomes of a parameter during training.
@@ -100,10 +101,9 @@ impl ParameterForm {
                     .collect()
             }
         };
-        let length = |&side: &usize| i64::try_from(side).unwrap_or(i64::MAX);
         Parameter {
             name: self.name.clone(),
-            shape: self.shape.iter().map(length).collect(),
+            shape: self.shape.iter().map(|&side| to_i64(side)).collect(),
             values,
             role: self.role,
         }
@@ -114,7 +114,7 @@ impl ParameterForm {
 /// that of the head. The number of inputs is the product of all sides of the weight but the first.
 pub(super) fn layer(kind: &str, name: &str, weight: &[usize]) -> [ParameterForm; 2] {
     let inputs = weight.iter().skip(1).product();
-    let outputs = weight.first().copied().unwrap_or_default();
+    let outputs = weight[0];
     let form = |part: &str, shape: &[usize]| {
         let name = format!("{name}.{part}");
         ParameterForm::uniform(&name, shape, inputs, &format!("{kind}/{name}"))

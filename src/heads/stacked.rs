@@ -17,7 +17,8 @@ const SUMMED_AT_ONCE: i64 = 32;
 /// - `weight`: `[M, K, D]`, `bias`: `[M, K]`
 /// - returns: `[N, M, K]`
 pub(super) fn linear_shared(features: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
-    let (heads, outputs, inputs) = weight.size3().unwrap_or_default();
+    let size = weight.size();
+    let (heads, outputs, inputs) = (size[0], size[1], size[2]);
     let columns = heads * outputs;
     let (weight, bias) = (weight.reshape([columns, inputs]), bias.reshape([columns]));
     let multiplied = columns.max(LEAST_COLUMNS);

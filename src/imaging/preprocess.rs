@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use super::random_crop::{random_crop, round_half_even};
 use super::{Filter, Image, Rectangle, resize, resize_part};
+use crate::numbers::to_u32;
 use crate::random::Stream;
 
 /// How an image becomes a square. Part of an extraction's fingerprint: a word where the list has one, else the steps.
@@ -232,7 +233,7 @@ impl Preprocess {
         let named;
         let steps = match self {
             Self::Named(name) => {
-                named = name.steps(u32::try_from(side).unwrap_or(u32::MAX));
+                named = name.steps(to_u32(side));
                 &named
             }
             Self::Steps(steps) => steps,

@@ -66,7 +66,7 @@ fn between([least, most]: [f64; 2], stream: &mut Stream) -> f64 {
 }
 
 fn below(bound: usize, stream: &mut Stream) -> usize {
-    usize::try_from(stream.next_below(bound as u64)).unwrap_or(0)
+    stream.next_index(bound)
 }
 
 /// Python's `round`. The argument is a side in pixels: not negative, far below 2^53.

@@ -251,7 +251,7 @@ mod with_torch {
         if load_cuda_backend() != CudaBackend::Loaded || !tch::Cuda::is_available() {
             return 0;
         }
-        usize::try_from(tch::Cuda::device_count()).unwrap_or(0)
+        crate::numbers::from_i64(tch::Cuda::device_count())
     }
 
     /// The driver's own library, or the dynamic loader's words on why it does not load.

@@ -4,6 +4,8 @@
 //! system for each of them and gives it back at once, and each of its pages has to be cleared and mapped anew. Freed
 //! maps are kept for the next layer instead while passes run on the CPU: see docs/performance.md for what that saves.
 
+use std::sync::{Mutex, PoisonError};
+
 /// What is assumed where the system does not tell.
 const UNKNOWN: u64 = 4 << 30;
 
@@ -19,19 +21,31 @@ pub fn available() -> u64 {
 #[derive(Debug)]
 pub struct KeptMaps(());
 
+/// How many there are: the setting is the process's, and several workers may want it.
+static KEPT: Mutex<usize> = Mutex::new(0);
+
 impl KeptMaps {
     /// From now on.
     #[must_use = "what is kept goes back when this is dropped"]
     pub fn keep() -> Self {
-        // Blocks of their own for nothing; and nothing goes back from the end of the heap.
-        set(libc::M_MMAP_MAX, 0);
-        set(libc::M_TRIM_THRESHOLD, i32::MAX);
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if *kept == 0 {
+            // Blocks of their own for nothing; and nothing goes back from the end of the heap.
+            set(libc::M_MMAP_MAX, 0);
+            set(libc::M_TRIM_THRESHOLD, i32::MAX);
+        }
+        *kept += 1;
         Self(())
     }
 }
 
 impl Drop for KeptMaps {
     fn drop(&mut self) {
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = kept.saturating_sub(1);
+        if *kept > 0 {
+            return;
+        }
         // The documented defaults of glibc.
         set(libc::M_MMAP_MAX, 65_536);
         set(libc::M_TRIM_THRESHOLD, 128 * 1024);

@@ -4,3 +4,5 @@ pub mod device;
 #[cfg(feature = "torch")]
 pub mod memory;
 pub mod texts;
+#[cfg(feature = "torch")]
+pub mod threads;

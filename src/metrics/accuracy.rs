@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::bootstrap::Share;
-use super::{Metric, MetricKind, Output, Predictions, Score};
+use super::{Counted, Metric, MetricError, MetricInput, MetricKind, Output, Reads, Score};
 use crate::spec::{Count, Fields, Key, Kind, KindDoc, List};
 
 const TOP: Key<List<Count>> = Key::list("top", Count::within(1..=1_000_000))
@@ -22,7 +22,7 @@ pub const KIND: MetricKind = Kind::new(
         name: "accuracy",
         summary: "The share of samples whose label is among the k highest logits.",
         keys: &[&TOP],
-        shared: super::KEYS,
+        shared: Reads::Predictions.keys(),
     },
     parse,
 );
@@ -57,7 +57,10 @@ impl Metric for Accuracy {
         outputs.collect()
     }
 
-    fn score(&self, predictions: &Predictions) -> Vec<Score> {
+    fn evaluate(&self, input: MetricInput<'_>) -> Result<Vec<Vec<Score>>, MetricError> {
+        let MetricInput::Predictions(predictions) = input else {
+            return Err(MetricError::Bug);
+        };
         let count = predictions.rows.len() as u64;
         let scored = self.top.iter().zip(self.outputs()).map(|(&k, output)| {
             let correct = predictions.rows.iter().filter(|row| row.rank < k).count() as u64;
@@ -66,13 +69,14 @@ impl Metric for Accuracy {
             Score {
                 output,
                 value: share.value(),
-                low: interval.low,
-                high: interval.high,
-                correct,
-                count,
+                interval: Some([interval.low, interval.high]),
+                counted: Some(Counted {
+                    correct,
+                    scored: count,
+                }),
             }
         });
-        scored.collect()
+        Ok(vec![scored.collect()])
     }
 }
 
@@ -80,6 +84,12 @@ impl Metric for Accuracy {
 mod tests {
     use super::super::{Prediction, rank_of_label};
     use super::*;
+    use crate::metrics::Predictions;
+
+    fn score(metric: &dyn Metric, predictions: &Predictions) -> Vec<Score> {
+        let scores = metric.evaluate(MetricInput::Predictions(predictions));
+        scores.unwrap().remove(0)
+    }
 
     #[test]
     fn counts_by_hand() {
@@ -103,17 +113,25 @@ mod tests {
         let predictions = Predictions {
             rows: rows.collect(),
         };
-        let scores = Accuracy { top: vec![1, 2, 3] }.score(&predictions);
+        let scores = score(&Accuracy { top: vec![1, 2, 3] }, &predictions);
         // Ranks by hand: 0; 1 (a tie, class 0 comes first); 2; 0.
         let counts: Vec<_> = scores
             .iter()
-            .map(|score| (score.correct, score.count))
+            .map(|score| {
+                (
+                    score.counted.unwrap().correct,
+                    score.counted.unwrap().scored,
+                )
+            })
             .collect();
         assert_eq!(counts, [(2, 4), (3, 4), (4, 4)]);
         assert!((scores[1].value - 0.75).abs() < 1e-15);
         // Of 16 resamples of 2 of 4, 1 has none right (above 2.5 %), and 15 have at most 3 (below 97.5 %). Of 256 of 3 of 4, 1 has none,
         // 13 at most 1, 175 at most 3. Where all are right, all resamples are.
-        let intervals: Vec<_> = scores.iter().map(|score| [score.low, score.high]).collect();
+        let intervals: Vec<_> = scores
+            .iter()
+            .map(|score| [score.interval.unwrap()[0], score.interval.unwrap()[1]])
+            .collect();
         assert_eq!(intervals, [[0.0, 1.0], [0.25, 1.0], [1.0, 1.0]]);
     }
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::bootstrap::{Share, interval_of_mean};
-use super::{Metric, MetricKind, Output, Predictions, Score};
+use super::{Counted, Metric, MetricError, MetricInput, MetricKind, Output, Reads, Score};
 use crate::spec::{Kind, KindDoc};
 
 /// `kind = "mean-per-class"`.
@@ -24,7 +24,7 @@ pub const KIND: MetricKind = Kind::new(
         name: "mean-per-class",
         summary: "The mean over classes of the share of each class's samples that are right, called `mean_per_class`; classes without a sample in the split are left out.",
         keys: &[],
-        shared: super::KEYS,
+        shared: Reads::Predictions.keys(),
     },
     |_| Some(Arc::new(MeanPerClass)),
 );
@@ -50,7 +50,10 @@ impl Metric for MeanPerClass {
     }
 
     /// `correct` and `count` are over all classes together: their ratio is top-1, not the value.
-    fn score(&self, predictions: &Predictions) -> Vec<Score> {
+    fn evaluate(&self, input: MetricInput<'_>) -> Result<Vec<Vec<Score>>, MetricError> {
+        let MetricInput::Predictions(predictions) = input else {
+            return Err(MetricError::Bug);
+        };
         let mut classes: BTreeMap<u32, Share> = BTreeMap::new();
         for row in &predictions.rows {
             let share = classes.entry(row.label).or_default();
@@ -63,12 +66,13 @@ impl Metric for MeanPerClass {
             output,
             // Without any class this is 0 / 0, which is no number.
             value: sum / classes.len() as f64,
-            low: interval.low,
-            high: interval.high,
-            correct: classes.values().map(|share| share.correct).sum(),
-            count: classes.values().map(|share| share.count).sum(),
+            interval: Some([interval.low, interval.high]),
+            counted: Some(Counted {
+                correct: classes.values().map(|share| share.correct).sum(),
+                scored: classes.values().map(|share| share.count).sum(),
+            }),
         };
-        self.outputs().into_iter().map(score).collect()
+        Ok(vec![self.outputs().into_iter().map(score).collect()])
     }
 }
 
@@ -76,6 +80,7 @@ impl Metric for MeanPerClass {
 mod tests {
     use super::super::Prediction;
     use super::*;
+    use crate::metrics::Predictions;
 
     /// Predictions with so many right and so many wrong ones of each class.
     fn predictions(classes: &[(u32, u32, u32)]) -> Predictions {
@@ -92,29 +97,58 @@ mod tests {
         }
     }
 
+    fn score(metric: &dyn Metric, predictions: &Predictions) -> Vec<Score> {
+        let scores = metric.evaluate(MetricInput::Predictions(predictions));
+        scores.unwrap().remove(0)
+    }
+
     #[test]
     fn classes_weigh_the_same_by_hand() {
         // 3 of 4, 0 of 1 and 1 of 2; classes 2 and 3 have no sample. (0.75 + 0 + 0.5) / 3, where top-1 is 4 of 7.
-        let scores = MeanPerClass.score(&predictions(&[(0, 3, 1), (1, 0, 1), (4, 1, 1)]));
+        let scores = score(
+            &MeanPerClass,
+            &predictions(&[(0, 3, 1), (1, 0, 1), (4, 1, 1)]),
+        );
         let [score] = scores.as_slice() else {
             panic!("{scores:?}")
         };
         assert!((score.value - 1.25 / 3.0).abs() < 1e-15);
-        assert_eq!((score.correct, score.count), (4, 7));
+        assert_eq!(
+            (
+                score.counted.unwrap().correct,
+                score.counted.unwrap().scored
+            ),
+            (4, 7)
+        );
         assert_eq!(score.output.name, "mean_per_class");
         // In quarters, the sum over classes of a resample is t = binomial(4, 3/4) + 2 · binomial(2, 1/2). Of 1,024 resamples 1 has
         // t = 0, 12 have t = 1, 56 t = 2; 81 have t = 8, the most: the quantiles are 2 and 8, each far from where it would change.
-        assert!((score.low - 2.0 / 12.0).abs() < 1e-12, "{score:?}");
-        assert!((score.high - 8.0 / 12.0).abs() < 1e-12, "{score:?}");
+        assert!(
+            (score.interval.unwrap()[0] - 2.0 / 12.0).abs() < 1e-12,
+            "{score:?}"
+        );
+        assert!(
+            (score.interval.unwrap()[1] - 8.0 / 12.0).abs() < 1e-12,
+            "{score:?}"
+        );
     }
 
     #[test]
     fn rare_classes_widen_the_interval_and_equal_ones_give_top_1() {
-        let width = |score: &Score| score.high - score.low;
-        let equal = &MeanPerClass.score(&predictions(&[(0, 80, 20), (1, 80, 20)]))[0];
-        let uneven = &MeanPerClass.score(&predictions(&[(0, 152, 38), (1, 8, 2)]))[0];
+        let width = |score: &Score| {
+            let [low, high] = score.interval.unwrap();
+            high - low
+        };
+        let equal = &score(&MeanPerClass, &predictions(&[(0, 80, 20), (1, 80, 20)]))[0];
+        let uneven = &score(&MeanPerClass, &predictions(&[(0, 152, 38), (1, 8, 2)]))[0];
         assert!((equal.value - 0.8).abs() < 1e-12 && (uneven.value - 0.8).abs() < 1e-12);
-        assert_eq!((equal.correct, equal.count), (160, 200));
+        assert_eq!(
+            (
+                equal.counted.unwrap().correct,
+                equal.counted.unwrap().scored
+            ),
+            (160, 200)
+        );
         // Standard errors by hand: sqrt(0.16 / 100 / 2) = 0.0283, and sqrt(0.16 / 190 + 0.16 / 10) / 2 = 0.0649.
         assert!(
             (width(equal) - 2.0 * 1.96 * 0.0283).abs() < 0.015,
@@ -128,8 +162,18 @@ mod tests {
 
     #[test]
     fn without_samples_there_is_no_number() {
-        let score = &MeanPerClass.score(&Predictions::default())[0];
-        assert!(score.value.is_nan() && score.low.is_nan() && score.high.is_nan());
-        assert_eq!((score.correct, score.count), (0, 0));
+        let score = &score(&MeanPerClass, &Predictions::default())[0];
+        assert!(
+            score.value.is_nan()
+                && score.interval.unwrap()[0].is_nan()
+                && score.interval.unwrap()[1].is_nan()
+        );
+        assert_eq!(
+            (
+                score.counted.unwrap().correct,
+                score.counted.unwrap().scored
+            ),
+            (0, 0)
+        );
     }
 }

@@ -1,4 +1,6 @@
-//! Metrics: what is computed from a head's predictions. One file a kind; nothing here touches a tensor.
+//! Metrics: what is computed from predictions, or from features themselves. One file a kind; nothing here touches a tensor.
+//!
+//! A metric declares what it [`Reads`]; the rest of the program looks at nothing else of it. It is handed a [`MetricInput`].
 //!
 //! Values are fractions; percent exists in reports only. Adding a kind is one new file and two lines below.
 
@@ -8,10 +10,12 @@ mod mean_per_class;
 mod predictions;
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::spec::{Boolean, Key, Keys, Kind, List, Text};
+use crate::spec::{Boolean, Key, Keys, Kind, List, Parse, Text};
 
+pub use crate::store::Counted;
 pub use bootstrap::CONFIDENCE;
 pub use predictions::{Prediction, Predictions, rank_of_label};
 
@@ -19,21 +23,105 @@ pub use predictions::{Prediction, Predictions, rank_of_label};
 pub const ALL: &[&MetricKind] = &[&accuracy::KIND, &mean_per_class::KIND];
 
 /// A kind of metric.
-pub type MetricKind = Kind<Arc<dyn Metric>>;
+pub type MetricKind = Kind<Parse<Arc<dyn Metric>>>;
 
-/// The heads that a metric scores.
-pub const OF: Key<List<Text>> =
+/// The heads that a metric of predictions scores.
+pub const HEADS: Key<List<Text>> =
     Key::list("of", Text("the name of a head")).doc("The heads that are scored.");
 
-/// Whether a metric scores only the best of its heads.
+/// Whether a metric of predictions scores only the best of its heads.
 pub const CHOOSE: Key<Boolean> = Key::boolean("choose").default(false).doc(
     "Score only the best of heads that differ in learning rate and weight decay alone, their own and their network's: the one that is right most often on the samples that `holdout` keeps out of training, as a mean over seeds.",
 );
 
-/// The keys of every metric that scores heads.
-pub const KEYS: Keys = &[&OF, &CHOOSE];
+/// The extractions that a metric of features scores.
+pub const EXTRACTIONS: Key<List<Text>> = Key::list("of", Text("the name of an extraction"))
+    .doc("The extractions whose features are scored.");
 
-/// One value that a metric gives for each head.
+/// The left sets of a metric of pairs.
+pub const LEFT: Key<List<Text>> = Key::list("left", Text("the name of an extraction"))
+    .doc("The first sets of features that are compared.");
+
+/// The right sets of a metric of pairs.
+pub const RIGHT: Key<List<Text>> = Key::list("right", Text("the name of an extraction"))
+    .optional("as `left`")
+    .doc("The second sets of features; every one is compared with every one of `left` that has the same images.");
+
+/// The split whose features are read.
+pub const SPLIT: Key<Text> = Key::text("split", "a split")
+    .default("test")
+    .doc("The split whose features are read.");
+
+/// What a metric reads. `check` and the planner go by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// The predictions of heads, each by itself. Key: `of`, names of heads.
+    Predictions,
+    /// Sets of features, each by itself. Key: `of`, names of extractions.
+    Features,
+    /// Pairs of sets of features of the same images. Keys: `left` and `right`, names of extractions.
+    FeaturePairs,
+}
+
+impl Reads {
+    /// The keys that say what is read, for the declarations of kinds.
+    pub const fn keys(self) -> Keys {
+        match self {
+            Self::Predictions => &[&HEADS, &CHOOSE],
+            Self::Features => &[&EXTRACTIONS, &SPLIT],
+            Self::FeaturePairs => &[&LEFT, &RIGHT, &SPLIT],
+        }
+    }
+}
+
+/// Features of the samples of one split, in the order of the dataset's manifest.
+pub trait FeatureSource: Sync {
+    /// How many samples there are.
+    fn rows(&self) -> usize;
+
+    /// Values of one feature.
+    fn width(&self) -> usize;
+
+    /// Copies the features of some rows, `[rows, width]`, row-major.
+    ///
+    /// # Errors
+    /// A cache that cannot be read, as a sentence.
+    fn read(&self, rows: Range<usize>, into: &mut [f32]) -> Result<(), String>;
+}
+
+/// What a metric is given; one variant for each of [`Reads`].
+#[derive(Clone, Copy)]
+pub enum MetricInput<'a> {
+    /// One head's predictions.
+    Predictions(&'a Predictions),
+    /// One set of features.
+    Features(&'a dyn FeatureSource),
+    /// Many pairs at once, so that each set is read as often as the metric needs, and not once for each of its pairs.
+    Pairs {
+        /// The sets, all of the same samples.
+        sets: &'a [&'a dyn FeatureSource],
+        /// Left and right, as indices into `sets`.
+        pairs: &'a [(usize, usize)],
+        /// Whether to go on; asked now and then.
+        keep_going: &'a (dyn Fn() -> bool + Sync),
+    },
+}
+
+/// Why a metric has no values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MetricError {
+    /// What it reads cannot be read, or has no such metric, as a sentence.
+    #[error("{0}")]
+    Input(String),
+    /// The user asked to stop.
+    #[error("stopped")]
+    Stopped,
+    /// It was given something else than it says that it reads.
+    #[error("internal error: a metric was given what it does not read; this is a bug in repro")]
+    Bug,
+}
+
+/// One value that a metric gives for each item that it scores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// Its name in the results, such as `top1`.
@@ -51,14 +139,11 @@ pub struct Score {
     pub output: Output,
     /// The value, in the output's unit.
     pub value: f64,
-    /// The lower bound of the value's bootstrap interval over the scored rows, at the level [`CONFIDENCE`], in the same unit.
-    pub low: f64,
-    /// The upper bound of that interval.
-    pub high: f64,
-    /// How many rows counted as right.
-    pub correct: u64,
-    /// How many rows were scored.
-    pub count: u64,
+    /// The bounds of the value's bootstrap interval over the scored rows, at the level [`CONFIDENCE`], in the same unit; `None` for a metric
+    /// without one.
+    pub interval: Option<[f64; 2]>,
+    /// How many rows counted as right, of how many; `None` for a metric that counts nothing.
+    pub counted: Option<Counted>,
 }
 
 /// A metric as declared.
@@ -66,12 +151,21 @@ pub trait Metric: Send + Sync + Debug {
     /// The name of its kind, as it is typed.
     fn kind(&self) -> &'static str;
 
+    /// What it reads.
+    fn reads(&self) -> Reads {
+        Reads::Predictions
+    }
+
     /// All that decides its values, for fingerprints.
     fn identity(&self) -> serde_json::Value;
 
     /// The values that it gives.
     fn outputs(&self) -> Vec<Output>;
 
-    /// Scores every row of the predictions; nothing is left out.
-    fn score(&self, predictions: &Predictions) -> Vec<Score>;
+    /// The scores of each item of the input: one for predictions and for a set of features, one for each pair. Every row is scored; nothing
+    /// is left out.
+    ///
+    /// # Errors
+    /// See [`MetricError`].
+    fn evaluate(&self, input: MetricInput<'_>) -> Result<Vec<Vec<Score>>, MetricError>;
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::numbers::to_u32;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
@@ -31,15 +32,14 @@ pub struct Predictions {
 /// A logit that is not a number stands behind every other, and so does a label that is no class.
 pub fn rank_of_label(logits: &[f32], label: u32) -> u32 {
     let index = label as usize;
-    let count = |classes: usize| u32::try_from(classes).unwrap_or(u32::MAX);
     let Some(&own) = logits.get(index).filter(|own| !own.is_nan()) else {
-        return count(logits.len());
+        return to_u32(logits.len());
     };
     let before = logits
         .iter()
         .enumerate()
         .filter(|&(class, &logit)| logit > own || (logit >= own && class < index));
-    count(before.count())
+    to_u32(before.count())
 }
 
 impl Predictions {

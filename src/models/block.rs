@@ -158,7 +158,7 @@ impl fmt::Display for TapShape {
                 width,
             } => write!(formatter, "{channels} × {height} × {width}"),
             Self::Tokens { count, width, .. } => write!(formatter, "{count} tokens × {width}"),
-            Self::Vector { width } => write!(formatter, "{width}"),
+            Self::Vector { width } => write!(formatter, "{width} values"),
         }
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod block;
 pub mod checkpoint;
+pub mod declaration;
 pub mod denoising;
 #[cfg(feature = "torch")]
 pub mod extractor;
@@ -21,45 +22,56 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::diffusion::Coefficients;
+use crate::fetch::Published;
 use crate::imaging::Normalization;
-use crate::spec::Kind;
+use crate::spec::{Kind, Parse, suggest};
+
+use checkpoint::stored_tensors::StoredTensors;
 
 pub use block::{BlockIndex, BlockInfo, Reduce, TapShape};
 pub use kinds::ALL;
 pub use nn::precision::Precision;
 
 /// A kind of model.
-pub type ModelKind = Kind<Arc<dyn Model>, Presets>;
+pub type ModelKind = Kind<Parse<Arc<dyn Model>>, Presets>;
 
-/// The networks of a kind that have a name, with synthetic weights, for listings.
+/// The networks of a kind that have a name.
 #[derive(Debug, Clone, Copy)]
 pub struct Presets {
-    /// All of them by name.
-    pub all: fn() -> Vec<(String, Arc<dyn Model>)>,
+    /// All of them, with synthetic weights.
+    pub all: fn() -> Vec<Preset>,
+    /// The names of those whose parameters have just the names and shapes of a file's tensors, and that hold numbers that a network
+    /// can compute with.
+    pub fitting: fn(&StoredTensors) -> Vec<String>,
+}
+
+/// A network that has a name.
+#[derive(Debug, Clone)]
+pub struct Preset {
+    /// What experiments call it.
+    pub name: String,
+    /// What it was trained on, in a few words.
+    pub title: String,
+    /// The weights that are published for it; `None` for networks that exist for tests only.
+    pub checkpoint: Option<Published>,
+    /// The network, with synthetic weights.
+    pub model: Arc<dyn Model>,
 }
 
 impl Presets {
-    /// Of a kind whose networks have none.
-    pub const NONE: Self = Self { all: Vec::new };
+    /// Those of a kind that has none.
+    pub const NONE: Self = Self {
+        all: Vec::new,
+        fitting: |_| Vec::new(),
+    };
 }
 
 impl ModelKind {
-    /// The names of its presets.
-    pub fn presets(&self) -> Vec<String> {
-        let presets = (self.more.all)().into_iter();
-        presets.map(|(name, _)| name).collect()
-    }
-
-    /// The model of a preset.
-    pub fn preset(&self, name: &str) -> Option<Arc<dyn Model>> {
-        let mut presets = (self.more.all)().into_iter();
-        let found = presets.find(|(known, _)| known == name);
-        found.map(|(_, model)| model)
+    /// Its networks that have a name.
+    pub fn presets(&self) -> Vec<Preset> {
+        (self.more.all)()
     }
 }
-
-/// The key of the weights, in kinds that have some.
-pub const WEIGHTS: &str = "weights";
 
 /// Where a model's weights come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +158,22 @@ pub trait Model: Send + Sync + Debug {
         device: tch::Device,
         precision: Precision,
     ) -> Result<Box<dyn extractor::Network>, checkpoint::weights::WeightError>;
+}
+
+/// The networks of all kinds that have a name.
+pub fn presets() -> Vec<Preset> {
+    ALL.iter().flat_map(|kind| kind.presets()).collect()
+}
+
+/// The network of a name, of whatever kind.
+pub fn preset(name: &str) -> Option<Preset> {
+    presets().into_iter().find(|preset| preset.name == name)
+}
+
+/// What may have been meant by a name that no network has.
+pub fn preset_hint(name: &str) -> Option<String> {
+    let presets = presets();
+    suggest::hint(name, presets.iter().map(|preset| preset.name.as_str()))
 }
 
 /// The block of an index.

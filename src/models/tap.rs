@@ -3,7 +3,8 @@
 //! # Shapes
 //! Read: `x_t`, or `x0` and `eps`, all `[N, C, H, W]`, and `x0` alone for a model without noise; `y`, `[N]`, the classes for a
 //! class-conditional network.
-//! Given: `bNN` for block NN, `[N, C, H, W]`, pooled to `[N, C, p, p]` where that is asked for; `out` likewise.
+//! Given: `bNN` for block NN: a map `[N, C, H, W]`, pooled to `[N, C, p, p]` where that is asked for, tokens `[N, L, D]` or a vector
+//! `[N, D]`; `out` likewise.
 
 use safetensors::Dtype;
 use thiserror::Error;
@@ -11,6 +12,7 @@ use thiserror::Error;
 use super::extractor::{ForwardError, Images, Network, Until, to_vec};
 use super::{BlockIndex, Model};
 use crate::models::checkpoint::stored_tensors::{StoredTensor, StoredTensors, StoredTensorsError};
+use crate::numbers::from_i64;
 
 /// Stored images, ready for a network.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub struct TapRequests {
     pub blocks: Vec<BlockIndex>,
     /// Whether the network's output is wanted too.
     pub output: bool,
-    /// Side of the adaptive average pool; `None` for whole maps.
+    /// Side of the adaptive average pool of maps; `None` for whole ones.
     pub pool: Option<u32>,
 }
 
@@ -41,7 +43,7 @@ pub struct TapRequests {
 pub struct NamedArray {
     /// `b07`, or `out`.
     pub name: String,
-    /// `[N, C, H, W]`.
+    /// `[N, C, H, W]`, `[N, L, D]` or `[N, D]`.
     pub shape: Vec<usize>,
     /// Row-major.
     pub values: Vec<f32>,
@@ -209,10 +211,7 @@ pub fn tap(
         let size = map.size();
         NamedArray {
             name,
-            shape: size
-                .iter()
-                .map(|&length| usize::try_from(length).unwrap_or(0))
-                .collect(),
+            shape: size.iter().map(|&length| from_i64(length)).collect(),
             values: to_vec(&map),
         }
     };

@@ -1,32 +1,40 @@
-//! What will be done: from the graph to ordered passes.
+//! What will be done: from the graph to steps and jobs.
 //!
 //! [`plan`] is a pure function of the experiment, the [`Facts`] about its inputs, and the store's listing: the same three give
-//! the same plan, and the same text. It lowers each extraction to a pass of its own and then applies the rules of [`rules::ALL`]
-//! in order. No rule may change which artifacts exist after the run; that is checked after each of them.
+//! the same plan, and the same text. [`lower`] turns every node into a [`Step`], which is what a run leaves, each artifact once; a step
+//! has the steps that it reads as inputs. Each step that is wanted is a [`Job`] of its own at first; the rules of [`rules::ALL`] drop
+//! the jobs of what the store has and merge those that can run as one. No rule may change which artifacts exist after the run; that is
+//! checked after each of them.
 //!
 //! The report is no artifact: it is rendered from the store at the end of every run and written where it differs, so nothing has
 //! to be planned for it.
 //!
 //! **Architecture invariant:** no I/O, no clock, no randomness, no tensors.
 
+pub mod job;
+mod known;
 mod lower;
-mod lower_networks;
-mod physical;
 pub mod recipes;
 pub mod rules;
 mod shards;
+mod step;
 mod text;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::bug::Bug;
 use crate::datasets::SplitCount;
 use crate::graph::Experiment;
-use crate::store::{Listing, RecipeError};
+use crate::store::{Fingerprint, Listing, RecipeError};
 
-pub use physical::{
-    HeadStep, MetricStep, Pass, PassKey, Plan, PlannedArtifact, PretrainStep, SamplesStep, State,
-    Tap,
-};
+pub use job::{Cost, Job, JobKind, Pass, PassKey, ScanKey, Tap, job_name};
 pub use shards::Shards;
-pub use text::{PlanRecord, render, render_passes};
+pub use step::{
+    DatasetUse, Evaluate, Extract, HeadItem, Items, ModelUse, PlannedArtifact, Pretrain, Sample,
+    State, Step, StepId, Train, Work,
+};
+pub use text::{PlanRecord, render, render_jobs};
 
 /// What has to be known about the inputs before anything can be planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +79,20 @@ pub enum PlanError {
         /// The splits that are.
         known: String,
     },
+    /// A metric names a split that a dataset does not have.
+    #[error(
+        "metric `{metric}` uses split `{split}`, but dataset `{dataset}` has {known}\n  hint: set `split` of the metric"
+    )]
+    NoMetricSplit {
+        /// The metric.
+        metric: String,
+        /// The split that is not there.
+        split: String,
+        /// The dataset.
+        dataset: String,
+        /// The splits that are.
+        known: String,
+    },
     /// A training names a split that its dataset does not have, or that is empty.
     #[error(
         "pretrain `{pretrain}` uses split `{split}`, but dataset `{dataset}` has {known}\n  hint: set `split` of the training"
@@ -85,22 +107,72 @@ pub enum PlanError {
         /// The splits that are.
         known: String,
     },
-    /// An extraction reads what its model does not have: a bug, since the graph is checked for it.
-    #[error(
-        "an extraction reads a block that its model does not have; this is a bug in repro, please report it"
-    )]
-    NoSuchTap,
-    /// A rule changed what the run leaves behind: a bug.
-    #[error(
-        "the planner's rule `{rule}` changed the set of artifacts; this is a bug in repro, please report it"
-    )]
-    RuleChangedArtifacts {
-        /// The rule.
-        rule: &'static str,
-    },
+    /// The planner contradicts itself or the graph.
+    #[error(transparent)]
+    Bug(#[from] Bug),
 }
 
-/// Plans an experiment; `observe` is shown the passes after each rule, for `repro plan --steps`.
+/// Everything that a run does.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The experiment's name.
+    pub name: String,
+    /// What exists after the run, one step an artifact; a step stands behind those that it reads.
+    pub steps: Vec<Step>,
+    /// What runs, a job behind those that it needs.
+    pub jobs: Vec<Job>,
+    /// The datasets of the experiment, in its order.
+    pub datasets: Vec<Arc<DatasetUse>>,
+    /// The models of the experiment, in its order.
+    pub models: Vec<Arc<ModelUse>>,
+    /// The features of each extraction of the experiment, in its order.
+    pub features: Vec<Arc<Extract>>,
+    /// The file that the report is rendered to, at the end of every run.
+    pub report: Option<String>,
+}
+
+impl Plan {
+    /// A step by its index.
+    ///
+    /// # Panics
+    /// Never: ids come from this plan.
+    pub fn step(&self, id: StepId) -> &Step {
+        &self.steps[id.0]
+    }
+
+    /// The fingerprint of everything that exists after the run.
+    pub fn artifacts(&self) -> BTreeSet<Fingerprint> {
+        let steps = self.steps.iter();
+        steps.map(|step| step.artifact.fingerprint).collect()
+    }
+
+    /// Whether nothing has to be computed.
+    pub fn is_done(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// The passes, in the order of the jobs.
+    pub fn passes(&self) -> Vec<Pass> {
+        let jobs = self.jobs.iter();
+        jobs.filter_map(|job| Pass::of(self, job)).collect()
+    }
+
+    /// The step that leaves an artifact.
+    pub fn by_fingerprint(&self) -> BTreeMap<Fingerprint, StepId> {
+        let steps = self.steps.iter().enumerate();
+        steps
+            .map(|(index, step)| (step.artifact.fingerprint, StepId(index)))
+            .collect()
+    }
+
+    /// What has to be made: the steps of the jobs.
+    fn to_make(&self) -> BTreeSet<StepId> {
+        let jobs = self.jobs.iter();
+        jobs.flat_map(|job| job.steps.iter().copied()).collect()
+    }
+}
+
+/// Plans an experiment; `observe` is shown the plan after each rule, for `repro plan --steps`.
 ///
 /// # Errors
 /// See [`PlanError`].
@@ -108,17 +180,23 @@ pub fn plan(
     experiment: &Experiment,
     facts: &Facts,
     listing: &Listing,
-    observe: &mut dyn FnMut(&'static str, &[Pass]),
+    observe: &mut dyn FnMut(&'static str, &Plan),
 ) -> Result<Plan, PlanError> {
     let mut plan = lower::lower(experiment, facts, listing)?;
-    observe("lower", &plan.passes);
+    observe("lower", &plan);
     for rule in rules::ALL {
-        let before = plan.artifacts();
+        let missing = |plan: &Plan| -> BTreeSet<StepId> {
+            let ids = plan.to_make().into_iter();
+            ids.filter(|&id| plan.step(id).is_missing()).collect()
+        };
+        let before = missing(&plan);
         (rule.apply)(&mut plan);
-        if plan.artifacts() != before {
-            return Err(PlanError::RuleChangedArtifacts { rule: rule.name });
+        if missing(&plan) != before {
+            let what = format!("the rule `{}` changed what is made", rule.name);
+            return Err(Bug::new(what).into());
         }
-        observe(rule.name, &plan.passes);
+        observe(rule.name, &plan);
     }
+    rules::connect(&mut plan);
     Ok(plan)
 }

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::graph::Storage;
+use crate::feature_type::FeatureType;
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
 use crate::models::Precision;
@@ -89,9 +89,9 @@ impl SamplesRecipe<'_> {
     }
 }
 
-/// Features: one tap of one pass.
-#[derive(Debug, Serialize)]
-pub struct FeaturesRecipe<'a> {
+/// A pass of images through a network, whatever is tapped. No artifact: what features of one pass agree in.
+#[derive(Debug, Clone, Serialize)]
+pub struct PassRecipe<'a> {
     /// Manifest digest.
     pub dataset: &'a str,
     /// The network's form.
@@ -100,7 +100,7 @@ pub struct FeaturesRecipe<'a> {
     pub weights: &'a str,
     /// How images become squares.
     pub preprocess: &'a Preprocess,
-    /// How pixels become numbers; absent where it is as always, so that recipes from before have their fingerprints.
+    /// How pixels become numbers; absent where it is from -1 to 1, so that recipes from before have their fingerprints.
     #[serde(skip_serializing_if = "Normalization::is_default")]
     pub normalization: Normalization,
     /// What is shown of each.
@@ -117,7 +117,27 @@ pub struct FeaturesRecipe<'a> {
     /// Version of the noise generator, where there is noise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise_version: Option<u32>,
-    /// Tap.
+    /// What the network computes in.
+    pub precision: Precision,
+}
+
+impl PassRecipe<'_> {
+    /// What the pass is named by.
+    ///
+    /// # Errors
+    /// See [`RecipeError`].
+    pub fn recipe(&self) -> Result<Recipe, RecipeError> {
+        Recipe::new(ArtifactKind::Features, FeaturesRecipe::VERSION, self)
+    }
+}
+
+/// Features: one tap of one pass.
+#[derive(Debug, Serialize)]
+pub struct FeaturesRecipe<'a> {
+    /// The pass.
+    #[serde(flatten)]
+    pub pass: PassRecipe<'a>,
+    /// The tapped block.
     pub block: u32,
     /// Side of the pool, where the tap is a feature map that is pooled.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,10 +145,8 @@ pub struct FeaturesRecipe<'a> {
     /// Which tokens, where the tap has tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<&'a str>,
-    /// What the network computes in.
-    pub precision: Precision,
     /// Number type.
-    pub storage: Storage,
+    pub storage: FeatureType,
 }
 
 impl FeaturesRecipe<'_> {
@@ -185,8 +203,28 @@ pub struct MetricRecipe<'a> {
     /// Whether it chooses among them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub choose: bool,
-    /// The heads that are scored, in order.
-    pub heads: Vec<ScoredHead<'a>>,
+    /// The heads that are scored, in order; absent for a metric that reads features.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heads: Option<Vec<ScoredHead<'a>>>,
+    /// The sets of features that are scored, in order, one or two an item; absent for a metric that reads predictions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sets: Option<Vec<Vec<ScoredSet<'a>>>>,
+    /// The split whose features are read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<&'a str>,
+}
+
+/// One set of features that a metric scores.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScoredSet<'a> {
+    /// Fingerprint of the features.
+    pub fingerprint: String,
+    /// The extraction's name.
+    pub extraction: &'a str,
+    /// The model's name.
+    pub model: &'a str,
+    /// The dataset's name.
+    pub dataset: &'a str,
 }
 
 /// One head that a metric scores.
@@ -205,10 +243,11 @@ pub struct ScoredHead<'a> {
 }
 
 impl MetricRecipe<'_> {
+    /// - 4: one nullable column an axis; what has no learning rate, timestep or pool has an empty cell.
     /// - 3: the columns `low` and `high`, the bootstrap interval of each value, and `network_learning_rate`.
     /// - 2: the column `precision`.
     /// - 1: first version.
-    pub const VERSION: u32 = 3;
+    pub const VERSION: u32 = 4;
 
     /// The recipe.
     ///

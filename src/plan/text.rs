@@ -1,348 +1,91 @@
 //! The plan as people and programs read it.
 
+mod record;
 mod trainings;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use serde::Serialize;
-
 use self::trainings::{render_fresh, render_trainings};
-use super::physical::{Pass, Plan, PlannedArtifact, State};
-use crate::graph::Experiment;
+use super::Plan;
+use super::job::{Cost, JobKind, Pass};
 use crate::imaging::Preprocess;
 use crate::models::Precision;
 use crate::text::{bytes, count, plural};
 
-/// The plan as `--json` prints it.
-#[derive(Debug, Serialize)]
-pub struct PlanRecord {
-    /// Whether nothing has to be done.
-    pub done: bool,
-    /// Images through a network, over all passes.
-    pub forward_images: u64,
-    /// The same if every extraction ran alone.
-    pub forward_images_unfused: u64,
-    /// Images through a network while heads are trained.
-    pub training_images: u64,
-    /// Multiply-adds of the passes.
-    pub multiply_adds: u64,
-    /// Bytes of features that will be written.
-    pub feature_bytes: u64,
-    /// The passes.
-    pub passes: Vec<PassRecord>,
-    /// Every artifact and whether it is there.
-    pub artifacts: Vec<ArtifactRecord>,
-}
+pub use record::PlanRecord;
 
-/// One pass.
-#[derive(Debug, Serialize)]
-pub struct PassRecord {
-    /// The model's name.
-    pub model: String,
-    /// The dataset's name.
-    pub dataset: String,
-    /// Noise step; `None` where the model has no noise.
-    pub timestep: Option<u32>,
-    /// View.
-    pub view: &'static str,
-    /// What the network computes in.
-    pub precision: &'static str,
-    /// Which random draw; `None` where nothing is drawn.
-    pub draw: Option<u32>,
-    /// Seed of the draws; `None` where nothing is drawn.
-    pub noise_seed: Option<u64>,
-    /// Deepest block.
-    pub deepest_block: u32,
-    /// Number of taps.
-    pub taps: usize,
-    /// Images that will run.
-    pub images: usize,
-    /// Shards that are committed already.
-    pub committed_shards: usize,
-    /// Shards in all.
-    pub shards: usize,
-}
+/// Reasons that the plan gives without being asked for all.
+const MOST_REASONS: usize = 12;
 
-/// One artifact.
-#[derive(Debug, Serialize)]
-pub struct ArtifactRecord {
-    /// What kind.
-    pub kind: &'static str,
-    /// What the experiment calls it.
-    pub label: String,
-    /// Its name in the store.
-    pub fingerprint: String,
-    /// `cached`, `partial` or `missing`.
-    pub state: &'static str,
-    /// Why it has to be made.
-    pub why: Option<String>,
-}
-
-impl PlanRecord {
-    /// The record of a plan.
-    pub fn new(plan: &Plan, experiment: &Experiment) -> Self {
-        let totals = Totals::of(plan);
-        let pretrains = plan.pretrains.iter().map(|step| &step.artifact);
-        let samples = plan.samples.iter().map(|step| &step.artifact);
-        let features = plan.cached_features.values().chain(
-            plan.passes
-                .iter()
-                .flat_map(|pass| pass.taps.iter().map(|tap| &tap.artifact)),
-        );
-        let artifacts = pretrains
-            .map(|artifact| ("pretraining", artifact))
-            .chain(samples.map(|artifact| ("samples", artifact)))
-            .chain(features.map(|artifact| ("features", artifact)))
-            .chain(plan.heads.iter().map(|step| ("head", &step.artifact)))
-            .chain(plan.metrics.iter().map(|step| ("metric", &step.artifact)))
-            .map(|(kind, artifact)| artifact_record(kind, artifact));
-        Self {
-            done: plan.is_done(),
-            forward_images: totals.images,
-            forward_images_unfused: totals.unfused,
-            training_images: plan
-                .heads
-                .iter()
-                .filter(|step| !step.artifact.state.is_cached())
-                .map(|step| step.forwards)
-                .sum(),
-            multiply_adds: totals.multiply_adds,
-            feature_bytes: totals.bytes,
-            passes: plan
-                .passes
-                .iter()
-                .map(|pass| pass_record(pass, experiment))
-                .collect(),
-            artifacts: artifacts.collect(),
-        }
-    }
-}
-
-fn artifact_record(kind: &'static str, artifact: &PlannedArtifact) -> ArtifactRecord {
-    let (state, why) = match &artifact.state {
-        State::Cached => ("cached", None),
-        State::Partial { parts } => (
-            "partial",
-            Some(format!("{} committed", plural(parts.len(), "part"))),
-        ),
-        State::Missing { why } => ("missing", Some(why.clone())),
-    };
-    ArtifactRecord {
-        kind,
-        label: artifact.label.clone(),
-        fingerprint: artifact.fingerprint.to_string(),
-        state,
-        why,
-    }
-}
-
-fn pass_record(pass: &Pass, experiment: &Experiment) -> PassRecord {
-    let missing = pass.missing_shards();
-    PassRecord {
-        model: experiment.models[pass.key.model].name.clone(),
-        dataset: experiment.datasets[pass.key.dataset].name.clone(),
-        timestep: pass.key.timestep,
-        view: pass.key.view.name(),
-        precision: pass.key.precision.name(),
-        draw: pass.key.random.map(|random| random.draw),
-        noise_seed: pass.key.random.map(|random| random.seed),
-        deepest_block: pass.deepest().map_or(0, |block| block.0),
-        taps: pass.taps.len(),
-        images: images_to_run(pass),
-        committed_shards: pass.shards - missing.len(),
-        shards: pass.shards,
-    }
-}
-
+/// What all passes cost together.
 struct Totals {
-    images: u64,
+    cost: Cost,
+    /// Images through networks if every extraction ran alone.
     unfused: u64,
-    multiply_adds: u64,
-    bytes: u64,
 }
 
 impl Totals {
-    fn of(plan: &Plan) -> Self {
+    fn of(passes: &[Pass]) -> Self {
         let mut totals = Self {
-            images: 0,
+            cost: Cost::default(),
             unfused: 0,
-            multiply_adds: 0,
-            bytes: 0,
         };
-        for pass in &plan.passes {
-            let images = images_to_run(pass) as u64;
-            totals.images += images;
-            totals.unfused += images * pass.taps.len() as u64;
-            totals.multiply_adds += images * pass.multiply_adds;
-            totals.bytes += pass.feature_bytes() * images / (pass.images as u64).max(1);
+        for pass in passes {
+            let cost = pass.cost();
+            totals.cost.images += cost.images;
+            totals.cost.multiply_adds += cost.multiply_adds;
+            totals.cost.bytes += cost.bytes;
+            totals.unfused += cost.images * pass.taps.len() as u64;
         }
         totals
     }
 }
 
-fn images_to_run(pass: &Pass) -> usize {
-    let shards = super::Shards::new(pass.images, pass.side);
-    pass.missing_shards()
-        .into_iter()
-        .map(|shard| shards.rows_of(shard).len())
-        .sum()
-}
-
-/// One line for each pass; also what `repro plan --steps` shows after each rule.
-pub fn render_passes(passes: &[Pass], experiment: &Experiment) -> String {
+/// One line for each pass.
+fn render_passes(passes: &[Pass]) -> String {
     let mut text = String::new();
     for pass in passes {
-        let record = pass_record(pass, experiment);
-        let mut line = format!(
-            "{} ← {}{}  blocks {}{}  {} of {}",
-            record.model,
-            record.dataset,
-            record
-                .timestep
-                .map_or_else(String::new, |timestep| format!("  t={timestep}")),
-            ranges(pass.taps.iter().map(|tap| tap.block.0)),
-            reductions(pass),
-            plural(record.taps, "tap"),
-            plural(record.images, "image"),
-        );
-        if pass.key.preprocess != Preprocess::default() {
-            let _ = write!(line, "  {}", pass.key.preprocess.name());
-        }
-        let own = experiment.models[pass.key.model].model.input();
-        if pass.key.normalization != own.normalization {
-            let _ = write!(line, "  {}", pass.key.normalization.name());
-        }
-        if pass.key.precision != Precision::F32 {
-            let _ = write!(line, "  {}", record.precision);
-        }
-        let (draw, seed) = (record.draw.unwrap_or(0), record.noise_seed.unwrap_or(0));
-        if record.view != "center" || draw != 0 || seed != 0 {
-            let _ = write!(line, "  {} draw={draw} seed={seed}", record.view);
-        }
-        if record.committed_shards > 0 && record.images > 0 {
-            let _ = write!(
-                line,
-                "  resumes: {} of {} shards are committed",
-                record.committed_shards, record.shards
-            );
-        }
-        let _ = writeln!(text, "  {line}");
+        let _ = writeln!(text, "  {}", pass_line(pass));
     }
     text
 }
 
-/// The plan for people.
-pub fn render(plan: &Plan, experiment: &Experiment, every_artifact: bool) -> String {
-    let mut text = format!("plan for {}\n", experiment.name);
-    let totals = Totals::of(plan);
-    text.push_str(&render_trainings(plan, experiment));
-    let cached_features = plan.cached_features.len();
-    let wanted: usize = cached_features
-        + plan
-            .passes
-            .iter()
-            .map(|pass| pass.taps.len())
-            .sum::<usize>();
-    let _ = writeln!(
-        text,
-        "\nfeatures: {} wanted, {} cached",
-        count(wanted),
-        count(cached_features)
+fn pass_line(pass: &Pass) -> String {
+    let key = &pass.key;
+    let timestep = key.timestep;
+    let mut line = format!(
+        "{} ← {}{}  blocks {}{}  {} of {}",
+        pass.model.name,
+        pass.dataset.name,
+        timestep.map_or_else(String::new, |timestep| format!("  t={timestep}")),
+        ranges(pass.taps.iter().map(|tap| tap.block.0)),
+        reductions(pass),
+        plural(pass.taps.len(), "tap"),
+        plural(pass.missing_images(), "image"),
     );
-    if !plan.passes.is_empty() {
-        let _ = writeln!(
-            text,
-            "  {} through the network: {} forwards (one for each extraction alone would be {}), {:.3} T multiply-adds, {} to write",
-            plural(plan.passes.len(), "pass"),
-            count(totals.images),
-            count(totals.unfused),
-            totals.multiply_adds as f64 / 1e12,
-            bytes(totals.bytes),
-        );
-        text.push_str(&render_passes(&plan.passes, experiment));
+    if key.preprocess != Preprocess::default() {
+        let _ = write!(line, "  {}", key.preprocess.name());
     }
-    for (name, artifacts) in [
-        (
-            "heads",
-            plan.heads
-                .iter()
-                .map(|step| &step.artifact)
-                .collect::<Vec<_>>(),
-        ),
-        (
-            "metrics",
-            plan.metrics.iter().map(|step| &step.artifact).collect(),
-        ),
-    ] {
-        let cached = artifacts
-            .iter()
-            .filter(|artifact| artifact.state.is_cached())
-            .count();
-        let _ = writeln!(
-            text,
-            "{name}: {} wanted, {} cached",
-            count(artifacts.len()),
-            count(cached)
-        );
-        if name == "heads" {
-            text.push_str(&render_fresh(plan, experiment));
-        }
+    if key.normalization != pass.model.model.input().normalization {
+        let _ = write!(line, "  {}", key.normalization.name());
     }
-    if let Some(output) = &plan.report {
-        let _ = writeln!(
-            text,
-            "report: {output}, rendered from the cache and written where it differs"
+    if key.precision != Precision::F32 {
+        let _ = write!(line, "  {}", key.precision.name());
+    }
+    let (draw, seed) = key.draw_and_seed();
+    if key.view.name() != "center" || draw != 0 || seed != 0 {
+        let _ = write!(line, "  {} draw={draw} seed={seed}", key.view.name());
+    }
+    let (missing, all) = (pass.missing_shards().len(), pass.shards.count());
+    if missing < all && missing > 0 {
+        let _ = write!(
+            line,
+            "  resumes: {} of {all} shards are committed",
+            all - missing
         );
     }
-    let mut reasons: Vec<(String, usize, String)> = Vec::new();
-    let missing = PlanRecord::new(plan, experiment).artifacts;
-    for artifact in missing.iter().filter(|artifact| artifact.state != "cached") {
-        let why = artifact.why.clone().unwrap_or_default();
-        let reason = format!("{}: {why}", artifact.kind);
-        match reasons.iter_mut().find(|(known, _, _)| *known == reason) {
-            Some((_, number, _)) => *number += 1,
-            None => reasons.push((reason, 1, artifact.label.clone())),
-        }
-    }
-    if !reasons.is_empty() && !every_artifact {
-        text.push_str("\nwhy:\n");
-        for (reason, number, example) in reasons.iter().take(12) {
-            let example = if *number == 1 {
-                example.clone()
-            } else {
-                format!("{} such as {example}", count(*number))
-            };
-            let _ = writeln!(text, "  {reason} ({example})");
-        }
-        if reasons.len() > 12 {
-            let _ = writeln!(
-                text,
-                "  … {} more reasons; `--artifacts` lists every artifact",
-                reasons.len() - 12
-            );
-        }
-    }
-    if every_artifact {
-        text.push_str("\nartifacts:\n");
-        for artifact in &missing {
-            let why = artifact
-                .why
-                .as_deref()
-                .map_or_else(String::new, |why| format!("  {why}"));
-            let _ = writeln!(
-                text,
-                "  {:<8} {:<8} {}  {}{why}",
-                artifact.state,
-                artifact.kind,
-                &artifact.fingerprint[..12],
-                artifact.label
-            );
-        }
-    }
-    if plan.is_done() {
-        text.push_str("\nnothing to compute: everything is in the cache\n");
-    }
-    text
+    line
 }
 
 /// The pools and tokens of a pass, such as `  pools 1,2,4`.
@@ -356,7 +99,7 @@ fn reductions(pass: &Pass) -> String {
     if !pools.is_empty() {
         let _ = write!(text, "  pools {}", ranges(pools.into_iter()));
     }
-    let tokens: std::collections::BTreeSet<&str> = pass
+    let tokens: BTreeSet<&str> = pass
         .taps
         .iter()
         .filter_map(|tap| tap.reduce.token(tap.shape))
@@ -368,11 +111,172 @@ fn reductions(pass: &Pass) -> String {
     text
 }
 
+/// One line for each job: its name, what it does, what it needs; also what `repro plan --steps` shows after each rule.
+pub fn render_jobs(plan: &Plan) -> String {
+    let mut text = String::new();
+    for job in &plan.jobs {
+        let what = match Pass::of(plan, job) {
+            Some(pass) => {
+                let shards = plural(pass.shards.count(), "shard");
+                format!("{}  {shards}", pass_line(&pass))
+            }
+            None => {
+                let first = job.steps.first().map(|&id| plan.step(id));
+                let label = first.map_or("", |step| step.artifact.label.as_str());
+                match job.steps.len() {
+                    1 => label.to_owned(),
+                    several => format!("{} such as {label}", plural(several, "head")),
+                }
+            }
+        };
+        let needs: Vec<&str> = job
+            .needs
+            .iter()
+            .map(|&needed| plan.jobs[needed].name.as_str())
+            .collect();
+        let needs = match needs.as_slice() {
+            [] => String::new(),
+            few if few.len() <= 3 => format!("  needs {}", few.join(", ")),
+            many => format!("  needs {} jobs", count(many.len())),
+        };
+        let _ = writeln!(text, "  {}  {what}{needs}", job.name);
+    }
+    text
+}
+
+/// The plan for people.
+pub fn render(plan: &Plan, every_artifact: bool) -> String {
+    let mut text = format!("plan for {}\n", plan.name);
+    let passes = plan.passes();
+    let totals = Totals::of(&passes);
+    text.push_str(&render_trainings(plan));
+    let (wanted, cached) = counts(plan, "features");
+    let _ = writeln!(
+        text,
+        "\nfeatures: {} wanted, {} cached",
+        count(wanted),
+        count(cached)
+    );
+    if !passes.is_empty() {
+        let _ = writeln!(
+            text,
+            "  {} through the network: {} forwards (one for each extraction alone would be {}), {:.3} T multiply-adds, {} to write",
+            plural(passes.len(), "pass"),
+            count(totals.cost.images),
+            count(totals.unfused),
+            totals.cost.multiply_adds as f64 / 1e12,
+            bytes(totals.cost.bytes),
+        );
+        text.push_str(&render_passes(&passes));
+    }
+    let (wanted, cached) = counts(plan, "head");
+    let _ = writeln!(
+        text,
+        "heads: {} wanted, {} cached",
+        count(wanted),
+        count(cached)
+    );
+    let scans = plan.jobs.iter().filter(|job| job.kind == JobKind::Heads);
+    let scans = scans.count();
+    if scans > 0 {
+        let _ = writeln!(
+            text,
+            "  {} of the features: heads that read the same ones train in one",
+            plural(scans, "scan")
+        );
+    }
+    text.push_str(&render_fresh(plan));
+    let (wanted, cached) = counts(plan, "metric");
+    let _ = writeln!(
+        text,
+        "metrics: {} wanted, {} cached",
+        count(wanted),
+        count(cached)
+    );
+    if let Some(output) = &plan.report {
+        let _ = writeln!(
+            text,
+            "report: {output}, rendered from the cache and written where it differs"
+        );
+    }
+    if every_artifact {
+        text.push_str(&artifacts(plan));
+    } else {
+        text.push_str(&reasons(plan));
+    }
+    if plan.is_done() {
+        text.push_str("\nnothing to compute: everything is in the cache\n");
+    }
+    text
+}
+
+/// How many artifacts of a kind are wanted, and how many of them the store has.
+fn counts(plan: &Plan, kind: &str) -> (usize, usize) {
+    let of_kind = || plan.steps.iter().filter(|step| step.work.kind() == kind);
+    let cached = of_kind().filter(|step| !step.is_missing());
+    (of_kind().count(), cached.count())
+}
+
+/// Why things have to be made, reasons that are alike in one line.
+fn reasons(plan: &Plan) -> String {
+    let mut reasons: Vec<(String, usize, &str)> = Vec::new();
+    let mut places = std::collections::BTreeMap::new();
+    for step in plan.steps.iter().filter(|step| step.is_missing()) {
+        let why = record::why(step).unwrap_or_default();
+        let reason = format!("{}: {why}", step.work.kind());
+        match places.get(&reason) {
+            Some(&place) => {
+                let (_, number, _): &mut (String, usize, &str) = &mut reasons[place];
+                *number += 1;
+            }
+            None => {
+                places.insert(reason.clone(), reasons.len());
+                reasons.push((reason, 1, &step.artifact.label));
+            }
+        }
+    }
+    let mut text = String::new();
+    if reasons.is_empty() {
+        return text;
+    }
+    text.push_str("\nwhy:\n");
+    for (reason, number, example) in reasons.iter().take(MOST_REASONS) {
+        let example = match number {
+            1 => (*example).to_owned(),
+            several => format!("{} such as {example}", count(*several)),
+        };
+        let _ = writeln!(text, "  {reason} ({example})");
+    }
+    if reasons.len() > MOST_REASONS {
+        let _ = writeln!(
+            text,
+            "  … {} more reasons; `--artifacts` lists every artifact",
+            reasons.len() - MOST_REASONS
+        );
+    }
+    text
+}
+
+/// Every artifact, a line each.
+fn artifacts(plan: &Plan) -> String {
+    let mut text = "\nartifacts:\n".to_owned();
+    for step in &plan.steps {
+        let why = record::why(step).map_or_else(String::new, |why| format!("  {why}"));
+        let _ = writeln!(
+            text,
+            "  {:<8} {:<8} {}  {}{why}",
+            record::state(step),
+            step.work.kind(),
+            step.artifact.fingerprint.short(),
+            step.artifact.label
+        );
+    }
+    text
+}
+
 /// Numbers in order, runs written as `1–13`.
 fn ranges(numbers: impl Iterator<Item = u32>) -> String {
-    let mut numbers: Vec<u32> = numbers.collect();
-    numbers.sort_unstable();
-    numbers.dedup();
+    let numbers: BTreeSet<u32> = numbers.collect();
     let mut runs: Vec<(u32, u32)> = Vec::new();
     for number in numbers {
         match runs.last_mut() {

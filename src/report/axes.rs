@@ -1,6 +1,57 @@
-//! The axes of a result, in words.
+//! The axes of results: which ones a report may name, and how they read.
 
-use crate::store::{AXES, AxisValue};
+use std::collections::BTreeSet;
+
+use crate::axes::{PAIR, WELL_KNOWN, order, without_prefix};
+use crate::spec::suggest;
+use crate::store::{AxisValue, ResultRow};
+
+/// How a value reads that is not there.
+pub const ABSENT: &str = "none";
+
+/// The axes that the results of one experiment may have: the well-known ones, and those that its file makes by sweeps.
+#[derive(Debug, Clone, Default)]
+pub struct KnownAxes {
+    swept: Vec<String>,
+}
+
+impl KnownAxes {
+    /// The well-known axes and these.
+    pub fn with(swept: Vec<String>) -> Self {
+        Self { swept }
+    }
+
+    /// Whether results may have an axis of this name, or both of two inputs may have one.
+    pub fn contains(&self, name: &str) -> bool {
+        self.names().any(|known| known == without_prefix(name))
+    }
+
+    /// What may have been meant by a name that is not an axis.
+    pub fn hint(&self, name: &str) -> Option<String> {
+        match PAIR.iter().find(|prefix| name.starts_with(**prefix)) {
+            None => suggest::hint(name, self.names()),
+            Some(prefix) => {
+                let of_pair: Vec<String> =
+                    self.names().map(|axis| format!("{prefix}{axis}")).collect();
+                suggest::hint(name, of_pair.iter().map(String::as_str))
+            }
+        }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        let well_known = WELL_KNOWN.iter().map(|axis| axis.name);
+        well_known.chain(self.swept.iter().map(String::as_str))
+    }
+}
+
+/// The axes that some of the rows have, in the order in which axes are shown.
+pub fn of<'a>(rows: impl IntoIterator<Item = &'a ResultRow>) -> Vec<&'a str> {
+    let names = rows.into_iter().flat_map(|row| row.axes.keys());
+    let names: BTreeSet<&str> = names.map(String::as_str).collect();
+    let mut names: Vec<&str> = names.into_iter().collect();
+    names.sort_by_key(|name| order(name));
+    names
+}
 
 /// The axis in words, as it stands in a table's head: "learning rate".
 pub fn label(axis: &str) -> String {
@@ -9,18 +60,23 @@ pub fn label(axis: &str) -> String {
 
 /// The axis with its meaning, as it stands below a figure.
 pub fn title(axis: &str) -> String {
-    match axis {
-        "timestep" => "timestep t of the added noise".to_owned(),
-        "block" => "block b".to_owned(),
-        "pool" => "pool: side of the pooled grid".to_owned(),
-        "epochs" => "epochs of training".to_owned(),
-        other => label(other),
-    }
+    let base = without_prefix(axis);
+    let meaning = match base {
+        "timestep" => "timestep t of the added noise",
+        "block" => "block b",
+        "pool" => "pool: side of the pooled grid",
+        "epochs" => "epochs of training",
+        _ => return label(axis),
+    };
+    // What stands before the name of one of two inputs: "left block b".
+    let prefix = axis.strip_suffix(base).unwrap_or_default();
+    format!("{}{meaning}", label(prefix))
 }
 
-/// A value with its axis, where it stands alone: "timestep 90"; a word speaks for itself.
+/// A value with its axis, where it stands alone: "timestep 90"; a word speaks for itself, and what is not there reads "no timestep".
 pub fn phrase(axis: &str, value: &AxisValue) -> String {
     match value {
+        AxisValue::Text(text) if text == ABSENT => format!("no {}", label(axis)),
         AxisValue::Text(text) => text.clone(),
         number => format!("{} {number}", label(axis)),
     }
@@ -34,13 +90,6 @@ pub fn phrases<S: AsRef<str>>(names: &[S], values: &[AxisValue]) -> String {
         .map(|(axis, value)| phrase(axis.as_ref(), value))
         .collect();
     parts.join(", ")
-}
-
-/// The axes that tell results of one metric apart: all of the store's, but for the metric and its unit.
-pub fn all() -> impl Iterator<Item = &'static str> + Clone {
-    AXES.iter()
-        .copied()
-        .filter(|axis| !matches!(*axis, "metric" | "unit"))
 }
 
 /// Whether two values are the same; `1` and `1.0` are.
@@ -89,7 +138,25 @@ mod tests {
             phrase("learning_rate", &AxisValue::Number(0.01)),
             "learning rate 0.01"
         );
-        assert_eq!(phrase("model", &AxisValue::Text("gd".to_owned())), "gd");
+        assert_eq!(phrase("model", &"gd".into()), "gd");
+        assert_eq!(phrase("timestep", &ABSENT.into()), "no timestep");
+        assert_eq!(title("right_block"), "right block b");
+        assert_eq!(title("head_k"), "head k");
+    }
+
+    #[test]
+    fn swept_keys_and_both_of_two_inputs_are_axes() {
+        let known = KnownAxes::with(vec!["head_k".to_owned()]);
+        for axis in ["block", "head_k", "left_block", "right_head_k"] {
+            assert!(known.contains(axis), "{axis}");
+        }
+        for other in ["metric", "unit", "k", "left_", "middle_block"] {
+            assert!(!known.contains(other), "{other}");
+        }
+        assert!(!KnownAxes::default().contains("head_k"));
+        let meant = |name| known.hint(name).unwrap();
+        assert!(meant("hed_k").contains("`head_k`"));
+        assert!(meant("left_blok").contains("`left_block`"));
     }
 
     #[test]

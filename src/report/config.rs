@@ -2,36 +2,37 @@
 
 use std::sync::Arc;
 
-use super::figures::{self, Figure, FigureKind, Reference, Wanted};
-use super::tables::{self, Table, TableKind};
+use super::axes::KnownAxes;
+use super::figures::{self, Figure, Reference, Wanted};
+use super::tables::{self, Table};
 use crate::spec::fields::Located;
-use crate::spec::{Diagnostic, Fields, Key, KindDoc, Span, suggest};
+use crate::spec::{Custom, Diagnostic, Fields, Key, KindDoc, Span, Text, kind};
+
+const TEMPLATE: Key<Text> = Key::text("template", "a path")
+    .optional("the built-in template")
+    .doc("A template of your own; see `docs/report-templates.md`.");
+const OUTPUT: Key<Text> = Key::text("output", "a path ending in `.md`")
+    .optional("`reports/NAME.md`")
+    .doc("The Markdown file to write, from the folder that `repro` runs in.");
+const TABLE: Key<Custom> = Key::custom("table", "a list of tables")
+    .list_by_nature()
+    .optional("[]")
+    .doc("The tables, each as `[[report.table]]` with a `kind`.");
+const FIGURE: Key<Custom> = Key::custom("figure", "a list of tables")
+    .list_by_nature()
+    .optional("[]")
+    .doc("The figures, each as `[[report.figure]]` with a `kind`.");
 
 /// `[report]`.
 pub const DOC: KindDoc = KindDoc {
     name: "report",
     summary: "The report. It has no `kind` key.",
-    keys: &[
-        &Key::custom("template", "a path")
-            .optional("the built-in template")
-            .doc("A template of your own; see `docs/report-templates.md`."),
-        &Key::custom("output", "a path ending in `.md`")
-            .optional("`reports/NAME.md`")
-            .doc("The Markdown file to write, from the folder that `repro` runs in."),
-        &Key::custom("table", "a list of tables")
-            .optional("[]")
-            .doc("The tables, each as `[[report.table]]` with a `kind`.")
-            .list_by_nature(),
-        &Key::custom("figure", "a list of tables")
-            .optional("[]")
-            .doc("The figures, each as `[[report.figure]]` with a `kind`.")
-            .list_by_nature(),
-    ],
+    keys: &[&TEMPLATE, &OUTPUT, &TABLE, &FIGURE],
     shared: &[],
 };
 
 /// The key of a figure's file, the same in every kind.
-pub const FILE_KEY: Key = Key::custom("file", "a path ending in `.svg`")
+pub const FILE_KEY: Key<Text> = Key::text("file", "a path ending in `.svg`")
     .doc("The file to write, from the folder of the Markdown file.");
 
 /// The report that an experiment asks for.
@@ -83,37 +84,37 @@ impl ReportConfig {
         }
     }
 
-    /// Reads `[report]` of the experiment with this name; mistakes are recorded in the reader.
-    pub fn parse(fields: &Fields<'_>, experiment: &str) -> Option<Self> {
+    /// Reads `[report]` of the experiment with this name, whose results have these axes; errors are recorded in the reader.
+    pub fn parse(fields: &Fields<'_>, experiment: &str, known: &KnownAxes) -> Option<Self> {
         fields.check_keys(&DOC.all_keys(), &[]);
         let mut config = Self::plain(experiment);
-        config.template = fields.text("template").map(|template| template.value);
+        config.template = fields.get(&TEMPLATE);
         config.output_span = fields.span();
-        if let Some(output) = file_name(fields, "output", ".md") {
+        if let Some(output) = file_name(fields, &OUTPUT, ".md") {
             config.output = output.value;
             config.output_span = output.span;
         }
-        for table in fields.tables("table") {
-            let all = tables::ALL.iter().map(|kind| (kind.doc(), *kind));
-            let parsed =
-                kind_of(&table, all).and_then(|kind| Some((kind, TableKind::parse(kind, &table)?)));
-            if let Some((kind, parsed)) = parsed {
+        for fields in fields.tables(TABLE.name) {
+            let Some(kind) = kind::find(tables::ALL, "table", &fields) else {
+                continue;
+            };
+            if let Some(table) = kind.read_with(&fields, known) {
                 config.tables.push(TableSpec {
-                    kind: kind.doc().name,
-                    span: table.span(),
-                    table: parsed,
+                    kind: kind.doc.name,
+                    span: fields.span(),
+                    table,
                 });
             }
         }
-        for figure in fields.tables("figure") {
-            let all = figures::ALL.iter().map(|kind| (kind.doc(), *kind));
-            let parsed = kind_of(&figure, all)
-                .and_then(|kind| Some((kind, FigureKind::parse(kind, &figure)?)));
-            if let Some((kind, parsed)) = parsed {
+        for fields in fields.tables(FIGURE.name) {
+            let Some(kind) = kind::find(figures::ALL, "figure", &fields) else {
+                continue;
+            };
+            if let Some(figure) = kind.read_with(&fields, known) {
                 config.figures.push(FigureSpec {
-                    kind: kind.doc().name,
-                    span: figure.span(),
-                    figure: parsed,
+                    kind: kind.doc.name,
+                    span: fields.span(),
+                    figure,
                 });
             }
         }
@@ -130,9 +131,17 @@ impl ReportConfig {
             let file = spec.figure.file();
             (format!("{folder}{}", file.value), file.span)
         });
-        std::iter::once((self.output.clone(), self.output_span))
+        [self.output.clone(), self.results_file()]
+            .into_iter()
+            .map(|file| (file, self.output_span))
             .chain(figures)
             .collect()
+    }
+
+    /// The file of the results, beside the Markdown file: `reports/NAME.results.csv`.
+    pub fn results_file(&self) -> String {
+        let stem = self.output.strip_suffix(".md").unwrap_or(&self.output);
+        format!("{stem}.results.csv")
     }
 
     /// Every metric that a table or figure shows, and where it is named.
@@ -167,47 +176,9 @@ fn default_output(experiment: &str) -> String {
     format!("reports/{experiment}.md")
 }
 
-/// The kind that `kind` names.
-fn kind_of<K: Copy>(
-    fields: &Fields<'_>,
-    all: impl Iterator<Item = (&'static KindDoc, K)>,
-) -> Option<K> {
-    let all: Vec<(&'static KindDoc, K)> = all.collect();
-    let names = all.iter().map(|(doc, _)| doc.name);
-    if !fields.has("kind") {
-        fields.report(
-            Diagnostic::new(
-                "spec::missing-key",
-                fields.span(),
-                format!("{} needs the key `kind`", fields.context()),
-                "missing here",
-            )
-            .maybe_hint(suggest::hint("", names)),
-        );
-        return None;
-    }
-    let kind = fields.text("kind")?;
-    let found = all
-        .iter()
-        .find(|(doc, _)| doc.name == kind.value)
-        .map(|(_, found)| *found);
-    if found.is_none() {
-        fields.report(
-            Diagnostic::new(
-                "spec::unknown-kind",
-                kind.span,
-                format!("`{}` is no kind of {}", kind.value, fields.context()),
-                "unknown kind",
-            )
-            .maybe_hint(suggest::hint(&kind.value, names)),
-        );
-    }
-    found
-}
-
 /// Reads a file name that stays within its folder and needs no escaping in a link.
-pub fn file_name(fields: &Fields<'_>, key: &str, ending: &str) -> Option<Located<String>> {
-    let file = fields.text(key)?;
+pub fn file_name(fields: &Fields<'_>, key: &Key<Text>, ending: &str) -> Option<Located<String>> {
+    let file = fields.located(key)?;
     let parts = || file.value.split('/');
     let plain = |character: char| character.is_ascii_alphanumeric() || "._-/".contains(character);
     let problem = if file.value.starts_with('/') {
@@ -228,7 +199,8 @@ pub fn file_name(fields: &Fields<'_>, key: &str, ending: &str) -> Option<Located
             "report::bad-file-name",
             file.span,
             format!(
-                "`{key}` of {} {problem}: `{}`",
+                "`{}` of {} {problem}: `{}`",
+                key.name,
                 fields.context(),
                 file.value
             ),
@@ -263,7 +235,9 @@ series = "timestep"
 
     #[test]
     fn a_report_names_its_files_and_metrics() {
-        let (config, mistakes) = parsed(GOOD, |fields| ReportConfig::parse(fields, "a"));
+        let (config, mistakes) = parsed(GOOD, |fields| {
+            ReportConfig::parse(fields, "a", &KnownAxes::default())
+        });
         assert!(mistakes.is_empty(), "{mistakes:?}");
         let config = config.unwrap();
         let files: Vec<String> = config
@@ -271,7 +245,12 @@ series = "timestep"
             .into_iter()
             .map(|(file, _)| file)
             .collect();
-        assert_eq!(files, ["reports/a.md", "reports/a/blocks.svg"]);
+        let expected = [
+            "reports/a.md",
+            "reports/a.results.csv",
+            "reports/a/blocks.svg",
+        ];
+        assert_eq!(files, expected);
         let metrics: Vec<String> = config
             .metrics()
             .into_iter()
@@ -288,7 +267,9 @@ series = "timestep"
     fn a_report_names_what_its_figures_show_besides_results() {
         let text = "[[figure]]\nkind = \"loss\"\nfile = \"a.svg\"\nof = \"small\"\n\
                     [[figure]]\nkind = \"noise-strip\"\nfile = \"b.svg\"\ndataset = \"fashion\"\nmodel = \"adm\"\ntimesteps = 90\n";
-        let (config, mistakes) = parsed(text, |fields| ReportConfig::parse(fields, "a"));
+        let (config, mistakes) = parsed(text, |fields| {
+            ReportConfig::parse(fields, "a", &KnownAxes::default())
+        });
         assert!(mistakes.is_empty(), "{mistakes:?}");
         let config = config.unwrap();
         let references = config.references().into_iter();
@@ -316,7 +297,9 @@ series = "timestep"
 
     #[test]
     fn the_output_follows_the_name() {
-        let (config, _) = parsed("", |fields| ReportConfig::parse(fields, "fgvc"));
+        let (config, _) = parsed("", |fields| {
+            ReportConfig::parse(fields, "fgvc", &KnownAxes::default())
+        });
         assert_eq!(config.unwrap().output, "reports/fgvc.md");
     }
 
@@ -335,7 +318,7 @@ series = "timestep"
             ".md",
         ] {
             let (config, mistakes) = parsed(&format!("output = \"{bad}\"\n"), |fields| {
-                ReportConfig::parse(fields, "a")
+                ReportConfig::parse(fields, "a", &KnownAxes::default())
             });
             assert!(config.is_none(), "{bad}");
             assert!(
@@ -349,7 +332,7 @@ series = "timestep"
     fn kinds_are_needed_and_guessed() {
         let (_, mistakes) = parsed(
             "[[table]]\nrows = \"block\"\n[[figure]]\nkind = \"line\"\n",
-            |fields| ReportConfig::parse(fields, "a"),
+            |fields| ReportConfig::parse(fields, "a", &KnownAxes::default()),
         );
         assert_eq!(
             mistakes,

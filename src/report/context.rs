@@ -5,17 +5,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::value::Value;
-use serde::Serialize;
+use serde::ser::SerializeSeq;
+use serde::{Serialize, Serializer};
 
 use super::axes;
 use super::error::ReportError;
 use super::figures::{RenderedFigure, ShownArtifact};
 use super::input::{NodeRecord, ReportInput};
 use super::mermaid;
-use super::selection::value_of;
 use super::tables::RenderedTable;
 use super::trace::{self, Trace};
-use crate::store::{AxisValue, ResultRow};
+use crate::axes::PAIR;
+use crate::store::{AxisValue, ResultColumn, ResultRow, source_column};
 
 /// The names that a report can be summed up by.
 #[derive(Debug, Default, Serialize)]
@@ -28,7 +29,7 @@ struct Summary {
     metrics: BTreeSet<String>,
     /// Names of the heads.
     heads: BTreeSet<String>,
-    /// Different sets of features that heads were trained on.
+    /// Different sets of features that results were computed from.
     features: usize,
     /// Names of the models.
     models: BTreeSet<String>,
@@ -37,7 +38,8 @@ struct Summary {
     /// Heads that were trained, seeds counted.
     trained: usize,
     /// Seeds of the trained heads.
-    seeds: BTreeSet<u64>,
+    #[serde(serialize_with = "as_values")]
+    seeds: BTreeSet<AxisValue>,
     /// Images that are in no number.
     skipped: usize,
 }
@@ -53,7 +55,7 @@ struct KindTotal {
     devices: BTreeSet<String>,
 }
 
-/// The names that a template may use.
+/// The names that a template may use. `results_csv` is the file of the results, from the folder of the Markdown file.
 ///
 /// # Errors
 /// A graph with an edge into nothing.
@@ -61,15 +63,14 @@ pub fn context(
     input: &ReportInput,
     tables: &[RenderedTable],
     figures: &[RenderedFigure],
+    results_csv: &str,
 ) -> Result<Value, ReportError> {
     let mut names: BTreeMap<String, Value> = BTreeMap::new();
     if let serde_json::Value::Object(fields) = serde_json::to_value(input)? {
         names.extend(fields.into_iter().map(|(name, value)| (name, plain(value))));
     }
-    names.insert(
-        "results".to_owned(),
-        input.results.iter().map(result).collect(),
-    );
+    names.insert("results".to_owned(), results(&input.results));
+    names.insert("results_csv".to_owned(), markup(results_csv));
     let kinds = totals(&input.nodes);
     names.insert(
         "summary".to_owned(),
@@ -91,31 +92,43 @@ pub fn context(
     Ok(Value::from_pairs(names))
 }
 
-/// A result row under the names of its columns.
-fn result(row: &ResultRow) -> Value {
+/// The result rows under the names of the columns of SQL; what a row does not have is `none`.
+fn results(rows: &[ResultRow]) -> Value {
+    let known = crate::axes::columns();
+    let sources = rows.iter().flat_map(|row| row.sources.keys());
+    let sources: BTreeSet<String> = sources.map(|role| source_column(role)).collect();
+    let mut names: BTreeSet<&str> = known.iter().map(|column| column.name).collect();
+    names.extend(axes::of(rows));
+    names.extend(sources.iter().map(String::as_str));
+    rows.iter().map(|row| result(row, &names)).collect()
+}
+
+fn result(row: &ResultRow, names: &BTreeSet<&str>) -> Value {
+    let number = |number: Option<f64>| number.map_or(Value::from(()), Value::from);
+    let count = |count: Option<u64>| count.map_or(Value::from(()), Value::from);
     let mut columns: Vec<(&str, Value)> = vec![
         ("metric", Value::from(row.metric.as_str())),
         ("value", Value::from(row.value)),
-        ("low", Value::from(row.low)),
-        ("high", Value::from(row.high)),
-        ("correct", Value::from(row.correct)),
-        ("count", Value::from(row.count)),
+        ("low", number(row.interval.map(|[low, _]| low))),
+        ("high", number(row.interval.map(|[_, high]| high))),
+        ("correct", count(row.counted.map(|counted| counted.correct))),
+        ("count", count(row.counted.map(|counted| counted.scored))),
         ("unit", Value::from(row.unit.as_str())),
         ("higher_is_better", Value::from(row.higher_is_better)),
-        (
-            "head_fingerprint",
-            Value::from(row.head_fingerprint.as_str()),
-        ),
-        (
-            "features_fingerprint",
-            Value::from(row.features_fingerprint.as_str()),
-        ),
     ];
-    columns.extend(axes::all().map(|axis| match value_of(row, axis) {
-        AxisValue::Integer(integer) => (axis, Value::from(integer)),
-        AxisValue::Number(number) => (axis, Value::from(number)),
-        AxisValue::Text(text) => (axis, Value::from(text)),
-    }));
+    let value = |name: &str| match ResultColumn::of(name) {
+        ResultColumn::Source(role) => {
+            let source = row.sources.get(role);
+            source.map_or(Value::from(()), |source| Value::from(source.as_str()))
+        }
+        ResultColumn::Axis(_) | ResultColumn::Fixed => match row.axis(name) {
+            None => Value::from(()),
+            Some(AxisValue::Integer(integer)) => Value::from(integer),
+            Some(AxisValue::Number(number)) => Value::from(number),
+            Some(AxisValue::Text(text)) => Value::from(text),
+        },
+    };
+    columns.extend(names.iter().map(|name| (*name, value(name))));
     Value::from_pairs(columns)
 }
 
@@ -197,19 +210,43 @@ fn summary(input: &ReportInput) -> Summary {
     let mut features = BTreeSet::new();
     let mut trained = BTreeSet::new();
     for row in &input.results {
+        let values = |axis: &'static str| {
+            let inputs = PAIR.iter().map(move |prefix| format!("{prefix}{axis}"));
+            let names = std::iter::once(axis.to_owned()).chain(inputs);
+            names.filter_map(|name| Some(row.axis(&name)?.to_string()))
+        };
         summary.metrics.insert(row.metric.clone());
-        summary.heads.insert(row.head.clone());
-        summary.models.insert(value_of(row, "model").to_string());
-        summary
-            .datasets
-            .insert(value_of(row, "dataset").to_string());
-        summary.seeds.insert(row.seed);
-        features.insert(row.features_fingerprint.as_str());
-        trained.insert(row.head_fingerprint.as_str());
+        summary.heads.extend(values("head"));
+        summary.models.extend(values("model"));
+        summary.datasets.extend(values("dataset"));
+        summary.seeds.extend(row.axis("seed"));
+        for (role, source) in &row.sources {
+            if role == "head" {
+                trained.insert(source.as_str());
+            } else {
+                features.insert(source.as_str());
+            }
+        }
     }
     summary.features = features.len();
     summary.trained = trained.len();
     summary
+}
+
+/// Values of an axis as what they are.
+fn as_values<S: Serializer>(
+    values: &BTreeSet<AxisValue>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut list = serializer.serialize_seq(Some(values.len()))?;
+    for value in values {
+        match value {
+            AxisValue::Integer(integer) => list.serialize_element(integer)?,
+            AxisValue::Number(number) => list.serialize_element(number)?,
+            AxisValue::Text(text) => list.serialize_element(text)?,
+        }
+    }
+    list.end()
 }
 
 /// The nodes by kind, in the order in which the kinds first appear.
@@ -271,7 +308,7 @@ fn plain(value: serde_json::Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::testing::{input, row};
+    use crate::report::testing::{input, pair, row};
 
     #[test]
     fn nodes_add_up_by_kind_in_their_order() {
@@ -301,9 +338,32 @@ mod tests {
     }
 
     #[test]
+    fn a_template_sees_every_column_and_none_where_a_row_has_nothing() {
+        let rows = [row(0, 0.5), pair(1, 2, 0.25)];
+        let values = results(&rows);
+        let of = |index: usize, name: &str| {
+            let row = values.get_item(&Value::from(index)).unwrap();
+            row.get_attr(name).unwrap()
+        };
+        assert_eq!(of(0, "seed"), Value::from(0));
+        assert_eq!(of(0, "count"), Value::from(1000));
+        assert_eq!(of(1, "left_block"), Value::from(1));
+        for (index, name) in [
+            (0, "left_block"),
+            (0, "token"),
+            (0, "left_fingerprint"),
+            (1, "low"),
+            (1, "seed"),
+            (1, "head_fingerprint"),
+        ] {
+            assert!(of(index, name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
     fn the_documentation_lists_every_name() {
         let manual = include_str!("../../docs/report-templates.md");
-        let context = context(&input(vec![row(0, 0.5)]), &[], &[]).unwrap();
+        let context = context(&input(vec![row(0, 0.5)]), &[], &[], "a.csv").unwrap();
         for name in context.try_iter().unwrap() {
             assert!(
                 manual.contains(&format!("| `{name}` |")),

@@ -70,16 +70,16 @@ pub enum ReportError {
     },
     /// Two results that no axis tells apart.
     #[error(
-        "{place}: two results in one cell ({cell}) agree on every axis\n  hint: they come from the heads {first} and {second}; keep one of them, or give the heads different names"
+        "{place}: two results in one cell ({cell}) agree on every axis\n  hint: they come from {first} and from {second}; keep one of them, or give their nodes different names"
     )]
     Ambiguous {
         /// The table or figure.
         place: String,
         /// The cell.
         cell: String,
-        /// Fingerprint of the first head.
+        /// What the first was computed from.
         first: String,
-        /// Fingerprint of the second head.
+        /// What the second was computed from.
         second: String,
     },
     /// Results that a table cannot say anything about.
@@ -92,15 +92,27 @@ pub enum ReportError {
         /// What to do.
         hint: String,
     },
-    /// A result that is no finite number.
+    /// A file of results that cannot be read.
     #[error(
-        "{place}: the result of head {fingerprint} is {value}, which is no finite number\n  hint: the training diverged; lower its learning rate, or leave it out by `where`"
+        "{place}:{line}: {problem}\n  hint: name a file that `repro run` wrote beside a report, such as `reports/NAME.results.csv`"
+    )]
+    ResultsFile {
+        /// The file.
+        place: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A result that is not a finite number.
+    #[error(
+        "{place}: the result of {origin} is {value}, which is not a finite number\n  hint: the training diverged; lower its learning rate, or leave it out by `where`"
     )]
     NotFinite {
         /// The table or figure.
         place: String,
-        /// Fingerprint of the head.
-        fingerprint: String,
+        /// What the result was computed from.
+        origin: String,
         /// The value.
         value: f64,
     },

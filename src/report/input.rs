@@ -2,7 +2,7 @@
 //!
 //! Templates see exactly these fields under these names, so a rename here changes `docs/report-templates.md` too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ pub struct ReportInput {
     pub name: String,
     /// The title that heads the report.
     pub title: String,
-    /// Every result of the experiment, one row per metric, head and seed.
+    /// Every result of the experiment, one row a value.
     ///
     /// Templates see the columns of the store, which is why rows are handed over by hand.
     #[serde(skip)]
@@ -42,6 +42,17 @@ pub struct ReportInput {
     pub trainings: Vec<TrainingCurve>,
     /// Sheets of images; one that is not there yet is left out.
     pub sheets: Vec<ImageSheet>,
+    /// The file that the results were read from; `None` where they are from the cache.
+    pub results_file: Option<ResultsFile>,
+}
+
+/// A file of results, which holds neither curves nor images.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ResultsFile {
+    /// Its path, as it was typed.
+    pub path: String,
+    /// The files of figures that an earlier run drew, from the folder of the Markdown file.
+    pub drawn: BTreeSet<String>,
 }
 
 /// How a network's loss went while it was trained.

@@ -24,6 +24,7 @@ pub mod mermaid;
 pub mod number;
 pub mod query;
 pub mod rendering;
+pub mod results_csv;
 pub mod selection;
 pub mod tables;
 pub mod template;
@@ -38,6 +39,6 @@ pub use config::ReportConfig;
 pub use error::ReportError;
 pub use input::{
     DatasetSummary, Departure, Graph, GraphEdge, GraphNode, GraphRole, ImageSheet, MissingResult,
-    ModelSummary, NodeRecord, ReportInput, SkippedImage, TrainingCurve, TrainingPoint,
+    ModelSummary, NodeRecord, ReportInput, ResultsFile, SkippedImage, TrainingCurve, TrainingPoint,
 };
 pub use rendering::{Rendered, render};

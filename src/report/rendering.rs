@@ -13,7 +13,7 @@ use super::template::Template;
 pub struct Rendered {
     /// The Markdown file's text.
     pub markdown: String,
-    /// The figures: their paths from the folder of the Markdown file, and their bytes.
+    /// The figures that were drawn: their paths from the folder of the Markdown file, and their bytes.
     pub files: Vec<(String, Vec<u8>)>,
 }
 
@@ -34,11 +34,13 @@ pub fn render(input: &ReportInput, config: &ReportConfig) -> Result<Rendered, Re
         .iter()
         .map(|spec| spec.figure.render(input))
         .collect::<Result<_, _>>()?;
-    let context = context::context(input, &tables, &figures)?;
+    let results = config.results_file();
+    let results = results.rsplit('/').next().unwrap_or(&results);
+    let context = context::context(input, &tables, &figures, results)?;
     let markdown = template.fill(context)?;
     let files = figures
         .into_iter()
-        .map(|figure| (figure.file, figure.svg.into_bytes()))
+        .filter_map(|figure| Some((figure.file, figure.svg?.into_bytes())))
         .collect();
     Ok(Rendered { markdown, files })
 }

@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use super::axes::KnownAxes;
 use super::config::ReportConfig;
 use super::input::{
     DatasetSummary, Departure, Graph, GraphEdge, GraphNode, GraphRole, ImageSheet, MissingResult,
     ModelSummary, NodeRecord, ReportInput, SkippedImage, TrainingCurve, TrainingPoint,
 };
 use super::rendering::{Rendered, render};
-use super::testing::{parsed, row};
-use crate::store::ResultRow;
+use super::testing::{parsed, row, with};
+use crate::store::{Counted, ResultRow};
 
 const CONFIG: &str = r#"
 output = "reports/example.md"
@@ -162,7 +163,7 @@ fn results() -> Vec<ResultRow> {
     ] {
         for timestep in [10_u32, 30, 90, 150, 300] {
             for block in [13_u32, 16, 19, 22, 24, 27] {
-                for pool in [1, 2] {
+                for pool in [1_u32, 2] {
                     for seed in 0..3_u64 {
                         let others = model != "adm" && (block != 24 || pool != 1);
                         if others
@@ -179,25 +180,42 @@ fn results() -> Vec<ResultRow> {
                             - 0.5;
                         let value = 0.79 + gain - bump + 0.01 * f64::from(pool) + 0.022 * wobble;
                         let correct = (value * 10_000.0).round();
+                        let at = with(
+                            row(seed, 0.0),
+                            [
+                                ("model", model.into()),
+                                ("timestep", timestep.into()),
+                                ("block", block.into()),
+                                ("pool", pool.into()),
+                            ],
+                        );
+                        let sources = [
+                            (
+                                "head",
+                                format!(
+                                    "{timestep:04x}{block:04x}{pool:04x}{seed:04x}{:048x}",
+                                    model.len()
+                                ),
+                            ),
+                            (
+                                "features",
+                                format!("{timestep:04x}{block:04x}{pool:04x}{:052x}", model.len()),
+                            ),
+                        ];
                         rows.push(ResultRow {
                             value: correct / 10_000.0,
-                            low: correct / 10_000.0 - 0.007,
-                            high: correct / 10_000.0 + 0.006,
-                            correct: format!("{correct}").parse().unwrap(),
-                            count: 10_000,
-                            model: model.to_owned(),
-                            timestep,
-                            block,
-                            pool,
-                            head_fingerprint: format!(
-                                "{timestep:04x}{block:04x}{pool:04x}{seed:04x}{:048x}",
-                                model.len()
-                            ),
-                            features_fingerprint: format!(
-                                "{timestep:04x}{block:04x}{pool:04x}{:052x}",
-                                model.len()
-                            ),
-                            ..row(seed, 0.0)
+                            interval: Some([
+                                correct / 10_000.0 - 0.007,
+                                correct / 10_000.0 + 0.006,
+                            ]),
+                            counted: Some(Counted {
+                                correct: format!("{correct}").parse().unwrap(),
+                                scored: 10_000,
+                            }),
+                            sources: sources
+                                .map(|(role, source)| (role.to_owned(), source))
+                                .into(),
+                            ..at
                         });
                     }
                 }
@@ -301,11 +319,14 @@ fn example() -> ReportInput {
         command: "./repro run experiments/example.toml".to_owned(),
         trainings: vec![training()],
         sheets: sheets(),
+        results_file: None,
     }
 }
 
 fn rendered() -> Rendered {
-    let (config, mistakes) = parsed(CONFIG, |fields| ReportConfig::parse(fields, "example"));
+    let (config, mistakes) = parsed(CONFIG, |fields| {
+        ReportConfig::parse(fields, "example", &KnownAxes::default())
+    });
     assert!(mistakes.is_empty(), "{mistakes:?}");
     render(&example(), &config.unwrap()).unwrap()
 }
@@ -363,7 +384,7 @@ fn nothing_hostile_reaches_the_page() {
     input
         .results
         .iter_mut()
-        .for_each(|row| row.dataset = hostile.to_owned());
+        .for_each(|row| *row = with(row.clone(), [("dataset", hostile.into())]));
     input.datasets[0].name = hostile.to_owned();
     input.datasets[0].skipped[0].id = hostile.to_owned();
     input.nodes[0].label = hostile.to_owned();
@@ -374,7 +395,9 @@ fn nothing_hostile_reaches_the_page() {
         sheet.caption = hostile.to_owned();
         sheet.row_labels = vec![hostile.to_owned(); 2];
     });
-    let (config, _) = parsed(CONFIG, |fields| ReportConfig::parse(fields, "example"));
+    let (config, _) = parsed(CONFIG, |fields| {
+        ReportConfig::parse(fields, "example", &KnownAxes::default())
+    });
     let rendered = render(&input, &config.unwrap()).unwrap();
     // Queries quote names as they are, within fences that the names cannot end.
     let mut fence: Option<&str> = None;

@@ -1,46 +1,92 @@
 //! Rows and questions for the tests of this room.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
+use super::axes::KnownAxes;
 use super::input::ReportInput;
 use super::selection::Question;
 use crate::spec::{Diagnostics, Fields, Source, Span, tree};
-use crate::store::ResultRow;
+use crate::store::{AxisValue, Counted, ResultRow};
 
 /// A result of metric `top1` at timestep 90 and block 19; every value is made up, and so is its interval.
 pub(super) fn row(seed: u64, value: f64) -> ResultRow {
-    ResultRow {
+    let row = ResultRow {
         metric: "top1".to_owned(),
         value,
         // Not symmetric, so that a bound in the place of the other is seen.
-        low: value - 0.03,
-        high: value + 0.02,
+        interval: Some([value - 0.03, value + 0.02]),
         // The tests only need a plausible count.
-        correct: 0,
-        count: 1000,
+        counted: Some(Counted {
+            correct: 0,
+            scored: 1000,
+        }),
         unit: "fraction".to_owned(),
         higher_is_better: true,
-        split: "test".to_owned(),
-        head: "linear".to_owned(),
-        head_kind: "linear".to_owned(),
-        extraction: "gd".to_owned(),
-        model: "tiny".to_owned(),
-        weights: "synthetic-7".to_owned(),
-        dataset: "fashion".to_owned(),
-        timestep: 90,
-        block: 19,
-        pool: 1,
-        precision: "f32".to_owned(),
-        view: "center".to_owned(),
-        draw: 0,
-        noise_seed: 0,
-        seed,
-        learning_rate: 0.001,
-        network_learning_rate: 0.0,
-        epochs: 28,
-        head_fingerprint: format!("{seed:064x}"),
-        features_fingerprint: "ab".repeat(32),
-    }
+        axes: BTreeMap::new(),
+        sources: BTreeMap::from([
+            ("head".to_owned(), format!("{seed:064x}")),
+            ("features".to_owned(), "ab".repeat(32)),
+        ]),
+    };
+    with(
+        row,
+        [
+            ("split", "test".into()),
+            ("head", "linear".into()),
+            ("head_kind", "linear".into()),
+            ("extraction", "gd".into()),
+            ("model", "tiny".into()),
+            ("weights", "synthetic-7".into()),
+            ("dataset", "fashion".into()),
+            ("timestep", 90_u32.into()),
+            ("block", 19_u32.into()),
+            ("pool", 1_u32.into()),
+            ("precision", "f32".into()),
+            ("view", "center".into()),
+            ("draw", 0_u32.into()),
+            ("noise_seed", 0_u32.into()),
+            ("seed", seed.into()),
+            ("learning_rate", 0.001.into()),
+            ("epochs", 28_u32.into()),
+        ],
+    )
+}
+
+/// The same row with other values on some axes.
+pub(super) fn with<const N: usize>(mut row: ResultRow, axes: [(&str, AxisValue); N]) -> ResultRow {
+    let axes = axes.map(|(axis, value)| (axis.to_owned(), value));
+    row.axes.extend(axes);
+    row
+}
+
+/// The same row of another head.
+pub(super) fn of_head(mut row: ResultRow, fingerprint: String) -> ResultRow {
+    row.sources.insert("head".to_owned(), fingerprint);
+    row
+}
+
+/// A result of metric `cka` over the features of two blocks: no counts, no interval, no head.
+pub(super) fn pair(left: u32, right: u32, value: f64) -> ResultRow {
+    let row = ResultRow {
+        metric: "cka".to_owned(),
+        value,
+        higher_is_better: true,
+        sources: BTreeMap::from([
+            ("left".to_owned(), left.to_string().repeat(64)),
+            ("right".to_owned(), right.to_string().repeat(64)),
+        ]),
+        ..ResultRow::default()
+    };
+    with(
+        row,
+        [
+            ("left_dataset", "fashion".into()),
+            ("left_block", left.into()),
+            ("right_dataset", "fashion".into()),
+            ("right_block", right.into()),
+        ],
+    )
 }
 
 /// An input with these results and nothing else.
@@ -76,7 +122,9 @@ pub(super) fn parsed<T>(text: &str, parse: impl FnOnce(&Fields<'_>) -> T) -> (T,
 
 /// A question from TOML text that holds no mistake.
 pub(super) fn question(text: &str) -> Question {
-    let (question, mistakes) = parsed(text, Question::parse);
+    let (question, mistakes) = parsed(text, |fields| {
+        Question::parse(fields, &KnownAxes::default())
+    });
     assert!(mistakes.is_empty(), "{mistakes:?}");
     question.unwrap()
 }

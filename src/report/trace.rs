@@ -17,6 +17,9 @@ pub const MOST_ROWS: usize = 400;
 /// Hexadecimal digits of a fingerprint that a reader sees.
 pub const SHORT: usize = 12;
 
+/// What stands in a cell that has nothing to say.
+const NOTHING: &str = "–";
+
 /// The trace of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Trace {
@@ -33,13 +36,14 @@ pub struct Trace {
 /// The trace of all results.
 pub fn trace(input: &ReportInput) -> Trace {
     let mut rows: Vec<&ResultRow> = input.results.iter().collect();
+    let all = axes::of(&input.results);
     rows.sort_by_cached_key(|row| {
-        let values: Vec<_> = axes::all().map(|axis| value_of(row, axis)).collect();
-        (row.metric.clone(), values, row.head_fingerprint.clone())
+        let values: Vec<_> = all.iter().map(|axis| value_of(row, axis)).collect();
+        (row.metric.clone(), values, row.sources.clone())
     });
     let varying = query::varying(&rows);
     let fixed = rows.first().map_or_else(Vec::new, |row| {
-        let agreed = axes::all().filter(|axis| !varying.contains(axis));
+        let agreed = all.iter().filter(|axis| !varying.contains(axis));
         agreed
             .map(|axis| format!("{} {}", axes::label(axis), value_of(row, axis)))
             .collect()
@@ -53,7 +57,8 @@ pub fn trace(input: &ReportInput) -> Trace {
     }
 }
 
-fn table(rows: &[&ResultRow], varying: &[&'static str]) -> String {
+fn table(rows: &[&ResultRow], varying: &[&str]) -> String {
+    let roles = query::all_roles(rows.iter().copied());
     let mut heads = vec!["metric".to_owned()];
     let mut numeric = vec![false];
     for axis in varying {
@@ -63,8 +68,10 @@ fn table(rows: &[&ResultRow], varying: &[&'static str]) -> String {
                 .all(|row| axes::number(&value_of(row, axis)).is_some()),
         );
     }
-    heads.extend(["value", "scored", "head", "features"].map(str::to_owned));
-    numeric.extend([true, true, false, false]);
+    heads.extend(["value", "scored"].map(str::to_owned));
+    heads.extend(roles.iter().map(|role| (*role).to_owned()));
+    numeric.extend([true, true]);
+    numeric.extend(roles.iter().map(|_| false));
     let lines: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
@@ -76,9 +83,15 @@ fn table(rows: &[&ResultRow], varying: &[&'static str]) -> String {
             );
             let unit = Unit::of(&row.unit);
             cells.push(format!("{}{}", unit.show(row.value, 2), unit.suffix()));
-            cells.push(count(row.count));
-            cells.push(markdown::code(short(&row.head_fingerprint)));
-            cells.push(markdown::code(short(&row.features_fingerprint)));
+            let absent = || NOTHING.to_owned();
+            cells.push(
+                row.counted
+                    .map_or_else(absent, |counted| count(counted.scored)),
+            );
+            cells.extend(roles.iter().map(|role| {
+                let source = row.sources.get(*role);
+                source.map_or_else(absent, |source| markdown::code(short(source)))
+            }));
             cells
         })
         .collect();
@@ -93,7 +106,7 @@ pub fn short(fingerprint: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::testing::{input, row};
+    use crate::report::testing::{input, pair, row};
 
     #[test]
     fn every_result_leads_to_its_fingerprints() {
@@ -110,6 +123,20 @@ mod tests {
         );
         assert!(lines[3].starts_with("| top1 | 1 | 81.23% |"));
         assert!(trace.fixed.contains(&"learning rate 0.001".to_owned()));
+    }
+
+    #[test]
+    fn results_without_counts_lead_to_what_they_have() {
+        let trace = trace(&input(vec![pair(1, 2, 0.5), row(0, 0.5)]));
+        let table = trace.table.unwrap();
+        assert!(
+            table.contains("| value | scored | head | features | left | right |"),
+            "{table}"
+        );
+        assert!(
+            table.contains("| 0.50 | – | – | – | `111111111111` | `222222222222` |"),
+            "{table}"
+        );
     }
 
     #[test]

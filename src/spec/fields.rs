@@ -1,10 +1,9 @@
 //! Reading one table key by key, collecting every mistake on the way.
 
 use std::cell::RefCell;
-use std::ops::RangeInclusive;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::form::{Choice, Count, Form, List, Seed, Text};
+use super::form::{Form, List};
 use super::key::{AnyKey, Key};
 use super::source::Span;
 use super::suggest;
@@ -198,43 +197,6 @@ impl<'a> Fields<'a> {
             }
         }
         readers
-    }
-
-    /// A string under a name that is not declared by itself.
-    pub fn text(&self, key: &str) -> Option<Located<String>> {
-        let node = self.raw(key)?;
-        let value = Text("").read(self, key, node)?;
-        let span = node.span;
-        Some(Located { value, span })
-    }
-
-    /// A list of strings under such a name.
-    pub fn texts(&self, key: &str) -> Option<Vec<Located<String>>> {
-        List::of(Text("a string")).read_items(self, key, self.raw(key)?)
-    }
-
-    /// An integer under such a name.
-    pub fn count(&self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
-        Count::within(range).read(self, key, self.raw(key)?)
-    }
-
-    /// A list of integers under such a name.
-    pub fn counts(&self, key: &str, range: RangeInclusive<u32>) -> Option<Vec<u32>> {
-        List::of(Count::within(range)).read(self, key, self.raw(key)?)
-    }
-
-    /// An integer from 0 under such a name.
-    pub fn seed(&self, key: &str) -> Option<u64> {
-        Seed.read(self, key, self.raw(key)?)
-    }
-
-    /// One of a few words under such a name.
-    pub fn choice<T: Copy + PartialEq + Sync>(
-        &self,
-        key: &str,
-        words: &'static [(&'static str, T)],
-    ) -> Option<T> {
-        Choice(words).read(self, key, self.raw(key)?)
     }
 
     /// The raw value of a key.

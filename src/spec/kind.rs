@@ -30,38 +30,57 @@ impl KindDoc {
     }
 }
 
-/// A kind whose tables are read as `T`; `M` is what kinds of its family offer besides.
-pub struct Kind<T: 'static, M: 'static = ()> {
+/// A kind, with the function that reads its tables and what kinds of its family offer besides.
+pub struct Kind<P: 'static, M: 'static = ()> {
     /// What it says of itself.
     pub doc: KindDoc,
     /// What it offers besides.
     pub more: M,
-    parse: fn(&Fields<'_>) -> Option<T>,
+    parse: P,
 }
 
-impl<T> Kind<T> {
-    /// A kind; `parse` reads a table whose keys are checked already, and reports what else is wrong.
-    pub const fn new(doc: KindDoc, parse: fn(&Fields<'_>) -> Option<T>) -> Self {
-        let more = ();
+/// Reads a table whose keys are checked already, and reports what else is wrong.
+pub type Parse<T> = fn(&Fields<'_>) -> Option<T>;
+
+/// The same, with something that it has to know.
+pub type ParseWith<T, C> = fn(&Fields<'_>, &C) -> Option<T>;
+
+impl<P> Kind<P> {
+    /// A kind that offers nothing besides.
+    pub const fn new(doc: KindDoc, parse: P) -> Self {
+        Self::with(doc, parse, ())
+    }
+}
+
+impl<P, M> Kind<P, M> {
+    /// A kind with what it offers besides.
+    pub const fn with(doc: KindDoc, parse: P, more: M) -> Self {
         Self { doc, more, parse }
     }
 
-    /// The same kind with what it offers besides.
-    pub const fn with<M>(self, more: M) -> Kind<T, M> {
-        let Self { doc, parse, .. } = self;
-        Kind { doc, more, parse }
+    /// Reports unknown and missing keys and wrong values, whatever is read first afterwards.
+    fn check(&self, fields: &Fields<'_>) {
+        fields.check_keys(&self.doc.all_keys(), &[KIND.name]);
     }
 }
 
-impl<T, M> Kind<T, M> {
-    /// Reads a node's table. Unknown and missing keys and wrong values are all reported, whatever `parse` looks at first.
+impl<T, M> Kind<Parse<T>, M> {
+    /// Reads a node's table.
     pub fn read(&self, fields: &Fields<'_>) -> Option<T> {
-        fields.check_keys(&self.doc.all_keys(), &[KIND.name]);
+        self.check(fields);
         (self.parse)(fields)
     }
 }
 
-impl<T, M> fmt::Debug for Kind<T, M> {
+impl<T, C, M> Kind<ParseWith<T, C>, M> {
+    /// Reads a table by what its parser has to know.
+    pub fn read_with(&self, fields: &Fields<'_>, context: &C) -> Option<T> {
+        self.check(fields);
+        (self.parse)(fields, context)
+    }
+}
+
+impl<P, M> fmt::Debug for Kind<P, M> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.doc.name)
     }
@@ -70,11 +89,11 @@ impl<T, M> fmt::Debug for Kind<T, M> {
 const KIND: Key<Text> = Key::text("kind", "a word");
 
 /// The kind that a table names; reports one that is missing or unknown. `section` is what there are kinds of: "metric".
-pub fn find<T, M>(
-    all: &[&'static Kind<T, M>],
+pub fn find<P, M>(
+    all: &[&'static Kind<P, M>],
     section: &str,
     fields: &Fields<'_>,
-) -> Option<&'static Kind<T, M>> {
+) -> Option<&'static Kind<P, M>> {
     let names = all.iter().map(|kind| kind.doc.name);
     if !fields.has(KIND.name) {
         let listed: Vec<String> = names.map(|name| format!("`{name}`")).collect();

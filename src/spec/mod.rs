@@ -25,7 +25,7 @@ pub use form::{
     Boolean, Choice, Count, Custom, List, Map, Nested, Number, OneOf, OrWord, Seed, Text,
 };
 pub use key::{AnyKey, Key, KeyDoc, Keys, Lists};
-pub use kind::{Kind, KindDoc};
+pub use kind::{Kind, KindDoc, Parse, ParseWith};
 pub use sections::Sections;
 pub use source::{Source, Span};
 pub use tree::{Node, Table, Value};

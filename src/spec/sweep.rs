@@ -81,8 +81,22 @@ fn grid(
     context: &str,
     report: &impl Fn(Diagnostic),
 ) -> Vec<Table> {
-    let Value::List(items) = &entry.node.value else {
+    let Some(items) = swept_items(&entry.node.value, lists) else {
         return vec![table.clone()];
+    };
+    if items.is_empty() {
+        report(empty(entry, context));
+    }
+    items
+        .iter()
+        .map(|item| table.with(&entry.key, entry.key_span, item.clone()))
+        .collect()
+}
+
+/// The values that a key sweeps over; `None` where its value is one value.
+pub fn swept_items(value: &Value, lists: Lists) -> Option<&[Node]> {
+    let Value::List(items) = value else {
+        return None;
     };
     let all =
         |is: fn(&Value) -> bool| !items.is_empty() && items.iter().all(|item| is(&item.value));
@@ -91,16 +105,7 @@ fn grid(
         Lists::Value => !all(|value| matches!(value, Value::List(_))),
         Lists::Steps => all(|value| matches!(value, Value::Table(_))),
     };
-    if is_one_value {
-        return vec![table.clone()];
-    }
-    if items.is_empty() {
-        report(empty(entry, context));
-    }
-    items
-        .iter()
-        .map(|item| table.with(&entry.key, entry.key_span, item.clone()))
-        .collect()
+    (!is_one_value).then_some(items)
 }
 
 fn empty(entry: &Entry, context: &str) -> Diagnostic {

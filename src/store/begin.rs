@@ -16,6 +16,7 @@ use super::quarantine::SetAside;
 use super::recipe::Recipe;
 use super::root::Store;
 use super::writer::ArtifactWriter;
+use crate::atomic_file::is_temporary;
 
 /// Answer to [`Store::begin`].
 #[derive(Debug)]
@@ -106,7 +107,7 @@ impl Store {
         let mut set_aside = Vec::new();
         for path in entries(&self.artifact_folder(recipe.kind(), &fingerprint))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if commit::is_temporary(&name) {
+            if is_temporary(&name) {
                 if recipe.kind() == ArtifactKind::Features && is_fresh(&path) {
                     continue;
                 }

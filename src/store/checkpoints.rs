@@ -11,15 +11,13 @@ use super::commit;
 use super::error::StoreError;
 use super::fingerprint::{ArtifactKind, Fingerprint};
 use super::listing::entries;
+use super::names::PRETRAINED_WEIGHTS;
 use super::recipe::Recipe;
 use super::root::Store;
 use super::verify::digest_of;
 
 /// How many are kept: the newest, and one to fall back on.
 const KEPT: usize = 2;
-
-/// The file of averaged weights in the artifact of a training.
-pub const PRETRAINED_WEIGHTS: &str = "weights.safetensors";
 
 /// Digits of the digest in a file name; 64 bits tell damage from the original.
 const DIGEST_DIGITS: usize = 16;

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::fingerprint::Fingerprint;
+use crate::bug::Bug;
 
 /// A failure of the store. Every message names the file and, where there is one, the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +123,9 @@ pub enum StoreError {
         /// The artifact.
         artifact: Fingerprint,
     },
+    /// The program contradicts itself.
+    #[error(transparent)]
+    Bug(#[from] Bug),
     /// The caller no longer wanted to wait for the process that holds the lock.
     #[error("stopped waiting for artifact {}, which {holder} is making", artifact.short())]
     GaveUpWaiting {

@@ -8,6 +8,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
+use super::commit::StagedFile;
 use super::error::StoreError;
 use super::fingerprint::Fingerprint;
 use super::root::Store;
@@ -23,12 +24,8 @@ impl Store {
         let reader = self.features(fingerprint)?;
         let manifest = reader.manifest();
         let folder = self.artifact_folder(manifest.kind, fingerprint);
-        let beside = target
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
         let failed = |source| StoreError::io("write", target, None, source);
-        let temporary =
-            tempfile::NamedTempFile::new_in(beside.unwrap_or(Path::new("."))).map_err(failed)?;
+        let mut staged = Some(StagedFile::create(target, None)?);
         let mut writer = None;
         let mut rows = 0;
         for entry in &manifest.files {
@@ -46,8 +43,7 @@ impl Store {
                 rows += batch.num_rows() as u64;
                 let writing =
                     |error: parquet::errors::ParquetError| failed(std::io::Error::other(error));
-                if writer.is_none() {
-                    let output = temporary.reopen().map_err(failed)?;
+                if let Some(output) = staged.take() {
                     let compression = Compression::ZSTD(ZstdLevel::default());
                     let properties = WriterProperties::builder()
                         .set_compression(compression)
@@ -61,15 +57,19 @@ impl Store {
                 }
             }
         }
-        if let Some(writer) = writer {
-            writer
-                .close()
-                .map_err(|error| failed(std::io::Error::other(error)))?;
-        }
-        temporary.as_file().sync_all().map_err(failed)?;
-        temporary
-            .persist(target)
-            .map_err(|error| failed(error.error))?;
+        let written = match writer {
+            Some(writer) => writer
+                .into_inner()
+                .map_err(|error| failed(std::io::Error::other(error)))?,
+            None => {
+                return Err(StoreError::Corrupt {
+                    artifact: *fingerprint,
+                    file: folder,
+                    reason: "has no rows".to_owned(),
+                });
+            }
+        };
+        written.commit()?;
         Ok(rows)
     }
 }

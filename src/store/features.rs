@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
-use arrow::datatypes::{Float16Type, Float32Type, UInt32Type};
+use arrow::array::{
+    Array, AsArray, Float16Array, Float32Array, RecordBatch, StringArray, UInt32Array,
+};
 use half::f16;
 use memmap2::{Mmap, UncheckedAdvice};
 
@@ -11,9 +12,10 @@ use super::error::StoreError;
 use super::fingerprint::Fingerprint;
 use super::kept_file::KeptFile;
 use super::manifest::Manifest;
-use super::part::{FeatureType, part_index, part_name};
+use super::part::{part_index, part_name};
 use super::part_reader::{MappedPart, open_verified};
 use super::root::Store;
+use crate::feature_type::FeatureType;
 
 /// A feature artifact, mapped into memory. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -27,10 +29,53 @@ pub struct FeatureReader {
 /// One part of a feature artifact. Everything it gives points into the mapped file.
 #[derive(Debug, Clone)]
 pub struct FeaturePartReader {
-    batch: RecordBatch,
+    columns: Columns,
     width: usize,
     map: Arc<Mmap>,
     file: Option<Arc<KeptFile>>,
+}
+
+/// The columns of a part. They are found when it is opened, so that none can be missing later.
+#[derive(Debug, Clone)]
+struct Columns {
+    ids: StringArray,
+    splits: StringArray,
+    views: StringArray,
+    labels: UInt32Array,
+    draws: UInt32Array,
+    /// The vectors, one behind the other.
+    values: Values,
+}
+
+#[derive(Debug, Clone)]
+enum Values {
+    F32(Float32Array),
+    F16(Float16Array),
+}
+
+impl Columns {
+    fn of(batch: &RecordBatch) -> Option<Self> {
+        let column = |name| batch.column_by_name(name);
+        let texts = |name| column(name)?.as_string_opt().cloned();
+        let numbers = |name| column(name)?.as_primitive_opt().cloned();
+        let values = column("feature")?.as_fixed_size_list_opt()?.values();
+        let values = match values.as_primitive_opt() {
+            Some(wide) => Values::F32(wide.clone()),
+            None => Values::F16(values.as_primitive_opt()?.clone()),
+        };
+        Some(Self {
+            ids: texts("id")?,
+            splits: texts("split")?,
+            views: texts("view")?,
+            labels: numbers("label")?,
+            draws: numbers("draw")?,
+            values,
+        })
+    }
+}
+
+fn texts(column: &StringArray) -> impl ExactSizeIterator<Item = &str> {
+    (0..column.len()).map(|row| column.value(row))
 }
 
 impl Store {
@@ -72,8 +117,10 @@ impl Store {
                     "does not have the shape that the manifest and the other parts have".to_owned(),
                 ));
             }
+            let columns = Columns::of(&batch)
+                .ok_or_else(|| corrupt("lacks a column, or has one of another type".to_owned()))?;
             parts.push(FeaturePartReader {
-                batch,
+                columns,
                 width,
                 map,
                 file: KeptFile::keep(opened).map(Arc::new),
@@ -123,7 +170,7 @@ impl FeatureReader {
 impl FeaturePartReader {
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.batch.num_rows()
+        self.columns.ids.len()
     }
 
     /// Length of one feature vector.
@@ -133,51 +180,57 @@ impl FeaturePartReader {
 
     /// Sample ids, one a row.
     pub fn ids(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.texts("id")
+        texts(&self.columns.ids)
+    }
+
+    /// The id of one sample, by its row.
+    pub fn id(&self, row: usize) -> &str {
+        self.columns.ids.value(row)
     }
 
     /// Splits, one a row.
     pub fn splits(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.texts("split")
+        texts(&self.columns.splits)
     }
 
     /// Views, one a row.
     pub fn views(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.texts("view")
+        texts(&self.columns.views)
     }
 
     /// Class indexes, `[rows]`.
     pub fn labels(&self) -> &[u32] {
-        self.numbers("label")
+        self.columns.labels.values()
     }
 
     /// Indexes of the noise draws, `[rows]`.
     pub fn draws(&self) -> &[u32] {
-        self.numbers("draw")
+        self.columns.draws.values()
     }
 
     /// The vectors, row-major `[rows, width]`, straight from the mapped file; `None` where they are half precision.
     pub fn values_f32(&self) -> Option<&[f32]> {
-        let values = self.values()?.as_primitive_opt::<Float32Type>()?;
-        Some(values.values())
+        match &self.columns.values {
+            Values::F32(values) => Some(values.values()),
+            Values::F16(_) => None,
+        }
     }
 
     /// The vectors, row-major `[rows, width]`, straight from the mapped file; `None` where they are single precision.
     pub fn values_f16(&self) -> Option<&[f16]> {
-        let values = self.values()?.as_primitive_opt::<Float16Type>()?;
-        Some(values.values())
+        match &self.columns.values {
+            Values::F16(values) => Some(values.values()),
+            Values::F32(_) => None,
+        }
     }
 
     /// The bytes of one vector as they lie in the mapped file, in the machine's byte order; `None` where there is no such row.
     pub fn bytes_of_row(&self, row: usize) -> Option<&[u8]> {
-        let values = self.values()?;
-        let (buffer, element) = if let Some(wide) = values.as_primitive_opt::<Float32Type>() {
-            (wide.values().inner(), size_of::<f32>())
-        } else {
-            let narrow = values.as_primitive_opt::<Float16Type>()?;
-            (narrow.values().inner(), size_of::<f16>())
+        let (buffer, values) = match &self.columns.values {
+            Values::F32(values) => (values.values().inner(), FeatureType::F32),
+            Values::F16(values) => (values.values().inner(), FeatureType::F16),
         };
-        let bytes = self.width * element;
+        let bytes = self.width * values.bytes();
         buffer.as_slice().get(row * bytes..(row + 1) * bytes)
     }
 
@@ -202,39 +255,11 @@ impl FeaturePartReader {
 
     /// Says that what was read of the mapped file need not stay in memory. It is read again when it is asked for again.
     pub fn forget(&self) {
+        #[expect(unsafe_code, reason = "there is no safe way to let pages go")]
         // SAFETY: the mapping is shared and nobody writes through it, so its pages hold what the file holds, and the file of
         // a committed part never changes.
         let told = unsafe { self.map.unchecked_advise(UncheckedAdvice::DontNeed) };
         // It is advice: where it is not taken, the memory stays with the file system's cache.
         drop(told);
-    }
-
-    fn values(&self) -> Option<&dyn Array> {
-        Some(
-            self.batch
-                .column_by_name("feature")?
-                .as_fixed_size_list_opt()?
-                .values()
-                .as_ref(),
-        )
-    }
-
-    /// A text column. Opening the part has checked that it is there; without it this is no rows.
-    fn texts(&self, name: &str) -> impl ExactSizeIterator<Item = &str> {
-        let column: Option<&StringArray> = self
-            .batch
-            .column_by_name(name)
-            .and_then(|column| column.as_string_opt());
-        let rows = column.map_or(0, StringArray::len);
-        (0..rows).map(move |row| column.map_or("", |column| column.value(row)))
-    }
-
-    /// A column of numbers. Opening the part has checked that it is there; without it this is no rows.
-    fn numbers(&self, name: &str) -> &[u32] {
-        self.batch
-            .column_by_name(name)
-            .and_then(|column| column.as_primitive_opt::<UInt32Type>())
-            .map(|column| column.values().as_ref())
-            .unwrap_or_default()
     }
 }

@@ -19,13 +19,13 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::FileWriter;
 use half::f16;
-use serde::{Deserialize, Serialize};
 
 use super::commit::StagedFile;
 use super::error::StoreError;
 use super::fingerprint::Fingerprint;
 use super::manifest::FileEntry;
 use super::recipe::Recipe;
+use crate::feature_type::FeatureType;
 
 /// Format of feature parts and tables, kept in their metadata under [`FORMAT_KEY`].
 pub(super) const FILE_FORMAT: &str = "1";
@@ -68,33 +68,6 @@ pub enum FeatureValues {
     F16(Vec<f16>),
 }
 
-/// Type of the values of a feature artifact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FeatureType {
-    /// IEEE 754 single precision, 4 bytes.
-    F32,
-    /// IEEE 754 half precision, 2 bytes.
-    F16,
-}
-
-impl FeatureType {
-    /// Bytes of one value.
-    pub const fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 => 2,
-        }
-    }
-
-    const fn arrow(self) -> DataType {
-        match self {
-            Self::F32 => DataType::Float32,
-            Self::F16 => DataType::Float16,
-        }
-    }
-}
-
 impl FeatureValues {
     /// Number of values, over all rows.
     pub const fn len(&self) -> usize {
@@ -118,6 +91,14 @@ impl FeatureValues {
     }
 }
 
+/// How Arrow calls the type.
+const fn arrow_type(of: FeatureType) -> DataType {
+    match of {
+        FeatureType::F32 => DataType::Float32,
+        FeatureType::F16 => DataType::Float16,
+    }
+}
+
 /// File name of a part.
 pub(super) fn part_name(part: u32) -> String {
     format!("part-{part:05}.arrow")
@@ -132,7 +113,7 @@ pub(super) fn part_index(name: &str) -> Option<u32> {
 
 /// Schema of the parts of `recipe`'s artifact.
 pub(super) fn schema(recipe: &Recipe, width: i32, values: FeatureType) -> Schema {
-    let item = Arc::new(Field::new("item", values.arrow(), false));
+    let item = Arc::new(Field::new("item", arrow_type(values), false));
     let fields = vec![
         Field::new("id", DataType::Utf8, false),
         Field::new("split", DataType::Utf8, false),
@@ -258,8 +239,12 @@ pub(super) fn write(
         digest,
         bytes,
     } = writer.into_inner().map_err(failed)?;
-    if !file.commit_if_absent()? {
-        return Ok(None);
+    match file.commit_if_absent() {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        // Whoever finished the artifact meanwhile has cleared the temporary file away.
+        Err(_) if target.exists() => return Ok(None),
+        Err(error) => return Err(error),
     }
     Ok(Some(FileEntry {
         name: name.to_owned(),

@@ -15,8 +15,9 @@ use memmap2::Mmap;
 
 use super::fingerprint::Fingerprint;
 use super::manifest::FileEntry;
-use super::part::{BODY_KEY, DEVICE_KEY, FINGERPRINT_KEY, FeatureType, schema};
+use super::part::{BODY_KEY, DEVICE_KEY, FINGERPRINT_KEY, schema};
 use super::recipe::Recipe;
+use crate::feature_type::FeatureType;
 
 /// Length of what ends an Arrow file: the length of the footer and the magic word.
 const TRAILER_BYTES: usize = 10;
@@ -86,6 +87,7 @@ pub(super) fn open_unverified(
 
 fn map(path: &Path) -> Result<(Mmap, File), String> {
     let file = File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
+    #[expect(unsafe_code, reason = "there is no safe way to map a file")]
     // SAFETY: committed files are never written to again; they are only ever renamed or unlinked, and neither changes
     // the bytes under a mapping. Whoever edits a store's files by hand is outside of what can be guarded against.
     let map = unsafe { Mmap::map(&file) };
@@ -196,6 +198,10 @@ fn shape_of(schema: &Schema) -> Option<(i32, FeatureType)> {
 }
 
 /// An Arrow buffer over a mapping, which it keeps alive.
+#[expect(
+    unsafe_code,
+    reason = "there is no safe way to lend a mapping to Arrow"
+)]
 fn buffer_over(map: &Arc<Mmap>) -> Result<Buffer, String> {
     let length = map.len();
     let start = NonNull::new(map.as_ptr().cast_mut()).ok_or("is mapped nowhere")?;

@@ -1,10 +1,10 @@
-//! Asking the store in SQL. Nothing outside this file knows the engine, polars.
+//! Asking the store in SQL. Nothing outside this file and its folder knows the engine, polars.
 //!
 //! # Tables
 //!
 //! | table | rows |
 //! |---|---|
-//! | `results` | every scored value of every metric artifact; the columns are the fields of [`ResultRow`](super::ResultRow) |
+//! | `results` | every scored value of every metric artifact: the columns of [`ResultRow::to_batch`](super::ResultRow::to_batch), null where a table lacks one |
 //! | `curves` | the learning curves of all heads, and `head_fingerprint` |
 //! | `predictions` | the predictions of all heads, and `head_fingerprint` |
 //! | `selection` | what heads with held-out samples may be chosen by, and `head_fingerprint` |
@@ -15,25 +15,28 @@
 //! Files are read as they lie there, after a look at their sizes; [`Store::verify`](super::Store::verify) is what
 //! compares their digests.
 
+mod results;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use arrow::datatypes::DataType as ArrowType;
 use polars::io::HiveOptions;
 use polars::prelude::{
-    AnyValue, Column, DataFrame, DataType, IntoLazy, IpcScanOptions, LazyFrame, PlRefPath,
-    PlSmallStr, PolarsError, PolarsResult, ScanArgsParquet, ScanSources, Schema, Series,
-    UnifiedScanArgs, col, lit,
+    AnyValue, Column, DataFrame, IntoLazy, IpcScanOptions, LazyFrame, PlRefPath, PlSmallStr,
+    PolarsError, PolarsResult, ScanArgsParquet, ScanSources, Series, UnifiedScanArgs, col, lit,
 };
 use polars::sql::{SQLContext, extract_table_identifiers};
 
+use super::error::StoreError;
 use super::fingerprint::ArtifactKind;
 use super::manifest::Manifest;
+use super::names::table_file;
 use super::part::part_index;
 use super::query_result::{Cell, QueryError, QueryResult, did_you_mean};
-use super::results::ResultRow;
+use super::results::{AxisType, ResultRow};
 use super::root::Store;
 
+const RESULTS: &str = "results";
 const FEATURES_PREFIX: &str = "features_";
 const LOGITS_PREFIX: &str = "logits_";
 const LOGITS_FILE: &str = "logits.parquet";
@@ -45,18 +48,33 @@ const SHOWN_VALUES: usize = 3;
 /// The tables of one query, by name.
 type Tables = BTreeMap<String, LazyFrame>;
 
+/// A column of an axis, or of a role's fingerprints, that the table `results` has even where no result fills it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownColumn<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The type of an axis' values; fingerprints are texts.
+    pub kind: AxisType,
+}
+
 impl Store {
-    /// Runs one SQL statement (in the dialect of polars) over the tables described above.
+    /// Runs one SQL statement (in the dialect of polars) over the tables described above. `known` are the columns of `results` that
+    /// are there before any result is, in their order.
     ///
     /// # Errors
     ///
     /// [`QueryError::Sql`] with what the engine says and which tables and columns there are; [`QueryError::Store`]
     /// when the store cannot be read.
-    pub fn query(&self, sql: &str) -> Result<QueryResult, QueryError> {
+    pub fn query(&self, sql: &str, known: &[KnownColumn<'_>]) -> Result<QueryResult, QueryError> {
         let (manifests, _) = self.manifests()?;
         // A query that cannot be parsed mentions no table here; executing it says what is wrong.
         let mentioned = extract_table_identifiers(sql, false, true).unwrap_or_default();
-        let tables = self.tables(&manifests, &mentioned);
+        let rows = if mentioned.iter().any(|name| name == RESULTS) {
+            self.results(&manifests)?
+        } else {
+            Vec::new()
+        };
+        let tables = self.tables(&manifests, &mentioned, (&rows, known));
         let tables =
             tables.map_err(|error| explain(&error, &mentioned, &mut Tables::new(), &manifests))?;
         let mut context = SQLContext::new();
@@ -70,10 +88,15 @@ impl Store {
             .map_err(|error| explain(&error, &mentioned, &mut tables.clone(), &manifests))
     }
 
-    fn tables(&self, manifests: &[Manifest], mentioned: &[String]) -> PolarsResult<Tables> {
+    fn tables(
+        &self,
+        manifests: &[Manifest],
+        mentioned: &[String],
+        (rows, known): (&[ResultRow], &[KnownColumn<'_>]),
+    ) -> PolarsResult<Tables> {
         let mut tables = Tables::new();
         tables.insert("artifacts".to_owned(), artifacts_table(manifests)?);
-        tables.insert("results".to_owned(), self.results_table(manifests)?);
+        tables.insert(RESULTS.to_owned(), results::table(rows, known)?);
         for name in ["curves", "predictions", "selection"] {
             if let Some(table) = self.heads_table(manifests, name)? {
                 tables.insert(name.to_owned(), table);
@@ -90,19 +113,17 @@ impl Store {
         Ok(tables)
     }
 
-    fn results_table(&self, manifests: &[Manifest]) -> PolarsResult<LazyFrame> {
-        let schema = results_schema()?;
-        let files = self.files(manifests, ArtifactKind::Metric, "results.parquet");
-        if files.is_empty() {
-            return Ok(DataFrame::empty_with_schema(&schema).lazy());
+    /// The rows of all tables of results, of this release and of others.
+    fn results(&self, manifests: &[Manifest]) -> Result<Vec<ResultRow>, StoreError> {
+        let file = table_file(RESULTS);
+        let mut rows = Vec::new();
+        for manifest in manifests {
+            if manifest.kind == ArtifactKind::Metric && manifest.file(&file).is_some() {
+                let table = self.table(&manifest.fingerprint, RESULTS)?;
+                rows.extend(ResultRow::from_batch(&table)?);
+            }
         }
-        // With the schema given, results of an older release get empty cells in columns that it did not have.
-        let arguments = ScanArgsParquet {
-            schema: Some(schema.into()),
-            allow_missing_columns: true,
-            ..parquet()
-        };
-        LazyFrame::scan_parquet_sources(sources(&files)?, arguments)
+        Ok(rows)
     }
 
     fn heads_table(&self, manifests: &[Manifest], name: &str) -> PolarsResult<Option<LazyFrame>> {
@@ -244,27 +265,6 @@ fn artifacts_table(manifests: &[Manifest]) -> PolarsResult<LazyFrame> {
         texts("made_at", |manifest| manifest.made.at.clone()),
     ];
     Ok(DataFrame::new(manifests.len(), columns)?.lazy())
-}
-
-/// Columns of the table `results`, which exist before there is any result.
-fn results_schema() -> PolarsResult<Schema> {
-    let unexpected = |what: String| PolarsError::ComputeError(what.into());
-    let batch = ResultRow::to_batch(&[]).map_err(|error| unexpected(error.to_string()))?;
-    let schema = batch.schema();
-    let fields = schema.fields().iter().map(|field| {
-        let kind = match field.data_type() {
-            ArrowType::Utf8 => DataType::String,
-            ArrowType::Float64 => DataType::Float64,
-            ArrowType::UInt32 => DataType::UInt32,
-            ArrowType::UInt64 => DataType::UInt64,
-            ArrowType::Boolean => DataType::Boolean,
-            other => return Err(unexpected(format!("results of type {other}"))),
-        };
-        Ok((field.name().as_str().into(), kind))
-    });
-    fields
-        .collect::<PolarsResult<Vec<_>>>()
-        .map(Schema::from_iter)
 }
 
 fn cells(frame: &DataFrame) -> PolarsResult<QueryResult> {

@@ -1,274 +1,341 @@
 //! Result rows as an Arrow record batch and back, bit by bit.
+//!
+//! | column | type | |
+//! |---|---|---|
+//! | `metric`, `unit` | text | |
+//! | `value` | 64-bit float | |
+//! | `low`, `high` | 64-bit float | null for metrics without an interval |
+//! | `correct`, `count` | 64-bit unsigned integer | null for metrics that count nothing |
+//! | `higher_is_better` | boolean | |
+//! | one a role: `head_fingerprint`, … | text | null where a row has no such source |
+//! | one an axis: every other name | 64-bit integer or float, or text | null where a row does not have the axis |
+//!
+//! Tables are read by the names of their columns, so that those of other releases, with more or fewer columns or with narrower
+//! integers, are read as well.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
     UInt64Array,
 };
-use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Field, Float64Type, Schema, UInt32Type, UInt64Type,
-};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, UInt64Type};
 
 use super::error::StoreError;
-use super::results::ResultRow;
+use super::results::{AxisType, AxisValue, Counted, ResultRow};
+
+/// What the name of a column of sources ends in.
+const FINGERPRINT: &str = "_fingerprint";
+
+/// The columns that every table of results has, in their order.
+pub const FIXED_COLUMNS: [&str; 8] = [
+    "metric",
+    "value",
+    "low",
+    "high",
+    "correct",
+    "count",
+    "unit",
+    "higher_is_better",
+];
+
+/// The column of a role's fingerprints: `head_fingerprint`.
+pub fn source_column(role: &str) -> String {
+    format!("{role}{FINGERPRINT}")
+}
+
+/// What a column holds, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResultColumn<'a> {
+    /// One of [`FIXED_COLUMNS`].
+    Fixed,
+    /// The fingerprints of this role.
+    Source(&'a str),
+    /// The values of this axis.
+    Axis(&'a str),
+}
+
+impl<'a> ResultColumn<'a> {
+    /// What the column of this name holds.
+    pub fn of(name: &'a str) -> Self {
+        if FIXED_COLUMNS.contains(&name) {
+            return Self::Fixed;
+        }
+        match name.strip_suffix(FINGERPRINT) {
+            Some(role) => Self::Source(role),
+            None => Self::Axis(name),
+        }
+    }
+}
+
+/// The axes that some rows have, each with the narrowest type that holds its values.
+pub(super) fn axis_types(rows: &[ResultRow]) -> BTreeMap<&str, AxisType> {
+    let mut types = BTreeMap::new();
+    for (name, value) in rows.iter().flat_map(|row| &row.axes) {
+        types
+            .entry(name.as_str())
+            .and_modify(|known: &mut AxisType| *known = known.widened(value.kind()))
+            .or_insert(value.kind());
+    }
+    types
+}
+
+/// The roles that some rows have sources in.
+pub(super) fn roles(rows: &[ResultRow]) -> BTreeSet<&str> {
+    let roles = rows.iter().flat_map(|row| row.sources.keys());
+    roles.map(String::as_str).collect()
+}
+
+/// The values of an axis as integers; others are null.
+pub(super) fn integers(rows: &[ResultRow], axis: &str) -> Vec<Option<i64>> {
+    let value = |row: &ResultRow| match row.axes.get(axis)? {
+        AxisValue::Integer(integer) => Some(*integer),
+        AxisValue::Number(_) | AxisValue::Text(_) => None,
+    };
+    rows.iter().map(value).collect()
+}
+
+/// The values of an axis as floats, integers included; others are null.
+pub(super) fn numbers(rows: &[ResultRow], axis: &str) -> Vec<Option<f64>> {
+    let value = |row: &ResultRow| match row.axes.get(axis)? {
+        #[expect(clippy::cast_precision_loss, reason = "a mixture of both is a number")]
+        AxisValue::Integer(integer) => Some(*integer as f64),
+        AxisValue::Number(number) => Some(*number),
+        AxisValue::Text(_) => None,
+    };
+    rows.iter().map(value).collect()
+}
+
+/// The values of an axis as texts.
+pub(super) fn texts(rows: &[ResultRow], axis: &str) -> Vec<Option<String>> {
+    let value = |row: &ResultRow| row.axes.get(axis).map(ToString::to_string);
+    rows.iter().map(value).collect()
+}
 
 impl ResultRow {
-    /// The rows as a table with a column for every field, named and ordered as the fields are.
+    /// The rows as a table: the fixed columns, one column for each axis that some row has, and one for each role.
     ///
     /// # Errors
     ///
-    /// None that the rows could cause.
+    /// [`StoreError::BadTable`] when an axis bears the name of another column.
     pub fn to_batch(rows: &[Self]) -> Result<RecordBatch, StoreError> {
         let text = |field: fn(&Self) -> &str| -> ArrayRef {
             Arc::new(StringArray::from_iter_values(rows.iter().map(field)))
         };
-        let number = |field: fn(&Self) -> f64| -> ArrayRef {
-            Arc::new(Float64Array::from_iter_values(rows.iter().map(field)))
+        let bound = |side: usize| -> ArrayRef {
+            let bounds = rows.iter().map(|row| Some(row.interval?[side]));
+            Arc::new(bounds.collect::<Float64Array>())
         };
-        let small = |field: fn(&Self) -> u32| -> ArrayRef {
-            Arc::new(UInt32Array::from_iter_values(rows.iter().map(field)))
+        let count = |field: fn(Counted) -> u64| -> ArrayRef {
+            let counts = rows.iter().map(|row| row.counted.map(field));
+            Arc::new(counts.collect::<UInt64Array>())
         };
-        let large = |field: fn(&Self) -> u64| -> ArrayRef {
-            Arc::new(UInt64Array::from_iter_values(rows.iter().map(field)))
-        };
-        let flag: ArrayRef = Arc::new(
-            rows.iter()
-                .map(|row| Some(row.higher_is_better))
-                .collect::<BooleanArray>(),
-        );
-        let columns: Vec<(&str, ArrayRef)> = vec![
-            ("metric", text(|row| &row.metric)),
-            ("value", number(|row| row.value)),
-            ("low", number(|row| row.low)),
-            ("high", number(|row| row.high)),
-            ("correct", large(|row| row.correct)),
-            ("count", large(|row| row.count)),
-            ("unit", text(|row| &row.unit)),
-            ("higher_is_better", flag),
-            ("split", text(|row| &row.split)),
-            ("head", text(|row| &row.head)),
-            ("head_kind", text(|row| &row.head_kind)),
-            ("extraction", text(|row| &row.extraction)),
-            ("model", text(|row| &row.model)),
-            ("weights", text(|row| &row.weights)),
-            ("dataset", text(|row| &row.dataset)),
-            ("timestep", small(|row| row.timestep)),
-            ("block", small(|row| row.block)),
-            ("pool", small(|row| row.pool)),
-            ("precision", text(|row| &row.precision)),
-            ("view", text(|row| &row.view)),
-            ("draw", small(|row| row.draw)),
-            ("noise_seed", large(|row| row.noise_seed)),
-            ("seed", large(|row| row.seed)),
-            ("learning_rate", number(|row| row.learning_rate)),
-            (
-                "network_learning_rate",
-                number(|row| row.network_learning_rate),
-            ),
-            ("epochs", small(|row| row.epochs)),
-            ("head_fingerprint", text(|row| &row.head_fingerprint)),
-            (
-                "features_fingerprint",
-                text(|row| &row.features_fingerprint),
-            ),
+        let flags = rows.iter().map(|row| Some(row.higher_is_better));
+        let values = rows.iter().map(|row| row.value);
+        let columns: [ArrayRef; 8] = [
+            text(|row| &row.metric),
+            Arc::new(Float64Array::from_iter_values(values)),
+            bound(0),
+            bound(1),
+            count(|counted| counted.correct),
+            count(|counted| counted.scored),
+            text(|row| &row.unit),
+            Arc::new(flags.collect::<BooleanArray>()),
         ];
-        let fields: Vec<Field> = columns
-            .iter()
-            .map(|(name, column)| Field::new(*name, column.data_type().clone(), false))
-            .collect();
-        RecordBatch::try_new(
-            Arc::new(Schema::new(fields)),
-            columns.into_iter().map(|(_, column)| column).collect(),
-        )
-        .map_err(|error| StoreError::BadTable {
-            reason: error.to_string(),
+        let nullable = ["low", "high", "correct", "count"];
+        let mut fields: Vec<(Field, ArrayRef)> = Vec::new();
+        for (name, column) in FIXED_COLUMNS.into_iter().zip(columns) {
+            let field = Field::new(name, column.data_type().clone(), nullable.contains(&name));
+            fields.push((field, column));
+        }
+        for (axis, kind) in axis_types(rows) {
+            if ResultColumn::of(axis) != ResultColumn::Axis(axis) {
+                return Err(bad(axis, "cannot be an axis: the name is taken"));
+            }
+            let column: ArrayRef = match kind {
+                AxisType::Integer => Arc::new(Int64Array::from(integers(rows, axis))),
+                AxisType::Number => Arc::new(Float64Array::from(numbers(rows, axis))),
+                AxisType::Text => Arc::new(StringArray::from(texts(rows, axis))),
+            };
+            fields.push((Field::new(axis, column.data_type().clone(), true), column));
+        }
+        for role in roles(rows) {
+            let sources = rows.iter().map(|row| row.sources.get(role));
+            let column: ArrayRef = Arc::new(sources.collect::<StringArray>());
+            fields.push((
+                Field::new(source_column(role), DataType::Utf8, true),
+                column,
+            ));
+        }
+        let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = fields.into_iter().unzip();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|error| {
+            StoreError::BadTable {
+                reason: error.to_string(),
+            }
         })
     }
 
-    /// The rows of a table that has the columns of [`ResultRow::to_batch`]; other columns are ignored.
+    /// The rows of a table, of this release or another one: a column that is not one of [`FIXED_COLUMNS`] holds an axis, or a role's
+    /// fingerprints where its name ends in `_fingerprint`.
     ///
     /// # Errors
     ///
-    /// [`StoreError::BadTable`] when a column is missing, has another type, or has nulls.
+    /// [`StoreError::BadTable`] when a fixed column is missing, or a column has a type or nulls that this release does not read.
     pub fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, StoreError> {
         let table = Table(batch);
-        let mut metric = table.text("metric")?;
-        let mut value = table.numbers::<Float64Type>("value")?;
-        let mut low = table.numbers::<Float64Type>("low")?;
-        let mut high = table.numbers::<Float64Type>("high")?;
-        let mut correct = table.numbers::<UInt64Type>("correct")?;
-        let mut count = table.numbers::<UInt64Type>("count")?;
-        let mut unit = table.text("unit")?;
-        let mut higher_is_better = table.flags("higher_is_better")?;
-        let mut split = table.text("split")?;
-        let mut head = table.text("head")?;
-        let mut head_kind = table.text("head_kind")?;
-        let mut extraction = table.text("extraction")?;
-        let mut model = table.text("model")?;
-        let mut weights = table.text("weights")?;
-        let mut dataset = table.text("dataset")?;
-        let mut timestep = table.numbers::<UInt32Type>("timestep")?;
-        let mut block = table.numbers::<UInt32Type>("block")?;
-        let mut pool = table.numbers::<UInt32Type>("pool")?;
-        let mut precision = table.text("precision")?;
-        let mut view = table.text("view")?;
-        let mut draw = table.numbers::<UInt32Type>("draw")?;
-        let mut noise_seed = table.numbers::<UInt64Type>("noise_seed")?;
-        let mut seed = table.numbers::<UInt64Type>("seed")?;
-        let mut learning_rate = table.numbers::<Float64Type>("learning_rate")?;
-        let mut network_learning_rate = table.numbers::<Float64Type>("network_learning_rate")?;
-        let mut epochs = table.numbers::<UInt32Type>("epochs")?;
-        let mut head_fingerprint = table.text("head_fingerprint")?;
-        let mut features_fingerprint = table.text("features_fingerprint")?;
-        let mut next = || {
-            Some(Self {
-                metric: metric.next()?,
-                value: value.next()?,
-                low: low.next()?,
-                high: high.next()?,
-                correct: correct.next()?,
-                count: count.next()?,
-                unit: unit.next()?,
-                higher_is_better: higher_is_better.next()?,
-                split: split.next()?,
-                head: head.next()?,
-                head_kind: head_kind.next()?,
-                extraction: extraction.next()?,
-                model: model.next()?,
-                weights: weights.next()?,
-                dataset: dataset.next()?,
-                timestep: timestep.next()?,
-                block: block.next()?,
-                pool: pool.next()?,
-                precision: precision.next()?,
-                view: view.next()?,
-                draw: draw.next()?,
-                noise_seed: noise_seed.next()?,
-                seed: seed.next()?,
-                learning_rate: learning_rate.next()?,
-                network_learning_rate: network_learning_rate.next()?,
-                epochs: epochs.next()?,
-                head_fingerprint: head_fingerprint.next()?,
-                features_fingerprint: features_fingerprint.next()?,
-            })
-        };
-        Ok(std::iter::from_fn(&mut next).collect())
+        let mut rows = vec![Self::default(); batch.num_rows()];
+        for (row, metric) in rows.iter_mut().zip(table.required("metric")?.texts()) {
+            metric.unwrap_or_default().clone_into(&mut row.metric);
+        }
+        for (row, value) in rows.iter_mut().zip(table.required("value")?.floats()) {
+            row.value = value.unwrap_or(f64::NAN);
+        }
+        for (row, unit) in rows.iter_mut().zip(table.required("unit")?.texts()) {
+            unit.unwrap_or_default().clone_into(&mut row.unit);
+        }
+        for (row, flag) in rows
+            .iter_mut()
+            .zip(table.required("higher_is_better")?.flags())
+        {
+            row.higher_is_better = flag.unwrap_or_default();
+        }
+        if let Some((low, high)) = table.optional("low")?.zip(table.optional("high")?) {
+            for ((row, low), high) in rows.iter_mut().zip(low.floats()).zip(high.floats()) {
+                row.interval = low.zip(high).map(|(low, high)| [low, high]);
+            }
+        }
+        if let Some((correct, count)) = table.optional("correct")?.zip(table.optional("count")?) {
+            for ((row, correct), count) in rows.iter_mut().zip(correct.counts()).zip(count.counts())
+            {
+                row.counted = correct
+                    .zip(count)
+                    .map(|(correct, scored)| Counted { correct, scored });
+            }
+        }
+        for field in batch.schema().fields() {
+            match ResultColumn::of(field.name()) {
+                ResultColumn::Fixed => {}
+                ResultColumn::Source(role) => {
+                    let column = table.column(field.name(), &DataType::Utf8)?;
+                    for (row, source) in rows.iter_mut().zip(column.texts()) {
+                        let source = source.map(|source| (role.to_owned(), source.to_owned()));
+                        row.sources.extend(source);
+                    }
+                }
+                ResultColumn::Axis(axis) => {
+                    for (row, value) in rows.iter_mut().zip(table.axis(axis)?) {
+                        row.axes.extend(value.map(|value| (axis.to_owned(), value)));
+                    }
+                }
+            }
+        }
+        Ok(rows)
     }
 }
+
+fn bad(column: &str, problem: &str) -> StoreError {
+    StoreError::BadTable {
+        reason: format!("column `{column}` {problem}"),
+    }
+}
+
+/// What is said of a table that this release cannot read.
+const OTHER_VERSION: &str =
+    "the table is of another version of repro; remove the artifact, and run the experiment again";
 
 /// A record batch, read column by column.
 struct Table<'a>(&'a RecordBatch);
 
-impl<'a> Table<'a> {
-    fn column(&self, name: &str, wanted: &DataType) -> Result<&'a dyn Array, StoreError> {
-        let bad = |reason: String| StoreError::BadTable {
-            reason: format!("column `{name}` {reason}"),
-        };
+/// A column of one of the types that results are kept in.
+struct Column(ArrayRef);
+
+impl Table<'_> {
+    /// A fixed column, which has no nulls.
+    fn required(&self, name: &str) -> Result<Column, StoreError> {
         let column = self
-            .0
-            .column_by_name(name)
-            .ok_or_else(|| bad("is missing".to_owned()))?;
-        if column.data_type() != wanted {
-            return Err(bad(format!(
-                "is of type {} instead of {wanted}",
-                column.data_type()
-            )));
+            .optional(name)?
+            .ok_or_else(|| bad(name, &format!("is missing: {OTHER_VERSION}")))?;
+        if column.0.null_count() > 0 {
+            return Err(bad(name, &format!("has empty cells: {OTHER_VERSION}")));
         }
-        if column.null_count() > 0 {
-            return Err(bad("has empty cells".to_owned()));
+        Ok(column)
+    }
+
+    /// A fixed column, which tables of other releases need not have.
+    fn optional(&self, name: &str) -> Result<Option<Column>, StoreError> {
+        if self.0.column_by_name(name).is_none() {
+            return Ok(None);
         }
-        Ok(column.as_ref())
+        let wanted = match name {
+            "value" | "low" | "high" => DataType::Float64,
+            "correct" | "count" => DataType::UInt64,
+            "higher_is_better" => DataType::Boolean,
+            _ => DataType::Utf8,
+        };
+        self.column(name, &wanted).map(Some)
     }
 
-    fn text(&self, name: &str) -> Result<impl Iterator<Item = String> + use<'a>, StoreError> {
-        let column: &StringArray = self.column(name, &DataType::Utf8)?.as_string();
-        Ok(column.iter().flatten().map(str::to_owned))
+    fn column(&self, name: &str, wanted: &DataType) -> Result<Column, StoreError> {
+        match self.0.column_by_name(name) {
+            Some(column) if column.data_type() == wanted => Ok(Column(Arc::clone(column))),
+            Some(column) => {
+                let found = column.data_type();
+                let problem = format!("is of type {found} instead of {wanted}: {OTHER_VERSION}");
+                Err(bad(name, &problem))
+            }
+            None => Err(bad(name, &format!("is missing: {OTHER_VERSION}"))),
+        }
     }
 
-    fn flags(&self, name: &str) -> Result<impl Iterator<Item = bool> + use<'a>, StoreError> {
-        Ok(self
-            .column(name, &DataType::Boolean)?
-            .as_boolean()
-            .iter()
-            .flatten())
-    }
-
-    fn numbers<T: ArrowPrimitiveType>(
-        &self,
-        name: &str,
-    ) -> Result<impl Iterator<Item = T::Native> + use<'a, T>, StoreError> {
-        Ok(self
-            .column(name, &T::DATA_TYPE)?
-            .as_primitive::<T>()
-            .values()
-            .iter()
-            .copied())
+    /// The values of an axis, whatever type of integer, float or text its column has.
+    fn axis(&self, name: &str) -> Result<Vec<Option<AxisValue>>, StoreError> {
+        let unreadable = |found: &DataType| {
+            let problem = format!("is of type {found}, which holds no axis: {OTHER_VERSION}");
+            bad(name, &problem)
+        };
+        let Some(column) = self.0.column_by_name(name) else {
+            return Ok(Vec::new());
+        };
+        let found = column.data_type();
+        let wide = match found {
+            DataType::Null => return Ok(vec![None; column.len()]),
+            DataType::UInt64 => DataType::UInt64,
+            integer if integer.is_integer() => DataType::Int64,
+            float if float.is_floating() => DataType::Float64,
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Boolean => {
+                DataType::Utf8
+            }
+            other => return Err(unreadable(other)),
+        };
+        let column = Column(cast(column, &wide).map_err(|_| unreadable(found))?);
+        Ok(match wide {
+            DataType::UInt64 => column.counts().map(|value| value.map(Into::into)).collect(),
+            DataType::Int64 => {
+                let values = column.0.as_primitive::<Int64Type>().iter();
+                values.map(|value| value.map(AxisValue::Integer)).collect()
+            }
+            DataType::Float64 => column.floats().map(|value| value.map(Into::into)).collect(),
+            _ => column.texts().map(|value| value.map(Into::into)).collect(),
+        })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::results::tests::example;
-    use super::*;
-
-    #[test]
-    fn a_table_with_another_type_is_refused_by_name() {
-        let batch = ResultRow::to_batch(&[example()]).unwrap();
-        let without = batch
-            .project(&(1..batch.num_columns()).collect::<Vec<_>>())
-            .unwrap();
-        let message = ResultRow::from_batch(&without).unwrap_err().to_string();
-        assert!(message.contains("column `metric` is missing"), "{message}");
-
-        let mut columns = batch.columns().to_vec();
-        columns[1] = columns[4].clone();
-        let schema: Vec<Field> = batch
-            .schema()
-            .fields()
-            .iter()
-            .zip(&columns)
-            .map(|(field, column)| Field::new(field.name(), column.data_type().clone(), false))
-            .collect();
-        let other = RecordBatch::try_new(Arc::new(Schema::new(schema)), columns).unwrap();
-        let message = ResultRow::from_batch(&other).unwrap_err().to_string();
-        assert!(
-            message.contains("column `value` is of type UInt64 instead of Float64"),
-            "{message}"
-        );
+impl Column {
+    fn texts(&self) -> impl Iterator<Item = Option<&str>> {
+        self.0.as_string::<i32>().iter()
     }
 
-    proptest! {
-        #[test]
-        fn rows_survive_bit_by_bit(
-            rows in proptest::collection::vec((any::<u64>(), any::<u64>(), any::<u32>(), ".{0,8}", any::<bool>()), 0..20),
-        ) {
-            let rows: Vec<ResultRow> = rows
-                .into_iter()
-                .map(|(bits, large, small, text, flag)| ResultRow {
-                    value: f64::from_bits(bits),
-                    low: f64::from_bits(large),
-                    high: f64::from_bits(!bits),
-                    correct: large,
-                    block: small,
-                    weights: text,
-                    higher_is_better: flag,
-                    ..example()
-                })
-                .collect();
-            let read = ResultRow::from_batch(&ResultRow::to_batch(&rows).unwrap()).unwrap();
-            prop_assert_eq!(read.len(), rows.len());
-            for (read, row) in read.iter().zip(&rows) {
-                let numbers = |row: &ResultRow| [row.value, row.low, row.high].map(f64::to_bits);
-                prop_assert_eq!(numbers(read), numbers(row));
-                let (value, low, high) = (0.0, 0.0, 0.0);
-                prop_assert_eq!(
-                    ResultRow { value, low, high, ..read.clone() },
-                    ResultRow { value, low, high, ..row.clone() }
-                );
-            }
-        }
+    fn flags(&self) -> impl Iterator<Item = Option<bool>> {
+        self.0.as_boolean().iter()
+    }
+
+    fn floats(&self) -> impl Iterator<Item = Option<f64>> {
+        self.0.as_primitive::<Float64Type>().iter()
+    }
+
+    fn counts(&self) -> impl Iterator<Item = Option<u64>> {
+        self.0.as_primitive::<UInt64Type>().iter()
     }
 }

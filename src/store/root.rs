@@ -10,6 +10,7 @@ use super::commit;
 use super::error::StoreError;
 use super::fingerprint::{ArtifactKind, Fingerprint};
 use super::memo::Memo;
+use super::names::artifact_path;
 use super::scratch::Scratch;
 
 /// Format of the store that this release writes; the number in the file `FORMAT`.
@@ -129,13 +130,8 @@ impl Store {
 
     /// Folder of an artifact, whether it exists or not.
     pub fn artifact_folder(&self, kind: ArtifactKind, fingerprint: &Fingerprint) -> PathBuf {
-        let name = fingerprint.to_string();
-        let first: String = name.chars().take(2).collect();
         self.root
-            .join("artifacts")
-            .join(kind.name())
-            .join(first)
-            .join(name)
+            .join(artifact_path(kind.name(), &fingerprint.to_string()))
     }
 
     /// Folder of damaged things.

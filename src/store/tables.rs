@@ -13,9 +13,11 @@ use parquet::file::properties::WriterProperties;
 use super::error::StoreError;
 use super::fingerprint::Fingerprint;
 use super::manifest::{FileEntry, Manifest};
+use super::names::table_file;
 use super::part::file_metadata;
 use super::recipe::Recipe;
 use super::root::Store;
+use crate::numbers::to_usize;
 
 /// The bytes of a Parquet file that holds `batch`. The same batch always gives the same bytes.
 pub(super) fn encode(recipe: &Recipe, batch: &RecordBatch) -> Result<Vec<u8>, String> {
@@ -53,7 +55,7 @@ impl Store {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)
             .map_err(|error| unreadable(error.to_string()))?;
         let schema = builder.schema().clone();
-        let rows = usize::try_from(entry.rows).unwrap_or(usize::MAX).max(1);
+        let rows = to_usize(entry.rows).max(1);
         let reader = builder
             .with_batch_size(rows)
             .build()
@@ -85,11 +87,6 @@ impl Store {
             })
         }
     }
-}
-
-/// File name of a table.
-pub(super) fn table_file(name: &str) -> String {
-    format!("{}.parquet", name.strip_suffix(".parquet").unwrap_or(name))
 }
 
 fn entry<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a FileEntry, StoreError> {

@@ -1,6 +1,7 @@
 //! Writing an artifact, part by part, table by table, and the manifest last.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,13 +16,17 @@ use super::lock::{ArtifactLock, wait_quietly};
 use super::manifest::{
     FileEntry, MANIFEST_FILE, MANIFEST_FORMAT, Made, Manifest, State, is_plain_name,
 };
-use super::part::{self, FeaturePart, FeatureType, part_index, part_name};
+use super::names::table_file;
+use super::part::{self, FeaturePart, part_index, part_name};
 use super::part_reader::open_unverified;
 use super::quarantine::SetAside;
 use super::recipe::Recipe;
 use super::root::Store;
-use super::tables::{encode, table_file};
+use super::tables::encode;
 use super::verify::digest_of;
+use crate::atomic_file::is_temporary;
+use crate::bug::Bug;
+use crate::feature_type::FeatureType;
 
 /// The right to make one artifact, and the means to. Dropping it without [`ArtifactWriter::finish`] leaves the
 /// committed parts for the next attempt and nothing that counts as an artifact.
@@ -222,8 +227,13 @@ impl ArtifactWriter {
         if !self.folder.join(&name).exists() {
             return Ok(false);
         }
-        let expected = self.expected_rows.clone().unwrap_or_default();
+        let expected = self.declared()?;
         Ok(self.committed_parts(&expected)?.parts.contains(&part))
+    }
+
+    fn declared(&self) -> Result<Vec<u64>, StoreError> {
+        let undeclared = || Bug::new("nobody has declared which parts there are");
+        Ok(self.expected_rows.clone().ok_or_else(undeclared)?)
     }
 
     /// Whether every declared part is there, looking again for those that others may have written.
@@ -232,11 +242,9 @@ impl ArtifactWriter {
     ///
     /// As [`ArtifactWriter::has_part`].
     pub fn is_complete(&mut self) -> Result<bool, StoreError> {
-        let expected = self.expected_rows.clone().unwrap_or_default();
-        for part in 0..expected.len() {
-            let part = u32::try_from(part).map_err(|_| StoreError::TooManyParts {
-                artifact: self.fingerprint,
-            })?;
+        let parts = u32::try_from(self.declared()?.len());
+        let artifact = self.fingerprint;
+        for part in 0..parts.map_err(|_| StoreError::TooManyParts { artifact })? {
             if !self.has_part(part)? {
                 return Ok(false);
             }
@@ -276,11 +284,11 @@ impl ArtifactWriter {
     ) -> Result<(), StoreError> {
         self.check_name(name)?;
         let target = self.folder.join(name);
-        let staged = commit::stage_by_path(&target, write)?;
+        let mut staged = commit::stage_by_path(&target, write)?;
         let read = |error| StoreError::io("read", &target, None, error);
         let entry = FileEntry {
             name: name.to_owned(),
-            bytes: staged.as_file().metadata().map_err(read)?.len(),
+            bytes: staged.len().map_err(read)?,
             blake3: digest_of(staged.path()).map_err(read)?,
             rows: 0,
             device: None,
@@ -332,7 +340,9 @@ impl ArtifactWriter {
             {
                 return Ok(*manifest);
             }
-            self.is_complete()?;
+            if self.expected_rows.is_some() {
+                self.is_complete()?;
+            }
         }
         let incomplete = |reason| StoreError::Incomplete {
             artifact: self.fingerprint,
@@ -343,10 +353,7 @@ impl ArtifactWriter {
             .keys()
             .filter_map(|name| part_index(name))
             .collect();
-        let wanted = match &self.expected_rows {
-            Some(rows) => rows.len(),
-            None => parts.len(),
-        };
+        let wanted = self.expected_rows.as_ref().map_or(parts.len(), Vec::len);
         let wanted =
             u32::try_from(wanted).map_err(|_| incomplete("it has too many parts".to_owned()))?;
         let missing: Vec<String> = (0..wanted)
@@ -383,7 +390,18 @@ impl ArtifactWriter {
             .map_err(|error| self.bad(MANIFEST_FILE, error.to_string()))?;
         text.push(b'\n');
         commit::write_file(&self.folder.join(MANIFEST_FILE), &text)?;
+        self.clear_temporary_files();
         Ok(manifest)
+    }
+
+    /// Removes what writers that were killed left, now that nobody needs to write any more. One that is left behind means nothing.
+    fn clear_temporary_files(&self) {
+        for path in entries(&self.folder).unwrap_or_default() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if is_temporary(&name) {
+                let _ = fs::remove_file(&path);
+            }
+        }
     }
 
     fn bad(&self, name: &str, reason: String) -> StoreError {

@@ -6,6 +6,7 @@ use super::rates::{Rate, Rates};
 use super::{Optimiser, UpdateRule};
 use crate::models::checkpoint::parameters::Parameters;
 use crate::models::checkpoint::weights::WeightMap;
+use crate::numbers::to_i64;
 
 /// What a stored first moment is called, before the name of its parameter.
 const FIRST: &str = "first_moment.";
@@ -252,7 +253,7 @@ fn lengthened(
 /// The length of a tensor, or of each head's part of it, with as many dimensions as it has.
 fn length_of_each(tensor: &Tensor, rates: &Rates) -> Tensor {
     let first = i64::from(matches!(rates.step, Rate::Each(_)));
-    let dimensions: Vec<i64> = (first..i64::try_from(tensor.dim()).unwrap_or(0)).collect();
+    let dimensions: Vec<i64> = (first..to_i64(tensor.dim())).collect();
     let squares = tensor * tensor;
     squares
         .sum_dim_intlist(dimensions.as_slice(), true, tch::Kind::Float)

@@ -213,8 +213,7 @@ struct Found {
 }
 
 fn train(batch: &Batch, block: u32, rule: &str, retention: MapRetention, at_once: usize) -> Found {
-    let model = models::ALL.iter().find_map(|kind| kind.preset("adm-nano"));
-    let model = model.unwrap();
+    let model = models::preset("adm-nano").unwrap().model;
     let model = model.with_weights(WeightsSource::Synthetic(WEIGHT_SEED));
     let input: InputSpec = model.input();
     let block = BlockIndex(block);

@@ -55,9 +55,7 @@ fn balanced(cli: &CliTest, stem: &str, of_each: usize) -> Pictures {
 /// The same pictures; their classes change places.
 fn shuffled(pictures: &Pictures, seed: u64) -> Pictures {
     let order = Stream::new(seed, "labels").permutation(pictures.len());
-    let labels = order
-        .into_iter()
-        .map(|from| pictures[usize::try_from(from).unwrap()].1);
+    let labels = order.into_iter().map(|from| pictures[from].1);
     let pixels = pictures.iter().map(|(pixels, _)| pixels.clone());
     pixels.zip(labels).collect()
 }

@@ -2,14 +2,14 @@
 //! made twice.
 
 use std::fs;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::fixture::{CliTest, finish};
 use crate::small::{parts, run, small};
 
 /// Extractions only, over six shards: 6,000 images.
-const SIX_SHARDS: &str = r#"
+pub const SIX_SHARDS: &str = r#"
 [experiment]
 name = "six-shards"
 
@@ -31,16 +31,13 @@ pool       = [1, 2]
 batch_size = 32
 "#;
 
-/// Starts a run and waits until so many parts are on the disk.
-fn start_and_wait_for_parts(cli: &CliTest, cache: &str, wanted: usize) -> Child {
-    let mut command = cli.command(&[
-        "run",
-        "six-shards.toml",
-        "--device",
-        "cpu",
-        "--cache",
-        cache,
-    ]);
+/// Starts a run and waits until so many parts are on disk.
+pub fn start_and_wait_for_parts(
+    mut command: Command,
+    cli: &CliTest,
+    cache: &str,
+    wanted: usize,
+) -> Child {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -82,7 +79,15 @@ fn a_killed_and_an_interrupted_run_go_on_to_the_same_bytes() {
 
     // Killed as soon as one tap has a part; stopped politely when all of them have one.
     for (cache, name, wanted) in [("killed", "KILL", 1), ("interrupted", "INT", TAPS)] {
-        let child = start_and_wait_for_parts(&cli, cache, wanted);
+        let arguments = [
+            "run",
+            "six-shards.toml",
+            "--device",
+            "cpu",
+            "--cache",
+            cache,
+        ];
+        let child = start_and_wait_for_parts(cli.command(&arguments), &cli, cache, wanted);
         signal(&child, name);
         let output = finish(child.wait_with_output().unwrap());
         let committed = parts(&cli, cache);

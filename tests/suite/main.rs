@@ -2,11 +2,11 @@
 //!
 //! The way through this room: [`fixture`] runs the real program in a folder of its own; [`cases`] holds snapshots of
 //! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`pretraining`], [`fine_tuning`], [`interruption`] and
-//! [`damage`] run small experiments; [`querying`] asks for what they leave; [`fetch`] and [`data`] bring files from [`http_server`];
+//! [`damage`] run small experiments; [`querying`] and [`results`] ask for what they leave; [`fetch`] and [`data`] bring files from [`http_server`];
 //! [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots anew.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -58,6 +58,7 @@ mod interruption;
 mod models;
 #[cfg(feature = "torch")]
 mod networks;
+mod plan_scale;
 #[cfg(feature = "torch")]
 mod pretraining;
 mod props;
@@ -66,6 +67,8 @@ mod python;
 #[cfg(feature = "torch")]
 mod querying;
 #[cfg(feature = "torch")]
+mod results;
+#[cfg(feature = "torch")]
 mod run;
 #[cfg(feature = "torch")]
 mod shipped;
@@ -73,3 +76,5 @@ mod small;
 mod store_disk_full;
 mod store_processes;
 mod tidy;
+#[cfg(feature = "torch")]
+mod workers;

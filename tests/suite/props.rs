@@ -9,7 +9,7 @@ use proptest::sample::{Index, subsequence};
 
 use repro::datasets::SplitCount;
 use repro::graph::{self, Experiment};
-use repro::plan::{DatasetFacts, Facts, Pass, Plan, plan, render};
+use repro::plan::{DatasetFacts, Facts, Pass, Plan, Work, job_name, plan, render};
 use repro::spec::Source;
 use repro::store::{Entry, Fingerprint, Listing, Partial};
 
@@ -118,21 +118,15 @@ fn planned(
     listing: &Listing,
 ) -> (Plan, BTreeMap<&'static str, Vec<Pass>>) {
     let mut steps = BTreeMap::new();
-    let plan = plan(experiment, &facts(), listing, &mut |rule, passes| {
-        steps.insert(rule, passes.to_vec());
+    let plan = plan(experiment, &facts(), listing, &mut |rule, plan| {
+        steps.insert(rule, plan.passes());
     });
     (plan.unwrap(), steps)
 }
 
 /// What a store lists that has some of a plan's artifacts, and one part of some others.
 fn listing(plan: &Plan, chosen: &[Index], begun: &[Index]) -> Listing {
-    let taps = plan
-        .passes
-        .iter()
-        .flat_map(|pass| pass.taps.iter().map(|tap| &tap.artifact));
-    let artifacts: Vec<_> = taps
-        .chain(plan.heads.iter().map(|step| &step.artifact))
-        .collect();
+    let artifacts: Vec<_> = plan.steps.iter().map(|step| &step.artifact).collect();
     let mut listing = Listing::default();
     for index in begun {
         let artifact = index.get(&artifacts);
@@ -188,48 +182,66 @@ proptest! {
                 views.iter().map(move |view| (*model, *timestep, *block, *pool, *view))
             })))
         }).collect();
-        prop_assert_eq!(taps(&fresh.passes).len(), combinations.len());
+        prop_assert_eq!(taps(&fresh.passes()).len(), combinations.len());
         prop_assert_eq!(fresh.artifacts(), plan.artifacts(), "the store decides what runs, never what is wanted");
-        prop_assert_eq!(&fresh.features, &plan.features);
+        let features = |plan: &Plan| plan.features.iter().map(|extract| extract.fingerprint).collect::<Vec<_>>();
+        prop_assert_eq!(features(&fresh), features(&plan));
 
         for plan in [&fresh, &plan] {
-            let all = taps(&plan.passes);
+            let all = taps(&plan.passes());
             let distinct: BTreeSet<_> = all.iter().copied().collect();
             prop_assert_eq!(all.len(), distinct.len(), "a tap stands in one pass, once");
-            prop_assert!(plan.cached_features.keys().all(|cached| !distinct.contains(cached)), "what is cached is not run");
-            let everything: BTreeSet<_> = distinct.iter().chain(plan.cached_features.keys()).copied().collect();
-            prop_assert_eq!(everything, plan.features.iter().copied().collect::<BTreeSet<_>>());
-            let keys: BTreeSet<_> = plan.passes.iter().map(|pass| &pass.key).collect();
-            prop_assert_eq!(keys.len(), plan.passes.len(), "no two passes could be one");
-            for pass in &plan.passes {
+            let cached: BTreeSet<_> = plan.steps.iter().filter(|step| !step.is_missing()).map(|step| step.artifact.fingerprint).collect();
+            prop_assert!(cached.is_disjoint(&distinct), "what is cached is not run");
+            let extracted: BTreeSet<_> = plan.steps.iter().filter(|step| matches!(step.work, Work::Extract(_))).map(|step| step.artifact.fingerprint).collect();
+            let everything: BTreeSet<_> = distinct.union(&cached).copied().filter(|one| extracted.contains(one)).collect();
+            prop_assert_eq!(everything, features(plan).into_iter().collect::<BTreeSet<_>>());
+            let names: BTreeSet<_> = plan.jobs.iter().map(|job| &job.name).collect();
+            prop_assert_eq!(names.len(), plan.jobs.len(), "no two jobs could be one");
+            let mut made = BTreeSet::new();
+            for (index, job) in plan.jobs.iter().enumerate() {
+                prop_assert!(job.needs.iter().all(|&needed| needed < index), "a job stands behind those that it needs");
+                for &id in &job.steps {
+                    prop_assert!(plan.step(id).is_missing());
+                    prop_assert!(made.insert(id), "a step is made by one job");
+                    prop_assert_eq!(&job_name(plan.step(id)).unwrap(), &job.name);
+                    // What a step reads is in the store, or made by a job that its own needs.
+                    for input in &plan.step(id).inputs {
+                        let is_made_before = job.needs.iter().any(|&needed| plan.jobs[needed].steps.contains(input));
+                        prop_assert!(is_made_before || !plan.step(*input).is_missing());
+                    }
+                }
+            }
+            prop_assert_eq!(made.len(), plan.steps.iter().filter(|step| step.is_missing()).count());
+            for pass in &plan.passes() {
                 let deepest = pass.taps.iter().map(|tap| tap.block.0).max();
                 prop_assert_eq!(pass.deepest().map(|block| block.0), deepest);
                 prop_assert!(deepest.is_some_and(|block| (1..=BLOCKS).contains(&block)));
                 // The cost is that of the deepest tap alone, and no cheaper.
-                let blocks = experiment.models[pass.key.model].model.blocks();
+                let blocks = pass.model.model.blocks();
                 let cost = blocks.iter().find(|block| Some(block.index) == pass.deepest()).map(|block| block.multiply_adds);
                 prop_assert_eq!(Some(pass.multiply_adds), cost);
-                prop_assert_eq!(pass.shards, 2);
+                prop_assert_eq!(pass.shards.count(), 2);
             }
         }
-        for cached in listing.artifacts.keys() {
-            prop_assert!(!taps(&plan.passes).contains(cached));
-            let heads = plan.heads.iter().filter(|step| step.artifact.fingerprint == *cached);
-            prop_assert!(heads.into_iter().all(|step| step.artifact.state.is_cached()));
+        for step in &plan.steps {
+            prop_assert_eq!(step.is_missing(), !listing.artifacts.contains_key(&step.artifact.fingerprint));
         }
-        for pass in &plan.passes {
+        // The name of a job does not change while others finish.
+        let names: BTreeSet<_> = fresh.jobs.iter().map(|job| &job.name).collect();
+        prop_assert!(plan.jobs.iter().all(|job| names.contains(&job.name)));
+        for pass in &plan.passes() {
             let begun = pass.taps.iter().all(|tap| listing.partial.contains_key(&tap.artifact.fingerprint));
             prop_assert_eq!(pass.missing_shards().len(), if begun { 1 } else { 2 }, "a pass runs the shards that a tap lacks");
         }
 
         // The rules do what they say, one after another.
-        prop_assert_eq!(steps["lower"].len(), experiment.extractions.len());
-        prop_assert_eq!(taps(&steps["deduplicate"]).len(), combinations.len());
+        prop_assert_eq!(taps(&steps["lower"]).len(), combinations.len());
         prop_assert!(steps["fuse"].len() <= steps["prune"].len());
 
         // The same experiment, typed again and planned again, gives the same text.
         let again = planned(&self::experiment(&text), &listing).0;
-        prop_assert_eq!(render(&again, &experiment, true), render(&plan, &experiment, true));
+        prop_assert_eq!(render(&again, true), render(&plan, true));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use clap::{Args, Subcommand};
 
 use super::Context;
 use super::exit::Failure;
+use crate::bug::Bug;
 use crate::datasets::published::{self, PublishedDataset};
 
 /// Arguments of `repro data`.
@@ -57,9 +58,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
 fn known(arguments: &Arguments) -> Result<Vec<PublishedDataset>, Failure> {
     let Some(path) = &arguments.datasets else {
         return published::all().map_err(|error| {
-            Failure::Mistakes(format!(
-                "data/datasets.toml, built into the program, is broken; this is a bug: {error}"
+            Bug::new(format!(
+                "data/datasets.toml, built into the program: {error}"
             ))
+            .into()
         });
     };
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::bug::Bug;
 use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::cli::experiment;
@@ -124,9 +125,10 @@ pub(super) fn reading(context: &Context) -> Result<Reading<'_>, Failure> {
 /// Table 5 of the paper.
 pub(super) fn table_5() -> Result<Vec<PaperRow>, Failure> {
     table_5::table_5().map_err(|error| {
-        Failure::Mistakes(format!(
-            "data/table-5.toml, built into the program, is broken; this is a bug: {error}"
+        Bug::new(format!(
+            "data/table-5.toml, built into the program: {error}"
         ))
+        .into()
     })
 }
 

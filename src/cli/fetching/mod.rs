@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use self::progress::Display;
 use super::exit::Failure;
 use super::process;
+use crate::bug::Bug;
 use crate::exec::StopSignal;
 use crate::fetch::{self, Fetched, How, Patience, Proof, Published, Request, Stated};
 use crate::text::bytes;
@@ -65,17 +66,15 @@ impl Bringer {
 /// The name of a file in a list that is built into the program.
 pub(super) fn file_name(published: &Published) -> Result<String, Failure> {
     published.file_name().ok_or_else(|| {
-        Failure::Mistakes(format!(
-            "{} does not end in the name of a file; this is a bug",
-            published.url
-        ))
+        let url = &published.url;
+        Bug::new(format!("{url} does not end in the name of a file")).into()
     })
 }
 
 /// What a list states of a file.
 pub(super) fn stated(published: &Published, list: &str) -> Result<Stated, Failure> {
     let stated = published.stated(list);
-    stated.map_err(|error| Failure::Mistakes(format!("{error}; this is a bug")))
+    stated.map_err(|error| Bug::new(error.to_string()).into())
 }
 
 /// A file that is in place, for programs that read.

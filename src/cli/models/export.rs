@@ -34,10 +34,10 @@ pub struct Arguments {
 /// Writes the file.
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let store = experiment::existing_cache(context)?;
-    let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _, _| {})?;
-    let trained = planned.experiment.models.iter().filter_map(|node| {
-        let step = planned.plan.pretrains.get(node.pretrain?)?;
-        Some((node.name.as_str(), &step.artifact))
+    let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _| {})?;
+    let trained = planned.plan.models.iter().filter_map(|model| {
+        let (step, _) = model.trained?;
+        Some((model.name.as_str(), &planned.plan.step(step).artifact))
     });
     let trained: Vec<_> = trained.collect();
     let wanted = arguments.model.as_deref();

@@ -10,8 +10,7 @@ use crate::cli::exit::Failure;
 use crate::cli::fetching::{self, Bringer};
 use crate::cli::{Context, table};
 use crate::fetch::{Digest, Published, Stated};
-use crate::models::kinds::guided_diffusion::presets::{self, Preset, PresetError};
-use crate::spec::suggest;
+use crate::models::{self, Preset};
 
 /// Where weights go, from the folder that relative paths start from.
 const FOLDER: &str = "data/weights";
@@ -69,7 +68,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     if arguments.json {
         let mut record = fetching::record(url, &target, &stated, &fetched);
-        record["preset"] = preset.name.into();
+        record["preset"] = name.as_str().into();
         serde_json::to_writer_pretty(&mut out, &record).map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else {
@@ -78,16 +77,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn broken(error: &PresetError) -> Failure {
-    Failure::Mistakes(error.to_string())
-}
-
 fn find(name: &str) -> Result<Preset, Failure> {
-    let presets = presets::all().map_err(|error| broken(&error))?;
-    let names: Vec<String> = presets.iter().map(|preset| preset.name.clone()).collect();
-    let found = presets.into_iter().find(|preset| preset.name == name);
-    found.ok_or_else(|| {
-        let hint = suggest::hint(name, names.iter().map(String::as_str))
+    models::preset(name).ok_or_else(|| {
+        let hint = models::preset_hint(name)
             .unwrap_or_else(|| "`repro models fetch` lists what can be fetched".to_owned());
         Failure::Mistakes(format!("there is no preset `{name}`\n  hint: {hint}"))
     })
@@ -112,18 +104,18 @@ fn stated(checkpoint: &Published, given: Option<Digest>) -> Result<Stated, Failu
 
 /// Shows what can be fetched.
 fn list(json: bool) -> Result<(), Failure> {
-    let presets = presets::all().map_err(|error| broken(&error))?;
-    let published = presets.iter().filter_map(|preset| {
-        let checkpoint = preset.checkpoint.as_ref()?;
-        Some((preset, checkpoint))
-    });
+    let presets = models::presets().into_iter();
+    let published: Vec<(String, String, Published)> = presets
+        .filter_map(|preset| Some((preset.name, preset.title, preset.checkpoint?)))
+        .collect();
     let mut out = std::io::stdout().lock();
     if json {
         let records: Vec<Value> = published
-            .map(|(preset, checkpoint)| {
+            .iter()
+            .map(|(name, title, checkpoint)| {
                 let mut record = fetching::published_record(checkpoint);
-                record["preset"] = preset.name.as_str().into();
-                record["title"] = preset.title.as_str().into();
+                record["preset"] = name.as_str().into();
+                record["title"] = title.as_str().into();
                 record
             })
             .collect();
@@ -132,7 +124,8 @@ fn list(json: bool) -> Result<(), Failure> {
         return Ok(());
     }
     let rows: Vec<Vec<String>> = published
-        .map(|(preset, checkpoint)| {
+        .into_iter()
+        .map(|(name, title, checkpoint)| {
             let digest = checkpoint.sha256.as_ref().map_or_else(
                 || "not known; recorded at the first fetch".to_owned(),
                 |stated| {
@@ -141,8 +134,8 @@ fn list(json: bool) -> Result<(), Failure> {
                 },
             );
             vec![
-                preset.name.clone(),
-                preset.title.clone(),
+                name,
+                title,
                 checkpoint.file_name().unwrap_or_default(),
                 fetching::size(checkpoint.bytes),
                 digest,

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::super::exit::Failure;
 use super::super::table;
+use crate::models;
 use crate::models::checkpoint::stored_tensors::{StoredTensors, shown};
-use crate::models::kinds::guided_diffusion::presets;
 use crate::text::{bytes, count, plural};
 
 /// Arguments of `repro models inspect`.
@@ -40,8 +40,10 @@ struct Sums {
 /// Prints what the checkpoint holds.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let tensors = StoredTensors::open(&arguments.file)?;
-    // An error would be one of the program itself; what a file holds can be told without.
-    let fitting = presets::fitting(&tensors).unwrap_or_default();
+    let kinds = models::ALL.iter();
+    let fitting: Vec<String> = kinds
+        .flat_map(|kind| (kind.more.fitting)(&tensors))
+        .collect();
     let mut out = std::io::stdout().lock();
     if arguments.json {
         serde_json::to_writer_pretty(&mut out, &record(&tensors, &fitting))

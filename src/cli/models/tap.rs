@@ -10,8 +10,8 @@ use crate::cli::exit::Failure;
 /// Arguments of `repro models tap`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The input is a safetensors file with `x_t`, or with `x0` and `eps` to which the noise of the timestep is added: \
-all [N, C, H, W] F32; and with `y`, [N] I64, for a class-conditional network. The output holds `b01`, `b02`, … and `out`, F32.\n\n\
+    after_help = "The input is a safetensors file with `x_t`, or with `x0` and `eps` to which the noise of the timestep is added, or with `x0` \
+alone for a network without noise: all [N, C, H, W] F32; and with `y`, [N] I64, for a class-conditional network. The output holds `b01`, `b02`, … and `out`, F32.\n\n\
 Examples:\n  repro models tap adm-256-uncond --weights data/weights/256x256_diffusion_uncond.pt --input in.safetensors --output out.safetensors --timestep 90\n  repro models tap adm-tiny --weights synthetic:1 --input in.safetensors --output out.safetensors --timestep 90 --blocks 5-8,13 --pool 2\n  repro models tap my-network.toml --input in.safetensors --output out.safetensors --timestep 90 --precision bf16"
 )]
 pub struct Arguments {
@@ -33,7 +33,7 @@ pub struct Arguments {
     /// `all` (and `out`), or a list of blocks and ranges such as `5-8,13,out`.
     #[arg(long, value_name = "LIST", default_value = "all")]
     blocks: String,
-    /// `full` for whole maps, or the side of the adaptive average pool.
+    /// `full` for whole maps, or the side of the adaptive average pool; tokens and vectors are stored whole.
     #[arg(long, value_name = "SIDE", default_value = "full")]
     pool: String,
     /// What the network computes in: `f32`, `bf16` or `f16`.
@@ -58,7 +58,6 @@ pub use with_torch::run;
 
 #[cfg(feature = "torch")]
 mod with_torch {
-    use std::io::Write;
     use std::path::Path;
     use std::sync::Arc;
 
@@ -66,13 +65,14 @@ mod with_torch {
     use safetensors::tensor::TensorView;
 
     use super::{Arguments, Context, Failure};
+    use crate::atomic_file;
     use crate::cli::experiment;
     use crate::exec::attempt;
     use crate::graph;
     use crate::machine::device;
     use crate::models::tap::{NamedArray, TapError, TapRequests, read_input, tap};
-    use crate::models::{self, BlockIndex, Model, Precision, Reduce, WeightsSource};
-    use crate::spec::suggest;
+    use crate::models::{self, BlockIndex, Model, Precision, Reduce, TapShape, WeightsSource};
+    use crate::numbers::to_u32;
 
     /// Taps a network.
     pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
@@ -115,11 +115,8 @@ mod with_torch {
 
     fn model(arguments: &Arguments) -> Result<Arc<dyn Model>, Failure> {
         let weights = arguments.weights.as_deref().map(weights).transpose()?;
-        let named = models::ALL
-            .iter()
-            .find_map(|kind| kind.preset(&arguments.model));
-        if let Some(model) = named {
-            return weights.map(|weights| model.with_weights(weights)).ok_or_else(|| {
+        if let Some(preset) = models::preset(&arguments.model) {
+            return weights.map(|weights| preset.model.with_weights(weights)).ok_or_else(|| {
                 mistake(format!(
                     "the preset `{}` comes without weights\n  hint: name a file with `--weights`, or `--weights synthetic:SEED` for an untrained network",
                     arguments.model
@@ -128,8 +125,7 @@ mod with_torch {
         }
         let file = Path::new(&arguments.model);
         if !file.exists() {
-            let presets: Vec<String> = models::ALL.iter().flat_map(|kind| kind.presets()).collect();
-            let hint = suggest::hint(&arguments.model, presets.iter().map(String::as_str));
+            let hint = models::preset_hint(&arguments.model);
             return Err(mistake(format!(
                 "`{}` is neither a preset nor a file\n  hint: {}",
                 arguments.model,
@@ -171,7 +167,7 @@ mod with_torch {
     }
 
     fn requests(arguments: &Arguments, model: &dyn Model) -> Result<TapRequests, Failure> {
-        let last = u32::try_from(model.blocks().len()).unwrap_or(u32::MAX);
+        let last = to_u32(model.blocks().len());
         let pool = match arguments.pool.as_str() {
             "full" => None,
             side => Some(side.parse().ok().filter(|side| *side > 0).ok_or_else(|| {
@@ -217,6 +213,7 @@ mod with_torch {
             .filter(|block| requests.blocks.contains(&block.index))
         {
             if let Some(pool) = requests.pool
+                && matches!(block.shape, TapShape::Map { .. })
                 && block.shape.reduced(Reduce::Pool(pool)).is_none()
             {
                 return Err(mistake(format!(
@@ -228,7 +225,7 @@ mod with_torch {
         Ok(requests)
     }
 
-    /// Writes the arrays beside the output first, so that no half of a file is ever seen.
+    /// Writes the arrays as safetensors.
     fn write(path: &Path, arrays: &[NamedArray]) -> Result<(), Failure> {
         let failed =
             |reason: String| Failure::Input(format!("cannot write {}: {reason}", path.display()));
@@ -250,20 +247,7 @@ mod with_torch {
         }
         let serialised =
             safetensors::serialize(views, None).map_err(|error| failed(error.to_string()))?;
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let store = || -> std::io::Result<()> {
-            let mut file = tempfile::Builder::new()
-                .prefix(".tap-")
-                .tempfile_in(folder)?;
-            file.write_all(&serialised)?;
-            file.as_file().sync_all()?;
-            file.persist(path).map_err(|error| error.error)?;
-            Ok(())
-        };
-        store().map_err(|error| failed(error.to_string()))
+        atomic_file::write(path, &serialised).map_err(|error| failed(error.to_string()))
     }
 
     impl From<TapError> for Failure {

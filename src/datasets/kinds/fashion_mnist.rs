@@ -210,8 +210,7 @@ impl Idx {
         };
         for size in sizes.chunks_exact(4) {
             let size = u32::from_be_bytes([size[0], size[1], size[2], size[3]]);
-            idx.dimensions
-                .push(usize::try_from(size).unwrap_or(usize::MAX));
+            idx.dimensions.push(size as usize);
         }
         if idx
             .dimensions

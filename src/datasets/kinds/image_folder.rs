@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::bug::Bug;
 use crate::datasets::listed::{Files, Trim};
 use crate::datasets::tree::Tree;
 use crate::datasets::{
     Dataset, DatasetError, DatasetKind, Environment, Manifest, OpenDataset, Sample,
 };
+use crate::numbers::to_u32;
 use crate::spec::{Fields, Key, Kind, KindDoc, Number, Text};
 
 const ROOT: Key<Text> = Key::text("root", "a path").doc(
@@ -119,11 +121,12 @@ impl Dataset for ImageFolder {
         let samples: Vec<Sample> = files
             .par_iter()
             .map(|(id, split, class, location)| {
-                let label = classes.binary_search(class).unwrap_or_default();
+                let label = classes.binary_search(class);
+                let label = label.map_err(|_| Bug::new(format!("`{class}` is not listed")))?;
                 Ok(Sample {
                     id: id.clone(),
                     split: split.clone(),
-                    label: u32::try_from(label).unwrap_or(u32::MAX),
+                    label: to_u32(label),
                     content: location.digest(environment.digester)?,
                 })
             })

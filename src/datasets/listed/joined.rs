@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::{Row, Rows, TextFile, stays_inside};
+use crate::bug::Bug;
 use crate::datasets::DatasetError;
 use crate::datasets::tree::Folder;
 
@@ -91,7 +92,9 @@ pub(in crate::datasets) fn read_joined(
         Ok(Row {
             id: path.to_owned(),
             split,
-            label: label_of.get(&class).copied().unwrap_or_default(),
+            label: *label_of
+                .get(&class)
+                .ok_or_else(|| Bug::new(format!("class {class} has no label")))?,
             location: images_folder.file(path)?,
             place: format!("line {line}"),
             list: 0,

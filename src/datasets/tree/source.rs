@@ -1,5 +1,6 @@
 //! The bytes of an archive, read at any place from any thread.
 
+use crate::numbers::to_usize;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -74,7 +75,6 @@ impl Source {
 
 /// A part of some bytes.
 pub(super) fn part(bytes: &[u8], range: Range<u64>) -> io::Result<&[u8]> {
-    let index = |at| usize::try_from(at).unwrap_or(usize::MAX);
-    let part = bytes.get(index(range.start)..index(range.end));
+    let part = bytes.get(to_usize(range.start)..to_usize(range.end));
     part.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::super::kinds::keys_of;
 use super::super::resolve::Names;
 use super::super::{Experiment, ExtractionNode, HeadNode, OnBadImage};
 use super::Builder;
@@ -26,6 +27,7 @@ impl Builder<'_> {
             let Some(kind) = self.kind("head", node, ALL) else {
                 continue;
             };
+            let keys = kind.doc.all_keys();
             for table in self.expand(node, "head", &kind.doc) {
                 let fields = self.node_fields(&table, "head", node);
                 let head = kind.read(&fields);
@@ -40,6 +42,7 @@ impl Builder<'_> {
                     continue;
                 };
                 let found = extractions.find(&fields, config::FEATURES.name, &features);
+                let swept = self.sweeps.said("head", &table, &keys);
                 Self::check_shapes(&*head, experiment, &found, &fields);
                 // A kind without the key has said so already.
                 let keys = kind.doc.all_keys();
@@ -58,6 +61,7 @@ impl Builder<'_> {
                             features,
                             more_views: more_views.clone(),
                             seed,
+                            swept: swept.clone(),
                         });
                     }
                 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::Builder;
+use crate::graph::kinds::keys_of;
 use crate::graph::resolve::Names;
 use crate::graph::{Experiment, ModelNode, PretrainNode, pretrain, samples};
+use crate::models::declaration::WEIGHTS;
 use crate::models::{self, WeightsSource};
 use crate::spec::Diagnostic;
 use crate::spec::fields::Located;
@@ -40,12 +42,13 @@ impl Builder<'_> {
                     all_read = false;
                     continue;
                 };
+                let swept = self.sweeps.said("model", &table, kind.doc().keys);
                 let mut sources = vec![None];
                 if let WeightsSource::Pretrained(training) = model.weights() {
-                    let span = fields.span_of(models::WEIGHTS);
+                    let span = fields.span_of(WEIGHTS.name);
                     let value = training.clone();
                     used.push(value.clone());
-                    trainings.find(&fields, models::WEIGHTS, &Located { value, span });
+                    trainings.find(&fields, WEIGHTS.name, &Located { value, span });
                     sources = self.pretrains(sections, experiment, datasets, &*model);
                     if sources.is_empty() {
                         // A mistake in the training, which is told already; what hangs on the model is looked at all the same.
@@ -64,6 +67,7 @@ impl Builder<'_> {
                         name: node.name.clone(),
                         model: Arc::clone(&model),
                         pretrain,
+                        swept: swept.clone(),
                     });
                 }
             }
@@ -100,9 +104,11 @@ impl Builder<'_> {
             return indices;
         };
         for node in sections.pretrains.iter().filter(|node| node.name == *name) {
+            let keys = pretrain::DOC.all_keys();
             for table in self.expand(node, "pretrain", &pretrain::DOC) {
                 let fields = self.node_fields(&table, "pretrain", node);
-                fields.check_keys(&pretrain::DOC.all_keys(), &[]);
+                fields.check_keys(&keys, &[]);
+                let swept = self.sweeps.said("pretrain", &table, &keys);
                 // Both are read whatever becomes of the other, so that all mistakes are found in one go.
                 // The model's own index is known once its place in the list is.
                 let parsed = pretrain::parse(&fields, &node.name, (0, 0), model);
@@ -114,6 +120,7 @@ impl Builder<'_> {
                         indices.push(Some(experiment.pretrains.len()));
                         experiment.pretrains.push(PretrainNode {
                             dataset,
+                            swept: swept.clone(),
                             ..parsed.clone()
                         });
                     }

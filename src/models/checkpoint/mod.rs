@@ -2,6 +2,7 @@
 //! network by name ([`weights`](crate::models::checkpoint)), written and converted.
 
 pub mod conversion;
+pub mod file_names;
 #[cfg(feature = "torch")]
 pub mod parameters;
 pub mod stored_tensors;

@@ -10,6 +10,7 @@ use safetensors::tensor::{Dtype, TensorView, View};
 use tch::{Device, Kind, Tensor};
 
 use super::weights::WeightMap;
+use crate::numbers::from_i64;
 
 /// The parameters of a network in the order in which it took them.
 ///
@@ -80,9 +81,7 @@ impl Parameters {
     pub fn take_alike(&self, prefix: &str, weights: &mut WeightMap) -> Vec<Tensor> {
         let take = |(name, parameter): (&String, &Tensor)| {
             let size = parameter.size().into_iter();
-            let shape: Vec<usize> = size
-                .map(|side| usize::try_from(side).unwrap_or(0))
-                .collect();
+            let shape: Vec<usize> = size.map(from_i64).collect();
             let stored = weights.take(&format!("{prefix}{name}"), &shape).detach();
             let mut tensor = parameter.detach().zeros_like();
             tensor.copy_(&stored);
@@ -107,9 +106,7 @@ impl Outgoing {
                 Kind::Double => Dtype::F64,
                 _ => Dtype::F32,
             },
-            shape: size
-                .map(|side| usize::try_from(side).unwrap_or(0))
-                .collect(),
+            shape: size.map(from_i64).collect(),
             tensor: tensor.detach(),
         }
     }
@@ -175,9 +172,7 @@ pub fn to_safetensors<'a, N: AsRef<str>>(
     let mut buffers = Vec::new();
     for (name, tensor) in tensors {
         let size = tensor.size().into_iter();
-        let shape: Vec<usize> = size
-            .map(|side| usize::try_from(side).unwrap_or(0))
-            .collect();
+        let shape: Vec<usize> = size.map(from_i64).collect();
         let values = crate::models::extractor::to_vec(&tensor.detach().to_kind(Kind::Float));
         let bytes: Vec<u8> = values
             .iter()

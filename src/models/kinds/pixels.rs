@@ -23,7 +23,7 @@ const IN_CHANNELS: Key<OneOf> = Key::one_of("in_channels", &[1, 3])
     .doc("Channels of the image.");
 
 /// `kind = "pixels"`.
-pub const KIND: ModelKind = Kind::new(
+pub const KIND: ModelKind = Kind::with(
     KindDoc {
         name: "pixels",
         summary: "No network: block 1 is the image itself, without noise. It has no weights.",
@@ -31,8 +31,8 @@ pub const KIND: ModelKind = Kind::new(
         shared: &[],
     },
     parse,
-)
-.with(Presets::NONE);
+    Presets::NONE,
+);
 
 fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     Some(Arc::new(Pixels::new(InputSpec {
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(given.weights(), &WeightsSource::None);
         assert_eq!((model.parameter_count(), model.blocks().len()), (0, 1));
         assert_eq!(model.blocks()[0].shape, TapShape::map(3, 28, 28));
-        assert!(KIND.presets().is_empty() && KIND.preset("pixels").is_none());
+        assert!(KIND.presets().is_empty());
         assert_ne!(model.identity(), pixels(1, 28).identity());
         assert_ne!(model.identity(), pixels(3, 32).identity());
     }

@@ -9,6 +9,7 @@
 
 use tch::{Device, Kind, Tensor};
 
+use crate::models::checkpoint::file_names::BATCH_COUNT;
 use crate::models::checkpoint::weights::WeightMap;
 
 /// How the maps of a network, and the kernels of its convolutions, lie in memory.
@@ -102,8 +103,8 @@ impl Linear {
 pub struct Convolution {
     /// `[outputs, inputs, kernel, kernel]`.
     weight: Tensor,
-    /// `[outputs]`.
-    bias: Tensor,
+    /// `[outputs]`; absent where a normalization follows, which has one.
+    bias: Option<Tensor>,
     /// What it computes in; the parameters are of this kind unless they are trained.
     kind: Kind,
     stride: i64,
@@ -123,7 +124,26 @@ impl Convolution {
         let (weight, bias) = convolution(weights, path, &[outputs, inputs, kernel, kernel]);
         Self {
             weight,
-            bias,
+            bias: Some(bias),
+            kind,
+            stride: 1,
+            padding: i64::from(kernel / 2),
+        }
+    }
+
+    /// Takes `{path}.weight` alone, otherwise as [`Convolution::new`].
+    pub fn without_bias(
+        weights: &mut WeightMap,
+        path: &str,
+        inputs: u32,
+        outputs: u32,
+        kernel: u32,
+    ) -> Self {
+        let shape = [outputs, inputs, kernel, kernel].map(|size| size as usize);
+        let kind = weights.precision().kind();
+        Self {
+            weight: weights.take_for_convolution(&format!("{path}.weight"), &shape),
+            bias: None,
             kind,
             stride: 1,
             padding: i64::from(kernel / 2),
@@ -142,9 +162,10 @@ impl Convolution {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
         let (benchmark, deterministic, cudnn, tf32) = (false, true, true, false);
+        let bias = self.bias.as_ref().map(|bias| bias.to_kind(self.kind));
         x.internal_convolution(
             &self.weight.to_kind(self.kind),
-            Some(&self.bias.to_kind(self.kind)),
+            bias,
             stride,
             padding,
             [1, 1],
@@ -213,6 +234,57 @@ impl GroupNorm {
     }
 }
 
+/// Batch normalization by the statistics of the training, with a learned scale and shift for every channel.
+#[derive(Debug)]
+pub struct BatchNorm {
+    /// `[channels]`.
+    weight: Tensor,
+    /// `[channels]`.
+    bias: Tensor,
+    /// `[channels]`.
+    running_mean: Tensor,
+    /// `[channels]`.
+    running_var: Tensor,
+    epsilon: f64,
+}
+
+impl BatchNorm {
+    /// Takes `{path}.weight`, `{path}.bias`, `{path}.running_mean` and `{path}.running_var`. A file may count batches beside them.
+    pub fn new(weights: &mut WeightMap, path: &str, channels: u32, epsilon: f64) -> Self {
+        weights.skip(&format!("{path}.{BATCH_COUNT}"));
+        let mut statistic =
+            |name: &str| weights.take(&format!("{path}.{name}"), &[channels as usize]);
+        Self {
+            weight: statistic("weight"),
+            bias: statistic("bias"),
+            running_mean: statistic("running_mean"),
+            running_var: statistic("running_var"),
+            epsilon,
+        }
+    }
+
+    /// Normalizes in f32 and rounds the result to the type of `x`.
+    ///
+    /// # Shapes
+    /// - `x`: `[N, channels, H, W]`
+    /// - returns: the same
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let (training, momentum, cudnn) = (false, 0.0, false);
+        x.to_kind(Kind::Float)
+            .batch_norm(
+                Some(&self.weight),
+                Some(&self.bias),
+                Some(&self.running_mean),
+                Some(&self.running_var),
+                training,
+                momentum,
+                self.epsilon,
+                cudnn,
+            )
+            .to_kind(x.kind())
+    }
+}
+
 /// Takes `{path}.weight`. Channel counts are u32, which fits into a usize on every platform that libtorch runs on.
 fn weight(weights: &mut WeightMap, path: &str, shape: &[u32]) -> Tensor {
     let shape: Vec<usize> = shape.iter().map(|&size| size as usize).collect();
@@ -245,6 +317,36 @@ mod tests {
         for (side, halved) in [(8, 4), (7, 4)] {
             let x = Tensor::zeros([1, 2, side, side], (Kind::Float, Device::Cpu));
             assert_eq!(convolution.forward(&x).size(), [1, 3, halved, halved]);
+        }
+    }
+
+    #[test]
+    fn batch_normalization_is_by_the_stored_statistics_in_f32() {
+        let mut weights = WeightMap::synthetic(3);
+        let norm = BatchNorm::new(&mut weights, "bn", 2, 1e-5);
+        let values = |name: &str| crate::models::checkpoint::synthetic::fill(name, &[2], 3);
+        let (weight, bias) = (values("bn.weight"), values("bn.bias"));
+        let (mean, var) = (values("bn.running_mean"), values("bn.running_var"));
+        let x = [0.5_f32, -3.0, 7.0, 2.0];
+        let tensor = Tensor::from_slice(&x).view([1, 2, 1, 2]);
+        for (kind, tolerance) in [
+            (Kind::Float, 1e-6),
+            (Kind::BFloat16, 2e-2),
+            (Kind::Half, 2e-3),
+        ] {
+            let found = norm.forward(&tensor.to_kind(kind));
+            assert_eq!(found.kind(), kind);
+            for (place, x) in x.iter().enumerate() {
+                let channel = place / 2;
+                let expected = (x - mean[channel]) / (var[channel] + 1e-5).sqrt();
+                let expected = f64::from(expected * weight[channel] + bias[channel]);
+                let place = i64::try_from(place % 2).unwrap();
+                let found = found.double_value(&[0, i64::from(channel != 0), 0, place]);
+                assert!(
+                    (found - expected).abs() <= tolerance,
+                    "{kind:?}: {found} {expected}"
+                );
+            }
         }
     }
 

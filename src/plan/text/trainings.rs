@@ -2,29 +2,34 @@
 
 use std::fmt::Write;
 
-use crate::graph::Experiment;
-use crate::plan::physical::{Plan, State};
+use crate::plan::{Plan, State, Train, Work};
 use crate::text::{count, plural};
 
 /// What goes through networks while heads are trained; nothing where all of them read cached features.
-pub(super) fn render_fresh(plan: &Plan, experiment: &Experiment) -> String {
+pub(super) fn render_fresh(plan: &Plan) -> String {
     let mut text = String::new();
+    let missing = plan.steps.iter().filter(|step| step.is_missing());
+    let trains: Vec<&Train> = missing
+        .filter_map(|step| match &step.work {
+            Work::Train(train) if train.forwards > 0 => Some(&**train),
+            _ => None,
+        })
+        .collect();
     for (tunes, what) in [
         (true, "trained with the network"),
         (false, "on features that each epoch computes anew"),
     ] {
-        let steps: Vec<_> = plan
-            .heads
+        let these: Vec<u64> = trains
             .iter()
-            .filter(|step| !step.artifact.state.is_cached() && step.forwards > 0)
-            .filter(|step| experiment.heads[step.head].training.fine_tune.is_some() == tunes)
+            .filter(|train| train.node.training.fine_tune.is_some() == tunes)
+            .map(|train| train.forwards)
             .collect();
-        if !steps.is_empty() {
+        if !these.is_empty() {
             let _ = writeln!(
                 text,
                 "  {} {what}: {} images through it",
-                plural(steps.len(), "head"),
-                count(steps.iter().map(|step| step.forwards).sum::<u64>()),
+                plural(these.len(), "head"),
+                count(these.iter().sum::<u64>()),
             );
         }
     }
@@ -32,33 +37,33 @@ pub(super) fn render_fresh(plan: &Plan, experiment: &Experiment) -> String {
 }
 
 /// Trainings and samples; nothing where there are none.
-pub(super) fn render_trainings(plan: &Plan, experiment: &Experiment) -> String {
+pub(super) fn render_trainings(plan: &Plan) -> String {
     let mut text = String::new();
-    for step in &plan.pretrains {
-        let node = &experiment.pretrains[step.pretrain];
+    for step in &plan.steps {
+        let Work::Pretrain(training) = &step.work else {
+            continue;
+        };
         let state = match step.artifact.state {
             State::Cached => "cached",
             State::Partial { .. } | State::Missing { .. } => "to train",
         };
+        let config = &training.node.training;
         let _ = writeln!(
             text,
             "\npretrain: {} ← {}  {} of {}  {state}",
-            experiment.models[node.model].name,
-            experiment.datasets[node.dataset].name,
-            plural(node.training.steps as usize, "step"),
-            plural(node.training.batch_size as usize, "image"),
+            training.model_name,
+            training.images.name,
+            plural(config.steps as usize, "step"),
+            plural(config.batch_size as usize, "image"),
         );
     }
-    if !plan.samples.is_empty() {
-        let cached = plan
-            .samples
-            .iter()
-            .filter(|step| step.artifact.state.is_cached());
+    let (wanted, cached) = super::counts(plan, "samples");
+    if wanted > 0 {
         let _ = writeln!(
             text,
             "\nsamples: {} wanted, {} cached",
-            plural(plan.samples.len(), "sheet"),
-            count(cached.count())
+            plural(wanted, "sheet"),
+            count(cached)
         );
     }
     text

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use self::map::Map;
 use super::canvas::{Words, draw};
 use super::{Figure, FigureKind, RenderedFigure};
-use crate::report::axes;
+use crate::report::axes::{self, KnownAxes};
 use crate::report::config::{FILE_KEY, file_name};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
@@ -16,65 +16,60 @@ use crate::report::selection::{
     Cells, FILTER_KEY, METRIC_KEY, OVER_KEY, Question, Selection, Spread, TITLE_KEY, axis_at,
 };
 use crate::spec::fields::Located;
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Fields, Key, Kind, KindDoc, Text};
 use crate::store::AxisValue;
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const ROWS: Key<Text> =
+    Key::text("rows", "an axis").doc("The axis that runs down, such as `block`.");
+const COLUMNS: Key<Text> = Key::text("columns", "an axis").doc(
+    "The axis that runs to the right, such as `timestep`. More than 14 values are drawn small; the longer axis belongs in `rows`.",
+);
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
-
-const DOC: KindDoc = KindDoc {
-    name: "heatmap",
-    summary: "A metric over two axes, as colours with the numbers written in them.",
-    keys: &[
-        &FILE_KEY,
-        &METRIC_KEY,
-        &TITLE_KEY,
-        &Key::custom("rows", "an axis").doc("The axis that runs down, such as `block`."),
-        &Key::custom("columns", "an axis").doc("The axis that runs to the right, such as `timestep`. More than 14 values are drawn small; the longer axis belongs in `rows`."),
-        &FILTER_KEY,
-        &OVER_KEY,
-    ],
-    shared: &[],
-};
+/// `kind = "heatmap"`.
+pub const KIND: FigureKind = Kind::new(
+    KindDoc {
+        name: "heatmap",
+        summary: "A metric over two axes, as colours with the numbers written in them.",
+        keys: &[
+            &FILE_KEY,
+            &METRIC_KEY,
+            &TITLE_KEY,
+            &ROWS,
+            &COLUMNS,
+            &FILTER_KEY,
+            &OVER_KEY,
+        ],
+        shared: &[],
+    },
+    parse,
+);
 
 /// The most rows, and the most columns, that a page holds.
 const MOST_SIDE: usize = 40;
 
-impl FigureKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
+fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Figure>> {
+    let file = file_name(fields, &FILE_KEY, ".svg");
+    let question = Question::parse(fields, known);
+    let rows = axis_at(fields, &ROWS, known);
+    let columns = axis_at(fields, &COLUMNS, known);
+    let (file, question, rows, columns) = (file?, question?, rows?, columns?);
+    if rows == columns {
+        let message = format!(
+            "`{rows}` cannot be both `rows` and `columns` of {}",
+            fields.context()
+        );
+        fields.misfit(COLUMNS.name, "report::axis-twice", message, None);
     }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>> {
-        fields.check_keys(&DOC.all_keys(), &["kind"]);
-        let file = file_name(fields, "file", ".svg");
-        let question = Question::parse(fields);
-        let rows = axis_at(fields, "rows");
-        let columns = axis_at(fields, "columns");
-        let (file, question, rows, columns) = (file?, question?, rows?, columns?);
-        if rows == columns {
-            let message = format!(
-                "`{rows}` cannot be both `rows` and `columns` of {}",
-                fields.context()
-            );
-            fields.misfit("columns", "report::axis-twice", message, None);
-        }
-        fields.is_sound().then(|| {
-            Arc::new(Heatmap {
-                file,
-                question,
-                rows,
-                columns,
-            }) as Arc<dyn Figure>
-        })
-    }
+    fields.is_sound().then(|| {
+        Arc::new(Heatmap {
+            file,
+            question,
+            rows,
+            columns,
+        }) as Arc<dyn Figure>
+    })
 }
 
-/// See the module.
 #[derive(Debug)]
 struct Heatmap {
     file: Located<String>,
@@ -134,7 +129,7 @@ impl Figure for Heatmap {
             fixed: selection.fixed(&spread),
             sql: Some(query::of_selection(&selection)),
             artifact: None,
-            svg,
+            svg: Some(svg),
         })
     }
 }
@@ -182,22 +177,22 @@ impl Heatmap {
 mod tests {
     use super::*;
     use crate::report::figures::theme::{STEPS, ramp};
-    use crate::report::testing::{input, parsed, row};
+    use crate::report::testing::{input, pair, parsed, row, with};
     use crate::store::ResultRow;
 
     fn figure() -> Arc<dyn Figure> {
         let text = "kind = \"heatmap\"\nfile = \"a.svg\"\nmetric = \"top1\"\nrows = \"timestep\"\ncolumns = \"block\"\n";
-        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields));
+        let (figure, mistakes) =
+            parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
         assert!(mistakes.is_empty(), "{mistakes:?}");
         figure.unwrap()
     }
 
     fn at(timestep: u32, block: u32, value: f64) -> ResultRow {
-        ResultRow {
-            timestep,
-            block,
-            ..row(0, value)
-        }
+        with(
+            row(0, value),
+            [("timestep", timestep.into()), ("block", block.into())],
+        )
     }
 
     #[test]
@@ -211,13 +206,13 @@ mod tests {
             .unwrap();
         assert!(
             rendered
-                .svg
+                .drawing()
                 .contains("timestep 90: 50.00 at 19, 75.00 at 24. timestep 150: 62.50 at 19.")
         );
         let lowest = ramp()[0].light_code();
         let highest = ramp()[STEPS - 1].light_code();
-        assert!(rendered.svg.contains(&lowest) && rendered.svg.contains(&highest));
-        assert_eq!(rendered.svg.matches("\n–\n").count(), 1);
+        assert!(rendered.drawing().contains(&lowest) && rendered.drawing().contains(&highest));
+        assert_eq!(rendered.drawing().matches("\n–\n").count(), 1);
         assert_eq!(
             rendered.alternative,
             "top1 in percent by timestep and block"
@@ -226,8 +221,7 @@ mod tests {
 
     #[test]
     fn the_caption_promises_no_spread() {
-        let mut other = at(90, 19, 0.7);
-        other.seed = 1;
+        let other = with(at(90, 19, 0.7), [("seed", 1_u32.into())]);
         let rendered = figure()
             .render(&input(vec![at(90, 19, 0.5), other]))
             .unwrap();
@@ -241,9 +235,37 @@ mod tests {
     }
 
     #[test]
+    fn pairs_of_blocks_make_a_map_of_values_without_counts() {
+        let text = "kind = \"heatmap\"\nfile = \"a.svg\"\nmetric = \"cka\"\nrows = \"left_block\"\ncolumns = \"right_block\"\n";
+        let (figure, mistakes) =
+            parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        let mut rows = Vec::new();
+        for left in 1..=3_u32 {
+            for right in 1..=3_u32 {
+                rows.push(pair(left, right, 1.0 / f64::from(1 + left.abs_diff(right))));
+            }
+        }
+        let rendered = figure.unwrap().render(&input(rows)).unwrap();
+        assert_eq!(rendered.caption, "`cka`, without a unit: single values.");
+        assert!(
+            rendered
+                .drawing()
+                .contains("left block 2: 0.50 at 1, 1.00 at 2, 0.50 at 3."),
+            "{}",
+            rendered.drawing()
+        );
+        assert_eq!(
+            rendered.fixed,
+            ["left dataset fashion", "right dataset fashion"]
+        );
+        assert!(rendered.sql.unwrap().contains("left_fingerprint IN"));
+    }
+
+    #[test]
     fn one_value_lies_in_the_middle_of_the_scale() {
         let rendered = figure().render(&input(vec![at(90, 19, 0.5)])).unwrap();
-        assert!(rendered.svg.contains(&ramp()[STEPS / 2].light_code()));
+        assert!(rendered.drawing().contains(&ramp()[STEPS / 2].light_code()));
     }
 
     #[test]

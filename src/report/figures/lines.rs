@@ -13,7 +13,7 @@ use super::canvas::{Words, draw};
 use super::marker::{MOST_SERIES, mark};
 use super::scale::{Ticks, X_SCALES, XScale, ticks};
 use super::{Figure, FigureKind, RenderedFigure};
-use crate::report::axes;
+use crate::report::axes::{self, KnownAxes};
 use crate::report::config::{FILE_KEY, file_name};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
@@ -24,68 +24,66 @@ use crate::report::selection::{
     TITLE_KEY, Uncertainty, axis_at,
 };
 use crate::spec::fields::Located;
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Choice, Fields, Key, Kind, KindDoc, Text};
 use crate::store::AxisValue;
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const X: Key<Text> =
+    Key::text("x", "an axis").doc("The axis that runs to the right, such as `timestep`.");
+const SERIES: Key<Text> = Key::text("series", "an axis")
+    .optional("one line")
+    .doc("The axis whose values are lines of their own, such as `model`; at most 8 values.");
+const X_SCALE: Key<Choice<XScale>> = Key::choice("x_scale", X_SCALES)
+    .default(XScale::Linear)
+    .doc("Spreads the values of `x` by size, by logarithm, or one after the other. Words need `category`.");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+/// `kind = "lines"`.
+pub const KIND: FigureKind = Kind::new(
+    KindDoc {
+        name: "lines",
+        summary: "A metric over one axis, one line per value of another, with bars for the spread over seeds or images.",
+        keys: &[
+            &FILE_KEY,
+            &METRIC_KEY,
+            &TITLE_KEY,
+            &X,
+            &SERIES,
+            &X_SCALE,
+            &FILTER_KEY,
+            &OVER_KEY,
+            &SPREAD_KEY,
+        ],
+        shared: &[],
+    },
+    parse,
+);
 
-const DOC: KindDoc = KindDoc {
-    name: "lines",
-    summary: "A metric over one axis, one line per value of another, with bars for the spread over seeds or images.",
-    keys: &[
-        &FILE_KEY,
-        &METRIC_KEY,
-        &TITLE_KEY,
-        &Key::custom("x", "an axis").doc("The axis that runs to the right, such as `timestep`."),
-        &Key::custom("series", "an axis").optional("one line").doc("The axis whose values are lines of their own, such as `model`; at most 8 values."),
-        &Key::custom("x_scale", "`linear`, `log` or `category`").optional("\"linear\"").doc("Spreads the values of `x` by size, by logarithm, or one after the other. Words need `category`."),
-        &FILTER_KEY,
-        &OVER_KEY,
-        &SPREAD_KEY,
-    ],
-    shared: &[],
-};
-
-impl FigureKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
+fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Figure>> {
+    let file = file_name(fields, &FILE_KEY, ".svg");
+    let question = Question::parse(fields, known);
+    let x = axis_at(fields, &X, known);
+    let series = axis_at(fields, &SERIES, known);
+    let scale = fields.get(&X_SCALE);
+    let (file, question, x, scale) = (file?, question?, x?, scale?);
+    let uncertainty = Uncertainty::parse(fields, &question);
+    if series.as_ref() == Some(&x) {
+        let message = format!(
+            "`{x}` cannot be both `x` and `series` of {}",
+            fields.context()
+        );
+        fields.misfit(SERIES.name, "report::axis-twice", message, None);
     }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>> {
-        fields.check_keys(&DOC.all_keys(), &["kind"]);
-        let file = file_name(fields, "file", ".svg");
-        let question = Question::parse(fields);
-        let x = axis_at(fields, "x");
-        let series = axis_at(fields, "series");
-        let scale = fields.choice("x_scale", X_SCALES).unwrap_or(XScale::Linear);
-        let (file, question, x) = (file?, question?, x?);
-        let uncertainty = Uncertainty::parse(fields, &question);
-        if series.as_ref() == Some(&x) {
-            let message = format!(
-                "`{x}` cannot be both `x` and `series` of {}",
-                fields.context()
-            );
-            fields.misfit("series", "report::axis-twice", message, None);
-        }
-        fields.is_sound().then(|| {
-            Arc::new(Lines {
-                file,
-                question,
-                x,
-                series,
-                scale,
-                uncertainty,
-            }) as Arc<dyn Figure>
-        })
-    }
+    fields.is_sound().then(|| {
+        Arc::new(Lines {
+            file,
+            question,
+            x,
+            series,
+            scale,
+            uncertainty,
+        }) as Arc<dyn Figure>
+    })
 }
 
-/// See the module.
 #[derive(Debug)]
 struct Lines {
     file: Located<String>,
@@ -152,7 +150,7 @@ impl Figure for Lines {
             fixed: selection.fixed(&spread),
             sql: Some(query::of_selection(&selection)),
             artifact: None,
-            svg,
+            svg: Some(svg),
         })
     }
 }
@@ -259,21 +257,21 @@ fn around(lines: &[Line], unit: &Unit) -> Ticks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::testing::{input, parsed, row};
+    use crate::report::testing::{input, parsed, row, with};
     use crate::store::ResultRow;
 
     fn figure(text: &str) -> Arc<dyn Figure> {
-        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields));
+        let (figure, mistakes) =
+            parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
         assert!(mistakes.is_empty(), "{mistakes:?}");
         figure.unwrap()
     }
 
     fn at(model: &str, timestep: u32, value: f64) -> ResultRow {
-        ResultRow {
-            model: model.to_owned(),
-            timestep,
-            ..row(0, value)
-        }
+        with(
+            row(0, value),
+            [("model", model.into()), ("timestep", timestep.into())],
+        )
     }
 
     const FIGURE: &str = "kind = \"lines\"\nfile = \"a.svg\"\nmetric = \"top1\"\nx = \"timestep\"\nseries = \"model\"\n";
@@ -293,13 +291,13 @@ mod tests {
         );
         assert!(
             rendered
-                .svg
+                .drawing()
                 .contains("gd &amp; co: 50.00 at 10, 60.00 at 90."),
             "{}",
-            rendered.svg
+            rendered.drawing()
         );
-        assert!(rendered.svg.contains("&lt;b&gt;") && !rendered.svg.contains("<b>"));
-        assert!(rendered.svg.contains("<polygon") && rendered.svg.contains("<circle"));
+        assert!(rendered.drawing().contains("&lt;b&gt;") && !rendered.drawing().contains("<b>"));
+        assert!(rendered.drawing().contains("<polygon") && rendered.drawing().contains("<circle"));
     }
 
     #[test]
@@ -320,10 +318,10 @@ mod tests {
             ("images", "83.00 at 90 [80.00, 85.00]", "fully shared"),
         ] {
             let rendered = rendered(spread);
-            assert!(rendered.svg.contains(text), "{}", rendered.svg);
+            assert!(rendered.drawing().contains(text), "{}", rendered.drawing());
             assert!(rendered.caption.contains(most), "{}", rendered.caption);
         }
-        assert!(!rendered("images").svg.contains("fully shared"));
+        assert!(!rendered("images").drawing().contains("fully shared"));
     }
 
     #[test]

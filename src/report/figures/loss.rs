@@ -13,60 +13,47 @@ use self::plot::{Plot, SIZE};
 use super::canvas::{Words, draw};
 use super::pending::pending;
 use super::{Figure, FigureKind, Reference, RenderedFigure, ShownArtifact, Wanted};
+use crate::report::axes::KnownAxes;
 use crate::report::config::{FILE_KEY, file_name};
 use crate::report::error::ReportError;
 use crate::report::input::{ReportInput, TrainingCurve};
 use crate::report::markdown;
 use crate::report::number::significant;
+use crate::report::selection::TITLE_KEY;
 use crate::spec::fields::Located;
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Fields, Key, Kind, KindDoc, Text};
+use crate::store::names::{CURVE, table_file};
 use crate::text::{count, plural};
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const OF: Key<Text> =
+    Key::text("of", "a name of `[pretrain.NAME]`").doc("The training whose loss is shown.");
+const TITLE: Key<Text> = TITLE_KEY.optional("`Training loss: NAME`");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+/// `kind = "loss"`.
+pub const KIND: FigureKind = Kind::new(
+    KindDoc {
+        name: "loss",
+        summary: "The loss of a network over the steps of its training, as it was recorded and as a mean over neighbours.",
+        keys: &[&FILE_KEY, &OF, &TITLE],
+        shared: &[],
+    },
+    parse,
+);
 
-const DOC: KindDoc = KindDoc {
-    name: "loss",
-    summary: "The loss of a network over the steps of its training, as it was recorded and as a mean over neighbours.",
-    keys: &[
-        &FILE_KEY,
-        &Key::custom("of", "a name of `[pretrain.NAME]`").doc("The training whose loss is shown."),
-        &Key::custom("title", "a string")
-            .optional("`Training loss: NAME`")
-            .doc("Stands above it."),
-    ],
-    shared: &[],
-};
-
-impl FigureKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>> {
-        fields.check_keys(&DOC.all_keys(), &["kind"]);
-        let file = file_name(fields, "file", ".svg");
-        let of = fields.text("of");
-        let title = fields.text("title");
-        let (file, of) = (file?, of?);
-        fields.is_sound().then(|| {
-            Arc::new(Loss {
-                title: title.map_or_else(
-                    || format!("Training loss: {}", of.value),
-                    |title| title.value,
-                ),
-                file,
-                of,
-            }) as Arc<dyn Figure>
-        })
-    }
+fn parse(fields: &Fields<'_>, _: &KnownAxes) -> Option<Arc<dyn Figure>> {
+    let file = file_name(fields, &FILE_KEY, ".svg");
+    let of = fields.located(&OF);
+    let title = fields.get(&TITLE);
+    let (file, of) = (file?, of?);
+    fields.is_sound().then(|| {
+        Arc::new(Loss {
+            title: title.unwrap_or_else(|| format!("Training loss: {}", of.value)),
+            file,
+            of,
+        }) as Arc<dyn Figure>
+    })
 }
 
-/// See the module.
 #[derive(Debug)]
 struct Loss {
     file: Located<String>,
@@ -100,14 +87,14 @@ impl Figure for Loss {
             .filter(|training| training.name == self.of.value);
         let Some(training) = named.next() else {
             let why = format!("the network of `{}` is not trained yet", self.of.value);
-            return pending(&self.file, &self.title, &why);
+            return pending(input, &self.file, &self.title, &why);
         };
         let Some(curve) = Curve::of(training) else {
             let why = format!(
                 "no loss of `{}` that was recorded is a finite number",
                 self.of.value
             );
-            return pending(&self.file, &self.title, &why);
+            return pending(input, &self.file, &self.title, &why);
         };
         let mut notes = notes(training, &curve);
         let others = named.count();
@@ -147,9 +134,9 @@ impl Figure for Loss {
             artifact: Some(ShownArtifact::of(
                 "pretraining",
                 &training.fingerprint,
-                "curve.parquet",
+                &table_file(CURVE),
             )),
-            svg,
+            svg: Some(svg),
         })
     }
 }
@@ -216,7 +203,8 @@ mod tests {
 
     fn figure() -> Arc<dyn Figure> {
         let text = "kind = \"loss\"\nfile = \"a.svg\"\nof = \"unet\"\n";
-        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields));
+        let (figure, mistakes) =
+            parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
         assert!(mistakes.is_empty(), "{mistakes:?}");
         figure.unwrap()
     }
@@ -249,10 +237,10 @@ mod tests {
             "The loss of the training `unet` at 400 recorded steps (faint), and its mean over 9 of them, those around each (line), over 4,000 steps and 512,000 images, at a learning rate of 0.0001. It ends at 0.00251."
         );
         assert_eq!(
-            rendered.artifact.unwrap().file,
+            rendered.artifact.as_ref().unwrap().file,
             format!("artifacts/pretraining/cd/{}/curve.parquet", "cd".repeat(32))
         );
-        assert!(rendered.svg.contains("(logarithmic)"));
+        assert!(rendered.drawing().contains("(logarithmic)"));
         assert_eq!((rendered.sql, rendered.notes.len()), (None, 0));
     }
 
@@ -274,7 +262,7 @@ mod tests {
     #[test]
     fn a_loss_of_zero_has_a_linear_scale() {
         let rendered = figure().render(&trained([1.0, 0.0].into_iter())).unwrap();
-        assert!(!rendered.svg.contains("logarithmic"));
+        assert!(!rendered.drawing().contains("logarithmic"));
     }
 
     #[test]

@@ -20,14 +20,16 @@ pub mod theme;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use super::axes::KnownAxes;
 use super::error::ReportError;
 use super::input::ReportInput;
 use super::selection::Question;
 use crate::spec::fields::Located;
-use crate::spec::{Fields, KindDoc};
+use crate::spec::{Kind, ParseWith};
+use crate::store::names::artifact_path;
 
 /// Every kind of figure.
-pub const ALL: &[&dyn FigureKind] = &[
+pub const ALL: &[&FigureKind] = &[
     &lines::KIND,
     &heatmap::KIND,
     &loss::KIND,
@@ -35,14 +37,8 @@ pub const ALL: &[&dyn FigureKind] = &[
     &noise_strip::KIND,
 ];
 
-/// A kind of figure.
-pub trait FigureKind: Sync {
-    /// What it says of itself.
-    fn doc(&self) -> &'static KindDoc;
-
-    /// Reads one `[[report.figure]]`; mistakes are recorded in the reader.
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>>;
-}
+/// A kind of figure; its tables are read by the axes that results have.
+pub type FigureKind = Kind<ParseWith<Arc<dyn Figure>, KnownAxes>>;
 
 /// A figure as it was asked for.
 pub trait Figure: Send + Sync + Debug {
@@ -128,10 +124,10 @@ pub struct ShownArtifact {
 impl ShownArtifact {
     /// A file of an artifact of some kind; the folder itself where `file` is empty.
     pub fn of(kind: &str, fingerprint: &str, file: &str) -> Self {
-        let folder = fingerprint.get(..2).unwrap_or(fingerprint);
+        let folder = artifact_path(kind, fingerprint);
         Self {
             fingerprint: fingerprint.to_owned(),
-            file: format!("artifacts/{kind}/{folder}/{fingerprint}/{file}"),
+            file: format!("{folder}/{file}"),
         }
     }
 }
@@ -155,6 +151,14 @@ pub struct RenderedFigure {
     pub sql: Option<String>,
     /// The artifact that it shows; `None` where it shows results, or what is in no artifact.
     pub artifact: Option<ShownArtifact>,
-    /// The drawing.
-    pub svg: String,
+    /// The drawing; `None` where the file that is there stays as it is.
+    pub svg: Option<String>,
+}
+
+#[cfg(test)]
+impl RenderedFigure {
+    /// The drawing, which has to be there.
+    fn drawing(&self) -> &str {
+        self.svg.as_deref().unwrap()
+    }
 }

@@ -4,36 +4,60 @@ use super::RenderedFigure;
 use super::canvas::{Anchor, INSET, Words, draw};
 use super::theme::MUTED;
 use crate::report::error::ReportError;
+use crate::report::input::ReportInput;
 use crate::report::markdown;
 use crate::spec::fields::Located;
 
 /// Width and height, in CSS pixels.
 const SIZE: (i32, i32) = (760, 120);
 
-/// A card that says why it is empty: `why` is plain words with names in backticks.
+/// A card that says why it is empty: `why` is plain words with names in backticks. Where the results are from a file, which holds neither
+/// curves nor images, the figure that an earlier run drew stays.
 ///
 /// # Errors
 /// The drawing library gave up.
 pub(super) fn pending(
+    input: &ReportInput,
     file: &Located<String>,
     title: &str,
     why: &str,
 ) -> Result<RenderedFigure, ReportError> {
-    let plain = why.replace('`', "");
-    let words = Words {
-        title,
-        subtitle: "nothing to show yet",
-        description: &plain,
+    let from = input.results_file.as_ref();
+    let is_drawn = from.is_some_and(|from| from.drawn.contains(&file.value));
+    let why = match from {
+        None => why.to_owned(),
+        Some(from) if is_drawn => format!(
+            "Drawn by an earlier run: what it shows is not in `{}`, which the rest of this report is from",
+            from.path
+        ),
+        Some(from) => format!(
+            "not available: what it shows is not in `{}`, which this report is from",
+            from.path
+        ),
     };
-    let place = format!("figure `{}`", file.value);
-    let svg = draw(&place, SIZE, words, |canvas| {
-        canvas.text(&plain, (INSET, 88), 12.5, MUTED, Anchor::Start)
-    })?;
+    let plain = why.replace('`', "");
+    let svg = if is_drawn {
+        None
+    } else {
+        let words = Words {
+            title,
+            subtitle: "nothing to show",
+            description: &plain,
+        };
+        let place = format!("figure `{}`", file.value);
+        Some(draw(&place, SIZE, words, |canvas| {
+            canvas.text(&plain, (INSET, 88), 12.5, MUTED, Anchor::Start)
+        })?)
+    };
     Ok(RenderedFigure {
         title: title.to_owned(),
         file: file.value.clone(),
-        alternative: format!("Nothing to show yet: {plain}"),
-        caption: markdown::prose(why),
+        alternative: if is_drawn {
+            title.to_owned()
+        } else {
+            format!("Nothing to show: {plain}")
+        },
+        caption: markdown::prose(&why),
         notes: Vec::new(),
         fixed: Vec::new(),
         sql: None,

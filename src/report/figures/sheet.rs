@@ -5,56 +5,44 @@ use std::sync::Arc;
 use super::canvas::Words;
 use super::pending::pending;
 use super::{Figure, FigureKind, Reference, RenderedFigure, ShownArtifact, Wanted, mosaic};
+use crate::report::axes::KnownAxes;
 use crate::report::config::{FILE_KEY, file_name};
 use crate::report::error::ReportError;
 use crate::report::input::{ImageSheet, ReportInput};
 use crate::report::markdown;
+use crate::report::selection::TITLE_KEY;
 use crate::spec::fields::Located;
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Fields, Key, Kind, KindDoc, Text};
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const OF: Key<Text> =
+    Key::text("of", "a name of `[samples.NAME]`").doc("The samples that are shown, at most 400.");
+const TITLE: Key<Text> = TITLE_KEY.optional("`Samples: NAME`");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+/// `kind = "sheet"`.
+pub const KIND: FigureKind = Kind::new(
+    KindDoc {
+        name: "sheet",
+        summary: "Images sampled from a network, side by side, each of their pixels a square.",
+        keys: &[&FILE_KEY, &OF, &TITLE],
+        shared: &[],
+    },
+    parse,
+);
 
-const DOC: KindDoc = KindDoc {
-    name: "sheet",
-    summary: "Images sampled from a network, side by side, each of their pixels a square.",
-    keys: &[
-        &FILE_KEY,
-        &Key::custom("of", "a name of `[samples.NAME]`")
-            .doc("The samples that are shown, at most 400."),
-        &Key::custom("title", "a string")
-            .optional("`Samples: NAME`")
-            .doc("Stands above it."),
-    ],
-    shared: &[],
-};
-
-impl FigureKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Figure>> {
-        fields.check_keys(&DOC.all_keys(), &["kind"]);
-        let file = file_name(fields, "file", ".svg");
-        let of = fields.text("of");
-        let title = fields.text("title");
-        let (file, of) = (file?, of?);
-        fields.is_sound().then(|| {
-            Arc::new(Sheet {
-                title: title.map_or_else(|| format!("Samples: {}", of.value), |title| title.value),
-                file,
-                of,
-            }) as Arc<dyn Figure>
-        })
-    }
+fn parse(fields: &Fields<'_>, _: &KnownAxes) -> Option<Arc<dyn Figure>> {
+    let file = file_name(fields, &FILE_KEY, ".svg");
+    let of = fields.located(&OF);
+    let title = fields.get(&TITLE);
+    let (file, of) = (file?, of?);
+    fields.is_sound().then(|| {
+        Arc::new(Sheet {
+            title: title.unwrap_or_else(|| format!("Samples: {}", of.value)),
+            file,
+            of,
+        }) as Arc<dyn Figure>
+    })
 }
 
-/// See the module.
 #[derive(Debug)]
 struct Sheet {
     file: Located<String>,
@@ -88,7 +76,7 @@ impl Figure for Sheet {
             .find(|sheet| sheet.name == self.of.value)
         else {
             let why = format!("the samples `{}` are not there yet", self.of.value);
-            return pending(&self.file, &self.title, &why);
+            return pending(input, &self.file, &self.title, &why);
         };
         let artifact = (!sheet.fingerprint.is_empty())
             .then(|| ShownArtifact::of("samples", &sheet.fingerprint, ""));
@@ -124,7 +112,11 @@ pub(super) fn rendered(
     Ok(RenderedFigure {
         title: title.to_owned(),
         file: file.value.clone(),
-        svg: mosaic::paint(&format!("figure `{}`", file.value), sheet, words)?,
+        svg: Some(mosaic::paint(
+            &format!("figure `{}`", file.value),
+            sheet,
+            words,
+        )?),
         alternative,
         caption: format!("{}.", markdown::prose(sheet.caption.trim_end_matches('.'))),
         notes: Vec::new(),
@@ -141,7 +133,8 @@ mod tests {
 
     fn figure() -> Arc<dyn Figure> {
         let text = "kind = \"sheet\"\nfile = \"a.svg\"\nof = \"faces\"\n";
-        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields));
+        let (figure, mistakes) =
+            parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
         assert!(mistakes.is_empty(), "{mistakes:?}");
         figure.unwrap()
     }
@@ -181,7 +174,7 @@ mod tests {
     fn samples_that_are_not_there_leave_a_card_that_says_so() {
         let rendered = figure().render(&input(Vec::new())).unwrap();
         assert!(rendered.caption.contains("`faces` are not there yet"));
-        assert!(rendered.svg.contains("faces are not there yet"));
+        assert!(rendered.drawing().contains("faces are not there yet"));
         assert_eq!(rendered.artifact, None);
     }
 

@@ -34,7 +34,10 @@ impl Spread {
     pub fn with(selection: &Selection<'_>, cells: &Cells<'_>, shown: Uncertainty) -> Self {
         let lengths = || cells.values().map(|cell| cell.rows.len());
         let (fewest, most) = (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0));
-        let over = &selection.question.over;
+        // What no row has cannot be averaged over.
+        let known = axes::of(cells.values().flat_map(|cell| cell.rows.iter().copied()));
+        let mut over = selection.question.over.clone();
+        over.retain(|axis| known.contains(&axis.as_str()));
         let noun = if over.len() == 1 {
             over.first()
                 .map_or_else(String::new, |axis| axes::label(axis))
@@ -86,7 +89,7 @@ impl Spread {
                 format!("{mean}, with the {level} bootstrap interval over the scored images")
             }
         };
-        let those = if over == &["seed"] { "seeds" } else { "runs" };
+        let those = if over == ["seed"] { "seeds" } else { "runs" };
         let phrase = match (shown, most) {
             (Uncertainty::Images, 2..) => format!(
                 "{brief}; it is the mean of the {those}' bounds, which treats the {those}' errors on the same images as fully shared and is therefore too wide rather than too narrow"
@@ -114,14 +117,20 @@ fn in_brackets(values: &BTreeSet<AxisValue>) -> String {
 }
 
 impl Selection<'_> {
-    /// On how many images each value was measured, as a sentence without its full stop.
-    pub fn scored(&self) -> String {
-        let mut counts: BTreeMap<(&str, &str), BTreeSet<u64>> = BTreeMap::new();
+    /// On how many images each value was measured, as a sentence without its full stop; `None` where nothing is counted.
+    pub fn scored(&self) -> Option<String> {
+        let mut counts: BTreeMap<(String, String), BTreeSet<u64>> = BTreeMap::new();
         for row in &self.rows {
-            counts
-                .entry((row.split.as_str(), row.dataset.as_str()))
-                .or_default()
-                .insert(row.count);
+            if let Some(counted) = row.counted {
+                let place = ["split", "dataset"].map(|axis| value_of(row, axis).to_string());
+                counts
+                    .entry(place.into())
+                    .or_default()
+                    .insert(counted.scored);
+            }
+        }
+        if counts.is_empty() && !self.rows.is_empty() {
+            return None;
         }
         let phrases: Vec<String> = counts
             .iter()
@@ -135,21 +144,24 @@ impl Selection<'_> {
                 })
             })
             .collect();
-        match phrases.as_slice() {
+        Some(match phrases.as_slice() {
             [] => "Nothing was scored".to_owned(),
             [only] => format!("Each value is out of {only}"),
             several => format!("The values are out of {}", listed(several)),
-        }
+        })
     }
 
     /// What the numbers are, in Markdown: metric, unit, how they were averaged, and how many images each is out of.
     pub fn caption(&self, averaged: &str) -> String {
+        let scored = self.scored();
+        let scored = scored.map_or_else(String::new, |scored| {
+            format!(" {}.", markdown::escape(&scored))
+        });
         format!(
-            "{}, {}: {}. {}.",
+            "{}, {}: {}.{scored}",
             markdown::code(&self.question.metric.value),
             markdown::escape(&self.unit.phrase()),
             markdown::escape(averaged),
-            markdown::escape(&self.scored())
         )
     }
 
@@ -167,7 +179,8 @@ impl Selection<'_> {
             let only = values.iter().next().filter(|_| values.len() == 1)?;
             Some(format!("{} {only}", axes::label(axis)))
         };
-        axes::all().filter(shown).filter_map(agreed).collect()
+        let axes = axes::of(self.rows.iter().copied());
+        axes.into_iter().filter(shown).filter_map(agreed).collect()
     }
 
     /// What a reader of a figure is told of results that are not there, in Markdown.
@@ -192,7 +205,8 @@ impl Selection<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::testing::{input, question, row};
+    use crate::report::testing::{input, pair, question, row, with};
+    use crate::store::{Counted, ResultRow};
 
     #[test]
     fn one_seed_shows_no_spread_and_several_are_counted() {
@@ -203,8 +217,7 @@ mod tests {
         let phrase = Spread::of(&selection, &selection.cells(&spread).unwrap()).phrase;
         assert_eq!(phrase, "one seed each (0), so that no spread is shown");
 
-        let mut later = row(0, 0.7);
-        later.timestep = 150;
+        let later = with(row(0, 0.7), [("timestep", 150_u32.into())]);
         let uneven = input(vec![row(0, 0.5), row(1, 0.6), later]);
         let selection = question.put("table", &uneven).unwrap();
         let described = Spread::of(&selection, &selection.cells(&spread).unwrap());
@@ -218,18 +231,37 @@ mod tests {
     #[test]
     fn different_numbers_of_images_are_all_named() {
         let question = question("metric = \"top1\"");
-        let mut fewer = row(1, 0.5);
-        fewer.count = 999;
+        let counted = Counted {
+            correct: 0,
+            scored: 999,
+        };
+        let fewer = ResultRow {
+            counted: Some(counted),
+            ..row(1, 0.5)
+        };
         let uneven = input(vec![row(0, 0.5), fewer]);
         let selection = question.put("table", &uneven).unwrap();
         assert_eq!(
-            selection.scored(),
+            selection.scored().unwrap(),
             "The values are out of 999 test images of fashion and 1,000 test images of fashion"
         );
         let even = input(vec![row(0, 0.5)]);
         assert_eq!(
-            question.put("table", &even).unwrap().scored(),
+            question.put("table", &even).unwrap().scored().unwrap(),
             "Each value is out of 1,000 test images of fashion"
+        );
+    }
+
+    #[test]
+    fn what_is_not_counted_and_has_no_seed_is_not_spoken_of() {
+        let question = question("metric = \"cka\"");
+        let pairs = input(vec![pair(1, 2, 0.5), pair(1, 3, 0.25)]);
+        let selection = question.put("figure", &pairs).unwrap();
+        let axes = ["left_block", "right_block"].map(str::to_owned);
+        let described = Spread::of(&selection, &selection.cells(&axes).unwrap());
+        assert_eq!(
+            selection.caption(&described.phrase),
+            "`cka`, without a unit: single values."
         );
     }
 }

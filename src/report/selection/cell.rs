@@ -6,6 +6,7 @@ use super::{Selection, value_of};
 use crate::report::axes;
 use crate::report::error::ReportError;
 use crate::report::number::{deviation, listed, mean};
+use crate::report::query;
 use crate::store::{AxisValue, ResultRow};
 
 /// Cells by their values on the axes that are spread out.
@@ -32,7 +33,7 @@ pub(super) fn gather<'a>(
         if !row.value.is_finite() {
             return Err(ReportError::NotFinite {
                 place: selection.place.clone(),
-                fingerprint: row.head_fingerprint.clone(),
+                origin: query::origin(row),
                 value: row.value,
             });
         }
@@ -58,7 +59,8 @@ fn average<'a>(
         phrases if phrases.is_empty() => "all of it".to_owned(),
         phrases => phrases,
     };
-    let varying: Vec<String> = axes::all()
+    let varying: Vec<String> = axes::of(rows.iter().copied())
+        .into_iter()
         .filter(|axis| !over.iter().any(|averaged| averaged == axis))
         .filter(|axis| {
             rows.iter()
@@ -86,14 +88,14 @@ fn average<'a>(
             }
             // The same result, listed twice, counts once.
             Some(known)
-                if known.head_fingerprint == row.head_fingerprint
-                    && known.value.to_bits() == row.value.to_bits() => {}
+                if known.sources == row.sources && known.value.to_bits() == row.value.to_bits() => {
+            }
             Some(known) => {
                 return Err(ReportError::Ambiguous {
                     place: selection.place.clone(),
                     cell: name(),
-                    first: known.head_fingerprint.clone(),
-                    second: row.head_fingerprint.clone(),
+                    first: query::origin(known),
+                    second: query::origin(row),
                 });
             }
         }
@@ -111,7 +113,7 @@ fn average<'a>(
 #[cfg(test)]
 mod tests {
     use crate::report::error::ReportError;
-    use crate::report::testing::{input, question, row};
+    use crate::report::testing::{input, question, row, with};
     use crate::store::AxisValue;
 
     fn axes(names: &[&str]) -> Vec<String> {
@@ -135,9 +137,8 @@ mod tests {
 
     #[test]
     fn accidental_averaging_is_refused_and_names_the_axes() {
-        let mut other = row(0, 0.5);
-        other.block = 24;
-        other.learning_rate = 0.1;
+        let moved = [("block", 24_u32.into()), ("learning_rate", 0.1.into())];
+        let other = with(row(0, 0.5), moved);
         let input = input(vec![row(0, 0.4), other]);
         let refused = question("metric = \"top1\"");
         let error = refused
@@ -163,7 +164,7 @@ mod tests {
     #[test]
     fn two_heads_that_no_axis_tells_apart_are_refused_and_one_row_twice_is_not() {
         let mut other = row(0, 0.5);
-        other.head_fingerprint = "f".repeat(64);
+        other.sources.insert("head".to_owned(), "f".repeat(64));
         let input = input(vec![row(0, 0.4), row(0, 0.4), other]);
         let question = question("metric = \"top1\"");
         let error = question

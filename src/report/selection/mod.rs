@@ -85,6 +85,5 @@ impl<'a> Selection<'a> {
 
 /// The value of a row on an axis; an axis that a row does not have counts as a value of its own.
 pub fn value_of(row: &ResultRow, axis: &str) -> AxisValue {
-    row.axis(axis)
-        .unwrap_or_else(|| AxisValue::Text("none".to_owned()))
+    row.axis(axis).unwrap_or_else(|| axes::ABSENT.into())
 }

@@ -9,9 +9,11 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::feature_type::FeatureType;
 
 mod damage;
 mod query;
+mod results;
 mod sharing;
 
 /// A part's content with its own storage.
@@ -260,6 +262,8 @@ fn an_interrupted_artifact_does_not_exist_but_its_parts_are_kept() {
 
     let mut writer = begin(&store, &recipe);
     assert_eq!(writer.set_aside().len(), 1, "the table");
+    // Somebody may still be writing it.
+    assert!(folder.join(".tmp-part-00002.arrow-abc").exists());
     let committed = writer.committed_parts(&[4, 4, 2]).unwrap();
     assert_eq!(
         committed,

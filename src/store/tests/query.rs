@@ -1,9 +1,12 @@
 //! Asking the store in SQL.
 
+use std::collections::BTreeMap;
+
 use half::f16;
 use serde_json::json;
 
 use super::super::results::tests::example;
+use super::results::of_the_first_release;
 use super::*;
 
 fn make(
@@ -27,16 +30,37 @@ fn make(
         .fingerprint
 }
 
+/// The columns that are there before any result is.
+const KNOWN: [KnownColumn<'static>; 4] = [
+    KnownColumn {
+        name: "head",
+        kind: AxisType::Text,
+    },
+    KnownColumn {
+        name: "token",
+        kind: AxisType::Text,
+    },
+    KnownColumn {
+        name: "seed",
+        kind: AxisType::Integer,
+    },
+    KnownColumn {
+        name: "head_fingerprint",
+        kind: AxisType::Text,
+    },
+];
+
+fn at_seed(mut row: ResultRow, seed: u32) -> ResultRow {
+    row.axes.insert("seed".to_owned(), seed.into());
+    row
+}
+
 fn filled() -> (tempfile::TempDir, Store, Fingerprint, Vec<Fingerprint>) {
     let folder = tempfile::tempdir().unwrap();
     // A name that a globbing or hive-partitioning reader would stumble over.
     let store = Store::open(folder.path().join("odd=[name]*")).unwrap();
     for (number, value) in [(0, 0.25), (1, 0.75)] {
-        let row = ResultRow {
-            value,
-            seed: number.into(),
-            ..example()
-        };
+        let row = at_seed(ResultRow { value, ..example() }, number);
         let batch = ResultRow::to_batch(&[row]).unwrap();
         make(&store, ArtifactKind::Metric, number, |writer| {
             writer.write_table("results", &batch).unwrap();
@@ -78,7 +102,10 @@ fn filled() -> (tempfile::TempDir, Store, Fingerprint, Vec<Fingerprint>) {
 fn results_can_be_filtered_and_averaged() {
     let (_folder, store, _, _) = filled();
     let result = store
-        .query("SELECT head, AVG(value) AS mean, COUNT(*) AS runs FROM results GROUP BY head")
+        .query(
+            "SELECT head, AVG(value) AS mean, COUNT(*) AS runs FROM results GROUP BY head",
+            &KNOWN,
+        )
         .unwrap();
     assert_eq!(result.columns, ["head", "mean", "runs"]);
     assert_eq!(
@@ -90,61 +117,116 @@ fn results_can_be_filtered_and_averaged() {
         ]]
     );
     let result = store
-        .query("SELECT noise_seed, higher_is_better FROM results WHERE seed = 1")
+        .query(
+            "SELECT noise_seed, token, higher_is_better FROM results WHERE seed = 1",
+            &KNOWN,
+        )
         .unwrap();
     assert_eq!(
         result.rows,
-        [[Cell::Integer(u64::MAX.into()), Cell::Boolean(true)]]
+        [[Cell::Integer(7), Cell::Null, Cell::Boolean(true)]]
     );
 }
 
 #[test]
-fn results_of_an_older_release_have_empty_cells_where_they_lack_a_column() {
+fn results_of_all_releases_are_one_table_by_the_names_of_their_columns() {
     let (_folder, store, _, _) = filled();
-    let batch = ResultRow::to_batch(&[ResultRow {
-        value: 0.5,
+    let mut pair = ResultRow {
+        metric: "cka".to_owned(),
+        interval: None,
+        counted: None,
         ..example()
-    }])
-    .unwrap();
-    let kept: Vec<usize> = batch
-        .schema()
-        .fields()
-        .iter()
-        .enumerate()
-        .filter(|(_, field)| !["low", "high"].contains(&field.name().as_str()))
-        .map(|(index, _)| index)
-        .collect();
-    let old = batch.project(&kept).unwrap();
-    // Several, so that some come before the new ones and some after, whatever the order of the fingerprints.
-    for number in 2..9 {
+    };
+    pair.axes = BTreeMap::from([("left_block".to_owned(), 3_u32.into())]);
+    pair.sources = BTreeMap::from([("left".to_owned(), "ef".repeat(32))]);
+    let pairs = ResultRow::to_batch(&[pair]).unwrap();
+    // Several, so that some come before the others and some after, whatever the order of the fingerprints.
+    for (number, batch) in [
+        (2, of_the_first_release()),
+        (3, pairs),
+        (4, of_the_first_release()),
+    ] {
         make(&store, ArtifactKind::Metric, number, |writer| {
-            writer.write_table("results", &old).unwrap();
+            writer.write_table("results", &batch).unwrap();
         });
     }
     let result = store
-        .query("SELECT value, low, high FROM results GROUP BY value, low, high ORDER BY value")
+        .query(
+            "SELECT value, low, timestep, left_block, seed, left_fingerprint FROM results GROUP BY ALL ORDER BY value, seed",
+            &KNOWN,
+        )
         .unwrap();
-    let bounds = [Cell::Number(0.25), Cell::Number(0.875)];
-    let [low, high] = &bounds;
+    let bound = Cell::Number(0.25);
+    let left = Cell::Text("ef".repeat(32));
+    let null = || Cell::Null;
     assert_eq!(
         result.rows,
         [
-            [Cell::Number(0.25), low.clone(), high.clone()],
-            [Cell::Number(0.5), Cell::Null, Cell::Null],
-            [Cell::Number(0.75), low.clone(), high.clone()],
+            [
+                bound.clone(),
+                bound.clone(),
+                null(),
+                null(),
+                Cell::Integer(0),
+                null()
+            ],
+            [
+                Cell::Number(0.5),
+                bound.clone(),
+                Cell::Integer(90),
+                null(),
+                Cell::Integer(1),
+                null()
+            ],
+            [
+                Cell::Number(0.625),
+                null(),
+                null(),
+                Cell::Integer(3),
+                null(),
+                left
+            ],
+            [
+                Cell::Number(0.75),
+                bound,
+                null(),
+                null(),
+                Cell::Integer(1),
+                null()
+            ],
         ]
     );
-    let counted = store
-        .query("SELECT COUNT(*) AS rows, AVG(low) AS low FROM results")
+    let all = store.query("SELECT * FROM results", &KNOWN).unwrap();
+    assert_eq!(all.rows.len(), 5);
+    let expected = [
+        "metric",
+        "value",
+        "low",
+        "high",
+        "correct",
+        "count",
+        "unit",
+        "higher_is_better",
+        "head",
+        "token",
+        "seed",
+    ];
+    assert_eq!(all.columns[..expected.len()], expected);
+    // A seed that only fits without a sign is a text, and so is the column then.
+    let seeds = store
+        .query(
+            "SELECT DISTINCT noise_seed FROM results ORDER BY noise_seed",
+            &KNOWN,
+        )
         .unwrap();
-    assert_eq!(counted.rows, [[Cell::Integer(9), low.clone()]]);
+    assert!(seeds.rows.contains(&vec![Cell::Text(u64::MAX.to_string())]));
 }
 
 #[test]
 fn curves_know_their_head() {
     let (_folder, store, _, heads) = filled();
     let result = store
-        .query("SELECT * FROM curves ORDER BY head_fingerprint")
+        .query("SELECT * FROM curves ORDER BY head_fingerprint", &KNOWN)
         .unwrap();
     assert_eq!(result.columns, ["value", "head_fingerprint"]);
     let mut expected: Vec<Cell> = heads
@@ -169,7 +251,7 @@ fn features_are_a_table_and_vectors_are_summed_up() {
         "SELECT id, label, feature FROM features_{} WHERE label < 7 ORDER BY id",
         features.short()
     );
-    let result = store.query(&sql).unwrap();
+    let result = store.query(&sql, &KNOWN).unwrap();
     let vector = Cell::Vector("[0, 0.5, 1, … 5 values]".to_owned());
     let text = |text: &str| Cell::Text(text.to_owned());
     assert_eq!(
@@ -185,7 +267,10 @@ fn features_are_a_table_and_vectors_are_summed_up() {
 fn artifacts_are_listed() {
     let (_folder, store, features, _) = filled();
     let result = store
-        .query("SELECT fingerprint, rows, label FROM artifacts WHERE kind = 'features'")
+        .query(
+            "SELECT fingerprint, rows, label FROM artifacts WHERE kind = 'features'",
+            &KNOWN,
+        )
         .unwrap();
     let label = Cell::Text("label".to_owned());
     assert_eq!(
@@ -198,9 +283,17 @@ fn artifacts_are_listed() {
 fn an_empty_store_has_empty_results() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open_read_only(folder.path().join("none")).unwrap();
-    let result = store.query("SELECT metric, value FROM results").unwrap();
-    assert_eq!((result.columns.len(), result.rows.len()), (2, 0));
-    let message = store.query("SELECT * FROM curves").unwrap_err().to_string();
+    let result = store
+        .query(
+            "SELECT metric, value, token, head_fingerprint FROM results WHERE seed > 1",
+            &KNOWN,
+        )
+        .unwrap();
+    assert_eq!((result.columns.len(), result.rows.len()), (4, 0));
+    let message = store
+        .query("SELECT * FROM curves", &KNOWN)
+        .unwrap_err()
+        .to_string();
     assert!(
         message.contains("artifacts, results (and `curves`, once a head is trained)"),
         "{message}"
@@ -210,7 +303,7 @@ fn an_empty_store_has_empty_results() {
 #[test]
 fn errors_name_what_there_is_and_what_may_be_meant() {
     let (_folder, store, features, _) = filled();
-    let message = |sql: &str| store.query(sql).unwrap_err().to_string();
+    let message = |sql: &str| store.query(sql, &KNOWN).unwrap_err().to_string();
     let unknown = message("SELECT * FROM reslts");
     assert!(unknown.contains("did you mean `results`?"), "{unknown}");
     assert!(

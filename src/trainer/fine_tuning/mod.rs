@@ -31,16 +31,17 @@ use super::config::{ClassWeights, FineTuning, Moment};
 use super::heads::checkpoint;
 use super::heads::order::{hold_out, within};
 use super::heads::scan::balanced;
-use super::heads::scoring::{HeldOut, means, predictions, rank_all};
+use super::heads::scoring::{HeldOut, means, predictions, rank_all, serialized};
 use super::heads::stack::Stack;
 use super::heads::{Job, Keep, Outcome, TrainError};
 use super::{Rate, Rates, clip_gradients};
+use crate::bug::Bug;
 use crate::heads::FeatureShape;
 use crate::metrics::Predictions;
 use crate::models::InputSpec;
-use crate::models::checkpoint::parameters::to_safetensors;
 use crate::models::extractor::to_vec;
 use crate::models::tuning::Tuned;
+use crate::numbers::{to_i64, to_u32};
 
 /// What is trained, and on what.
 pub struct Task<'a> {
@@ -148,7 +149,7 @@ struct Loop<'a> {
 impl Loop<'_> {
     /// The epoch that the next step belongs to, from 0.
     fn epoch(&self) -> u32 {
-        u32::try_from(self.state.made as usize / self.steps).unwrap_or(u32::MAX)
+        to_u32(self.state.made as usize / self.steps)
     }
 
     /// Goes to the end of the epoch. Gives the epoch, from 1, and the learning rate where the loss is no number any more.
@@ -160,7 +161,7 @@ impl Loop<'_> {
         let (task, epoch) = (self.task, self.epoch());
         let training = task.job.training;
         let order = within(task.job.seed, epoch, 0, self.fit.len());
-        let row = |&position: &i64| self.fit[usize::try_from(position).unwrap_or(0)];
+        let row = |&position: &usize| self.fit[position];
         let batches: Vec<Vec<usize>> = order
             .chunks(training.batch_size as usize)
             .map(|batch| batch.iter().map(row).collect())
@@ -186,7 +187,7 @@ impl Loop<'_> {
         let scores = self.score_held_out(watch)?;
         let factor = self.factor(epoch, self.steps - 1);
         let stack = &mut self.state.stack;
-        let lost = stack.end_epoch(epoch, images, factor, scores.as_deref());
+        let lost = stack.end_epoch(epoch, images, factor, scores.as_deref())?;
         if !lost.is_empty() {
             let rate = training.optimiser.lr * factor;
             return Ok(Some((epoch + 1, rate)));
@@ -208,8 +209,8 @@ impl Loop<'_> {
         let training = self.task.job.training;
         training.schedule.factor(Moment {
             epoch,
-            step: u32::try_from(step).unwrap_or(u32::MAX),
-            steps: u32::try_from(self.steps).unwrap_or(u32::MAX),
+            step: to_u32(step),
+            steps: to_u32(self.steps),
             epochs: training.epochs,
         })
     }
@@ -241,7 +242,7 @@ impl Loop<'_> {
                 })
                 .map_err(features)?;
         } else {
-            let pieces = x_t.split(length(task.at_once), 0);
+            let pieces = x_t.split(to_i64(task.at_once), 0);
             let all: Result<Vec<Tensor>, TrainError> = pieces
                 .iter()
                 .map(|piece| {
@@ -250,7 +251,7 @@ impl Loop<'_> {
                 })
                 .collect();
             let gradients = head_step(&Tensor::cat(&all?, 0));
-            let gradients = gradients.split(length(task.at_once), 0);
+            let gradients = gradients.split(to_i64(task.at_once), 0);
             for (piece, gradient) in pieces.iter().zip(gradients) {
                 network
                     .learn(piece, task.timestep, &mut |map| {
@@ -322,8 +323,7 @@ impl Loop<'_> {
                 rows: predictions(task.test, ranked),
             },
             logits: task.job.training.logits.then_some(all),
-            weights: to_safetensors(weights)
-                .map_err(|error| TrainError::Weights(error.to_string()))?,
+            weights: serialized(weights)?,
         })
     }
 
@@ -350,7 +350,7 @@ impl Loop<'_> {
     /// `[N, C, H, W]` on the device.
     fn tensor(&self, x_t: &[f32], images: usize) -> Tensor {
         let InputSpec { channels, side, .. } = self.task.input;
-        let sides = [length(images), channels.into(), side.into(), side.into()];
+        let sides = [to_i64(images), channels.into(), side.into(), side.into()];
         let host = Tensor::from_slice(x_t).view(sides);
         host.to_device(self.task.device)
     }
@@ -378,7 +378,7 @@ fn stack_of_one<'a>(task: &'a Task<'_>, fit: &[usize]) -> Result<Stack<'a>, Trai
     };
     let (shape, classes) = (task.shape, task.classes);
     let stack = Stack::new(&[task.job], vec![0], shape, classes, weights, task.device);
-    stack.ok_or_else(|| TrainError::Weights("a head has no form".to_owned()))
+    stack.ok_or_else(|| Bug::new("a head that is trained with its network has no form").into())
 }
 
 #[expect(
@@ -387,8 +387,4 @@ fn stack_of_one<'a>(task: &'a Task<'_>, fit: &[usize]) -> Result<Stack<'a>, Trai
 )]
 fn features(error: crate::models::extractor::ForwardError) -> TrainError {
     TrainError::Features(error.to_string())
-}
-
-fn length(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -3,10 +3,11 @@
 use tch::{Kind, Tensor};
 
 use crate::heads::FeatureShape;
+use crate::numbers::to_i64;
 
 /// A block's map as features, `[N, C, H, W]` f32, by adaptive average pooling.
 pub(super) fn pooled(map: &Tensor, shape: FeatureShape) -> Tensor {
-    let sides = [shape.height, shape.width].map(super::length);
+    let sides = [shape.height, shape.width].map(to_i64);
     map.to_kind(Kind::Float).adaptive_avg_pool2d(sides)
 }
 

@@ -13,6 +13,7 @@ use tch::{Device, Tensor};
 use super::stack::Stack;
 use super::{Epoch, Keep, TrainError};
 use crate::models::checkpoint::parameters::write_safetensors;
+use crate::numbers::to_i64;
 
 const CURVE: &str = "curve";
 const COURSE: &str = "course";
@@ -38,6 +39,7 @@ pub(in crate::trainer) fn open(
 fn read(count: u32, path: &Path) -> Result<Stored, TrainError> {
     let broken = |reason: String| TrainError::Checkpoint(format!("{}: {reason}", path.display()));
     let file = File::open(path).map_err(|error| broken(error.to_string()))?;
+    #[expect(unsafe_code, reason = "there is no safe way to map a file")]
     // SAFETY: checkpoints appear whole under their names and are never written again; a file that is removed meanwhile stays
     // readable for whoever has it open.
     let file = unsafe { Mmap::map(&file) }.map_err(|error| broken(error.to_string()))?;
@@ -69,7 +71,7 @@ pub(in crate::trainer) fn tensors<'n>(
     for stack in stacks {
         for (tensor_name, stacked) in stack.tensors() {
             for (position, &job) in stack.jobs.iter().enumerate() {
-                let own = stacked.select(0, super::length(position));
+                let own = stacked.select(0, to_i64(position));
                 tensors.push((format!("{}/{tensor_name}", name(job)), own));
             }
         }

@@ -28,11 +28,12 @@ use std::path::{Path, PathBuf};
 use tch::Device;
 
 use super::Training;
+use crate::bug::Bug;
 use crate::heads::{FeatureShape, Head};
 use crate::metrics::Predictions;
 
 pub use rounds::{is_small, train};
-pub use rows::{Element, Rows, RowsInMemory, Samples};
+pub use rows::{Rows, RowsInMemory, Samples};
 
 /// One head to train.
 #[derive(Debug, Clone, Copy)]
@@ -160,11 +161,7 @@ pub enum TrainError {
     /// The user asked to stop.
     #[error("stopped")]
     Stopped,
-    /// Weights that could not be written into memory: a bug.
-    #[error("the trained weights could not be serialised: {0}")]
-    Weights(String),
-}
-
-fn length(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+    /// The program contradicts itself.
+    #[error(transparent)]
+    Bug(#[from] Bug),
 }

@@ -43,7 +43,7 @@ impl Sizes {
         // The same for all heads, whatever their seeds are: they share what is read.
         let order = Stream::new(0, &format!("pieces/epoch-{epoch}")).permutation(pieces);
         let mut positions = order.into_iter().flat_map(|piece| {
-            let start = usize::try_from(piece).unwrap_or(0) * self.piece;
+            let start = piece * self.piece;
             start..(start + self.piece).min(count)
         });
         let mut windows = Vec::new();
@@ -58,7 +58,7 @@ impl Sizes {
 }
 
 /// The order in which a head sees the samples of a window.
-pub(in crate::trainer) fn within(seed: u64, epoch: u32, window: usize, count: usize) -> Vec<i64> {
+pub(in crate::trainer) fn within(seed: u64, epoch: u32, window: usize, count: usize) -> Vec<usize> {
     let purpose = match window {
         0 => format!("shuffle/epoch-{epoch}"),
         window => format!("shuffle/epoch-{epoch}/window-{window}"),
@@ -69,8 +69,9 @@ pub(in crate::trainer) fn within(seed: u64, epoch: u32, window: usize, count: us
 /// Which view an epoch sees of each sample, by chance.
 pub(super) fn mixed_views(views: usize, count: usize, epoch: u32) -> Vec<usize> {
     let mut stream = Stream::new(0, &format!("view/epoch-{epoch}"));
-    let mut one = || usize::try_from(stream.next_below(views.max(1) as u64)).unwrap_or(0);
-    (0..count).map(|_| one()).collect()
+    (0..count)
+        .map(|_| stream.next_index(views.max(1)))
+        .collect()
 }
 
 /// The rows to train on, and those that are held out: of each class the share `holdout`, rounded up where that leaves some

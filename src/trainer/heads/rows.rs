@@ -4,30 +4,13 @@ use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use super::TrainError;
+use crate::feature_type::FeatureType;
+use crate::numbers::{from_i64, to_i64};
 
-/// The number type of stored features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Element {
-    /// 32-bit floats.
-    F32,
-    /// 16-bit floats.
-    F16,
-}
-
-impl Element {
-    /// Bytes of one number.
-    pub const fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 => 2,
-        }
-    }
-
-    const fn kind(self) -> Kind {
-        match self {
-            Self::F32 => Kind::Float,
-            Self::F16 => Kind::Half,
-        }
+const fn kind_of(values: FeatureType) -> Kind {
+    match values {
+        FeatureType::F32 => Kind::Float,
+        FeatureType::F16 => Kind::Half,
     }
 }
 
@@ -54,7 +37,7 @@ pub trait Rows: Samples {
     fn views(&self) -> usize;
 
     /// Their number type.
-    fn element(&self) -> Element;
+    fn feature_type(&self) -> FeatureType;
 
     /// Whether the views behind the first are computed when they are asked for, so that nobody should ask twice, or for all at once.
     fn is_fresh(&self) -> bool {
@@ -62,13 +45,16 @@ pub trait Rows: Samples {
     }
 
     /// Copies one feature as it is stored: `C × S × S` numbers in the machine's byte order.
-    fn copy(&self, view: usize, row: usize, out: &mut [u8]);
+    ///
+    /// # Errors
+    /// There is no such feature, or it has another size: a bug. `out` is then whatever it was.
+    fn copy(&self, view: usize, row: usize, out: &mut [u8]) -> Result<(), TrainError>;
 
     /// Copies several, which `which` names by view and row, one behind the other.
     ///
     /// # Errors
-    /// In words, where they have to be computed first.
-    fn fill(&self, which: &[(usize, usize)], out: &mut [u8]) -> Result<(), String> {
+    /// As [`Rows::copy`], or what goes wrong where they have to be computed first.
+    fn fill(&self, which: &[(usize, usize)], out: &mut [u8]) -> Result<(), TrainError> {
         if let Some(row_bytes) = out
             .len()
             .checked_div(which.len())
@@ -76,7 +62,7 @@ pub trait Rows: Samples {
         {
             out.par_chunks_mut(row_bytes)
                 .zip(which)
-                .for_each(|(out, &(view, row))| self.copy(view, row, out));
+                .try_for_each(|(out, &(view, row))| self.copy(view, row, out))?;
         }
         Ok(())
     }
@@ -93,7 +79,7 @@ const AT_ONCE: usize = 16 << 20;
 /// `which` names view and row of each, in any order. They are copied by all cores; nothing else of the split is touched.
 ///
 /// # Errors
-/// [`TrainError::Features`].
+/// As [`Rows::fill`].
 pub(super) fn load(
     rows: &dyn Rows,
     which: &[(usize, usize)],
@@ -107,21 +93,20 @@ pub(super) fn load(
 
 /// A tensor `[count, D]` on the CPU for features of a split, whose values are whatever was there.
 pub fn room(rows: &dyn Rows, count: usize, width: usize) -> Tensor {
-    let length = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    let kind = rows.element().kind();
-    Tensor::empty([length(count), length(width)], (kind, Device::Cpu))
+    let kind = kind_of(rows.feature_type());
+    Tensor::empty([to_i64(count), to_i64(width)], (kind, Device::Cpu))
 }
 
 /// Features into the first rows of a tensor that [`room`] has made for as many of them, or more.
 ///
 /// # Errors
-/// [`TrainError::Features`].
+/// As [`Rows::fill`].
 pub fn load_into(
     rows: &dyn Rows,
     which: &[(usize, usize)],
     values: &mut Tensor,
 ) -> Result<(), TrainError> {
-    let count = usize::try_from(values.size().first().copied().unwrap_or(0)).unwrap_or(0);
+    let count = from_i64(values.size()[0]);
     let bytes = bytes_of(values);
     let row_bytes = bytes.len().checked_div(count).unwrap_or(0);
     let Some(at_once) = AT_ONCE.checked_div(row_bytes) else {
@@ -133,14 +118,14 @@ pub fn load_into(
         .zip(which.chunks(at_once))
     {
         let length = bytes.len().min(which.len() * row_bytes);
-        rows.fill(which, &mut bytes[..length])
-            .map_err(TrainError::Features)?;
+        rows.fill(which, &mut bytes[..length])?;
         rows.forget();
     }
     Ok(())
 }
 
 /// The memory of a tensor that [`room`] has made; none of any other.
+#[expect(unsafe_code, reason = "there is no safe way to the memory of a tensor")]
 fn bytes_of(tensor: &mut Tensor) -> &mut [u8] {
     if !tensor.is_contiguous() || tensor.device() != Device::Cpu {
         return &mut [];
@@ -182,15 +167,16 @@ impl Rows for RowsInMemory {
         self.views.len()
     }
 
-    fn element(&self) -> Element {
-        Element::F32
+    fn feature_type(&self) -> FeatureType {
+        FeatureType::F32
     }
 
-    fn copy(&self, view: usize, row: usize, out: &mut [u8]) {
+    fn copy(&self, view: usize, row: usize, out: &mut [u8]) -> Result<(), TrainError> {
         let width = out.len() / 4;
         let values = &self.views[view][row * width..(row + 1) * width];
         for (out, value) in out.chunks_exact_mut(4).zip(values) {
             out.copy_from_slice(&value.to_ne_bytes());
         }
+        Ok(())
     }
 }

@@ -9,9 +9,10 @@ use super::order::{Sizes, hold_out, mixed_views, within};
 use super::rounds::{Threads, is_small};
 use super::rows::{Samples, load, load_into, room};
 use super::stack::{Stack, agree, bytes_of};
-use super::{Data, Job, Keep, Limits, Outcome, TrainError, checkpoint, length};
+use super::{Data, Job, Keep, Limits, Outcome, TrainError, checkpoint};
 use crate::heads::FeatureShape;
 use crate::models::Precision;
+use crate::numbers::{to_i64, to_u32};
 use crate::trainer::config::{ClassWeights, Moment, Views};
 
 /// Features of the training split in memory.
@@ -27,7 +28,7 @@ enum Held {
 /// Where the samples of a window are.
 enum Source<'t> {
     /// At these places of all features.
-    Places(&'t Tensor, Vec<i64>),
+    Places(&'t Tensor, Vec<usize>),
     /// In the window's features, in its order.
     Window(&'t Tensor),
     /// Where they are stored; the views that an epoch sees of them.
@@ -156,7 +157,7 @@ impl<'a> Scan<'a> {
         } else {
             rows.views()
         };
-        let row_bytes = self.data.shape.values() * rows.element().bytes();
+        let row_bytes = self.data.shape.values() * rows.feature_type().bytes();
         // A batch is there as it is stored and as 32-bit floats.
         let batch = self.batch.min(self.fit.len()) * (row_bytes + self.data.shape.values() * 4);
         let beside = weights + batch as u64;
@@ -197,7 +198,7 @@ impl<'a> Scan<'a> {
                 let source = match held {
                     Held::All(features) => {
                         // Where each of the window's samples lies in memory.
-                        let place = |&position: &usize| length(views[position] * count + position);
+                        let place = |&position: &usize| views[position] * count + position;
                         Source::Places(features, window.iter().map(place).collect())
                     }
                     _ => Source::Files(&views),
@@ -240,7 +241,7 @@ impl<'a> Scan<'a> {
                     break;
                 };
                 let features = features?;
-                let own = features.narrow(0, 0, length(window.len()));
+                let own = features.narrow(0, 0, to_i64(window.len()));
                 let own = own.to_device(self.data.device);
                 self.window(epoch, (number, before), window, &Source::Window(&own))?;
                 before += window.len();
@@ -273,14 +274,15 @@ impl<'a> Scan<'a> {
                 if !(self.limits.keep_going)() {
                     return Err(TrainError::Stopped);
                 }
-                let index = |&one: &i64| usize::try_from(one).unwrap_or(0);
-                let positions: Vec<usize> = batch.iter().map(|one| window[index(one)]).collect();
-                let at: Vec<i64> = positions.iter().map(|&position| length(position)).collect();
-                let on_device = |rows: &[i64]| Tensor::from_slice(rows).to_device(self.data.device);
-                let targets = self.targets.index_select(0, &on_device(&at));
+                let positions: Vec<usize> = batch.iter().map(|&one| window[one]).collect();
+                let on_device = |rows: &[usize]| {
+                    let rows: Vec<i64> = rows.iter().map(|&row| to_i64(row)).collect();
+                    Tensor::from_slice(&rows).to_device(self.data.device)
+                };
+                let targets = self.targets.index_select(0, &on_device(&positions));
                 let stored = match source {
                     Source::Places(features, places) => {
-                        let places: Vec<i64> = batch.iter().map(|one| places[index(one)]).collect();
+                        let places: Vec<usize> = batch.iter().map(|&one| places[one]).collect();
                         features.index_select(0, &on_device(&places))
                     }
                     Source::Window(features) => features.index_select(0, &on_device(batch)),
@@ -293,8 +295,8 @@ impl<'a> Scan<'a> {
                 };
                 let moment = |epochs: u32| Moment {
                     epoch,
-                    step: u32::try_from(before / self.batch + number_of_batch).unwrap_or(u32::MAX),
-                    steps: u32::try_from(steps).unwrap_or(u32::MAX),
+                    step: to_u32(before / self.batch + number_of_batch),
+                    steps: to_u32(steps),
                     epochs,
                 };
                 let shaped = |precision| shaped(&stored, self.data, precision);
@@ -311,7 +313,7 @@ impl<'a> Scan<'a> {
     /// Keeps libtorch to one thread where a step is small.
     fn threads(&self) -> Option<Threads> {
         let heads: usize = self.stacks.iter().map(|stack| stack.jobs.len()).sum();
-        let batch = u32::try_from(self.batch).unwrap_or(u32::MAX);
+        let batch = to_u32(self.batch);
         // A network that runs beside it wants all of them, and threads that are begun meanwhile inherit the number.
         let small = is_small(self.data.shape, batch, self.data.classes, heads)
             && !self.data.train.is_fresh();
@@ -328,7 +330,7 @@ pub(super) fn shaped(stored: &Tensor, data: &Data<'_>, precision: Precision) -> 
     } = data.shape;
     stored
         .to_kind(precision.kind())
-        .view([-1, length(channels), length(height), length(width)])
+        .view([-1, to_i64(channels), to_i64(height), to_i64(width)])
 }
 
 /// N / (K × samples of its class) for each class, `[K]`; 0 for one without any. `fit` are the rows that are trained on.

@@ -5,10 +5,12 @@ use tch::{Device, Tensor};
 
 use super::rows::{Samples, load};
 use super::scan::{Scan, shaped};
-use super::{Outcome, TrainError, length};
+use super::{Outcome, TrainError};
+use crate::bug::Bug;
 use crate::metrics::{Prediction, Predictions, rank_of_label};
 use crate::models::checkpoint::parameters::to_safetensors;
 use crate::models::extractor::to_vec;
+use crate::numbers::{to_i64, to_u32};
 use crate::trainer::config::Moment;
 
 /// Samples that are predicted at once.
@@ -20,7 +22,7 @@ impl Scan<'_> {
         epoch: u32,
         diverged: &mut [Option<(u32, f64)>],
     ) -> Result<(), TrainError> {
-        let steps = u32::try_from(self.fit.len().div_ceil(self.batch)).unwrap_or(u32::MAX);
+        let steps = to_u32(self.fit.len().div_ceil(self.batch));
         let scores = self.held_out_scores(epoch)?;
         for (stack, scores) in self.stacks.iter_mut().zip(scores) {
             if !stack.is_active(epoch) {
@@ -32,7 +34,7 @@ impl Scan<'_> {
                 steps,
                 epochs: stack.training.epochs,
             });
-            let lost = stack.end_epoch(epoch, self.fit.len(), factor, scores.as_deref());
+            let lost = stack.end_epoch(epoch, self.fit.len(), factor, scores.as_deref())?;
             for position in lost {
                 let rate = stack.curves[position]
                     .last()
@@ -53,7 +55,7 @@ impl Scan<'_> {
         sums.resize_with(self.stacks.len(), || None);
         for rows in self
             .held_out
-            .chunks(self.predicted_at_once(self.data.train.element().bytes()))
+            .chunks(self.predicted_at_once(self.data.train.feature_type().bytes()))
         {
             let (stored, targets) = self.read(rows)?;
             for (stack, sum) in self.stacks.iter().zip(&mut sums) {
@@ -117,8 +119,7 @@ impl Scan<'_> {
                         rows: predictions(self.data.test, ranked),
                     },
                     logits: stack.training.logits.then_some(logits),
-                    weights: to_safetensors(weights)
-                        .map_err(|error| TrainError::Weights(error.to_string()))?,
+                    weights: serialized(weights)?,
                 };
                 done(job, Ok(outcome))?;
             }
@@ -136,7 +137,7 @@ impl Scan<'_> {
             .collect();
         let test = self.data.test;
         let rows: Vec<usize> = (0..test.len()).collect();
-        for rows in rows.chunks(self.predicted_at_once(test.element().bytes())) {
+        for rows in rows.chunks(self.predicted_at_once(test.feature_type().bytes())) {
             if !(self.limits.keep_going)() {
                 return Err(TrainError::Stopped);
             }
@@ -145,7 +146,7 @@ impl Scan<'_> {
             for (stack, heads) in self.stacks.iter().zip(&mut all) {
                 let logits = stack.predict(&shaped(&stored, self.data, stack.training.precision));
                 for (position, (ranked, kept)) in heads.iter_mut().enumerate() {
-                    let own = to_vec(&logits.select(1, length(position)).contiguous());
+                    let own = to_vec(&logits.select(1, to_i64(position)).contiguous());
                     rank_all(&own, (test, self.data.classes), rows, ranked);
                     if stack.training.logits {
                         kept.extend(own);
@@ -207,7 +208,19 @@ pub(in crate::trainer) fn predictions(
 /// Predicted class and rank of the true one for each sample, and logits.
 pub(super) type Ranked = (Vec<(u32, u32)>, Vec<f32>);
 
-/// The class with the highest logit; the lowest such class among ties.
+/// Trained parameters as a safetensors file in memory.
+pub(in crate::trainer) fn serialized<'a, N: AsRef<str>>(
+    weights: impl IntoIterator<Item = (N, &'a Tensor)>,
+) -> Result<Vec<u8>, TrainError> {
+    to_safetensors(weights).map_err(|error| {
+        Bug::new(format!(
+            "the trained weights could not be serialized: {error}"
+        ))
+        .into()
+    })
+}
+
+/// The class with the highest logit; the lowest such class among ties, and class 0 where no logit is a number.
 fn highest(logits: &[f32]) -> u32 {
     let mut best: Option<(usize, f32)> = None;
     for (class, &logit) in logits.iter().enumerate() {
@@ -215,6 +228,5 @@ fn highest(logits: &[f32]) -> u32 {
             best = Some((class, logit));
         }
     }
-    best.and_then(|(class, _)| u32::try_from(class).ok())
-        .unwrap_or(0)
+    best.map_or(0, |(class, _)| to_u32(class))
 }

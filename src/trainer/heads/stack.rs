@@ -2,11 +2,14 @@
 
 mod state;
 
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Kind, Reduction, TchError, Tensor};
 
 use super::{Epoch, Job};
+use crate::bug::Bug;
 use crate::heads::{FeatureShape, Head, Mode, Parameter, ParameterForm, Role};
 use crate::models::Precision;
+use crate::numbers::{to_i64, to_u32};
+use crate::trainer::TrainError;
 use crate::trainer::config::Training;
 use crate::trainer::gradients::clip_gradients_of_each;
 use crate::trainer::optimiser::Moments;
@@ -73,7 +76,7 @@ impl<'a> Stack<'a> {
     ) -> Option<Self> {
         let first = &jobs[*members.first()?];
         let form = first.head.initial(shape, classes, first.seed);
-        let count = length(members.len());
+        let count = to_i64(members.len());
         let parameters: Vec<Tensor> = form
             .iter()
             .map(|parameter| {
@@ -127,7 +130,7 @@ impl<'a> Stack<'a> {
         factor: f64,
     ) -> Option<Tensor> {
         let logits = self.logits(&self.parameters, features, Mode::Train);
-        let (samples, heads, classes) = logits.size3().unwrap_or_default();
+        let samples = logits.size()[0];
         let losses = self.losses(&logits, targets, self.training.label_smoothing, true);
         let weight = match &self.class_weights {
             Some(weights) => weights.index_select(0, targets).sum(Kind::Float),
@@ -158,7 +161,6 @@ impl<'a> Stack<'a> {
         let optimiser = &self.training.optimiser;
         let moments = &mut self.moments;
         moments.step_by(optimiser, &rates, &mut parameters, &gradients, &flat);
-        debug_assert!(classes > 0 && heads > 0);
         let _ = tch::no_grad(|| {
             let _ = self
                 .sums
@@ -184,11 +186,12 @@ impl<'a> Stack<'a> {
         samples: usize,
         factor: f64,
         held: Option<&[(f64, f64)]>,
-    ) -> Vec<usize> {
-        let fresh = zero_sums(length(self.jobs.len()), self.sums.0.device());
+    ) -> Result<Vec<usize>, TrainError> {
+        let fresh = zero_sums(to_i64(self.jobs.len()), self.sums.0.device());
         let (losses, right) = std::mem::replace(&mut self.sums, fresh);
-        let losses = Vec::<f64>::try_from(losses.to_device(Device::Cpu)).unwrap_or_default();
-        let right = Vec::<i64>::try_from(right.to_device(Device::Cpu)).unwrap_or_default();
+        let unread = |error: TchError| Bug::new(format!("sums over an epoch: {error}"));
+        let losses = Vec::<f64>::try_from(losses.to_device(Device::Cpu)).map_err(unread)?;
+        let right = Vec::<i64>::try_from(right.to_device(Device::Cpu)).map_err(unread)?;
         let mut diverged = Vec::new();
         let mut better = vec![false; self.jobs.len()];
         for position in 0..self.jobs.len() {
@@ -223,7 +226,7 @@ impl<'a> Stack<'a> {
         if better.contains(&true) {
             self.keep_best(&better);
         }
-        diverged
+        Ok(diverged)
     }
 
     /// Mean losses and shares of right answers come from these sums: adds a batch of held-out samples, `[M]` each.
@@ -252,13 +255,13 @@ impl<'a> Stack<'a> {
         let own = self
             .finished()
             .iter()
-            .map(|stacked| stacked.detach().select(0, length(position)));
+            .map(|stacked| stacked.detach().select(0, to_i64(position)));
         names.zip(own).collect()
     }
 
     /// The epoch, from 1, whose weights a head ends with.
     pub(in crate::trainer) fn last_epoch(&self, position: usize) -> u32 {
-        let trained = u32::try_from(self.curves[position].len()).unwrap_or(u32::MAX);
+        let trained = to_u32(self.curves[position].len());
         match self.best.get(position) {
             Some((_, epoch)) if self.training.patience.is_some() && *epoch > 0 => *epoch,
             _ => trained,
@@ -294,7 +297,7 @@ impl<'a> Stack<'a> {
 
     /// The cross entropy of each head and sample, `[M, N]`.
     fn losses(&self, logits: &Tensor, targets: &Tensor, smoothing: f64, weighted: bool) -> Tensor {
-        let (samples, heads, _) = logits.size3().unwrap_or_default();
+        let (samples, heads) = (logits.size()[0], logits.size()[1]);
         // Samples innermost: libtorch's softmax of ten classes that lie side by side takes twenty times as long as that of ten
         // rows of samples, and half as long as the products of a linear head.
         let classes_before_samples = logits.permute([1, 2, 0]).contiguous();
@@ -313,7 +316,7 @@ impl<'a> Stack<'a> {
         tch::no_grad(|| {
             for (best, parameter) in self.best_parameters.iter_mut().zip(&self.parameters) {
                 for (position, _) in better.iter().enumerate().filter(|(_, better)| **better) {
-                    let position = length(position);
+                    let position = to_i64(position);
                     best.select(0, position)
                         .copy_(&parameter.detach().select(0, position));
                 }
@@ -346,8 +349,4 @@ fn zero_sums(heads: i64, device: Device) -> (Tensor, Tensor) {
         Tensor::zeros([heads], (Kind::Double, device)),
         Tensor::zeros([heads], (Kind::Int64, device)),
     )
-}
-
-fn length(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -3,14 +3,14 @@
 use tch::{Kind, Tensor};
 
 use super::rows::{Rows, load};
-use super::scoring::{Ranked, rank_all};
+use super::scoring::{Ranked, rank_all, serialized};
 use super::{Data, Job, Limits, Outcome, TrainError};
+use crate::bug::Bug;
 use crate::heads::{Fitting, Whole};
 use crate::metrics::Predictions;
-use crate::models::checkpoint::parameters::to_safetensors;
 use crate::models::extractor::to_vec;
 
-/// Fits one head. A head that is trained in steps is given back as one that was fitted to nothing; there is no such caller.
+/// Fits one head.
 pub(super) fn fit_whole(
     job: &Job<'_>,
     data: &Data<'_>,
@@ -19,7 +19,7 @@ pub(super) fn fit_whole(
     let width = data.shape.values() as u64;
     let numbers = (data.train.len() + data.test.len()) as u64 * width;
     // As they are stored, as 32-bit floats, and once more for what the fit makes of them.
-    let needed = numbers * (data.train.element().bytes() as u64 + 8);
+    let needed = numbers * (data.train.feature_type().bytes() as u64 + 8);
     if needed > limits.memory {
         return Err(TrainError::Memory {
             needed: crate::text::bytes(needed),
@@ -27,7 +27,7 @@ pub(super) fn fit_whole(
         });
     }
     let Fitting::Whole(head) = job.head.fitting() else {
-        return Err(TrainError::Weights("it is trained in steps".to_owned()));
+        return Err(Bug::new("a head that is trained in steps was to be fitted at once").into());
     };
     let _guard = tch::no_grad_guard();
     let (train, test) = (read(data, data.train)?, read(data, data.test)?);
@@ -54,7 +54,7 @@ pub(super) fn fit_whole(
             rows: super::scoring::predictions(data.test, ranked.0),
         },
         logits: job.training.logits.then_some(logits),
-        weights: to_safetensors(weights).map_err(|error| TrainError::Weights(error.to_string()))?,
+        weights: serialized(weights)?,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Which images a step sees, and which of them are mirrored: functions of seed and step, so that nothing has to be kept.
 
+use crate::numbers::to_usize;
 use crate::random::Stream;
 
 /// Endless passes over the images, each in an order of its own; a batch may begin in one pass and end in the next.
@@ -8,7 +9,7 @@ pub(super) struct Order {
     seed: u64,
     count: usize,
     /// The pass whose order was used last, and that order.
-    last: Option<(u64, Vec<i64>)>,
+    last: Option<(u64, Vec<usize>)>,
 }
 
 impl Order {
@@ -35,16 +36,15 @@ impl Order {
     }
 
     fn at(&mut self, pass: u64, place: u64) -> usize {
-        if self.last.as_ref().is_none_or(|(last, _)| *last != pass) {
-            let mut stream = Stream::new(self.seed, &format!("pretrain/order/{pass}"));
-            self.last = Some((pass, stream.permutation(self.count)));
-        }
-        let order = self.last.as_ref().map_or(&[][..], |(_, order)| order);
-        let place = usize::try_from(place).unwrap_or(usize::MAX);
-        order
-            .get(place)
-            .and_then(|&image| usize::try_from(image).ok())
-            .unwrap_or(0)
+        let (seed, count) = (self.seed, self.count);
+        let shuffled = || Stream::new(seed, &format!("pretrain/order/{pass}")).permutation(count);
+        let last = match self.last.take() {
+            Some(last) if last.0 == pass => last,
+            _ => (pass, shuffled()),
+        };
+        let image = last.1[to_usize(place)];
+        self.last = Some(last);
+        image
     }
 }
 

@@ -17,12 +17,14 @@ use thiserror::Error;
 use super::config::{POINT_EVERY, Pretraining, Timesteps};
 use super::order::Order;
 use super::state::{CurvePoint, State};
+use crate::bug::Bug;
 use crate::diffusion::Diffusion;
 use crate::diffusion::losses::Shown;
 use crate::diffusion::noise::fill_noise;
 use crate::diffusion::reverse::ReverseError;
 use crate::models::InputSpec;
 use crate::models::denoising::Denoise;
+use crate::numbers::to_i64;
 use crate::trainer::clip_gradients;
 
 /// Why a training ends early.
@@ -42,6 +44,9 @@ pub enum PretrainError<E> {
     /// An image cannot be had.
     #[error(transparent)]
     Image(E),
+    /// The program contradicts itself.
+    #[error(transparent)]
+    Bug(#[from] Bug),
 }
 
 /// The images that a network is trained on.
@@ -154,7 +159,8 @@ impl<'a, I: Images> Trainer<'a, I> {
         state.average.update(parameters);
         if config.timesteps == Timesteps::LossAware {
             let losses = terms.loss.detach().to_device(Device::Cpu);
-            let losses = Vec::<f32>::try_from(losses).unwrap_or_default();
+            let losses = Vec::<f32>::try_from(losses)
+                .map_err(|error| Bug::new(format!("losses of a step: {error}")))?;
             let losses: Vec<f64> = losses.into_iter().map(f64::from).collect();
             state.timesteps.remember(&draws, &losses);
         }
@@ -185,7 +191,7 @@ impl<'a, I: Images> Trainer<'a, I> {
             })
             .map_err(PretrainError::Image)?;
         let sides = [
-            i64::try_from(batch.len()).unwrap_or(i64::MAX),
+            to_i64(batch.len()),
             i64::from(self.input.channels),
             i64::from(self.input.side),
             i64::from(self.input.side),

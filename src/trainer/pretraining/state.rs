@@ -9,6 +9,7 @@ use super::config::{Pretraining, Timesteps};
 use crate::diffusion::timesteps::{LossHistory, TimestepSampler};
 use crate::models::checkpoint::parameters::{Parameters, to_safetensors};
 use crate::models::checkpoint::weights::{WeightError, WeightMap};
+use crate::numbers::to_i64;
 use crate::trainer::{Average, Moments};
 
 /// What a stored parameter is called, before its name; a name alone is that of an average.
@@ -187,7 +188,7 @@ fn history_tensor(history: &LossHistory) -> Tensor {
         numbers.extend(last);
         numbers.extend(std::iter::repeat_n(f64::NAN, missing));
     }
-    let width = i64::try_from(HISTORY_WIDTH).unwrap_or(i64::MAX);
+    let width = to_i64(HISTORY_WIDTH);
     // Exact: every loss was an f32.
     Tensor::from_slice(&numbers)
         .to_kind(Kind::Float)

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use crate::datasets::listed::{Row, Rows, TextFile, Trim};
 use crate::datasets::tree::{Location, Packed, Tree};
 use crate::datasets::{Dataset, DatasetError, DatasetKind, Environment, Listing, OpenDataset};
+use crate::numbers::to_u32;
 use crate::spec::{Fields, Key, Kind, KindDoc, Text};
 
 const ROOT: Key<Text> = Key::text("root", "a folder").doc(
@@ -185,7 +186,7 @@ impl ImageNet {
 /// The label of a class.
 fn rank(classes: &[String], wnid: &str) -> u32 {
     let rank = classes.partition_point(|class| class.as_str() < wnid);
-    u32::try_from(rank).unwrap_or(u32::MAX)
+    to_u32(rank)
 }
 
 /// The classes of a list.

@@ -123,7 +123,9 @@ fn read_parquet(path: &Path, names: &Names<'_>) -> Result<Columns, DatasetError>
         wanted.push(names.image);
     }
     let projection = ProjectionMask::columns(about.parquet_schema(), wanted);
-    let rows = usize::try_from(about.metadata().file_metadata().num_rows()).unwrap_or_default();
+    let rows = about.metadata().file_metadata().num_rows();
+    let rows =
+        usize::try_from(rows).map_err(|_| malformed(path, format!("it states {rows} rows")))?;
     let reader =
         ParquetRecordBatchReaderBuilder::new_with_metadata(file, about).with_projection(projection);
     let reader = reader.build().map_err(|error| broken(path, &error))?;

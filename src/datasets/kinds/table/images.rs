@@ -95,7 +95,7 @@ impl ReadImage for Images {
     fn read(&self, row: usize) -> Result<Image, DatasetError> {
         let (bytes, path) = self.bytes(row)?;
         Image::decode(&bytes).map_err(|error| DatasetError::BadImage {
-            id: self.ids.get(row).cloned().unwrap_or_default(),
+            id: self.ids[row].clone(),
             path,
             problem: error.to_string(),
         })

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::bug::Bug;
 use crate::datasets::listed::{TextFile, stays_inside};
 use crate::datasets::tree::Location;
 use crate::datasets::{
@@ -173,7 +174,8 @@ impl Dataset for Table {
                     .split
                     .as_ref()
                     .or_else(|| part.columns.splits.as_ref()?.get(row));
-                let split = split.cloned().unwrap_or_default();
+                let split = split.cloned();
+                let split = split.ok_or_else(|| Bug::new(format!("row {row} has no split")))?;
                 let at = counted.iter().position(|(name, _)| *name == split);
                 let at = at.unwrap_or_else(|| {
                     counted.push((split.clone(), 0));

@@ -82,7 +82,8 @@ impl ImageFile {
         let mut blocks = Vec::new();
         let mut from = 0;
         for (group, about) in metadata.metadata().row_groups().iter().enumerate() {
-            let rows = usize::try_from(about.num_rows()).unwrap_or_default();
+            let rows = usize::try_from(about.num_rows())
+                .map_err(|_| malformed(path, format!("it states {} rows", about.num_rows())))?;
             let images = about
                 .columns()
                 .iter()

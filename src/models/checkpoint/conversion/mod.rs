@@ -16,16 +16,16 @@ mod numbers;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 use serde_json::json;
-use tempfile::NamedTempFile;
 use thiserror::Error;
 
 use super::stored_tensors::safetensors::METADATA;
 use super::stored_tensors::{StoredTensors, shown};
+use crate::atomic_file::AtomicFile;
 use numbers::{converted, write_converted};
 
 pub use numbers::ElementType;
@@ -131,16 +131,7 @@ pub fn convert(
     let digest = digest(source.path())?;
     let header = header(source.path(), &digest, &tensors);
 
-    let folder = target
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let temporary = tempfile::Builder::new()
-        .prefix(".converting-")
-        .permissions(permissions())
-        .tempfile_in(folder)
-        .map_err(unwritable)?;
-    let mut out = BufWriter::new(temporary);
+    let mut out = AtomicFile::create(target).map_err(unwritable)?;
     out.write_all(&header).map_err(unwritable)?;
     for &(name, from, to, _) in &tensors {
         // Always there: the names are the source's own.
@@ -160,50 +151,22 @@ pub fn convert(
         }
         source.release(name);
     }
-    let temporary = out
-        .into_inner()
-        .map_err(|error| unwritable(error.into_error()))?;
-    let bytes = temporary.as_file().metadata().map_err(unwritable)?.len();
-    commit(temporary, target, folder, replace)?;
+    let bytes = out.len().map_err(unwritable)?;
+    let named = if replace {
+        out.commit().map(|()| true)
+    } else {
+        // Somebody may have made the file meanwhile.
+        out.commit_if_absent()
+    };
+    if !named.map_err(unwritable)? {
+        return Err(ConversionError::Exists {
+            path: target.into(),
+        });
+    }
     Ok(Written {
         tensors: tensors.len(),
         bytes,
     })
-}
-
-/// Gives the file its name, once it is on the disk.
-fn commit(
-    temporary: NamedTempFile,
-    target: &Path,
-    folder: &Path,
-    replace: bool,
-) -> Result<(), ConversionError> {
-    let unwritable = |source| ConversionError::Unwritable {
-        path: target.into(),
-        source,
-    };
-    temporary.as_file().sync_all().map_err(unwritable)?;
-    let named = if replace {
-        temporary.persist(target)
-    } else {
-        // Somebody may have made the file meanwhile.
-        temporary.persist_noclobber(target)
-    };
-    named.map_err(|error| match error.error.kind() {
-        io::ErrorKind::AlreadyExists => ConversionError::Exists {
-            path: target.into(),
-        },
-        _ => unwritable(error.error),
-    })?;
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(unwritable)
-}
-
-/// The file's permissions before the user's mask: those of any new file, where temporary files are private.
-fn permissions() -> std::fs::Permissions {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::Permissions::from_mode(0o666)
 }
 
 /// Whether both paths lead to one file.
@@ -250,8 +213,9 @@ fn header(
             json!({ "dtype": to.to_string(), "shape": shape, "data_offsets": [start, end] });
         entries.insert(name, entry);
     }
-    // A map with texts as keys is always JSON.
-    let mut text = serde_json::to_vec(&entries).unwrap_or_default();
+    let mut text = serde_json::Value::from_iter(entries)
+        .to_string()
+        .into_bytes();
     text.resize(text.len().next_multiple_of(ALIGNMENT), b' ');
     [&(text.len() as u64).to_le_bytes()[..], &text].concat()
 }

@@ -19,6 +19,7 @@ use std::ops::Range;
 
 use super::fault::{Fault, shown};
 use super::reader::Reader;
+use crate::numbers::to_usize;
 use crate::text::plural;
 
 /// What a zip archive begins with.
@@ -95,7 +96,7 @@ impl<'f> Archive<'f> {
         if found != count {
             return Err(damaged(format!(
                 "its end announces {}, and its directory lists {found}",
-                plural(usize::try_from(count).unwrap_or(usize::MAX), "member")
+                plural(to_usize(count), "member")
             )));
         }
         taken.sort_unstable();

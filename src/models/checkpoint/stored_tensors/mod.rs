@@ -123,6 +123,7 @@ impl StoredTensors {
             fault: Fault::Unreadable(source),
         };
         let file = File::open(path).map_err(unreadable)?;
+        #[expect(unsafe_code, reason = "there is no safe way to map a file")]
         // SAFETY: the map is only read. If another process shortened the file meanwhile, reading would end this process
         // with a signal, which is why the file must not change; no memory becomes invalid otherwise.
         let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
@@ -214,6 +215,7 @@ impl StoredTensors {
         if range.is_empty() {
             return;
         }
+        #[expect(unsafe_code, reason = "there is no safe way to let pages go")]
         // SAFETY: the map is private, backed by a file, and never written to. So no page of it holds anything that is not
         // in the file, and a page that was dropped, be it one that a slice still points into, is read from the file again
         // at the next access, with the same bytes.

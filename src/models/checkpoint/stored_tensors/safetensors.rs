@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use super::Entry;
 use super::fault::Fault;
+use crate::numbers::to_usize;
 
 /// Longer headers are refused, as by other readers of the format.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -56,9 +57,7 @@ pub(super) fn read(file: &[u8]) -> Result<BTreeMap<String, Entry>, Fault> {
     if length > 0 && rest.first().is_some_and(|&byte| byte != b'{') {
         return Err(no_safetensors("its header is no JSON object".into()));
     }
-    // Cannot fail: the length is at most 100 million.
-    let header_length = usize::try_from(length).unwrap_or(usize::MAX);
-    let Some((header, data)) = rest.split_at_checked(header_length) else {
+    let Some((header, data)) = rest.split_at_checked(to_usize(length)) else {
         return Err(truncated(LENGTH_BYTES + length));
     };
     let header: BTreeMap<String, serde_json::Value> =
@@ -101,7 +100,7 @@ pub(super) fn read(file: &[u8]) -> Result<BTreeMap<String, Entry>, Fault> {
         }
         end_of_last = end;
         let offset = LENGTH_BYTES.saturating_add(length);
-        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        let offset = to_usize(offset);
         let bytes = offset.saturating_add(start)..offset.saturating_add(end);
         entries.insert(
             name,

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
 use crate::models::block::BlockInfo;
+use crate::numbers::to_u32;
 
 /// Group normalisation always uses 32 groups, so every channel count is a multiple of 32.
 pub const GROUPS: u32 = 32;
@@ -154,9 +155,7 @@ impl Config {
             "num_heads is 0; set num_heads to at least 1 or set num_head_channels".into(),
         );
 
-        let halvings = u32::try_from(self.channel_mult.len())
-            .unwrap_or(u32::MAX)
-            .saturating_sub(1);
+        let halvings = to_u32(self.channel_mult.len()).saturating_sub(1);
         let factor = 1_u32.checked_shl(halvings);
         let divisible =
             factor.is_some_and(|factor| image_size > 0 && image_size.is_multiple_of(factor));

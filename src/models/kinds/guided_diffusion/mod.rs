@@ -26,32 +26,22 @@ use std::sync::Arc;
 use serde_json::json;
 
 use self::config::Config;
-use self::presets::Preset;
 use crate::diffusion::respacing::Respacing;
 use crate::diffusion::{Coefficients, Diffusion, DiffusionError, Schedule};
 use crate::imaging::Normalization;
 use crate::models::denoising::DenoisingModel;
 use crate::models::tuning::TunableModel;
 use crate::models::{
-    self, BlockInfo, InputSpec, Model, ModelKind, NoiseInput, Presets, WeightsSource,
+    BlockInfo, InputSpec, Model, ModelKind, NoiseInput, Preset, Presets, WeightsSource, declaration,
 };
+use crate::numbers::to_u32;
 use crate::spec::{
-    AnyKey, Boolean, Choice, Count, Custom, Diagnostic, Fields, Key, Keys, Kind, KindDoc, List,
-    Number, OneOf, Seed, Text, Value, suggest,
+    Boolean, Choice, Count, Custom, Diagnostic, Fields, Key, Keys, KindDoc, List, Number, OneOf,
 };
 
-const WEIGHTS: Key<Custom> =
-    Key::custom(models::WEIGHTS, "a path, { synthetic = SEED } or { pretrain = NAME }").doc(
-        "A `.safetensors` file or a PyTorch checkpoint (`.pt`), the synthetic rule: an untrained network that is the same everywhere, or the `[pretrain.NAME]` that trains it.",
-    );
-/// The key where it is a path.
-const WEIGHTS_FILE: Key<Text> = Key::text(models::WEIGHTS, "a path");
-const SYNTHETIC: Key<Seed> = Key::seed("synthetic").doc("Seed of the synthetic rule.");
-const PRETRAIN: Key<Text> =
-    Key::text("pretrain", "the name of a pretrain").doc("The training that the weights come from.");
-const PRESET: Key<Text> = Key::text("preset", "the name of a preset")
-    .optional("none")
-    .doc("A published network; `repro list models` shows them. Other keys of the shape then stay out.");
+const WEIGHTS: Key<Custom> = declaration::WEIGHTS.doc(
+    "A `.safetensors` file or a PyTorch checkpoint (`.pt`), the synthetic rule: an untrained network that is the same everywhere, or the `[pretrain.NAME]` that trains it.",
+);
 const IMAGE_SIZE: Key<Count> = Key::count("image_size", 4..=4096)
     .optional("the preset's")
     .doc("Side of the input in pixels.");
@@ -130,18 +120,21 @@ const NEEDED: Keys = &[
 ];
 
 /// `kind = "guided-diffusion"`.
-pub const KIND: ModelKind = Kind::new(
+pub const KIND: ModelKind = ModelKind::with(
     KindDoc {
         name: "guided-diffusion",
         summary: "The ADM U-Net of openai/guided-diffusion: a preset, or any other shape written out.",
-        keys: &[&WEIGHTS, &PRESET],
+        keys: &[&WEIGHTS, &declaration::PRESET],
         shared: SHAPE,
     },
     parse,
-)
-.with(Presets { all: presets });
+    Presets {
+        all: presets,
+        fitting: |tensors| presets::fitting(tensors).unwrap_or_default(),
+    },
+);
 
-fn presets() -> Vec<(String, Arc<dyn Model>)> {
+fn presets() -> Vec<Preset> {
     let all = presets::all().unwrap_or_default().into_iter();
     all.filter_map(|preset| {
         let diffusion = Diffusion::new(preset.noise_schedule, preset.diffusion_steps).ok()?;
@@ -153,28 +146,34 @@ fn presets() -> Vec<(String, Arc<dyn Model>)> {
             diffusion,
             weights: WeightsSource::Synthetic(0),
         };
-        Some((preset.name, Arc::new(model) as Arc<dyn Model>))
+        Some(Preset {
+            name: preset.name,
+            title: preset.title,
+            checkpoint: preset.checkpoint,
+            model: Arc::new(model),
+        })
     })
     .collect()
 }
 
 fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
-    let weights = parse_weights(fields);
-    let (variant, config, schedule, steps) = if fields.has(PRESET.name) {
-        let preset = parse_preset(fields, &fields.get(&PRESET)?)?;
-        (
-            preset.name,
-            preset.network,
-            preset.noise_schedule,
-            preset.diffusion_steps,
-        )
-    } else {
-        (
+    let weights = declaration::weights(fields);
+    let (variant, config, schedule, steps) = match declaration::preset(&KIND, fields, SHAPE)? {
+        Some(name) => {
+            let preset = presets::find(&name).ok()?;
+            (
+                preset.name,
+                preset.network,
+                preset.noise_schedule,
+                preset.diffusion_steps,
+            )
+        }
+        None => (
             "custom".to_owned(),
             parse_shape(fields)?,
             fields.get(&NOISE_SCHEDULE)?,
             fields.get(&DIFFUSION_STEPS)?,
-        )
+        ),
     };
     for misfit in config.validate() {
         fields.report(Diagnostic::new(
@@ -194,7 +193,7 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     };
     if config.num_classes.is_some() {
         fields.misfit(
-            PRESET.name,
+            declaration::PRESET.name,
             "graph::class-conditional",
             format!("model `{variant}` is class-conditional: it cannot run without the classes that it is to predict"),
             Some("take an unconditional network".to_owned()),
@@ -213,71 +212,9 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     }))
 }
 
-/// The preset of a name; what it decides must not be given as well.
-fn parse_preset(fields: &Fields<'_>, name: &str) -> Option<Preset> {
-    let Ok(preset) = presets::find(name) else {
-        let names = KIND.presets();
-        let hint = suggest::hint(name, names.iter().map(String::as_str));
-        let message = format!("there is no preset `{name}`");
-        fields.misfit(PRESET.name, "spec::unknown-preset", message, hint);
-        return None;
-    };
-    for key in SHAPE.iter().filter(|key| fields.has(key.name())) {
-        let message = format!(
-            "`{}` of {} is decided by the preset",
-            key.name(),
-            fields.context()
-        );
-        let hint = "take the key out, or take `preset` out and write the whole shape".to_owned();
-        fields.misfit(key.name(), "spec::preset-and-shape", message, Some(hint));
-    }
-    Some(preset)
-}
-
-/// `weights = "file"`, `weights = { synthetic = 7 }` or `weights = { pretrain = "name" }`.
-fn parse_weights(fields: &Fields<'_>) -> Option<WeightsSource> {
-    let node = fields.get(&WEIGHTS)?;
-    match &node.value {
-        Value::Text(_) => fields
-            .get(&WEIGHTS_FILE)
-            .map(|path| WeightsSource::File(path.into())),
-        Value::Table(_) => {
-            let table = fields.table(WEIGHTS.name)?;
-            if table.has(PRETRAIN.name) {
-                table.check_keys(&[&PRETRAIN], &[]);
-                return table.get(&PRETRAIN).map(WeightsSource::Pretrained);
-            }
-            table.check_keys(&[&SYNTHETIC], &[]);
-            table.get(&SYNTHETIC).map(WeightsSource::Synthetic)
-        }
-        other => {
-            fields.wrong_type_at(node.span, WEIGHTS.name, &WEIGHTS.describe().value, other);
-            None
-        }
-    }
-}
-
 /// A network that is written out.
 fn parse_shape(fields: &Fields<'_>) -> Option<Config> {
-    let missing: Vec<String> = NEEDED
-        .iter()
-        .filter(|key| !fields.has(key.name()))
-        .map(|key| format!("`{}`", key.name()))
-        .collect();
-    if !missing.is_empty() {
-        fields.report(
-            Diagnostic::new(
-                "spec::missing-key",
-                fields.span(),
-                format!(
-                    "{} needs `preset`, or the whole shape: {} missing",
-                    fields.context(),
-                    missing.join(", ")
-                ),
-                "missing here",
-            )
-            .hint("`repro list models` shows the presets"),
-        );
+    if !declaration::has_shape(fields, NEEDED) {
         return None;
     }
     Some(Config {
@@ -309,33 +246,10 @@ struct GuidedDiffusion {
     weights: WeightsSource,
 }
 
-#[cfg(feature = "torch")]
-impl GuidedDiffusion {
-    /// The declared weights, before any is taken. `base` is the folder that relative paths start from.
-    fn read_weights(
-        &self,
-        base: &std::path::Path,
-    ) -> Result<
-        crate::models::checkpoint::weights::WeightMap,
-        crate::models::checkpoint::weights::WeightError,
-    > {
-        use crate::models::checkpoint::weights::{WeightError, WeightMap};
-        match &self.weights {
-            WeightsSource::File(path) => WeightMap::from_file(&base.join(path)),
-            WeightsSource::Synthetic(seed) => Ok(WeightMap::synthetic(*seed)),
-            WeightsSource::Pretrained(name) => {
-                let name = name.clone();
-                Err(WeightError::NotTrained { name })
-            }
-            WeightsSource::None => Err(WeightError::NotGiven),
-        }
-    }
-}
-
 impl GuidedDiffusion {
     /// Steps of the diffusion; the parser allows at most 100,000.
     fn diffusion_steps(&self) -> u32 {
-        u32::try_from(self.diffusion.betas().len()).unwrap_or(u32::MAX)
+        to_u32(self.diffusion.betas().len())
     }
 }
 
@@ -409,7 +323,8 @@ impl Model for GuidedDiffusion {
         Box<dyn crate::models::extractor::Network>,
         crate::models::checkpoint::weights::WeightError,
     > {
-        let mut weights = self.read_weights(base)?.on(device);
+        use crate::models::checkpoint::weights::WeightMap;
+        let mut weights = WeightMap::from_source(&self.weights, base)?.on(device);
         weights.convolve_in(precision);
         let network = network::Network::new(&self.config, &mut weights)?;
         Ok(Box::new(Extractor {

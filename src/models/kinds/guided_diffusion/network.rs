@@ -31,6 +31,7 @@ use crate::models::checkpoint::weights::{WeightError, WeightMap};
 use crate::models::extractor::{ForwardError, Until};
 use crate::models::nn::layers::{Convolution, Layout as MapLayout, silu};
 use crate::models::nn::precision::Precision;
+use crate::numbers::to_u32;
 
 /// A layer of a block.
 #[derive(Debug)]
@@ -208,7 +209,7 @@ impl Network {
         until: Until,
         visit: &mut dyn FnMut(BlockIndex, &Tensor),
     ) -> Result<Option<Tensor>, ForwardError> {
-        let last = BlockIndex(u32::try_from(self.blocks.len()).unwrap_or(u32::MAX));
+        let last = BlockIndex(to_u32(self.blocks.len()));
         if let Some(&tap) = taps.iter().find(|&&tap| tap < BlockIndex(1) || tap > last) {
             return Err(ForwardError::UnknownTap { tap, last });
         }
@@ -228,7 +229,7 @@ impl Network {
             if number <= self.input_blocks && number + skips_needed > self.input_blocks {
                 skips.push(h.shallow_clone());
             }
-            let index = BlockIndex(u32::try_from(number).unwrap_or(u32::MAX));
+            let index = BlockIndex(to_u32(number));
             if taps.contains(&index) {
                 visit(index, &h);
             }

@@ -163,7 +163,7 @@ impl ResBlock {
         let emb = self.emb_layers.forward(silu_emb).to_kind(h.kind());
         let emb = emb.unsqueeze(-1).unsqueeze(-1);
         let h = if self.use_scale_shift_norm {
-            let channels = h.size().get(1).copied().unwrap_or(0);
+            let channels = h.size()[1];
             let (scale, shift) = (
                 emb.narrow(1, 0, channels),
                 emb.narrow(1, channels, channels),

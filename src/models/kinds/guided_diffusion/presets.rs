@@ -2,14 +2,13 @@
 //!
 //! They are data, in `data/models/guided-diffusion.toml`, built into the program.
 
-use std::collections::BTreeMap;
-
-use safetensors::Dtype;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::bug::Bug;
 use crate::diffusion::Schedule;
 use crate::fetch::Published;
+use crate::models::checkpoint::file_names::FileNames;
 use crate::models::checkpoint::stored_tensors::StoredTensors;
 use crate::models::kinds::guided_diffusion::config::Config;
 
@@ -46,10 +45,8 @@ pub enum PresetError {
         known: Vec<String>,
     },
     /// The file that is built into the program is wrong.
-    #[error(
-        "data/models/guided-diffusion.toml, built into the program, is broken; this is a bug: {0}"
-    )]
-    Broken(#[from] toml::de::Error),
+    #[error(transparent)]
+    Bug(#[from] Bug),
 }
 
 #[derive(Deserialize)]
@@ -63,7 +60,12 @@ struct File {
 /// # Errors
 /// Only if the program was built from a broken file.
 pub fn all() -> Result<Vec<Preset>, PresetError> {
-    Ok(toml::from_str::<File>(TOML)?.preset)
+    let file = toml::from_str::<File>(TOML).map_err(|error| {
+        Bug::new(format!(
+            "data/models/guided-diffusion.toml, built into the program: {error}"
+        ))
+    })?;
+    Ok(file.preset)
 }
 
 /// The preset of that name.
@@ -86,19 +88,9 @@ pub fn find(name: &str) -> Result<Preset, PresetError> {
 /// # Errors
 /// Only if the program was built from a broken file.
 pub fn fitting(tensors: &StoredTensors) -> Result<Vec<String>, PresetError> {
-    let mut found = BTreeMap::new();
-    for (name, dtype, shape) in tensors.descriptions() {
-        if !matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
-            return Ok(Vec::new());
-        }
-        found.insert(name.to_owned(), shape.to_vec());
-    }
     let fits = |preset: &Preset| {
-        let parameters = preset.network.state_dict();
-        parameters.len() == found.len()
-            && parameters
-                .iter()
-                .all(|(name, shape)| found.get(name) == Some(shape))
+        let required = preset.network.state_dict();
+        FileNames::fit(tensors, &[FileNames::PLAIN], &required, |_| false)
     };
     let names = all()?.into_iter().filter(fits).map(|preset| preset.name);
     Ok(names.collect())

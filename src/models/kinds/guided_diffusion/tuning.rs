@@ -19,10 +19,11 @@ use super::GuidedDiffusion;
 use super::layer::Layer;
 use super::layout::Layout;
 use super::network::Network;
-use crate::models::checkpoint::weights::WeightError;
+use crate::models::checkpoint::weights::{WeightError, WeightMap};
 use crate::models::extractor::{ForwardError, Until};
 use crate::models::tuning::{MapRetention, Tune, Tuned};
 use crate::models::{BlockIndex, Precision};
+use crate::numbers::to_u32;
 
 /// See [`TunableModel::begin_tuning`](crate::models::tuning::TunableModel::begin_tuning).
 pub(super) fn begin(
@@ -32,7 +33,9 @@ pub(super) fn begin(
     tap: BlockIndex,
     retention: MapRetention,
 ) -> Result<Tuned, WeightError> {
-    let mut weights = model.read_weights(base)?.on(device).trainable();
+    let mut weights = WeightMap::from_source(&model.weights, base)?
+        .on(device)
+        .trainable();
     weights.convolve_in(precision);
     let network = Network::new(&model.config, &mut weights)?;
     let layout = Layout::new(&model.config);
@@ -184,7 +187,7 @@ impl TunedNetwork {
             .run_block(number, before.shallow_clone(), given, silu_emb)
             .ok_or(ForwardError::UnknownTap {
                 tap: self.tap,
-                last: BlockIndex(u32::try_from(number - 1).unwrap_or(u32::MAX)),
+                last: BlockIndex(to_u32(number - 1)),
             })?;
         Ok(Piece {
             before,
@@ -218,12 +221,12 @@ fn add(sum: &mut Option<Tensor>, gradient: Tensor) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::WeightsSource;
     use crate::models::checkpoint::parameters::Parameters;
     use crate::models::extractor::to_vec;
-    use crate::models::{ALL, WeightsSource};
 
     fn tuned(tap: u32, precision: Precision, retention: MapRetention) -> Tuned {
-        let model = ALL[0].preset("adm-nano").unwrap();
+        let model = crate::models::preset("adm-nano").unwrap().model;
         let model = model.with_weights(WeightsSource::Synthetic(1));
         let tunable = model.tunable().unwrap();
         let (base, tap) = (Path::new("."), BlockIndex(tap));
@@ -232,7 +235,7 @@ mod tests {
     }
 
     fn images() -> Tensor {
-        let input = ALL[0].preset("adm-nano").unwrap().input();
+        let input = crate::models::preset("adm-nano").unwrap().model.input();
         let mut values = vec![0.0; (3 * input.channels * input.side * input.side) as usize];
         crate::diffusion::noise::fill_noise(5, "images", "center", 0, 0, &mut values);
         let (channels, side) = (i64::from(input.channels), i64::from(input.side));
@@ -255,7 +258,14 @@ mod tests {
 
     #[test]
     fn gradients_do_not_depend_on_what_is_kept() {
-        let last = u32::try_from(ALL[0].preset("adm-nano").unwrap().blocks().len()).unwrap();
+        let last = u32::try_from(
+            crate::models::preset("adm-nano")
+                .unwrap()
+                .model
+                .blocks()
+                .len(),
+        )
+        .unwrap();
         for precision in [Precision::F32, Precision::Bf16] {
             for tap in [1, 3, last - 1, last] {
                 let kept = gradients(&tuned(tap, precision, MapRetention::Kept));
@@ -317,7 +327,7 @@ mod tests {
     #[test]
     fn it_sees_what_a_frozen_network_sees() {
         use crate::models::extractor::Images;
-        let model = ALL[0].preset("adm-nano").unwrap();
+        let model = crate::models::preset("adm-nano").unwrap().model;
         let model = model.with_weights(WeightsSource::Synthetic(1));
         let frozen = model
             .load(Path::new("."), Device::Cpu, Precision::F32)

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::report::input::ModelSummary;
-use crate::report::testing::{input, parsed, row};
-use crate::store::ResultRow;
+use crate::report::testing::{input, of_head, parsed, row, with};
+use crate::store::{AxisValue, ResultRow};
 
 const TABLE: &str = "kind = \"claims\"\ntitle = \"The paper's claims\"\nmetric = \"top1\"\n";
 
@@ -12,7 +12,7 @@ const TIMESTEPS: [u32; 3] = [10, 90, 300];
 const POOLS: [u32; 2] = [1, 2];
 
 fn claims(text: &str) -> Arc<dyn Table> {
-    let (table, mistakes) = parsed(text, |fields| KIND.parse(fields));
+    let (table, mistakes) = parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
     assert!(mistakes.is_empty(), "{mistakes:?}");
     table.unwrap()
 }
@@ -24,16 +24,17 @@ fn results(seeds: u64, value: impl Fn(u32, u32, u32, u64) -> f64) -> ReportInput
         for timestep in TIMESTEPS {
             for pool in POOLS {
                 for seed in 0..seeds {
-                    rows.push(ResultRow {
-                        block,
-                        timestep,
-                        pool,
-                        extraction: format!("at-{timestep}"),
-                        head_fingerprint: format!(
-                            "{block:016x}{timestep:016x}{pool:016x}{seed:016x}"
-                        ),
-                        ..row(seed, value(block, timestep, pool, seed))
-                    });
+                    let at = with(
+                        row(seed, value(block, timestep, pool, seed)),
+                        [
+                            ("block", block.into()),
+                            ("timestep", timestep.into()),
+                            ("pool", pool.into()),
+                            ("extraction", format!("at-{timestep}").into()),
+                        ],
+                    );
+                    let head = format!("{block:016x}{timestep:016x}{pool:016x}{seed:016x}");
+                    rows.push(of_head(at, head));
                 }
             }
         }
@@ -192,13 +193,17 @@ fn a_shift_that_all_cells_of_a_seed_share_hides_nothing() {
     assert_eq!(verdicts(&shifted), ["**holds**"; 5]);
 }
 
+fn at(row: &ResultRow, axis: &str) -> AxisValue {
+    row.axes[axis].clone()
+}
+
 #[test]
 fn too_few_values_are_not_enough() {
     let mut few = results(2, |block, timestep, pool, _| {
         like_the_paper(block, timestep, pool)
     });
     few.results
-        .retain(|row| row.timestep != 90 && row.pool == 1);
+        .retain(|row| at(row, "timestep") != 90_u32.into() && at(row, "pool") == 1_u32.into());
     assert_eq!(
         verdicts(&few),
         [
@@ -223,7 +228,9 @@ fn gaps_are_closed_by_leaving_out_as_little_as_possible() {
     });
     // Block 13 lacks one pool, and one cell lacks a seed.
     gaps.results.retain(|row| {
-        (row.block, row.pool) != (13, 2) && (row.block, row.timestep, row.seed) != (4, 10, 2)
+        let is = |axis: &str, value: u32| at(row, axis) == value.into();
+        !(is("block", 13) && is("pool", 2))
+            && !(is("block", 4) && is("timestep", 10) && is("seed", 2))
     });
     assert_eq!(verdicts(&gaps), ["**holds**"; 5]);
     let rendered = claims(TABLE).render(&gaps).unwrap();
@@ -249,7 +256,9 @@ fn several_models_are_refused() {
     let mut two = results(2, |block, timestep, pool, _| {
         like_the_paper(block, timestep, pool)
     });
-    two.results[0].model = "other".to_owned();
+    two.results[0]
+        .axes
+        .insert("model".to_owned(), "other".into());
     let error = claims(TABLE).render(&two).unwrap_err().to_string();
     assert!(
         error.contains("the results differ in `model` too"),
@@ -260,7 +269,8 @@ fn several_models_are_refused() {
     ));
     assert!(one.render(&two).is_ok());
     for row in &mut two.results {
-        (row.higher_is_better, row.model) = (false, "tiny".to_owned());
+        row.higher_is_better = false;
+        row.axes.insert("model".to_owned(), "tiny".into());
     }
     let error = claims(TABLE).render(&two).unwrap_err().to_string();
     assert!(error.contains("less is better"), "{error}");
@@ -269,7 +279,7 @@ fn several_models_are_refused() {
 #[test]
 fn an_axis_of_the_claims_cannot_be_averaged_over() {
     let (table, mistakes) = parsed(&format!("{TABLE}over = [\"seed\", \"pool\"]\n"), |fields| {
-        KIND.parse(fields)
+        KIND.read_with(fields, &KnownAxes::default())
     });
     assert!(table.is_none());
     assert!(

@@ -83,10 +83,15 @@ impl<'a> Candidates<'a> {
                 });
             }
         }
-        let spread: Vec<String> = axes::all()
+        let mut spread: Vec<String> = axes::of(selection.rows.iter().copied())
+            .into_iter()
             .filter(|axis| !contest.question.over.iter().any(|over| over == axis))
             .map(str::to_owned)
             .collect();
+        // What no row has is one value for all, and may still be asked for.
+        if !spread.contains(&contest.among) {
+            spread.push(contest.among.clone());
+        }
         let cells = selection.cells(&spread)?;
         let among = spread.iter().position(|axis| *axis == contest.among);
         let mut candidates = Self {

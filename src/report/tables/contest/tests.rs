@@ -2,26 +2,29 @@
 
 use super::*;
 use crate::report::input::MissingResult;
-use crate::report::testing::{input, parsed, row};
+use crate::report::testing::{input, of_head, parsed, row, with};
 use crate::store::ResultRow;
 
 const TABLE: &str = "kind = \"contest\"\ntitle = \"Who is best\"\nmetric = \"top1\"\namong = \"model\"\nchampion = \"unet\"\n";
 
 fn contest(text: &str) -> Arc<dyn Table> {
-    let (table, mistakes) = parsed(text, |fields| KIND.parse(fields));
+    let (table, mistakes) = parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
     assert!(mistakes.is_empty(), "{mistakes:?}");
     table.unwrap()
 }
 
 fn at(model: &str, block: u32, pool: u32, seed: u64, value: f64) -> ResultRow {
-    ResultRow {
-        model: model.to_owned(),
-        extraction: format!("{model}-taps"),
-        block,
-        pool,
-        head_fingerprint: format!("{:0>64}", format!("{model}{block:04}{pool:04}{seed:04}")),
-        ..row(seed, value)
-    }
+    let at = with(
+        row(seed, value),
+        [
+            ("model", model.into()),
+            ("extraction", format!("{model}-taps").into()),
+            ("block", block.into()),
+            ("pool", pool.into()),
+        ],
+    );
+    let head = format!("{model}{block:04}{pool:04}{seed:04}");
+    of_head(at, format!("{head:0>64}"))
 }
 
 /// The best of `unet` is at block 7, pool 2: 0.80, 0.82, 0.87; that of `raw` at pool 28: 0.70, 0.72, 0.74.
@@ -173,7 +176,7 @@ fn what_cannot_compete_is_refused() {
         "{error}"
     );
     let mut rows = results();
-    rows[0].split = "train".to_owned();
+    rows[0].axes.insert("split".to_owned(), "train".into());
     let error = contest(TABLE).render(&input(rows)).unwrap_err().to_string();
     assert!(error.contains("several values of `split`"), "{error}");
 }
@@ -182,9 +185,13 @@ fn what_cannot_compete_is_refused() {
 fn an_axis_that_another_decides_is_not_told_twice() {
     let mut rows = results();
     for row in &mut rows {
-        row.head = format!("probe-{}", row.pool);
-        row.head_kind = format!("kind-{}", row.pool);
-        row.extraction = format!("{}-{}", row.model, row.block);
+        let axis = |name: &str| row.axes[name].to_string();
+        let names = [
+            ("head", format!("probe-{}", axis("pool"))),
+            ("head_kind", format!("kind-{}", axis("pool"))),
+            ("extraction", format!("{}-{}", axis("model"), axis("block"))),
+        ];
+        *row = with(row.clone(), names.map(|(axis, value)| (axis, value.into())));
     }
     let rendered = contest(TABLE).render(&input(rows)).unwrap();
     assert!(
@@ -197,7 +204,7 @@ fn an_axis_that_another_decides_is_not_told_twice() {
 #[test]
 fn hostile_names_are_escaped() {
     let mut rows = results();
-    rows[0].model = "a|<b>".to_owned();
+    rows[0].axes.insert("model".to_owned(), "a|<b>".into());
     let rendered = contest(TABLE).render(&input(rows)).unwrap();
     assert!(
         rendered.body.contains("| a\\|&lt;b&gt; |"),
@@ -210,7 +217,7 @@ fn hostile_names_are_escaped() {
 fn mistakes_are_found_where_they_stand() {
     let (table, mistakes) = parsed(
         "kind = \"contest\"\nmetric = \"top1\"\namong = \"seed\"\nchampion = 1\nfixed = { seed = 1, blok = 2, pool = [1, 2] }\nselect = \"best\"\n",
-        |fields| KIND.parse(fields),
+        |fields| KIND.read_with(fields, &KnownAxes::default()),
     );
     assert!(table.is_none());
     let mut codes: Vec<&str> = mistakes

@@ -2,20 +2,19 @@
 
 use super::*;
 use crate::report::input::MissingResult;
-use crate::report::testing::{input, parsed, row};
+use crate::report::testing::{input, of_head, parsed, row, with};
 use crate::store::ResultRow;
 
 fn grid(text: &str) -> Arc<dyn Table> {
-    let (table, mistakes) = parsed(text, |fields| KIND.parse(fields));
+    let (table, mistakes) = parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
     assert!(mistakes.is_empty(), "{mistakes:?}");
     table.unwrap()
 }
 
 fn at(timestep: u32, block: u32, seed: u64, value: f64) -> ResultRow {
-    let mut row = row(seed, value);
-    (row.timestep, row.block) = (timestep, block);
-    row.head_fingerprint = format!("{timestep:032x}{block:016x}{seed:016x}");
-    row
+    let at = [("timestep", timestep.into()), ("block", block.into())];
+    let head = format!("{timestep:032x}{block:016x}{seed:016x}");
+    of_head(with(row(seed, value), at), head)
 }
 
 #[test]
@@ -143,7 +142,7 @@ fn an_interval_over_seeds_needs_means_over_seeds_alone() {
             &format!(
                 "kind = \"grid\"\nmetric = \"top1\"\nrows = \"block\"\ncolumns = \"pool\"\nspread = \"seeds\"\nover = {over}\n"
             ),
-            |fields| KIND.parse(fields),
+            |fields| KIND.read_with(fields, &KnownAxes::default()),
         );
         assert!(
             table.is_none() && mistakes[0].starts_with("report::no-seeds"),
@@ -212,8 +211,7 @@ fn missing_cells_say_why_and_so_do_thin_ones() {
 
 #[test]
 fn two_axes_across_name_both_and_hostile_names_are_escaped() {
-    let mut hostile = at(90, 19, 0, 0.5);
-    hostile.model = "a|<script>\nb".to_owned();
+    let hostile = with(at(90, 19, 0, 0.5), [("model", "a|<script>\nb".into())]);
     let table = grid(
         "metric = \"top1\"\nrows = \"model\"\ncolumns = [\"timestep\", \"pool\"]\nkind = \"grid\"\n",
     );
@@ -228,7 +226,7 @@ fn two_axes_across_name_both_and_hostile_names_are_escaped() {
 fn mistakes_are_found_where_they_stand() {
     let (table, mistakes) = parsed(
         "kind = \"grid\"\nmetric = \"top1\"\nrows = \"blok\"\ncolumns = [\"pool\", \"pool\"]\nwhere = { tmestep = 1, split = true }\ncolour = 1\n",
-        |fields| KIND.parse(fields),
+        |fields| KIND.read_with(fields, &KnownAxes::default()),
     );
     assert!(table.is_none());
     let codes: Vec<&str> = mistakes

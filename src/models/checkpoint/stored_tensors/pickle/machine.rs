@@ -12,6 +12,7 @@ use super::{
     Dict, LONGEST_INTEGER, LONGEST_NAME, LONGEST_PICKLE, LONGEST_TEXT, MOST_MARKS, MOST_OBJECTS,
     MOST_VALUES, Object, Pickle, Value, globals,
 };
+use crate::numbers::to_usize;
 
 /// The machine.
 pub(super) struct Machine<'p> {
@@ -239,8 +240,7 @@ impl<'p> Machine<'p> {
         if length > LONGEST_TEXT {
             return Err(self.corrupt(format!("it has a text of {length} bytes")));
         }
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let bytes = self.need(|reader| reader.take(length))?;
+        let bytes = self.need(|reader| reader.take(to_usize(length)))?;
         let text = std::str::from_utf8(bytes);
         text.map(Value::Text)
             .map_err(|_| self.corrupt("it has a text that is not UTF-8".to_owned()))

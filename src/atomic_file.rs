@@ -1,0 +1,228 @@
+//! Files that appear whole or not at all: a temporary file in the same folder, fsync, rename, fsync of the folder.
+//!
+//! Every file that this program leaves for others is written here; `tests/suite/tidy.rs` holds that. A process that is killed may
+//! leave a temporary file, whose name [`is_temporary`] recognizes. New files have the permissions of any new file (0666 less
+//! the user's mask), where temporary files are private otherwise.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+const TEMPORARY: &str = ".tmp-";
+
+/// Whether a file name is that of a file that was never committed.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMPORARY)
+}
+
+/// The folder that a file lies in: `.` for a bare name.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// A file that does not have its name yet. Dropping it removes it.
+#[derive(Debug)]
+pub(crate) struct AtomicFile {
+    file: BufWriter<NamedTempFile>,
+    target: PathBuf,
+}
+
+impl AtomicFile {
+    /// Begins the file that is to be called `target`. Its folder has to exist.
+    pub(crate) fn create(target: &Path) -> io::Result<Self> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let file = tempfile::Builder::new()
+            .prefix(&format!("{TEMPORARY}{name}-"))
+            .permissions(fs::Permissions::from_mode(0o666))
+            .tempfile_in(folder_of(target))?;
+        Ok(Self {
+            file: BufWriter::with_capacity(1 << 20, file),
+            target: target.to_owned(),
+        })
+    }
+
+    /// [`AtomicFile::create`], with what `write` writes to the path it is given, which has to be the same file afterwards.
+    pub(crate) fn by_path(
+        target: &Path,
+        write: &mut dyn FnMut(&Path) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let file = Self::create(target)?;
+        write(file.path())?;
+        Ok(file)
+    }
+
+    /// Where the bytes are until the file has its name.
+    pub(crate) fn path(&self) -> &Path {
+        self.file.get_ref().path()
+    }
+
+    /// Bytes written so far, those in memory included.
+    pub(crate) fn len(&mut self) -> io::Result<u64> {
+        self.file.flush()?;
+        Ok(self.file.get_ref().as_file().metadata()?.len())
+    }
+
+    /// Gives the file its name, in place of whatever has it. Once this returns, no power cut takes it back.
+    pub(crate) fn commit(self) -> io::Result<()> {
+        let target = self.target.clone();
+        self.commit_as(&target)
+    }
+
+    /// [`AtomicFile::commit`] under another name in the same folder, for names that depend on the content.
+    pub(crate) fn commit_as(self, target: &Path) -> io::Result<()> {
+        let file = self.into_inner()?;
+        file.as_file().sync_all()?;
+        file.persist(target).map_err(|error| error.error)?;
+        sync_folder_of(target)
+    }
+
+    /// [`AtomicFile::commit`], unless there is a file of that name already; says whether the name was free.
+    pub(crate) fn commit_if_absent(self) -> io::Result<bool> {
+        let target = self.target.clone();
+        let file = self.into_inner()?;
+        file.as_file().sync_all()?;
+        match file.persist_noclobber(&target) {
+            Ok(_) => sync_folder_of(&target).map(|()| true),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error.error),
+        }
+    }
+
+    /// [`AtomicFile::commit`] without waiting for the disk: a power cut may lose or damage the file, though nothing else does. For
+    /// what can be computed again and has a digest of its own.
+    pub(crate) fn commit_unsynced(self) -> io::Result<()> {
+        let target = self.target.clone();
+        let file = self.into_inner()?;
+        file.persist(target).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    fn into_inner(self) -> io::Result<NamedTempFile> {
+        self.file
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Writes a whole file.
+pub(crate) fn write(target: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = AtomicFile::create(target)?;
+    file.write_all(bytes)?;
+    file.commit()
+}
+
+/// Writes a whole file, unless it has these bytes already; says whether it was written.
+pub(crate) fn write_if_different(target: &Path, bytes: &[u8]) -> io::Result<bool> {
+    if fs::read(target).is_ok_and(|present| present == bytes) {
+        return Ok(false);
+    }
+    write(target, bytes).map(|()| true)
+}
+
+/// Renames within the file system, lasting once this returns.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_folder_of(to)?;
+    if folder_of(from) == folder_of(to) {
+        Ok(())
+    } else {
+        sync_folder_of(from)
+    }
+}
+
+/// Makes the name of `path` last; a new name without this may be undone by a power cut.
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_file_appears_only_when_it_is_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("table.parquet");
+        let mut file = AtomicFile::create(&target).unwrap();
+        file.write_all(b"half").unwrap();
+        assert_eq!(file.len().unwrap(), 4);
+        assert!(!target.exists());
+        let left = names(folder.path());
+        assert!(left.len() == 1 && is_temporary(&left[0]), "{left:?}");
+        drop(file);
+        assert!(names(folder.path()).is_empty());
+
+        write(&target, b"whole").unwrap();
+        write(&target, b"other").unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"other");
+        assert_eq!(names(folder.path()), ["table.parquet"]);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_left_alone_on_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("part");
+        for (bytes, was_free) in [(b"one", true), (b"two", false)] {
+            let mut file = AtomicFile::create(&target).unwrap();
+            file.write_all(bytes).unwrap();
+            assert_eq!(file.commit_if_absent().unwrap(), was_free);
+        }
+        assert_eq!(fs::read(&target).unwrap(), b"one");
+        assert_eq!(names(folder.path()), ["part"]);
+    }
+
+    #[test]
+    fn equal_bytes_are_not_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("report.md");
+        assert!(write_if_different(&target, b"one").unwrap());
+        assert!(!write_if_different(&target, b"one").unwrap());
+        assert!(write_if_different(&target, b"two").unwrap());
+        assert_eq!(fs::read(&target).unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_file_written_by_path_takes_the_name_that_its_content_gives() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("step");
+        let mut file =
+            AtomicFile::by_path(&target, &mut |path| fs::write(path, b"weights")).unwrap();
+        assert_eq!(file.len().unwrap(), 7);
+        file.commit_as(&folder.path().join("step-7")).unwrap();
+        assert_eq!(names(folder.path()), ["step-7"]);
+    }
+
+    #[test]
+    fn a_new_file_has_the_permissions_of_any_new_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
+        write(&ours, b"").unwrap();
+        fs::write(&plain, b"").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+        assert_eq!(folder_of(Path::new("a")), Path::new("."));
+    }
+}

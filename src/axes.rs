@@ -1,0 +1,178 @@
+//! The axes that every experiment knows: what tells results apart, declared once.
+//!
+//! `repro list axes`, the reference page, the check of `[report]`, the order of columns and the empty columns of SQL come from this list.
+//! Beside these, every key that a file sweeps is an axis of that file's results; `graph/axes.rs` names them.
+
+use serde::Serialize;
+
+use crate::store::{AxisType, KnownColumn};
+
+/// One axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Axis {
+    /// Its name in tables, SQL and CSV.
+    pub name: &'static str,
+    /// The type of its values.
+    pub kind: AxisType,
+    /// What it says, and when it is null.
+    pub doc: &'static str,
+}
+
+const fn axis(name: &'static str, kind: AxisType, doc: &'static str) -> Axis {
+    Axis { name, kind, doc }
+}
+
+/// Every axis that needs no sweep to be there, in the order in which axes are shown.
+pub const WELL_KNOWN: &[Axis] = &[
+    axis(
+        "split",
+        AxisType::Text,
+        "Split that was scored, such as `test`.",
+    ),
+    axis("head", AxisType::Text, "Name of the head."),
+    axis(
+        "head_kind",
+        AxisType::Text,
+        "Kind of the head, such as `linear`.",
+    ),
+    axis("extraction", AxisType::Text, "Name of the extraction."),
+    axis("model", AxisType::Text, "Name of the model."),
+    axis(
+        "weights",
+        AxisType::Text,
+        "Where the model's weights come from: `synthetic:7`, `blake3:` and 64 hexadecimal digits, or `none` for a model without any.",
+    ),
+    axis("dataset", AxisType::Text, "Name of the dataset."),
+    axis(
+        "timestep",
+        AxisType::Integer,
+        "Timestep t of the noise; null for a model that reads images without noise.",
+    ),
+    axis(
+        "block",
+        AxisType::Integer,
+        "Block b, numbered from 1 as in the paper.",
+    ),
+    axis(
+        "pool",
+        AxisType::Integer,
+        "Side p of the pooled grid; null where nothing is pooled.",
+    ),
+    axis(
+        "token",
+        AxisType::Text,
+        "What was taken of tokens: `class`, `mean` or `all`; null where there are none.",
+    ),
+    axis(
+        "precision",
+        AxisType::Text,
+        "What the network computes in: `f32`, `bf16` or `f16`.",
+    ),
+    axis(
+        "view",
+        AxisType::Text,
+        "View of the images, such as `center`.",
+    ),
+    axis(
+        "draw",
+        AxisType::Integer,
+        "Which of several random draws; null where nothing is random.",
+    ),
+    axis(
+        "noise_seed",
+        AxisType::Integer,
+        "Seed of the noise, and of what `preprocess` draws; null where nothing is random.",
+    ),
+    axis("seed", AxisType::Integer, "Seed of the head."),
+    axis(
+        "learning_rate",
+        AxisType::Number,
+        "Learning rate of the head; null for a head that is not trained in steps.",
+    ),
+    axis(
+        "network_learning_rate",
+        AxisType::Number,
+        "Learning rate of the network below the head; null where it is frozen.",
+    ),
+    axis(
+        "epochs",
+        AxisType::Integer,
+        "Epochs of training; null for a head that is not trained in steps.",
+    ),
+];
+
+/// What the axes of a metric over two sets of features begin with: `left_block` and `right_block`.
+pub const PAIR: [&str; 2] = ["left_", "right_"];
+
+/// The name without the prefix of one of two inputs.
+pub fn without_prefix(name: &str) -> &str {
+    let stripped = PAIR.iter().find_map(|prefix| name.strip_prefix(prefix));
+    stripped.unwrap_or(name)
+}
+
+/// A key to sort axes by: in the order of [`WELL_KNOWN`], all others behind them by name; those of two inputs side by side.
+pub fn order(name: &str) -> (usize, &str, &str) {
+    let base = without_prefix(name);
+    let position = WELL_KNOWN.iter().position(|axis| axis.name == base);
+    (position.unwrap_or(WELL_KNOWN.len()), base, name)
+}
+
+/// The columns that the table `results` has before there is any result: the axes, and the fingerprints of heads and features.
+pub fn columns() -> Vec<KnownColumn<'static>> {
+    let axes = WELL_KNOWN.iter().map(|axis| (axis.name, axis.kind));
+    let sources = ["head_fingerprint", "features_fingerprint"].map(|name| (name, AxisType::Text));
+    axes.chain(sources)
+        .map(|(name, kind)| KnownColumn { name, kind })
+        .collect()
+}
+
+impl Axis {
+    /// The type of its values in one word.
+    pub fn type_name(&self) -> &'static str {
+        match self.kind {
+            AxisType::Integer => "integer",
+            AxisType::Number => "number",
+            AxisType::Text => "text",
+        }
+    }
+}
+
+impl Serialize for Axis {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut fields = serializer.serialize_struct("Axis", 3)?;
+        fields.serialize_field("name", self.name)?;
+        fields.serialize_field("type", self.type_name())?;
+        fields.serialize_field("doc", self.doc)?;
+        fields.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_of_two_inputs_stand_side_by_side_and_unknown_ones_last() {
+        let mut names = [
+            "head_k",
+            "right_block",
+            "epochs",
+            "left_pool",
+            "left_block",
+            "dataset_fraction",
+            "split",
+        ];
+        names.sort_by_key(|name| order(name));
+        let expected = [
+            "split",
+            "left_block",
+            "right_block",
+            "left_pool",
+            "epochs",
+            "dataset_fraction",
+            "head_k",
+        ];
+        assert_eq!(names, expected);
+    }
+}

@@ -1,0 +1,171 @@
+//! `repro job`: one piece of a plan and nothing else, so that any scheduler outside can drive it.
+//!
+//! A job is named by what it makes, and not by its place in the plan: `repro plan --jobs` lists the names once, and they stay the same
+//! while other jobs finish. Doing a job twice, or in two places at once, does no harm: parts prove themselves, and artifacts are
+//! finished under a lock.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Context;
+use super::exit::Failure;
+use super::working::Working;
+
+/// Arguments of `repro job`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  repro plan experiments/quickstart.toml --jobs                        lists the jobs\n  repro job experiments/quickstart.toml pass-1a2b3c4d5e6f\n  repro job experiments/quickstart.toml pass-1a2b3c4d5e6f --shards 0..4    shards 0, 1, 2 and 3\n\nWhat a job needs has to be in the cache already; nothing else is computed. `repro run` does all jobs and writes the report."
+)]
+pub struct Arguments {
+    /// The experiment file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The job's name, as `repro plan --jobs` lists it.
+    #[arg(value_name = "JOB")]
+    job: String,
+    /// Some shards of a pass, such as `0..4`: the first, and the one behind the last.
+    #[arg(long, value_name = "A..B", value_parser = parse_shards)]
+    shards: Option<(usize, usize)>,
+    #[command(flatten)]
+    working: Working,
+}
+
+/// Reads `0..4`.
+fn parse_shards(text: &str) -> Result<(usize, usize), String> {
+    let wrong = || {
+        "expected two numbers, such as `0..4`: the first shard, and the one behind the last"
+            .to_owned()
+    };
+    let (first, end) = text.split_once("..").ok_or_else(wrong)?;
+    let parse = |number: &str| number.trim().parse::<usize>().map_err(|_| wrong());
+    let (first, end) = (parse(first)?, parse(end)?);
+    if first >= end {
+        return Err(format!(
+            "`{text}` holds no shard; the second number has to be larger"
+        ));
+    }
+    Ok((first, end))
+}
+
+/// Says that this build cannot run anything.
+#[cfg(not(feature = "torch"))]
+pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    super::experiment::check(&arguments.file)?;
+    let _ = (&arguments.job, arguments.shards);
+    Err(arguments.working.refuse())
+}
+
+/// Does one job.
+#[cfg(feature = "torch")]
+pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    use super::experiment;
+    use super::process::{clock, stop_signal};
+    use crate::exec::context::Run;
+    use crate::exec::event::Event;
+    use crate::exec::schedule::run_one;
+    use crate::machine::device;
+    use crate::store::Store;
+
+    arguments.working.settle()?;
+    experiment::check(&arguments.file)?;
+    let store = Store::open(&context.cache)?;
+    let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _| {})?;
+    let Some(job) = with_torch::find(&planned.plan, &arguments.job)? else {
+        eprintln!(
+            "nothing to do: what {} makes is in the cache",
+            arguments.job
+        );
+        return Ok(());
+    };
+    let shards = with_torch::shards(&planned.plan, job, arguments.shards)?;
+    let workers = arguments.working.workers()?;
+    let listeners = arguments.working.listeners(&store, true)?;
+    let versions = super::working::versions();
+    let emit = |event: Event| listeners.tell(&event);
+    let run = Run {
+        plan: &planned.plan,
+        inputs: &planned.inputs,
+        store: &store,
+        base: &context.base,
+        device: device::Device::Cpu,
+        emit: &emit,
+        memory: arguments.working.memory(),
+        checkpoint_seconds: arguments.working.checkpoint_seconds(),
+        stop: stop_signal("after the current batch"),
+        clock,
+        versions: &versions,
+    };
+    let outcome = run_one(&run, &workers, job, shards);
+    if outcome.stopped {
+        Err(Failure::Stopped)
+    } else if let Some(label) = outcome.failed.first() {
+        Err(Failure::Nodes(format!("{label} failed, see above")))
+    } else if outcome.set_aside {
+        Err(Failure::Cache(
+            "something damaged was set aside\n  hint: the same command makes it again, once the jobs before it have".to_owned(),
+        ))
+    } else {
+        eprintln!("{} done", arguments.job);
+        Ok(())
+    }
+}
+
+#[cfg(feature = "torch")]
+mod with_torch {
+    use std::ops::Range;
+
+    use super::Failure;
+    use crate::plan::{JobKind, Plan, job_name};
+    use crate::spec::suggest;
+
+    /// The index of a job; `None` for one that has nothing left to do.
+    pub(super) fn find(plan: &Plan, name: &str) -> Result<Option<usize>, Failure> {
+        if let Some(index) = plan.jobs.iter().position(|job| job.name == name) {
+            let job = &plan.jobs[index];
+            // What it needs is another job's to make.
+            if let Some(&needed) = job.needs.first() {
+                return Err(Failure::Mistakes(format!(
+                    "{name} needs {}, which is not done yet\n  hint: run `repro job` for it first, or `repro run` for everything",
+                    plan.jobs[needed].name
+                )));
+            }
+            return Ok(Some(index));
+        }
+        let mut names = Vec::new();
+        for step in &plan.steps {
+            names.push(job_name(step)?);
+        }
+        if names.iter().any(|known| known == name) {
+            return Ok(None);
+        }
+        let hint = suggest::hint(name, plan.jobs.iter().map(|job| job.name.as_str()))
+            .unwrap_or_else(|| "`repro plan FILE --jobs` lists them".to_owned());
+        Err(Failure::Mistakes(format!(
+            "unknown job `{name}`\n  hint: {hint}"
+        )))
+    }
+
+    /// The shards that were asked for, if the job has them.
+    pub(super) fn shards(
+        plan: &Plan,
+        job: usize,
+        wanted: Option<(usize, usize)>,
+    ) -> Result<Option<Range<usize>>, Failure> {
+        let job = &plan.jobs[job];
+        let Some((first, end)) = wanted else {
+            return Ok(None);
+        };
+        match job.shards {
+            Some(shards) if job.kind == JobKind::Pass && end <= shards => Ok(Some(first..end)),
+            Some(shards) => Err(Failure::Mistakes(format!(
+                "{} has the shards 0..{shards}, and `--shards {first}..{end}` asks for more",
+                job.name
+            ))),
+            None => Err(Failure::Mistakes(format!(
+                "{} cannot be cut into shards\n  hint: leave out `--shards`",
+                job.name
+            ))),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What `repro run` and `repro job` share: workers, limits, and where events go.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit::Failure;
+
+/// Arguments of subcommands that work.
+#[derive(Debug, Args)]
+pub struct Working {
+    /// Where tensors live: `auto`, `cpu`, `cuda` or `cuda:N`.
+    #[arg(
+        long,
+        default_value = "auto",
+        value_name = "DEVICE",
+        conflicts_with = "devices"
+    )]
+    device: String,
+    /// Several devices, one worker on each, such as `cuda:0,cuda:1`; a device that is named twice gets two.
+    #[arg(long, value_name = "DEVICES", value_delimiter = ',')]
+    devices: Vec<String>,
+    /// How many workers share the device. On the CPU the threads are divided among them. Results do not depend on it beyond rounding.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=1024),
+        conflicts_with = "devices"
+    )]
+    workers: u16,
+    /// How much memory the training of heads may take, such as `8GiB`; half of what is available if not given. Results do not depend on it.
+    #[arg(long, value_name = "SIZE", value_parser = crate::text::parse_bytes)]
+    memory: Option<u64>,
+    /// How many seconds of training heads may be lost when the program is killed, beside the epoch that it is in; 0 keeps a checkpoint after every epoch. Results do not depend on it.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = crate::text::parse_seconds)]
+    checkpoint_every: f64,
+    /// Write every event as a line of JSON.
+    #[arg(long, value_name = "FILE")]
+    json_log: Option<PathBuf>,
+}
+
+impl Working {
+    /// Says that this build cannot run anything.
+    #[cfg(not(feature = "torch"))]
+    pub(super) fn refuse(&self) -> Failure {
+        let _ = (&self.device, &self.devices, self.workers, &self.json_log);
+        let _ = (self.memory, self.checkpoint_every);
+        Failure::Mistakes(
+            "this build has no libtorch (feature `torch`), so it can check, plan, query and report, but not run".to_owned(),
+        )
+    }
+}
+
+/// Versions of what takes part in a run.
+#[cfg(feature = "torch")]
+pub(super) fn versions() -> BTreeMap<String, String> {
+    [
+        ("repro", env!("CARGO_PKG_VERSION").to_owned()),
+        ("libtorch", crate::machine::device::libtorch_version()),
+    ]
+    .into_iter()
+    .map(|(component, version)| (component.to_owned(), version))
+    .collect()
+}
+
+#[cfg(not(feature = "torch"))]
+#[expect(dead_code, reason = "only a build with libtorch runs anything")]
+type Unused = BTreeMap<(), ()>;
+
+#[cfg(feature = "torch")]
+mod with_torch {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    use super::{Failure, Working};
+    use crate::cli::process::clock;
+    use crate::cli::progress::{Display, JsonLog};
+    use crate::exec::event::Event;
+    use crate::exec::schedule::Worker;
+    use crate::machine::device::{self, Device, DeviceChoice};
+    use crate::machine::threads;
+    use crate::store::Store;
+
+    /// What OpenMP's threads do while they wait; read by the library when it is loaded.
+    const WAIT_POLICY: &str = "OMP_WAIT_POLICY";
+
+    impl Working {
+        /// Bytes that the training of heads may take.
+        pub(in crate::cli) fn memory(&self) -> u64 {
+            let half = || crate::machine::memory::available() / 2;
+            self.memory.unwrap_or_else(half)
+        }
+
+        /// Seconds between the checkpoints of heads.
+        pub(in crate::cli) fn checkpoint_seconds(&self) -> f64 {
+            self.checkpoint_every
+        }
+
+        fn choices(&self) -> Result<Vec<DeviceChoice>, Failure> {
+            let names: Vec<&str> = if self.devices.is_empty() {
+                vec![self.device.as_str(); usize::from(self.workers)]
+            } else {
+                self.devices.iter().map(String::as_str).collect()
+            };
+            let parsed = names.into_iter().map(device::parse_device);
+            parsed
+                .collect::<Result<_, _>>()
+                .map_err(|error| Failure::Mistakes(error.to_string()))
+        }
+
+        /// Several workers on the CPU wait for each other's cores, not in a loop of their own: starts the program once more, in the same
+        /// process, where OpenMP was not told so. To be called before anything is done.
+        ///
+        /// # Errors
+        /// Devices that do not exist.
+        pub(in crate::cli) fn settle(&self) -> Result<(), Failure> {
+            let on_cpu = self.choices()?.into_iter();
+            let on_cpu = on_cpu.filter(|choice| !matches!(choice, DeviceChoice::Cuda(_)));
+            if on_cpu.count() < 2 || std::env::var_os(WAIT_POLICY).is_some() {
+                return Ok(());
+            }
+            if let Ok(program) = std::env::current_exe() {
+                // Comes back only where the program cannot be started; then threads spin, and nothing else is different.
+                let _ = Command::new(program)
+                    .args(std::env::args_os().skip(1))
+                    .env(WAIT_POLICY, "passive")
+                    .exec();
+            }
+            Ok(())
+        }
+
+        /// The workers; loads CUDA where it is asked for.
+        ///
+        /// # Errors
+        /// Devices that cannot be had.
+        pub(in crate::cli) fn workers(&self) -> Result<Vec<Worker>, Failure> {
+            device::load_cuda_backend();
+            let devices = self
+                .choices()?
+                .into_iter()
+                .map(DeviceChoice::resolve)
+                .collect::<Result<Vec<Device>, _>>()
+                .map_err(|error| Failure::Mistakes(error.to_string()))?;
+            let on_cpu = devices.iter().filter(|device| **device == Device::Cpu);
+            let threads = threads::current() / on_cpu.count().max(1);
+            let worker = |device| Worker {
+                device,
+                threads: threads.max(1),
+            };
+            Ok(devices.into_iter().map(worker).collect())
+        }
+
+        /// Where events go: the terminal, the log that was asked for, and where there is something to do a record in the cache.
+        ///
+        /// # Errors
+        /// A log that cannot be written.
+        pub(in crate::cli) fn listeners(
+            &self,
+            store: &Store,
+            is_recorded: bool,
+        ) -> Result<Listeners, Failure> {
+            let mut logs = Vec::new();
+            if let Some(path) = &self.json_log {
+                logs.push(JsonLog::create(path, clock).map_err(|error| {
+                    Failure::Input(format!("cannot write {}: {error}", path.display()))
+                })?);
+            }
+            if is_recorded {
+                let record = store.runs_folder().join(format!(
+                    "{}-{}.jsonl",
+                    clock().replace(':', ""),
+                    std::process::id()
+                ));
+                logs.extend(JsonLog::create(&record, clock));
+            }
+            Ok(Listeners {
+                display: Display::new(),
+                logs,
+            })
+        }
+    }
+
+    /// Who hears of events.
+    pub(in crate::cli) struct Listeners {
+        display: Display,
+        logs: Vec<JsonLog>,
+    }
+
+    impl Listeners {
+        /// Tells all of them.
+        pub(in crate::cli) fn tell(&self, event: &Event) {
+            self.display.show(event);
+            for log in &self.logs {
+                log.write(event);
+            }
+        }
+    }
+
+    /// The devices of workers, for people: `cpu`, `2 × cpu`, `cuda:0, cuda:1`.
+    pub(in crate::cli) fn names(workers: &[Worker]) -> String {
+        let mut counted: Vec<(String, usize)> = Vec::new();
+        for worker in workers {
+            let name = device::name(worker.device);
+            match counted.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, count)) => *count += 1,
+                None => counted.push((name, 1)),
+            }
+        }
+        let shown = counted.into_iter().map(|(name, count)| match count {
+            1 => name,
+            several => format!("{several} × {name}"),
+        });
+        shown.collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(feature = "torch")]
+pub(super) use with_torch::{Listeners, names};

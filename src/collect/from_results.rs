@@ -1,0 +1,78 @@
+//! A report from a file of results: without datasets, weights and cache.
+//!
+//! All that is known is the experiment's own file and the results. Curves and images are in no such file; where an earlier run drew
+//! them, the figures stay.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::drawing;
+use super::report::{Written, put};
+use crate::exec::NodeError;
+use crate::graph::{Experiment, ModelNode};
+use crate::papers::departures;
+use crate::report::{ModelSummary, ReportConfig, ReportInput, ResultsFile, results_csv};
+use crate::store::{AxisValue, ResultRow};
+
+/// Renders the report of an experiment from the text of a file of results, and writes it where it differs.
+///
+/// # Errors
+/// A file that cannot be read or holds no results, a template that fails, a folder that cannot be written to.
+pub fn write(
+    experiment: &Experiment,
+    (path, text): (&str, &str),
+    base: &Path,
+    command: &str,
+) -> Result<Written, NodeError> {
+    let results = results_csv::read(path, text)?;
+    if results.is_empty() {
+        return Err(NodeError::Values(format!(
+            "`{path}` holds no results\n  hint: `repro run` writes them beside the report"
+        )));
+    }
+    let plain = ReportConfig::plain(&experiment.name);
+    let config = experiment.report.as_ref().unwrap_or(&plain);
+    let target = base.join(&config.output);
+    let folder = target.parent().unwrap_or(base);
+    let of_others = config.wanted().into_iter().map(|(file, _)| file);
+    let drawn = of_others.filter(|file| folder.join(file).is_file());
+    let input = ReportInput {
+        name: experiment.name.clone(),
+        title: experiment.title.clone(),
+        graph: drawing::graph(experiment),
+        models: experiment
+            .models
+            .iter()
+            .map(|node| summary(node, &results))
+            .collect(),
+        seeds: experiment.seeds.clone(),
+        departures: departures::of(experiment),
+        command: command.to_owned(),
+        results_file: Some(ResultsFile {
+            path: path.to_owned(),
+            drawn: drawn.collect(),
+        }),
+        results,
+        ..ReportInput::default()
+    };
+    put(&input, config, base)
+}
+
+/// A model as far as its node and the results tell.
+fn summary(node: &ModelNode, results: &[ResultRow]) -> ModelSummary {
+    let name = AxisValue::from(node.name.as_str());
+    let own = results
+        .iter()
+        .filter(|row| row.axes.get("model") == Some(&name));
+    let weights: BTreeSet<String> = own
+        .filter_map(|row| Some(row.axes.get("weights")?.to_string()))
+        .collect();
+    ModelSummary {
+        name: node.name.clone(),
+        kind: node.model.kind().to_owned(),
+        configuration: node.model.variant().to_owned(),
+        parameters: node.model.parameter_count(),
+        weights: weights.into_iter().collect::<Vec<_>>().join(", "),
+        blocks: u32::try_from(node.model.blocks().len()).unwrap_or(u32::MAX),
+    }
+}

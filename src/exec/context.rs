@@ -1,0 +1,171 @@
+//! What a job works with, and how jobs ended.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::event::{Emit, Event};
+use super::{NodeError, StopSignal};
+use crate::inputs::Inputs;
+use crate::machine::device::{self, Device};
+use crate::plan::{Plan, PlannedArtifact, StepId};
+use crate::store::{
+    ArtifactWriter, Begin, Fingerprint, Made, Patience, Store, StoreError, Waiting,
+};
+
+/// What a job works with. Each worker has one of its own, with its device.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// What is to be done.
+    pub plan: &'a Plan,
+    /// The opened inputs.
+    pub inputs: &'a Inputs,
+    /// The store.
+    pub store: &'a Store,
+    /// The folder that relative paths start from.
+    pub base: &'a Path,
+    /// Where tensors live.
+    pub device: Device,
+    /// Takes events.
+    pub emit: Emit<'a>,
+    /// Bytes that the training of heads may take.
+    pub memory: u64,
+    /// Seconds between the checkpoints of heads, at the end of an epoch.
+    pub checkpoint_seconds: f64,
+    /// Says whether the user asked to stop.
+    pub stop: &'a StopSignal,
+    /// The time now, as RFC 3339 in UTC.
+    pub clock: fn() -> String,
+    /// Versions of what takes part, such as libtorch.
+    pub versions: &'a BTreeMap<String, String>,
+}
+
+impl Run<'_> {
+    /// While another process makes an artifact that is needed: says so once, and waits until the user wants to stop.
+    pub(super) fn wait(&self, waiting: &Waiting<'_>) -> Patience {
+        if waiting.waited.is_zero() {
+            (self.emit)(Event::Waiting {
+                label: waiting.label.to_owned(),
+                holder: waiting.holder.to_owned(),
+            });
+        }
+        if self.stop.is_given() {
+            Patience::GiveUp
+        } else {
+            Patience::Wait
+        }
+    }
+
+    /// The right to make an artifact; nothing where another process has made it meanwhile.
+    pub(super) fn begin(
+        &self,
+        artifact: &PlannedArtifact,
+    ) -> Result<Option<Box<ArtifactWriter>>, StoreError> {
+        let mut wait = |waiting: &Waiting<'_>| self.wait(waiting);
+        let (recipe, label) = (&artifact.recipe, &artifact.label);
+        match self.store.begin(recipe, label, &mut wait)? {
+            Begin::Writer(writer) => Ok(Some(writer)),
+            Begin::AlreadyThere(_) => Ok(None),
+        }
+    }
+
+    /// The circumstances of an artifact that is finished now.
+    pub(super) fn made(&self, wall_seconds: f64) -> Made {
+        Made {
+            at: (self.clock)(),
+            wall_seconds,
+            device: device::name(self.device),
+            versions: self.versions.clone(),
+            notes: BTreeMap::new(),
+        }
+    }
+}
+
+/// What became of a step.
+#[derive(Debug)]
+pub enum Fate {
+    /// Its artifact is in the store.
+    Made,
+    /// It failed.
+    Failed(NodeError),
+    /// It was not made because another step of the same job failed.
+    Unmade {
+        /// That step.
+        culprit: StepId,
+    },
+}
+
+impl From<Result<(), NodeError>> for Fate {
+    fn from(outcome: Result<(), NodeError>) -> Self {
+        outcome.map_or_else(Self::Failed, |()| Self::Made)
+    }
+}
+
+/// How jobs ended.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The user stopped them.
+    pub stopped: bool,
+    /// A damaged artifact was moved aside and has to be made again.
+    pub set_aside: bool,
+    /// Labels of the steps that failed, in order.
+    pub failed: Vec<String>,
+    /// Artifacts that were not made, and the label of the step whose failure is to blame.
+    pub unmade: BTreeMap<Fingerprint, String>,
+}
+
+impl Outcome {
+    /// Takes the failure of the report.
+    pub fn fail_report(&mut self, emit: &dyn Fn(Event), store: &Store, error: &NodeError) {
+        if let Some(what) = set_aside(store, error) {
+            emit(Event::SetAside { what });
+            self.set_aside = true;
+            return;
+        }
+        self.failed.push("report".to_owned());
+        emit(Event::NodeFailed {
+            label: "report".to_owned(),
+            fingerprint: String::new(),
+            error: error.to_string(),
+        });
+    }
+
+    /// Whether everything that was asked for is there.
+    pub fn is_complete(&self) -> bool {
+        !self.stopped && !self.set_aside && self.failed.is_empty() && self.unmade.is_empty()
+    }
+
+    /// Takes the failure of a step: tells it, unless it is that the user stopped it or that something damaged can be made again.
+    pub(super) fn fail(&mut self, run: &Run<'_>, id: StepId, error: &NodeError) {
+        let artifact = &run.plan.step(id).artifact;
+        let label = &artifact.label;
+        self.unmade.insert(artifact.fingerprint, label.clone());
+        if matches!(
+            error,
+            NodeError::Stopped | NodeError::Train(crate::trainer::TrainError::Stopped)
+        ) || run.stop.is_given()
+        {
+            self.stopped = true;
+            return;
+        }
+        if let Some(what) = set_aside(run.store, error) {
+            (run.emit)(Event::SetAside { what });
+            self.set_aside = true;
+            return;
+        }
+        self.failed.push(label.clone());
+        (run.emit)(Event::NodeFailed {
+            label: label.clone(),
+            fingerprint: artifact.fingerprint.short(),
+            error: error.to_string(),
+        });
+    }
+}
+
+/// Moves a damaged artifact out of the way; what was moved, and why. Not a failure: a second look at the plan makes it again.
+fn set_aside(store: &Store, error: &NodeError) -> Option<String> {
+    let NodeError::Store(StoreError::Corrupt { artifact, .. }) = error else {
+        return None;
+    };
+    let aside = store.quarantine(artifact).ok()??;
+    Some(format!("{} {}", aside.from.display(), aside.reason))
+}

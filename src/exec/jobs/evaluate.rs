@@ -1,0 +1,37 @@
+//! One metric: predictions or features from the store, scores into the store.
+
+use crate::exec::NodeError;
+use crate::exec::context::Run;
+use crate::exec::event::Event;
+use crate::exec::scoring::evaluate;
+use crate::plan::{Evaluate, PlannedArtifact};
+use crate::store::ResultRow;
+use crate::store::names::RESULTS;
+
+/// Scores everything that a metric reads and commits the table of results.
+pub(super) fn run_metric(
+    run: &Run<'_>,
+    artifact: &PlannedArtifact,
+    work: &Evaluate,
+) -> Result<(), NodeError> {
+    let started = std::time::Instant::now();
+    let Some(mut writer) = run.begin(artifact)? else {
+        return Ok(());
+    };
+    let keep_going = || !run.stop.is_given();
+    let evaluated = evaluate(run.plan, work, run.inputs, run.store, &keep_going)?;
+    if let Some(open) = evaluated.open.first() {
+        return Err(NodeError::bug(&format!(
+            "a metric was begun before head {} was trained",
+            run.plan.step(open.step).artifact.label
+        )));
+    }
+    let rows = evaluated.rows;
+    writer.write_table(RESULTS, &ResultRow::to_batch(&rows)?)?;
+    writer.finish(run.made(started.elapsed().as_secs_f64()))?;
+    (run.emit)(Event::MetricFinished {
+        label: artifact.label.clone(),
+        results: rows.len(),
+    });
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Cached features of one split, as the trainer reads them: straight from the files, and never all at once.
+
+use crate::bug::Bug;
+use crate::exec::{NodeError, SKIPPED};
+use crate::feature_type::FeatureType;
+use crate::store::{FeaturePartReader, FeatureReader};
+use crate::trainer::TrainError;
+use crate::trainer::heads::{Rows, Samples};
+
+/// The samples of one split in one or several feature artifacts that differ in view and draw.
+pub(super) struct FeatureRows<'a> {
+    views: Vec<&'a FeatureReader>,
+    /// Part and row of each sample.
+    places: Vec<(u32, u32)>,
+    labels: Vec<u32>,
+}
+
+impl<'a> FeatureRows<'a> {
+    /// The samples of a split. `skip` allows that images did not decode; they are left out.
+    pub(super) fn new(
+        views: Vec<&'a FeatureReader>,
+        split: &str,
+        skip: bool,
+    ) -> Result<Self, NodeError> {
+        let (mut places, mut labels) = (Vec::new(), Vec::new());
+        for (number, part) in (0u32..).zip(views.first().map_or(&[][..], |first| first.parts())) {
+            let rows = part.ids().zip(part.splits()).zip(part.labels());
+            for (row, ((id, of_split), label)) in (0u32..).zip(rows) {
+                if of_split == SKIPPED && !skip {
+                    return Err(NodeError::Values(format!(
+                        "image `{id}` did not decode when these features were made\n  hint: mend the image, or set `on_bad_image = \"skip\"`"
+                    )));
+                }
+                if of_split == split {
+                    places.push((number, row));
+                    labels.push(*label);
+                }
+            }
+            part.forget();
+        }
+        let rows = Self {
+            views,
+            places,
+            labels,
+        };
+        rows.check_views()?;
+        Ok(rows)
+    }
+
+    /// Views of one dataset list the same samples in the same order; if not, features of another dataset were meant.
+    fn check_views(&self) -> Result<(), NodeError> {
+        let Some((first, others)) = self.views.split_first() else {
+            return Ok(());
+        };
+        let rows_of = |reader: &FeatureReader| -> Vec<usize> {
+            reader.parts().iter().map(FeaturePartReader::rows).collect()
+        };
+        let alike = |other: &&&FeatureReader| {
+            rows_of(other) == rows_of(first)
+                && other.width() == first.width()
+                && other.feature_type() == first.feature_type()
+        };
+        if others.iter().all(|other| alike(&other)) {
+            Ok(())
+        } else {
+            Err(Bug::new("the views of these features have not the same samples").into())
+        }
+    }
+}
+
+impl Samples for FeatureRows<'_> {
+    fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    fn id(&self, row: usize) -> &str {
+        let (part, row) = self.places[row];
+        self.views[0].parts()[part as usize].id(row as usize)
+    }
+
+    fn label(&self, row: usize) -> u32 {
+        self.labels[row]
+    }
+}
+
+impl Rows for FeatureRows<'_> {
+    fn views(&self) -> usize {
+        self.views.len()
+    }
+
+    fn feature_type(&self) -> FeatureType {
+        self.views[0].feature_type()
+    }
+
+    fn copy(&self, view: usize, row: usize, out: &mut [u8]) -> Result<(), TrainError> {
+        let (part, row) = self.places[row];
+        let part = self.views[view].parts().get(part as usize);
+        if part.is_some_and(|part| part.copy_row(row as usize, out)) {
+            return Ok(());
+        }
+        let room = out.len();
+        Err(Bug::new(format!(
+            "view {view} has no feature of {room} bytes at row {row}"
+        ))
+        .into())
+    }
+
+    fn forget(&self) {
+        for part in self.views.iter().flat_map(|view| view.parts()) {
+            part.forget();
+        }
+    }
+}

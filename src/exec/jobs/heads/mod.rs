@@ -1,0 +1,295 @@
+//! Heads: features from the store, training, predictions into the store.
+//!
+//! The heads of one job read the same features and train in one scan of them; the trainer knows how. A head that trains its network as
+//! well is a job of its own, in `tuning`.
+
+mod features;
+mod fresh;
+mod tables;
+mod tuning;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::exec::context::{Fate, Run};
+use crate::exec::event::Event;
+use crate::exec::{NodeError, attempt};
+use crate::graph::OnBadImage;
+use crate::machine::device::Device;
+use crate::models::extractor::TapRequest;
+use crate::models::find_block;
+use crate::plan::{self, Extract, JobKind, PassKey, PlannedArtifact, ScanKey, StepId, Train, Work};
+use crate::store::names::{CURVES, HEAD_WEIGHTS, LOGITS, OBJECTIVE, PREDICTIONS, SELECTION};
+use crate::store::{ArtifactWriter, Checkpoints, FeatureReader, StoreError};
+use crate::trainer::TrainError;
+use crate::trainer::heads::{self as trainer, Data, Job, Keep, Limits, Outcome, Rows, WriteTo};
+use features::FeatureRows;
+use fresh::{FreshImages, FreshRows};
+
+pub(super) use tuning::run_tuned;
+
+/// Takes what became of a head.
+type Tell<'t> = &'t (dyn Fn(StepId, Fate) + Sync);
+
+/// One head of a scan.
+#[derive(Clone, Copy)]
+struct OneHead<'a> {
+    step: StepId,
+    artifact: &'a PlannedArtifact,
+    train: &'a Train,
+}
+
+/// The heads of some steps.
+fn heads_of<'a>(run: &Run<'a>, steps: &[StepId]) -> Vec<OneHead<'a>> {
+    let heads = steps.iter().filter_map(|&step| {
+        let planned = run.plan.step(step);
+        match &planned.work {
+            Work::Train(train) => Some(OneHead {
+                step,
+                artifact: &planned.artifact,
+                train,
+            }),
+            _ => None,
+        }
+    });
+    heads.collect()
+}
+
+/// Whether a job's steps are so small that one thread does them best, on the CPU.
+pub(in crate::exec) fn is_small(run: &Run<'_>, job: &plan::Job) -> bool {
+    if job.kind != JobKind::Heads || run.device != Device::Cpu {
+        return false;
+    }
+    let first = job.steps.first().map(|&id| &run.plan.step(id).work);
+    let Some(Work::Train(train)) = first else {
+        return false;
+    };
+    let training = &train.node.training;
+    !training.online
+        && trainer::is_small(
+            train.features.shape,
+            training.batch_size,
+            train.classes(),
+            job.steps.len(),
+        )
+}
+
+/// Trains and commits the heads of one scan; says what became of each.
+pub(super) fn run_scan(run: &Run<'_>, steps: &[StepId]) -> Vec<(StepId, Fate)> {
+    let fates = Mutex::new(Vec::new());
+    let lock = || fates.lock().unwrap_or_else(PoisonError::into_inner);
+    let tell = |step: StepId, fate: Fate| lock().push((step, fate));
+    let outcome = attempt(|| scan(run, &heads_of(run, steps), &tell));
+    if let Err(error) = outcome {
+        // What fails a scan fails the first head of it that nothing was said of, and leaves the others unmade.
+        let told: BTreeSet<StepId> = lock().iter().map(|(step, _)| *step).collect();
+        let mut left = steps.iter().copied().filter(|step| !told.contains(step));
+        if let Some(culprit) = left.next() {
+            tell(culprit, Fate::Failed(error));
+            left.for_each(|step| tell(step, Fate::Unmade { culprit }));
+        }
+    }
+    fates.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn scan(run: &Run<'_>, heads: &[OneHead<'_>], tell: Tell<'_>) -> Result<(), NodeError> {
+    let started = Instant::now();
+    let mut writers: Vec<(OneHead<'_>, Option<Box<ArtifactWriter>>)> = Vec::new();
+    // In one order for everybody, so that no two processes wait for each other.
+    let mut ordered = heads.to_vec();
+    ordered.sort_by_key(|head| head.artifact.fingerprint);
+    for head in ordered {
+        match run.begin(head.artifact)? {
+            Some(writer) => writers.push((head, Some(writer))),
+            // Another process has made it meanwhile.
+            None => tell(head.step, Fate::Made),
+        }
+    }
+    let Some((first, _)) = writers.first() else {
+        return Ok(());
+    };
+    let (node, extract) = (&first.train.node, &*first.train.features);
+    let readers = first
+        .train
+        .reads
+        .iter()
+        .map(|features| run.store.features(features));
+    let readers: Vec<FeatureReader> = readers.collect::<Result<_, StoreError>>()?;
+    let skip = extract.node.on_bad_image == OnBadImage::Skip;
+    let rows = |split: &str| FeatureRows::new(readers.iter().collect(), split, skip);
+    let (train_rows, test_rows) = (
+        rows(&node.training.train_split)?,
+        rows(&node.training.test_split)?,
+    );
+    let epochs = writers
+        .iter()
+        .map(|(head, _)| head.train.node.training.epochs)
+        .max()
+        .unwrap_or(0);
+    let first_label = heads
+        .first()
+        .map_or("", |head| head.artifact.label.as_str());
+    let seen = |epoch: u32, images: usize, of: usize| {
+        (run.emit)(Event::ImagesSeen {
+            label: first_label.to_owned(),
+            epoch,
+            epochs,
+            images,
+            of,
+        });
+    };
+    let key = PassKey::of(extract);
+    let fresh_rows = if node.training.online {
+        let fresh = fresh_rows(run, &train_rows, extract, &key, (node, epochs))?;
+        Some(fresh.telling(&seen))
+    } else {
+        None
+    };
+    let train_rows: &dyn Rows = match &fresh_rows {
+        Some(fresh) => fresh,
+        None => &train_rows,
+    };
+    let data = Data {
+        train: train_rows,
+        test: &test_rows,
+        shape: extract.shape,
+        classes: first.train.classes(),
+        device: run.device,
+    };
+    let names: Vec<String> = writers
+        .iter()
+        .map(|(head, _)| head.artifact.fingerprint.to_string())
+        .collect();
+    let jobs: Vec<Job<'_>> = writers
+        .iter()
+        .zip(&names)
+        .map(|((head, _), name)| {
+            let node = &head.train.node;
+            Job {
+                head: &*node.head,
+                training: &node.training,
+                seed: node.seed,
+                name,
+            }
+        })
+        .collect();
+    let limits = Limits {
+        memory: run.memory,
+        keep_going: &|| !run.stop.is_given(),
+        epoch_done: &|epoch| {
+            (run.emit)(Event::HeadsAdvanced {
+                label: first_label.to_owned(),
+                heads: heads.len(),
+                epoch,
+                epochs,
+            });
+        },
+        checkpoint_seconds: run.checkpoint_seconds,
+    };
+    let scan = ScanKey::of(first.train)
+        .ok_or_else(|| NodeError::bug("a head that trains its network is no part of a scan"))?;
+    let recipe = scan
+        .recipe()
+        .map_err(|error| NodeError::bug(&error.to_string()))?;
+    let kept = Kept(run.store.checkpoints(&recipe));
+    let share = writers.len() as f64;
+    let trained = trainer::train(&jobs, &data, &limits, &kept, &mut |job, outcome| {
+        let (head, writer) = &mut writers[job];
+        let outcome = outcome.map_err(NodeError::from).and_then(|outcome| {
+            // Heads that train together share their time.
+            let seconds = started.elapsed().as_secs_f64() / share;
+            match writer.take() {
+                Some(writer) => commit(run, head.artifact, writer, &outcome, data.classes, seconds),
+                None => Ok(()),
+            }
+        });
+        tell(head.step, outcome.into());
+        Ok::<(), NodeError>(())
+    });
+    match trained {
+        Err(NodeError::Train(TrainError::Stopped)) => Err(NodeError::Stopped),
+        Err(error) => Err(error),
+        Ok(()) => {
+            kept.0.clear()?;
+            Ok(())
+        }
+    }
+}
+
+/// Features of which only the first view is cached; the others are computed as they are read.
+fn fresh_rows<'a>(
+    run: &'a Run<'_>,
+    cached: &'a FeatureRows<'a>,
+    extract: &'a Extract,
+    key: &'a PassKey,
+    (node, epochs): (&crate::graph::HeadNode, u32),
+) -> Result<FreshRows<'a>, NodeError> {
+    let images = FreshImages::new(run, extract, key, &node.training.train_split)?;
+    let network = extract.model.with_weights(run.store);
+    let network = network.load(run.base, run.device, extract.node.precision)?;
+    let at_once = fresh::images_at_once(run, extract);
+    let block = find_block(&*extract.model.model, extract.node.block).ok_or_else(|| {
+        NodeError::bug("an extraction reads a block that its model does not have")
+    })?;
+    let tap = (
+        extract.node.timestep,
+        TapRequest::of(block, extract.node.reduce),
+    );
+    Ok(FreshRows::new(
+        cached,
+        images,
+        network,
+        tap,
+        (epochs, at_once),
+    ))
+}
+
+fn commit(
+    run: &Run<'_>,
+    artifact: &PlannedArtifact,
+    mut writer: Box<ArtifactWriter>,
+    outcome: &Outcome,
+    classes: usize,
+    seconds: f64,
+) -> Result<(), NodeError> {
+    if !outcome.epochs.is_empty() {
+        writer.write_table(CURVES, &tables::curves(&outcome.epochs)?)?;
+    }
+    if !outcome.objective.is_empty() {
+        writer.write_table(OBJECTIVE, &tables::objective(&outcome.objective)?)?;
+    }
+    writer.write_table(PREDICTIONS, &outcome.predictions.to_batch()?)?;
+    if let Some(logits) = &outcome.logits {
+        let table = tables::logits(&outcome.predictions, logits, classes)?;
+        writer.write_table(LOGITS, &table)?;
+    }
+    if let Some(scores) = tables::held_out(outcome)? {
+        writer.write_table(SELECTION, &scores)?;
+    }
+    writer.write_bytes(HEAD_WEIGHTS, &outcome.weights)?;
+    writer.finish(run.made(seconds))?;
+    (run.emit)(Event::HeadFinished {
+        label: artifact.label.clone(),
+        train_loss: outcome.epochs.last().map(|epoch| epoch.train_loss),
+        seconds,
+    });
+    Ok(())
+}
+
+/// Checkpoints in the store.
+struct Kept(Checkpoints);
+
+impl Keep for Kept {
+    fn newest(&self, at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
+        // Damaged ones are passed over: what they would have saved is trained again.
+        let (newest, _) = self.0.newest(at_most).map_err(|error| error.to_string())?;
+        Ok(newest.map(|checkpoint| (checkpoint.step, checkpoint.path)))
+    }
+
+    fn write(&self, epochs: u32, write: WriteTo<'_>) -> Result<(), String> {
+        let written = self.0.write_by_path(epochs, write);
+        written.map_err(|error| error.to_string())
+    }
+}

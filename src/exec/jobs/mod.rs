@@ -1,0 +1,146 @@
+//! What a job does, one file or folder a kind of work.
+
+mod evaluate;
+mod heads;
+mod pass;
+mod pretrain;
+mod sample;
+
+use std::ops::Range;
+
+use super::context::{Fate, Run};
+use super::{NodeError, attempt};
+use crate::machine::memory::KeptMaps;
+use crate::models::Precision;
+use crate::models::extractor::Network;
+use crate::plan::{Job, JobKind, Pass, StepId, Work};
+
+pub(super) use heads::is_small;
+
+/// What a worker keeps from one job to the next: its network, and the memory of that network's activations.
+pub(super) struct Lane {
+    loaded: Option<Loaded>,
+}
+
+/// A network in memory.
+struct Loaded {
+    /// The name of its model, the identity of its weights, and its precision.
+    key: (String, String, Precision),
+    network: Box<dyn Network>,
+    _kept: KeptMaps,
+}
+
+impl Lane {
+    pub(super) fn new() -> Self {
+        Self { loaded: None }
+    }
+
+    /// Lets go of the network: nothing that needs it is ready.
+    pub(super) fn idle(&mut self) {
+        self.loaded = None;
+    }
+
+    /// The network of a pass.
+    fn network(&mut self, run: &Run<'_>, pass: &Pass) -> Result<&dyn Network, NodeError> {
+        let model = &pass.model;
+        let key = (
+            model.name.clone(),
+            model.weights.clone(),
+            pass.key.precision,
+        );
+        if self.loaded.as_ref().is_some_and(|loaded| loaded.key != key) {
+            // First, so that two networks are never in memory.
+            self.loaded = None;
+        }
+        if self.loaded.is_none() {
+            let network = model.with_weights(run.store);
+            let network = network.load(run.base, run.device, pass.key.precision)?;
+            self.loaded = Some(Loaded {
+                key,
+                network,
+                _kept: KeptMaps::keep(),
+            });
+        }
+        match &self.loaded {
+            Some(loaded) => Ok(&*loaded.network),
+            None => Err(NodeError::bug("a network was loaded and is gone")),
+        }
+    }
+}
+
+/// Does a job, or some shards of it; says what became of each step that was wanted. One that is not named was not reached before the
+/// user asked to stop.
+///
+/// - `steps`: those of the job that can be made
+/// - `shards`: those of a pass that are asked for; all where there is none
+/// - `joins`: whether another worker has begun it
+pub(super) fn run(
+    run: &Run<'_>,
+    job: usize,
+    steps: &[StepId],
+    shards: Option<Range<usize>>,
+    joins: bool,
+    lane: &mut Lane,
+) -> Vec<(StepId, Fate)> {
+    let planned = &run.plan.jobs[job];
+    if planned.kind != JobKind::Pass {
+        // What follows may need the memory.
+        lane.idle();
+    }
+    match planned.kind {
+        JobKind::Pass => {
+            let number = pass_number(run, job);
+            let wanted = Job {
+                steps: steps.to_vec(),
+                ..planned.clone()
+            };
+            let outcome = attempt(|| {
+                let pass = Pass::of(run.plan, &wanted)
+                    .ok_or_else(|| NodeError::bug("a pass without taps"))?;
+                let network = lane.network(run, &pass)?;
+                pass::run_pass(run, number, &pass, shards, joins, network)
+            });
+            together(steps, outcome)
+        }
+        JobKind::Heads => heads::run_scan(run, steps),
+        JobKind::Pretrain | JobKind::Sample | JobKind::Tuning | JobKind::Metric => {
+            let one = |&id: &StepId| (id, Fate::from(attempt(|| single(run, id))));
+            steps.iter().map(one).collect()
+        }
+    }
+}
+
+/// A step that is a job of its own.
+fn single(run: &Run<'_>, id: StepId) -> Result<(), NodeError> {
+    let step = run.plan.step(id);
+    match &step.work {
+        Work::Pretrain(work) => pretrain::run_pretrain(run, &step.artifact, work),
+        Work::Sample(work) => sample::run_samples(run, &step.artifact, work),
+        Work::Train(work) => heads::run_tuned(run, &step.artifact, work),
+        Work::Evaluate(work) => evaluate::run_metric(run, &step.artifact, work),
+        Work::Extract(_) => Err(NodeError::bug("an extraction is no job of its own")),
+    }
+}
+
+/// The number of a pass among the passes of the plan, from 1.
+fn pass_number(run: &Run<'_>, job: usize) -> usize {
+    let before = run.plan.jobs[..job].iter();
+    before.filter(|job| job.kind == JobKind::Pass).count() + 1
+}
+
+/// The fates of steps that are made together: what fails the job fails the first of them, and leaves the others unmade.
+fn together(steps: &[StepId], outcome: Result<(), NodeError>) -> Vec<(StepId, Fate)> {
+    let Some((&first, others)) = steps.split_first() else {
+        return Vec::new();
+    };
+    match outcome {
+        Ok(()) => steps.iter().map(|&id| (id, Fate::Made)).collect(),
+        Err(error) => std::iter::once((first, Fate::Failed(error)))
+            .chain(
+                others
+                    .iter()
+                    .map(|&id| (id, Fate::Unmade { culprit: first })),
+            )
+            .collect(),
+    }
+}

@@ -1,0 +1,296 @@
+//! One pass: images through a network, many taps at once.
+//!
+//! Four things go on side by side: batches are prepared, the network runs, features are gathered, shards are written. The network never
+//! runs past the deepest tap, and a shard is committed as soon as it is whole, so that a killed run loses no more than the
+//! shards under way: one in the network, one waiting, one being written.
+//!
+//! Several workers, in one process or in several, may be at the same pass: each claims a shard before it prepares it. Parts are written
+//! without a lock; whoever finds all parts in place finishes the artifacts.
+
+mod claimed;
+mod gather;
+mod shard;
+
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
+
+use self::claimed::Claimed;
+use self::gather::{Computed, gather};
+use self::shard::Shard;
+use crate::exec::batches::{self, BackOff};
+use crate::exec::context::Run;
+use crate::exec::event::Event;
+use crate::exec::prepare::{Batch, Preparation};
+use crate::exec::{NodeError, StageSeconds};
+use crate::machine::device;
+use crate::models::extractor::{Images, Network, TapRequest};
+use crate::models::{Precision, TapShape};
+use crate::plan::{Pass, Tap};
+use crate::store::{ArtifactWriter, Begin};
+
+/// A tap that has to be made, and its writer.
+struct OpenTap {
+    tap: Tap,
+    writer: ArtifactWriter,
+}
+
+/// Batches of one shard, in order; the first says which shard it is.
+struct Prepared {
+    shard: usize,
+    batch: Batch,
+}
+
+/// Runs a pass, or some of its shards, and commits every tap whose parts are all in place then.
+///
+/// - `shards`: those that are asked for; all where there is none
+/// - `joins`: whether another worker of this process has begun it, and tells of it
+pub(super) fn run_pass(
+    run: &Run<'_>,
+    number: usize,
+    pass: &Pass,
+    shards: Option<Range<usize>>,
+    joins: bool,
+    network: &dyn Network,
+) -> Result<(), NodeError> {
+    let started = Instant::now();
+    let open = begin(run, pass, joins)?;
+    let claimed = Claimed::new(run, pass, shards, open)?;
+    let images = claimed.missing_images();
+    if !joins {
+        (run.emit)(Event::PassStarted {
+            pass: number,
+            label: label(pass),
+            images,
+            committed: pass.images() - images,
+            taps: claimed.taps().len(),
+        });
+    }
+    let dataset = &run.inputs.datasets[pass.dataset.index];
+    let model = &pass.model.model;
+    let preparation = Preparation::new(dataset, &pass.key, &**model, pass.skip_bad_images)
+        .ok_or_else(|| NodeError::bug("a pass at a timestep that its model does not have"))?;
+    let batch_size = pass.batch_size.map_or_else(
+        || batches::choose(run.device, &**model, pass.deepest(), pass.key.precision),
+        |size| size as usize,
+    );
+    let taps = claimed.taps();
+    let stages = std::thread::scope(|scope| -> Result<StageSeconds, NodeError> {
+        let (batch_sender, batches) = sync_channel::<Result<Prepared, NodeError>>(2);
+        let (shard_sender, finished) = sync_channel::<Shard>(1);
+        let (claimed, preparation, taps) = (&claimed, &preparation, taps.as_slice());
+        let preparing =
+            scope.spawn(move || prepare(claimed, preparation, pass, batch_size, &batch_sender));
+        let writing = scope.spawn(move || write(run, number, pass, claimed, &finished));
+        let (computed_sender, computed) = sync_channel::<Computed>(1);
+        let gathering =
+            scope.spawn(move || gather(run, number, pass, taps, &computed, &shard_sender));
+        let forward = compute(run, number, pass, taps, network, &batches, &computed_sender);
+        // Each thread ends when the one before it does; only then is known whether all shards are on disk.
+        drop((batches, computed_sender));
+        let since = Instant::now();
+        let gathered = join(gathering);
+        let drained = since.elapsed().as_secs_f64();
+        let written = join(writing);
+        let prepare = join(preparing);
+        // Where several failed, the last in the row was first: its end is what stops those before it.
+        let write = written?;
+        gathered?;
+        Ok(StageSeconds {
+            prepare,
+            forward: forward? + drained,
+            write,
+        })
+    })?;
+    let seconds = started.elapsed().as_secs_f64();
+    claimed.finish(run, seconds)?;
+    if !joins {
+        (run.emit)(Event::PassFinished {
+            pass: number,
+            images,
+            seconds,
+            prepare_seconds: stages.prepare,
+            forward_seconds: stages.forward,
+            write_seconds: stages.write,
+        });
+    }
+    Ok(())
+}
+
+/// Opens all taps for writing and finds what earlier runs have committed.
+fn begin(run: &Run<'_>, pass: &Pass, joins: bool) -> Result<Vec<OpenTap>, NodeError> {
+    let mut open = Vec::new();
+    for tap in &pass.taps {
+        let artifact = &tap.artifact;
+        let begun = run.store.begin_parts(&artifact.recipe, &artifact.label)?;
+        let Begin::Writer(mut writer) = begun else {
+            continue;
+        };
+        writer.computed_on(&device::name(run.device));
+        let committed = writer.committed_parts(&pass.shards.lengths())?;
+        for aside in writer.set_aside().iter().chain(&committed.set_aside) {
+            if !joins {
+                (run.emit)(Event::SetAside {
+                    what: format!("{} {}", aside.from.display(), aside.reason),
+                });
+            }
+        }
+        open.push(OpenTap {
+            tap: tap.clone(),
+            writer: *writer,
+        });
+    }
+    Ok(open)
+}
+
+/// Claims shards and prepares their batches, until none is left or nobody takes them any more; returns the seconds that it worked.
+fn prepare(
+    claimed: &Claimed<'_>,
+    preparation: &Preparation<'_>,
+    pass: &Pass,
+    batch_size: usize,
+    sender: &SyncSender<Result<Prepared, NodeError>>,
+) -> f64 {
+    let mut seconds = 0.0;
+    let (draw, _) = pass.key.draw_and_seed();
+    loop {
+        let shard = match claimed.next() {
+            Ok(Some(shard)) => shard,
+            Ok(None) => return seconds,
+            Err(error) => {
+                // Whoever does not take it any more has an error of its own.
+                let _ = sender.send(Err(error));
+                return seconds;
+            }
+        };
+        let rows = pass.shards.rows_of(shard);
+        for start in rows.clone().step_by(batch_size) {
+            let since = Instant::now();
+            let of_batch: Vec<usize> = (start..(start + batch_size).min(rows.end)).collect();
+            let batch = preparation
+                .batch(&of_batch, draw)
+                .map(|batch| Prepared { shard, batch })
+                .map_err(NodeError::from);
+            seconds += since.elapsed().as_secs_f64();
+            let failed = batch.is_err();
+            if sender.send(batch).is_err() || failed {
+                return seconds;
+            }
+        }
+    }
+}
+
+/// Writes shards as they come; returns the seconds that it worked.
+fn write(
+    run: &Run<'_>,
+    number: usize,
+    pass: &Pass,
+    claimed: &Claimed<'_>,
+    finished: &Receiver<Shard>,
+) -> Result<f64, NodeError> {
+    let mut seconds = 0.0;
+    let samples = &run.inputs.datasets[pass.dataset.index].manifest.samples;
+    let (draw, _) = pass.key.draw_and_seed();
+    let view = pass.key.view.name();
+    for shard in finished {
+        let since = Instant::now();
+        claimed.write(&shard, (view, draw), samples)?;
+        seconds += since.elapsed().as_secs_f64();
+        (run.emit)(Event::ShardCommitted {
+            pass: number,
+            shard: shard.index,
+        });
+    }
+    Ok(seconds)
+}
+
+/// What a thread returned; its panic is this thread's.
+fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Runs the network over the batches and hands what it has begun on; returns the seconds in which it did not wait for
+/// images. On a GPU it is at most two batches ahead of what is computed.
+fn compute(
+    run: &Run<'_>,
+    number: usize,
+    pass: &Pass,
+    taps: &[Tap],
+    network: &dyn Network,
+    batches: &Receiver<Result<Prepared, NodeError>>,
+    computed: &SyncSender<Computed>,
+) -> Result<f64, NodeError> {
+    let mut seconds = 0.0;
+    let mut back_off = BackOff::new();
+    let requests: Vec<TapRequest> = taps.iter().map(tap_request).collect();
+    for prepared in batches {
+        if run.stop.is_given() {
+            return Err(NodeError::Stopped);
+        }
+        let Prepared { shard, batch } = prepared?;
+        let since = Instant::now();
+        let images = Images {
+            pixels: &batch.pixels,
+            count: batch.images,
+            timestep: pass.key.timestep,
+            classes: None,
+        };
+        let pieces = back_off.features(network, images, &requests, &mut |images| {
+            (run.emit)(Event::BatchHalved {
+                pass: number,
+                images,
+            });
+        })?;
+        let next = Computed {
+            shard,
+            pieces,
+            images: batch.images,
+            skipped: batch.skipped,
+        };
+        if computed.send(next).is_err() {
+            // Whoever gathers has stopped; its own error says why.
+            break;
+        }
+        seconds += since.elapsed().as_secs_f64();
+    }
+    if run.stop.is_given() {
+        return Err(NodeError::Stopped);
+    }
+    Ok(seconds)
+}
+
+/// What a tap asks of the network.
+fn tap_request(tap: &Tap) -> TapRequest {
+    TapRequest {
+        block: tap.block,
+        reduce: tap.reduce,
+        class_token: matches!(
+            tap.shape,
+            TapShape::Tokens {
+                class_token: true,
+                ..
+            }
+        ),
+    }
+}
+
+fn label(pass: &Pass) -> String {
+    let timestep = pass
+        .key
+        .timestep
+        .map_or_else(String::new, |timestep| format!("  t={timestep}"));
+    let precision = match pass.key.precision {
+        Precision::F32 => String::new(),
+        other => format!("  {}", other.name()),
+    };
+    format!(
+        "{} ← {}{timestep}{precision}",
+        pass.model.name, pass.dataset.name
+    )
+}
+
+/// The writers of all taps, behind one lock: the thread that claims asks them what is there, the thread that writes writes.
+type Writers = Mutex<Vec<OpenTap>>;

@@ -1,0 +1,104 @@
+//! One shard of one pass: features on their way from the network to the store.
+
+use half::f16;
+
+use crate::bug::Bug;
+use crate::datasets::Sample;
+use crate::exec::{NodeError, SKIPPED};
+use crate::feature_type::FeatureType;
+use crate::plan::Tap;
+use crate::store::{ArtifactWriter, FeaturePart, FeatureValues};
+
+/// The features of one shard, gathered batch by batch.
+pub(super) struct Shard {
+    pub(super) index: usize,
+    pub(super) rows: std::ops::Range<usize>,
+    /// One for each tap: `[rows, width]`.
+    pub(super) values: Vec<Vec<f32>>,
+    /// Rows of the shard that were left out.
+    pub(super) skipped: Vec<usize>,
+}
+
+impl Shard {
+    pub(super) fn new(index: usize, rows: std::ops::Range<usize>, taps: &[Tap]) -> Self {
+        let values = taps
+            .iter()
+            .map(|tap| Vec::with_capacity(rows.len() * tap.width))
+            .collect();
+        Self {
+            index,
+            rows,
+            values,
+            skipped: Vec::new(),
+        }
+    }
+
+    /// Writes the part of one tap.
+    pub(super) fn write(
+        &self,
+        position: usize,
+        tap: &Tap,
+        view: &str,
+        draw: u32,
+        samples: &[Sample],
+        writer: &mut ArtifactWriter,
+    ) -> Result<(), NodeError> {
+        let mut values = self.values[position].clone();
+        for &row in &self.skipped {
+            values[row * tap.width..(row + 1) * tap.width].fill(f32::NAN);
+        }
+        let bad = values
+            .chunks_exact(tap.width)
+            .enumerate()
+            .find(|(row, feature)| {
+                !self.skipped.contains(row) && !feature.iter().all(|value| value.is_finite())
+            });
+        if let Some((row, _)) = bad {
+            return Err(NodeError::Values(format!(
+                "the feature of `{}` at {} is not finite\n  hint: the weights may be damaged",
+                samples[self.rows.start + row].id,
+                tap.block
+            )));
+        }
+        let values = match tap.storage {
+            FeatureType::F32 => FeatureValues::F32(values),
+            FeatureType::F16 => FeatureValues::F16(narrow(&values, tap)?),
+        };
+        let rows = &samples[self.rows.clone()];
+        let ids: Vec<String> = rows.iter().map(|sample| sample.id.clone()).collect();
+        let mut splits: Vec<String> = rows.iter().map(|sample| sample.split.clone()).collect();
+        for &row in &self.skipped {
+            SKIPPED.clone_into(&mut splits[row]);
+        }
+        let labels: Vec<u32> = rows.iter().map(|sample| sample.label).collect();
+        writer.write_features(
+            u32::try_from(self.index).map_err(|_| Bug::new("a pass has more than 2^32 shards"))?,
+            FeaturePart {
+                ids: &ids,
+                splits: &splits,
+                labels: &labels,
+                views: &vec![view.to_owned(); ids.len()],
+                draws: &vec![draw; ids.len()],
+                width: tap.width,
+                values,
+            },
+        )?;
+        Ok(())
+    }
+}
+
+/// Rounds to 16 bits; a value that does not fit is an error, never infinity.
+fn narrow(values: &[f32], tap: &Tap) -> Result<Vec<f16>, NodeError> {
+    let narrowed: Vec<f16> = values.iter().map(|&value| f16::from_f32(value)).collect();
+    let overflow = values
+        .iter()
+        .zip(&narrowed)
+        .find(|(wide, narrow)| wide.is_finite() && !narrow.is_finite());
+    match overflow {
+        Some((value, _)) => Err(NodeError::Values(format!(
+            "the value {value} of {} does not fit into 16 bits\n  hint: set `storage = \"f32\"` in the extraction",
+            tap.block
+        ))),
+        None => Ok(narrowed),
+    }
+}

@@ -1,0 +1,196 @@
+//! One training of a diffusion network: images in, averaged weights and the loss on the way into the store.
+//!
+//! What is needed to go on is kept every so many steps, and when the user stops. A training that goes on leaves the bytes of one
+//! that was never stopped, on the same machine with the same number of threads.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{ArrayRef, Float32Array, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+
+use crate::datasets::{DatasetError, OpenDataset};
+use crate::diffusion::respacing::Respacing;
+use crate::exec::NodeError;
+use crate::exec::context::Run;
+use crate::exec::event::Event;
+use crate::imaging::preprocess::Draw;
+use crate::imaging::{Normalization, Preprocess};
+use crate::machine::memory::KeptMaps;
+use crate::models::InputSpec;
+use crate::models::denoising::Trainable;
+use crate::plan::{PlannedArtifact, Pretrain};
+use crate::store::Checkpoints;
+use crate::store::names::{CURVE, PRETRAINED_WEIGHTS};
+use crate::trainer::pretraining::{CurvePoint, Images, State, Trainer};
+
+/// The images of a split.
+struct SplitImages<'a> {
+    dataset: &'a OpenDataset,
+    rows: Vec<usize>,
+    preprocess: &'a Preprocess,
+    seed: u64,
+    input: InputSpec,
+}
+
+impl Images for SplitImages<'_> {
+    type Error = DatasetError;
+
+    fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn fill(
+        &self,
+        image: usize,
+        (occasion, mirrored): (&str, bool),
+        target: &mut [f32],
+    ) -> Result<(), DatasetError> {
+        let row = self.rows[image];
+        let image = self.dataset.images.read(row)?;
+        let draw = Draw {
+            seed: self.seed,
+            sample: &self.dataset.manifest.samples[row].id,
+            view: occasion,
+            draw: 0,
+        };
+        let square = self
+            .preprocess
+            .apply(&image, self.input.side as usize, draw);
+        let square = if mirrored { square.flip() } else { square };
+        target.copy_from_slice(
+            &square.to_planes(self.input.channels as usize, Normalization::default()),
+        );
+        Ok(())
+    }
+}
+
+/// Trains and commits one network.
+pub(super) fn run_pretrain(
+    run: &Run<'_>,
+    artifact: &PlannedArtifact,
+    work: &Pretrain,
+) -> Result<(), NodeError> {
+    let started = Instant::now();
+    let Some(mut writer) = run.begin(artifact)? else {
+        return Ok(());
+    };
+    let Pretrain { node, model, .. } = work;
+    let Some(denoising) = model.denoising() else {
+        return Err(NodeError::Values("the model predicts no noise".to_owned()));
+    };
+    let config = &node.training;
+    let diffusion = denoising
+        .process(&Respacing::All)
+        .map_err(|error| NodeError::Values(error.to_string()))?;
+    let Trainable {
+        network,
+        parameters,
+    } = denoising.begin_training(config.seed, run.device, config.precision)?;
+    let mut state = State::new(config, parameters, diffusion.steps());
+    let checkpoints = run.store.checkpoints(&work.checkpoints);
+    let (newest, damaged) = checkpoints.newest(config.steps)?;
+    for path in damaged {
+        let what = format!("{} is damaged and passed over", path.display());
+        (run.emit)(Event::SetAside { what });
+    }
+    if let Some(newest) = newest {
+        state.restore(config, &newest.path, newest.step)?;
+    }
+    let _kept = KeptMaps::keep();
+    let resumed = state.step;
+    (run.emit)(Event::PretrainStarted {
+        label: artifact.label.clone(),
+        steps: config.steps,
+        done: resumed,
+        batch_size: config.batch_size,
+    });
+    let images = split_images(run, work);
+    let (input, device) = (model.input(), run.device);
+    let mut trainer = Trainer::new(config, &*network, &diffusion, &images, input, device);
+    while state.step < config.steps {
+        if run.stop.is_given() {
+            keep(&checkpoints, &state)?;
+            return Err(NodeError::Stopped);
+        }
+        trainer.step(&mut state)?;
+        let loss = state.curve.last().map(|point| point.loss);
+        (run.emit)(Event::PretrainAdvanced {
+            step: state.step,
+            loss,
+        });
+        if state.step.is_multiple_of(node.checkpoint_every) || state.step == config.steps {
+            keep(&checkpoints, &state)?;
+        }
+    }
+    writer.write_table(CURVE, &curve(&state.curve)?)?;
+    writer.write_bytes(
+        PRETRAINED_WEIGHTS,
+        &state.averages_to_bytes().map_err(unwritable)?,
+    )?;
+    let seconds = started.elapsed().as_secs_f64();
+    let mut made = run.made(seconds);
+    made.notes.insert(
+        "steps of this run".to_owned(),
+        (config.steps - resumed).to_string(),
+    );
+    writer.finish(made)?;
+    (run.emit)(Event::PretrainFinished {
+        label: artifact.label.clone(),
+        images: u64::from(config.steps - resumed) * u64::from(config.batch_size),
+        loss: state.curve.last().map(|point| point.loss),
+        seconds,
+    });
+    Ok(())
+}
+
+fn split_images<'a>(run: &Run<'a>, work: &'a Pretrain) -> SplitImages<'a> {
+    let node = &work.node;
+    let dataset = &run.inputs.datasets[work.images.index];
+    let samples = dataset.manifest.samples.iter().enumerate();
+    let rows = samples
+        .filter(|(_, sample)| sample.split == node.split)
+        .map(|(row, _)| row);
+    SplitImages {
+        rows: rows.collect(),
+        dataset,
+        preprocess: &node.preprocess,
+        seed: node.training.seed,
+        input: work.model.input(),
+    }
+}
+
+fn keep(checkpoints: &Checkpoints, state: &State) -> Result<(), NodeError> {
+    let bytes = state.to_bytes().map_err(unwritable)?;
+    Ok(checkpoints.write(state.step, &bytes)?)
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the form that `map_err` wants"
+)]
+fn unwritable(error: safetensors::SafeTensorError) -> NodeError {
+    NodeError::Values(format!("the weights cannot be written: {error}"))
+}
+
+/// One row for each point: `step`, `loss`, `gradient_norm`, `learning_rate`.
+fn curve(points: &[CurvePoint]) -> Result<RecordBatch, NodeError> {
+    let numbers = |pick: fn(&CurvePoint) -> f32| -> ArrayRef {
+        Arc::new(Float32Array::from_iter_values(points.iter().map(pick)))
+    };
+    let number = |name: &str| Field::new(name, DataType::Float32, false);
+    let schema = Schema::new(vec![
+        Field::new("step", DataType::Int64, false),
+        number("loss"),
+        number("gradient_norm"),
+        number("learning_rate"),
+    ]);
+    let steps = points.iter().map(|point| i64::from(point.step));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(steps)),
+        numbers(|point| point.loss),
+        numbers(|point| point.gradient_norm),
+        numbers(|point| point.learning_rate),
+    ];
+    Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+}

@@ -1,0 +1,414 @@
+//! Ready jobs to workers; failures along edges.
+//!
+//! A job is ready when the jobs that it needs are through. Workers take ready jobs in the order of their kinds, so that a single worker
+//! does what a plain loop over the plan would do: passes first, with the network kept in between, then heads, then metrics. A
+//! worker for whom no job is ready joins a pass that another worker has begun: its shards are shared out by claims.
+//!
+//! A worker on the CPU has several lanes, one for each of its threads. The first lane takes any job; the others take scans of heads
+//! whose steps are so small that one thread does them best, side by side.
+//!
+//! What needs something that was not made is not begun: it was told already, where it happened. What does not need it still runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::context::{Fate, Outcome, Run};
+use super::event::Event;
+use super::jobs::{self, Lane};
+use crate::machine::device::Device;
+use crate::plan::{JobKind, StepId};
+
+/// One worker: a device, and how many threads of the CPU it may use.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Worker {
+    /// Where its tensors live.
+    pub device: Device,
+    /// Threads of libtorch on the CPU.
+    pub threads: usize,
+}
+
+impl Worker {
+    /// Jobs that it may do side by side.
+    fn lanes(&self) -> usize {
+        match self.device {
+            Device::Cpu => self.threads.max(1),
+            _ => 1,
+        }
+    }
+}
+
+/// Carries out the jobs of a plan.
+pub fn schedule(run: &Run<'_>, workers: &[Worker]) -> Outcome {
+    let jobs = 0..run.plan.jobs.len();
+    let shared = Shared {
+        state: Mutex::new(State {
+            waiting: jobs.collect(),
+            running: BTreeMap::new(),
+            finished: BTreeSet::new(),
+            busy: vec![Busy::default(); workers.len()],
+            outcome: Outcome::default(),
+            heads: Heads::of(run),
+        }),
+        changed: Condvar::new(),
+    };
+    std::thread::scope(|scope| {
+        for (number, worker) in workers.iter().enumerate() {
+            let share = run.memory / workers.len().max(1) as u64;
+            for lane in 0..worker.lanes() {
+                let shared = &shared;
+                let run = Run {
+                    device: worker.device,
+                    memory: share,
+                    ..*run
+                };
+                scope.spawn(move || {
+                    if workers.len() > 1 {
+                        crate::machine::threads::set(worker.threads);
+                    }
+                    shared.work(&run, number, lane, worker.lanes());
+                });
+            }
+        }
+    });
+    let state = shared.state.into_inner();
+    let mut state = state.unwrap_or_else(PoisonError::into_inner);
+    state.heads.tell(run);
+    state.outcome.stopped |= run.stop.is_given() && !state.waiting.is_empty();
+    state.outcome
+}
+
+/// Does one job, or some shards of a pass, with all workers; what it needs has to be there.
+pub fn run_one(
+    run: &Run<'_>,
+    workers: &[Worker],
+    job: usize,
+    shards: Option<Range<usize>>,
+) -> Outcome {
+    let steps = &run.plan.jobs[job].steps;
+    let outcome = Mutex::new(Outcome::default());
+    let is_pass = run.plan.jobs[job].kind == JobKind::Pass;
+    // Only a pass can be shared out.
+    let workers = if is_pass {
+        workers
+    } else {
+        workers.get(..1).unwrap_or_default()
+    };
+    std::thread::scope(|scope| {
+        for (number, worker) in workers.iter().enumerate() {
+            let (outcome, shards) = (&outcome, shards.clone());
+            let run = Run {
+                device: worker.device,
+                memory: run.memory / workers.len().max(1) as u64,
+                ..*run
+            };
+            scope.spawn(move || {
+                if workers.len() > 1 {
+                    crate::machine::threads::set(worker.threads);
+                }
+                let mut lane = Lane::new();
+                let fates = jobs::run(&run, job, steps, shards, number > 0, &mut lane);
+                let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+                for (id, fate) in fates {
+                    if let Fate::Failed(error) = fate {
+                        outcome.fail(&run, id, &error);
+                    }
+                }
+            });
+        }
+    });
+    let outcome = outcome.into_inner();
+    let mut outcome = outcome.unwrap_or_else(PoisonError::into_inner);
+    outcome.stopped |= run.stop.is_given();
+    outcome
+}
+
+/// What the lanes of all workers share.
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    /// Jobs that nobody has begun.
+    waiting: BTreeSet<usize>,
+    /// Jobs under way, and how many workers are at each.
+    running: BTreeMap<usize, usize>,
+    /// Jobs that are through, however they ended.
+    finished: BTreeSet<usize>,
+    /// What each worker does.
+    busy: Vec<Busy>,
+    outcome: Outcome,
+    heads: Heads,
+}
+
+/// What one worker does.
+#[derive(Debug, Clone, Copy, Default)]
+struct Busy {
+    /// A job that takes all its threads.
+    whole: bool,
+    /// Jobs that take one thread each.
+    single: usize,
+}
+
+/// A job for a lane.
+enum Task {
+    /// One that nobody has begun, with the steps that can be made.
+    Begin(usize, Vec<StepId>),
+    /// A pass that another worker is at.
+    Join(usize),
+    /// None now.
+    Wait,
+    /// None any more.
+    End,
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes jobs until there are none.
+    fn work(&self, run: &Run<'_>, worker: usize, lane: usize, lanes: usize) {
+        let mut own = Lane::new();
+        loop {
+            let mut state = self.lock();
+            let (job, steps, joins) = loop {
+                if run.stop.is_given() {
+                    return;
+                }
+                match state.next(run, worker, lane, lanes) {
+                    Task::Begin(job, steps) => break (job, steps, false),
+                    Task::Join(job) => break (job, run.plan.jobs[job].steps.clone(), true),
+                    Task::End => {
+                        self.changed.notify_all();
+                        return;
+                    }
+                    // Woken now and then too, to see whether the user wants to stop.
+                    Task::Wait => {
+                        own.idle();
+                        let waited = self.changed.wait_timeout(state, Duration::from_millis(200));
+                        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                    }
+                }
+            };
+            let is_single = is_single(run, job, lanes);
+            state.enter(job, worker, is_single);
+            drop(state);
+            let run = if is_single {
+                // Those beside it take their share.
+                let memory = run.memory / lanes.max(1) as u64;
+                Run { memory, ..*run }
+            } else {
+                *run
+            };
+            let fates = jobs::run(&run, job, &steps, None, joins, &mut own);
+            let mut state = self.lock();
+            state.leave(&run, job, worker, is_single, fates);
+            self.changed.notify_all();
+        }
+    }
+}
+
+/// Whether a job takes one thread of several, and others may run beside it.
+fn is_single(run: &Run<'_>, job: usize, lanes: usize) -> bool {
+    lanes > 1 && jobs::is_small(run, &run.plan.jobs[job])
+}
+
+impl State {
+    /// The next job for a lane.
+    fn next(&mut self, run: &Run<'_>, worker: usize, lane: usize, lanes: usize) -> Task {
+        let plan = run.plan;
+        // What cannot be made is out of the way at once, so that what hangs on it is seen too.
+        let mut ready;
+        loop {
+            ready = self.ready(run).next();
+            match ready {
+                Some(job) if self.possible(run, job).is_empty() => self.give_up(run, job),
+                _ => break,
+            }
+        }
+        let busy = self.busy[worker];
+        if let Some(job) = ready {
+            let is_single = is_single(run, job, lanes);
+            let is_free = if is_single {
+                !busy.whole
+            } else {
+                lane == 0 && !busy.whole && busy.single == 0
+            };
+            if is_free {
+                self.waiting.remove(&job);
+                let steps = self.possible(run, job);
+                self.heads.begin(run, job);
+                return Task::Begin(job, steps);
+            }
+            return Task::Wait;
+        }
+        let is_idle = lane == 0 && !busy.whole && busy.single == 0;
+        if is_idle {
+            let mut shared = self.running.iter();
+            let joined = shared.find(|&(&job, &workers)| {
+                let job = &plan.jobs[job];
+                job.kind == JobKind::Pass && job.shards.is_some_and(|shards| shards > workers)
+            });
+            if let Some((&job, _)) = joined
+                && self.busy.len() > 1
+            {
+                return Task::Join(job);
+            }
+        }
+        if self.waiting.is_empty() && self.running.is_empty() {
+            Task::End
+        } else {
+            Task::Wait
+        }
+    }
+
+    /// Jobs that nobody has begun and that need nothing that is not through, in their order.
+    fn ready<'s>(&'s self, run: &'s Run<'_>) -> impl Iterator<Item = usize> + 's {
+        let is_ready = |job: &usize| {
+            let needs = &run.plan.jobs[*job].needs;
+            needs.is_subset(&self.finished)
+        };
+        self.waiting.iter().copied().filter(is_ready)
+    }
+
+    /// The steps of a job that need nothing that was not made.
+    fn possible(&self, run: &Run<'_>, job: usize) -> Vec<StepId> {
+        let steps = run.plan.jobs[job].steps.iter().copied();
+        steps
+            .filter(|&id| self.culprit(run, id).is_none())
+            .collect()
+    }
+
+    /// Which failure is to blame if a step cannot be made.
+    fn culprit(&self, run: &Run<'_>, id: StepId) -> Option<&String> {
+        let inputs = run.plan.step(id).inputs.iter();
+        let mut inputs = inputs.map(|&input| &run.plan.step(input).artifact.fingerprint);
+        inputs.find_map(|fingerprint| self.outcome.unmade.get(fingerprint))
+    }
+
+    /// Records the steps of a job that cannot be made.
+    fn give_up_on(&mut self, run: &Run<'_>, job: usize) {
+        for &id in &run.plan.jobs[job].steps {
+            if let Some(culprit) = self.culprit(run, id).cloned() {
+                let fingerprint = run.plan.step(id).artifact.fingerprint;
+                self.outcome.unmade.insert(fingerprint, culprit);
+            }
+        }
+    }
+
+    fn give_up(&mut self, run: &Run<'_>, job: usize) {
+        self.give_up_on(run, job);
+        self.waiting.remove(&job);
+        self.finish(run, job);
+    }
+
+    fn finish(&mut self, run: &Run<'_>, job: usize) {
+        self.finished.insert(job);
+        self.heads.finish(run, job);
+    }
+
+    fn enter(&mut self, job: usize, worker: usize, is_single: bool) {
+        *self.running.entry(job).or_default() += 1;
+        let busy = &mut self.busy[worker];
+        if is_single {
+            busy.single += 1;
+        } else {
+            busy.whole = true;
+        }
+    }
+
+    fn leave(
+        &mut self,
+        run: &Run<'_>,
+        job: usize,
+        worker: usize,
+        is_single: bool,
+        fates: Vec<(StepId, Fate)>,
+    ) {
+        let busy = &mut self.busy[worker];
+        if is_single {
+            busy.single -= 1;
+        } else {
+            busy.whole = false;
+        }
+        for (id, fate) in fates {
+            match fate {
+                Fate::Made => self.heads.made(run, id),
+                Fate::Failed(error) => self.outcome.fail(run, id, &error),
+                Fate::Unmade { culprit } => {
+                    let label = run.plan.step(culprit).artifact.label.clone();
+                    let fingerprint = run.plan.step(id).artifact.fingerprint;
+                    self.outcome.unmade.insert(fingerprint, label);
+                }
+            }
+        }
+        self.give_up_on(run, job);
+        let workers = self.running.entry(job).or_default();
+        *workers -= 1;
+        if *workers == 0 {
+            self.running.remove(&job);
+            self.finish(run, job);
+        }
+    }
+}
+
+/// The progress of heads, which is told over all their jobs.
+struct Heads {
+    wanted: usize,
+    trained: usize,
+    /// Jobs that are not through.
+    jobs: usize,
+    begun: Option<Instant>,
+}
+
+impl Heads {
+    fn of(run: &Run<'_>) -> Self {
+        let jobs = run.plan.jobs.iter();
+        let jobs = || jobs.clone().filter(|job| is_of_heads(job.kind));
+        Self {
+            wanted: jobs().map(|job| job.steps.len()).sum(),
+            jobs: jobs().count(),
+            trained: 0,
+            begun: None,
+        }
+    }
+
+    fn begin(&mut self, run: &Run<'_>, job: usize) {
+        if self.begun.is_none() && is_of_heads(run.plan.jobs[job].kind) {
+            self.begun = Some(Instant::now());
+            (run.emit)(Event::HeadsStarted { heads: self.wanted });
+        }
+    }
+
+    fn made(&mut self, run: &Run<'_>, id: StepId) {
+        if let crate::plan::Work::Train(_) = run.plan.step(id).work {
+            self.trained += 1;
+        }
+    }
+
+    fn finish(&mut self, run: &Run<'_>, job: usize) {
+        if is_of_heads(run.plan.jobs[job].kind) {
+            self.jobs -= 1;
+            if self.jobs == 0 {
+                self.tell(run);
+            }
+        }
+    }
+
+    /// Says that they are through, or were stopped.
+    fn tell(&mut self, run: &Run<'_>) {
+        if let Some(begun) = self.begun.take() {
+            (run.emit)(Event::HeadsFinished {
+                heads: self.trained,
+                seconds: begun.elapsed().as_secs_f64(),
+            });
+        }
+    }
+}
+
+fn is_of_heads(kind: JobKind) -> bool {
+    matches!(kind, JobKind::Heads | JobKind::Tuning)
+}

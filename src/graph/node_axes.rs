@@ -1,0 +1,87 @@
+//! The axes of a graph's nodes: what tells the results of one node from those of another.
+
+use super::axes::{Axes, of_pretraining, of_upstream};
+use super::{Experiment, ExtractionNode, HeadNode, Swept};
+use crate::models::{Reduce, TapShape};
+use crate::store::AxisValue;
+
+impl ExtractionNode {
+    /// Its own axes, without those of its dataset and its model; `tap` is the shape of the block's output.
+    pub fn axes(&self, tap: TapShape) -> Axes {
+        let mut axes = Axes::new();
+        let mut put = |name: &str, value: Option<AxisValue>| {
+            axes.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        put("extraction", Some(self.name.as_str().into()));
+        put("timestep", self.timestep.map(Into::into));
+        put("block", Some(self.block.0.into()));
+        let of_tokens = matches!(tap, TapShape::Tokens { .. });
+        match self.reduce {
+            Reduce::Pool(side) => put("pool", Some(side.into())),
+            Reduce::ClassToken => put("token", Some("class".into())),
+            Reduce::MeanToken => put("token", Some("mean".into())),
+            Reduce::Whole => put("token", of_tokens.then(|| "all".into())),
+        }
+        put("precision", Some(self.precision.name().into()));
+        put("view", Some(self.view.name().into()));
+        put("draw", self.random.map(|random| random.draw.into()));
+        put("noise_seed", self.random.map(|random| random.seed.into()));
+        axes.extend(self.swept.axes());
+        axes
+    }
+}
+
+impl HeadNode {
+    /// Its own axes, without those of the features that it reads.
+    pub fn axes(&self) -> Axes {
+        let training = &self.training;
+        let mut axes = Axes::new();
+        let mut put = |name: &str, value: AxisValue| axes.insert(name.to_owned(), value);
+        put("split", training.test_split.as_str().into());
+        put("head", self.name.as_str().into());
+        put("head_kind", self.head.kind().into());
+        put("seed", self.seed.into());
+        if self.head.trains_in_steps() {
+            put("learning_rate", training.optimiser.lr.into());
+            put("epochs", training.epochs.into());
+        }
+        if let Some(tuning) = &training.fine_tune {
+            put("network_learning_rate", tuning.optimiser.lr.into());
+        }
+        axes.extend(self.swept.axes());
+        axes
+    }
+}
+
+impl Experiment {
+    /// What a dataset says where the file sweeps, and what those say that it is made from, under other names.
+    pub fn dataset_axes(&self, dataset: usize) -> Axes {
+        let node = &self.datasets[dataset];
+        let upstream = node.upstream.map(|upstream| self.dataset_axes(upstream));
+        let upstream = upstream.into_iter().flatten();
+        node.swept
+            .axes()
+            .chain(upstream.map(|(name, value)| (of_upstream(&name), value)))
+            .collect()
+    }
+
+    /// What a model says where the file sweeps, and its training.
+    pub fn model_axes(&self, model: usize) -> Axes {
+        let node = &self.models[model];
+        let mut axes: Axes = node.swept.axes().collect();
+        if let Some(training) = node.pretrain {
+            let training = &self.pretrains[training];
+            axes.extend(training.swept.axes());
+            let dataset = self.dataset_axes(training.dataset).into_iter();
+            axes.extend(dataset.map(|(name, value)| (of_pretraining(&name), value)));
+        }
+        axes
+    }
+}
+
+impl Swept {
+    /// Axis by axis.
+    pub fn axes(&self) -> impl Iterator<Item = (String, AxisValue)> {
+        self.0.iter().cloned()
+    }
+}

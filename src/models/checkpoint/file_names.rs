@@ -1,0 +1,135 @@
+//! How publishers name the tensors of a network in their files.
+//!
+//! The same network is published under names with a prefix, where a wrapper of its training had one (`module.`) or where it lies
+//! deep in nested dicts, and beside tensors that are not the network's.
+
+use safetensors::Dtype;
+
+use super::stored_tensors::StoredTensors;
+
+/// What PyTorch calls the number of batches that a batch normalization was trained with, which nothing is computed from.
+pub const BATCH_COUNT: &str = "num_batches_tracked";
+
+/// How one publisher names the tensors of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileNames {
+    /// What stands before the network's own name of each of its tensors, a final dot included. Tensors whose names do not begin
+    /// with it belong to something else, such as the state of an optimizer.
+    pub prefix: &'static str,
+    /// What the names of tensors begin with, after the prefix, that belong to something else all the same.
+    pub others: &'static [&'static str],
+}
+
+impl FileNames {
+    /// The network's own names, and nothing beside them.
+    pub const PLAIN: Self = Self {
+        prefix: "",
+        others: &[],
+    };
+
+    /// Of the `known` ways the one in which a file names `probe`, a tensor of the network; [`FileNames::PLAIN`] where it has that
+    /// tensor in none of them.
+    pub fn of(tensors: &StoredTensors, known: &[Self], probe: &str) -> Self {
+        let has = |names: &&Self| tensors.names().any(|stored| stored == names.stored(probe));
+        known.iter().find(has).copied().unwrap_or(Self::PLAIN)
+    }
+
+    /// What the file calls a tensor of the network.
+    pub fn stored(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// What the network calls a tensor of the file; `None` where it belongs to something else.
+    pub fn of_network<'name>(&self, stored: &'name str) -> Option<&'name str> {
+        let name = stored.strip_prefix(self.prefix)?;
+        let is_other = self.others.iter().any(|other| name.starts_with(other));
+        (!is_other).then_some(name)
+    }
+
+    /// Whether a file holds just the tensors of a network that is published in one of the `known` ways, in a type that a network
+    /// can compute with.
+    ///
+    /// - `required`: name and shape of each tensor of the network
+    /// - `skipped`: whether a network has no use for a tensor of that name
+    pub fn fit(
+        tensors: &StoredTensors,
+        known: &[Self],
+        required: &[(String, Vec<usize>)],
+        skipped: impl Fn(&str) -> bool,
+    ) -> bool {
+        let Some((probe, _)) = required.first() else {
+            return false;
+        };
+        let names = Self::of(tensors, known, probe);
+        let mut found: Vec<(&str, &[usize])> = Vec::new();
+        for (stored, dtype, shape) in tensors.descriptions() {
+            let Some(name) = names.of_network(stored).filter(|name| !skipped(name)) else {
+                continue;
+            };
+            if !matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+                return false;
+            }
+            found.push((name, shape));
+        }
+        found.sort_unstable();
+        let mut wanted: Vec<(&str, &[usize])> = required
+            .iter()
+            .map(|(name, shape)| (name.as_str(), shape.as_slice()))
+            .collect();
+        wanted.sort_unstable();
+        found == wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use safetensors::tensor::TensorView;
+
+    use super::*;
+
+    const WRAPPED: FileNames = FileNames {
+        prefix: "module.",
+        others: &["head."],
+    };
+
+    fn file(names: &[(&str, Dtype)]) -> StoredTensors {
+        let views = names.iter().map(|(name, dtype)| {
+            let view = TensorView::new(*dtype, vec![], &[0; 8][..dtype.bitsize() / 8]);
+            (*name, view.unwrap())
+        });
+        let bytes = safetensors::serialize(views, None).unwrap();
+        StoredTensors::from_bytes(Path::new("test"), bytes).unwrap()
+    }
+
+    fn fits(names: &[(&str, Dtype)]) -> bool {
+        let required = ["a.weight", "b.weight"].map(|name| (name.to_owned(), vec![]));
+        let known = [FileNames::PLAIN, WRAPPED];
+        FileNames::fit(&file(names), &known, &required, |name| name == "a.count")
+    }
+
+    #[test]
+    fn a_file_fits_under_any_of_the_known_names_and_with_nothing_left_over() {
+        let float = Dtype::F32;
+        assert!(fits(&[("a.weight", float), ("b.weight", Dtype::F16)]));
+        let wrapped = [("module.a.weight", float), ("module.b.weight", float)];
+        assert!(fits(&wrapped));
+        for beside in ["module.head.weight", "optimizer.state", "module.a.count"] {
+            assert!(
+                fits(&[&wrapped[..], &[(beside, Dtype::I64)]].concat()),
+                "{beside}"
+            );
+        }
+        assert!(!fits(
+            &[&wrapped[..], &[("module.c.weight", float)]].concat()
+        ));
+        assert!(!fits(&[
+            ("a.weight", float),
+            ("b.weight", float),
+            ("c", float)
+        ]));
+        assert!(!fits(&[("a.weight", float), ("b.weight", Dtype::I64)]));
+        assert!(!fits(&[("a.weight", float)]));
+    }
+}

@@ -1,0 +1,340 @@
+//! Parameters for a network, taken one by one by name and checked as a whole.
+//!
+//! A network asks for every tensor by name and shape. What does not fit is not reported at the first tensor but
+//! collected, so that one message lists every missing, unused and misshapen name.
+
+use std::path::Path;
+
+use safetensors::Dtype;
+use tch::{Device, Kind, Tensor};
+use thiserror::Error;
+
+use super::file_names::FileNames;
+use super::parameters::Parameters;
+use super::stored_tensors::{StoredTensors, StoredTensorsError};
+use super::synthetic;
+pub use super::weight_mismatch::{WeightMismatch, WrongShape};
+use crate::models::WeightsSource;
+use crate::models::nn::initial::Initial;
+use crate::models::nn::layers::Layout;
+use crate::models::nn::precision::Precision;
+use crate::numbers::to_i64;
+
+/// Where a network's parameters come from.
+#[derive(Debug)]
+pub struct WeightMap {
+    source: Source,
+    device: Device,
+    precision: Precision,
+    layout: Layout,
+    /// How the file names the network's tensors.
+    names: FileNames,
+    requested: Vec<(String, Vec<usize>)>,
+    /// Names that the file may hold and that nobody reads.
+    skipped: Vec<String>,
+    mismatch: WeightMismatch,
+    /// Everything that was taken to be trained; absent where nothing is.
+    trained: Option<Parameters>,
+}
+
+#[derive(Debug)]
+enum Source {
+    File(StoredTensors),
+    Synthetic { seed: u64 },
+    Initial(Initial),
+}
+
+/// Why a network cannot have its parameters.
+#[derive(Debug, Error)]
+pub enum WeightError {
+    /// The file cannot be used at all.
+    #[error(transparent)]
+    File(#[from] StoredTensorsError),
+    /// Names or shapes differ from what the network needs.
+    #[error(transparent)]
+    Mismatch(Box<WeightMismatch>),
+    /// They come from a training, and not from a file.
+    #[error(
+        "the weights come from pretrain `{name}` of the experiment\n  hint: run the experiment; `repro models export` makes a file of them"
+    )]
+    NotTrained {
+        /// The training's name.
+        name: String,
+    },
+    /// There is no source at all.
+    #[error("the network has parameters, but no weights were given")]
+    NotGiven,
+}
+
+impl WeightMap {
+    /// Parameters from a file, safetensors or a PyTorch checkpoint, which is memory-mapped and must not change while the
+    /// map exists. Numbers stored as f16 or bf16 become f32.
+    ///
+    /// # Errors
+    /// The file cannot be read, is truncated, damaged or something else, or asks for more than tensors.
+    pub fn from_file(path: &Path) -> Result<Self, WeightError> {
+        Ok(Self::new(Source::File(StoredTensors::open(path)?)))
+    }
+
+    /// Parameters from where an experiment says that they come from; a relative path starts at `base`.
+    ///
+    /// # Errors
+    /// As [`WeightMap::from_file`]; the weights are those of a training, or there are none.
+    pub fn from_source(source: &WeightsSource, base: &Path) -> Result<Self, WeightError> {
+        match source {
+            WeightsSource::File(path) => Self::from_file(&base.join(path)),
+            WeightsSource::Synthetic(seed) => Ok(Self::synthetic(*seed)),
+            WeightsSource::Pretrained(name) => Err(WeightError::NotTrained { name: name.clone() }),
+            WeightsSource::None => Err(WeightError::NotGiven),
+        }
+    }
+
+    /// Parameters by the rule of [`synthetic`], which has every name and every shape.
+    pub fn synthetic(seed: u64) -> Self {
+        Self::new(Source::Synthetic { seed })
+    }
+
+    /// Parameters as training begins with them.
+    pub fn initial(rule: Initial) -> Self {
+        Self::new(Source::Initial(rule))
+    }
+
+    fn new(source: Source) -> Self {
+        let source_name = match &source {
+            Source::File(file) => file.path().display().to_string(),
+            Source::Synthetic { seed } => format!("synthetic weights (seed {seed})"),
+            Source::Initial(rule) => format!("initial weights (seed {})", rule.seed()),
+        };
+        let mismatch = WeightMismatch {
+            source_name,
+            ..WeightMismatch::default()
+        };
+        Self {
+            source,
+            device: Device::Cpu,
+            precision: Precision::F32,
+            layout: Layout::ChannelsInnermost,
+            names: FileNames::PLAIN,
+            requested: Vec::new(),
+            skipped: Vec::new(),
+            mismatch,
+            trained: None,
+        }
+    }
+
+    /// Puts every tensor that is taken from now on to `device` instead of the CPU.
+    #[must_use]
+    pub fn on(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Looks tensors up in a file as one of several publishers names them: as [`FileNames::of`] finds out by `probe`, a name of the
+    /// network. Messages then have the names of the file.
+    #[must_use]
+    pub fn named_as_in(mut self, known: &[FileNames], probe: &str) -> Self {
+        if let Source::File(file) = &self.source {
+            self.names = FileNames::of(file, known, probe);
+        }
+        self
+    }
+
+    /// Says that a file may hold a tensor of that name, which the network has no use for.
+    pub fn skip(&mut self, name: &str) {
+        self.skipped.push(name.to_owned());
+    }
+
+    /// Makes every tensor that is taken from now on a leaf that requires gradients. Leaves are f32 whatever the precision that
+    /// convolutions compute in, so that small steps are not lost.
+    ///
+    /// The network computes with the very memory of [`WeightMap::into_parameters`], so that it sees what an optimiser writes
+    /// there in place, under [`tch::no_grad`].
+    #[must_use]
+    pub fn trainable(mut self) -> Self {
+        self.trained = Some(Parameters::default());
+        self
+    }
+
+    /// Whether what is taken is to be trained.
+    pub fn is_trainable(&self) -> bool {
+        self.trained.is_some()
+    }
+
+    /// What was taken to be trained, in order; nothing unless the map is [`WeightMap::trainable`].
+    pub fn into_parameters(self) -> Parameters {
+        self.trained.unwrap_or_default()
+    }
+
+    /// Lets convolutions compute in `precision` from now on; see [`WeightMap::take_for_convolution`].
+    pub fn convolve_in(&mut self, precision: Precision) {
+        self.precision = precision;
+    }
+
+    /// What convolutions compute in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Where the tensors are put.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The parameter `name` of the given `shape`, f32; without gradient, unless it is to be trained.
+    ///
+    /// Where the source has none that fits, a stand-in of zeros comes back and the misfit is kept for
+    /// [`WeightMap::finish`]: whoever builds a network must call that before the network is used.
+    ///
+    /// # Panics
+    /// libtorch panics if the device is out of memory.
+    pub fn take(&mut self, name: &str, shape: &[usize]) -> Tensor {
+        let tensor = self.find(name, shape);
+        self.handed_out(name, tensor)
+    }
+
+    /// A tensor as it is to be handed out: if it is to be trained, it becomes a leaf only now, in its last form.
+    fn handed_out(&mut self, name: &str, tensor: Tensor) -> Tensor {
+        let Some(trained) = &mut self.trained else {
+            return tensor;
+        };
+        let leaf = tensor.set_requires_grad(true);
+        trained.push(name, leaf.shallow_clone());
+        leaf
+    }
+
+    fn find(&mut self, name: &str, shape: &[usize]) -> Tensor {
+        self.requested.push((name.into(), shape.into()));
+        let sizes: Vec<i64> = shape.iter().map(|&size| to_i64(size)).collect();
+        let tensor = match &self.source {
+            Source::Synthetic { seed } => {
+                Some(Tensor::from_slice(&synthetic::fill(name, shape, *seed)).view(&*sizes))
+            }
+            Source::Initial(rule) => {
+                Some(Tensor::from_slice(&rule.fill(name, shape)).view(&*sizes))
+            }
+            Source::File(file) => read(
+                file,
+                &self.names.stored(name),
+                shape,
+                &sizes,
+                &mut self.mismatch,
+            ),
+        };
+        match tensor {
+            Some(tensor) => tensor.to_device(self.device),
+            // One zero seen as a whole tensor, so that a wrong file costs no memory.
+            None => Tensor::zeros([1; 1], (Kind::Float, self.device))
+                .view(&*vec![1; sizes.len()])
+                .expand(&*sizes, false),
+        }
+    }
+
+    /// Lets the kernels of convolutions lie in memory as the maps do, from now on.
+    pub fn lay_out(&mut self, layout: Layout) {
+        self.layout = layout;
+    }
+
+    /// How kernels of convolutions lie in memory.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The parameter `name` of a convolution: as [`WeightMap::take`], but in the precision that convolutions compute in, and
+    /// in the layout of maps where there are four axes. What is to be trained is f32: the layer converts it at every step.
+    ///
+    /// # Panics
+    /// As [`WeightMap::take`].
+    pub fn take_for_convolution(&mut self, name: &str, shape: &[usize]) -> Tensor {
+        let tensor = self.find(name, shape);
+        let tensor = if self.is_trainable() {
+            tensor
+        } else {
+            tensor.to_kind(self.precision.kind())
+        };
+        let tensor = if shape.len() == 4 {
+            self.layout.of(&tensor)
+        } else {
+            tensor
+        };
+        self.handed_out(name, tensor)
+    }
+
+    /// The shape of a tensor in the file; `None` where there is no file or no such tensor.
+    pub fn shape_of(&self, name: &str) -> Option<Vec<usize>> {
+        match &self.source {
+            Source::File(file) => file
+                .get(&self.names.stored(name))
+                .map(|stored| stored.shape.to_vec()),
+            Source::Synthetic { .. } | Source::Initial(_) => None,
+        }
+    }
+
+    /// Every name and shape that was taken, in order.
+    pub fn requested(&self) -> &[(String, Vec<usize>)] {
+        &self.requested
+    }
+
+    /// Compares what was taken with what there is.
+    ///
+    /// # Errors
+    /// Lists every missing, unused and misshapen name at once.
+    pub fn finish(&self) -> Result<(), WeightError> {
+        let mut mismatch = self.mismatch.clone();
+        if let Source::File(file) = &self.source {
+            let requested = self.requested.iter().map(|(name, _)| name);
+            let mut known: Vec<&str> = requested.chain(&self.skipped).map(String::as_str).collect();
+            known.sort_unstable();
+            let unused = file.names().filter(|stored| {
+                let name = self.names.of_network(stored);
+                name.is_some_and(|name| known.binary_search(&name).is_err())
+            });
+            mismatch.unused = unused.map(String::from).collect();
+        }
+        if mismatch.is_empty() {
+            Ok(())
+        } else {
+            Err(WeightError::Mismatch(Box::new(mismatch)))
+        }
+    }
+}
+
+/// Copies a tensor out of the file, or says in `mismatch` why that is impossible.
+fn read(
+    file: &StoredTensors,
+    name: &str,
+    shape: &[usize],
+    sizes: &[i64],
+    mismatch: &mut WeightMismatch,
+) -> Option<Tensor> {
+    let Some(stored) = file.get(name) else {
+        mismatch.missing.push((name.into(), shape.into()));
+        return None;
+    };
+    if stored.shape != shape {
+        let (expected, found) = (shape.into(), stored.shape.into());
+        mismatch.wrong_shape.push(WrongShape {
+            name: name.into(),
+            expected,
+            found,
+        });
+        return None;
+    }
+    let kind = match stored.dtype {
+        Dtype::F32 => Kind::Float,
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        other => {
+            mismatch
+                .wrong_type
+                .push((name.into(), format!("{other:?}")));
+            return None;
+        }
+    };
+    // The bytes are copied as they are; libtorch, like the format, is little-endian on every supported platform.
+    let tensor = Tensor::from_data_size(&stored.bytes, sizes, kind).to_kind(Kind::Float);
+    file.release(name);
+    Some(tensor)
+}
+
+#[cfg(test)]
+mod tests;

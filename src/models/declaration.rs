@@ -1,0 +1,105 @@
+//! What the tables of all kinds of models have in common: where weights come from, and a preset instead of a shape.
+
+use super::{ModelKind, WeightsSource};
+use crate::spec::{AnyKey, Custom, Diagnostic, Fields, Key, Keys, Seed, Text, Value, suggest};
+
+/// The key that [`weights`] reads.
+pub const WEIGHTS: Key<Custom> = Key::custom(
+    "weights",
+    "a path, { synthetic = SEED } or { pretrain = NAME }",
+);
+/// The same where it is a path.
+const WEIGHTS_FILE: Key<Text> = Key::text(WEIGHTS.name, "a path");
+const SYNTHETIC: Key<Seed> = Key::seed("synthetic").doc("Seed of the synthetic rule.");
+const PRETRAIN: Key<Text> =
+    Key::text("pretrain", "the name of a pretrain").doc("The training that the weights come from.");
+
+/// The key that [`preset`] reads.
+pub const PRESET: Key<Text> = Key::text("preset", "the name of a preset")
+    .optional("none")
+    .doc("A network with a name; `repro list models` shows them. Other keys of the shape then stay out.");
+
+/// Reads `weights = "file"`, `weights = { synthetic = 7 }` or `weights = { pretrain = "name" }`.
+pub(super) fn weights(fields: &Fields<'_>) -> Option<WeightsSource> {
+    let node = fields.get(&WEIGHTS)?;
+    match &node.value {
+        Value::Text(_) => fields
+            .get(&WEIGHTS_FILE)
+            .map(|path| WeightsSource::File(path.into())),
+        Value::Table(_) => {
+            let table = fields.table(WEIGHTS.name)?;
+            if table.has(PRETRAIN.name) {
+                table.check_keys(&[&PRETRAIN], &[]);
+                return table.get(&PRETRAIN).map(WeightsSource::Pretrained);
+            }
+            table.check_keys(&[&SYNTHETIC], &[]);
+            table.get(&SYNTHETIC).map(WeightsSource::Synthetic)
+        }
+        other => {
+            fields.wrong_type_at(node.span, WEIGHTS.name, &WEIGHTS.describe().value, other);
+            None
+        }
+    }
+}
+
+/// Reads `preset`: its name, or `Some(None)` where the table has none and writes the shape out. Reports an unknown name, and every
+/// one of the `shape` keys that stands beside a preset.
+#[expect(
+    clippy::option_option,
+    reason = "an absent preset is another thing than a wrong one"
+)]
+pub(super) fn preset(kind: &ModelKind, fields: &Fields<'_>, shape: Keys) -> Option<Option<String>> {
+    if !fields.has(PRESET.name) {
+        return Some(None);
+    }
+    let name = fields.get(&PRESET)?;
+    let known = kind.presets();
+    if !known.iter().any(|preset| preset.name == name) {
+        fields.misfit(
+            PRESET.name,
+            "spec::unknown-preset",
+            format!("there is no preset `{name}`"),
+            suggest::hint(&name, known.iter().map(|preset| preset.name.as_str())),
+        );
+        return None;
+    }
+    for key in shape.iter().filter(|key| fields.has(key.name())) {
+        fields.misfit(
+            key.name(),
+            "spec::preset-and-shape",
+            format!(
+                "`{}` of {} is decided by the preset",
+                key.name(),
+                fields.context()
+            ),
+            Some("take the key out, or take `preset` out and write the whole shape".to_owned()),
+        );
+    }
+    Some(Some(name))
+}
+
+/// Whether a table without a preset has all keys that its shape needs; reports those that are missing.
+pub(super) fn has_shape(fields: &Fields<'_>, required: Keys) -> bool {
+    let missing: Vec<String> = required
+        .iter()
+        .filter(|key| !fields.has(key.name()))
+        .map(|key| format!("`{}`", key.name()))
+        .collect();
+    if missing.is_empty() {
+        return true;
+    }
+    fields.report(
+        Diagnostic::new(
+            "spec::missing-key",
+            fields.span(),
+            format!(
+                "{} needs `preset`, or the whole shape: {} missing",
+                fields.context(),
+                missing.join(", ")
+            ),
+            "missing here",
+        )
+        .hint("`repro list models` shows the presets"),
+    );
+    false
+}

@@ -1,0 +1,150 @@
+//! From the graph to the plan: metrics.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::super::PlanError;
+use super::super::recipes::{MetricRecipe, ScoredHead, ScoredSet};
+use super::super::step::{Evaluate, HeadItem, Items, StepId, Work};
+use super::features::Wanted;
+use super::{Lowering, split_names};
+use crate::bug::Bug;
+use crate::graph::{MetricInputs, MetricNode};
+
+impl Lowering<'_> {
+    /// The metrics, in the order of the experiment.
+    pub(super) fn metrics(
+        &mut self,
+        features: &[Wanted],
+        heads: &[HeadItem],
+    ) -> Result<(), PlanError> {
+        for node in &self.experiment.metrics {
+            match &node.inputs {
+                MetricInputs::Heads(indices) => self.of_heads(node, indices, heads)?,
+                MetricInputs::Features { sets, split } => {
+                    let pairs = sets.iter().map(|&set| vec![set]).collect();
+                    self.of_features(node, pairs, split, features)?;
+                }
+                MetricInputs::Pairs { pairs, split } => {
+                    let pairs = pairs.iter().map(|&(left, right)| vec![left, right]);
+                    self.of_features(node, pairs.collect(), split, features)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn of_heads(
+        &mut self,
+        node: &MetricNode,
+        indices: &[usize],
+        heads: &[HeadItem],
+    ) -> Result<(), PlanError> {
+        // A head that is named twice, or that a repeated value of a sweep makes twice, is scored once.
+        let mut seen = BTreeSet::new();
+        let mut scored: Vec<ScoredHead<'_>> = Vec::new();
+        let mut items = Vec::new();
+        for item in indices.iter().map(|&index| &heads[index]) {
+            let train = &item.train;
+            let row = ScoredHead {
+                fingerprint: self.steps[item.step.0].artifact.fingerprint.to_string(),
+                head: &train.node.name,
+                extraction: &train.features.node.name,
+                model: &train.features.model.name,
+                dataset: &train.features.images.name,
+            };
+            if seen.insert((item.step, row.head, row.extraction, row.model, row.dataset)) {
+                scored.push(row);
+                items.push(item.clone());
+            }
+        }
+        let recipe = MetricRecipe {
+            metric: &node.metric.identity(),
+            choose: node.choose,
+            heads: Some(scored),
+            sets: None,
+            split: None,
+        }
+        .recipe()?;
+        let inputs = items.iter().map(|item| item.step).collect();
+        self.evaluate(node, recipe, inputs, Items::Heads(items))
+    }
+
+    fn of_features(
+        &mut self,
+        node: &MetricNode,
+        groups: Vec<Vec<usize>>,
+        split: &str,
+        features: &[Wanted],
+    ) -> Result<(), PlanError> {
+        let mut inputs = BTreeSet::new();
+        let mut items = Vec::new();
+        let mut sets = Vec::new();
+        for group in groups {
+            let mut item = Vec::new();
+            let mut recorded = Vec::new();
+            for index in group {
+                let Wanted {
+                    extract,
+                    step: Some(step),
+                } = &features[index]
+                else {
+                    let what = format!("metric `{}` reads features that nobody keeps", node.name);
+                    return Err(Bug::new(what).into());
+                };
+                let images = &extract.images;
+                if images.samples_of(split) == 0 {
+                    return Err(PlanError::NoMetricSplit {
+                        metric: node.name.clone(),
+                        split: split.to_owned(),
+                        dataset: images.name.clone(),
+                        known: split_names(&images.facts),
+                    });
+                }
+                inputs.insert(*step);
+                item.push(Arc::clone(extract));
+                recorded.push(ScoredSet {
+                    fingerprint: extract.fingerprint.to_string(),
+                    extraction: &extract.node.name,
+                    model: &extract.model.name,
+                    dataset: &images.name,
+                });
+            }
+            items.push(item);
+            sets.push(recorded);
+        }
+        let recipe = MetricRecipe {
+            metric: &node.metric.identity(),
+            choose: false,
+            heads: None,
+            sets: Some(sets),
+            split: Some(split),
+        }
+        .recipe()?;
+        let items = Items::Features {
+            items,
+            split: split.to_owned(),
+        };
+        self.evaluate(node, recipe, inputs.into_iter().collect(), items)
+    }
+
+    fn evaluate(
+        &mut self,
+        node: &MetricNode,
+        recipe: crate::store::Recipe,
+        inputs: Vec<StepId>,
+        items: Items,
+    ) -> Result<(), PlanError> {
+        let artifact = self.known.artifact(node.name.clone(), recipe);
+        let work = || {
+            Work::Evaluate(Box::new(Evaluate {
+                name: node.name.clone(),
+                metric: Arc::clone(&node.metric),
+                choose: node.choose,
+                items,
+                swept: node.swept.clone(),
+            }))
+        };
+        self.step(artifact, inputs, work).map(|_| ())
+    }
+}

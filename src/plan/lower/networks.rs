@@ -1,0 +1,120 @@
+//! From the graph to the plan: the trainings of networks, what weights a model has by them, and samples.
+
+use std::sync::Arc;
+
+use super::super::recipes::{PretrainRecipe, SamplesRecipe};
+use super::super::step::{ModelUse, Pretrain, Sample, StepId, Work};
+use super::super::{Facts, PlanError};
+use super::{Lowering, split_names};
+use crate::bug::Bug;
+use crate::graph::SampleMethod;
+
+impl Lowering<'_> {
+    /// The trainings, in the order of the experiment.
+    pub(super) fn pretrains(&mut self) -> Result<Vec<StepId>, PlanError> {
+        let mut steps = Vec::new();
+        for node in &self.experiment.pretrains {
+            let images = Arc::clone(&self.datasets[node.dataset]);
+            if images.samples_of(&node.split) == 0 {
+                return Err(PlanError::NoTrainingSplit {
+                    pretrain: node.name.clone(),
+                    split: node.split.clone(),
+                    dataset: images.name.clone(),
+                    known: split_names(&images.facts),
+                });
+            }
+            let recipe = PretrainRecipe {
+                model: &self.identities[node.model],
+                dataset: &images.facts.digest,
+                split: &node.split,
+                preprocess: &node.preprocess,
+                training: node.training.clone(),
+                noise_version: crate::diffusion::noise::VERSION,
+            };
+            let (checkpoints, recipe) = (recipe.trunk()?, recipe.recipe()?);
+            let model = &self.experiment.models[node.model];
+            let label = format!(
+                "{}[{} {} steps={} seed={}]",
+                node.name, images.name, model.name, node.training.steps, node.training.seed
+            );
+            let artifact = self.known.artifact(label, recipe);
+            let work = || {
+                Work::Pretrain(Box::new(Pretrain {
+                    node: node.clone(),
+                    images,
+                    model: Arc::clone(&model.model),
+                    model_name: model.name.clone(),
+                    checkpoints,
+                }))
+            };
+            steps.push(self.step(artifact, Vec::new(), work)?);
+        }
+        Ok(steps)
+    }
+
+    /// The models, with what is known of their weights.
+    pub(super) fn models(&mut self, facts: &Facts, trainings: &[StepId]) -> Result<(), PlanError> {
+        let models = self.experiment.models.iter().zip(&facts.weights);
+        for (index, (node, known)) in models.enumerate() {
+            let trained = node
+                .pretrain
+                .and_then(|index| trainings.get(index).copied());
+            let trained = trained.map(|id| (id, self.steps[id.0].artifact.fingerprint));
+            let weights = match (known, trained) {
+                (Some(known), _) => known.clone(),
+                (None, Some((_, fingerprint))) => format!("pretraining:{fingerprint}"),
+                (None, None) => {
+                    let what = format!("the weights of model `{}` have no identity", node.name);
+                    return Err(Bug::new(what).into());
+                }
+            };
+            self.models.push(Arc::new(ModelUse {
+                name: node.name.clone(),
+                model: Arc::clone(&node.model),
+                weights,
+                trained,
+                axes: self.experiment.model_axes(index),
+            }));
+        }
+        Ok(())
+    }
+
+    /// The sheets of samples, in the order of the experiment.
+    pub(super) fn samples(&mut self) -> Result<(), PlanError> {
+        for node in &self.experiment.samples {
+            let model = Arc::clone(&self.models[node.model]);
+            let eta = match node.method {
+                SampleMethod::Ancestral => None,
+                SampleMethod::Ddim { eta } => Some(eta),
+            };
+            let recipe = SamplesRecipe {
+                model: &self.identities[node.model],
+                weights: &model.weights,
+                count: node.count,
+                method: node.method.name(),
+                eta,
+                timesteps: node.respacing.to_string(),
+                seed: node.seed,
+                noise_version: crate::diffusion::noise::VERSION,
+            };
+            let label = format!(
+                "{}[{} {} steps={} seed={}]",
+                node.name,
+                model.name,
+                node.method.name(),
+                node.respacing,
+                node.seed
+            );
+            let artifact = self.known.artifact(label, recipe.recipe()?);
+            let inputs = model.trained.iter().map(|(id, _)| *id).collect();
+            let work = || {
+                Work::Sample(Box::new(Sample {
+                    node: node.clone(),
+                    model,
+                }))
+            };
+            self.step(artifact, inputs, work)?;
+        }
+        Ok(())
+    }
+}

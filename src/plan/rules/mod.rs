@@ -1,0 +1,73 @@
+//! The planner's rules, in the order in which they are applied. One file a rule.
+
+mod fuse;
+mod prune;
+mod stack;
+
+use std::collections::BTreeMap;
+
+use super::job::{JobKind, Pass};
+use super::{Job, Plan};
+
+/// One rule: rewrites the jobs, never what exists after the run.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// Its name in `repro plan --steps`.
+    pub name: &'static str,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// The rewriting.
+    pub apply: fn(&mut Plan),
+}
+
+/// Every rule. `prune` comes first so that a pass is only as deep as its deepest missing tap.
+pub const ALL: &[Rule] = &[prune::RULE, fuse::RULE, stack::RULE];
+
+/// Makes one job of all jobs of a kind that have the same name, at the place of the first.
+fn merge(plan: &mut Plan, kind: JobKind) {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut merged: Vec<Job> = Vec::with_capacity(plan.jobs.len());
+    for job in std::mem::take(&mut plan.jobs) {
+        if job.kind != kind {
+            merged.push(job);
+            continue;
+        }
+        match places.get(&job.name) {
+            Some(&place) => {
+                let known: &mut Job = &mut merged[place];
+                known.steps.extend(job.steps);
+                known.cost.images += job.cost.images;
+            }
+            None => {
+                places.insert(job.name.clone(), merged.len());
+                merged.push(job);
+            }
+        }
+    }
+    plan.jobs = merged;
+}
+
+/// Once all rules are through: what each job needs, how it can be cut, and what it costs. Jobs are put into the order of their kinds,
+/// which is also one in which each stands behind those that it needs.
+pub(super) fn connect(plan: &mut Plan) {
+    plan.jobs.sort_by_key(|job| job.kind);
+    let mut made_by = BTreeMap::new();
+    for (index, job) in plan.jobs.iter().enumerate() {
+        for &step in &job.steps {
+            made_by.insert(step, index);
+        }
+    }
+    for index in 0..plan.jobs.len() {
+        let job = &plan.jobs[index];
+        let inputs = job.steps.iter().flat_map(|&id| &plan.step(id).inputs);
+        let needs = inputs.filter_map(|input| made_by.get(input).copied());
+        let needs = needs.filter(|&needed| needed != index).collect();
+        let pass = Pass::of(plan, job);
+        let job = &mut plan.jobs[index];
+        job.needs = needs;
+        if let Some(pass) = pass {
+            job.shards = Some(pass.shards.count());
+            job.cost = pass.cost();
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! `stack`: heads that read the same features, in the same batches, train in one scan of them.
+
+use super::{Rule, merge};
+use crate::plan::{JobKind, Plan};
+
+/// The rule.
+pub(super) const RULE: Rule = Rule {
+    name: "stack",
+    summary: "heads that read the same features in the same batches become one scan",
+    apply,
+};
+
+fn apply(plan: &mut Plan) {
+    merge(plan, JobKind::Heads);
+}

@@ -1,0 +1,280 @@
+//! Steps: what a run leaves, one artifact each, with everything that making it needs.
+//!
+//! Nobody indexes back into the experiment from here: a [`Work`] has the nodes that it is about, and the inputs of a [`Step`] are the
+//! edges along which the scheduler orders and failures travel.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::DatasetFacts;
+use crate::graph::axes::Axes;
+use crate::graph::{ExtractionNode, HeadNode, PretrainNode, SamplesNode, Swept};
+use crate::heads::FeatureShape;
+use crate::metrics::Metric;
+use crate::models::{Model, TapShape, WeightsSource};
+use crate::store::{Fingerprint, Recipe, Store};
+
+/// Index of a step in [`Plan::steps`](super::Plan).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepId(pub usize);
+
+/// Whether an artifact has to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It is in the store.
+    Cached,
+    /// Some of its parts are.
+    Partial {
+        /// The committed parts.
+        parts: BTreeSet<u32>,
+    },
+    /// It is not; `why` says what changed, where that is known.
+    Missing {
+        /// In words.
+        why: String,
+    },
+}
+
+impl State {
+    /// Whether nothing has to be done.
+    pub fn is_cached(&self) -> bool {
+        matches!(self, Self::Cached)
+    }
+}
+
+/// An artifact that the run leaves behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedArtifact {
+    /// What the experiment calls it.
+    pub label: String,
+    /// All that decides its bytes.
+    pub recipe: Recipe,
+    /// Its name in the store.
+    pub fingerprint: Fingerprint,
+    /// Whether it has to be made.
+    pub state: State,
+}
+
+/// One thing that a run leaves.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The steps whose artifacts it reads.
+    pub inputs: Vec<StepId>,
+    /// What it becomes.
+    pub artifact: PlannedArtifact,
+    /// What is done.
+    pub work: Work,
+}
+
+impl Step {
+    /// Whether its artifact has to be made.
+    pub fn is_missing(&self) -> bool {
+        !self.artifact.state.is_cached()
+    }
+}
+
+/// What making an artifact means.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// The training of a diffusion network.
+    Pretrain(Box<Pretrain>),
+    /// Images that a network makes out of noise.
+    Sample(Box<Sample>),
+    /// The features of one tap.
+    Extract(Arc<Extract>),
+    /// The training of a head.
+    Train(Arc<Train>),
+    /// The scores of a metric.
+    Evaluate(Box<Evaluate>),
+}
+
+impl Work {
+    /// The kind of the artifact, as listings call it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Pretrain(_) => "pretraining",
+            Self::Sample(_) => "samples",
+            Self::Extract(_) => "features",
+            Self::Train(_) => "head",
+            Self::Evaluate(_) => "metric",
+        }
+    }
+}
+
+/// A dataset that steps read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatasetUse {
+    /// Its number among the opened inputs.
+    pub index: usize,
+    /// Its name in the experiment.
+    pub name: String,
+    /// What is known of it.
+    pub facts: DatasetFacts,
+    /// What it says where the file sweeps.
+    pub axes: Axes,
+}
+
+impl DatasetUse {
+    /// How many samples a split has; 0 where there is no such split.
+    pub fn samples_of(&self, split: &str) -> u64 {
+        let splits = self.facts.splits.iter();
+        let of_split = splits.filter(|count| count.split == split);
+        of_split.map(|count| count.samples as u64).sum()
+    }
+}
+
+/// A model that steps run.
+#[derive(Debug, Clone)]
+pub struct ModelUse {
+    /// Its name in the experiment.
+    pub name: String,
+    /// What was declared.
+    pub model: Arc<dyn Model>,
+    /// The identity of its weights: `synthetic:SEED`, `blake3:HEX`, `pretraining:FINGERPRINT` or `none`.
+    pub weights: String,
+    /// The training of this plan that its weights come from: the step and its artifact.
+    pub trained: Option<(StepId, Fingerprint)>,
+    /// What it says where the file sweeps.
+    pub axes: Axes,
+}
+
+impl ModelUse {
+    /// The model with weights that can be loaded: those of its training, where it has one.
+    pub fn with_weights(&self, store: &Store) -> Arc<dyn Model> {
+        match &self.trained {
+            Some((_, fingerprint)) => {
+                let file = store.pretrained_weights(fingerprint);
+                self.model.with_weights(WeightsSource::File(file))
+            }
+            None => Arc::clone(&self.model),
+        }
+    }
+}
+
+/// One network to train.
+#[derive(Debug, Clone)]
+pub struct Pretrain {
+    /// What was asked for.
+    pub node: PretrainNode,
+    /// The images.
+    pub images: Arc<DatasetUse>,
+    /// The model that is trained.
+    pub model: Arc<dyn Model>,
+    /// The names of the model and its training, as an experiment has them.
+    pub model_name: String,
+    /// The recipe that it shares with longer and shorter trainings of the same kind, and with them its checkpoints.
+    pub checkpoints: Recipe,
+}
+
+/// One sheet of samples.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// What was asked for.
+    pub node: SamplesNode,
+    /// The model.
+    pub model: Arc<ModelUse>,
+}
+
+/// The features of one tap of a network.
+#[derive(Debug, Clone)]
+pub struct Extract {
+    /// What was asked for.
+    pub node: ExtractionNode,
+    /// The images.
+    pub images: Arc<DatasetUse>,
+    /// The network.
+    pub model: Arc<ModelUse>,
+    /// The shape of the tapped block's output.
+    pub tap: TapShape,
+    /// The shape of a feature.
+    pub shape: FeatureShape,
+    /// Multiply-adds of one image up to the tap.
+    pub multiply_adds: u64,
+    /// The name of the pass that gives it, see [`super::job`].
+    pub pass: Fingerprint,
+    /// Its name in the store, whether it is kept there or not.
+    pub fingerprint: Fingerprint,
+}
+
+impl Extract {
+    /// The axes of results that come from it.
+    pub fn axes(&self) -> Axes {
+        let mut axes = self.node.axes(self.tap);
+        let mut put = |name: &str, value: &str| axes.insert(name.to_owned(), value.into());
+        put("model", &self.model.name);
+        put("weights", &self.model.weights);
+        put("dataset", &self.images.name);
+        axes.extend(self.images.axes.clone());
+        axes.extend(self.model.axes.clone());
+        axes
+    }
+}
+
+/// One head to train.
+#[derive(Debug, Clone)]
+pub struct Train {
+    /// What was asked for.
+    pub node: HeadNode,
+    /// What it reads and predicts from.
+    pub features: Arc<Extract>,
+    /// Fingerprints of the cached features that it needs: those that it predicts from, and then other views of the same. None where the
+    /// network is trained with it.
+    pub reads: Vec<Fingerprint>,
+    /// Images that go through the network while it is trained.
+    pub forwards: u64,
+}
+
+impl Train {
+    /// The axes of its results.
+    pub fn axes(&self) -> Axes {
+        let mut axes = self.features.axes();
+        axes.extend(self.node.axes());
+        axes
+    }
+
+    /// Classes of its dataset.
+    pub fn classes(&self) -> usize {
+        self.features.images.facts.classes.len()
+    }
+}
+
+/// One metric to compute.
+#[derive(Debug, Clone)]
+pub struct Evaluate {
+    /// The metric's name in the experiment.
+    pub name: String,
+    /// What is computed.
+    pub metric: Arc<dyn Metric>,
+    /// Whether only the best of heads that differ in learning rate and weight decay alone is scored, by what was held out.
+    pub choose: bool,
+    /// What it reads.
+    pub items: Items,
+    /// What it says where the file sweeps.
+    pub swept: Swept,
+}
+
+/// What a metric reads, one score or more for each.
+#[derive(Debug, Clone)]
+pub enum Items {
+    /// The predictions of heads.
+    Heads(Vec<HeadItem>),
+    /// Sets of features on one split: one set an item, or two.
+    Features {
+        /// The items.
+        items: Vec<Vec<Arc<Extract>>>,
+        /// The split.
+        split: String,
+    },
+}
+
+/// A head that a metric scores.
+#[derive(Debug, Clone)]
+pub struct HeadItem {
+    /// The step that trains it.
+    pub step: StepId,
+    /// The head under the names that the rows of results give it; two nodes of an experiment may mean the same head.
+    pub train: Arc<Train>,
+}
+
+/// The steps by the fingerprint of what they leave.
+pub(super) type ByFingerprint = BTreeMap<Fingerprint, StepId>;

@@ -1,0 +1,37 @@
+//! What the files of artifacts are called, and where artifacts are: said once for those who write and those who read.
+
+/// The table of a training's loss, with its learning rates and gradient norms.
+pub const CURVE: &str = "curve";
+/// The trained network of a pre-training.
+pub const PRETRAINED_WEIGHTS: &str = "weights.safetensors";
+/// A sheet of samples: all images in one column.
+pub const SAMPLES: &str = "samples.png";
+/// The table of a head's epochs.
+pub const CURVES: &str = "curves";
+/// The table of what a head that is fitted to all samples minimised, iteration by iteration.
+pub const OBJECTIVE: &str = "objective";
+/// The table of a head's predictions, one row a sample of its test split.
+pub const PREDICTIONS: &str = "predictions";
+/// The table of a head's logits, where they are kept.
+pub const LOGITS: &str = "logits";
+/// The table that a head is chosen by: one row with `epoch`, `loss` and `top1` on held-out samples.
+pub const SELECTION: &str = "selection";
+/// The trained parameters of a head.
+pub const HEAD_WEIGHTS: &str = "head.safetensors";
+/// The table of a metric's values.
+pub const RESULTS: &str = "results";
+
+/// The file of a table, which may be named with its ending or without.
+pub fn table_file(table: &str) -> String {
+    format!(
+        "{}.parquet",
+        table.strip_suffix(".parquet").unwrap_or(table)
+    )
+}
+
+/// The folder of an artifact from the folder of the store, with `/`. `kind` is the name of an
+/// [`ArtifactKind`](super::ArtifactKind), and `fingerprint` has 64 hexadecimal digits.
+pub fn artifact_path(kind: &str, fingerprint: &str) -> String {
+    let folder = fingerprint.get(..2).unwrap_or(fingerprint);
+    format!("artifacts/{kind}/{folder}/{fingerprint}")
+}
