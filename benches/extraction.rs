@@ -25,10 +25,7 @@ fn network(preset: &str, precision: Precision) -> Box<dyn Network> {
 }
 
 fn model(preset: &str) -> std::sync::Arc<dyn Model> {
-    models::ALL
-        .iter()
-        .find_map(|kind| kind.preset(preset))
-        .expect("the preset exists")
+    models::preset(preset).expect("the preset exists").model
 }
 
 /// Noise in place of images: the arithmetic is the same.

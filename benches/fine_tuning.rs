@@ -73,16 +73,15 @@ fn head() -> Option<Arc<dyn Head>> {
     let diagnostics = RefCell::new(Diagnostics::new(Source::new("bench", "")));
     let table = Table::default();
     let fields = Fields::new(&table, "head", Span::default(), &diagnostics);
-    let named = |kind: &&&dyn heads::HeadKind| kind.doc().name == "batchnorm-linear";
-    heads::ALL.iter().find(named)?.parse(&fields)
+    let named = |kind: &&&heads::HeadKind| kind.doc.name == "batchnorm-linear";
+    heads::ALL.iter().find(named)?.read(&fields)
 }
 
 /// The least seconds of a step for one image, and the bytes that the process grew by at most.
 fn measure(retention: MapRetention, steps: usize) -> Result<(f64, u64), TrainError> {
-    let model = models::ALL
-        .iter()
-        .find_map(|kind| kind.preset("fashion-28"));
-    let model = model.expect("the preset exists");
+    let model = models::preset("fashion-28")
+        .expect("the preset exists")
+        .model;
     let model = model.with_weights(WeightsSource::Synthetic(1));
     let channels = model.blocks()[BLOCK.0 as usize - 1].shape.sizes()[0] as usize;
     let tunable = model.tunable().expect("it can be trained");

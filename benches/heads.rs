@@ -104,8 +104,8 @@ fn linear() -> Option<Arc<dyn Head>> {
     let diagnostics = std::cell::RefCell::new(Diagnostics::new(Source::new("bench", "")));
     let table = Table::default();
     let fields = Fields::new(&table, "head", Span::default(), &diagnostics);
-    let kind = ALL.iter().find(|kind| kind.doc().name == "linear")?;
-    kind.parse(&fields)
+    let kind = ALL.iter().find(|kind| kind.doc.name == "linear")?;
+    kind.read(&fields)
 }
 
 /// Seconds for an epoch of a linear head at each of some learning rates: half of what three epochs take more than one, each the

@@ -91,8 +91,8 @@ mod with_torch {
     use crate::inputs;
     use crate::machine::device;
     use crate::machine::threads;
-    use crate::models::{self, BlockIndex, Model, TapShape, find_block};
-    use crate::spec::{Source, suggest};
+    use crate::models::{self, BlockIndex, Model, Preset, TapShape, find_block};
+    use crate::spec::Source;
     use crate::store::Store;
     use crate::{graph, plan};
 
@@ -129,10 +129,8 @@ mod with_torch {
     }
 
     pub(super) fn run(arguments: &Extraction) -> Result<(), Failure> {
-        let kind = models::kind_of_preset(&arguments.model);
-        let Some(model) = kind.and_then(|kind| kind.preset(&arguments.model)) else {
-            let presets = models::preset_names();
-            let hint = suggest::hint(&arguments.model, presets.iter().map(String::as_str))
+        let Some(Preset { model, .. }) = models::preset(&arguments.model) else {
+            let hint = models::preset_hint(&arguments.model)
                 .unwrap_or_else(|| "`repro list models` shows the presets".to_owned());
             return Err(Failure::Mistakes(format!(
                 "there is no preset `{}`\n  hint: {hint}",

@@ -12,13 +12,11 @@ use super::Context;
 use super::exit::Failure;
 use super::{experiment, table};
 use crate::bug::Bug;
-use crate::graph::{EXTRACTION_KEYS, METRIC_KEYS, PREPROCESS_STEPS, PRETRAIN_KEYS, SAMPLES_KEYS};
 use crate::models::{self, Model};
 use crate::report::{self, figures, tables};
-use crate::spec::sections::EXPERIMENT_KEYS;
-use crate::spec::{Key, KindDoc, suggest};
+use crate::spec::{AnyKey, KeyDoc, Kind, KindDoc, sections, suggest};
 use crate::text::{bytes, count};
-use crate::{datasets, heads, metrics, trainer};
+use crate::{datasets, graph, heads, metrics, trainer};
 
 /// Arguments of `repro list`.
 #[derive(Debug, Args)]
@@ -71,76 +69,28 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// The sections that have one form only, so that no `kind` is typed.
-const EXPERIMENT: KindDoc = KindDoc {
-    name: "experiment",
-    summary: "The head of the file. It has no `kind` key.",
-    keys: EXPERIMENT_KEYS,
-};
-const PRETRAIN: KindDoc = KindDoc {
-    name: "pretrain",
-    summary: "The training of a diffusion network. The model that says `weights = { pretrain = \"NAME\" }` is trained, and has the averaged weights. It has no `kind` key.",
-    keys: PRETRAIN_KEYS,
-};
-const SAMPLES: KindDoc = KindDoc {
-    name: "samples",
-    summary: "Images that a model makes out of noise, for figures of kind `sheet`. It has no `kind` key.",
-    keys: SAMPLES_KEYS,
-};
-const EXTRACTION: KindDoc = KindDoc {
-    name: "extraction",
-    summary: "Features of a dataset: a model, a timestep, a block and a pool. It has no `kind` key.",
-    keys: EXTRACTION_KEYS,
-};
-const REPORT: KindDoc = KindDoc {
-    name: "report",
-    summary: "The report. It has no `kind` key.",
-    keys: report::config::KEYS,
-};
-
-/// Every kind: its section, what it says of itself, and the keys that its section adds.
-fn all_kinds() -> Vec<(&'static str, &'static KindDoc, &'static [Key])> {
-    let mut all: Vec<(&'static str, &'static KindDoc, &'static [Key])> =
-        vec![("experiment", &EXPERIMENT, &[])];
-    all.extend(
-        datasets::ALL
-            .iter()
-            .map(|kind| ("dataset", kind.doc(), &[][..])),
-    );
-    all.push(("pretrain", &PRETRAIN, trainer::pretraining::config::KEYS));
-    all.extend(
-        models::ALL
-            .iter()
-            .map(|kind| ("model", kind.doc(), &[][..])),
-    );
-    all.push(("samples", &SAMPLES, &[]));
-    all.push(("extraction", &EXTRACTION, &[]));
-    all.extend(
-        PREPROCESS_STEPS
-            .iter()
-            .map(|step| ("preprocess", step, &[][..])),
-    );
-    all.extend(
-        heads::ALL
-            .iter()
-            .map(|kind| ("head", kind.doc(), kind.keys_of_training())),
-    );
-    all.extend(
-        metrics::ALL
-            .iter()
-            .map(|kind| ("metric", kind.doc(), METRIC_KEYS)),
-    );
-    all.push(("report", &REPORT, &[]));
-    all.extend(
-        tables::ALL
-            .iter()
-            .map(|kind| ("report.table", kind.doc(), &[][..])),
-    );
-    all.extend(
-        figures::ALL
-            .iter()
-            .map(|kind| ("report.figure", kind.doc(), &[][..])),
-    );
+/// Every kind and every table that has one form only: its section, and what it says of itself.
+fn all_kinds() -> Vec<(&'static str, &'static KindDoc)> {
+    fn docs<P, M>(
+        section: &'static str,
+        kinds: &'static [&'static Kind<P, M>],
+    ) -> impl Iterator<Item = (&'static str, &'static KindDoc)> {
+        kinds.iter().map(move |kind| (section, &kind.doc))
+    }
+    let mut all = vec![("experiment", &sections::EXPERIMENT)];
+    all.extend(docs("dataset", datasets::ALL));
+    all.push(("pretrain", &graph::PRETRAIN));
+    all.extend(docs("model", models::ALL));
+    all.push(("samples", &graph::SAMPLES));
+    all.push(("extraction", &graph::EXTRACTION));
+    all.extend(docs("preprocess", graph::PREPROCESS_STEPS));
+    all.extend(docs("head", heads::ALL));
+    let tables = trainer::config::TABLES.iter();
+    all.extend(tables.map(|doc| ("head", *doc)));
+    all.extend(docs("metric", metrics::ALL));
+    all.push(("report", &report::config::DOC));
+    all.extend(docs("report.table", tables::ALL));
+    all.extend(docs("report.figure", figures::ALL));
     all
 }
 
@@ -148,13 +98,13 @@ fn kinds(json: bool) -> Result<(), Failure> {
     if json {
         let kinds: Vec<_> = all_kinds()
             .into_iter()
-            .map(|(section, doc, keys)| kind_record(section, doc, keys))
+            .map(|(section, doc)| kind_record(section, doc))
             .collect();
         return print_json(&kinds);
     }
     let rows: Vec<Vec<String>> = all_kinds()
         .into_iter()
-        .map(|(section, doc, _)| {
+        .map(|(section, doc)| {
             vec![
                 section.to_owned(),
                 doc.name.to_owned(),
@@ -167,28 +117,19 @@ fn kinds(json: bool) -> Result<(), Failure> {
 
 fn one_kind(name: &str, json: bool) -> Result<(), Failure> {
     let kinds = all_kinds();
-    let Some((section, doc, keys)) = kinds.iter().find(|(_, doc, _)| doc.name == name) else {
-        return Err(unknown(
-            "kind",
-            name,
-            kinds.iter().map(|(_, doc, _)| doc.name),
-        ));
+    let Some((section, doc)) = kinds.iter().find(|(_, doc)| doc.name == name) else {
+        return Err(unknown("kind", name, kinds.iter().map(|(_, doc)| doc.name)));
     };
     if json {
-        return print_json(&kind_record(section, doc, keys));
+        return print_json(&kind_record(section, doc));
     }
     let rows: Vec<Vec<String>> = doc
-        .keys
-        .iter()
-        .chain(*keys)
+        .all_keys()
+        .into_iter()
         .map(|key| {
-            let default = key.default.unwrap_or("required");
-            vec![
-                key.name.to_owned(),
-                key.value.to_owned(),
-                default.to_owned(),
-                key.doc.to_owned(),
-            ]
+            let key = key.describe();
+            let default = key.default.unwrap_or_else(|| "required".to_owned());
+            vec![key.name.to_owned(), key.value, default, key.doc.to_owned()]
         })
         .collect();
     print_text(&format!(
@@ -203,8 +144,12 @@ fn one_kind(name: &str, json: bool) -> Result<(), Failure> {
 fn reference() -> Result<(), Failure> {
     use std::fmt::Write;
     let mut text = String::new();
-    let row = |text: &mut String, key: &Key| {
-        let default = key.default.unwrap_or("required").replace('|', "\\|");
+    let row = |text: &mut String, key: &KeyDoc| {
+        let default = key
+            .default
+            .as_deref()
+            .unwrap_or("required")
+            .replace('|', "\\|");
         let list = if key.is_list {
             " (a list by nature)"
         } else {
@@ -216,11 +161,11 @@ fn reference() -> Result<(), Failure> {
             key.name, key.value, key.doc
         );
     };
-    for (section, doc, keys) in all_kinds() {
+    for (section, doc) in all_kinds() {
         let _ = writeln!(text, "### {section}: `{}`\n\n{}\n", doc.name, doc.summary);
         text.push_str("| key | value | default | what it does |\n| :--- | :--- | :--- | :--- |\n");
-        for key in doc.keys.iter().chain(keys) {
-            row(&mut text, key);
+        for key in doc.all_keys() {
+            row(&mut text, &key.describe());
         }
         text.push('\n');
     }
@@ -228,8 +173,9 @@ fn reference() -> Result<(), Failure> {
     print_text(text.trim_end())
 }
 
-fn kind_record(section: &str, doc: &KindDoc, keys: &[Key]) -> Value {
-    let keys: Vec<&Key> = doc.keys.iter().chain(keys).collect();
+fn kind_record(section: &str, doc: &KindDoc) -> Value {
+    let keys = doc.all_keys().into_iter();
+    let keys: Vec<KeyDoc> = keys.map(AnyKey::describe).collect();
     json!({ "section": section, "kind": doc.name, "summary": doc.summary, "keys": keys })
 }
 
@@ -263,7 +209,7 @@ fn all_models(json: bool) -> Result<(), Failure> {
 fn one_model(name: &str, json: bool) -> Result<(), Failure> {
     let models = named_models();
     let Some((name, model)) = models.iter().find(|(known, _)| known == name) else {
-        if models::ALL.iter().any(|kind| kind.doc().name == name) {
+        if models::ALL.iter().any(|kind| kind.doc.name == name) {
             return Err(Failure::Mistakes(format!(
                 "`{name}` is a kind of model and no model with a name\n  hint: `repro list kinds {name}` shows its keys"
             )));
@@ -314,14 +260,8 @@ fn one_model(name: &str, json: bool) -> Result<(), Failure> {
 }
 
 fn named_models() -> Vec<(String, std::sync::Arc<dyn Model>)> {
-    let kinds = models::ALL.iter();
-    kinds
-        .flat_map(|kind| {
-            kind.presets()
-                .into_iter()
-                .filter_map(|name| Some((name.clone(), kind.preset(&name)?)))
-        })
-        .collect()
+    let presets = models::presets().into_iter();
+    presets.map(|preset| (preset.name, preset.model)).collect()
 }
 
 fn model_record(name: &str, model: &dyn Model) -> Value {
@@ -397,4 +337,26 @@ fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 fn print_text(text: &str) -> Result<(), Failure> {
     writeln!(std::io::stdout().lock(), "{text}")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_key_says_what_it_may_be_and_what_it_does() {
+        for (section, doc) in all_kinds() {
+            let mut names = BTreeSet::new();
+            for key in doc.all_keys() {
+                let key = key.describe();
+                let place = format!("`{}` of {section} `{}`", key.name, doc.name);
+                assert!(names.insert(key.name), "{place} stands twice");
+                assert!(!key.value.is_empty(), "{place} has no value");
+                assert!(key.doc.ends_with('.'), "{place}: {}", key.doc);
+                assert_ne!(key.default.as_deref(), Some(""), "{place}");
+            }
+        }
+    }
 }

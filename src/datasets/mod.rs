@@ -1,6 +1,6 @@
 //! Datasets: one file a kind.
 //!
-//! A kind parses its own table ([`DatasetKind::parse`]) into a [`Dataset`], which lists its samples as a [`Manifest`] and reads
+//! A kind reads its own table into a [`Dataset`], which lists its samples as a [`Manifest`] and reads
 //! one image at a time. The kinds are in `kinds/`; beside it lies what they share.
 
 mod digest;
@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use crate::bug::Bug;
 use crate::imaging::Image;
-use crate::spec::{Fields, KindDoc};
+use crate::spec::fields::Located;
+use crate::spec::{Key, Kind, Parse, Text};
 
 pub use digest::{Digester, PlainDigester};
 pub use environment::{Environment, NoScratch, Scratch, WriteContent};
@@ -27,22 +28,14 @@ pub use kinds::ALL;
 pub use manifest::{Manifest, Sample, SplitCount};
 
 /// A kind of dataset.
-pub trait DatasetKind: Sync {
-    /// What it says of itself.
-    fn doc(&self) -> &'static KindDoc;
+pub type DatasetKind = Kind<Parse<Arc<dyn Dataset>>>;
 
-    /// The name of the dataset that this one is made from, where the kind has an `of` key.
-    fn upstream(&self, _fields: &Fields<'_>) -> Option<crate::spec::fields::Located<String>> {
-        None
-    }
-
-    /// Reads a node's table; mistakes are recorded in the reader.
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>>;
-}
+/// Where a dataset's files are; each kind that has this key says what they are.
+pub const ROOT: Key<Text> = Key::text("root", "a path");
 
 /// A dataset as declared: cheap to hold, nothing is read yet.
 pub trait Dataset: Send + Sync + Debug {
-    /// The kind's name.
+    /// The name of its kind, as it is typed.
     fn kind(&self) -> &'static str;
 
     /// Lists the samples.
@@ -56,6 +49,11 @@ pub trait Dataset: Send + Sync + Debug {
         environment: &Environment<'_>,
         upstream: Option<Arc<OpenDataset>>,
     ) -> Result<OpenDataset, DatasetError>;
+
+    /// The name of the dataset that this one is made from, for a kind with a key `of`.
+    fn upstream(&self) -> Option<&Located<String>> {
+        None
+    }
 
     /// What the owners' lists name, without reading or needing a single image; `None` for a kind without lists.
     fn listed(&self, _environment: &Environment<'_>) -> Option<Result<Listing, DatasetError>> {

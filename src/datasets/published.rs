@@ -116,7 +116,7 @@ mod tests {
             );
             let kinds: Vec<_> = crate::datasets::ALL
                 .iter()
-                .map(|kind| kind.doc().name)
+                .map(|kind| kind.doc.name)
                 .collect();
             assert!(kinds.contains(&dataset.kind.as_str()), "{}", dataset.kind);
             assert!(dataset.page.starts_with("http"), "{}", dataset.page);

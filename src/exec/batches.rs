@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(fitting(10, 1), 6);
         assert_eq!(fitting(1, 1_000), 1);
         assert_eq!(fitting(u64::MAX, 1), LARGEST_ON_GPU);
-        let model = crate::models::ALL[0].preset("adm-tiny").unwrap();
+        let model = crate::models::preset("adm-tiny").unwrap().model;
         let one = |block, precision| bytes_of_maps(&*model, Some(BlockIndex(block)), precision);
         // The first block's map alone: 32 × 32 × 32 numbers, kept once and six times alive.
         assert_eq!(one(1, Precision::F32), 7 * 32 * 32 * 32 * 4);

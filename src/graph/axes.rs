@@ -13,7 +13,7 @@ use super::kinds::keys_of;
 use crate::axes::PAIR;
 use crate::spec::sections::{RawNode, Sections};
 use crate::spec::sweep::{SWEEP_KEYS, swept_items};
-use crate::spec::{Diagnostics, Key, Node, Source, Table, Value, tree};
+use crate::spec::{AnyKey, Diagnostics, Lists, Node, Source, Table, Value, tree};
 use crate::store::{AxisType, AxisValue};
 
 /// Axes by name; one that is absent is null.
@@ -151,7 +151,7 @@ impl Sweeps {
     }
 
     /// What one table without sweeps says where the file sweeps; `keys` are those that its kind has.
-    pub(super) fn said(&self, section: &str, table: &Table, keys: &[Key]) -> Swept {
+    pub(super) fn said(&self, section: &str, table: &Table, keys: &[&dyn AnyKey]) -> Swept {
         let swept = self.sections.get(section).into_iter().flatten();
         let said = |key: &SweptKey| {
             let value = value_at(table, keys, &key.path)?;
@@ -185,7 +185,7 @@ pub fn of_pair(left: &Axes, right: &Axes) -> Axes {
 }
 
 fn swept_keys(section: &'static str, nodes: &[RawNode]) -> Vec<SweptKey> {
-    let nodes: Vec<(&RawNode, Vec<Key>)> = nodes
+    let nodes: Vec<(&RawNode, Vec<&dyn AnyKey>)> = nodes
         .iter()
         .map(|node| (node, keys_of(section, node)))
         .collect();
@@ -220,14 +220,17 @@ fn swept_keys(section: &'static str, nodes: &[RawNode]) -> Vec<SweptKey> {
 }
 
 /// The keys that a table sweeps, each with every value that it takes.
-fn swept_values(table: &Table, keys: &[Key]) -> BTreeMap<String, Vec<Value>> {
-    let key = |name: &str| keys.iter().find(|key| key.name == name);
+fn swept_values(table: &Table, keys: &[&dyn AnyKey]) -> BTreeMap<String, Vec<Value>> {
+    let lists = |name: &str| {
+        let key = keys.iter().find(|key| key.name() == name);
+        key.map_or(Lists::Sweep, |key| key.lists())
+    };
     let values =
         |nodes: &[Node]| -> Vec<Value> { nodes.iter().map(|node| node.value.clone()).collect() };
     let mut swept: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for entry in &table.entries {
         let name = entry.key.as_str();
-        if let Some(items) = swept_items(&entry.node.value, key(name))
+        if let Some(items) = swept_items(&entry.node.value, lists(name))
             && !SWEEP_KEYS.contains(&name)
         {
             swept.insert(name.to_owned(), values(items));
@@ -246,7 +249,7 @@ fn swept_values(table: &Table, keys: &[Key]) -> BTreeMap<String, Vec<Value>> {
     for entry in cases.iter().flat_map(|case| &case.entries) {
         let name = entry.key.as_str();
         let known = swept.entry(name.to_owned()).or_default();
-        match swept_items(&entry.node.value, key(name)) {
+        match swept_items(&entry.node.value, lists(name)) {
             Some(items) => known.extend(values(items)),
             None => known.push(entry.node.value.clone()),
         }
@@ -255,7 +258,7 @@ fn swept_values(table: &Table, keys: &[Key]) -> BTreeMap<String, Vec<Value>> {
     for (name, known) in &mut swept {
         if cases.iter().any(|case| case.get(name).is_none())
             && let Some(value) = value_at(table, keys, std::slice::from_ref(name))
-            && swept_items(&value, key(name)).is_none()
+            && swept_items(&value, lists(name)).is_none()
         {
             known.push(value);
         }
@@ -299,12 +302,12 @@ fn varying(name: String, values: &[Value]) -> Vec<Vec<String>> {
 }
 
 /// What a table says under a key, or the key's default where it is a value that could be typed; `None` where the kind does not have the key.
-fn value_at(table: &Table, keys: &[Key], path: &[String]) -> Option<Value> {
+fn value_at(table: &Table, keys: &[&dyn AnyKey], path: &[String]) -> Option<Value> {
     let (name, inner) = path.split_first()?;
-    let key = keys.iter().find(|key| key.name == *name)?;
+    let key = keys.iter().find(|key| key.name() == *name)?;
     let value = match table.get(name) {
         Some(entry) => entry.node.value.clone(),
-        None => default_of(key)?,
+        None => default_of(*key)?,
     };
     within(&value, inner).cloned()
 }
@@ -317,8 +320,8 @@ fn within<'v>(value: &'v Value, path: &[String]) -> Option<&'v Value> {
 }
 
 /// The default of a key, where its description is one that could be typed.
-fn default_of(key: &Key) -> Option<Value> {
-    let source = Source::new("default", format!("default = {}", key.default?));
+fn default_of(key: &dyn AnyKey) -> Option<Value> {
+    let source = Source::new("default", format!("default = {}", key.describe().default?));
     let mut diagnostics = Diagnostics::new(source.clone());
     let table = tree::parse(&source, &mut diagnostics);
     let entry = table.get("default").filter(|_| diagnostics.is_empty())?;

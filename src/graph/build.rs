@@ -15,11 +15,10 @@ use crate::datasets::{self, Dataset};
 use crate::report::ReportConfig;
 use crate::report::axes::KnownAxes;
 use crate::spec::fields::Located;
-use crate::spec::sections::{EXPERIMENT_KEYS, RawNode, Sections, is_name_character};
+use crate::spec::sections::{self, EXPERIMENT, RawNode, Sections, is_name_character};
 use crate::spec::{
-    Diagnostic, Diagnostics, Fields, Key, KindDoc, Source, Table, Value, suggest, sweep,
+    Diagnostic, Diagnostics, Fields, Kind, KindDoc, Source, Table, Value, kind, suggest, sweep,
 };
-pub use metrics::METRIC_KEYS;
 
 /// Reads and checks an experiment.
 ///
@@ -134,33 +133,22 @@ impl Builder<'_> {
             return (String::new(), String::new(), vec![0]);
         };
         let fields = self.fields(&header.table, "the experiment".to_owned(), header);
-        fields.check_keys(EXPERIMENT_KEYS, &[]);
-        let name = fields
-            .text("name")
-            .map_or_else(String::new, |name| name.value);
+        fields.check_keys(&EXPERIMENT.all_keys(), &[]);
+        let given = fields.get(&sections::NAME);
+        let name = given.clone().unwrap_or_default();
         let misnamed =
             name.is_empty() || name.chars().any(|character| !is_name_character(character));
-        if fields.text("name").is_some() && misnamed {
+        if given.is_some() && misnamed {
             fields.misfit(
-                "name",
+                sections::NAME.name,
                 "spec::bad-name",
                 format!("`{name}` is no name for an experiment"),
                 Some("names are made of letters, digits, `-` and `_`".to_owned()),
             );
         }
-        let title = fields
-            .text("title")
-            .map_or_else(|| name.clone(), |title| title.value);
-        let seeds = if fields.has("seeds") {
-            fields
-                .counts("seeds", 0..=u32::MAX)
-                .unwrap_or_default()
-                .into_iter()
-                .map(u64::from)
-                .collect()
-        } else {
-            vec![0]
-        };
+        let title = fields.get(&sections::TITLE).unwrap_or_else(|| name.clone());
+        let seeds = fields.get(&sections::SEEDS).unwrap_or_default();
+        let seeds: Vec<u64> = seeds.into_iter().map(u64::from).collect();
         let repeated = seeds
             .iter()
             .enumerate()
@@ -168,11 +156,11 @@ impl Builder<'_> {
         if let Some((_, seed)) = repeated {
             let message = format!("seed {seed} stands twice in the list of seeds");
             let hint = Some("equal seeds give equal heads, which add nothing".to_owned());
-            fields.misfit("seeds", "spec::out-of-range", message, hint);
+            fields.misfit(sections::SEEDS.name, "spec::out-of-range", message, hint);
         }
-        if fields.has("seeds") && seeds.is_empty() && fields.is_sound() {
+        if fields.has(sections::SEEDS.name) && seeds.is_empty() && fields.is_sound() {
             fields.misfit(
-                "seeds",
+                sections::SEEDS.name,
                 "sweep::empty",
                 "the list of seeds is empty",
                 Some("give at least one, such as `[0]`".to_owned()),
@@ -186,24 +174,18 @@ impl Builder<'_> {
         let mut declared = Vec::new();
         for node in &sections.datasets {
             names.declare(&node.name);
-            let Some(kind) = self.kind(
-                "dataset",
-                node,
-                datasets::ALL,
-                super::super::datasets::DatasetKind::doc,
-            ) else {
+            let Some(kind) = self.kind("dataset", node, datasets::ALL) else {
                 continue;
             };
-            for table in self.expand(node, "dataset", kind.doc().keys) {
+            for table in self.expand(node, "dataset", &kind.doc) {
                 let fields = self.node_fields(&table, "dataset", node);
-                fields.check_keys(kind.doc().keys, &["kind"]);
-                if let Some(dataset) = kind.parse(&fields) {
+                if let Some(dataset) = kind.read(&fields) {
                     declared.push(Declared {
                         name: node.name.clone(),
+                        upstream: dataset.upstream().cloned(),
+                        root: fields.given(&datasets::ROOT),
                         dataset,
-                        root: fields.text("root").map(|root| root.value),
-                        upstream: kind.upstream(&fields),
-                        swept: self.sweeps.said("dataset", &table, kind.doc().keys),
+                        swept: self.sweeps.said("dataset", &table, &kind.doc.all_keys()),
                     });
                 }
             }
@@ -310,7 +292,7 @@ impl Builder<'_> {
         let mut names = Names::new("extraction");
         for node in &sections.extractions {
             names.declare(&node.name);
-            let tables = self.expand(node, "extraction", extraction::KEYS);
+            let tables = self.expand(node, "extraction", &extraction::DOC);
             let beside_noise = tables.iter().any(|table| {
                 let model = table.get("model").map(|entry| &entry.node.value);
                 let Some(Value::Text(name)) = model else {
@@ -323,12 +305,15 @@ impl Builder<'_> {
             let mut seen = BTreeSet::new();
             for table in tables {
                 let fields = self.node_fields(&table, "extraction", node);
-                fields.check_keys(extraction::KEYS, &[]);
-                let swept = self.sweeps.said("extraction", &table, extraction::KEYS);
-                let model = fields.text("model");
-                let dataset = fields.text("dataset");
-                let model = model.map(|name| models.find(&fields, "model", &name));
-                let dataset = dataset.map(|name| datasets.find(&fields, "dataset", &name));
+                fields.check_keys(&extraction::DOC.all_keys(), &[]);
+                let swept = self
+                    .sweeps
+                    .said("extraction", &table, &extraction::DOC.all_keys());
+                let model = fields.located(&extraction::MODEL);
+                let dataset = fields.located(&extraction::DATASET);
+                let model = model.map(|name| models.find(&fields, extraction::MODEL.name, &name));
+                let dataset =
+                    dataset.map(|name| datasets.find(&fields, extraction::DATASET.name, &name));
                 let (models, datasets) = (model.unwrap_or_default(), dataset.unwrap_or_default());
                 if models.is_empty() || datasets.is_empty() {
                     extraction::check(&fields);
@@ -439,56 +424,21 @@ impl Builder<'_> {
         }
     }
 
-    /// The kind of a node; reports a kind that is not there.
-    fn kind<K: ?Sized>(
+    /// The kind of a node; reports one that is missing or unknown.
+    fn kind<P, M>(
         &self,
         section: &str,
         node: &RawNode,
-        all: &[&'static K],
-        doc: impl Fn(&K) -> &'static KindDoc,
-    ) -> Option<&'static K> {
+        all: &[&'static Kind<P, M>],
+    ) -> Option<&'static Kind<P, M>> {
         let fields = self.node_fields(&node.table, section, node);
-        let names = || all.iter().map(|kind| doc(kind).name);
-        let Some(name) = fields.text("kind") else {
-            if !fields.has("kind") {
-                let all: Vec<String> = names().map(|name| format!("`{name}`")).collect();
-                self.report(
-                    Diagnostic::new(
-                        "spec::missing-key",
-                        node.span,
-                        format!("{section} `{}` needs the key `kind`", node.name),
-                        "missing here",
-                    )
-                    .hint(format!("one of {}", all.join(", "))),
-                );
-            }
-            return None;
-        };
-        let found = all
-            .iter()
-            .find(|kind| doc(kind).name == name.value)
-            .copied();
-        if found.is_none() {
-            self.report(
-                Diagnostic::new(
-                    "spec::unknown-kind",
-                    name.span,
-                    format!("`{}` is no kind of {section}", name.value),
-                    "unknown kind",
-                )
-                .maybe_hint(suggest::hint(
-                    &name.value,
-                    names().collect::<Vec<_>>().iter().copied(),
-                )),
-            );
-        }
-        found
+        kind::find(all, section, &fields)
     }
 
-    fn expand(&self, node: &RawNode, section: &str, keys: &[Key]) -> Vec<Table> {
+    fn expand(&self, node: &RawNode, section: &str, doc: &KindDoc) -> Vec<Table> {
         sweep::expand(
             &node.table,
-            keys,
+            &doc.all_keys(),
             &format!("{section} `{}`", node.name),
             self.diagnostics,
         )

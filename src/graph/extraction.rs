@@ -5,89 +5,97 @@ use crate::feature_type::FeatureType;
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
 use crate::models::{BlockIndex, BlockInfo, Model, Precision, Reduce, TapShape};
-use crate::spec::{Diagnostic, Fields, Key, Value};
+use crate::spec::{
+    Choice, Count, Custom, Diagnostic, Fields, Key, KindDoc, OrWord, Seed, Text, Value,
+};
 
-/// The keys of an extraction.
-pub const KEYS: &[Key] = &[
-    Key::required(
-        "model",
-        "the name of a model",
-        "The network that the images run through.",
-    ),
-    Key::required("dataset", "the name of a dataset", "The images."),
-    Key::optional(
-        "timestep",
-        "an integer from 0",
-        "none, for a model without noise",
-        "Noise step t: how much noise each image gets (Eq. 2 of the paper). A model that reads noisy images needs it.",
-    ),
-    Key::required(
-        "block",
-        "an integer from 1, or \"all\"",
-        "Block b whose output is the feature, numbered as in the paper; `repro list models` shows them.",
-    ),
-    Key::optional(
-        "pool",
-        "an integer from 1, or \"none\"",
-        "1",
-        "Side p of the adaptive average pool of a feature map: the feature has channels × p × p values; \"none\" keeps the whole map.",
-    ),
-    Key::optional(
-        "token",
-        "`class`, `mean` or `all`",
-        "\"class\" where there is a class token, else \"mean\"",
-        "What is taken of a block of tokens: the class token, the mean of the others, or all of them.",
-    ),
-    Key::optional(
-        "view",
-        "`center` or `flip`",
-        "\"center\"",
-        "What the network sees of each image.",
-    ),
-    Key::optional(
-        "draw",
-        "an integer from 0",
-        "0",
-        "Which of several draws of the noise, and of what `preprocess` draws.",
-    ),
-    Key::optional(
-        "seed",
-        "an integer from 0",
-        "0",
-        "Seed of the noise, and of what `preprocess` draws.",
-    ),
-    preprocess::KEY,
-    preprocess::NORMALIZE,
-    Key::optional(
-        "precision",
-        "`f32`, `bf16` or `f16`",
-        "\"f32\"",
-        "What the network computes in; 16 bits are faster where the processor or the GPU has them, and round more.",
-    ),
-    Key::optional(
-        "storage",
-        "`f32` or `f16`",
-        "\"f32\"",
-        "How features are kept.",
-    ),
-    Key::optional(
-        "batch_size",
-        "an integer from 1",
-        "chosen by size",
-        "Images per forward pass.",
-    ),
-    Key::optional(
-        "on_bad_image",
-        "`fail` or `skip`",
-        "\"fail\"",
-        "What happens at an image that does not decode; skipped ones are listed in the report.",
-    ),
-];
+/// The network.
+pub(super) const MODEL: Key<Text> =
+    Key::text("model", "the name of a model").doc("The network that the images run through.");
+/// The images.
+pub(super) const DATASET: Key<Text> =
+    Key::text("dataset", "the name of a dataset").doc("The images.");
+const TIMESTEP: Key<Count> = Key::count("timestep", 0..=99_999)
+    .optional("none, for a model without noise")
+    .doc("Noise step t: how much noise each image gets (Eq. 2 of the paper). A model that reads noisy images needs it, below the steps of its diffusion.");
+const BLOCK: Key<Custom> = Key::custom("block", "an integer from 1, or \"all\"").doc(
+    "Block b whose output is the feature, numbered as in the paper; `repro list models` shows them.",
+);
+const POOL: Key<OrWord> = Key::count("pool", 1..=4096)
+    .or("none")
+    .default(Some(1))
+    .doc("Side p of the adaptive average pool of a feature map: the feature has channels × p × p values; \"none\" keeps the whole map.");
+const TOKEN: Key<Choice<Token>> = Key::choice(
+    "token",
+    &[
+        ("class", Token::Class),
+        ("mean", Token::Mean),
+        ("all", Token::All),
+    ],
+)
+.optional("\"class\" where there is a class token, else \"mean\"")
+.doc(
+    "What is taken of a block of tokens: the class token, the mean of the others, or all of them.",
+);
+const VIEW: Key<Choice<View>> = Key::choice("view", View::CHOICES)
+    .default(View::Center)
+    .doc("What the network sees of each image.");
+const DRAW: Key<Count> = Key::count("draw", 0..=1_000_000)
+    .default(0)
+    .doc("Which of several draws of the noise, and of what `preprocess` draws.");
+const SEED: Key<Seed> = Key::seed("seed")
+    .default(0)
+    .doc("Seed of the noise, and of what `preprocess` draws.");
+const PRECISION: Key<Choice<Precision>> = Key::choice("precision", Precision::CHOICES)
+    .default(Precision::F32)
+    .doc("What the network computes in; 16 bits are faster where the processor or the GPU has them, and round more.");
+const STORAGE: Key<Choice<FeatureType>> = Key::choice(
+    "storage",
+    &[("f32", FeatureType::F32), ("f16", FeatureType::F16)],
+)
+.default(FeatureType::F32)
+.doc("How features are kept.");
+const BATCH_SIZE: Key<Count> = Key::count("batch_size", 1..=65_536)
+    .optional("chosen by size")
+    .doc("Images per forward pass.");
+const ON_BAD_IMAGE: Key<Choice<OnBadImage>> = Key::choice(
+    "on_bad_image",
+    &[("fail", OnBadImage::Fail), ("skip", OnBadImage::Skip)],
+)
+.default(OnBadImage::Fail)
+.doc("What happens at an image that does not decode; skipped ones are listed in the report.");
+
+/// `[extraction.*]`.
+pub const DOC: KindDoc = KindDoc {
+    name: "extraction",
+    summary: "Features of a dataset: a model, a timestep, a block and a pool. It has no `kind` key.",
+    keys: &[
+        &MODEL,
+        &DATASET,
+        &TIMESTEP,
+        &BLOCK,
+        &POOL,
+        &TOKEN,
+        &VIEW,
+        &DRAW,
+        &SEED,
+        &preprocess::KEY,
+        &preprocess::NORMALIZE,
+        &PRECISION,
+        &STORAGE,
+        &BATCH_SIZE,
+        &ON_BAD_IMAGE,
+    ],
+    shared: &[],
+};
 
 /// The values of one table that do not depend on its model's blocks.
 struct Values {
     timestep: Option<u32>,
-    pool: Option<Pool>,
+    /// `None` keeps the whole map.
+    pool: Option<u32>,
+    /// Whether the table says so, which only a block with a map may have.
+    pool_given: bool,
     token: Option<Token>,
     view: View,
     preprocess: Preprocess,
@@ -99,15 +107,8 @@ struct Values {
     batch_size: Option<u32>,
 }
 
-/// What is asked of a feature map.
-#[derive(Clone, Copy)]
-enum Pool {
-    Side(u32),
-    Whole,
-}
-
 /// What is asked of tokens.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Token {
     Class,
     Mean,
@@ -180,18 +181,8 @@ pub(super) fn parse(
 /// Whether `timestep` is there where the model has noise, and says nothing where none of the extraction's models has.
 fn check_timestep(fields: &Fields<'_>, values: &Values, place: Place, model: &dyn Model) -> bool {
     match (model.input().noise, values.timestep) {
-        (Some(_), None) if !fields.has("timestep") => {
-            let key = KEYS.iter().find(|key| key.name == "timestep");
-            let hint = key.map(|key| format!("`{}` = {}: {}", key.name, key.value, key.doc));
-            fields.report(
-                Diagnostic::new(
-                    "spec::missing-key",
-                    fields.span(),
-                    format!("{} needs the key `timestep`", fields.context()),
-                    "missing here",
-                )
-                .maybe_hint(hint),
-            );
+        (Some(_), None) if !fields.has(TIMESTEP.name) => {
+            fields.missing(&TIMESTEP);
             false
         }
         (Some(_), None) => false,
@@ -203,7 +194,7 @@ fn check_timestep(fields: &Fields<'_>, values: &Values, place: Place, model: &dy
                 model.variant()
             );
             let hint = Some("leave `timestep` out".to_owned());
-            fields.misfit("timestep", "graph::no-noise", message, hint);
+            fields.misfit(TIMESTEP.name, "graph::no-noise", message, hint);
             false
         }
         _ => true,
@@ -237,14 +228,14 @@ fn reduce(
     };
     match block.shape {
         TapShape::Map { height, width, .. } => {
-            if !surplus("token", values.token.is_some()) {
+            if !surplus(TOKEN.name, values.token.is_some()) {
                 return None;
             }
-            match values.pool.unwrap_or(Pool::Side(1)) {
-                Pool::Whole => Some(Reduce::Whole),
-                Pool::Side(side) if side > height.min(width) => {
+            match values.pool {
+                None => Some(Reduce::Whole),
+                Some(side) if side > height.min(width) => {
                     fields.misfit(
-                        "pool",
+                        POOL.name,
                         "graph::pool-too-large",
                         format!(
                             "pool {side} is larger than the map of block {}, which is {height} × {width}",
@@ -254,17 +245,17 @@ fn reduce(
                     );
                     None
                 }
-                Pool::Side(side) => Some(Reduce::Pool(side)),
+                Some(side) => Some(Reduce::Pool(side)),
             }
         }
         TapShape::Tokens { class_token, .. } => {
-            if !surplus("pool", values.pool.is_some()) {
+            if !surplus(POOL.name, values.pool_given) {
                 return None;
             }
             match values.token {
                 Some(Token::Class) if !class_token => {
                     let message = format!("block {} has no class token", block.index);
-                    misfit("token", message, "write `token = \"mean\"`".to_owned())
+                    misfit(TOKEN.name, message, "write `token = \"mean\"`".to_owned())
                 }
                 Some(Token::Class) => Some(Reduce::ClassToken),
                 Some(Token::Mean) => Some(Reduce::MeanToken),
@@ -274,62 +265,43 @@ fn reduce(
             }
         }
         TapShape::Vector { .. } => {
-            let pool = surplus("pool", values.pool.is_some());
-            let token = surplus("token", values.token.is_some());
+            let pool = surplus(POOL.name, values.pool_given);
+            let token = surplus(TOKEN.name, values.token.is_some());
             (pool && token).then_some(Reduce::Whole)
         }
     }
 }
 
 fn values(fields: &Fields<'_>, last_step: u32, side: Option<u32>) -> Option<Values> {
-    let timestep = fields.count("timestep", 0..=last_step);
-    let pool = match fields.raw("pool").map(|node| &node.value) {
-        None => Some(None),
-        Some(Value::Text(word)) if word == "none" => Some(Some(Pool::Whole)),
-        Some(_) => fields
-            .count("pool", 1..=4096)
-            .map(|side| Some(Pool::Side(side))),
-    };
-    let ways = [("fail", OnBadImage::Fail), ("skip", OnBadImage::Skip)];
-    let tokens = [
-        ("class", Token::Class),
-        ("mean", Token::Mean),
-        ("all", Token::All),
-    ];
-    let token = fields.choice("token", &tokens);
-    let view = fields.choice("view", View::CHOICES);
+    let timestep = fields
+        .get(&TIMESTEP)
+        .and_then(|_| fields.get(&TIMESTEP.at_most(last_step)));
     let preprocess = preprocess::parse(fields, side);
-    let normalization = preprocess::parse_normalize(fields);
-    let precision = fields.choice("precision", Precision::CHOICES);
-    let storage = fields.choice("storage", FeatureType::CHOICES);
-    let on_bad_image = fields.choice("on_bad_image", &ways);
-    let draw = fields.count("draw", 0..=1_000_000);
-    let seed = fields.seed("seed");
-    let batch_size = fields.count("batch_size", 1..=65_536);
-    if fields.has("timestep") && timestep.is_none() {
+    if fields.has(TIMESTEP.name) && timestep.is_none() {
         return None;
     }
     Some(Values {
         timestep,
-        pool: pool?,
-        token,
-        view: view.unwrap_or(View::Center),
+        pool: fields.get(&POOL)?,
+        pool_given: fields.has(POOL.name),
+        token: fields.get(&TOKEN),
+        view: fields.get(&VIEW)?,
         preprocess: preprocess?,
-        normalization,
-        precision: precision.unwrap_or(Precision::F32),
-        storage: storage.unwrap_or(FeatureType::F32),
-        on_bad_image: on_bad_image.unwrap_or(OnBadImage::Fail),
+        normalization: fields.get(&preprocess::NORMALIZE),
+        precision: fields.get(&PRECISION)?,
+        storage: fields.get(&STORAGE)?,
+        on_bad_image: fields.get(&ON_BAD_IMAGE)?,
         random: Randomness {
-            draw: draw.unwrap_or(0),
-            seed: seed.unwrap_or(0),
+            draw: fields.get(&DRAW)?,
+            seed: fields.get(&SEED)?,
         },
-        batch_size,
+        batch_size: fields.get(&BATCH_SIZE),
     })
 }
 
 fn parse_blocks<'m>(fields: &Fields<'_>, model: &'m dyn Model) -> Vec<&'m BlockInfo> {
     let blocks = model.blocks();
-    let Some(node) = fields.raw("block") else {
+    let Some(node) = fields.get(&BLOCK) else {
         return Vec::new();
     };
     match &node.value {

@@ -29,11 +29,11 @@ use crate::trainer::pretraining::Pretraining;
 use crate::trainer::{Optimiser, Training};
 
 pub use axes::Swept;
-pub use build::{METRIC_KEYS, build, build_datasets, build_models};
-pub use extraction::KEYS as EXTRACTION_KEYS;
+pub use build::{build, build_datasets, build_models};
+pub use extraction::DOC as EXTRACTION;
 pub use preprocess::STEPS as PREPROCESS_STEPS;
-pub use pretrain::KEYS as PRETRAIN_KEYS;
-pub use samples::{KEYS as SAMPLES_KEYS, SampleMethod};
+pub use pretrain::DOC as PRETRAIN;
+pub use samples::{DOC as SAMPLES, SampleMethod};
 
 /// A checked experiment.
 #[derive(Debug)]

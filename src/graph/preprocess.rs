@@ -2,119 +2,148 @@
 //!
 //! A list is followed before anything runs: it has to end in the network's square for images of any shape.
 
-use crate::imaging::preprocess::{Named, Number, Step};
+use crate::imaging::preprocess::{Named, Number as Number64, Step};
 use crate::imaging::{Filter, Normalization, Preprocess};
 use crate::spec::fields::Located;
-use crate::spec::{Diagnostic, Fields, Key, KindDoc, Value, suggest};
+use crate::spec::{
+    Boolean, Choice, Count, Custom, Diagnostic, Fields, Key, Kind, KindDoc, List, Number, Parse,
+    Value, suggest,
+};
 
 /// The key as `[extraction.*]` and `[pretrain.*]` have it.
-pub const KEY: Key = Key::optional(
-    "preprocess",
-    "a word or a list of steps",
-    "\"adm-center-crop\"",
-    "How images become squares: `adm-center-crop`, `resize-center-crop`, or a list of the steps under `preprocess` below.",
-)
-.steps();
+pub const KEY: Key<Custom> = Key::custom("preprocess", "a word or a list of steps")
+    .steps()
+    .optional("\"adm-center-crop\"")
+    .doc("How images become squares: `adm-center-crop`, `resize-center-crop`, or a list of the steps under `preprocess` below.");
+/// The key where it is a word.
+const WORD: Key<Choice<Named>> = Key::choice(KEY.name, Named::CHOICES);
 
 /// The key `normalize`.
-pub const NORMALIZE: Key = Key::optional(
-    "normalize",
-    "`minus-one-to-one`, `zero-to-one` or `imagenet`",
-    "the model's own",
-    "How pixels become numbers: -1 to 1, 0 to 1, or with the mean of ImageNet's channels taken away and divided by their deviation. Every model knows what it was trained on.",
-);
+pub const NORMALIZE: Key<Choice<Normalization>> =
+    Key::choice("normalize", Normalization::CHOICES)
+        .optional("the model's own")
+        .doc("How pixels become numbers: -1 to 1, 0 to 1, or with the mean of ImageNet's channels taken away and divided by their deviation. Every model knows what it was trained on.");
 
-/// The longest side that a step may ask for.
-const LONGEST: u32 = 16_384;
-const SIDE: &str = "an integer from 1 to 16384";
-const FILTERS: &str = "`bicubic`, `bilinear` or `box`";
+/// A side in pixels; no step may ask for a longer one.
+const SIDE: Count = Count::within(1..=16_384);
+const FILTER: Key<Choice<Filter>> = Key::choice("filter", Filter::CHOICES)
+    .default(Filter::Bicubic)
+    .doc("The filter, antialiased where it shrinks.");
+const ADM_CENTER_CROP: Key<Count> = Key::of("adm-center-crop", SIDE).doc("Side of the square.");
+const RESIZE: Key<Count> = Key::of("resize", SIDE).doc("The shorter side.");
+const CENTER_CROP: Key<Count> = Key::of("center-crop", SIDE)
+    .doc("Side of the square, at most the shorter side of what the steps before it give.");
+const RANDOM_RESIZED_CROP: Key<Count> =
+    Key::of("random-resized-crop", SIDE).doc("Side of the square.");
+const SCALE: Key<List<Number>> = Key::list("scale", Number::above(0.0).to(1.0))
+    .items(2..=2)
+    .default(&[0.08, 1.0])
+    .doc("The least and the most share of the image's area.");
+const RATIO: Key<List<Number>> = Key::list("ratio", Number::above(0.0).to(1e6))
+    .items(2..=2)
+    .default(&[3.0 / 4.0, 4.0 / 3.0])
+    .doc("The least and the most ratio of width to height.");
+const CROP_FILTER: Key<Choice<Filter>> = FILTER.default(Filter::Bilinear);
+const FLIP: Key<Boolean> = Key::boolean("flip").doc("Always.");
+const RANDOM_FLIP: Key<Number> =
+    Key::number("random-flip", Number::from(0.0).to(1.0)).doc("How often.");
 
 /// Every step, named by the key that it begins with.
-pub const STEPS: &[KindDoc] = &[
-    KindDoc {
-        name: "adm-center-crop",
-        summary: "The centre as guided-diffusion cuts it: halved while the shorter side is at least twice as long, then bicubic, then cropped.",
-        keys: &[Key::required(
-            "adm-center-crop",
-            SIDE,
-            "Side of the square.",
-        )],
-    },
-    KindDoc {
-        name: "resize",
-        summary: "The shorter side gets a length, the longer one keeps the shape: torchvision's `Resize`.",
-        keys: &[
-            Key::required("resize", SIDE, "The shorter side."),
-            Key::optional(
-                "filter",
-                FILTERS,
-                "\"bicubic\"",
-                "The filter, antialiased where it shrinks.",
-            ),
-        ],
-    },
-    KindDoc {
-        name: "center-crop",
-        summary: "The square in the middle: torchvision's `CenterCrop`.",
-        keys: &[Key::required(
-            "center-crop",
-            SIDE,
-            "Side of the square, at most the shorter side of what the steps before it give.",
-        )],
-    },
-    KindDoc {
-        name: "random-resized-crop",
-        summary: "A random part, resized to a square: torchvision's `RandomResizedCrop`. What is drawn is a function of seed, sample, view and draw.",
-        keys: &[
-            Key::required("random-resized-crop", SIDE, "Side of the square."),
-            Key::optional(
-                "scale",
-                "two numbers above 0, at most 1",
-                "[0.08, 1]",
-                "The least and the most share of the image's area.",
-            )
-            .list(),
-            Key::optional(
-                "ratio",
-                "two numbers above 0",
-                "[0.75, 1.3333333333333333]",
-                "The least and the most ratio of width to height.",
-            )
-            .list(),
-            Key::optional(
-                "filter",
-                FILTERS,
-                "\"bilinear\"",
-                "The filter, antialiased where it shrinks.",
-            ),
-        ],
-    },
-    KindDoc {
-        name: "flip",
-        summary: "The mirror image, left and right exchanged.",
-        keys: &[Key::required("flip", "`true`", "Always.")],
-    },
-    KindDoc {
-        name: "random-flip",
-        summary: "The mirror image or not, as a function of seed, sample, view and draw.",
-        keys: &[Key::required(
-            "random-flip",
-            "a number from 0 to 1",
-            "How often.",
-        )],
-    },
+pub const STEPS: &[&Kind<Parse<Step>>] = &[
+    &Kind::new(
+        KindDoc {
+            name: ADM_CENTER_CROP.name,
+            summary: "The center as guided-diffusion cuts it: halved while the shorter side is at least twice as long, then bicubic, then cropped.",
+            keys: &[&ADM_CENTER_CROP],
+            shared: &[],
+        },
+        |fields| {
+            let side = fields.get(&ADM_CENTER_CROP)?;
+            Some(Step::AdmCenterCrop { side })
+        },
+    ),
+    &Kind::new(
+        KindDoc {
+            name: RESIZE.name,
+            summary: "The shorter side gets a length, the longer one keeps the shape: torchvision's `Resize`.",
+            keys: &[&RESIZE, &FILTER],
+            shared: &[],
+        },
+        |fields| {
+            Some(Step::Resize {
+                side: fields.get(&RESIZE)?,
+                filter: fields.get(&FILTER)?,
+            })
+        },
+    ),
+    &Kind::new(
+        KindDoc {
+            name: CENTER_CROP.name,
+            summary: "The square in the middle: torchvision's `CenterCrop`.",
+            keys: &[&CENTER_CROP],
+            shared: &[],
+        },
+        |fields| {
+            let side = fields.get(&CENTER_CROP)?;
+            Some(Step::CenterCrop { side })
+        },
+    ),
+    &Kind::new(
+        KindDoc {
+            name: RANDOM_RESIZED_CROP.name,
+            summary: "A random part, resized to a square: torchvision's `RandomResizedCrop`. What is drawn is a function of seed, sample, view and draw.",
+            keys: &[&RANDOM_RESIZED_CROP, &SCALE, &RATIO, &CROP_FILTER],
+            shared: &[],
+        },
+        |fields| {
+            let (scale, ratio) = (bounds(fields, &SCALE), bounds(fields, &RATIO));
+            Some(Step::RandomResizedCrop {
+                side: fields.get(&RANDOM_RESIZED_CROP)?,
+                scale: scale?,
+                ratio: ratio?,
+                filter: fields.get(&CROP_FILTER)?,
+            })
+        },
+    ),
+    &Kind::new(
+        KindDoc {
+            name: FLIP.name,
+            summary: "The mirror image, left and right exchanged.",
+            keys: &[&FLIP],
+            shared: &[],
+        },
+        |fields| {
+            if fields.get(&FLIP)? {
+                return Some(Step::Flip);
+            }
+            let hint = Some("leave the step out".to_owned());
+            let message = format!("{} does nothing", fields.context());
+            fields.misfit(FLIP.name, "graph::preprocess-misfit", message, hint);
+            None
+        },
+    ),
+    &Kind::new(
+        KindDoc {
+            name: RANDOM_FLIP.name,
+            summary: "The mirror image or not, as a function of seed, sample, view and draw.",
+            keys: &[&RANDOM_FLIP],
+            shared: &[],
+        },
+        |fields| {
+            let probability = Number64(fields.get(&RANDOM_FLIP)?);
+            Some(Step::RandomFlip { probability })
+        },
+    ),
 ];
 
 /// Reads `preprocess` of a table. `side` is the network's, where that is known. The default where the key is absent; `None` where
 /// it is wrong.
 pub(super) fn parse(fields: &Fields<'_>, side: Option<u32>) -> Option<Preprocess> {
-    let Some(node) = fields.raw(KEY.name) else {
+    let Some(node) = fields.get(&KEY) else {
         return Some(Preprocess::default());
     };
     match &node.value {
-        Value::Text(_) => fields
-            .choice(KEY.name, Named::CHOICES)
-            .map(Preprocess::Named),
+        Value::Text(_) => fields.get(&WORD).map(Preprocess::Named),
         Value::List(items) => {
             let readers = fields.tables(KEY.name);
             let steps: Vec<Located<Step>> = readers.iter().filter_map(step).collect();
@@ -132,15 +161,10 @@ pub(super) fn parse(fields: &Fields<'_>, side: Option<u32>) -> Option<Preprocess
     }
 }
 
-/// Reads `normalize` of a table; `None` where the model decides.
-pub(super) fn parse_normalize(fields: &Fields<'_>) -> Option<Normalization> {
-    fields.choice(NORMALIZE.name, Normalization::CHOICES)
-}
-
 /// Reads one step.
 fn step(fields: &Fields<'_>) -> Option<Located<Step>> {
-    let names = || STEPS.iter().map(|step| step.name);
-    let Some(doc) = STEPS.iter().find(|step| fields.has(step.name)) else {
+    let names = || STEPS.iter().map(|step| step.doc.name);
+    let Some(kind) = STEPS.iter().find(|step| fields.has(step.doc.name)) else {
         let (span, found) = fields.entries().first().map_or_else(
             || (fields.span(), String::new()),
             |entry| (entry.key_span, entry.key.clone()),
@@ -152,80 +176,25 @@ fn step(fields: &Fields<'_>) -> Option<Located<Step>> {
         );
         return None;
     };
-    fields.check_keys(doc.keys, &[]);
-    let length = || fields.count(doc.name, 1..=LONGEST);
-    let filter = |default| fields.choice("filter", Filter::CHOICES).unwrap_or(default);
-    let step = match doc.name {
-        "adm-center-crop" => length().map(|side| Step::AdmCenterCrop { side }),
-        "resize" => {
-            let filter = filter(Filter::Bicubic);
-            length().map(|side| Step::Resize { side, filter })
-        }
-        "center-crop" => length().map(|side| Step::CenterCrop { side }),
-        "random-resized-crop" => {
-            let filter = filter(Filter::Bilinear);
-            let scale = bounds(fields, "scale", [0.08, 1.0], 1.0);
-            let ratio = bounds(fields, "ratio", [3.0 / 4.0, 4.0 / 3.0], 1e6);
-            length().map(|side| Step::RandomResizedCrop {
-                side,
-                scale,
-                ratio,
-                filter,
-            })
-        }
-        "flip" => match fields.boolean("flip") {
-            Some(false) => {
-                let hint = Some("leave the step out".to_owned());
-                let message = format!("{} does nothing", fields.context());
-                fields.misfit("flip", "graph::preprocess-misfit", message, hint);
-                None
-            }
-            flip => flip.map(|_| Step::Flip),
-        },
-        _ => fields
-            .number("random-flip", 0.0..=1.0)
-            .map(|probability| Step::RandomFlip {
-                probability: Number(probability),
-            }),
-    };
-    let span = fields.span_of(doc.name);
-    fields
-        .is_sound()
-        .then_some(step)
-        .flatten()
-        .map(|value| Located { value, span })
+    let value = kind.read(fields).filter(|_| fields.is_sound())?;
+    let span = fields.span_of(kind.doc.name);
+    Some(Located { value, span })
 }
 
-/// A list of the least and the most.
-fn bounds(fields: &Fields<'_>, key: &str, default: [f64; 2], most: f64) -> [Number; 2] {
-    let Some(node) = fields.raw(key) else {
-        return default.map(Number);
-    };
-    let items = match &node.value {
-        Value::List(items) => items.as_slice(),
-        _ => &[],
-    };
-    let numbers: Vec<f64> = items
-        .iter()
-        .filter_map(|item| match item.value {
-            Value::Number(number) => Some(number),
-            #[expect(clippy::cast_precision_loss, reason = "larger ones are refused below")]
-            Value::Integer(integer) => Some(integer as f64),
-            _ => None,
-        })
-        .collect();
-    match (numbers.as_slice(), items.len()) {
-        (&[low, high], 2) if low > 0.0 && low <= high && high <= most => [low, high].map(Number),
-        _ => {
-            fields.report(Diagnostic::new(
-                "spec::out-of-range",
-                node.span,
-                format!("`{key}` of {} must be two numbers, the least and the most, above 0 and at most {most}", fields.context()),
-                "out of range",
-            ));
-            default.map(Number)
-        }
+/// The least and the most of a list of two.
+fn bounds(fields: &Fields<'_>, key: &Key<List<Number>>) -> Option<[Number64; 2]> {
+    let [low, high] = fields.get(key)?.try_into().ok()?;
+    if low > high {
+        let message = format!(
+            "`{}` of {} begins with the larger number",
+            key.name,
+            fields.context()
+        );
+        let hint = format!("write `{} = [{high}, {low}]`", key.name);
+        fields.misfit(key.name, "spec::out-of-range", message, Some(hint));
+        return None;
     }
+    Some([low, high].map(Number64))
 }
 
 /// What is known of an image between two steps.

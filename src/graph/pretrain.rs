@@ -4,25 +4,26 @@
 
 use super::{PretrainNode, Swept, preprocess};
 use crate::models::Model;
-use crate::spec::{Fields, Key};
-use crate::trainer::pretraining::Pretraining;
+use crate::spec::{Count, Fields, Key, KindDoc, Text};
+use crate::trainer::pretraining::{self, Pretraining};
 
-/// The keys of a pretraining besides those of [`Pretraining`].
-pub const KEYS: &[Key] = &[
-    Key::required(
-        "dataset",
-        "the name of a dataset",
-        "The images; their classes are not looked at.",
-    ),
-    Key::optional("split", "a split", "\"train\"", "The split to train on."),
-    preprocess::KEY,
-    Key::optional(
-        "checkpoint_every",
-        "an integer from 1",
-        "500",
-        "Steps after which all that is needed to go on is kept.",
-    ),
-];
+/// The images.
+pub(super) const DATASET: Key<Text> = Key::text("dataset", "the name of a dataset")
+    .doc("The images; their classes are not looked at.");
+const SPLIT: Key<Text> = Key::text("split", "a split")
+    .default("train")
+    .doc("The split to train on.");
+const CHECKPOINT_EVERY: Key<Count> = Key::count("checkpoint_every", 1..=1_000_000)
+    .default(500)
+    .doc("Steps between checkpoints, from which a stopped training resumes.");
+
+/// `[pretrain.*]`.
+pub const DOC: KindDoc = KindDoc {
+    name: "pretrain",
+    summary: "The training of a diffusion network. The model that says `weights = { pretrain = \"NAME\" }` is trained, and has the averaged weights. It has no `kind` key.",
+    keys: &[&DATASET, &SPLIT, &preprocess::KEY, &CHECKPOINT_EVERY],
+    shared: pretraining::config::KEYS,
+};
 
 /// Reads one table, for the model that it trains.
 pub(super) fn parse(
@@ -33,7 +34,7 @@ pub(super) fn parse(
 ) -> Option<PretrainNode> {
     let Some(denoising) = model.denoising() else {
         fields.misfit(
-            "dataset",
+            DATASET.name,
             "graph::model-misfit",
             format!(
                 "{} cannot train a `{}` model: it predicts no noise",
@@ -46,12 +47,8 @@ pub(super) fn parse(
     };
     let training = Pretraining::parse(fields, denoising.learns_variance());
     let preprocess = preprocess::parse(fields, Some(model.input().side));
-    let checkpoint_every = fields
-        .count("checkpoint_every", 1..=1_000_000)
-        .unwrap_or(500);
-    let split = fields
-        .text("split")
-        .map_or_else(|| "train".to_owned(), |split| split.value);
+    let checkpoint_every = fields.get(&CHECKPOINT_EVERY)?;
+    let split = fields.get(&SPLIT)?;
     let (training, preprocess) = (training?, preprocess?);
     fields.is_sound().then(|| PretrainNode {
         name: name.to_owned(),

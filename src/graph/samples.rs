@@ -3,32 +3,32 @@
 use super::SamplesNode;
 use crate::diffusion::respacing::Respacing;
 use crate::models::Model;
-use crate::spec::{Fields, Key};
+use crate::spec::{Choice, Count, Fields, Key, KindDoc, Number, Seed, Text};
 
-/// The keys of a sheet of samples.
-pub const KEYS: &[Key] = &[
-    Key::required("model", "the name of a model", "The network."),
-    Key::optional("count", "an integer from 1", "64", "How many images."),
-    Key::optional(
-        "method",
-        "`ddim` or `ancestral`",
-        "\"ddim\"",
-        "How a step back is taken: by the noise that the network sees, or by a draw from what it predicts.",
-    ),
-    Key::optional(
-        "steps",
-        "an integer from 1",
-        "50",
-        "Steps from noise to image, spread evenly over those of the diffusion.",
-    ),
-    Key::optional(
-        "eta",
-        "a number in [0, 1]",
-        "0",
-        "How random a step of `ddim` is.",
-    ),
-    Key::optional("seed", "an integer from 0", "0", "Seed of the noise."),
-];
+/// The network.
+pub(super) const MODEL: Key<Text> = Key::text("model", "the name of a model").doc("The network.");
+const COUNT: Key<Count> = Key::count("count", 1..=10_000)
+    .default(64)
+    .doc("How many images.");
+/// Whether it is ancestral.
+const METHOD: Key<Choice<bool>> = Key::choice("method", &[("ddim", false), ("ancestral", true)])
+    .default(false)
+    .doc("How a step back is taken: by the noise that the network sees, or by a draw from what it predicts.");
+const STEPS: Key<Count> = Key::count("steps", 1..=100_000).default(50).doc(
+    "Steps from noise to image, spread evenly over those of the diffusion, which are the most.",
+);
+const ETA: Key<Number> = Key::number("eta", Number::from(0.0).to(1.0))
+    .default(0.0)
+    .doc("How random a step of `ddim` is.");
+const SEED: Key<Seed> = Key::seed("seed").default(0).doc("Seed of the noise.");
+
+/// `[samples.*]`.
+pub const DOC: KindDoc = KindDoc {
+    name: "samples",
+    summary: "Images that a model makes out of noise, for figures of kind `sheet`. It has no `kind` key.",
+    keys: &[&MODEL, &COUNT, &METHOD, &STEPS, &ETA, &SEED],
+    shared: &[],
+};
 
 /// How samples are taken.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,29 +59,29 @@ pub(super) fn parse(
     model_index: usize,
     model: &dyn Model,
 ) -> Option<SamplesNode> {
-    let ancestral = fields.choice("method", &[("ddim", false), ("ancestral", true)]);
-    let eta = fields.number("eta", 0.0..=1.0);
-    let method = if ancestral == Some(true) {
-        if eta.is_some() {
+    let method = if fields.get(&METHOD)? {
+        if fields.has(ETA.name) {
             let message = format!("`eta` of {} counts only in `ddim`", fields.context());
             let hint = Some("take it out".to_owned());
-            fields.misfit("eta", "spec::out-of-range", message, hint);
+            fields.misfit(ETA.name, "spec::out-of-range", message, hint);
         }
         SampleMethod::Ancestral
     } else {
         SampleMethod::Ddim {
-            eta: eta.unwrap_or(0.0),
+            eta: fields.get(&ETA)?,
         }
     };
     let all_steps = model.input().noise.map_or(100_000, |noise| noise.steps);
-    let steps = fields
-        .count("steps", 1..=all_steps)
-        .unwrap_or(50.min(all_steps));
-    let count = fields.count("count", 1..=10_000).unwrap_or(64);
-    let seed = fields.seed("seed").unwrap_or(0);
+    let steps = if fields.has(STEPS.name) {
+        fields
+            .get(&STEPS)
+            .and_then(|_| fields.get(&STEPS.at_most(all_steps)))
+    } else {
+        fields.get(&STEPS).map(|steps| steps.min(all_steps))
+    };
     let Some(denoising) = model.denoising() else {
         fields.misfit(
-            "model",
+            MODEL.name,
             "graph::model-misfit",
             format!(
                 "{} cannot be taken from a `{}` model: it predicts no noise",
@@ -92,9 +92,10 @@ pub(super) fn parse(
         );
         return None;
     };
+    let (steps, count, seed) = (steps?, fields.get(&COUNT)?, fields.get(&SEED)?);
     let respacing = Respacing::Sections(vec![steps]);
     if let Err(error) = denoising.process(&respacing) {
-        fields.misfit("steps", "spec::out-of-range", error.to_string(), None);
+        fields.misfit(STEPS.name, "spec::out-of-range", error.to_string(), None);
     }
     fields.is_sound().then(|| SamplesNode {
         name: name.to_owned(),

@@ -27,67 +27,49 @@ use super::parameters::layer;
 #[cfg(feature = "torch")]
 use super::stacked::{layer_norm_each, linear_each, product_each};
 use super::{FeatureShape, Head, HeadKind, ParameterForm, Role};
-use crate::spec::{Fields, Key, KindDoc};
-
-/// The kind.
-pub const KIND: Kind = Kind;
-
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+use crate::spec::{Choice, Count, Fields, Key, Kind, KindDoc};
+use crate::trainer;
 
 /// Parameters of one block.
 #[cfg(feature = "torch")]
 const OF_A_BLOCK: usize = 11;
 
-const DOC: KindDoc = KindDoc {
-    name: "attention",
-    summary: "Transformer blocks on the positions of the map, then a linear layer.",
-    keys: &[
-        Key::optional("blocks", "an integer from 1", "1", "Transformer blocks."),
-        Key::optional(
-            "heads",
-            "an integer from 1",
-            "8",
-            "Attention heads of a block; a divisor of the channels.",
-        ),
-        Key::optional(
-            "mlp_ratio",
-            "an integer from 1",
-            "4",
-            "Width of a block's hidden layer, as a multiple of the channels.",
-        ),
-        Key::optional(
-            "token_pool",
-            "an integer from 1",
-            "2",
-            "Side and stride of an average pool; each position of what it leaves is a token.",
-        ),
-        Key::optional(
-            "tokens",
-            "`cls` or `mean`",
-            "\"cls\"",
-            "What the linear layer reads: a learned token put before the others, or the mean of all.",
-        ),
-    ],
-};
+const BLOCKS: Key<Count> = Key::count("blocks", 1..=1000)
+    .default(1)
+    .doc("Transformer blocks.");
+const HEADS: Key<Count> = Key::count("heads", 1..=100_000)
+    .default(8)
+    .doc("Attention heads of a block; a divisor of the channels.");
+const MLP_RATIO: Key<Count> = Key::count("mlp_ratio", 1..=1000)
+    .default(4)
+    .doc("Width of a block's hidden layer, as a multiple of the channels.");
+const TOKEN_POOL: Key<Count> = Key::count("token_pool", 1..=100_000)
+    .default(2)
+    .doc("Side and stride of an average pool; each position of what it leaves is a token.");
+/// Whether the linear layer reads a CLS token.
+const TOKENS: Key<Choice<bool>> = Key::choice("tokens", &[("cls", true), ("mean", false)])
+    .default(true)
+    .doc("What the linear layer reads: a learned token put before the others, or the mean of all.");
 
-impl HeadKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
+/// `kind = "attention"`.
+pub const KIND: HeadKind = Kind::new(
+    KindDoc {
+        name: "attention",
+        summary: "Transformer blocks on the positions of the map, then a linear layer.",
+        keys: &[&BLOCKS, &HEADS, &MLP_RATIO, &TOKEN_POOL, &TOKENS],
+        shared: trainer::config::KEYS,
+    },
+    parse,
+);
 
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
-        let count = |key, most, default| fields.count(key, 1..=most).unwrap_or(default);
-        let cls = fields.choice("tokens", &[("cls", true), ("mean", false)]);
-        Some(Arc::new(Attention {
-            blocks: count("blocks", 1000, 1),
-            heads: count("heads", 100_000, 8),
-            mlp_ratio: count("mlp_ratio", 1000, 4),
-            token_pool: count("token_pool", 100_000, 2),
-            cls: cls.unwrap_or(true),
-        }))
-    }
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
+    Some(Arc::new(Attention {
+        blocks: fields.get(&BLOCKS)?,
+        heads: fields.get(&HEADS)?,
+        mlp_ratio: fields.get(&MLP_RATIO)?,
+        token_pool: fields.get(&TOKEN_POOL)?,
+        cls: fields.get(&TOKENS)?,
+    }))
 }
 
 #[derive(Debug)]
@@ -109,12 +91,12 @@ impl Attention {
 
 impl Head for Attention {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn identity(&self) -> serde_json::Value {
         serde_json::json!({
-            "kind": DOC.name,
+            "kind": KIND.doc.name,
             "blocks": self.blocks,
             "heads": self.heads,
             "mlp_ratio": self.mlp_ratio,
@@ -162,7 +144,11 @@ impl Head for Attention {
                 [part("weight", 1.0), part("bias", 0.0)]
             };
             let linear = |name: &str, outputs, inputs| {
-                layer(DOC.name, &format!("{block}.{name}"), &[outputs, inputs])
+                layer(
+                    KIND.doc.name,
+                    &format!("{block}.{name}"),
+                    &[outputs, inputs],
+                )
             };
             let [qkv, _] = linear("attn.qkv", 3 * width, width);
             forms.extend(norm("norm1"));
@@ -174,7 +160,7 @@ impl Head for Attention {
         }
         // One more step without parameters lies between: extracting the CLS token, or the mean.
         let name = format!("layers.{}", last + 1);
-        forms.extend(layer(DOC.name, &name, &[classes, width]));
+        forms.extend(layer(KIND.doc.name, &name, &[classes, width]));
         forms
     }
 

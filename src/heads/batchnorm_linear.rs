@@ -23,14 +23,8 @@ use super::parameters::layer;
 use super::{FeatureShape, Head, HeadKind, ParameterForm, Role};
 #[cfg(feature = "torch")]
 use super::{Mode, stacked::linear_shared};
-use crate::spec::{Fields, KindDoc};
-
-/// The kind.
-pub const KIND: Kind = Kind;
-
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+use crate::spec::{Kind, KindDoc};
+use crate::trainer;
 
 /// Added to a variance before its root is taken.
 #[cfg(feature = "torch")]
@@ -39,32 +33,27 @@ const EPSILON: f64 = 1e-5;
 #[cfg(feature = "torch")]
 const MOMENTUM: f64 = 0.1;
 
-const DOC: KindDoc = KindDoc {
-    name: "batchnorm-linear",
-    summary: "A batch norm over the channels, then one linear layer: the linear evaluation of VISSL.",
-    keys: &[],
-};
-
-impl HeadKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, _fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
-        Some(Arc::new(BatchnormLinear))
-    }
-}
+/// `kind = "batchnorm-linear"`.
+pub const KIND: HeadKind = Kind::new(
+    KindDoc {
+        name: "batchnorm-linear",
+        summary: "A batch norm over the channels, then one linear layer: the linear evaluation of VISSL.",
+        keys: &[],
+        shared: trainer::config::KEYS,
+    },
+    |_| Some(Arc::new(BatchnormLinear)),
+);
 
 #[derive(Debug)]
 struct BatchnormLinear;
 
 impl Head for BatchnormLinear {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn identity(&self) -> serde_json::Value {
-        serde_json::json!({ "kind": DOC.name })
+        serde_json::json!({ "kind": KIND.doc.name })
     }
 
     fn parameters(&self, shape: FeatureShape, classes: usize) -> Vec<ParameterForm> {
@@ -78,7 +67,11 @@ impl Head for BatchnormLinear {
             of_channels("running_mean", 0.0, Role::Statistic),
             of_channels("running_var", 1.0, Role::Statistic),
         ];
-        forms.extend(layer(DOC.name, "clf.clf.0", &[classes, shape.values()]));
+        forms.extend(layer(
+            KIND.doc.name,
+            "clf.clf.0",
+            &[classes, shape.values()],
+        ));
         forms
     }
 

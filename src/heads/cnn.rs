@@ -28,64 +28,38 @@ use super::parameters::layer;
 #[cfg(feature = "torch")]
 use super::stacked::linear_each;
 use super::{FeatureShape, Head, HeadKind, OpenQuestion, ParameterForm};
-use crate::spec::{Fields, Key, KindDoc};
-
-/// The kind.
-pub const KIND: Kind = Kind;
-
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+use crate::spec::{Choice, Count, Fields, Key, Kind, KindDoc, List};
+use crate::trainer;
 
 /// Side of the maps that the linear layer reads.
 const LAST_SIDE: u32 = 2;
 /// The smallest side from which two convolutions and max pools leave anything: 7, 6, 3, 2, 1.
 const LEAST_SIDE: usize = 7;
 
-const DOC: KindDoc = KindDoc {
-    name: "cnn",
-    summary: "Two times a 2 × 2 convolution and a 2 × 2 max pool, an average pool to 2 × 2, and a linear layer.",
-    keys: &[
-        Key::required(
-            "widths",
-            "a list of two integers from 1",
-            "Channels behind the first and the second convolution.",
-        )
-        .list(),
-        Key::optional(
-            "activation",
-            "`none` or `relu`",
-            "\"none\"",
-            "What follows each convolution, before its max pool; the paper does not say.",
-        ),
-    ],
-};
+const WIDTHS: Key<List<Count>> = Key::list("widths", Count::within(1..=1_000_000))
+    .items(2..=2)
+    .doc("Channels behind the first and the second convolution.");
+/// Whether it is a ReLU.
+const ACTIVATION: Key<Choice<bool>> = Key::choice("activation", &[("none", false), ("relu", true)])
+    .default(false)
+    .doc("What follows each convolution, before its max pool; the paper does not say.");
 
-impl HeadKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
+/// `kind = "cnn"`.
+pub const KIND: HeadKind = Kind::new(
+    KindDoc {
+        name: "cnn",
+        summary: "Two times a 2 × 2 convolution and a 2 × 2 max pool, an average pool to 2 × 2, and a linear layer.",
+        keys: &[&WIDTHS, &ACTIVATION],
+        shared: trainer::config::KEYS,
+    },
+    parse,
+);
 
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
-        let widths = fields.counts("widths", 1..=1_000_000);
-        let relu = fields.choice("activation", &[("none", false), ("relu", true)]);
-        let widths = widths?;
-        let Ok(widths) = <[u32; 2]>::try_from(widths.as_slice()) else {
-            fields.misfit(
-                "widths",
-                "spec::out-of-range",
-                format!(
-                    "`widths` of {} must be two integers, not {}",
-                    fields.context(),
-                    widths.len()
-                ),
-                Some("one for each convolution, such as `[512, 256]`".to_owned()),
-            );
-            return None;
-        };
-        let relu = relu.unwrap_or(false);
-        Some(Arc::new(Cnn { widths, relu }))
-    }
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
+    Some(Arc::new(Cnn {
+        widths: fields.get(&WIDTHS)?.try_into().ok()?,
+        relu: fields.get(&ACTIVATION)?,
+    }))
 }
 
 #[derive(Debug)]
@@ -98,12 +72,12 @@ struct Cnn {
 
 impl Head for Cnn {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn identity(&self) -> serde_json::Value {
         let activation = if self.relu { "relu" } else { "none" };
-        serde_json::json!({ "kind": DOC.name, "widths": self.widths, "activation": activation })
+        serde_json::json!({ "kind": KIND.doc.name, "widths": self.widths, "activation": activation })
     }
 
     fn open_questions(&self) -> Vec<OpenQuestion> {
@@ -133,9 +107,9 @@ impl Head for Cnn {
         let [first, second] = self.widths.map(|width| width as usize);
         let last = second * (LAST_SIDE * LAST_SIDE) as usize;
         [
-            layer(DOC.name, "conv1", &[first, shape.channels, 2, 2]),
-            layer(DOC.name, "conv2", &[second, first, 2, 2]),
-            layer(DOC.name, "fc", &[classes, last]),
+            layer(KIND.doc.name, "conv1", &[first, shape.channels, 2, 2]),
+            layer(KIND.doc.name, "conv2", &[second, first, 2, 2]),
+            layer(KIND.doc.name, "fc", &[classes, last]),
         ]
         .into_iter()
         .flatten()

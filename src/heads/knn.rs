@@ -24,69 +24,46 @@ use super::fitting::{FitWhole, Fitted, Fitting, Whole, blocks};
 use super::{FeatureShape, Head, HeadKind, ParameterForm};
 #[cfg(feature = "torch")]
 use crate::numbers::to_i64;
-use crate::spec::{Fields, Key, KindDoc};
-use crate::trainer::config::KEYS_WITHOUT_STEPS;
+use crate::spec::{Choice, Count, Fields, Key, Kind, KindDoc, Number};
+use crate::trainer;
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const K: Key<Count> = Key::count("k", 1..=1_000_000)
+    .default(20)
+    .doc("How many training samples vote; all of them if there are fewer.");
+/// Whether all votes weigh the same.
+const WEIGHTS: Key<Choice<bool>> =
+    Key::choice("weights", &[("similarity", false), ("uniform", true)])
+        .default(false)
+        .doc("The weight of a vote: exp(similarity / temperature), or the same for all.");
+const TEMPERATURE: Key<Number> = Key::number("temperature", Number::above(0.0).to(1e6))
+    .default(0.07)
+    .doc("How quickly the weight of a vote falls with similarity; only with `weights = \"similarity\"`.");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+/// `kind = "knn"`.
+pub const KIND: HeadKind = Kind::new(
+    KindDoc {
+        name: "knn",
+        summary: "A vote of the nearest training samples by cosine similarity; nothing is trained.",
+        keys: &[&K, &WEIGHTS, &TEMPERATURE],
+        shared: trainer::config::KEYS_WITHOUT_STEPS,
+    },
+    parse,
+);
 
-const DOC: KindDoc = KindDoc {
-    name: "knn",
-    summary: "A vote of the nearest training samples by cosine similarity; nothing is trained.",
-    keys: &[
-        Key::optional(
-            "k",
-            "an integer from 1",
-            "20",
-            "How many training samples vote; all of them if there are fewer.",
-        ),
-        Key::optional(
-            "weights",
-            "`similarity` or `uniform`",
-            "\"similarity\"",
-            "The weight of a vote: exp(similarity / temperature), or the same for all.",
-        ),
-        Key::optional(
-            "temperature",
-            "a number above 0",
-            "0.07",
-            "How quickly the weight of a vote falls with similarity; only with `weights = \"similarity\"`.",
-        ),
-    ],
-};
-
-impl HeadKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
+    let k = fields.get(&K)?;
+    let uniform = fields.get(&WEIGHTS)?;
+    let temperature = fields.get(&TEMPERATURE)?;
+    if uniform && fields.has(TEMPERATURE.name) {
+        let message = format!(
+            "{} has a temperature, but votes of one weight",
+            fields.context()
+        );
+        let hint = "remove `temperature`, or set `weights = \"similarity\"`".to_owned();
+        fields.misfit(TEMPERATURE.name, "graph::head-misfit", message, Some(hint));
     }
-
-    fn keys_of_training(&self) -> &'static [Key] {
-        KEYS_WITHOUT_STEPS
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
-        let k = fields.count("k", 1..=1_000_000).unwrap_or(20);
-        let temperature = fields.number("temperature", f64::MIN_POSITIVE..=1e6);
-        let uniform =
-            fields.choice("weights", &[("similarity", false), ("uniform", true)]) == Some(true);
-        if uniform && fields.has("temperature") {
-            fields.misfit(
-                "temperature",
-                "graph::head-misfit",
-                format!(
-                    "{} has a temperature, but votes of one weight",
-                    fields.context()
-                ),
-                Some("remove `temperature`, or set `weights = \"similarity\"`".to_owned()),
-            );
-        }
-        let temperature = (!uniform).then(|| temperature.unwrap_or(0.07));
-        Some(Arc::new(Knn { k, temperature }))
-    }
+    let temperature = (!uniform).then_some(temperature);
+    Some(Arc::new(Knn { k, temperature }))
 }
 
 #[derive(Debug)]
@@ -98,11 +75,11 @@ struct Knn {
 
 impl Head for Knn {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn identity(&self) -> serde_json::Value {
-        serde_json::json!({ "kind": DOC.name, "k": self.k, "temperature": self.temperature })
+        serde_json::json!({ "kind": KIND.doc.name, "k": self.k, "temperature": self.temperature })
     }
 
     fn parameters(&self, _: FeatureShape, _: usize) -> Vec<ParameterForm> {

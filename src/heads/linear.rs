@@ -15,41 +15,30 @@ use std::sync::Arc;
 use super::{FeatureShape, Head, HeadKind, ParameterForm};
 #[cfg(feature = "torch")]
 use super::{Mode, stacked::linear_shared};
-use crate::spec::{Fields, KindDoc};
+use crate::spec::{Kind, KindDoc};
+use crate::trainer;
 
-/// The kind.
-pub const KIND: Kind = Kind;
-
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
-
-const DOC: KindDoc = KindDoc {
-    name: "linear",
-    summary: "One linear layer on the flattened features: the paper's linear probe.",
-    keys: &[],
-};
-
-impl HeadKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, _fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
-        Some(Arc::new(Linear))
-    }
-}
+/// `kind = "linear"`.
+pub const KIND: HeadKind = Kind::new(
+    KindDoc {
+        name: "linear",
+        summary: "One linear layer on the flattened features: the paper's linear probe.",
+        keys: &[],
+        shared: trainer::config::KEYS,
+    },
+    |_| Some(Arc::new(Linear)),
+);
 
 #[derive(Debug)]
 struct Linear;
 
 impl Head for Linear {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn identity(&self) -> serde_json::Value {
-        serde_json::json!({ "kind": DOC.name })
+        serde_json::json!({ "kind": KIND.doc.name })
     }
 
     fn parameters(&self, shape: FeatureShape, classes: usize) -> Vec<ParameterForm> {

@@ -27,60 +27,36 @@ use super::{FeatureShape, Head, HeadKind, ParameterForm, Role};
 use super::{Mode, stacked::linear_shared};
 #[cfg(feature = "torch")]
 use crate::numbers::to_i64;
-use crate::spec::{Fields, Key, KindDoc};
-use crate::trainer::config::KEYS_WITHOUT_STEPS;
+use crate::spec::{Count, Fields, Key, Kind, KindDoc, Number};
+use crate::trainer;
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const C: Key<Number> = Key::number("c", Number::above(0.0).to(1e12))
+    .default(1.0)
+    .doc("The weight of the samples against the penalty; larger is freer.");
+const TOLERANCE: Key<Number> = Key::number("tolerance", Number::above(0.0).to(1e12))
+    .default(1e-4)
+    .doc("The fit ends where no value of the gradient is larger.");
+const MAX_ITERATIONS: Key<Count> = Key::count("max_iterations", 1..=1_000_000)
+    .default(1000)
+    .doc("Most iterations.");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+/// `kind = "logistic"`.
+pub const KIND: HeadKind = Kind::new(
+    KindDoc {
+        name: "logistic",
+        summary: "Logistic regression with an L2 penalty, fitted full-batch by L-BFGS.",
+        keys: &[&C, &TOLERANCE, &MAX_ITERATIONS],
+        shared: trainer::config::KEYS_WITHOUT_STEPS,
+    },
+    parse,
+);
 
-const DOC: KindDoc = KindDoc {
-    name: "logistic",
-    summary: "Logistic regression with an L2 penalty, fitted to all samples at once by L-BFGS.",
-    keys: &[
-        Key::optional(
-            "c",
-            "a number above 0",
-            "1",
-            "The weight of the samples against the penalty; larger is freer.",
-        ),
-        Key::optional(
-            "tolerance",
-            "a number above 0",
-            "1e-4",
-            "The fit ends where no value of the gradient is larger.",
-        ),
-        Key::optional(
-            "max_iterations",
-            "an integer from 1",
-            "1000",
-            "Most iterations.",
-        ),
-    ],
-};
-
-impl HeadKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn keys_of_training(&self) -> &'static [Key] {
-        KEYS_WITHOUT_STEPS
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
-        let above_0 = f64::MIN_POSITIVE..=1e12;
-        Some(Arc::new(Logistic {
-            c: fields.number("c", above_0.clone()).unwrap_or(1.0),
-            tolerance: fields.number("tolerance", above_0).unwrap_or(1e-4),
-            iterations: fields
-                .count("max_iterations", 1..=1_000_000)
-                .unwrap_or(1000),
-        }))
-    }
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
+    Some(Arc::new(Logistic {
+        c: fields.get(&C)?,
+        tolerance: fields.get(&TOLERANCE)?,
+        iterations: fields.get(&MAX_ITERATIONS)?,
+    }))
 }
 
 #[derive(Debug)]
@@ -92,12 +68,12 @@ struct Logistic {
 
 impl Head for Logistic {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn identity(&self) -> serde_json::Value {
         serde_json::json!({
-            "kind": DOC.name,
+            "kind": KIND.doc.name,
             "c": self.c,
             "tolerance": self.tolerance,
             "max_iterations": self.iterations,

@@ -23,52 +23,37 @@ use super::parameters::layer;
 #[cfg(feature = "torch")]
 use super::stacked::{linear_each, linear_shared};
 use super::{FeatureShape, Head, HeadKind, ParameterForm};
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Count, Fields, Key, Kind, KindDoc, List};
+use crate::trainer;
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const HIDDEN: Key<List<Count>> = Key::list("hidden", Count::within(1..=1_000_000))
+    .default(&[2048])
+    .doc("Widths of the hidden layers, the first one first.");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+/// `kind = "mlp"`.
+pub const KIND: HeadKind = Kind::new(
+    KindDoc {
+        name: "mlp",
+        summary: "Linear layers on the flattened features, with a ReLU behind each hidden one.",
+        keys: &[&HIDDEN],
+        shared: trainer::config::KEYS,
+    },
+    parse,
+);
 
-const DOC: KindDoc = KindDoc {
-    name: "mlp",
-    summary: "Linear layers on the flattened features, with a ReLU behind each hidden one.",
-    keys: &[Key::optional(
-        "hidden",
-        "a list of integers from 1",
-        "[2048]",
-        "Widths of the hidden layers, the first one first.",
-    )
-    .list()],
-};
-
-impl HeadKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
+    let hidden = fields.get(&HIDDEN)?;
+    if hidden.is_empty() {
+        let hint = "give at least one width; a head without hidden layers is of kind `linear`";
+        fields.misfit(
+            HIDDEN.name,
+            "sweep::empty",
+            format!("`hidden` of {} has no width", fields.context()),
+            Some(hint.to_owned()),
+        );
+        return None;
     }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
-        let hidden = if fields.has("hidden") {
-            fields.counts("hidden", 1..=1_000_000)?
-        } else {
-            vec![2048]
-        };
-        if hidden.is_empty() {
-            fields.misfit(
-                "hidden",
-                "sweep::empty",
-                format!("`hidden` of {} has no width", fields.context()),
-                Some(
-                    "give at least one width; a head without hidden layers is of kind `linear`"
-                        .to_owned(),
-                ),
-            );
-            return None;
-        }
-        Some(Arc::new(Mlp { hidden }))
-    }
+    Some(Arc::new(Mlp { hidden }))
 }
 
 #[derive(Debug)]
@@ -79,11 +64,11 @@ struct Mlp {
 
 impl Head for Mlp {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn identity(&self) -> serde_json::Value {
-        serde_json::json!({ "kind": DOC.name, "hidden": self.hidden })
+        serde_json::json!({ "kind": KIND.doc.name, "hidden": self.hidden })
     }
 
     fn parameters(&self, shape: FeatureShape, classes: usize) -> Vec<ParameterForm> {
@@ -93,7 +78,7 @@ impl Head for Mlp {
         let layers = inputs.zip(outputs).enumerate();
         layers
             .flat_map(|(index, (inputs, outputs))| {
-                layer(DOC.name, &format!("fcs.{index}"), &[outputs, inputs])
+                layer(KIND.doc.name, &format!("fcs.{index}"), &[outputs, inputs])
             })
             .collect()
     }

@@ -27,14 +27,13 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::datasets::OpenQuestion;
-use crate::spec::{Fields, Key, KindDoc};
-use crate::trainer;
+use crate::spec::{Kind, Parse};
 #[cfg(feature = "torch")]
 pub use fitting::{FitWhole, Fitted, Fitting, Whole};
 pub use parameters::{Beginning, Parameter, ParameterForm, Role};
 
 /// Every head kind.
-pub const ALL: &[&dyn HeadKind] = &[
+pub const ALL: &[&HeadKind] = &[
     &attention::KIND,
     &batchnorm_linear::KIND,
     &cnn::KIND,
@@ -44,19 +43,9 @@ pub const ALL: &[&dyn HeadKind] = &[
     &mlp::KIND,
 ];
 
-/// A kind of head.
-pub trait HeadKind: Sync {
-    /// What it says of itself, besides the keys of training.
-    fn doc(&self) -> &'static KindDoc;
-
-    /// The keys of training that it takes.
-    fn keys_of_training(&self) -> &'static [Key] {
-        trainer::config::KEYS
-    }
-
-    /// Reads a node's table; mistakes are recorded in the reader.
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Head>>;
-}
+/// A kind of head. What it shares with others is how it is trained: [`KEYS`](crate::trainer::config::KEYS), or
+/// [`KEYS_WITHOUT_STEPS`](crate::trainer::config::KEYS_WITHOUT_STEPS) if it is fitted in closed form or full-batch.
+pub type HeadKind = Kind<Parse<Arc<dyn Head>>>;
 
 /// The shape of one feature: `[C, H, W]`, channel-major. An extraction with `pool = p` leaves `[C, p, p]`, tokens are `[D, L, 1]` and
 /// a vector is `[D, 1, 1]`.
@@ -112,7 +101,7 @@ pub enum Mode {
 
 /// A head as declared.
 pub trait Head: Send + Sync + Debug {
-    /// The kind's name.
+    /// The name of its kind, as it is typed.
     fn kind(&self) -> &'static str;
 
     /// All that decides its form, for fingerprints.

@@ -181,8 +181,8 @@ fn absent_weights(node: &ModelNode, error: DatasetError) -> Result<(String, Abse
     };
     // Nothing is published for a model that is no preset.
     let name = node.model.variant();
-    let info = models::kind_of_preset(name).and_then(|kind| kind.preset_info(name));
-    let checkpoint = info.and_then(|info| Some((name, info.checkpoint?)));
+    let preset = models::preset(name);
+    let checkpoint = preset.and_then(|preset| Some((name, preset.checkpoint?)));
     let checkpoint = checkpoint.filter(|(_, checkpoint)| {
         let name = checkpoint.file_name();
         name.is_some() && path.file_name().and_then(|name| name.to_str()) == name.as_deref()

@@ -8,52 +8,30 @@
 use std::sync::Arc;
 
 use super::bootstrap::Share;
-use super::{Counted, Metric, MetricError, MetricInput, MetricKind, Output, Score};
-use crate::spec::{Fields, Key, KindDoc};
+use super::{Counted, Metric, MetricError, MetricInput, MetricKind, Output, Reads, Score};
+use crate::spec::{Count, Fields, Key, Kind, KindDoc, List};
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const TOP: Key<List<Count>> = Key::list("top", Count::within(1..=1_000_000))
+    .items(1..=usize::MAX)
+    .default(&[1, 5])
+    .doc("Each k gives a value called `topK`.");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+/// `kind = "accuracy"`.
+pub const KIND: MetricKind = Kind::new(
+    KindDoc {
+        name: "accuracy",
+        summary: "The share of samples whose label is among the k highest logits.",
+        keys: &[&TOP],
+        shared: Reads::Predictions.keys(),
+    },
+    parse,
+);
 
-const DOC: KindDoc = KindDoc {
-    name: "accuracy",
-    summary: "The share of samples whose label is among the k highest logits.",
-    keys: &[Key::optional(
-        "top",
-        "a list of integers from 1",
-        "[1, 5]",
-        "Each k gives a value called `topK`.",
-    )
-    .list()],
-};
-
-impl MetricKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Metric>> {
-        let mut top = if fields.has("top") {
-            fields.counts("top", 1..=1_000_000)?
-        } else {
-            vec![1, 5]
-        };
-        top.sort_unstable();
-        top.dedup();
-        if top.is_empty() {
-            fields.misfit(
-                "top",
-                "spec::out-of-range",
-                "`top` is empty: there is nothing to score",
-                None,
-            );
-            return None;
-        }
-        Some(Arc::new(Accuracy { top }))
-    }
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Metric>> {
+    let mut top = fields.get(&TOP)?;
+    top.sort_unstable();
+    top.dedup();
+    Some(Arc::new(Accuracy { top }))
 }
 
 #[derive(Debug)]
@@ -63,11 +41,11 @@ struct Accuracy {
 
 impl Metric for Accuracy {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn identity(&self) -> serde_json::Value {
-        serde_json::json!({ "kind": DOC.name, "top": self.top })
+        serde_json::json!({ "kind": KIND.doc.name, "top": self.top })
     }
 
     fn outputs(&self) -> Vec<Output> {

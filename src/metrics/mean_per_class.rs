@@ -15,42 +15,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::bootstrap::{Share, interval_of_mean};
-use super::{Counted, Metric, MetricError, MetricInput, MetricKind, Output, Score};
-use crate::spec::{Fields, KindDoc};
+use super::{Counted, Metric, MetricError, MetricInput, MetricKind, Output, Reads, Score};
+use crate::spec::{Kind, KindDoc};
 
-/// The kind.
-pub const KIND: Kind = Kind;
-
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
-
-const DOC: KindDoc = KindDoc {
-    name: "mean-per-class",
-    summary: "The mean over classes of the share of each class's samples that are right, called `mean_per_class`; classes without a sample in the split are left out.",
-    keys: &[],
-};
-
-impl MetricKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, _: &Fields<'_>) -> Option<Arc<dyn Metric>> {
-        Some(Arc::new(MeanPerClass))
-    }
-}
+/// `kind = "mean-per-class"`.
+pub const KIND: MetricKind = Kind::new(
+    KindDoc {
+        name: "mean-per-class",
+        summary: "The mean over classes of the share of each class's samples that are right, called `mean_per_class`; classes without a sample in the split are left out.",
+        keys: &[],
+        shared: Reads::Predictions.keys(),
+    },
+    |_| Some(Arc::new(MeanPerClass)),
+);
 
 #[derive(Debug)]
 struct MeanPerClass;
 
 impl Metric for MeanPerClass {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn identity(&self) -> serde_json::Value {
-        serde_json::json!({ "kind": DOC.name })
+        serde_json::json!({ "kind": KIND.doc.name })
     }
 
     fn outputs(&self) -> Vec<Output> {

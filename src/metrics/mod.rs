@@ -14,25 +14,46 @@ use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::spec::{Fields, KindDoc};
+use crate::spec::{Boolean, Key, Keys, Kind, List, Parse, Text};
 
 pub use crate::store::Counted;
 pub use bootstrap::CONFIDENCE;
 pub use predictions::{Prediction, Predictions, rank_of_label};
 
 /// Every metric kind.
-pub const ALL: &[&dyn MetricKind] = &[&accuracy::KIND, &cka::KIND, &mean_per_class::KIND];
+pub const ALL: &[&MetricKind] = &[&accuracy::KIND, &cka::KIND, &mean_per_class::KIND];
 
 /// A kind of metric.
-pub trait MetricKind: Sync {
-    /// What it says of itself.
-    fn doc(&self) -> &'static KindDoc;
+pub type MetricKind = Kind<Parse<Arc<dyn Metric>>>;
 
-    /// Reads a node's table; mistakes are recorded in the reader.
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Metric>>;
-}
+/// The heads that a metric of predictions scores.
+pub const HEADS: Key<List<Text>> =
+    Key::list("of", Text("the name of a head")).doc("The heads that are scored.");
 
-/// What a metric reads. `check` and the planner go by it; a kind says it once.
+/// Whether a metric of predictions scores only the best of its heads.
+pub const CHOOSE: Key<Boolean> = Key::boolean("choose").default(false).doc(
+    "Score only the best of heads that differ in learning rate and weight decay alone, their own and their network's: the one that is right most often on the samples that `holdout` keeps out of training, as a mean over seeds.",
+);
+
+/// The extractions that a metric of features scores.
+pub const EXTRACTIONS: Key<List<Text>> = Key::list("of", Text("the name of an extraction"))
+    .doc("The extractions whose features are scored.");
+
+/// The left sets of a metric of pairs.
+pub const LEFT: Key<List<Text>> = Key::list("left", Text("the name of an extraction"))
+    .doc("The first sets of features that are compared.");
+
+/// The right sets of a metric of pairs.
+pub const RIGHT: Key<List<Text>> = Key::list("right", Text("the name of an extraction"))
+    .optional("as `left`")
+    .doc("The second sets of features; every one is compared with every one of `left` that has the same images.");
+
+/// The split whose features are read.
+pub const SPLIT: Key<Text> = Key::text("split", "a split")
+    .default("test")
+    .doc("The split whose features are read.");
+
+/// What a metric reads. `check` and the planner go by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reads {
     /// The predictions of heads, each by itself. Key: `of`, names of heads.
@@ -41,6 +62,17 @@ pub enum Reads {
     Features,
     /// Pairs of sets of features of the same images. Keys: `left` and `right`, names of extractions.
     FeaturePairs,
+}
+
+impl Reads {
+    /// The keys that say what is read, for the declarations of kinds.
+    pub const fn keys(self) -> Keys {
+        match self {
+            Self::Predictions => &[&HEADS, &CHOOSE],
+            Self::Features => &[&EXTRACTIONS, &SPLIT],
+            Self::FeaturePairs => &[&LEFT, &RIGHT, &SPLIT],
+        }
+    }
 }
 
 /// Features of the samples of one split, in the order of the dataset's manifest.
@@ -120,7 +152,7 @@ pub struct Score {
 
 /// A metric as declared.
 pub trait Metric: Send + Sync + Debug {
-    /// The kind's name.
+    /// The name of its kind, as it is typed.
     fn kind(&self) -> &'static str;
 
     /// What it reads.

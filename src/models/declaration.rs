@@ -1,55 +1,42 @@
 //! What the tables of all kinds of models have in common: where weights come from, and a preset instead of a shape.
 
-use std::path::PathBuf;
-
 use super::{ModelKind, WeightsSource};
-use crate::spec::{Diagnostic, Fields, Key, Value, suggest};
+use crate::spec::{AnyKey, Custom, Diagnostic, Fields, Key, Keys, Seed, Text, Value, suggest};
 
 /// The key that [`weights`] reads.
-pub const WEIGHTS: &str = "weights";
+pub const WEIGHTS: Key<Custom> = Key::custom(
+    "weights",
+    "a path, { synthetic = SEED } or { pretrain = NAME }",
+);
+/// The same where it is a path.
+const WEIGHTS_FILE: Key<Text> = Key::text(WEIGHTS.name, "a path");
+const SYNTHETIC: Key<Seed> = Key::seed("synthetic").doc("Seed of the synthetic rule.");
+const PRETRAIN: Key<Text> =
+    Key::text("pretrain", "the name of a pretrain").doc("The training that the weights come from.");
 
 /// The key that [`preset`] reads.
-pub const PRESET: Key = Key::optional(
-    "preset",
-    "a preset's name",
-    "none",
-    "A network with a name; `repro list models` shows them. Other keys of the shape then stay out.",
-);
-
-const SYNTHETIC: &[Key] = &[Key::required(
-    "synthetic",
-    "an integer from 0",
-    "Seed of the synthetic rule.",
-)];
-
-const PRETRAIN: &[Key] = &[Key::required(
-    "pretrain",
-    "the name of a pretrain",
-    "The training that the weights come from.",
-)];
+pub const PRESET: Key<Text> = Key::text("preset", "the name of a preset")
+    .optional("none")
+    .doc("A network with a name; `repro list models` shows them. Other keys of the shape then stay out.");
 
 /// Reads `weights = "file"`, `weights = { synthetic = 7 }` or `weights = { pretrain = "name" }`.
 pub(super) fn weights(fields: &Fields<'_>) -> Option<WeightsSource> {
-    let node = fields.raw(WEIGHTS)?;
+    let node = fields.get(&WEIGHTS)?;
     match &node.value {
-        Value::Text(path) => Some(WeightsSource::File(PathBuf::from(path))),
+        Value::Text(_) => fields
+            .get(&WEIGHTS_FILE)
+            .map(|path| WeightsSource::File(path.into())),
         Value::Table(_) => {
-            let table = fields.table(WEIGHTS)?;
-            if table.has("pretrain") {
-                table.check_keys(PRETRAIN, &[]);
-                let name = table.text("pretrain")?;
-                return Some(WeightsSource::Pretrained(name.value));
+            let table = fields.table(WEIGHTS.name)?;
+            if table.has(PRETRAIN.name) {
+                table.check_keys(&[&PRETRAIN], &[]);
+                return table.get(&PRETRAIN).map(WeightsSource::Pretrained);
             }
-            table.check_keys(SYNTHETIC, &[]);
-            table.seed("synthetic").map(WeightsSource::Synthetic)
+            table.check_keys(&[&SYNTHETIC], &[]);
+            table.get(&SYNTHETIC).map(WeightsSource::Synthetic)
         }
         other => {
-            fields.wrong_type_at(
-                node.span,
-                WEIGHTS,
-                "a path, { synthetic = SEED } or { pretrain = NAME }",
-                other,
-            );
+            fields.wrong_type_at(node.span, WEIGHTS.name, &WEIGHTS.describe().value, other);
             None
         }
     }
@@ -61,32 +48,28 @@ pub(super) fn weights(fields: &Fields<'_>) -> Option<WeightsSource> {
     clippy::option_option,
     reason = "an absent preset is another thing than a wrong one"
 )]
-pub(super) fn preset(
-    kind: &dyn ModelKind,
-    fields: &Fields<'_>,
-    shape: &[Key],
-) -> Option<Option<String>> {
+pub(super) fn preset(kind: &ModelKind, fields: &Fields<'_>, shape: Keys) -> Option<Option<String>> {
     if !fields.has(PRESET.name) {
         return Some(None);
     }
-    let name = fields.text(PRESET.name)?.value;
+    let name = fields.get(&PRESET)?;
     let known = kind.presets();
-    if !known.contains(&name) {
+    if !known.iter().any(|preset| preset.name == name) {
         fields.misfit(
             PRESET.name,
             "spec::unknown-preset",
             format!("there is no preset `{name}`"),
-            suggest::hint(&name, known.iter().map(String::as_str)),
+            suggest::hint(&name, known.iter().map(|preset| preset.name.as_str())),
         );
         return None;
     }
-    for key in shape.iter().filter(|key| fields.has(key.name)) {
+    for key in shape.iter().filter(|key| fields.has(key.name())) {
         fields.misfit(
-            key.name,
+            key.name(),
             "spec::preset-and-shape",
             format!(
                 "`{}` of {} is decided by the preset",
-                key.name,
+                key.name(),
                 fields.context()
             ),
             Some("take the key out, or take `preset` out and write the whole shape".to_owned()),
@@ -96,11 +79,11 @@ pub(super) fn preset(
 }
 
 /// Whether a table without a preset has all keys that its shape needs; reports those that are missing.
-pub(super) fn has_shape(fields: &Fields<'_>, required: &[&str]) -> bool {
+pub(super) fn has_shape(fields: &Fields<'_>, required: Keys) -> bool {
     let missing: Vec<String> = required
         .iter()
-        .filter(|key| !fields.has(key))
-        .map(|key| format!("`{key}`"))
+        .filter(|key| !fields.has(key.name()))
+        .map(|key| format!("`{}`", key.name()))
         .collect();
     if missing.is_empty() {
         return true;

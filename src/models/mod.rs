@@ -24,7 +24,7 @@ use std::sync::Arc;
 use crate::diffusion::Coefficients;
 use crate::fetch::Published;
 use crate::imaging::Normalization;
-use crate::spec::{Fields, KindDoc};
+use crate::spec::{Kind, Parse, suggest};
 
 use checkpoint::stored_tensors::StoredTensors;
 
@@ -33,38 +33,44 @@ pub use kinds::ALL;
 pub use nn::precision::Precision;
 
 /// A kind of model.
-pub trait ModelKind: Sync {
-    /// What it says of itself.
-    fn doc(&self) -> &'static KindDoc;
+pub type ModelKind = Kind<Parse<Arc<dyn Model>>, Presets>;
 
-    /// The names of its presets.
-    fn presets(&self) -> Vec<String>;
-
-    /// The model of a preset, with synthetic weights, for listings.
-    fn preset(&self, name: &str) -> Option<Arc<dyn Model>>;
-
-    /// What else is known of a preset; `None` where the kind has no preset of that name.
-    fn preset_info(&self, _name: &str) -> Option<PresetInfo> {
-        None
-    }
-
-    /// The names of the presets whose parameters have just the names and shapes of a file's tensors, and that hold numbers that a
-    /// network can compute with.
-    fn fitting(&self, _tensors: &StoredTensors) -> Vec<String> {
-        Vec::new()
-    }
-
-    /// Reads a node's table; mistakes are recorded in the reader.
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Model>>;
+/// The networks of a kind that have a name.
+#[derive(Debug, Clone, Copy)]
+pub struct Presets {
+    /// All of them, with synthetic weights.
+    pub all: fn() -> Vec<Preset>,
+    /// The names of those whose parameters have just the names and shapes of a file's tensors, and that hold numbers that a network
+    /// can compute with.
+    pub fitting: fn(&StoredTensors) -> Vec<String>,
 }
 
-/// What is known of a preset besides its shape.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PresetInfo {
+/// A network that has a name.
+#[derive(Debug, Clone)]
+pub struct Preset {
+    /// What experiments call it.
+    pub name: String,
     /// What it was trained on, in a few words.
     pub title: String,
     /// The weights that are published for it; `None` for networks that exist for tests only.
     pub checkpoint: Option<Published>,
+    /// The network, with synthetic weights.
+    pub model: Arc<dyn Model>,
+}
+
+impl Presets {
+    /// Those of a kind that has none.
+    pub const NONE: Self = Self {
+        all: Vec::new,
+        fitting: |_| Vec::new(),
+    };
+}
+
+impl ModelKind {
+    /// Its networks that have a name.
+    pub fn presets(&self) -> Vec<Preset> {
+        (self.more.all)()
+    }
 }
 
 /// Where published weights are downloaded to, from the folder that relative paths start from.
@@ -105,7 +111,7 @@ pub struct NoiseInput {
 
 /// A model as declared: its shapes are known, no weight is read yet.
 pub trait Model: Send + Sync + Debug {
-    /// The kind's name.
+    /// The name of its kind, as it is typed.
     fn kind(&self) -> &'static str;
 
     /// The preset's name, or `custom`.
@@ -157,15 +163,20 @@ pub trait Model: Send + Sync + Debug {
     ) -> Result<Box<dyn extractor::Network>, checkpoint::weights::WeightError>;
 }
 
-/// The kind that has a preset of that name.
-pub fn kind_of_preset(name: &str) -> Option<&'static dyn ModelKind> {
-    let has = |kind: &&&dyn ModelKind| kind.presets().iter().any(|preset| preset == name);
-    ALL.iter().find(has).copied()
+/// The networks of all kinds that have a name.
+pub fn presets() -> Vec<Preset> {
+    ALL.iter().flat_map(|kind| kind.presets()).collect()
 }
 
-/// The names of all presets of all kinds.
-pub fn preset_names() -> Vec<String> {
-    ALL.iter().flat_map(|kind| kind.presets()).collect()
+/// The network of a name, of whatever kind.
+pub fn preset(name: &str) -> Option<Preset> {
+    presets().into_iter().find(|preset| preset.name == name)
+}
+
+/// What may have been meant by a name that no network has.
+pub fn preset_hint(name: &str) -> Option<String> {
+    let presets = presets();
+    suggest::hint(name, presets.iter().map(|preset| preset.name.as_str()))
 }
 
 /// The block of an index.

@@ -179,7 +179,7 @@ mod tests {
             assert!(
                 crate::datasets::ALL
                     .iter()
-                    .any(|kind| kind.doc().name == row.kind)
+                    .any(|kind| kind.doc.name == row.kind)
             );
             assert_eq!(PaperRow::find(&rows, &row.kind, row.classes), Some(row));
         }

@@ -3,47 +3,37 @@
 use std::sync::Arc;
 
 use super::axes::KnownAxes;
-use super::figures::{self, Figure, FigureKind, Reference, Wanted};
-use super::tables::{self, Table, TableKind};
+use super::figures::{self, Figure, Reference, Wanted};
+use super::tables::{self, Table};
 use crate::spec::fields::Located;
-use crate::spec::{Diagnostic, Fields, Key, KindDoc, Span, suggest};
+use crate::spec::{Custom, Diagnostic, Fields, Key, KindDoc, Span, Text, kind};
 
-/// The keys of `[report]`.
-pub const KEYS: &[Key] = &[
-    Key::optional(
-        "template",
-        "a path",
-        "the built-in template",
-        "A template of your own; see `docs/report-templates.md`.",
-    ),
-    Key::optional(
-        "output",
-        "a path ending in `.md`",
-        "`reports/NAME.md`",
-        "The Markdown file to write, from the folder that `repro` runs in.",
-    ),
-    Key::optional(
-        "table",
-        "a list of tables",
-        "[]",
-        "The tables, each as `[[report.table]]` with a `kind`.",
-    )
-    .list(),
-    Key::optional(
-        "figure",
-        "a list of tables",
-        "[]",
-        "The figures, each as `[[report.figure]]` with a `kind`.",
-    )
-    .list(),
-];
+const TEMPLATE: Key<Text> = Key::text("template", "a path")
+    .optional("the built-in template")
+    .doc("A template of your own; see `docs/report-templates.md`.");
+const OUTPUT: Key<Text> = Key::text("output", "a path ending in `.md`")
+    .optional("`reports/NAME.md`")
+    .doc("The Markdown file to write, from the folder that `repro` runs in.");
+const TABLE: Key<Custom> = Key::custom("table", "a list of tables")
+    .list_by_nature()
+    .optional("[]")
+    .doc("The tables, each as `[[report.table]]` with a `kind`.");
+const FIGURE: Key<Custom> = Key::custom("figure", "a list of tables")
+    .list_by_nature()
+    .optional("[]")
+    .doc("The figures, each as `[[report.figure]]` with a `kind`.");
+
+/// `[report]`.
+pub const DOC: KindDoc = KindDoc {
+    name: "report",
+    summary: "The report. It has no `kind` key.",
+    keys: &[&TEMPLATE, &OUTPUT, &TABLE, &FIGURE],
+    shared: &[],
+};
 
 /// The key of a figure's file, the same in every kind.
-pub const FILE_KEY: Key = Key::required(
-    "file",
-    "a path ending in `.svg`",
-    "The file to write, from the folder of the Markdown file.",
-);
+pub const FILE_KEY: Key<Text> = Key::text("file", "a path ending in `.svg`")
+    .doc("The file to write, from the folder of the Markdown file.");
 
 /// The report that an experiment asks for.
 #[derive(Debug, Clone)]
@@ -96,35 +86,35 @@ impl ReportConfig {
 
     /// Reads `[report]` of the experiment with this name, whose results have these axes; errors are recorded in the reader.
     pub fn parse(fields: &Fields<'_>, experiment: &str, known: &KnownAxes) -> Option<Self> {
-        fields.check_keys(KEYS, &[]);
+        fields.check_keys(&DOC.all_keys(), &[]);
         let mut config = Self::plain(experiment);
-        config.template = fields.text("template").map(|template| template.value);
+        config.template = fields.get(&TEMPLATE);
         config.output_span = fields.span();
-        if let Some(output) = file_name(fields, "output", ".md") {
+        if let Some(output) = file_name(fields, &OUTPUT, ".md") {
             config.output = output.value;
             config.output_span = output.span;
         }
-        for table in fields.tables("table") {
-            let all = tables::ALL.iter().map(|kind| (kind.doc(), *kind));
-            let parsed = kind_of(&table, all)
-                .and_then(|kind| Some((kind, TableKind::parse(kind, &table, known)?)));
-            if let Some((kind, parsed)) = parsed {
+        for fields in fields.tables(TABLE.name) {
+            let Some(kind) = kind::find(tables::ALL, "table", &fields) else {
+                continue;
+            };
+            if let Some(table) = kind.read_with(&fields, known) {
                 config.tables.push(TableSpec {
-                    kind: kind.doc().name,
-                    span: table.span(),
-                    table: parsed,
+                    kind: kind.doc.name,
+                    span: fields.span(),
+                    table,
                 });
             }
         }
-        for figure in fields.tables("figure") {
-            let all = figures::ALL.iter().map(|kind| (kind.doc(), *kind));
-            let parsed = kind_of(&figure, all)
-                .and_then(|kind| Some((kind, FigureKind::parse(kind, &figure, known)?)));
-            if let Some((kind, parsed)) = parsed {
+        for fields in fields.tables(FIGURE.name) {
+            let Some(kind) = kind::find(figures::ALL, "figure", &fields) else {
+                continue;
+            };
+            if let Some(figure) = kind.read_with(&fields, known) {
                 config.figures.push(FigureSpec {
-                    kind: kind.doc().name,
-                    span: figure.span(),
-                    figure: parsed,
+                    kind: kind.doc.name,
+                    span: fields.span(),
+                    figure,
                 });
             }
         }
@@ -186,47 +176,9 @@ fn default_output(experiment: &str) -> String {
     format!("reports/{experiment}.md")
 }
 
-/// The kind that `kind` names.
-fn kind_of<K: Copy>(
-    fields: &Fields<'_>,
-    all: impl Iterator<Item = (&'static KindDoc, K)>,
-) -> Option<K> {
-    let all: Vec<(&'static KindDoc, K)> = all.collect();
-    let names = all.iter().map(|(doc, _)| doc.name);
-    if !fields.has("kind") {
-        fields.report(
-            Diagnostic::new(
-                "spec::missing-key",
-                fields.span(),
-                format!("{} needs the key `kind`", fields.context()),
-                "missing here",
-            )
-            .maybe_hint(suggest::hint("", names)),
-        );
-        return None;
-    }
-    let kind = fields.text("kind")?;
-    let found = all
-        .iter()
-        .find(|(doc, _)| doc.name == kind.value)
-        .map(|(_, found)| *found);
-    if found.is_none() {
-        fields.report(
-            Diagnostic::new(
-                "spec::unknown-kind",
-                kind.span,
-                format!("`{}` is no kind of {}", kind.value, fields.context()),
-                "unknown kind",
-            )
-            .maybe_hint(suggest::hint(&kind.value, names)),
-        );
-    }
-    found
-}
-
 /// Reads a file name that stays within its folder and needs no escaping in a link.
-pub fn file_name(fields: &Fields<'_>, key: &str, ending: &str) -> Option<Located<String>> {
-    let file = fields.text(key)?;
+pub fn file_name(fields: &Fields<'_>, key: &Key<Text>, ending: &str) -> Option<Located<String>> {
+    let file = fields.located(key)?;
     let parts = || file.value.split('/');
     let plain = |character: char| character.is_ascii_alphanumeric() || "._-/".contains(character);
     let problem = if file.value.starts_with('/') {
@@ -247,7 +199,8 @@ pub fn file_name(fields: &Fields<'_>, key: &str, ending: &str) -> Option<Located
             "report::bad-file-name",
             file.span,
             format!(
-                "`{key}` of {} {problem}: `{}`",
+                "`{}` of {} {problem}: `{}`",
+                key.name,
                 fields.context(),
                 file.value
             ),

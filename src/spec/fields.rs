@@ -1,10 +1,10 @@
 //! Reading one table key by key, collecting every mistake on the way.
 
 use std::cell::RefCell;
-use std::ops::RangeInclusive;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::kind::Key;
+use super::form::{Form, List};
+use super::key::{AnyKey, Key};
 use super::source::Span;
 use super::suggest;
 use super::tree::{Entry, Node, Table, Value};
@@ -20,9 +20,9 @@ pub struct Located<T> {
 
 /// A reader over one table.
 ///
-/// Each method reads one key. A method returns `None` when the key is absent or wrong; a wrong value is recorded as a
-/// diagnostic, so that the caller can go on and find the next mistake. Whether anything was wrong is asked once, at the end,
-/// with [`Fields::is_sound`].
+/// [`Fields::check_keys`] finds all that is wrong with a table by the declarations of its keys; [`Fields::get`] then reads one key at
+/// a time. What is wrong is recorded as a diagnostic, so that the caller can go on and find the next error. Whether anything was
+/// wrong is asked once, at the end, with [`Fields::is_sound`].
 #[derive(Debug)]
 pub struct Fields<'a> {
     table: &'a Table,
@@ -96,15 +96,15 @@ impl<'a> Fields<'a> {
         self.diagnostics.borrow().len() == self.before
     }
 
-    /// Reports keys that are not in `known`, and required ones that are missing. `extra` are legal but documented elsewhere.
-    pub fn check_keys(&self, known: &[Key], extra: &[&str]) {
-        let names: Vec<&str> = known
+    /// Reports keys that are not in `known`, required ones that are missing, and values that their declarations do not allow.
+    /// `extra` are legal but read elsewhere.
+    pub fn check_keys(&self, known: &[&dyn AnyKey], extra: &[&str]) {
+        let names = known
             .iter()
-            .map(|key| key.name)
-            .chain(extra.iter().copied())
-            .collect();
+            .map(|key| key.name())
+            .chain(extra.iter().copied());
         for entry in &self.table.entries {
-            if !names.contains(&entry.key.as_str()) {
+            if !names.clone().any(|name| name == entry.key) {
                 self.report(
                     Diagnostic::new(
                         "spec::unknown-key",
@@ -112,145 +112,58 @@ impl<'a> Fields<'a> {
                         format!("unknown key `{}` in {}", entry.key, self.context),
                         "not a key of this table",
                     )
-                    .maybe_hint(suggest::hint(&entry.key, names.iter().copied())),
+                    .maybe_hint(suggest::hint(&entry.key, names.clone())),
                 );
             }
         }
-        for key in known.iter().filter(|key| key.default.is_none()) {
-            if self.table.get(key.name).is_none() {
-                self.report(
-                    Diagnostic::new(
-                        "spec::missing-key",
-                        self.span,
-                        format!("{} needs the key `{}`", self.context, key.name),
-                        "missing here",
-                    )
-                    .hint(format!("`{}` = {}: {}", key.name, key.value, key.doc)),
-                );
+        for key in known {
+            if key.is_required() && !self.has(key.name()) {
+                self.missing(*key);
             }
+            key.check(self);
         }
     }
 
-    /// A string.
-    pub fn text(&self, key: &str) -> Option<Located<String>> {
-        self.read(key, "a string", |value| match value {
-            Value::Text(text) => Some(text.clone()),
-            _ => None,
-        })
-    }
-
-    /// A boolean.
-    pub fn boolean(&self, key: &str) -> Option<bool> {
-        self.read(key, "`true` or `false`", |value| match value {
-            Value::Boolean(boolean) => Some(*boolean),
-            _ => None,
-        })
-        .map(|located| located.value)
-    }
-
-    /// An integer within a range.
-    pub fn integer(&self, key: &str, range: RangeInclusive<i64>) -> Option<Located<i64>> {
-        let located = self.read(key, "an integer", |value| match value {
-            Value::Integer(integer) => Some(*integer),
-            _ => None,
-        })?;
-        if range.contains(&located.value) {
-            return Some(located);
-        }
-        self.out_of_range(
-            key,
-            located.span,
-            &located.value.to_string(),
-            &range_in_words(&range),
-        );
-        None
-    }
-
-    /// An integer within a range of `u32`.
-    pub fn count(&self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
-        let wide = i64::from(*range.start())..=i64::from(*range.end());
-        self.integer(key, wide)
-            .and_then(|located| u32::try_from(located.value).ok())
-    }
-
-    /// A seed: any integer from 0.
-    pub fn seed(&self, key: &str) -> Option<u64> {
-        self.integer(key, 0..=i64::MAX)
-            .and_then(|located| u64::try_from(located.value).ok())
-    }
-
-    /// A finite number, integers included, within a range.
-    pub fn number(&self, key: &str, range: RangeInclusive<f64>) -> Option<f64> {
-        let located = self.read(key, "a number", |value| match value {
-            Value::Number(number) => Some(*number),
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "no key takes an integer above 2^53"
-            )]
-            Value::Integer(integer) => Some(*integer as f64),
-            _ => None,
-        })?;
-        if located.value.is_finite() && range.contains(&located.value) {
-            return Some(located.value);
-        }
-        // The smallest positive number stands for "anything above 0".
-        let words = if (f64::MIN_POSITIVE..1e-300).contains(range.start()) {
-            format!("above 0 and at most {}", range.end())
-        } else {
-            format!("between {} and {}", range.start(), range.end())
-        };
-        self.out_of_range(key, located.span, &located.value.to_string(), &words);
-        None
-    }
-
-    /// One of a few words.
-    pub fn choice<T: Copy>(&self, key: &str, choices: &[(&'static str, T)]) -> Option<T> {
-        let located = self.text(key)?;
-        if let Some((_, value)) = choices.iter().find(|(name, _)| *name == located.value) {
-            return Some(*value);
-        }
-        let names = choices.iter().map(|(name, _)| *name);
+    /// Reports that a key is missing.
+    pub fn missing(&self, key: &dyn AnyKey) {
+        let doc = key.describe();
         self.report(
             Diagnostic::new(
-                "spec::out-of-range",
-                located.span,
-                format!(
-                    "`{}` is no value of `{key}` in {}",
-                    located.value, self.context
-                ),
-                "unknown word",
+                "spec::missing-key",
+                self.span,
+                format!("{} needs the key `{}`", self.context, doc.name),
+                "missing here",
             )
-            .maybe_hint(suggest::hint(&located.value, names)),
+            .hint(format!("`{}` = {}: {}", doc.name, doc.value, doc.doc)),
         );
-        None
     }
 
-    /// A list of strings; a single string counts as a list of one.
-    pub fn texts(&self, key: &str) -> Option<Vec<Located<String>>> {
-        self.list_of(key, "a string", |value| match value {
-            Value::Text(text) => Some(text.clone()),
-            _ => None,
+    /// The value of a key, or its default where it is absent. Where the value is wrong, that is reported, and the default stands in
+    /// for it as well, so that whoever reads on finds the next error. `None` where there is no default.
+    pub fn get<F: Form>(&self, key: &Key<F>) -> Option<F::Value<'a>> {
+        self.given(key).or_else(|| key.fallback(self.span))
+    }
+
+    /// The value of a key that is there; `None` where it is absent or wrong.
+    pub fn given<F: Form>(&self, key: &Key<F>) -> Option<F::Value<'a>> {
+        key.form.read(self, key.name, self.raw(key.name)?)
+    }
+
+    /// The same as [`Fields::get`], with the place of the value.
+    pub fn located<F: Form>(&self, key: &Key<F>) -> Option<Located<F::Value<'a>>> {
+        let value = self.get(key)?;
+        let span = self.span_of(key.name);
+        Some(Located { value, span })
+    }
+
+    /// The items of a list, each with its place; those of the default where the key is absent.
+    pub fn items<F: Form>(&self, key: &Key<List<F>>) -> Option<Vec<Located<F::Value<'a>>>> {
+        let read = |node| key.form.read_items(self, key.name, node);
+        self.raw(key.name).and_then(read).or_else(|| {
+            let span = self.span;
+            let items = key.fallback(span)?.into_iter();
+            Some(items.map(|value| Located { value, span }).collect())
         })
-    }
-
-    /// A list of integers within a range of `u32`; a single integer counts as a list of one.
-    pub fn counts(&self, key: &str, range: RangeInclusive<u32>) -> Option<Vec<u32>> {
-        let items = self.list_of(key, "an integer", |value| match value {
-            Value::Integer(integer) => Some(*integer),
-            _ => None,
-        })?;
-        let mut counts = Vec::new();
-        for item in items {
-            match u32::try_from(item.value) {
-                Ok(count) if range.contains(&count) => counts.push(count),
-                _ => {
-                    let words = format!("between {} and {}", range.start(), range.end());
-                    self.out_of_range(key, item.span, &item.value.to_string(), &words);
-                    return None;
-                }
-            }
-        }
-        Some(counts)
     }
 
     /// A reader over a table under a key.
@@ -319,55 +232,12 @@ impl<'a> Fields<'a> {
         )
     }
 
-    fn read<T>(
-        &self,
-        key: &str,
-        wanted: &str,
-        convert: impl Fn(&Value) -> Option<T>,
-    ) -> Option<Located<T>> {
-        let entry = self.table.get(key)?;
-        let Some(value) = convert(&entry.node.value) else {
-            self.wrong_type(entry, wanted, &entry.node.value);
-            return None;
-        };
-        let span = entry.node.span;
-        Some(Located { value, span })
-    }
-
-    fn list_of<T>(
-        &self,
-        key: &str,
-        wanted: &str,
-        convert: impl Fn(&Value) -> Option<T>,
-    ) -> Option<Vec<Located<T>>> {
-        let entry = self.table.get(key)?;
-        let items = match &entry.node.value {
-            Value::List(items) => items.as_slice(),
-            _ => std::slice::from_ref(&entry.node),
-        };
-        let mut values = Vec::new();
-        for item in items {
-            match convert(&item.value) {
-                Some(value) => values.push(Located {
-                    value,
-                    span: item.span,
-                }),
-                None => self.wrong_type_at(
-                    item.span,
-                    key,
-                    &format!("{wanted} or a list of them"),
-                    &item.value,
-                ),
-            }
-        }
-        (values.len() == items.len()).then_some(values)
-    }
-
     fn wrong_type(&self, entry: &Entry, wanted: &str, found: &Value) {
         self.wrong_type_at(entry.node.span, &entry.key, wanted, found);
     }
 
-    fn out_of_range(&self, key: &str, span: Span, found: &str, words: &str) {
+    /// Reports a value that its declaration does not allow; `words` is what it allows.
+    pub(super) fn out_of_range(&self, key: &str, span: Span, found: &str, words: &str) {
         self.report(Diagnostic::new(
             "spec::out-of-range",
             span,
@@ -375,14 +245,23 @@ impl<'a> Fields<'a> {
             "out of range",
         ));
     }
-}
 
-fn range_in_words(range: &RangeInclusive<i64>) -> String {
-    if *range.end() == i64::MAX {
-        format!("at least {}", range.start())
-    } else if range.start() == range.end() {
-        range.start().to_string()
-    } else {
-        format!("between {} and {}", range.start(), range.end())
+    /// Reports a word that its declaration does not list.
+    pub(super) fn unknown_word(
+        &self,
+        key: &str,
+        span: Span,
+        found: &str,
+        words: impl Iterator<Item = &'static str> + Clone,
+    ) {
+        self.report(
+            Diagnostic::new(
+                "spec::out-of-range",
+                span,
+                format!("unknown value `{found}` of `{key}` in {}", self.context),
+                "unknown word",
+            )
+            .maybe_hint(suggest::hint(found, words)),
+        );
     }
 }

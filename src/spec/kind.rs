@@ -1,80 +1,125 @@
-//! What a kind says of itself: the one source of help, listings, the reference page and the check for unknown keys.
+//! Kinds: what a node may be, each with its keys and how its table is read.
+//!
+//! A room that has kinds lists them in its `ALL`; [`find`] is the one way from `kind = "…"` to one of them.
 
-use serde::Serialize;
+use std::fmt;
 
-/// One key that a kind understands.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Key {
-    /// The key as it is typed.
-    pub name: &'static str,
-    /// The type and range of its value, in words.
-    pub value: &'static str,
-    /// The default as it would be typed; `None` where the key is required.
-    pub default: Option<&'static str>,
-    /// What it does.
-    pub doc: &'static str,
-    /// Whether one value is itself a list. A list under any other key sweeps over its items.
-    pub is_list: bool,
-    /// Whether a list of tables is one value. Every other list under the key sweeps.
-    pub is_steps: bool,
-}
+use super::diagnostic::Diagnostic;
+use super::fields::Fields;
+use super::form::Text;
+use super::key::{AnyKey, Key, Keys};
+use super::suggest;
 
-impl Key {
-    /// A key that must be given.
-    pub const fn required(name: &'static str, value: &'static str, doc: &'static str) -> Self {
-        Self {
-            name,
-            value,
-            default: None,
-            doc,
-            is_list: false,
-            is_steps: false,
-        }
-    }
-
-    /// A key with a default.
-    pub const fn optional(
-        name: &'static str,
-        value: &'static str,
-        default: &'static str,
-        doc: &'static str,
-    ) -> Self {
-        Self {
-            name,
-            value,
-            default: Some(default),
-            doc,
-            is_list: false,
-            is_steps: false,
-        }
-    }
-
-    /// The same key, whose value is a list by nature.
-    #[must_use]
-    pub const fn list(self) -> Self {
-        Self {
-            is_list: true,
-            ..self
-        }
-    }
-
-    /// The same key, whose value may be a list of tables.
-    #[must_use]
-    pub const fn steps(self) -> Self {
-        Self {
-            is_steps: true,
-            ..self
-        }
-    }
-}
-
-/// The documentation of one kind.
-#[derive(Debug, Clone, Copy, Serialize)]
+/// The documentation of one kind, or of a table that has one form only.
+#[derive(Debug, Clone, Copy)]
 pub struct KindDoc {
     /// The name as it is typed after `kind =`.
     pub name: &'static str,
     /// One sentence.
     pub summary: &'static str,
-    /// Every key it understands besides `kind`, `zip` and `cases`.
-    pub keys: &'static [Key],
+    /// Its own keys, besides `kind`, `zip` and `cases`.
+    pub keys: Keys,
+    /// Further keys: those that it shares with other kinds, or a group that its code lists by itself.
+    pub shared: Keys,
+}
+
+impl KindDoc {
+    /// Its own keys, then the shared ones.
+    pub fn all_keys(&self) -> Vec<&'static dyn AnyKey> {
+        self.keys.iter().chain(self.shared).copied().collect()
+    }
+}
+
+/// A kind, with the function that reads its tables and what kinds of its family offer besides.
+pub struct Kind<P: 'static, M: 'static = ()> {
+    /// What it says of itself.
+    pub doc: KindDoc,
+    /// What it offers besides.
+    pub more: M,
+    parse: P,
+}
+
+/// Reads a table whose keys are checked already, and reports what else is wrong.
+pub type Parse<T> = fn(&Fields<'_>) -> Option<T>;
+
+/// The same, with something that it has to know.
+pub type ParseWith<T, C> = fn(&Fields<'_>, &C) -> Option<T>;
+
+impl<P> Kind<P> {
+    /// A kind that offers nothing besides.
+    pub const fn new(doc: KindDoc, parse: P) -> Self {
+        Self::with(doc, parse, ())
+    }
+}
+
+impl<P, M> Kind<P, M> {
+    /// A kind with what it offers besides.
+    pub const fn with(doc: KindDoc, parse: P, more: M) -> Self {
+        Self { doc, more, parse }
+    }
+
+    /// Reports unknown and missing keys and wrong values, whatever is read first afterwards.
+    fn check(&self, fields: &Fields<'_>) {
+        fields.check_keys(&self.doc.all_keys(), &[KIND.name]);
+    }
+}
+
+impl<T, M> Kind<Parse<T>, M> {
+    /// Reads a node's table.
+    pub fn read(&self, fields: &Fields<'_>) -> Option<T> {
+        self.check(fields);
+        (self.parse)(fields)
+    }
+}
+
+impl<T, C, M> Kind<ParseWith<T, C>, M> {
+    /// Reads a table by what its parser has to know.
+    pub fn read_with(&self, fields: &Fields<'_>, context: &C) -> Option<T> {
+        self.check(fields);
+        (self.parse)(fields, context)
+    }
+}
+
+impl<P, M> fmt::Debug for Kind<P, M> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.doc.name)
+    }
+}
+
+const KIND: Key<Text> = Key::text("kind", "a word");
+
+/// The kind that a table names; reports one that is missing or unknown. `section` is what there are kinds of: "metric".
+pub fn find<P, M>(
+    all: &[&'static Kind<P, M>],
+    section: &str,
+    fields: &Fields<'_>,
+) -> Option<&'static Kind<P, M>> {
+    let names = all.iter().map(|kind| kind.doc.name);
+    if !fields.has(KIND.name) {
+        let listed: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+        fields.report(
+            Diagnostic::new(
+                "spec::missing-key",
+                fields.span(),
+                format!("{} needs the key `kind`", fields.context()),
+                "missing here",
+            )
+            .hint(format!("one of {}", listed.join(", "))),
+        );
+        return None;
+    }
+    let name = fields.get(&KIND)?;
+    let found = all.iter().find(|kind| kind.doc.name == name);
+    if found.is_none() {
+        fields.report(
+            Diagnostic::new(
+                "spec::unknown-kind",
+                fields.span_of(KIND.name),
+                format!("unknown kind `{name}` of {section}"),
+                "unknown kind",
+            )
+            .maybe_hint(suggest::hint(&name, names)),
+        );
+    }
+    found.copied()
 }

@@ -1,15 +1,17 @@
 //! What was typed: an experiment file as a tree of located values.
 //!
-//! The way through this room: [`source`] holds the text and turns offsets into lines and columns, [`tree`] parses TOML into
-//! values that remember where they stand, [`sections`] finds the nodes, [`sweep`] expands lists into grids, and [`fields`]
-//! reads one node key by key. Mistakes become [`diagnostic::Diagnostic`]s; none of them stops the reading, so that all of
-//! them are reported in one go.
+//! Start with [`source`], which holds the text and turns offsets into lines and columns; [`tree`] parses TOML into values that
+//! remember where they stand, [`sections`] finds the nodes, [`sweep`] expands lists into grids, and [`fields`] reads one node key
+//! by key. [`key`] declares keys, [`form`] the forms of their values, [`kind`] what a node may be. Errors become
+//! [`diagnostic::Diagnostic`]s; none of them stops the reading, so that all of them are reported in one go.
 //!
 //! **Architecture invariant:** nothing here reads a file other than the experiment file itself, knows what a tensor is,
 //! or depends on the clock or the environment.
 
 pub mod diagnostic;
 pub mod fields;
+pub mod form;
+pub mod key;
 pub mod kind;
 pub mod sections;
 pub mod source;
@@ -19,7 +21,11 @@ pub mod tree;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use fields::Fields;
-pub use kind::{Key, KindDoc};
+pub use form::{
+    Boolean, Choice, Count, Custom, List, Map, Nested, Number, OneOf, OrWord, Seed, Text,
+};
+pub use key::{AnyKey, Key, KeyDoc, Keys, Lists};
+pub use kind::{Kind, KindDoc, Parse, ParseWith};
 pub use sections::Sections;
 pub use source::{Source, Span};
 pub use tree::{Node, Table, Value};

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::kind::Key;
+use super::form::{Count, List, Text};
+use super::key::Key;
+use super::kind::KindDoc;
 use super::source::{Source, Span};
 use super::suggest;
 use super::tree::{self, Table, Value};
@@ -19,22 +21,27 @@ pub const NODE_SECTIONS: &[&str] = &[
     "metric",
 ];
 
-/// The keys of `[experiment]`.
-pub const EXPERIMENT_KEYS: &[Key] = &[
-    Key::required(
-        "name",
-        "a word",
-        "Names the experiment in listings and in the default output file.",
-    ),
-    Key::optional("title", "a string", "the name", "Heads the report."),
-    Key::optional(
-        "seeds",
-        "a list of integers",
-        "[0]",
-        "The seeds of every head that names none: an axis like any other.",
-    )
-    .list(),
-];
+/// The key `name` of `[experiment]`.
+pub const NAME: Key<Text> = Key::text("name", "a word")
+    .doc("Names the experiment in listings and in the default output file.");
+
+/// The key `title` of `[experiment]`.
+pub const TITLE: Key<Text> = Key::text("title", "a string")
+    .optional("the name")
+    .doc("The title of the report.");
+
+/// The key `seeds` of `[experiment]`.
+pub const SEEDS: Key<List<Count>> = Key::list("seeds", Count::within(0..=u32::MAX))
+    .default(&[0])
+    .doc("The seeds of every head that names none: an axis like any other.");
+
+/// `[experiment]`.
+pub const EXPERIMENT: KindDoc = KindDoc {
+    name: "experiment",
+    summary: "The header of the file. It has no `kind` key.",
+    keys: &[&NAME, &TITLE, &SEEDS],
+    shared: &[],
+};
 
 /// One `[section.name]` table as it was typed, sweeps not yet expanded.
 #[derive(Debug, Clone)]

@@ -6,13 +6,13 @@
 //! - `zip = ["timestep", "block"]` walks the named lists in step instead: the first with the first, and so on;
 //! - `cases = [{ timestep = 90, block = 24 }, { timestep = 150, block = 19 }]` lists combinations one by one.
 //!
-//! Keys whose value is a list by nature ([`Key::is_list`]) sweep over a list of lists; under those whose value may be a list of tables
-//! ([`Key::is_steps`]) such a list is one value, and any other sweeps.
+//! Keys whose value is a list by nature ([`Lists::Value`]) sweep over a list of lists; under those whose value may be a list of tables
+//! ([`Lists::Steps`]) such a list is one value, and any other sweeps.
 
 use std::cell::RefCell;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::kind::Key;
+use super::key::{AnyKey, Lists};
 use super::source::Span;
 use super::tree::{Entry, Node, Table, Value};
 
@@ -25,7 +25,7 @@ pub const SWEEP_KEYS: &[&str] = &["zip", "cases"];
 /// Expands the sweeps of one table, in the order of the file: the first axis varies slowest.
 pub fn expand(
     table: &Table,
-    keys: &[Key],
+    keys: &[&dyn AnyKey],
     context: &str,
     diagnostics: &RefCell<Diagnostics>,
 ) -> Vec<Table> {
@@ -49,11 +49,12 @@ pub fn expand(
         }
     }
     for axis in axes {
-        let key = keys.iter().find(|key| key.name == axis);
+        let key = keys.iter().find(|key| key.name() == axis);
+        let lists = key.map_or(Lists::Sweep, |key| key.lists());
         tables = tables
             .iter()
             .flat_map(|table| match table.get(&axis) {
-                Some(entry) => grid(table, entry, key, context, &report),
+                Some(entry) => grid(table, entry, lists, context, &report),
                 None => vec![table.clone()],
             })
             .collect();
@@ -76,11 +77,11 @@ pub fn expand(
 fn grid(
     table: &Table,
     entry: &Entry,
-    key: Option<&Key>,
+    lists: Lists,
     context: &str,
     report: &impl Fn(Diagnostic),
 ) -> Vec<Table> {
-    let Some(items) = swept_items(&entry.node.value, key) else {
+    let Some(items) = swept_items(&entry.node.value, lists) else {
         return vec![table.clone()];
     };
     if items.is_empty() {
@@ -93,16 +94,17 @@ fn grid(
 }
 
 /// The values that a key sweeps over; `None` where its value is one value.
-pub fn swept_items<'v>(value: &'v Value, key: Option<&Key>) -> Option<&'v [Node]> {
+pub fn swept_items(value: &Value, lists: Lists) -> Option<&[Node]> {
     let Value::List(items) = value else {
         return None;
     };
     let all =
         |is: fn(&Value) -> bool| !items.is_empty() && items.iter().all(|item| is(&item.value));
-    let is_one_value = key.is_some_and(|key| {
-        (key.is_list && !all(|value| matches!(value, Value::List(_))))
-            || (key.is_steps && all(|value| matches!(value, Value::Table(_))))
-    });
+    let is_one_value = match lists {
+        Lists::Sweep => false,
+        Lists::Value => !all(|value| matches!(value, Value::List(_))),
+        Lists::Steps => all(|value| matches!(value, Value::Table(_))),
+    };
     (!is_one_value).then_some(items)
 }
 
@@ -239,14 +241,16 @@ fn cases(table: &Table, base: &Table, context: &str, report: &impl Fn(Diagnostic
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::form::Text;
+    use crate::spec::key::{Key, Keys};
     use crate::spec::source::Source;
     use crate::spec::tree;
 
-    const KEYS: &[Key] = &[
-        Key::required("a", "an integer", ""),
-        Key::required("b", "an integer", ""),
-        Key::required("views", "a list", "").list(),
-        Key::optional("steps", "a word or steps", "", "").steps(),
+    const KEYS: Keys = &[
+        &Key::seed("a"),
+        &Key::seed("b"),
+        &Key::list("views", Text("a view")),
+        &Key::custom("steps", "a word or steps").steps(),
     ];
 
     fn run(text: &str) -> (Vec<String>, Vec<&'static str>) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use repro::heads::{self, FeatureShape, Head, Mode, Role};
 use repro::models::checkpoint::synthetic;
-use repro::spec::{Diagnostics, Fields, Source, Span, tree};
+use repro::spec::{Diagnostics, Fields, Source, Span, kind, tree};
 use repro::trainer::{Moments, Optimiser, UpdateRule};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
@@ -61,9 +61,8 @@ pub fn parse(node: &str) -> Arc<dyn Head> {
     let table = tree::parse(&source, &mut diagnostics);
     let diagnostics = std::cell::RefCell::new(diagnostics);
     let fields = Fields::new(&table, "the head", Span::default(), &diagnostics);
-    let name = fields.text("kind").unwrap().value;
-    let kind = heads::ALL.iter().find(|kind| kind.doc().name == name);
-    let head = kind.unwrap().parse(&fields);
+    let kind = kind::find(heads::ALL, "head", &fields);
+    let head = kind.unwrap().read(&fields);
     assert!(fields.is_sound(), "{node}");
     head.unwrap()
 }

@@ -63,8 +63,7 @@ fn assert_close(what: &str, found: &Tensor, expected: &Tensor, tolerance: f64) {
 }
 
 fn preset(name: &str) -> Arc<dyn Model> {
-    let kind = models::kind_of_preset(name).unwrap();
-    kind.preset(name).unwrap()
+    models::preset(name).unwrap().model
 }
 
 /// Every tap and the output of a model for images.
@@ -318,7 +317,9 @@ fn names_of_torchvision_are_read_with_and_without_counts_of_batches() {
             });
             let stored = StoredTensors::open(&file).unwrap();
             let kinds = models::ALL.iter();
-            let fitting: Vec<String> = kinds.flat_map(|kind| kind.fitting(&stored)).collect();
+            let fitting: Vec<String> = kinds
+                .flat_map(|kind| (kind.more.fitting)(&stored))
+                .collect();
             assert_eq!(fitting, ["resnet-tiny"]);
             let model = preset("resnet-tiny").with_weights(WeightsSource::File(file));
             let (taps, _) = run_all(&*model, &images, Precision::F32);

@@ -174,9 +174,9 @@ fn head() -> Arc<dyn Head> {
     let table = tree::parse(&source, &mut diagnostics);
     let diagnostics = RefCell::new(diagnostics);
     let fields = Fields::new(&table, "the head", Span::default(), &diagnostics);
-    let named = |kind: &&&dyn heads::HeadKind| kind.doc().name == "batchnorm-linear";
+    let named = |kind: &&&heads::HeadKind| kind.doc.name == "batchnorm-linear";
     let kind = heads::ALL.iter().find(named).unwrap();
-    kind.parse(&fields).unwrap()
+    kind.read(&fields).unwrap()
 }
 
 fn optimiser(rule: &str, lr: f64) -> Optimiser {
@@ -213,8 +213,7 @@ struct Found {
 }
 
 fn train(batch: &Batch, block: u32, rule: &str, retention: MapRetention, at_once: usize) -> Found {
-    let model = models::ALL.iter().find_map(|kind| kind.preset("adm-nano"));
-    let model = model.unwrap();
+    let model = models::preset("adm-nano").unwrap().model;
     let model = model.with_weights(WeightsSource::Synthetic(WEIGHT_SEED));
     let input: InputSpec = model.input();
     let block = BlockIndex(block);

@@ -369,10 +369,7 @@ fn features_do_not_depend_on_batch_size_order_or_neighbours() {
             class_token: false,
         })
         .collect();
-    let model = models::ALL
-        .iter()
-        .find_map(|kind| kind.preset("adm-tiny"))
-        .unwrap();
+    let model = models::preset("adm-tiny").unwrap().model;
     for (precision, tolerance) in [
         (Precision::F32, REBATCHED_F32),
         (Precision::Bf16, REBATCHED_BF16),

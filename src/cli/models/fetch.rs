@@ -10,8 +10,7 @@ use crate::cli::exit::Failure;
 use crate::cli::fetching::{self, Bringer};
 use crate::cli::{Context, table};
 use crate::fetch::{Digest, Published, Stated};
-use crate::models::{self, PresetInfo, WEIGHTS_FOLDER};
-use crate::spec::suggest;
+use crate::models::{self, Preset, WEIGHTS_FOLDER};
 
 /// Arguments of `repro models fetch`.
 #[derive(Debug, Args)]
@@ -75,11 +74,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn find(name: &str) -> Result<PresetInfo, Failure> {
-    let info = models::kind_of_preset(name).and_then(|kind| kind.preset_info(name));
-    info.ok_or_else(|| {
-        let names = models::preset_names();
-        let hint = suggest::hint(name, names.iter().map(String::as_str))
+fn find(name: &str) -> Result<Preset, Failure> {
+    models::preset(name).ok_or_else(|| {
+        let hint = models::preset_hint(name)
             .unwrap_or_else(|| "`repro models fetch` lists what can be fetched".to_owned());
         Failure::Mistakes(format!("there is no preset `{name}`\n  hint: {hint}"))
     })
@@ -104,17 +101,10 @@ fn stated(checkpoint: &Published, given: Option<Digest>) -> Result<Stated, Failu
 
 /// Shows what can be fetched.
 fn list(json: bool) -> Result<(), Failure> {
-    let mut published = Vec::new();
-    for kind in models::ALL {
-        for name in kind.presets() {
-            let info = kind.preset_info(&name);
-            if let Some((title, checkpoint)) =
-                info.and_then(|info| Some((info.title, info.checkpoint?)))
-            {
-                published.push((name, title, checkpoint));
-            }
-        }
-    }
+    let presets = models::presets().into_iter();
+    let published: Vec<(String, String, Published)> = presets
+        .filter_map(|preset| Some((preset.name, preset.title, preset.checkpoint?)))
+        .collect();
     let mut out = std::io::stdout().lock();
     if json {
         let records: Vec<Value> = published

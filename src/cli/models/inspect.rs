@@ -41,7 +41,9 @@ struct Sums {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let tensors = StoredTensors::open(&arguments.file)?;
     let kinds = models::ALL.iter();
-    let fitting: Vec<String> = kinds.flat_map(|kind| kind.fitting(&tensors)).collect();
+    let fitting: Vec<String> = kinds
+        .flat_map(|kind| (kind.more.fitting)(&tensors))
+        .collect();
     let mut out = std::io::stdout().lock();
     if arguments.json {
         serde_json::to_writer_pretty(&mut out, &record(&tensors, &fitting))

@@ -73,7 +73,6 @@ mod with_torch {
     use crate::models::tap::{NamedArray, TapError, TapRequests, read_input, tap};
     use crate::models::{self, BlockIndex, Model, Precision, Reduce, TapShape, WeightsSource};
     use crate::numbers::to_u32;
-    use crate::spec::suggest;
 
     /// Taps a network.
     pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
@@ -116,10 +115,8 @@ mod with_torch {
 
     fn model(arguments: &Arguments) -> Result<Arc<dyn Model>, Failure> {
         let weights = arguments.weights.as_deref().map(weights).transpose()?;
-        let named =
-            models::kind_of_preset(&arguments.model).and_then(|kind| kind.preset(&arguments.model));
-        if let Some(model) = named {
-            return weights.map(|weights| model.with_weights(weights)).ok_or_else(|| {
+        if let Some(preset) = models::preset(&arguments.model) {
+            return weights.map(|weights| preset.model.with_weights(weights)).ok_or_else(|| {
                 mistake(format!(
                     "the preset `{}` comes without weights\n  hint: name a file with `--weights`, or `--weights synthetic:SEED` for an untrained network",
                     arguments.model
@@ -128,8 +125,7 @@ mod with_torch {
         }
         let file = Path::new(&arguments.model);
         if !file.exists() {
-            let presets = models::preset_names();
-            let hint = suggest::hint(&arguments.model, presets.iter().map(String::as_str));
+            let hint = models::preset_hint(&arguments.model);
             return Err(mistake(format!(
                 "`{}` is neither a preset nor a file\n  hint: {}",
                 arguments.model,

@@ -21,32 +21,26 @@ use crate::datasets::tree::{Packed, Tree};
 use crate::datasets::{
     Dataset, DatasetError, DatasetKind, Environment, Listing, OpenDataset, OpenQuestion,
 };
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Choice, Fields, Key, Kind, KindDoc, Text};
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const ROOT: Key<Text> = Key::text("root", "a path").doc(
+    "The folder `fgvc-aircraft-2013b`, the folder `data` in it, the one around it or around the archive, or the archive; relative to the folder that `repro` runs in.",
+);
+/// What is cut off each image.
+const BANNER: Key<Choice<Trim>> = Key::choice("banner", &[("cut", NOTICE), ("keep", Trim::NONE)])
+    .default(NOTICE)
+    .doc("What becomes of the lowest 20 rows of every image, which are a notice of copyright.");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
-
-const DOC: KindDoc = KindDoc {
-    name: "aircraft",
-    summary: "FGVC-Aircraft 2013b, aircraft of 100 variants, from `fgvc-aircraft-2013b.tar.gz`, packed or unpacked; `trainval` is the split `train`.",
-    keys: &[
-        Key::required(
-            "root",
-            "a path",
-            "The folder `fgvc-aircraft-2013b`, the folder `data` in it, the one around it or around the archive, or the archive; relative to the folder that `repro` runs in.",
-        ),
-        Key::optional(
-            "banner",
-            "`\"cut\"` or `\"keep\"`",
-            "\"cut\"",
-            "What becomes of the lowest 20 rows of every image, which are a notice of copyright.",
-        ),
-    ],
-};
+/// `kind = "aircraft"`.
+pub const KIND: DatasetKind = Kind::new(
+    KindDoc {
+        name: "aircraft",
+        summary: "FGVC-Aircraft 2013b, aircraft of 100 variants, from `fgvc-aircraft-2013b.tar.gz`, packed or unpacked; `trainval` is the split `train`.",
+        keys: &[&ROOT, &BANNER],
+        shared: &[],
+    },
+    parse,
+);
 
 const REMEDY: &str = "get https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz (`repro data fetch aircraft`), and let `root` be its folder, or unpack it anew and let `root` be the folder `fgvc-aircraft-2013b` that it makes";
 
@@ -57,7 +51,7 @@ const PACKED: [Packed; 1] = [Packed::new(
 )];
 
 /// Rows of the notice of copyright.
-const BANNER: Trim = Trim { bottom: 20 };
+const NOTICE: Trim = Trim { bottom: 20 };
 
 /// The lists, and the split of each.
 const LISTS: [(&str, &str); 2] = [
@@ -65,20 +59,11 @@ const LISTS: [(&str, &str); 2] = [
     ("test", "images_variant_test.txt"),
 ];
 
-impl DatasetKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
-        let choices = [("cut", BANNER), ("keep", Trim::NONE)];
-        let banner = fields.choice("banner", &choices).unwrap_or(BANNER);
-        let root = fields.text("root")?;
-        Some(Arc::new(Aircraft {
-            root: PathBuf::from(root.value),
-            banner,
-        }))
-    }
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
+    Some(Arc::new(Aircraft {
+        root: fields.get(&ROOT)?.into(),
+        banner: fields.get(&BANNER)?,
+    }))
 }
 
 #[derive(Debug)]
@@ -140,7 +125,7 @@ impl Aircraft {
 
 impl Dataset for Aircraft {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn open(
@@ -157,7 +142,7 @@ impl Dataset for Aircraft {
     }
 
     fn open_questions(&self) -> Vec<OpenQuestion> {
-        let (here, reason) = if self.banner == BANNER {
+        let (here, reason) = if self.banner == NOTICE {
             ("cut off", "the README of the dataset asks for it")
         } else {
             ("kept", "declared in the experiment")
@@ -213,7 +198,7 @@ mod tests {
     #[test]
     fn names_have_spaces_and_labels_are_lines() {
         let folder = small();
-        let dataset = open(folder.path(), BANNER).unwrap();
+        let dataset = open(folder.path(), NOTICE).unwrap();
         let samples = dataset.manifest.samples.iter();
         let seen: Vec<_> = samples
             .map(|sample| (sample.id.as_str(), sample.split.as_str(), sample.label))
@@ -227,7 +212,7 @@ mod tests {
             ]
         );
         for inside in ["fgvc-aircraft-2013b", "fgvc-aircraft-2013b/data"] {
-            let other = open(&folder.path().join(inside), BANNER).unwrap();
+            let other = open(&folder.path().join(inside), NOTICE).unwrap();
             assert_eq!(other.manifest.digest(), dataset.manifest.digest());
         }
     }
@@ -235,7 +220,7 @@ mod tests {
     #[test]
     fn the_banner_is_part_of_the_identity() {
         let folder = small();
-        let cut = open(folder.path(), BANNER).unwrap();
+        let cut = open(folder.path(), NOTICE).unwrap();
         let kept = open(folder.path(), Trim::NONE).unwrap();
         assert_eq!(cut.images.read(0).unwrap().size(), (4, 10));
         assert_eq!(kept.images.read(0).unwrap().size(), (4, 30));
@@ -254,17 +239,17 @@ mod tests {
     #[test]
     fn packed_and_unpacked_are_one_dataset() {
         let folder = small();
-        let unpacked = open(folder.path(), BANNER).unwrap();
+        let unpacked = open(folder.path(), NOTICE).unwrap();
         let root = tempfile::tempdir().unwrap();
         archives::tgz(
             folder.path(),
             &["fgvc-aircraft-2013b"],
             &root.path().join("fgvc-aircraft-2013b.tar.gz"),
         );
-        let packed = open(root.path(), BANNER).unwrap();
+        let packed = open(root.path(), NOTICE).unwrap();
         archives::assert_same(&packed, &unpacked);
         // One archive may be the root by itself.
-        let alone = open(&root.path().join("fgvc-aircraft-2013b.tar.gz"), BANNER).unwrap();
+        let alone = open(&root.path().join("fgvc-aircraft-2013b.tar.gz"), NOTICE).unwrap();
         archives::assert_same(&alone, &unpacked);
     }
 
@@ -305,11 +290,11 @@ mod tests {
             let folder = small();
             let data = folder.path().join("fgvc-aircraft-2013b/data");
             fixture::write_texts(&data, &[(file, text)]);
-            let error = open(folder.path(), BANNER).err().unwrap();
+            let error = open(folder.path(), NOTICE).err().unwrap();
             let named = error.contains(file) && error.contains("get https://");
             assert!(named && error.contains(says), "{error}");
         }
-        let error = open(Path::new("nowhere"), BANNER).err().unwrap();
+        let error = open(Path::new("nowhere"), NOTICE).err().unwrap();
         assert!(error.contains("variants.txt is missing"), "{error}");
     }
 
@@ -317,7 +302,7 @@ mod tests {
     #[ignore = "needs the annotation files of the owners"]
     fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
         let root = fixture::annotations("fgvc_aircraft");
-        let banner = BANNER;
+        let banner = NOTICE;
         let rows = Aircraft { root, banner }
             .rows(&Environment::plain())
             .unwrap();

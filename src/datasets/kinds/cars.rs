@@ -9,31 +9,35 @@
 //! # Deviations
 //! The numbering of `cars_annos.mat`, `car_ims/000001.jpg`, is another one and is not read.
 
-use crate::datasets::DatasetError;
 use crate::datasets::listed::{ListedKind, Row, Rows, stays_inside};
 use crate::datasets::matlab::Variables;
 use crate::datasets::tree::{Folder, Location, Packed};
-use crate::spec::{Key, KindDoc};
+use crate::datasets::{DatasetError, DatasetKind};
+use crate::spec::{Key, Kind, KindDoc, Text};
 
-/// The kind.
-pub(super) const KIND: ListedKind = ListedKind {
-    doc: &DOC,
+const ROOT: Key<Text> = Key::text("root", "a folder").doc(
+    "Holds the three archives, or `cars_train/`, `cars_test/` and `devkit/`, and `cars_test_annos_withlabels.mat`; a copy whose folders lie in folders of the same names is read as well; relative to the folder that `repro` runs in.",
+);
+
+/// `kind = "cars"`.
+pub const KIND: DatasetKind = Kind::new(
+    KindDoc {
+        name: LISTED.name,
+        summary: "Stanford Cars, cars of 196 models, from `cars_train.tgz`, `cars_test.tgz` and `car_devkit.tgz`, packed or unpacked, with `cars_test_annos_withlabels.mat`; the owners' split.",
+        keys: &[&ROOT],
+        shared: &[],
+    },
+    |fields| LISTED.parse(fields),
+);
+
+const LISTED: ListedKind = ListedKind {
+    name: "cars",
     packed: &[
         Packed::new("cars_train.tgz", "cars_train"),
         Packed::new("cars_test.tgz", "cars_test"),
         Packed::new("car_devkit.tgz", "devkit"),
     ],
     rows,
-};
-
-const DOC: KindDoc = KindDoc {
-    name: "cars",
-    summary: "Stanford Cars, cars of 196 models, from `cars_train.tgz`, `cars_test.tgz` and `car_devkit.tgz`, packed or unpacked, with `cars_test_annos_withlabels.mat`; the owners' split.",
-    keys: &[Key::required(
-        "root",
-        "a folder",
-        "Holds the three archives, or `cars_train/`, `cars_test/` and `devkit/`, and `cars_test_annos_withlabels.mat`; a copy whose folders lie in folders of the same names is read as well; relative to the folder that `repro` runs in.",
-    )],
 };
 
 const REMEDY: &str = "the owners' addresses at ai.stanford.edu are dead; bring `cars_train.tgz`, `cars_test.tgz`, `car_devkit.tgz` and `cars_test_annos_withlabels.mat` in from a copy, packed or unpacked, in one folder, and let `root` be that";
@@ -158,7 +162,8 @@ mod tests {
 
     fn open(root: &Path) -> Result<OpenDataset, String> {
         let root = root.to_owned();
-        KIND.at(root)
+        LISTED
+            .at(root)
             .open(&Environment::plain(), None)
             .map_err(|error| error.to_string())
     }
@@ -307,7 +312,7 @@ mod tests {
     #[ignore = "needs the annotation files of the owners"]
     fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
         let root = fixture::annotations("stanford_cars");
-        let rows = KIND.at(root).rows(&Environment::plain()).unwrap();
+        let rows = LISTED.at(root).rows(&Environment::plain()).unwrap();
         assert_eq!(fixture::counts(&rows), (196, 8144, 0, 8041));
     }
 }

@@ -7,26 +7,30 @@
 //! # Deviations
 //! A cut of the archive is a dataset as well, if its lists are cut in the same way.
 
-use crate::datasets::DatasetError;
 use crate::datasets::listed::{Classes, ListedKind, Rows, read_joined};
 use crate::datasets::tree::{Folder, Packed};
-use crate::spec::{Key, KindDoc};
+use crate::datasets::{DatasetError, DatasetKind};
+use crate::spec::{Key, Kind, KindDoc, Text};
 
-/// The kind.
-pub(super) const KIND: ListedKind = ListedKind {
-    doc: &DOC,
+const ROOT: Key<Text> = Key::text("root", "a path").doc(
+    "The folder `CUB_200_2011`, which holds `images.txt` and `images/`, the one around it or around the archive, or the archive; relative to the folder that `repro` runs in.",
+);
+
+/// `kind = "cub"`.
+pub const KIND: DatasetKind = Kind::new(
+    KindDoc {
+        name: LISTED.name,
+        summary: "CUB-200-2011, birds of 200 species, from `CUB_200_2011.tgz`, packed or unpacked; the owners' split.",
+        keys: &[&ROOT],
+        shared: &[],
+    },
+    |fields| LISTED.parse(fields),
+);
+
+const LISTED: ListedKind = ListedKind {
+    name: "cub",
     packed: &[Packed::new("CUB_200_2011.tgz", "CUB_200_2011")],
     rows,
-};
-
-const DOC: KindDoc = KindDoc {
-    name: "cub",
-    summary: "CUB-200-2011, birds of 200 species, from `CUB_200_2011.tgz`, packed or unpacked; the owners' split.",
-    keys: &[Key::required(
-        "root",
-        "a path",
-        "The folder `CUB_200_2011`, which holds `images.txt` and `images/`, the one around it or around the archive, or the archive; relative to the folder that `repro` runs in.",
-    )],
 };
 
 const REMEDY: &str = "get `CUB_200_2011.tgz` from https://data.caltech.edu/records/65de6-vp158 (`repro data fetch cub`), and let `root` be its folder, or unpack it anew and let `root` be the folder `CUB_200_2011` that it makes; of a cut, `images.txt`, `image_class_labels.txt` and `train_test_split.txt` have to be cut in the same way";
@@ -77,7 +81,7 @@ mod tests {
     }
 
     fn open(root: &Path) -> Result<OpenDataset, String> {
-        let dataset = KIND.at(root);
+        let dataset = LISTED.at(root);
         dataset
             .open(&Environment::plain(), None)
             .map_err(|error| error.to_string())
@@ -181,7 +185,7 @@ mod tests {
     #[ignore = "needs the annotation files of the owners"]
     fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
         let root = fixture::annotations("cub_200_2011");
-        let rows = KIND.at(root).rows(&Environment::plain()).unwrap();
+        let rows = LISTED.at(root).rows(&Environment::plain()).unwrap();
         assert_eq!(fixture::counts(&rows), (200, 5994, 0, 5794));
     }
 }

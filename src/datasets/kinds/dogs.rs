@@ -10,30 +10,34 @@
 
 use std::collections::BTreeMap;
 
-use crate::datasets::DatasetError;
 use crate::datasets::listed::{ListedKind, Row, Rows, stays_inside};
 use crate::datasets::matlab::Variables;
 use crate::datasets::tree::{Folder, Packed};
-use crate::spec::{Key, KindDoc};
+use crate::datasets::{DatasetError, DatasetKind};
+use crate::spec::{Key, Kind, KindDoc, Text};
 
-/// The kind.
-pub(super) const KIND: ListedKind = ListedKind {
-    doc: &DOC,
+const ROOT: Key<Text> = Key::text("root", "a folder").doc(
+    "Holds `images.tar` or `Images/`, and `lists.tar` or `train_list.mat` and `test_list.mat`; relative to the folder that `repro` runs in.",
+);
+
+/// `kind = "dogs"`.
+pub const KIND: DatasetKind = Kind::new(
+    KindDoc {
+        name: LISTED.name,
+        summary: "Stanford Dogs, dogs of 120 breeds, from `images.tar` and `lists.tar`, packed or unpacked; the owners' split.",
+        keys: &[&ROOT],
+        shared: &[],
+    },
+    |fields| LISTED.parse(fields),
+);
+
+const LISTED: ListedKind = ListedKind {
+    name: "dogs",
     packed: &[
         Packed::new("images.tar", "Images"),
         Packed::new("lists.tar", "train_list.mat"),
     ],
     rows,
-};
-
-const DOC: KindDoc = KindDoc {
-    name: "dogs",
-    summary: "Stanford Dogs, dogs of 120 breeds, from `images.tar` and `lists.tar`, packed or unpacked; the owners' split.",
-    keys: &[Key::required(
-        "root",
-        "a folder",
-        "Holds `images.tar` or `Images/`, and `lists.tar` or `train_list.mat` and `test_list.mat`; relative to the folder that `repro` runs in.",
-    )],
 };
 
 const REMEDY: &str = "get `images.tar` and `lists.tar` from http://vision.stanford.edu/aditya86/ImageNetDogs/ (`repro data fetch dogs`) into one folder, or unpack both there anew, and let `root` be that";
@@ -115,7 +119,8 @@ mod tests {
 
     fn open(root: &Path) -> Result<OpenDataset, String> {
         let root = root.to_owned();
-        KIND.at(root)
+        LISTED
+            .at(root)
             .open(&Environment::plain(), None)
             .map_err(|error| error.to_string())
     }
@@ -242,7 +247,7 @@ mod tests {
             std::fs::copy(from, folder.path().join(name)).unwrap();
         }
         let root = folder.path().to_owned();
-        let rows = KIND.at(root).rows(&Environment::plain()).unwrap();
+        let rows = LISTED.at(root).rows(&Environment::plain()).unwrap();
         assert_eq!(fixture::counts(&rows), (120, 12_000, 0, 8580));
         let mut sorted = rows.classes.clone();
         sorted.sort();

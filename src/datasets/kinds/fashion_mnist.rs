@@ -15,24 +15,21 @@ use crate::datasets::{
     Dataset, DatasetError, DatasetKind, Environment, Manifest, OpenDataset, ReadImage, Sample,
 };
 use crate::imaging::Image;
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Fields, Key, Kind, KindDoc, Text};
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const ROOT: Key<Text> = Key::text("root", "a folder")
+    .doc("Holds the four files; relative to the folder that `repro` runs in.");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
-
-const DOC: KindDoc = KindDoc {
-    name: "fashion-mnist",
-    summary: "Fashion-MNIST from its four IDX files (`train-images-idx3-ubyte.gz` and so on), compressed or not.",
-    keys: &[Key::required(
-        "root",
-        "a folder",
-        "Holds the four files; relative to the folder that `repro` runs in.",
-    )],
-};
+/// `kind = "fashion-mnist"`.
+pub const KIND: DatasetKind = Kind::new(
+    KindDoc {
+        name: "fashion-mnist",
+        summary: "Fashion-MNIST from its four IDX files (`train-images-idx3-ubyte.gz` and so on), compressed or not.",
+        keys: &[&ROOT],
+        shared: &[],
+    },
+    parse,
+);
 
 /// The class names in the order of the labels, from the data set's own README.
 const CLASSES: [&str; 10] = [
@@ -51,17 +48,10 @@ const CLASSES: [&str; 10] = [
 /// A side longer than this is taken for a damaged header.
 const LONGEST_SIDE: usize = 4096;
 
-impl DatasetKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
-        let root = fields.text("root")?;
-        Some(Arc::new(FashionMnist {
-            root: PathBuf::from(root.value),
-        }))
-    }
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
+    Some(Arc::new(FashionMnist {
+        root: fields.get(&ROOT)?.into(),
+    }))
 }
 
 #[derive(Debug)]
@@ -71,7 +61,7 @@ struct FashionMnist {
 
 impl Dataset for FashionMnist {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn open(

@@ -9,27 +9,31 @@
 //! The parts `trnid` and `valid` are the split `train`, as papers on transfer have it: 2,040 images for training, 6,149 for
 //! testing.
 
-use crate::datasets::DatasetError;
 use crate::datasets::listed::{ListedKind, Row, Rows};
 use crate::datasets::matlab::Variables;
 use crate::datasets::tree::{Folder, Packed};
-use crate::spec::{Key, KindDoc};
+use crate::datasets::{DatasetError, DatasetKind};
+use crate::spec::{Key, Kind, KindDoc, Text};
 
-/// The kind.
-pub(super) const KIND: ListedKind = ListedKind {
-    doc: &DOC,
+const ROOT: Key<Text> = Key::text("root", "a folder").doc(
+    "Holds `102flowers.tgz` or `jpg/`, `imagelabels.mat` and `setid.mat`; relative to the folder that `repro` runs in.",
+);
+
+/// `kind = "flowers"`.
+pub const KIND: DatasetKind = Kind::new(
+    KindDoc {
+        name: LISTED.name,
+        summary: "Oxford Flowers-102, flowers of 102 kinds, from `102flowers.tgz`, packed or unpacked, with `imagelabels.mat` and `setid.mat`; `trnid` and `valid` are the split `train`.",
+        keys: &[&ROOT],
+        shared: &[],
+    },
+    |fields| LISTED.parse(fields),
+);
+
+const LISTED: ListedKind = ListedKind {
+    name: "flowers",
     packed: &[Packed::new("102flowers.tgz", "jpg")],
     rows,
-};
-
-const DOC: KindDoc = KindDoc {
-    name: "flowers",
-    summary: "Oxford Flowers-102, flowers of 102 kinds, from `102flowers.tgz`, packed or unpacked, with `imagelabels.mat` and `setid.mat`; `trnid` and `valid` are the split `train`.",
-    keys: &[Key::required(
-        "root",
-        "a folder",
-        "Holds `102flowers.tgz` or `jpg/`, `imagelabels.mat` and `setid.mat`; relative to the folder that `repro` runs in.",
-    )],
 };
 
 const REMEDY: &str = "get `102flowers.tgz`, `imagelabels.mat` and `setid.mat` from https://www.robots.ox.ac.uk/~vgg/data/flowers/102/ (`repro data fetch flowers`), and let `root` be a folder with all three, or with the folder `jpg` in place of the archive";
@@ -91,7 +95,8 @@ mod tests {
 
     fn open(root: &Path) -> Result<OpenDataset, String> {
         let root = root.to_owned();
-        KIND.at(root)
+        LISTED
+            .at(root)
             .open(&Environment::plain(), None)
             .map_err(|error| error.to_string())
     }
@@ -189,7 +194,7 @@ mod tests {
     #[ignore = "needs the annotation files of the owners"]
     fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
         let root = fixture::annotations("oxford_flowers102");
-        let rows = KIND.at(root).rows(&Environment::plain()).unwrap();
+        let rows = LISTED.at(root).rows(&Environment::plain()).unwrap();
         assert_eq!(fixture::counts(&rows), (102, 2040, 0, 6149));
     }
 }

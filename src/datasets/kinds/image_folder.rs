@@ -17,32 +17,25 @@ use crate::datasets::{
     Dataset, DatasetError, DatasetKind, Environment, Manifest, OpenDataset, Sample,
 };
 use crate::numbers::to_u32;
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Fields, Key, Kind, KindDoc, Number, Text};
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const ROOT: Key<Text> = Key::text("root", "a path").doc(
+    "Holds the split or class folders, or is a tar archive of them, compressed or not; relative to the folder that `repro` runs in.",
+);
+const TEST_FRACTION: Key<Number> = Key::number("test_fraction", Number::from(0.0).to(1.0))
+    .default(0.2)
+    .doc("The share of each class that is held out for testing where the folder has no splits; chosen by a hash of the file name.");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
-
-const DOC: KindDoc = KindDoc {
-    name: "image-folder",
-    summary: "Class folders of JPEG or PNG files: `ROOT/train/CLASS/FILE` and `ROOT/test/CLASS/FILE`, or `ROOT/CLASS/FILE`.",
-    keys: &[
-        Key::required(
-            "root",
-            "a path",
-            "Holds the split or class folders, or is a tar archive of them, compressed or not; relative to the folder that `repro` runs in.",
-        ),
-        Key::optional(
-            "test_fraction",
-            "a number between 0 and 1",
-            "0.2",
-            "The share of each class that is held out for testing where the folder has no splits; chosen by a hash of the file name.",
-        ),
-    ],
-};
+/// `kind = "image-folder"`.
+pub const KIND: DatasetKind = Kind::new(
+    KindDoc {
+        name: "image-folder",
+        summary: "Class folders of JPEG or PNG files: `ROOT/train/CLASS/FILE` and `ROOT/test/CLASS/FILE`, or `ROOT/CLASS/FILE`.",
+        keys: &[&ROOT, &TEST_FRACTION],
+        shared: &[],
+    },
+    parse,
+);
 
 /// First-level folders that are splits, and what the split is called.
 const SPLITS: [(&str, &str); 4] = [
@@ -52,19 +45,11 @@ const SPLITS: [(&str, &str); 4] = [
     ("test", "test"),
 ];
 
-impl DatasetKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
-        let test_fraction = fields.number("test_fraction", 0.0..=1.0).unwrap_or(0.2);
-        let root = fields.text("root")?;
-        Some(Arc::new(ImageFolder {
-            root: PathBuf::from(root.value),
-            test_fraction,
-        }))
-    }
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
+    Some(Arc::new(ImageFolder {
+        root: fields.get(&ROOT)?.into(),
+        test_fraction: fields.get(&TEST_FRACTION)?,
+    }))
 }
 
 #[derive(Debug)]
@@ -75,7 +60,7 @@ struct ImageFolder {
 
 impl Dataset for ImageFolder {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn open(

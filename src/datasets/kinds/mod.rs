@@ -18,7 +18,7 @@ mod table;
 use super::DatasetKind;
 
 /// Every dataset kind.
-pub const ALL: &[&dyn DatasetKind] = &[
+pub const ALL: &[&DatasetKind] = &[
     &aircraft::KIND,
     &cars::KIND,
     &cifar10::KIND,

@@ -9,26 +9,30 @@
 //! A cut of the archive is a dataset as well, if its lists are cut in the same way; its labels are those of the classes that
 //! are left.
 
-use crate::datasets::DatasetError;
 use crate::datasets::listed::{Classes, ListedKind, Rows, read_joined};
 use crate::datasets::tree::{Folder, Packed};
-use crate::spec::{Key, KindDoc};
+use crate::datasets::{DatasetError, DatasetKind};
+use crate::spec::{Key, Kind, KindDoc, Text};
 
-/// The kind.
-pub(super) const KIND: ListedKind = ListedKind {
-    doc: &DOC,
+const ROOT: Key<Text> = Key::text("root", "a path").doc(
+    "The folder `nabirds`, which holds `images.txt` and `images/`, the one around it or around the archive, or the archive; relative to the folder that `repro` runs in.",
+);
+
+/// `kind = "nabirds"`.
+pub const KIND: DatasetKind = Kind::new(
+    KindDoc {
+        name: LISTED.name,
+        summary: "NABirds, birds of North America in 555 classes, from `nabirds.tar.gz`, packed or unpacked; the owners' split.",
+        keys: &[&ROOT],
+        shared: &[],
+    },
+    |fields| LISTED.parse(fields),
+);
+
+const LISTED: ListedKind = ListedKind {
+    name: "nabirds",
     packed: &[Packed::new("nabirds.tar.gz", "nabirds")],
     rows,
-};
-
-const DOC: KindDoc = KindDoc {
-    name: "nabirds",
-    summary: "NABirds, birds of North America in 555 classes, from `nabirds.tar.gz`, packed or unpacked; the owners' split.",
-    keys: &[Key::required(
-        "root",
-        "a path",
-        "The folder `nabirds`, which holds `images.txt` and `images/`, the one around it or around the archive, or the archive; relative to the folder that `repro` runs in.",
-    )],
 };
 
 const REMEDY: &str = "get `nabirds.tar.gz`, which Cornell gives to whoever accepts the terms of use at https://dl.allaboutbirds.org/nabirds, and let `root` be its folder, or unpack it anew and let `root` be the folder `nabirds` that it makes";
@@ -55,7 +59,8 @@ mod tests {
     ];
 
     fn open(root: &Path) -> Result<OpenDataset, String> {
-        KIND.at(root)
+        LISTED
+            .at(root)
             .open(&Environment::plain(), None)
             .map_err(|error| error.to_string())
     }
@@ -130,7 +135,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_named_with_where_to_get_it() {
         let root = Path::new("nowhere");
-        let error = KIND.at(root).open(&Environment::plain(), None);
+        let error = LISTED.at(root).open(&Environment::plain(), None);
         let error = error.err().unwrap().to_string();
         assert!(
             error.contains("images.txt is missing") && error.contains("terms of use"),
@@ -142,7 +147,7 @@ mod tests {
     #[ignore = "needs the annotation files of the owners"]
     fn the_real_lists_have_the_counts_of_the_paper_needs_data() {
         let root = fixture::annotations("nabirds");
-        let rows = KIND.at(root).rows(&Environment::plain()).unwrap();
+        let rows = LISTED.at(root).rows(&Environment::plain()).unwrap();
         assert_eq!(fixture::counts(&rows), (555, 23_929, 0, 24_633));
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::{Rows, Trim};
 use crate::datasets::tree::{Folder, Packed, Tree};
-use crate::datasets::{Dataset, DatasetError, DatasetKind, Environment, Listing, OpenDataset};
-use crate::spec::{Fields, KindDoc};
+use crate::datasets::{Dataset, DatasetError, Environment, Listing, OpenDataset, ROOT};
+use crate::spec::Fields;
 
-/// See the module.
+/// What such a kind knows of its folder.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::datasets) struct ListedKind {
-    /// What the kind says of itself; `root` is its one key.
-    pub(in crate::datasets) doc: &'static KindDoc,
+    /// The kind's name.
+    pub(in crate::datasets) name: &'static str,
     /// The archives that the owner publishes.
     pub(in crate::datasets) packed: &'static [Packed],
     /// What the lists in a folder name.
@@ -27,16 +27,10 @@ impl ListedKind {
             root: root.into(),
         }
     }
-}
 
-impl DatasetKind for ListedKind {
-    fn doc(&self) -> &'static KindDoc {
-        self.doc
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
-        let root = fields.text("root")?;
-        Some(Arc::new(self.at(root.value)))
+    /// Reads a node's table.
+    pub(in crate::datasets) fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
+        Some(Arc::new(self.at(fields.get(&ROOT)?)))
     }
 }
 
@@ -60,7 +54,7 @@ impl Listed {
 
 impl Dataset for Listed {
     fn kind(&self) -> &'static str {
-        self.kind.doc.name
+        self.kind.name
     }
 
     fn open(

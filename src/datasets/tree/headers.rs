@@ -108,7 +108,7 @@ struct Extension {
 /// All members of the archive that lies in a range of bytes, in its order.
 ///
 /// # Errors
-/// See the module.
+/// A header that is damaged, cut off, or leads outside of the archive.
 pub(super) fn members(
     source: &Source,
     within: Range<u64>,

@@ -16,7 +16,7 @@ use super::headers::{Fault, Member, MemberKind};
 /// Bytes of the digest behind a kept index.
 const DIGEST: usize = 32;
 
-/// See the module.
+/// Names and places of members, in the order of the archive.
 #[derive(Debug)]
 pub(super) struct Index {
     names: LargeStringArray,

@@ -9,7 +9,7 @@ use super::archive::Archive;
 use super::source::{Source, part};
 use crate::datasets::{DatasetError, Digester};
 
-/// See the module. Cheap to clone and to hold a million of.
+/// A file, or a member of an archive. Cheap to clone and to hold a million of.
 #[derive(Debug, Clone)]
 pub(in crate::datasets) struct Location(Place);
 

@@ -53,7 +53,7 @@ impl Packed {
     }
 }
 
-/// See the module.
+/// A root with the archives that belong into it.
 #[derive(Debug)]
 pub(super) struct Tree {
     root: PathBuf,

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::kinds::keys_of;
 use super::super::resolve::Names;
 use super::super::{Experiment, ExtractionNode, HeadNode, OnBadImage};
 use super::Builder;
-use crate::heads::{ALL, Head, HeadKind};
+use crate::heads::{ALL, Head};
 use crate::models::Precision;
 use crate::spec::Fields;
 use crate::spec::sections::Sections;
+use crate::trainer::config::{self, FINE_TUNE};
 use crate::trainer::{Training, Views};
 
 impl Builder<'_> {
@@ -23,27 +23,29 @@ impl Builder<'_> {
         let mut names = Names::new("head");
         for node in &sections.heads {
             names.declare(&node.name);
-            let Some(kind) = self.kind("head", node, ALL, HeadKind::doc) else {
+            let Some(kind) = self.kind("head", node, ALL) else {
                 continue;
             };
-            let keys = keys_of("head", node);
-            for table in self.expand(node, "head", &keys) {
+            let keys = kind.doc.all_keys();
+            for table in self.expand(node, "head", &kind.doc) {
                 let fields = self.node_fields(&table, "head", node);
-                fields.check_keys(&keys, &["kind"]);
+                let head = kind.read(&fields);
                 let training = Training::parse(&fields);
-                let seeds = match fields.seed("seed") {
+                let seeds = match fields.get(&config::SEED) {
                     Some(seed) => vec![seed],
                     None => experiment.seeds.clone(),
                 };
-                let (Some(head), Some(features)) = (kind.parse(&fields), fields.text("features"))
+                let features = fields.located(&config::FEATURES);
+                let (Some(head), Some(training), Some(features)) = (head, training, features)
                 else {
                     continue;
                 };
-                let found = extractions.find(&fields, "features", &features);
+                let found = extractions.find(&fields, config::FEATURES.name, &features);
                 let swept = self.sweeps.said("head", &table, &keys);
                 Self::check_shapes(&*head, experiment, &found, &fields);
                 // A kind without the key has said so already.
-                if keys.iter().any(|key| key.name == "fine_tune") {
+                let keys = kind.doc.all_keys();
+                if keys.iter().any(|key| key.name() == FINE_TUNE.name) {
                     Self::check_fresh(&training, experiment, &found, &fields);
                 }
                 for (features, more_views) in
@@ -75,7 +77,7 @@ impl Builder<'_> {
         fields: &Fields<'_>,
     ) {
         let key = match (&training.fine_tune, training.online) {
-            (Some(_), _) => "fine_tune",
+            (Some(_), _) => FINE_TUNE.name,
             (None, true) => "online",
             (None, false) => return,
         };
@@ -135,7 +137,7 @@ impl Builder<'_> {
             let (why, remedy) = misfit.split_once("; ").unwrap_or((&misfit, ""));
             let message = format!("{} cannot read its features: {why}", fields.context());
             let hint = (!remedy.is_empty()).then(|| remedy.to_owned());
-            fields.misfit("features", "graph::head-misfit", message, hint);
+            fields.misfit(config::FEATURES.name, "graph::head-misfit", message, hint);
         }
     }
 }

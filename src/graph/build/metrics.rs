@@ -1,67 +1,11 @@
 //! Metrics of the graph: what each reads, by what its kind declares.
 
-use super::super::kinds::keys_of;
 use super::super::resolve::Names;
 use super::super::{Experiment, MetricInputs, MetricNode};
 use super::Builder;
-use crate::metrics::{ALL, MetricKind, Reads};
+use crate::metrics::{ALL, CHOOSE, EXTRACTIONS, HEADS, LEFT, RIGHT, Reads, SPLIT};
 use crate::spec::sections::Sections;
-use crate::spec::{Fields, Key};
-
-/// What is scored: heads for a metric that reads predictions, extractions for one that reads features.
-const OF: Key = Key::optional(
-    "of",
-    "the name of a head or an extraction, or a list of them",
-    "none, for a metric of pairs",
-    "What is scored: the heads of a metric that reads predictions, the extractions of one that reads features.",
-)
-.list();
-
-/// The left sets of a metric of pairs.
-const LEFT: Key = Key::optional(
-    "left",
-    "the name of an extraction, or a list of them",
-    "none, for other metrics",
-    "The first sets of features of a metric that compares two.",
-)
-.list();
-
-/// The right sets of a metric of pairs.
-const RIGHT: Key = Key::optional(
-    "right",
-    "the name of an extraction, or a list of them",
-    "as `left`",
-    "The second sets of features; every one is compared with every one of `left` that has the same images.",
-)
-.list();
-
-/// The split whose features are read.
-const SPLIT: Key = Key::optional(
-    "split",
-    "a split",
-    "\"test\"",
-    "The split whose features are read by a metric that reads features.",
-);
-
-/// Choosing among heads.
-const CHOOSE: Key = Key::optional(
-    "choose",
-    "a boolean",
-    "false",
-    "Score only the best of heads that differ in learning rate and weight decay alone, their own and their network's: the one that is right most often on the samples that `holdout` keeps out of training, as a mean over seeds.",
-);
-
-/// The keys that metrics take besides their own; which of them a kind takes depends on what it reads.
-pub const METRIC_KEYS: &[Key] = &[OF, CHOOSE, LEFT, RIGHT, SPLIT];
-
-/// Those that a metric takes by what it reads.
-fn keys(reads: Reads) -> &'static [Key] {
-    match reads {
-        Reads::Predictions => &[OF, CHOOSE],
-        Reads::Features => &[OF, SPLIT],
-        Reads::FeaturePairs => &[LEFT, RIGHT, SPLIT],
-    }
-}
+use crate::spec::{Fields, Key, List, Text};
 
 impl Builder<'_> {
     pub(super) fn metrics(
@@ -72,22 +16,17 @@ impl Builder<'_> {
         extractions: &Names,
     ) {
         for node in &sections.metrics {
-            let Some(kind) = self.kind("metric", node, ALL, MetricKind::doc) else {
+            let Some(kind) = self.kind("metric", node, ALL) else {
                 continue;
             };
-            let own = kind.doc().keys.iter();
-            let all = keys_of("metric", node);
-            for table in self.expand(node, "metric", &all) {
+            let keys = kind.doc.all_keys();
+            for table in self.expand(node, "metric", &kind.doc) {
                 let fields = self.node_fields(&table, "metric", node);
-                let Some(metric) = kind.parse(&fields) else {
-                    fields.check_keys(&all, &["kind"]);
+                let Some(metric) = kind.read(&fields) else {
                     continue;
                 };
-                let reads = metric.reads();
-                let taken: Vec<Key> = own.clone().chain(keys(reads)).copied().collect();
-                fields.check_keys(&taken, &["kind"]);
-                let choose = fields.boolean("choose").unwrap_or(false);
-                let inputs = match reads {
+                let choose = fields.get(&CHOOSE).unwrap_or_default();
+                let inputs = match metric.reads() {
                     Reads::Predictions => of_heads(&fields, experiment, heads, choose),
                     Reads::Features => of_features(&fields, extractions),
                     Reads::FeaturePairs => of_pairs(&fields, experiment, extractions),
@@ -98,7 +37,7 @@ impl Builder<'_> {
                         metric,
                         choose,
                         inputs,
-                        swept: self.sweeps.said("metric", &table, &all),
+                        swept: self.sweeps.said("metric", &table, &keys),
                     });
                 }
             }
@@ -106,18 +45,14 @@ impl Builder<'_> {
     }
 }
 
-/// The nodes that a key names; reports a key that is missing or names nothing.
-fn named(fields: &Fields<'_>, key: Key, names: &Names, what: &str) -> Option<Vec<usize>> {
-    if !fields.has(key.name) {
-        fields.misfit(
-            key.name,
-            "spec::missing-key",
-            format!("{} needs the key `{}`", fields.context(), key.name),
-            Some(format!("`{}` = {}: {}", key.name, key.value, key.doc)),
-        );
-        return None;
-    }
-    let listed = fields.texts(key.name)?;
+/// The nodes that a key names; reports a key that names nothing.
+fn named(
+    fields: &Fields<'_>,
+    key: &Key<List<Text>>,
+    names: &Names,
+    what: &str,
+) -> Option<Vec<usize>> {
+    let listed = fields.items(key)?;
     if listed.is_empty() {
         let message = format!("`{}` of {} names no {what}", key.name, fields.context());
         let hint = Some(format!("name at least one {what}"));
@@ -135,26 +70,21 @@ fn of_heads(
     heads: &Names,
     choose: bool,
 ) -> Option<MetricInputs> {
-    let heads = named(fields, OF, heads, "head")?;
+    let heads = named(fields, &HEADS, heads, "head")?;
     let unjudged = |&&index: &&usize| experiment.heads[index].training.holdout == 0.0;
     if choose && let Some(&head) = heads.iter().find(unjudged) {
         let name = &experiment.heads[head].name;
         let message = format!("`choose` needs a validation split, but head `{name}` has none");
         let hint = "hold samples out of its training, such as `holdout = 0.1`".to_owned();
-        fields.misfit("choose", "graph::no-holdout", message, Some(hint));
+        fields.misfit(CHOOSE.name, "graph::no-holdout", message, Some(hint));
     }
     Some(MetricInputs::Heads(heads))
 }
 
-fn split(fields: &Fields<'_>) -> String {
-    let split = fields.text(SPLIT.name);
-    split.map_or_else(|| "test".to_owned(), |split| split.value)
-}
-
 fn of_features(fields: &Fields<'_>, extractions: &Names) -> Option<MetricInputs> {
     Some(MetricInputs::Features {
-        sets: named(fields, OF, extractions, "extraction")?,
-        split: split(fields),
+        sets: named(fields, &EXTRACTIONS, extractions, "extraction")?,
+        split: fields.get(&SPLIT)?,
     })
 }
 
@@ -163,9 +93,9 @@ fn of_pairs(
     experiment: &Experiment,
     extractions: &Names,
 ) -> Option<MetricInputs> {
-    let left = named(fields, LEFT, extractions, "extraction")?;
+    let left = named(fields, &LEFT, extractions, "extraction")?;
     let right = if fields.has(RIGHT.name) {
-        named(fields, RIGHT, extractions, "extraction")?
+        named(fields, &RIGHT, extractions, "extraction")?
     } else {
         left.clone()
     };
@@ -180,10 +110,10 @@ fn of_pairs(
     if pairs.is_empty() && !left.is_empty() && !right.is_empty() {
         let message = format!("{} has no pair to compare", fields.context());
         let hint = "two sets of features can be compared where both are of the same dataset";
-        fields.misfit("left", "graph::no-pairs", message, Some(hint.to_owned()));
+        fields.misfit(LEFT.name, "graph::no-pairs", message, Some(hint.to_owned()));
     }
     Some(MetricInputs::Pairs {
         pairs,
-        split: split(fields),
+        split: fields.get(&SPLIT)?,
     })
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Builder;
-use crate::graph::kinds::keys_of;
 use crate::graph::resolve::Names;
 use crate::graph::{Experiment, ModelNode, PretrainNode, pretrain, samples};
+use crate::models::declaration::WEIGHTS;
 use crate::models::{self, WeightsSource};
 use crate::spec::Diagnostic;
 use crate::spec::fields::Located;
@@ -29,28 +29,25 @@ impl Builder<'_> {
         let mut all_read = true;
         for node in &sections.models {
             names.declare(&node.name);
-            let Some(kind) = self.kind("model", node, models::ALL, models::ModelKind::doc) else {
+            let Some(kind) = self.kind("model", node, models::ALL) else {
                 all_read = false;
                 continue;
             };
-            let tables = self.expand(node, "model", kind.doc().keys);
+            let tables = self.expand(node, "model", &kind.doc);
             all_read &= !tables.is_empty();
             for table in tables {
                 let fields = self.node_fields(&table, "model", node);
-                fields.check_keys(kind.doc().keys, &["kind"]);
-                let Some(model) = kind.parse(&fields) else {
+                let Some(model) = kind.read(&fields) else {
                     all_read = false;
                     continue;
                 };
-                let swept = self.sweeps.said("model", &table, kind.doc().keys);
+                let swept = self.sweeps.said("model", &table, &kind.doc.all_keys());
                 let mut sources = vec![None];
                 if let WeightsSource::Pretrained(training) = model.weights() {
-                    let span = fields
-                        .raw("weights")
-                        .map_or(fields.span(), |node| node.span);
+                    let span = fields.span_of(WEIGHTS.name);
                     let value = training.clone();
                     used.push(value.clone());
-                    trainings.find(&fields, "weights", &Located { value, span });
+                    trainings.find(&fields, WEIGHTS.name, &Located { value, span });
                     sources = self.pretrains(sections, experiment, datasets, &*model);
                     if sources.is_empty() {
                         // A mistake in the training, which is told already; what hangs on the model is looked at all the same.
@@ -106,8 +103,8 @@ impl Builder<'_> {
             return indices;
         };
         for node in sections.pretrains.iter().filter(|node| node.name == *name) {
-            let keys = keys_of("pretrain", node);
-            for table in self.expand(node, "pretrain", &keys) {
+            let keys = pretrain::DOC.all_keys();
+            for table in self.expand(node, "pretrain", &pretrain::DOC) {
                 let fields = self.node_fields(&table, "pretrain", node);
                 fields.check_keys(&keys, &[]);
                 let swept = self.sweeps.said("pretrain", &table, &keys);
@@ -115,8 +112,8 @@ impl Builder<'_> {
                 // The model's own index is known once its place in the list is.
                 let parsed = pretrain::parse(&fields, &node.name, (0, 0), model);
                 let datasets = fields
-                    .text("dataset")
-                    .map(|dataset| datasets.find(&fields, "dataset", &dataset));
+                    .located(&pretrain::DATASET)
+                    .map(|dataset| datasets.find(&fields, pretrain::DATASET.name, &dataset));
                 for dataset in datasets.unwrap_or_default() {
                     if let Some(parsed) = &parsed {
                         indices.push(Some(experiment.pretrains.len()));
@@ -141,13 +138,13 @@ impl Builder<'_> {
         let mut names = Names::new("samples");
         for node in &sections.samples {
             names.declare(&node.name);
-            for table in self.expand(node, "samples", samples::KEYS) {
+            for table in self.expand(node, "samples", &samples::DOC) {
                 let fields = self.node_fields(&table, "samples", node);
-                fields.check_keys(samples::KEYS, &[]);
-                let Some(model) = fields.text("model") else {
+                fields.check_keys(&samples::DOC.all_keys(), &[]);
+                let Some(model) = fields.located(&samples::MODEL) else {
                     continue;
                 };
-                for index in models.find(&fields, "model", &model) {
+                for index in models.find(&fields, samples::MODEL.name, &model) {
                     let model = Arc::clone(&experiment.models[index].model);
                     if let Some(parsed) = samples::parse(&fields, &node.name, index, &*model) {
                         names.add(&node.name, experiment.samples.len());

@@ -46,70 +46,59 @@ use std::sync::Arc;
 
 use super::{Metric, MetricError, MetricInput, MetricKind, Output, Reads, Score};
 use crate::numbers::to_usize;
-use crate::spec::{Fields, Key, KindDoc};
-
-/// `kind = "cka"`.
-pub const KIND: Kind = Kind;
-
-/// See [`KIND`].
-#[derive(Debug)]
-pub struct Kind;
+use crate::spec::{Choice, Count, Fields, Key, Kind, KindDoc};
 
 /// Images of a batch, as in Nguyen et al.
-const BATCH_SIZE: u32 = 256;
+const BATCH_IMAGES: u32 = 256;
 
 /// No batch is smaller than half of this, and HSIC₁ needs four images.
 const SMALLEST_BATCH: u32 = 8;
 
-const DOC: KindDoc = KindDoc {
-    name: "cka",
-    summary: "Linear centered kernel alignment of two sets of features of the same images, called `cka`: 1 where they are equal up to rotation, scale and shift.",
-    keys: &[
-        Key::optional(
-            "estimator",
-            "`biased` or `minibatch`",
-            "\"biased\"",
-            "`biased` is the usual definition over all images, too high where images are few and features wide; `minibatch` divides means of unbiased estimates over batches, and is called `cka_minibatch`.",
-        ),
-        Key::optional(
-            "batch_size",
-            "an integer from 8",
-            "256",
-            "Most images of a batch; only with `estimator = \"minibatch\"`. As many as there are images, or more, make one batch of all.",
-        ),
-    ],
-};
+const ESTIMATOR: Key<Choice<Means>> = Key::choice(
+    "estimator",
+    &[("biased", Means::Biased), ("minibatch", Means::Minibatch)],
+)
+.default(Means::Biased)
+.doc("`biased` is the usual definition over all images, too high where images are few and features wide; `minibatch` divides means of unbiased estimates over batches, and is called `cka_minibatch`.");
 
-impl MetricKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
+const BATCH_SIZE: Key<Count> = Key::count("batch_size", SMALLEST_BATCH..=100_000_000)
+    .default(BATCH_IMAGES)
+    .doc("Most images of a batch; only with `estimator = \"minibatch\"`. As many as there are images, or more, make one batch of all.");
 
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Metric>> {
-        let minibatch = fields.has("estimator")
-            && fields.choice("estimator", &[("biased", false), ("minibatch", true)])?;
-        let batch_size = if fields.has("batch_size") {
-            fields.count("batch_size", SMALLEST_BATCH..=100_000_000)?
-        } else {
-            BATCH_SIZE
-        };
-        if !minibatch && fields.has("batch_size") {
-            let message = format!(
-                "{} has a `batch_size`, but the biased estimator takes all images at once",
-                fields.context()
-            );
-            let hint = "remove `batch_size`, or set `estimator = \"minibatch\"`".to_owned();
-            fields.misfit("batch_size", "graph::metric-misfit", message, Some(hint));
-            return None;
-        }
-        Some(Arc::new(Cka {
-            estimator: if minibatch {
-                Estimator::Minibatch { batch_size }
-            } else {
-                Estimator::Biased
-            },
-        }))
+/// `kind = "cka"`.
+pub const KIND: MetricKind = Kind::new(
+    KindDoc {
+        name: "cka",
+        summary: "Linear centered kernel alignment of two sets of features of the same images, called `cka`: 1 where they are equal up to rotation, scale and shift.",
+        keys: &[&ESTIMATOR, &BATCH_SIZE],
+        shared: Reads::FeaturePairs.keys(),
+    },
+    parse,
+);
+
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Metric>> {
+    let (means, batch_size) = (fields.get(&ESTIMATOR)?, fields.get(&BATCH_SIZE)?);
+    let estimator = match means {
+        Means::Minibatch => Estimator::Minibatch { batch_size },
+        Means::Biased => Estimator::Biased,
+    };
+    if estimator == Estimator::Biased && fields.has(BATCH_SIZE.name) {
+        let message = format!(
+            "{} has a `batch_size`, but the biased estimator takes all images at once",
+            fields.context()
+        );
+        let hint = "remove `batch_size`, or set `estimator = \"minibatch\"`".to_owned();
+        fields.misfit(BATCH_SIZE.name, "graph::metric-misfit", message, Some(hint));
+        return None;
     }
+    Some(Arc::new(Cka { estimator }))
+}
+
+/// The words for an estimator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Means {
+    Biased,
+    Minibatch,
 }
 
 /// How HSIC is estimated.
@@ -131,7 +120,7 @@ struct Cka {
 
 impl Metric for Cka {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn reads(&self) -> Reads {
@@ -140,9 +129,11 @@ impl Metric for Cka {
 
     fn identity(&self) -> serde_json::Value {
         match self.estimator {
-            Estimator::Biased => serde_json::json!({ "kind": DOC.name, "estimator": "biased" }),
+            Estimator::Biased => {
+                serde_json::json!({ "kind": KIND.doc.name, "estimator": "biased" })
+            }
             Estimator::Minibatch { batch_size } => {
-                serde_json::json!({ "kind": DOC.name, "estimator": "minibatch", "batch_size": batch_size })
+                serde_json::json!({ "kind": KIND.doc.name, "estimator": "minibatch", "batch_size": batch_size })
             }
         }
     }

@@ -472,7 +472,7 @@ fn parsed(text: &str) -> (Option<serde_json::Value>, Vec<&'static str>) {
         crate::spec::Span::default(),
         &diagnostics,
     );
-    let metric = KIND.parse(&fields).map(|metric| metric.identity());
+    let metric = KIND.read(&fields).map(|metric| metric.identity());
     let diagnostics = diagnostics.borrow();
     let records = diagnostics.records();
     (metric, records.iter().map(|record| record.code).collect())

@@ -9,4 +9,4 @@ pub mod resnet;
 use super::ModelKind;
 
 /// Every model kind.
-pub const ALL: &[&dyn ModelKind] = &[&guided_diffusion::KIND, &pixels::KIND, &resnet::KIND];
+pub const ALL: &[&ModelKind] = &[&guided_diffusion::KIND, &pixels::KIND, &resnet::KIND];

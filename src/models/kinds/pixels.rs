@@ -12,74 +12,39 @@ use serde_json::json;
 
 use crate::imaging::Normalization;
 use crate::models::TapShape;
-use crate::models::{BlockIndex, BlockInfo, InputSpec, Model, ModelKind, WeightsSource};
-use crate::spec::{Fields, Key, KindDoc};
+use crate::models::{BlockIndex, BlockInfo, InputSpec, Model, ModelKind, Presets, WeightsSource};
+use crate::spec::{Count, Fields, Key, Kind, KindDoc, OneOf};
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const IMAGE_SIZE: Key<Count> = Key::count("image_size", 1..=4096).doc(
+    "Side of the image in pixels; an extraction with a `pool` of the same size gives every pixel.",
+);
+const IN_CHANNELS: Key<OneOf> = Key::one_of("in_channels", &[1, 3])
+    .default(3)
+    .doc("Channels of the image.");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+/// `kind = "pixels"`.
+pub const KIND: ModelKind = Kind::with(
+    KindDoc {
+        name: "pixels",
+        summary: "No network: block 1 is the image itself, without noise. It has no weights.",
+        keys: &[&IMAGE_SIZE, &IN_CHANNELS],
+        shared: &[],
+    },
+    parse,
+    Presets::NONE,
+);
 
-const DOC: KindDoc = KindDoc {
-    name: "pixels",
-    summary: "No network: block 1 is the image itself, without noise. It has no weights.",
-    keys: &[
-        Key::required(
-            "image_size",
-            "an integer from 1",
-            "Side of the image in pixels; an extraction with a `pool` of the same size gives every pixel.",
-        ),
-        Key::optional("in_channels", "1 or 3", "3", "Channels of the image."),
-    ],
-};
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
+    Some(Arc::new(Pixels::new(InputSpec {
+        channels: fields.get(&IN_CHANNELS)?,
+        side: fields.get(&IMAGE_SIZE)?,
+        normalization: Normalization::MinusOneToOne,
+        noise: None,
+    })))
+}
 
 /// The one block.
 const ONLY: BlockIndex = BlockIndex(1);
-
-impl ModelKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn presets(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn preset(&self, _name: &str) -> Option<Arc<dyn Model>> {
-        None
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
-        let side = fields.count("image_size", 1..=4096);
-        let channels = if fields.has("in_channels") {
-            fields.count("in_channels", 1..=3)
-        } else {
-            Some(3)
-        };
-        if channels == Some(2) {
-            fields.misfit(
-                "in_channels",
-                "spec::out-of-range",
-                format!(
-                    "`in_channels` of {} must be 1 or 3, not 2",
-                    fields.context()
-                ),
-                None,
-            );
-        }
-        let input = InputSpec {
-            channels: channels?,
-            side: side?,
-            normalization: Normalization::MinusOneToOne,
-            noise: None,
-        };
-        fields
-            .is_sound()
-            .then(|| Arc::new(Pixels::new(input)) as Arc<dyn Model>)
-    }
-}
 
 /// The images of one shape.
 #[derive(Debug, Clone)]
@@ -105,11 +70,11 @@ impl Pixels {
 
 impl Model for Pixels {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn variant(&self) -> &str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn input(&self) -> InputSpec {
@@ -134,7 +99,7 @@ impl Model for Pixels {
 
     fn identity(&self) -> serde_json::Value {
         json!({
-            "kind": DOC.name,
+            "kind": KIND.doc.name,
             "image_size": self.input.side,
             "in_channels": self.input.channels,
         })
@@ -221,7 +186,7 @@ mod tests {
         assert_eq!(given.weights(), &WeightsSource::None);
         assert_eq!((model.parameter_count(), model.blocks().len()), (0, 1));
         assert_eq!(model.blocks()[0].shape, TapShape::map(3, 28, 28));
-        assert!(KIND.presets().is_empty() && KIND.preset("pixels").is_none());
+        assert!(KIND.presets().is_empty());
         assert_ne!(model.identity(), pixels(1, 28).identity());
         assert_ne!(model.identity(), pixels(3, 32).identity());
     }

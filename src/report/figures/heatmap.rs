@@ -16,72 +16,60 @@ use crate::report::selection::{
     Cells, FILTER_KEY, METRIC_KEY, OVER_KEY, Question, Selection, Spread, TITLE_KEY, axis_at,
 };
 use crate::spec::fields::Located;
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Fields, Key, Kind, KindDoc, Text};
 use crate::store::AxisValue;
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const ROWS: Key<Text> =
+    Key::text("rows", "an axis").doc("The axis that runs down, such as `block`.");
+const COLUMNS: Key<Text> = Key::text("columns", "an axis").doc(
+    "The axis that runs to the right, such as `timestep`. More than 14 values are drawn small; the longer axis belongs in `rows`.",
+);
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
-
-const DOC: KindDoc = KindDoc {
-    name: "heatmap",
-    summary: "A metric over two axes, as colours with the numbers written in them.",
-    keys: &[
-        FILE_KEY,
-        METRIC_KEY,
-        TITLE_KEY,
-        Key::required(
-            "rows",
-            "an axis",
-            "The axis that runs down, such as `block`.",
-        ),
-        Key::required(
-            "columns",
-            "an axis",
-            "The axis that runs to the right, such as `timestep`. More than 14 values are drawn small; the longer axis belongs in `rows`.",
-        ),
-        FILTER_KEY,
-        OVER_KEY,
-    ],
-};
+/// `kind = "heatmap"`.
+pub const KIND: FigureKind = Kind::new(
+    KindDoc {
+        name: "heatmap",
+        summary: "A metric over two axes, as colours with the numbers written in them.",
+        keys: &[
+            &FILE_KEY,
+            &METRIC_KEY,
+            &TITLE_KEY,
+            &ROWS,
+            &COLUMNS,
+            &FILTER_KEY,
+            &OVER_KEY,
+        ],
+        shared: &[],
+    },
+    parse,
+);
 
 /// The most rows, and the most columns, that a page holds.
 const MOST_SIDE: usize = 40;
 
-impl FigureKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
+fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Figure>> {
+    let file = file_name(fields, &FILE_KEY, ".svg");
+    let question = Question::parse(fields, known);
+    let rows = axis_at(fields, &ROWS, known);
+    let columns = axis_at(fields, &COLUMNS, known);
+    let (file, question, rows, columns) = (file?, question?, rows?, columns?);
+    if rows == columns {
+        let message = format!(
+            "`{rows}` cannot be both `rows` and `columns` of {}",
+            fields.context()
+        );
+        fields.misfit(COLUMNS.name, "report::axis-twice", message, None);
     }
-
-    fn parse(&self, fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Figure>> {
-        fields.check_keys(DOC.keys, &["kind"]);
-        let file = file_name(fields, "file", ".svg");
-        let question = Question::parse(fields, known);
-        let rows = axis_at(fields, "rows", known);
-        let columns = axis_at(fields, "columns", known);
-        let (file, question, rows, columns) = (file?, question?, rows?, columns?);
-        if rows == columns {
-            let message = format!(
-                "`{rows}` cannot be both `rows` and `columns` of {}",
-                fields.context()
-            );
-            fields.misfit("columns", "report::axis-twice", message, None);
-        }
-        fields.is_sound().then(|| {
-            Arc::new(Heatmap {
-                file,
-                question,
-                rows,
-                columns,
-            }) as Arc<dyn Figure>
-        })
-    }
+    fields.is_sound().then(|| {
+        Arc::new(Heatmap {
+            file,
+            question,
+            rows,
+            columns,
+        }) as Arc<dyn Figure>
+    })
 }
 
-/// See the module.
 #[derive(Debug)]
 struct Heatmap {
     file: Located<String>,
@@ -194,7 +182,8 @@ mod tests {
 
     fn figure() -> Arc<dyn Figure> {
         let text = "kind = \"heatmap\"\nfile = \"a.svg\"\nmetric = \"top1\"\nrows = \"timestep\"\ncolumns = \"block\"\n";
-        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields, &KnownAxes::default()));
+        let (figure, mistakes) =
+            parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
         assert!(mistakes.is_empty(), "{mistakes:?}");
         figure.unwrap()
     }
@@ -248,7 +237,8 @@ mod tests {
     #[test]
     fn pairs_of_blocks_make_a_map_of_values_without_counts() {
         let text = "kind = \"heatmap\"\nfile = \"a.svg\"\nmetric = \"cka\"\nrows = \"left_block\"\ncolumns = \"right_block\"\n";
-        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields, &KnownAxes::default()));
+        let (figure, mistakes) =
+            parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
         assert!(mistakes.is_empty(), "{mistakes:?}");
         let mut rows = Vec::new();
         for left in 1..=3_u32 {

@@ -24,81 +24,66 @@ use crate::report::selection::{
     TITLE_KEY, Uncertainty, axis_at,
 };
 use crate::spec::fields::Located;
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Choice, Fields, Key, Kind, KindDoc, Text};
 use crate::store::AxisValue;
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const X: Key<Text> =
+    Key::text("x", "an axis").doc("The axis that runs to the right, such as `timestep`.");
+const SERIES: Key<Text> = Key::text("series", "an axis")
+    .optional("one line")
+    .doc("The axis whose values are lines of their own, such as `model`; at most 8 values.");
+const X_SCALE: Key<Choice<XScale>> = Key::choice("x_scale", X_SCALES)
+    .default(XScale::Linear)
+    .doc("Spreads the values of `x` by size, by logarithm, or one after the other. Words need `category`.");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+/// `kind = "lines"`.
+pub const KIND: FigureKind = Kind::new(
+    KindDoc {
+        name: "lines",
+        summary: "A metric over one axis, one line per value of another, with bars for the spread over seeds or images.",
+        keys: &[
+            &FILE_KEY,
+            &METRIC_KEY,
+            &TITLE_KEY,
+            &X,
+            &SERIES,
+            &X_SCALE,
+            &FILTER_KEY,
+            &OVER_KEY,
+            &SPREAD_KEY,
+        ],
+        shared: &[],
+    },
+    parse,
+);
 
-const DOC: KindDoc = KindDoc {
-    name: "lines",
-    summary: "A metric over one axis, one line per value of another, with bars for the spread over seeds or images.",
-    keys: &[
-        FILE_KEY,
-        METRIC_KEY,
-        TITLE_KEY,
-        Key::required(
-            "x",
-            "an axis",
-            "The axis that runs to the right, such as `timestep`.",
-        ),
-        Key::optional(
-            "series",
-            "an axis",
-            "one line",
-            "The axis whose values are lines of their own, such as `model`; at most 8 values.",
-        ),
-        Key::optional(
-            "x_scale",
-            "`linear`, `log` or `category`",
-            "\"linear\"",
-            "Spreads the values of `x` by size, by logarithm, or one after the other. Words need `category`.",
-        ),
-        FILTER_KEY,
-        OVER_KEY,
-        SPREAD_KEY,
-    ],
-};
-
-impl FigureKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
+fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Figure>> {
+    let file = file_name(fields, &FILE_KEY, ".svg");
+    let question = Question::parse(fields, known);
+    let x = axis_at(fields, &X, known);
+    let series = axis_at(fields, &SERIES, known);
+    let scale = fields.get(&X_SCALE);
+    let (file, question, x, scale) = (file?, question?, x?, scale?);
+    let uncertainty = Uncertainty::parse(fields, &question);
+    if series.as_ref() == Some(&x) {
+        let message = format!(
+            "`{x}` cannot be both `x` and `series` of {}",
+            fields.context()
+        );
+        fields.misfit(SERIES.name, "report::axis-twice", message, None);
     }
-
-    fn parse(&self, fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Figure>> {
-        fields.check_keys(DOC.keys, &["kind"]);
-        let file = file_name(fields, "file", ".svg");
-        let question = Question::parse(fields, known);
-        let x = axis_at(fields, "x", known);
-        let series = axis_at(fields, "series", known);
-        let scale = fields.choice("x_scale", X_SCALES).unwrap_or(XScale::Linear);
-        let (file, question, x) = (file?, question?, x?);
-        let uncertainty = Uncertainty::parse(fields, &question);
-        if series.as_ref() == Some(&x) {
-            let message = format!(
-                "`{x}` cannot be both `x` and `series` of {}",
-                fields.context()
-            );
-            fields.misfit("series", "report::axis-twice", message, None);
-        }
-        fields.is_sound().then(|| {
-            Arc::new(Lines {
-                file,
-                question,
-                x,
-                series,
-                scale,
-                uncertainty,
-            }) as Arc<dyn Figure>
-        })
-    }
+    fields.is_sound().then(|| {
+        Arc::new(Lines {
+            file,
+            question,
+            x,
+            series,
+            scale,
+            uncertainty,
+        }) as Arc<dyn Figure>
+    })
 }
 
-/// See the module.
 #[derive(Debug)]
 struct Lines {
     file: Located<String>,
@@ -276,7 +261,8 @@ mod tests {
     use crate::store::ResultRow;
 
     fn figure(text: &str) -> Arc<dyn Figure> {
-        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields, &KnownAxes::default()));
+        let (figure, mistakes) =
+            parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
         assert!(mistakes.is_empty(), "{mistakes:?}");
         figure.unwrap()
     }

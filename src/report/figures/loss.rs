@@ -19,62 +19,41 @@ use crate::report::error::ReportError;
 use crate::report::input::{ReportInput, TrainingCurve};
 use crate::report::markdown;
 use crate::report::number::significant;
+use crate::report::selection::TITLE_KEY;
 use crate::spec::fields::Located;
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Fields, Key, Kind, KindDoc, Text};
 use crate::store::names::{CURVE, table_file};
 use crate::text::{count, plural};
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const OF: Key<Text> =
+    Key::text("of", "a name of `[pretrain.NAME]`").doc("The training whose loss is shown.");
+const TITLE: Key<Text> = TITLE_KEY.optional("`Training loss: NAME`");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+/// `kind = "loss"`.
+pub const KIND: FigureKind = Kind::new(
+    KindDoc {
+        name: "loss",
+        summary: "The loss of a network over the steps of its training, as it was recorded and as a mean over neighbours.",
+        keys: &[&FILE_KEY, &OF, &TITLE],
+        shared: &[],
+    },
+    parse,
+);
 
-const DOC: KindDoc = KindDoc {
-    name: "loss",
-    summary: "The loss of a network over the steps of its training, as it was recorded and as a mean over neighbours.",
-    keys: &[
-        FILE_KEY,
-        Key::required(
-            "of",
-            "a name of `[pretrain.NAME]`",
-            "The training whose loss is shown.",
-        ),
-        Key::optional(
-            "title",
-            "a string",
-            "`Training loss: NAME`",
-            "Stands above it.",
-        ),
-    ],
-};
-
-impl FigureKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, fields: &Fields<'_>, _: &KnownAxes) -> Option<Arc<dyn Figure>> {
-        fields.check_keys(DOC.keys, &["kind"]);
-        let file = file_name(fields, "file", ".svg");
-        let of = fields.text("of");
-        let title = fields.text("title");
-        let (file, of) = (file?, of?);
-        fields.is_sound().then(|| {
-            Arc::new(Loss {
-                title: title.map_or_else(
-                    || format!("Training loss: {}", of.value),
-                    |title| title.value,
-                ),
-                file,
-                of,
-            }) as Arc<dyn Figure>
-        })
-    }
+fn parse(fields: &Fields<'_>, _: &KnownAxes) -> Option<Arc<dyn Figure>> {
+    let file = file_name(fields, &FILE_KEY, ".svg");
+    let of = fields.located(&OF);
+    let title = fields.get(&TITLE);
+    let (file, of) = (file?, of?);
+    fields.is_sound().then(|| {
+        Arc::new(Loss {
+            title: title.unwrap_or_else(|| format!("Training loss: {}", of.value)),
+            file,
+            of,
+        }) as Arc<dyn Figure>
+    })
 }
 
-/// See the module.
 #[derive(Debug)]
 struct Loss {
     file: Located<String>,
@@ -224,7 +203,8 @@ mod tests {
 
     fn figure() -> Arc<dyn Figure> {
         let text = "kind = \"loss\"\nfile = \"a.svg\"\nof = \"unet\"\n";
-        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields, &KnownAxes::default()));
+        let (figure, mistakes) =
+            parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
         assert!(mistakes.is_empty(), "{mistakes:?}");
         figure.unwrap()
     }

@@ -25,11 +25,11 @@ use super::error::ReportError;
 use super::input::ReportInput;
 use super::selection::Question;
 use crate::spec::fields::Located;
-use crate::spec::{Fields, KindDoc};
+use crate::spec::{Kind, ParseWith};
 use crate::store::names::artifact_path;
 
 /// Every kind of figure.
-pub const ALL: &[&dyn FigureKind] = &[
+pub const ALL: &[&FigureKind] = &[
     &lines::KIND,
     &heatmap::KIND,
     &loss::KIND,
@@ -37,14 +37,8 @@ pub const ALL: &[&dyn FigureKind] = &[
     &noise_strip::KIND,
 ];
 
-/// A kind of figure.
-pub trait FigureKind: Sync {
-    /// What it says of itself.
-    fn doc(&self) -> &'static KindDoc;
-
-    /// Reads one `[[report.figure]]`; `known` are the axes that it may name. Errors are recorded in the reader.
-    fn parse(&self, fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Figure>>;
-}
+/// A kind of figure; its tables are read by the axes that results have.
+pub type FigureKind = Kind<ParseWith<Arc<dyn Figure>, KnownAxes>>;
 
 /// A figure as it was asked for.
 pub trait Figure: Send + Sync + Debug {

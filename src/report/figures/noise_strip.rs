@@ -8,111 +8,74 @@ use crate::report::axes::KnownAxes;
 use crate::report::config::{FILE_KEY, file_name};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
+use crate::report::selection::TITLE_KEY;
 use crate::spec::fields::Located;
-use crate::spec::{Fields, Key, KindDoc};
-
-/// The kind.
-pub const KIND: Kind = Kind;
-
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+use crate::spec::{Count, Fields, Key, Kind, KindDoc, List, Seed, Text};
 
 /// The most timesteps, and the most images, that can be told apart on a page.
 const MOST: u32 = 20;
 
-const DOC: KindDoc = KindDoc {
-    name: "noise-strip",
-    summary: "Some images of a dataset at growing noise, as a model sees them: one row an image, one column a timestep.",
-    keys: &[
-        FILE_KEY,
-        Key::required(
-            "dataset",
-            "a dataset's name",
-            "The dataset that the images are taken from.",
-        ),
-        Key::required(
-            "model",
-            "a model's name",
-            "The model whose size of images and schedule of noise are used.",
-        ),
-        Key::required(
-            "timesteps",
-            "a list of 1 to 20 integers from 0",
-            "The timesteps of the noise, one column each, in this order.",
-        )
-        .list(),
-        Key::optional(
-            "count",
-            "an integer from 1 to 20",
-            "4",
-            "How many images, from the beginning of the split.",
-        ),
-        Key::optional(
-            "split",
-            "a string",
-            "\"test\"",
-            "The split that the images are taken from.",
-        ),
-        Key::optional(
-            "noise_seed",
-            "an integer from 0",
-            "0",
-            "The seed of the noise.",
-        ),
-        Key::optional(
-            "title",
-            "a string",
-            "`Images at growing noise: NAME`",
-            "Stands above it.",
-        ),
-    ],
-};
+const DATASET: Key<Text> = Key::text("dataset", "the name of a dataset")
+    .doc("The dataset that the images are taken from.");
+const MODEL: Key<Text> = Key::text("model", "the name of a model")
+    .doc("The model whose size of images and schedule of noise are used.");
+const TIMESTEPS: Key<List<Count>> = Key::list("timesteps", Count::within(0..=u32::MAX))
+    .items(1..=MOST as usize)
+    .doc("The timesteps of the noise, one column each, in this order.");
+const COUNT: Key<Count> = Key::count("count", 1..=MOST)
+    .default(4)
+    .doc("How many images, from the beginning of the split.");
+const SPLIT: Key<Text> = Key::text("split", "a split")
+    .default("test")
+    .doc("The split that the images are taken from.");
+const NOISE_SEED: Key<Seed> = Key::seed("noise_seed")
+    .default(0)
+    .doc("The seed of the noise.");
+const TITLE: Key<Text> = TITLE_KEY.optional("`Images at growing noise: NAME`");
 
-impl FigureKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
+/// `kind = "noise-strip"`.
+pub const KIND: FigureKind = Kind::new(
+    KindDoc {
+        name: "noise-strip",
+        summary: "Some images of a dataset at growing noise, as a model sees them: one row an image, one column a timestep.",
+        keys: &[
+            &FILE_KEY,
+            &DATASET,
+            &MODEL,
+            &TIMESTEPS,
+            &COUNT,
+            &SPLIT,
+            &NOISE_SEED,
+            &TITLE,
+        ],
+        shared: &[],
+    },
+    parse,
+);
 
-    fn parse(&self, fields: &Fields<'_>, _: &KnownAxes) -> Option<Arc<dyn Figure>> {
-        fields.check_keys(DOC.keys, &["kind"]);
-        let file = file_name(fields, "file", ".svg");
-        let (dataset, model) = (fields.text("dataset"), fields.text("model"));
-        let timesteps = fields.counts("timesteps", 0..=u32::MAX);
-        let count = fields.count("count", 1..=MOST).unwrap_or(4);
-        let split = fields.text("split");
-        let noise_seed = fields.seed("noise_seed").unwrap_or(0);
-        let title = fields.text("title");
-        if let Some(timesteps) = &timesteps
-            && !(1..=MOST as usize).contains(&timesteps.len())
-        {
-            let message = format!(
-                "`timesteps` of {} takes 1 to {MOST} timesteps, not {}",
-                fields.context(),
-                timesteps.len()
-            );
-            fields.misfit("timesteps", "spec::out-of-range", message, None);
-        }
-        let (file, dataset, model, timesteps) = (file?, dataset?, model?, timesteps?);
-        fields.is_sound().then(|| {
-            Arc::new(Strip {
-                title: title.map_or_else(
-                    || format!("Images at growing noise: {}", dataset.value),
-                    |title| title.value,
-                ),
-                file,
-                dataset,
-                model,
-                timesteps,
-                count,
-                split: split.map_or_else(|| "test".to_owned(), |split| split.value),
-                noise_seed,
-            }) as Arc<dyn Figure>
-        })
-    }
+fn parse(fields: &Fields<'_>, _: &KnownAxes) -> Option<Arc<dyn Figure>> {
+    let file = file_name(fields, &FILE_KEY, ".svg");
+    let dataset = fields.located(&DATASET);
+    let model = fields.located(&MODEL);
+    let timesteps = fields.get(&TIMESTEPS);
+    let (file, dataset, model, timesteps) = (file?, dataset?, model?, timesteps?);
+    let title = fields.get(&TITLE);
+    let (count, split) = (fields.get(&COUNT)?, fields.get(&SPLIT)?);
+    let noise_seed = fields.get(&NOISE_SEED)?;
+    fields.is_sound().then(|| {
+        Arc::new(Strip {
+            title: title.unwrap_or_else(|| format!("Images at growing noise: {}", dataset.value)),
+            file,
+            dataset,
+            model,
+            timesteps,
+            count,
+            split,
+            noise_seed,
+        }) as Arc<dyn Figure>
+    })
 }
 
-/// See the module.
 #[derive(Debug)]
 struct Strip {
     file: Located<String>,
@@ -199,7 +162,9 @@ mod tests {
     #[test]
     fn a_strip_says_what_it_wants_and_shows_the_sheet_of_its_file() {
         let text = format!("{STRIP}timesteps = [0, 90, 500]\ncount = 2\n");
-        let (figure, mistakes) = parsed(&text, |fields| KIND.parse(fields, &KnownAxes::default()));
+        let (figure, mistakes) = parsed(&text, |fields| {
+            KIND.read_with(fields, &KnownAxes::default())
+        });
         assert!(mistakes.is_empty(), "{mistakes:?}");
         let figure = figure.unwrap();
         let wanted = NoiseStrip {
@@ -245,8 +210,9 @@ mod tests {
             "[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]",
         ] {
             let text = format!("{STRIP}timesteps = {timesteps}\n");
-            let (figure, mistakes) =
-                parsed(&text, |fields| KIND.parse(fields, &KnownAxes::default()));
+            let (figure, mistakes) = parsed(&text, |fields| {
+                KIND.read_with(fields, &KnownAxes::default())
+            });
             assert!(figure.is_none());
             assert!(
                 mistakes[0].starts_with("spec::out-of-range"),

@@ -10,52 +10,39 @@ use crate::report::config::{FILE_KEY, file_name};
 use crate::report::error::ReportError;
 use crate::report::input::{ImageSheet, ReportInput};
 use crate::report::markdown;
+use crate::report::selection::TITLE_KEY;
 use crate::spec::fields::Located;
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Fields, Key, Kind, KindDoc, Text};
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const OF: Key<Text> =
+    Key::text("of", "a name of `[samples.NAME]`").doc("The samples that are shown, at most 400.");
+const TITLE: Key<Text> = TITLE_KEY.optional("`Samples: NAME`");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+/// `kind = "sheet"`.
+pub const KIND: FigureKind = Kind::new(
+    KindDoc {
+        name: "sheet",
+        summary: "Images sampled from a network, side by side, each of their pixels a square.",
+        keys: &[&FILE_KEY, &OF, &TITLE],
+        shared: &[],
+    },
+    parse,
+);
 
-const DOC: KindDoc = KindDoc {
-    name: "sheet",
-    summary: "Images sampled from a network, side by side, each of their pixels a square.",
-    keys: &[
-        FILE_KEY,
-        Key::required(
-            "of",
-            "a name of `[samples.NAME]`",
-            "The samples that are shown, at most 400.",
-        ),
-        Key::optional("title", "a string", "`Samples: NAME`", "Stands above it."),
-    ],
-};
-
-impl FigureKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, fields: &Fields<'_>, _: &KnownAxes) -> Option<Arc<dyn Figure>> {
-        fields.check_keys(DOC.keys, &["kind"]);
-        let file = file_name(fields, "file", ".svg");
-        let of = fields.text("of");
-        let title = fields.text("title");
-        let (file, of) = (file?, of?);
-        fields.is_sound().then(|| {
-            Arc::new(Sheet {
-                title: title.map_or_else(|| format!("Samples: {}", of.value), |title| title.value),
-                file,
-                of,
-            }) as Arc<dyn Figure>
-        })
-    }
+fn parse(fields: &Fields<'_>, _: &KnownAxes) -> Option<Arc<dyn Figure>> {
+    let file = file_name(fields, &FILE_KEY, ".svg");
+    let of = fields.located(&OF);
+    let title = fields.get(&TITLE);
+    let (file, of) = (file?, of?);
+    fields.is_sound().then(|| {
+        Arc::new(Sheet {
+            title: title.unwrap_or_else(|| format!("Samples: {}", of.value)),
+            file,
+            of,
+        }) as Arc<dyn Figure>
+    })
 }
 
-/// See the module.
 #[derive(Debug)]
 struct Sheet {
     file: Located<String>,
@@ -146,7 +133,8 @@ mod tests {
 
     fn figure() -> Arc<dyn Figure> {
         let text = "kind = \"sheet\"\nfile = \"a.svg\"\nof = \"faces\"\n";
-        let (figure, mistakes) = parsed(text, |fields| KIND.parse(fields, &KnownAxes::default()));
+        let (figure, mistakes) =
+            parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
         assert!(mistakes.is_empty(), "{mistakes:?}");
         figure.unwrap()
     }

@@ -7,33 +7,27 @@ use crate::report::error::ReportError;
 use crate::report::input::{MissingResult, ReportInput};
 use crate::report::number::Unit;
 use crate::spec::fields::Located;
-use crate::spec::{Diagnostic, Fields, Key, Node, Span, Value, suggest};
+use crate::spec::{Custom, Diagnostic, Fields, Key, List, Node, Span, Text, Value, suggest};
 use crate::store::{AxisValue, ResultRow};
 
 /// The key of the metric, the same in every kind.
-pub const METRIC_KEY: Key = Key::required(
-    "metric",
-    "a metric's name",
-    "The metric whose values are shown.",
-);
+pub const METRIC_KEY: Key<Text> =
+    Key::text("metric", "the name of a metric").doc("The metric whose values are shown.");
 /// The key of the title, the same in every kind.
-pub const TITLE_KEY: Key =
-    Key::optional("title", "a string", "the metric's name", "Stands above it.");
+pub const TITLE_KEY: Key<Text> = Key::text("title", "a string")
+    .optional("the metric's name")
+    .doc("Stands above it.");
 /// The key of the filters, the same in every kind.
-pub const FILTER_KEY: Key = Key::optional(
+pub const FILTER_KEY: Key<Custom> = Key::custom(
     "where",
     "a table of axis = value or axis = [values]",
-    "{}",
-    "Shows only results with these values, such as `{ split = \"test\", timestep = [90, 150] }`.",
-);
-/// The key of the axes to average over, the same in every kind.
-pub const OVER_KEY: Key = Key::optional(
-    "over",
-    "a list of axes",
-    "[\"seed\"]",
-    "Averages over these axes. A result that differs in any other axis within one cell is refused, so that nothing is averaged by accident.",
 )
-.list();
+.optional("{}")
+.doc("Shows only results with these values, such as `{ split = \"test\", timestep = [90, 150] }`.");
+/// The key of the axes to average over, the same in every kind.
+pub const OVER_KEY: Key<List<Text>> = Key::list("over", Text("an axis"))
+    .default(&["seed"])
+    .doc("Averages over these axes. A result that differs in any other axis within one cell is refused, so that nothing is averaged by accident.");
 
 /// A metric, filters, and the axes to average over.
 #[derive(Debug, Clone)]
@@ -81,17 +75,13 @@ impl Filter {
 impl Question {
     /// Reads `metric`, `title`, `where` and `over`.
     pub fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Self> {
-        let metric = fields.text("metric");
-        let title = fields.text("title");
-        let filters = filters_at(fields, "where", known);
-        let over = if fields.has("over") {
-            axes_at(fields, "over", 0..=usize::MAX, known)?
-        } else {
-            vec!["seed".to_owned()]
-        };
-        let metric = metric?;
+        let metric = fields.located(&METRIC_KEY);
+        let title = fields.get(&TITLE_KEY);
+        let filters = filters_at(fields, &FILTER_KEY, known);
+        let over = axes_at(fields, &OVER_KEY, known);
+        let (metric, over) = (metric?, over?);
         Some(Self {
-            title: title.map_or_else(|| metric.value.clone(), |title| title.value),
+            title: title.unwrap_or_else(|| metric.value.clone()),
             metric,
             filters,
             over,
@@ -180,19 +170,18 @@ impl Question {
 }
 
 /// Reads the name of one axis.
-pub fn axis_at(fields: &Fields<'_>, key: &str, known: &KnownAxes) -> Option<String> {
-    let located = fields.text(key)?;
+pub fn axis_at(fields: &Fields<'_>, key: &Key<Text>, known: &KnownAxes) -> Option<String> {
+    let located = fields.located(key)?;
     check_axis(fields, &located.value, located.span, known).then_some(located.value)
 }
 
 /// Reads a list of axes, each once; a single one counts as a list of one.
 pub fn axes_at(
     fields: &Fields<'_>,
-    key: &str,
-    lengths: std::ops::RangeInclusive<usize>,
+    key: &Key<List<Text>>,
     known: &KnownAxes,
 ) -> Option<Vec<String>> {
-    let located = fields.texts(key)?;
+    let located = fields.items(key)?;
     let mut names: Vec<String> = Vec::new();
     let mut sound = true;
     for axis in &located {
@@ -202,7 +191,8 @@ pub fn axes_at(
                 "report::axis-twice",
                 axis.span,
                 format!(
-                    "`{key}` of {} names `{}` twice",
+                    "`{}` of {} names `{}` twice",
+                    key.name,
                     fields.context(),
                     axis.value
                 ),
@@ -211,17 +201,6 @@ pub fn axes_at(
             sound = false;
         }
         names.push(axis.value.clone());
-    }
-    if !lengths.contains(&names.len()) {
-        let wanted = format!(
-            "`{key}` of {} takes {} to {} axes, not {}",
-            fields.context(),
-            lengths.start(),
-            lengths.end(),
-            names.len()
-        );
-        fields.misfit(key, "spec::out-of-range", wanted, None);
-        sound = false;
     }
     sound.then_some(names)
 }
@@ -243,13 +222,13 @@ fn check_axis(fields: &Fields<'_>, name: &str, span: Span, known: &KnownAxes) ->
 }
 
 /// Reads one value of an axis.
-pub fn value_at(fields: &Fields<'_>, key: &str) -> Option<AxisValue> {
-    axis_value(fields, key, fields.raw(key)?, "a string or a number")
+pub fn value_at(fields: &Fields<'_>, key: &Key<Custom>) -> Option<AxisValue> {
+    axis_value(fields, key.name, fields.get(key)?, "a string or a number")
 }
 
 /// Reads a table of `axis = value` or `axis = [values]`. Mistakes are recorded, and the other filters are still read.
-pub fn filters_at(fields: &Fields<'_>, key: &str, known: &KnownAxes) -> Vec<Filter> {
-    let Some(table) = fields.table(key) else {
+pub fn filters_at(fields: &Fields<'_>, key: &Key<Custom>, known: &KnownAxes) -> Vec<Filter> {
+    let Some(table) = fields.table(key.name) else {
         return Vec::new();
     };
     let mut filters = Vec::new();

@@ -2,15 +2,19 @@
 
 use super::{Cell, Question};
 use crate::report::number::{Unit, interval_of_mean, mean};
-use crate::spec::{Fields, Key};
+use crate::spec::{Choice, Fields, Key};
 
 /// The key that chooses it, the same in every kind that has it.
-pub const SPREAD_KEY: Key = Key::optional(
+pub const SPREAD_KEY: Key<Choice<Uncertainty>> = Key::choice(
     "spread",
-    "`deviation`, `seeds` or `images`",
-    "\"deviation\"",
-    "What is shown beside a mean: the sample standard deviation, the 95 % interval of the mean over seeds (Student's t), or the 95 % bootstrap interval over the scored images.",
-);
+    &[
+        ("deviation", Uncertainty::Deviation),
+        ("seeds", Uncertainty::Seeds),
+        ("images", Uncertainty::Images),
+    ],
+)
+.default(Uncertainty::Deviation)
+.doc("What is shown beside a mean: the sample standard deviation, the 95 % interval of the mean over seeds (Student's t), or the 95 % bootstrap interval over the scored images.");
 
 /// What is shown beside a mean.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,13 +28,6 @@ pub enum Uncertainty {
     Images,
 }
 
-/// The words of the key.
-const WORDS: &[(&str, Uncertainty)] = &[
-    ("deviation", Uncertainty::Deviation),
-    ("seeds", Uncertainty::Seeds),
-    ("images", Uncertainty::Images),
-];
-
 /// It, for one cell; values as they are stored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shown {
@@ -43,14 +40,19 @@ pub enum Shown {
 impl Uncertainty {
     /// Reads `spread`. An interval over seeds where something else is averaged over is a mistake.
     pub fn parse(fields: &Fields<'_>, question: &Question) -> Self {
-        let chosen = fields.choice("spread", WORDS).unwrap_or_default();
+        let chosen = fields.get(&SPREAD_KEY).unwrap_or_default();
         if chosen == Self::Seeds && question.over != ["seed"] {
             let message = format!(
                 "`spread = \"seeds\"` of {} needs means over the seed and nothing else",
                 fields.context()
             );
             let hint = "write `over = [\"seed\"]`, or leave `over` out; `spread = \"images\"` goes with any `over`";
-            fields.misfit("spread", "report::no-seeds", message, Some(hint.to_owned()));
+            fields.misfit(
+                SPREAD_KEY.name,
+                "report::no-seeds",
+                message,
+                Some(hint.to_owned()),
+            );
         }
         chosen
     }

@@ -17,19 +17,13 @@ use super::axes::KnownAxes;
 use super::error::ReportError;
 use super::input::ReportInput;
 use super::selection::Question;
-use crate::spec::{Fields, KindDoc};
+use crate::spec::{Kind, ParseWith};
 
 /// Every kind of table.
-pub const ALL: &[&dyn TableKind] = &[&grid::KIND, &contest::KIND, &claims::KIND];
+pub const ALL: &[&TableKind] = &[&grid::KIND, &contest::KIND, &claims::KIND];
 
-/// A kind of table.
-pub trait TableKind: Sync {
-    /// What it says of itself.
-    fn doc(&self) -> &'static KindDoc;
-
-    /// Reads one `[[report.table]]`; `known` are the axes that it may name. Errors are recorded in the reader.
-    fn parse(&self, fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>>;
-}
+/// A kind of table; its tables are read by the axes that results have.
+pub type TableKind = Kind<ParseWith<Arc<dyn Table>, KnownAxes>>;
 
 /// A table as it was asked for.
 pub trait Table: Send + Sync + Debug {

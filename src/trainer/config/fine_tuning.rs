@@ -6,19 +6,25 @@
 
 use serde::Serialize;
 
-use super::optimiser::{KEYS as OPTIMISER_KEYS, Optimiser};
+use super::optimiser::{self, OTHER_KEYS, Optimiser};
 use crate::models::tuning::MapRetention;
-use crate::spec::{Fields, Key};
+use crate::spec::{Boolean, Fields, Key, KindDoc, Number};
 
 /// The learning rate of a network where none is given: small beside a head's, since the network knows something already.
 const LEARNING_RATE: f64 = 1e-5;
 
-const RECOMPUTE: Key = Key::optional(
-    "recompute",
-    "a boolean",
-    "true",
-    "Keep one map a block and compute its insides again on the way back: less memory for one more forward, and the same bits.",
+const LR: Key<Number> = optimiser::LR.default(LEARNING_RATE);
+const RECOMPUTE: Key<Boolean> = Key::boolean("recompute").default(true).doc(
+    "Keep one feature map per block and compute the rest again in the backward pass: less memory for one more forward pass, and the same bits.",
 );
+
+/// The table `fine_tune` of a head.
+pub const DOC: KindDoc = KindDoc {
+    name: "fine_tune",
+    summary: "How the network below a head is trained. Its learning rate follows the head's schedule.",
+    keys: &[&optimiser::KIND, &LR, &RECOMPUTE],
+    shared: OTHER_KEYS,
+};
 
 /// How the network below a head is trained. Its learning rate follows the head's schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -31,20 +37,18 @@ pub struct FineTuning {
 }
 
 impl FineTuning {
-    /// Reads the key `fine_tune`.
-    pub(super) fn parse(fields: &Fields<'_>) -> Option<Self> {
-        let table = fields.table("fine_tune")?;
-        let keys: Vec<Key> = OPTIMISER_KEYS.iter().copied().chain([RECOMPUTE]).collect();
-        table.check_keys(&keys, &[]);
+    /// Reads the table `fine_tune`.
+    pub(super) fn parse(table: &Fields<'_>) -> Option<Self> {
         let default = Optimiser {
             lr: LEARNING_RATE,
             ..Optimiser::default()
         };
         Some(Self {
-            optimiser: Optimiser::read(&table, default),
-            retention: match table.boolean("recompute") {
-                Some(false) => MapRetention::Kept,
-                _ => MapRetention::Recomputed,
+            optimiser: Optimiser::parse(table, default),
+            retention: if table.get(&RECOMPUTE)? {
+                MapRetention::Recomputed
+            } else {
+                MapRetention::Kept
             },
         })
     }

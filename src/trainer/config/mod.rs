@@ -6,142 +6,121 @@
 //! as departures.
 
 mod fine_tuning;
-mod optimiser;
+pub mod optimiser;
 mod schedule;
 
 use serde::Serialize;
 
 use crate::models::Precision;
-use crate::spec::{Fields, Key};
+use crate::spec::{Boolean, Choice, Count, Fields, Key, Keys, KindDoc, Nested, Number, Seed, Text};
 
 pub use fine_tuning::FineTuning;
 pub use optimiser::{Optimiser, UpdateRule};
 pub use schedule::{Course, Moment, Schedule};
 
-const FEATURES: Key = Key::required(
-    "features",
-    "the name of an extraction",
-    "What the head reads; one head for each of its features.",
+/// The features that a head reads.
+pub const FEATURES: Key<Text> = Key::text("features", "the name of an extraction")
+    .doc("What the head reads; one head for each of its features.");
+/// The seed of one head.
+pub const SEED: Key<Seed> = Key::seed("seed")
+    .optional("the experiment's seeds")
+    .doc("Initial weights and order of samples.");
+/// The seed of a head in which nothing is random.
+const SEED_WITHOUT_STEPS: Key<Seed> =
+    SEED.doc("Decides nothing but the name: nothing here is random. One seed is enough.");
+/// How the network is trained as well.
+pub const FINE_TUNE: Key<Nested> = Key::table("fine_tune", &fine_tuning::DOC)
+    .optional("none")
+    .doc("Train the network as well, such as `{ lr = 1e-5 }`. Every epoch sees fresh noise and fresh random steps of `preprocess`; no features are cached.");
+const VIEWS: Key<Choice<Views>> = Key::choice(
+    "views",
+    &[
+        ("apart", Views::Apart),
+        ("mixed", Views::Mixed),
+        ("in-turn", Views::InTurn),
+    ],
+)
+.default(Views::Apart)
+.doc("What becomes of features that differ only in view and draw: a head for each (`apart`), or one head that sees one of them of each image in an epoch, by chance (`mixed`) or one after the other (`in-turn`). It predicts from the first.");
+const ONLINE: Key<Boolean> = Key::boolean("online").default(false).doc(
+    "Recompute the features in every epoch, with fresh noise and fresh random steps of `preprocess`, instead of reading them from the cache: the reference code's protocol. Epoch e, from 0, sees draw + e; predictions are from the cached features.",
 );
-const LOGITS: Key = Key::optional(
-    "logits",
-    "a boolean",
-    "false",
-    "Keep the logits of every predicted sample and class, beside the predictions.",
-);
-const TRAIN: Key = Key::optional("train", "a split", "\"train\"", "The split to train on.");
-const TEST: Key = Key::optional(
-    "test",
-    "a split",
-    "\"test\"",
-    "The split to predict; it decides nothing during training.",
-);
+const EPOCHS: Key<Count> = Key::count("epochs", 1..=100_000)
+    .default(28)
+    .doc("Passes over the training split.");
+const BATCH_SIZE: Key<Count> = Key::count("batch_size", 1..=1_000_000)
+    .default(256)
+    .doc("Samples per step; the last step of an epoch takes what is left.");
+const OPTIMIZER: Key<Nested> = Key::table("optimizer", &optimiser::DOC)
+    .optional("{ kind = \"adam\", lr = 1e-3 }")
+    .doc("How gradients make a step.");
+const SCHEDULE: Key<Nested> = Key::table("schedule", &schedule::DOC)
+    .optional("{ kind = \"step\", every = 8, gamma = 0.1 }")
+    .doc("The learning rate over the epochs.");
+const LABEL_SMOOTHING: Key<Number> = Key::number("label_smoothing", Number::from(0.0).below(1.0))
+    .default(0.0)
+    .doc("The share of each target that all classes share.");
+const CLASS_WEIGHTS: Key<Choice<ClassWeights>> = Key::choice(
+    "class_weights",
+    &[
+        ("equal", ClassWeights::Equal),
+        ("balanced", ClassWeights::Balanced),
+    ],
+)
+.default(ClassWeights::Equal)
+.doc("`balanced` weighs a sample by how rare its class is in the training split.");
+const CLIP: Key<Number> = Key::number("clip", Number::above(0.0).to(1e9))
+    .optional("none")
+    .doc("The maximum gradient norm over all parameters; longer gradients are shortened to it.");
+const HOLDOUT: Key<Number> = Key::number("holdout", Number::from(0.0).to(0.5))
+    .default(0.0)
+    .doc("The share of each class of the training split that is not trained on, but scored after every epoch, to choose by.");
+const PATIENCE: Key<Count> = Key::count("patience", 1..=100_000)
+    .optional("none")
+    .doc("Stop after so many epochs without a better loss on the validation split, and keep the best epoch's weights; needs `holdout`.");
+const PRECISION: Key<Choice<Precision>> = Key::choice(
+    "precision",
+    &[("f32", Precision::F32), ("bf16", Precision::Bf16)],
+)
+.default(Precision::F32)
+.doc("What the forward and backward passes compute in; weights and optimizer stay `f32`.");
+const LOGITS: Key<Boolean> = Key::boolean("logits")
+    .default(false)
+    .doc("Keep the logits of every predicted sample and class, beside the predictions.");
+const TRAIN: Key<Text> = Key::text("train", "a split")
+    .default("train")
+    .doc("The split to train on.");
+const TEST: Key<Text> = Key::text("test", "a split")
+    .default("test")
+    .doc("The split to predict; it decides nothing during training.");
 
 /// The keys that a head takes besides its own, if it is fitted to all samples at once.
-pub const KEYS_WITHOUT_STEPS: &[Key] = &[
-    FEATURES,
-    LOGITS,
-    Key::optional(
-        "seed",
-        "an integer from 0",
-        "the experiment's seeds",
-        "Decides nothing but the name: nothing here is random. One seed is enough.",
-    ),
-    TRAIN,
-    TEST,
-];
+pub const KEYS_WITHOUT_STEPS: Keys = &[&FEATURES, &LOGITS, &SEED_WITHOUT_STEPS, &TRAIN, &TEST];
 
 /// The keys that every head takes besides its own, if it is trained in steps.
-pub const KEYS: &[Key] = &[
-    FEATURES,
-    Key::optional(
-        "views",
-        "`apart`, `mixed` or `in-turn`",
-        "\"apart\"",
-        "What becomes of features that differ only in view and draw: a head for each (`apart`), or one head that sees one of them of each image in an epoch, by chance (`mixed`) or one after the other (`in-turn`). It predicts from the first.",
-    ),
-    Key::optional(
-        "online",
-        "a boolean",
-        "false",
-        "Compute the features anew in every epoch, with fresh noise and fresh random steps of `preprocess`, instead of reading them from the cache: the reference code's protocol. Epoch e, from 0, sees draw + e; predictions are from the cached features.",
-    ),
-    Key::optional(
-        "fine_tune",
-        "a table",
-        "none",
-        "Train the network as well: `{ lr = 1e-5 }`, with the keys of `optimizer`, and `recompute` (true by default) to keep few maps in memory. Every epoch sees fresh noise and fresh random steps of `preprocess`; no features are cached.",
-    ),
-    Key::optional(
-        "epochs",
-        "an integer from 1",
-        "28",
-        "Passes over the training split.",
-    ),
-    Key::optional(
-        "batch_size",
-        "an integer from 1",
-        "256",
-        "Samples per step; the last step of an epoch takes what is left.",
-    ),
-    Key::optional(
-        "optimizer",
-        "a table",
-        "{ kind = \"adam\", lr = 1e-3 }",
-        "`kind` is `adam`, `adamw`, `sgd` or `lars`; `lr`, `beta1`, `beta2`, `epsilon`, `momentum`, `trust`, `weight_decay` (0 by default) as in PyTorch.",
-    ),
-    Key::optional(
-        "schedule",
-        "a table",
-        "{ kind = \"step\", every = 8, gamma = 0.1 }",
-        "`kind` is `step` (multiply by `gamma` after every `every` epochs), `cosine` or `constant`; `warmup` is a number of epochs.",
-    ),
-    Key::optional(
-        "label_smoothing",
-        "a number in [0, 1)",
-        "0",
-        "The share of each target that all classes share.",
-    ),
-    Key::optional(
-        "class_weights",
-        "`equal` or `balanced`",
-        "\"equal\"",
-        "`balanced` weighs a sample by how rare its class is in the training split.",
-    ),
-    Key::optional(
-        "clip",
-        "a number above 0",
-        "none",
-        "The longest that the gradient of all parameters may be; longer ones are shortened.",
-    ),
-    Key::optional(
-        "holdout",
-        "a number in [0, 0.5]",
-        "0",
-        "The share of each class of the training split that is not trained on, but scored after every epoch, to choose by.",
-    ),
-    Key::optional(
-        "patience",
-        "an integer from 1",
-        "none",
-        "Stop after so many epochs without a better loss on the held-out samples, and keep the best epoch's weights; needs `holdout`.",
-    ),
-    Key::optional(
-        "precision",
-        "`f32` or `bf16`",
-        "\"f32\"",
-        "What forward and backward compute in; weights and optimiser stay `f32`.",
-    ),
-    LOGITS,
-    Key::optional(
-        "seed",
-        "an integer from 0",
-        "the experiment's seeds",
-        "Initial weights and order of samples.",
-    ),
-    TRAIN,
-    TEST,
+pub const KEYS: Keys = &[
+    &FEATURES,
+    &VIEWS,
+    &ONLINE,
+    &FINE_TUNE,
+    &EPOCHS,
+    &BATCH_SIZE,
+    &OPTIMIZER,
+    &SCHEDULE,
+    &LABEL_SMOOTHING,
+    &CLASS_WEIGHTS,
+    &CLIP,
+    &HOLDOUT,
+    &PATIENCE,
+    &PRECISION,
+    &LOGITS,
+    &SEED,
+    &TRAIN,
+    &TEST,
 ];
+
+/// The tables that are values of these keys.
+pub const TABLES: &[&KindDoc] = &[&optimiser::DOC, &schedule::DOC, &fine_tuning::DOC];
 
 /// What a sample weighs in the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -229,69 +208,87 @@ impl Default for Training {
 }
 
 impl Training {
-    /// Reads the shared keys of a head's table.
-    pub fn parse(fields: &Fields<'_>) -> Self {
-        let default = Self::default();
-        let views = [
-            ("apart", Views::Apart),
-            ("mixed", Views::Mixed),
-            ("in-turn", Views::InTurn),
-        ];
-        let weights = [
-            ("equal", ClassWeights::Equal),
-            ("balanced", ClassWeights::Balanced),
-        ];
-        let holdout = fields.number("holdout", 0.0..=0.5).unwrap_or(0.0);
-        let patience = fields.count("patience", 1..=100_000);
+    /// Reads the shared keys of a head's table; those that it does not have keep their defaults.
+    pub fn parse(fields: &Fields<'_>) -> Option<Self> {
+        let holdout = fields.get(&HOLDOUT)?;
+        let patience = fields.get(&PATIENCE);
         if patience.is_some() && holdout == 0.0 {
             fields.misfit(
-                "patience",
+                PATIENCE.name,
                 "graph::no-holdout",
                 "`patience` has nothing to judge an epoch by",
                 Some("hold samples out of the training split, such as `holdout = 0.1`".to_owned()),
             );
         }
-        let fine_tune = FineTuning::parse(fields);
-        let online = fields.boolean("online").unwrap_or(false);
+        let fine_tune = fields.get(&FINE_TUNE);
+        let fine_tune = fine_tune.and_then(|table| FineTuning::parse(&table));
         if fine_tune.is_some() && patience.is_some() {
             fields.misfit(
-                "patience",
+                PATIENCE.name,
                 "graph::fine-tuning-misfit",
                 "`patience` would need a second network to go back to",
                 Some("choose `epochs` by `holdout`, or leave `fine_tune` out".to_owned()),
             );
         }
-        let precisions = [("f32", Precision::F32), ("bf16", Precision::Bf16)];
-        let split =
-            |key: &str, default: String| fields.text(key).map_or(default, |split| split.value);
-        Self {
-            views: fields.choice("views", &views).unwrap_or(default.views),
+        let default = Self::default();
+        let optimiser = match fields.get(&OPTIMIZER) {
+            Some(table) => Optimiser::parse(&table, default.optimiser),
+            None => default.optimiser,
+        };
+        let schedule = match fields.get(&SCHEDULE) {
+            Some(table) => Schedule::parse(&table)?,
+            None => default.schedule,
+        };
+        Some(Self {
+            views: fields.get(&VIEWS)?,
             // A network that changes has no features to read from the cache.
-            online: online && fine_tune.is_none(),
+            online: fields.get(&ONLINE)? && fine_tune.is_none(),
             fine_tune,
-            epochs: fields
-                .count("epochs", 1..=100_000)
-                .unwrap_or(default.epochs),
-            batch_size: fields
-                .count("batch_size", 1..=1_000_000)
-                .unwrap_or(default.batch_size),
-            optimiser: Optimiser::parse(fields, default.optimiser),
-            schedule: Schedule::parse(fields),
-            label_smoothing: fields
-                .number("label_smoothing", 0.0..=1.0 - f64::EPSILON)
-                .unwrap_or(default.label_smoothing),
-            class_weights: fields
-                .choice("class_weights", &weights)
-                .unwrap_or(default.class_weights),
-            clip: fields.number("clip", f64::MIN_POSITIVE..=1e9),
+            epochs: fields.get(&EPOCHS)?,
+            batch_size: fields.get(&BATCH_SIZE)?,
+            optimiser,
+            schedule,
+            label_smoothing: fields.get(&LABEL_SMOOTHING)?,
+            class_weights: fields.get(&CLASS_WEIGHTS)?,
+            clip: fields.get(&CLIP),
             holdout,
             patience,
-            precision: fields
-                .choice("precision", &precisions)
-                .unwrap_or(default.precision),
-            logits: fields.boolean("logits").unwrap_or(default.logits),
-            train_split: split("train", default.train_split),
-            test_split: split("test", default.test_split),
-        }
+            precision: fields.get(&PRECISION)?,
+            logits: fields.get(&LOGITS)?,
+            train_split: fields.get(&TRAIN)?,
+            test_split: fields.get(&TEST)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::spec::{Diagnostics, Source, Span, Table, tree};
+
+    /// Reads a head's table, which has to be free of errors.
+    fn parse(text: &str) -> Training {
+        let source = Source::new("head.toml", text);
+        let diagnostics = RefCell::new(Diagnostics::new(source.clone()));
+        let table: Table = tree::parse(&source, &mut diagnostics.borrow_mut());
+        let training = Training::parse(&Fields::new(
+            &table,
+            "the head",
+            Span::default(),
+            &diagnostics,
+        ));
+        assert!(diagnostics.borrow().is_empty());
+        training.unwrap()
+    }
+
+    #[test]
+    fn declared_defaults_are_those_of_the_type() {
+        assert_eq!(parse(""), Training::default());
+        assert_eq!(parse("optimizer = {}\nschedule = {}"), Training::default());
+        // What stands in the declarations of `optimizer` and `schedule` for people.
+        let written = "optimizer = { kind = 'adam', lr = 1e-3 }\nschedule = { kind = 'step', every = 8, gamma = 0.1 }";
+        assert_eq!(parse(written), Training::default());
     }
 }

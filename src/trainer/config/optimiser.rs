@@ -2,54 +2,45 @@
 
 use serde::Serialize;
 
-use crate::spec::{Fields, Key};
+use crate::spec::{Choice, Fields, Key, Keys, KindDoc, Number};
 
-/// The keys of an optimiser's table.
-pub(super) const KEYS: &[Key] = &[
-    Key::optional(
-        "kind",
-        "a word",
-        "\"adam\"",
-        "`adam`, `adamw`, `sgd` or `lars`.",
-    ),
-    Key::optional("lr", "a number above 0", "1e-3", "Learning rate."),
-    Key::optional(
-        "beta1",
-        "a number in [0, 1)",
-        "0.9",
-        "Decay of the first moment; `adam` and `adamw`.",
-    ),
-    Key::optional(
-        "beta2",
-        "a number in [0, 1)",
-        "0.999",
-        "Decay of the second moment; `adam` and `adamw`.",
-    ),
-    Key::optional(
-        "epsilon",
-        "a number above 0",
-        "1e-8",
-        "Added to the root of the second moment; `adam` and `adamw`.",
-    ),
-    Key::optional(
-        "momentum",
-        "a number in [0, 1)",
-        "0.9",
-        "The share of the last step that is made again; `sgd` and `lars`.",
-    ),
-    Key::optional(
-        "trust",
-        "a number above 0",
-        "1e-3",
-        "The length of a step as a share of the length of the weights; `lars`.",
-    ),
-    Key::optional(
-        "weight_decay",
-        "a number from 0",
-        "0",
-        "With `adamw` what a weight loses at a learning rate of 1, else an L2 penalty added to the gradient.",
-    ),
-];
+/// Which rule.
+pub const KIND: Key<Choice<UpdateRule>> = Key::choice("kind", UpdateRule::CHOICES)
+    .default(UpdateRule::Adam)
+    .doc("How gradients make a step, as in PyTorch.");
+/// The learning rate.
+pub const LR: Key<Number> = Key::number("lr", Number::above(0.0).to(1e6))
+    .default(1e-3)
+    .doc("Learning rate.");
+const BETA1: Key<Number> = Key::number("beta1", Number::from(0.0).below(1.0))
+    .default(0.9)
+    .doc("Decay of the first moment; `adam` and `adamw`.");
+const BETA2: Key<Number> = Key::number("beta2", Number::from(0.0).below(1.0))
+    .default(0.999)
+    .doc("Decay of the second moment; `adam` and `adamw`.");
+const EPSILON: Key<Number> = Key::number("epsilon", Number::above(0.0).to(1.0))
+    .default(1e-8)
+    .doc("Added to the root of the second moment; `adam` and `adamw`.");
+const MOMENTUM: Key<Number> = Key::number("momentum", Number::from(0.0).below(1.0))
+    .default(0.9)
+    .doc("The share of the last step that is made again; `sgd` and `lars`.");
+const TRUST: Key<Number> = Key::number("trust", Number::above(0.0).to(1e3))
+    .default(1e-3)
+    .doc("The length of a step as a share of the length of the weights; `lars`.");
+const WEIGHT_DECAY: Key<Number> = Key::number("weight_decay", Number::from(0.0).to(1e6))
+    .default(0.0)
+    .doc("With `adamw` what a weight loses at a learning rate of 1, else an L2 penalty added to the gradient.");
+
+/// The keys of an optimizer besides `kind` and `lr`, whose defaults differ.
+pub const OTHER_KEYS: Keys = &[&BETA1, &BETA2, &EPSILON, &MOMENTUM, &TRUST, &WEIGHT_DECAY];
+
+/// The table `optimizer` of a head.
+pub const DOC: KindDoc = KindDoc {
+    name: "optimizer",
+    summary: "How gradients make a step. In `[pretrain.*]` the defaults are `adamw` and a learning rate of 1e-4.",
+    keys: &[&KIND, &LR],
+    shared: OTHER_KEYS,
+};
 
 /// How gradients make a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -129,48 +120,37 @@ impl Default for Optimiser {
 }
 
 impl Optimiser {
-    /// Reads the key `optimizer`; what is not given is taken from `default`.
-    pub(in crate::trainer) fn parse(fields: &Fields<'_>, default: Self) -> Self {
-        let Some(table) = fields.table("optimizer") else {
-            return default;
-        };
-        table.check_keys(KEYS, &[]);
-        Self::read(&table, default)
-    }
-
-    /// Reads a table that has the keys of an optimiser; what is not given is taken from `default`.
-    pub(super) fn read(table: &Fields<'_>, default: Self) -> Self {
-        let kind = table.choice("kind", UpdateRule::CHOICES);
-        let kind = kind.unwrap_or(default.kind);
-        let below_one = 1.0 - f64::EPSILON;
-        let number = |key: &str, range, default| table.number(key, range).unwrap_or(default);
+    /// Reads a table that has the keys of an optimizer; what is not given, or is wrong, is taken from `default`.
+    pub(in crate::trainer) fn parse(table: &Fields<'_>, default: Self) -> Self {
+        let kind = table.given(&KIND).unwrap_or(default.kind);
         let without_moments = !kind.has_moments();
         for (key, fits) in [
-            ("beta1", kind.has_moments()),
-            ("beta2", kind.has_moments()),
-            ("epsilon", kind.has_moments()),
-            ("momentum", without_moments),
-            ("trust", kind == UpdateRule::Lars),
+            (BETA1.name, kind.has_moments()),
+            (BETA2.name, kind.has_moments()),
+            (EPSILON.name, kind.has_moments()),
+            (MOMENTUM.name, without_moments),
+            (TRUST.name, kind == UpdateRule::Lars),
         ] {
             if table.has(key) && !fits {
                 table.misfit(
                     key,
                     "spec::unknown-key",
                     format!("{} has no `{key}`", kind.title()),
-                    Some("leave it out, or choose another `kind` of optimiser".to_owned()),
+                    Some("leave it out, or choose another `kind` of optimizer".to_owned()),
                 );
             }
         }
+        let momentum = table.get(&MOMENTUM).filter(|_| without_moments);
+        let trust = table.get(&TRUST).filter(|_| kind == UpdateRule::Lars);
         Self {
             kind,
-            lr: number("lr", f64::MIN_POSITIVE..=1e6, default.lr),
-            beta1: number("beta1", 0.0..=below_one, default.beta1),
-            beta2: number("beta2", 0.0..=below_one, default.beta2),
-            epsilon: number("epsilon", f64::MIN_POSITIVE..=1.0, default.epsilon),
-            weight_decay: number("weight_decay", 0.0..=1e6, default.weight_decay),
-            momentum: without_moments.then(|| number("momentum", 0.0..=below_one, 0.9)),
-            trust: (kind == UpdateRule::Lars)
-                .then(|| number("trust", f64::MIN_POSITIVE..=1e3, 1e-3)),
+            lr: table.given(&LR).unwrap_or(default.lr),
+            beta1: table.given(&BETA1).unwrap_or(default.beta1),
+            beta2: table.given(&BETA2).unwrap_or(default.beta2),
+            epsilon: table.given(&EPSILON).unwrap_or(default.epsilon),
+            weight_decay: table.given(&WEIGHT_DECAY).unwrap_or(default.weight_decay),
+            momentum,
+            trust,
         }
     }
 }

@@ -2,34 +2,42 @@
 
 use serde::Serialize;
 
-use crate::spec::{Fields, Key};
+use crate::spec::{Choice, Count, Fields, Key, KindDoc, Number};
 
-const KEYS: &[Key] = &[
-    Key::optional(
-        "kind",
-        "a word",
-        "\"step\"",
-        "`step`, `cosine` or `constant`.",
-    ),
-    Key::optional(
-        "every",
-        "an integer from 1",
-        "8",
-        "Epochs between steps; `step`.",
-    ),
-    Key::optional(
-        "gamma",
-        "a number above 0",
-        "0.1",
-        "The factor of a step; `step`.",
-    ),
-    Key::optional(
-        "warmup",
-        "an integer from 0",
-        "0",
-        "Epochs in which the rate rises linearly to its full value.",
-    ),
-];
+const KIND: Key<Choice<ScheduleKind>> = Key::choice(
+    "kind",
+    &[
+        ("step", ScheduleKind::Step),
+        ("cosine", ScheduleKind::Cosine),
+        ("constant", ScheduleKind::Constant),
+    ],
+)
+.default(ScheduleKind::Step)
+.doc("`step` multiplies by `gamma` after every `every` epochs.");
+const EVERY: Key<Count> = Key::count("every", 1..=100_000)
+    .default(8)
+    .doc("Epochs between steps; `step`.");
+const GAMMA: Key<Number> = Key::number("gamma", Number::above(0.0).to(1e3))
+    .default(0.1)
+    .doc("The factor of a step; `step`.");
+const WARMUP: Key<Count> = Key::count("warmup", 0..=100_000)
+    .default(0)
+    .doc("Epochs in which the rate rises linearly to its full value.");
+
+/// The table `schedule`.
+pub const DOC: KindDoc = KindDoc {
+    name: "schedule",
+    summary: "The learning rate over the epochs of a head.",
+    keys: &[&KIND, &EVERY, &GAMMA, &WARMUP],
+    shared: &[],
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ScheduleKind {
+    Step,
+    Cosine,
+    Constant,
+}
 
 /// The learning rate's course, as a factor on its full value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -128,27 +136,20 @@ impl Schedule {
         }
     }
 
-    /// Reads the key `schedule`.
-    pub(super) fn parse(fields: &Fields<'_>) -> Self {
-        let Some(table) = fields.table("schedule") else {
-            return Self::default();
+    /// Reads the table `schedule`.
+    pub(super) fn parse(table: &Fields<'_>) -> Option<Self> {
+        let course = match table.get(&KIND)? {
+            ScheduleKind::Step => Course::Step {
+                every: table.get(&EVERY)?,
+                gamma: table.get(&GAMMA)?,
+            },
+            ScheduleKind::Cosine => Course::Cosine,
+            ScheduleKind::Constant => Course::Constant,
         };
-        table.check_keys(KEYS, &[]);
-        let every = table.count("every", 1..=100_000).unwrap_or(8);
-        let gamma = table.number("gamma", f64::MIN_POSITIVE..=1e3);
-        let step = Course::Step {
-            every,
-            gamma: gamma.unwrap_or(0.1),
-        };
-        let courses = [
-            ("step", step),
-            ("cosine", Course::Cosine),
-            ("constant", Course::Constant),
-        ];
-        Self {
-            course: table.choice("kind", &courses).unwrap_or(step),
-            warmup: table.count("warmup", 0..=100_000).unwrap_or(0),
-        }
+        Some(Self {
+            course,
+            warmup: table.get(&WARMUP)?,
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::diffusion::noise::fill_noise;
 use crate::heads::Head;
 use crate::models::extractor::to_vec;
 use crate::models::tuning::MapRetention;
-use crate::models::{ALL, BlockIndex, Precision, WeightsSource};
+use crate::models::{BlockIndex, Precision, WeightsSource};
 use crate::spec::{Diagnostics, Fields, Source, tree};
 use crate::trainer::heads::{Samples, WriteTo};
 use crate::trainer::{Optimiser, Training, UpdateRule};
@@ -85,8 +85,8 @@ fn head() -> Arc<dyn Head> {
     let fields = Fields::new(&table, "head", crate::spec::Span::default(), &diagnostics);
     let kind = crate::heads::ALL
         .iter()
-        .find(|kind| kind.doc().name == "batchnorm-linear");
-    kind.unwrap().parse(&fields).unwrap()
+        .find(|kind| kind.doc.name == "batchnorm-linear");
+    kind.unwrap().read(&fields).unwrap()
 }
 
 fn training(epochs: u32, batch_size: u32) -> Training {
@@ -132,7 +132,7 @@ impl Default for Case {
 type Left = (Outcome, Vec<Vec<f32>>);
 
 fn run(case: &Case, keep: &Folder) -> Result<Left, TrainError> {
-    let model = ALL[0].preset("adm-nano").unwrap();
+    let model = crate::models::preset("adm-nano").unwrap().model;
     let model = model.with_weights(WeightsSource::Synthetic(1));
     let input = model.input();
     let channels = model.blocks()[TAP.0 as usize - 1].shape.sizes()[0] as usize;

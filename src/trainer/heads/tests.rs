@@ -14,8 +14,8 @@ fn linear() -> std::sync::Arc<dyn Head> {
     let fields = Fields::new(&table, "head", Span::default(), &diagnostics);
     let kind = crate::heads::ALL
         .iter()
-        .find(|kind| kind.doc().name == "linear");
-    kind.unwrap().parse(&fields).unwrap()
+        .find(|kind| kind.doc.name == "linear");
+    kind.unwrap().read(&fields).unwrap()
 }
 
 fn training(epochs: u32) -> Training {

@@ -14,8 +14,8 @@ use crate::diffusion::PUBLISHED_LAMBDA;
 #[cfg(feature = "torch")]
 use crate::diffusion::losses::Objective;
 use crate::models::Precision;
-use crate::spec::{Fields, Key};
-use crate::trainer::config::{Optimiser, UpdateRule};
+use crate::spec::{Boolean, Choice, Count, Fields, Key, Keys, Nested, Number, Seed};
+use crate::trainer::config::{Optimiser, UpdateRule, optimiser};
 
 /// Steps between two points of the loss curve.
 pub const POINT_EVERY: u32 = 10;
@@ -23,75 +23,81 @@ pub const POINT_EVERY: u32 = 10;
 /// The most steps of a training.
 const MOST_STEPS: u32 = 10_000_000;
 
+const STEPS: Key<Count> = Key::count("steps", 1..=MOST_STEPS)
+    .doc("Steps of the optimizer. A longer training resumes from a shorter one.");
+const BATCH_SIZE: Key<Count> = Key::count("batch_size", 1..=1_000_000)
+    .default(128)
+    .doc("Images per step.");
+const OPTIMIZER: Key<Nested> = Key::table("optimizer", &optimiser::DOC)
+    .optional("{ kind = \"adamw\", lr = 1e-4 }")
+    .doc("How gradients make a step.");
+const WARMUP: Key<Count> = Key::count("warmup", 0..=MOST_STEPS)
+    .default(0)
+    .doc("Steps in which the learning rate rises linearly to its full value.");
+const AVERAGE: Key<Number> = Key::number("average", Number::from(0.0).to(1.0))
+    .default(0.9999)
+    .doc("The share of the averaged parameters that stays at a step. The average is what extractions read.");
+const LOSS: Key<Choice<Chosen>> = Key::choice(
+    "loss",
+    &[
+        ("simple", Chosen::Simple),
+        ("hybrid", Chosen::Hybrid),
+        ("bound", Chosen::Bound),
+    ],
+)
+.optional("`hybrid` where the network predicts a variance, else `simple`")
+.doc("`simple` is the mean square of what is wrong in the predicted noise (Eq. 4 of the paper), `bound` the variational bound, `hybrid` both, of which only the variance learns from the bound.");
+const LAMBDA: Key<Number> = Key::number("lambda", Number::from(0.0).to(1e6))
+    .default(PUBLISHED_LAMBDA)
+    .doc("How much the bound counts in `hybrid`.");
+const TIMESTEPS: Key<Choice<Timesteps>> = Key::choice(
+    "timesteps",
+    &[
+        ("uniform", Timesteps::Uniform),
+        ("loss-aware", Timesteps::LossAware),
+    ],
+)
+.default(Timesteps::Uniform)
+.doc("Which timesteps are trained more often: none, or those with a large loss.");
+const FLIP: Key<Boolean> = Key::boolean("flip")
+    .default(true)
+    .doc("Whether half of the images are mirrored, by chance.");
+const CLIP: Key<Number> = Key::number("clip", Number::above(0.0).to(1e9))
+    .optional("none")
+    .doc("The maximum gradient norm; longer gradients are shortened to it.");
+const PRECISION: Key<Choice<Precision>> = Key::choice(
+    "precision",
+    &[("f32", Precision::F32), ("bf16", Precision::Bf16)],
+)
+.default(Precision::F32)
+.doc("What convolutions compute in. Parameters, their averages and the loss are 32-bit floats.");
+const SEED: Key<Seed> = Key::seed("seed")
+    .default(0)
+    .doc("Initial parameters, order of images, mirror images, timesteps and noise.");
+
 /// The keys of `[pretrain.*]` that decide the training itself.
-pub const KEYS: &[Key] = &[
-    Key::required(
-        "steps",
-        "an integer from 1",
-        "Steps of the optimiser. More of them go on from where fewer ended.",
-    ),
-    Key::optional("batch_size", "an integer from 1", "128", "Images per step."),
-    Key::optional(
-        "optimizer",
-        "a table",
-        "{ kind = \"adamw\", lr = 1e-4 }",
-        "As in `[head.*]`.",
-    ),
-    Key::optional(
-        "warmup",
-        "an integer from 0",
-        "0",
-        "Steps in which the learning rate rises linearly to its full value.",
-    ),
-    Key::optional(
-        "average",
-        "a number in [0, 1]",
-        "0.9999",
-        "The share of the averaged parameters that stays at a step. The average is what extractions read.",
-    ),
-    Key::optional(
-        "loss",
-        "`simple`, `hybrid` or `bound`",
-        "`hybrid` where the network predicts a variance, else `simple`",
-        "`simple` is the mean square of what is wrong in the predicted noise (Eq. 4 of the paper), `bound` the variational bound, `hybrid` both, of which only the variance learns from the bound.",
-    ),
-    Key::optional(
-        "lambda",
-        "a number from 0",
-        "0.001",
-        "How much the bound counts in `hybrid`.",
-    ),
-    Key::optional(
-        "timesteps",
-        "`uniform` or `loss-aware`",
-        "\"uniform\"",
-        "Which timesteps are trained more often: none, or those with a large loss.",
-    ),
-    Key::optional(
-        "flip",
-        "a boolean",
-        "true",
-        "Whether half of the images are mirrored, by chance.",
-    ),
-    Key::optional(
-        "clip",
-        "a number above 0",
-        "none",
-        "The longest gradient; longer ones are shortened to it.",
-    ),
-    Key::optional(
-        "precision",
-        "`f32` or `bf16`",
-        "\"f32\"",
-        "What convolutions compute in. Parameters, their averages and the loss are 32-bit floats.",
-    ),
-    Key::optional(
-        "seed",
-        "an integer from 0",
-        "0",
-        "Initial parameters, order of images, mirror images, timesteps and noise.",
-    ),
+pub const KEYS: Keys = &[
+    &STEPS,
+    &BATCH_SIZE,
+    &OPTIMIZER,
+    &WARMUP,
+    &AVERAGE,
+    &LOSS,
+    &LAMBDA,
+    &TIMESTEPS,
+    &FLIP,
+    &CLIP,
+    &PRECISION,
+    &SEED,
 ];
+
+/// The word under `loss`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chosen {
+    Simple,
+    Hybrid,
+    Bound,
+}
 
 /// What is minimised.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -169,31 +175,26 @@ impl Loss {
 impl Pretraining {
     /// Reads the keys; `learns_variance` says whether the network predicts a variance.
     pub fn parse(fields: &Fields<'_>, learns_variance: bool) -> Option<Self> {
-        let rules = [("f32", Precision::F32), ("bf16", Precision::Bf16)];
-        let timesteps = [
-            ("uniform", Timesteps::Uniform),
-            ("loss-aware", Timesteps::LossAware),
-        ];
         let default = Optimiser {
             kind: UpdateRule::AdamW,
             lr: 1e-4,
             ..Optimiser::default()
         };
-        let steps = fields.count("steps", 1..=MOST_STEPS);
+        let optimiser = fields.get(&OPTIMIZER);
+        let optimiser = optimiser.map_or(default, |table| Optimiser::parse(&table, default));
+        let loss = parse_loss(fields, learns_variance);
         let pretraining = Self {
-            steps: steps.unwrap_or(1),
-            batch_size: fields.count("batch_size", 1..=1_000_000).unwrap_or(128),
-            optimiser: Optimiser::parse(fields, default),
-            warmup: fields.count("warmup", 0..=MOST_STEPS).unwrap_or(0),
-            average: fields.number("average", 0.0..=1.0).unwrap_or(0.9999),
-            loss: parse_loss(fields, learns_variance),
-            timesteps: fields
-                .choice("timesteps", &timesteps)
-                .unwrap_or(Timesteps::Uniform),
-            flip: !fields.has("flip") || fields.boolean("flip").unwrap_or(true),
-            clip: fields.number("clip", f64::MIN_POSITIVE..=1e9),
-            precision: fields.choice("precision", &rules).unwrap_or(Precision::F32),
-            seed: fields.seed("seed").unwrap_or(0),
+            steps: fields.get(&STEPS)?,
+            batch_size: fields.get(&BATCH_SIZE)?,
+            optimiser,
+            warmup: fields.get(&WARMUP)?,
+            average: fields.get(&AVERAGE)?,
+            loss: loss?,
+            timesteps: fields.get(&TIMESTEPS)?,
+            flip: fields.get(&FLIP)?,
+            clip: fields.get(&CLIP),
+            precision: fields.get(&PRECISION)?,
+            seed: fields.get(&SEED)?,
         };
         fields.is_sound().then_some(pretraining)
     }
@@ -208,29 +209,31 @@ impl Pretraining {
     }
 }
 
-fn parse_loss(fields: &Fields<'_>, learns_variance: bool) -> Loss {
-    let choices = [("simple", 0), ("hybrid", 1), ("bound", 2)];
-    let chosen = fields.choice("loss", &choices);
-    let lambda = fields.number("lambda", 0.0..=1e6);
-    let which = chosen.unwrap_or(i32::from(learns_variance));
-    if which > 0 && !learns_variance {
+fn parse_loss(fields: &Fields<'_>, learns_variance: bool) -> Option<Loss> {
+    let default = if learns_variance {
+        Chosen::Hybrid
+    } else {
+        Chosen::Simple
+    };
+    let chosen = fields.get(&LOSS).unwrap_or(default);
+    if chosen != Chosen::Simple && !learns_variance {
         let message = format!(
             "the network of {} predicts no variance, which this loss trains",
             fields.context()
         );
         let hint = "set `learn_sigma = true` in the model, or `loss = \"simple\"`".to_owned();
-        fields.misfit("loss", "graph::model-misfit", message, Some(hint));
+        fields.misfit(LOSS.name, "graph::model-misfit", message, Some(hint));
     }
-    if lambda.is_some() && which != 1 {
+    if fields.has(LAMBDA.name) && chosen != Chosen::Hybrid {
         let message = format!("`lambda` of {} counts only in `hybrid`", fields.context());
         let hint = Some("take it out, or set `loss = \"hybrid\"`".to_owned());
-        fields.misfit("lambda", "spec::out-of-range", message, hint);
+        fields.misfit(LAMBDA.name, "spec::out-of-range", message, hint);
     }
-    match which {
-        0 => Loss::Simple,
-        1 => Loss::Hybrid {
-            lambda: lambda.unwrap_or(PUBLISHED_LAMBDA),
+    Some(match chosen {
+        Chosen::Simple => Loss::Simple,
+        Chosen::Hybrid => Loss::Hybrid {
+            lambda: fields.get(&LAMBDA)?,
         },
-        _ => Loss::Bound,
-    }
+        Chosen::Bound => Loss::Bound,
+    })
 }

@@ -18,26 +18,24 @@ use crate::datasets::{
     Dataset, DatasetError, DatasetKind, Environment, Manifest, OpenDataset, ReadImage, Sample,
 };
 use crate::imaging::Image;
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Fields, Key, Kind, KindDoc, Text};
 
 use files::Member;
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const ROOT: Key<Text> = Key::text("root", "a folder").doc(
+    "Holds `cifar-10-binary.tar.gz`, or `cifar-10-batches-bin/` unpacked from it, which is read where both are there; relative to the folder that `repro` runs in.",
+);
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
-
-const DOC: KindDoc = KindDoc {
-    name: "cifar10",
-    summary: "CIFAR-10 from its binary version: `cifar-10-binary.tar.gz` as it is published, or unpacked.",
-    keys: &[Key::required(
-        "root",
-        "a folder",
-        "Holds `cifar-10-binary.tar.gz`, or `cifar-10-batches-bin/` unpacked from it, which is read where both are there; relative to the folder that `repro` runs in.",
-    )],
-};
+/// `kind = "cifar10"`.
+pub const KIND: DatasetKind = Kind::new(
+    KindDoc {
+        name: "cifar10",
+        summary: "CIFAR-10 from its binary version: `cifar-10-binary.tar.gz` as it is published, or unpacked.",
+        keys: &[&ROOT],
+        shared: &[],
+    },
+    parse,
+);
 
 /// The batches in the order of their samples, and the split of each.
 const BATCHES: [(&str, &str); 6] = [
@@ -59,17 +57,10 @@ const RECORD: usize = 1 + 3 * PLANE;
 /// Records of a published batch; none is longer.
 const MOST_RECORDS: usize = 10_000;
 
-impl DatasetKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
-        let root = fields.text("root")?;
-        Some(Arc::new(Cifar10 {
-            root: PathBuf::from(root.value),
-        }))
-    }
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
+    Some(Arc::new(Cifar10 {
+        root: fields.get(&ROOT)?.into(),
+    }))
 }
 
 #[derive(Debug)]
@@ -79,7 +70,7 @@ struct Cifar10 {
 
 impl Dataset for Cifar10 {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn open(

@@ -19,32 +19,25 @@ use crate::datasets::listed::{Row, Rows, TextFile, Trim};
 use crate::datasets::tree::{Location, Packed, Tree};
 use crate::datasets::{Dataset, DatasetError, DatasetKind, Environment, Listing, OpenDataset};
 use crate::numbers::to_u32;
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Fields, Key, Kind, KindDoc, Text};
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const ROOT: Key<Text> = Key::text("root", "a folder").doc(
+    "Holds `train/`, `val/` or both, and `ILSVRC2012_devkit_t12/` where the images in `val/` are in no folders; in place of each, its archive; relative to the folder that `repro` runs in.",
+);
+const CLASSES: Key<Text> = Key::text("classes", "a path").optional("all").doc(
+    "A list of the classes to take, such as the one of ImageNet-50: the first word of each line is a WordNet id.",
+);
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
-
-const DOC: KindDoc = KindDoc {
-    name: "imagenet",
-    summary: "ImageNet (ILSVRC 2012): `train/WNID/FILE` and `val/WNID/FILE`, or `val/FILE` with the development kit beside it, or the owners' archives of these; the splits are `train` and `val`.",
-    keys: &[
-        Key::required(
-            "root",
-            "a folder",
-            "Holds `train/`, `val/` or both, and `ILSVRC2012_devkit_t12/` where the images in `val/` are in no folders; in place of each, its archive; relative to the folder that `repro` runs in.",
-        ),
-        Key::optional(
-            "classes",
-            "a path",
-            "all",
-            "A list of the classes to take, such as the one of ImageNet-50: the first word of each line is a WordNet id.",
-        ),
-    ],
-};
+/// `kind = "imagenet"`.
+pub const KIND: DatasetKind = Kind::new(
+    KindDoc {
+        name: "imagenet",
+        summary: "ImageNet (ILSVRC 2012): `train/WNID/FILE` and `val/WNID/FILE`, or `val/FILE` with the development kit beside it, or the owners' archives of these; the splits are `train` and `val`.",
+        keys: &[&ROOT, &CLASSES],
+        shared: &[],
+    },
+    parse,
+);
 
 const REMEDY: &str = "get `ILSVRC2012_img_train.tar`, `ILSVRC2012_img_val.tar` and `ILSVRC2012_devkit_t12.tar.gz` from https://image-net.org/download-images, which asks to sign in and to accept its terms, and let them lie packed or unpacked as data/README.md tells";
 
@@ -65,19 +58,11 @@ const PACKED: [Packed; 3] = [
     Packed::new("ILSVRC2012_devkit_t12.tar.gz", "ILSVRC2012_devkit_t12"),
 ];
 
-impl DatasetKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
-        let classes = fields.text("classes").map(|classes| classes.value.into());
-        let root = fields.text("root")?;
-        Some(Arc::new(ImageNet {
-            root: PathBuf::from(root.value),
-            classes,
-        }))
-    }
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
+    Some(Arc::new(ImageNet {
+        root: fields.get(&ROOT)?.into(),
+        classes: fields.get(&CLASSES).map(PathBuf::from),
+    }))
 }
 
 #[derive(Debug)]
@@ -245,7 +230,7 @@ fn check_classes(
 
 impl Dataset for ImageNet {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn open(

@@ -18,100 +18,55 @@ use crate::datasets::{
 };
 use crate::imaging::Image;
 use crate::spec::fields::Located;
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Count, Fields, Key, Kind, KindDoc, Map, Number, Text};
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const OF: Key<Text> =
+    Key::text("of", "the name of a dataset").doc("The dataset to take samples from.");
+const LIMIT: Key<Map<Count>> = Key::map("limit", "split", Count::within(1..=u32::MAX))
+    .optional("all")
+    .doc("At most so many samples of each split, such as `{ train = 2000, test = 1000 }`.");
+const PER_CLASS: Key<Map<Count>> = Key::map("per_class", "split", Count::within(1..=u32::MAX))
+    .optional("all")
+    .doc("At most so many samples of each class and split.");
+const FRACTION: Key<Map<Number>> = Key::map("fraction", "split", Number::above(0.0).to(1.0))
+    .optional("all")
+    .doc("The share of each class of a split, such as `{ train = 0.01 }`; at least one sample of each class.");
+const LIST: Key<Map<Text>> = Key::map("list", "split", Text("a path"))
+    .optional("all")
+    .doc("Only the samples of a split whose file names a list has, one a line, such as `{ train = \"1percent.txt\" }`; every line has to be the end of one sample's id.");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
+/// `kind = "subset"`.
+pub const KIND: DatasetKind = Kind::new(
+    KindDoc {
+        name: "subset",
+        summary: "A part of another dataset: so many samples of each split or class, the same ones every time.",
+        keys: &[&OF, &LIMIT, &PER_CLASS, &FRACTION, &LIST],
+        shared: &[],
+    },
+    parse,
+);
 
-const DOC: KindDoc = KindDoc {
-    name: "subset",
-    summary: "A part of another dataset: so many samples of each split or class, the same ones every time.",
-    keys: &[
-        Key::required(
-            "of",
-            "the name of a dataset",
-            "The dataset to take samples from.",
-        ),
-        Key::optional(
-            "limit",
-            "a table of split = count",
-            "all",
-            "At most so many samples of each split, such as `{ train = 2000, test = 1000 }`.",
-        ),
-        Key::optional(
-            "per_class",
-            "a table of split = count",
-            "all",
-            "At most so many samples of each class and split.",
-        ),
-        Key::optional(
-            "fraction",
-            "a table of split = number above 0, at most 1",
-            "all",
-            "The share of each class of a split, such as `{ train = 0.01 }`; at least one sample of each class.",
-        ),
-        Key::optional(
-            "list",
-            "a table of split = path",
-            "all",
-            "Only the samples of a split whose file names a list has, one a line, such as `{ train = \"1percent.txt\" }`; every line has to be the end of one sample's id.",
-        ),
-    ],
-};
-
-impl DatasetKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
-
-    fn upstream(&self, fields: &Fields<'_>) -> Option<Located<String>> {
-        fields.text("of")
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
-        let limits = |key: &str| -> Vec<(String, usize)> {
-            let Some(table) = fields.table(key) else {
-                return Vec::new();
-            };
-            let entries = table.entries().iter();
-            entries
-                .filter_map(|entry| {
-                    Some((
-                        entry.key.clone(),
-                        table.count(&entry.key, 1..=u32::MAX)? as usize,
-                    ))
-                })
-                .collect()
-        };
-        let fractions = fields.table("fraction");
-        let fractions = fractions.iter().flat_map(|table| {
-            let entries = table.entries().iter();
-            entries.filter_map(|entry| {
-                let share = table.number(&entry.key, f64::MIN_POSITIVE..=1.0)?;
-                Some((entry.key.clone(), share))
-            })
-        });
-        let lists = fields.table("list");
-        let lists = lists.iter().flat_map(|table| {
-            let entries = table.entries().iter();
-            entries
-                .filter_map(|entry| Some((entry.key.clone(), table.text(&entry.key)?.value.into())))
-        });
-        Some(Arc::new(Subset {
-            limit: limits("limit"),
-            per_class: limits("per_class"),
-            fraction: fractions.collect(),
-            list: lists.collect(),
-        }))
-    }
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
+    let limits = |key: &Key<Map<Count>>| -> Vec<(String, usize)> {
+        let limits = fields.get(key).unwrap_or_default().into_iter();
+        limits
+            .map(|(split, limit)| (split, limit as usize))
+            .collect()
+    };
+    let lists = fields.get(&LIST).unwrap_or_default().into_iter();
+    Some(Arc::new(Subset {
+        of: fields.located(&OF)?,
+        limit: limits(&LIMIT),
+        per_class: limits(&PER_CLASS),
+        fraction: fields.get(&FRACTION).unwrap_or_default(),
+        list: lists.map(|(split, path)| (split, path.into())).collect(),
+    }))
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Subset {
+    /// The dataset that it is a part of.
+    of: Located<String>,
     limit: Vec<(String, usize)>,
     per_class: Vec<(String, usize)>,
     /// Shares of the classes of a split.
@@ -122,7 +77,11 @@ struct Subset {
 
 impl Dataset for Subset {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
+    }
+
+    fn upstream(&self) -> Option<&Located<String>> {
+        Some(&self.of)
     }
 
     fn open(
@@ -253,7 +212,23 @@ impl ReadImage for Rows {
 
 #[cfg(test)]
 mod tests {
+    use crate::spec::Span;
+
     use super::*;
+
+    /// All of another dataset.
+    fn whole() -> Subset {
+        Subset {
+            of: Located {
+                value: "photos".to_owned(),
+                span: Span::default(),
+            },
+            limit: Vec::new(),
+            per_class: Vec::new(),
+            fraction: Vec::new(),
+            list: Vec::new(),
+        }
+    }
 
     fn samples() -> Vec<Sample> {
         (0..300)
@@ -272,7 +247,7 @@ mod tests {
         let subset = |train| Subset {
             limit: vec![("train".to_owned(), train)],
             per_class: vec![("test".to_owned(), 2)],
-            ..Subset::default()
+            ..whole()
         };
         let ids = |subset: &Subset, samples: &[Sample]| {
             let mut ids: Vec<String> = subset
@@ -298,7 +273,7 @@ mod tests {
             let subset = Subset {
                 fraction: vec![("train".to_owned(), fraction)],
                 limit: vec![("test".to_owned(), 1)],
-                ..Subset::default()
+                ..whole()
             };
             subset.choose(&samples, &HashMap::new())
         };

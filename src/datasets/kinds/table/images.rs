@@ -21,7 +21,7 @@ pub(super) enum Place {
 /// A block that is kept: which it is, and what it holds once somebody has read it.
 type Kept = ((usize, usize), Arc<OnceLock<Result<Block, String>>>);
 
-/// See the module.
+/// The rows of all files; the blocks of Parquet files that were read last are kept.
 pub(super) struct Images {
     ids: Vec<String>,
     places: Vec<Place>,

@@ -28,102 +28,71 @@ use crate::datasets::{
     Dataset, DatasetError, DatasetKind, Digester, Environment, Manifest, OpenDataset, Sample,
 };
 use crate::spec::tree::Value;
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Custom, Fields, Key, Kind, KindDoc, Map, Text};
 use columns::{Columns, ImageColumn, Labels};
 use images::{Images, Place};
 use parquet::ImageFile;
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const FILES: Key<Custom> = Key::custom("files", "a path, or a table of split = path").doc(
+    "Files that end in `.parquet` or `.csv`, such as `{ train = \"data/train-*.parquet\", test = \"data/test-*.parquet\" }`; a `*` in the last part of a path stands for anything. Relative to the folder that `repro` runs in.",
+);
+const IMAGE: Key<Text> = Key::text("image", "the name of a column")
+    .default("image")
+    .doc("The images: their bytes, structures with a field `bytes`, or paths of files.");
+const LABEL: Key<Text> = Key::text("label", "the name of a column")
+    .default("label")
+    .doc("The classes: numbers from 0, or names.");
+const SPLIT: Key<Text> = Key::text("split", "the name of a column")
+    .default("split")
+    .doc("The splits, where `files` is one path.");
+const ID: Key<Text> = Key::text("id", "the name of a column").optional("none").doc(
+    "Names of the samples, each once; without it a sample is called by its split and its place in it, such as `train/00000017`.",
+);
+const ROOT: Key<Text> = Key::text("root", "a folder")
+    .optional("that of each file")
+    .doc("What paths of images count from.");
+const CLASSES: Key<Text> = Key::text("classes", "a path")
+    .optional("what the files say")
+    .doc("A list of the names of the classes, one a line, by their numbers.");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
-
-const DOC: KindDoc = KindDoc {
-    name: "table",
-    summary: "Images and labels in the columns of Parquet or CSV files, such as the Parquet files of a dataset of images on Hugging Face.",
-    keys: &[
-        Key::required(
-            "files",
-            "a path, or a table of split = path",
-            "Files that end in `.parquet` or `.csv`, such as `{ train = \"data/train-*.parquet\", test = \"data/test-*.parquet\" }`; a `*` in the last part of a path stands for anything. Relative to the folder that `repro` runs in.",
-        ),
-        Key::optional(
-            "image",
-            "the name of a column",
-            "\"image\"",
-            "The images: their bytes, structures with a field `bytes`, or paths of files.",
-        ),
-        Key::optional(
-            "label",
-            "the name of a column",
-            "\"label\"",
-            "The classes: numbers from 0, or names.",
-        ),
-        Key::optional(
-            "split",
-            "the name of a column",
-            "\"split\"",
-            "The splits, where `files` is one path.",
-        ),
-        Key::optional(
-            "id",
-            "the name of a column",
-            "none",
-            "Names of the samples, each once; without it a sample is called by its split and its place in it, such as `train/00000017`.",
-        ),
-        Key::optional(
-            "root",
-            "a folder",
-            "that of each file",
-            "What paths of images count from.",
-        ),
-        Key::optional(
-            "classes",
-            "a path",
-            "what the files say",
-            "A list of the names of the classes, one a line, by their numbers.",
-        ),
-    ],
-};
+/// `kind = "table"`.
+pub const KIND: DatasetKind = Kind::new(
+    KindDoc {
+        name: "table",
+        summary: "Images and labels in the columns of Parquet or CSV files, such as the Parquet files of a dataset of images on Hugging Face.",
+        keys: &[&FILES, &IMAGE, &LABEL, &SPLIT, &ID, &ROOT, &CLASSES],
+        shared: &[],
+    },
+    parse,
+);
 
 const REMEDY: &str = "`repro list kinds table` tells how the files have to be";
 
-impl DatasetKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
+    Some(Arc::new(Table {
+        files: files(fields)?,
+        image: fields.get(&IMAGE)?,
+        label: fields.get(&LABEL)?,
+        split: fields.get(&SPLIT)?,
+        id: fields.get(&ID),
+        root: fields.get(&ROOT).map(PathBuf::from),
+        classes: fields.get(&CLASSES).map(PathBuf::from),
+    }))
+}
 
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
-        let is_table = matches!(
-            fields.raw("files").map(|node| &node.value),
-            Some(Value::Table(_))
+/// Reads `files`: patterns, each with its split where the key is a table.
+fn files(fields: &Fields<'_>) -> Option<Vec<(Option<String>, PathBuf)>> {
+    const ONE: Key<Text> = Key::text(FILES.name, "a path");
+    const BY_SPLIT: Key<Map<Text>> = Key::map(FILES.name, "split", Text("a path"));
+    if let Value::Table(_) = fields.get(&FILES)?.value {
+        let files = fields.get(&BY_SPLIT)?.into_iter();
+        return Some(
+            files
+                .map(|(split, path)| (Some(split), path.into()))
+                .collect(),
         );
-        let files = if is_table {
-            let table = fields.table("files")?;
-            let entries = table.entries().iter();
-            let read = entries.map(|entry| {
-                Some((
-                    Some(entry.key.clone()),
-                    table.text(&entry.key)?.value.into(),
-                ))
-            });
-            read.collect::<Option<Vec<_>>>()?
-        } else {
-            vec![(None, PathBuf::from(fields.text("files")?.value))]
-        };
-        let text = |key: &str| fields.text(key).map(|text| text.value);
-        Some(Arc::new(Table {
-            files,
-            image: text("image").unwrap_or_else(|| "image".to_owned()),
-            label: text("label").unwrap_or_else(|| "label".to_owned()),
-            split: text("split").unwrap_or_else(|| "split".to_owned()),
-            id: text("id"),
-            root: text("root").map(PathBuf::from),
-            classes: text("classes").map(PathBuf::from),
-        }))
     }
+    Some(vec![(None, fields.get(&ONE)?.into())])
 }
 
 #[derive(Debug)]
@@ -161,7 +130,7 @@ fn malformed(path: &Path, problem: String) -> DatasetError {
 
 impl Dataset for Table {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn open(

@@ -29,297 +29,210 @@ use self::config::Config;
 use crate::diffusion::respacing::Respacing;
 use crate::diffusion::{Coefficients, Diffusion, DiffusionError, Schedule};
 use crate::imaging::Normalization;
-use crate::models::NoiseInput;
-use crate::models::checkpoint::stored_tensors::StoredTensors;
 use crate::models::denoising::DenoisingModel;
 use crate::models::tuning::TunableModel;
 use crate::models::{
-    BlockInfo, InputSpec, Model, ModelKind, PresetInfo, WeightsSource, declaration,
+    BlockInfo, InputSpec, Model, ModelKind, NoiseInput, Preset, Presets, WeightsSource, declaration,
 };
 use crate::numbers::to_u32;
-use crate::spec::{Diagnostic, Fields, Key, KindDoc, Value};
-
-/// The kind.
-pub const KIND: Kind = Kind;
-
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
-
-const DOC: KindDoc = KindDoc {
-    name: "guided-diffusion",
-    summary: "The ADM U-Net of openai/guided-diffusion: a preset, or any other shape written out.",
-    keys: &[
-        Key::required(
-            declaration::WEIGHTS,
-            "a path, { synthetic = SEED } or { pretrain = NAME }",
-            "A `.safetensors` file or a PyTorch checkpoint (`.pt`), the synthetic rule: an untrained network that is the same everywhere, or the `[pretrain.NAME]` that trains it.",
-        ),
-        declaration::PRESET,
-        Key::optional(
-            "image_size",
-            "an integer",
-            "none",
-            "Side of the input in pixels.",
-        ),
-        Key::optional("in_channels", "1 or 3", "3", "Channels of the input."),
-        Key::optional(
-            "model_channels",
-            "an integer",
-            "none",
-            "Width that `channel_mult` multiplies.",
-        ),
-        Key::optional(
-            "num_res_blocks",
-            "an integer",
-            "none",
-            "Residual blocks in each level of the encoder.",
-        ),
-        Key::optional(
-            "channel_mult",
-            "a list of numbers",
-            "none",
-            "Width of each level, as a multiple of `model_channels`.",
-        )
-        .list(),
-        Key::optional(
-            "attention_resolutions",
-            "a list of integers",
-            "none",
-            "Sides in pixels at which blocks have attention.",
-        )
-        .list(),
-        Key::optional(
-            "num_heads",
-            "an integer",
-            "4",
-            "Attention heads, where `num_head_channels` is absent.",
-        ),
-        Key::optional(
-            "num_head_channels",
-            "an integer",
-            "none",
-            "Channels of one attention head.",
-        ),
-        Key::optional(
-            "resblock_updown",
-            "a boolean",
-            "true",
-            "Whether residual blocks change the resolution.",
-        ),
-        Key::optional(
-            "use_scale_shift_norm",
-            "a boolean",
-            "true",
-            "Whether the timestep scales and shifts the normalised features.",
-        ),
-        Key::optional(
-            "learn_sigma",
-            "a boolean",
-            "true",
-            "Whether the output has a second set of channels for the variance.",
-        ),
-        Key::optional(
-            "use_new_attention_order",
-            "a boolean",
-            "false",
-            "The order of the channels of `qkv`.",
-        ),
-        Key::optional(
-            "conv_resample",
-            "a boolean",
-            "true",
-            "Whether plain resampling layers contain a convolution.",
-        ),
-        Key::optional(
-            "noise_schedule",
-            "`linear` or `cosine`",
-            "\"linear\"",
-            "How the noise grows with the timestep.",
-        ),
-        Key::optional(
-            "diffusion_steps",
-            "an integer",
-            "1000",
-            "Steps of the diffusion.",
-        ),
-    ],
+use crate::spec::{
+    Boolean, Choice, Count, Custom, Diagnostic, Fields, Key, Keys, KindDoc, List, Number, OneOf,
 };
 
-/// Keys that a preset decides.
-const SHAPE_KEYS_FROM: usize = 2;
+const WEIGHTS: Key<Custom> = declaration::WEIGHTS.doc(
+    "A `.safetensors` file or a PyTorch checkpoint (`.pt`), the synthetic rule: an untrained network that is the same everywhere, or the `[pretrain.NAME]` that trains it.",
+);
+const IMAGE_SIZE: Key<Count> = Key::count("image_size", 4..=4096)
+    .optional("the preset's")
+    .doc("Side of the input in pixels.");
+const IN_CHANNELS: Key<OneOf> = Key::one_of("in_channels", &[1, 3])
+    .default(3)
+    .doc("Channels of the input.");
+const MODEL_CHANNELS: Key<Count> = Key::count("model_channels", 1..=65_536)
+    .optional("the preset's")
+    .doc("Width that `channel_mult` multiplies.");
+const NUM_RES_BLOCKS: Key<Count> = Key::count("num_res_blocks", 1..=64)
+    .optional("the preset's")
+    .doc("Residual blocks in each level of the encoder.");
+const CHANNEL_MULT: Key<List<Number>> = Key::list("channel_mult", Number::above(0.0).to(1e6))
+    .optional("the preset's")
+    .doc("Width of each level, as a multiple of `model_channels`.");
+const ATTENTION_RESOLUTIONS: Key<List<Count>> =
+    Key::list("attention_resolutions", Count::within(1..=4096))
+        .optional("the preset's")
+        .doc("Sides in pixels at which blocks have attention.");
+const NUM_HEADS: Key<Count> = Key::count("num_heads", 1..=1024)
+    .default(4)
+    .doc("Attention heads, where `num_head_channels` is absent.");
+const NUM_HEAD_CHANNELS: Key<Count> = Key::count("num_head_channels", 1..=65_536)
+    .optional("none")
+    .doc("Channels of one attention head.");
+const RESBLOCK_UPDOWN: Key<Boolean> = Key::boolean("resblock_updown")
+    .default(true)
+    .doc("Whether residual blocks change the resolution.");
+const USE_SCALE_SHIFT_NORM: Key<Boolean> = Key::boolean("use_scale_shift_norm")
+    .default(true)
+    .doc("Whether the timestep scales and shifts the normalized features.");
+const LEARN_SIGMA: Key<Boolean> = Key::boolean("learn_sigma")
+    .default(true)
+    .doc("Whether the output has a second set of channels for the variance.");
+const USE_NEW_ATTENTION_ORDER: Key<Boolean> = Key::boolean("use_new_attention_order")
+    .default(false)
+    .doc("The order of the channels of `qkv`.");
+const CONV_RESAMPLE: Key<Boolean> = Key::boolean("conv_resample")
+    .default(true)
+    .doc("Whether plain resampling layers contain a convolution.");
+const NOISE_SCHEDULE: Key<Choice<Schedule>> = Key::choice(
+    "noise_schedule",
+    &[("linear", Schedule::Linear), ("cosine", Schedule::Cosine)],
+)
+.default(Schedule::Linear)
+.doc("How the noise grows with the timestep.");
+const DIFFUSION_STEPS: Key<Count> = Key::count("diffusion_steps", 1..=100_000)
+    .default(1000)
+    .doc("Steps of the diffusion.");
 
-impl ModelKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
+/// The keys that a preset decides.
+const SHAPE: Keys = &[
+    &IMAGE_SIZE,
+    &IN_CHANNELS,
+    &MODEL_CHANNELS,
+    &NUM_RES_BLOCKS,
+    &CHANNEL_MULT,
+    &ATTENTION_RESOLUTIONS,
+    &NUM_HEADS,
+    &NUM_HEAD_CHANNELS,
+    &RESBLOCK_UPDOWN,
+    &USE_SCALE_SHIFT_NORM,
+    &LEARN_SIGMA,
+    &USE_NEW_ATTENTION_ORDER,
+    &CONV_RESAMPLE,
+    &NOISE_SCHEDULE,
+    &DIFFUSION_STEPS,
+];
+/// Those of them that a network without a preset needs.
+const NEEDED: Keys = &[
+    &IMAGE_SIZE,
+    &MODEL_CHANNELS,
+    &NUM_RES_BLOCKS,
+    &CHANNEL_MULT,
+    &ATTENTION_RESOLUTIONS,
+];
 
-    fn presets(&self) -> Vec<String> {
-        let all = presets::all().unwrap_or_default();
-        all.into_iter().map(|preset| preset.name).collect()
-    }
+/// `kind = "guided-diffusion"`.
+pub const KIND: ModelKind = ModelKind::with(
+    KindDoc {
+        name: "guided-diffusion",
+        summary: "The ADM U-Net of openai/guided-diffusion: a preset, or any other shape written out.",
+        keys: &[&WEIGHTS, &declaration::PRESET],
+        shared: SHAPE,
+    },
+    parse,
+    Presets {
+        all: presets,
+        fitting: |tensors| presets::fitting(tensors).unwrap_or_default(),
+    },
+);
 
-    fn preset(&self, name: &str) -> Option<Arc<dyn Model>> {
-        let preset = presets::find(name).ok()?;
+fn presets() -> Vec<Preset> {
+    let all = presets::all().unwrap_or_default().into_iter();
+    all.filter_map(|preset| {
         let diffusion = Diffusion::new(preset.noise_schedule, preset.diffusion_steps).ok()?;
-        Some(Arc::new(GuidedDiffusion {
+        let model = GuidedDiffusion {
             blocks: preset.network.blocks(),
-            variant: preset.name,
+            variant: preset.name.clone(),
             config: preset.network,
             schedule: preset.noise_schedule,
             diffusion,
             weights: WeightsSource::Synthetic(0),
-        }))
-    }
-
-    fn preset_info(&self, name: &str) -> Option<PresetInfo> {
-        let preset = presets::find(name).ok()?;
-        Some(PresetInfo {
+        };
+        Some(Preset {
+            name: preset.name,
             title: preset.title,
             checkpoint: preset.checkpoint,
+            model: Arc::new(model),
         })
-    }
+    })
+    .collect()
+}
 
-    fn fitting(&self, tensors: &StoredTensors) -> Vec<String> {
-        presets::fitting(tensors).unwrap_or_default()
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
+    let weights = declaration::weights(fields);
+    let (variant, config, schedule, steps) = match declaration::preset(&KIND, fields, SHAPE)? {
+        Some(name) => {
+            let preset = presets::find(&name).ok()?;
+            (
+                preset.name,
+                preset.network,
+                preset.noise_schedule,
+                preset.diffusion_steps,
+            )
+        }
+        None => (
+            "custom".to_owned(),
+            parse_shape(fields)?,
+            fields.get(&NOISE_SCHEDULE)?,
+            fields.get(&DIFFUSION_STEPS)?,
+        ),
+    };
+    for misfit in config.validate() {
+        fields.report(Diagnostic::new(
+            "graph::model-misfit",
+            fields.span(),
+            format!("{}: {misfit}", fields.context()),
+            "this model",
+        ));
     }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
-        let weights = declaration::weights(fields);
-        let shape_keys = DOC.keys.get(SHAPE_KEYS_FROM..).unwrap_or_default();
-        let (variant, config, schedule, steps) =
-            if let Some(name) = declaration::preset(self, fields, shape_keys)? {
-                let preset = presets::find(&name).ok()?;
-                (
-                    preset.name,
-                    preset.network,
-                    preset.noise_schedule,
-                    preset.diffusion_steps,
-                )
-            } else {
-                let schedule = fields.choice(
-                    "noise_schedule",
-                    &[("linear", Schedule::Linear), ("cosine", Schedule::Cosine)],
-                );
-                let steps = fields.count("diffusion_steps", 1..=100_000).unwrap_or(1000);
-                (
-                    "custom".to_owned(),
-                    parse_shape(fields)?,
-                    schedule.unwrap_or(Schedule::Linear),
-                    steps,
-                )
-            };
-        for misfit in config.validate() {
-            fields.report(Diagnostic::new(
-                "graph::model-misfit",
-                fields.span(),
-                format!("{}: {misfit}", fields.context()),
-                "this model",
-            ));
-        }
-        let diffusion = match Diffusion::new(schedule, steps) {
-            Ok(diffusion) => diffusion,
-            Err(error) => {
-                fields.misfit(
-                    "diffusion_steps",
-                    "spec::out-of-range",
-                    error.to_string(),
-                    None,
-                );
-                return None;
-            }
-        };
-        if config.num_classes.is_some() {
-            fields.misfit(
-                "preset",
-                "graph::class-conditional",
-                format!("model `{variant}` is class-conditional: it cannot run without the classes that it is to predict"),
-                Some("take an unconditional network".to_owned()),
-            );
-        }
-        if !fields.is_sound() {
+    let diffusion = match Diffusion::new(schedule, steps) {
+        Ok(diffusion) => diffusion,
+        Err(error) => {
+            let message = error.to_string();
+            fields.misfit(DIFFUSION_STEPS.name, "spec::out-of-range", message, None);
             return None;
         }
-        Some(Arc::new(GuidedDiffusion {
-            blocks: config.blocks(),
-            variant,
-            config,
-            schedule,
-            diffusion,
-            weights: weights?,
-        }))
+    };
+    if config.num_classes.is_some() {
+        fields.misfit(
+            declaration::PRESET.name,
+            "graph::class-conditional",
+            format!("model `{variant}` is class-conditional: it cannot run without the classes that it is to predict"),
+            Some("take an unconditional network".to_owned()),
+        );
     }
+    if !fields.is_sound() {
+        return None;
+    }
+    Some(Arc::new(GuidedDiffusion {
+        blocks: config.blocks(),
+        variant,
+        config,
+        schedule,
+        diffusion,
+        weights: weights?,
+    }))
 }
 
 /// A network that is written out.
 fn parse_shape(fields: &Fields<'_>) -> Option<Config> {
-    let required = [
-        "image_size",
-        "model_channels",
-        "num_res_blocks",
-        "channel_mult",
-        "attention_resolutions",
-    ];
-    if !declaration::has_shape(fields, &required) {
+    if !declaration::has_shape(fields, NEEDED) {
         return None;
     }
-    let flag = |key: &str, default: bool| {
-        if fields.has(key) {
-            fields.boolean(key)
-        } else {
-            Some(default)
-        }
-    };
     Some(Config {
-        image_size: fields.count("image_size", 4..=4096)?,
-        in_channels: if fields.has("in_channels") {
-            fields.count("in_channels", 1..=3)?
-        } else {
-            3
-        },
-        model_channels: fields.count("model_channels", 1..=65_536)?,
-        num_res_blocks: fields.count("num_res_blocks", 1..=64)?,
-        channel_mult: parse_multipliers(fields)?,
-        attention_resolutions: fields.counts("attention_resolutions", 1..=4096)?,
-        num_heads: if fields.has("num_heads") {
-            fields.count("num_heads", 1..=1024)?
-        } else {
-            4
-        },
-        num_head_channels: if fields.has("num_head_channels") {
-            Some(fields.count("num_head_channels", 1..=65_536)?)
-        } else {
-            None
-        },
-        resblock_updown: flag("resblock_updown", true)?,
-        use_scale_shift_norm: flag("use_scale_shift_norm", true)?,
-        learn_sigma: flag("learn_sigma", true)?,
+        image_size: fields.get(&IMAGE_SIZE)?,
+        in_channels: fields.get(&IN_CHANNELS)?,
+        model_channels: fields.get(&MODEL_CHANNELS)?,
+        num_res_blocks: fields.get(&NUM_RES_BLOCKS)?,
+        channel_mult: fields.get(&CHANNEL_MULT)?,
+        attention_resolutions: fields.get(&ATTENTION_RESOLUTIONS)?,
+        num_heads: fields.get(&NUM_HEADS)?,
+        num_head_channels: fields.get(&NUM_HEAD_CHANNELS),
+        resblock_updown: fields.get(&RESBLOCK_UPDOWN)?,
+        use_scale_shift_norm: fields.get(&USE_SCALE_SHIFT_NORM)?,
+        learn_sigma: fields.get(&LEARN_SIGMA)?,
         num_classes: None,
-        use_new_attention_order: flag("use_new_attention_order", false)?,
-        conv_resample: flag("conv_resample", true)?,
+        use_new_attention_order: fields.get(&USE_NEW_ATTENTION_ORDER)?,
+        conv_resample: fields.get(&CONV_RESAMPLE)?,
     })
-}
-
-fn parse_multipliers(fields: &Fields<'_>) -> Option<Vec<f64>> {
-    let node = fields.raw("channel_mult")?;
-    let Value::List(items) = &node.value else {
-        fields.wrong_type_at(node.span, "channel_mult", "a list of numbers", &node.value);
-        return None;
-    };
-    let mut multipliers = Vec::new();
-    for item in items {
-        match &item.value {
-            Value::Integer(integer) => {
-                multipliers.push(f64::from(i32::try_from(*integer).unwrap_or(i32::MAX)));
-            }
-            Value::Number(number) => multipliers.push(*number),
-            other => {
-                fields.wrong_type_at(item.span, "channel_mult", "a list of numbers", other);
-                return None;
-            }
-        }
-    }
-    Some(multipliers)
 }
 
 /// A network as declared.
@@ -342,7 +255,7 @@ impl GuidedDiffusion {
 
 impl Model for GuidedDiffusion {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn variant(&self) -> &str {
@@ -381,7 +294,7 @@ impl Model for GuidedDiffusion {
 
     fn identity(&self) -> serde_json::Value {
         json!({
-            "kind": DOC.name,
+            "kind": KIND.doc.name,
             "network": self.config,
             "noise_schedule": self.schedule,
             "diffusion_steps": self.diffusion_steps(),

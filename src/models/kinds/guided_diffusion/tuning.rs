@@ -217,12 +217,12 @@ fn add(sum: &mut Option<Tensor>, gradient: Tensor) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::WeightsSource;
     use crate::models::checkpoint::parameters::Parameters;
     use crate::models::extractor::to_vec;
-    use crate::models::{ALL, WeightsSource};
 
     fn tuned(tap: u32, precision: Precision, retention: MapRetention) -> Tuned {
-        let model = ALL[0].preset("adm-nano").unwrap();
+        let model = crate::models::preset("adm-nano").unwrap().model;
         let model = model.with_weights(WeightsSource::Synthetic(1));
         let tunable = model.tunable().unwrap();
         let (base, tap) = (Path::new("."), BlockIndex(tap));
@@ -231,7 +231,7 @@ mod tests {
     }
 
     fn images() -> Tensor {
-        let input = ALL[0].preset("adm-nano").unwrap().input();
+        let input = crate::models::preset("adm-nano").unwrap().model.input();
         let mut values = vec![0.0; (3 * input.channels * input.side * input.side) as usize];
         crate::diffusion::noise::fill_noise(5, "images", "center", 0, 0, &mut values);
         let (channels, side) = (i64::from(input.channels), i64::from(input.side));
@@ -254,7 +254,14 @@ mod tests {
 
     #[test]
     fn gradients_do_not_depend_on_what_is_kept() {
-        let last = u32::try_from(ALL[0].preset("adm-nano").unwrap().blocks().len()).unwrap();
+        let last = u32::try_from(
+            crate::models::preset("adm-nano")
+                .unwrap()
+                .model
+                .blocks()
+                .len(),
+        )
+        .unwrap();
         for precision in [Precision::F32, Precision::Bf16] {
             for tap in [1, 3, last - 1, last] {
                 let kept = gradients(&tuned(tap, precision, MapRetention::Kept));
@@ -317,7 +324,7 @@ mod tests {
     #[test]
     fn it_sees_what_a_frozen_network_sees() {
         use crate::models::extractor::Images;
-        let model = ALL[0].preset("adm-nano").unwrap();
+        let model = crate::models::preset("adm-nano").unwrap().model;
         let model = model.with_weights(WeightsSource::Synthetic(1));
         let frozen = model
             .load(Path::new("."), Device::Cpu, Precision::F32)

@@ -25,146 +25,92 @@ use self::config::Config;
 use crate::imaging::Normalization;
 use crate::models::checkpoint::stored_tensors::StoredTensors;
 use crate::models::{
-    BlockInfo, InputSpec, Model, ModelKind, PresetInfo, WeightsSource, declaration,
+    BlockInfo, InputSpec, Model, ModelKind, Preset, Presets, WeightsSource, declaration,
 };
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Count, Custom, Fields, Key, Keys, KindDoc, List};
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const WEIGHTS: Key<Custom> = declaration::WEIGHTS.doc(
+    "A `.safetensors` file or a PyTorch checkpoint, under the names of torchvision, SwAV or VISSL; or the synthetic rule: an untrained network that is the same everywhere.",
+);
+const LAYERS: Key<List<Count>> = Key::list("layers", Count::within(1..=256))
+    .items(4..=4)
+    .optional("the preset's")
+    .doc("Blocks in each of the four layers; ResNet-50 has [3, 4, 6, 3].");
+const BASE_WIDTH: Key<Count> = Key::count("base_width", 1..=4096)
+    .default(64)
+    .doc("Channels after the first convolution.");
+const CLASSES: Key<Count> = Key::count("classes", 1..=1_000_000).optional("none").doc(
+    "Outputs of the linear layer at the end; absent for a network that was published without one.",
+);
+const IMAGE_SIZE: Key<Count> = Key::count("image_size", 8..=4096)
+    .default(224)
+    .doc("Side of the input in pixels.");
 
-/// Reads the tables of ResNets.
-#[derive(Debug)]
-pub struct Kind;
+/// The keys that a preset decides.
+const SHAPE: Keys = &[&LAYERS, &BASE_WIDTH, &CLASSES, &IMAGE_SIZE];
 
-const DOC: KindDoc = KindDoc {
-    name: "resnet",
-    summary: "A ResNet of bottleneck blocks, such as ResNet-50: a preset, or any other shape written out. It reads images without noise.",
-    keys: &[
-        Key::required(
-            declaration::WEIGHTS,
-            "a path or { synthetic = SEED }",
-            "A `.safetensors` file or a PyTorch checkpoint, under the names of torchvision, SwAV or VISSL; or the synthetic rule: an untrained network that is the same everywhere.",
-        ),
-        declaration::PRESET,
-        Key::optional(
-            "layers",
-            "a list of 4 integers from 1",
-            "none",
-            "Blocks in each of the four layers; ResNet-50 has [3, 4, 6, 3].",
-        )
-        .list(),
-        Key::optional(
-            "base_width",
-            "an integer from 1",
-            "64",
-            "Channels after the first convolution.",
-        ),
-        Key::optional(
-            "classes",
-            "an integer from 1",
-            "none",
-            "Outputs of the linear layer at the end; absent for a network that was published without one.",
-        ),
-        Key::optional(
-            "image_size",
-            "an integer from 8",
-            "224",
-            "Side of the input in pixels.",
-        ),
-    ],
-};
+/// `kind = "resnet"`.
+pub const KIND: ModelKind = ModelKind::with(
+    KindDoc {
+        name: "resnet",
+        summary: "A ResNet of bottleneck blocks, such as ResNet-50: a preset, or any other shape written out. It reads images without noise.",
+        keys: &[&WEIGHTS, &declaration::PRESET],
+        shared: SHAPE,
+    },
+    parse,
+    Presets {
+        all: presets,
+        fitting,
+    },
+);
 
-/// Keys that a preset decides.
-const SHAPE_KEYS_FROM: usize = 2;
+fn presets() -> Vec<Preset> {
+    let all = presets::all().into_iter();
+    all.map(|preset| Preset {
+        name: preset.name.clone(),
+        title: preset.title,
+        checkpoint: preset.checkpoint,
+        model: Arc::new(ResNet::new(
+            preset.name,
+            preset.network,
+            WeightsSource::Synthetic(0),
+        )),
+    })
+    .collect()
+}
 
-impl ModelKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
-    }
+fn fitting(tensors: &StoredTensors) -> Vec<String> {
+    let all = presets::all().into_iter();
+    all.filter(|preset| preset.network.fits(tensors))
+        .map(|preset| preset.name)
+        .collect()
+}
 
-    fn presets(&self) -> Vec<String> {
-        let all = presets::all().into_iter();
-        all.map(|preset| preset.name).collect()
-    }
-
-    fn preset(&self, name: &str) -> Option<Arc<dyn Model>> {
-        let preset = presets::find(name)?;
-        let weights = WeightsSource::Synthetic(0);
-        Some(Arc::new(ResNet::new(preset.name, preset.network, weights)))
-    }
-
-    fn preset_info(&self, name: &str) -> Option<PresetInfo> {
-        let preset = presets::find(name)?;
-        Some(PresetInfo {
-            title: preset.title,
-            checkpoint: preset.checkpoint,
-        })
-    }
-
-    fn fitting(&self, tensors: &StoredTensors) -> Vec<String> {
-        let all = presets::all().into_iter();
-        all.filter(|preset| preset.network.fits(tensors))
-            .map(|preset| preset.name)
-            .collect()
-    }
-
-    fn parse(&self, fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
-        let weights = declaration::weights(fields);
-        let shape_keys = DOC.keys.get(SHAPE_KEYS_FROM..).unwrap_or_default();
-        let (variant, config) = match declaration::preset(self, fields, shape_keys)? {
-            Some(name) => {
-                let preset = presets::find(&name)?;
-                (preset.name, preset.network)
-            }
-            None => ("custom".to_owned(), parse_shape(fields)?),
-        };
-        if !fields.is_sound() {
-            return None;
+fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
+    let weights = declaration::weights(fields);
+    let (variant, config) = match declaration::preset(&KIND, fields, SHAPE)? {
+        Some(name) => {
+            let preset = presets::find(&name)?;
+            (preset.name, preset.network)
         }
-        Some(Arc::new(ResNet::new(variant, config, weights?)))
+        None => ("custom".to_owned(), parse_shape(fields)?),
+    };
+    if !fields.is_sound() {
+        return None;
     }
+    Some(Arc::new(ResNet::new(variant, config, weights?)))
 }
 
 /// A network that is written out.
 fn parse_shape(fields: &Fields<'_>) -> Option<Config> {
-    if !declaration::has_shape(fields, &["layers"]) {
+    if !declaration::has_shape(fields, &[&LAYERS]) {
         return None;
     }
-    let layers = fields.counts("layers", 1..=256).and_then(|layers| {
-        let count = layers.len();
-        let layers = <[u32; 4]>::try_from(layers).ok();
-        if layers.is_none() {
-            fields.misfit(
-                "layers",
-                "graph::model-misfit",
-                format!(
-                    "`layers` of {} has {count} numbers, but a ResNet has 4 layers",
-                    fields.context()
-                ),
-                Some("ResNet-50 is `layers = [3, 4, 6, 3]`".to_owned()),
-            );
-        }
-        layers
-    });
-    let count = |key: &str, most: u32, least: u32, default: u32| {
-        if fields.has(key) {
-            fields.count(key, least..=most)
-        } else {
-            Some(default)
-        }
-    };
-    let image_size = count("image_size", 4096, 8, 224);
-    let base_width = count("base_width", 4096, 1, 64);
-    let classes = if fields.has("classes") {
-        fields.count("classes", 1..=1_000_000).map(Some)
-    } else {
-        Some(None)
-    };
     Some(Config {
-        image_size: image_size?,
-        layers: layers?,
-        base_width: base_width?,
-        classes: classes?,
+        image_size: fields.get(&IMAGE_SIZE)?,
+        layers: <[u32; 4]>::try_from(fields.get(&LAYERS)?).ok()?,
+        base_width: fields.get(&BASE_WIDTH)?,
+        classes: fields.get(&CLASSES),
     })
 }
 
@@ -190,7 +136,7 @@ impl ResNet {
 
 impl Model for ResNet {
     fn kind(&self) -> &'static str {
-        DOC.name
+        KIND.doc.name
     }
 
     fn variant(&self) -> &str {
@@ -226,7 +172,7 @@ impl Model for ResNet {
     }
 
     fn identity(&self) -> serde_json::Value {
-        json!({ "kind": DOC.name, "network": self.config })
+        json!({ "kind": KIND.doc.name, "network": self.config })
     }
 
     #[cfg(feature = "torch")]

@@ -24,21 +24,19 @@ use crate::report::query;
 use crate::report::selection::{
     FILTER_KEY, METRIC_KEY, OVER_KEY, Question, Selection, Spread, TITLE_KEY, value_of,
 };
-use crate::spec::{Fields, KindDoc};
+use crate::spec::{Fields, Kind, KindDoc};
 use crate::text::plural;
 
-/// The kind.
-pub const KIND: Kind = Kind;
-
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
-
-const DOC: KindDoc = KindDoc {
-    name: "claims",
-    summary: "Which claims of the paper hold in the results of one model, run over blocks, timesteps and pools.",
-    keys: &[METRIC_KEY, TITLE_KEY, FILTER_KEY, OVER_KEY],
-};
+/// `kind = "claims"`.
+pub const KIND: TableKind = Kind::new(
+    KindDoc {
+        name: "claims",
+        summary: "Which claims of the paper hold in the results of one model, run over blocks, timesteps and pools.",
+        keys: &[&METRIC_KEY, &TITLE_KEY, &FILTER_KEY, &OVER_KEY],
+        shared: &[],
+    },
+    parse,
+);
 
 /// The axes that the claims are about.
 const AXES: [&str; 3] = ["block", "timestep", "pool"];
@@ -46,31 +44,23 @@ const AXES: [&str; 3] = ["block", "timestep", "pool"];
 /// The one other axis that may vary: a name, which says nothing about the features.
 const NAME: &str = "extraction";
 
-impl TableKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
+fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
+    let question = Question::parse(fields, known)?;
+    if let Some(axis) = AXES
+        .iter()
+        .find(|axis| question.over.iter().any(|over| over == *axis))
+    {
+        let message = format!(
+            "{} is about `{axis}` and cannot average over it",
+            fields.context()
+        );
+        fields.misfit(OVER_KEY.name, "report::axis-twice", message, None);
     }
-
-    fn parse(&self, fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
-        fields.check_keys(DOC.keys, &["kind"]);
-        let question = Question::parse(fields, known)?;
-        if let Some(axis) = AXES
-            .iter()
-            .find(|axis| question.over.iter().any(|over| over == *axis))
-        {
-            let message = format!(
-                "{} is about `{axis}` and cannot average over it",
-                fields.context()
-            );
-            fields.misfit("over", "report::axis-twice", message, None);
-        }
-        fields
-            .is_sound()
-            .then(|| Arc::new(Claims { question }) as Arc<dyn Table>)
-    }
+    fields
+        .is_sound()
+        .then(|| Arc::new(Claims { question }) as Arc<dyn Table>)
 }
 
-/// See the module.
 #[derive(Debug)]
 struct Claims {
     question: Question,

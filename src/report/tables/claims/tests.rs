@@ -12,7 +12,7 @@ const TIMESTEPS: [u32; 3] = [10, 90, 300];
 const POOLS: [u32; 2] = [1, 2];
 
 fn claims(text: &str) -> Arc<dyn Table> {
-    let (table, mistakes) = parsed(text, |fields| KIND.parse(fields, &KnownAxes::default()));
+    let (table, mistakes) = parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
     assert!(mistakes.is_empty(), "{mistakes:?}");
     table.unwrap()
 }
@@ -279,7 +279,7 @@ fn several_models_are_refused() {
 #[test]
 fn an_axis_of_the_claims_cannot_be_averaged_over() {
     let (table, mistakes) = parsed(&format!("{TABLE}over = [\"seed\", \"pool\"]\n"), |fields| {
-        KIND.parse(fields, &KnownAxes::default())
+        KIND.read_with(fields, &KnownAxes::default())
     });
     assert!(table.is_none());
     assert!(

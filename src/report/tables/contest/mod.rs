@@ -21,43 +21,37 @@ use crate::report::selection::{
     FILTER_KEY, Filter, METRIC_KEY, OVER_KEY, Question, Selection, Spread, TITLE_KEY, axis_at,
     filters_at, value_at,
 };
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Custom, Fields, Key, Kind, KindDoc, Text};
 use crate::store::AxisValue;
 use crate::text::{count, plural};
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const AMONG: Key<Text> = Key::text("among", "an axis").doc(
+    "The axis whose values compete, such as `model`. For each, the best combination of all other axes is searched.",
+);
+const CHAMPION: Key<Custom> = Key::custom("champion", "a value of that axis")
+    .doc("The one that all others are compared with.");
+const FIXED: Key<Custom> = Key::custom("fixed", "a table of axis = value")
+    .optional("none")
+    .doc("One choice made before the results were seen, such as `{ block = 7, timestep = 90, pool = 2 }`: a row of its own shows the champion there.");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
-
-const DOC: KindDoc = KindDoc {
-    name: "contest",
-    summary: "Who is best, and by how much: the best result of each value of one axis, and its distance to the champion.",
-    keys: &[
-        METRIC_KEY,
-        TITLE_KEY,
-        Key::required(
-            "among",
-            "an axis",
-            "The axis whose values compete, such as `model`. For each, the best combination of all other axes is searched.",
-        ),
-        Key::required(
-            "champion",
-            "a value of that axis",
-            "The one that all others are compared with.",
-        ),
-        Key::optional(
-            "fixed",
-            "a table of axis = value",
-            "none",
-            "One choice made before the results were seen, such as `{ block = 7, timestep = 90, pool = 2 }`: a row of its own shows the champion there.",
-        ),
-        FILTER_KEY,
-        OVER_KEY,
-    ],
-};
+/// `kind = "contest"`.
+pub const KIND: TableKind = Kind::new(
+    KindDoc {
+        name: "contest",
+        summary: "Who is best, and by how much: the best result of each value of one axis, and its distance to the champion.",
+        keys: &[
+            &METRIC_KEY,
+            &TITLE_KEY,
+            &AMONG,
+            &CHAMPION,
+            &FIXED,
+            &FILTER_KEY,
+            &OVER_KEY,
+        ],
+        shared: &[],
+    },
+    parse,
+);
 
 /// Decimals of a printed mean, error or difference.
 const DECIMALS: usize = 2;
@@ -65,51 +59,42 @@ const DECIMALS: usize = 2;
 /// What is not defined or was not measured.
 const ABSENT: &str = "–";
 
-impl TableKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
+fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
+    let question = Question::parse(fields, known);
+    let among = axis_at(fields, &AMONG, known);
+    let champion = value_at(fields, &CHAMPION);
+    let fixed = filters_at(fields, &FIXED, known);
+    let (question, among, champion) = (question?, among?, champion?);
+    let context = fields.context();
+    if question.over.contains(&among) {
+        let message = format!("{context} cannot compare `{among}` and average over it");
+        fields.misfit(AMONG.name, "report::axis-twice", message, None);
     }
-
-    fn parse(&self, fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
-        fields.check_keys(DOC.keys, &["kind"]);
-        let question = Question::parse(fields, known);
-        let among = axis_at(fields, "among", known);
-        let champion = value_at(fields, "champion");
-        let fixed = filters_at(fields, "fixed", known);
-        let (question, among, champion) = (question?, among?, champion?);
-        let context = fields.context();
-        if question.over.contains(&among) {
-            let message = format!("{context} cannot compare `{among}` and average over it");
-            fields.misfit("among", "report::axis-twice", message, None);
+    for choice in &fixed {
+        let axis = &choice.axis;
+        if *axis == among || question.over.contains(axis) {
+            let message =
+                format!("`fixed` of {context} cannot name `{axis}`, which `among` or `over` names");
+            fields.misfit(FIXED.name, "report::axis-twice", message, None);
         }
-        for choice in &fixed {
-            let axis = &choice.axis;
-            if *axis == among || question.over.contains(axis) {
-                let message = format!(
-                    "`fixed` of {context} cannot name `{axis}`, which `among` or `over` names"
-                );
-                fields.misfit("fixed", "report::axis-twice", message, None);
-            }
-            if choice.values.len() > 1 {
-                let message = format!(
-                    "`fixed` of {context} takes one value of `{axis}`, not {}",
-                    choice.values.len()
-                );
-                fields.misfit("fixed", "spec::out-of-range", message, None);
-            }
+        if choice.values.len() > 1 {
+            let message = format!(
+                "`fixed` of {context} takes one value of `{axis}`, not {}",
+                choice.values.len()
+            );
+            fields.misfit(FIXED.name, "spec::out-of-range", message, None);
         }
-        fields.is_sound().then(|| {
-            Arc::new(Contest {
-                question,
-                among,
-                champion,
-                fixed,
-            }) as Arc<dyn Table>
-        })
     }
+    fields.is_sound().then(|| {
+        Arc::new(Contest {
+            question,
+            among,
+            champion,
+            fixed,
+        }) as Arc<dyn Table>
+    })
 }
 
-/// See the module.
 #[derive(Debug)]
 struct Contest {
     question: Question,

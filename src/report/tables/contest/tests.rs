@@ -8,7 +8,7 @@ use crate::store::ResultRow;
 const TABLE: &str = "kind = \"contest\"\ntitle = \"Who is best\"\nmetric = \"top1\"\namong = \"model\"\nchampion = \"unet\"\n";
 
 fn contest(text: &str) -> Arc<dyn Table> {
-    let (table, mistakes) = parsed(text, |fields| KIND.parse(fields, &KnownAxes::default()));
+    let (table, mistakes) = parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
     assert!(mistakes.is_empty(), "{mistakes:?}");
     table.unwrap()
 }
@@ -217,7 +217,7 @@ fn hostile_names_are_escaped() {
 fn mistakes_are_found_where_they_stand() {
     let (table, mistakes) = parsed(
         "kind = \"contest\"\nmetric = \"top1\"\namong = \"seed\"\nchampion = 1\nfixed = { seed = 1, blok = 2, pool = [1, 2] }\nselect = \"best\"\n",
-        |fields| KIND.parse(fields, &KnownAxes::default()),
+        |fields| KIND.read_with(fields, &KnownAxes::default()),
     );
     assert!(table.is_none());
     let mut codes: Vec<&str> = mistakes

@@ -21,39 +21,34 @@ use crate::report::selection::{
     Cells, FILTER_KEY, METRIC_KEY, OVER_KEY, Question, SPREAD_KEY, Selection, Spread, TITLE_KEY,
     Uncertainty, axes_at, axis_at,
 };
-use crate::spec::{Fields, Key, KindDoc};
+use crate::spec::{Fields, Key, Kind, KindDoc, List, Text};
 use crate::store::AxisValue;
 use crate::text::plural;
 
-/// The kind.
-pub const KIND: Kind = Kind;
+const ROWS: Key<Text> =
+    Key::text("rows", "an axis").doc("The axis whose values head the rows, such as `block`.");
+const COLUMNS: Key<List<Text>> = Key::list("columns", Text("an axis"))
+    .items(1..=2)
+    .doc("The axes whose values head the columns, such as `[\"timestep\", \"pool\"]`.");
 
-/// See the module.
-#[derive(Debug)]
-pub struct Kind;
-
-const DOC: KindDoc = KindDoc {
-    name: "grid",
-    summary: "A table with one axis down and one or two axes across; each cell is a mean over seeds.",
-    keys: &[
-        METRIC_KEY,
-        TITLE_KEY,
-        Key::required(
-            "rows",
-            "an axis",
-            "The axis whose values head the rows, such as `block`.",
-        ),
-        Key::required(
-            "columns",
-            "an axis or a list of two",
-            "The axes whose values head the columns, such as `[\"timestep\", \"pool\"]`.",
-        )
-        .list(),
-        FILTER_KEY,
-        OVER_KEY,
-        SPREAD_KEY,
-    ],
-};
+/// `kind = "grid"`.
+pub const KIND: TableKind = Kind::new(
+    KindDoc {
+        name: "grid",
+        summary: "A table with one axis down and one or two axes across; each cell is a mean over seeds.",
+        keys: &[
+            &METRIC_KEY,
+            &TITLE_KEY,
+            &ROWS,
+            &COLUMNS,
+            &FILTER_KEY,
+            &OVER_KEY,
+            &SPREAD_KEY,
+        ],
+        shared: &[],
+    },
+    parse,
+);
 
 /// Decimals of a printed mean.
 const DECIMALS: usize = 2;
@@ -61,37 +56,29 @@ const DECIMALS: usize = 2;
 /// A cell that was not measured.
 const ABSENT: &str = "–";
 
-impl TableKind for Kind {
-    fn doc(&self) -> &'static KindDoc {
-        &DOC
+fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
+    let question = Question::parse(fields, known);
+    let rows = axis_at(fields, &ROWS, known);
+    let columns = axes_at(fields, &COLUMNS, known);
+    let (question, rows, columns) = (question?, rows?, columns?);
+    let uncertainty = Uncertainty::parse(fields, &question);
+    if columns.contains(&rows) {
+        let message = format!(
+            "`{rows}` cannot be both the rows and a column of {}",
+            fields.context()
+        );
+        fields.misfit(COLUMNS.name, "report::axis-twice", message, None);
     }
-
-    fn parse(&self, fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
-        fields.check_keys(DOC.keys, &["kind"]);
-        let question = Question::parse(fields, known);
-        let rows = axis_at(fields, "rows", known);
-        let columns = axes_at(fields, "columns", 1..=2, known);
-        let (question, rows, columns) = (question?, rows?, columns?);
-        let uncertainty = Uncertainty::parse(fields, &question);
-        if columns.contains(&rows) {
-            let message = format!(
-                "`{rows}` cannot be both the rows and a column of {}",
-                fields.context()
-            );
-            fields.misfit("columns", "report::axis-twice", message, None);
-        }
-        fields.is_sound().then(|| {
-            Arc::new(Grid {
-                question,
-                rows,
-                columns,
-                uncertainty,
-            }) as Arc<dyn Table>
-        })
-    }
+    fields.is_sound().then(|| {
+        Arc::new(Grid {
+            question,
+            rows,
+            columns,
+            uncertainty,
+        }) as Arc<dyn Table>
+    })
 }
 
-/// See the module.
 #[derive(Debug)]
 struct Grid {
     question: Question,

@@ -6,7 +6,7 @@ use crate::report::testing::{input, of_head, parsed, row, with};
 use crate::store::ResultRow;
 
 fn grid(text: &str) -> Arc<dyn Table> {
-    let (table, mistakes) = parsed(text, |fields| KIND.parse(fields, &KnownAxes::default()));
+    let (table, mistakes) = parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
     assert!(mistakes.is_empty(), "{mistakes:?}");
     table.unwrap()
 }
@@ -142,7 +142,7 @@ fn an_interval_over_seeds_needs_means_over_seeds_alone() {
             &format!(
                 "kind = \"grid\"\nmetric = \"top1\"\nrows = \"block\"\ncolumns = \"pool\"\nspread = \"seeds\"\nover = {over}\n"
             ),
-            |fields| KIND.parse(fields, &KnownAxes::default()),
+            |fields| KIND.read_with(fields, &KnownAxes::default()),
         );
         assert!(
             table.is_none() && mistakes[0].starts_with("report::no-seeds"),
@@ -226,7 +226,7 @@ fn two_axes_across_name_both_and_hostile_names_are_escaped() {
 fn mistakes_are_found_where_they_stand() {
     let (table, mistakes) = parsed(
         "kind = \"grid\"\nmetric = \"top1\"\nrows = \"blok\"\ncolumns = [\"pool\", \"pool\"]\nwhere = { tmestep = 1, split = true }\ncolour = 1\n",
-        |fields| KIND.parse(fields, &KnownAxes::default()),
+        |fields| KIND.read_with(fields, &KnownAxes::default()),
     );
     assert!(table.is_none());
     let codes: Vec<&str> = mistakes

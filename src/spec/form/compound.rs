@@ -1,0 +1,218 @@
+//! Lists, tables, and what is taken apart by hand.
+
+use std::convert::Infallible;
+use std::ops::RangeInclusive;
+
+use super::Form;
+use crate::spec::fields::{Fields, Located};
+use crate::spec::key::Lists;
+use crate::spec::kind::KindDoc;
+use crate::spec::source::Span;
+use crate::spec::tree::{Node, Value};
+
+/// A list whose items have one form: `Vec`.
+#[derive(Debug, Clone, Copy)]
+pub struct List<F> {
+    item: F,
+    least: usize,
+    most: usize,
+}
+
+impl<F: Form> List<F> {
+    pub(in crate::spec) const fn of(item: F) -> Self {
+        Self {
+            item,
+            least: 0,
+            most: usize::MAX,
+        }
+    }
+
+    pub(in crate::spec) const fn items(self, lengths: RangeInclusive<usize>) -> Self {
+        Self {
+            least: *lengths.start(),
+            most: *lengths.end(),
+            ..self
+        }
+    }
+
+    /// Reads the items, each with its place.
+    pub(in crate::spec) fn read_items<'a>(
+        &self,
+        fields: &Fields<'a>,
+        key: &str,
+        node: &'a Node,
+    ) -> Option<Vec<Located<F::Value<'a>>>> {
+        let items = match &node.value {
+            Value::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        let read = |item: &'a Node| {
+            let value = self.item.read(fields, key, item)?;
+            let span = item.span;
+            Some(Located { value, span })
+        };
+        // All are read before any is missed, so that every wrong one is reported.
+        let values: Vec<_> = items.iter().map(read).collect();
+        let values = values.into_iter().collect::<Option<Vec<_>>>()?;
+        if !(self.least..=self.most).contains(&values.len()) {
+            let found = format!("a list of {}", values.len());
+            fields.out_of_range(key, node.span, &found, &self.words());
+            return None;
+        }
+        Some(values)
+    }
+}
+
+impl<F: Form> Form for List<F> {
+    type Value<'a> = Vec<F::Value<'a>>;
+    type Default = &'static [F::Default];
+
+    fn words(&self) -> String {
+        let item = self.item.words();
+        match (self.least, self.most) {
+            (0, usize::MAX) => format!("a list, each {item}"),
+            (least, usize::MAX) => format!("a list of {least} or more, each {item}"),
+            (least, most) if least == most => format!("a list of {least}, each {item}"),
+            (least, most) => format!("a list of {least} to {most}, each {item}"),
+        }
+    }
+
+    fn read<'a>(
+        &self,
+        fields: &Fields<'a>,
+        key: &str,
+        node: &'a Node,
+    ) -> Option<Vec<F::Value<'a>>> {
+        let items = self.read_items(fields, key, node)?;
+        Some(items.into_iter().map(|item| item.value).collect())
+    }
+
+    fn value<'a>(&self, default: &'static [F::Default], span: Span) -> Vec<F::Value<'a>> {
+        let items = default.iter();
+        items.map(|item| self.item.value(*item, span)).collect()
+    }
+
+    fn show(&self, default: &'static [F::Default]) -> String {
+        let items: Vec<String> = default.iter().map(|item| self.item.show(*item)).collect();
+        format!("[{}]", items.join(", "))
+    }
+
+    fn lists(&self) -> Lists {
+        Lists::Value
+    }
+}
+
+/// A table of names with values of one form: pairs in the order of the file.
+#[derive(Debug, Clone, Copy)]
+pub struct Map<F> {
+    pub(in crate::spec) what: &'static str,
+    pub(in crate::spec) value: F,
+}
+
+impl<F: Form> Form for Map<F> {
+    type Value<'a> = Vec<(String, F::Value<'a>)>;
+    type Default = Infallible;
+
+    fn words(&self) -> String {
+        format!("a table of {} = {}", self.what, self.value.words())
+    }
+
+    fn read<'a>(
+        &self,
+        fields: &Fields<'a>,
+        key: &str,
+        _: &'a Node,
+    ) -> Option<Vec<(String, F::Value<'a>)>> {
+        let table = fields.table(key)?;
+        let read = table.entries().iter().map(|entry| {
+            let value = self.value.read(&table, &entry.key, &entry.node)?;
+            Some((entry.key.clone(), value))
+        });
+        let pairs: Vec<_> = read.collect();
+        pairs.into_iter().collect()
+    }
+
+    fn value<'a>(&self, default: Infallible, _: Span) -> Self::Value<'a> {
+        match default {}
+    }
+
+    fn show(&self, default: Infallible) -> String {
+        match default {}
+    }
+}
+
+/// A table with keys of its own: a reader over it.
+#[derive(Debug, Clone, Copy)]
+pub struct Nested(pub(in crate::spec) &'static KindDoc);
+
+impl Form for Nested {
+    type Value<'a> = Fields<'a>;
+    type Default = Infallible;
+
+    fn words(&self) -> String {
+        format!("a table of the keys under `{}`", self.0.name)
+    }
+
+    fn read<'a>(&self, fields: &Fields<'a>, key: &str, _: &'a Node) -> Option<Fields<'a>> {
+        fields.table(key)
+    }
+
+    fn value<'a>(&self, default: Infallible, _: Span) -> Fields<'a> {
+        match default {}
+    }
+
+    fn show(&self, default: Infallible) -> String {
+        match default {}
+    }
+
+    fn check(&self, fields: &Fields<'_>, key: &str, _: &Node) {
+        if let Some(table) = fields.table(key) {
+            table.check_keys(&self.0.all_keys(), &[]);
+        }
+    }
+}
+
+/// Anything, in words; whoever reads it takes it apart: the bare value.
+#[derive(Debug, Clone, Copy)]
+pub struct Custom {
+    words: &'static str,
+    lists: Lists,
+}
+
+impl Custom {
+    pub(in crate::spec) const fn new(words: &'static str) -> Self {
+        Self {
+            words,
+            lists: Lists::Sweep,
+        }
+    }
+
+    pub(in crate::spec) const fn with_lists(self, lists: Lists) -> Self {
+        Self { lists, ..self }
+    }
+}
+
+impl Form for Custom {
+    type Value<'a> = &'a Node;
+    type Default = Infallible;
+
+    fn words(&self) -> String {
+        self.words.to_owned()
+    }
+
+    fn read<'a>(&self, _: &Fields<'a>, _: &str, node: &'a Node) -> Option<&'a Node> {
+        Some(node)
+    }
+
+    fn value<'a>(&self, default: Infallible, _: Span) -> &'a Node {
+        match default {}
+    }
+
+    fn show(&self, default: Infallible) -> String {
+        match default {}
+    }
+
+    fn lists(&self) -> Lists {
+        self.lists
+    }
+}
