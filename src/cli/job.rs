@@ -96,7 +96,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         clock,
         versions: &versions,
     };
-    let outcome = run_one(&run, &workers, job, shards);
+    let outcome = run_one(&run, &workers, job, shards.as_ref());
     if outcome.stopped {
         Err(Failure::Stopped)
     } else if let Some(label) = outcome.failed.first() {

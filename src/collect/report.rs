@@ -60,7 +60,6 @@ pub fn write(
     let mut written = put(&input, config, base)?;
     let results = results_csv::write(&input.results);
     written.changed |= write_if_different(&base.join(config.results_file()), results.as_bytes())?;
-    written.files += 1;
     Ok(written)
 }
 

@@ -38,12 +38,11 @@ pub(crate) fn choose(plan: &Plan, store: &Store, heads: &[HeadItem]) -> Result<C
             .iter()
             .copied()
             .find(|&place| choices[place][0].train.node.differs_in_rates_alone(node));
-        match known {
-            Some(place) => choices[place].push(head),
-            None => {
-                places.push(choices.len());
-                choices.push(vec![head]);
-            }
+        if let Some(place) = known {
+            choices[place].push(head);
+        } else {
+            places.push(choices.len());
+            choices.push(vec![head]);
         }
     }
     let mut chosen = Chosen::default();

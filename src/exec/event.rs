@@ -199,7 +199,7 @@ pub enum Event {
     ReportWritten {
         /// Its file.
         path: String,
-        /// Its other files.
+        /// Its figures.
         files: usize,
     },
     /// A node failed; what does not need it goes on.

@@ -86,7 +86,7 @@ pub fn run_one(
     run: &Run<'_>,
     workers: &[Worker],
     job: usize,
-    shards: Option<Range<usize>>,
+    shards: Option<&Range<usize>>,
 ) -> Outcome {
     let steps = &run.plan.jobs[job].steps;
     let outcome = Mutex::new(Outcome::default());
@@ -99,7 +99,7 @@ pub fn run_one(
     };
     std::thread::scope(|scope| {
         for (number, worker) in workers.iter().enumerate() {
-            let (outcome, shards) = (&outcome, shards.clone());
+            let (outcome, shards) = (&outcome, shards.cloned());
             let run = Run {
                 device: worker.device,
                 memory: run.memory / workers.len().max(1) as u64,

@@ -1,5 +1,6 @@
 //! What a metric makes of predictions and features. Run by metrics, and by reports for what no metric has kept yet.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -154,8 +155,8 @@ fn of_features(
         let mut places: BTreeMap<Fingerprint, usize> = BTreeMap::new();
         let mut sources = Vec::new();
         for extract in items.iter().copied().flatten() {
-            if !places.contains_key(&extract.fingerprint) {
-                places.insert(extract.fingerprint, sources.len());
+            if let Entry::Vacant(place) = places.entry(extract.fingerprint) {
+                place.insert(sources.len());
                 sources.push(SplitFeatures::open(store, extract, split)?);
             }
         }

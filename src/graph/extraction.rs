@@ -257,11 +257,14 @@ fn reduce(
                     let message = format!("block {} has no class token", block.index);
                     misfit(TOKEN.name, message, "write `token = \"mean\"`".to_owned())
                 }
-                Some(Token::Class) => Some(Reduce::ClassToken),
-                Some(Token::Mean) => Some(Reduce::MeanToken),
                 Some(Token::All) => Some(Reduce::Whole),
-                None if class_token => Some(Reduce::ClassToken),
-                None => Some(Reduce::MeanToken),
+                Some(Token::Mean) => Some(Reduce::MeanToken),
+                Some(Token::Class) => Some(Reduce::ClassToken),
+                None => Some(if class_token {
+                    Reduce::ClassToken
+                } else {
+                    Reduce::MeanToken
+                }),
             }
         }
         TapShape::Vector { .. } => {

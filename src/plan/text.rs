@@ -116,18 +116,15 @@ fn reductions(pass: &Pass) -> String {
 pub fn render_jobs(plan: &Plan) -> String {
     let mut text = String::new();
     for job in &plan.jobs {
-        let what = match Pass::of(plan, job) {
-            Some(pass) => {
-                let shards = plural(pass.shards.count(), "shard");
-                format!("{}  {shards}", pass_line(&pass))
-            }
-            None => {
-                let first = job.steps.first().map(|&id| plan.step(id));
-                let label = first.map_or("", |step| step.artifact.label.as_str());
-                match job.steps.len() {
-                    1 => label.to_owned(),
-                    several => format!("{} such as {label}", plural(several, "head")),
-                }
+        let what = if let Some(pass) = Pass::of(plan, job) {
+            let shards = plural(pass.shards.count(), "shard");
+            format!("{}  {shards}", pass_line(&pass))
+        } else {
+            let first = job.steps.first().map(|&id| plan.step(id));
+            let label = first.map_or("", |step| step.artifact.label.as_str());
+            match job.steps.len() {
+                1 => label.to_owned(),
+                several => format!("{} such as {label}", plural(several, "head")),
             }
         };
         let needs: Vec<&str> = job
@@ -226,15 +223,12 @@ fn reasons(plan: &Plan) -> String {
     for step in plan.steps.iter().filter(|step| step.is_missing()) {
         let why = record::why(step).unwrap_or_default();
         let reason = format!("{}: {why}", step.work.kind());
-        match places.get(&reason) {
-            Some(&place) => {
-                let (_, number, _): &mut (String, usize, &str) = &mut reasons[place];
-                *number += 1;
-            }
-            None => {
-                places.insert(reason.clone(), reasons.len());
-                reasons.push((reason, 1, &step.artifact.label));
-            }
+        if let Some(&place) = places.get(&reason) {
+            let (_, number, _): &mut (String, usize, &str) = &mut reasons[place];
+            *number += 1;
+        } else {
+            places.insert(reason.clone(), reasons.len());
+            reasons.push((reason, 1, &step.artifact.label));
         }
     }
     let mut text = String::new();

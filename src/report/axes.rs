@@ -73,10 +73,15 @@ pub fn title(axis: &str) -> String {
     format!("{}{meaning}", label(prefix))
 }
 
+/// Whether a result has no value of the axis.
+pub fn is_absent(value: &AxisValue) -> bool {
+    matches!(value, AxisValue::Text(text) if text == ABSENT)
+}
+
 /// A value with its axis, where it stands alone: "timestep 90"; a word speaks for itself, and what is not there reads "no timestep".
 pub fn phrase(axis: &str, value: &AxisValue) -> String {
     match value {
-        AxisValue::Text(text) if text == ABSENT => format!("no {}", label(axis)),
+        value if is_absent(value) => format!("no {}", label(axis)),
         AxisValue::Text(text) => text.clone(),
         number => format!("{} {number}", label(axis)),
     }

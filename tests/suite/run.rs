@@ -228,7 +228,7 @@ fn a_report_is_rendered_again_from_the_cache_alone() {
 
     run(&cli, "small.toml");
     let (cache, reports) = (cli.files(".repro/artifacts"), cli.files("reports"));
-    assert_eq!(reports.len(), 2);
+    assert_eq!(reports.len(), 3, "a page, a figure and the results");
     fs::remove_dir_all(cli.path("reports")).unwrap();
     let output = cli.run(&["report", "small.toml"]).expect_code(0);
     assert_eq!(output.stdout, "");

@@ -32,16 +32,13 @@ fn merge(plan: &mut Plan, kind: JobKind) {
             merged.push(job);
             continue;
         }
-        match places.get(&job.name) {
-            Some(&place) => {
-                let known: &mut Job = &mut merged[place];
-                known.steps.extend(job.steps);
-                known.cost.images += job.cost.images;
-            }
-            None => {
-                places.insert(job.name.clone(), merged.len());
-                merged.push(job);
-            }
+        if let Some(&place) = places.get(&job.name) {
+            let known: &mut Job = &mut merged[place];
+            known.steps.extend(job.steps);
+            known.cost.images += job.cost.images;
+        } else {
+            places.insert(job.name.clone(), merged.len());
+            merged.push(job);
         }
     }
     plan.jobs = merged;

@@ -149,11 +149,12 @@ impl<'a> Candidates<'a> {
         values.len() == pairs.len()
     }
 
-    /// Where a candidate stands, in words.
+    /// Where a candidate stands, in words; what it has not, such as a timestep, is left out.
     pub(super) fn place(&self, key: &[AxisValue]) -> String {
         let parts: Vec<String> = self
             .told
             .iter()
+            .filter(|&&position| !axes::is_absent(&key[position]))
             .map(|&position| axes::phrase(&self.spread[position], &key[position]))
             .collect();
         parts.join(", ")
