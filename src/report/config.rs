@@ -338,7 +338,7 @@ series = "timestep"
             mistakes,
             [
                 "spec::missing-key: `table 1` of the report needs the key `kind`",
-                "spec::unknown-kind: `line` is no kind of `figure 1` of the report"
+                "spec::unknown-kind: unknown kind `line` of figure"
             ]
         );
     }

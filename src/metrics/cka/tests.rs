@@ -463,7 +463,7 @@ fn a_metric_of_pairs_takes_pairs() {
 
 /// What a table declares, and the codes of its errors.
 fn parsed(text: &str) -> (Option<serde_json::Value>, Vec<&'static str>) {
-    let source = Source::new("case.toml", text);
+    let source = Source::new("case.toml", format!("left = \"taps\"\n{text}"));
     let diagnostics = RefCell::new(Diagnostics::new(source.clone()));
     let table = tree::parse(&source, &mut diagnostics.borrow_mut());
     let fields = Fields::new(
