@@ -3,7 +3,7 @@
 use super::{ModelKind, WeightsSource};
 use crate::spec::{AnyKey, Custom, Diagnostic, Fields, Key, Keys, Seed, Text, Value, suggest};
 
-/// The key that [`weights`] reads.
+/// The key that `weights` below reads.
 pub const WEIGHTS: Key<Custom> = Key::custom(
     "weights",
     "a path, { synthetic = SEED } or { pretrain = NAME }",
@@ -14,7 +14,7 @@ const SYNTHETIC: Key<Seed> = Key::seed("synthetic").doc("Seed of the synthetic r
 const PRETRAIN: Key<Text> =
     Key::text("pretrain", "the name of a pretrain").doc("The training that the weights come from.");
 
-/// The key that [`preset`] reads.
+/// The key that `preset` below reads.
 pub const PRESET: Key<Text> = Key::text("preset", "the name of a preset")
     .optional("none")
     .doc("A network with a name; `repro list models` shows them. Other keys of the shape then stay out.");

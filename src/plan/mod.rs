@@ -1,7 +1,7 @@
 //! What will be done: from the graph to steps and jobs.
 //!
 //! [`plan`] is a pure function of the experiment, the [`Facts`] about its inputs, and the store's listing: the same three give
-//! the same plan, and the same text. [`lower`] turns every node into a [`Step`], which is what a run leaves, each artifact once; a step
+//! the same plan, and the same text. `lower` turns every node into a [`Step`], which is what a run leaves, each artifact once; a step
 //! has the steps that it reads as inputs. Each step that is wanted is a [`Job`] of its own at first; the rules of [`rules::ALL`] drop
 //! the jobs of what the store has and merge those that can run as one. No rule may change which artifacts exist after the run; that is
 //! checked after each of them.

@@ -8,6 +8,7 @@ use crate::fixture::{CliTest, root};
 use crate::stand_ins;
 
 const DATASETS: [&str; 6] = ["aircraft", "cars", "cub", "dogs", "flowers", "nabirds"];
+#[cfg(feature = "torch")]
 const HEADS: [&str; 4] = ["linear", "mlp", "cnn", "attention"];
 
 /// A folder with the experiment file as it is shipped, and nothing else.

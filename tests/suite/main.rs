@@ -78,6 +78,7 @@ mod results;
 mod run;
 #[cfg(feature = "torch")]
 mod shipped;
+#[cfg(feature = "torch")]
 mod small;
 mod stand_ins;
 mod store_disk_full;
