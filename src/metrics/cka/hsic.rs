@@ -91,8 +91,9 @@ pub(super) fn unbiased<R: Rows>(
 ) -> Result<Hsic, MetricError> {
     let rows = sets.first().map_or(0, |set| set.source.count());
     let order = Stream::new(0, "metric/cka/batches").permutation(rows);
-    let batches = parts(0..rows, batch_size).map(|rows| Batch {
-        rows,
+    let parts = Parts::new(0..rows, batch_size);
+    let batches = (0..parts.count).map(|part| Batch {
+        rows: parts.get(part),
         order: Some(&order),
     });
     let walk = Walk {
@@ -132,13 +133,24 @@ pub(super) fn unbiased<R: Rows>(
     })
 }
 
-/// Parts of nearly equal size, none larger than `most`.
-fn parts(rows: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let count = rows.len().div_ceil(most).max(1);
-    (0..count).map(move |part| {
-        let bound = |part: usize| rows.start + rows.len() * part / count;
+/// Rows that are cut into parts of nearly equal size.
+#[derive(Clone)]
+struct Parts {
+    rows: Range<usize>,
+    count: usize,
+}
+
+impl Parts {
+    /// As few parts as there can be of at most so many rows.
+    fn new(rows: Range<usize>, most: usize) -> Self {
+        let count = rows.len().div_ceil(most).max(1);
+        Self { rows, count }
+    }
+
+    fn get(&self, part: usize) -> Range<usize> {
+        let bound = |part: usize| self.rows.start + self.rows.len() * part / self.count;
         bound(part)..bound(part + 1)
-    })
+    }
 }
 
 /// Rows that are compared with each other.
@@ -214,12 +226,14 @@ impl<R: Rows> Walk<'_, R> {
             most /= 2;
         }
         let at_once = (MEMORY / self.bytes(most)).max(1);
-        let tiles: Vec<Tile> = (0..self.batches.len())
-            .flat_map(|batch| self.tiles(batch, most))
-            .collect();
+        let mut tiles = (0..self.batches.len()).flat_map(|batch| self.tiles(batch, most));
         let count = self.sets.len();
         let mut sums: Option<(usize, Sums)> = None;
-        for tiles in tiles.chunks(at_once) {
+        loop {
+            let tiles: Vec<Tile> = tiles.by_ref().take(at_once).collect();
+            if tiles.is_empty() {
+                break;
+            }
             let computed: Vec<_> = tiles
                 .par_iter()
                 .map(|tile| self.compute(tile, hollow))
@@ -248,17 +262,16 @@ impl<R: Rows> Walk<'_, R> {
     }
 
     /// The tiles of a batch on the diagonal and above it, row by row.
-    fn tiles(&self, batch: usize, most: usize) -> Vec<Tile> {
-        let parts: Vec<_> = parts(self.batches[batch].rows.clone(), most).collect();
-        let mut tiles = Vec::new();
-        for (index, rows) in parts.iter().enumerate() {
-            tiles.extend(parts[index..].iter().map(|columns| Tile {
+    fn tiles(&self, batch: usize, most: usize) -> impl Iterator<Item = Tile> + use<R> {
+        let parts = Parts::new(self.batches[batch].rows.clone(), most);
+        (0..parts.count).flat_map(move |row| {
+            let parts = parts.clone();
+            (row..parts.count).map(move |column| Tile {
                 batch,
-                rows: rows.clone(),
-                columns: columns.clone(),
-            }));
-        }
-        tiles
+                rows: parts.get(row),
+                columns: parts.get(column),
+            })
+        })
     }
 
     fn compute(&self, place: &Tile, hollow: bool) -> Result<Sums, MetricError> {
