@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::machine::device::{self, CudaBackend, DeviceInfo};
-
+use crate::machine::libtorch::{self, Libtorch};
 use crate::machine::texts;
 
 /// All that `repro doctor` knows before it judges.
@@ -30,15 +30,6 @@ pub struct Facts {
     pub working: Folder,
     /// The Python on `PATH`; `None` if there is none.
     pub python: Option<Python>,
-}
-
-/// A loaded libtorch.
-#[derive(Debug, Clone)]
-pub struct Libtorch {
-    /// The folder of `libtorch_cpu.so`.
-    pub folder: PathBuf,
-    /// Its version, as in `2.11.0+cu130`, if a file beside it says so.
-    pub version: Option<String>,
 }
 
 /// The CPU and how much of it this process may use.
@@ -93,7 +84,7 @@ impl Facts {
         // Before anything else of libtorch.
         let cuda = device::load_cuda_backend();
         Self {
-            libtorch: loaded_libtorch(),
+            libtorch: libtorch::loaded(),
             processor: processor(),
             memory: memory(),
             cuda,
@@ -104,18 +95,6 @@ impl Facts {
             python: python(),
         }
     }
-}
-
-/// The libtorch that this process has loaded; `None` without the `torch` feature.
-pub fn loaded_libtorch() -> Option<Libtorch> {
-    let maps = fs::read_to_string("/proc/self/maps").ok()?;
-    let folder = texts::folder_of_library(&maps, "libtorch_cpu.so")?;
-    // PyTorch's packages carry `version.py`; the archives of libtorch alone carry `build-version`.
-    let beside = |name: &str| fs::read_to_string(folder.join("..").join(name)).ok();
-    let version = beside("version.py")
-        .and_then(|text| texts::torch_version(&text).map(str::to_owned))
-        .or_else(|| beside("build-version").map(|text| text.trim().to_owned()));
-    Some(Libtorch { folder, version })
 }
 
 fn processor() -> Processor {
@@ -235,14 +214,5 @@ mod tests {
         assert!(processor().threads >= 1);
         let memory = memory().unwrap();
         assert!(0 < memory.available && memory.available <= memory.total);
-    }
-
-    #[cfg(feature = "torch")]
-    #[test]
-    fn the_loaded_libtorch_says_where_it_lies() {
-        // A call, so that the linker keeps the library.
-        assert!(!device::devices().is_empty());
-        let libtorch = loaded_libtorch().unwrap();
-        assert!(libtorch.folder.join("libtorch_cpu.so").exists());
     }
 }

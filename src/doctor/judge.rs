@@ -3,7 +3,8 @@
 use crate::machine::device::CudaBackend;
 
 use super::Check;
-use super::facts::{Facts, Folder, Libtorch, Memory, Processor, Python};
+use super::facts::{Facts, Folder, Memory, Processor, Python};
+use crate::machine::libtorch::Libtorch;
 
 /// The PyTorch release that the bindings (tch 0.24) are made for; its patch releases share one interface.
 const TORCH_RELEASE: &str = "2.11.";

@@ -242,7 +242,7 @@ mod with_torch {
 
     /// The version of libtorch as its own folder states it; `unknown` where it does not.
     pub fn libtorch_version() -> String {
-        crate::doctor::facts::loaded_libtorch()
+        crate::machine::libtorch::loaded()
             .and_then(|libtorch| libtorch.version)
             .unwrap_or_else(|| "unknown".to_owned())
     }

@@ -1,6 +1,7 @@
 //! The machine: devices, memory, and what Linux says of them. Ground floor: nothing here knows an experiment.
 
 pub mod device;
+pub mod libtorch;
 #[cfg(feature = "torch")]
 pub mod memory;
 pub mod texts;

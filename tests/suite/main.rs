@@ -22,6 +22,7 @@ mod bad_input;
 mod baselines;
 mod cases;
 mod checkpoints;
+mod circles;
 #[cfg(feature = "torch")]
 mod cka;
 mod cli;

@@ -16,17 +16,18 @@ const MANY_LINES: usize = 400;
 const LONG_FILES: &[&str] = &["graph/build.rs", "models/kinds/guided_diffusion/mod.rs"];
 
 /// A file of `src`.
-struct File {
+pub struct File {
     /// Its path from `src`, with `/`.
-    name: String,
-    text: String,
+    pub name: String,
+    /// All of it.
+    pub text: String,
     /// Whether it is compiled for tests alone.
-    is_test: bool,
+    pub is_test: bool,
 }
 
 impl File {
     /// The lines outside tests and comments, with their numbers.
-    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let tests = self
             .text
             .find("\n#[cfg(test)]\nmod tests {")
@@ -38,7 +39,8 @@ impl File {
     }
 }
 
-fn sources() -> Vec<File> {
+/// Every file of `src`.
+pub fn sources() -> Vec<File> {
     let src = root().join("src");
     let mut files = Vec::new();
     for path in walk(&src) {

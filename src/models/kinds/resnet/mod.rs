@@ -29,7 +29,11 @@ use crate::models::{
 };
 use crate::spec::{Count, Custom, Fields, Key, Keys, KindDoc, List};
 
-const WEIGHTS: Key<Custom> = declaration::WEIGHTS.doc(
+const WEIGHTS: Key<Custom> = Key::custom(
+    declaration::WEIGHTS.name,
+    "a path or { synthetic = SEED }",
+)
+.doc(
     "A `.safetensors` file or a PyTorch checkpoint, under the names of torchvision, SwAV or VISSL; or the synthetic rule: an untrained network that is the same everywhere.",
 );
 const LAYERS: Key<List<Count>> = Key::list("layers", Count::within(1..=256))
