@@ -499,7 +499,7 @@ fn batches_belong_to_the_minibatch_estimator() {
         ),
         ("estimator = \"debiased\"", "spec::out-of-range"),
     ] {
-        assert_eq!(parsed(text), (None, vec![code]), "{text}");
+        assert_eq!(parsed(text).1, [code], "{text}");
     }
 }
 
