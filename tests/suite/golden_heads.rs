@@ -56,7 +56,7 @@ const HEADS: [(&str, &str, i64); 10] = [
 /// A head from its node.
 #[track_caller]
 pub fn parse(node: &str) -> Arc<dyn Head> {
-    let source = Source::new("head.toml", node);
+    let source = Source::new("head.toml", format!("features = 'taps'\n{node}"));
     let mut diagnostics = Diagnostics::new(source.clone());
     let table = tree::parse(&source, &mut diagnostics);
     let diagnostics = std::cell::RefCell::new(diagnostics);
