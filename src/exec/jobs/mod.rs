@@ -118,7 +118,9 @@ fn single(run: &Run<'_>, id: StepId) -> Result<(), NodeError> {
         Work::Sample(work) => sample::run_samples(run, &step.artifact, work),
         Work::Train(work) => heads::run_tuned(run, &step.artifact, work),
         Work::Evaluate(work) => evaluate::run_metric(run, &step.artifact, work),
-        Work::Extract(_) => Err(NodeError::bug("an extraction is no job of its own")),
+        Work::Extract(_) => Err(NodeError::bug(
+            "a job was given an extraction, and not a pass of several",
+        )),
     }
 }
 

@@ -189,7 +189,7 @@ fn scan(run: &Run<'_>, heads: &[OneHead<'_>], tell: Tell<'_>) -> Result<(), Node
         checkpoint_seconds: run.checkpoint_seconds,
     };
     let scan = ScanKey::of(first.train)
-        .ok_or_else(|| NodeError::bug("a head that trains its network is no part of a scan"))?;
+        .ok_or_else(|| NodeError::bug("a scan was given a head that trains its network, and not one that reads cached features"))?;
     let recipe = scan
         .recipe()
         .map_err(|error| NodeError::bug(&error.to_string()))?;
