@@ -129,9 +129,9 @@ fn prepare(criterion: &mut Criterion) {
     group.bench_function("planes", |bencher| {
         bencher.iter(|| black_box(square.to_planes(3, Normalization::default())));
     });
-    let grey = Image::grey(28, 28, vec![7; 28 * 28]);
-    group.bench_function("grey-28", |bencher| {
-        bencher.iter(|| black_box(crop(&grey, 28).to_planes(1, Normalization::default())));
+    let gray = Image::gray(28, 28, vec![7; 28 * 28]);
+    group.bench_function("gray-28", |bencher| {
+        bencher.iter(|| black_box(crop(&gray, 28).to_planes(1, Normalization::default())));
     });
     group.bench_function("noise", |bencher| {
         let mut values = vec![0.0; 3 * 256 * 256];

@@ -20,7 +20,7 @@ use repro::models::{self, BlockIndex, InputSpec, Precision, WeightsSource};
 use repro::spec::{Diagnostics, Fields, Source, Span, Table};
 use repro::trainer::fine_tuning::{NoisyImages, Task, Watch, fine_tune};
 use repro::trainer::heads::{Job, Keep, Samples, WriteTo};
-use repro::trainer::{FineTuning, Optimiser, TrainError, Training};
+use repro::trainer::{FineTuning, Optimizer, TrainError, Training};
 
 const BATCH: usize = 32;
 const BLOCK: BlockIndex = BlockIndex(8);
@@ -108,9 +108,9 @@ fn measure(retention: MapRetention, steps: usize) -> Result<(f64, u64), TrainErr
             name: "bench",
         },
         fine_tuning: FineTuning {
-            optimiser: Optimiser {
+            optimizer: Optimizer {
                 lr: 1e-5,
-                ..Optimiser::default()
+                ..Optimizer::default()
             },
             retention,
         },

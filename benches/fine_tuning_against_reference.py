@@ -69,15 +69,15 @@ def reference(recompute):
     channels = blocks[BLOCK - 1][-1].channels
     norm, linear = torch.nn.BatchNorm2d(channels), torch.nn.Linear(channels * 4, CLASSES)
     head = [*norm.parameters(), *linear.parameters()]
-    optimiser = torch.optim.Adam([{"params": head, "lr": 1e-3}, {"params": model.parameters(), "lr": 1e-5}])
+    optimizer = torch.optim.Adam([{"params": head, "lr": 1e-3}, {"params": model.parameters(), "lr": 1e-5}])
     seconds, before = [], memory("VmRSS:")
     for _ in range(arguments.steps + WARM):
         images = torch.randn(BATCH, 1, 28, 28)
         begun = time.perf_counter()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         pooled = torch.nn.functional.adaptive_avg_pool2d(tapped(images), 2)
         torch.nn.functional.cross_entropy(linear(norm(pooled).flatten(1)), labels).backward()
-        optimiser.step()
+        optimizer.step()
         seconds.append(time.perf_counter() - begun)
     print(min(seconds[WARM:]) / BATCH, memory("VmHWM:") - before)
 

@@ -119,7 +119,7 @@ fn epoch(head: &dyn Head, rows: &Random, rates: usize, memory: u64) -> Result<f6
                     epochs,
                     ..Training::default()
                 };
-                training.optimiser.lr = 1e-3 / (rate + 1) as f64;
+                training.optimizer.lr = 1e-3 / (rate + 1) as f64;
                 training
             })
             .collect();

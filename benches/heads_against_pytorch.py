@@ -17,16 +17,16 @@ torch.manual_seed(0)
 features = torch.rand(100_000, 4096).sub_(0.5).half()
 labels = torch.arange(100_000) % 10
 head = torch.nn.Linear(4096, 10)
-optimiser = torch.optim.Adam(head.parameters(), lr=1e-3)
+optimizer = torch.optim.Adam(head.parameters(), lr=1e-3)
 
 
 def epoch():
     started = time.perf_counter()
     for rows in torch.randperm(len(features)).split(256):
         loss = cross_entropy(head(features[rows].float()), labels[rows])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     return time.perf_counter() - started
 
 

@@ -44,16 +44,16 @@ def reference():
         channel_mult=(1, 2, 3), num_head_channels=32, resblock_updown=True, use_scale_shift_norm=True,
     )
     diffusion = create_gaussian_diffusion(learn_sigma=False)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
     averages = [parameter.detach().clone() for parameter in model.parameters()]
     seconds = []
     for _ in range(arguments.steps + WARM):
         images = torch.rand(BATCH, 1, 28, 28) * 2 - 1
         timesteps = torch.randint(0, 1000, (BATCH,))
         begun = time.perf_counter()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         diffusion.training_losses(model, images, timesteps)["loss"].mean().backward()
-        optimiser.step()
+        optimizer.step()
         update_ema(averages, model.parameters(), rate=0.999)
         seconds.append(time.perf_counter() - begun)
     return median(seconds[WARM:])

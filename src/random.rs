@@ -27,7 +27,7 @@ impl Stream {
         }
     }
 
-    /// The next 64 bits, by the SplitMix64 finaliser over a Weyl sequence.
+    /// The next 64 bits, by the SplitMix64 finalizer over a Weyl sequence.
     pub fn next_bits(&mut self) -> u64 {
         self.position += 1;
         let mut mixed = self

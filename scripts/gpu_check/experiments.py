@@ -33,7 +33,7 @@ def images(check, side, channels, train, test):
 
 
 def png(side, channels, numbers):
-    """A square picture of random pixels, grey or in color. Noise cannot be compressed, so nothing is tried."""
+    """A square picture of random pixels, gray or in color. Noise cannot be compressed, so nothing is tried."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

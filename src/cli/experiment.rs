@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::exit::Failure;
-use super::{Context, colours};
+use super::{Context, colors};
 use crate::graph::{self, Experiment};
 use crate::inputs::{self, Inputs};
 use crate::plan::{self, Absent, Plan};
@@ -36,7 +36,7 @@ pub(super) fn check(file: &Path) -> Result<Experiment, Failure> {
 
 /// All mistakes of a file, each at its place.
 pub(super) fn rendered(diagnostics: &Diagnostics) -> String {
-    diagnostics.render(colours(), WIDTH)
+    diagnostics.render(colors(), WIDTH)
 }
 
 /// How many mistakes a file has.

@@ -146,8 +146,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whether text for people may carry colours: on a terminal, unless `NO_COLOR` says no.
-fn colours() -> bool {
+/// Whether text for people may carry colors: on a terminal, unless `NO_COLOR` says no.
+fn colors() -> bool {
     std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

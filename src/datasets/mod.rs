@@ -98,7 +98,7 @@ pub struct OpenDataset {
 
 /// Reads one image of a dataset.
 pub trait ReadImage: Send + Sync {
-    /// The image of a manifest row, decoded, in its own size and colours.
+    /// The image of a manifest row, decoded, in its own size and colors.
     ///
     /// # Errors
     /// An image that cannot be read or does not decode.

@@ -19,8 +19,8 @@ pub struct PublishedDataset {
     pub kind: String,
     /// Where the owner tells of it.
     pub page: String,
-    /// What the owner states of its licence.
-    pub licence: String,
+    /// What the owner states of its license.
+    pub license: String,
     /// Where its files go unless something else is asked for, from the folder that relative paths start from.
     pub folder: String,
     /// Its files, where everybody may fetch them.
@@ -120,7 +120,7 @@ mod tests {
                 .collect();
             assert!(kinds.contains(&dataset.kind.as_str()), "{}", dataset.kind);
             assert!(dataset.page.starts_with("http"), "{}", dataset.page);
-            assert!(!dataset.licence.is_empty());
+            assert!(!dataset.license.is_empty());
             // One way for all files of a dataset.
             assert_ne!(dataset.files.is_empty(), dataset.by_hand.is_none());
             let mut names: Vec<_> = dataset.files.iter().map(Published::file_name).collect();

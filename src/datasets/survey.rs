@@ -118,7 +118,7 @@ pub struct Appearance {
     /// Images that were looked at and do not.
     pub unreadable: usize,
     /// Images in which red, green and blue are the same everywhere.
-    pub grey: usize,
+    pub gray: usize,
     /// How many images have each width, in pixels.
     pub widths: BTreeMap<usize, usize>,
     /// How many images have each height, in pixels.
@@ -127,7 +127,7 @@ pub struct Appearance {
     pub formats: BTreeMap<&'static str, usize>,
     /// Pixels of all images.
     pixels: u64,
-    /// The sum over red, green and blue, of values from 0 to 255, and that of their squares. A grey image counts in all three.
+    /// The sum over red, green and blue, of values from 0 to 255, and that of their squares. A gray image counts in all three.
     sums: [(u64, u128); 3],
 }
 
@@ -152,22 +152,22 @@ impl Appearance {
         *self.heights.entry(height).or_default() += 1;
         *self.formats.entry(format).or_default() += 1;
         self.pixels += (width * height) as u64;
-        let mut is_grey = true;
+        let mut is_gray = true;
         // An image has less than 2^32 pixels, so these cannot overflow.
         let mut sums = [(0u64, 0u64); 3];
         for pixel in image.pixels().chunks_exact(image.channels()) {
-            let colours = match *pixel {
+            let colors = match *pixel {
                 [red, green, blue] => [red, green, blue],
-                [grey, ..] => [grey; 3],
+                [gray, ..] => [gray; 3],
                 [] => continue,
             };
-            is_grey &= colours[0] == colours[1] && colours[1] == colours[2];
-            for ((sum, squares), value) in sums.iter_mut().zip(colours) {
+            is_gray &= colors[0] == colors[1] && colors[1] == colors[2];
+            for ((sum, squares), value) in sums.iter_mut().zip(colors) {
                 *sum += u64::from(value);
                 *squares += u64::from(value) * u64::from(value);
             }
         }
-        self.grey += usize::from(is_grey);
+        self.gray += usize::from(is_gray);
         for ((sum, squares), (more, more_squares)) in self.sums.iter_mut().zip(sums) {
             *sum += more;
             *squares += u128::from(more_squares);
@@ -182,7 +182,7 @@ impl Appearance {
         }
         self.images += other.images;
         self.unreadable += other.unreadable;
-        self.grey += other.grey;
+        self.gray += other.gray;
         self.pixels += other.pixels;
         add(&mut self.widths, other.widths);
         add(&mut self.heights, other.heights);
@@ -265,12 +265,12 @@ mod tests {
     }
 
     fn five() -> OpenDataset {
-        let colour = Image::colour(2, 1, vec![0, 51, 255, 255, 51, 255]);
-        let grey = Image::grey(4, 3, vec![102; 12]);
+        let color = Image::color(2, 1, vec![0, 51, 255, 255, 51, 255]);
+        let gray = Image::gray(4, 3, vec![102; 12]);
         dataset(&[
-            ("train", 0, "a", Some(colour.clone())),
-            ("train", 1, "b", Some(grey)),
-            ("train", 1, "a", Some(colour)),
+            ("train", 0, "a", Some(color.clone())),
+            ("train", 1, "b", Some(gray)),
+            ("train", 1, "a", Some(color)),
             ("test", 1, "b", None),
             ("test", 1, "c", None),
         ])
@@ -308,7 +308,7 @@ mod tests {
     fn means_and_deviations_are_over_all_pixels() {
         let dataset = five();
         let seen = Appearance::of(&dataset, &[0, 1, 2, 3], &|| ());
-        assert_eq!((seen.images, seen.unreadable, seen.grey), (3, 1, 1));
+        assert_eq!((seen.images, seen.unreadable, seen.gray), (3, 1, 1));
         assert_eq!(range(&seen.widths), Some((2, 2, 4)));
         assert_eq!(range(&seen.heights), Some((1, 1, 3)));
         assert_eq!(seen.formats, BTreeMap::from([("pixels", 3)]));

@@ -1,7 +1,7 @@
 //! What a denoising network is trained on: the noise, the variational bound, or both.
 //!
 //! # Reference
-//! Ho et al. 2020 (arXiv 2006.11239) Eq. 14, `L_simple`, and section 3.3, the discretised likelihood of the first step; Nichol and
+//! Ho et al. 2020 (arXiv 2006.11239) Eq. 14, `L_simple`, and section 3.3, the discretized likelihood of the first step; Nichol and
 //! Dhariwal 2021 (arXiv 2102.09672) Eq. 4 to 7, the bound, and Eq. 16, `L_hybrid`;
 //! openai/guided-diffusion@22e0df8183507e13a7813f8d38d51b072ca1e67c:guided_diffusion/gaussian_diffusion.py (`training_losses`,
 //! `_vb_terms_bpd`) and guided_diffusion/losses.py.
@@ -25,7 +25,7 @@ use super::Diffusion;
 pub use super::PUBLISHED_LAMBDA;
 use super::reverse::{Columns, ReverseError, StepBack, both_parts, parts};
 
-/// What is minimised.
+/// What is minimized.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Objective {
     /// `L_simple`: the mean square of what is wrong in the predicted noise. A predicted variance learns nothing.
@@ -47,7 +47,7 @@ pub struct Terms {
     /// The term of the bound at the image's timestep in bits per dimension, times the number of steps and the weight of the
     /// objective; absent from [`Objective::Simple`].
     pub bound: Option<Tensor>,
-    /// Their sum, which is minimised in the mean.
+    /// Their sum, which is minimized in the mean.
     pub loss: Tensor,
 }
 

@@ -217,7 +217,7 @@ fn cumulative(betas: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// `β` from the ratios of neighbouring `ᾱ`.
+/// `β` from the ratios of neighboring `ᾱ`.
 fn from_ratios(alphas_cumprod: &[f64]) -> Vec<f64> {
     let previous = std::iter::once(&1.0).chain(alphas_cumprod);
     alphas_cumprod

@@ -285,7 +285,7 @@ mod tests {
 
     /// Products of supposedly independent numbers average to 0, with standard error `1 / sqrt(n)`.
     #[test]
-    fn neighbours_timesteps_draws_seeds_and_samples_are_uncorrelated() {
+    fn neighbors_timesteps_draws_seeds_and_samples_are_uncorrelated() {
         let base = noise(7, "a", "center", 90, 0, COUNT);
         let limit = 5.0 / (COUNT as f64).sqrt();
         let correlation = |other: &[f32]| {
@@ -312,14 +312,14 @@ mod tests {
 
     /// Two elements of a Box-Muller pair share their radius; their squares must be uncorrelated all the same.
     #[test]
-    fn squares_of_neighbours_are_uncorrelated() {
+    fn squares_of_neighbors_are_uncorrelated() {
         let values = noise(9, "squares", "center", 0, 0, COUNT + 1);
-        let centred = |value: f32| f64::from(value).powi(2) - 1.0;
-        // The product of two independent centred squares has variance 2 · 2.
+        let centered = |value: f32| f64::from(value).powi(2) - 1.0;
+        // The product of two independent centered squares has variance 2 · 2.
         let average = mean(
             values
                 .windows(2)
-                .map(|pair| centred(pair[0]) * centred(pair[1])),
+                .map(|pair| centered(pair[0]) * centered(pair[1])),
         );
         assert!(average.abs() < 5.0 * 2.0 / (COUNT as f64).sqrt());
     }

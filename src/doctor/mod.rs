@@ -77,7 +77,7 @@ impl Check {
 }
 
 impl Mark {
-    /// A sign and a word, since neither colour nor sign alone should carry the meaning.
+    /// A sign and a word, since neither color nor sign alone should carry the meaning.
     fn label(self) -> &'static str {
         match self {
             Self::Ok => "✓ ok",

@@ -92,8 +92,8 @@ struct Rates([f64; 4]);
 
 impl Rates {
     fn of(head: &HeadNode) -> Self {
-        let own = &head.training.optimiser;
-        let network = head.training.fine_tune.map(|tuning| tuning.optimiser);
+        let own = &head.training.optimizer;
+        let network = head.training.fine_tune.map(|tuning| tuning.optimizer);
         let (rate, decay) = network.map_or((0.0, 0.0), |one| (one.lr, one.weight_decay));
         Self([own.lr, own.weight_decay, rate, decay])
     }

@@ -26,7 +26,7 @@ use crate::metrics::Metric;
 use crate::models::{BlockIndex, Model, Precision, Reduce, find_block};
 use crate::report::ReportConfig;
 use crate::trainer::pretraining::Pretraining;
-use crate::trainer::{Optimiser, Training};
+use crate::trainer::{Optimizer, Training};
 
 pub use axes::Swept;
 pub use build::{build, build_datasets, build_models};
@@ -258,11 +258,11 @@ impl HeadNode {
     /// Whether the two are one head but for learning rate, weight decay and seed.
     pub fn differs_in_rates_alone(&self, other: &Self) -> bool {
         let mut training = other.training.clone();
-        training.optimiser.lr = self.training.optimiser.lr;
-        training.optimiser.weight_decay = self.training.optimiser.weight_decay;
+        training.optimizer.lr = self.training.optimizer.lr;
+        training.optimizer.weight_decay = self.training.optimizer.weight_decay;
         if let (Some(its), Some(own)) = (&mut training.fine_tune, &self.training.fine_tune) {
-            its.optimiser.lr = own.optimiser.lr;
-            its.optimiser.weight_decay = own.optimiser.weight_decay;
+            its.optimizer.lr = own.optimizer.lr;
+            its.optimizer.weight_decay = own.optimizer.weight_decay;
         }
         self.name == other.name
             && self.features == other.features
@@ -273,15 +273,15 @@ impl HeadNode {
 
     /// What tells it from the other heads of its node that read the same features, for labels.
     pub fn distinction(&self) -> String {
-        let Optimiser {
+        let Optimizer {
             lr, weight_decay, ..
-        } = self.training.optimiser;
+        } = self.training.optimizer;
         let decay = match weight_decay {
             0.0 => String::new(),
             decay => format!(" decay={decay:e}"),
         };
         let network = self.training.fine_tune.map_or_else(String::new, |tuning| {
-            format!(" network-lr={:e}", tuning.optimiser.lr)
+            format!(" network-lr={:e}", tuning.optimizer.lr)
         });
         format!("lr={lr:e}{decay}{network} seed={}", self.seed)
     }

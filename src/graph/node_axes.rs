@@ -42,11 +42,11 @@ impl HeadNode {
         put("head_kind", self.head.kind().into());
         put("seed", self.seed.into());
         if self.head.trains_in_steps() {
-            put("learning_rate", training.optimiser.lr.into());
+            put("learning_rate", training.optimizer.lr.into());
             put("epochs", training.epochs.into());
         }
         if let Some(tuning) = &training.fine_tune {
-            put("network_learning_rate", tuning.optimiser.lr.into());
+            put("network_learning_rate", tuning.optimizer.lr.into());
         }
         axes.extend(self.swept.axes());
         axes

@@ -226,7 +226,7 @@ fn follow(fields: &Fields<'_>, steps: &[Located<Step>], side: u32) -> bool {
             (Step::CenterCrop { side }, Known::Nothing) => {
                 return misfit(
                     step.span,
-                    format!("images smaller than {side} pixels have no such centre"),
+                    format!("images smaller than {side} pixels have no such center"),
                     format!("put {{ resize = {side} }} before it"),
                 );
             }
@@ -235,7 +235,7 @@ fn follow(fields: &Fields<'_>, steps: &[Located<Step>], side: u32) -> bool {
                     return misfit(
                         step.span,
                         format!(
-                            "the steps before leave a shorter side of {shorter} pixels, which has no centre of {side}"
+                            "the steps before leave a shorter side of {shorter} pixels, which has no center of {side}"
                         ),
                         format!("at most {shorter} here, or at least {side} before it"),
                     );

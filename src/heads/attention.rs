@@ -2,7 +2,7 @@
 //!
 //! # Reference
 //! arXiv 2307.08702 §4 and Table 9 (Attention-1K-1 to -5). soumik-kanad/diffssl@cc2ac30:ssl_diff/attention_head.py,
-//! `AttentionHead` with the steps pool, reshape, insert CLS, blocks, extract CLS, dense. A block normalises before attention and
+//! `AttentionHead` with the steps pool, reshape, insert CLS, blocks, extract CLS, dense. A block normalizes before attention and
 //! before the hidden layer, adds each to what it read, has no bias on queries, keys and values, and an exact GELU; the norms
 //! have an ε of 1e-5. There is no embedding of positions and no norm behind the last block.
 //!

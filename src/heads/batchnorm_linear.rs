@@ -10,7 +10,7 @@
 //!
 //! # Deviations
 //! The norm is multiplied into the weights of the linear layer, so that a stack of heads needs one matrix product; what differs is
-//! the rounding. A batch with one value for each channel is normalised to zeros and leaves the running statistics as they are,
+//! the rounding. A batch with one value for each channel is normalized to zeros and leaves the running statistics as they are,
 //! where PyTorch refuses it; the last batch of an epoch can be such a one. `num_batches_tracked` is not kept, for it decides nothing.
 //! Initial weights: see [`Beginning::Uniform`](super::Beginning::Uniform).
 
@@ -82,18 +82,18 @@ impl Head for BatchnormLinear {
             Mode::Train => of_batch(features, &parameters[2], &parameters[3]),
             Mode::Predict => (parameters[2].shallow_clone(), parameters[3].shallow_clone()),
         };
-        // All heads read features less one common centre; what a head's own mean differs from it goes into its bias.
-        let centre = mean.mean_dim(0, false, None);
+        // All heads read features less one common center; what a head's own mean differs from it goes into its bias.
+        let center = mean.mean_dim(0, false, None);
         let slope = norm_weight * (variance + EPSILON).rsqrt();
-        let shift = norm_bias - (mean - &centre) * &slope;
+        let shift = norm_bias - (mean - &center) * &slope;
         // [M, K, C, S · S]
-        let weight = parameters[4].unflatten(2, [centre.size()[0], -1]);
+        let weight = parameters[4].unflatten(2, [center.size()[0], -1]);
         let bias = &parameters[5]
             + (weight.sum_dim_intlist(3, false, None) * shift.unsqueeze(1))
                 .sum_dim_intlist(2, false, None);
         let weight = (weight * slope.unsqueeze(1).unsqueeze(3)).flatten(2, 3);
-        let centred = features - centre.view([-1, 1, 1]);
-        linear_shared(&centred.flatten(1, -1), &weight, &bias)
+        let centered = features - center.view([-1, 1, 1]);
+        linear_shared(&centered.flatten(1, -1), &weight, &bias)
     }
 }
 

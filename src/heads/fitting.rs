@@ -4,7 +4,7 @@ use tch::Tensor;
 
 /// How the parameters of a head are found.
 pub enum Fitting<'a> {
-    /// By steps of an optimiser on batches.
+    /// By steps of an optimizer on batches.
     Steps,
     /// From all samples at once.
     Whole(&'a dyn FitWhole),
@@ -28,7 +28,7 @@ pub struct Fitted {
     pub logits: Tensor,
     /// The parameters by name, f32; none where the training split itself is what predicts.
     pub weights: Vec<(String, Tensor)>,
-    /// The objective before the first iteration and after each one; empty where nothing is minimised.
+    /// The objective before the first iteration and after each one; empty where nothing is minimized.
     pub curve: Vec<f64>,
 }
 

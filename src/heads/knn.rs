@@ -2,7 +2,7 @@
 //!
 //! # Reference
 //! Wu et al. 2018 (arXiv 1805.01978) §3.4, and Caron et al. 2021 (arXiv 2104.14294), whose k = 20 and temperature of 0.07 are the
-//! defaults: features are normalised to length 1, and each of the k training samples with the largest cosine similarity s votes for
+//! defaults: features are normalized to length 1, and each of the k training samples with the largest cosine similarity s votes for
 //! its class with the weight exp(s / temperature).
 //!
 //! # Shapes
@@ -113,13 +113,13 @@ const MOST_SIMILARITIES: i64 = 1 << 26;
 impl FitWhole for Knn {
     fn fit(&self, train: Whole<'_>, test: &Tensor) -> Fitted {
         let _guard = tch::no_grad_guard();
-        let memory = normalised(train.features).transpose(0, 1);
+        let memory = normalized(train.features).transpose(0, 1);
         let samples = memory.size()[1];
         let k = i64::from(self.k).min(samples);
         let classes = to_i64(train.classes);
         let logits: Vec<Tensor> = blocks(test.size()[0], samples, MOST_SIMILARITIES)
             .map(|(start, count)| {
-                let similarity = normalised(&test.narrow(0, start, count)).matmul(&memory);
+                let similarity = normalized(&test.narrow(0, start, count)).matmul(&memory);
                 let (nearest, rows) = nearest(&similarity, k);
                 let weights = match self.temperature {
                     None => nearest.ones_like(),
@@ -143,7 +143,7 @@ impl FitWhole for Knn {
 
 /// Rows of length 1; a row of zeros stays as it is.
 #[cfg(feature = "torch")]
-fn normalised(rows: &Tensor) -> Tensor {
+fn normalized(rows: &Tensor) -> Tensor {
     rows / rows.norm_scalaropt_dim(2, 1, true).clamp_min(1e-12)
 }
 
@@ -237,7 +237,7 @@ mod tests {
             &fit(&head, &train, &labels, &[10.0, 0.0])[0],
             [1.0 / 3.0, 2.0 / 3.0, 0.0],
         );
-        // More neighbours than samples: all vote.
+        // More neighbors than samples: all vote.
         let head = Knn {
             k: 20,
             temperature: None,

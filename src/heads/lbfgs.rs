@@ -1,4 +1,4 @@
-//! L-BFGS: minimises a smooth function of many numbers from its values and gradients.
+//! L-BFGS: minimizes a smooth function of many numbers from its values and gradients.
 //!
 //! # Reference
 //! Nocedal and Wright 2006, Algorithms 7.4 and 7.5 (the direction), 3.5 and 3.6 (a step that meets the strong Wolfe conditions),
@@ -31,9 +31,9 @@ pub(super) struct Limits {
     pub iterations: u32,
 }
 
-/// Minimises `function` from `start`, a vector in 64 bits, and gives the last point, and the values at the start and after each
+/// Minimizes `function` from `start`, a vector in 64 bits, and gives the last point, and the values at the start and after each
 /// iteration, which never rise. Ends early where rounding leaves no step downwards.
-pub(super) fn minimise(
+pub(super) fn minimize(
     start: Tensor,
     limits: Limits,
     function: &dyn Fn(&Tensor) -> Evaluated,
@@ -158,7 +158,7 @@ fn search(begin: &Trial, first: f64, at: &dyn Fn(f64) -> Trial) -> Trial {
     previous
 }
 
-/// The same between two trials, of which `low` has the lower value and goes down towards `high`.
+/// The same between two trials, of which `low` has the lower value and goes down toward `high`.
 fn within(begin: &Trial, mut low: Trial, mut high: Trial, at: &dyn Fn(f64) -> Trial) -> Trial {
     for _ in 0..MOST_TRIALS {
         let here = at(low.between(&high));
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn the_valley_s_bottom_is_found() {
         let start = Tensor::from_slice(&[-1.2, 1.0, 0.0, 3.0, -5.0, -5.0]);
-        let (point, curve) = minimise(start, LIMITS, &valley);
+        let (point, curve) = minimize(start, LIMITS, &valley);
         let off = (point - 1.0).abs().max().double_value(&[]);
         assert!(off < 1e-8, "{off}");
         assert!(curve.windows(2).all(|pair| pair[1] <= pair[0]), "{curve:?}");
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_minimum_and_a_limit_end_it() {
-        let (point, curve) = minimise(Tensor::from_slice(&[1.0, 1.0]), LIMITS, &valley);
+        let (point, curve) = minimize(Tensor::from_slice(&[1.0, 1.0]), LIMITS, &valley);
         assert_eq!(
             (Vec::<f64>::try_from(point).unwrap(), curve),
             (vec![1.0, 1.0], vec![0.0])
@@ -254,7 +254,7 @@ mod tests {
             iterations: 3,
             ..LIMITS
         };
-        let (_, curve) = minimise(Tensor::from_slice(&[-1.2, 1.0]), limits, &valley);
+        let (_, curve) = minimize(Tensor::from_slice(&[-1.2, 1.0]), limits, &valley);
         assert_eq!(curve.len(), 4);
     }
 
@@ -266,7 +266,7 @@ mod tests {
             (value, 1.0 - point.reciprocal())
         };
         for start in [0.01, 30.0] {
-            let (point, _) = minimise(Tensor::from_slice(&[start]), LIMITS, &function);
+            let (point, _) = minimize(Tensor::from_slice(&[start]), LIMITS, &function);
             let off = (point - 1.0).abs().double_value(&[0]);
             assert!(off < 1e-8, "{off}");
         }

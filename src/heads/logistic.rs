@@ -2,15 +2,15 @@
 //!
 //! # Reference
 //! The objective of scikit-learn's `LogisticRegression` (solver `lbfgs`): `c` times the sum of the cross entropies, plus half the sum
-//! of the squared weights; biases are not penalised. As there, it is divided by `c` times the number of samples before it is
-//! minimised, and a gradient with no value above `tolerance` ends that.
+//! of the squared weights; biases are not penalized. As there, it is divided by `c` times the number of samples before it is
+//! minimized, and a gradient with no value above `tolerance` ends that.
 //!
 //! # Shapes
 //! `[N, D]` to `[N, K]`: `logits = features · weightᵀ + bias`, with D = C × S × S.
 //!
 //! # Deviations
 //! Up to 1,000 iterations and not 100, so that the end is the minimum. Everything is computed in 64 bits, whatever the features
-//! are stored in. The minimiser is our own (`lbfgs.rs`); the minimum is one, but for what rounding leaves.
+//! are stored in. The minimizer is our own (`lbfgs.rs`); the minimum is one, but for what rounding leaves.
 //! A class without a training sample, which scikit-learn leaves out, has a bias that falls until `tolerance` ends the fit.
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use tch::{Kind as Type, Tensor};
 #[cfg(feature = "torch")]
 use super::fitting::{FitWhole, Fitted, Fitting, Whole, blocks};
 #[cfg(feature = "torch")]
-use super::lbfgs::{Limits, minimise};
+use super::lbfgs::{Limits, minimize};
 use super::{FeatureShape, Head, HeadKind, ParameterForm, Role};
 #[cfg(feature = "torch")]
 use super::{Mode, stacked::linear_shared};
@@ -122,7 +122,7 @@ impl FitWhole for Logistic {
             tolerance: self.tolerance,
             iterations: self.iterations,
         };
-        let (point, curve) = minimise(start, limits, &|point| self.objective(train, point));
+        let (point, curve) = minimize(start, limits, &|point| self.objective(train, point));
         let point = point.to_kind(Type::Float);
         let (weight, bias) = split(&point, classes);
         let logits: Vec<Tensor> = blocks(test.size()[0], inputs.max(classes), MOST_NUMBERS)

@@ -1,6 +1,6 @@
 //! Heads: what is trained on cached features. One file a kind.
 //!
-//! A kind says which parameters it has and how its forward goes; how it is trained (optimiser, schedule, epochs) belongs to
+//! A kind says which parameters it has and how its forward goes; how it is trained (optimizer, schedule, epochs) belongs to
 //! `trainer/` and is the same for all, but for the kinds that are fitted to all samples at once (`fitting.rs`). Adding a kind is
 //! one new file and two lines below.
 //!
@@ -129,7 +129,7 @@ pub trait Head: Send + Sync + Debug {
         forms.iter().map(|form| form.begin(seed)).collect()
     }
 
-    /// How many numbers the optimiser trains, or a fit finds.
+    /// How many numbers the optimizer trains, or a fit finds.
     fn parameter_count(&self, shape: FeatureShape, classes: usize) -> usize {
         let forms = self.parameters(shape, classes).into_iter();
         forms

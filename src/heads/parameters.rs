@@ -6,7 +6,7 @@ use crate::random::Stream;
 /// What becomes of a parameter during training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The optimiser changes it.
+    /// The optimizer changes it.
     Trained,
     /// The forward changes it, in training; such as the running mean of a batch norm.
     Statistic,

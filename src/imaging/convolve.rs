@@ -3,7 +3,7 @@
 //! A weight has 22 bits behind the point and fits no 16-bit number. It is cut into two that do, `high · 2^11 + low`, and each half is
 //! summed by itself: that is exact, and a machine multiplies eight 16-bit numbers at once and adds them in pairs.
 //!
-//! The innermost loops count by hand: iterators over so few numbers are not melted into them at the level of optimisation that this
+//! The innermost loops count by hand: iterators over so few numbers are not melted into them at the level of optimization that this
 //! package is built with.
 
 use wide::{i16x8, i32x4, i32x8, u8x16};

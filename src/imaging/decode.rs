@@ -1,13 +1,13 @@
 //! From the bytes of a file to 8-bit pixels in red, green and blue.
 //!
-//! What a file is called and what it says about colour profiles and orientation is not looked at: content decides what it is, and
+//! What a file is called and what it says about color profiles and orientation is not looked at: content decides what it is, and
 //! pixels are taken as they lie in the file.
 //!
 //! # Reference
 //! Pillow 13, `Image.open(file).convert("RGB")`, which is what guided-diffusion and torchvision's readers do.
 //!
 //! # Deviations
-//! - Greys of 16 bits: their upper 8 bits are taken, as Pillow does for colours of 16 bits. Pillow's own rule for greys, everything
+//! - Grays of 16 bits: their upper 8 bits are taken, as Pillow does for colors of 16 bits. Pillow's own rule for grays, everything
 //!   above 255 becomes white, leaves nothing of a photograph.
 //! - JPEG by `zune-jpeg` and not libjpeg-turbo: values differ by less than 1 on average (`tests/golden/preprocessing`), in CMYK too.
 //! - JPEG with arithmetic coding and JPEG of 12 bits are refused. So is everything that is neither JPEG nor PNG.
@@ -28,7 +28,7 @@ pub const MOST_PIXELS: u64 = 178_956_970;
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// Neither JPEG nor PNG.
-    #[error("it is {found}; JPEG and PNG are read, recognised by their content")]
+    #[error("it is {found}; JPEG and PNG are read, recognized by their content")]
     Format {
         /// What it is, in words.
         found: String,
@@ -81,7 +81,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
     if width == 0 || height == 0 {
         return Err(DecodeError::Damaged("it has no pixels".to_owned()));
     }
-    Ok(Image::colour(
+    Ok(Image::color(
         width as usize,
         height as usize,
         to_rgb(decoded),
@@ -91,10 +91,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
 /// Red, green and blue of every pixel; transparency is dropped.
 fn to_rgb(image: DynamicImage) -> Vec<u8> {
     match image {
-        DynamicImage::ImageLuma16(grey) => upper(grey.as_raw(), 1, [0, 0, 0]),
-        DynamicImage::ImageLumaA16(grey) => upper(grey.as_raw(), 2, [0, 0, 0]),
-        DynamicImage::ImageRgb16(colour) => upper(colour.as_raw(), 3, [0, 1, 2]),
-        DynamicImage::ImageRgba16(colour) => upper(colour.as_raw(), 4, [0, 1, 2]),
+        DynamicImage::ImageLuma16(gray) => upper(gray.as_raw(), 1, [0, 0, 0]),
+        DynamicImage::ImageLumaA16(gray) => upper(gray.as_raw(), 2, [0, 0, 0]),
+        DynamicImage::ImageRgb16(color) => upper(color.as_raw(), 3, [0, 1, 2]),
+        DynamicImage::ImageRgba16(color) => upper(color.as_raw(), 4, [0, 1, 2]),
         other => other.into_rgb8().into_raw(),
     }
 }
@@ -115,7 +115,7 @@ fn name(format: Option<ImageFormat>, bytes: &[u8]) -> String {
 }
 
 /// Walks over a JPEG's segments: what no decoder here can read is named, and the marker of the end has to stand behind the begin of
-/// the pixels. Decoders fill in what is missing with grey.
+/// the pixels. Decoders fill in what is missing with gray.
 fn check_jpeg(bytes: &[u8]) -> Result<(), DecodeError> {
     let mut place = 2;
     while let Some(&[first, kind, high, low, bits]) = rest(bytes, place).first_chunk() {

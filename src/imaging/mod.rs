@@ -40,8 +40,8 @@ pub struct Rectangle {
 }
 
 impl Image {
-    /// A grey image of one channel. The pixels must number `width * height`.
-    pub fn grey(width: usize, height: usize, pixels: Vec<u8>) -> Self {
+    /// A gray image of one channel. The pixels must number `width * height`.
+    pub fn gray(width: usize, height: usize, pixels: Vec<u8>) -> Self {
         debug_assert_eq!(pixels.len(), width * height);
         Self {
             width,
@@ -51,8 +51,8 @@ impl Image {
         }
     }
 
-    /// A colour image of three channels. The pixels must number `3 * width * height`.
-    pub fn colour(width: usize, height: usize, pixels: Vec<u8>) -> Self {
+    /// A color image of three channels. The pixels must number `3 * width * height`.
+    pub fn color(width: usize, height: usize, pixels: Vec<u8>) -> Self {
         debug_assert_eq!(pixels.len(), 3 * width * height);
         Self {
             width,
@@ -75,7 +75,7 @@ impl Image {
         (self.width, self.height)
     }
 
-    /// 1 (grey) or 3 (red, green, blue).
+    /// 1 (gray) or 3 (red, green, blue).
     pub fn channels(&self) -> usize {
         self.channels
     }
@@ -116,25 +116,25 @@ impl Image {
         Self { pixels, ..*self }
     }
 
-    /// The values that a network reads: `[channels, height, width]`, channel-major, in the range of the normalisation.
+    /// The values that a network reads: `[channels, height, width]`, channel-major, in the range of the normalization.
     ///
-    /// A grey image is repeated over three channels; a colour image for a one-channel network becomes grey by ITU-R 601
+    /// A gray image is repeated over three channels; a color image for a one-channel network becomes gray by ITU-R 601
     /// weights (299, 587, 114 thousandths), as Pillow's mode `L` does.
     pub fn to_planes(&self, channels: usize, normalization: Normalization) -> Vec<f32> {
         let size = self.width * self.height;
         let mut planes = vec![0.0; channels * size];
         for (channel, plane) in planes.chunks_exact_mut(size.max(1)).enumerate() {
             let table = normalization.table(channel);
-            let colours = self.pixels.as_chunks::<3>().0;
+            let colors = self.pixels.as_chunks::<3>().0;
             if self.channels == 1 {
-                fill(plane, &self.pixels, |&grey| table[usize::from(grey)]);
+                fill(plane, &self.pixels, |&gray| table[usize::from(gray)]);
             } else if channels == 1 {
-                fill(plane, colours, |&[red, green, blue]| {
+                fill(plane, colors, |&[red, green, blue]| {
                     table[usize::from(luma(red, green, blue))]
                 });
             } else {
                 let channel = channel % 3;
-                fill(plane, colours, |colour| table[usize::from(colour[channel])]);
+                fill(plane, colors, |color| table[usize::from(color[channel])]);
             }
         }
         planes

@@ -26,7 +26,7 @@ const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 impl Normalization {
-    /// Every normalisation by its word.
+    /// Every normalization by its word.
     pub const CHOICES: &[(&'static str, Self)] = &[
         ("minus-one-to-one", Self::MinusOneToOne),
         ("zero-to-one", Self::ZeroToOne),

@@ -40,7 +40,7 @@ pub enum Preprocess {
 pub enum Named {
     /// [`Step::AdmCenterCrop`].
     AdmCenterCrop,
-    /// Bicubic to the shorter side, then crop the centre, with torchvision's roundings.
+    /// Bicubic to the shorter side, then crop the center, with torchvision's roundings.
     ResizeCenterCrop,
 }
 
@@ -48,7 +48,7 @@ pub enum Named {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, PartialOrd, Ord)]
 #[serde(tag = "step", rename_all = "kebab-case")]
 pub enum Step {
-    /// Halve by box filter while the shorter side is at least twice the target, then bicubic, then crop the centre.
+    /// Halve by box filter while the shorter side is at least twice the target, then bicubic, then crop the center.
     AdmCenterCrop {
         /// Side of the square.
         side: u32,

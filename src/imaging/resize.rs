@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn extremes_stay_within_8_bits() {
         let pixels = (0..30 * 30 * 3).map(|index| if index / 3 % 4 < 2 { 0 } else { 255 });
-        let image = Image::colour(30, 30, pixels.collect());
+        let image = Image::color(30, 30, pixels.collect());
         for to in [[50, 50], [13, 13], [300, 7]] {
             let found = resize(&image, to, Filter::Bicubic);
             assert_eq!(found, plainly(&image, to, Filter::Bicubic));
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn weights_of_a_half_are_pillows() {
         // Two pixels to one: a mean, halves upwards.
-        let image = Image::grey(4, 1, vec![0, 1, 254, 255]);
+        let image = Image::gray(4, 1, vec![0, 1, 254, 255]);
         assert_eq!(resize(&image, [2, 1], Filter::Box).pixels(), [1, 255]);
     }
 }

@@ -37,7 +37,7 @@ fn bilinear(side: u32, part: u32) -> Preprocess {
 
 #[test]
 fn crops_flips_and_planes() {
-    let image = Image::colour(2, 2, (0..12).collect());
+    let image = Image::color(2, 2, (0..12).collect());
     let right = Rectangle {
         left: 1,
         top: 0,
@@ -53,9 +53,9 @@ fn crops_flips_and_planes() {
     assert_eq!(planes.len(), 12);
     assert!((planes[1] - (3.0 / 127.5 - 1.0)).abs() < 1e-7);
     assert!((planes[4] - (1.0 / 127.5 - 1.0)).abs() < 1e-7);
-    let grey = Image::grey(1, 2, vec![0, 255]);
+    let gray = Image::gray(1, 2, vec![0, 255]);
     assert_eq!(
-        grey.to_planes(3, Normalization::default()),
+        gray.to_planes(3, Normalization::default()),
         [-1.0, 1.0, -1.0, 1.0, -1.0, 1.0]
     );
     assert_eq!(luma(255, 255, 255), 255);
@@ -73,7 +73,7 @@ fn every_shape_becomes_the_square() {
         (31, 31),
         (1, 1),
     ] {
-        let image = Image::colour(width, height, vec![90; 3 * width * height]);
+        let image = Image::color(width, height, vec![90; 3 * width * height]);
         for preprocess in WORDS.iter().chain([&random]) {
             let square = preprocess.apply(&image, 32, DRAW);
             let shown = format!("{} of {width}x{height}", preprocess.name());
@@ -85,7 +85,7 @@ fn every_shape_becomes_the_square() {
 
 /// The words are what features of earlier versions are stored under.
 #[test]
-fn a_word_is_serialised_as_itself_and_a_list_with_a_name_is_the_word() {
+fn a_word_is_serialized_as_itself_and_a_list_with_a_name_is_the_word() {
     let json = |preprocess: &Preprocess| serde_json::to_string(preprocess).unwrap();
     assert_eq!(json(&WORDS[0]), r#""adm-center-crop""#);
     assert_eq!(json(&WORDS[1]), r#""resize-center-crop""#);
@@ -106,7 +106,7 @@ fn a_word_is_serialised_as_itself_and_a_list_with_a_name_is_the_word() {
 #[test]
 fn random_steps_are_a_function_of_seed_sample_view_draw_and_place() {
     let pixels = (0..=255).cycle().take(3 * 80 * 60).collect();
-    let image = Image::colour(80, 60, pixels);
+    let image = Image::color(80, 60, pixels);
     let crop = Preprocess::Steps(vec![random_crop(16)]);
     let first = crop.apply(&image, 16, DRAW);
     assert_eq!(crop.apply(&image, 16, DRAW), first);
@@ -130,7 +130,7 @@ fn random_steps_are_a_function_of_seed_sample_view_draw_and_place() {
 
 #[test]
 fn random_flips_are_as_often_as_said() {
-    let image = Image::grey(2, 1, vec![0, 1]);
+    let image = Image::gray(2, 1, vec![0, 1]);
     let flipped = |probability: f64, count: u32| {
         let flip = Preprocess::Steps(vec![Step::RandomFlip {
             probability: Number(probability),
@@ -261,9 +261,9 @@ fn files_of_all_forms_decode_as_pillow_decodes_them() {
         };
         let found = read(&path);
         assert_eq!(found.size(), (23, 17), "{name}");
-        let (most, mean) = distance(&found, &Image::colour(23, 17, pixels));
+        let (most, mean) = distance(&found, &Image::color(23, 17, pixels));
         let is_jpeg = std::fs::read(&path).unwrap().starts_with(&[0xff, 0xd8]);
-        // Pillow's rule for greys of 16 bits is not followed: see the head of `decode.rs`.
+        // Pillow's rule for grays of 16 bits is not followed: see the head of `decode.rs`.
         let is_as_expected = if name == "greys-16.png" {
             mean > 20.0
         } else if is_jpeg {
@@ -280,12 +280,12 @@ fn files_of_all_forms_decode_as_pillow_decodes_them() {
 }
 
 #[test]
-fn greys_of_16_bits_are_their_upper_8() {
+fn grays_of_16_bits_are_their_upper_8() {
     let wide = read(&here("decoding").join("greys-16.png"));
     let pixels = read(&here("decoding").join("grey.png"));
     let pairs = wide.pixels().iter().zip(pixels.pixels());
-    for (&found, &grey) in pairs {
-        let value = u16::from(grey) * 257 - u16::from(grey.min(100));
+    for (&found, &gray) in pairs {
+        let value = u16::from(gray) * 257 - u16::from(gray.min(100));
         assert_eq!(u16::from(found), value >> 8);
     }
 }
@@ -295,7 +295,7 @@ fn what_is_no_image_is_refused() {
     let refusal = |bytes: &[u8]| Image::decode(bytes).unwrap_err().to_string();
     assert_eq!(
         refusal(b""),
-        "it is empty; JPEG and PNG are read, recognised by their content"
+        "it is empty; JPEG and PNG are read, recognized by their content"
     );
     assert!(refusal(b"GIF89a\x01\0\x01\0").starts_with("it is GIF;"));
     assert!(refusal(b"<html>not found</html>").starts_with("it is no image;"));

@@ -120,7 +120,7 @@ struct Resampled {
 }
 
 impl Resampled {
-    /// Weights are followed from the likeliest number, which is k itself, in both directions by the ratio of neighbours,
+    /// Weights are followed from the likeliest number, which is k itself, in both directions by the ratio of neighbors,
     /// P(j + 1) / P(j) = (n − j) / (j + 1) · k / (n − k), and divided by their sum: no factorial, no logarithm, and nothing that overflows.
     fn of(share: Share) -> Self {
         let Share { correct, count } = share;

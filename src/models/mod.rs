@@ -145,7 +145,7 @@ pub trait Model: Send + Sync + Debug {
         None
     }
 
-    /// What it offers to be trained further on labelled images, where it can be.
+    /// What it offers to be trained further on labeled images, where it can be.
     fn tunable(&self) -> Option<&dyn tuning::TunableModel> {
         None
     }

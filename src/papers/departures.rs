@@ -100,7 +100,7 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
         if extraction.preprocess != Preprocess::default() {
             add(
                 "Preprocessing",
-                "resize and centre crop of guided-diffusion",
+                "resize and center crop of guided-diffusion",
                 extraction.preprocess.name(),
                 "declared in the experiment",
             );
@@ -108,7 +108,7 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
         let own = experiment.models[extraction.model].model.input();
         if extraction.normalization != own.normalization {
             add(
-                "Normalisation",
+                "Normalization",
                 "pixels between -1 and 1",
                 extraction.normalization.name().to_owned(),
                 "declared in the experiment",
@@ -151,10 +151,10 @@ fn training_of_heads(experiment: &Experiment, add: &mut dyn FnMut(&str, &str, St
     let paper = Training::default();
     let rows: [(&str, &str, Pick<'_>, &str); 13] = [
         (
-            "Optimiser",
+            "Optimizer",
             "Adam",
             &|training| {
-                let kind = training.optimiser.kind;
+                let kind = training.optimizer.kind;
                 (kind != UpdateRule::Adam).then(|| kind.title().to_owned())
             },
             DECLARED,
@@ -162,7 +162,7 @@ fn training_of_heads(experiment: &Experiment, add: &mut dyn FnMut(&str, &str, St
         (
             "Learning rate",
             "not stated",
-            &|training| Some(format!("{}", training.optimiser.lr)),
+            &|training| Some(format!("{}", training.optimizer.lr)),
             NOT_PRINTED,
         ),
         (
@@ -170,11 +170,11 @@ fn training_of_heads(experiment: &Experiment, add: &mut dyn FnMut(&str, &str, St
             "not stated",
             &|training| {
                 let tuning = training.fine_tune?;
-                let kind = match tuning.optimiser.kind {
+                let kind = match tuning.optimizer.kind {
                     UpdateRule::Adam => String::new(),
                     kind => format!(" with {}", kind.title()),
                 };
-                Some(format!("{}{kind}", tuning.optimiser.lr))
+                Some(format!("{}{kind}", tuning.optimizer.lr))
             },
             NOT_PRINTED,
         ),
@@ -200,7 +200,7 @@ fn training_of_heads(experiment: &Experiment, add: &mut dyn FnMut(&str, &str, St
             "Weight decay",
             "none stated",
             &|training| {
-                let decay = training.optimiser.weight_decay;
+                let decay = training.optimizer.weight_decay;
                 (decay > 0.0).then(|| format!("{decay}"))
             },
             DECLARED,

@@ -92,7 +92,7 @@ pub struct ImageSheet {
     pub fingerprint: String,
     /// What the images are, in plain words, with names in backticks.
     pub caption: String,
-    /// 1 for grey images, 3 for red, green and blue.
+    /// 1 for gray images, 3 for red, green and blue.
     pub channels: u32,
     /// Height and width of each image, in pixels.
     pub side: u32,

@@ -1,4 +1,4 @@
-//! The experiment's graph as a Mermaid flowchart, which GitHub draws in the reader's own colours.
+//! The experiment's graph as a Mermaid flowchart, which GitHub draws in the reader's own colors.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

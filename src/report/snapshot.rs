@@ -103,8 +103,8 @@ fn discs(channels: u32, count: u32, grain: impl Fn(u32) -> u32) -> Vec<Vec<u8>> 
         let value = |at: u32| {
             let (pixel, channel) = (at / channels, at % channels);
             let (x, y) = (pixel % SIDE, pixel / SIDE);
-            let from_centre = x.abs_diff(SIDE / 2).pow(2) + y.abs_diff(SIDE / 2).pow(2);
-            let inside = from_centre <= 4 + 3 * (number % 8);
+            let from_center = x.abs_diff(SIDE / 2).pow(2) + y.abs_diff(SIDE / 2).pow(2);
+            let inside = from_center <= 4 + 3 * (number % 8);
             let plain = if inside {
                 240 - channel * 10 * (number % 10)
             } else {
@@ -257,7 +257,7 @@ fn example() -> ReportInput {
         results: results(),
         missing: vec![
             missing("300", "27", "not run yet"),
-            missing("150", "22", "seed 2 was cancelled"),
+            missing("150", "22", "seed 2 was canceled"),
         ],
         graph: Graph {
             nodes: vec![
@@ -313,7 +313,7 @@ fn example() -> ReportInput {
         departures: vec![Departure {
             topic: "views".to_owned(),
             paper: "fresh random crops every epoch".to_owned(),
-            here: "centre crop, features stored once".to_owned(),
+            here: "center crop, features stored once".to_owned(),
             reason: "features are reused by every head".to_owned(),
         }],
         command: "./repro run experiments/example.toml".to_owned(),

@@ -144,9 +144,9 @@ impl Diagnostics {
 
     /// All of them as text for people: `file:line:column`, the lines themselves, a code and a hint.
     ///
-    /// `colour` decides whether escape sequences are written; `width` is the terminal's, in columns.
-    pub fn render(&self, colour: bool, width: usize) -> String {
-        let theme = if colour {
+    /// `color` decides whether escape sequences are written; `width` is the terminal's, in columns.
+    pub fn render(&self, color: bool, width: usize) -> String {
+        let theme = if color {
             GraphicalTheme::unicode()
         } else {
             GraphicalTheme::unicode_nocolor()

@@ -39,7 +39,7 @@ pub(super) enum Tree {
 }
 
 impl Tree {
-    /// Lays out any serialisable value as a tree.
+    /// Lays out any serializable value as a tree.
     pub(super) fn of(value: &(impl Serialize + ?Sized)) -> Result<Self, CanonicalError> {
         value.serialize(TreeSerializer)
     }

@@ -8,7 +8,7 @@ pub const PRETRAINED_WEIGHTS: &str = "weights.safetensors";
 pub const SAMPLES: &str = "samples.png";
 /// The table of a head's epochs.
 pub const CURVES: &str = "curves";
-/// The table of what a head that is fitted to all samples minimised, iteration by iteration.
+/// The table of what a head that is fitted to all samples minimized, iteration by iteration.
 pub const OBJECTIVE: &str = "objective";
 /// The table of a head's predictions, one row a sample of its test split.
 pub const PREDICTIONS: &str = "predictions";

@@ -32,7 +32,7 @@ impl Average {
         }
     }
 
-    /// Takes the parameters in, the same ones in the same order every time; after a step of the optimiser.
+    /// Takes the parameters in, the same ones in the same order every time; after a step of the optimizer.
     pub fn update(&mut self, parameters: &[Tensor]) {
         tch::no_grad(|| {
             for (average, parameter) in self.tensors.iter_mut().zip(parameters) {

@@ -1,6 +1,6 @@
 //! Training: heads on cached features, heads with the network below them, and what the training of any network needs.
 //!
-//! [`config`] is what a user declares (pure), `optimiser` the update rules on tensors of our own, `gradients` keeps steps
+//! [`config`] is what a user declares (pure), `optimizer` the update rules on tensors of our own, `gradients` keeps steps
 //! short, `average` follows the parameters, [`heads`] is the loop for heads, [`fine_tuning`] the one for a head and its network, [`pretraining`] the one
 //! for diffusion networks.
 
@@ -14,19 +14,19 @@ mod gradients;
 #[cfg(feature = "torch")]
 pub mod heads;
 #[cfg(feature = "torch")]
-mod optimiser;
+mod optimizer;
 pub mod pretraining;
 #[cfg(feature = "torch")]
 mod rates;
 
 #[cfg(feature = "torch")]
 pub use average::Average;
-pub use config::{Course, FineTuning, Optimiser, Schedule, Training, UpdateRule, Views};
+pub use config::{Course, FineTuning, Optimizer, Schedule, Training, UpdateRule, Views};
 #[cfg(feature = "torch")]
 pub use gradients::{clip_gradients, gradient_norm};
 #[cfg(feature = "torch")]
 pub use heads::TrainError;
 #[cfg(feature = "torch")]
-pub use optimiser::Moments;
+pub use optimizer::Moments;
 #[cfg(feature = "torch")]
 pub use rates::{Rate, Rates};

@@ -301,7 +301,7 @@ fn a_cache_answers_questions() {
 }
 
 #[test]
-fn nothing_is_coloured_without_a_terminal() {
+fn nothing_is_colored_without_a_terminal() {
     let cli = CliTest::new();
     cli.write("bad.toml", "[experiment]\nnam = \"x\"\n");
     for arguments in [

@@ -16,7 +16,7 @@ const ONE: &str = "\"one\"";
 /// A list with one dataset of these files at a server that nobody runs, their digests stated.
 fn list(kind: &str, files: &[(&str, &[u8])]) -> String {
     let head = format!(
-        "[[dataset]]\nname = 'small'\ntitle = 'a small one'\nkind = '{kind}'\npage = 'https://example.org'\nlicence = 'MIT'\nfolder = 'data/small'\n"
+        "[[dataset]]\nname = 'small'\ntitle = 'a small one'\nkind = '{kind}'\npage = 'https://example.org'\nlicense = 'MIT'\nfolder = 'data/small'\n"
     );
     let files = files.iter().map(|(name, content)| {
         format!(
@@ -72,7 +72,7 @@ fn all_files_of_a_dataset_are_brought_once() {
     let output = fetch(&cli, &server, &[]).expect_code(0);
     assert_eq!(output.stdout, "./data/small\n");
     output.expect_in_stderr(&[
-        "small: 2 files, 293.9 KiB\n  licence: MIT; see https://example.org",
+        "small: 2 files, 293.9 KiB\n  license: MIT; see https://example.org",
         "broke off at 97.7 KiB",
         "two.gz is in place: 1000 B",
         "is the stated one (by owner: its README)",

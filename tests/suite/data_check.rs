@@ -10,10 +10,8 @@ fn odd() -> CliTest {
     let image = |shade: u8, name: &str| {
         let path = cli.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let colour = image::Rgb([shade, shade, 255]);
-        image::RgbImage::from_pixel(4, 6, colour)
-            .save(path)
-            .unwrap();
+        let color = image::Rgb([shade, shade, 255]);
+        image::RgbImage::from_pixel(4, 6, color).save(path).unwrap();
     };
     image(1, "odd/train/cat/1.png");
     image(2, "odd/train/cat/2.png");
@@ -101,7 +99,7 @@ fn images_are_described() {
         "odd: 6 of 6 images looked at",
         "1 image does not decode and is left out",
         "formats: 5 PNG",
-        "grey: 0 of 5",
+        "gray: 0 of 5",
         "| blue    | 1.0000 |             0.0000 |",
     ] {
         assert!(output.stdout.contains(text), "{text}\n{}", output.stdout);

@@ -105,7 +105,7 @@ impl CliTest {
         fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// The program, to be run in the folder: no terminal, no colours asked for, one thread, its cache in `.repro`.
+    /// The program, to be run in the folder: no terminal, no colors asked for, one thread, its cache in `.repro`.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_repro"));
         command
@@ -147,7 +147,7 @@ impl CliTest {
         }
     }
 
-    /// Makes a folder of PNG images, `count` in each of two classes and two splits: grey squares that differ a little.
+    /// Makes a folder of PNG images, `count` in each of two classes and two splits: gray squares that differ a little.
     pub fn image_folder(&self, folder: &str, count: u8) {
         for split in ["train", "test"] {
             for (class, shade) in [("dark", 20), ("light", 200)] {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use repro::heads::{self, FeatureShape, Head, Mode, Role};
 use repro::models::checkpoint::synthetic;
 use repro::spec::{Diagnostics, Fields, Source, Span, kind, tree};
-use repro::trainer::{Moments, Optimiser, UpdateRule};
+use repro::trainer::{Moments, Optimizer, UpdateRule};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
 use tch::{Kind, Reduction, Tensor};
@@ -28,7 +28,7 @@ pub const CLASSES: usize = 10;
 pub const WEIGHT_SEED: u64 = 3;
 /// Of the heads that stand beside it in a stack.
 const OTHER_SEEDS: [u64; 2] = [11, 12];
-/// Steps with either optimiser.
+/// Steps with either optimizer.
 const STEPS: usize = 20;
 
 /// Each golden head: its name, its node, the pool of its features.
@@ -138,7 +138,7 @@ fn losses(logits: &Tensor, labels: &Tensor) -> Tensor {
     losses.view([stack, samples]).mean_dim(1, false, None)
 }
 
-/// An optimiser of the golden file.
+/// An optimizer of the golden file.
 enum Rule {
     Adam(Moments),
     Descent,
@@ -147,7 +147,7 @@ enum Rule {
 impl Rule {
     fn step(&mut self, parameters: &mut [Tensor]) {
         match self {
-            Self::Adam(moments) => moments.step_alike(&Optimiser::default(), 1.0, parameters),
+            Self::Adam(moments) => moments.step_alike(&Optimizer::default(), 1.0, parameters),
             Self::Descent => tch::no_grad(|| {
                 for parameter in parameters {
                     let _ = parameter.g_sub_(&(parameter.grad() * 1e-2));
@@ -182,7 +182,7 @@ fn assert_logits(context: &str, found: &Tensor, golden: &Tensor, tolerance: f64)
     assert!(off < tolerance, "{context}: logits differ by {off:e}");
 }
 
-/// Runs one golden head among a stack with these seeds, with one optimiser, in 32 or 64 bits, for some of the steps.
+/// Runs one golden head among a stack with these seeds, with one optimizer, in 32 or 64 bits, for some of the steps.
 fn follow(
     golden: &Golden,
     (name, node, pool): (&str, &str, i64),
@@ -279,7 +279,7 @@ fn follow(
     );
 }
 
-/// All golden heads of a kind, which are `count`: alone with either optimiser, and in a stack with Adam, whose steps see every
+/// All golden heads of a kind, which are `count`: alone with either optimizer, and in a stack with Adam, whose steps see every
 /// gradient.
 fn follow_all(kind: &str, count: usize) {
     let golden = Golden::read();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use repro::heads::{FeatureShape, Head, Mode, Parameter, ParameterForm};
 use repro::models::checkpoint::synthetic;
 use repro::trainer::heads::{Data, Job, Keep, Limits, Outcome, RowsInMemory, WriteTo, train};
-use repro::trainer::{Course, Optimiser, Schedule, TrainError, Training, UpdateRule};
+use repro::trainer::{Course, Optimizer, Schedule, TrainError, Training, UpdateRule};
 use safetensors::SafeTensors;
 use serde_json::Value;
 use tch::{Device, Tensor};
@@ -88,12 +88,12 @@ fn trained(node: &str, pool: i64, runs: &[Value], golden: &Golden, momentum: f64
         // A batch is the whole split, so an epoch is a step.
         epochs: u32::try_from(run["losses"].as_array().unwrap().len()).unwrap(),
         batch_size: u32::try_from(rows.ids.len()).unwrap(),
-        optimiser: Optimiser {
+        optimizer: Optimizer {
             kind: UpdateRule::Sgd,
             lr: run["learning_rate"].as_f64().unwrap(),
             momentum: Some(momentum),
             weight_decay: run["weight_decay"].as_f64().unwrap(),
-            ..Optimiser::default()
+            ..Optimizer::default()
         },
         schedule: Schedule {
             course: Course::Constant,

@@ -190,11 +190,11 @@ fn a_feature_is_the_same_whatever_else_is_tapped() {
     }
     // The pooled feature is block 6 pooled to one position.
     assert_eq!(together[5], together[6]);
-    let labelled = Images {
+    let labeled = Images {
         classes: Some(&[0, 1]),
         ..images
     };
-    assert!(network.features(labelled, &requests).is_err());
+    assert!(network.features(labeled, &requests).is_err());
     let beyond = models::BlockIndex(9);
     let error = network.forward(images, &[beyond], Until::Output, &mut |_, _| {});
     assert!(error.unwrap_err().to_string().contains("b1 to b8"));

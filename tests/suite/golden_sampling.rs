@@ -16,7 +16,7 @@ use repro::models::extractor::{ForwardError, Until};
 use repro::models::kinds::guided_diffusion::config::Config;
 use repro::models::kinds::guided_diffusion::network::Network;
 use repro::models::kinds::guided_diffusion::presets;
-use repro::trainer::{Average, Moments, Optimiser, UpdateRule, gradient_norm};
+use repro::trainer::{Average, Moments, Optimizer, UpdateRule, gradient_norm};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tch::{Device, Kind, Tensor};
 
@@ -369,7 +369,7 @@ fn the_simple_and_the_cosine_loss_match_golden() {
     assert_term("cosine loss", Some(&found.loss), &expected["loss"], TERM);
 }
 
-const ADAM_W: Optimiser = Optimiser {
+const ADAM_W: Optimizer = Optimizer {
     kind: UpdateRule::AdamW,
     lr: 1e-4,
     beta1: 0.9,

@@ -1,4 +1,4 @@
-//! Head and network trained together against the reference network with PyTorch's layers and optimisers.
+//! Head and network trained together against the reference network with PyTorch's layers and optimizers.
 //!
 //! Data, oracle and tolerances: `tests/golden/tuning/README.md`. The tolerances here are the ones written there and are never
 //! widened.
@@ -16,7 +16,7 @@ use repro::models::{self, BlockIndex, InputSpec, Precision, WeightsSource};
 use repro::spec::{Diagnostics, Fields, Source, Span, tree};
 use repro::trainer::fine_tuning::{NoisyImages, Task, Watch, fine_tune};
 use repro::trainer::heads::{Job, Keep, Samples, WriteTo};
-use repro::trainer::{Course, FineTuning, Optimiser, Schedule, Training, UpdateRule};
+use repro::trainer::{Course, FineTuning, Optimizer, Schedule, Training, UpdateRule};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
@@ -141,7 +141,7 @@ impl Keep for Nowhere {
 /// What every way back left: the length of each parameter's gradient.
 type Seen = Rc<RefCell<Vec<Vec<f64>>>>;
 
-/// A network whose gradients are looked at before the optimiser takes them.
+/// A network whose gradients are looked at before the optimizer takes them.
 struct Watched {
     network: Box<dyn Tune>,
     /// They share their memory, gradients included, with those that are trained.
@@ -179,24 +179,24 @@ fn head() -> Arc<dyn Head> {
     kind.read(&fields).unwrap()
 }
 
-fn optimiser(rule: &str, lr: f64) -> Optimiser {
-    let adam = Optimiser {
+fn optimizer(rule: &str, lr: f64) -> Optimizer {
+    let adam = Optimizer {
         kind: UpdateRule::Adam,
         lr,
-        ..Optimiser::default()
+        ..Optimizer::default()
     };
     match rule {
         "adam" => adam,
-        "adam_damped" => Optimiser {
+        "adam_damped" => Optimizer {
             epsilon: 1e-2,
             ..adam
         },
-        "sgd" => Optimiser {
+        "sgd" => Optimizer {
             kind: UpdateRule::Sgd,
             lr,
             momentum: Some(0.9),
             weight_decay: 1e-4,
-            ..Optimiser::default()
+            ..Optimizer::default()
         },
         other => panic!("{other} is no rule of the golden file"),
     }
@@ -236,7 +236,7 @@ fn train(batch: &Batch, block: u32, rule: &str, retention: MapRetention, at_once
     let training = Training {
         epochs: STEPS,
         batch_size: u32::try_from(batch.len()).unwrap(),
-        optimiser: optimiser(rule, 1e-2),
+        optimizer: optimizer(rule, 1e-2),
         schedule: Schedule {
             course: Course::Constant,
             warmup: 0,
@@ -253,7 +253,7 @@ fn train(batch: &Batch, block: u32, rule: &str, retention: MapRetention, at_once
             name: "head",
         },
         fine_tuning: FineTuning {
-            optimiser: optimiser(rule, 1e-3),
+            optimizer: optimizer(rule, 1e-3),
             retention,
         },
         train: batch,

@@ -93,7 +93,7 @@ fn right(cli: &CliTest, datasets: &[&str]) -> Vec<(f64, u64)> {
 }
 
 #[test]
-fn separable_pictures_are_all_recognised() {
+fn separable_pictures_are_all_recognized() {
     let cli = CliTest::new();
     // Each class has a bright square at a place of its own, in dim noise; the tenth has none.
     let mut stream = Stream::new(1, "pictures");

@@ -355,7 +355,7 @@ const REBATCHED_F32: f32 = 2e-5;
 const REBATCHED_BF16: f32 = 5e-2;
 
 #[test]
-fn features_do_not_depend_on_batch_size_order_or_neighbours() {
+fn features_do_not_depend_on_batch_size_order_or_neighbors() {
     const IMAGES: usize = 12;
     const SIZE: usize = 3 * 32 * 32;
     let mut x_t = vec![0.0; IMAGES * SIZE];

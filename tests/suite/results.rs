@@ -10,7 +10,7 @@ use crate::fixture::CliTest;
 const EXPERIMENT: &str = r#"
 [experiment]
 name  = "swept"
-title = "Neighbours"
+title = "Neighbors"
 
 [dataset.fashion]
 kind = "fashion-mnist"

@@ -94,7 +94,7 @@ fn summary(values: &[f64]) -> (f64, f64) {
     (mean, (squares / (count - 1.0) / count).sqrt())
 }
 
-/// Every baseline at its best on the very images that are reported, which favours it; minutes on two cores.
+/// Every baseline at its best on the very images that are reported, which favors it; minutes on two cores.
 #[test]
 #[ignore = "minutes: 40,000 images through a network"]
 fn its_features_beat_the_pixels_and_the_untrained_network() {

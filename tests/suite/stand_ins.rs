@@ -30,17 +30,17 @@ struct Image {
     content: Vec<u8>,
 }
 
-/// The images of a dataset; `shade` tells it from the others. Classes differ in colour.
+/// The images of a dataset; `shade` tells it from the others. Classes differ in color.
 fn images(shade: u8) -> Vec<Image> {
     let mut images = Vec::new();
     for class in 1..=CLASSES {
         for place in 0..TRAIN_OF_CLASS + TEST_OF_CLASS {
             let number = images.len() + 1;
-            let colour = u8::try_from(class * 60).unwrap();
+            let color = u8::try_from(class * 60).unwrap();
             let step = u32::try_from(number).unwrap();
             let pixel = |x: u32, y: u32| {
                 let texture = u8::try_from((x * 7 + y * 3 + step * 11) % 60).unwrap();
-                image::Rgb([colour + texture, shade, 255 - colour])
+                image::Rgb([color + texture, shade, 255 - color])
             };
             let mut content = std::io::Cursor::new(Vec::new());
             image::RgbImage::from_fn(44, 60, pixel)

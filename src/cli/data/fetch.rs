@@ -53,14 +53,14 @@ pub fn run(
         .clone()
         .unwrap_or_else(|| context.base.join(&dataset.folder));
     eprintln!(
-        "{}: {}, {}\n  licence: {}; see {}",
+        "{}: {}, {}\n  license: {}; see {}",
         dataset.name,
         match dataset.files.len() {
             1 => "1 file".to_owned(),
             files => format!("{files} files"),
         },
         fetching::size(dataset.bytes()),
-        dataset.licence,
+        dataset.license,
         dataset.page
     );
     let bringer = Bringer::new(arguments.force, arguments.hurry);
@@ -118,11 +118,11 @@ fn to_be_brought(dataset: &PublishedDataset, by_hand: &ByHand) -> Failure {
         format!("\n  {}, size {size}\n    {digest}", file.name)
     });
     Failure::Input(format!(
-        "{} cannot be fetched: {}{}\n  licence: {}; see {}\n  hint: bring these files by hand and put them into {}, packed as they are; in an experiment: kind = \"{}\", root = \"{}\"",
+        "{} cannot be fetched: {}{}\n  license: {}; see {}\n  hint: bring these files by hand and put them into {}, packed as they are; in an experiment: kind = \"{}\", root = \"{}\"",
         dataset.name,
         by_hand.why,
         files.collect::<String>(),
-        dataset.licence,
+        dataset.license,
         dataset.page,
         dataset.folder,
         dataset.kind,

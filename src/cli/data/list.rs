@@ -12,7 +12,7 @@ use crate::datasets::published::{HandFile, PublishedDataset};
 /// Arguments of `repro data list`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro data list\n  repro data list --json    with the address and the digest of every file, and who states it\n\nA licence is what the owner of a dataset states on the page that --json names; where none is stated, that page is the place to ask."
+    after_help = "Examples:\n  repro data list\n  repro data list --json    with the address and the digest of every file, and who states it\n\nA license is what the owner of a dataset states on the page that --json names; where none is stated, that page is the place to ask."
 )]
 pub struct Arguments {
     /// Print JSON.
@@ -41,7 +41,7 @@ pub fn run(datasets: &[PublishedDataset], arguments: &Arguments) -> Result<(), F
                     None => "fetched".to_owned(),
                     Some(_) => "brought by hand".to_owned(),
                 },
-                dataset.licence.clone(),
+                dataset.license.clone(),
                 dataset.folder.clone(),
             ]
         })
@@ -52,7 +52,7 @@ pub fn run(datasets: &[PublishedDataset], arguments: &Arguments) -> Result<(), F
         "files",
         "size",
         "has to be",
-        "licence",
+        "license",
         "goes into",
     ];
     writeln!(out, "{}", table::render(&heads, &rows))?;
@@ -68,7 +68,7 @@ fn record(dataset: &PublishedDataset) -> Value {
         "title": dataset.title,
         "kind": dataset.kind,
         "page": dataset.page,
-        "licence": dataset.licence,
+        "license": dataset.license,
         "folder": dataset.folder,
         "by_hand": dataset.by_hand.as_ref().map(|by_hand| &by_hand.why),
         "bytes": dataset.bytes(),

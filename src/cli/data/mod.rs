@@ -19,7 +19,7 @@ use crate::datasets::published::{self, PublishedDataset};
 /// Arguments of `repro data`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro data list                what can be fetched\n  repro data fetch cifar10       bring a dataset, into data/cifar10\n  repro data check FILE          look at every image of an experiment's datasets\n  repro data stats FILE          sizes, formats and colours of the images\n  repro data counts experiments/datasets.toml > reports/datasets.md\n\nYour own images need no fetching: an experiment names their folder. `repro list kinds image-folder` tells how they have to lie."
+    after_help = "Examples:\n  repro data list                what can be fetched\n  repro data fetch cifar10       bring a dataset, into data/cifar10\n  repro data check FILE          look at every image of an experiment's datasets\n  repro data stats FILE          sizes, formats and colors of the images\n  repro data counts experiments/datasets.toml > reports/datasets.md\n\nYour own images need no fetching: an experiment names their folder. `repro list kinds image-folder` tells how they have to lie."
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -31,13 +31,13 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show which datasets can be fetched, with their sizes and licences.
+    /// Show which datasets can be fetched, with their sizes and licenses.
     List(list::Arguments),
     /// Bring the files of a dataset; goes on with what is there of them.
     Fetch(fetch::Arguments),
     /// Count per split and class, decode every image, look for duplicates, compare with the paper.
     Check(check::Arguments),
-    /// Describe the images: sizes, formats, colours, balance of the classes.
+    /// Describe the images: sizes, formats, colors, balance of the classes.
     Stats(stats::Arguments),
     /// Count what the owners' lists name, beside Table 5 of the paper, as a report in Markdown; needs no images.
     Counts(counts::Arguments),

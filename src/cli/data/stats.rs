@@ -15,7 +15,7 @@ use crate::text::{count, plural};
 /// Arguments of `repro data stats`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro data stats experiments/quickstart.toml fashion\n  repro data stats --kind image-folder --root data/sign-language-digits --limit 500\n  repro data stats experiments/quickstart.toml --json\n\nMeans and standard deviations are over all pixels of all images, as fractions of the brightest value. An image is grey if red, green and blue are the same everywhere. A format is told by the content of a file, not by its name."
+    after_help = "Examples:\n  repro data stats experiments/quickstart.toml fashion\n  repro data stats --kind image-folder --root data/sign-language-digits --limit 500\n  repro data stats experiments/quickstart.toml --json\n\nMeans and standard deviations are over all pixels of all images, as fractions of the brightest value. An image is gray if red, green and blue are the same everywhere. A format is told by the content of a file, not by its name."
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -116,7 +116,7 @@ fn show(
         .map(|(name, images)| format!("{} {name}", count(*images)))
         .collect();
     writeln!(out, "formats: {}", formats.join(", "))?;
-    writeln!(out, "grey: {} of {}", count(seen.grey), count(seen.images))?;
+    writeln!(out, "gray: {} of {}", count(seen.gray), count(seen.images))?;
     let channels = ["red", "green", "blue"].iter().zip(seen.channels());
     let rows: Vec<Vec<String>> = channels
         .map(|(channel, (mean, deviation))| {
@@ -161,7 +161,7 @@ fn record(name: &str, samples: usize, seen: &Appearance, spreads: &[SplitSpread]
         "samples": samples,
         "images": seen.images,
         "unreadable": seen.unreadable,
-        "grey": seen.grey,
+        "gray": seen.gray,
         "formats": seen.formats,
         "width": range(&seen.widths),
         "height": range(&seen.heights),

@@ -245,9 +245,9 @@ mod with_torch {
                 .map_err(|error| failed(error.to_string()))?;
             views.push((array.name.as_str(), view));
         }
-        let serialised =
+        let serialized =
             safetensors::serialize(views, None).map_err(|error| failed(error.to_string()))?;
-        atomic_file::write(path, &serialised).map_err(|error| failed(error.to_string()))
+        atomic_file::write(path, &serialized).map_err(|error| failed(error.to_string()))
     }
 
     impl From<TapError> for Failure {

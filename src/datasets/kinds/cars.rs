@@ -42,7 +42,7 @@ const LISTED: ListedKind = ListedKind {
 
 const REMEDY: &str = "the owners' addresses at ai.stanford.edu are dead; bring `cars_train.tgz`, `cars_test.tgz`, `car_devkit.tgz` and `cars_test_annos_withlabels.mat` in from a copy, packed or unpacked, in one folder, and let `root` be that";
 
-/// The folders of the images with the split of each, and where its list may be. Some copies have the labelled list of the
+/// The folders of the images with the split of each, and where its list may be. Some copies have the labeled list of the
 /// second one in place of the one without labels.
 const LISTS: [(&str, &str, &[&str]); 2] = [
     ("train", "cars_train", &["cars_train_annos.mat"]),
@@ -185,8 +185,8 @@ mod tests {
         }
         let with = ["bbox_x1", "class", "fname"];
         let without = ["bbox_x1", "fname"];
-        let labelled = images.iter().any(|(_, class)| class.is_some());
-        let fields = if labelled { &with[..] } else { &without[..] };
+        let labeled = images.iter().any(|(_, class)| class.is_some());
+        let fields = if labeled { &with[..] } else { &without[..] };
         file(&[compress(&structures("annotations", fields, &values))])
     }
 
@@ -208,13 +208,13 @@ mod tests {
         write(folder.path(), "devkit/cars_train_annos.mat", train);
         let test = list(&[("1.png", None)]);
         write(folder.path(), "devkit/cars_test_annos.mat", test);
-        let labelled = list(&[("1.png", Some(2.0))]);
-        write(folder.path(), "cars_test_annos_withlabels.mat", labelled);
+        let labeled = list(&[("1.png", Some(2.0))]);
+        write(folder.path(), "cars_test_annos_withlabels.mat", labeled);
         folder
     }
 
     #[test]
-    fn the_labelled_list_is_read_wherever_it_lies() {
+    fn the_labeled_list_is_read_wherever_it_lies() {
         let folder = small();
         let root = folder.path();
         let dataset = open(root).unwrap();
@@ -229,9 +229,9 @@ mod tests {
         assert_eq!(dataset.manifest.classes[0], "AM General Hummer SUV 2000");
         assert_eq!(dataset.images.read(2).unwrap().pixels()[0], 2);
 
-        // A copy with folders in folders, and the labelled list under the name of the other one.
-        let labelled = root.join("cars_test_annos_withlabels.mat");
-        std::fs::rename(labelled, root.join("devkit/cars_test_annos.mat")).unwrap();
+        // A copy with folders in folders, and the labeled list under the name of the other one.
+        let labeled = root.join("cars_test_annos_withlabels.mat");
+        std::fs::rename(labeled, root.join("devkit/cars_test_annos.mat")).unwrap();
         for name in ["cars_train", "cars_test"] {
             std::fs::rename(root.join(name), root.join("moved")).unwrap();
             std::fs::create_dir(root.join(name)).unwrap();
@@ -257,8 +257,8 @@ mod tests {
                 &root.path().join(format!("{archive}.tgz")),
             );
         }
-        let labelled = "cars_test_annos_withlabels.mat";
-        std::fs::copy(folder.path().join(labelled), root.path().join(labelled)).unwrap();
+        let labeled = "cars_test_annos_withlabels.mat";
+        std::fs::copy(folder.path().join(labeled), root.path().join(labeled)).unwrap();
         let packed = open(root.path()).unwrap();
         archives::assert_same(&packed, &unpacked);
     }

@@ -1,4 +1,4 @@
-//! `fashion-mnist`: grey 28 × 28 photographs of garments in IDX files, as Zalando ships them.
+//! `fashion-mnist`: gray 28 × 28 photographs of garments in IDX files, as Zalando ships them.
 //!
 //! # Reference
 //! zalandoresearch/fashion-mnist, `data/fashion`; the IDX format as described with MNIST: two zero bytes, a type byte
@@ -138,7 +138,7 @@ impl ReadImage for AllImages {
     fn read(&self, row: usize) -> Result<Image, DatasetError> {
         let size = self.height * self.width;
         match self.pixels.get(row * size..(row + 1) * size) {
-            Some(pixels) => Ok(Image::grey(self.width, self.height, pixels.to_vec())),
+            Some(pixels) => Ok(Image::gray(self.width, self.height, pixels.to_vec())),
             None => Err(DatasetError::Selection(format!(
                 "there is no image in row {row}"
             ))),

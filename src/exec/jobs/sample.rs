@@ -89,13 +89,13 @@ pub(super) fn run_samples(
 
 fn png(pixels: &[u8], channels: u32, side: u32, count: u32) -> Result<Vec<u8>, NodeError> {
     let mut file = Cursor::new(Vec::new());
-    let colours = if channels == 1 {
+    let colors = if channels == 1 {
         ExtendedColorType::L8
     } else {
         ExtendedColorType::Rgb8
     };
     PngEncoder::new(&mut file)
-        .write_image(pixels, side, side.saturating_mul(count), colours)
+        .write_image(pixels, side, side.saturating_mul(count), colors)
         .map_err(|error| NodeError::Values(format!("the samples cannot be written: {error}")))?;
     Ok(file.into_inner())
 }

@@ -52,7 +52,7 @@ impl Parameters {
         &self.tensors
     }
 
-    /// The tensors, for an optimiser to write into.
+    /// The tensors, for an optimizer to write into.
     pub fn tensors_mut(&mut self) -> &mut [Tensor] {
         &mut self.tensors
     }

@@ -2,7 +2,7 @@
 //!
 //! A value is a pure function of (parameter name, flat row-major index, seed, shape), in integer arithmetic and one
 //! rounding, so every machine makes the same bits and no weight file has to be kept. The values keep activations in a
-//! sensible range: matrices and kernels are uniform with variance `1 / fan_in`, normalisation weights lie near 1,
+//! sensible range: matrices and kernels are uniform with variance `1 / fan_in`, normalization weights lie near 1,
 //! biases near 0.
 //!
 //! # Reference
@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
-/// Spreads neighbouring seeds over all 64 bits; also the increment of splitmix64.
+/// Spreads neighboring seeds over all 64 bits; also the increment of splitmix64.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 const INDEX_STEP: u64 = 0xD1B5_4A32_D192_ED03;
 const MIX_1: u64 = 0xBF58_476D_1CE4_E5B9;

@@ -4,8 +4,8 @@
 //! network takes its parameters.
 //!
 //! # Reference
-//! PyTorch's own initialisation of the layers (2.11): weights and biases of linear layers and convolutions uniform within
-//! `1 / sqrt(fan_in)`, normalisations 1 and 0; and zeros where a network asks for them, as
+//! PyTorch's own initialization of the layers (2.11): weights and biases of linear layers and convolutions uniform within
+//! `1 / sqrt(fan_in)`, normalizations 1 and 0; and zeros where a network asks for them, as
 //! openai/guided-diffusion@22e0df8183507e13a7813f8d38d51b072ca1e67c:guided_diffusion/nn.py (`zero_module`).
 //!
 //! # Deviations
@@ -19,7 +19,7 @@ use crate::random::Stream;
 #[derive(Debug, Clone)]
 pub struct Initial {
     seed: u64,
-    /// For each layer, by its path: the numbers that one output sums up; 0 for a normalisation.
+    /// For each layer, by its path: the numbers that one output sums up; 0 for a normalization.
     fan_in: BTreeMap<String, usize>,
     /// The endings of the paths of the layers that begin with zeros.
     zeroed: &'static [&'static str],

@@ -15,7 +15,7 @@ use crate::models::checkpoint::weights::WeightMap;
 /// How the maps of a network, and the kernels of its convolutions, lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// Row after row, channel after channel. Group normalisation of few channels, and its backward pass, are several times as
+    /// Row after row, channel after channel. Group normalization of few channels, and its backward pass, are several times as
     /// fast this way.
     RowMajor,
     /// All channels of a pixel side by side, which is how the fastest convolutions of many channels read and write them.
@@ -180,7 +180,7 @@ impl Convolution {
     }
 }
 
-/// Group normalisation with a learned scale and shift for every channel.
+/// Group normalization with a learned scale and shift for every channel.
 #[derive(Debug)]
 pub struct GroupNorm {
     /// `[channels]`.
@@ -208,13 +208,13 @@ impl GroupNorm {
         }
     }
 
-    /// Normalises in f32 and rounds the result to the type of `x`.
+    /// Normalizes in f32 and rounds the result to the type of `x`.
     ///
     /// # Shapes
     /// - `x`: `[N, channels, ...]`
     /// - returns: the same
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let normalise = |x: &Tensor| {
+        let normalize = |x: &Tensor| {
             x.group_norm(
                 self.groups,
                 Some(&self.weight),
@@ -227,9 +227,9 @@ impl GroupNorm {
         // The kernel for processors reads 16-bit maps with f32 parameters and computes in f32 inside; the one for GPUs
         // wants one type for all, as does f16 everywhere.
         if kind == Kind::Float || kind == Kind::BFloat16 && x.device() == Device::Cpu {
-            normalise(x)
+            normalize(x)
         } else {
-            normalise(&x.to_kind(Kind::Float)).to_kind(kind)
+            normalize(&x.to_kind(Kind::Float)).to_kind(kind)
         }
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! # Reference
 //! openai/guided-diffusion@22e0df8183507e13a7813f8d38d51b072ca1e67c:guided_diffusion/fp16_util.py (`convert_module_to_f16`):
-//! convolutions in 16 bits; normalisation, embeddings and the output layers in 32.
+//! convolutions in 16 bits; normalization, embeddings and the output layers in 32.
 //!
 //! # Deviations
 //! Upstream knows f16 only; bf16 splits the network in the same way.
 
 use serde::Serialize;
 
-/// What the convolutions of a network, and the maps between them, are computed in. Normalisation and softmax are
+/// What the convolutions of a network, and the maps between them, are computed in. Normalization and softmax are
 /// accumulated in 32 bits whatever this says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]

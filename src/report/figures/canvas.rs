@@ -160,10 +160,10 @@ impl Canvas<'_> {
         text: &str,
         place: (i32, i32),
         size: f64,
-        colour: Swatch,
+        color: Swatch,
         anchor: Anchor,
     ) -> DrawResult {
-        self.lettering(text, place, size, colour, anchor, FontStyle::Normal)
+        self.lettering(text, place, size, color, anchor, FontStyle::Normal)
     }
 
     /// A bold text that begins at a point.
@@ -178,8 +178,8 @@ impl Canvas<'_> {
     ///
     /// # Errors
     /// The drawing library gave up.
-    pub fn rule(&self, from: (i32, i32), to: (i32, i32), colour: Swatch) -> DrawResult {
-        let style = colour.colour().stroke_width(UNITS.unsigned_abs());
+    pub fn rule(&self, from: (i32, i32), to: (i32, i32), color: Swatch) -> DrawResult {
+        let style = color.color().stroke_width(UNITS.unsigned_abs());
         self.area
             .draw(&PathElement::new(vec![units(from), units(to)], style))
     }
@@ -188,10 +188,10 @@ impl Canvas<'_> {
     ///
     /// # Errors
     /// The drawing library gave up.
-    pub fn block(&self, from: (i32, i32), to: (i32, i32), colour: Swatch) -> DrawResult {
+    pub fn block(&self, from: (i32, i32), to: (i32, i32), color: Swatch) -> DrawResult {
         self.area.draw(&Rectangle::new(
             [units(from), units(to)],
-            colour.colour().filled(),
+            color.color().filled(),
         ))
     }
 
@@ -200,7 +200,7 @@ impl Canvas<'_> {
         text: &str,
         place: (i32, i32),
         size: f64,
-        colour: Swatch,
+        color: Swatch,
         anchor: Anchor,
         style: FontStyle,
     ) -> DrawResult {
@@ -215,9 +215,9 @@ impl Canvas<'_> {
             style,
         )
         .transform(FontTransform::None);
-        let colour = colour.colour();
+        let color = color.color();
         let style = TextStyle::from(font)
-            .color(&colour)
+            .color(&color)
             .pos(Pos::new(horizontal, VPos::Center));
         self.area
             .draw(&Text::new(text.to_owned(), units(place), style))

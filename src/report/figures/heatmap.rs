@@ -1,4 +1,4 @@
-//! Figure kind `heatmap`: a metric over two axes, as colours with the numbers written in them.
+//! Figure kind `heatmap`: a metric over two axes, as colors with the numbers written in them.
 
 mod map;
 
@@ -29,7 +29,7 @@ const COLUMNS: Key<Text> = Key::text("columns", "an axis").doc(
 pub const KIND: FigureKind = Kind::new(
     KindDoc {
         name: "heatmap",
-        summary: "A metric over two axes, as colours with the numbers written in them.",
+        summary: "A metric over two axes, as colors with the numbers written in them.",
         keys: &[
             &FILE_KEY,
             &METRIC_KEY,

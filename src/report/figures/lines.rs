@@ -2,7 +2,7 @@
 //!
 //! A point is a mean over the axes in `over`, with a bar of one sample standard deviation up and down, or of an interval, as `spread`
 //! says (see [`Uncertainty`]). Lines are named where they end, and
-//! differ in the shape of their marks as well as in colour.
+//! differ in the shape of their marks as well as in color.
 
 mod plot;
 

@@ -1,6 +1,6 @@
 //! Figure kind `loss`: the loss of a `[pretrain.NAME]` over its steps.
 //!
-//! A loss on single batches wavers more than it falls. So what was recorded is drawn faintly, with a line of means over its neighbours
+//! A loss on single batches wavers more than it falls. So what was recorded is drawn faintly, with a line of means over its neighbors
 //! through it. The scale is logarithmic unless a loss is zero or below.
 
 mod curve;
@@ -33,7 +33,7 @@ const TITLE: Key<Text> = TITLE_KEY.optional("`Training loss: NAME`");
 pub const KIND: FigureKind = Kind::new(
     KindDoc {
         name: "loss",
-        summary: "The loss of a network over the steps of its training, as it was recorded and as a mean over neighbours.",
+        summary: "The loss of a network over the steps of its training, as it was recorded and as a mean over neighbors.",
         keys: &[&FILE_KEY, &OF, &TITLE],
         shared: &[],
     },

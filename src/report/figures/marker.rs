@@ -1,4 +1,4 @@
-//! Marks of series: a series has its own shape as well as its own colour, so that colour alone carries no meaning.
+//! Marks of series: a series has its own shape as well as its own color, so that color alone carries no meaning.
 
 use plotters::element::{Circle, Polygon};
 use plotters::style::Color;
@@ -6,7 +6,7 @@ use plotters::style::Color;
 use super::canvas::{Canvas, DrawResult, rounded};
 use super::theme::{CARD, SERIES, Swatch};
 
-/// As many series as there are shapes and colours.
+/// As many series as there are shapes and colors.
 pub const MOST_SERIES: usize = SERIES.len();
 
 /// The shape of a mark.
@@ -37,8 +37,8 @@ const SHAPES: [Shape; MOST_SERIES] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
     shape: Shape,
-    /// Its colour.
-    pub colour: Swatch,
+    /// Its color.
+    pub color: Swatch,
 }
 
 /// The mark of the series with this number, counted from zero. Beyond [`MOST_SERIES`] they repeat.
@@ -46,7 +46,7 @@ pub fn mark(series: usize) -> Mark {
     let pick = series % MOST_SERIES;
     Mark {
         shape: SHAPES.get(pick).copied().unwrap_or(Shape::Circle),
-        colour: SERIES.get(pick).copied().unwrap_or(CARD),
+        color: SERIES.get(pick).copied().unwrap_or(CARD),
     }
 }
 
@@ -55,35 +55,35 @@ impl Mark {
     ///
     /// # Errors
     /// The drawing library gave up.
-    pub fn draw(self, canvas: &Canvas<'_>, centre: (i32, i32), radius: f64) -> DrawResult {
-        self.fill(canvas, centre, radius, self.colour)
+    pub fn draw(self, canvas: &Canvas<'_>, center: (i32, i32), radius: f64) -> DrawResult {
+        self.fill(canvas, center, radius, self.color)
     }
 
-    /// Draws a rim in the colour of the card, so that marks on top of each other stay apart; the mark comes on top of it.
+    /// Draws a rim in the color of the card, so that marks on top of each other stay apart; the mark comes on top of it.
     ///
     /// # Errors
     /// The drawing library gave up.
-    pub fn rim(self, canvas: &Canvas<'_>, centre: (i32, i32), radius: f64) -> DrawResult {
-        self.fill(canvas, centre, radius * 1.35, CARD)
+    pub fn rim(self, canvas: &Canvas<'_>, center: (i32, i32), radius: f64) -> DrawResult {
+        self.fill(canvas, center, radius * 1.35, CARD)
     }
 
     fn fill(
         self,
         canvas: &Canvas<'_>,
-        centre: (i32, i32),
+        center: (i32, i32),
         radius: f64,
-        colour: Swatch,
+        color: Swatch,
     ) -> DrawResult {
-        let style = colour.colour().filled();
+        let style = color.color().filled();
         match self.shape {
             Shape::Circle => canvas
                 .area
-                .draw(&Circle::new(centre, rounded(radius), style)),
+                .draw(&Circle::new(center, rounded(radius), style)),
             shape => {
                 let place = |(x, y): &(f64, f64)| {
                     (
-                        centre.0 + rounded(x * radius),
-                        centre.1 + rounded(y * radius),
+                        center.0 + rounded(x * radius),
+                        center.1 + rounded(y * radius),
                     )
                 };
                 let corners: Vec<(i32, i32)> = shape.corners().iter().map(place).collect();
@@ -144,11 +144,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_series_share_a_shape_or_a_colour() {
+    fn no_two_series_share_a_shape_or_a_color() {
         for left in 0..MOST_SERIES {
             for right in 0..left {
                 assert_ne!(mark(left).shape, mark(right).shape);
-                assert_ne!(mark(left).colour, mark(right).colour);
+                assert_ne!(mark(left).color, mark(right).color);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Figures: one file a kind.
 //!
 //! A kind parses one `[[report.figure]]` into a [`Figure`], which turns the report's input into an SVG file. Adding a kind is one new file and
-//! two lines below: `mod name;` and `&name::KIND,`. What figures share: [`theme`] holds the colours for light and dark pages, [`canvas`] the
+//! two lines below: `mod name;` and `&name::KIND,`. What figures share: [`theme`] holds the colors for light and dark pages, [`canvas`] the
 //! paper, [`lettering`] the widths of texts, [`marker`] the shapes, [`scale`] the axes, and [`mosaic`] images side by side.
 
 pub mod canvas;

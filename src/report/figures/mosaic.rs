@@ -176,33 +176,33 @@ impl Layout {
 
     /// All images as one PNG file; what lies between them is transparent.
     fn png(&self, sheet: &ImageSheet) -> Option<Vec<u8>> {
-        let colours = usize::try_from(sheet.channels).ok()?;
+        let colors = usize::try_from(sheet.channels).ok()?;
         let (wide, side) = (
             usize::try_from(self.pixels_wide()).ok()?,
             usize::try_from(self.side).ok()?,
         );
-        let values = colours + 1;
+        let values = colors + 1;
         let mut canvas = vec![0; wide * usize::try_from(self.pixels_high()).ok()? * values];
         for ((x, y), image) in self.places().zip(&sheet.pixels) {
             let (x, y) = (usize::try_from(x).ok()?, usize::try_from(y).ok()?);
-            for (line, row) in image.chunks_exact(side * colours).enumerate() {
+            for (line, row) in image.chunks_exact(side * colors).enumerate() {
                 let start = ((y + line) * wide + x) * values;
                 let target = canvas.get_mut(start..start + side * values)?;
-                let pixels = row.chunks_exact(colours);
+                let pixels = row.chunks_exact(colors);
                 for (pixel, target) in pixels.zip(target.chunks_exact_mut(values)) {
-                    let (colour, opacity) = target.split_at_mut(colours);
-                    colour.copy_from_slice(pixel);
+                    let (color, opacity) = target.split_at_mut(colors);
+                    color.copy_from_slice(pixel);
                     opacity.fill(u8::MAX);
                 }
             }
         }
-        let colour = match sheet.channels {
+        let color = match sheet.channels {
             1 => ExtendedColorType::La8,
             _ => ExtendedColorType::Rgba8,
         };
         let mut file = Vec::new();
         PngEncoder::new_with_quality(&mut file, CompressionType::Best, FilterType::Adaptive)
-            .write_image(&canvas, self.pixels_wide(), self.pixels_high(), colour)
+            .write_image(&canvas, self.pixels_wide(), self.pixels_high(), color)
             .ok()?;
         Some(file)
     }

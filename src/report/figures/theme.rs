@@ -1,15 +1,15 @@
-//! Colours, each once for light pages and once for dark ones.
+//! Colors, each once for light pages and once for dark ones.
 //!
-//! A figure is drawn in the light colours. Each of them is used for one purpose only, so that a style sheet within the SVG can replace it
-//! by its dark counterpart where the reader's system asks for dark pages. The series colours are those of Okabe and Ito ("Color Universal
-//! Design", 2008), which people with any of the common colour blindnesses can tell apart; their yellow and black, which vanish on white and
-//! on black, are replaced by an olive and a grey.
+//! A figure is drawn in the light colors. Each of them is used for one purpose only, so that a style sheet within the SVG can replace it
+//! by its dark counterpart where the reader's system asks for dark pages. The series colors are those of Okabe and Ito ("Color Universal
+//! Design", 2008), which people with any of the common color blindnesses can tell apart; their yellow and black, which vanish on white and
+//! on black, are replaced by an olive and a gray.
 
 use std::fmt::Write as _;
 
 use plotters::style::RGBColor;
 
-/// One colour in its two versions.
+/// One color in its two versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Swatch {
     /// On light pages; this is what is drawn with.
@@ -19,8 +19,8 @@ pub struct Swatch {
 }
 
 impl Swatch {
-    /// The colour to draw with.
-    pub fn colour(self) -> RGBColor {
+    /// The color to draw with.
+    pub fn color(self) -> RGBColor {
         let (red, green, blue) = self.light;
         RGBColor(red, green, blue)
     }
@@ -49,7 +49,7 @@ pub const GRID: Swatch = swatch((232, 236, 240), (38, 44, 54));
 pub const BASE: Swatch = swatch((175, 184, 193), (101, 108, 118));
 
 /// Near-black and near-white, for values on the steps of [`ramp`]: by what suits the step on light pages, then on dark ones. The light
-/// versions differ by a hair, since each colour has one purpose.
+/// versions differ by a hair, since each color has one purpose.
 const ON_RAMP: [[Swatch; 2]; 2] = [
     [
         swatch((2, 4, 8), (2, 4, 8)),
@@ -61,7 +61,7 @@ const ON_RAMP: [[Swatch; 2]; 2] = [
     ],
 ];
 
-/// Colours of series, in the order of use.
+/// Colors of series, in the order of use.
 pub const SERIES: [Swatch; 8] = [
     swatch((0, 114, 178), (76, 166, 232)),
     swatch((213, 94, 0), (255, 140, 77)),
@@ -73,14 +73,14 @@ pub const SERIES: [Swatch; 8] = [
     swatch((133, 110, 0), (216, 196, 77)),
 ];
 
-/// Steps of the colour scale of a heat map.
+/// Steps of the color scale of a heat map.
 pub const STEPS: usize = 13;
 
 /// Where the ramp passes, from low to high: pale to deep on light pages, deep to bright on dark ones.
 const RAMP_LIGHT: [(u8, u8, u8); 3] = [(230, 240, 250), (90, 156, 214), (8, 48, 107)];
 const RAMP_DARK: [(u8, u8, u8); 3] = [(20, 36, 58), (38, 98, 160), (178, 218, 255)];
 
-/// The colour scale of a heat map, from low to high.
+/// The color scale of a heat map, from low to high.
 pub fn ramp() -> [Swatch; STEPS] {
     std::array::from_fn(|step| Swatch {
         light: between(RAMP_LIGHT, step),
@@ -88,7 +88,7 @@ pub fn ramp() -> [Swatch; STEPS] {
     })
 }
 
-/// The colour of text on a step of the ramp: the one of near-black and near-white that stands out more.
+/// The color of text on a step of the ramp: the one of near-black and near-white that stands out more.
 pub fn on_ramp(step: Swatch) -> Swatch {
     let [dark_text, light_text] = [(2, 4, 8), (254, 255, 255)];
     let wants_light = |ground| contrast(light_text, ground) > contrast(dark_text, ground);
@@ -118,7 +118,7 @@ fn luminance((red, green, blue): (u8, u8, u8)) -> f64 {
     0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
 }
 
-/// Contrast ratio of two colours, by WCAG 2: from 1 to 21.
+/// Contrast ratio of two colors, by WCAG 2: from 1 to 21.
 fn contrast(left: (u8, u8, u8), right: (u8, u8, u8)) -> f64 {
     let (left, right) = (luminance(left), luminance(right));
     (left.max(right) + 0.05) / (left.min(right) + 0.05)
@@ -145,7 +145,7 @@ fn between(stops: [(u8, u8, u8); 3], step: usize) -> (u8, u8, u8) {
     (mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
 }
 
-/// The style sheet that an SVG file needs: lettering, and the dark version of every colour that it uses.
+/// The style sheet that an SVG file needs: lettering, and the dark version of every color that it uses.
 pub fn style_sheet(svg: &str) -> String {
     let mut sheet = String::from(
         "text{font-family:system-ui,-apple-system,\"Segoe UI\",\"Noto Sans\",Helvetica,Arial,sans-serif;font-variant-numeric:tabular-nums}\n\
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_light_colour_has_one_purpose() {
+    fn every_light_color_has_one_purpose() {
         let distinct: BTreeSet<String> = swatches()
             .iter()
             .map(|swatch| swatch.light_code())

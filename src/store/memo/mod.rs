@@ -81,7 +81,7 @@ impl Stamp {
     fn settled(&self, now: Duration, racy: Duration) -> bool {
         let latest = self.modified.max(self.changed);
         let age_in_seconds = i64::try_from(now.saturating_sub(racy).as_secs()).unwrap_or(i64::MAX);
-        // Compared in whole seconds, which can only err towards hashing once more.
+        // Compared in whole seconds, which can only err toward hashing once more.
         latest.0 < age_in_seconds
     }
 }

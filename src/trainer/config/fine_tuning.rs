@@ -6,14 +6,14 @@
 
 use serde::Serialize;
 
-use super::optimiser::{self, OTHER_KEYS, Optimiser};
+use super::optimizer::{self, OTHER_KEYS, Optimizer};
 use crate::models::tuning::MapRetention;
 use crate::spec::{Boolean, Fields, Key, KindDoc, Number};
 
 /// The learning rate of a network where none is given: small beside a head's, since the network knows something already.
 const LEARNING_RATE: f64 = 1e-5;
 
-const LR: Key<Number> = optimiser::LR.default(LEARNING_RATE);
+const LR: Key<Number> = optimizer::LR.default(LEARNING_RATE);
 const RECOMPUTE: Key<Boolean> = Key::boolean("recompute").default(true).doc(
     "Keep one feature map per block and compute the rest again in the backward pass: less memory for one more forward pass, and the same bits.",
 );
@@ -22,7 +22,7 @@ const RECOMPUTE: Key<Boolean> = Key::boolean("recompute").default(true).doc(
 pub const DOC: KindDoc = KindDoc {
     name: "fine_tune",
     summary: "How the network below a head is trained. Its learning rate follows the head's schedule.",
-    keys: &[&optimiser::KIND, &LR, &RECOMPUTE],
+    keys: &[&optimizer::KIND, &LR, &RECOMPUTE],
     shared: OTHER_KEYS,
 };
 
@@ -30,7 +30,7 @@ pub const DOC: KindDoc = KindDoc {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct FineTuning {
     /// How its gradients make a step.
-    pub optimiser: Optimiser,
+    pub optimizer: Optimizer,
     /// What is kept between the way there and back; decides no bit.
     #[serde(skip)]
     pub retention: MapRetention,
@@ -39,12 +39,12 @@ pub struct FineTuning {
 impl FineTuning {
     /// Reads the table `fine_tune`.
     pub(super) fn parse(table: &Fields<'_>) -> Option<Self> {
-        let default = Optimiser {
+        let default = Optimizer {
             lr: LEARNING_RATE,
-            ..Optimiser::default()
+            ..Optimizer::default()
         };
         Some(Self {
-            optimiser: Optimiser::parse(table, default),
+            optimizer: Optimizer::parse(table, default),
             retention: if table.get(&RECOMPUTE)? {
                 MapRetention::Recomputed
             } else {

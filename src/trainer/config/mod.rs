@@ -6,7 +6,7 @@
 //! as departures.
 
 mod fine_tuning;
-pub mod optimiser;
+pub mod optimizer;
 mod schedule;
 
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::models::Precision;
 use crate::spec::{Boolean, Choice, Count, Fields, Key, Keys, KindDoc, Nested, Number, Seed, Text};
 
 pub use fine_tuning::FineTuning;
-pub use optimiser::{Optimiser, UpdateRule};
+pub use optimizer::{Optimizer, UpdateRule};
 pub use schedule::{Course, Moment, Schedule};
 
 /// The features that a head reads.
@@ -51,7 +51,7 @@ const EPOCHS: Key<Count> = Key::count("epochs", 1..=100_000)
 const BATCH_SIZE: Key<Count> = Key::count("batch_size", 1..=1_000_000)
     .default(256)
     .doc("Samples per step; the last step of an epoch takes what is left.");
-const OPTIMIZER: Key<Nested> = Key::table("optimizer", &optimiser::DOC)
+const OPTIMIZER: Key<Nested> = Key::table("optimizer", &optimizer::DOC)
     .optional("{ kind = \"adam\", lr = 1e-3 }")
     .doc("How gradients make a step.");
 const SCHEDULE: Key<Nested> = Key::table("schedule", &schedule::DOC)
@@ -120,7 +120,7 @@ pub const KEYS: Keys = &[
 ];
 
 /// The tables that are values of these keys.
-pub const TABLES: &[&KindDoc] = &[&optimiser::DOC, &schedule::DOC, &fine_tuning::DOC];
+pub const TABLES: &[&KindDoc] = &[&optimizer::DOC, &schedule::DOC, &fine_tuning::DOC];
 
 /// What a sample weighs in the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -160,7 +160,7 @@ pub struct Training {
     /// Samples per step.
     pub batch_size: u32,
     /// The update rule.
-    pub optimiser: Optimiser,
+    pub optimizer: Optimizer,
     /// The learning rate's course.
     pub schedule: Schedule,
     /// The share of each target that all classes share, in `[0, 1)`.
@@ -192,7 +192,7 @@ impl Default for Training {
             fine_tune: None,
             epochs: 28,
             batch_size: 256,
-            optimiser: Optimiser::default(),
+            optimizer: Optimizer::default(),
             schedule: Schedule::default(),
             label_smoothing: 0.0,
             class_weights: ClassWeights::Equal,
@@ -231,9 +231,9 @@ impl Training {
             );
         }
         let default = Self::default();
-        let optimiser = match fields.get(&OPTIMIZER) {
-            Some(table) => Optimiser::parse(&table, default.optimiser),
-            None => default.optimiser,
+        let optimizer = match fields.get(&OPTIMIZER) {
+            Some(table) => Optimizer::parse(&table, default.optimizer),
+            None => default.optimizer,
         };
         let schedule = match fields.get(&SCHEDULE) {
             Some(table) => Schedule::parse(&table)?,
@@ -246,7 +246,7 @@ impl Training {
             fine_tune,
             epochs: fields.get(&EPOCHS)?,
             batch_size: fields.get(&BATCH_SIZE)?,
-            optimiser,
+            optimizer,
             schedule,
             label_smoothing: fields.get(&LABEL_SMOOTHING)?,
             class_weights: fields.get(&CLASS_WEIGHTS)?,

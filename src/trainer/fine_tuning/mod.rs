@@ -12,7 +12,7 @@
 //! Gradients of head and network are clipped each by itself, where `clip` asks for it.
 //!
 //! # Parity
-//! Steps of the reference network with PyTorch's optimisers, in `tests/suite/golden_tuning.rs`.
+//! Steps of the reference network with PyTorch's optimizers, in `tests/suite/golden_tuning.rs`.
 
 mod pool;
 mod state;
@@ -45,9 +45,9 @@ use crate::numbers::{to_i64, to_u32};
 
 /// What is trained, and on what.
 pub struct Task<'a> {
-    /// The head; its learning rate and optimiser are the head's own.
+    /// The head; its learning rate and optimizer are the head's own.
     pub job: Job<'a>,
-    /// The network's optimiser.
+    /// The network's optimizer.
     pub fine_tuning: FineTuning,
     /// The images to train on, and to hold out of.
     pub train: &'a dyn NoisyImages,
@@ -189,7 +189,7 @@ impl Loop<'_> {
         let stack = &mut self.state.stack;
         let lost = stack.end_epoch(epoch, images, factor, scores.as_deref())?;
         if !lost.is_empty() {
-            let rate = training.optimiser.lr * factor;
+            let rate = training.optimizer.lr * factor;
             return Ok(Some((epoch + 1, rate)));
         }
         if (watch.checkpoint_due)() {
@@ -264,15 +264,15 @@ impl Loop<'_> {
         if let Some(longest) = task.job.training.clip {
             clip_gradients(trained.tensors(), longest);
         }
-        let optimiser = &task.fine_tuning.optimiser;
+        let optimizer = &task.fine_tuning.optimizer;
         let rates = Rates {
-            step: Rate::All(optimiser.lr * factor),
-            decay: Rate::All(optimiser.weight_decay),
+            step: Rate::All(optimizer.lr * factor),
+            decay: Rate::All(optimizer.weight_decay),
         };
         let tensors = trained.tensors().iter();
         let flat: Vec<bool> = tensors.map(|tensor| tensor.dim() <= 1).collect();
         let moments = &mut self.state.moments;
-        moments.step(optimiser, &rates, trained.tensors_mut(), &flat);
+        moments.step(optimizer, &rates, trained.tensors_mut(), &flat);
         self.state.made += 1;
         Ok(())
     }

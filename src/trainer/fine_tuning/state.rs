@@ -23,7 +23,7 @@ pub(super) struct State<'a> {
     pub(super) made: u32,
     /// The head.
     pub(super) stack: Stack<'a>,
-    /// What the network's optimiser remembers.
+    /// What the network's optimizer remembers.
     pub(super) moments: Moments,
 }
 
@@ -35,7 +35,7 @@ impl<'a> State<'a> {
         tuned: &mut Tuned,
         keep: &dyn Keep,
     ) -> Result<Self, TrainError> {
-        let rule = task.fine_tuning.optimiser.kind;
+        let rule = task.fine_tuning.optimizer.kind;
         let mut state = Self {
             made: 0,
             stack: stack_of_one(task, fit)?,

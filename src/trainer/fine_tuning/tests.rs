@@ -12,7 +12,7 @@ use crate::models::tuning::MapRetention;
 use crate::models::{BlockIndex, Precision, WeightsSource};
 use crate::spec::{Diagnostics, Fields, Source, tree};
 use crate::trainer::heads::{Samples, WriteTo};
-use crate::trainer::{Optimiser, Training, UpdateRule};
+use crate::trainer::{Optimizer, Training, UpdateRule};
 
 const CLASSES: usize = 3;
 const TAP: BlockIndex = BlockIndex(3);
@@ -93,9 +93,9 @@ fn training(epochs: u32, batch_size: u32) -> Training {
     Training {
         epochs,
         batch_size,
-        optimiser: Optimiser {
+        optimizer: Optimizer {
             lr: 1e-2,
-            ..Optimiser::default()
+            ..Optimizer::default()
         },
         holdout: 0.2,
         ..Training::default()
@@ -161,11 +161,11 @@ fn run(case: &Case, keep: &Folder) -> Result<Left, TrainError> {
             name: "head",
         },
         fine_tuning: FineTuning {
-            optimiser: Optimiser {
+            optimizer: Optimizer {
                 kind: case.rule,
                 lr: case.rate,
                 momentum: Some(0.9),
-                ..Optimiser::default()
+                ..Optimizer::default()
             },
             retention: MapRetention::Recomputed,
         },

@@ -116,7 +116,7 @@ pub struct Outcome {
     pub epochs: Vec<Epoch>,
     /// The epoch, from 1, whose weights these are: the last one, or with `patience` the best one.
     pub epoch: u32,
-    /// What a fit at once minimised, before its first iteration and after each one.
+    /// What a fit at once minimized, before its first iteration and after each one.
     pub objective: Vec<f64>,
     /// Predictions for every sample of the test split.
     pub predictions: Predictions,

@@ -12,7 +12,7 @@ use crate::numbers::{to_i64, to_u32};
 use crate::trainer::TrainError;
 use crate::trainer::config::Training;
 use crate::trainer::gradients::clip_gradients_of_each;
-use crate::trainer::optimiser::Moments;
+use crate::trainer::optimizer::Moments;
 use crate::trainer::rates::{Rate, Rates};
 
 /// Heads that agree in everything but learning rate and weight decay.
@@ -48,8 +48,8 @@ pub(in crate::trainer) struct Stack<'a> {
 pub(super) fn agree(left: &Job<'_>, right: &Job<'_>) -> bool {
     let but_rates = |training: &Training| {
         let mut training = training.clone();
-        training.optimiser.lr = 0.0;
-        training.optimiser.weight_decay = 0.0;
+        training.optimizer.lr = 0.0;
+        training.optimizer.weight_decay = 0.0;
         training
     };
     left.seed == right.seed
@@ -97,9 +97,9 @@ impl<'a> Stack<'a> {
             head: first.head,
             training: first.training,
             seed: first.seed,
-            learning_rates: of(|training| training.optimiser.lr),
-            decays: of(|training| training.optimiser.weight_decay),
-            moments: Moments::new(first.training.optimiser.kind, &trained(&form, &parameters)),
+            learning_rates: of(|training| training.optimizer.lr),
+            decays: of(|training| training.optimizer.weight_decay),
+            moments: Moments::new(first.training.optimizer.kind, &trained(&form, &parameters)),
             class_weights,
             sums: zero_sums(count, device),
             curves: vec![Vec::new(); members.len()],
@@ -121,7 +121,7 @@ impl<'a> Stack<'a> {
         epoch < self.training.epochs && self.stopped.contains(&false)
     }
 
-    /// One step of the optimiser on a batch: `features` `[N, C, S, S]` in the precision of the training, `targets` `[N]`. Gives the
+    /// One step of the optimizer on a batch: `features` `[N, C, S, S]` in the precision of the training, `targets` `[N]`. Gives the
     /// gradient of the loss by the features, where they require one.
     pub(in crate::trainer) fn step(
         &mut self,
@@ -158,9 +158,9 @@ impl<'a> Stack<'a> {
         let flat: Vec<bool> = trained_form(&self.form)
             .map(|parameter| parameter.shape.len() <= 1)
             .collect();
-        let optimiser = &self.training.optimiser;
+        let optimizer = &self.training.optimizer;
         let moments = &mut self.moments;
-        moments.step_by(optimiser, &rates, &mut parameters, &gradients, &flat);
+        moments.step_by(optimizer, &rates, &mut parameters, &gradients, &flat);
         let _ = tch::no_grad(|| {
             let _ = self
                 .sums
@@ -335,7 +335,7 @@ fn trained_form(form: &[Parameter]) -> impl Iterator<Item = &Parameter> {
         .filter(|parameter| parameter.role == Role::Trained)
 }
 
-/// The parameters that the optimiser changes; they share their memory with those that they come from.
+/// The parameters that the optimizer changes; they share their memory with those that they come from.
 fn trained(form: &[Parameter], parameters: &[Tensor]) -> Vec<Tensor> {
     form.iter()
         .zip(parameters)

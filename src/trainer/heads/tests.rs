@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::random::Stream;
 use crate::spec::{Diagnostics, Fields, Source, Span, Table};
-use crate::trainer::{Course, Optimiser, Schedule, UpdateRule, Views};
+use crate::trainer::{Course, Optimizer, Schedule, UpdateRule, Views};
 
 fn linear() -> std::sync::Arc<dyn Head> {
     let diagnostics = RefCell::new(Diagnostics::new(Source::new("x", "")));
@@ -22,9 +22,9 @@ fn training(epochs: u32) -> Training {
     Training {
         epochs,
         batch_size: 32,
-        optimiser: Optimiser {
+        optimizer: Optimizer {
             lr: 0.05,
-            ..Optimiser::default()
+            ..Optimizer::default()
         },
         ..Training::default()
     }
@@ -141,12 +141,12 @@ fn separable_features_reach_every_sample_and_noise_stays_at_chance() {
         (UpdateRule::Sgd, 0.1),
         (UpdateRule::Lars, 1.0),
     ] {
-        everything.optimiser = Optimiser {
+        everything.optimizer = Optimizer {
             kind,
             lr,
             momentum: Some(0.9),
             trust: Some(0.02),
-            ..Optimiser::default()
+            ..Optimizer::default()
         };
         let outcome = one(&everything, 0, (&train_rows, &test_rows));
         assert_eq!(
@@ -178,9 +178,9 @@ fn a_head_is_the_same_alone_and_in_company() {
     let (train_rows, test_rows) = (samples(100, true, 1), samples(50, true, 2));
     let data = (&train_rows, &test_rows);
     let (mut fast, mut slow) = (training(4), training(4));
-    fast.optimiser.lr = 0.2;
-    slow.optimiser.lr = 0.01;
-    slow.optimiser.weight_decay = 0.1;
+    fast.optimizer.lr = 0.2;
+    slow.optimizer.lr = 0.01;
+    slow.optimizer.weight_decay = 0.1;
     let mut smooth = training(4);
     smooth.label_smoothing = 0.1;
     smooth.clip = Some(0.5);
@@ -214,17 +214,17 @@ fn what_went_on_after_a_stop_has_the_same_bytes() {
     let data = (&train_rows, &test_rows);
     for kind in [UpdateRule::Adam, UpdateRule::Lars] {
         let mut first = training(6);
-        first.optimiser = Optimiser {
+        first.optimizer = Optimizer {
             kind,
             lr: 0.05,
             momentum: Some(0.9),
             trust: Some(0.1),
-            ..Optimiser::default()
+            ..Optimizer::default()
         };
         first.holdout = 0.2;
         first.patience = Some(2);
         let mut second = first.clone();
-        second.optimiser.lr = 0.01;
+        second.optimizer.lr = 0.01;
         let jobs = [(&first, 0), (&second, 0), (&first, 3)];
         let unbroken = run(&jobs, data, PLENTY, &NOWHERE, u32::MAX).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -271,11 +271,11 @@ fn memory_decides_nothing_but_what_is_possible() {
 fn a_grid_is_judged_on_what_is_held_out() {
     let (train_rows, test_rows) = (samples(200, true, 1), samples(50, true, 2));
     let mut wild = training(12);
-    wild.optimiser = Optimiser {
+    wild.optimizer = Optimizer {
         kind: UpdateRule::Sgd,
         lr: 1e38,
         momentum: Some(0.9),
-        ..Optimiser::default()
+        ..Optimizer::default()
     };
     let data = (&train_rows, &test_rows);
     let outcome = run(&[(&wild, 0)], data, PLENTY, &NOWHERE, u32::MAX).unwrap();

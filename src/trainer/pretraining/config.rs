@@ -15,7 +15,7 @@ use crate::diffusion::PUBLISHED_LAMBDA;
 use crate::diffusion::losses::Objective;
 use crate::models::Precision;
 use crate::spec::{Boolean, Choice, Count, Fields, Key, Keys, Nested, Number, Seed};
-use crate::trainer::config::{Optimiser, UpdateRule, optimiser};
+use crate::trainer::config::{Optimizer, UpdateRule, optimizer};
 
 /// Steps between two points of the loss curve.
 pub const POINT_EVERY: u32 = 10;
@@ -28,7 +28,7 @@ const STEPS: Key<Count> = Key::count("steps", 1..=MOST_STEPS)
 const BATCH_SIZE: Key<Count> = Key::count("batch_size", 1..=1_000_000)
     .default(128)
     .doc("Images per step.");
-const OPTIMIZER: Key<Nested> = Key::table("optimizer", &optimiser::DOC)
+const OPTIMIZER: Key<Nested> = Key::table("optimizer", &optimizer::DOC)
     .optional("{ kind = \"adamw\", lr = 1e-4 }")
     .doc("How gradients make a step.");
 const WARMUP: Key<Count> = Key::count("warmup", 0..=MOST_STEPS)
@@ -99,7 +99,7 @@ enum Chosen {
     Bound,
 }
 
-/// What is minimised.
+/// What is minimized.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Loss {
@@ -114,7 +114,7 @@ pub enum Loss {
     Bound,
 }
 
-/// At which timesteps it is minimised.
+/// At which timesteps it is minimized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Timesteps {
@@ -127,17 +127,17 @@ pub enum Timesteps {
 /// All that decides a training, besides network and images.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pretraining {
-    /// Steps of the optimiser.
+    /// Steps of the optimizer.
     pub steps: u32,
     /// Images per step.
     pub batch_size: u32,
     /// The update rule.
-    pub optimiser: Optimiser,
+    pub optimizer: Optimizer,
     /// Steps in which the learning rate rises.
     pub warmup: u32,
     /// The share of the average that stays at a step.
     pub average: f64,
-    /// What is minimised.
+    /// What is minimized.
     pub loss: Loss,
     /// At which timesteps.
     pub timesteps: Timesteps,
@@ -175,18 +175,18 @@ impl Loss {
 impl Pretraining {
     /// Reads the keys; `learns_variance` says whether the network predicts a variance.
     pub fn parse(fields: &Fields<'_>, learns_variance: bool) -> Option<Self> {
-        let default = Optimiser {
+        let default = Optimizer {
             kind: UpdateRule::AdamW,
             lr: 1e-4,
-            ..Optimiser::default()
+            ..Optimizer::default()
         };
-        let optimiser = fields.get(&OPTIMIZER);
-        let optimiser = optimiser.map_or(default, |table| Optimiser::parse(&table, default));
+        let optimizer = fields.get(&OPTIMIZER);
+        let optimizer = optimizer.map_or(default, |table| Optimizer::parse(&table, default));
         let loss = parse_loss(fields, learns_variance);
         let pretraining = Self {
             steps: fields.get(&STEPS)?,
             batch_size: fields.get(&BATCH_SIZE)?,
-            optimiser,
+            optimizer,
             warmup: fields.get(&WARMUP)?,
             average: fields.get(&AVERAGE)?,
             loss: loss?,

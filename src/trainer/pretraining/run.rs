@@ -8,7 +8,7 @@
 //! the step.
 //!
 //! # Parity
-//! Three steps of loss, optimiser and average, in `tests/suite/golden_sampling.rs`.
+//! Three steps of loss, optimizer and average, in `tests/suite/golden_sampling.rs`.
 
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
@@ -155,7 +155,7 @@ impl<'a, I: Images> Trainer<'a, I> {
         let parameters = state.parameters.tensors_mut();
         state
             .moments
-            .step_alike(&config.optimiser, warmth, parameters);
+            .step_alike(&config.optimizer, warmth, parameters);
         state.average.update(parameters);
         if config.timesteps == Timesteps::LossAware {
             let losses = terms.loss.detach().to_device(Device::Cpu);
@@ -165,7 +165,7 @@ impl<'a, I: Images> Trainer<'a, I> {
             state.timesteps.remember(&draws, &losses);
         }
         state.step += 1;
-        note(state, [value, norm], config.optimiser.lr * warmth);
+        note(state, [value, norm], config.optimizer.lr * warmth);
         Ok(())
     }
 

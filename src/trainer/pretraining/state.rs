@@ -28,7 +28,7 @@ const HISTORY_WIDTH: usize = 10;
 pub struct CurvePoint {
     /// Steps that were made.
     pub step: u32,
-    /// What was minimised.
+    /// What was minimized.
     pub loss: f32,
     /// The length of the gradient, before it was shortened.
     pub gradient_norm: f32,
@@ -43,7 +43,7 @@ pub struct State {
     pub step: u32,
     /// The parameters, which share their memory with the network.
     pub parameters: Parameters,
-    /// What the optimiser remembers.
+    /// What the optimizer remembers.
     pub moments: Moments,
     /// The averaged parameters.
     pub average: Average,
@@ -60,7 +60,7 @@ impl State {
     pub fn new(config: &Pretraining, parameters: Parameters, diffusion_steps: u32) -> Self {
         Self {
             step: 0,
-            moments: Moments::new(config.optimiser.kind, parameters.tensors()),
+            moments: Moments::new(config.optimizer.kind, parameters.tensors()),
             average: Average::new(config.average, parameters.tensors()),
             timesteps: match config.timesteps {
                 Timesteps::Uniform => TimestepSampler::Uniform {

@@ -3,7 +3,7 @@
 use super::{Loss, Pretraining, Timesteps};
 use crate::graph::{self, Experiment};
 use crate::spec::Source;
-use crate::trainer::{Optimiser, UpdateRule};
+use crate::trainer::{Optimizer, UpdateRule};
 
 /// An experiment with the training of a small network by these keys, or what is wrong with them: codes and messages.
 fn experiment(keys: &str, learn_sigma: bool) -> Result<Experiment, Vec<(String, String)>> {
@@ -52,12 +52,12 @@ fn defaults_are_the_published_ones_and_follow_the_network() {
     assert_eq!(simple.loss, Loss::Simple);
     let hybrid = parse("steps = 7", true).unwrap();
     assert_eq!(hybrid.loss, Loss::Hybrid { lambda: 0.001 });
-    let adamw = Optimiser {
+    let adamw = Optimizer {
         kind: UpdateRule::AdamW,
         lr: 1e-4,
-        ..Optimiser::default()
+        ..Optimizer::default()
     };
-    assert_eq!((hybrid.optimiser, hybrid.clip), (adamw, None));
+    assert_eq!((hybrid.optimizer, hybrid.clip), (adamw, None));
     assert_eq!(hybrid.timesteps, Timesteps::Uniform);
     assert!((hybrid.average - 0.9999).abs() < 1e-12 && hybrid.flip);
     let bound = parse("steps = 7\nloss = \"bound\"\nflip = false", true).unwrap();

@@ -1,4 +1,4 @@
-//! `cifar10`: colour photographs of 32 × 32 pixels in ten classes, in the binary version that Alex Krizhevsky publishes.
+//! `cifar10`: color photographs of 32 × 32 pixels in ten classes, in the binary version that Alex Krizhevsky publishes.
 //!
 //! # Reference
 //! The section "Binary version" of <https://www.cs.toronto.edu/~kriz/cifar.html>: five batches for training and one for
@@ -181,7 +181,7 @@ impl ReadImage for Records {
         let (green, blue) = rest.split_at(PLANE);
         let pixels = red.iter().zip(green).zip(blue);
         let pixels = pixels.flat_map(|((&red, &green), &blue)| [red, green, blue]);
-        Ok(Image::colour(SIDE, SIDE, pixels.collect()))
+        Ok(Image::color(SIDE, SIDE, pixels.collect()))
     }
 }
 

@@ -128,7 +128,7 @@ impl StoredTensors {
         // with a signal, which is why the file must not change; no memory becomes invalid otherwise.
         let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
         let tensors = Self::read(path, Content::Mapped(map))?;
-        // The headers of an archive's members lie all over the file, and each brought its neighbourhood into memory.
+        // The headers of an archive's members lie all over the file, and each brought its neighborhood into memory.
         tensors.release_range(0..tensors.content.bytes().len());
         Ok(tensors)
     }

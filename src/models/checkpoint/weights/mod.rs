@@ -147,7 +147,7 @@ impl WeightMap {
     /// Makes every tensor that is taken from now on a leaf that requires gradients. Leaves are f32 whatever the precision that
     /// convolutions compute in, so that small steps are not lost.
     ///
-    /// The network computes with the very memory of [`WeightMap::into_parameters`], so that it sees what an optimiser writes
+    /// The network computes with the very memory of [`WeightMap::into_parameters`], so that it sees what an optimizer writes
     /// there in place, under [`tch::no_grad`].
     #[must_use]
     pub fn trainable(mut self) -> Self {

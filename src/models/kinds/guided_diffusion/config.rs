@@ -17,14 +17,14 @@ use super::layout::Layout;
 use crate::models::block::BlockInfo;
 use crate::numbers::to_u32;
 
-/// Group normalisation always uses 32 groups, so every channel count is a multiple of 32.
+/// Group normalization always uses 32 groups, so every channel count is a multiple of 32.
 pub const GROUPS: u32 = 32;
 
 /// Beyond these, a configuration is a slip of the keyboard, and its list of parameters would not fit in memory.
 const MOST_CHANNELS: u32 = 1 << 16;
 const MOST_RES_BLOCKS: u32 = 64;
 
-/// The shape of a U-Net, field for field as upstream's flags, in the order in which fingerprints serialise it.
+/// The shape of a U-Net, field for field as upstream's flags, in the order in which fingerprints serialize it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -55,7 +55,7 @@ pub struct Config {
     pub num_head_channels: Option<u32>,
     /// Whether residual blocks change the resolution, instead of plain down- and upsampling layers. Published: true.
     pub resblock_updown: bool,
-    /// Whether the timestep scales and shifts the normalised features (adaptive group normalisation), instead of being
+    /// Whether the timestep scales and shifts the normalized features (adaptive group normalization), instead of being
     /// added to them. Published: true.
     pub use_scale_shift_norm: bool,
     /// Whether the output has a second set of channels for the variance. Published: true.
@@ -181,7 +181,7 @@ impl Config {
                 whole && channels % f64::from(GROUPS) == 0.0,
                 format!(
                     "channel_mult[{level}] = {multiplier} gives {channels} channels; the {GROUPS} groups of group \
-                     normalisation need a multiple of {GROUPS} from {GROUPS} to {MOST_CHANNELS}"
+                     normalization need a multiple of {GROUPS} from {GROUPS} to {MOST_CHANNELS}"
                 ),
             );
             let has_attention =

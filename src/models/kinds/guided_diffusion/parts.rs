@@ -18,7 +18,7 @@ use super::layer::{Resample, modulation_channels};
 use crate::models::checkpoint::weights::WeightMap;
 use crate::models::nn::layers::{Convolution, GroupNorm, Layout, Linear, silu, sum};
 
-/// Keeps group normalisation from dividing by zero.
+/// Keeps group normalization from dividing by zero.
 const EPSILON: f64 = 1e-5;
 
 /// The longest period of the sinusoidal embedding, in timesteps.
@@ -69,7 +69,7 @@ impl TimeEmbedding {
     }
 }
 
-/// A group normalisation and a 3×3 convolution with SiLU between them: `in_layers`, `out_layers` and `out`.
+/// A group normalization and a 3×3 convolution with SiLU between them: `in_layers`, `out_layers` and `out`.
 #[derive(Debug)]
 pub struct NormConvolution {
     norm: GroupNorm,

@@ -19,7 +19,7 @@ const CELL_WIDTH: i32 = 104;
 const GAP: i32 = 2;
 /// The top of the columns' names.
 const TOP: i32 = 82;
-/// Room for the colour scale.
+/// Room for the color scale.
 const LEGEND: i32 = 92;
 /// The size of names and values.
 const LETTERS: f64 = 12.5;
@@ -117,7 +117,7 @@ impl Map {
         let top = TOP + 48;
         Layout {
             width: (left + columns * cell + LEGEND + INSET).max(LEAST_WIDTH),
-            // A short map still leaves the colour scale its room.
+            // A short map still leaves the color scale its room.
             height: top + (rows * CELL_HEIGHT).max(130) + INSET,
             left,
             top,
@@ -219,7 +219,7 @@ impl Map {
         )
     }
 
-    /// The colour scale, with the lowest, the middle and the highest value.
+    /// The color scale, with the lowest, the middle and the highest value.
     fn paint_scale(&self, canvas: &Canvas<'_>, x: i32, top: i32, room: i32) -> DrawResult {
         // One value alone has no scale.
         if self.high <= self.low {
@@ -227,9 +227,9 @@ impl Map {
         }
         let height = room.min(240);
         let at = |share: f64| top + rounded(f64::from(height) * (1.0 - share));
-        for (step, colour) in ramp().into_iter().enumerate() {
+        for (step, color) in ramp().into_iter().enumerate() {
             let (low, high) = (step as f64 / STEPS as f64, (step + 1) as f64 / STEPS as f64);
-            canvas.block((x, at(high)), (x + 12, at(low)), colour)?;
+            canvas.block((x, at(high)), (x + 12, at(low)), color)?;
         }
         let suffix = self.unit.suffix();
         let decimals = self.decimals().max(1);
@@ -246,7 +246,7 @@ impl Map {
         Ok(())
     }
 
-    /// The step of the colour scale for a value; the middle one where all values are equal.
+    /// The step of the color scale for a value; the middle one where all values are equal.
     fn step(&self, value: f64) -> usize {
         let span = self.high - self.low;
         let share = if span > 0.0 {

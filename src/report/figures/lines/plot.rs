@@ -123,7 +123,7 @@ impl Plot {
             self.paint_names(canvas, &frame, &names)?;
         }
         for line in &self.lines {
-            let style = line.mark.colour.colour().stroke_width(stroke(2.2));
+            let style = line.mark.color.color().stroke_width(stroke(2.2));
             let points: Vec<(i32, i32)> = line
                 .points
                 .iter()
@@ -133,14 +133,14 @@ impl Plot {
         }
         for line in &self.lines {
             for point in &line.points {
-                let centre = frame.units(point.x, point.y);
-                line.mark.rim(canvas, centre, MARK)?;
+                let center = frame.units(point.x, point.y);
+                line.mark.rim(canvas, center, MARK)?;
                 if let Some([low, high]) = point.bar.filter(|[low, high]| high > low) {
                     let above = frame.units(point.x, high).1;
                     let below = frame.units(point.x, low).1;
-                    paint_bar(canvas, line.mark, centre.0, (above, below))?;
+                    paint_bar(canvas, line.mark, center.0, (above, below))?;
                 }
-                line.mark.draw(canvas, centre, MARK)?;
+                line.mark.draw(canvas, center, MARK)?;
             }
         }
         Ok(())
@@ -241,7 +241,7 @@ impl Plot {
         for ((mark, name, end), y) in ends.into_iter().zip(places) {
             let place = ((frame.right + 18) * UNITS, y * UNITS);
             let elbow = ((frame.right + 4) * UNITS, y * UNITS);
-            let style = BASE.colour().stroke_width(stroke(1.0));
+            let style = BASE.color().stroke_width(stroke(1.0));
             canvas
                 .area
                 .draw(&PathElement::new(vec![end, elbow, place], style))?;
@@ -256,7 +256,7 @@ impl Plot {
 /// A bar with its caps; in units.
 fn paint_bar(canvas: &Canvas<'_>, mark: Mark, x: i32, (above, below): (i32, i32)) -> DrawResult {
     let cap = 4 * UNITS;
-    let style = mark.colour.colour().stroke_width(stroke(1.4));
+    let style = mark.color.color().stroke_width(stroke(1.4));
     let stem = [(x, above), (x, below)];
     for ends in [
         stem,

@@ -1,4 +1,4 @@
-//! A loss over steps, and its mean over neighbours.
+//! A loss over steps, and its mean over neighbors.
 
 use crate::report::input::TrainingCurve;
 use crate::report::number::significant;
@@ -15,7 +15,7 @@ const IN_WORDS: usize = 8;
 pub(super) struct Curve {
     /// Every finite loss that was recorded.
     pub(super) points: Vec<(u64, f64)>,
-    /// The mean around each of them; near the ends, over the neighbours that there are.
+    /// The mean around each of them; near the ends, over the neighbors that there are.
     pub(super) smooth: Vec<(u64, f64)>,
     /// The steps that were taken, recorded or not.
     pub(super) steps: u64,
@@ -74,8 +74,8 @@ impl Curve {
 fn means(points: &[(u64, f64)], reach: usize) -> Vec<(u64, f64)> {
     let around = |(index, (step, _)): (usize, &(u64, f64))| {
         let first = index.saturating_sub(reach);
-        let neighbours = points.iter().take(index + reach + 1).skip(first);
-        let losses: Vec<f64> = neighbours.map(|(_, loss)| *loss).collect();
+        let neighbors = points.iter().take(index + reach + 1).skip(first);
+        let losses: Vec<f64> = neighbors.map(|(_, loss)| *loss).collect();
         (*step, losses.iter().sum::<f64>() / losses.len() as f64)
     };
     points.iter().enumerate().map(around).collect()
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mean_is_over_the_neighbours_that_there_are() {
+    fn a_mean_is_over_the_neighbors_that_there_are() {
         let points = [(0, 1.0), (1, 2.0), (2, 6.0), (3, 1.0)];
         assert_eq!(means(&points, 1), [(0, 1.5), (1, 3.0), (2, 3.0), (3, 3.5)]);
         assert_eq!(means(&points, 0), points);

@@ -22,7 +22,7 @@ const BOTTOM: i32 = SIZE.1 - 68;
 const RIGHT: i32 = SIZE.0 - INSET - 8;
 /// The size of numbers along the axes and of the legend.
 const LETTERS: f64 = 12.5;
-/// How much of the colour what was recorded has.
+/// How much of the color what was recorded has.
 const FAINT: f64 = 0.5;
 
 /// What is drawn.
@@ -88,13 +88,13 @@ impl Plot {
     /// Draws it.
     pub(super) fn paint(&self, canvas: &Canvas<'_>) -> DrawResult {
         self.paint_axes(canvas)?;
-        let [colour, ..] = SERIES;
+        let [color, ..] = SERIES;
         if self.means.is_empty() {
-            return self.paint_line(canvas, &self.points, (2.2, colour, 1.0));
+            return self.paint_line(canvas, &self.points, (2.2, color, 1.0));
         }
-        self.paint_line(canvas, &self.points, (1.0, colour, FAINT))?;
-        self.paint_line(canvas, &self.means, (2.4, colour, 1.0))?;
-        self.paint_legend(canvas, colour)
+        self.paint_line(canvas, &self.points, (1.0, color, FAINT))?;
+        self.paint_line(canvas, &self.means, (2.4, color, 1.0))?;
+        self.paint_legend(canvas, color)
     }
 
     /// Where a step stands, in units.
@@ -125,7 +125,7 @@ impl Plot {
         &self,
         canvas: &Canvas<'_>,
         points: &[(u64, f64)],
-        (width, colour, share): (f64, Swatch, f64),
+        (width, color, share): (f64, Swatch, f64),
     ) -> DrawResult {
         let place = |(step, loss): &(u64, f64)| (self.across(*step as f64), self.down(*loss));
         let mut places: Vec<(i32, i32)> = points.iter().map(place).collect();
@@ -135,7 +135,7 @@ impl Plot {
         }
         canvas
             .area
-            .draw(&PathElement::new(places, stroke(width, colour, share)))
+            .draw(&PathElement::new(places, stroke(width, color, share)))
     }
 
     fn paint_axes(&self, canvas: &Canvas<'_>) -> DrawResult {
@@ -186,7 +186,7 @@ impl Plot {
             .collect()
     }
 
-    fn paint_legend(&self, canvas: &Canvas<'_>, colour: Swatch) -> DrawResult {
+    fn paint_legend(&self, canvas: &Canvas<'_>, color: Swatch) -> DrawResult {
         let means = format!("mean over {}", self.window);
         let entries = [("recorded", 1.0, FAINT), (means.as_str(), 2.4, 1.0)];
         let mut x = self.left;
@@ -197,7 +197,7 @@ impl Plot {
             ];
             canvas
                 .area
-                .draw(&PathElement::new(line, stroke(width, colour, share)))?;
+                .draw(&PathElement::new(line, stroke(width, color, share)))?;
             canvas.text(text, (x + 32, LEGEND), LETTERS, MUTED, Anchor::Start)?;
             x += 32 + width_of(text, LETTERS) + 24;
         }
@@ -205,8 +205,8 @@ impl Plot {
     }
 }
 
-/// A line's style, from its width in CSS pixels and its share of the colour.
-fn stroke(width: f64, colour: Swatch, share: f64) -> plotters::style::ShapeStyle {
+/// A line's style, from its width in CSS pixels and its share of the color.
+fn stroke(width: f64, color: Swatch, share: f64) -> plotters::style::ShapeStyle {
     let width = rounded(width * f64::from(UNITS)).unsigned_abs();
-    colour.colour().mix(share).stroke_width(width)
+    color.color().mix(share).stroke_width(width)
 }

@@ -28,7 +28,7 @@ pub(super) const IN_WORDS: [&str; 7] = [
     "Most sensitive to the block: the sensitivity to the block less the larger of the other two is above zero. Least sensitive to the pool: the smaller of the other two less the sensitivity to the pool is above zero.",
     "Middle of the network: by the mean over timesteps and pools, the best block within the middle third of the network's blocks is above the best one outside.",
     "Small timestep: by the mean over blocks and pools, the best timestep that is not above the median of those run is above the best one that is.",
-    "Steep drop: between neighbouring timesteps, the largest fall that ends above the median is larger than the largest change, up or down, up to the median.",
+    "Steep drop: between neighboring timesteps, the largest fall that ends above the median is larger than the largest change, up or down, up to the median.",
     "Each verdict rests on one difference, the last number of its row. For each run it is taken between the cells that the other runs name as the largest and smallest, since the largest of many values is large by chance too; so it can be smaller than the numbers before it suggest.",
     "A claim holds where its difference is above zero, and does not where it is below. It cannot be told where that difference is smaller than two standard errors (a mild test: on made-up results without any effect, five runs pass it in one case of three to eight; and it knows nothing of the choice of images), where there is one run only, or where fewer than 3 blocks, 3 timesteps or 2 pools decide.",
 ];

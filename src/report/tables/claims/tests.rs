@@ -66,7 +66,7 @@ fn wobble(block: u32, timestep: u32, pool: u32, seed: u64) -> f64 {
     f64::from(u32::try_from(mixed % 7).unwrap()) / 7000.0
 }
 
-/// A number in [0, 1) that looks like chance: the finaliser of SplitMix64.
+/// A number in [0, 1) that looks like chance: the finalizer of SplitMix64.
 fn mixed(seed: u64) -> f64 {
     let mut bits = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

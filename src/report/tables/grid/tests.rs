@@ -225,7 +225,7 @@ fn two_axes_across_name_both_and_hostile_names_are_escaped() {
 #[test]
 fn mistakes_are_found_where_they_stand() {
     let (table, mistakes) = parsed(
-        "kind = \"grid\"\nmetric = \"top1\"\nrows = \"blok\"\ncolumns = [\"pool\", \"pool\"]\nwhere = { tmestep = 1, split = true }\ncolour = 1\n",
+        "kind = \"grid\"\nmetric = \"top1\"\nrows = \"blok\"\ncolumns = [\"pool\", \"pool\"]\nwhere = { tmestep = 1, split = true }\ncolor = 1\n",
         |fields| KIND.read_with(fields, &KnownAxes::default()),
     );
     assert!(table.is_none());

@@ -71,7 +71,7 @@ impl Stack<'_> {
         );
     }
 
-    /// Steps that the optimiser has made.
+    /// Steps that the optimizer has made.
     pub(in crate::trainer) fn steps(&self) -> u32 {
         self.moments.steps()
     }

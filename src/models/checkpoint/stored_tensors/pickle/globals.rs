@@ -5,7 +5,7 @@
 //! pytorch/pytorch v2.11.0: torch/_utils.py, torch/storage.py, torch/_tensor.py (`__reduce_ex__`).
 //!
 //! # Deviations
-//! Storages of complex, quantised and float8 numbers are refused by name.
+//! Storages of complex, quantized and float8 numbers are refused by name.
 
 use ::safetensors::Dtype;
 

@@ -1,4 +1,4 @@
-//! Which optimiser, with all its numbers.
+//! Which optimizer, with all its numbers.
 
 use serde::Serialize;
 
@@ -80,9 +80,9 @@ impl UpdateRule {
     }
 }
 
-/// The optimiser with all its numbers; the defaults are PyTorch's, but for no weight decay.
+/// The optimizer with all its numbers; the defaults are PyTorch's, but for no weight decay.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Optimiser {
+pub struct Optimizer {
     /// The update rule.
     pub kind: UpdateRule,
     /// Learning rate, above 0.
@@ -104,7 +104,7 @@ pub struct Optimiser {
     pub trust: Option<f64>,
 }
 
-impl Default for Optimiser {
+impl Default for Optimizer {
     fn default() -> Self {
         Self {
             kind: UpdateRule::Adam,
@@ -119,7 +119,7 @@ impl Default for Optimiser {
     }
 }
 
-impl Optimiser {
+impl Optimizer {
     /// Reads a table that has the keys of an optimizer; what is not given, or is wrong, is taken from `default`.
     pub(in crate::trainer) fn parse(table: &Fields<'_>, default: Self) -> Self {
         let kind = table.given(&KIND).unwrap_or(default.kind);

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::rates::{Rate, Rates};
-use super::{Optimiser, UpdateRule};
+use super::{Optimizer, UpdateRule};
 use crate::models::checkpoint::parameters::Parameters;
 use crate::models::checkpoint::weights::WeightMap;
 use crate::numbers::to_i64;
@@ -16,7 +16,7 @@ const SECOND: &str = "second_moment.";
 /// Keeps a ratio of lengths finite.
 const SMALLEST_LENGTH: f64 = 1e-9;
 
-/// What an optimiser remembers of each parameter: Adam's two moments, or the momentum of SGD and LARS.
+/// What an optimizer remembers of each parameter: Adam's two moments, or the momentum of SGD and LARS.
 ///
 /// # Reference
 /// Kingma and Ba 2015, Algorithm 1, and Loshchilov and Hutter 2019 (arXiv 1711.05101), Algorithm 2, in the form of
@@ -25,7 +25,7 @@ const SMALLEST_LENGTH: f64 = 1e-9;
 /// (arXiv 1708.03888), Algorithm 1.
 ///
 /// # Deviations
-/// LARS leaves parameters of one dimension (biases, and what normalisation learns) without decay and without a step of their
+/// LARS leaves parameters of one dimension (biases, and what normalization learns) without decay and without a step of their
 /// own length, as later work does (Chen et al. 2020, arXiv 2002.05709, B.5 and after).
 ///
 /// # Parity
@@ -56,34 +56,34 @@ impl Moments {
         }
     }
 
-    /// One step with the optimiser's own rates; `factor` is on the learning rate. See [`Moments::step`].
-    pub fn step_alike(&mut self, optimiser: &Optimiser, factor: f64, parameters: &mut [Tensor]) {
+    /// One step with the optimizer's own rates; `factor` is on the learning rate. See [`Moments::step`].
+    pub fn step_alike(&mut self, optimizer: &Optimizer, factor: f64, parameters: &mut [Tensor]) {
         let rates = Rates {
-            step: Rate::All(optimiser.lr * factor),
-            decay: Rate::All(optimiser.weight_decay),
+            step: Rate::All(optimizer.lr * factor),
+            decay: Rate::All(optimizer.weight_decay),
         };
-        self.step(optimiser, &rates, parameters, &[]);
+        self.step(optimizer, &rates, parameters, &[]);
     }
 
     /// One step. The gradients are those that the last backward pass left in the parameters, the same ones in the same order
     /// every time; afterwards they are zero. See [`Moments::step_by`].
     pub fn step(
         &mut self,
-        optimiser: &Optimiser,
+        optimizer: &Optimizer,
         rates: &Rates,
         parameters: &mut [Tensor],
         flat: &[bool],
     ) {
         let gradients: Vec<Tensor> = parameters.iter().map(Tensor::grad).collect();
-        self.step_by(optimiser, rates, parameters, &gradients, flat);
+        self.step_by(optimizer, rates, parameters, &gradients, flat);
         tch::no_grad(|| parameters.iter_mut().for_each(Tensor::zero_grad));
     }
 
-    /// One step by these gradients, one for each parameter. `rates` stand in for those of the optimiser. `flat` says of each
+    /// One step by these gradients, one for each parameter. `rates` stand in for those of the optimizer. `flat` says of each
     /// parameter whether LARS treats it as a bias; without an entry it is not.
     pub fn step_by(
         &mut self,
-        optimiser: &Optimiser,
+        optimizer: &Optimizer,
         rates: &Rates,
         parameters: &mut [Tensor],
         gradients: &[Tensor],
@@ -93,28 +93,28 @@ impl Moments {
         tch::no_grad(|| {
             for (index, (parameter, gradient)) in parameters.iter_mut().zip(gradients).enumerate() {
                 let gradient = gradient.shallow_clone();
-                match optimiser.kind {
+                match optimizer.kind {
                     UpdateRule::Adam => {
                         let gradient = with_penalty(gradient, parameter, &rates.decay);
-                        self.adam(optimiser, rates, index, parameter, &gradient);
+                        self.adam(optimizer, rates, index, parameter, &gradient);
                     }
                     UpdateRule::AdamW => {
                         if !rates.decay.is_zero() {
                             rates.step.product(&rates.decay).shrink(parameter);
                         }
-                        self.adam(optimiser, rates, index, parameter, &gradient);
+                        self.adam(optimizer, rates, index, parameter, &gradient);
                     }
                     UpdateRule::Sgd => {
                         let gradient = with_penalty(gradient, parameter, &rates.decay);
-                        self.momentum(optimiser, rates, index, parameter, &gradient);
+                        self.momentum(optimizer, rates, index, parameter, &gradient);
                     }
                     UpdateRule::Lars => {
                         let gradient = if flat.get(index).copied().unwrap_or(false) {
                             gradient
                         } else {
-                            lengthened(optimiser, rates, parameter, gradient)
+                            lengthened(optimizer, rates, parameter, gradient)
                         };
-                        self.momentum(optimiser, rates, index, parameter, &gradient);
+                        self.momentum(optimizer, rates, index, parameter, &gradient);
                     }
                 }
             }
@@ -123,18 +123,18 @@ impl Moments {
 
     fn adam(
         &mut self,
-        optimiser: &Optimiser,
+        optimizer: &Optimizer,
         rates: &Rates,
         index: usize,
         parameter: &mut Tensor,
         gradient: &Tensor,
     ) {
-        let Optimiser {
+        let Optimizer {
             beta1,
             beta2,
             epsilon,
             ..
-        } = *optimiser;
+        } = *optimizer;
         let step_size = rates.step.over(1.0 - beta1.powi(self.steps));
         let root_correction = (1.0 - beta2.powi(self.steps)).sqrt();
         let (first, second) = (&mut self.first[index], &mut self.second[index]);
@@ -152,14 +152,14 @@ impl Moments {
 
     fn momentum(
         &mut self,
-        optimiser: &Optimiser,
+        optimizer: &Optimizer,
         rates: &Rates,
         index: usize,
         parameter: &mut Tensor,
         gradient: &Tensor,
     ) {
         let first = &mut self.first[index];
-        let _ = first.g_mul_scalar_(optimiser.momentum.unwrap_or(0.0));
+        let _ = first.g_mul_scalar_(optimizer.momentum.unwrap_or(0.0));
         let _ = first.g_add_(gradient);
         let _ = parameter.g_sub_(&rates.step.on(first));
     }
@@ -235,7 +235,7 @@ fn with_penalty(gradient: Tensor, parameter: &Tensor, decay: &Rate) -> Tensor {
 
 /// The gradient with its penalty, made `trust` times as long as the parameter is: for each head of a stack by itself.
 fn lengthened(
-    optimiser: &Optimiser,
+    optimizer: &Optimizer,
     rates: &Rates,
     parameter: &Tensor,
     gradient: Tensor,
@@ -243,7 +243,7 @@ fn lengthened(
     let gradient_length = length_of_each(&gradient, rates);
     let own_length = length_of_each(parameter, rates);
     let whole = &gradient_length + rates.decay.on(&own_length) + SMALLEST_LENGTH;
-    let trust = &own_length / whole * optimiser.trust.unwrap_or(1.0);
+    let trust = &own_length / whole * optimizer.trust.unwrap_or(1.0);
     // Where one of them is zero there is no length to follow.
     let both = own_length.gt(0.0).logical_and(&gradient_length.gt(0.0));
     let trust = trust.where_self(&both, &own_length.ones_like());
@@ -264,14 +264,14 @@ fn length_of_each(tensor: &Tensor, rates: &Rates) -> Tensor {
 mod tests {
     use super::*;
 
-    fn optimiser(kind: UpdateRule) -> Optimiser {
-        Optimiser {
+    fn optimizer(kind: UpdateRule) -> Optimizer {
+        Optimizer {
             kind,
             lr: 0.1,
             weight_decay: 0.5,
             momentum: Some(0.5),
             trust: Some(0.01),
-            ..Optimiser::default()
+            ..Optimizer::default()
         }
     }
 
@@ -281,7 +281,7 @@ mod tests {
         let mut moments = Moments::new(kind, &parameters);
         for _ in 0..steps {
             parameters[0].sum(tch::Kind::Float).backward();
-            moments.step_alike(&optimiser(kind), 0.5, &mut parameters);
+            moments.step_alike(&optimizer(kind), 0.5, &mut parameters);
         }
         Vec::try_from(parameters[0].detach()).unwrap()
     }
@@ -349,7 +349,7 @@ mod tests {
                 for _ in 0..3 {
                     let squares = &parameters[0] * &parameters[0];
                     squares.sum(tch::Kind::Float).backward();
-                    moments.step(&optimiser(kind), &rates, &mut parameters, &[false]);
+                    moments.step(&optimizer(kind), &rates, &mut parameters, &[false]);
                 }
                 Vec::try_from(parameters[0].detach().view([-1])).unwrap()
             };
