@@ -170,7 +170,7 @@ fn many(head: &dyn Head) -> Result<(), TrainError> {
         "  ten learning rates           {ten:.3}, {:.1} times one",
         ten / one
     );
-    // As a run does: one group of heads for each of the features, side by side on the cores.
+    // As a run does: one group of heads for each of the features, side by side on the cores, one thread each.
     let next = AtomicUsize::new(0);
     let started = Instant::now();
     let seconds: f64 = std::thread::scope(|scope| {
@@ -178,6 +178,7 @@ fn many(head: &dyn Head) -> Result<(), TrainError> {
         let threads: Vec<_> = (0..workers)
             .map(|_| {
                 scope.spawn(|| {
+                    tch::set_num_threads(1);
                     let mut seconds = 0.0;
                     while let Some(rows) = features.get(next.fetch_add(1, Ordering::Relaxed)) {
                         seconds += epoch(head, rows, 10, PLENTY).unwrap_or(f64::NAN);

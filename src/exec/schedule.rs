@@ -44,9 +44,15 @@ impl Worker {
 /// Carries out the jobs of a plan.
 pub fn schedule(run: &Run<'_>, workers: &[Worker]) -> Outcome {
     let jobs = 0..run.plan.jobs.len();
+    let scans = run
+        .plan
+        .jobs
+        .iter()
+        .filter(|job| job.kind == JobKind::Heads);
     let shared = Shared {
         state: Mutex::new(State {
             waiting: jobs.collect(),
+            scans: scans.count(),
             running: BTreeMap::new(),
             finished: BTreeSet::new(),
             busy: vec![Busy::default(); workers.len()],
@@ -135,6 +141,8 @@ struct Shared {
 struct State {
     /// Jobs that nobody has begun.
     waiting: BTreeSet<usize>,
+    /// Scans of features in the plan.
+    scans: usize,
     /// Jobs under way, and how many workers are at each.
     running: BTreeMap<usize, usize>,
     /// Jobs that are through, however they ended.
@@ -195,7 +203,7 @@ impl Shared {
                     }
                 }
             };
-            let is_single = is_single(run, job, lanes);
+            let is_single = state.is_single(run, job, lanes);
             state.enter(job, worker, is_single);
             drop(state);
             let run = if is_single {
@@ -205,7 +213,12 @@ impl Shared {
             } else {
                 *run
             };
+            let whole = crate::machine::threads::current();
+            if is_single {
+                crate::machine::threads::set(1);
+            }
             let fates = jobs::run(&run, job, &steps, None, joins, &mut own);
+            crate::machine::threads::set(whole);
             let mut state = self.lock();
             state.leave(&run, job, worker, is_single, fates);
             self.changed.notify_all();
@@ -213,12 +226,15 @@ impl Shared {
     }
 }
 
-/// Whether a job takes one thread of several, and others may run beside it.
-fn is_single(run: &Run<'_>, job: usize, lanes: usize) -> bool {
-    lanes > 1 && jobs::is_small(run, &run.plan.jobs[job])
-}
-
 impl State {
+    /// Whether a job takes one thread of several, and others may run beside it: a scan of heads whose steps are small, or one of so
+    /// many scans that every lane has one of its own. Two scans on a thread each are done sooner than one after the other on two.
+    fn is_single(&self, run: &Run<'_>, job: usize, lanes: usize) -> bool {
+        let job = &run.plan.jobs[job];
+        let is_one_of_many = self.scans >= lanes && jobs::is_scan(run, job);
+        lanes > 1 && (is_one_of_many || jobs::is_small(run, job))
+    }
+
     /// The next job for a lane.
     fn next(&mut self, run: &Run<'_>, worker: usize, lane: usize, lanes: usize) -> Task {
         let plan = run.plan;
@@ -233,7 +249,7 @@ impl State {
         }
         let busy = self.busy[worker];
         if let Some(job) = ready {
-            let is_single = is_single(run, job, lanes);
+            let is_single = self.is_single(run, job, lanes);
             let is_free = if is_single {
                 !busy.whole
             } else {

@@ -15,7 +15,7 @@ use crate::models::Precision;
 use crate::models::extractor::Network;
 use crate::plan::{Job, JobKind, Pass, StepId, Work};
 
-pub(super) use heads::is_small;
+pub(super) use heads::{is_scan, is_small};
 
 /// What a worker keeps from one job to the next: its network, and the memory of that network's activations.
 pub(super) struct Lane {

@@ -32,13 +32,18 @@ fn training(epochs: u32) -> Training {
 
 /// `count` samples of 4 classes; the features point at the class where `separable`, else they are noise.
 fn samples(count: usize, separable: bool, seed: u64) -> RowsInMemory {
+    samples_of(8, count, separable, seed)
+}
+
+/// The same with features of `width` values.
+fn samples_of(width: u32, count: usize, separable: bool, seed: u64) -> RowsInMemory {
     let mut stream = Stream::new(seed, "samples");
     let labels: Vec<u32> = (0..count)
         .map(|_| u32::try_from(stream.next_below(4)).unwrap())
         .collect();
     let mut values = Vec::new();
     for &label in &labels {
-        for axis in 0..8 {
+        for axis in 0..width {
             let signal = if separable && axis == label { 4.0 } else { 0.0 };
             values.push(stream.next_unit() - 0.5 + signal);
         }
@@ -99,7 +104,7 @@ fn run(
     let data = Data {
         train: train_rows,
         test: test_rows,
-        shape: FeatureShape::square(8, 1),
+        shape: FeatureShape::square(train_rows.views[0].len() / train_rows.ids.len(), 1),
         classes: 4,
         device: Device::Cpu,
     };
@@ -205,6 +210,38 @@ fn a_head_is_the_same_alone_and_in_company() {
             assert!((left.learning_rate - right.learning_rate).abs() < 1e-12);
         }
         assert_eq!(outcome.predictions, alone.predictions);
+    }
+}
+
+/// Whether a scan gets one thread or several depends on what else there is to do.
+#[test]
+fn a_head_is_the_same_on_one_thread_and_on_several() {
+    let (train_rows, test_rows) = (
+        samples_of(1024, 300, true, 1),
+        samples_of(1024, 50, true, 2),
+    );
+    let trainings: Vec<Training> = (0..10)
+        .map(|rate| {
+            let mut training = training(2);
+            training.batch_size = 256;
+            training.optimizer.lr = 0.01 / f64::from(rate + 1);
+            training
+        })
+        .collect();
+    assert!(!is_small(FeatureShape::square(1024, 1), 256, 4, 20));
+    let jobs: Vec<(&Training, u64)> = trainings
+        .iter()
+        .flat_map(|training| [(training, 0), (training, 1)])
+        .collect();
+    let on = |threads: i32| {
+        tch::set_num_threads(threads);
+        run(&jobs, (&train_rows, &test_rows), PLENTY, &NOWHERE, u32::MAX).unwrap()
+    };
+    for (one, two) in on(1).into_iter().zip(on(2)) {
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert_eq!(one.epochs, two.epochs);
+        assert_eq!(one.predictions, two.predictions);
+        assert_eq!(one.weights, two.weights);
     }
 }
 

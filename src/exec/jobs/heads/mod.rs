@@ -57,23 +57,33 @@ fn heads_of<'a>(run: &Run<'a>, steps: &[StepId]) -> Vec<OneHead<'a>> {
     heads.collect()
 }
 
-/// Whether a job's steps are so small that one thread does them best, on the CPU.
-pub(in crate::exec) fn is_small(run: &Run<'_>, job: &plan::Job) -> bool {
-    if job.kind != JobKind::Heads || run.device != Device::Cpu {
-        return false;
-    }
+/// The first head of a scan of cached features on the CPU; `None` for any other job.
+fn first_of_scan<'r>(run: &Run<'r>, job: &plan::Job) -> Option<&'r Train> {
     let first = job.steps.first().map(|&id| &run.plan.step(id).work);
-    let Some(Work::Train(train)) = first else {
-        return false;
-    };
-    let training = &train.node.training;
-    !training.online
-        && trainer::is_small(
+    match first {
+        Some(Work::Train(train)) if job.kind == JobKind::Heads && run.device == Device::Cpu => {
+            // A network that computes features beside the heads wants all threads.
+            (!train.node.training.online).then_some(&**train)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a job is a scan of cached features on the CPU.
+pub(in crate::exec) fn is_scan(run: &Run<'_>, job: &plan::Job) -> bool {
+    first_of_scan(run, job).is_some()
+}
+
+/// Whether such a scan's steps are so small that one thread does them best.
+pub(in crate::exec) fn is_small(run: &Run<'_>, job: &plan::Job) -> bool {
+    first_of_scan(run, job).is_some_and(|train| {
+        trainer::is_small(
             train.features.shape,
-            training.batch_size,
+            train.node.training.batch_size,
             train.classes(),
             job.steps.len(),
         )
+    })
 }
 
 /// Trains and commits the heads of one scan; says what became of each.
