@@ -2,22 +2,20 @@
 //!
 //! What is not there yet is left out; the report says so.
 
-use std::io::Cursor;
-
 use arrow::array::{Array, Float32Array, Int64Array, RecordBatch};
 
 use crate::diffusion::noise::fill_noise;
 use crate::exec::NodeError;
 use crate::graph::{Experiment, SampleMethod};
 use crate::imaging::preprocess::Draw;
-use crate::imaging::{Normalization, Preprocess};
+use crate::imaging::{Image, Normalization, Preprocess};
 use crate::inputs::Inputs;
 use crate::numbers::to_u32;
 use crate::plan::{Plan, Work};
 use crate::report::figures::{NoiseStrip, Wanted};
 use crate::report::{ImageSheet, ReportConfig, TrainingCurve, TrainingPoint};
-use crate::store::Store;
-use crate::store::names::{CURVE, SAMPLES};
+use crate::store::names::CURVE;
+use crate::store::{Fingerprint, Store};
 use crate::text::plural;
 
 /// Images in a row of a sheet.
@@ -74,7 +72,7 @@ fn points(table: &RecordBatch) -> Result<Vec<TrainingPoint>, NodeError> {
     .collect()
 }
 
-/// Every sheet of samples that is done, and the strips of noisy images that the report asks for.
+/// The sheets of samples and the strips of noisy images that the report asks for, as far as their images are there.
 pub(crate) fn sheets(
     experiment: &Experiment,
     inputs: &Inputs,
@@ -82,68 +80,85 @@ pub(crate) fn sheets(
     store: &Store,
 ) -> Result<Vec<ImageSheet>, NodeError> {
     let mut sheets = Vec::new();
-    for step in &plan.steps {
-        let Work::Sample(work) = &step.work else {
-            continue;
-        };
-        let fingerprint = &step.artifact.fingerprint;
-        if store.manifest(fingerprint)?.is_none() {
-            continue;
-        }
-        let (node, model) = (&work.node, &work.model);
-        let method = match node.method {
-            SampleMethod::Ancestral => "ancestral sampling".to_owned(),
-            SampleMethod::Ddim { eta } => format!("DDIM with eta {eta}"),
-        };
-        let (channels, side, pixels) =
-            images(&store.bytes(fingerprint, SAMPLES)?, node.count as usize)?;
-        sheets.push(ImageSheet {
-            name: node.name.clone(),
-            fingerprint: fingerprint.to_string(),
-            caption: format!(
-                "{} that model `{}` made out of noise, not chosen, by {method} in {} steps, seed {}",
-                plural(node.count as usize, "image"),
-                model.name,
-                node.respacing,
-                node.seed
-            ),
-            channels,
-            side,
-            pixels,
-            columns: COLUMNS.min(node.count),
-            column_labels: Vec::new(),
-            row_labels: Vec::new(),
-        });
-    }
     let config = experiment.report.as_ref();
     for (file, wanted) in config.map(ReportConfig::wanted).unwrap_or_default() {
-        if let Wanted::NoiseStrip(strip) = wanted {
-            sheets.extend(noise_strip(experiment, inputs, file, &strip)?);
+        match wanted {
+            Wanted::Sheet { of, count } => sheets.extend(sheet(plan, store, file, (&of, count))?),
+            Wanted::NoiseStrip(strip) => {
+                sheets.extend(noise_strip(experiment, inputs, file, &strip)?);
+            }
+            Wanted::Curve { .. } => {}
         }
     }
     Ok(sheets)
 }
 
-/// The images of a file with all of them in one column: channels, side, and the bytes of each.
-fn images(file: &[u8], count: usize) -> Result<(u32, u32, Vec<Vec<u8>>), NodeError> {
-    let reader = image::ImageReader::with_format(Cursor::new(file), image::ImageFormat::Png);
-    let decoded = reader
-        .decode()
-        .map_err(|error| NodeError::Values(format!("samples do not decode: {error}")))?;
-    let (side, channels) = (decoded.width(), u32::from(decoded.color().channel_count()));
-    let size = side as usize * side as usize * channels as usize;
-    let pixels: Vec<Vec<u8>> = decoded
-        .into_bytes()
-        .chunks_exact(size.max(1))
-        .map(<[u8]>::to_vec)
-        .collect();
-    if pixels.len() == count {
-        Ok((channels, side, pixels))
-    } else {
-        let found = plural(pixels.len(), "image");
-        let message = format!("a sheet holds {found}, but {count} were made");
-        Err(NodeError::Values(message))
+/// The first images of some samples; `None` where none of that name are done.
+fn sheet(
+    plan: &Plan,
+    store: &Store,
+    file: String,
+    (of, most): (&str, u32),
+) -> Result<Option<ImageSheet>, NodeError> {
+    for step in &plan.steps {
+        let Work::Sample(work) = &step.work else {
+            continue;
+        };
+        let fingerprint = &step.artifact.fingerprint;
+        let (node, model) = (&work.node, &work.model);
+        if node.name != of || store.manifest(fingerprint)?.is_none() {
+            continue;
+        }
+        let method = match node.method {
+            SampleMethod::Ancestral => "ancestral sampling".to_owned(),
+            SampleMethod::Ddim { eta } => format!("DDIM with eta {eta}"),
+        };
+        let all = plural(node.count as usize, "image");
+        let (shown, what) = match node.count {
+            count if count > most => (most, format!("the first {most} of {all}")),
+            count => (count, all),
+        };
+        let input = model.model.input();
+        return Ok(Some(ImageSheet {
+            name: file,
+            fingerprint: fingerprint.to_string(),
+            caption: format!(
+                "{what} that model `{}` made out of noise, not chosen, by {method} in {} steps, seed {}",
+                model.name, node.respacing, node.seed
+            ),
+            channels: input.channels,
+            side: input.side,
+            pixels: samples(store, fingerprint, shown as usize, input.channels as usize)?,
+            columns: COLUMNS.min(shown),
+            column_labels: Vec::new(),
+            row_labels: Vec::new(),
+        }));
     }
+    Ok(None)
+}
+
+/// The bytes of the first images of some samples, channels interleaved.
+fn samples(
+    store: &Store,
+    fingerprint: &Fingerprint,
+    count: usize,
+    channels: usize,
+) -> Result<Vec<Vec<u8>>, NodeError> {
+    let reader = store.images(fingerprint, 0..count)?;
+    let image = |row: usize| {
+        let missing = || NodeError::Values(format!("samples have no image {row}"));
+        let image = Image::decode(reader.image(row).ok_or_else(missing)?);
+        let image = image.map_err(|error| {
+            NodeError::Values(format!("image {row} of samples does not decode: {error}"))
+        })?;
+        // A gray image decodes into three equal channels.
+        let pixels = image.pixels().chunks_exact(image.channels());
+        Ok(pixels
+            .flat_map(|pixel| &pixel[..channels.min(pixel.len())])
+            .copied()
+            .collect())
+    };
+    (0..count).map(image).collect()
 }
 
 /// Images as the network sees them at growing noise, one row an image; `None` where the experiment has no such dataset or model.

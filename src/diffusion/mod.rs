@@ -2,7 +2,7 @@
 //!
 //! `x_t = sqrt(ᾱ_t) x_0 + sqrt(1 - ᾱ_t) ε`, with `ᾱ_t = Π_{s <= t} (1 - β_s)` and timesteps counted from 0.
 //!
-//! Beside it: [`respacing`] (fewer steps), [`posterior`] and `reverse` (one step back), `sampling` (all steps back), `sheet` (many
+//! Beside it: [`respacing`] (fewer steps), [`posterior`] and `reverse` (one step back), `sampling` (all steps back), `from_noise` (many
 //! images of them), `losses` (what a network is trained on) and [`timesteps`] (at which timesteps).
 //!
 //! # Reference
@@ -19,6 +19,8 @@
 //! `tests/suite/golden_sampling.rs`. `x_t`: absolute 1e-6 (f32), in `tests/suite/golden_guided_diffusion.rs`.
 
 #[cfg(feature = "torch")]
+pub mod from_noise;
+#[cfg(feature = "torch")]
 pub mod losses;
 pub mod noise;
 pub mod posterior;
@@ -27,8 +29,6 @@ pub mod respacing;
 pub mod reverse;
 #[cfg(feature = "torch")]
 pub mod sampling;
-#[cfg(feature = "torch")]
-pub mod sheet;
 pub mod timesteps;
 
 use std::f64::consts::FRAC_PI_2;

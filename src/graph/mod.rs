@@ -50,7 +50,7 @@ pub struct Experiment {
     pub pretrains: Vec<PretrainNode>,
     /// Models.
     pub models: Vec<ModelNode>,
-    /// Sheets of images that models make.
+    /// Samples: images that models make.
     pub samples: Vec<SamplesNode>,
     /// Extractions, one for each combination of the swept keys.
     pub extractions: Vec<ExtractionNode>,

@@ -7,7 +7,7 @@ use crate::spec::{Choice, Count, Fields, Key, KindDoc, Number, Seed, Text};
 
 /// The network.
 pub(super) const MODEL: Key<Text> = Key::text("model", "the name of a model").doc("The network.");
-const COUNT: Key<Count> = Key::count("count", 1..=10_000)
+const COUNT: Key<Count> = Key::count("count", 1..=10_000_000)
     .default(64)
     .doc("How many images.");
 /// Whether it is ancestral.

@@ -2,7 +2,6 @@
 
 use half::f16;
 
-use crate::bug::Bug;
 use crate::datasets::Sample;
 use crate::exec::{NodeError, SKIPPED};
 use crate::feature_type::FeatureType;
@@ -17,6 +16,16 @@ pub(super) struct Shard {
     pub(super) values: Vec<Vec<f32>>,
     /// Rows of the shard that were left out.
     pub(super) skipped: Vec<usize>,
+}
+
+/// Where a part of a shard goes.
+pub(super) struct Place<'a> {
+    /// The place of the tap's values in the shard.
+    pub(super) position: usize,
+    /// The number of the part.
+    pub(super) part: u32,
+    /// What the values are.
+    pub(super) tap: &'a Tap,
 }
 
 impl Shard {
@@ -36,10 +45,12 @@ impl Shard {
     /// Writes the part of one tap.
     pub(super) fn write(
         &self,
-        position: usize,
-        tap: &Tap,
-        view: &str,
-        draw: u32,
+        Place {
+            position,
+            part,
+            tap,
+        }: Place<'_>,
+        (view, draw): (&str, u32),
         samples: &[Sample],
         writer: &mut ArtifactWriter,
     ) -> Result<(), NodeError> {
@@ -72,11 +83,11 @@ impl Shard {
         }
         let labels: Vec<u32> = rows.iter().map(|sample| sample.label).collect();
         writer.write_features(
-            u32::try_from(self.index).map_err(|_| Bug::new("a pass has more than 2^32 shards"))?,
+            part,
             FeaturePart {
                 ids: &ids,
                 splits: &splits,
-                labels: &labels,
+                labels: Some(&labels),
                 views: &vec![view.to_owned(); ids.len()],
                 draws: &vec![draw; ids.len()],
                 width: tap.width,
