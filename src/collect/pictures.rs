@@ -85,7 +85,8 @@ pub(crate) fn sheets(
         match wanted {
             Wanted::Sheet { of, count } => sheets.extend(sheet(plan, store, file, (&of, count))?),
             Wanted::NoiseStrip(strip) => {
-                sheets.extend(noise_strip(experiment, inputs, file, &strip)?);
+                let read = (inputs, plan, store);
+                sheets.extend(noise_strip(experiment, read, file, &strip)?);
             }
             Wanted::Curve { .. } => {}
         }
@@ -161,22 +162,27 @@ fn samples(
     (0..count).map(image).collect()
 }
 
-/// Images as the network sees them at growing noise, one row an image; `None` where the experiment has no such dataset or model.
+/// Images as the network sees them at growing noise, one row an image; `None` where the experiment has no such dataset or model, or a
+/// run has not made the images yet.
 fn noise_strip(
     experiment: &Experiment,
-    inputs: &Inputs,
+    (inputs, plan, store): (&Inputs, &Plan, &Store),
     file: String,
     strip: &NoiseStrip,
 ) -> Result<Option<ImageSheet>, NodeError> {
-    let datasets = experiment.datasets.iter();
-    let dataset = datasets
-        .zip(&inputs.datasets)
-        .find(|(node, _)| node.name == strip.dataset);
+    let mut datasets = plan.datasets.iter();
+    let dataset = datasets.find(|dataset| dataset.name == strip.dataset);
     let mut models = experiment.models.iter();
     let model = models.find(|node| node.name == strip.model);
-    let (Some((_, dataset)), Some(node)) = (dataset, model) else {
+    let (Some(dataset), Some(node)) = (dataset, model) else {
         return Ok(None);
     };
+    if let Some((_, fingerprint)) = &dataset.made
+        && store.manifest(fingerprint)?.is_none()
+    {
+        return Ok(None);
+    }
+    let dataset = inputs.images(dataset, store, 0..strip.count as usize)?;
     let input = node.model.input();
     let samples = dataset.manifest.samples.iter().enumerate();
     let rows = samples.filter(|(_, sample)| sample.split == strip.split);

@@ -7,15 +7,10 @@ use tch::{Device, Kind, Tensor};
 
 use super::reverse::ReverseError;
 use super::sampling::{Sampling, Step, to_bytes};
-use crate::diffusion::noise::fill_noise;
+use crate::diffusion::noise::{fill_noise, image_id};
 use crate::models::InputSpec;
 use crate::models::extractor::{ForwardError, Images, Network, Until};
 use crate::numbers::to_i64;
-
-/// The name of an image by its number.
-pub fn image_id(number: usize) -> String {
-    format!("image-{number}")
-}
 
 /// A loaded network and how it is sampled from.
 pub struct FromNoise<'a> {

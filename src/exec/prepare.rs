@@ -1,5 +1,7 @@
 //! Preparing batches: decode, make square, add noise. Runs beside the network and never waits for it to finish.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use crate::datasets::{DatasetError, OpenDataset};
@@ -11,7 +13,7 @@ use crate::plan::PassKey;
 
 /// What a pass needs to prepare its images.
 pub(super) struct Preparation<'a> {
-    pub(super) dataset: &'a OpenDataset,
+    pub(super) dataset: Arc<OpenDataset>,
     pub(super) key: &'a PassKey,
     pub(super) input: InputSpec,
     /// `None` where the model has no noise.
@@ -32,7 +34,7 @@ pub(super) struct Batch {
 impl<'a> Preparation<'a> {
     /// `None` where the model has no such timestep.
     pub(super) fn new(
-        dataset: &'a OpenDataset,
+        dataset: Arc<OpenDataset>,
         key: &'a PassKey,
         model: &dyn Model,
         skip_bad_images: bool,

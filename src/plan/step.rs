@@ -105,12 +105,14 @@ impl Work {
 /// A dataset that steps read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatasetUse {
-    /// Its number among the opened inputs.
+    /// Its number among the datasets of the experiment.
     pub index: usize,
     /// Its name in the experiment.
     pub name: String,
     /// What is known of it.
     pub facts: DatasetFacts,
+    /// The samples of this plan that are its images: the step and its artifact.
+    pub made: Option<(StepId, Fingerprint)>,
     /// What it says where the file sweeps.
     pub axes: Axes,
 }

@@ -352,6 +352,8 @@ fn a_training_that_diverges_names_the_remedies_and_other_nodes_go_on() {
     let rest = "[samples.wild]\nmodel = \"unet\"\nsteps = 2\ncount = 1\n\
                 [samples.tame]\nmodel = \"other\"\nsteps = 2\ncount = 1\n\
                 [extraction.wild]\nmodel = \"unet\"\ndataset = \"fashion\"\ntimestep = 10\nblock = 1\n\
+                [dataset.made]\nkind = \"samples\"\nsamples = \"wild\"\n\
+                [extraction.made]\nmodel = \"other\"\ndataset = \"made\"\ntimestep = 10\nblock = 1\n\
                 [extraction.tame]\nmodel = \"other\"\ndataset = \"fashion\"\ntimestep = 10\nblock = 1\n";
     let cli = with(&(wild + &other + rest));
     let output = cli

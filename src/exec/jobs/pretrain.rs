@@ -26,7 +26,7 @@ use crate::trainer::pretraining::{CurvePoint, Images, State, Trainer};
 
 /// The images of a split.
 struct SplitImages<'a> {
-    dataset: &'a OpenDataset,
+    dataset: Arc<OpenDataset>,
     rows: Vec<usize>,
     preprocess: &'a Preprocess,
     seed: u64,
@@ -105,7 +105,7 @@ pub(super) fn run_pretrain(
         done: resumed,
         batch_size: config.batch_size,
     });
-    let images = split_images(run, work);
+    let images = split_images(run, work)?;
     let (input, device) = (model.input(), run.device);
     let mut trainer = Trainer::new(config, &*network, &diffusion, &images, input, device);
     while state.step < config.steps {
@@ -144,20 +144,23 @@ pub(super) fn run_pretrain(
     Ok(())
 }
 
-fn split_images<'a>(run: &Run<'a>, work: &'a Pretrain) -> SplitImages<'a> {
+fn split_images<'a>(run: &Run<'_>, work: &'a Pretrain) -> Result<SplitImages<'a>, NodeError> {
     let node = &work.node;
-    let dataset = &run.inputs.datasets[work.images.index];
+    let images = &work.images;
+    let dataset = run
+        .inputs
+        .images(images, run.store, 0..images.facts.samples)?;
     let samples = dataset.manifest.samples.iter().enumerate();
     let rows = samples
         .filter(|(_, sample)| sample.split == node.split)
         .map(|(row, _)| row);
-    SplitImages {
+    Ok(SplitImages {
         rows: rows.collect(),
         dataset,
         preprocess: &node.preprocess,
         seed: node.training.seed,
         input: work.model.input(),
-    }
+    })
 }
 
 fn keep(checkpoints: &Checkpoints, state: &State) -> Result<(), NodeError> {

@@ -12,7 +12,8 @@ use image::{ExtendedColorType, ImageEncoder};
 use rayon::prelude::*;
 
 use super::claimed::{Claimed, Cut};
-use crate::diffusion::from_noise::{FromNoise, image_id};
+use crate::diffusion::from_noise::FromNoise;
+use crate::diffusion::noise::image_id;
 use crate::diffusion::reverse::{ReverseError, Variance};
 use crate::diffusion::sampling::{Method, Sampling};
 use crate::exec::NodeError;

@@ -80,7 +80,8 @@ impl Lowering<'_> {
     }
 
     /// The samples, in the order of the experiment.
-    pub(super) fn samples(&mut self) -> Result<(), PlanError> {
+    pub(super) fn samples(&mut self) -> Result<Vec<StepId>, PlanError> {
+        let mut made = Vec::new();
         for node in &self.experiment.samples {
             let model = Arc::clone(&self.models[node.model]);
             let eta = match node.method {
@@ -117,9 +118,9 @@ impl Lowering<'_> {
                     multiply_adds,
                 }))
             };
-            self.step(artifact, inputs, work)?;
+            made.push(self.step(artifact, inputs, work)?);
         }
-        Ok(())
+        Ok(made)
     }
 }
 

@@ -11,12 +11,14 @@ mod gather;
 mod shard;
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
 use self::gather::{Computed, gather};
 use self::shard::{Place, Shard};
 use super::claimed::{Claimed, Cut};
+use crate::datasets::Manifest;
 use crate::exec::batches::{self, BackOff};
 use crate::exec::context::Run;
 use crate::exec::event::Event;
@@ -45,6 +47,13 @@ pub(super) fn run_pass(
     network: &dyn Network,
 ) -> Result<(), NodeError> {
     let started = Instant::now();
+    let rows = match &shards {
+        Some(wanted) => {
+            let last = pass.shards.rows_of(wanted.end.saturating_sub(1));
+            pass.shards.rows_of(wanted.start).start..last.end
+        }
+        None => 0..pass.images(),
+    };
     let cut = Cut {
         name: &pass.name,
         label: label(pass),
@@ -66,10 +75,16 @@ pub(super) fn run_pass(
             taps: taps.len(),
         });
     }
-    let dataset = &run.inputs.datasets[pass.dataset.index];
+    let dataset = run.inputs.images(&pass.dataset, run.store, rows)?;
+    let manifest = &dataset.manifest;
     let model = &pass.model.model;
-    let preparation = Preparation::new(dataset, &pass.key, &**model, pass.skip_bad_images)
-        .ok_or_else(|| NodeError::bug("a pass at a timestep that its model does not have"))?;
+    let preparation = Preparation::new(
+        Arc::clone(&dataset),
+        &pass.key,
+        &**model,
+        pass.skip_bad_images,
+    )
+    .ok_or_else(|| NodeError::bug("a pass at a timestep that its model does not have"))?;
     let batch_size = pass.batch_size.map_or_else(
         || batches::choose(run.device, &**model, pass.deepest(), pass.key.precision),
         |size| size as usize,
@@ -80,10 +95,17 @@ pub(super) fn run_pass(
         let (claimed, preparation, taps) = (&claimed, &preparation, taps.as_slice());
         let preparing =
             scope.spawn(move || prepare(claimed, preparation, pass, batch_size, &batch_sender));
-        let writing = scope.spawn(move || write(run, pass, taps, claimed, &finished));
+        let writing = scope.spawn(move || write(pass, (taps, manifest), claimed, &finished));
         let (computed_sender, computed) = sync_channel::<Computed>(1);
-        let gathering =
-            scope.spawn(move || gather(run, number, pass, taps, &computed, &shard_sender));
+        let gathering = scope.spawn(move || {
+            gather(
+                run,
+                (number, pass),
+                (taps, manifest),
+                &computed,
+                &shard_sender,
+            )
+        });
         let forward = compute(run, pass, taps, network, &batches, &computed_sender);
         // Each thread ends when the one before it does; only then is known whether all shards are on disk.
         drop((batches, computed_sender));
@@ -155,14 +177,12 @@ fn prepare(
 
 /// Writes shards as they come; returns the seconds that it worked.
 fn write(
-    run: &Run<'_>,
     pass: &Pass,
-    taps: &[Tap],
+    (taps, manifest): (&[Tap], &Manifest),
     claimed: &Claimed<'_>,
     finished: &Receiver<Shard>,
 ) -> Result<f64, NodeError> {
     let mut seconds = 0.0;
-    let samples = &run.inputs.datasets[pass.dataset.index].manifest.samples;
     let (draw, _) = pass.key.draw_and_seed();
     let view = pass.key.view.name();
     for shard in finished {
@@ -173,7 +193,7 @@ fn write(
                 part,
                 tap: &taps[position],
             };
-            shard.write(place, (view, draw), samples, writer)
+            shard.write(place, (view, draw), manifest, writer)
         })?;
         seconds += since.elapsed().as_secs_f64();
     }

@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use crate::datasets::Sample;
+use crate::datasets::Manifest;
 use crate::exec::{NodeError, SKIPPED};
 use crate::feature_type::FeatureType;
 use crate::plan::Tap;
@@ -51,9 +51,10 @@ impl Shard {
             tap,
         }: Place<'_>,
         (view, draw): (&str, u32),
-        samples: &[Sample],
+        manifest: &Manifest,
         writer: &mut ArtifactWriter,
     ) -> Result<(), NodeError> {
+        let samples = &manifest.samples;
         let mut values = self.values[position].clone();
         for &row in &self.skipped {
             values[row * tap.width..(row + 1) * tap.width].fill(f32::NAN);
@@ -87,7 +88,7 @@ impl Shard {
             FeaturePart {
                 ids: &ids,
                 splits: &splits,
-                labels: Some(&labels),
+                labels: (!manifest.classes.is_empty()).then_some(&labels),
                 views: &vec![view.to_owned(); ids.len()],
                 draws: &vec![draw; ids.len()],
                 width: tap.width,
