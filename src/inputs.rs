@@ -4,6 +4,7 @@
 //! as it was published.
 
 mod generated;
+mod source;
 mod survey;
 
 use std::io;
@@ -17,6 +18,7 @@ use crate::models::WeightsSource;
 use crate::plan::{DatasetFacts, Facts};
 use crate::store::{self, Memo, Store, StoreError};
 
+pub use source::{ImageSource, Showing};
 pub use survey::{Surveyed, survey};
 
 /// Why an input cannot be opened.

@@ -4,12 +4,12 @@
 
 use arrow::array::{Array, Float32Array, Int64Array, RecordBatch};
 
-use crate::diffusion::noise::fill_noise;
+use crate::diffusion::NoiseOf;
 use crate::exec::NodeError;
 use crate::graph::{Experiment, SampleMethod};
-use crate::imaging::preprocess::Draw;
+use crate::imaging::preprocess::View;
 use crate::imaging::{Image, Normalization, Preprocess};
-use crate::inputs::Inputs;
+use crate::inputs::{ImageSource, Inputs, Showing};
 use crate::numbers::to_u32;
 use crate::plan::{Plan, Work};
 use crate::report::figures::{NoiseStrip, Wanted};
@@ -182,21 +182,26 @@ fn noise_strip(
     {
         return Ok(None);
     }
-    let dataset = inputs.images(dataset, store, 0..strip.count as usize)?;
     let input = node.model.input();
-    let samples = dataset.manifest.samples.iter().enumerate();
+    let preprocess = Preprocess::default();
+    let images = ImageSource {
+        dataset: inputs.images(dataset, store, 0..strip.count as usize)?,
+        preprocess: &preprocess,
+        normalization: Normalization::default(),
+        input,
+    };
+    let (seed, view) = (strip.noise_seed, View::Center.name());
+    let samples = images.dataset.manifest.samples.iter().enumerate();
     let rows = samples.filter(|(_, sample)| sample.split == strip.split);
     let mut pixels = Vec::new();
     for (row, sample) in rows.take(strip.count as usize) {
-        let image = dataset.images.read(row)?;
-        let draw = Draw {
-            seed: strip.noise_seed,
-            sample: &sample.id,
-            view: "center",
+        let shown = Showing {
+            seed,
+            view,
             draw: 0,
+            mirrored: false,
         };
-        let square = Preprocess::default().apply(&image, input.side as usize, draw);
-        let planes = square.to_planes(input.channels as usize, Normalization::default());
+        let planes = images.planes(row, shown)?;
         for &timestep in &strip.timesteps {
             let Some(coefficients) = node.model.coefficients(timestep) else {
                 let noise = input.noise;
@@ -208,9 +213,14 @@ fn noise_strip(
             };
             let mut noisy = planes.clone();
             let mut noise = vec![0f32; noisy.len()];
-            let (seed, id) = (strip.noise_seed, &sample.id);
-            fill_noise(seed, id, "center", timestep, 0, &mut noise);
-            coefficients.add_noise(&mut noisy, &noise);
+            let of = NoiseOf {
+                seed,
+                sample: &sample.id,
+                view,
+                timestep,
+                draw: 0,
+            };
+            coefficients.add_noise_of(of, &mut noisy, &mut noise);
             pixels.push(to_bytes(&noisy, input.channels as usize));
         }
     }

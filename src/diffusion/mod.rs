@@ -34,6 +34,8 @@ pub mod timesteps;
 use std::f64::consts::FRAC_PI_2;
 
 use serde::{Deserialize, Serialize};
+
+use self::noise::fill_noise;
 use thiserror::Error;
 
 use self::respacing::{Respacing, RespacingError};
@@ -91,7 +93,31 @@ pub struct Coefficients {
     pub noise: f32,
 }
 
+/// What the noise of one image is for; the arguments of [`fill_noise`].
+#[derive(Debug, Clone, Copy)]
+pub struct NoiseOf<'a> {
+    /// The seed.
+    pub seed: u64,
+    /// The sample's id in its dataset.
+    pub sample: &'a str,
+    /// The name of the view.
+    pub view: &'a str,
+    /// The timestep, from 0.
+    pub timestep: u32,
+    /// Which of several draws, from 0.
+    pub draw: u32,
+}
+
 impl Coefficients {
+    /// Turns the image `x_0` of a sample into `x_t` in place, by the noise that is a function of what it is for.
+    ///
+    /// - `image`: any layout, usually values in `[-1, 1]`
+    /// - `noise`: as long as `image`; what it holds is overwritten with the noise
+    pub fn add_noise_of(self, of: NoiseOf<'_>, image: &mut [f32], noise: &mut [f32]) {
+        fill_noise(of.seed, of.sample, of.view, of.timestep, of.draw, noise);
+        self.add_noise(image, noise);
+    }
+
     /// Turns the image `x_0` into `x_t` in place.
     ///
     /// - `image`: any layout, usually values in `[-1, 1]`

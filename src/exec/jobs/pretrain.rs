@@ -9,15 +9,14 @@ use std::time::Instant;
 use arrow::array::{ArrayRef, Float32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 
-use crate::datasets::{DatasetError, OpenDataset};
+use crate::datasets::DatasetError;
 use crate::diffusion::respacing::Respacing;
 use crate::exec::NodeError;
 use crate::exec::context::Run;
 use crate::exec::event::Event;
-use crate::imaging::preprocess::Draw;
-use crate::imaging::{Normalization, Preprocess};
+use crate::imaging::Normalization;
+use crate::inputs::{ImageSource, Showing};
 use crate::machine::memory::KeptMaps;
-use crate::models::InputSpec;
 use crate::models::denoising::Trainable;
 use crate::plan::{PlannedArtifact, Pretrain};
 use crate::store::Checkpoints;
@@ -26,11 +25,9 @@ use crate::trainer::pretraining::{CurvePoint, Images, State, Trainer};
 
 /// The images of a split.
 struct SplitImages<'a> {
-    dataset: Arc<OpenDataset>,
+    images: ImageSource<'a>,
     rows: Vec<usize>,
-    preprocess: &'a Preprocess,
     seed: u64,
-    input: InputSpec,
 }
 
 impl Images for SplitImages<'_> {
@@ -46,21 +43,13 @@ impl Images for SplitImages<'_> {
         (occasion, mirrored): (&str, bool),
         target: &mut [f32],
     ) -> Result<(), DatasetError> {
-        let row = self.rows[image];
-        let image = self.dataset.images.read(row)?;
-        let draw = Draw {
+        let shown = Showing {
             seed: self.seed,
-            sample: &self.dataset.manifest.samples[row].id,
             view: occasion,
             draw: 0,
+            mirrored,
         };
-        let square = self
-            .preprocess
-            .apply(&image, self.input.side as usize, draw);
-        let square = if mirrored { square.flip() } else { square };
-        target.copy_from_slice(
-            &square.to_planes(self.input.channels as usize, Normalization::default()),
-        );
+        target.copy_from_slice(&self.images.planes(self.rows[image], shown)?);
         Ok(())
     }
 }
@@ -156,10 +145,13 @@ fn split_images<'a>(run: &Run<'_>, work: &'a Pretrain) -> Result<SplitImages<'a>
         .map(|(row, _)| row);
     Ok(SplitImages {
         rows: rows.collect(),
-        dataset,
-        preprocess: &node.preprocess,
         seed: node.training.seed,
-        input: work.model.input(),
+        images: ImageSource {
+            dataset,
+            preprocess: &node.preprocess,
+            normalization: Normalization::default(),
+            input: work.model.input(),
+        },
     })
 }
 

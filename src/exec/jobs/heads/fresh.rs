@@ -46,7 +46,7 @@ impl<'a> FreshImages<'a> {
     }
 
     fn sample(&self, row: usize) -> &crate::datasets::Sample {
-        &self.preparation.dataset.manifest.samples[self.rows[row]]
+        self.preparation.images.sample(self.rows[row])
     }
 }
 
