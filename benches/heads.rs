@@ -285,7 +285,7 @@ fn cached(root: &Path) -> Result<(Cached, PathBuf), Box<dyn std::error::Error>> 
         let content = FeaturePart {
             ids: &ids,
             splits: &splits,
-            labels: &[0; PART_ROWS],
+            labels: Some(&[0; PART_ROWS]),
             views: &views,
             draws: &[0; PART_ROWS],
             width: SCAN_WIDTH,

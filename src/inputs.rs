@@ -3,6 +3,8 @@
 //! [`open`] needs all of it and names everything that is missing. [`survey`] is for planning: what is missing is taken to be as large
 //! as it was published.
 
+mod generated;
+mod source;
 mod survey;
 
 use std::io;
@@ -16,6 +18,7 @@ use crate::models::WeightsSource;
 use crate::plan::{DatasetFacts, Facts};
 use crate::store::{self, Memo, Store, StoreError};
 
+pub use source::{ImageSource, Showing};
 pub use survey::{Surveyed, survey};
 
 /// Why an input cannot be opened.
@@ -58,8 +61,8 @@ fn listed(errors: &[InputError]) -> String {
 
 /// The opened inputs of an experiment.
 pub struct Inputs {
-    /// One for each dataset of the experiment.
-    pub datasets: Vec<Arc<OpenDataset>>,
+    /// One for each dataset of the experiment; `None` for images that a run makes.
+    datasets: Vec<Option<Arc<OpenDataset>>>,
     /// What the planner has to know.
     pub facts: Facts,
 }
@@ -169,16 +172,22 @@ enum Opened {
     Failed(DatasetError),
     /// It is made from a dataset that could not be opened.
     Waiting,
+    /// A run makes its images.
+    Made,
 }
 
 /// Opens the datasets that can be opened, in the order of the experiment.
 fn open_datasets(experiment: &Experiment, environment: &Environment<'_>) -> Vec<Opened> {
     let mut all: Vec<Opened> = Vec::new();
     for node in &experiment.datasets {
+        if node.samples.is_some() {
+            all.push(Opened::Made);
+            continue;
+        }
         let upstream = match node.upstream.and_then(|index| all.get(index)) {
             None => None,
             Some(Opened::Here(open)) => Some(Arc::clone(open)),
-            Some(Opened::Failed(_) | Opened::Waiting) => {
+            Some(Opened::Failed(_) | Opened::Waiting | Opened::Made) => {
                 all.push(Opened::Waiting);
                 continue;
             }
@@ -250,11 +259,15 @@ pub fn open(
     for (node, opened) in experiment.datasets.iter().zip(opened) {
         match opened {
             Opened::Here(open) => {
-                facts.push(facts_of(&open));
-                datasets.push(open);
+                facts.push(Some(facts_of(&open)));
+                datasets.push(Some(open));
             }
             Opened::Failed(source) => errors.push(dataset_error(&node.name, source)),
             Opened::Waiting => {}
+            Opened::Made => {
+                facts.push(None);
+                datasets.push(None);
+            }
         }
     }
     let mut weights = Vec::new();

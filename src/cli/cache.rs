@@ -30,7 +30,7 @@ enum Action {
         #[arg(long)]
         set_aside: bool,
     },
-    /// Write the features of one artifact as a Parquet file.
+    /// Write the features, or the samples, of one artifact as a Parquet file.
     Export {
         /// The first digits of the artifact's fingerprint.
         #[arg(value_name = "FINGERPRINT")]

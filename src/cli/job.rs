@@ -24,7 +24,7 @@ pub struct Arguments {
     /// The job's name, as `repro plan --jobs` lists it.
     #[arg(value_name = "JOB")]
     job: String,
-    /// Some shards of a pass, such as `0..4`: the first, and the one behind the last.
+    /// Some shards of a pass or of samples, such as `0..4`: the first, and the one behind the last.
     #[arg(long, value_name = "A..B", value_parser = parse_shards)]
     shards: Option<(usize, usize)>,
     #[command(flatten)]
@@ -121,7 +121,7 @@ mod with_torch {
     use std::ops::Range;
 
     use super::Failure;
-    use crate::plan::{JobKind, Plan, job_name};
+    use crate::plan::{Plan, job_name};
     use crate::spec::suggest;
 
     /// The index of a job; `None` for one that has nothing left to do.
@@ -162,7 +162,7 @@ mod with_torch {
             return Ok(None);
         };
         match job.shards {
-            Some(shards) if job.kind == JobKind::Pass && end <= shards => Ok(Some(first..end)),
+            Some(shards) if end <= shards => Ok(Some(first..end)),
             Some(shards) => Err(Failure::Mistakes(format!(
                 "{} has the shards 0..{shards}, and `--shards {first}..{end}` asks for more",
                 job.name

@@ -120,11 +120,17 @@ impl Display {
                 );
                 state.finish(&line);
             }
-            Event::SamplesStarted { label, steps } => {
-                let title = format!("samples {label}");
-                self.begin(&mut state, &title, *steps, "forwards");
+            Event::SamplesStarted {
+                label,
+                committed,
+                forwards,
+                ..
+            } => {
+                let resumed = committed_already(*committed);
+                let title = format!("samples {label}{resumed}");
+                self.begin(&mut state, &title, *forwards, "forwards");
             }
-            Event::SamplesAdvanced {} => self.advance(&mut state, 1, "forwards"),
+            Event::SamplesAdvanced { images } => self.advance(&mut state, *images, "forwards"),
             Event::SamplesFinished {
                 label,
                 images,
@@ -144,11 +150,7 @@ impl Display {
                 committed,
                 taps,
             } => {
-                let resumed = if *committed > 0 {
-                    format!(", {} already committed", count(*committed))
-                } else {
-                    String::new()
-                };
+                let resumed = committed_already(*committed);
                 let title = format!(
                     "{} {label}: {}{resumed}",
                     state.name_of_pass(*pass),
@@ -301,6 +303,14 @@ impl Display {
             );
             state.say(&line);
         }
+    }
+}
+
+/// What is said where images of an earlier run are kept.
+fn committed_already(images: usize) -> String {
+    match images {
+        0 => String::new(),
+        images => format!(", {} already committed", count(images)),
     }
 }
 

@@ -53,6 +53,12 @@ pub(super) fn graph(experiment: &Experiment) -> Graph {
             ("samples", &node.name),
         );
     }
+    for node in &experiment.datasets {
+        if let Some(samples) = node.samples {
+            let samples = &experiment.samples[samples].name;
+            drawing.edge(("samples", samples), ("dataset", &node.name));
+        }
+    }
     let names = experiment.extractions.iter().map(|node| node.name.as_str());
     let counts = counted(names);
     for node in &experiment.extractions {

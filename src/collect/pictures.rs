@@ -2,22 +2,20 @@
 //!
 //! What is not there yet is left out; the report says so.
 
-use std::io::Cursor;
-
 use arrow::array::{Array, Float32Array, Int64Array, RecordBatch};
 
-use crate::diffusion::noise::fill_noise;
+use crate::diffusion::NoiseOf;
 use crate::exec::NodeError;
 use crate::graph::{Experiment, SampleMethod};
-use crate::imaging::preprocess::Draw;
-use crate::imaging::{Normalization, Preprocess};
-use crate::inputs::Inputs;
+use crate::imaging::preprocess::View;
+use crate::imaging::{Image, Normalization, Preprocess};
+use crate::inputs::{ImageSource, Inputs, Showing};
 use crate::numbers::to_u32;
 use crate::plan::{Plan, Work};
 use crate::report::figures::{NoiseStrip, Wanted};
 use crate::report::{ImageSheet, ReportConfig, TrainingCurve, TrainingPoint};
-use crate::store::Store;
-use crate::store::names::{CURVE, SAMPLES};
+use crate::store::names::CURVE;
+use crate::store::{Fingerprint, Store};
 use crate::text::plural;
 
 /// Images in a row of a sheet.
@@ -74,7 +72,7 @@ fn points(table: &RecordBatch) -> Result<Vec<TrainingPoint>, NodeError> {
     .collect()
 }
 
-/// Every sheet of samples that is done, and the strips of noisy images that the report asks for.
+/// The sheets of samples and the strips of noisy images that the report asks for, as far as their images are there.
 pub(crate) fn sheets(
     experiment: &Experiment,
     inputs: &Inputs,
@@ -82,100 +80,128 @@ pub(crate) fn sheets(
     store: &Store,
 ) -> Result<Vec<ImageSheet>, NodeError> {
     let mut sheets = Vec::new();
-    for step in &plan.steps {
-        let Work::Sample(work) = &step.work else {
-            continue;
-        };
-        let fingerprint = &step.artifact.fingerprint;
-        if store.manifest(fingerprint)?.is_none() {
-            continue;
-        }
-        let (node, model) = (&work.node, &work.model);
-        let method = match node.method {
-            SampleMethod::Ancestral => "ancestral sampling".to_owned(),
-            SampleMethod::Ddim { eta } => format!("DDIM with eta {eta}"),
-        };
-        let (channels, side, pixels) =
-            images(&store.bytes(fingerprint, SAMPLES)?, node.count as usize)?;
-        sheets.push(ImageSheet {
-            name: node.name.clone(),
-            fingerprint: fingerprint.to_string(),
-            caption: format!(
-                "{} that model `{}` made out of noise, not chosen, by {method} in {} steps, seed {}",
-                plural(node.count as usize, "image"),
-                model.name,
-                node.respacing,
-                node.seed
-            ),
-            channels,
-            side,
-            pixels,
-            columns: COLUMNS.min(node.count),
-            column_labels: Vec::new(),
-            row_labels: Vec::new(),
-        });
-    }
     let config = experiment.report.as_ref();
     for (file, wanted) in config.map(ReportConfig::wanted).unwrap_or_default() {
-        if let Wanted::NoiseStrip(strip) = wanted {
-            sheets.extend(noise_strip(experiment, inputs, file, &strip)?);
+        match wanted {
+            Wanted::Sheet { of, count } => sheets.extend(sheet(plan, store, file, (&of, count))?),
+            Wanted::NoiseStrip(strip) => {
+                let read = (inputs, plan, store);
+                sheets.extend(noise_strip(experiment, read, file, &strip)?);
+            }
+            Wanted::Curve { .. } => {}
         }
     }
     Ok(sheets)
 }
 
-/// The images of a file with all of them in one column: channels, side, and the bytes of each.
-fn images(file: &[u8], count: usize) -> Result<(u32, u32, Vec<Vec<u8>>), NodeError> {
-    let reader = image::ImageReader::with_format(Cursor::new(file), image::ImageFormat::Png);
-    let decoded = reader
-        .decode()
-        .map_err(|error| NodeError::Values(format!("samples do not decode: {error}")))?;
-    let (side, channels) = (decoded.width(), u32::from(decoded.color().channel_count()));
-    let size = side as usize * side as usize * channels as usize;
-    let pixels: Vec<Vec<u8>> = decoded
-        .into_bytes()
-        .chunks_exact(size.max(1))
-        .map(<[u8]>::to_vec)
-        .collect();
-    if pixels.len() == count {
-        Ok((channels, side, pixels))
-    } else {
-        let found = plural(pixels.len(), "image");
-        let message = format!("a sheet holds {found}, but {count} were made");
-        Err(NodeError::Values(message))
+/// The first images of some samples; `None` where none of that name are done.
+fn sheet(
+    plan: &Plan,
+    store: &Store,
+    file: String,
+    (of, most): (&str, u32),
+) -> Result<Option<ImageSheet>, NodeError> {
+    for step in &plan.steps {
+        let Work::Sample(work) = &step.work else {
+            continue;
+        };
+        let fingerprint = &step.artifact.fingerprint;
+        let (node, model) = (&work.node, &work.model);
+        if node.name != of || store.manifest(fingerprint)?.is_none() {
+            continue;
+        }
+        let method = match node.method {
+            SampleMethod::Ancestral => "ancestral sampling".to_owned(),
+            SampleMethod::Ddim { eta } => format!("DDIM with eta {eta}"),
+        };
+        let all = plural(node.count as usize, "image");
+        let (shown, what) = match node.count {
+            count if count > most => (most, format!("the first {most} of {all}")),
+            count => (count, all),
+        };
+        let input = model.model.input();
+        return Ok(Some(ImageSheet {
+            name: file,
+            fingerprint: fingerprint.to_string(),
+            caption: format!(
+                "{what} that model `{}` made out of noise, not chosen, by {method} in {} steps, seed {}",
+                model.name, node.respacing, node.seed
+            ),
+            channels: input.channels,
+            side: input.side,
+            pixels: samples(store, fingerprint, shown as usize, input.channels as usize)?,
+            columns: COLUMNS.min(shown),
+            column_labels: Vec::new(),
+            row_labels: Vec::new(),
+        }));
     }
+    Ok(None)
 }
 
-/// Images as the network sees them at growing noise, one row an image; `None` where the experiment has no such dataset or model.
+/// The bytes of the first images of some samples, channels interleaved.
+fn samples(
+    store: &Store,
+    fingerprint: &Fingerprint,
+    count: usize,
+    channels: usize,
+) -> Result<Vec<Vec<u8>>, NodeError> {
+    let reader = store.images(fingerprint, 0..count)?;
+    let image = |row: usize| {
+        let missing = || NodeError::Values(format!("samples have no image {row}"));
+        let image = Image::decode(reader.image(row).ok_or_else(missing)?);
+        let image = image.map_err(|error| {
+            NodeError::Values(format!("image {row} of samples does not decode: {error}"))
+        })?;
+        // A gray image decodes into three equal channels.
+        let pixels = image.pixels().chunks_exact(image.channels());
+        Ok(pixels
+            .flat_map(|pixel| &pixel[..channels.min(pixel.len())])
+            .copied()
+            .collect())
+    };
+    (0..count).map(image).collect()
+}
+
+/// Images as the network sees them at growing noise, one row an image; `None` where the experiment has no such dataset or model, or a
+/// run has not made the images yet.
 fn noise_strip(
     experiment: &Experiment,
-    inputs: &Inputs,
+    (inputs, plan, store): (&Inputs, &Plan, &Store),
     file: String,
     strip: &NoiseStrip,
 ) -> Result<Option<ImageSheet>, NodeError> {
-    let datasets = experiment.datasets.iter();
-    let dataset = datasets
-        .zip(&inputs.datasets)
-        .find(|(node, _)| node.name == strip.dataset);
+    let mut datasets = plan.datasets.iter();
+    let dataset = datasets.find(|dataset| dataset.name == strip.dataset);
     let mut models = experiment.models.iter();
     let model = models.find(|node| node.name == strip.model);
-    let (Some((_, dataset)), Some(node)) = (dataset, model) else {
+    let (Some(dataset), Some(node)) = (dataset, model) else {
         return Ok(None);
     };
+    if let Some((_, fingerprint)) = &dataset.made
+        && store.manifest(fingerprint)?.is_none()
+    {
+        return Ok(None);
+    }
     let input = node.model.input();
-    let samples = dataset.manifest.samples.iter().enumerate();
+    let preprocess = Preprocess::default();
+    let images = ImageSource {
+        dataset: inputs.images(dataset, store, 0..strip.count as usize)?,
+        preprocess: &preprocess,
+        normalization: Normalization::default(),
+        input,
+    };
+    let (seed, view) = (strip.noise_seed, View::Center.name());
+    let samples = images.dataset.manifest.samples.iter().enumerate();
     let rows = samples.filter(|(_, sample)| sample.split == strip.split);
     let mut pixels = Vec::new();
     for (row, sample) in rows.take(strip.count as usize) {
-        let image = dataset.images.read(row)?;
-        let draw = Draw {
-            seed: strip.noise_seed,
-            sample: &sample.id,
-            view: "center",
+        let shown = Showing {
+            seed,
+            view,
             draw: 0,
+            mirrored: false,
         };
-        let square = Preprocess::default().apply(&image, input.side as usize, draw);
-        let planes = square.to_planes(input.channels as usize, Normalization::default());
+        let planes = images.planes(row, shown)?;
         for &timestep in &strip.timesteps {
             let Some(coefficients) = node.model.coefficients(timestep) else {
                 let noise = input.noise;
@@ -187,9 +213,14 @@ fn noise_strip(
             };
             let mut noisy = planes.clone();
             let mut noise = vec![0f32; noisy.len()];
-            let (seed, id) = (strip.noise_seed, &sample.id);
-            fill_noise(seed, id, "center", timestep, 0, &mut noise);
-            coefficients.add_noise(&mut noisy, &noise);
+            let of = NoiseOf {
+                seed,
+                sample: &sample.id,
+                view,
+                timestep,
+                draw: 0,
+            };
+            coefficients.add_noise_of(of, &mut noisy, &mut noise);
             pixels.push(to_bytes(&noisy, input.channels as usize));
         }
     }

@@ -9,9 +9,9 @@ pub struct Sample {
     pub id: String,
     /// `train`, `test` or whatever the dataset calls its parts.
     pub split: String,
-    /// Class number, from 0.
+    /// Class number, from 0; without meaning where there are no classes.
     pub label: u32,
-    /// BLAKE3 of the image's bytes, in hexadecimal.
+    /// BLAKE3 of the image's bytes, in hexadecimal; empty for images that a run made.
     pub content: String,
 }
 
@@ -45,7 +45,24 @@ impl Manifest {
         }
     }
 
-    /// BLAKE3 over ids, splits, labels, contents and class names, in hexadecimal: the dataset's identity, independent of where it lies.
+    /// The manifest of images that a run made: all of one split, without classes and without contents of their own. What made them is
+    /// their identity, `digest`.
+    pub fn generated(ids: impl Iterator<Item = String>, split: &str, digest: String) -> Self {
+        let sample = |id| Sample {
+            id,
+            split: split.to_owned(),
+            label: 0,
+            content: String::new(),
+        };
+        Self {
+            classes: Vec::new(),
+            samples: ids.map(sample).collect(),
+            digest,
+        }
+    }
+
+    /// BLAKE3 over ids, splits, labels, contents and class names, in hexadecimal: the dataset's identity, independent of where it lies. Of
+    /// images that a run made, `samples:FINGERPRINT`.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -156,5 +173,15 @@ mod tests {
         }
         assert_eq!(base.count("train"), 1);
         assert_eq!(base.splits().len(), 2);
+    }
+
+    #[test]
+    fn images_that_a_run_made_are_one_split_without_classes() {
+        let ids = ["image-0", "image-1"].map(str::to_owned);
+        let manifest = Manifest::generated(ids.into_iter(), "made", "samples:00".to_owned());
+        assert_eq!(manifest.digest(), "samples:00");
+        assert!(manifest.classes.is_empty());
+        assert_eq!(manifest.count("made"), 2);
+        assert_eq!(manifest.splits().len(), 1);
     }
 }

@@ -55,6 +55,11 @@ pub trait Dataset: Send + Sync + Debug {
         None
     }
 
+    /// The samples whose images it has, for a kind whose images a run makes; such a dataset is never opened.
+    fn generated(&self) -> Option<Generated<'_>> {
+        None
+    }
+
     /// What the owners' lists name, without reading or needing a single image; `None` for a kind without lists.
     fn listed(&self, _environment: &Environment<'_>) -> Option<Result<Listing, DatasetError>> {
         None
@@ -64,6 +69,15 @@ pub trait Dataset: Send + Sync + Debug {
     fn open_questions(&self) -> Vec<OpenQuestion> {
         Vec::new()
     }
+}
+
+/// Where the images of a dataset come from that has no files.
+#[derive(Debug, Clone, Copy)]
+pub struct Generated<'a> {
+    /// The name of the `[samples.NAME]`.
+    pub samples: &'a Located<String>,
+    /// The split that all of them are.
+    pub split: &'a str,
 }
 
 /// Something that the paper does not say of a dataset or a head, and what is done here.

@@ -2,7 +2,7 @@
 //!
 //! `x_t = sqrt(ᾱ_t) x_0 + sqrt(1 - ᾱ_t) ε`, with `ᾱ_t = Π_{s <= t} (1 - β_s)` and timesteps counted from 0.
 //!
-//! Beside it: [`respacing`] (fewer steps), [`posterior`] and `reverse` (one step back), `sampling` (all steps back), `sheet` (many
+//! Beside it: [`respacing`] (fewer steps), [`posterior`] and `reverse` (one step back), `sampling` (all steps back), `from_noise` (many
 //! images of them), `losses` (what a network is trained on) and [`timesteps`] (at which timesteps).
 //!
 //! # Reference
@@ -19,6 +19,8 @@
 //! `tests/suite/golden_sampling.rs`. `x_t`: absolute 1e-6 (f32), in `tests/suite/golden_guided_diffusion.rs`.
 
 #[cfg(feature = "torch")]
+pub mod from_noise;
+#[cfg(feature = "torch")]
 pub mod losses;
 pub mod noise;
 pub mod posterior;
@@ -27,13 +29,13 @@ pub mod respacing;
 pub mod reverse;
 #[cfg(feature = "torch")]
 pub mod sampling;
-#[cfg(feature = "torch")]
-pub mod sheet;
 pub mod timesteps;
 
 use std::f64::consts::FRAC_PI_2;
 
 use serde::{Deserialize, Serialize};
+
+use self::noise::fill_noise;
 use thiserror::Error;
 
 use self::respacing::{Respacing, RespacingError};
@@ -91,7 +93,31 @@ pub struct Coefficients {
     pub noise: f32,
 }
 
+/// What the noise of one image is for; the arguments of [`fill_noise`].
+#[derive(Debug, Clone, Copy)]
+pub struct NoiseOf<'a> {
+    /// The seed.
+    pub seed: u64,
+    /// The sample's id in its dataset.
+    pub sample: &'a str,
+    /// The name of the view.
+    pub view: &'a str,
+    /// The timestep, from 0.
+    pub timestep: u32,
+    /// Which of several draws, from 0.
+    pub draw: u32,
+}
+
 impl Coefficients {
+    /// Turns the image `x_0` of a sample into `x_t` in place, by the noise that is a function of what it is for.
+    ///
+    /// - `image`: any layout, usually values in `[-1, 1]`
+    /// - `noise`: as long as `image`; what it holds is overwritten with the noise
+    pub fn add_noise_of(self, of: NoiseOf<'_>, image: &mut [f32], noise: &mut [f32]) {
+        fill_noise(of.seed, of.sample, of.view, of.timestep, of.draw, noise);
+        self.add_noise(image, noise);
+    }
+
     /// Turns the image `x_0` into `x_t` in place.
     ///
     /// - `image`: any layout, usually values in `[-1, 1]`

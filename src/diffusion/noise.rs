@@ -31,6 +31,11 @@ use std::f64::consts::TAU;
 /// History: 1, the first derivation.
 pub const VERSION: u32 = 1;
 
+/// The name of an image that is made out of noise, by its number. Noise is a function of it, as of any sample's.
+pub fn image_id(number: usize) -> String {
+    format!("image-{number}")
+}
+
 /// The BLAKE3 context string. It names the use, so that no other use of the same inputs can give the same key.
 pub const CONTEXT: &str = "repro noise: philox4x32-10, box-muller, version 1";
 

@@ -1,5 +1,6 @@
 //! How many images go through the network at once, and what happens when memory runs out.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::panic_text;
@@ -93,20 +94,41 @@ impl BackOff {
         told: &mut dyn FnMut(usize),
     ) -> Result<Vec<Features>, ForwardError> {
         let size = images.pixels.len() / images.count.max(1);
-        let mut pieces = Vec::new();
-        let mut done = 0;
-        while done < images.count {
-            let count = self.most.min(images.count - done);
-            let piece = Images {
-                pixels: &images.pixels[done * size..(done + count) * size],
-                count,
-                classes: images.classes.map(|classes| &classes[done..done + count]),
+        let mut features = |piece: Range<usize>| {
+            let images = Images {
+                pixels: &images.pixels[piece.start * size..piece.end * size],
+                count: piece.len(),
+                classes: images.classes.map(|classes| &classes[piece.clone()]),
                 ..images
             };
-            let run = || network.features(piece, taps);
+            network.features(images, taps)
+        };
+        self.pieces(images.count, &mut features, told)
+    }
+
+    /// What `work` makes of `count` images in pieces that follow one another; it is given which of them. Where memory runs out, as
+    /// [`BackOff::features`].
+    ///
+    /// # Errors
+    /// As the work's.
+    ///
+    /// # Panics
+    /// As [`BackOff::features`].
+    pub(in crate::exec) fn pieces<T, E>(
+        &mut self,
+        count: usize,
+        work: &mut dyn FnMut(Range<usize>) -> Result<T, E>,
+        told: &mut dyn FnMut(usize),
+    ) -> Result<Vec<T>, E> {
+        let images = count;
+        let mut pieces = Vec::new();
+        let mut done = 0;
+        while done < images {
+            let count = self.most.min(images - done);
+            let run = || work(done..done + count);
             match catch_unwind(AssertUnwindSafe(run)) {
-                Ok(features) => {
-                    pieces.push(features?);
+                Ok(made) => {
+                    pieces.push(made?);
                     done += count;
                 }
                 Err(panic) if count > 1 && is_out_of_memory(&panic_text(&*panic)) => {

@@ -73,16 +73,23 @@ pub enum Event {
     SamplesStarted {
         /// What they are.
         label: String,
-        /// Forward passes in all.
-        steps: usize,
+        /// Images that will be made.
+        images: usize,
+        /// Images that are committed already.
+        committed: usize,
+        /// Images through the network, over all steps.
+        forwards: usize,
     },
-    /// Samples are one step further.
-    SamplesAdvanced {},
+    /// Images of samples went through the network, one step back.
+    SamplesAdvanced {
+        /// How many more.
+        images: usize,
+    },
     /// Samples are made.
     SamplesFinished {
         /// What they are.
         label: String,
-        /// How many.
+        /// How many this run made.
         images: usize,
         /// Wall time.
         seconds: f64,
@@ -109,8 +116,8 @@ pub enum Event {
     },
     /// A shard is on the disk.
     ShardCommitted {
-        /// The pass, from 1.
-        pass: usize,
+        /// The job's name.
+        job: String,
         /// The shard, from 0.
         shard: usize,
     },
@@ -136,10 +143,10 @@ pub enum Event {
         /// Time spent writing features, beside the network.
         write_seconds: f64,
     },
-    /// Memory ran out; the pass goes on with smaller batches.
+    /// Memory ran out; the job goes on with smaller batches.
     BatchHalved {
-        /// The pass, from 1.
-        pass: usize,
+        /// The job's name.
+        job: String,
         /// Images that run at once from now on.
         images: usize,
     },

@@ -1,19 +1,20 @@
 //! Preparing batches: decode, make square, add noise. Runs beside the network and never waits for it to finish.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use crate::datasets::{DatasetError, OpenDataset};
-use crate::diffusion::Coefficients;
-use crate::diffusion::noise::fill_noise;
-use crate::imaging::preprocess::{Draw, View};
-use crate::models::{InputSpec, Model};
+use crate::diffusion::{Coefficients, NoiseOf};
+use crate::imaging::preprocess::View;
+use crate::inputs::{ImageSource, Showing};
+use crate::models::Model;
 use crate::plan::PassKey;
 
 /// What a pass needs to prepare its images.
 pub(super) struct Preparation<'a> {
-    pub(super) dataset: &'a OpenDataset,
+    pub(super) images: ImageSource<'a>,
     pub(super) key: &'a PassKey,
-    pub(super) input: InputSpec,
     /// `None` where the model has no noise.
     pub(super) coefficients: Option<Coefficients>,
     pub(super) skip_bad_images: bool,
@@ -32,7 +33,7 @@ pub(super) struct Batch {
 impl<'a> Preparation<'a> {
     /// `None` where the model has no such timestep.
     pub(super) fn new(
-        dataset: &'a OpenDataset,
+        dataset: Arc<OpenDataset>,
         key: &'a PassKey,
         model: &dyn Model,
         skip_bad_images: bool,
@@ -42,9 +43,13 @@ impl<'a> Preparation<'a> {
             None => None,
         };
         Some(Self {
-            dataset,
+            images: ImageSource {
+                dataset,
+                preprocess: &key.preprocess,
+                normalization: key.normalization,
+                input: model.input(),
+            },
             key,
-            input: model.input(),
             coefficients,
             skip_bad_images,
         })
@@ -53,8 +58,9 @@ impl<'a> Preparation<'a> {
     /// The batch of some rows, each image by itself, with the noise `x_t = sqrt(ᾱ_t) x_0 + sqrt(1 - ᾱ_t) ε` (Eq. 2 of the paper) where the
     /// model has noise; `draw` is which random draw.
     pub(super) fn batch(&self, rows: &[usize], draw: u32) -> Result<Batch, DatasetError> {
-        let side = self.input.side as usize;
-        let size = self.input.channels as usize * side * side;
+        let input = self.images.input;
+        let side = input.side as usize;
+        let size = input.channels as usize * side * side;
         let mut pixels = vec![0f32; rows.len() * size];
         let outcomes: Vec<Result<Option<String>, DatasetError>> = pixels
             .par_chunks_mut(size)
@@ -82,28 +88,24 @@ impl<'a> Preparation<'a> {
     }
 
     fn image(&self, row: usize, draw: u32, target: &mut [f32]) -> Result<(), DatasetError> {
-        let image = self.dataset.images.read(row)?;
-        let sample = &self.dataset.manifest.samples[row].id;
         let (_, seed) = self.key.draw_and_seed();
-        let drawn = Draw {
+        let view = self.key.view.name();
+        let shown = Showing {
             seed,
-            sample,
-            view: self.key.view.name(),
+            view,
             draw,
+            mirrored: self.key.view == View::Flip,
         };
-        let square = self
-            .key
-            .preprocess
-            .apply(&image, self.input.side as usize, drawn);
-        let square = match self.key.view {
-            View::Center => square,
-            View::Flip => square.flip(),
-        };
-        let mut planes = square.to_planes(self.input.channels as usize, self.key.normalization);
-        if let (Some(coefficients), Some(timestep)) = (&self.coefficients, self.key.timestep) {
-            let view = self.key.view.name();
-            fill_noise(seed, sample, view, timestep, draw, target);
-            coefficients.add_noise(&mut planes, target);
+        let mut planes = self.images.planes(row, shown)?;
+        if let (Some(coefficients), Some(timestep)) = (self.coefficients, self.key.timestep) {
+            let of = NoiseOf {
+                seed,
+                sample: &self.images.sample(row).id,
+                view,
+                timestep,
+                draw,
+            };
+            coefficients.add_noise_of(of, &mut planes, target);
         }
         target.copy_from_slice(&planes);
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! A job is ready when the jobs that it needs are through. Workers take ready jobs in the order of their kinds, so that a single worker
 //! does what a plain loop over the plan would do: passes first, with the network kept in between, then heads, then metrics. A
-//! worker for whom no job is ready joins a pass that another worker has begun: its shards are shared out by claims.
+//! worker for whom no job is ready joins a pass, or samples, that another worker has begun: the shards are shared out by claims.
 //!
 //! A worker on the CPU has several lanes, one for each of its threads. The first lane takes any job; the others take scans of heads
 //! whose steps are so small that one thread does them best, side by side.
@@ -20,7 +20,7 @@ use self::heads_progress::HeadsProgress;
 use super::context::{Fate, Outcome, Run};
 use super::jobs::{self, Lane};
 use crate::machine::device::Device;
-use crate::plan::{JobKind, StepId};
+use crate::plan::StepId;
 
 /// One worker: a device, and how many threads of the CPU it may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,7 +87,7 @@ pub fn schedule(run: &Run<'_>, workers: &[Worker]) -> Outcome {
     state.outcome
 }
 
-/// Does one job, or some shards of a pass, with all workers; what it needs has to be there.
+/// Does one job, or some of its shards, with all workers; what it needs has to be there.
 pub fn run_one(
     run: &Run<'_>,
     workers: &[Worker],
@@ -96,9 +96,8 @@ pub fn run_one(
 ) -> Outcome {
     let steps = &run.plan.jobs[job].steps;
     let outcome = Mutex::new(Outcome::default());
-    let is_pass = run.plan.jobs[job].kind == JobKind::Pass;
-    // Only a pass can be shared out.
-    let workers = if is_pass {
+    // Only what has shards can be shared out.
+    let workers = if run.plan.jobs[job].shards.is_some() {
         workers
     } else {
         workers.get(..1).unwrap_or_default()
@@ -166,7 +165,7 @@ struct Busy {
 enum Task {
     /// One that nobody has begun, with the steps that can be made.
     Begin(usize, Vec<StepId>),
-    /// A pass that another worker is at.
+    /// One with shards that another worker is at.
     Join(usize),
     /// None now.
     Wait,
@@ -267,8 +266,8 @@ impl State {
         if is_idle {
             let mut shared = self.running.iter();
             let joined = shared.find(|&(&job, &workers)| {
-                let job = &plan.jobs[job];
-                job.kind == JobKind::Pass && job.shards.is_some_and(|shards| shards > workers)
+                let shards = plan.jobs[job].shards;
+                shards.is_some_and(|shards| shards > workers)
             });
             if let Some((&job, _)) = joined
                 && self.busy.len() > 1

@@ -120,9 +120,11 @@ fn skipped_of_split(
     inputs: &Inputs,
     store: &Store,
 ) -> Result<u64, NodeError> {
-    let manifest = &inputs.datasets[extract.images.index].manifest;
+    let images = &extract.images;
+    let dataset = inputs.images(images, store, 0..images.facts.samples)?;
     let skipped: BTreeSet<String> = skipped(store, &extract.fingerprint)?.into_iter().collect();
-    let of_split = manifest
+    let of_split = dataset
+        .manifest
         .samples
         .iter()
         .filter(|sample| sample.split == split && skipped.contains(&sample.id));

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use super::kinds::keys_of;
+use super::node_axes::{PRETRAIN, of_pretraining, of_samples, of_upstream};
 use crate::axes::PAIR;
 use crate::spec::sections::{RawNode, Sections};
 use crate::spec::sweep::{SWEEP_KEYS, swept_items};
@@ -85,6 +86,8 @@ impl Hash for Swept {
 #[derive(Debug, Default)]
 pub(super) struct Sweeps {
     sections: BTreeMap<&'static str, Vec<SweptKey>>,
+    /// The weights of models, where they are swept: an axis of images that a model makes, and of nothing else.
+    weights: Vec<SweptKey>,
     /// Axes of nodes that another node is made from.
     behind: Vec<String>,
 }
@@ -111,13 +114,15 @@ impl Sweeps {
             ("dataset", &sections.datasets),
             ("pretrain", &sections.pretrains),
             ("model", &sections.models),
+            ("samples", &sections.samples),
             ("extraction", &sections.extractions),
             ("head", &sections.heads),
             ("metric", &sections.metrics),
         ];
-        let of_section = lists.map(|(section, nodes)| (section, swept_keys(section, nodes)));
+        let of_section = lists.map(|(section, nodes)| (section, swept_keys(section, nodes, false)));
         let mut sweeps = Self {
             sections: of_section.into(),
+            weights: swept_keys("model", &sections.models, true),
             behind: Vec::new(),
         };
         let made_of_others = sections.datasets.iter();
@@ -132,6 +137,19 @@ impl Sweeps {
                 let of_trainings = names.iter().map(|name| of_pretraining(name));
                 sweeps.behind.extend(of_trainings);
             }
+        }
+        let are_read = |node: &RawNode| node.table.get("samples").is_some();
+        if sections.datasets.iter().any(are_read) {
+            let of_models = sweeps.of_section("model").into_iter();
+            let of_models = of_models.chain(sweeps.of_section("pretrain"));
+            let of_weights = sweeps.weights.iter().map(|key| key.axis("model"));
+            let of_trainings = sweeps
+                .behind
+                .iter()
+                .filter(|axis| axis.starts_with(PRETRAIN));
+            let all = of_models.chain(of_weights).chain(of_trainings.cloned());
+            let behind: Vec<String> = all.map(|axis| of_samples(&axis)).collect();
+            sweeps.behind.extend(behind);
         }
         sweeps
     }
@@ -153,22 +171,26 @@ impl Sweeps {
     /// What one table without sweeps says where the file sweeps; `keys` are those that its kind has.
     pub(super) fn said(&self, section: &str, table: &Table, keys: &[&dyn AnyKey]) -> Swept {
         let swept = self.sections.get(section).into_iter().flatten();
-        let said = |key: &SweptKey| {
-            let value = value_at(table, keys, &key.path)?;
-            Some((key.axis(section), widened(axis_value(&value), key.kind)))
-        };
-        Swept(swept.filter_map(said).collect())
+        said(section, swept, table, keys)
+    }
+
+    /// What the table of a model says of its weights, where the file sweeps them.
+    pub(super) fn said_of_weights(&self, table: &Table, keys: &[&dyn AnyKey]) -> Swept {
+        said("model", self.weights.iter(), table, keys)
     }
 }
 
-/// The axis of a dataset, where it is that of a training's dataset.
-pub(super) fn of_pretraining(axis: &str) -> String {
-    format!("pretrain_{axis}")
-}
-
-/// The axis of a dataset, where it is that of the one which the dataset is made from.
-pub(super) fn of_upstream(axis: &str) -> String {
-    axis.replacen("dataset_", "dataset_of_", 1)
+fn said<'k>(
+    section: &str,
+    swept: impl Iterator<Item = &'k SweptKey>,
+    table: &Table,
+    keys: &[&dyn AnyKey],
+) -> Swept {
+    let said = |key: &SweptKey| {
+        let value = value_at(table, keys, &key.path)?;
+        Some((key.axis(section), widened(axis_value(&value), key.kind)))
+    };
+    Swept(swept.filter_map(said).collect())
 }
 
 /// The axes of a pair: those of both, with a prefix each.
@@ -184,7 +206,8 @@ pub fn of_pair(left: &Axes, right: &Axes) -> Axes {
     axes
 }
 
-fn swept_keys(section: &'static str, nodes: &[RawNode]) -> Vec<SweptKey> {
+/// The keys that a section sweeps: those that well-known axes say, or all others.
+fn swept_keys(section: &'static str, nodes: &[RawNode], said_already: bool) -> Vec<SweptKey> {
     let nodes: Vec<(&RawNode, Vec<&dyn AnyKey>)> = nodes
         .iter()
         .map(|node| (node, keys_of(section, node)))
@@ -197,7 +220,7 @@ fn swept_keys(section: &'static str, nodes: &[RawNode]) -> Vec<SweptKey> {
     }
     let already = SAID_ALREADY.iter().find(|(known, _)| *known == section);
     let already = already.map_or(&[][..], |(_, keys)| keys);
-    paths.retain(|path| !already.contains(&path.join(".").as_str()));
+    paths.retain(|path| already.contains(&path.join(".").as_str()) == said_already);
     let kind = |path: &Vec<String>| {
         let values = nodes.iter().flat_map(|(node, keys)| {
             let swept = swept_values(&node.table, keys);

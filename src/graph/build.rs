@@ -1,5 +1,6 @@
 //! From sections to a checked graph.
 
+mod datasets;
 mod heads;
 mod metrics;
 mod models;
@@ -10,11 +11,9 @@ use std::sync::Arc;
 
 use super::axes::Sweeps;
 use super::resolve::Names;
-use super::{DatasetNode, Experiment, ExtractionNode, ModelNode, Swept, extraction};
-use crate::datasets::{self, Dataset};
+use super::{DatasetNode, Experiment, ExtractionNode, ModelNode, extraction};
 use crate::report::ReportConfig;
 use crate::report::axes::KnownAxes;
-use crate::spec::fields::Located;
 use crate::spec::sections::{self, EXPERIMENT, RawNode, Sections, is_name_character};
 use crate::spec::{
     Diagnostic, Diagnostics, Fields, Kind, KindDoc, Source, Table, Value, kind, suggest, sweep,
@@ -75,15 +74,6 @@ struct Builder<'a> {
     sweeps: Sweeps,
 }
 
-/// A dataset whose upstream is still a name.
-struct Declared {
-    name: String,
-    dataset: Arc<dyn Dataset>,
-    root: Option<String>,
-    upstream: Option<Located<String>>,
-    swept: Swept,
-}
-
 impl Builder<'_> {
     fn experiment(&self, sections: &Sections) -> Experiment {
         let (name, title, seeds) = self.header(sections);
@@ -100,9 +90,12 @@ impl Builder<'_> {
             metrics: Vec::new(),
             report: None,
         };
-        let dataset_names = self.datasets(sections, &mut experiment);
-        let (training_names, model_names) = self.models(sections, &mut experiment, &dataset_names);
+        let (mut dataset_names, generated) = self.datasets(sections, &mut experiment);
+        let (training_names, model_names) =
+            self.models(sections, &mut experiment, &dataset_names, &generated);
         let sample_names = self.samples(sections, &mut experiment, &model_names);
+        let names = (&mut dataset_names, &sample_names);
+        self.generated_datasets(sections, &mut experiment, generated, names);
         let extraction_names =
             self.extractions(sections, &mut experiment, &dataset_names, &model_names);
         let head_names = self.heads(sections, &mut experiment, &extraction_names);
@@ -167,119 +160,6 @@ impl Builder<'_> {
             );
         }
         (name, title, seeds)
-    }
-
-    fn datasets(&self, sections: &Sections, experiment: &mut Experiment) -> Names {
-        let mut names = Names::new("dataset");
-        let mut declared = Vec::new();
-        for node in &sections.datasets {
-            names.declare(&node.name);
-            let Some(kind) = self.kind("dataset", node, datasets::ALL) else {
-                continue;
-            };
-            for table in self.expand(node, "dataset", &kind.doc) {
-                let fields = self.node_fields(&table, "dataset", node);
-                if let Some(dataset) = kind.read(&fields) {
-                    declared.push(Declared {
-                        name: node.name.clone(),
-                        upstream: dataset.upstream().cloned(),
-                        root: fields.given(&datasets::ROOT),
-                        dataset,
-                        swept: self.sweeps.said("dataset", &table, &kind.doc.all_keys()),
-                    });
-                }
-            }
-        }
-        self.order_datasets(&declared, sections, experiment, &mut names);
-        names
-    }
-
-    /// Puts every dataset behind the one it is made from; what cannot be put is a cycle or refers to a name that is not there.
-    fn order_datasets(
-        &self,
-        declared: &[Declared],
-        sections: &Sections,
-        experiment: &mut Experiment,
-        names: &mut Names,
-    ) {
-        let mut waiting: Vec<&Declared> = declared.iter().collect();
-        loop {
-            let before = waiting.len();
-            waiting.retain(|candidate| {
-                let instances = |name: &str| -> Vec<usize> {
-                    let found = experiment
-                        .datasets
-                        .iter()
-                        .enumerate()
-                        .filter(|(_, dataset)| dataset.name == name);
-                    found.map(|(index, _)| index).collect()
-                };
-                let upstreams: Vec<Option<usize>> = match &candidate.upstream {
-                    None => vec![None],
-                    Some(upstream) => {
-                        let placed = instances(&upstream.value);
-                        let wanted = declared
-                            .iter()
-                            .filter(|other| other.name == upstream.value)
-                            .count();
-                        if placed.is_empty() || placed.len() < wanted {
-                            return true;
-                        }
-                        placed.into_iter().map(Some).collect()
-                    }
-                };
-                for upstream in upstreams {
-                    names.add(&candidate.name, experiment.datasets.len());
-                    experiment.datasets.push(DatasetNode {
-                        name: candidate.name.clone(),
-                        dataset: Arc::clone(&candidate.dataset),
-                        root: candidate.root.clone(),
-                        upstream,
-                        swept: candidate.swept.clone(),
-                    });
-                }
-                false
-            });
-            if waiting.len() == before {
-                break;
-            }
-        }
-        for candidate in &waiting {
-            let Some(upstream) = &candidate.upstream else {
-                continue;
-            };
-            if sections
-                .datasets
-                .iter()
-                .any(|node| node.name == upstream.value)
-            {
-                if let Some(path) = cycle_from(candidate, &waiting) {
-                    self.report(
-                        Diagnostic::new(
-                            "graph::cycle",
-                            upstream.span,
-                            format!("dataset `{}` is made from itself: {path}", candidate.name),
-                            "closes the circle",
-                        )
-                        .hint("one dataset of the circle must come from files"),
-                    );
-                }
-            } else {
-                let table = Table::default();
-                let node = sections
-                    .datasets
-                    .iter()
-                    .find(|node| node.name == candidate.name);
-                let span = node.map_or(upstream.span, |node| node.span);
-                let fields = Fields::new(
-                    &table,
-                    format!("dataset `{}`", candidate.name),
-                    span,
-                    self.diagnostics,
-                );
-                names.find(&fields, "of", upstream);
-            }
-        }
     }
 
     fn extractions(
@@ -455,21 +335,4 @@ impl Builder<'_> {
     fn report(&self, diagnostic: Diagnostic) {
         self.diagnostics.borrow_mut().push(diagnostic);
     }
-}
-
-/// The circle that a dataset is part of, in words; `None` where it merely hangs on one.
-fn cycle_from(start: &Declared, waiting: &[&Declared]) -> Option<String> {
-    let mut path = vec![start.name.as_str()];
-    let mut current = start;
-    for _ in 0..=waiting.len() {
-        let upstream = current.upstream.as_ref()?;
-        path.push(&upstream.value);
-        if upstream.value == start.name {
-            return Some(path.join(" → "));
-        }
-        current = waiting
-            .iter()
-            .find(|declared| declared.name == upstream.value)?;
-    }
-    None
 }

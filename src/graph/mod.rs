@@ -44,13 +44,13 @@ pub struct Experiment {
     pub title: String,
     /// The seeds of heads that name none.
     pub seeds: Vec<u64>,
-    /// Datasets; one made from another stands behind it.
+    /// Datasets; one made from another stands behind it, and those whose images are samples stand behind all others.
     pub datasets: Vec<DatasetNode>,
     /// Trainings of models, one for each model that takes its weights from one.
     pub pretrains: Vec<PretrainNode>,
     /// Models.
     pub models: Vec<ModelNode>,
-    /// Sheets of images that models make.
+    /// Samples: images that models make.
     pub samples: Vec<SamplesNode>,
     /// Extractions, one for each combination of the swept keys.
     pub extractions: Vec<ExtractionNode>,
@@ -83,6 +83,8 @@ pub struct DatasetNode {
     pub root: Option<String>,
     /// The dataset that it is made from, as an index into [`Experiment::datasets`].
     pub upstream: Option<usize>,
+    /// The samples that are its images, as an index into [`Experiment::samples`]; `None` for one that comes from files.
+    pub samples: Option<usize>,
     /// What it says where the file sweeps.
     pub swept: Swept,
 }
@@ -98,6 +100,8 @@ pub struct ModelNode {
     pub pretrain: Option<usize>,
     /// What it says where the file sweeps.
     pub swept: Swept,
+    /// What it says where the file sweeps and a well-known axis tells it of the model that features are of.
+    pub swept_weights: Swept,
 }
 
 /// The training of one model.
@@ -136,6 +140,8 @@ pub struct SamplesNode {
     pub respacing: Respacing,
     /// Seed of the noise.
     pub seed: u64,
+    /// What it says where the file sweeps.
+    pub swept: Swept,
 }
 
 /// What happens at an image that does not decode.

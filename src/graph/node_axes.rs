@@ -1,9 +1,27 @@
 //! The axes of a graph's nodes: what tells the results of one node from those of another.
 
-use super::axes::{Axes, of_pretraining, of_upstream};
+use super::axes::Axes;
 use super::{Experiment, ExtractionNode, HeadNode, Swept};
 use crate::models::{Reduce, TapShape};
 use crate::store::AxisValue;
+
+/// What the axes of the dataset that a network was trained on begin with.
+pub(super) const PRETRAIN: &str = "pretrain_";
+
+/// The axis of a dataset, where it is that of a training's dataset.
+pub(super) fn of_pretraining(axis: &str) -> String {
+    format!("{PRETRAIN}{axis}")
+}
+
+/// The axis of a model, where it is that of the one which makes the images of a dataset.
+pub(super) fn of_samples(axis: &str) -> String {
+    format!("samples_{axis}")
+}
+
+/// The axis of a dataset, where it is that of the one which the dataset is made from.
+pub(super) fn of_upstream(axis: &str) -> String {
+    axis.replacen("dataset_", "dataset_of_", 1)
+}
 
 impl ExtractionNode {
     /// Its own axes, without those of its dataset and its model; `tap` is the shape of the block's output.
@@ -54,15 +72,27 @@ impl HeadNode {
 }
 
 impl Experiment {
-    /// What a dataset says where the file sweeps, and what those say that it is made from, under other names.
+    /// What a dataset says where the file sweeps, and what those say that it is made from, under other names; for images that a run makes
+    /// also what their samples say.
     pub fn dataset_axes(&self, dataset: usize) -> Axes {
         let node = &self.datasets[dataset];
+        let samples = node.samples.map(|samples| self.samples_axes(samples));
         let upstream = node.upstream.map(|upstream| self.dataset_axes(upstream));
         let upstream = upstream.into_iter().flatten();
         node.swept
             .axes()
             .chain(upstream.map(|(name, value)| (of_upstream(&name), value)))
+            .chain(samples.into_iter().flatten())
             .collect()
+    }
+
+    /// What samples say where the file sweeps, and the model that makes them, under other names.
+    fn samples_axes(&self, samples: usize) -> Axes {
+        let node = &self.samples[samples];
+        let model = self.model_axes(node.model).into_iter();
+        let model = model.chain(self.models[node.model].swept_weights.axes());
+        let model = model.map(|(name, value)| (of_samples(&name), value));
+        node.swept.axes().chain(model).collect()
     }
 
     /// What a model says where the file sweeps, and its training.

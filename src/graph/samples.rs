@@ -1,13 +1,13 @@
 //! `[samples.*]`: images that a model makes out of noise.
 
-use super::SamplesNode;
+use super::{SamplesNode, Swept};
 use crate::diffusion::respacing::Respacing;
 use crate::models::Model;
 use crate::spec::{Choice, Count, Fields, Key, KindDoc, Number, Seed, Text};
 
 /// The network.
 pub(super) const MODEL: Key<Text> = Key::text("model", "the name of a model").doc("The network.");
-const COUNT: Key<Count> = Key::count("count", 1..=10_000)
+const COUNT: Key<Count> = Key::count("count", 1..=10_000_000)
     .default(64)
     .doc("How many images.");
 /// Whether it is ancestral.
@@ -25,7 +25,7 @@ const SEED: Key<Seed> = Key::seed("seed").default(0).doc("Seed of the noise.");
 /// `[samples.*]`.
 pub const DOC: KindDoc = KindDoc {
     name: "samples",
-    summary: "Images that a model makes out of noise, for figures of kind `sheet`. It has no `kind` key.",
+    summary: "Images that a model makes out of noise: for figures of kind `sheet`, and for extractions by a dataset of kind `samples`. It has no `kind` key.",
     keys: &[&MODEL, &COUNT, &METHOD, &STEPS, &ETA, &SEED],
     shared: &[],
 };
@@ -104,5 +104,6 @@ pub(super) fn parse(
         method,
         respacing,
         seed,
+        swept: Swept::default(),
     })
 }

@@ -49,14 +49,15 @@ pub fn survey(
     let nodes = experiment.datasets.iter().enumerate();
     for ((index, node), opened) in nodes.zip(opened) {
         match opened {
-            Opened::Here(open) => facts.push(facts_of(&open)),
+            Opened::Here(open) => facts.push(Some(facts_of(&open))),
+            Opened::Made => facts.push(None),
             Opened::Waiting => {}
             Opened::Failed(error) if needed.contains(&index) => {
                 errors.push(dataset_error(&node.name, error));
             }
             Opened::Failed(error) => match absent_dataset(node, index, error, &environment) {
                 Ok((known, found)) => {
-                    facts.push(known);
+                    facts.push(Some(known));
                     absent.push(found);
                 }
                 Err(error) => errors.push(dataset_error(&node.name, error)),

@@ -14,6 +14,9 @@ pub trait DenoisingModel {
     /// Whether it predicts the variance of a step back besides the noise.
     fn learns_variance(&self) -> bool;
 
+    /// Multiply-adds of what it says of one image.
+    fn multiply_adds(&self) -> u64;
+
     /// A network to be trained, with initial parameters.
     ///
     /// - `seed`: of the parameters

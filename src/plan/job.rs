@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::step::{
-    DatasetUse, Extract, ModelUse, PlannedArtifact, State, Step, StepId, Train, Work,
-};
+use super::step::{DatasetUse, Extract, ModelUse, PlannedArtifact, Step, StepId, Train, Work};
 use super::{Plan, PlanError, Shards};
 use crate::feature_type::FeatureType;
 use crate::graph::{OnBadImage, Randomness};
@@ -27,7 +25,7 @@ use crate::trainer::Views;
 pub enum JobKind {
     /// The training of a diffusion network.
     Pretrain,
-    /// Images out of noise.
+    /// Samples: images out of noise. It can be cut by shards.
     Sample,
     /// Images through a network, many taps at once. It can be cut by shards.
     Pass,
@@ -60,7 +58,7 @@ pub struct Cost {
     pub images: u64,
     /// Multiply-adds of the forward passes.
     pub multiply_adds: u64,
-    /// Bytes of features that are written.
+    /// Bytes of features and of images that are written.
     pub bytes: u64,
 }
 
@@ -75,7 +73,7 @@ pub struct Job {
     pub steps: Vec<StepId>,
     /// The jobs that have to be done before, as indices into [`Plan::jobs`].
     pub needs: BTreeSet<usize>,
-    /// How many shards a pass has; `None` for a job that cannot be cut.
+    /// How many shards it has; `None` for a job that cannot be cut.
     pub shards: Option<usize>,
     /// What it costs.
     pub cost: Cost,
@@ -310,17 +308,8 @@ impl Pass {
 
     /// The shards that at least one tap still lacks.
     pub fn missing_shards(&self) -> Vec<usize> {
-        (0..self.shards.count())
-            .filter(|&shard| {
-                self.taps.iter().any(|tap| match &tap.artifact.state {
-                    State::Cached => false,
-                    State::Partial { parts } => {
-                        !u32::try_from(shard).is_ok_and(|shard| parts.contains(&shard))
-                    }
-                    State::Missing { .. } => true,
-                })
-            })
-            .collect()
+        let artifacts = self.taps.iter().map(|tap| &tap.artifact);
+        self.shards.lacking(artifacts)
     }
 
     /// Images of the shards that at least one tap still lacks.

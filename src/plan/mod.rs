@@ -41,8 +41,8 @@ pub use text::{PlanRecord, render, render_jobs};
 /// What has to be known about the inputs before anything can be planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// One for each dataset of the experiment, in its order.
-    pub datasets: Vec<DatasetFacts>,
+    /// One for each dataset of the experiment, in its order; `None` for images that a run makes, of which the planner knows everything.
+    pub datasets: Vec<Option<DatasetFacts>>,
     /// The identity of each model's weights: `synthetic:SEED`, `blake3:HEX`, `absent:PATH` where the file is not on disk, or `none`
     /// where it has none; `None` where a training is still to make them. The planner knows them by the training's fingerprint.
     pub weights: Vec<Option<String>>,
@@ -51,13 +51,13 @@ pub struct Facts {
 /// What has to be known about a dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatasetFacts {
-    /// Its manifest digest, or `absent:KIND:NUMBER` where it is not on disk.
+    /// Its manifest digest, `absent:KIND:NUMBER` where it is not on disk, or `samples:FINGERPRINT` for images that a run makes.
     pub digest: String,
     /// How many samples it has in all.
     pub samples: usize,
     /// Its splits and their sizes.
     pub splits: Vec<SplitCount>,
-    /// Its class names.
+    /// Its class names; none for images that a run makes.
     pub classes: Vec<String>,
 }
 

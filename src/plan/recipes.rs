@@ -77,8 +77,9 @@ pub struct SamplesRecipe<'a> {
 }
 
 impl SamplesRecipe<'_> {
+    /// - 2: parts with a row for each image, as PNG; before, one PNG of all of them.
     /// - 1: first version.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
     /// The recipe.
     ///

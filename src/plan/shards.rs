@@ -1,8 +1,10 @@
-//! How the rows of a dataset are cut into shards, the unit of committing and resuming.
+//! How images are cut into shards, the unit of committing and resuming.
 
 use std::ops::Range;
 
-/// The shards of an extraction.
+use super::step::{PlannedArtifact, State};
+
+/// The shards of a pass, or of samples.
 ///
 /// The cut depends on the number of rows and the model's input side alone, so that every run, fused or not, cuts alike. A shard
 /// has about 2^24 pixels: 1,024 images at 32 to 128 pixels, 256 images at 256 pixels.
@@ -33,6 +35,29 @@ impl Shards {
         start..(start + self.rows_per_shard).min(self.rows)
     }
 
+    /// The shards that at least one of some artifacts still lacks.
+    pub fn lacking<'a>(
+        self,
+        artifacts: impl IntoIterator<Item = &'a PlannedArtifact>,
+    ) -> Vec<usize> {
+        let mut lacking = vec![false; self.count()];
+        for artifact in artifacts {
+            for (shard, lacks) in lacking.iter_mut().enumerate() {
+                *lacks |= match &artifact.state {
+                    State::Cached => false,
+                    State::Partial { parts } => {
+                        !u32::try_from(shard).is_ok_and(|shard| parts.contains(&shard))
+                    }
+                    State::Missing { .. } => true,
+                };
+            }
+        }
+        let lacking = lacking.into_iter().enumerate();
+        lacking
+            .filter_map(|(shard, lacks)| lacks.then_some(shard))
+            .collect()
+    }
+
     /// The number of rows of every shard, in order.
     pub fn lengths(self) -> Vec<u64> {
         (0..self.count())
@@ -44,6 +69,7 @@ impl Shards {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{ArtifactKind, Fingerprint, Recipe};
 
     #[test]
     fn shards_cover_every_row_once() {
@@ -64,5 +90,27 @@ mod tests {
         }
         assert_eq!(Shards::new(10_000, 256).rows_of(0).len(), 256);
         assert_eq!(Shards::new(10_000, 32).rows_of(0).len(), 1024);
+    }
+
+    #[test]
+    fn a_shard_is_lacking_where_one_artifact_lacks_it() {
+        let artifact = |state| PlannedArtifact {
+            label: String::new(),
+            fingerprint: Fingerprint::of(b""),
+            recipe: Recipe::new(ArtifactKind::Samples, 1, &()).unwrap(),
+            state,
+        };
+        let partial = |parts: &[u32]| {
+            let parts = parts.iter().copied().collect();
+            artifact(State::Partial { parts })
+        };
+        let shards = Shards::new(3000, 32);
+        let (first, second) = (partial(&[0, 1]), partial(&[1, 2]));
+        assert_eq!(shards.lacking([&first]), [2]);
+        assert_eq!(shards.lacking([&first, &second]), [0, 2]);
+        assert!(shards.lacking([&artifact(State::Cached)]).is_empty());
+        let why = "never made".to_owned();
+        let missing = artifact(State::Missing { why });
+        assert_eq!(shards.lacking([&first, &missing]), [0, 1, 2]);
     }
 }

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::DatasetFacts;
+use super::job::Cost;
+use super::{DatasetFacts, Shards};
 use crate::graph::axes::Axes;
 use crate::graph::{ExtractionNode, HeadNode, PretrainNode, SamplesNode, Swept};
 use crate::heads::FeatureShape;
@@ -78,7 +79,7 @@ impl Step {
 pub enum Work {
     /// The training of a diffusion network.
     Pretrain(Box<Pretrain>),
-    /// Images that a network makes out of noise.
+    /// Samples: images that a network makes out of noise.
     Sample(Box<Sample>),
     /// The features of one tap.
     Extract(Arc<Extract>),
@@ -104,12 +105,14 @@ impl Work {
 /// A dataset that steps read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatasetUse {
-    /// Its number among the opened inputs.
+    /// Its number among the datasets of the experiment.
     pub index: usize,
     /// Its name in the experiment.
     pub name: String,
     /// What is known of it.
     pub facts: DatasetFacts,
+    /// The samples of this plan that are its images: the step and its artifact.
+    pub made: Option<(StepId, Fingerprint)>,
     /// What it says where the file sweeps.
     pub axes: Axes,
 }
@@ -166,13 +169,40 @@ pub struct Pretrain {
     pub checkpoints: Recipe,
 }
 
-/// One sheet of samples.
+/// Samples: images that a network makes.
 #[derive(Debug, Clone)]
 pub struct Sample {
     /// What was asked for.
     pub node: SamplesNode,
     /// The model.
     pub model: Arc<ModelUse>,
+    /// How the images are cut.
+    pub shards: Shards,
+    /// Steps from noise to an image.
+    pub steps: u32,
+    /// Multiply-adds of one step of one image.
+    pub multiply_adds: u64,
+}
+
+impl Sample {
+    /// Images of the shards that are not committed yet.
+    pub fn missing_images(&self, artifact: &PlannedArtifact) -> usize {
+        let missing = self.shards.lacking([artifact]).into_iter();
+        missing.map(|shard| self.shards.rows_of(shard).len()).sum()
+    }
+
+    /// What it costs to make what is missing. Bytes are those of the pixels, which PNG makes fewer.
+    pub fn cost(&self, artifact: &PlannedArtifact) -> Cost {
+        let made = self.missing_images(artifact) as u64;
+        let input = self.model.model.input();
+        let pixels = u64::from(input.channels) * u64::from(input.side) * u64::from(input.side);
+        let images = made * u64::from(self.steps);
+        Cost {
+            images,
+            multiply_adds: images.saturating_mul(self.multiply_adds),
+            bytes: made * pixels,
+        }
+    }
 }
 
 /// The features of one tap of a network.

@@ -122,9 +122,10 @@ pub fn render_jobs(plan: &Plan) -> String {
         } else {
             let first = job.steps.first().map(|&id| plan.step(id));
             let label = first.map_or("", |step| step.artifact.label.as_str());
-            match job.steps.len() {
-                1 => label.to_owned(),
-                several => format!("{} such as {label}", plural(several, "head")),
+            match (job.steps.len(), job.shards) {
+                (1, Some(shards)) => format!("{label}  {}", plural(shards, "shard")),
+                (1, None) => label.to_owned(),
+                (several, _) => format!("{} such as {label}", plural(several, "head")),
             }
         };
         let needs: Vec<&str> = job

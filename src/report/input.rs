@@ -86,7 +86,7 @@ pub struct TrainingPoint {
 /// Images of one size that are shown together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ImageSheet {
-    /// The name of the `[samples.NAME]`, or the `file` of the figure that asks for these images.
+    /// The `file` of the figure that asks for these images.
     pub name: String,
     /// The fingerprint of the artifact that holds the images: 64 hexadecimal digits; empty where no artifact does.
     pub fingerprint: String,

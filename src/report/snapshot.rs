@@ -136,7 +136,11 @@ fn sheets() -> Vec<ImageSheet> {
             channels: 3,
             pixels: discs(3, 10, |_| 3),
             row_labels: vec!["first".to_owned(), "second".to_owned()],
-            ..sheet("small", "10 samples of model `small`, DDIM, 50 steps", 6)
+            ..sheet(
+                "samples.svg",
+                "10 samples of model `small`, DDIM, 50 steps",
+                6,
+            )
         },
         ImageSheet {
             channels: 1,

@@ -98,15 +98,24 @@ fn table(rows: &[&ResultRow], varying: &[&str]) -> String {
     markdown::table(&heads, &numeric, &lines)
 }
 
-/// The beginning of a fingerprint.
+/// The beginning of a fingerprint, behind what says of what it is, as in `samples:0123…`.
 pub fn short(fingerprint: &str) -> &str {
-    fingerprint.get(..SHORT).unwrap_or(fingerprint)
+    let digits = fingerprint.rfind(':').map_or(0, |colon| colon + 1);
+    fingerprint.get(..digits + SHORT).unwrap_or(fingerprint)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::testing::{input, pair, row};
+
+    #[test]
+    fn fingerprints_are_short_behind_their_prefix() {
+        let digits = "0123456789abcdef".repeat(4);
+        assert_eq!(short(&digits), "0123456789ab");
+        assert_eq!(short(&format!("samples:{digits}")), "samples:0123456789ab");
+        assert_eq!(short("none"), "none");
+    }
 
     #[test]
     fn every_result_leads_to_its_fingerprints() {

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::commit;
 use super::error::StoreError;
-use super::fingerprint::ArtifactKind;
 use super::listing::entries;
 use super::lock::{ArtifactLock, OnWait};
 use super::manifest::{Manifest, State};
@@ -68,7 +67,7 @@ impl Store {
         ))))
     }
 
-    /// Asks to write parts of a feature artifact, beside others that may do the same at the same moment.
+    /// Asks to write parts of an artifact, beside others that may do the same at the same moment.
     ///
     /// No lock is taken: a part proves itself, and of two writers of the same part the first one wins. Only
     /// [`ArtifactWriter::finish`] takes the lock, for the moment in which it writes the manifest.
@@ -108,7 +107,7 @@ impl Store {
         for path in entries(&self.artifact_folder(recipe.kind(), &fingerprint))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if is_temporary(&name) {
-                if recipe.kind() == ArtifactKind::Features && is_fresh(&path) {
+                if recipe.kind().has_parts() && is_fresh(&path) {
                     continue;
                 }
                 match fs::remove_file(&path) {

@@ -1,4 +1,4 @@
-//! Claims: who computes which shard of a pass now, so that two processes do not compute the same one.
+//! Claims: who computes which shard of a job now, so that two processes do not compute the same one.
 //!
 //! A claim is a lock of the operating system and ends with the process that holds it. It is a courtesy and no safeguard: a part
 //! proves itself, and of two writers of one part the first one wins. Where locks do not work, work is done twice and nothing is lost.
@@ -12,7 +12,7 @@ use super::error::StoreError;
 use super::root::Store;
 use crate::lock_file::{holder, try_lock};
 
-/// The claims on the shards of one pass.
+/// The claims on the shards of one job.
 #[derive(Debug, Clone)]
 pub struct Claims {
     folder: PathBuf,
@@ -44,7 +44,7 @@ impl Claims {
         let path = self.file(shard);
         match try_lock(&path) {
             Ok(file) => Ok(file.map(|file| Claim { _file: file })),
-            // The folder was cleared by whoever finished the pass.
+            // The folder was cleared by whoever finished the job.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.claim(shard),
             Err(error) => Err(StoreError::io("lock", &path, None, error)),
         }

@@ -12,8 +12,9 @@ use super::error::StoreError;
 use super::fingerprint::Fingerprint;
 use super::kept_file::KeptFile;
 use super::manifest::Manifest;
-use super::part::{part_index, part_name};
-use super::part_reader::{MappedPart, open_verified};
+use super::part::PartForm;
+use super::part_reader::MappedPart;
+use super::parts::{OpenedPart, corrupt, no_parts};
 use super::root::Store;
 use crate::feature_type::FeatureType;
 
@@ -41,7 +42,8 @@ struct Columns {
     ids: StringArray,
     splits: StringArray,
     views: StringArray,
-    labels: UInt32Array,
+    /// `None` where the samples have no classes.
+    labels: Option<UInt32Array>,
     draws: UInt32Array,
     /// The vectors, one behind the other.
     values: Values,
@@ -67,7 +69,7 @@ impl Columns {
             ids: texts("id")?,
             splits: texts("split")?,
             views: texts("view")?,
-            labels: numbers("label")?,
+            labels: Some(numbers("label")?).filter(|labels| labels.null_count() == 0),
             draws: numbers("draw")?,
             values,
         })
@@ -88,49 +90,33 @@ impl Store {
     /// that were committed, and then [`Store::quarantine`] is what to do.
     pub fn features(&self, fingerprint: &Fingerprint) -> Result<FeatureReader, StoreError> {
         let manifest = self.require_manifest(fingerprint)?;
-        self.verify_files(&manifest, |file| part_index(&file.name).is_some())?;
-        let folder = self.artifact_folder(manifest.kind, fingerprint);
         let mut parts = Vec::new();
         let mut shape = None;
-        for entry in manifest
-            .files
-            .iter()
-            .filter(|file| part_index(&file.name).is_some())
-        {
-            let file = folder.join(&entry.name);
-            let corrupt = |reason| StoreError::Corrupt {
-                artifact: *fingerprint,
-                file: file.clone(),
-                reason,
+        for opened in self.open_parts(&manifest, |_| true)? {
+            let OpenedPart { path, part, file } = opened;
+            let MappedPart { batch, form, map } = part;
+            let PartForm::Features { width, values, .. } = form else {
+                return Err(no_parts(&manifest));
             };
-            let (part, opened) = open_verified(&file, &manifest.recipe).map_err(corrupt)?;
-            let MappedPart {
-                batch,
-                width,
-                feature_type,
-                map,
-            } = part;
-            if batch.num_rows() as u64 != entry.rows
-                || *shape.get_or_insert((width, feature_type)) != (width, feature_type)
-            {
+            if *shape.get_or_insert((width, values)) != (width, values) {
                 return Err(corrupt(
-                    "does not have the shape that the manifest and the other parts have".to_owned(),
+                    &manifest,
+                    path,
+                    "does not have the shape that the other parts have".to_owned(),
                 ));
             }
-            let columns = Columns::of(&batch)
-                .ok_or_else(|| corrupt("lacks a column, or has one of another type".to_owned()))?;
+            let columns = Columns::of(&batch).ok_or_else(|| {
+                let reason = "lacks a column, or has one of another type".to_owned();
+                corrupt(&manifest, path, reason)
+            })?;
             parts.push(FeaturePartReader {
                 columns,
                 width,
                 map,
-                file: KeptFile::keep(opened).map(Arc::new),
+                file: KeptFile::keep(file).map(Arc::new),
             });
         }
-        let (width, feature_type) = shape.ok_or_else(|| StoreError::NoSuchFile {
-            artifact: *fingerprint,
-            name: part_name(0),
-            known: format!("{} files of other kinds", manifest.files.len()),
-        })?;
+        let (width, feature_type) = shape.ok_or_else(|| no_parts(&manifest))?;
         Ok(FeatureReader {
             manifest: Arc::new(manifest),
             parts: parts.into(),
@@ -198,9 +184,10 @@ impl FeaturePartReader {
         texts(&self.columns.views)
     }
 
-    /// Class indexes, `[rows]`.
-    pub fn labels(&self) -> &[u32] {
-        self.columns.labels.values()
+    /// Class indexes, `[rows]`; `None` where the samples have no classes.
+    pub fn labels(&self) -> Option<&[u32]> {
+        let labels = self.columns.labels.as_ref();
+        labels.map(|labels| &labels.values()[..])
     }
 
     /// Indexes of the noise draws, `[rows]`.

@@ -75,7 +75,7 @@ impl<'de> Deserialize<'de> for Fingerprint {
 pub enum ArtifactKind {
     /// A trained diffusion network: averaged weights and the loss on the way.
     Pretraining,
-    /// Images that a network made out of noise.
+    /// Images that a network made out of noise: Arrow IPC parts.
     Samples,
     /// Vectors that a frozen network gave for the rows of a dataset: Arrow IPC parts.
     Features,
@@ -108,6 +108,11 @@ impl ArtifactKind {
             Self::Metric => "metric",
             Self::Report => "report",
         }
+    }
+
+    /// Whether it consists of parts, which several may write at the same time.
+    pub const fn has_parts(self) -> bool {
+        matches!(self, Self::Samples | Self::Features)
     }
 }
 

@@ -19,7 +19,7 @@ use super::root::Store;
 pub struct Listing {
     /// Complete artifacts. The sizes of their files were checked, their bytes were not.
     pub artifacts: BTreeMap<Fingerprint, Entry>,
-    /// Feature artifacts of which only some parts are committed.
+    /// Artifacts of which only some parts are committed.
     pub partial: BTreeMap<Fingerprint, Partial>,
     /// Artifacts that do not count because they are damaged or were made by a newer release.
     pub problems: Vec<Problem>,

@@ -50,9 +50,9 @@ pub struct FileEntry {
     pub bytes: u64,
     /// BLAKE3 digest of the whole file.
     pub blake3: Fingerprint,
-    /// Rows of a table or of a feature part; zero for files that are no tables.
+    /// Rows of a table or of a part; zero for files that are no tables.
     pub rows: u64,
-    /// What computed a feature part, such as "cpu" or "cuda:0"; absent for other files and for parts of older releases.
+    /// What computed a part, such as "cpu" or "cuda:0"; absent for other files and for parts of older releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
 }

@@ -6,7 +6,7 @@
 //! <root>/
 //!   FORMAT                                  "repro-store 1"
 //!   artifacts/<kind>/<2 hex>/<64 hex>/      one folder an artifact, named by its fingerprint
-//!     part-00000.arrow …                    features: Arrow IPC, uncompressed, made to be memory-mapped
+//!     part-00000.arrow …                    features, samples: Arrow IPC, uncompressed, made to be memory-mapped
 //!     <name>.parquet                        tables: results, curves, predictions
 //!     <name>.safetensors, …                 weights and other bytes
 //!     manifest.json                         written last; what has no manifest does not exist
@@ -24,10 +24,10 @@
 //! - A file appears under its name only when all its bytes are on the disk: temporary file in the same folder, fsync,
 //!   rename, fsync of the folder. Names that start with `.tmp-` are such temporary files and mean nothing.
 //! - The manifest is the last file and lists every other one with its size and BLAKE3 digest.
-//! - Feature parts that were committed before a run was killed are found again and kept, when they validate.
+//! - Parts that were committed before a run was killed are found again and kept, when they validate.
 //! - Committed files are never changed, which is what makes mapping them into memory sound.
 //! - Whoever makes an artifact holds its lock, a lock of the operating system, which ends with the process: there are
-//!   no stale locks to remove. Parts of features are written without it, by as many as want to, since a part proves itself; only
+//!   no stale locks to remove. Parts are written without it, by as many as want to, since a part proves itself; only
 //!   finishing takes the lock.
 //!
 //! # Main types
@@ -46,6 +46,7 @@ mod error;
 mod export;
 mod features;
 mod fingerprint;
+mod images;
 mod kept_file;
 mod listing;
 mod lock;
@@ -54,6 +55,7 @@ mod memo;
 pub mod names;
 mod part;
 mod part_reader;
+mod parts;
 mod quarantine;
 mod query;
 mod query_result;
@@ -75,6 +77,7 @@ pub use claims::{Claim, Claims};
 pub use error::StoreError;
 pub use features::{FeaturePartReader, FeatureReader};
 pub use fingerprint::{ArtifactKind, Fingerprint, FingerprintError};
+pub use images::{ImagePart, ImageReader};
 pub use listing::{Entry, Listing, Partial, Problem};
 pub use lock::{OnWait, Patience, Waiting, wait_quietly};
 pub use manifest::{FileEntry, MANIFEST_FORMAT, Made, Manifest};

@@ -4,8 +4,6 @@
 pub const CURVE: &str = "curve";
 /// The trained network of a pre-training.
 pub const PRETRAINED_WEIGHTS: &str = "weights.safetensors";
-/// A sheet of samples: all images in one column.
-pub const SAMPLES: &str = "samples.png";
 /// The table of a head's epochs.
 pub const CURVES: &str = "curves";
 /// The table of what a head that is fitted to all samples minimized, iteration by iteration.

@@ -1,13 +1,15 @@
-//! Feature parts: Arrow IPC files that are written once and then mapped into memory.
+//! Parts: Arrow IPC files that are written once and then mapped into memory.
 //!
-//! A part holds one record batch with the columns `id`, `split`, `label`, `view`, `draw` and `feature`, the last a
-//! fixed-size list of floats without nulls, so that its values lie in the file as one row-major matrix
-//! `[rows, width]`, 64-byte aligned. The schema's metadata holds the recipe. The footer's metadata holds the BLAKE3
-//! digest of all bytes before the footer: with it a part proves itself before there is a manifest.
+//! A part holds one record batch, of features or of images ([`PartForm`]). That of features has the columns `id`, `split`, `label`,
+//! `view`, `draw` and `feature`, the last a fixed-size list of floats without nulls, so that its values lie in the file as one
+//! row-major matrix `[rows, width]`, 64-byte aligned. That of images has the columns `id` and `image`. The schema's metadata holds the
+//! recipe. The footer's metadata holds the BLAKE3 digest of all bytes before the footer: with it a part proves itself before there
+//! is a manifest.
 //!
 //! The same content always gives the same bytes.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use super::manifest::FileEntry;
 use super::recipe::Recipe;
 use crate::feature_type::FeatureType;
 
-/// Format of feature parts and tables, kept in their metadata under [`FORMAT_KEY`].
+/// Format of parts and tables, kept in their metadata under [`FORMAT_KEY`].
 pub(super) const FILE_FORMAT: &str = "1";
 /// Metadata key of the fingerprint, in every Arrow and Parquet file of the store.
 pub(super) const FINGERPRINT_KEY: &str = "repro.fingerprint";
@@ -47,8 +49,8 @@ pub struct FeaturePart<'a> {
     pub ids: &'a [String],
     /// Split of every sample, such as "train".
     pub splits: &'a [String],
-    /// Class index of every sample, from 0.
-    pub labels: &'a [u32],
+    /// Class index of every sample, from 0; `None` where the dataset has no classes.
+    pub labels: Option<&'a [u32]>,
     /// View of the image that was looked at, such as "center".
     pub views: &'a [String],
     /// Index of the noise draw, from 0.
@@ -99,6 +101,38 @@ const fn arrow_type(of: FeatureType) -> DataType {
     }
 }
 
+/// What the rows of a part are; all parts of an artifact are alike in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PartForm {
+    /// Vectors.
+    Features {
+        /// Length of one vector.
+        width: usize,
+        /// Type of its values.
+        values: FeatureType,
+        /// Whether samples have classes.
+        labeled: bool,
+    },
+    /// Encoded images.
+    Images,
+}
+
+impl fmt::Display for PartForm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Features {
+                width,
+                values,
+                labeled,
+            } => {
+                let labels = if *labeled { "" } else { " without labels" };
+                write!(formatter, "{width} {values:?} values{labels}")
+            }
+            Self::Images => formatter.write_str("an image"),
+        }
+    }
+}
+
 /// File name of a part.
 pub(super) fn part_name(part: u32) -> String {
     format!("part-{part:05}.arrow")
@@ -111,19 +145,32 @@ pub(super) fn part_index(name: &str) -> Option<u32> {
     (part_name(index) == name).then_some(index)
 }
 
-/// Schema of the parts of `recipe`'s artifact.
-pub(super) fn schema(recipe: &Recipe, width: i32, values: FeatureType) -> Schema {
-    let item = Arc::new(Field::new("item", arrow_type(values), false));
-    let fields = vec![
-        Field::new("id", DataType::Utf8, false),
-        Field::new("split", DataType::Utf8, false),
-        Field::new("label", DataType::UInt32, false),
-        Field::new("view", DataType::Utf8, false),
-        Field::new("draw", DataType::UInt32, false),
-        Field::new("feature", DataType::FixedSizeList(item, width), false),
-    ];
+/// Schema of the parts of `recipe`'s artifact; `None` for vectors that are longer than Arrow's.
+pub(super) fn schema(recipe: &Recipe, form: PartForm) -> Option<Schema> {
+    let fields = match form {
+        PartForm::Features {
+            width,
+            values,
+            labeled,
+        } => {
+            let item = Arc::new(Field::new("item", arrow_type(values), false));
+            let width = i32::try_from(width).ok()?;
+            vec![
+                Field::new("id", DataType::Utf8, false),
+                Field::new("split", DataType::Utf8, false),
+                Field::new("label", DataType::UInt32, !labeled),
+                Field::new("view", DataType::Utf8, false),
+                Field::new("draw", DataType::UInt32, false),
+                Field::new("feature", DataType::FixedSizeList(item, width), false),
+            ]
+        }
+        PartForm::Images => vec![
+            Field::new("id", DataType::Utf8, false),
+            Field::new("image", DataType::LargeBinary, false),
+        ],
+    };
     let metadata = file_metadata(recipe).into_iter().collect::<HashMap<_, _>>();
-    Schema::new_with_metadata(fields, metadata)
+    Some(Schema::new_with_metadata(fields, metadata))
 }
 
 /// What every Arrow and Parquet file of an artifact says about itself.
@@ -135,47 +182,64 @@ pub(super) fn file_metadata(recipe: &Recipe) -> [(String, String); 3] {
     ]
 }
 
-/// Lays out a part as a record batch, or says how the part contradicts itself.
-fn batch(recipe: &Recipe, part: FeaturePart<'_>) -> Result<RecordBatch, String> {
-    let rows = part.ids.len();
-    let lengths = [
-        ("splits", part.splits.len()),
-        ("labels", part.labels.len()),
-        ("views", part.views.len()),
-        ("draws", part.draws.len()),
-    ];
-    if let Some((name, length)) = lengths.into_iter().find(|(_, length)| *length != rows) {
-        return Err(format!("{rows} ids but {length} {name}"));
+impl FeaturePart<'_> {
+    /// The form of the part.
+    pub(super) const fn form(&self) -> PartForm {
+        PartForm::Features {
+            width: self.width,
+            values: self.values.feature_type(),
+            labeled: self.labels.is_some(),
+        }
     }
-    let width = i32::try_from(part.width).ok().filter(|width| *width > 0);
-    let width = width.ok_or_else(|| format!("vectors of {} values", part.width))?;
-    if part.width.checked_mul(rows) != Some(part.values.len()) {
-        return Err(format!(
-            "{rows} rows of {} values each, but {} values",
-            part.width,
-            part.values.len()
-        ));
+
+    /// Lays out a part as a record batch, or says how the part contradicts itself.
+    pub(super) fn batch(self, recipe: &Recipe) -> Result<RecordBatch, String> {
+        let rows = self.ids.len();
+        let lengths = [
+            ("splits", self.splits.len()),
+            ("labels", self.labels.map_or(rows, <[u32]>::len)),
+            ("views", self.views.len()),
+            ("draws", self.draws.len()),
+        ];
+        if let Some((name, length)) = lengths.into_iter().find(|(_, length)| *length != rows) {
+            return Err(format!("{rows} ids but {length} {name}"));
+        }
+        let width = i32::try_from(self.width).ok().filter(|width| *width > 0);
+        let schema = schema(recipe, self.form());
+        let (Some(width), Some(schema)) = (width, schema) else {
+            return Err(format!("vectors of {} values", self.width));
+        };
+        if self.width.checked_mul(rows) != Some(self.values.len()) {
+            return Err(format!(
+                "{rows} rows of {} values each, but {} values",
+                self.width,
+                self.values.len()
+            ));
+        }
+        let values: ArrayRef = match self.values {
+            FeatureValues::F32(values) => Arc::new(Float32Array::from(values)),
+            FeatureValues::F16(values) => Arc::new(Float16Array::from(values)),
+        };
+        let item = Arc::new(Field::new("item", values.data_type().clone(), false));
+        let text =
+            |texts: &[String]| -> ArrayRef { Arc::new(StringArray::from_iter_values(texts)) };
+        let number = |numbers: &[u32]| UInt32Array::from(numbers.to_vec());
+        let labels = self
+            .labels
+            .map_or_else(|| UInt32Array::new_null(rows), number);
+        let columns = vec![
+            text(self.ids),
+            text(self.splits),
+            Arc::new(labels),
+            text(self.views),
+            Arc::new(number(self.draws)),
+            Arc::new(
+                FixedSizeListArray::try_new(item, width, values, None)
+                    .map_err(|error| error.to_string())?,
+            ),
+        ];
+        RecordBatch::try_new(Arc::new(schema), columns).map_err(|error| error.to_string())
     }
-    let schema = schema(recipe, width, part.values.feature_type());
-    let values: ArrayRef = match part.values {
-        FeatureValues::F32(values) => Arc::new(Float32Array::from(values)),
-        FeatureValues::F16(values) => Arc::new(Float16Array::from(values)),
-    };
-    let item = Arc::new(Field::new("item", values.data_type().clone(), false));
-    let text = |texts: &[String]| -> ArrayRef { Arc::new(StringArray::from_iter_values(texts)) };
-    let number = |numbers: &[u32]| -> ArrayRef { Arc::new(UInt32Array::from(numbers.to_vec())) };
-    let columns = vec![
-        text(part.ids),
-        text(part.splits),
-        number(part.labels),
-        text(part.views),
-        number(part.draws),
-        Arc::new(
-            FixedSizeListArray::try_new(item, width, values, None)
-                .map_err(|error| error.to_string())?,
-        ),
-    ];
-    RecordBatch::try_new(Arc::new(schema), columns).map_err(|error| error.to_string())
 }
 
 /// Digests all that passes through on its way to the file.
@@ -207,14 +271,13 @@ pub(super) fn write(
     name: &str,
     recipe: &Recipe,
     device: Option<&str>,
-    part: FeaturePart<'_>,
+    batch: &RecordBatch,
 ) -> Result<Option<FileEntry>, StoreError> {
     let bad = |reason| StoreError::BadContent {
         artifact: recipe.fingerprint(),
         name: name.to_owned(),
         reason,
     };
-    let batch = batch(recipe, part).map_err(bad)?;
     let needed = u64::try_from(batch.get_array_memory_size()).ok();
     let file = StagedFile::create(target, needed)?;
     let failed = |error| match error {
@@ -227,7 +290,7 @@ pub(super) fn write(
         bytes: 0,
     };
     let mut writer = FileWriter::try_new(sink, batch.schema_ref()).map_err(failed)?;
-    writer.write(&batch).map_err(failed)?;
+    writer.write(batch).map_err(failed)?;
     let body = writer.get_ref().digest.finalize();
     writer.write_metadata(BODY_KEY, body.to_hex().as_str());
     if let Some(device) = device {

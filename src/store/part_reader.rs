@@ -1,4 +1,4 @@
-//! Opening feature parts: mapping, checking, and pointing Arrow at the mapping.
+//! Opening parts: mapping, checking, and pointing Arrow at the mapping.
 
 use std::fs::File;
 use std::path::Path;
@@ -15,7 +15,7 @@ use memmap2::Mmap;
 
 use super::fingerprint::Fingerprint;
 use super::manifest::FileEntry;
-use super::part::{BODY_KEY, DEVICE_KEY, FINGERPRINT_KEY, schema};
+use super::part::{BODY_KEY, DEVICE_KEY, FINGERPRINT_KEY, PartForm, schema};
 use super::recipe::Recipe;
 use crate::feature_type::FeatureType;
 
@@ -26,8 +26,7 @@ const TRAILER_BYTES: usize = 10;
 #[derive(Debug, Clone)]
 pub(super) struct MappedPart {
     pub(super) batch: RecordBatch,
-    pub(super) width: usize,
-    pub(super) feature_type: FeatureType,
+    pub(super) form: PartForm,
     /// The mapping that the batch points into.
     pub(super) map: Arc<Mmap>,
 }
@@ -162,10 +161,9 @@ fn decode(map: Mmap, footer: Footer, recipe: &Recipe) -> Result<MappedPart, Stri
     if found.metadata().get(FINGERPRINT_KEY) != Some(&recipe.fingerprint().to_string()) {
         return Err("belongs to another artifact".to_owned());
     }
-    let (width, feature_type) =
-        shape_of(&found).ok_or("does not have the columns of a feature part")?;
-    if found != schema(recipe, width, feature_type) {
-        return Err("does not have the columns or the metadata of a feature part".to_owned());
+    let form = form_of(&found).ok_or("does not have the columns of a part")?;
+    if schema(recipe, form).is_none_or(|schema| schema != found) {
+        return Err("does not have the columns or the metadata of a part".to_owned());
     }
     // Alignment is required, because the decoder would otherwise copy what it finds unaligned.
     let decoder = FileDecoder::new(Arc::new(found), version).with_require_alignment(true);
@@ -175,26 +173,29 @@ fn decode(map: Mmap, footer: Footer, recipe: &Recipe) -> Result<MappedPart, Stri
         .read_record_batch(&block, &buffer)
         .map_err(|error| format!("cannot be decoded: {error}"))?
         .ok_or("has no record batch")?;
-    let width = usize::try_from(width).map_err(|_| "has vectors of a negative length")?;
-    Ok(MappedPart {
-        batch,
-        width,
-        feature_type,
-        map,
-    })
+    Ok(MappedPart { batch, form, map })
 }
 
-/// Width and type of the vectors that a schema speaks of.
-fn shape_of(schema: &Schema) -> Option<(i32, FeatureType)> {
+/// What the rows are that a schema speaks of.
+fn form_of(schema: &Schema) -> Option<PartForm> {
+    if schema.column_with_name("image").is_some() {
+        return Some(PartForm::Images);
+    }
     let (_, feature) = schema.column_with_name("feature")?;
+    let (_, label) = schema.column_with_name("label")?;
     let DataType::FixedSizeList(item, width) = feature.data_type() else {
         return None;
     };
-    match item.data_type() {
-        DataType::Float32 => Some((*width, FeatureType::F32)),
-        DataType::Float16 => Some((*width, FeatureType::F16)),
-        _ => None,
-    }
+    let values = match item.data_type() {
+        DataType::Float32 => FeatureType::F32,
+        DataType::Float16 => FeatureType::F16,
+        _ => return None,
+    };
+    Some(PartForm::Features {
+        width: usize::try_from(*width).ok()?,
+        values,
+        labeled: !label.is_nullable(),
+    })
 }
 
 /// An Arrow buffer over a mapping, which it keeps alive.

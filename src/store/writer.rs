@@ -12,11 +12,12 @@ use rayon::prelude::*;
 use super::commit;
 use super::error::StoreError;
 use super::fingerprint::Fingerprint;
+use super::images::ImagePart;
 use super::listing::entries;
 use super::lock::ArtifactLock;
 use super::manifest::{FileEntry, is_plain_name};
 use super::names::table_file;
-use super::part::{self, FeaturePart, part_index, part_name};
+use super::part::{self, FeaturePart, PartForm, part_index, part_name};
 use super::part_reader::open_unverified;
 use super::quarantine::SetAside;
 use super::recipe::Recipe;
@@ -24,7 +25,6 @@ use super::root::Store;
 use super::tables::encode;
 use super::verify::digest_of;
 use crate::bug::Bug;
-use crate::feature_type::FeatureType;
 
 /// The right to make one artifact, and the means to. Dropping it without [`ArtifactWriter::finish`] leaves the
 /// committed parts for the next attempt and nothing that counts as an artifact.
@@ -40,8 +40,8 @@ pub struct ArtifactWriter {
     files: BTreeMap<String, FileEntry>,
     /// Rows that each part has to have, once the caller has said so.
     expected_rows: Option<Vec<u64>>,
-    /// Width and type of the vectors, once a part is there.
-    shape: Option<(usize, FeatureType)>,
+    /// What the rows of parts are, once a part is there.
+    form: Option<PartForm>,
     /// The right to make the artifact alone; `None` where others may write parts of it at the same time.
     lock: Option<ArtifactLock>,
     /// What computes the parts, such as "cpu".
@@ -72,7 +72,7 @@ impl ArtifactWriter {
             label: label.to_owned(),
             files: BTreeMap::new(),
             expected_rows: None,
-            shape: None,
+            form: None,
             lock,
             device: None,
             store,
@@ -102,11 +102,11 @@ impl ArtifactWriter {
         self.device = Some(device.to_owned());
     }
 
-    /// Declares how many rows each part of a feature artifact has (`expected_rows[part]`), and returns the parts that
+    /// Declares how many rows each part of an artifact has (`expected_rows[part]`), and returns the parts that
     /// an earlier attempt has committed. [`ArtifactWriter::finish`] will insist on every one of them.
     ///
     /// A part counts only if its bytes have the digest that they carry, it belongs to this fingerprint, has the same
-    /// kind of vectors as the others, and has the expected number of rows. Anything else is moved to the quarantine.
+    /// kind of rows as the others, and has the expected number of rows. Anything else is moved to the quarantine.
     ///
     /// # Errors
     ///
@@ -123,8 +123,7 @@ impl ArtifactWriter {
         let opened: Vec<_> = candidates
             .par_iter()
             .map(|(_, name, path)| {
-                open_unverified(path, name, &self.recipe)
-                    .map(|(part, entry)| ((part.width, part.feature_type), entry))
+                open_unverified(path, name, &self.recipe).map(|(part, entry)| (part.form, entry))
             })
             .collect();
         let mut committed = CommittedParts::default();
@@ -141,11 +140,11 @@ impl ArtifactWriter {
                 (Ok((_, entry)), Some(expected)) if entry.rows != *expected => {
                     format!("has {} rows instead of {expected}", entry.rows)
                 }
-                (Ok((shape, _)), _) if self.shape.is_some_and(|known| known != shape) => {
-                    "has vectors of another length or type than the parts before it".to_owned()
+                (Ok((form, _)), _) if self.form.is_some_and(|known| known != form) => {
+                    "has rows of another length or type than the parts before it".to_owned()
                 }
-                (Ok((shape, entry)), Some(_)) => {
-                    self.shape = Some(shape);
+                (Ok((form, entry)), Some(_)) => {
+                    self.form = Some(form);
                     self.files.insert(name, entry);
                     committed.parts.insert(index);
                     continue;
@@ -159,7 +158,7 @@ impl ArtifactWriter {
         Ok(committed)
     }
 
-    /// Writes and commits one feature part.
+    /// Writes and commits one part of features.
     ///
     /// # Errors
     ///
@@ -170,44 +169,59 @@ impl ArtifactWriter {
         part: u32,
         content: FeaturePart<'_>,
     ) -> Result<(), StoreError> {
+        let (form, rows) = (content.form(), content.ids.len());
+        self.write_part(part, form, rows, |recipe| content.batch(recipe))
+    }
+
+    /// Writes and commits one part of images.
+    ///
+    /// # Errors
+    ///
+    /// As [`ArtifactWriter::write_features`].
+    pub fn write_images(&mut self, part: u32, content: ImagePart<'_>) -> Result<(), StoreError> {
+        let rows = content.ids.len();
+        self.write_part(part, PartForm::Images, rows, |recipe| content.batch(recipe))
+    }
+
+    fn write_part(
+        &mut self,
+        part: u32,
+        form: PartForm,
+        rows: usize,
+        batch: impl FnOnce(&Recipe) -> Result<RecordBatch, String>,
+    ) -> Result<(), StoreError> {
         let name = part_name(part);
-        let shape = (content.width, content.values.feature_type());
-        if let Some((width, feature_type)) = self.shape.filter(|known| *known != shape) {
-            return Err(self.bad(
-                &name,
-                format!(
-                    "vectors of {} {:?} values, but the other parts have {width} {feature_type:?}",
-                    shape.0, shape.1
-                ),
-            ));
+        if let Some(known) = self.form.filter(|known| *known != form) {
+            let reason = format!("rows of {form}, but the other parts have {known}");
+            return Err(self.bad(&name, reason));
         }
         if let Some(expected) = &self.expected_rows {
             let expected = usize::try_from(part)
                 .ok()
                 .and_then(|index| expected.get(index));
-            let rows = content.ids.len() as u64;
-            if expected != Some(&rows) {
+            if expected != Some(&(rows as u64)) {
                 let expected =
                     expected.map_or("no such part".to_owned(), |rows| format!("{rows} rows"));
                 return Err(self.bad(&name, format!("{rows} rows, but {expected} declared")));
             }
         }
+        let batch = batch(&self.recipe).map_err(|reason| self.bad(&name, reason))?;
         let target = self.folder.join(&name);
         let device = self.device.as_deref();
-        let written = part::write(&target, &name, &self.recipe, device, content)?;
+        let written = part::write(&target, &name, &self.recipe, device, &batch)?;
         let entry = match written {
             Some(entry) => entry,
             // Somebody else was first.
             None => match open_unverified(&target, &name, &self.recipe) {
-                Ok((found, entry)) if (found.width, found.feature_type) == shape => entry,
+                Ok((found, entry)) if found.form == form => entry,
                 Ok(_) => {
-                    let reason = "another process wrote vectors of another kind".to_owned();
+                    let reason = "another process wrote rows of another kind".to_owned();
                     return Err(self.bad(&name, reason));
                 }
                 Err(reason) => return Err(self.bad(&name, reason)),
             },
         };
-        self.shape = Some(shape);
+        self.form = Some(form);
         self.files.insert(name, entry);
         Ok(())
     }

@@ -76,12 +76,12 @@ fn facts() -> Facts {
         samples: 100,
     };
     Facts {
-        datasets: vec![DatasetFacts {
+        datasets: vec![Some(DatasetFacts {
             digest: "0".repeat(64),
             samples: 200,
             splits: vec![split("train"), split("test")],
             classes: vec!["a".to_owned(), "b".to_owned()],
-        }],
+        })],
         weights: vec![Some("synthetic:1".to_owned())],
     }
 }

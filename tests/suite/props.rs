@@ -104,7 +104,7 @@ fn facts() -> Facts {
         classes: vec!["a".to_owned(), "b".to_owned()],
     };
     Facts {
-        datasets: vec![dataset],
+        datasets: vec![Some(dataset)],
         weights: vec![
             Some("synthetic:1".to_owned()),
             Some("synthetic:2".to_owned()),

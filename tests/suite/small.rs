@@ -71,11 +71,9 @@ pub fn run(cli: &CliTest, file: &str) -> Output {
     cli.run(&["run", file, "--device", "cpu"]).expect_code(0)
 }
 
-/// The part files of all features, by artifact and name.
+/// The part files of all features and samples, by artifact and name.
 pub fn parts(cli: &CliTest, cache: &str) -> BTreeMap<String, Vec<u8>> {
-    let files = cli
-        .files(&format!("{cache}/artifacts/features"))
-        .into_iter();
+    let files = cli.files(&format!("{cache}/artifacts")).into_iter();
     files
         .filter(|(path, _)| path.strip_suffix(".arrow").is_some())
         .collect()

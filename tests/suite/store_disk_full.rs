@@ -57,7 +57,7 @@ fn write(writer: &mut ArtifactWriter, part: u32, rows: usize) -> Result<(), Stor
     let content = FeaturePart {
         ids: &texts,
         splits: &texts,
-        labels: &numbers,
+        labels: Some(&numbers),
         views: &texts,
         draws: &numbers,
         width: 100,

@@ -28,7 +28,7 @@ fn write(store: &Store, parts: std::ops::Range<u32>, finish: bool) -> bool {
         let content = FeaturePart {
             ids: &texts,
             splits: &texts,
-            labels: &[0, 1],
+            labels: Some(&[0, 1]),
             views: &texts,
             draws: &[0, 0],
             width: 3,

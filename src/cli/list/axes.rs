@@ -9,8 +9,8 @@ use crate::axes::WELL_KNOWN;
 const OTHERS: &str = "Every other key that a file sweeps is an axis as well, named after its section and itself: `head_k`, \
     `dataset_fraction`, `pretrain_steps`. Of values that are tables, each key that varies is one, such as `head_optimizer_weight_decay`; \
     values that are lists are shown as text. The axes of the dataset that a network was trained on begin with `pretrain_dataset_`, those of \
-    the dataset that another one is made from with `dataset_of_`, and those of the two inputs of a metric over pairs with `left_` and \
-    `right_`. Where a kind does not have an axis, its value is null in SQL and reads `none` in reports.";
+    the dataset that another one is made from with `dataset_of_`, those of samples that are the images of a dataset, and of the model that \
+    makes them, with `samples_`, and those of the two inputs of a metric over pairs with `left_` and `right_`. Where a kind does not have an axis, its value is null in SQL and reads `none` in reports.";
 
 pub(super) fn list(json: bool) -> Result<(), Failure> {
     if json {

@@ -12,6 +12,7 @@ mod flowers;
 mod image_folder;
 mod imagenet;
 mod nabirds;
+mod samples;
 mod subset;
 mod table;
 
@@ -29,6 +30,7 @@ pub const ALL: &[&DatasetKind] = &[
     &image_folder::KIND,
     &imagenet::KIND,
     &nabirds::KIND,
+    &samples::KIND,
     &subset::KIND,
     &table::KIND,
 ];

@@ -1,5 +1,6 @@
 //! What a job does, one file or folder a kind of work.
 
+mod claimed;
 mod evaluate;
 mod heads;
 mod pass;
@@ -13,7 +14,7 @@ use super::{NodeError, attempt};
 use crate::machine::memory::KeptMaps;
 use crate::models::Precision;
 use crate::models::extractor::Network;
-use crate::plan::{Job, JobKind, Pass, StepId, Work};
+use crate::plan::{Job, JobKind, ModelUse, Pass, StepId, Work};
 
 pub(super) use heads::{is_scan, is_small};
 
@@ -40,21 +41,21 @@ impl Lane {
         self.loaded = None;
     }
 
-    /// The network of a pass.
-    fn network(&mut self, run: &Run<'_>, pass: &Pass) -> Result<&dyn Network, NodeError> {
-        let model = &pass.model;
-        let key = (
-            model.name.clone(),
-            model.weights.clone(),
-            pass.key.precision,
-        );
+    /// The network of a model.
+    fn network(
+        &mut self,
+        run: &Run<'_>,
+        model: &ModelUse,
+        precision: Precision,
+    ) -> Result<&dyn Network, NodeError> {
+        let key = (model.name.clone(), model.weights.clone(), precision);
         if self.loaded.as_ref().is_some_and(|loaded| loaded.key != key) {
             // First, so that two networks are never in memory.
             self.loaded = None;
         }
         if self.loaded.is_none() {
             let network = model.with_weights(run.store);
-            let network = network.load(run.base, run.device, pass.key.precision)?;
+            let network = network.load(run.base, run.device, precision)?;
             self.loaded = Some(Loaded {
                 key,
                 network,
@@ -72,7 +73,7 @@ impl Lane {
 /// user asked to stop.
 ///
 /// - `steps`: those of the job that can be made
-/// - `shards`: those of a pass that are asked for; all where there is none
+/// - `shards`: those that are asked for, of a job that can be cut; all where there is none
 /// - `joins`: whether another worker has begun it
 pub(super) fn run(
     run: &Run<'_>,
@@ -83,7 +84,7 @@ pub(super) fn run(
     lane: &mut Lane,
 ) -> Vec<(StepId, Fate)> {
     let planned = &run.plan.jobs[job];
-    if planned.kind != JobKind::Pass {
+    if planned.shards.is_none() {
         // What follows may need the memory.
         lane.idle();
     }
@@ -97,13 +98,28 @@ pub(super) fn run(
             let outcome = attempt(|| {
                 let pass = Pass::of(run.plan, &wanted)
                     .ok_or_else(|| NodeError::bug("a pass without taps"))?;
-                let network = lane.network(run, &pass)?;
+                let network = lane.network(run, &pass.model, pass.key.precision)?;
                 pass::run_pass(run, number, &pass, shards, joins, network)
             });
             together(steps, outcome)
         }
         JobKind::Heads => heads::run_scan(run, steps),
-        JobKind::Pretrain | JobKind::Sample | JobKind::Tuning | JobKind::Metric => {
+        JobKind::Sample => {
+            let outcome = attempt(|| {
+                let [id] = planned.steps.as_slice() else {
+                    return Err(NodeError::bug("a job makes several sets of samples"));
+                };
+                let step = run.plan.step(*id);
+                let Work::Sample(work) = &step.work else {
+                    return Err(NodeError::bug("a job of samples makes something else"));
+                };
+                let network = lane.network(run, &work.model, Precision::F32)?;
+                let what = (&step.artifact, &**work);
+                sample::run_samples(run, &planned.name, what, shards, joins, network)
+            });
+            together(steps, outcome)
+        }
+        JobKind::Pretrain | JobKind::Tuning | JobKind::Metric => {
             let one = |&id: &StepId| (id, Fate::from(attempt(|| single(run, id))));
             steps.iter().map(one).collect()
         }
@@ -115,11 +131,10 @@ fn single(run: &Run<'_>, id: StepId) -> Result<(), NodeError> {
     let step = run.plan.step(id);
     match &step.work {
         Work::Pretrain(work) => pretrain::run_pretrain(run, &step.artifact, work),
-        Work::Sample(work) => sample::run_samples(run, &step.artifact, work),
         Work::Train(work) => heads::run_tuned(run, &step.artifact, work),
         Work::Evaluate(work) => evaluate::run_metric(run, &step.artifact, work),
-        Work::Extract(_) => Err(NodeError::bug(
-            "a job was given an extraction, and not a pass of several",
+        Work::Sample(_) | Work::Extract(_) => Err(NodeError::bug(
+            "a job that can be cut was begun as one that cannot",
         )),
     }
 }

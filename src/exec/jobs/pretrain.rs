@@ -9,15 +9,14 @@ use std::time::Instant;
 use arrow::array::{ArrayRef, Float32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 
-use crate::datasets::{DatasetError, OpenDataset};
+use crate::datasets::DatasetError;
 use crate::diffusion::respacing::Respacing;
 use crate::exec::NodeError;
 use crate::exec::context::Run;
 use crate::exec::event::Event;
-use crate::imaging::preprocess::Draw;
-use crate::imaging::{Normalization, Preprocess};
+use crate::imaging::Normalization;
+use crate::inputs::{ImageSource, Showing};
 use crate::machine::memory::KeptMaps;
-use crate::models::InputSpec;
 use crate::models::denoising::Trainable;
 use crate::plan::{PlannedArtifact, Pretrain};
 use crate::store::Checkpoints;
@@ -26,11 +25,9 @@ use crate::trainer::pretraining::{CurvePoint, Images, State, Trainer};
 
 /// The images of a split.
 struct SplitImages<'a> {
-    dataset: &'a OpenDataset,
+    images: ImageSource<'a>,
     rows: Vec<usize>,
-    preprocess: &'a Preprocess,
     seed: u64,
-    input: InputSpec,
 }
 
 impl Images for SplitImages<'_> {
@@ -46,21 +43,13 @@ impl Images for SplitImages<'_> {
         (occasion, mirrored): (&str, bool),
         target: &mut [f32],
     ) -> Result<(), DatasetError> {
-        let row = self.rows[image];
-        let image = self.dataset.images.read(row)?;
-        let draw = Draw {
+        let shown = Showing {
             seed: self.seed,
-            sample: &self.dataset.manifest.samples[row].id,
             view: occasion,
             draw: 0,
+            mirrored,
         };
-        let square = self
-            .preprocess
-            .apply(&image, self.input.side as usize, draw);
-        let square = if mirrored { square.flip() } else { square };
-        target.copy_from_slice(
-            &square.to_planes(self.input.channels as usize, Normalization::default()),
-        );
+        target.copy_from_slice(&self.images.planes(self.rows[image], shown)?);
         Ok(())
     }
 }
@@ -105,7 +94,7 @@ pub(super) fn run_pretrain(
         done: resumed,
         batch_size: config.batch_size,
     });
-    let images = split_images(run, work);
+    let images = split_images(run, work)?;
     let (input, device) = (model.input(), run.device);
     let mut trainer = Trainer::new(config, &*network, &diffusion, &images, input, device);
     while state.step < config.steps {
@@ -144,20 +133,26 @@ pub(super) fn run_pretrain(
     Ok(())
 }
 
-fn split_images<'a>(run: &Run<'a>, work: &'a Pretrain) -> SplitImages<'a> {
+fn split_images<'a>(run: &Run<'_>, work: &'a Pretrain) -> Result<SplitImages<'a>, NodeError> {
     let node = &work.node;
-    let dataset = &run.inputs.datasets[work.images.index];
+    let images = &work.images;
+    let dataset = run
+        .inputs
+        .images(images, run.store, 0..images.facts.samples)?;
     let samples = dataset.manifest.samples.iter().enumerate();
     let rows = samples
         .filter(|(_, sample)| sample.split == node.split)
         .map(|(row, _)| row);
-    SplitImages {
+    Ok(SplitImages {
         rows: rows.collect(),
-        dataset,
-        preprocess: &node.preprocess,
         seed: node.training.seed,
-        input: work.model.input(),
-    }
+        images: ImageSource {
+            dataset,
+            preprocess: &node.preprocess,
+            normalization: Normalization::default(),
+            input: work.model.input(),
+        },
+    })
 }
 
 fn keep(checkpoints: &Checkpoints, state: &State) -> Result<(), NodeError> {

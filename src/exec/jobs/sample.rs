@@ -1,39 +1,112 @@
-//! One sheet of samples: images out of noise, into the store as one PNG file, one below the other.
+//! Samples: images out of noise, into the store in parts, as PNG.
+//!
+//! The noise of an image is by its number, and batches stay within a shard, so that neither the other shards nor who makes them
+//! matters. Shards are claimed, committed and resumed as those of a pass.
 
 use std::io::Cursor;
+use std::ops::Range;
 use std::time::Instant;
 
-use crate::diffusion::reverse::Variance;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder};
+use rayon::prelude::*;
+
+use super::claimed::{Claimed, Cut};
+use crate::diffusion::from_noise::FromNoise;
+use crate::diffusion::noise::image_id;
+use crate::diffusion::reverse::{ReverseError, Variance};
 use crate::diffusion::sampling::{Method, Sampling};
-use crate::diffusion::sheet::Sheet;
 use crate::exec::NodeError;
+use crate::exec::batches::{self, BackOff};
 use crate::exec::context::Run;
 use crate::exec::event::Event;
 use crate::graph::SampleMethod;
-use crate::models::Precision;
+use crate::models::extractor::Network;
+use crate::models::{InputSpec, Precision};
 use crate::plan::{PlannedArtifact, Sample};
-use crate::store::names::SAMPLES;
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use crate::store::ImagePart;
 
-/// How many images are made at once.
-const BATCH: usize = 64;
-
-/// Makes and commits one sheet.
+/// Makes samples, or some shards of them, and commits them once all parts are in place.
+///
+/// - `name`: the job's
+/// - `shards`: those that are asked for; all where there is none
+/// - `joins`: whether another worker of this process has begun it, and tells of it
 pub(super) fn run_samples(
     run: &Run<'_>,
-    artifact: &PlannedArtifact,
-    work: &Sample,
+    name: &str,
+    (artifact, work): (&PlannedArtifact, &Sample),
+    shards: Option<Range<usize>>,
+    joins: bool,
+    network: &dyn Network,
 ) -> Result<(), NodeError> {
     let started = Instant::now();
-    let Some(mut writer) = run.begin(artifact)? else {
-        return Ok(());
+    let cut = Cut {
+        name,
+        label: artifact.label.clone(),
+        shards: work.shards,
+        wanted: shards,
+        joins,
     };
+    let claimed = Claimed::begin(run, cut, &[artifact])?;
+    let images = claimed.missing_images();
+    let sampling = sampling(work)?;
+    let steps = sampling.diffusion.steps() as usize;
+    if !joins {
+        (run.emit)(Event::SamplesStarted {
+            label: artifact.label.clone(),
+            images,
+            committed: claimed.committed_images(),
+            forwards: images * steps,
+        });
+    }
+    let model = &*work.model.model;
+    let source = FromNoise {
+        sampling: &sampling,
+        network,
+        input: model.input(),
+        device: run.device,
+        seed: work.node.seed,
+    };
+    let batch_size = batches::choose(run.device, model, None, Precision::F32);
+    let mut back_off = BackOff::new();
+    while let Some(shard) = claimed.next()? {
+        let rows = work.shards.rows_of(shard);
+        let mut made = Vec::with_capacity(rows.len());
+        for first in rows.clone().step_by(batch_size) {
+            let numbers = first..(first + batch_size).min(rows.end);
+            made.extend(batch(run, name, &source, &numbers, &mut back_off)?);
+        }
+        let ids: Vec<String> = rows.map(image_id).collect();
+        claimed.write(shard, &mut |_, part, writer| {
+            let content = ImagePart {
+                ids: &ids,
+                images: &made,
+            };
+            Ok(writer.write_images(part, content)?)
+        })?;
+    }
+    if run.stop.is_given() {
+        return Err(NodeError::Stopped);
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    claimed.finish(seconds)?;
+    if !joins {
+        (run.emit)(Event::SamplesFinished {
+            label: artifact.label.clone(),
+            images,
+            seconds,
+        });
+    }
+    Ok(())
+}
+
+/// How images are made.
+fn sampling(work: &Sample) -> Result<Sampling, NodeError> {
     let node = &work.node;
-    let model = work.model.with_weights(run.store);
-    let Some(denoising) = model.denoising() else {
-        return Err(NodeError::Values("the model predicts no noise".to_owned()));
+    let Some(denoising) = work.model.model.denoising() else {
+        return Err(NodeError::bug("samples of a model that predicts no noise"));
     };
-    let sampling = Sampling {
+    Ok(Sampling {
         diffusion: denoising
             .process(&node.respacing)
             .map_err(|error| NodeError::Values(error.to_string()))?,
@@ -47,55 +120,55 @@ pub(super) fn run_samples(
             Variance::FixedLarge
         },
         clip: true,
-    };
-    let network = model.load(run.base, run.device, Precision::F32)?;
-    let input = model.input();
-    let sheet = Sheet {
-        sampling: &sampling,
-        network: &*network,
-        input,
-        device: run.device,
-        seed: node.seed,
-    };
-    let mut pixels: Vec<u8> = Vec::new();
-    let count = node.count as usize;
-    (run.emit)(Event::SamplesStarted {
-        label: artifact.label.clone(),
-        steps: count.div_ceil(BATCH) * sampling.diffusion.steps() as usize,
-    });
-    for first in (0..count).step_by(BATCH) {
-        let last = count.min(first + BATCH);
-        let made = sheet.make(first..last, &|| run.stop.is_given(), &mut || {
-            (run.emit)(Event::SamplesAdvanced {});
-        });
-        match made.map_err(|error| NodeError::Values(error.to_string()))? {
-            Some(bytes) => pixels.extend(bytes),
-            None => return Err(NodeError::Stopped),
-        }
-    }
-    writer.write_bytes(
-        SAMPLES,
-        &png(&pixels, input.channels, input.side, node.count)?,
-    )?;
-    let seconds = started.elapsed().as_secs_f64();
-    writer.finish(run.made(seconds))?;
-    (run.emit)(Event::SamplesFinished {
-        label: artifact.label.clone(),
-        images: count,
-        seconds,
-    });
-    Ok(())
+    })
 }
 
-fn png(pixels: &[u8], channels: u32, side: u32, count: u32) -> Result<Vec<u8>, NodeError> {
+/// The images with these numbers, each as a PNG file.
+fn batch(
+    run: &Run<'_>,
+    name: &str,
+    source: &FromNoise<'_>,
+    numbers: &Range<usize>,
+    back_off: &mut BackOff,
+) -> Result<Vec<Vec<u8>>, NodeError> {
+    let mut make = |piece: Range<usize>| -> Result<Option<Vec<u8>>, ReverseError> {
+        let images = piece.len();
+        let numbers = numbers.start + piece.start..numbers.start + piece.end;
+        source.make(numbers, &|| run.stop.is_given(), &mut || {
+            (run.emit)(Event::SamplesAdvanced { images });
+        })
+    };
+    let mut told = |images| {
+        (run.emit)(Event::BatchHalved {
+            job: name.to_owned(),
+            images,
+        });
+    };
+    let pieces = back_off.pieces(numbers.len(), &mut make, &mut told);
+    let pieces = pieces.map_err(|error| NodeError::Values(error.to_string()))?;
+    let mut files = Vec::with_capacity(numbers.len());
+    for piece in pieces {
+        let pixels = piece.ok_or(NodeError::Stopped)?;
+        let InputSpec { channels, side, .. } = source.input;
+        let size = (channels * side * side).max(1) as usize;
+        let encoded = pixels.par_chunks_exact(size);
+        let encoded: Result<Vec<_>, _> =
+            encoded.map(|pixels| png(pixels, channels, side)).collect();
+        files.extend(encoded?);
+    }
+    Ok(files)
+}
+
+/// One image as a PNG file. The settings are written down, so that equal pixels stay equal bytes.
+fn png(pixels: &[u8], channels: u32, side: u32) -> Result<Vec<u8>, NodeError> {
     let mut file = Cursor::new(Vec::new());
     let colors = if channels == 1 {
         ExtendedColorType::L8
     } else {
         ExtendedColorType::Rgb8
     };
-    PngEncoder::new(&mut file)
-        .write_image(pixels, side, side.saturating_mul(count), colors)
-        .map_err(|error| NodeError::Values(format!("the samples cannot be written: {error}")))?;
+    PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive)
+        .write_image(pixels, side, side, colors)
+        .map_err(|error| NodeError::Values(format!("a sample cannot be encoded: {error}")))?;
     Ok(file.into_inner())
 }

@@ -43,6 +43,7 @@ impl Builder<'_> {
                 let found = extractions.find(&fields, config::FEATURES.name, &features);
                 let swept = self.sweeps.said("head", &table, &keys);
                 Self::check_shapes(&*head, experiment, &found, &fields);
+                Self::check_classes(experiment, &found, &fields);
                 // A kind without the key has said so already.
                 let keys = kind.doc.all_keys();
                 if keys.iter().any(|key| key.name() == FINE_TUNE.name) {
@@ -116,6 +117,26 @@ impl Builder<'_> {
                 narrow.name
             );
             misfit(key, message, "take `bf16` or `f32`");
+        }
+    }
+
+    /// A head learns classes, which images that a run makes do not have; each such dataset is named once.
+    fn check_classes(experiment: &Experiment, features: &[usize], fields: &Fields<'_>) {
+        let datasets = features
+            .iter()
+            .map(|&index| &experiment.datasets[experiment.extractions[index].dataset]);
+        let made = datasets.filter(|dataset| dataset.samples.is_some());
+        for name in made
+            .map(|dataset| dataset.name.as_str())
+            .collect::<BTreeSet<_>>()
+        {
+            let message = format!(
+                "{} needs classes, which the images of dataset `{name}` do not have: a network makes them",
+                fields.context()
+            );
+            let hint = "read features of a dataset with classes".to_owned();
+            let key = config::FEATURES.name;
+            fields.misfit(key, "graph::dataset-misfit", message, Some(hint));
         }
     }
 

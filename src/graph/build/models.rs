@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::Builder;
+use super::datasets::Declared;
 use crate::graph::resolve::Names;
-use crate::graph::{Experiment, ModelNode, PretrainNode, pretrain, samples};
+use crate::graph::{Experiment, ModelNode, PretrainNode, SamplesNode, pretrain, samples};
 use crate::models::declaration::WEIGHTS;
 use crate::models::{self, WeightsSource};
 use crate::spec::Diagnostic;
@@ -18,6 +19,7 @@ impl Builder<'_> {
         sections: &Sections,
         experiment: &mut Experiment,
         datasets: &Names,
+        generated: &[Declared],
     ) -> (Names, Names) {
         let mut names = Names::new("model");
         let mut trainings = Names::new("pretrain");
@@ -41,14 +43,17 @@ impl Builder<'_> {
                     all_read = false;
                     continue;
                 };
-                let swept = self.sweeps.said("model", &table, &kind.doc.all_keys());
+                let keys = kind.doc.all_keys();
+                let swept = self.sweeps.said("model", &table, &keys);
+                let swept_weights = self.sweeps.said_of_weights(&table, &keys);
                 let mut sources = vec![None];
                 if let WeightsSource::Pretrained(training) = model.weights() {
                     let span = fields.span_of(WEIGHTS.name);
                     let value = training.clone();
                     used.push(value.clone());
                     trainings.find(&fields, WEIGHTS.name, &Located { value, span });
-                    sources = self.pretrains(sections, experiment, datasets, &*model);
+                    let known = (datasets, generated);
+                    sources = self.pretrains(sections, experiment, known, &*model);
                     if sources.is_empty() {
                         // A mistake in the training, which is told already; what hangs on the model is looked at all the same.
                         sources.push(None);
@@ -67,6 +72,7 @@ impl Builder<'_> {
                         model: Arc::clone(&model),
                         pretrain,
                         swept: swept.clone(),
+                        swept_weights: swept_weights.clone(),
                     });
                 }
             }
@@ -95,7 +101,7 @@ impl Builder<'_> {
         &self,
         sections: &Sections,
         experiment: &mut Experiment,
-        datasets: &Names,
+        (datasets, generated): (&Names, &[Declared]),
         model: &dyn models::Model,
     ) -> Vec<Option<usize>> {
         let mut indices = Vec::new();
@@ -111,9 +117,24 @@ impl Builder<'_> {
                 // Both are read whatever becomes of the other, so that all mistakes are found in one go.
                 // The model's own index is known once its place in the list is.
                 let parsed = pretrain::parse(&fields, &node.name, (0, 0), model);
-                let datasets = fields
-                    .located(&pretrain::DATASET)
-                    .map(|dataset| datasets.find(&fields, pretrain::DATASET.name, &dataset));
+                let dataset = fields.located(&pretrain::DATASET);
+                let made = dataset
+                    .as_ref()
+                    .filter(|dataset| generated.iter().any(|one| one.name == dataset.value));
+                if let Some(dataset) = made {
+                    fields.misfit(
+                        pretrain::DATASET.name,
+                        "graph::dataset-misfit",
+                        format!(
+                            "{} cannot train on dataset `{}`, whose images a network of this experiment makes",
+                            fields.context(),
+                            dataset.value
+                        ),
+                        Some("train on a dataset of files; `repro cache export` writes samples into one".to_owned()),
+                    );
+                }
+                let datasets =
+                    dataset.map(|dataset| datasets.find(&fields, pretrain::DATASET.name, &dataset));
                 for dataset in datasets.unwrap_or_default() {
                     if let Some(parsed) = &parsed {
                         indices.push(Some(experiment.pretrains.len()));
@@ -141,6 +162,9 @@ impl Builder<'_> {
             for table in self.expand(node, "samples", &samples::DOC) {
                 let fields = self.node_fields(&table, "samples", node);
                 fields.check_keys(&samples::DOC.all_keys(), &[]);
+                let swept = self
+                    .sweeps
+                    .said("samples", &table, &samples::DOC.all_keys());
                 let Some(model) = fields.located(&samples::MODEL) else {
                     continue;
                 };
@@ -148,7 +172,10 @@ impl Builder<'_> {
                     let model = Arc::clone(&experiment.models[index].model);
                     if let Some(parsed) = samples::parse(&fields, &node.name, index, &*model) {
                         names.add(&node.name, experiment.samples.len());
-                        experiment.samples.push(parsed);
+                        experiment.samples.push(SamplesNode {
+                            swept: swept.clone(),
+                            ..parsed
+                        });
                     }
                 }
             }

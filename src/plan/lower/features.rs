@@ -77,7 +77,8 @@ impl Lowering<'_> {
             model,
         });
         let step = if is_kept {
-            let inputs = extract.model.trained.iter().map(|(id, _)| *id).collect();
+            let made = extract.model.trained.iter().chain(&extract.images.made);
+            let inputs = made.map(|(id, _)| *id).collect();
             let work = || Work::Extract(Arc::clone(&extract));
             Some(self.step(artifact, inputs, work)?)
         } else {

@@ -1,5 +1,6 @@
 //! From the graph to the plan before any rule: every wanted artifact is a step, and every step a job of its own.
 
+mod datasets;
 mod features;
 mod heads;
 mod metrics;
@@ -35,29 +36,22 @@ pub(super) fn lower(
     facts: &Facts,
     listing: &Listing,
 ) -> Result<Plan, PlanError> {
-    let uses = experiment.datasets.iter().zip(&facts.datasets).enumerate();
-    let datasets = uses.map(|(index, (node, facts))| {
-        Arc::new(DatasetUse {
-            index,
-            name: node.name.clone(),
-            facts: facts.clone(),
-            axes: experiment.dataset_axes(index),
-        })
-    });
     let identities = experiment.models.iter().map(|node| node.model.identity());
     let mut lowering = Lowering {
         experiment,
         known: Known::new(listing),
-        datasets: datasets.collect(),
+        datasets: Vec::new(),
         models: Vec::new(),
         identities: identities.collect(),
         steps: Vec::new(),
         jobs: Vec::new(),
         by_fingerprint: BTreeMap::new(),
     };
+    lowering.opened(facts)?;
     let trainings = lowering.pretrains()?;
     lowering.models(facts, &trainings)?;
-    lowering.samples()?;
+    let samples = lowering.samples()?;
+    lowering.generated(&samples)?;
     let features = lowering.extractions()?;
     let heads = lowering.heads(&features)?;
     lowering.metrics(&features, &heads)?;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::super::recipes::{PretrainRecipe, SamplesRecipe};
 use super::super::step::{ModelUse, Pretrain, Sample, StepId, Work};
-use super::super::{Facts, PlanError};
+use super::super::{Facts, PlanError, Shards};
 use super::{Lowering, split_names};
 use crate::bug::Bug;
-use crate::graph::SampleMethod;
+use crate::graph::{SampleMethod, SamplesNode};
 
 impl Lowering<'_> {
     /// The trainings, in the order of the experiment.
@@ -79,8 +79,9 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// The sheets of samples, in the order of the experiment.
-    pub(super) fn samples(&mut self) -> Result<(), PlanError> {
+    /// The samples, in the order of the experiment.
+    pub(super) fn samples(&mut self) -> Result<Vec<StepId>, PlanError> {
+        let mut made = Vec::new();
         for node in &self.experiment.samples {
             let model = Arc::clone(&self.models[node.model]);
             let eta = match node.method {
@@ -107,14 +108,31 @@ impl Lowering<'_> {
             );
             let artifact = self.known.artifact(label, recipe.recipe()?);
             let inputs = model.trained.iter().map(|(id, _)| *id).collect();
+            let (steps, multiply_adds) = chain(node, &model)?;
             let work = || {
                 Work::Sample(Box::new(Sample {
                     node: node.clone(),
+                    shards: Shards::new(node.count as usize, model.model.input().side),
                     model,
+                    steps,
+                    multiply_adds,
                 }))
             };
-            self.step(artifact, inputs, work)?;
+            made.push(self.step(artifact, inputs, work)?);
         }
-        Ok(())
+        Ok(made)
     }
+}
+
+/// The steps from noise to an image, and the multiply-adds of one of them.
+fn chain(node: &SamplesNode, model: &ModelUse) -> Result<(u32, u64), PlanError> {
+    let denoising = model.model.denoising();
+    let process = denoising.and_then(|denoising| {
+        let process = denoising.process(&node.respacing).ok()?;
+        Some((process.steps(), denoising.multiply_adds()))
+    });
+    process.ok_or_else(|| {
+        let what = format!("samples `{}` of a model that gives none", node.name);
+        Bug::new(what).into()
+    })
 }

@@ -7,7 +7,7 @@ mod stack;
 use std::collections::BTreeMap;
 
 use super::job::{JobKind, Pass};
-use super::{Job, Plan};
+use super::{Cost, Job, Plan, Shards, Step, Work};
 
 /// One rule: rewrites the jobs, never what exists after the run.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,14 @@ fn merge(plan: &mut Plan, kind: JobKind) {
     plan.jobs = merged;
 }
 
+/// How samples are cut, and what they cost.
+fn sampled(step: &Step) -> Option<(Shards, Cost)> {
+    match &step.work {
+        Work::Sample(work) => Some((work.shards, work.cost(&step.artifact))),
+        _ => None,
+    }
+}
+
 /// Once all rules are through: what each job needs, how it can be cut, and what it costs. Jobs are put into the order of their kinds,
 /// which is also one in which each stands behind those that it needs.
 pub(super) fn connect(plan: &mut Plan) {
@@ -59,12 +67,15 @@ pub(super) fn connect(plan: &mut Plan) {
         let inputs = job.steps.iter().flat_map(|&id| &plan.step(id).inputs);
         let needs = inputs.filter_map(|input| made_by.get(input).copied());
         let needs = needs.filter(|&needed| needed != index).collect();
-        let pass = Pass::of(plan, job);
+        let cut = match job.steps.as_slice() {
+            [id] if job.kind == JobKind::Sample => sampled(plan.step(*id)),
+            _ => Pass::of(plan, job).map(|pass| (pass.shards, pass.cost())),
+        };
         let job = &mut plan.jobs[index];
         job.needs = needs;
-        if let Some(pass) = pass {
-            job.shards = Some(pass.shards.count());
-            job.cost = pass.cost();
+        if let Some((shards, cost)) = cut {
+            job.shards = Some(shards.count());
+            job.cost = cost;
         }
     }
 }

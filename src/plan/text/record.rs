@@ -22,6 +22,10 @@ pub struct PlanRecord {
     pub training_images: u64,
     /// Multiply-adds of the passes.
     pub multiply_adds: u64,
+    /// Images through a network while samples are made, over all steps.
+    pub sampling_images: u64,
+    /// Multiply-adds of the samples.
+    pub sampling_multiply_adds: u64,
     /// Bytes of features that will be written.
     pub feature_bytes: u64,
     /// Scans of features in which heads train.
@@ -107,6 +111,13 @@ impl PlanRecord {
             Work::Train(train) => Some(train.forwards),
             _ => None,
         });
+        let sampling = || {
+            let missing = plan.steps.iter().filter(|step| step.is_missing());
+            missing.filter_map(|step| match &step.work {
+                Work::Sample(work) => Some(work.cost(&step.artifact)),
+                _ => None,
+            })
+        };
         Self {
             done: plan.is_done(),
             estimated: absent.to_vec(),
@@ -114,6 +125,8 @@ impl PlanRecord {
             forward_images_unfused: totals.unfused,
             training_images: trained.sum(),
             multiply_adds: totals.cost.multiply_adds,
+            sampling_images: sampling().map(|cost| cost.images).sum(),
+            sampling_multiply_adds: sampling().map(|cost| cost.multiply_adds).sum(),
             feature_bytes: totals.cost.bytes,
             scans: plan
                 .jobs

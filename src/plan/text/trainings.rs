@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::plan::{Plan, State, Train, Work};
+use crate::plan::{Plan, PlannedArtifact, Sample, State, Train, Work};
 use crate::text::{count, plural};
 
 /// What goes through networks while heads are trained; nothing where all of them read cached features.
@@ -62,9 +62,32 @@ pub(super) fn render_trainings(plan: &Plan) -> String {
         let _ = writeln!(
             text,
             "\nsamples: {} wanted, {} cached",
-            plural(wanted, "sheet"),
+            count(wanted),
             count(cached)
         );
     }
+    for step in plan.steps.iter().filter(|step| step.is_missing()) {
+        if let Work::Sample(work) = &step.work {
+            let _ = writeln!(text, "  {}", samples_line(&step.artifact, work));
+        }
+    }
     text
+}
+
+/// What is to be done for one set of samples.
+fn samples_line(artifact: &PlannedArtifact, work: &Sample) -> String {
+    let cost = work.cost(artifact);
+    let mut line = format!(
+        "{}  {}: {} forwards, {:.3} T multiply-adds",
+        artifact.label,
+        plural(work.missing_images(artifact), "image"),
+        count(cost.images),
+        cost.multiply_adds as f64 / 1e12,
+    );
+    let all = work.shards.count();
+    let committed = all - work.shards.lacking([artifact]).len();
+    if committed > 0 {
+        let _ = write!(line, "  resumes: {committed} of {all} shards are committed");
+    }
+    line
 }

@@ -86,10 +86,12 @@ pub enum Wanted {
         /// The name of the `[pretrain.NAME]`.
         of: String,
     },
-    /// The [`ImageSheet`](super::input::ImageSheet) with this name.
+    /// An [`ImageSheet`](super::input::ImageSheet) with the figure's file as its name: images sampled from a network.
     Sheet {
         /// The name of the `[samples.NAME]`.
         of: String,
+        /// The most images; at least one.
+        count: u32,
     },
     /// An [`ImageSheet`](super::input::ImageSheet) with the figure's file as its name: images with noise added.
     NoiseStrip(NoiseStrip),

@@ -12,10 +12,13 @@ use crate::report::input::{ImageSheet, ReportInput};
 use crate::report::markdown;
 use crate::report::selection::TITLE_KEY;
 use crate::spec::fields::Located;
-use crate::spec::{Fields, Key, Kind, KindDoc, Text};
+use crate::spec::{Count, Fields, Key, Kind, KindDoc, Text};
 
 const OF: Key<Text> =
-    Key::text("of", "a name of `[samples.NAME]`").doc("The samples that are shown, at most 400.");
+    Key::text("of", "a name of `[samples.NAME]`").doc("The samples that are shown.");
+const COUNT: Key<Count> = Key::count("count", 1..=400)
+    .default(64)
+    .doc("How many of them are shown at most, from the first.");
 const TITLE: Key<Text> = TITLE_KEY.optional("`Samples: NAME`");
 
 /// `kind = "sheet"`.
@@ -23,7 +26,7 @@ pub const KIND: FigureKind = Kind::new(
     KindDoc {
         name: "sheet",
         summary: "Images sampled from a network, side by side, each of their pixels a square.",
-        keys: &[&FILE_KEY, &OF, &TITLE],
+        keys: &[&FILE_KEY, &OF, &COUNT, &TITLE],
         shared: &[],
     },
     parse,
@@ -33,12 +36,13 @@ fn parse(fields: &Fields<'_>, _: &KnownAxes) -> Option<Arc<dyn Figure>> {
     let file = file_name(fields, &FILE_KEY, ".svg");
     let of = fields.located(&OF);
     let title = fields.get(&TITLE);
-    let (file, of) = (file?, of?);
+    let (file, of, count) = (file?, of?, fields.get(&COUNT)?);
     fields.is_sound().then(|| {
         Arc::new(Sheet {
             title: title.unwrap_or_else(|| format!("Samples: {}", of.value)),
             file,
             of,
+            count,
         }) as Arc<dyn Figure>
     })
 }
@@ -47,6 +51,7 @@ fn parse(fields: &Fields<'_>, _: &KnownAxes) -> Option<Arc<dyn Figure>> {
 struct Sheet {
     file: Located<String>,
     of: Located<String>,
+    count: u32,
     title: String,
 }
 
@@ -66,6 +71,7 @@ impl Figure for Sheet {
     fn wanted(&self) -> Option<Wanted> {
         Some(Wanted::Sheet {
             of: self.of.value.clone(),
+            count: self.count,
         })
     }
 
@@ -73,7 +79,7 @@ impl Figure for Sheet {
         let Some(sheet) = input
             .sheets
             .iter()
-            .find(|sheet| sheet.name == self.of.value)
+            .find(|sheet| sheet.name == self.file.value)
         else {
             let why = format!("the samples `{}` are not there yet", self.of.value);
             return pending(input, &self.file, &self.title, &why);
@@ -152,7 +158,10 @@ mod tests {
             columns: 2,
             ..ImageSheet::default()
         };
-        input.sheets = vec![sheet("other", "b"), sheet("faces", "2 samples of `a_b`")];
+        input.sheets = vec![
+            sheet("other.svg", "b"),
+            sheet("a.svg", "2 samples of `a_b`"),
+        ];
         let rendered = figure().render(&input).unwrap();
         assert_eq!(rendered.title, "Samples: faces");
         assert_eq!(rendered.caption, "2 samples of `a_b`.");
@@ -187,7 +196,8 @@ mod tests {
         assert_eq!(
             figure.wanted(),
             Some(Wanted::Sheet {
-                of: "faces".to_owned()
+                of: "faces".to_owned(),
+                count: 64,
             })
         );
     }

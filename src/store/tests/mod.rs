@@ -12,6 +12,7 @@ use super::*;
 use crate::feature_type::FeatureType;
 
 mod damage;
+mod images;
 mod query;
 mod results;
 mod sharing;
@@ -33,7 +34,7 @@ impl Content {
         FeaturePart {
             ids: &self.ids,
             splits: &self.splits,
-            labels: &self.labels,
+            labels: Some(&self.labels),
             views: &self.views,
             draws: &self.draws,
             width: self.width,
@@ -135,7 +136,7 @@ fn features_come_back_as_they_were_written() {
         assert!(part.ids().eq(written.ids.iter().map(String::as_str)));
         assert!(part.splits().all(|split| split == "train"));
         assert!(part.views().all(|view| view == "center"));
-        assert_eq!(part.labels(), written.labels);
+        assert_eq!(part.labels(), Some(&written.labels[..]));
         assert_eq!(part.draws(), written.draws);
         let values = part.values_f32().unwrap();
         assert_eq!(FeatureValues::F32(values.to_vec()), written.values);
@@ -400,7 +401,7 @@ proptest! {
         let part = &reader.parts()[0];
         prop_assert!(part.ids().eq(content.ids.iter().map(String::as_str)));
         prop_assert!(part.splits().eq(content.splits.iter().map(String::as_str)));
-        prop_assert_eq!(part.labels(), &content.labels[..]);
+        prop_assert_eq!(part.labels(), Some(&content.labels[..]));
         prop_assert_eq!(part.draws(), &content.draws[..]);
         if half {
             for row in 0..part.rows() {

@@ -82,7 +82,7 @@ fn filled() -> (tempfile::TempDir, Store, Fingerprint, Vec<Fingerprint>) {
             let content = FeaturePart {
                 ids: &ids,
                 splits: &ids,
-                labels: &[part, 7],
+                labels: Some(&[part, 7]),
                 views: &ids,
                 draws: &[0, 0],
                 width: 5,

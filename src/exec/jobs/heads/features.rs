@@ -24,7 +24,10 @@ impl<'a> FeatureRows<'a> {
     ) -> Result<Self, NodeError> {
         let (mut places, mut labels) = (Vec::new(), Vec::new());
         for (number, part) in (0u32..).zip(views.first().map_or(&[][..], |first| first.parts())) {
-            let rows = part.ids().zip(part.splits()).zip(part.labels());
+            let of_part = part
+                .labels()
+                .ok_or_else(|| NodeError::bug("a head reads features of images without classes"))?;
+            let rows = part.ids().zip(part.splits()).zip(of_part);
             for (row, ((id, of_split), label)) in (0u32..).zip(rows) {
                 if of_split == SKIPPED && !skip {
                     return Err(NodeError::Values(format!(

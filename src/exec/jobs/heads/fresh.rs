@@ -1,7 +1,7 @@
 //! Images that go through a network while heads are trained: with fresh noise and fresh crops in every epoch.
 
 use std::cell::RefCell;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::features::FeatureRows;
 use crate::bug::Bug;
@@ -26,13 +26,16 @@ pub(super) struct FreshImages<'a> {
 
 impl<'a> FreshImages<'a> {
     pub(super) fn new(
-        run: &Run<'a>,
+        run: &Run<'_>,
         extract: &Extract,
         key: &'a PassKey,
         split: &str,
     ) -> Result<Self, NodeError> {
-        let dataset = &run.inputs.datasets[extract.images.index];
-        let preparation = Preparation::new(dataset, key, &*extract.model.model, false)
+        let images = &extract.images;
+        let dataset = run
+            .inputs
+            .images(images, run.store, 0..images.facts.samples)?;
+        let preparation = Preparation::new(Arc::clone(&dataset), key, &*extract.model.model, false)
             .ok_or_else(|| NodeError::bug("a head at a timestep that its model does not have"))?;
         let samples = dataset.manifest.samples.iter().enumerate();
         let of_split = samples.filter(|(_, sample)| sample.split == split);
@@ -42,8 +45,8 @@ impl<'a> FreshImages<'a> {
         })
     }
 
-    fn sample(&self, row: usize) -> &'a crate::datasets::Sample {
-        &self.preparation.dataset.manifest.samples[self.rows[row]]
+    fn sample(&self, row: usize) -> &crate::datasets::Sample {
+        self.preparation.images.sample(self.rows[row])
     }
 }
 

@@ -6,6 +6,7 @@
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::shard::Shard;
+use crate::datasets::Manifest;
 use crate::exec::context::Run;
 use crate::exec::event::Event;
 use crate::exec::{NodeError, attempt};
@@ -27,13 +28,12 @@ pub(super) struct Computed {
 /// Takes batches in order and hands whole shards on, until nobody gives or takes any more.
 pub(super) fn gather(
     run: &Run<'_>,
-    number: usize,
-    pass: &Pass,
-    taps: &[Tap],
+    (number, pass): (usize, &Pass),
+    (taps, manifest): (&[Tap], &Manifest),
     computed: &Receiver<Computed>,
     finished: &SyncSender<Shard>,
 ) -> Result<(), NodeError> {
-    let samples = &run.inputs.datasets[pass.dataset.index].manifest.samples;
+    let samples = &manifest.samples;
     while let Ok(first) = computed.recv() {
         let mut shard = Shard::new(first.shard, pass.shards.rows_of(first.shard), taps);
         let mut done = 0;

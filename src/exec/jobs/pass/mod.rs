@@ -7,34 +7,26 @@
 //! Several workers, in one process or in several, may be at the same pass: each claims a shard before it prepares it. Parts are written
 //! without a lock; whoever finds all parts in place finishes the artifacts.
 
-mod claimed;
 mod gather;
 mod shard;
 
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
-use self::claimed::Claimed;
 use self::gather::{Computed, gather};
-use self::shard::Shard;
+use self::shard::{Place, Shard};
+use super::claimed::{Claimed, Cut};
+use crate::datasets::Manifest;
 use crate::exec::batches::{self, BackOff};
 use crate::exec::context::Run;
 use crate::exec::event::Event;
 use crate::exec::prepare::{Batch, Preparation};
 use crate::exec::{NodeError, StageSeconds};
-use crate::machine::device;
 use crate::models::extractor::{Images, Network, TapRequest};
 use crate::models::{Precision, TapShape};
 use crate::plan::{Pass, Tap};
-use crate::store::{ArtifactWriter, Begin};
-
-/// A tap that has to be made, and its writer.
-struct OpenTap {
-    tap: Tap,
-    writer: ArtifactWriter,
-}
 
 /// Batches of one shard, in order; the first says which shard it is.
 struct Prepared {
@@ -55,38 +47,66 @@ pub(super) fn run_pass(
     network: &dyn Network,
 ) -> Result<(), NodeError> {
     let started = Instant::now();
-    let open = begin(run, pass, joins)?;
-    let claimed = Claimed::new(run, pass, shards, open)?;
+    let rows = match &shards {
+        Some(wanted) => {
+            let last = pass.shards.rows_of(wanted.end.saturating_sub(1));
+            pass.shards.rows_of(wanted.start).start..last.end
+        }
+        None => 0..pass.images(),
+    };
+    let cut = Cut {
+        name: &pass.name,
+        label: label(pass),
+        shards: pass.shards,
+        wanted: shards,
+        joins,
+    };
+    let artifacts: Vec<_> = pass.taps.iter().map(|tap| &tap.artifact).collect();
+    let claimed = Claimed::begin(run, cut, &artifacts)?;
     let images = claimed.missing_images();
+    let places = claimed.places().into_iter();
+    let taps: Vec<Tap> = places.map(|place| pass.taps[place].clone()).collect();
     if !joins {
         (run.emit)(Event::PassStarted {
             pass: number,
             label: label(pass),
             images,
-            committed: pass.images() - images,
-            taps: claimed.taps().len(),
+            committed: claimed.committed_images(),
+            taps: taps.len(),
         });
     }
-    let dataset = &run.inputs.datasets[pass.dataset.index];
+    let dataset = run.inputs.images(&pass.dataset, run.store, rows)?;
+    let manifest = &dataset.manifest;
     let model = &pass.model.model;
-    let preparation = Preparation::new(dataset, &pass.key, &**model, pass.skip_bad_images)
-        .ok_or_else(|| NodeError::bug("a pass at a timestep that its model does not have"))?;
+    let preparation = Preparation::new(
+        Arc::clone(&dataset),
+        &pass.key,
+        &**model,
+        pass.skip_bad_images,
+    )
+    .ok_or_else(|| NodeError::bug("a pass at a timestep that its model does not have"))?;
     let batch_size = pass.batch_size.map_or_else(
         || batches::choose(run.device, &**model, pass.deepest(), pass.key.precision),
         |size| size as usize,
     );
-    let taps = claimed.taps();
     let stages = std::thread::scope(|scope| -> Result<StageSeconds, NodeError> {
         let (batch_sender, batches) = sync_channel::<Result<Prepared, NodeError>>(2);
         let (shard_sender, finished) = sync_channel::<Shard>(1);
         let (claimed, preparation, taps) = (&claimed, &preparation, taps.as_slice());
         let preparing =
             scope.spawn(move || prepare(claimed, preparation, pass, batch_size, &batch_sender));
-        let writing = scope.spawn(move || write(run, number, pass, claimed, &finished));
+        let writing = scope.spawn(move || write(pass, (taps, manifest), claimed, &finished));
         let (computed_sender, computed) = sync_channel::<Computed>(1);
-        let gathering =
-            scope.spawn(move || gather(run, number, pass, taps, &computed, &shard_sender));
-        let forward = compute(run, number, pass, taps, network, &batches, &computed_sender);
+        let gathering = scope.spawn(move || {
+            gather(
+                run,
+                (number, pass),
+                (taps, manifest),
+                &computed,
+                &shard_sender,
+            )
+        });
+        let forward = compute(run, pass, taps, network, &batches, &computed_sender);
         // Each thread ends when the one before it does; only then is known whether all shards are on disk.
         drop((batches, computed_sender));
         let since = Instant::now();
@@ -104,7 +124,7 @@ pub(super) fn run_pass(
         })
     })?;
     let seconds = started.elapsed().as_secs_f64();
-    claimed.finish(run, seconds)?;
+    claimed.finish(seconds)?;
     if !joins {
         (run.emit)(Event::PassFinished {
             pass: number,
@@ -116,32 +136,6 @@ pub(super) fn run_pass(
         });
     }
     Ok(())
-}
-
-/// Opens all taps for writing and finds what earlier runs have committed.
-fn begin(run: &Run<'_>, pass: &Pass, joins: bool) -> Result<Vec<OpenTap>, NodeError> {
-    let mut open = Vec::new();
-    for tap in &pass.taps {
-        let artifact = &tap.artifact;
-        let begun = run.store.begin_parts(&artifact.recipe, &artifact.label)?;
-        let Begin::Writer(mut writer) = begun else {
-            continue;
-        };
-        writer.computed_on(&device::name(run.device));
-        let committed = writer.committed_parts(&pass.shards.lengths())?;
-        for aside in writer.set_aside().iter().chain(&committed.set_aside) {
-            if !joins {
-                (run.emit)(Event::SetAside {
-                    what: format!("{} {}", aside.from.display(), aside.reason),
-                });
-            }
-        }
-        open.push(OpenTap {
-            tap: tap.clone(),
-            writer: *writer,
-        });
-    }
-    Ok(open)
 }
 
 /// Claims shards and prepares their batches, until none is left or nobody takes them any more; returns the seconds that it worked.
@@ -183,24 +177,25 @@ fn prepare(
 
 /// Writes shards as they come; returns the seconds that it worked.
 fn write(
-    run: &Run<'_>,
-    number: usize,
     pass: &Pass,
+    (taps, manifest): (&[Tap], &Manifest),
     claimed: &Claimed<'_>,
     finished: &Receiver<Shard>,
 ) -> Result<f64, NodeError> {
     let mut seconds = 0.0;
-    let samples = &run.inputs.datasets[pass.dataset.index].manifest.samples;
     let (draw, _) = pass.key.draw_and_seed();
     let view = pass.key.view.name();
     for shard in finished {
         let since = Instant::now();
-        claimed.write(&shard, (view, draw), samples)?;
+        claimed.write(shard.index, &mut |position, part, writer| {
+            let place = Place {
+                position,
+                part,
+                tap: &taps[position],
+            };
+            shard.write(place, (view, draw), manifest, writer)
+        })?;
         seconds += since.elapsed().as_secs_f64();
-        (run.emit)(Event::ShardCommitted {
-            pass: number,
-            shard: shard.index,
-        });
     }
     Ok(seconds)
 }
@@ -216,7 +211,6 @@ fn join<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
 /// images. On a GPU it is at most two batches ahead of what is computed.
 fn compute(
     run: &Run<'_>,
-    number: usize,
     pass: &Pass,
     taps: &[Tap],
     network: &dyn Network,
@@ -240,7 +234,7 @@ fn compute(
         };
         let pieces = back_off.features(network, images, &requests, &mut |images| {
             (run.emit)(Event::BatchHalved {
-                pass: number,
+                job: pass.name.clone(),
                 images,
             });
         })?;
@@ -291,6 +285,3 @@ fn label(pass: &Pass) -> String {
         pass.model.name, pass.dataset.name
     )
 }
-
-/// The writers of all taps, behind one lock: the thread that claims asks them what is there, the thread that writes writes.
-type Writers = Mutex<Vec<OpenTap>>;

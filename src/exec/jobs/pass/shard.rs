@@ -2,8 +2,7 @@
 
 use half::f16;
 
-use crate::bug::Bug;
-use crate::datasets::Sample;
+use crate::datasets::Manifest;
 use crate::exec::{NodeError, SKIPPED};
 use crate::feature_type::FeatureType;
 use crate::plan::Tap;
@@ -17,6 +16,16 @@ pub(super) struct Shard {
     pub(super) values: Vec<Vec<f32>>,
     /// Rows of the shard that were left out.
     pub(super) skipped: Vec<usize>,
+}
+
+/// Where a part of a shard goes.
+pub(super) struct Place<'a> {
+    /// The place of the tap's values in the shard.
+    pub(super) position: usize,
+    /// The number of the part.
+    pub(super) part: u32,
+    /// What the values are.
+    pub(super) tap: &'a Tap,
 }
 
 impl Shard {
@@ -36,13 +45,16 @@ impl Shard {
     /// Writes the part of one tap.
     pub(super) fn write(
         &self,
-        position: usize,
-        tap: &Tap,
-        view: &str,
-        draw: u32,
-        samples: &[Sample],
+        Place {
+            position,
+            part,
+            tap,
+        }: Place<'_>,
+        (view, draw): (&str, u32),
+        manifest: &Manifest,
         writer: &mut ArtifactWriter,
     ) -> Result<(), NodeError> {
+        let samples = &manifest.samples;
         let mut values = self.values[position].clone();
         for &row in &self.skipped {
             values[row * tap.width..(row + 1) * tap.width].fill(f32::NAN);
@@ -72,11 +84,11 @@ impl Shard {
         }
         let labels: Vec<u32> = rows.iter().map(|sample| sample.label).collect();
         writer.write_features(
-            u32::try_from(self.index).map_err(|_| Bug::new("a pass has more than 2^32 shards"))?,
+            part,
             FeaturePart {
                 ids: &ids,
                 splits: &splits,
-                labels: &labels,
+                labels: (!manifest.classes.is_empty()).then_some(&labels),
                 views: &vec![view.to_owned(); ids.len()],
                 draws: &vec![draw; ids.len()],
                 width: tap.width,

@@ -170,6 +170,16 @@ impl Layout {
         list.0
     }
 
+    /// Multiply-adds of the whole network, the output's convolution included.
+    pub fn multiply_adds(&self) -> u64 {
+        let config = &self.config;
+        let side = u64::from(config.image_size);
+        let channels = u64::from(self.final_channels) * u64::from(config.out_channels());
+        let blocks = self.block_infos();
+        let blocks = blocks.last().map_or(0, |block| block.multiply_adds);
+        blocks.saturating_add(side * side * 9 * channels)
+    }
+
     /// Shape and cost of every block.
     pub fn block_infos(&self) -> Vec<BlockInfo> {
         let config = &self.config;
@@ -279,5 +289,7 @@ mod tests {
             total += cost;
             assert_eq!(info.multiply_adds, total, "{}", info.path);
         }
+        let output = 64 * 9 * 32 * u64::from(config.out_channels());
+        assert_eq!(Layout::new(&config).multiply_adds(), total + output);
     }
 }

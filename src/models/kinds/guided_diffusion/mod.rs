@@ -344,6 +344,10 @@ impl DenoisingModel for GuidedDiffusion {
         self.config.learn_sigma
     }
 
+    fn multiply_adds(&self) -> u64 {
+        layout::Layout::new(&self.config).multiply_adds()
+    }
+
     #[cfg(feature = "torch")]
     fn begin_training(
         &self,

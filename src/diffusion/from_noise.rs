@@ -1,4 +1,4 @@
-//! Images out of noise by a loaded network, as bytes: what a sheet of samples consists of.
+//! Images out of noise by a loaded network, as bytes: what samples are.
 //!
 //! The noise of an image is a function of the seed and of the image's number, so that an image does not depend on how many are
 //! made beside it, but for rounding.
@@ -7,13 +7,13 @@ use tch::{Device, Kind, Tensor};
 
 use super::reverse::ReverseError;
 use super::sampling::{Sampling, Step, to_bytes};
-use crate::diffusion::noise::fill_noise;
+use crate::diffusion::noise::{fill_noise, image_id};
 use crate::models::InputSpec;
 use crate::models::extractor::{ForwardError, Images, Network, Until};
 use crate::numbers::to_i64;
 
 /// A loaded network and how it is sampled from.
-pub struct Sheet<'a> {
+pub struct FromNoise<'a> {
     /// All that decides a sample besides network and noise.
     pub sampling: &'a Sampling,
     /// The network.
@@ -26,7 +26,7 @@ pub struct Sheet<'a> {
     pub seed: u64,
 }
 
-impl Sheet<'_> {
+impl FromNoise<'_> {
     /// Makes the images with these numbers, all at once.
     ///
     /// - `stop`: whether somebody wants to stop; asked before every step
@@ -91,8 +91,14 @@ impl Sheet<'_> {
         let size = channels * side * side;
         let mut values = vec![0f32; numbers.len() * size];
         for (number, target) in numbers.clone().zip(values.chunks_mut(size.max(1))) {
-            let id = format!("image-{number}");
-            fill_noise(self.seed, &id, "samples", timestep, draw, target);
+            fill_noise(
+                self.seed,
+                &image_id(number),
+                "samples",
+                timestep,
+                draw,
+                target,
+            );
         }
         let sides = [numbers.len(), channels, side, side];
         let sides = sides.map(to_i64);

@@ -1,0 +1,67 @@
+//! The images of a dataset while a job runs: of an opened dataset, or out of the store, where a run has made them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Inputs;
+use crate::bug::Bug;
+use crate::datasets::{DatasetError, Manifest, OpenDataset, ReadImage};
+use crate::diffusion::noise::image_id;
+use crate::imaging::Image;
+use crate::plan::DatasetUse;
+use crate::store::{ImageReader, Store, StoreError};
+
+impl Inputs {
+    /// A dataset of the plan whose images can be read. Of images that a run made, those in other parts of the artifact than `rows`
+    /// are cannot.
+    ///
+    /// # Errors
+    /// Samples that are not in the store, or whose bytes are not those that were committed.
+    pub fn images(
+        &self,
+        dataset: &DatasetUse,
+        store: &Store,
+        rows: Range<usize>,
+    ) -> Result<Arc<OpenDataset>, StoreError> {
+        let opened = self.datasets.get(dataset.index).and_then(Option::as_ref);
+        if let Some(opened) = opened {
+            return Ok(Arc::clone(opened));
+        }
+        let facts = &dataset.facts;
+        let (Some((_, fingerprint)), [split]) = (&dataset.made, facts.splits.as_slice()) else {
+            let what = format!("dataset `{}` was not opened", dataset.name);
+            return Err(Bug::new(what).into());
+        };
+        let reader = store.images(fingerprint, rows)?;
+        let ids = (0..split.samples).map(image_id);
+        Ok(Arc::new(OpenDataset {
+            manifest: Manifest::generated(ids, &split.split, facts.digest.clone()),
+            images: Box::new(Made { reader }),
+        }))
+    }
+}
+
+/// Images that a run made.
+struct Made {
+    reader: ImageReader,
+}
+
+impl Made {
+    fn file(&self, row: usize) -> Result<&[u8], DatasetError> {
+        let missing = || Bug::new(format!("the part with `{}` is not open", image_id(row)));
+        Ok(self.reader.image(row).ok_or_else(missing)?)
+    }
+}
+
+impl ReadImage for Made {
+    fn read(&self, row: usize) -> Result<Image, DatasetError> {
+        Image::decode(self.file(row)?).map_err(|error| {
+            let id = image_id(row);
+            DatasetError::Selection(format!("`{id}` of the samples does not decode: {error}"))
+        })
+    }
+
+    fn encoded(&self, row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
+        Ok(Some(self.file(row)?.to_vec()))
+    }
+}

@@ -1,0 +1,110 @@
+//! From a row of a dataset to the numbers that a network reads: decoded, made square, mirrored, normalized. The one way there, for passes,
+//! trainings and pictures alike.
+
+use std::sync::Arc;
+
+use crate::datasets::{DatasetError, OpenDataset, Sample};
+use crate::imaging::preprocess::Draw;
+use crate::imaging::{Normalization, Preprocess};
+use crate::models::InputSpec;
+
+/// The images of a dataset as a network reads them.
+pub struct ImageSource<'a> {
+    /// The images.
+    pub dataset: Arc<OpenDataset>,
+    /// How images become squares.
+    pub preprocess: &'a Preprocess,
+    /// How pixels become numbers.
+    pub normalization: Normalization,
+    /// What the network reads.
+    pub input: InputSpec,
+}
+
+/// One showing of an image. What random steps draw is a function of it and of the image's id.
+#[derive(Debug, Clone, Copy)]
+pub struct Showing<'a> {
+    /// The seed.
+    pub seed: u64,
+    /// The name of the view, or of the step of a training.
+    pub view: &'a str,
+    /// Which of several.
+    pub draw: u32,
+    /// Whether left and right are exchanged.
+    pub mirrored: bool,
+}
+
+impl ImageSource<'_> {
+    /// What the dataset lists in a row.
+    pub fn sample(&self, row: usize) -> &Sample {
+        &self.dataset.manifest.samples[row]
+    }
+
+    /// The image of a row, `[C, H, W]`, without noise.
+    ///
+    /// # Errors
+    /// An image that cannot be read or does not decode.
+    pub fn planes(&self, row: usize, shown: Showing<'_>) -> Result<Vec<f32>, DatasetError> {
+        let image = self.dataset.images.read(row)?;
+        let draw = Draw {
+            seed: shown.seed,
+            sample: &self.sample(row).id,
+            view: shown.view,
+            draw: shown.draw,
+        };
+        let side = self.input.side as usize;
+        let square = self.preprocess.apply(&image, side, draw);
+        let square = if shown.mirrored {
+            square.flip()
+        } else {
+            square
+        };
+        Ok(square.to_planes(self.input.channels as usize, self.normalization))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datasets::{Manifest, ReadImage};
+    use crate::imaging::Image;
+
+    /// One gray image, dark on the left.
+    struct One;
+
+    impl ReadImage for One {
+        fn read(&self, _row: usize) -> Result<Image, DatasetError> {
+            Ok(Image::gray(2, 2, vec![0, 255, 0, 255]))
+        }
+    }
+
+    #[test]
+    fn a_mirrored_image_has_left_and_right_exchanged() {
+        let ids = std::iter::once("image-0".to_owned());
+        let preprocess = Preprocess::default();
+        let source = ImageSource {
+            dataset: Arc::new(OpenDataset {
+                manifest: Manifest::generated(ids, "test", String::new()),
+                images: Box::new(One),
+            }),
+            preprocess: &preprocess,
+            normalization: Normalization::default(),
+            input: InputSpec {
+                channels: 1,
+                side: 2,
+                normalization: Normalization::default(),
+                noise: None,
+            },
+        };
+        let planes = |mirrored| {
+            let shown = Showing {
+                seed: 0,
+                view: "center",
+                draw: 0,
+                mirrored,
+            };
+            source.planes(0, shown).unwrap()
+        };
+        assert_eq!(planes(false), [-1.0, 1.0, -1.0, 1.0]);
+        assert_eq!(planes(true), [1.0, -1.0, 1.0, -1.0]);
+    }
+}
