@@ -15,6 +15,7 @@ use std::time::Instant;
 use repro::diffusion::noise::fill_noise;
 use repro::heads::{self, FeatureShape, Head};
 use repro::machine::memory::KeptMaps;
+use repro::message::Message;
 use repro::models::tuning::MapRetention;
 use repro::models::{self, BlockIndex, InputSpec, Precision, WeightsSource};
 use repro::spec::{Diagnostics, Fields, Source, Span, Table};
@@ -49,7 +50,7 @@ impl Samples for Noise {
 }
 
 impl NoisyImages for Noise {
-    fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, String> {
+    fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, Message> {
         let InputSpec { channels, side, .. } = self.input;
         let mut values = vec![0.0; rows.len() * (channels * side * side) as usize];
         fill_noise(0, "benchmark", "center", 90, draw, &mut values);

@@ -248,7 +248,7 @@ impl Rows for Cached {
         let copied = self.reader.parts()[part].copy_row(row, out);
         copied
             .then_some(())
-            .ok_or_else(|| TrainError::Features("no such row".to_owned()))
+            .ok_or_else(|| TrainError::Features("no such row".into()))
     }
 
     fn forget(&self) {

@@ -12,6 +12,7 @@ use super::Context;
 use super::exit::Failure;
 use super::{experiment, table};
 use crate::bug::Bug;
+use crate::message::Message;
 use crate::models::{self, Model};
 use crate::report::{self, figures, tables};
 use crate::spec::{AnyKey, KeyDoc, Kind, KindDoc, sections, suggest};
@@ -210,9 +211,10 @@ fn one_model(name: &str, json: bool) -> Result<(), Failure> {
     let models = named_models();
     let Some((name, model)) = models.iter().find(|(known, _)| known == name) else {
         if models::ALL.iter().any(|kind| kind.doc.name == name) {
-            return Err(Failure::Mistakes(format!(
-                "`{name}` is a kind of model and no model with a name\n  hint: `repro list kinds {name}` shows its keys"
-            )));
+            return Err(Failure::Mistakes(
+                Message::new(format!("`{name}` is a model kind, not the name of a model"))
+                    .hint(format!("`repro list kinds {name}` shows its keys")),
+            ));
         }
         return Err(unknown(
             "model",
@@ -322,9 +324,8 @@ fn artifacts(context: &Context, json: bool) -> Result<(), Failure> {
 }
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Failure {
-    let hint =
-        suggest::hint(name, known).map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
-    Failure::Mistakes(format!("there is no {what} `{name}`{hint}"))
+    let message = Message::new(format!("unknown {what} `{name}`"));
+    Failure::Mistakes(message.maybe_hint(suggest::hint(name, known)))
 }
 
 fn print_json(value: &impl Serialize) -> Result<(), Failure> {

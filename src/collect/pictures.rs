@@ -12,6 +12,7 @@ use crate::graph::{Experiment, SampleMethod};
 use crate::imaging::preprocess::Draw;
 use crate::imaging::{Normalization, Preprocess};
 use crate::inputs::Inputs;
+use crate::message::Message;
 use crate::numbers::to_u32;
 use crate::plan::{Plan, Work};
 use crate::report::figures::{NoiseStrip, Wanted};
@@ -129,7 +130,7 @@ fn images(file: &[u8], count: usize) -> Result<(u32, u32, Vec<Vec<u8>>), NodeErr
     let reader = image::ImageReader::with_format(Cursor::new(file), image::ImageFormat::Png);
     let decoded = reader
         .decode()
-        .map_err(|error| NodeError::Values(format!("samples do not decode: {error}")))?;
+        .map_err(|error| NodeError::Values(format!("samples do not decode: {error}").into()))?;
     let (side, channels) = (decoded.width(), u32::from(decoded.color().channel_count()));
     let size = side as usize * side as usize * channels as usize;
     let pixels: Vec<Vec<u8>> = decoded
@@ -142,7 +143,7 @@ fn images(file: &[u8], count: usize) -> Result<(u32, u32, Vec<Vec<u8>>), NodeErr
     } else {
         let found = plural(pixels.len(), "image");
         let message = format!("a sheet holds {found}, but {count} were made");
-        Err(NodeError::Values(message))
+        Err(NodeError::Values(message.into()))
     }
 }
 
@@ -179,11 +180,14 @@ fn noise_strip(
         for &timestep in &strip.timesteps {
             let Some(coefficients) = node.model.coefficients(timestep) else {
                 let noise = input.noise;
-                return Err(NodeError::Values(format!(
-                    "figure `{file}` shows timestep {timestep}, but model `{}` has {}\n  hint: take timesteps below that",
-                    node.name,
-                    plural(noise.map_or(0, |noise| noise.steps) as usize, "timestep")
-                )));
+                return Err(NodeError::Values(
+                    Message::new(format!(
+                        "figure `{file}` shows timestep {timestep}, but model `{}` has {}",
+                        node.name,
+                        plural(noise.map_or(0, |noise| noise.steps) as usize, "timestep")
+                    ))
+                    .hint("take timesteps below that"),
+                ));
             };
             let mut noisy = planes.clone();
             let mut noise = vec![0f32; noisy.len()];

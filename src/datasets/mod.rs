@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use crate::bug::Bug;
 use crate::imaging::Image;
+use crate::message::{Hint, Message};
 use crate::spec::fields::Located;
 use crate::spec::{Key, Kind, Parse, Text};
 
@@ -117,7 +118,7 @@ pub trait ReadImage: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     /// A file or folder that should be there.
-    #[error("{} is missing\n  hint: {hint}", path.display())]
+    #[error("{} is missing", path.display())]
     Missing {
         /// The path.
         path: PathBuf,
@@ -125,7 +126,7 @@ pub enum DatasetError {
         hint: String,
     },
     /// Images that a list names.
-    #[error("{} is missing: {place} names it; {missing} of the {named} images that are named are missing\n  hint: {hint}", path.display())]
+    #[error("{} is missing: {place} names it; {missing} of the {named} images that are named are missing", path.display())]
     MissingImages {
         /// The first of them.
         path: PathBuf,
@@ -139,7 +140,7 @@ pub enum DatasetError {
         hint: String,
     },
     /// A file that is not what it should be.
-    #[error("{} is malformed: {problem}\n  hint: {hint}", path.display())]
+    #[error("{} is malformed: {problem}", path.display())]
     Malformed {
         /// The path.
         path: PathBuf,
@@ -149,7 +150,7 @@ pub enum DatasetError {
         hint: String,
     },
     /// An image that does not decode.
-    #[error("image `{id}` ({}) does not decode: {problem}\n  hint: mend or remove it, or set `on_bad_image = \"skip\"` in the extraction", path.display())]
+    #[error("image `{id}` ({}) does not decode: {problem}", path.display())]
     BadImage {
         /// The sample's id.
         id: String,
@@ -167,11 +168,26 @@ pub enum DatasetError {
         source: std::io::Error,
     },
     /// A selection that leaves nothing, or asks for more than there is.
-    #[error("{0}")]
-    Selection(String),
+    #[error("{}", .0.text)]
+    Selection(Message),
     /// The program contradicts itself.
     #[error(transparent)]
     Bug(#[from] Bug),
+}
+
+impl Hint for DatasetError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing { hint, .. }
+            | Self::MissingImages { hint, .. }
+            | Self::Malformed { hint, .. } => Some(hint.clone()),
+            Self::BadImage { .. } => Some(
+                "fix or remove it, or set `on_bad_image = \"skip\"` in the extraction".to_owned(),
+            ),
+            Self::Selection(message) => message.hint.clone(),
+            Self::Io { .. } | Self::Bug(_) => None,
+        }
+    }
 }
 
 impl DatasetError {

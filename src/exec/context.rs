@@ -7,6 +7,7 @@ use super::event::{Emit, Event};
 use super::{NodeError, StopSignal};
 use crate::inputs::Inputs;
 use crate::machine::device::{self, Device};
+use crate::message::Hint;
 use crate::plan::{Plan, PlannedArtifact, StepId};
 use crate::store::{
     ArtifactWriter, Begin, Fingerprint, Made, Patience, Store, StoreError, Waiting,
@@ -128,7 +129,7 @@ impl Outcome {
         emit(Event::NodeFailed {
             label: "report".to_owned(),
             fingerprint: String::new(),
-            error: error.to_string(),
+            error: error.explain().to_string(),
         });
     }
 
@@ -160,7 +161,7 @@ impl Outcome {
         (run.emit)(Event::NodeFailed {
             label: label.clone(),
             fingerprint: artifact.fingerprint.short(),
-            error: error.to_string(),
+            error: error.explain().to_string(),
         });
     }
 }

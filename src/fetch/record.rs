@@ -166,7 +166,7 @@ mod tests {
         let path = folder.path().join(NAME);
         for (text, says) in [
             ("format = 2", "format 2"),
-            ("format", "mend it"),
+            ("format", "fix it"),
             ("format = 1\nfiles = 3", "files"),
             (
                 "format = 1\n[[file]]\nname = \"a\"\nsha256 = \"xyz\"",

@@ -56,7 +56,7 @@ fn expect_input_error(cli: &CliTest, texts: &[&str]) {
 #[track_caller]
 fn expect_no_panic(output: &Output) {
     assert!(!output.stderr.contains("panicked"), "{output}");
-    assert!(!output.stderr.contains("failed inside"), "{output}");
+    assert!(!output.stderr.contains("internal error"), "{output}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use repro::heads::{self, FeatureShape, Head};
+use repro::message::Message;
 use repro::models::extractor::ForwardError;
 use repro::models::tuning::{MapRetention, Tune, Tuned};
 use repro::models::{self, BlockIndex, InputSpec, Precision, WeightsSource};
@@ -118,7 +119,7 @@ impl Samples for Batch {
 
 impl NoisyImages for Batch {
     /// The same in every epoch.
-    fn x_t(&self, rows: &[usize], _draw: u32) -> Result<Vec<f32>, String> {
+    fn x_t(&self, rows: &[usize], _draw: u32) -> Result<Vec<f32>, Message> {
         let size = self.x_t.len() / self.labels.len();
         let image = |&row: &usize| &self.x_t[row * size..(row + 1) * size];
         Ok(rows.iter().flat_map(image).copied().collect())

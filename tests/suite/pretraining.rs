@@ -363,8 +363,8 @@ fn a_training_that_diverges_names_the_remedies_and_other_nodes_go_on() {
         .run(&["run", "tiny.toml"])
         .expect_code(1)
         .expect_in_stderr(&[
-            "the loss is no number any more",
-            "lower the learning rate, lengthen `warmup`, or bound gradients by `clip`",
+            "the loss became NaN or infinite at step",
+            "hint: lower the learning rate, lengthen `warmup`, or clip gradients with `clip`",
         ]);
     assert!(!output.stderr.contains("panicked"), "{output}");
     let made = cli.query("SELECT label FROM artifacts ORDER BY label");

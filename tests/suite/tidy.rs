@@ -120,6 +120,25 @@ fn words_are_found_and_comments_and_tests_are_not_code() {
 }
 
 #[test]
+fn hints_are_laid_out_in_one_place() {
+    let mut found = Vec::new();
+    for file in sources() {
+        if file.is_test || file.name == "message.rs" {
+            continue;
+        }
+        let lines = file.code();
+        let baked =
+            lines.filter(|(_, line)| line.contains("hint: {") || line.contains(r"\n  hint:"));
+        found.extend(baked.map(|(number, _)| format!("src/{}:{number}", file.name)));
+    }
+    assert!(
+        found.is_empty(),
+        "a hint is no part of a message; see src/message.rs:\n{}",
+        found.join("\n")
+    );
+}
+
+#[test]
 fn spec_graph_and_plan_are_pure() {
     let words = [
         "std::fs",

@@ -10,6 +10,7 @@ use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::cli::fetching::{self, Bringer};
 use crate::datasets::published::{ByHand, PublishedDataset};
+use crate::message::Message;
 use crate::spec::suggest;
 
 /// Arguments of `repro data fetch`.
@@ -117,17 +118,7 @@ fn to_be_brought(dataset: &PublishedDataset, by_hand: &ByHand) -> Failure {
         let size = fetching::size(file.bytes);
         format!("\n  {}, size {size}\n    {digest}", file.name)
     });
-    Failure::Input(format!(
-        "{} cannot be fetched: {}{}\n  license: {}; see {}\n  hint: bring these files by hand and put them into {}, packed as they are; in an experiment: kind = \"{}\", root = \"{}\"",
-        dataset.name,
-        by_hand.why,
-        files.collect::<String>(),
-        dataset.license,
-        dataset.page,
-        dataset.folder,
-        dataset.kind,
-        dataset.folder,
-    ))
+    Failure::Input(Message::new(format!("{} cannot be fetched: {}{}\n  license: {}; see {}", dataset.name, by_hand.why, files.collect::<String>(), dataset.license, dataset.page)).hint(format!("bring these files by hand and put them into {}, packed as they are; in an experiment: kind = \"{}\", root = \"{}\"", dataset.folder, dataset.kind, dataset.folder)))
 }
 
 fn find<'a>(datasets: &'a [PublishedDataset], name: &str) -> Result<&'a PublishedDataset, Failure> {
@@ -136,8 +127,6 @@ fn find<'a>(datasets: &'a [PublishedDataset], name: &str) -> Result<&'a Publishe
         let names = datasets.iter().map(|dataset| dataset.name.as_str());
         let hint = suggest::hint(name, names)
             .unwrap_or_else(|| "`repro data list` shows what can be fetched".to_owned());
-        Failure::Mistakes(format!(
-            "no dataset `{name}` can be fetched\n  hint: {hint}"
-        ))
+        Failure::Mistakes(Message::new(format!("no dataset `{name}` can be fetched")).hint(hint))
     })
 }

@@ -67,9 +67,6 @@ fn known(arguments: &Arguments) -> Result<Vec<PublishedDataset>, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
     let datasets = text.and_then(|text| published::parse(&text).map_err(|error| error.to_string()));
     datasets.map_err(|reason| {
-        Failure::Mistakes(format!(
-            "{} is no list of datasets: {reason}",
-            path.display()
-        ))
+        Failure::Mistakes(format!("{} is no list of datasets: {reason}", path.display()).into())
     })
 }

@@ -10,6 +10,7 @@ use crate::cli::exit::Failure;
 use crate::cli::fetching::{self, Bringer};
 use crate::cli::{Context, table};
 use crate::fetch::{Digest, Published, Stated};
+use crate::message::Message;
 use crate::models::{self, Preset, WEIGHTS_FOLDER};
 
 /// Arguments of `repro models fetch`.
@@ -48,10 +49,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     };
     let preset = find(name)?;
     let Some(checkpoint) = &preset.checkpoint else {
-        return Err(Failure::Mistakes(format!(
-            "no weights are published for preset `{name}` ({})\n  hint: write `weights = {{ synthetic = 7 }}` in the experiment; `repro models fetch` lists what can be fetched",
-            preset.title
-        )));
+        return Err(Failure::Mistakes(Message::new(format!("no weights are published for preset `{name}` ({})", preset.title)).hint("write `weights = { synthetic = 7 }` in the experiment; `repro models fetch` lists what can be fetched")));
     };
     let file = fetching::file_name(checkpoint)?;
     let folder = arguments
@@ -78,7 +76,7 @@ fn find(name: &str) -> Result<Preset, Failure> {
     models::preset(name).ok_or_else(|| {
         let hint = models::preset_hint(name)
             .unwrap_or_else(|| "`repro models fetch` lists what can be fetched".to_owned());
-        Failure::Mistakes(format!("there is no preset `{name}`\n  hint: {hint}"))
+        Failure::Mistakes(Message::new(format!("there is no preset `{name}`")).hint(hint))
     })
 }
 
@@ -91,10 +89,13 @@ fn stated(checkpoint: &Published, given: Option<Digest>) -> Result<Stated, Failu
             by: "as given with --sha256".to_owned(),
             ..known
         }),
-        (Some(digest), Some(given)) if digest != given => Err(Failure::Mistakes(format!(
-            "--sha256 names {given}, but {digest} is known for this file ({})",
-            known.by
-        ))),
+        (Some(digest), Some(given)) if digest != given => Err(Failure::Mistakes(
+            format!(
+                "--sha256 names {given}, but {digest} is known for this file ({})",
+                known.by
+            )
+            .into(),
+        )),
         (_, None) | (Some(_), Some(_)) => Ok(known),
     }
 }

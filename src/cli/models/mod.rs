@@ -49,6 +49,6 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
 
 impl From<StoredTensorsError> for Failure {
     fn from(error: StoredTensorsError) -> Self {
-        Self::Input(error.to_string())
+        Self::Input(error.to_string().into())
     }
 }

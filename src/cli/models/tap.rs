@@ -49,7 +49,7 @@ pub struct Arguments {
 pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let _ = arguments;
     Err(Failure::Mistakes(
-        "this build has no libtorch (feature `torch`), so it cannot run a network".to_owned(),
+        "this build has no libtorch (feature `torch`), so it cannot run a network".into(),
     ))
 }
 
@@ -70,6 +70,7 @@ mod with_torch {
     use crate::exec::attempt;
     use crate::graph;
     use crate::machine::device;
+    use crate::message::Message;
     use crate::models::tap::{NamedArray, TapError, TapRequests, read_input, tap};
     use crate::models::{self, BlockIndex, Model, Precision, Reduce, TapShape, WeightsSource};
     use crate::numbers::to_u32;
@@ -109,28 +110,27 @@ mod with_torch {
         Ok(())
     }
 
-    fn mistake(text: String) -> Failure {
-        Failure::Mistakes(text)
+    fn mistake(message: impl Into<Message>) -> Failure {
+        Failure::Mistakes(message.into())
     }
 
     fn model(arguments: &Arguments) -> Result<Arc<dyn Model>, Failure> {
         let weights = arguments.weights.as_deref().map(weights).transpose()?;
         if let Some(preset) = models::preset(&arguments.model) {
             return weights.map(|weights| preset.model.with_weights(weights)).ok_or_else(|| {
-                mistake(format!(
-                    "the preset `{}` comes without weights\n  hint: name a file with `--weights`, or `--weights synthetic:SEED` for an untrained network",
-                    arguments.model
-                ))
+                mistake(Message::new(format!("the preset `{}` comes without weights", arguments.model)).hint("name a file with `--weights`, or `--weights synthetic:SEED` for an untrained network"))
             });
         }
         let file = Path::new(&arguments.model);
         if !file.exists() {
             let hint = models::preset_hint(&arguments.model);
-            return Err(mistake(format!(
-                "`{}` is neither a preset nor a file\n  hint: {}",
-                arguments.model,
-                hint.unwrap_or_else(|| "`repro list models` shows the presets".to_owned())
-            )));
+            return Err(mistake(
+                Message::new(format!(
+                    "`{}` is neither a preset nor a file",
+                    arguments.model
+                ))
+                .hint(hint.unwrap_or_else(|| "`repro list models` shows the presets".to_owned())),
+            ));
         }
         let source = experiment::read(file)?;
         let nodes = graph::build_models(&source).map_err(|diagnostics| Failure::Diagnostics {
@@ -148,10 +148,10 @@ mod with_torch {
             return Ok(node.model.clone());
         };
         if *node.model.weights() == WeightsSource::None {
-            return Err(mistake(format!(
-                "`{}` has no weights\n  hint: leave out `--weights`",
-                node.model.variant()
-            )));
+            return Err(mistake(
+                Message::new(format!("`{}` has no weights", node.model.variant()))
+                    .hint("leave out `--weights`"),
+            ));
         }
         Ok(node.model.with_weights(weights))
     }
@@ -227,8 +227,9 @@ mod with_torch {
 
     /// Writes the arrays as safetensors.
     fn write(path: &Path, arrays: &[NamedArray]) -> Result<(), Failure> {
-        let failed =
-            |reason: String| Failure::Input(format!("cannot write {}: {reason}", path.display()));
+        let failed = |reason: String| {
+            Failure::Input(format!("cannot write {}: {reason}", path.display()).into())
+        };
         let bytes: Vec<Vec<u8>> = arrays
             .iter()
             .map(|array| {
@@ -254,9 +255,9 @@ mod with_torch {
         fn from(error: TapError) -> Self {
             match error {
                 TapError::Forward(_) | TapError::NoSuchTimestep { .. } => {
-                    Self::Mistakes(error.to_string())
+                    Self::Mistakes(error.to_string().into())
                 }
-                other => Self::Input(other.to_string()),
+                other => Self::Input(other.to_string().into()),
             }
         }
     }

@@ -162,6 +162,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::message::Hint;
 
     /// A folder as the archive makes it, with three images.
     fn small() -> tempfile::TempDir {
@@ -192,7 +193,7 @@ mod tests {
         let root = root.to_owned();
         Aircraft { root, banner }
             .open(&Environment::plain(), None)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.explain().to_string())
     }
 
     #[test]

@@ -49,6 +49,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::message::Hint;
 
     const FILES: [&str; 3] = [
         "001.Black_footed_Albatross/Black_Footed_Albatross_0046_18.png",
@@ -84,7 +85,7 @@ mod tests {
         let dataset = LISTED.at(root);
         dataset
             .open(&Environment::plain(), None)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.explain().to_string())
     }
 
     #[test]

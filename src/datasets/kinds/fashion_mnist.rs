@@ -139,9 +139,9 @@ impl ReadImage for AllImages {
         let size = self.height * self.width;
         match self.pixels.get(row * size..(row + 1) * size) {
             Some(pixels) => Ok(Image::gray(self.width, self.height, pixels.to_vec())),
-            None => Err(DatasetError::Selection(format!(
-                "there is no image in row {row}"
-            ))),
+            None => Err(DatasetError::Selection(
+                format!("there is no image in row {row}").into(),
+            )),
         }
     }
 }
@@ -252,9 +252,10 @@ impl Idx {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Hint;
 
     fn parse(bytes: &[u8], rank: usize) -> Result<Idx, String> {
-        Idx::parse(PathBuf::from("x-idx"), bytes, rank).map_err(|error| error.to_string())
+        Idx::parse(PathBuf::from("x-idx"), bytes, rank).map_err(|error| error.explain().to_string())
     }
 
     #[test]

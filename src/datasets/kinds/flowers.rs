@@ -92,13 +92,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::message::Hint;
 
     fn open(root: &Path) -> Result<OpenDataset, String> {
         let root = root.to_owned();
         LISTED
             .at(root)
             .open(&Environment::plain(), None)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.explain().to_string())
     }
 
     fn seen(dataset: &OpenDataset) -> Vec<(&str, &str, u32)> {

@@ -51,6 +51,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::message::Hint;
 
     const FILES: [&str; 3] = [
         "0817/0000139e21dc.png",
@@ -62,7 +63,7 @@ mod tests {
         LISTED
             .at(root)
             .open(&Environment::plain(), None)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.explain().to_string())
     }
 
     /// A folder with three images of two classes.

@@ -201,6 +201,7 @@ pub(super) fn stays_inside(name: &str) -> bool {
 mod tests {
     use super::super::PlainDigester;
     use super::*;
+    use crate::message::Hint;
 
     fn row(id: &str, split: &'static str, folder: &Path, list: usize) -> Row {
         Row {
@@ -221,7 +222,7 @@ mod tests {
             remedy: "get it from its owner",
         };
         rows.open(Trim::NONE, &PlainDigester)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.explain().to_string())
     }
 
     #[test]

@@ -97,12 +97,14 @@ impl TextFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Hint;
 
     fn read(bytes: &[u8]) -> Result<TextFile, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list.txt");
         std::fs::write(&path, bytes).unwrap();
-        TextFile::read(&Location::file(path), "get it anew").map_err(|error| error.to_string())
+        TextFile::read(&Location::file(path), "get it anew")
+            .map_err(|error| error.explain().to_string())
     }
 
     #[test]

@@ -179,6 +179,7 @@ mod tests {
 
     use super::fixture::{cells, compress, file, numbers, structures, text};
     use super::*;
+    use crate::message::Hint;
 
     /// A file with every class, compressed and not.
     fn whole() -> Vec<u8> {
@@ -203,7 +204,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list.mat");
         std::fs::write(&path, bytes).unwrap();
-        Variables::read(&Location::file(path), "get it anew").map_err(|error| error.to_string())
+        Variables::read(&Location::file(path), "get it anew")
+            .map_err(|error| error.explain().to_string())
     }
 
     #[test]

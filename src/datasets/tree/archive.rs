@@ -15,6 +15,7 @@ use super::headers::{self, Allowance, Fault, Member, MemberKind};
 use super::index::Index;
 use super::source::Source;
 use crate::datasets::{DatasetError, Environment};
+use crate::message::Message;
 use crate::text;
 
 /// Compressed photographs hardly shrink, and texts by less than this; what grows by more was made to fill a disk.
@@ -209,11 +210,16 @@ fn decompress(
             ));
             Source::open(&kept).map_err(|source| DatasetError::io(&kept, source, REMEDY))
         }
-        (Err(error), None) => Err(DatasetError::Selection(format!(
-            "{} is compressed, and cannot be kept without its compression in the cache ({error})\n  hint: free {} there, name another cache with `--cache`, or unpack the archive into its folder",
-            path.display(),
-            text::bytes(packed.saturating_mul(2))
-        ))),
+        (Err(error), None) => Err(DatasetError::Selection(
+            Message::new(format!(
+                "{} is compressed, and cannot be kept without its compression in the cache ({error})",
+                path.display()
+            ))
+            .hint(format!(
+                "free {} there, name another cache with `--cache`, or unpack the archive into its folder",
+                text::bytes(packed.saturating_mul(2))
+            )),
+        )),
     }
 }
 

@@ -77,12 +77,12 @@ pub(super) fn run_pretrain(
     };
     let Pretrain { node, model, .. } = work;
     let Some(denoising) = model.denoising() else {
-        return Err(NodeError::Values("the model predicts no noise".to_owned()));
+        return Err(NodeError::Values("the model predicts no noise".into()));
     };
     let config = &node.training;
     let diffusion = denoising
         .process(&Respacing::All)
-        .map_err(|error| NodeError::Values(error.to_string()))?;
+        .map_err(|error| NodeError::Values(error.to_string().into()))?;
     let Trainable {
         network,
         parameters,
@@ -170,7 +170,7 @@ fn keep(checkpoints: &Checkpoints, state: &State) -> Result<(), NodeError> {
     reason = "the form that `map_err` wants"
 )]
 fn unwritable(error: safetensors::SafeTensorError) -> NodeError {
-    NodeError::Values(format!("the weights cannot be written: {error}"))
+    NodeError::Values(format!("the weights cannot be written: {error}").into())
 }
 
 /// One row for each point: `step`, `loss`, `gradient_norm`, `learning_rate`.

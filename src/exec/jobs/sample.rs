@@ -31,12 +31,12 @@ pub(super) fn run_samples(
     let node = &work.node;
     let model = work.model.with_weights(run.store);
     let Some(denoising) = model.denoising() else {
-        return Err(NodeError::Values("the model predicts no noise".to_owned()));
+        return Err(NodeError::Values("the model predicts no noise".into()));
     };
     let sampling = Sampling {
         diffusion: denoising
             .process(&node.respacing)
-            .map_err(|error| NodeError::Values(error.to_string()))?,
+            .map_err(|error| NodeError::Values(error.to_string().into()))?,
         method: match node.method {
             SampleMethod::Ancestral => Method::Ancestral,
             SampleMethod::Ddim { eta } => Method::Ddim { eta },
@@ -68,7 +68,7 @@ pub(super) fn run_samples(
         let made = sheet.make(first..last, &|| run.stop.is_given(), &mut || {
             (run.emit)(Event::SamplesAdvanced {});
         });
-        match made.map_err(|error| NodeError::Values(error.to_string()))? {
+        match made.map_err(|error| NodeError::Values(error.to_string().into()))? {
             Some(bytes) => pixels.extend(bytes),
             None => return Err(NodeError::Stopped),
         }
@@ -96,6 +96,8 @@ fn png(pixels: &[u8], channels: u32, side: u32, count: u32) -> Result<Vec<u8>, N
     };
     PngEncoder::new(&mut file)
         .write_image(pixels, side, side.saturating_mul(count), colors)
-        .map_err(|error| NodeError::Values(format!("the samples cannot be written: {error}")))?;
+        .map_err(|error| {
+            NodeError::Values(format!("the samples cannot be written: {error}").into())
+        })?;
     Ok(file.into_inner())
 }

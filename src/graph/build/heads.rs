@@ -96,7 +96,7 @@ impl Builder<'_> {
                 "extraction `{}` leaves out images that do not decode, and `{key}` does not",
                 skipping.name
             );
-            misfit(key, message, "mend the images, or leave `on_bad_image` out");
+            misfit(key, message, "fix the images, or leave `on_bad_image` out");
         }
         if training.fine_tune.is_none() {
             return;
@@ -134,10 +134,17 @@ impl Builder<'_> {
             .into_iter()
             .filter_map(|shape| head.check(shape).err());
         for misfit in misfits {
-            let (why, remedy) = misfit.split_once("; ").unwrap_or((&misfit, ""));
-            let message = format!("{} cannot read its features: {why}", fields.context());
-            let hint = (!remedy.is_empty()).then(|| remedy.to_owned());
-            fields.misfit(config::FEATURES.name, "graph::head-misfit", message, hint);
+            let message = format!(
+                "{} cannot read its features: {}",
+                fields.context(),
+                misfit.text
+            );
+            fields.misfit(
+                config::FEATURES.name,
+                "graph::head-misfit",
+                message,
+                misfit.hint,
+            );
         }
     }
 }

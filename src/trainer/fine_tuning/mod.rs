@@ -152,7 +152,7 @@ impl Loop<'_> {
         to_u32(self.state.made as usize / self.steps)
     }
 
-    /// Goes to the end of the epoch. Gives the epoch, from 1, and the learning rate where the loss is no number any more.
+    /// Goes to the end of the epoch. Gives the epoch, from 1, and the learning rate where the loss became NaN or infinite.
     fn run_epoch(
         &mut self,
         watch: &Watch<'_>,
@@ -386,5 +386,5 @@ fn stack_of_one<'a>(task: &'a Task<'_>, fit: &[usize]) -> Result<Stack<'a>, Trai
     reason = "the form that `map_err` wants"
 )]
 fn features(error: crate::models::extractor::ForwardError) -> TrainError {
-    TrainError::Features(error.to_string())
+    TrainError::Features(error.to_string().into())
 }

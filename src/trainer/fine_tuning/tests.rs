@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::*;
 use crate::diffusion::noise::fill_noise;
 use crate::heads::Head;
+use crate::message::Message;
 use crate::models::extractor::to_vec;
 use crate::models::tuning::MapRetention;
 use crate::models::{BlockIndex, Precision, WeightsSource};
@@ -39,7 +40,7 @@ impl Samples for Images {
 }
 
 impl NoisyImages for Images {
-    fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, String> {
+    fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, Message> {
         let side = self.input.side as usize;
         let size = self.input.channels as usize * side * side;
         let mut all = vec![0f32; rows.len() * size];

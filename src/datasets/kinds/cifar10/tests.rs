@@ -7,6 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::*;
+use crate::message::Hint;
 
 const CLASS_NAMES: &str =
     "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n";
@@ -49,7 +50,7 @@ fn open(root: &Path) -> Result<OpenDataset, String> {
         root: root.to_owned(),
     };
     let open = dataset.open(&Environment::plain(), None);
-    open.map_err(|error| error.to_string())
+    open.map_err(|error| error.explain().to_string())
 }
 
 fn open_packed(bytes: &[u8]) -> Result<OpenDataset, String> {

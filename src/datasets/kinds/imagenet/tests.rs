@@ -4,6 +4,7 @@ use super::*;
 use crate::datasets::listed::fixture;
 use crate::datasets::matlab::fixture::{compress, file, numbers, structures, text};
 use crate::datasets::tree::fixture as archives;
+use crate::message::Hint;
 
 const KIT: &str = "ILSVRC2012_devkit_t12/data";
 const TRUTH: &str = "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt";
@@ -18,7 +19,7 @@ fn imagenet(root: &Path, classes: Option<&str>) -> ImageNet {
 fn open(root: &Path, classes: Option<&str>) -> Result<OpenDataset, String> {
     imagenet(root, classes)
         .open(&Environment::plain(), None)
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.explain().to_string())
 }
 
 /// A folder with images of three classes; those for validation are in no folders.

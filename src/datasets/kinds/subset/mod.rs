@@ -91,7 +91,7 @@ impl Dataset for Subset {
     ) -> Result<OpenDataset, DatasetError> {
         let Some(upstream) = upstream else {
             return Err(DatasetError::Selection(
-                "a subset without a dataset to take from".to_owned(),
+                "a subset without a dataset to take from".into(),
             ));
         };
         let splits = upstream.manifest.splits();
@@ -104,10 +104,13 @@ impl Dataset for Subset {
                     .iter()
                     .map(|count| format!("`{}`", count.split))
                     .collect();
-                return Err(DatasetError::Selection(format!(
-                    "the subset limits split `{split}`, but the dataset has {}",
-                    known.join(", ")
-                )));
+                return Err(DatasetError::Selection(
+                    format!(
+                        "the subset limits split `{split}`, but the dataset has {}",
+                        known.join(", ")
+                    )
+                    .into(),
+                ));
             }
         }
         let mut listed = HashMap::new();
@@ -196,7 +199,9 @@ struct Rows {
 impl Rows {
     fn upstream_row(&self, row: usize) -> Result<usize, DatasetError> {
         let found = self.rows.get(row).copied();
-        found.ok_or_else(|| DatasetError::Selection(format!("there is no image in row {row}")))
+        found.ok_or_else(|| {
+            DatasetError::Selection(format!("there is no image in row {row}").into())
+        })
     }
 }
 

@@ -83,6 +83,7 @@ fn file_name(id: &str) -> &str {
 mod tests {
     use super::*;
     use crate::datasets::listed::fixture;
+    use crate::message::Hint;
 
     fn sample(id: &str, split: &str) -> Sample {
         Sample {
@@ -103,7 +104,7 @@ mod tests {
             sample("train/cat/2.jpg", "train"),
             sample("train/dog/2.jpg", "train"),
         ];
-        let rows = rows(&path, "train", &samples).map_err(|error| error.to_string())?;
+        let rows = rows(&path, "train", &samples).map_err(|error| error.explain().to_string())?;
         let mut rows: Vec<_> = rows.into_iter().collect();
         rows.sort_unstable();
         Ok(rows)

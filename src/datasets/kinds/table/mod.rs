@@ -248,7 +248,7 @@ impl Table {
         }
         match (names.is_empty(), last) {
             (false, Some(_)) => Err(parts.first().map_or_else(
-                || DatasetError::Selection("there are no files".to_owned()),
+                || DatasetError::Selection("there are no files".into()),
                 |part| {
                     part.malformed(format!(
                         "the column `{}` has numbers in some files and names in others",

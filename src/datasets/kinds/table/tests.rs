@@ -13,6 +13,7 @@ use arrow::datatypes::{DataType, Field, Fields as ArrowFields, Schema};
 use super::*;
 use crate::datasets::Environment;
 use crate::datasets::listed::fixture;
+use crate::message::Hint;
 
 const NAMES: &str = r#"{"info": {"features": {"image": {"_type": "Image"}, "label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}"#;
 
@@ -94,7 +95,7 @@ fn open(folder: &Path, table: &Table) -> Result<OpenDataset, String> {
         ..Environment::plain()
     };
     let open = table.open(&environment, None);
-    open.map_err(|error| error.to_string())
+    open.map_err(|error| error.explain().to_string())
 }
 
 const BOTH: [(Option<&str>, &str); 2] = [

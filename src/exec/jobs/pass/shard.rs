@@ -6,6 +6,7 @@ use crate::bug::Bug;
 use crate::datasets::Sample;
 use crate::exec::{NodeError, SKIPPED};
 use crate::feature_type::FeatureType;
+use crate::message::Message;
 use crate::plan::Tap;
 use crate::store::{ArtifactWriter, FeaturePart, FeatureValues};
 
@@ -54,11 +55,14 @@ impl Shard {
                 !self.skipped.contains(row) && !feature.iter().all(|value| value.is_finite())
             });
         if let Some((row, _)) = bad {
-            return Err(NodeError::Values(format!(
-                "the feature of `{}` at {} is not finite\n  hint: the weights may be damaged",
-                samples[self.rows.start + row].id,
-                tap.block
-            )));
+            return Err(NodeError::Values(
+                Message::new(format!(
+                    "the feature of `{}` at {} is not finite",
+                    samples[self.rows.start + row].id,
+                    tap.block
+                ))
+                .hint("the weights may be damaged"),
+            ));
         }
         let values = match tap.storage {
             FeatureType::F32 => FeatureValues::F32(values),
@@ -95,10 +99,13 @@ fn narrow(values: &[f32], tap: &Tap) -> Result<Vec<f16>, NodeError> {
         .zip(&narrowed)
         .find(|(wide, narrow)| wide.is_finite() && !narrow.is_finite());
     match overflow {
-        Some((value, _)) => Err(NodeError::Values(format!(
-            "the value {value} of {} does not fit into 16 bits\n  hint: set `storage = \"f32\"` in the extraction",
-            tap.block
-        ))),
+        Some((value, _)) => Err(NodeError::Values(
+            Message::new(format!(
+                "the value {value} of {} does not fit into 16 bits",
+                tap.block
+            ))
+            .hint("set `storage = \"f32\"` in the extraction"),
+        )),
         None => Ok(narrowed),
     }
 }
