@@ -15,7 +15,7 @@ use crate::bug::Bug;
 use crate::message::Message;
 use crate::models::{self, Model};
 use crate::report::{self, figures, tables};
-use crate::spec::{AnyKey, KeyDoc, Kind, KindDoc, sections, suggest};
+use crate::spec::{AnyKey, KeyDoc, Keys, Kind, KindDoc, sections, suggest};
 use crate::text::{bytes, count};
 use crate::{datasets, graph, heads, metrics, trainer};
 
@@ -81,11 +81,13 @@ fn all_kinds() -> Vec<(&'static str, &'static KindDoc)> {
     let mut all = vec![("experiment", &sections::EXPERIMENT)];
     all.extend(docs("dataset", datasets::ALL));
     all.push(("pretrain", &graph::PRETRAIN));
+    all.push(("pretrain", &trainer::pretraining::OPTIMIZER_DOC));
     all.extend(docs("model", models::ALL));
     all.push(("samples", &graph::SAMPLES));
     all.push(("extraction", &graph::EXTRACTION));
     all.extend(docs("preprocess", graph::PREPROCESS_STEPS));
     all.extend(docs("head", heads::ALL));
+    all.push(("head", &trainer::config::TRAINING));
     let tables = trainer::config::TABLES.iter();
     all.extend(tables.map(|doc| ("head", *doc)));
     all.extend(docs("metric", metrics::ALL));
@@ -141,6 +143,8 @@ fn one_kind(name: &str, json: bool) -> Result<(), Failure> {
     ))
 }
 
+const HEADER: &str = "| key | value | default | what it does |\n| :--- | :--- | :--- | :--- |\n";
+
 /// The reference page in `docs/experiment-files.md`.
 fn reference() -> Result<(), Failure> {
     use std::fmt::Write;
@@ -164,14 +168,35 @@ fn reference() -> Result<(), Failure> {
     };
     for (section, doc) in all_kinds() {
         let _ = writeln!(text, "### {section}: `{}`\n\n{}\n", doc.name, doc.summary);
-        text.push_str("| key | value | default | what it does |\n| :--- | :--- | :--- | :--- |\n");
-        for key in doc.all_keys() {
+        // What all heads share is long, and stands once.
+        let keys = if shares_training(doc) {
+            doc.keys.to_vec()
+        } else {
+            doc.all_keys()
+        };
+        if !keys.is_empty() {
+            text.push_str(HEADER);
+        }
+        for key in keys {
             row(&mut text, &key.describe());
+        }
+        if shares_training(doc) {
+            let lead = if doc.keys.is_empty() { "" } else { "\n" };
+            let _ = writeln!(
+                text,
+                "{lead}It has the keys of [training](#head-training) as well."
+            );
         }
         text.push('\n');
     }
     text.push_str(&axes::markdown());
     print_text(text.trim_end())
+}
+
+/// Whether a kind has the keys of training besides its own.
+fn shares_training(doc: &KindDoc) -> bool {
+    let names = |keys: Keys| keys.iter().map(|key| key.name()).collect::<Vec<_>>();
+    names(doc.shared) == names(trainer::config::KEYS)
 }
 
 fn kind_record(section: &str, doc: &KindDoc) -> Value {

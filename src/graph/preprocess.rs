@@ -6,17 +6,16 @@ use crate::imaging::preprocess::{Named, Number as Number64, Step};
 use crate::imaging::{Filter, Normalization, Preprocess};
 use crate::spec::fields::Located;
 use crate::spec::{
-    Boolean, Choice, Count, Custom, Diagnostic, Fields, Key, Kind, KindDoc, List, Number, Parse,
-    Value, suggest,
+    Boolean, Choice, Count, Diagnostic, Fields, Key, Kind, KindDoc, List, Number, Parse, WordOr,
+    WordOrNode, suggest,
 };
 
 /// The key as `[extraction.*]` and `[pretrain.*]` have it.
-pub const KEY: Key<Custom> = Key::custom("preprocess", "a word or a list of steps")
-    .steps()
-    .optional("\"adm-center-crop\"")
-    .doc("How images become squares: `adm-center-crop`, `resize-center-crop`, or a list of the steps under `preprocess` below.");
-/// The key where it is a word.
-const WORD: Key<Choice<Named>> = Key::choice(KEY.name, Named::CHOICES);
+pub const KEY: Key<WordOr<Named>> = Key::word_or("preprocess", Named::CHOICES, "a list of steps")
+    .default(Named::AdmCenterCrop)
+    .doc(
+        "How images become squares: by a name, or by a list of the steps under `preprocess` below.",
+    );
 
 /// The key `normalize`.
 pub const NORMALIZE: Key<Choice<Normalization>> =
@@ -139,24 +138,23 @@ pub const STEPS: &[&Kind<Parse<Step>>] = &[
 /// Reads `preprocess` of a table. `side` is the network's, where that is known. The default where the key is absent; `None` where
 /// it is wrong.
 pub(super) fn parse(fields: &Fields<'_>, side: Option<u32>) -> Option<Preprocess> {
-    let Some(node) = fields.get(&KEY) else {
-        return Some(Preprocess::default());
+    // Of a wrong value nobody knows what it leads to, so its default does not stand in for it.
+    let given = if fields.has(KEY.name) {
+        fields.given(&KEY)
+    } else {
+        fields.get(&KEY)
     };
-    match &node.value {
-        Value::Text(_) => fields.get(&WORD).map(Preprocess::Named),
-        Value::List(items) => {
+    match given? {
+        WordOrNode::Word(named) => Some(Preprocess::Named(named)),
+        WordOrNode::List(_) => {
             let readers = fields.tables(KEY.name);
             let steps: Vec<Located<Step>> = readers.iter().filter_map(step).collect();
-            if steps.len() < items.len() {
+            if steps.len() < readers.len() {
                 return None;
             }
             let side = side?;
             follow(fields, &steps, side)
                 .then(|| Preprocess::new(steps.into_iter().map(|step| step.value).collect(), side))
-        }
-        other => {
-            fields.wrong_type_at(node.span, KEY.name, "a word or a list of steps", other);
-            None
         }
     }
 }

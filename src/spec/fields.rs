@@ -141,7 +141,7 @@ impl<'a> Fields<'a> {
     /// The value of a key, or its default where it is absent. Where the value is wrong, that is reported, and the default stands in
     /// for it as well, so that whoever reads on finds the next error. `None` where there is no default.
     pub fn get<F: Form>(&self, key: &Key<F>) -> Option<F::Value<'a>> {
-        self.given(key).or_else(|| key.fallback(self.span))
+        self.given(key).or_else(|| key.fallback(self))
     }
 
     /// The value of a key that is there; `None` where it is absent or wrong.
@@ -161,7 +161,7 @@ impl<'a> Fields<'a> {
         let read = |node| key.form.read_items(self, key.name, node);
         self.raw(key.name).and_then(read).or_else(|| {
             let span = self.span;
-            let items = key.fallback(span)?.into_iter();
+            let items = key.fallback(self)?.into_iter();
             Some(items.map(|value| Located { value, span }).collect())
         })
     }
@@ -176,6 +176,14 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// A reader over a table without entries, as if it stood under a key that is absent.
+    pub(super) fn empty_table(&self, key: &str) -> Fields<'a> {
+        static EMPTY: Table = Table {
+            entries: Vec::new(),
+        };
+        self.nested(&EMPTY, key, self.span)
     }
 
     /// Readers over a list of tables under a key, such as `[[report.table]]`.

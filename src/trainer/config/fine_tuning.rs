@@ -10,10 +10,8 @@ use super::optimizer::{self, OTHER_KEYS, Optimizer};
 use crate::models::tuning::MapRetention;
 use crate::spec::{Boolean, Fields, Key, KindDoc, Number};
 
-/// The learning rate of a network where none is given: small beside a head's, since the network knows something already.
-const LEARNING_RATE: f64 = 1e-5;
-
-const LR: Key<Number> = optimizer::LR.default(LEARNING_RATE);
+/// The default is small beside a head's, since the network knows something already.
+const LR: Key<Number> = optimizer::LR.default(1e-5);
 const RECOMPUTE: Key<Boolean> = Key::boolean("recompute").default(true).doc(
     "Keep one feature map per block and compute the rest again in the backward pass: less memory for one more forward pass, and the same bits.",
 );
@@ -39,12 +37,8 @@ pub struct FineTuning {
 impl FineTuning {
     /// Reads the table `fine_tune`.
     pub(super) fn parse(table: &Fields<'_>) -> Option<Self> {
-        let default = Optimizer {
-            lr: LEARNING_RATE,
-            ..Optimizer::default()
-        };
         Some(Self {
-            optimizer: Optimizer::parse(table, default),
+            optimizer: Optimizer::parse(table, &optimizer::KIND, &LR)?,
             retention: if table.get(&RECOMPUTE)? {
                 MapRetention::Recomputed
             } else {
