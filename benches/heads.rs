@@ -25,7 +25,7 @@ use repro::store::{
     Recipe, Store, wait_quietly,
 };
 use repro::trainer::heads::rows::{load_into, room};
-use repro::trainer::heads::{Data, Job, Keep, Limits, Rows, Samples, WriteTo, train};
+use repro::trainer::heads::{CheckpointStore, Data, Job, Limits, Rows, Samples, WriteTo, train};
 use repro::trainer::{TrainError, Training};
 
 /// Random features in half precision.
@@ -90,7 +90,7 @@ impl Rows for Random {
 
 struct Nowhere;
 
-impl Keep for Nowhere {
+impl CheckpointStore for Nowhere {
     fn newest(&self, _at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
         Ok(None)
     }

@@ -58,7 +58,7 @@ struct Extraction {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let What::Extraction(extraction) = &arguments.what;
     let _ = extraction;
-    Err(Failure::Mistakes(
+    Err(Failure::Usage(
         "this build has no libtorch (feature `torch`), so it cannot run a network".into(),
     ))
 }
@@ -133,8 +133,8 @@ mod with_torch {
         let Some(Preset { model, .. }) = models::preset(&arguments.model) else {
             let hint = models::preset_hint(&arguments.model)
                 .unwrap_or_else(|| "`repro list models` shows the presets".to_owned());
-            return Err(Failure::Mistakes(
-                Message::new(format!("there is no preset `{}`", arguments.model)).hint(hint),
+            return Err(Failure::Usage(
+                Message::new(format!("unknown preset `{}`", arguments.model)).hint(hint),
             ));
         };
         let one_batch = arguments
@@ -158,7 +158,7 @@ mod with_torch {
         device::load_cuda_backend();
         let device = device::parse_device(&arguments.device)
             .and_then(device::DeviceChoice::resolve)
-            .map_err(|error| Failure::Mistakes(error.to_string().into()))?;
+            .map_err(|error| Failure::Usage(error.to_string().into()))?;
         let store = Store::open(folder.path().join("cache"))?;
         let inputs = inputs::open(&experiment, folder.path(), &store, &|_| {})?;
         let plan = plan::plan(

@@ -55,7 +55,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
                 .filter(|(known, _)| known.to_string().starts_with(fingerprint.as_str()))
                 .collect();
             let [(fingerprint, entry)] = found.as_slice() else {
-                return Err(Failure::Mistakes(
+                return Err(Failure::Usage(
                     Message::new(format!(
                         "{} artifacts begin with `{fingerprint}`",
                         found.len()

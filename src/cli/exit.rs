@@ -17,15 +17,15 @@ use crate::store::{QueryError, StoreError};
 pub enum Failure {
     /// A node of the plan failed. Its error was told when it happened.
     Nodes(Message),
-    /// Experiment files have mistakes.
+    /// Experiment files have errors.
     Diagnostics {
-        /// Each mistake at its place.
+        /// Each error at its place.
         rendered: String,
         /// How many there are.
         summary: String,
     },
     /// The arguments, or what they name, are wrong.
-    Mistakes(Message),
+    Usage(Message),
     /// An input is missing or malformed.
     Input(Message),
     /// The cache cannot be used.
@@ -82,7 +82,7 @@ impl Failure {
         ExitCode::from(match self {
             Self::OutputClosed => DONE,
             Self::Nodes(_) => STEP_FAILED,
-            Self::Mistakes(_) | Self::Diagnostics { .. } => WRONG_EXPERIMENT,
+            Self::Usage(_) | Self::Diagnostics { .. } => WRONG_EXPERIMENT,
             Self::Input(_) => WRONG_INPUT,
             Self::Cache(_) => WRONG_CACHE,
             Self::Bug(_) => BUG,
@@ -93,7 +93,7 @@ impl Failure {
     /// Says why, on stderr.
     pub fn print(&self) {
         match self {
-            Self::Mistakes(text)
+            Self::Usage(text)
             | Self::Input(text)
             | Self::Cache(text)
             | Self::Nodes(text)
@@ -104,7 +104,7 @@ impl Failure {
             Self::OutputClosed => {}
             Self::StoppedWith(text) => eprintln!("{text}"),
             Self::Stopped => eprintln!(
-                "stopped; everything committed is kept, run the same command again to go on"
+                "stopped; everything committed is kept, run the same command again to resume"
             ),
         }
     }
@@ -158,7 +158,7 @@ impl From<PresetError> for Failure {
     fn from(error: PresetError) -> Self {
         match error {
             PresetError::Bug(bug) => bug.into(),
-            PresetError::Unknown { .. } => Self::Mistakes(error.to_string().into()),
+            PresetError::Unknown { .. } => Self::Usage(error.to_string().into()),
         }
     }
 }
@@ -166,7 +166,7 @@ impl From<PresetError> for Failure {
 impl From<FetchError> for Failure {
     fn from(error: FetchError) -> Self {
         match error {
-            FetchError::BadAddress { .. } => Self::Mistakes(error.explain()),
+            FetchError::BadAddress { .. } => Self::Usage(error.explain()),
             FetchError::Stopped { .. } => Self::StoppedWith(error.explain()),
             _ => Self::Input(error.explain()),
         }
@@ -177,7 +177,7 @@ impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         match error {
             PlanError::Bug(_) => Self::Bug(error.to_string().into()),
-            error => Self::Mistakes(error.explain()),
+            error => Self::Usage(error.explain()),
         }
     }
 }
@@ -186,7 +186,7 @@ impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Store(error) => Self::from(error),
-            QueryError::Sql { .. } => Self::Mistakes(error.explain()),
+            QueryError::Sql { .. } => Self::Usage(error.explain()),
         }
     }
 }

@@ -19,7 +19,7 @@ pub(super) const WIDTH: usize = 100;
 pub(super) fn read(file: &Path) -> Result<Source, Failure> {
     match std::fs::read_to_string(file) {
         Ok(text) => Ok(Source::new(file.display().to_string(), text)),
-        Err(error) => Err(Failure::Mistakes(
+        Err(error) => Err(Failure::Usage(
             Message::new(format!(
                 "cannot read the experiment file {}: {error}",
                 file.display()
@@ -38,15 +38,15 @@ pub(super) fn check(file: &Path) -> Result<Experiment, Failure> {
     })
 }
 
-/// All mistakes of a file, each at its place.
+/// All errors of a file, each at its place.
 pub(super) fn rendered(diagnostics: &Diagnostics) -> String {
     diagnostics.render(colors(), WIDTH)
 }
 
-/// How many mistakes a file has.
+/// How many errors a file has.
 pub(super) fn summary(diagnostics: &Diagnostics) -> String {
     let name = &diagnostics.source.name;
-    format!("{name} has {}", plural(diagnostics.len(), "mistake"))
+    format!("{name}: {}", plural(diagnostics.len(), "error"))
 }
 
 /// The cache as it is, for subcommands that only read; one that is not there is an error, lest a mistyped folder passes for an

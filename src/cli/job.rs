@@ -133,7 +133,7 @@ mod with_torch {
             let job = &plan.jobs[index];
             // What it needs is another job's to make.
             if let Some(&needed) = job.needs.first() {
-                return Err(Failure::Mistakes(
+                return Err(Failure::Usage(
                     Message::new(format!(
                         "{name} needs {}, which is not done yet",
                         plan.jobs[needed].name
@@ -152,7 +152,7 @@ mod with_torch {
         }
         let hint = suggest::hint(name, plan.jobs.iter().map(|job| job.name.as_str()))
             .unwrap_or_else(|| "`repro plan FILE --jobs` lists them".to_owned());
-        Err(Failure::Mistakes(
+        Err(Failure::Usage(
             Message::new(format!("unknown job `{name}`")).hint(hint),
         ))
     }
@@ -169,14 +169,14 @@ mod with_torch {
         };
         match job.shards {
             Some(shards) if job.kind == JobKind::Pass && end <= shards => Ok(Some(first..end)),
-            Some(shards) => Err(Failure::Mistakes(
+            Some(shards) => Err(Failure::Usage(
                 format!(
                     "{} has the shards 0..{shards}, and `--shards {first}..{end}` asks for more",
                     job.name
                 )
                 .into(),
             )),
-            None => Err(Failure::Mistakes(
+            None => Err(Failure::Usage(
                 Message::new(format!("{} cannot be cut into shards", job.name))
                     .hint("leave out `--shards`"),
             )),

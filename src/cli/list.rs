@@ -236,7 +236,7 @@ fn one_model(name: &str, json: bool) -> Result<(), Failure> {
     let models = named_models();
     let Some((name, model)) = models.iter().find(|(known, _)| known == name) else {
         if models::ALL.iter().any(|kind| kind.doc.name == name) {
-            return Err(Failure::Mistakes(
+            return Err(Failure::Usage(
                 Message::new(format!("`{name}` is a model kind, not the name of a model"))
                     .hint(format!("`repro list kinds {name}` shows its keys")),
             ));
@@ -350,7 +350,7 @@ fn artifacts(context: &Context, json: bool) -> Result<(), Failure> {
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Failure {
     let message = Message::new(format!("unknown {what} `{name}`"));
-    Failure::Mistakes(message.maybe_hint(suggest::hint(name, known)))
+    Failure::Usage(message.maybe_hint(suggest::hint(name, known)))
 }
 
 fn print_json(value: &impl Serialize) -> Result<(), Failure> {

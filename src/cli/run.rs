@@ -11,7 +11,7 @@ use super::working::Working;
 /// Arguments of `repro run`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro run experiments/quickstart.toml\n  repro run experiments/quickstart.toml --device cuda:0\n  repro run experiments/quickstart.toml --devices cuda:0,cuda:1\n  repro run experiments/quickstart.toml --json-log run.jsonl\n\nCtrl-C stops after the current batch; the same command goes on from the last committed shard."
+    after_help = "Examples:\n  repro run experiments/quickstart.toml\n  repro run experiments/quickstart.toml --device cuda:0\n  repro run experiments/quickstart.toml --devices cuda:0,cuda:1\n  repro run experiments/quickstart.toml --json-log run.jsonl\n\nCtrl-C stops after the current batch; the same command resumes from the last committed shard."
 )]
 pub struct Arguments {
     /// The experiment file.

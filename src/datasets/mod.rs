@@ -20,7 +20,7 @@ use std::sync::Arc;
 use crate::bug::Bug;
 use crate::imaging::Image;
 use crate::message::{Hint, Message};
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 use crate::spec::{Key, Kind, Parse, Text};
 
 pub use digest::{Digester, PlainDigester};
@@ -52,7 +52,7 @@ pub trait Dataset: Send + Sync + Debug {
     ) -> Result<OpenDataset, DatasetError>;
 
     /// The name of the dataset that this one is made from, for a kind with a key `of`.
-    fn upstream(&self) -> Option<&Located<String>> {
+    fn upstream(&self) -> Option<&Spanned<String>> {
         None
     }
 

@@ -26,7 +26,7 @@ pub struct Run<'a> {
     pub base: &'a Path,
     /// Where tensors live.
     pub device: Device,
-    /// Takes events.
+    /// Takes every event; called from several threads.
     pub emit: Emit<'a>,
     /// Bytes that the training of heads may take.
     pub memory: u64,
@@ -83,7 +83,7 @@ impl Run<'_> {
 
 /// What became of a step.
 #[derive(Debug)]
-pub enum Fate {
+pub enum StepResult {
     /// Its artifact is in the store.
     Made,
     /// It failed.
@@ -95,7 +95,7 @@ pub enum Fate {
     },
 }
 
-impl From<Result<(), NodeError>> for Fate {
+impl From<Result<(), NodeError>> for StepResult {
     fn from(outcome: Result<(), NodeError>) -> Self {
         outcome.map_or_else(Self::Failed, |()| Self::Made)
     }

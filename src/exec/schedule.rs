@@ -17,7 +17,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use self::heads_progress::HeadsProgress;
-use super::context::{Fate, Outcome, Run};
+use super::context::{Outcome, Run, StepResult};
 use super::jobs::{self, Lane};
 use crate::machine::device::Device;
 use crate::plan::{JobKind, StepId};
@@ -113,7 +113,7 @@ pub fn run_one(
                 let fates = jobs::run(&run, job, steps, shards, number > 0, &mut lane);
                 let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
                 for (id, fate) in fates {
-                    if let Fate::Failed(error) = fate {
+                    if let StepResult::Failed(error) = fate {
                         outcome.fail(&run, id, &error);
                     }
                 }
@@ -328,7 +328,7 @@ impl State {
         job: usize,
         worker: usize,
         is_single: bool,
-        fates: Vec<(StepId, Fate)>,
+        fates: Vec<(StepId, StepResult)>,
     ) {
         let busy = &mut self.busy[worker];
         if is_single {
@@ -338,9 +338,9 @@ impl State {
         }
         for (id, fate) in fates {
             match fate {
-                Fate::Made => self.heads.made(run, id),
-                Fate::Failed(error) => self.outcome.fail(run, id, &error),
-                Fate::Unmade { culprit } => {
+                StepResult::Made => self.heads.made(run, id),
+                StepResult::Failed(error) => self.outcome.fail(run, id, &error),
+                StepResult::Unmade { culprit } => {
                     let label = run.plan.step(culprit).artifact.label.clone();
                     let fingerprint = run.plan.step(id).artifact.fingerprint;
                     self.outcome.unmade.insert(fingerprint, label);

@@ -28,7 +28,7 @@ impl Kept {
                     .total
                     .map_or_else(String::new, |total| format!(" of {}", bytes(total)));
                 format!(
-                    "{}{of} are kept in {}; the same command goes on from there",
+                    "{}{of} are kept in {}; the same command resumes from there",
                     bytes(kept.bytes),
                     kept.path.display()
                 )
@@ -253,7 +253,7 @@ impl Hint for FetchError {
                 "move it out of the way, or fetch with --force, which puts the right one in its place".to_owned()
             }
             Self::BadRecord { .. } => {
-                "fix it; or move it away, and digests are recorded anew".to_owned()
+                "fix it; or move it away, and digests are recorded again".to_owned()
             }
             Self::DiskFull { .. } => {
                 "free some space, or name a folder on another disk with --to; what is there is kept, and the same command resumes"

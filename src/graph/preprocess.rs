@@ -4,7 +4,7 @@
 
 use crate::imaging::preprocess::{Named, Number as Number64, Step};
 use crate::imaging::{Filter, Normalization, Preprocess};
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 use crate::spec::{
     Boolean, Choice, Count, Diagnostic, Fields, Key, Kind, KindDoc, List, Number, Parse, WordOr,
     WordOrNode, suggest,
@@ -117,7 +117,7 @@ pub const STEPS: &[&Kind<Parse<Step>>] = &[
             }
             let hint = Some("leave the step out".to_owned());
             let message = format!("{} does nothing", fields.context());
-            fields.misfit(FLIP.name, "graph::preprocess-misfit", message, hint);
+            fields.invalid(FLIP.name, "graph::preprocess-misfit", message, hint);
             None
         },
     ),
@@ -148,7 +148,7 @@ pub(super) fn parse(fields: &Fields<'_>, side: Option<u32>) -> Option<Preprocess
         WordOrNode::Word(named) => Some(Preprocess::Named(named)),
         WordOrNode::List(_) => {
             let readers = fields.tables(KEY.name);
-            let steps: Vec<Located<Step>> = readers.iter().filter_map(step).collect();
+            let steps: Vec<Spanned<Step>> = readers.iter().filter_map(step).collect();
             if steps.len() < readers.len() {
                 return None;
             }
@@ -160,7 +160,7 @@ pub(super) fn parse(fields: &Fields<'_>, side: Option<u32>) -> Option<Preprocess
 }
 
 /// Reads one step.
-fn step(fields: &Fields<'_>) -> Option<Located<Step>> {
+fn step(fields: &Fields<'_>) -> Option<Spanned<Step>> {
     let names = || STEPS.iter().map(|step| step.doc.name);
     let Some(kind) = STEPS.iter().find(|step| fields.has(step.doc.name)) else {
         let (span, found) = fields.entries().first().map_or_else(
@@ -168,7 +168,7 @@ fn step(fields: &Fields<'_>) -> Option<Located<Step>> {
             |entry| (entry.key_span, entry.key.clone()),
         );
         let hint = suggest::hint(&found, names());
-        let message = format!("{} names no step", fields.context());
+        let message = format!("{} does not name a step", fields.context());
         fields.report(
             Diagnostic::new("graph::preprocess-misfit", span, message, "no step").maybe_hint(hint),
         );
@@ -176,7 +176,7 @@ fn step(fields: &Fields<'_>) -> Option<Located<Step>> {
     };
     let value = kind.read(fields).filter(|_| fields.is_sound())?;
     let span = fields.span_of(kind.doc.name);
-    Some(Located { value, span })
+    Some(Spanned { value, span })
 }
 
 /// The least and the most of a list of two.
@@ -189,7 +189,7 @@ fn bounds(fields: &Fields<'_>, key: &Key<List<Number>>) -> Option<[Number64; 2]>
             fields.context()
         );
         let hint = format!("write `{} = [{high}, {low}]`", key.name);
-        fields.misfit(key.name, "spec::out-of-range", message, Some(hint));
+        fields.invalid(key.name, "spec::out-of-range", message, Some(hint));
         return None;
     }
     Some([low, high].map(Number64))
@@ -207,7 +207,7 @@ enum Known {
 }
 
 /// Whether the steps give the network's square for every image; reports the first that cannot.
-fn follow(fields: &Fields<'_>, steps: &[Located<Step>], side: u32) -> bool {
+fn follow(fields: &Fields<'_>, steps: &[Spanned<Step>], side: u32) -> bool {
     let misfit = |span, message: String, hint: String| {
         fields
             .report(Diagnostic::new("graph::preprocess-misfit", span, message, "here").hint(hint));
@@ -246,7 +246,7 @@ fn follow(fields: &Fields<'_>, steps: &[Located<Step>], side: u32) -> bool {
     let last = steps
         .last()
         .map_or_else(|| fields.span_of(KEY.name), |step| step.span);
-    let wants = format!("{} wants squares of {side} pixels", fields.context());
+    let wants = format!("{} needs squares of {side} pixels", fields.context());
     match known {
         Known::Square(found) if found == side => true,
         Known::Square(found) => misfit(
@@ -256,7 +256,7 @@ fn follow(fields: &Fields<'_>, steps: &[Located<Step>], side: u32) -> bool {
         ),
         _ => misfit(
             last,
-            format!("the steps end in images that are no squares, but the network of {wants}"),
+            format!("the steps end in images that are not square, but the network of {wants}"),
             format!("end in {{ center-crop = {side} }}"),
         ),
     }

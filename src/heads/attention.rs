@@ -10,7 +10,7 @@
 //! `[N, C, S, S]` to tokens `[N, 1 + P × P, C]` with P = ⌊S / `token_pool`⌋, row after row; to `[N, C]`; to `[N, K]`.
 //!
 //! # Deviations
-//! Initial weights: see [`Beginning::Uniform`](super::Beginning::Uniform). Norms begin as the identity and the CLS token as
+//! Initial weights: see [`Initializer::Uniform`](super::Initializer::Uniform). Norms begin as the identity and the CLS token as
 //! zeros, as in the reference.
 //!
 //! # Parity

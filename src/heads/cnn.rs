@@ -12,7 +12,7 @@
 //! The paper does not say whether an activation follows each convolution. Its description has none, so there is none here
 //! unless `activation = "relu"`; the max pools are then all that is not linear.
 //! The tables write 1k for a width, which is 1024 or 1000. Here it is 1024; see docs/heads.md.
-//! Initial weights: see [`Beginning::Uniform`](super::Beginning::Uniform).
+//! Initial weights: see [`Initializer::Uniform`](super::Initializer::Uniform).
 //!
 //! # Parity
 //! `tests/suite/golden_heads.rs`.

@@ -31,7 +31,7 @@ use crate::message::Message;
 use crate::spec::{Kind, Parse};
 #[cfg(feature = "torch")]
 pub use fitting::{FitWhole, Fitted, Fitting, Whole};
-pub use parameters::{Beginning, Parameter, ParameterForm, Role};
+pub use parameters::{Initializer, Parameter, ParameterForm, Role};
 
 /// Every head kind.
 pub const ALL: &[&HeadKind] = &[

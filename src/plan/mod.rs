@@ -71,7 +71,7 @@ pub enum PlanError {
     /// A head names a split that its dataset does not have.
     #[error("head `{head}` uses split `{split}`, but dataset `{dataset}` has {known}")]
     NoSplit {
-        /// The head.
+        /// The name of the head.
         head: String,
         /// The split that is not there.
         split: String,

@@ -367,7 +367,7 @@ fn nothing_is_left_unfinished() {
     }
 }
 
-/// Every `"room::some-mistake"` in a text, quotes or backticks around it.
+/// Every `"room::some-error"` in a text, quotes or backticks around it.
 fn codes(text: &str, quote: char) -> BTreeSet<String> {
     let rooms = ["toml::", "spec::", "sweep::", "graph::", "report::"];
     let pieces = text.split(quote).filter(|piece| {
@@ -475,7 +475,7 @@ fn the_reference_page_is_what_the_program_says() {
 }
 
 #[test]
-fn every_shipped_experiment_is_without_mistakes() {
+fn every_shipped_experiment_is_without_errors() {
     let experiments = walk(&root().join("experiments"));
     assert!(!experiments.is_empty());
     for experiment in experiments {

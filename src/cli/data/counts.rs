@@ -20,7 +20,7 @@ use crate::text::count;
 /// Arguments of `repro data counts`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro data counts experiments/datasets.toml > reports/datasets.md\n  repro data counts experiments/datasets.toml cub nabirds\n\nA dataset that is not here is said to be so, with the place to get it; that is no failure. A list that is malformed is one, after the report is printed: the exit code is 3."
+    after_help = "Examples:\n  repro data counts experiments/datasets.toml > reports/datasets.md\n  repro data counts experiments/datasets.toml cub nabirds\n\nA dataset that is not on disk is listed with the place to get it; that is not a failure. A malformed list is one, after the report is printed: the exit code is 3."
 )]
 pub struct Arguments {
     #[command(flatten)]

@@ -71,7 +71,7 @@ impl Which {
         })?;
         if nodes.is_empty() {
             let name = &source.name;
-            return Err(Failure::Mistakes(
+            return Err(Failure::Usage(
                 Message::new(format!("{name} has no dataset"))
                     .hint("name a file with a `[dataset.*]` table"),
             ));
@@ -85,7 +85,7 @@ impl Which {
             let all: Vec<_> = known.iter().copied().collect();
             let hint = suggest::hint(name, known.iter().copied())
                 .unwrap_or_else(|| format!("its datasets are {}", all.join(", ")));
-            return Err(Failure::Mistakes(
+            return Err(Failure::Usage(
                 Message::new(format!("{} has no dataset `{name}`", source.name)).hint(hint),
             ));
         }

@@ -49,7 +49,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         .collect();
     let [(name, artifact)] = found.as_slice() else {
         let names: Vec<&str> = trained.iter().map(|(name, _)| *name).collect();
-        return Err(Failure::Mistakes(match names.as_slice() {
+        return Err(Failure::Usage(match names.as_slice() {
             [] => Message::new(format!(
                 "no model of {} is trained in it",
                 arguments.file.display()
@@ -60,7 +60,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         }));
     };
     if !artifact.state.is_cached() {
-        return Err(Failure::Mistakes(
+        return Err(Failure::Usage(
             Message::new(format!("model `{name}` is not trained yet")).hint(format!(
                 "`repro run {}` trains it, and resumes where it was stopped",
                 arguments.file.display()

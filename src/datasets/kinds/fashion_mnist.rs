@@ -163,7 +163,7 @@ impl Idx {
                 DatasetError::io(
                     &compressed,
                     source,
-                    "`root` must be the folder with the four IDX files of Fashion-MNIST; `repro data fetch fashion-mnist` brings them",
+                    "`root` must be the folder with the four IDX files of Fashion-MNIST; `repro data fetch fashion-mnist` downloads them",
                 )
             })?;
             let mut bytes = Vec::new();
@@ -175,7 +175,7 @@ impl Idx {
                         "its compressed data is damaged or cut off after {} bytes ({source})",
                         bytes.len()
                     ),
-                    hint: "download the file anew".to_owned(),
+                    hint: "download the file again".to_owned(),
                 })?;
             (compressed, bytes)
         } else {
@@ -243,7 +243,7 @@ impl Idx {
         DatasetError::Malformed {
             path: self.path.clone(),
             problem,
-            hint: "is this the IDX file that the name says? Download it anew if in doubt"
+            hint: "is this the IDX file that the name says? Download it again if in doubt"
                 .to_owned(),
         }
     }

@@ -115,7 +115,7 @@ impl Rows {
         let Some(first) = self.images.first() else {
             return Err(DatasetError::Malformed {
                 path: self.lists.first().cloned().unwrap_or_default(),
-                problem: "it names no image".to_owned(),
+                problem: "it lists no image".to_owned(),
                 hint: self.remedy.to_owned(),
             });
         };
@@ -275,7 +275,7 @@ mod tests {
         assert!(error.contains("one split alone"), "{error}");
         let error = open(folder, Vec::new()).err().unwrap();
         assert!(
-            error.contains("one.txt") && error.contains("names no image"),
+            error.contains("one.txt") && error.contains("lists no image"),
             "{error}"
         );
     }

@@ -27,8 +27,7 @@ const MOST_BYTES: u64 = 1 << 40;
 /// An index of fewer members is made faster than it is found again.
 const LEAST_KEPT: usize = 1000;
 
-const REMEDY: &str =
-    "download it anew from its owner; data/README.md tells where, and which size and digest it has";
+const REMEDY: &str = "download it again from its owner; data/README.md tells where, and which size and digest it has";
 
 /// An archive whose members are known.
 #[derive(Debug)]
@@ -55,7 +54,7 @@ impl Archive {
         let file = File::open(path).map_err(failed)?;
         let before = file.metadata().map_err(failed)?;
         if !before.is_file() {
-            return Err(malformed(path, "it is no plain file".to_owned()));
+            return Err(malformed(path, "it is not a regular file".to_owned()));
         }
         let identity = Identity::new(path, &before).map_err(failed)?;
         let compressed = is_compressed(&file).map_err(failed)?;

@@ -180,7 +180,7 @@ fn what_would_do_harm_is_refused_with_its_place() {
         (
             "bad size in PAX",
             with(EntryType::XHeader, b"pax", &pax("size", "-1")),
-            "has a PAX record `size` that is no number",
+            "has a PAX record `size` that is not a number",
         ),
         (
             "checksum",
@@ -190,7 +190,7 @@ fn what_would_do_harm_is_refused_with_its_place() {
         (
             "no archive",
             b"<html>404</html>".repeat(100),
-            "header at byte 0 has another checksum than it states, or is none",
+            "header at byte 0 has another checksum than it states, or is not one",
         ),
         (
             "empty",
@@ -237,7 +237,7 @@ fn what_would_do_harm_is_refused_with_its_place() {
         let error = error.unwrap_or_else(|| panic!("{what} is taken"));
         assert!(error.contains(says), "{what}: {error}");
         assert!(error.contains("a.tar is malformed: it"), "{what}: {error}");
-        assert!(error.contains("hint: download it anew"), "{what}: {error}");
+        assert!(error.contains("hint: download it again"), "{what}: {error}");
     }
 }
 

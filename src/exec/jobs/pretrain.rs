@@ -16,7 +16,7 @@ use crate::exec::context::Run;
 use crate::exec::event::Event;
 use crate::imaging::preprocess::Draw;
 use crate::imaging::{Normalization, Preprocess};
-use crate::machine::memory::KeptMaps;
+use crate::machine::memory::RetainFreedMemory;
 use crate::models::InputSpec;
 use crate::models::denoising::Trainable;
 use crate::plan::{PlannedArtifact, Pretrain};
@@ -97,7 +97,7 @@ pub(super) fn run_pretrain(
     if let Some(newest) = newest {
         state.restore(config, &newest.path, newest.step)?;
     }
-    let _kept = KeptMaps::keep();
+    let _kept = RetainFreedMemory::begin();
     let resumed = state.step;
     (run.emit)(Event::PretrainStarted {
         label: artifact.label.clone(),

@@ -83,7 +83,7 @@ impl Builder<'_> {
         };
         let misfit = |key: &str, message: String, hint: &str| {
             let hint = Some(hint.to_owned());
-            fields.misfit(key, "graph::fine-tuning-misfit", message, hint);
+            fields.invalid(key, "graph::fine-tuning-misfit", message, hint);
         };
         if training.views != Views::Apart {
             let message = format!("`views` chooses among cached features, and `{key}` caches none");
@@ -139,7 +139,7 @@ impl Builder<'_> {
                 fields.context(),
                 misfit.text
             );
-            fields.misfit(
+            fields.invalid(
                 config::FEATURES.name,
                 "graph::head-misfit",
                 message,

@@ -216,6 +216,7 @@ mod tests {
         let text = question("metric = \"top-1\"")
             .put("table", &input)
             .unwrap_err()
+            .explain()
             .to_string();
         assert!(text.contains("did you mean `top1`?"), "{text}");
     }

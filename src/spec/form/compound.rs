@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::ops::RangeInclusive;
 
 use super::{Choice, Form};
-use crate::spec::fields::{Fields, Located};
+use crate::spec::fields::{Fields, Spanned};
 use crate::spec::key::Lists;
 use crate::spec::kind::KindDoc;
 use crate::spec::tree::{Node, Value};
@@ -40,7 +40,7 @@ impl<F: Form> List<F> {
         fields: &Fields<'a>,
         key: &str,
         node: &'a Node,
-    ) -> Option<Vec<Located<F::Value<'a>>>> {
+    ) -> Option<Vec<Spanned<F::Value<'a>>>> {
         let items = match &node.value {
             Value::List(items) => items.as_slice(),
             _ => std::slice::from_ref(node),
@@ -48,7 +48,7 @@ impl<F: Form> List<F> {
         let read = |item: &'a Node| {
             let value = self.item.read(fields, key, item)?;
             let span = item.span;
-            Some(Located { value, span })
+            Some(Spanned { value, span })
         };
         // All are read before any is missed, so that every wrong one is reported.
         let values: Vec<_> = items.iter().map(read).collect();

@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::optimizer::{self, OTHER_KEYS, Optimizer};
-use crate::models::tuning::MapRetention;
+use crate::models::tuning::ActivationCheckpointing;
 use crate::spec::{Boolean, Fields, Key, KindDoc, Number};
 
 /// The default is small beside a head's, since the network knows something already.
@@ -29,9 +29,9 @@ pub const DOC: KindDoc = KindDoc {
 pub struct FineTuning {
     /// How its gradients make a step.
     pub optimizer: Optimizer,
-    /// What is kept between the way there and back; decides no bit.
+    /// Which feature maps are kept between the forward and the backward pass; decides no bit.
     #[serde(skip)]
-    pub retention: MapRetention,
+    pub checkpointing: ActivationCheckpointing,
 }
 
 impl FineTuning {
@@ -39,10 +39,10 @@ impl FineTuning {
     pub(super) fn parse(table: &Fields<'_>) -> Option<Self> {
         Some(Self {
             optimizer: Optimizer::parse(table, &optimizer::KIND, &LR)?,
-            retention: if table.get(&RECOMPUTE)? {
-                MapRetention::Recomputed
+            checkpointing: if table.get(&RECOMPUTE)? {
+                ActivationCheckpointing::On
             } else {
-                MapRetention::Kept
+                ActivationCheckpointing::Off
             },
         })
     }

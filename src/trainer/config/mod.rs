@@ -16,7 +16,7 @@ use crate::spec::{Boolean, Choice, Count, Fields, Key, Keys, KindDoc, Nested, Nu
 
 pub use fine_tuning::FineTuning;
 pub use optimizer::{Optimizer, UpdateRule};
-pub use schedule::{Course, Moment, Schedule};
+pub use schedule::{Decay, Moment, Schedule};
 
 /// The features that a head reads.
 pub const FEATURES: Key<Text> = Key::text("features", "the name of an extraction")
@@ -221,7 +221,7 @@ impl Training {
         let holdout = fields.get(&HOLDOUT)?;
         let patience = fields.get(&PATIENCE);
         if patience.is_some() && holdout == 0.0 {
-            fields.misfit(
+            fields.invalid(
                 PATIENCE.name,
                 "graph::no-holdout",
                 "`patience` has nothing to judge an epoch by",
@@ -231,7 +231,7 @@ impl Training {
         let fine_tune = fields.get(&FINE_TUNE);
         let fine_tune = fine_tune.and_then(|table| FineTuning::parse(&table));
         if fine_tune.is_some() && patience.is_some() {
-            fields.misfit(
+            fields.invalid(
                 PATIENCE.name,
                 "graph::fine-tuning-misfit",
                 "`patience` would need a second network to go back to",

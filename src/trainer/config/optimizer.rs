@@ -136,7 +136,7 @@ impl Optimizer {
             (TRUST.name, kind == UpdateRule::Lars),
         ] {
             if table.has(key) && !fits {
-                table.misfit(
+                table.invalid(
                     key,
                     "spec::unknown-key",
                     format!("{} has no `{key}`", kind.title()),

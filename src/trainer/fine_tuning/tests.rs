@@ -9,7 +9,7 @@ use crate::diffusion::noise::fill_noise;
 use crate::heads::Head;
 use crate::message::Message;
 use crate::models::extractor::to_vec;
-use crate::models::tuning::MapRetention;
+use crate::models::tuning::ActivationCheckpointing;
 use crate::models::{BlockIndex, Precision, WeightsSource};
 use crate::spec::{Diagnostics, Fields, Source, tree};
 use crate::trainer::heads::{Samples, WriteTo};
@@ -60,7 +60,7 @@ impl NoisyImages for Images {
 /// Checkpoints of one folder, or none.
 struct Folder(Option<PathBuf>);
 
-impl Keep for Folder {
+impl CheckpointStore for Folder {
     fn newest(&self, _at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
         let Some(folder) = &self.0 else {
             return Ok(None);
@@ -144,7 +144,7 @@ fn run(case: &Case, keep: &Folder) -> Result<Left, TrainError> {
             Device::Cpu,
             Precision::F32,
             TAP,
-            MapRetention::Recomputed,
+            ActivationCheckpointing::On,
         )
         .unwrap();
     let images = |count| Images {
@@ -168,7 +168,7 @@ fn run(case: &Case, keep: &Folder) -> Result<Left, TrainError> {
                 momentum: Some(0.9),
                 ..Optimizer::default()
             },
-            retention: MapRetention::Recomputed,
+            checkpointing: ActivationCheckpointing::On,
         },
         train: &train,
         test: &test,

@@ -79,7 +79,7 @@ pub struct Limits<'a> {
 pub type WriteTo<'w> = &'w mut dyn FnMut(&Path) -> io::Result<()>;
 
 /// Where checkpoints are kept.
-pub trait Keep {
+pub trait CheckpointStore {
     /// The newest whole one of at most so many epochs: its number of epochs and its file.
     ///
     /// # Errors
@@ -169,7 +169,7 @@ impl Hint for TrainError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Diverged { .. } => {
-                "lower the learning rate; in a grid that is judged on a validation split (`holdout`), a head that diverges is no failure"
+                "lower the learning rate; in a grid that is judged on a validation split (`holdout`), a head that diverges is not a failure"
             }
             Self::Empty(_) => "`train` and `test` of the head name the splits",
             Self::Memory { .. } => "raise `repro run --memory`",

@@ -205,7 +205,7 @@ impl Pretraining {
     }
 
     /// The factor on the learning rate at a step, counted from 0.
-    pub fn warmth(&self, step: u32) -> f64 {
+    pub fn warmup_factor(&self, step: u32) -> f64 {
         if step >= self.warmup {
             1.0
         } else {
@@ -227,12 +227,12 @@ fn parse_loss(fields: &Fields<'_>, learns_variance: bool) -> Option<Loss> {
             fields.context()
         );
         let hint = "set `learn_sigma = true` in the model, or `loss = \"simple\"`".to_owned();
-        fields.misfit(LOSS.name, "graph::model-misfit", message, Some(hint));
+        fields.invalid(LOSS.name, "graph::model-misfit", message, Some(hint));
     }
     if fields.has(LAMBDA.name) && chosen != Chosen::Hybrid {
         let message = format!("`lambda` of {} counts only in `hybrid`", fields.context());
         let hint = Some("take it out, or set `loss = \"hybrid\"`".to_owned());
-        fields.misfit(LAMBDA.name, "spec::out-of-range", message, hint);
+        fields.invalid(LAMBDA.name, "spec::out-of-range", message, hint);
     }
     Some(match chosen {
         Chosen::Simple => Loss::Simple,

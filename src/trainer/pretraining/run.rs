@@ -163,11 +163,11 @@ impl<'a, I: Images> Trainer<'a, I> {
         if !(value.is_finite() && norm.is_finite()) {
             return Err(PretrainError::Diverged { step: step + 1 });
         }
-        let warmth = config.warmth(step);
+        let warmup_factor = config.warmup_factor(step);
         let parameters = state.parameters.tensors_mut();
         state
             .moments
-            .step_alike(&config.optimizer, warmth, parameters);
+            .step_alike(&config.optimizer, warmup_factor, parameters);
         state.average.update(parameters);
         if config.timesteps == Timesteps::LossAware {
             let losses = terms.loss.detach().to_device(Device::Cpu);
@@ -177,7 +177,7 @@ impl<'a, I: Images> Trainer<'a, I> {
             state.timesteps.remember(&draws, &losses);
         }
         state.step += 1;
-        note(state, [value, norm], config.optimizer.lr * warmth);
+        note(state, [value, norm], config.optimizer.lr * warmup_factor);
         Ok(())
     }
 

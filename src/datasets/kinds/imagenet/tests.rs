@@ -114,7 +114,10 @@ fn a_list_chooses_classes() {
             "no images of 2 of the 3 classes that `classes` lists, the first is `n03794056`",
         ),
         ("twice.txt", "line 2 has `n02119789` a second time"),
-        ("names.txt", "line 1 has `kit_fox`, which is no WordNet id"),
+        (
+            "names.txt",
+            "line 1 has `kit_fox`, which is not a WordNet id",
+        ),
         ("nowhere.txt", "nowhere.txt is missing"),
     ] {
         let error = open(folder.path(), Some(list)).err().unwrap();
@@ -125,7 +128,7 @@ fn a_list_chooses_classes() {
 #[test]
 fn what_does_not_fit_is_named_with_its_place_and_remedy() {
     for (truth, says) in [
-        ("3\n4\n", "line 2 has `4`, which is the number of no class"),
+        ("3\n4\n", "line 2 has `4`, which is not a class number"),
         ("3\nfox\n", "line 2 has `fox`"),
         ("3\n\n1\n", "line 2 is empty"),
         (

@@ -17,7 +17,7 @@ use crate::datasets::{
     Dataset, DatasetError, DatasetKind, Environment, Manifest, OpenDataset, ReadImage, Sample,
 };
 use crate::imaging::Image;
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 use crate::spec::{Count, Fields, Key, Kind, KindDoc, Map, Number, Text};
 
 const OF: Key<Text> =
@@ -66,7 +66,7 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
 #[derive(Debug)]
 struct Subset {
     /// The dataset that it is a part of.
-    of: Located<String>,
+    of: Spanned<String>,
     limit: Vec<(String, usize)>,
     per_class: Vec<(String, usize)>,
     /// Shares of the classes of a split.
@@ -80,7 +80,7 @@ impl Dataset for Subset {
         KIND.doc.name
     }
 
-    fn upstream(&self) -> Option<&Located<String>> {
+    fn upstream(&self) -> Option<&Spanned<String>> {
         Some(&self.of)
     }
 
@@ -224,7 +224,7 @@ mod tests {
     /// All of another dataset.
     fn whole() -> Subset {
         Subset {
-            of: Located {
+            of: Spanned {
                 value: "photos".to_owned(),
                 span: Span::default(),
             },

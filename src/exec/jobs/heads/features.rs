@@ -67,7 +67,7 @@ impl<'a> FeatureRows<'a> {
         if others.iter().all(|other| alike(&other)) {
             Ok(())
         } else {
-            Err(Bug::new("the views of these features have not the same samples").into())
+            Err(Bug::new("the views of these features do not have the same samples").into())
         }
     }
 }
