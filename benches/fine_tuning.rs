@@ -14,12 +14,13 @@ use std::time::Instant;
 
 use repro::diffusion::noise::fill_noise;
 use repro::heads::{self, FeatureShape, Head};
-use repro::machine::memory::KeptMaps;
-use repro::models::tuning::MapRetention;
+use repro::machine::memory::RetainFreedMemory;
+use repro::message::Message;
+use repro::models::tuning::ActivationCheckpointing;
 use repro::models::{self, BlockIndex, InputSpec, Precision, WeightsSource};
 use repro::spec::{Diagnostics, Fields, Source, Span, Table};
 use repro::trainer::fine_tuning::{NoisyImages, Task, Watch, fine_tune};
-use repro::trainer::heads::{Job, Keep, Samples, WriteTo};
+use repro::trainer::heads::{CheckpointStore, Job, Samples, WriteTo};
 use repro::trainer::{FineTuning, Optimizer, TrainError, Training};
 
 const BATCH: usize = 32;
@@ -49,7 +50,7 @@ impl Samples for Noise {
 }
 
 impl NoisyImages for Noise {
-    fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, String> {
+    fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, Message> {
         let InputSpec { channels, side, .. } = self.input;
         let mut values = vec![0.0; rows.len() * (channels * side * side) as usize];
         fill_noise(0, "benchmark", "center", 90, draw, &mut values);
@@ -59,7 +60,7 @@ impl NoisyImages for Noise {
 
 struct Nowhere;
 
-impl Keep for Nowhere {
+impl CheckpointStore for Nowhere {
     fn newest(&self, _at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
         Ok(None)
     }
@@ -78,7 +79,7 @@ fn head() -> Option<Arc<dyn Head>> {
 }
 
 /// The least seconds of a step for one image, and the bytes that the process grew by at most.
-fn measure(retention: MapRetention, steps: usize) -> Result<(f64, u64), TrainError> {
+fn measure(checkpointing: ActivationCheckpointing, steps: usize) -> Result<(f64, u64), TrainError> {
     let model = models::preset("fashion-28")
         .expect("the preset exists")
         .model;
@@ -86,10 +87,10 @@ fn measure(retention: MapRetention, steps: usize) -> Result<(f64, u64), TrainErr
     let channels = model.blocks()[BLOCK.0 as usize - 1].shape.sizes()[0] as usize;
     let tunable = model.tunable().expect("it can be trained");
     let device = tch::Device::Cpu;
-    let tuned = tunable.begin_tuning(Path::new("."), device, Precision::F32, BLOCK, retention);
+    let tuned = tunable.begin_tuning(Path::new("."), device, Precision::F32, BLOCK, checkpointing);
     let mut tuned = tuned.expect("synthetic weights fit every network");
     // As a run does.
-    let _kept_maps = KeptMaps::keep();
+    let _kept_maps = RetainFreedMemory::begin();
     let training = Training {
         epochs: 1,
         batch_size: u32::try_from(BATCH).unwrap_or(u32::MAX),
@@ -112,7 +113,7 @@ fn measure(retention: MapRetention, steps: usize) -> Result<(f64, u64), TrainErr
                 lr: 1e-5,
                 ..Optimizer::default()
             },
-            retention,
+            checkpointing,
         },
         train: &images((steps + WARM) * BATCH),
         test: &images(1),
@@ -153,20 +154,20 @@ fn main() -> Result<(), TrainError> {
         .filter(|word| !word.starts_with("--"));
     let words: Vec<String> = words.collect();
     let ways = [
-        ("kept", MapRetention::Kept),
-        ("recomputed", MapRetention::Recomputed),
+        ("kept", ActivationCheckpointing::Off),
+        ("recomputed", ActivationCheckpointing::On),
     ];
     if let [way, steps] = &words[..] {
         let way = ways.iter().find(|(word, _)| word == way);
-        let (_, retention) = way.expect("`kept` or `recomputed`");
+        let (_, checkpointing) = way.expect("`kept` or `recomputed`");
         let steps = steps.parse().expect("a number of steps");
-        let (seconds, grown) = measure(*retention, steps)?;
+        let (seconds, grown) = measure(*checkpointing, steps)?;
         println!("{seconds} {grown}");
         return Ok(());
     }
     println!("fashion-28 to b8, batches of {BATCH}, seconds for an image");
-    for (word, retention) in ways {
-        println!("  maps {word:12} {:.5}", measure(retention, 12)?.0);
+    for (word, checkpointing) in ways {
+        println!("  maps {word:12} {:.5}", measure(checkpointing, 12)?.0);
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ use repro::store::{
     Recipe, Store, wait_quietly,
 };
 use repro::trainer::heads::rows::{load_into, room};
-use repro::trainer::heads::{Data, Job, Keep, Limits, Rows, Samples, WriteTo, train};
+use repro::trainer::heads::{CheckpointStore, Data, Job, Limits, Rows, Samples, WriteTo, train};
 use repro::trainer::{TrainError, Training};
 
 /// Random features in half precision.
@@ -90,7 +90,7 @@ impl Rows for Random {
 
 struct Nowhere;
 
-impl Keep for Nowhere {
+impl CheckpointStore for Nowhere {
     fn newest(&self, _at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
         Ok(None)
     }
@@ -249,7 +249,7 @@ impl Rows for Cached {
         let copied = self.reader.parts()[part].copy_row(row, out);
         copied
             .then_some(())
-            .ok_or_else(|| TrainError::Features("no such row".to_owned()))
+            .ok_or_else(|| TrainError::Features("no such row".into()))
     }
 
     fn forget(&self) {

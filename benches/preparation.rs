@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use repro::imaging::preprocess::Draw;
 use repro::imaging::{Image, Normalization, Preprocess};
-use repro::machine::memory::KeptMaps;
+use repro::machine::memory::RetainFreedMemory;
 
 fn main() {
     let mut arguments = std::env::args()
@@ -32,7 +32,7 @@ fn main() {
         draw: 0,
     };
     // As while passes run.
-    let _kept = KeptMaps::keep();
+    let _kept = RetainFreedMemory::begin();
     let mut least = [Duration::MAX; 2];
     for _ in 0..rounds {
         let mut spent = [Duration::ZERO; 2];

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::datasets::{DatasetError, Digester, Environment, OpenDataset, Scratch, WriteContent};
 use crate::graph::{Experiment, ModelNode};
+use crate::message::Hint;
 use crate::models::WeightsSource;
 use crate::plan::{DatasetFacts, Facts};
 use crate::store::{self, Memo, Store, StoreError};
@@ -42,6 +43,13 @@ pub enum InputError {
     },
 }
 
+impl Hint for InputError {
+    fn hint(&self) -> Option<String> {
+        let (Self::Dataset { source, .. } | Self::Weights { source, .. }) = self;
+        source.hint()
+    }
+}
+
 /// Every input of an experiment that cannot be opened; at least one.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", listed(.0))]
@@ -50,11 +58,11 @@ pub struct InputErrors(pub Vec<InputError>);
 /// One error as it is; several below one another.
 fn listed(errors: &[InputError]) -> String {
     if let [one] = errors {
-        return one.to_string();
+        return one.explain().to_string();
     }
     let mut text = format!("{} inputs cannot be opened", errors.len());
     for error in errors {
-        text.extend(["\n  ", &error.to_string().replace('\n', "\n  ")]);
+        text.extend(["\n  ", &error.explain().to_string().replace('\n', "\n  ")]);
     }
     text
 }
@@ -109,7 +117,7 @@ fn told(path: &Path, error: StoreError) -> DatasetError {
             source,
             "check the path; it is relative to the folder that `repro` runs in",
         ),
-        other => DatasetError::Selection(other.to_string()),
+        other => DatasetError::Selection(other.to_string().into()),
     }
 }
 

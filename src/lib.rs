@@ -26,6 +26,7 @@ pub mod imaging;
 pub mod inputs;
 mod lock_file;
 pub mod machine;
+pub mod message;
 pub mod metrics;
 pub mod models;
 mod numbers;

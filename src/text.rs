@@ -67,7 +67,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
         )]
         Some(size) if (1.0..1e18).contains(&size) => Ok(size as u64),
         _ => Err(format!(
-            "`{text}` is no size: write a number and a unit, such as `8GiB` or `500MB`"
+            "invalid size `{text}`: expected a number and a unit, such as `8GiB` or `500MB`"
         )),
     }
 }
@@ -80,7 +80,7 @@ pub fn parse_seconds(text: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
         Ok(seconds) if seconds.is_finite() && seconds >= 0.0 => Ok(seconds),
         _ => Err(format!(
-            "`{text}` is no number of seconds: write a number from 0, such as `60` or `0.5`"
+            "invalid duration `{text}`: expected a number of seconds from 0, such as `60` or `0.5`"
         )),
     }
 }

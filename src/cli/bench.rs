@@ -58,8 +58,8 @@ struct Extraction {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let What::Extraction(extraction) = &arguments.what;
     let _ = extraction;
-    Err(Failure::Mistakes(
-        "this build has no libtorch (feature `torch`), so it cannot run a network".to_owned(),
+    Err(Failure::Usage(
+        "this build has no libtorch (feature `torch`), so it cannot run a network".into(),
     ))
 }
 
@@ -91,6 +91,7 @@ mod with_torch {
     use crate::inputs;
     use crate::machine::device;
     use crate::machine::threads;
+    use crate::message::Message;
     use crate::models::{self, BlockIndex, Model, Preset, TapShape, find_block};
     use crate::spec::Source;
     use crate::store::Store;
@@ -132,10 +133,9 @@ mod with_torch {
         let Some(Preset { model, .. }) = models::preset(&arguments.model) else {
             let hint = models::preset_hint(&arguments.model)
                 .unwrap_or_else(|| "`repro list models` shows the presets".to_owned());
-            return Err(Failure::Mistakes(format!(
-                "there is no preset `{}`\n  hint: {hint}",
-                arguments.model
-            )));
+            return Err(Failure::Usage(
+                Message::new(format!("unknown preset `{}`", arguments.model)).hint(hint),
+            ));
         };
         let one_batch = arguments
             .batch_size
@@ -158,7 +158,7 @@ mod with_torch {
         device::load_cuda_backend();
         let device = device::parse_device(&arguments.device)
             .and_then(device::DeviceChoice::resolve)
-            .map_err(|error| Failure::Mistakes(error.to_string()))?;
+            .map_err(|error| Failure::Usage(error.to_string().into()))?;
         let store = Store::open(folder.path().join("cache"))?;
         let inputs = inputs::open(&experiment, folder.path(), &store, &|_| {})?;
         let plan = plan::plan(
@@ -192,7 +192,7 @@ mod with_torch {
         );
         let heard = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = heard.failed {
-            return Err(Failure::Nodes(error));
+            return Err(Failure::Nodes(error.into()));
         }
         let Some(Event::PassFinished {
             images,
@@ -294,7 +294,7 @@ mod with_torch {
         let mut bytes = Vec::new();
         image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 90)
             .encode_image(&picture)
-            .map_err(|error| Failure::Input(format!("cannot make a picture: {error}")))?;
+            .map_err(|error| Failure::Input(format!("cannot make a picture: {error}").into()))?;
         Ok(bytes)
     }
 

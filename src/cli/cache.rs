@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use super::Context;
 use super::exit::Failure;
 use super::experiment;
+use crate::message::Message;
 use crate::numbers::to_usize;
 use crate::store::Store;
 use crate::text::plural;
@@ -54,10 +55,13 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
                 .filter(|(known, _)| known.to_string().starts_with(fingerprint.as_str()))
                 .collect();
             let [(fingerprint, entry)] = found.as_slice() else {
-                return Err(Failure::Mistakes(format!(
-                    "{} artifacts begin with `{fingerprint}`\n  hint: `repro list artifacts` shows them all",
-                    found.len()
-                )));
+                return Err(Failure::Usage(
+                    Message::new(format!(
+                        "{} artifacts begin with `{fingerprint}`",
+                        found.len()
+                    ))
+                    .hint("`repro list artifacts` shows them all"),
+                ));
             };
             let rows = store.export(fingerprint, file)?;
             eprintln!(
@@ -82,10 +86,7 @@ fn verify(context: &Context, store: &Store, set_aside: bool) -> Result<(), Failu
         return Ok(());
     }
     if !set_aside {
-        return Err(Failure::Cache(format!(
-            "{} in the cache\n  hint: `repro cache verify --set-aside` moves what is damaged out of the way, and the next run makes it again",
-            plural(problems.len(), "problem")
-        )));
+        return Err(Failure::Cache(Message::new(format!("{} in the cache", plural(problems.len(), "problem"))).hint("`repro cache verify --set-aside` moves what is damaged out of the way, and the next run makes it again")));
     }
     let store = Store::open(&context.cache)?;
     for fingerprint in problems.iter().filter_map(|problem| problem.fingerprint) {

@@ -1,4 +1,4 @@
-//! `repro check`: every mistake of a file at once.
+//! `repro check`: every error of a file at once.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub struct Arguments {
     /// Experiment files.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Print the mistakes as JSON, one list over all files.
+    /// Print the errors as JSON, one list over all files.
     #[arg(long)]
     json: bool,
 }
@@ -33,7 +33,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         match graph::build(&source) {
             Ok(experiment) if !arguments.json => writeln!(
                 out,
-                "{}: no mistakes ({}, {}, {})",
+                "{}: no errors ({}, {}, {})",
                 source.name,
                 plural(experiment.extractions.len(), "feature set"),
                 plural(experiment.heads.len(), "head"),

@@ -7,6 +7,7 @@ use crate::datasets::DatasetError;
 use crate::exec::NodeError;
 use crate::fetch::FetchError;
 use crate::inputs::{InputError, InputErrors};
+use crate::message::{Hint, Message};
 use crate::models::kinds::guided_diffusion::presets::PresetError;
 use crate::plan::PlanError;
 use crate::store::{QueryError, StoreError};
@@ -15,28 +16,28 @@ use crate::store::{QueryError, StoreError};
 #[derive(Debug)]
 pub enum Failure {
     /// A node of the plan failed. Its error was told when it happened.
-    Nodes(String),
-    /// Experiment files have mistakes.
+    Nodes(Message),
+    /// Experiment files have errors.
     Diagnostics {
-        /// Each mistake at its place.
+        /// Each error at its place.
         rendered: String,
         /// How many there are.
         summary: String,
     },
     /// The arguments, or what they name, are wrong.
-    Mistakes(String),
+    Usage(Message),
     /// An input is missing or malformed.
-    Input(String),
+    Input(Message),
     /// The cache cannot be used.
-    Cache(String),
+    Cache(Message),
     /// The program contradicts itself. The text says so and asks for a report.
-    Bug(String),
+    Bug(Message),
     /// Whoever reads the output has gone; there is nobody to tell.
     OutputClosed,
     /// The user stopped it.
     Stopped,
     /// The user stopped it, and it says itself what is kept.
-    StoppedWith(String),
+    StoppedWith(Message),
 }
 
 const DONE: u8 = 0;
@@ -81,7 +82,7 @@ impl Failure {
         ExitCode::from(match self {
             Self::OutputClosed => DONE,
             Self::Nodes(_) => STEP_FAILED,
-            Self::Mistakes(_) | Self::Diagnostics { .. } => WRONG_EXPERIMENT,
+            Self::Usage(_) | Self::Diagnostics { .. } => WRONG_EXPERIMENT,
             Self::Input(_) => WRONG_INPUT,
             Self::Cache(_) => WRONG_CACHE,
             Self::Bug(_) => BUG,
@@ -92,18 +93,18 @@ impl Failure {
     /// Says why, on stderr.
     pub fn print(&self) {
         match self {
-            Self::Mistakes(text)
+            Self::Usage(text)
             | Self::Input(text)
             | Self::Cache(text)
             | Self::Nodes(text)
             | Self::Bug(text) => {
-                eprintln!("error: {}", text.trim_end());
+                eprintln!("error: {text}");
             }
             Self::Diagnostics { rendered, summary } => eprintln!("{rendered}error: {summary}"),
             Self::OutputClosed => {}
             Self::StoppedWith(text) => eprintln!("{text}"),
             Self::Stopped => eprintln!(
-                "stopped; everything committed is kept, run the same command again to go on"
+                "stopped; everything committed is kept, run the same command again to resume"
             ),
         }
     }
@@ -111,7 +112,7 @@ impl Failure {
 
 impl From<Bug> for Failure {
     fn from(bug: Bug) -> Self {
-        Self::Bug(bug.to_string())
+        Self::Bug(bug.to_string().into())
     }
 }
 
@@ -119,7 +120,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Bug(bug) => bug.into(),
-            error => Self::Cache(error.to_string()),
+            error => Self::Cache(error.to_string().into()),
         }
     }
 }
@@ -128,7 +129,7 @@ impl From<DatasetError> for Failure {
     fn from(error: DatasetError) -> Self {
         match error {
             DatasetError::Bug(bug) => bug.into(),
-            error => Self::Input(error.to_string()),
+            error => Self::Input(error.explain()),
         }
     }
 }
@@ -140,9 +141,9 @@ impl From<InputErrors> for Failure {
             matches!(source, DatasetError::Bug(_))
         };
         if errors.0.iter().any(is_bug) {
-            Self::Bug(errors.to_string())
+            Self::Bug(errors.to_string().into())
         } else {
-            Self::Input(errors.to_string())
+            Self::Input(errors.to_string().into())
         }
     }
 }
@@ -157,7 +158,7 @@ impl From<PresetError> for Failure {
     fn from(error: PresetError) -> Self {
         match error {
             PresetError::Bug(bug) => bug.into(),
-            PresetError::Unknown { .. } => Self::Mistakes(error.to_string()),
+            PresetError::Unknown { .. } => Self::Usage(error.to_string().into()),
         }
     }
 }
@@ -165,9 +166,9 @@ impl From<PresetError> for Failure {
 impl From<FetchError> for Failure {
     fn from(error: FetchError) -> Self {
         match error {
-            FetchError::BadAddress { .. } => Self::Mistakes(error.to_string()),
-            FetchError::Stopped { .. } => Self::StoppedWith(error.to_string()),
-            _ => Self::Input(error.to_string()),
+            FetchError::BadAddress { .. } => Self::Usage(error.explain()),
+            FetchError::Stopped { .. } => Self::StoppedWith(error.explain()),
+            _ => Self::Input(error.explain()),
         }
     }
 }
@@ -175,8 +176,8 @@ impl From<FetchError> for Failure {
 impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         match error {
-            PlanError::Bug(_) => Self::Bug(error.to_string()),
-            error => Self::Mistakes(error.to_string()),
+            PlanError::Bug(_) => Self::Bug(error.to_string().into()),
+            error => Self::Usage(error.explain()),
         }
     }
 }
@@ -185,7 +186,7 @@ impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Store(error) => Self::from(error),
-            QueryError::Sql { .. } => Self::Mistakes(error.to_string()),
+            QueryError::Sql { .. } => Self::Usage(error.explain()),
         }
     }
 }
@@ -197,7 +198,7 @@ impl From<NodeError> for Failure {
             NodeError::Dataset(error) => Self::from(error),
             NodeError::Bug(bug) => Self::from(bug),
             NodeError::Stopped => Self::Stopped,
-            other => Self::Nodes(other.to_string()),
+            other => Self::Nodes(other.explain()),
         }
     }
 }
@@ -207,7 +208,7 @@ impl From<std::io::Error> for Failure {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             Self::OutputClosed
         } else {
-            Self::Input(format!("cannot write the output: {error}"))
+            Self::Input(format!("cannot write the output: {error}").into())
         }
     }
 }

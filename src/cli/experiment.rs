@@ -6,6 +6,7 @@ use super::exit::Failure;
 use super::{Context, colors};
 use crate::graph::{self, Experiment};
 use crate::inputs::{self, Inputs};
+use crate::message::Message;
 use crate::plan::{self, Absent, Plan};
 use crate::spec::{Diagnostics, Source};
 use crate::store::Store;
@@ -18,10 +19,13 @@ pub(super) const WIDTH: usize = 100;
 pub(super) fn read(file: &Path) -> Result<Source, Failure> {
     match std::fs::read_to_string(file) {
         Ok(text) => Ok(Source::new(file.display().to_string(), text)),
-        Err(error) => Err(Failure::Mistakes(format!(
-            "cannot read the experiment file {}: {error}\n  hint: name an experiment file, such as experiments/quickstart.toml",
-            file.display()
-        ))),
+        Err(error) => Err(Failure::Usage(
+            Message::new(format!(
+                "cannot read the experiment file {}: {error}",
+                file.display()
+            ))
+            .hint("name an experiment file, such as experiments/quickstart.toml"),
+        )),
     }
 }
 
@@ -34,25 +38,25 @@ pub(super) fn check(file: &Path) -> Result<Experiment, Failure> {
     })
 }
 
-/// All mistakes of a file, each at its place.
+/// All errors of a file, each at its place.
 pub(super) fn rendered(diagnostics: &Diagnostics) -> String {
     diagnostics.render(colors(), WIDTH)
 }
 
-/// How many mistakes a file has.
+/// How many errors a file has.
 pub(super) fn summary(diagnostics: &Diagnostics) -> String {
     let name = &diagnostics.source.name;
-    format!("{name} has {}", plural(diagnostics.len(), "mistake"))
+    format!("{name}: {}", plural(diagnostics.len(), "error"))
 }
 
 /// The cache as it is, for subcommands that only read; one that is not there is an error, lest a mistyped folder passes for an
 /// empty cache.
 pub(super) fn existing_cache(context: &Context) -> Result<Store, Failure> {
     if !context.cache.exists() {
-        return Err(Failure::Cache(format!(
-            "there is no cache at {}\n  hint: run an experiment first, or name the folder with `--cache`",
-            context.cache.display()
-        )));
+        return Err(Failure::Cache(
+            Message::new(format!("there is no cache at {}", context.cache.display()))
+                .hint("run an experiment first, or name the folder with `--cache`"),
+        ));
     }
     Ok(Store::open_read_only(&context.cache)?)
 }

@@ -65,6 +65,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     use crate::exec::event::Event;
     use crate::exec::schedule::run_one;
     use crate::machine::device;
+    use crate::message::Message;
     use crate::store::Store;
 
     arguments.working.settle()?;
@@ -102,13 +103,14 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     } else if let Some(label) = outcome.failed.first() {
         let text = format!("{label} failed, see above");
         Err(if outcome.has_bug {
-            Failure::Bug(text)
+            Failure::Bug(text.into())
         } else {
-            Failure::Nodes(text)
+            Failure::Nodes(text.into())
         })
     } else if outcome.set_aside {
         Err(Failure::Cache(
-            "something damaged was set aside\n  hint: the same command makes it again, once the jobs before it have".to_owned(),
+            Message::new("something damaged was set aside")
+                .hint("the same command makes it again, once the jobs before it have"),
         ))
     } else {
         eprintln!("{} done", arguments.job);
@@ -121,6 +123,7 @@ mod with_torch {
     use std::ops::Range;
 
     use super::Failure;
+    use crate::message::Message;
     use crate::plan::{Plan, job_name};
     use crate::spec::suggest;
 
@@ -130,10 +133,13 @@ mod with_torch {
             let job = &plan.jobs[index];
             // What it needs is another job's to make.
             if let Some(&needed) = job.needs.first() {
-                return Err(Failure::Mistakes(format!(
-                    "{name} needs {}, which is not done yet\n  hint: run `repro job` for it first, or `repro run` for everything",
-                    plan.jobs[needed].name
-                )));
+                return Err(Failure::Usage(
+                    Message::new(format!(
+                        "{name} needs {}, which is not done yet",
+                        plan.jobs[needed].name
+                    ))
+                    .hint("run `repro job` for it first, or `repro run` for everything"),
+                ));
             }
             return Ok(Some(index));
         }
@@ -146,9 +152,9 @@ mod with_torch {
         }
         let hint = suggest::hint(name, plan.jobs.iter().map(|job| job.name.as_str()))
             .unwrap_or_else(|| "`repro plan FILE --jobs` lists them".to_owned());
-        Err(Failure::Mistakes(format!(
-            "unknown job `{name}`\n  hint: {hint}"
-        )))
+        Err(Failure::Usage(
+            Message::new(format!("unknown job `{name}`")).hint(hint),
+        ))
     }
 
     /// The shards that were asked for, if the job has them.
@@ -163,14 +169,17 @@ mod with_torch {
         };
         match job.shards {
             Some(shards) if end <= shards => Ok(Some(first..end)),
-            Some(shards) => Err(Failure::Mistakes(format!(
-                "{} has the shards 0..{shards}, and `--shards {first}..{end}` asks for more",
-                job.name
-            ))),
-            None => Err(Failure::Mistakes(format!(
-                "{} cannot be cut into shards\n  hint: leave out `--shards`",
-                job.name
-            ))),
+            Some(shards) => Err(Failure::Usage(
+                format!(
+                    "{} has the shards 0..{shards}, and `--shards {first}..{end}` asks for more",
+                    job.name
+                )
+                .into(),
+            )),
+            None => Err(Failure::Usage(
+                Message::new(format!("{} cannot be cut into shards", job.name))
+                    .hint("leave out `--shards`"),
+            )),
         }
     }
 }

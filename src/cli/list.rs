@@ -12,9 +12,10 @@ use super::Context;
 use super::exit::Failure;
 use super::{experiment, table};
 use crate::bug::Bug;
+use crate::message::Message;
 use crate::models::{self, Model};
 use crate::report::{self, figures, tables};
-use crate::spec::{AnyKey, KeyDoc, Kind, KindDoc, sections, suggest};
+use crate::spec::{AnyKey, KeyDoc, Keys, Kind, KindDoc, sections, suggest};
 use crate::text::{bytes, count};
 use crate::{datasets, graph, heads, metrics, trainer};
 
@@ -80,11 +81,13 @@ fn all_kinds() -> Vec<(&'static str, &'static KindDoc)> {
     let mut all = vec![("experiment", &sections::EXPERIMENT)];
     all.extend(docs("dataset", datasets::ALL));
     all.push(("pretrain", &graph::PRETRAIN));
+    all.push(("pretrain", &trainer::pretraining::OPTIMIZER_DOC));
     all.extend(docs("model", models::ALL));
     all.push(("samples", &graph::SAMPLES));
     all.push(("extraction", &graph::EXTRACTION));
     all.extend(docs("preprocess", graph::PREPROCESS_STEPS));
     all.extend(docs("head", heads::ALL));
+    all.push(("head", &trainer::config::TRAINING));
     let tables = trainer::config::TABLES.iter();
     all.extend(tables.map(|doc| ("head", *doc)));
     all.extend(docs("metric", metrics::ALL));
@@ -140,6 +143,8 @@ fn one_kind(name: &str, json: bool) -> Result<(), Failure> {
     ))
 }
 
+const HEADER: &str = "| key | value | default | what it does |\n| :--- | :--- | :--- | :--- |\n";
+
 /// The reference page in `docs/experiment-files.md`.
 fn reference() -> Result<(), Failure> {
     use std::fmt::Write;
@@ -163,14 +168,35 @@ fn reference() -> Result<(), Failure> {
     };
     for (section, doc) in all_kinds() {
         let _ = writeln!(text, "### {section}: `{}`\n\n{}\n", doc.name, doc.summary);
-        text.push_str("| key | value | default | what it does |\n| :--- | :--- | :--- | :--- |\n");
-        for key in doc.all_keys() {
+        // What all heads share is long, and stands once.
+        let keys = if shares_training(doc) {
+            doc.keys.to_vec()
+        } else {
+            doc.all_keys()
+        };
+        if !keys.is_empty() {
+            text.push_str(HEADER);
+        }
+        for key in keys {
             row(&mut text, &key.describe());
+        }
+        if shares_training(doc) {
+            let lead = if doc.keys.is_empty() { "" } else { "\n" };
+            let _ = writeln!(
+                text,
+                "{lead}It has the keys of [training](#head-training) as well."
+            );
         }
         text.push('\n');
     }
     text.push_str(&axes::markdown());
     print_text(text.trim_end())
+}
+
+/// Whether a kind has the keys of training besides its own.
+fn shares_training(doc: &KindDoc) -> bool {
+    let names = |keys: Keys| keys.iter().map(|key| key.name()).collect::<Vec<_>>();
+    names(doc.shared) == names(trainer::config::KEYS)
 }
 
 fn kind_record(section: &str, doc: &KindDoc) -> Value {
@@ -210,9 +236,10 @@ fn one_model(name: &str, json: bool) -> Result<(), Failure> {
     let models = named_models();
     let Some((name, model)) = models.iter().find(|(known, _)| known == name) else {
         if models::ALL.iter().any(|kind| kind.doc.name == name) {
-            return Err(Failure::Mistakes(format!(
-                "`{name}` is a kind of model and no model with a name\n  hint: `repro list kinds {name}` shows its keys"
-            )));
+            return Err(Failure::Usage(
+                Message::new(format!("`{name}` is a model kind, not the name of a model"))
+                    .hint(format!("`repro list kinds {name}` shows its keys")),
+            ));
         }
         return Err(unknown(
             "model",
@@ -322,9 +349,8 @@ fn artifacts(context: &Context, json: bool) -> Result<(), Failure> {
 }
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Failure {
-    let hint =
-        suggest::hint(name, known).map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
-    Failure::Mistakes(format!("there is no {what} `{name}`{hint}"))
+    let message = Message::new(format!("unknown {what} `{name}`"));
+    Failure::Usage(message.maybe_hint(suggest::hint(name, known)))
 }
 
 fn print_json(value: &impl Serialize) -> Result<(), Failure> {

@@ -33,13 +33,13 @@ use clap::{Parser, Subcommand};
 pub use exit::{Failure, exit_codes};
 
 const EXAMPLES: &str = "Examples:\n\
-\x20 repro check experiments/quickstart.toml     find every mistake of an experiment file\n\
+\x20 repro check experiments/quickstart.toml     check an experiment file\n\
 \x20 repro plan experiments/quickstart.toml      what would run, and why\n\
 \x20 repro run experiments/quickstart.toml       run it; what is in the cache is not run again\n\
 \x20 repro query \"SELECT block, avg(value) FROM results WHERE metric = 'top1' GROUP BY block ORDER BY block\"\n\
 \x20 repro list models adm-256-uncond            the blocks of a network\n\
-\x20 repro models fetch adm-256-uncond           bring its published weights\n\
-\x20 repro data fetch cifar10                    bring a published dataset";
+\x20 repro models fetch adm-256-uncond           download its published weights\n\
+\x20 repro data fetch cifar10                    download a published dataset";
 
 /// Reproduces the results of machine-learning papers: an experiment graph in TOML in, a checked report out.
 #[derive(Debug, Parser)]
@@ -74,7 +74,7 @@ enum Command {
     Run(run::Arguments),
     /// Do one job of a plan and nothing else; for schedulers outside.
     Job(job::Arguments),
-    /// Report every mistake of experiment files at once.
+    /// Check experiment files and report all errors.
     Check(check::Arguments),
     /// Show what a run would do, and why; computes nothing.
     Plan(plan::Arguments),
@@ -84,15 +84,15 @@ enum Command {
     Query(query::Arguments),
     /// Show kinds, models with their blocks, or artifacts.
     List(list::Arguments),
-    /// Bring published datasets.
+    /// Download and check datasets.
     Data(data::Arguments),
-    /// Bring published weights, and look into networks.
+    /// Download published weights, and inspect networks.
     Models(models::Arguments),
     /// Verify the cache, or export features as Parquet.
     Cache(cache::Arguments),
     /// Time this machine.
     Bench(bench::Arguments),
-    /// Say what this machine is fit for, and how to mend what is wrong.
+    /// Check this machine and suggest fixes.
     Doctor {
         /// Print JSON.
         #[arg(long)]

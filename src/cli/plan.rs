@@ -71,7 +71,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     }
     if arguments.check && !plan.is_done() {
         return Err(Failure::Nodes(
-            "the cache does not hold everything that this experiment needs".to_owned(),
+            "the cache does not hold everything that this experiment needs".into(),
         ));
     }
     Ok(())

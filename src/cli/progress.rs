@@ -87,7 +87,7 @@ impl Display {
                 batch_size,
             } => {
                 let resumed = if *done > 0 {
-                    format!(", goes on after {}", count(*done as usize))
+                    format!(", resumes after {}", count(*done as usize))
                 } else {
                     String::new()
                 };

@@ -8,6 +8,7 @@ use super::Context;
 use super::exit::Failure;
 use super::experiment;
 use crate::collect::{from_results, report};
+use crate::message::Message;
 use crate::store::Store;
 use crate::text::plural;
 
@@ -32,10 +33,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         let experiment = experiment::check(&arguments.file)?;
         let path = results.display().to_string();
         let text = std::fs::read_to_string(results).map_err(|error| {
-                Failure::Input(format!(
-                    "cannot read the results {path}: {error}\n  hint: name a file that `repro run` wrote beside a report"
-                ))
-            })?;
+            Failure::Input(
+                Message::new(format!("cannot read the results {path}: {error}"))
+                    .hint("name a file that `repro run` wrote beside a report"),
+            )
+        })?;
         from_results::write(&experiment, (&path, &text), &context.base, &command)?
     } else {
         let store = Store::open_read_only(&context.cache)?;

@@ -11,7 +11,7 @@ use super::working::Working;
 /// Arguments of `repro run`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro run experiments/quickstart.toml\n  repro run experiments/quickstart.toml --device cuda:0\n  repro run experiments/quickstart.toml --devices cuda:0,cuda:1\n  repro run experiments/quickstart.toml --json-log run.jsonl\n\nCtrl-C stops after the current batch; the same command goes on from the last committed shard."
+    after_help = "Examples:\n  repro run experiments/quickstart.toml\n  repro run experiments/quickstart.toml --device cuda:0\n  repro run experiments/quickstart.toml --devices cuda:0,cuda:1\n  repro run experiments/quickstart.toml --json-log run.jsonl\n\nCtrl-C stops after the current batch; the same command resumes from the last committed shard."
 )]
 pub struct Arguments {
     /// The experiment file.
@@ -36,6 +36,7 @@ const MOST_ATTEMPTS: usize = 3;
 #[cfg(feature = "torch")]
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     use super::experiment;
+    use crate::message::Message;
     use crate::store::Store;
 
     arguments.working.settle()?;
@@ -65,9 +66,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             return with_torch::ending(&outcome);
         }
         if attempts == MOST_ATTEMPTS {
-            return Err(Failure::Cache(format!(
-                "artifacts were found damaged in {MOST_ATTEMPTS} runs in a row\n  hint: the disk or the memory of this machine may be failing"
-            )));
+            return Err(Failure::Cache(
+                Message::new(format!(
+                    "artifacts were found damaged in {MOST_ATTEMPTS} runs in a row"
+                ))
+                .hint("the disk or the memory of this machine may be failing"),
+            ));
         }
         // Damaged artifacts are out of the way now; they are made again by the same rules as anything that is missing.
         planned = experiment::plan(context, &arguments.file, &store, &mut |_, _| {})?;
@@ -199,9 +203,9 @@ mod with_torch {
             crate::text::plural(outcome.failed.len(), "node")
         );
         Err(if outcome.has_bug {
-            Failure::Bug(text)
+            Failure::Bug(text.into())
         } else {
-            Failure::Nodes(text)
+            Failure::Nodes(text.into())
         })
     }
 }

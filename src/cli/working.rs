@@ -48,8 +48,8 @@ impl Working {
     pub(super) fn refuse(&self) -> Failure {
         let _ = (&self.device, &self.devices, self.workers, &self.json_log);
         let _ = (self.memory, self.checkpoint_every);
-        Failure::Mistakes(
-            "this build has no libtorch (feature `torch`), so it can check, plan, query and report, but not run".to_owned(),
+        Failure::Usage(
+            "this build has no libtorch (feature `torch`), so it can check, plan, query and report, but not run".into(),
         )
     }
 }
@@ -104,7 +104,7 @@ mod with_torch {
             let parsed = names.into_iter().map(device::parse_device);
             parsed
                 .collect::<Result<_, _>>()
-                .map_err(|error| Failure::Mistakes(error.to_string()))
+                .map_err(|error| Failure::Usage(error.to_string().into()))
         }
 
         /// Several workers on the CPU wait for each other's cores, not in a loop of their own: starts the program once more, in the same
@@ -139,7 +139,7 @@ mod with_torch {
                 .into_iter()
                 .map(DeviceChoice::resolve)
                 .collect::<Result<Vec<Device>, _>>()
-                .map_err(|error| Failure::Mistakes(error.to_string()))?;
+                .map_err(|error| Failure::Usage(error.to_string().into()))?;
             let on_cpu = devices.iter().filter(|device| **device == Device::Cpu);
             let threads = threads::current() / on_cpu.count().max(1);
             let worker = |device| Worker {
@@ -161,7 +161,7 @@ mod with_torch {
             let mut logs = Vec::new();
             if let Some(path) = &self.json_log {
                 logs.push(JsonLog::create(path, clock).map_err(|error| {
-                    Failure::Input(format!("cannot write {}: {error}", path.display()))
+                    Failure::Input(format!("cannot write {}: {error}", path.display()).into())
                 })?);
             }
             if is_recorded {

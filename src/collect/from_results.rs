@@ -10,6 +10,7 @@ use super::drawing;
 use super::report::{Written, put};
 use crate::exec::NodeError;
 use crate::graph::{Experiment, ModelNode};
+use crate::message::Message;
 use crate::papers::departures;
 use crate::report::{ModelSummary, ReportConfig, ReportInput, ResultsFile, results_csv};
 use crate::store::{AxisValue, ResultRow};
@@ -26,9 +27,10 @@ pub fn write(
 ) -> Result<Written, NodeError> {
     let results = results_csv::read(path, text)?;
     if results.is_empty() {
-        return Err(NodeError::Values(format!(
-            "`{path}` holds no results\n  hint: `repro run` writes them beside the report"
-        )));
+        return Err(NodeError::Values(
+            Message::new(format!("`{path}` holds no results"))
+                .hint("`repro run` writes them beside the report"),
+        ));
     }
     let plain = ReportConfig::plain(&experiment.name);
     let config = experiment.report.as_ref().unwrap_or(&plain);

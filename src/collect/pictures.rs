@@ -10,6 +10,7 @@ use crate::graph::{Experiment, SampleMethod};
 use crate::imaging::preprocess::View;
 use crate::imaging::{Image, Normalization, Preprocess};
 use crate::inputs::{ImageSource, Inputs, Showing};
+use crate::message::Message;
 use crate::numbers::to_u32;
 use crate::plan::{Plan, Work};
 use crate::report::figures::{NoiseStrip, Wanted};
@@ -147,10 +148,10 @@ fn samples(
 ) -> Result<Vec<Vec<u8>>, NodeError> {
     let reader = store.images(fingerprint, 0..count)?;
     let image = |row: usize| {
-        let missing = || NodeError::Values(format!("samples have no image {row}"));
+        let missing = || NodeError::Values(format!("samples have no image {row}").into());
         let image = Image::decode(reader.image(row).ok_or_else(missing)?);
         let image = image.map_err(|error| {
-            NodeError::Values(format!("image {row} of samples does not decode: {error}"))
+            NodeError::Values(format!("image {row} of samples does not decode: {error}").into())
         })?;
         // A gray image decodes into three equal channels.
         let pixels = image.pixels().chunks_exact(image.channels());
@@ -205,11 +206,14 @@ fn noise_strip(
         for &timestep in &strip.timesteps {
             let Some(coefficients) = node.model.coefficients(timestep) else {
                 let noise = input.noise;
-                return Err(NodeError::Values(format!(
-                    "figure `{file}` shows timestep {timestep}, but model `{}` has {}\n  hint: take timesteps below that",
-                    node.name,
-                    plural(noise.map_or(0, |noise| noise.steps) as usize, "timestep")
-                )));
+                return Err(NodeError::Values(
+                    Message::new(format!(
+                        "figure `{file}` shows timestep {timestep}, but model `{}` has {}",
+                        node.name,
+                        plural(noise.map_or(0, |noise| noise.steps) as usize, "timestep")
+                    ))
+                    .hint("take timesteps below that"),
+                ));
             };
             let mut noisy = planes.clone();
             let mut noise = vec![0f32; noisy.len()];

@@ -11,6 +11,7 @@ use crate::exec::scoring::evaluate;
 use crate::exec::skipped::skipped;
 use crate::graph::{Experiment, OnBadImage};
 use crate::inputs::Inputs;
+use crate::message::Message;
 use crate::numbers::to_u32;
 use crate::papers::departures;
 use crate::plan::{Evaluate, Items, Plan, Train, Work};
@@ -47,14 +48,12 @@ pub fn write(
     command: &str,
 ) -> Result<Written, NodeError> {
     let Some(config) = &experiment.report else {
-        return Err(NodeError::Values(
-            "the experiment has no `[report]`".to_owned(),
-        ));
+        return Err(NodeError::Values("the experiment has no `[report]`".into()));
     };
     let input = gather(experiment, inputs, plan, store, command)?;
     if input.results.is_empty() && !input.missing.is_empty() {
         return Err(NodeError::Values(
-            "there is no result to report yet\n  hint: `repro run` computes them".to_owned(),
+            Message::new("there is no result to report yet").hint("`repro run` computes them"),
         ));
     }
     let mut written = put(&input, config, base)?;

@@ -58,7 +58,7 @@ impl Scratch for NoScratch {
 
 #[cfg(test)]
 impl Environment<'static> {
-    /// The folder that the program runs in; every file is digested anew, and nothing is kept.
+    /// The folder that the program runs in; every file is digested again, and nothing is kept.
     pub(super) fn plain() -> Self {
         Self {
             base: Path::new("."),

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use crate::bug::Bug;
 use crate::imaging::Image;
-use crate::spec::fields::Located;
+use crate::message::{Hint, Message};
+use crate::spec::fields::Spanned;
 use crate::spec::{Key, Kind, Parse, Text};
 
 pub use digest::{Digester, PlainDigester};
@@ -51,7 +52,7 @@ pub trait Dataset: Send + Sync + Debug {
     ) -> Result<OpenDataset, DatasetError>;
 
     /// The name of the dataset that this one is made from, for a kind with a key `of`.
-    fn upstream(&self) -> Option<&Located<String>> {
+    fn upstream(&self) -> Option<&Spanned<String>> {
         None
     }
 
@@ -75,7 +76,7 @@ pub trait Dataset: Send + Sync + Debug {
 #[derive(Debug, Clone, Copy)]
 pub struct Generated<'a> {
     /// The name of the `[samples.NAME]`.
-    pub samples: &'a Located<String>,
+    pub samples: &'a Spanned<String>,
     /// The split that all of them are.
     pub split: &'a str,
 }
@@ -131,7 +132,7 @@ pub trait ReadImage: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     /// A file or folder that should be there.
-    #[error("{} is missing\n  hint: {hint}", path.display())]
+    #[error("{} is missing", path.display())]
     Missing {
         /// The path.
         path: PathBuf,
@@ -139,7 +140,7 @@ pub enum DatasetError {
         hint: String,
     },
     /// Images that a list names.
-    #[error("{} is missing: {place} names it; {missing} of the {named} images that are named are missing\n  hint: {hint}", path.display())]
+    #[error("{} is missing: {place} names it; {missing} of the {named} images that are named are missing", path.display())]
     MissingImages {
         /// The first of them.
         path: PathBuf,
@@ -153,7 +154,7 @@ pub enum DatasetError {
         hint: String,
     },
     /// A file that is not what it should be.
-    #[error("{} is malformed: {problem}\n  hint: {hint}", path.display())]
+    #[error("{} is malformed: {problem}", path.display())]
     Malformed {
         /// The path.
         path: PathBuf,
@@ -163,7 +164,7 @@ pub enum DatasetError {
         hint: String,
     },
     /// An image that does not decode.
-    #[error("image `{id}` ({}) does not decode: {problem}\n  hint: mend or remove it, or set `on_bad_image = \"skip\"` in the extraction", path.display())]
+    #[error("image `{id}` ({}) does not decode: {problem}", path.display())]
     BadImage {
         /// The sample's id.
         id: String,
@@ -181,11 +182,26 @@ pub enum DatasetError {
         source: std::io::Error,
     },
     /// A selection that leaves nothing, or asks for more than there is.
-    #[error("{0}")]
-    Selection(String),
+    #[error("{}", .0.text)]
+    Selection(Message),
     /// The program contradicts itself.
     #[error(transparent)]
     Bug(#[from] Bug),
+}
+
+impl Hint for DatasetError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing { hint, .. }
+            | Self::MissingImages { hint, .. }
+            | Self::Malformed { hint, .. } => Some(hint.clone()),
+            Self::BadImage { .. } => Some(
+                "fix or remove it, or set `on_bad_image = \"skip\"` in the extraction".to_owned(),
+            ),
+            Self::Selection(message) => message.hint.clone(),
+            Self::Io { .. } | Self::Bug(_) => None,
+        }
+    }
 }
 
 impl DatasetError {

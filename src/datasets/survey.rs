@@ -243,7 +243,7 @@ mod tests {
     impl ReadImage for Images {
         fn read(&self, row: usize) -> Result<Image, DatasetError> {
             let image = self.0[row].clone();
-            image.ok_or_else(|| DatasetError::Selection("no image".to_owned()))
+            image.ok_or_else(|| DatasetError::Selection("no image".into()))
         }
     }
 

@@ -147,10 +147,13 @@ fn held_out(store: &Store, fingerprint: &Fingerprint) -> Result<(f64, f64), Node
     let number = |name: &str| number_of(&table, name);
     match (number("loss"), number("top1")) {
         (Some(loss), Some(top1)) => Ok((loss, top1)),
-        _ => Err(NodeError::Values(format!(
-            "the scores of head {} on held-out samples lack a column",
-            fingerprint.short()
-        ))),
+        _ => Err(NodeError::Values(
+            format!(
+                "the scores of head {} on held-out samples lack a column",
+                fingerprint.short()
+            )
+            .into(),
+        )),
     }
 }
 

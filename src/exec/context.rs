@@ -7,6 +7,7 @@ use super::event::{Emit, Event};
 use super::{NodeError, StopSignal};
 use crate::inputs::Inputs;
 use crate::machine::device::{self, Device};
+use crate::message::Hint;
 use crate::plan::{Plan, PlannedArtifact, StepId};
 use crate::store::{
     ArtifactWriter, Begin, Fingerprint, Made, Patience, Store, StoreError, Waiting,
@@ -25,7 +26,7 @@ pub struct Run<'a> {
     pub base: &'a Path,
     /// Where tensors live.
     pub device: Device,
-    /// Takes events.
+    /// Takes every event; called from several threads.
     pub emit: Emit<'a>,
     /// Bytes that the training of heads may take.
     pub memory: u64,
@@ -82,7 +83,7 @@ impl Run<'_> {
 
 /// What became of a step.
 #[derive(Debug)]
-pub enum Fate {
+pub enum StepResult {
     /// Its artifact is in the store.
     Made,
     /// It failed.
@@ -94,7 +95,7 @@ pub enum Fate {
     },
 }
 
-impl From<Result<(), NodeError>> for Fate {
+impl From<Result<(), NodeError>> for StepResult {
     fn from(outcome: Result<(), NodeError>) -> Self {
         outcome.map_or_else(Self::Failed, |()| Self::Made)
     }
@@ -128,7 +129,7 @@ impl Outcome {
         emit(Event::NodeFailed {
             label: "report".to_owned(),
             fingerprint: String::new(),
-            error: error.to_string(),
+            error: error.explain().to_string(),
         });
     }
 
@@ -160,7 +161,7 @@ impl Outcome {
         (run.emit)(Event::NodeFailed {
             label: label.clone(),
             fingerprint: artifact.fingerprint.short(),
-            error: error.to_string(),
+            error: error.explain().to_string(),
         });
     }
 }

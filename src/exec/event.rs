@@ -42,7 +42,7 @@ pub enum Event {
     },
     /// The training of a network begins.
     PretrainStarted {
-        /// What it is.
+        /// The label of the step.
         label: String,
         /// Steps in all.
         steps: u32,
@@ -60,7 +60,7 @@ pub enum Event {
     },
     /// A network is trained.
     PretrainFinished {
-        /// What it is.
+        /// The label of the step.
         label: String,
         /// Images that this run saw.
         images: u64,
@@ -181,7 +181,7 @@ pub enum Event {
     },
     /// A head is trained.
     HeadFinished {
-        /// What it is.
+        /// The label of the step.
         label: String,
         /// The loss of its last epoch, in nats; nothing for a head that is fitted at once.
         train_loss: Option<f64>,
@@ -190,7 +190,7 @@ pub enum Event {
     },
     /// All heads are trained.
     HeadsFinished {
-        /// How many.
+        /// Heads that were trained.
         heads: usize,
         /// Wall time.
         seconds: f64,
@@ -211,7 +211,7 @@ pub enum Event {
     },
     /// A node failed; what does not need it goes on.
     NodeFailed {
-        /// What it is.
+        /// The label of the step.
         label: String,
         /// Its name in the store.
         fingerprint: String,

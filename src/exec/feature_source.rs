@@ -7,6 +7,7 @@ use half::f16;
 use super::{NodeError, SKIPPED};
 use crate::feature_type::FeatureType;
 use crate::graph::OnBadImage;
+use crate::message::Message;
 use crate::metrics::FeatureSource;
 use crate::plan::Extract;
 use crate::store::{FeatureReader, Store};
@@ -30,9 +31,12 @@ impl SplitFeatures {
         for (number, part) in reader.parts().iter().enumerate() {
             for (row, (id, of_split)) in part.ids().zip(part.splits()).enumerate() {
                 if of_split == SKIPPED && extract.node.on_bad_image == OnBadImage::Fail {
-                    return Err(NodeError::Values(format!(
-                        "image `{id}` did not decode when these features were made\n  hint: fix the image, or set `on_bad_image = \"skip\"`"
-                    )));
+                    return Err(NodeError::Values(
+                        Message::new(format!(
+                            "image `{id}` did not decode when these features were made"
+                        ))
+                        .hint("fix the image, or set `on_bad_image = \"skip\"`"),
+                    ));
                 }
                 if of_split == split {
                     places.push((number, row));

@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::bug::Bug;
 use crate::datasets::DatasetError;
+use crate::message::{Hint, Message};
 use crate::store::StoreError;
 
 /// The split that the store shows for an image that did not decode and was left out. Its feature is not a number, so that no use
@@ -133,7 +134,7 @@ pub enum NodeError {
     #[error("a table could not be built: {0}")]
     Table(#[from] arrow::error::ArrowError),
     /// What a node needs was not made.
-    #[error("it needs {needed}, which {reason}")]
+    #[error("requires {needed}, which {reason}")]
     Upstream {
         /// The label of what is needed.
         needed: String,
@@ -141,8 +142,8 @@ pub enum NodeError {
         reason: String,
     },
     /// Values that cannot be kept or used.
-    #[error("{0}")]
-    Values(String),
+    #[error("{}", .0.text)]
+    Values(Message),
     /// A file of the user's folder could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Output {
@@ -158,8 +159,33 @@ pub enum NodeError {
     #[error("stopped")]
     Stopped,
     /// Something panicked: libtorch on an error of its own, or a bug.
-    #[error("it failed inside: {0}")]
+    #[error("internal error: {0} (libtorch, or a bug in repro)")]
     Panicked(String),
+}
+
+impl Hint for NodeError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Dataset(error) => error.hint(),
+            #[cfg(feature = "torch")]
+            Self::Weights(error) => error.hint(),
+            #[cfg(feature = "torch")]
+            Self::Train(error) => error.hint(),
+            #[cfg(feature = "torch")]
+            Self::Pretrain(error) => error.hint(),
+            Self::Report(error) => error.hint(),
+            Self::Values(message) => message.hint.clone(),
+            #[cfg(feature = "torch")]
+            Self::Forward(_) => None,
+            Self::Store(_)
+            | Self::Table(_)
+            | Self::Upstream { .. }
+            | Self::Output { .. }
+            | Self::Bug(_)
+            | Self::Stopped
+            | Self::Panicked(_) => None,
+        }
+    }
 }
 
 impl NodeError {
@@ -176,7 +202,7 @@ impl From<crate::metrics::MetricError> for NodeError {
         match error {
             MetricError::Stopped => Self::Stopped,
             MetricError::Bug => Self::bug("a metric was given what it does not read"),
-            MetricError::Input(what) => Self::Values(what),
+            MetricError::Input(what) => Self::Values(what.into()),
         }
     }
 }

@@ -17,10 +17,10 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use self::heads_progress::HeadsProgress;
-use super::context::{Fate, Outcome, Run};
+use super::context::{Outcome, Run, StepResult};
 use super::jobs::{self, Lane};
 use crate::machine::device::Device;
-use crate::plan::StepId;
+use crate::plan::{JobKind, StepId};
 
 /// One worker: a device, and how many threads of the CPU it may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -118,7 +118,7 @@ pub fn run_one(
                 let fates = jobs::run(&run, job, steps, shards, number > 0, &mut lane);
                 let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
                 for (id, fate) in fates {
-                    if let Fate::Failed(error) = fate {
+                    if let StepResult::Failed(error) = fate {
                         outcome.fail(&run, id, &error);
                     }
                 }
@@ -343,7 +343,7 @@ impl State {
         job: usize,
         worker: usize,
         is_single: bool,
-        fates: Vec<(StepId, Fate)>,
+        fates: Vec<(StepId, StepResult)>,
     ) {
         let busy = &mut self.busy[worker];
         if is_single {
@@ -353,9 +353,9 @@ impl State {
         }
         for (id, fate) in fates {
             match fate {
-                Fate::Made => self.heads.made(run, id),
-                Fate::Failed(error) => self.outcome.fail(run, id, &error),
-                Fate::Unmade { culprit } => {
+                StepResult::Made => self.heads.made(run, id),
+                StepResult::Failed(error) => self.outcome.fail(run, id, &error),
+                StepResult::Unmade { culprit } => {
                     let label = run.plan.step(culprit).artifact.label.clone();
                     let fingerprint = run.plan.step(id).artifact.fingerprint;
                     self.outcome.unmade.insert(fingerprint, label);

@@ -93,10 +93,13 @@ fn predictions(
     let split = &train.node.training.test_split;
     let table = store.table(fingerprint, PREDICTIONS)?;
     let Some(predictions) = Predictions::from_batch(&table) else {
-        return Err(NodeError::Values(format!(
-            "the predictions of head {} lack a column",
-            fingerprint.short()
-        )));
+        return Err(NodeError::Values(
+            format!(
+                "the predictions of head {} lack a column",
+                fingerprint.short()
+            )
+            .into(),
+        ));
     };
     let listed = extract.images.samples_of(split);
     let left_out = match extract.node.on_bad_image {
@@ -108,7 +111,7 @@ fn predictions(
             "head {} predicted {} samples, but split `{split}` lists {listed} ({left_out} skipped)",
             fingerprint.short(),
             predictions.rows.len(),
-        )));
+        ).into()));
     }
     Ok(predictions)
 }

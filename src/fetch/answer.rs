@@ -29,7 +29,7 @@ pub(super) struct Head {
 pub(super) enum Verdict {
     /// The whole file follows, from its beginning.
     Whole {
-        /// What it is.
+        /// What the headers say of the file.
         description: Description,
         /// Why it is the whole, where the rest was asked for.
         again: Option<String>,
@@ -182,7 +182,7 @@ fn is_page(head: &Head) -> bool {
 
 fn status(head: &Head) -> String {
     let words = match head.status {
-        401 => " (it wants a login)",
+        401 => " (it requires a login)",
         403 => " (forbidden)",
         404 => " (there is no such file)",
         407 => " (the proxy wants a login)",

@@ -21,7 +21,7 @@ pub struct Digest([u8; 32]);
 
 /// A text that is no SHA-256 digest.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no SHA-256 digest, which is 64 hexadecimal digits")]
+#[error("invalid SHA-256 digest `{0}`: expected 64 hexadecimal digits")]
 pub struct NoDigest(String);
 
 impl FromStr for Digest {

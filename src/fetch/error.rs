@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::digest::Digest;
 use super::files;
+use crate::message::Hint;
 use crate::text::{bytes, count};
 
 /// What is there of a file that is not whole.
@@ -27,7 +28,7 @@ impl Kept {
                     .total
                     .map_or_else(String::new, |total| format!(" of {}", bytes(total)));
                 format!(
-                    "{}{of} are kept in {}; the same command goes on from there",
+                    "{}{of} are kept in {}; the same command resumes from there",
                     bytes(kept.bytes),
                     kept.path.display()
                 )
@@ -41,8 +42,7 @@ impl Kept {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "what came from {url} is not the file that was asked for, and was not put in place\n  SHA-256 expected: {expected} ({from})\n  \
-     SHA-256 found:    {found}\n  hint: it was set aside as {}; look at it, then fetch again: if the digest is the same again, \
-     the server has another file, and another address may help", rejected.display()
+     SHA-256 found:    {found}"
 )]
 pub struct WrongDigest {
     /// Where they came from.
@@ -62,8 +62,7 @@ pub struct WrongDigest {
 #[error(
     "what came from {url} is not what was fetched on {at}, and was not put in place\n  SHA-256 recorded: {recorded} ({})\n  \
      SHA-256 found:    {found}\n  the publisher has put another file there, or somebody on the way has: results made with the \
-     one are not results of the other\n  hint: it was set aside as {}; if the new file is the one that you want, take the \
-     entry of the old one out of {} and fetch again", record.display(), rejected.display(), record.display()
+     one are not results of the other", record.display()
 )]
 pub struct ChangedDigest {
     /// Where they came from.
@@ -94,9 +93,8 @@ pub enum FetchError {
     },
     /// No answer came from the server.
     #[error(
-        "cannot reach {host}, tried {}: {reason}\n  {}\n  hint: is there a network that leads there? HTTPS_PROXY, HTTP_PROXY and \
-         NO_PROXY name a proxy, --url names another address of the file\n  hint: or bring the file in another way, as {}",
-        times(*attempts), Kept::sentence(kept.as_deref()), target.display()
+        "cannot reach {host}, tried {}: {reason}\n  {}",
+        times(*attempts), Kept::sentence(kept.as_deref())
     )]
     Unreachable {
         /// The host.
@@ -123,7 +121,7 @@ pub enum FetchError {
         kept: Option<Box<Kept>>,
     },
     /// The server does not give the file.
-    #[error("{url}: {reason}\n  hint: {remedy}")]
+    #[error("{url}: {reason}")]
     Refused {
         /// The address.
         url: String,
@@ -134,8 +132,8 @@ pub enum FetchError {
     },
     /// The server has another file than was published.
     #[error(
-        "{url} has {} bytes, but {name} has {} ({from})\n  hint: this is another file, and {}; look at the address",
-        count(*found), count(*expected), fate(rejected.as_deref())
+        "{url} has {} bytes, but {name} has {} ({from})",
+        count(*found), count(*expected)
     )]
     WrongSize {
         /// The address.
@@ -159,8 +157,7 @@ pub enum FetchError {
     ChangedDigest(Box<ChangedDigest>),
     /// There is a file already, and it is another one.
     #[error(
-        "{} is there, but it is another file: {difference}\n  hint: move it out of the way, or fetch with --force, which \
-         puts the right one in its place", path.display()
+        "{} is there, but it is another file: {difference}", path.display()
     )]
     OtherFile {
         /// The file.
@@ -170,8 +167,7 @@ pub enum FetchError {
     },
     /// The list of what was fetched cannot be read.
     #[error(
-        "cannot read {}, the list of what was fetched: {reason}\n  hint: mend it; or move it away, and digests are \
-         recorded anew", path.display()
+        "cannot read {}, the list of what was fetched: {reason}", path.display()
     )]
     BadRecord {
         /// The list.
@@ -181,8 +177,7 @@ pub enum FetchError {
     },
     /// The file system has no room for the file.
     #[error(
-        "no room for {}{}\n  hint: free some space, or name a folder on another disk with --to; what is there is kept, \
-         and the same command goes on", path.display(), room(*needed, *available)
+        "no room for {}{}", path.display(), room(*needed, *available)
     )]
     DiskFull {
         /// The file.
@@ -193,7 +188,7 @@ pub enum FetchError {
         available: Option<u64>,
     },
     /// Any other failure of the operating system.
-    #[error("cannot {doing} {}: {source}{}", path.display(), hint(source))]
+    #[error("cannot {doing} {}: {source}", path.display())]
     Io {
         /// What was tried, as a verb phrase: "read", "lock".
         doing: &'static str,
@@ -230,6 +225,51 @@ impl FetchError {
     }
 }
 
+impl Hint for FetchError {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Unreachable { target, .. } => format!(
+                "check the network; HTTPS_PROXY, HTTP_PROXY and NO_PROXY name a proxy, --url names another address of the file; or get \
+                 the file in another way and put it at {}",
+                target.display()
+            ),
+            Self::Refused { remedy, .. } => remedy.clone(),
+            Self::WrongSize { rejected, .. } => format!(
+                "this is another file, and {}; look at the address",
+                fate(rejected.as_deref())
+            ),
+            Self::WrongDigest(wrong) => format!(
+                "it was set aside as {}; look at it, then fetch again: if the digest is the same again, the server has another file, \
+                 and another address may help",
+                wrong.rejected.display()
+            ),
+            Self::ChangedDigest(changed) => format!(
+                "it was set aside as {}; if the new file is the one that you want, take the entry of the old one out of {} and fetch \
+                 again",
+                changed.rejected.display(),
+                changed.record.display()
+            ),
+            Self::OtherFile { .. } => {
+                "move it out of the way, or fetch with --force, which puts the right one in its place".to_owned()
+            }
+            Self::BadRecord { .. } => {
+                "fix it; or move it away, and digests are recorded again".to_owned()
+            }
+            Self::DiskFull { .. } => {
+                "free some space, or name a folder on another disk with --to; what is there is kept, and the same command resumes"
+                    .to_owned()
+            }
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    "name a folder that you may write to with --to".to_owned()
+                }
+                _ => return None,
+            },
+            Self::BadAddress { .. } | Self::Broken { .. } | Self::Stopped { .. } => return None,
+        })
+    }
+}
+
 fn fate(rejected: Option<&Path>) -> String {
     rejected.map_or_else(
         || "nothing of it was taken".to_owned(),
@@ -252,14 +292,5 @@ fn room(needed: Option<u64>, available: Option<u64>) -> String {
         (Some(needed), Some(available)) => format!(": {needed}, {available}"),
         (Some(text), None) | (None, Some(text)) => format!(": {text}"),
         (None, None) => String::new(),
-    }
-}
-
-fn hint(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "\n  hint: name a folder that you may write to with --to"
-        }
-        _ => "",
     }
 }

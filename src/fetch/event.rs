@@ -68,5 +68,5 @@ pub enum Event {
     Warning(String),
 }
 
-/// Takes events.
+/// Takes every event, in the order in which they happen.
 pub type Emit<'a> = &'a dyn Fn(Event);

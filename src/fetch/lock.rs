@@ -1,7 +1,7 @@
 //! One process a file: a lock of the operating system on a file beside it, which ends with the process that holds it.
 //!
 //! The lock file is removed by its holder at the end. So whoever gets the lock looks whether the file that it has locked
-//! still has its name; if not, somebody else finished in between, and it is locked anew.
+//! still has its name; if not, somebody else finished in between, and it is locked again.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;

@@ -1,6 +1,6 @@
 //! Files that others publish: brought over the network, checked, and put in place whole. Nothing else here talks to a network.
 //!
-//! [`fetch`] is the way in. It takes the `lock` of the file, goes on with what is there of it (`partial`), brings the rest
+//! [`fetch`] is the way in. It takes the `lock` of the file, goes on with what is there of it (`partial`), downloads the rest
 //! (`transfer`, by `http` and what `answer` makes of each answer), computes the `digest` of the whole as it lies on the
 //! disk, compares it with what was stated or recorded (`record`), and gives the file its name. What happens is told as an
 //! [`Event`]; nothing here prints, and nothing here knows what is in a file.
@@ -139,7 +139,7 @@ pub fn fetch(
         });
         partial.discard()?;
     }
-    if let Err(error) = bring(request, &mut partial, emit, stop) {
+    if let Err(error) = download(request, &mut partial, emit, stop) {
         partial.remove_if_empty();
         return Err(error);
     }
@@ -147,7 +147,7 @@ pub fn fetch(
 }
 
 /// Brings what is missing.
-fn bring(
+fn download(
     request: &Request<'_>,
     partial: &mut Partial,
     emit: Emit<'_>,
@@ -229,7 +229,7 @@ fn look(
         Err(error) => return Err(FetchError::io("look at", request.target, error)),
     };
     if !metadata.is_file() {
-        return Err(other("it is no plain file".to_owned()));
+        return Err(other("it is not a regular file".to_owned()));
     }
     let bytes = metadata.len();
     let by = &request.stated.by;
@@ -346,6 +346,7 @@ impl Request<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Hint;
 
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
@@ -386,7 +387,7 @@ mod tests {
         let wrong = request(&target, Some(&"0".repeat(64))).unwrap_err();
         assert!(wrong.to_string().contains(ABC), "{wrong}");
         fs::write(&target, "abd").unwrap();
-        let wrong = request(&target, None).unwrap_err().to_string();
+        let wrong = request(&target, None).unwrap_err().explain().to_string();
         assert!(wrong.contains(ABC) && wrong.contains("--force"), "{wrong}");
         assert_eq!(fs::read(&target).unwrap(), b"abd", "it is not touched");
     }
@@ -394,7 +395,10 @@ mod tests {
     #[test]
     fn a_folder_in_its_place_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let error = request(folder.path(), None).unwrap_err().to_string();
-        assert!(error.contains("no plain file"), "{error}");
+        let error = request(folder.path(), None)
+            .unwrap_err()
+            .explain()
+            .to_string();
+        assert!(error.contains("not a regular file"), "{error}");
     }
 }

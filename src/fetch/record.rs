@@ -132,6 +132,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Hint;
 
     fn entry(name: &str, digit: &str) -> Entry {
         Entry {
@@ -166,7 +167,7 @@ mod tests {
         let path = folder.path().join(NAME);
         for (text, says) in [
             ("format = 2", "format 2"),
-            ("format", "mend it"),
+            ("format", "fix it"),
             ("format = 1\nfiles = 3", "files"),
             (
                 "format = 1\n[[file]]\nname = \"a\"\nsha256 = \"xyz\"",
@@ -174,7 +175,10 @@ mod tests {
             ),
         ] {
             std::fs::write(&path, text).unwrap();
-            let error = Record::read(folder.path()).unwrap_err().to_string();
+            let error = Record::read(folder.path())
+                .unwrap_err()
+                .explain()
+                .to_string();
             assert!(
                 error.contains(says) && error.contains("fetched.toml"),
                 "{error}"

@@ -1,6 +1,6 @@
 //! Bringing the bytes of one file, over as many connections as it takes.
 //!
-//! What breaks is tried again after a pause, each pause twice as long as the one before. The count begins anew whenever
+//! What breaks is tried again after a pause, each pause twice as long as the one before. The count begins again whenever
 //! the file has come farther than ever before, so a long file over a bad line arrives, and a server that always breaks at
 //! the same byte is given up.
 

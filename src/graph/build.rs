@@ -22,7 +22,7 @@ use crate::spec::{
 /// Reads and checks an experiment.
 ///
 /// # Errors
-/// Every mistake of the file, each with its place.
+/// Every error of the file, each with its place.
 pub fn build(source: &Source) -> Result<Experiment, Diagnostics> {
     let (experiment, diagnostics) = read(source);
     if diagnostics.is_empty() {
@@ -35,7 +35,7 @@ pub fn build(source: &Source) -> Result<Experiment, Diagnostics> {
 /// Reads and checks the models of a file, which need not be an experiment.
 ///
 /// # Errors
-/// Every mistake of the file, but that it has no section `[experiment]`.
+/// Every error of the file, but that it has no section `[experiment]`.
 pub fn build_models(source: &Source) -> Result<Vec<ModelNode>, Diagnostics> {
     read_part(source).map(|experiment| experiment.models)
 }
@@ -43,7 +43,7 @@ pub fn build_models(source: &Source) -> Result<Vec<ModelNode>, Diagnostics> {
 /// Reads and checks the datasets of a file, which need not be an experiment.
 ///
 /// # Errors
-/// Every mistake of the file, but that it has no section `[experiment]`.
+/// Every error of the file, but that it has no section `[experiment]`.
 pub fn build_datasets(source: &Source) -> Result<Vec<DatasetNode>, Diagnostics> {
     read_part(source).map(|experiment| experiment.datasets)
 }
@@ -132,10 +132,10 @@ impl Builder<'_> {
         let misnamed =
             name.is_empty() || name.chars().any(|character| !is_name_character(character));
         if given.is_some() && misnamed {
-            fields.misfit(
+            fields.invalid(
                 sections::NAME.name,
                 "spec::bad-name",
-                format!("`{name}` is no name for an experiment"),
+                format!("invalid experiment name `{name}`"),
                 Some("names are made of letters, digits, `-` and `_`".to_owned()),
             );
         }
@@ -149,10 +149,10 @@ impl Builder<'_> {
         if let Some((_, seed)) = repeated {
             let message = format!("seed {seed} stands twice in the list of seeds");
             let hint = Some("equal seeds give equal heads, which add nothing".to_owned());
-            fields.misfit(sections::SEEDS.name, "spec::out-of-range", message, hint);
+            fields.invalid(sections::SEEDS.name, "spec::out-of-range", message, hint);
         }
         if fields.has(sections::SEEDS.name) && seeds.is_empty() && fields.is_sound() {
-            fields.misfit(
+            fields.invalid(
                 sections::SEEDS.name,
                 "sweep::empty",
                 "the list of seeds is empty",
@@ -198,7 +198,7 @@ impl Builder<'_> {
                 if models.is_empty() || datasets.is_empty() {
                     extraction::check(&fields);
                 }
-                // Without a dataset nothing can be made of it, but what does not fit the model is still a mistake.
+                // Without a dataset nothing can be made of it, but what does not fit the model is still an error.
                 let made_for_nothing = datasets.is_empty();
                 for &model_index in &models {
                     let model = Arc::clone(&experiment.models[model_index].model);

@@ -126,7 +126,7 @@ pub(super) struct Place {
     pub(super) beside_noise: bool,
 }
 
-/// Looks for mistakes in a table whose model or dataset has some of its own, so that nothing can be made of it.
+/// Looks for errors in a table whose model or dataset has some of its own, so that nothing can be made of it.
 pub(super) fn check(fields: &Fields<'_>) {
     // No model has more steps than this, so that what is wrong for every model is found.
     let _ = values(fields, 99_999, None);
@@ -194,7 +194,7 @@ fn check_timestep(fields: &Fields<'_>, values: &Values, place: Place, model: &dy
                 model.variant()
             );
             let hint = Some("leave `timestep` out".to_owned());
-            fields.misfit(TIMESTEP.name, "graph::no-noise", message, hint);
+            fields.invalid(TIMESTEP.name, "graph::no-noise", message, hint);
             false
         }
         _ => true,
@@ -209,7 +209,7 @@ fn reduce(
     every_block: bool,
 ) -> Option<Reduce> {
     let misfit = |key: &str, message: String, hint: String| {
-        fields.misfit(key, "graph::tap-misfit", message, Some(hint));
+        fields.invalid(key, "graph::tap-misfit", message, Some(hint));
         None
     };
     // What does not apply is only an error where the block was named: among all blocks of a network it may apply to others.
@@ -234,7 +234,7 @@ fn reduce(
             match values.pool {
                 None => Some(Reduce::Whole),
                 Some(side) if side > height.min(width) => {
-                    fields.misfit(
+                    fields.invalid(
                         POOL.name,
                         "graph::pool-too-large",
                         format!(

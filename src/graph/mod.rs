@@ -1,6 +1,6 @@
 //! What was meant: the experiment graph with names resolved, sweeps expanded and every misfit found.
 //!
-//! [`build`] turns the sections of a file into an [`Experiment`]. It never stops at the first mistake.
+//! [`build`] turns the sections of a file into an [`Experiment`]. It never stops at the first error.
 //!
 //! **Architecture invariant:** no I/O, no clock, no randomness.
 

@@ -4,19 +4,18 @@
 
 use crate::imaging::preprocess::{Named, Number as Number64, Step};
 use crate::imaging::{Filter, Normalization, Preprocess};
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 use crate::spec::{
-    Boolean, Choice, Count, Custom, Diagnostic, Fields, Key, Kind, KindDoc, List, Number, Parse,
-    Value, suggest,
+    Boolean, Choice, Count, Diagnostic, Fields, Key, Kind, KindDoc, List, Number, Parse, WordOr,
+    WordOrNode, suggest,
 };
 
 /// The key as `[extraction.*]` and `[pretrain.*]` have it.
-pub const KEY: Key<Custom> = Key::custom("preprocess", "a word or a list of steps")
-    .steps()
-    .optional("\"adm-center-crop\"")
-    .doc("How images become squares: `adm-center-crop`, `resize-center-crop`, or a list of the steps under `preprocess` below.");
-/// The key where it is a word.
-const WORD: Key<Choice<Named>> = Key::choice(KEY.name, Named::CHOICES);
+pub const KEY: Key<WordOr<Named>> = Key::word_or("preprocess", Named::CHOICES, "a list of steps")
+    .default(Named::AdmCenterCrop)
+    .doc(
+        "How images become squares: by a name, or by a list of the steps under `preprocess` below.",
+    );
 
 /// The key `normalize`.
 pub const NORMALIZE: Key<Choice<Normalization>> =
@@ -118,7 +117,7 @@ pub const STEPS: &[&Kind<Parse<Step>>] = &[
             }
             let hint = Some("leave the step out".to_owned());
             let message = format!("{} does nothing", fields.context());
-            fields.misfit(FLIP.name, "graph::preprocess-misfit", message, hint);
+            fields.invalid(FLIP.name, "graph::preprocess-misfit", message, hint);
             None
         },
     ),
@@ -139,30 +138,29 @@ pub const STEPS: &[&Kind<Parse<Step>>] = &[
 /// Reads `preprocess` of a table. `side` is the network's, where that is known. The default where the key is absent; `None` where
 /// it is wrong.
 pub(super) fn parse(fields: &Fields<'_>, side: Option<u32>) -> Option<Preprocess> {
-    let Some(node) = fields.get(&KEY) else {
-        return Some(Preprocess::default());
+    // Of a wrong value nobody knows what it leads to, so its default does not stand in for it.
+    let given = if fields.has(KEY.name) {
+        fields.given(&KEY)
+    } else {
+        fields.get(&KEY)
     };
-    match &node.value {
-        Value::Text(_) => fields.get(&WORD).map(Preprocess::Named),
-        Value::List(items) => {
+    match given? {
+        WordOrNode::Word(named) => Some(Preprocess::Named(named)),
+        WordOrNode::List(_) => {
             let readers = fields.tables(KEY.name);
-            let steps: Vec<Located<Step>> = readers.iter().filter_map(step).collect();
-            if steps.len() < items.len() {
+            let steps: Vec<Spanned<Step>> = readers.iter().filter_map(step).collect();
+            if steps.len() < readers.len() {
                 return None;
             }
             let side = side?;
             follow(fields, &steps, side)
                 .then(|| Preprocess::new(steps.into_iter().map(|step| step.value).collect(), side))
         }
-        other => {
-            fields.wrong_type_at(node.span, KEY.name, "a word or a list of steps", other);
-            None
-        }
     }
 }
 
 /// Reads one step.
-fn step(fields: &Fields<'_>) -> Option<Located<Step>> {
+fn step(fields: &Fields<'_>) -> Option<Spanned<Step>> {
     let names = || STEPS.iter().map(|step| step.doc.name);
     let Some(kind) = STEPS.iter().find(|step| fields.has(step.doc.name)) else {
         let (span, found) = fields.entries().first().map_or_else(
@@ -170,7 +168,7 @@ fn step(fields: &Fields<'_>) -> Option<Located<Step>> {
             |entry| (entry.key_span, entry.key.clone()),
         );
         let hint = suggest::hint(&found, names());
-        let message = format!("{} names no step", fields.context());
+        let message = format!("{} does not name a step", fields.context());
         fields.report(
             Diagnostic::new("graph::preprocess-misfit", span, message, "no step").maybe_hint(hint),
         );
@@ -178,7 +176,7 @@ fn step(fields: &Fields<'_>) -> Option<Located<Step>> {
     };
     let value = kind.read(fields).filter(|_| fields.is_sound())?;
     let span = fields.span_of(kind.doc.name);
-    Some(Located { value, span })
+    Some(Spanned { value, span })
 }
 
 /// The least and the most of a list of two.
@@ -191,7 +189,7 @@ fn bounds(fields: &Fields<'_>, key: &Key<List<Number>>) -> Option<[Number64; 2]>
             fields.context()
         );
         let hint = format!("write `{} = [{high}, {low}]`", key.name);
-        fields.misfit(key.name, "spec::out-of-range", message, Some(hint));
+        fields.invalid(key.name, "spec::out-of-range", message, Some(hint));
         return None;
     }
     Some([low, high].map(Number64))
@@ -209,7 +207,7 @@ enum Known {
 }
 
 /// Whether the steps give the network's square for every image; reports the first that cannot.
-fn follow(fields: &Fields<'_>, steps: &[Located<Step>], side: u32) -> bool {
+fn follow(fields: &Fields<'_>, steps: &[Spanned<Step>], side: u32) -> bool {
     let misfit = |span, message: String, hint: String| {
         fields
             .report(Diagnostic::new("graph::preprocess-misfit", span, message, "here").hint(hint));
@@ -248,7 +246,7 @@ fn follow(fields: &Fields<'_>, steps: &[Located<Step>], side: u32) -> bool {
     let last = steps
         .last()
         .map_or_else(|| fields.span_of(KEY.name), |step| step.span);
-    let wants = format!("{} wants squares of {side} pixels", fields.context());
+    let wants = format!("{} needs squares of {side} pixels", fields.context());
     match known {
         Known::Square(found) if found == side => true,
         Known::Square(found) => misfit(
@@ -258,7 +256,7 @@ fn follow(fields: &Fields<'_>, steps: &[Located<Step>], side: u32) -> bool {
         ),
         _ => misfit(
             last,
-            format!("the steps end in images that are no squares, but the network of {wants}"),
+            format!("the steps end in images that are not square, but the network of {wants}"),
             format!("end in {{ center-crop = {side} }}"),
         ),
     }

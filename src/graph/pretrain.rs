@@ -33,7 +33,7 @@ pub(super) fn parse(
     model: &dyn Model,
 ) -> Option<PretrainNode> {
     let Some(denoising) = model.denoising() else {
-        fields.misfit(
+        fields.invalid(
             DATASET.name,
             "graph::model-misfit",
             format!(

@@ -1,6 +1,6 @@
 //! Names: from what was typed to the nodes that are meant.
 
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 use crate::spec::{Diagnostic, Fields, suggest};
 
 /// The nodes of one section by name. A swept node has several instances.
@@ -18,7 +18,7 @@ impl Names {
         }
     }
 
-    /// Declares a name, even one whose node turned out wrong: a reference to it is not a second mistake.
+    /// Declares a name, even one whose node turned out wrong: a reference to it is not a second error.
     pub(super) fn declare(&mut self, name: &str) {
         if !self.entries.iter().any(|(known, _)| known == name) {
             self.entries.push((name.to_owned(), Vec::new()));
@@ -37,7 +37,7 @@ impl Names {
         &self,
         fields: &Fields<'_>,
         key: &str,
-        name: &Located<String>,
+        name: &Spanned<String>,
     ) -> Vec<usize> {
         if let Some((_, indices)) = self.entries.iter().find(|(known, _)| *known == name.value) {
             return indices.clone();

@@ -63,7 +63,7 @@ pub(super) fn parse(
         if fields.has(ETA.name) {
             let message = format!("`eta` of {} counts only in `ddim`", fields.context());
             let hint = Some("take it out".to_owned());
-            fields.misfit(ETA.name, "spec::out-of-range", message, hint);
+            fields.invalid(ETA.name, "spec::out-of-range", message, hint);
         }
         SampleMethod::Ancestral
     } else {
@@ -80,7 +80,7 @@ pub(super) fn parse(
         fields.get(&STEPS).map(|steps| steps.min(all_steps))
     };
     let Some(denoising) = model.denoising() else {
-        fields.misfit(
+        fields.invalid(
             MODEL.name,
             "graph::model-misfit",
             format!(
@@ -95,7 +95,7 @@ pub(super) fn parse(
     let (steps, count, seed) = (steps?, fields.get(&COUNT)?, fields.get(&SEED)?);
     let respacing = Respacing::Sections(vec![steps]);
     if let Err(error) = denoising.process(&respacing) {
-        fields.misfit(STEPS.name, "spec::out-of-range", error.to_string(), None);
+        fields.invalid(STEPS.name, "spec::out-of-range", error.to_string(), None);
     }
     fields.is_sound().then(|| SamplesNode {
         name: name.to_owned(),

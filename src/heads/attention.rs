@@ -10,7 +10,7 @@
 //! `[N, C, S, S]` to tokens `[N, 1 + P × P, C]` with P = ⌊S / `token_pool`⌋, row after row; to `[N, C]`; to `[N, K]`.
 //!
 //! # Deviations
-//! Initial weights: see [`Beginning::Uniform`](super::Beginning::Uniform). Norms begin as the identity and the CLS token as
+//! Initial weights: see [`Initializer::Uniform`](super::Initializer::Uniform). Norms begin as the identity and the CLS token as
 //! zeros, as in the reference.
 //!
 //! # Parity
@@ -27,6 +27,7 @@ use super::parameters::layer;
 #[cfg(feature = "torch")]
 use super::stacked::{layer_norm_each, linear_each, product_each};
 use super::{FeatureShape, Head, HeadKind, ParameterForm, Role};
+use crate::message::Message;
 use crate::spec::{Choice, Count, Fields, Key, Kind, KindDoc};
 use crate::trainer;
 
@@ -105,18 +106,20 @@ impl Head for Attention {
         })
     }
 
-    fn check(&self, shape: FeatureShape) -> Result<(), String> {
+    fn check(&self, shape: FeatureShape) -> Result<(), Message> {
         if !shape.channels.is_multiple_of(self.heads as usize) {
-            return Err(format!(
-                "features of {} channels cannot be shared out among {} attention heads; give the head a `heads` that divides them",
+            return Err(Message::new(format!(
+                "{} channels cannot be divided among {} attention heads",
                 shape.channels, self.heads
-            ));
+            ))
+            .hint("give the head a `heads` that divides them"));
         }
         if shape.shorter() < self.token_pool as usize {
-            return Err(format!(
-                "features of {} × {} positions are smaller than the token pool of {}; give the head a smaller `token_pool`, or the extraction a larger `pool`",
+            return Err(Message::new(format!(
+                "features of {} × {} positions are smaller than the token pool of {}",
                 shape.height, shape.width, self.token_pool
-            ));
+            ))
+            .hint("give the head a smaller `token_pool`, or the extraction a larger `pool`"));
         }
         Ok(())
     }

@@ -12,7 +12,7 @@
 //! The norm is multiplied into the weights of the linear layer, so that a stack of heads needs one matrix product; what differs is
 //! the rounding. A batch with one value for each channel is normalized to zeros and leaves the running statistics as they are,
 //! where PyTorch refuses it; the last batch of an epoch can be such a one. `num_batches_tracked` is not kept, for it decides nothing.
-//! Initial weights: see [`Beginning::Uniform`](super::Beginning::Uniform).
+//! Initial weights: see [`Initializer::Uniform`](super::Initializer::Uniform).
 
 use std::sync::Arc;
 

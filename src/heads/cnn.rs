@@ -12,7 +12,7 @@
 //! The paper does not say whether an activation follows each convolution. Its description has none, so there is none here
 //! unless `activation = "relu"`; the max pools are then all that is not linear.
 //! The tables write 1k for a width, which is 1024 or 1000. Here it is 1024; see docs/heads.md.
-//! Initial weights: see [`Beginning::Uniform`](super::Beginning::Uniform).
+//! Initial weights: see [`Initializer::Uniform`](super::Initializer::Uniform).
 //!
 //! # Parity
 //! `tests/suite/golden_heads.rs`.
@@ -28,6 +28,7 @@ use super::parameters::layer;
 #[cfg(feature = "torch")]
 use super::stacked::linear_each;
 use super::{FeatureShape, Head, HeadKind, OpenQuestion, ParameterForm};
+use crate::message::Message;
 use crate::spec::{Choice, Count, Fields, Key, Kind, KindDoc, List};
 use crate::trainer;
 
@@ -93,12 +94,15 @@ impl Head for Cnn {
         }]
     }
 
-    fn check(&self, shape: FeatureShape) -> Result<(), String> {
+    fn check(&self, shape: FeatureShape) -> Result<(), Message> {
         if shape.shorter() < LEAST_SIDE {
-            return Err(format!(
-                "features of {} × {} positions are too small for two convolutions and max pools; give the extraction a `pool` of at least {LEAST_SIDE}, such as 16",
+            return Err(Message::new(format!(
+                "features of {} × {} positions are too small for two convolutions and max pools",
                 shape.height, shape.width
-            ));
+            ))
+            .hint(format!(
+                "give the extraction a `pool` of at least {LEAST_SIDE}, such as 16"
+            )));
         }
         Ok(())
     }

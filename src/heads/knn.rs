@@ -60,7 +60,7 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
             fields.context()
         );
         let hint = "remove `temperature`, or set `weights = \"similarity\"`".to_owned();
-        fields.misfit(TEMPERATURE.name, "graph::head-misfit", message, Some(hint));
+        fields.invalid(TEMPERATURE.name, "graph::head-misfit", message, Some(hint));
     }
     let temperature = (!uniform).then_some(temperature);
     Some(Arc::new(Knn { k, temperature }))

@@ -8,7 +8,7 @@
 //! `[N, D]` to `[N, K]`: `logits = features · weightᵀ + bias`, with D = C × S × S.
 //!
 //! # Deviations
-//! Initial weights: see [`Beginning::Uniform`](super::Beginning::Uniform).
+//! Initial weights: see [`Initializer::Uniform`](super::Initializer::Uniform).
 
 use std::sync::Arc;
 

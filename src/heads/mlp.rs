@@ -10,7 +10,7 @@
 //!
 //! # Deviations
 //! The tables write 2k for the width of a hidden layer, which is 2048 or 2000. Here it is 2048; see docs/heads.md.
-//! Initial weights: see [`Beginning::Uniform`](super::Beginning::Uniform).
+//! Initial weights: see [`Initializer::Uniform`](super::Initializer::Uniform).
 //!
 //! # Parity
 //! `tests/suite/golden_heads.rs`.
@@ -45,7 +45,7 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
     let hidden = fields.get(&HIDDEN)?;
     if hidden.is_empty() {
         let hint = "give at least one width; a head without hidden layers is of kind `linear`";
-        fields.misfit(
+        fields.invalid(
             HIDDEN.name,
             "sweep::empty",
             format!("`hidden` of {} has no width", fields.context()),

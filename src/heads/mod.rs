@@ -27,10 +27,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::datasets::OpenQuestion;
+use crate::message::Message;
 use crate::spec::{Kind, Parse};
 #[cfg(feature = "torch")]
 pub use fitting::{FitWhole, Fitted, Fitting, Whole};
-pub use parameters::{Beginning, Parameter, ParameterForm, Role};
+pub use parameters::{Initializer, Parameter, ParameterForm, Role};
 
 /// Every head kind.
 pub const ALL: &[&HeadKind] = &[
@@ -115,8 +116,8 @@ pub trait Head: Send + Sync + Debug {
     /// Whether it can read features of this shape.
     ///
     /// # Errors
-    /// Why not, as a sentence about the features that ends with what to do.
-    fn check(&self, _shape: FeatureShape) -> Result<(), String> {
+    /// Why not, as a fragment about the features, with what to do as its hint.
+    fn check(&self, _shape: FeatureShape) -> Result<(), Message> {
         Ok(())
     }
 

@@ -14,7 +14,7 @@ pub enum Role {
 
 /// How the values of a parameter begin.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Beginning {
+pub enum Initializer {
     /// Uniform in ±`bound`, drawn from the stream of a seed and this purpose.
     ///
     /// PyTorch draws the initial weights and biases of its `Linear` and `Conv2d` from this distribution, with a bound of
@@ -40,7 +40,7 @@ pub struct ParameterForm {
     /// What changes it.
     pub role: Role,
     /// How its values begin.
-    pub beginning: Beginning,
+    pub beginning: Initializer,
 }
 
 /// A named parameter before training: its name, shape and row-major values.
@@ -63,7 +63,7 @@ impl ParameterForm {
             name: name.to_owned(),
             shape: shape.to_vec(),
             role: Role::Trained,
-            beginning: Beginning::Uniform {
+            beginning: Initializer::Uniform {
                 bound: 1.0 / (inputs as f64).sqrt(),
                 purpose: purpose.to_owned(),
             },
@@ -76,7 +76,7 @@ impl ParameterForm {
             name: name.to_owned(),
             shape: shape.to_vec(),
             role,
-            beginning: Beginning::Constant(value),
+            beginning: Initializer::Constant(value),
         }
     }
 
@@ -88,8 +88,8 @@ impl ParameterForm {
     /// The parameter with its values.
     pub fn begin(&self, seed: u64) -> Parameter {
         let values = match &self.beginning {
-            Beginning::Constant(value) => vec![*value; self.count()],
-            Beginning::Uniform { bound, purpose } => {
+            Initializer::Constant(value) => vec![*value; self.count()],
+            Initializer::Uniform { bound, purpose } => {
                 let mut stream = Stream::new(seed, purpose);
                 #[expect(
                     clippy::cast_possible_truncation,

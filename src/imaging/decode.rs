@@ -110,7 +110,7 @@ fn name(format: Option<ImageFormat>, bytes: &[u8]) -> String {
     match format {
         Some(format) => format!("{format:?}").to_uppercase(),
         None if bytes.is_empty() => "empty".to_owned(),
-        None => "no image".to_owned(),
+        None => "not an image".to_owned(),
     }
 }
 

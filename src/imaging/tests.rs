@@ -298,7 +298,7 @@ fn what_is_no_image_is_refused() {
         "it is empty; JPEG and PNG are read, recognized by their content"
     );
     assert!(refusal(b"GIF89a\x01\0\x01\0").starts_with("it is GIF;"));
-    assert!(refusal(b"<html>not found</html>").starts_with("it is no image;"));
+    assert!(refusal(b"<html>not found</html>").starts_with("it is not an image;"));
     assert!(Image::decode(b"\x89PNG\r\n\x1a\n truncated").is_err());
 }
 

@@ -57,7 +57,9 @@ impl ReadImage for Made {
     fn read(&self, row: usize) -> Result<Image, DatasetError> {
         Image::decode(self.file(row)?).map_err(|error| {
             let id = image_id(row);
-            DatasetError::Selection(format!("`{id}` of the samples does not decode: {error}"))
+            DatasetError::Selection(
+                format!("`{id}` of the samples does not decode: {error}").into(),
+            )
         })
     }
 

@@ -19,15 +19,15 @@ pub fn available() -> u64 {
 /// While this exists, the C library keeps large freed blocks. Created after the weights are loaded, so that what is kept
 /// is not scattered among them.
 #[derive(Debug)]
-pub struct KeptMaps(());
+pub struct RetainFreedMemory(());
 
 /// How many there are: the setting is the process's, and several workers may want it.
 static KEPT: Mutex<usize> = Mutex::new(0);
 
-impl KeptMaps {
+impl RetainFreedMemory {
     /// From now on.
     #[must_use = "what is kept goes back when this is dropped"]
-    pub fn keep() -> Self {
+    pub fn begin() -> Self {
         let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
         if *kept == 0 {
             // Blocks of their own for nothing; and nothing goes back from the end of the heap.
@@ -39,7 +39,7 @@ impl KeptMaps {
     }
 }
 
-impl Drop for KeptMaps {
+impl Drop for RetainFreedMemory {
     fn drop(&mut self) {
         let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
         *kept = kept.saturating_sub(1);

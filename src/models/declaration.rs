@@ -55,16 +55,16 @@ pub(super) fn preset(kind: &ModelKind, fields: &Fields<'_>, shape: Keys) -> Opti
     let name = fields.get(&PRESET)?;
     let known = kind.presets();
     if !known.iter().any(|preset| preset.name == name) {
-        fields.misfit(
+        fields.invalid(
             PRESET.name,
             "spec::unknown-preset",
-            format!("there is no preset `{name}`"),
+            format!("unknown preset `{name}`"),
             suggest::hint(&name, known.iter().map(|preset| preset.name.as_str())),
         );
         return None;
     }
     for key in shape.iter().filter(|key| fields.has(key.name())) {
-        fields.misfit(
+        fields.invalid(
             key.name(),
             "spec::preset-and-shape",
             format!(

@@ -10,7 +10,7 @@ pub trait TunableModel {
     /// - `base`: the folder that relative paths of weights start from
     /// - `precision`: what its convolutions compute in; parameters are f32
     /// - `tap`: the block whose map is learned through; what comes after it is left as it is
-    /// - `retention`: what is done with the maps of the blocks before it
+    /// - `checkpointing`: what is done with the maps of the blocks before it
     ///
     /// # Errors
     /// Weights that are missing, damaged, or do not fit, all of them listed.
@@ -21,18 +21,18 @@ pub trait TunableModel {
         device: tch::Device,
         precision: super::Precision,
         tap: BlockIndex,
-        retention: MapRetention,
+        checkpointing: ActivationCheckpointing,
     ) -> Result<Tuned, crate::models::checkpoint::weights::WeightError>;
 }
 
-/// What becomes of a block's feature map between forward and backward pass. Gradients have the same bits either way, in every
+/// Whether the feature maps within a block are recomputed in the backward pass. Gradients have the same bits either way, in every
 /// precision and on every processor, because both ways do the same operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MapRetention {
+pub enum ActivationCheckpointing {
     /// All that is computed within a block is kept.
-    Kept,
-    /// Only the block's output is kept; the way back computes the block once more (Chen et al. 2016, arXiv 1604.06174).
-    Recomputed,
+    Off,
+    /// Only the block's output is kept; the backward pass computes the block once more (Chen et al. 2016, arXiv 1604.06174).
+    On,
 }
 
 /// A network that is trained further.
@@ -60,21 +60,21 @@ pub trait Tune {
     ///
     /// # Panics
     /// libtorch panics where memory is exhausted.
-    fn map(
+    fn activations(
         &self,
         x_t: &tch::Tensor,
         timestep: u32,
     ) -> Result<tch::Tensor, super::extractor::ForwardError>;
 
-    /// Forward and backward pass: `gradient` is shown the map, equal to that of [`Tune::map`] but for rounding, and gives the gradient
+    /// Forward and backward pass: `gradient` is shown the map, equal to that of [`Tune::activations`] but for rounding, and gives the gradient
     /// of the loss by it in the same shape and kind. The gradient by every parameter is added to what the parameter has.
     ///
     /// # Errors
-    /// As [`Tune::map`].
+    /// As [`Tune::activations`].
     ///
     /// # Panics
     /// libtorch panics where memory is exhausted.
-    fn learn(
+    fn forward_backward(
         &self,
         x_t: &tch::Tensor,
         timestep: u32,

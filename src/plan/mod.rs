@@ -27,6 +27,7 @@ use std::sync::Arc;
 use crate::bug::Bug;
 use crate::datasets::SplitCount;
 use crate::graph::Experiment;
+use crate::message::Hint;
 use crate::store::{Fingerprint, Listing, RecipeError};
 
 pub use absent::{Absent, Expected};
@@ -68,11 +69,9 @@ pub enum PlanError {
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     /// A head names a split that its dataset does not have.
-    #[error(
-        "head `{head}` uses split `{split}`, but dataset `{dataset}` has {known}\n  hint: set `train` and `test` of the head"
-    )]
+    #[error("head `{head}` uses split `{split}`, but dataset `{dataset}` has {known}")]
     NoSplit {
-        /// The head.
+        /// The name of the head.
         head: String,
         /// The split that is not there.
         split: String,
@@ -82,9 +81,7 @@ pub enum PlanError {
         known: String,
     },
     /// A metric names a split that a dataset does not have.
-    #[error(
-        "metric `{metric}` uses split `{split}`, but dataset `{dataset}` has {known}\n  hint: set `split` of the metric"
-    )]
+    #[error("metric `{metric}` uses split `{split}`, but dataset `{dataset}` has {known}")]
     NoMetricSplit {
         /// The metric.
         metric: String,
@@ -96,9 +93,7 @@ pub enum PlanError {
         known: String,
     },
     /// A training names a split that its dataset does not have, or that is empty.
-    #[error(
-        "pretrain `{pretrain}` uses split `{split}`, but dataset `{dataset}` has {known}\n  hint: set `split` of the training"
-    )]
+    #[error("pretrain `{pretrain}` uses split `{split}`, but dataset `{dataset}` has {known}")]
     NoTrainingSplit {
         /// The training.
         pretrain: String,
@@ -112,6 +107,18 @@ pub enum PlanError {
     /// The planner contradicts itself or the graph.
     #[error(transparent)]
     Bug(#[from] Bug),
+}
+
+impl Hint for PlanError {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoSplit { .. } => "set `train` and `test` of the head",
+            Self::NoMetricSplit { .. } => "set `split` of the metric",
+            Self::NoTrainingSplit { .. } => "set `split` of the training",
+            Self::Recipe(_) | Self::Bug(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
 }
 
 /// Everything that a run does.

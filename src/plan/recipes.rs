@@ -48,10 +48,10 @@ impl PretrainRecipe<'_> {
     ///
     /// # Errors
     /// See [`RecipeError`].
-    pub fn trunk(&self) -> Result<Recipe, RecipeError> {
-        let mut trunk = self.clone();
-        trunk.training.steps = 0;
-        trunk.recipe()
+    pub fn checkpoint_recipe(&self) -> Result<Recipe, RecipeError> {
+        let mut of_all = self.clone();
+        of_all.training.steps = 0;
+        of_all.recipe()
     }
 }
 
@@ -62,7 +62,7 @@ pub struct SamplesRecipe<'a> {
     pub model: &'a Value,
     /// The weights' digest.
     pub weights: &'a str,
-    /// How many.
+    /// Images that are made.
     pub count: u32,
     /// How a step is taken.
     pub method: &'a str,

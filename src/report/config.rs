@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::axes::KnownAxes;
 use super::figures::{self, Figure, Reference, Wanted};
 use super::tables::{self, Table};
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 use crate::spec::{Custom, Diagnostic, Fields, Key, KindDoc, Span, Text, kind};
 
 const TEMPLATE: Key<Text> = Key::text("template", "a path")
@@ -145,7 +145,7 @@ impl ReportConfig {
     }
 
     /// Every metric that a table or figure shows, and where it is named.
-    pub fn metrics(&self) -> Vec<Located<String>> {
+    pub fn metrics(&self) -> Vec<Spanned<String>> {
         let tables = self.tables.iter().map(|spec| spec.table.question());
         let figures = self
             .figures
@@ -177,7 +177,7 @@ fn default_output(experiment: &str) -> String {
 }
 
 /// Reads a file name that stays within its folder and needs no escaping in a link.
-pub fn file_name(fields: &Fields<'_>, key: &Key<Text>, ending: &str) -> Option<Located<String>> {
+pub fn file_name(fields: &Fields<'_>, key: &Key<Text>, ending: &str) -> Option<Spanned<String>> {
     let file = fields.located(key)?;
     let parts = || file.value.split('/');
     let plain = |character: char| character.is_ascii_alphanumeric() || "._-/".contains(character);
@@ -338,7 +338,7 @@ series = "timestep"
             mistakes,
             [
                 "spec::missing-key: `table 1` of the report needs the key `kind`",
-                "spec::unknown-kind: unknown kind `line` of figure"
+                "spec::unknown-kind: unknown figure kind `line`"
             ]
         );
     }

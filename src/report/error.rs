@@ -2,15 +2,15 @@
 
 use std::io;
 
+use crate::message::Hint;
+
 /// A reason why a report cannot be made; each names the place and the remedy.
 ///
 /// `place` is the table or figure as the experiment file knows it, such as "figure `figures/blocks.svg`".
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// The user's template cannot be read.
-    #[error(
-        "cannot read the template `{file}`: {source}\n  hint: `template` under `[report]` is a path from the folder that `repro` runs in"
-    )]
+    #[error("cannot read the template `{file}`: {source}")]
     TemplateUnreadable {
         /// The template as it was named.
         file: String,
@@ -18,7 +18,7 @@ pub enum ReportError {
         source: io::Error,
     },
     /// A template that does not parse, or fails while it is filled in.
-    #[error("{file}:{line}: {problem}\n  hint: {hint}")]
+    #[error("{file}:{line}: {problem}")]
     Template {
         /// The template as it was named.
         file: String,
@@ -33,7 +33,7 @@ pub enum ReportError {
     #[error("the report's input cannot be handed to its template (a bug in repro): {0}")]
     Context(#[from] serde_json::Error),
     /// No result is of this metric.
-    #[error("{place}: no result is of the metric `{metric}`\n  hint: {hint}")]
+    #[error("{place}: no result is of the metric `{metric}`")]
     UnknownMetric {
         /// The table or figure.
         place: String,
@@ -43,7 +43,7 @@ pub enum ReportError {
         hint: String,
     },
     /// The filters leave nothing.
-    #[error("{place}: no result of `{metric}` is left after `where` ({filters})\n  hint: {hint}")]
+    #[error("{place}: no result of `{metric}` is left after `where` ({filters})")]
     NoRows {
         /// The table or figure.
         place: String,
@@ -55,9 +55,7 @@ pub enum ReportError {
         hint: String,
     },
     /// Results that differ in more than the seed fall into one cell.
-    #[error(
-        "{place}: results that differ in {varying} would be averaged in one cell ({cell})\n  hint: name {varying} in {remedies}"
-    )]
+    #[error("{place}: results that differ in {varying} would be averaged in one cell ({cell})")]
     Averaging {
         /// The table or figure.
         place: String,
@@ -69,9 +67,7 @@ pub enum ReportError {
         remedies: String,
     },
     /// Two results that no axis tells apart.
-    #[error(
-        "{place}: two results in one cell ({cell}) agree on every axis\n  hint: they come from {first} and from {second}; keep one of them, or give their nodes different names"
-    )]
+    #[error("{place}: two results in one cell ({cell}) agree on every axis")]
     Ambiguous {
         /// The table or figure.
         place: String,
@@ -83,7 +79,7 @@ pub enum ReportError {
         second: String,
     },
     /// Results that a table cannot say anything about.
-    #[error("{place}: {problem}\n  hint: {hint}")]
+    #[error("{place}: {problem}")]
     Unfit {
         /// The table.
         place: String,
@@ -93,9 +89,7 @@ pub enum ReportError {
         hint: String,
     },
     /// A file of results that cannot be read.
-    #[error(
-        "{place}:{line}: {problem}\n  hint: name a file that `repro run` wrote beside a report, such as `reports/NAME.results.csv`"
-    )]
+    #[error("{place}:{line}: {problem}")]
     ResultsFile {
         /// The file.
         place: String,
@@ -105,9 +99,7 @@ pub enum ReportError {
         problem: String,
     },
     /// A result that is not a finite number.
-    #[error(
-        "{place}: the result of {origin} is {value}, which is not a finite number\n  hint: the training diverged; lower its learning rate, or leave it out by `where`"
-    )]
+    #[error("{place}: the result of {origin} is {value}, which is not a finite number")]
     NotFinite {
         /// The table or figure.
         place: String,
@@ -117,9 +109,7 @@ pub enum ReportError {
         value: f64,
     },
     /// A numeric scale over an axis of words, or a logarithmic one over values that are not positive.
-    #[error(
-        "{place}: `{value}` on the axis `{axis}` has no place on a {scale} scale\n  hint: {hint}"
-    )]
+    #[error("{place}: `{value}` on the axis `{axis}` has no place on a {scale} scale")]
     Scale {
         /// The figure.
         place: String,
@@ -133,9 +123,7 @@ pub enum ReportError {
         hint: &'static str,
     },
     /// More than a reader can tell apart.
-    #[error(
-        "{place}: {count} {what} are more than the {limit} that can be told apart\n  hint: choose some by `where`, or spread them over several figures"
-    )]
+    #[error("{place}: {count} {what} are more than the {limit} that can be told apart")]
     TooMany {
         /// The figure.
         place: String,
@@ -159,4 +147,36 @@ pub enum ReportError {
         "the drawing of the graph has an edge to `{0}`, which is none of its nodes (a bug in repro)"
     )]
     DanglingEdge(String),
+}
+
+impl Hint for ReportError {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::TemplateUnreadable { .. } => {
+                "`template` under `[report]` is a path from the folder that `repro` runs in".to_owned()
+            }
+            Self::Template { hint, .. }
+            | Self::UnknownMetric { hint, .. }
+            | Self::NoRows { hint, .. }
+            | Self::Unfit { hint, .. } => hint.clone(),
+            Self::Scale { hint, .. } => (*hint).to_owned(),
+            Self::Averaging {
+                varying, remedies, ..
+            } => format!("name {varying} in {remedies}"),
+            Self::Ambiguous { first, second, .. } => format!(
+                "they come from {first} and from {second}; keep one of them, or give their nodes different names"
+            ),
+            Self::ResultsFile { .. } => {
+                "name a file that `repro run` wrote beside a report, such as `reports/NAME.results.csv`"
+                    .to_owned()
+            }
+            Self::NotFinite { .. } => {
+                "the training diverged; lower its learning rate, or leave it out by `where`".to_owned()
+            }
+            Self::TooMany { .. } => {
+                "choose some by `where`, or spread them over several figures".to_owned()
+            }
+            Self::Context(_) | Self::Drawing { .. } | Self::DanglingEdge(_) => return None,
+        })
+    }
 }

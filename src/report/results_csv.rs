@@ -269,6 +269,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::message::Hint;
     use crate::report::testing::{pair, row, with};
 
     /// The rows in the order of the file.
@@ -310,7 +311,7 @@ mod tests {
         let text = write(&[pair(1, 2, 0.5)]);
         let rows = read("x.csv", &format!("\u{feff}{}", text.replace('\n', "\r\n"))).unwrap();
         assert_eq!(rows, [pair(1, 2, 0.5)]);
-        let fault = |text: &str| read("x.csv", text).unwrap_err().to_string();
+        let fault = |text: &str| read("x.csv", text).unwrap_err().explain().to_string();
         let missing = fault(&text.replace("value", "vlue"));
         assert!(
             missing.starts_with("x.csv:1: the column `value` is missing"),

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::source::{Source, Span};
 
-/// One mistake.
+/// One error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Stable code such as `spec::unknown-key`; documented in `docs/errors.md`.
@@ -25,7 +25,7 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// A mistake without a hint.
+    /// An error without a hint.
     pub fn new(
         code: &'static str,
         span: Span,
@@ -56,7 +56,7 @@ impl Diagnostic {
     }
 }
 
-/// All mistakes of one file, in the order of their places, each once.
+/// All errors of one file, in the order of their places, each once.
 #[derive(Debug, Clone)]
 pub struct Diagnostics {
     /// The file.
@@ -64,7 +64,7 @@ pub struct Diagnostics {
     items: Vec<Diagnostic>,
 }
 
-/// One mistake as `--json` prints it.
+/// One error as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub struct DiagnosticRecord<'a> {
     /// The file as the user named it.
@@ -84,7 +84,7 @@ pub struct DiagnosticRecord<'a> {
 }
 
 impl Diagnostics {
-    /// No mistakes yet.
+    /// No errors yet.
     pub fn new(source: Source) -> Self {
         Self {
             source,
@@ -92,14 +92,14 @@ impl Diagnostics {
         }
     }
 
-    /// Records a mistake; one that a sweep repeats is recorded once.
+    /// Records an error; one that a sweep repeats is recorded once.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         if !self.items.contains(&diagnostic) {
             self.items.push(diagnostic);
         }
     }
 
-    /// The same but for the mistakes of one code.
+    /// The same but for the errors of one code.
     #[must_use]
     pub fn without(mut self, code: &str) -> Self {
         self.items.retain(|item| item.code != code);
@@ -157,7 +157,7 @@ impl Diagnostics {
             .with_context_lines(1);
         let mut text = String::new();
         for item in self.sorted() {
-            let located = Located {
+            let located = Rendered {
                 item,
                 source: NamedSource::new(&self.source.name, self.source.text.to_string())
                     .with_language("toml"),
@@ -173,20 +173,20 @@ impl Diagnostics {
     }
 }
 
-/// A mistake together with its source, in the shape that miette renders.
-struct Located<'a> {
+/// An error together with its source, in the shape that miette renders.
+struct Rendered<'a> {
     item: &'a Diagnostic,
     source: NamedSource<String>,
     place: (usize, usize),
 }
 
-impl fmt::Debug for Located<'_> {
+impl fmt::Debug for Rendered<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.item.message)
     }
 }
 
-impl fmt::Display for Located<'_> {
+impl fmt::Display for Rendered<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, column) = self.place;
         write!(
@@ -198,9 +198,9 @@ impl fmt::Display for Located<'_> {
     }
 }
 
-impl std::error::Error for Located<'_> {}
+impl std::error::Error for Rendered<'_> {}
 
-impl miette::Diagnostic for Located<'_> {
+impl miette::Diagnostic for Rendered<'_> {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Some(Box::new(self.item.code))
     }

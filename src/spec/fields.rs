@@ -1,4 +1,4 @@
-//! Reading one table key by key, collecting every mistake on the way.
+//! Reading one table key by key, collecting every error on the way.
 
 use std::cell::RefCell;
 
@@ -11,7 +11,7 @@ use super::tree::{Entry, Node, Table, Value};
 
 /// A value that was read, and its place.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Located<T> {
+pub struct Spanned<T> {
     /// The value.
     pub value: T,
     /// Where it stands.
@@ -52,13 +52,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Records a mistake.
+    /// Records an error.
     pub fn report(&self, diagnostic: Diagnostic) {
         self.diagnostics.borrow_mut().push(diagnostic);
     }
 
     /// Records a misfit of one key's value; points at the table when the key is absent.
-    pub fn misfit(
+    pub fn invalid(
         &self,
         key: &str,
         code: &'static str,
@@ -91,7 +91,7 @@ impl<'a> Fields<'a> {
         self.table.get(key).is_some()
     }
 
-    /// Whether no new mistake was recorded since this reader was made.
+    /// Whether no new error was recorded since this reader was made.
     pub fn is_sound(&self) -> bool {
         self.diagnostics.borrow().len() == self.before
     }
@@ -141,7 +141,7 @@ impl<'a> Fields<'a> {
     /// The value of a key, or its default where it is absent. Where the value is wrong, that is reported, and the default stands in
     /// for it as well, so that whoever reads on finds the next error. `None` where there is no default.
     pub fn get<F: Form>(&self, key: &Key<F>) -> Option<F::Value<'a>> {
-        self.given(key).or_else(|| key.fallback(self.span))
+        self.given(key).or_else(|| key.fallback(self))
     }
 
     /// The value of a key that is there; `None` where it is absent or wrong.
@@ -150,19 +150,19 @@ impl<'a> Fields<'a> {
     }
 
     /// The same as [`Fields::get`], with the place of the value.
-    pub fn located<F: Form>(&self, key: &Key<F>) -> Option<Located<F::Value<'a>>> {
+    pub fn located<F: Form>(&self, key: &Key<F>) -> Option<Spanned<F::Value<'a>>> {
         let value = self.get(key)?;
         let span = self.span_of(key.name);
-        Some(Located { value, span })
+        Some(Spanned { value, span })
     }
 
     /// The items of a list, each with its place; those of the default where the key is absent.
-    pub fn items<F: Form>(&self, key: &Key<List<F>>) -> Option<Vec<Located<F::Value<'a>>>> {
+    pub fn items<F: Form>(&self, key: &Key<List<F>>) -> Option<Vec<Spanned<F::Value<'a>>>> {
         let read = |node| key.form.read_items(self, key.name, node);
         self.raw(key.name).and_then(read).or_else(|| {
             let span = self.span;
-            let items = key.fallback(span)?.into_iter();
-            Some(items.map(|value| Located { value, span }).collect())
+            let items = key.fallback(self)?.into_iter();
+            Some(items.map(|value| Spanned { value, span }).collect())
         })
     }
 
@@ -176,6 +176,14 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// A reader over a table without entries, as if it stood under a key that is absent.
+    pub(super) fn empty_table(&self, key: &str) -> Fields<'a> {
+        static EMPTY: Table = Table {
+            entries: Vec::new(),
+        };
+        self.nested(&EMPTY, key, self.span)
     }
 
     /// Readers over a list of tables under a key, such as `[[report.table]]`.

@@ -18,9 +18,8 @@ use serde::Serialize;
 
 use super::fields::Fields;
 use super::form::{Boolean, Choice, Count, Custom, Form, List, Map, Number, OneOf, OrWord, Seed};
-use super::form::{Nested, Text};
+use super::form::{Empty, Nested, Text, WordOr};
 use super::kind::KindDoc;
-use super::source::Span;
 
 /// A key with the form of its value.
 #[derive(Clone, Copy)]
@@ -128,9 +127,9 @@ impl<F: Form> Key<F> {
     }
 
     /// The value that stands in for the key where it is absent.
-    pub(super) fn fallback<'a>(&self, span: Span) -> Option<F::Value<'a>> {
+    pub(super) fn fallback<'a>(&self, fields: &Fields<'a>) -> Option<F::Value<'a>> {
         match self.absent {
-            Absent::Default(default) => Some(self.form.value(default, span)),
+            Absent::Default(default) => Some(self.form.value(default, fields, self.name)),
             Absent::Required | Absent::Otherwise(_) => None,
         }
     }
@@ -223,10 +222,28 @@ impl<F: Form> Key<Map<F>> {
     }
 }
 
+impl<T: Copy + PartialEq + Sync + 'static> Key<WordOr<T>> {
+    /// One of a few words, or a list of tables; `list` says of what: "a list of steps".
+    pub const fn word_or(
+        name: &'static str,
+        words: &'static [(&'static str, T)],
+        list: &'static str,
+    ) -> Self {
+        let words = Choice(words);
+        Self::of(name, WordOr { words, list })
+    }
+}
+
 impl Key<Nested> {
     /// A table with keys of its own.
     pub const fn table(name: &'static str, doc: &'static KindDoc) -> Self {
         Self::of(name, Nested(doc))
+    }
+
+    /// The same key, which need not be given: then every key of the table has its own default.
+    #[must_use]
+    pub const fn or_empty(self) -> Self {
+        self.default(Empty)
     }
 }
 
@@ -241,15 +258,6 @@ impl Key<Custom> {
     pub const fn list_by_nature(self) -> Self {
         Self {
             form: self.form.with_lists(Lists::Value),
-            ..self
-        }
-    }
-
-    /// The same key, whose value may be a list of tables.
-    #[must_use]
-    pub const fn steps(self) -> Self {
-        Self {
-            form: self.form.with_lists(Lists::Steps),
             ..self
         }
     }

@@ -115,7 +115,7 @@ pub fn find<P, M>(
             Diagnostic::new(
                 "spec::unknown-kind",
                 fields.span_of(KIND.name),
-                format!("unknown kind `{name}` of {section}"),
+                format!("unknown {section} kind `{name}`"),
                 "unknown kind",
             )
             .maybe_hint(suggest::hint(&name, names)),

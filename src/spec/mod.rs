@@ -22,7 +22,8 @@ pub mod tree;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use fields::Fields;
 pub use form::{
-    Boolean, Choice, Count, Custom, List, Map, Nested, Number, OneOf, OrWord, Seed, Text,
+    Boolean, Choice, Count, Custom, List, Map, Nested, Number, OneOf, OrWord, Seed, Text, WordOr,
+    WordOrNode,
 };
 pub use key::{AnyKey, Key, KeyDoc, Keys, Lists};
 pub use kind::{Kind, KindDoc, Parse, ParseWith};

@@ -136,7 +136,7 @@ fn named(table: &Table, section: &str, report: &impl Fn(Diagnostic)) -> Vec<RawN
                         Diagnostic::new(
                             "spec::bad-name",
                             entry.key_span,
-                            format!("`{}` is no name for a node", entry.key),
+                            format!("invalid node name `{}`", entry.key),
                             "not a name",
                         )
                         .hint("names are made of letters, digits, `-` and `_`"),

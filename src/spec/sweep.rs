@@ -250,7 +250,7 @@ mod tests {
         &Key::seed("a"),
         &Key::seed("b"),
         &Key::list("views", Text("a view")),
-        &Key::custom("steps", "a word or steps").steps(),
+        &Key::word_or("steps", &[("crop", ())], "a list of steps"),
     ];
 
     fn run(text: &str) -> (Vec<String>, Vec<&'static str>) {

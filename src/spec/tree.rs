@@ -105,7 +105,7 @@ impl Table {
 /// Parses a file. What does not parse is reported, and the rest is still read.
 pub fn parse(source: &Source, diagnostics: &mut Diagnostics) -> Table {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
-    // Where a whole table is defined twice, the parser complains of each of its keys too: those are the same mistake.
+    // Where a whole table is defined twice, the parser complains of each of its keys too: those are the same error.
     let mut repeated = None;
     for error in errors {
         let span = error.span().map_or_else(Span::default, Span::from);

@@ -1,4 +1,4 @@
-//! Beginning an artifact: who gets to make it, and what is left of earlier attempts.
+//! Initializer an artifact: who gets to make it, and what is left of earlier attempts.
 
 use std::fs;
 use std::io;

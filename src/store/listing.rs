@@ -28,7 +28,7 @@ pub struct Listing {
 /// A complete artifact.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// What it is.
+    /// What kind of artifact it is, which decides its files.
     pub kind: ArtifactKind,
     /// What the experiment that made it called it.
     pub label: String,

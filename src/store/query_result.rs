@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use super::error::StoreError;
 
+use crate::message::Hint;
+
 /// The rows that a query found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct QueryResult {
@@ -63,13 +65,22 @@ pub enum QueryError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The query cannot be understood or carried out.
-    #[error("cannot run the query: {message}; {hint}")]
+    #[error("cannot run the query: {message}")]
     Sql {
         /// What the engine said.
         message: String,
         /// What there is to be asked, and what might have been meant.
         hint: String,
     },
+}
+
+impl Hint for QueryError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(_) => None,
+            Self::Sql { hint, .. } => Some(hint.clone()),
+        }
+    }
 }
 
 /// The known name that is closest to what was typed, if one is close enough to have been meant.

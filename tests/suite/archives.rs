@@ -150,7 +150,7 @@ fn an_archive_that_was_cut_off_is_named_with_the_place_and_the_remedy() {
             "dataset `imagenet`: ",
             "ILSVRC2012_img_train.tar is malformed: its header at byte ",
             "but the archive ends after ",
-            "hint: download it anew",
+            "hint: download it again",
         ]);
 }
 

@@ -56,7 +56,7 @@ fn expect_input_error(cli: &CliTest, texts: &[&str]) {
 #[track_caller]
 fn expect_no_panic(output: &Output) {
     assert!(!output.stderr.contains("panicked"), "{output}");
-    assert!(!output.stderr.contains("failed inside"), "{output}");
+    assert!(!output.stderr.contains("internal error"), "{output}");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_truncated_file_is_named() {
             "dataset `data`",
             "fashion/train-images-idx3-ubyte.gz",
             "damaged or cut off",
-            "hint: download the file anew",
+            "hint: download the file again",
         ],
     );
 }
@@ -178,7 +178,7 @@ fn a_cache_that_cannot_be_made_is_named() {
         }
         let output = cli.run(&[command, "bad.toml", "--cache", "file/cache"]);
         expect_no_panic(&output);
-        // Planning against a cache that is not there is no mistake: there is nothing in it.
+        // Planning against a cache that is not there is no error: there is nothing in it.
         if command == "run" {
             output
                 .expect_code(CACHE_PROBLEM)

@@ -47,7 +47,7 @@ fn check_says_what_the_snapshots_say() {
     let outputs: BTreeMap<String, Output> = files.iter().map(run).collect();
     compare(&cli, "check", &outputs);
 
-    // The records hold the same mistakes, each file's in the order of their places.
+    // The records hold the same errors, each file's in the order of their places.
     let arguments: Vec<&str> = ["check", "--json"]
         .into_iter()
         .chain(files.iter().map(String::as_str))
@@ -126,10 +126,10 @@ fn several_files_are_checked_at_once_and_each_is_named() {
     let output = cli
         .run(&["check", "bad.toml", "good.toml", "worse.toml"])
         .expect_code(2);
-    let output = output.expect_in_stderr(&["bad.toml has 1 mistake", "worse.toml has 1 mistake"]);
+    let output = output.expect_in_stderr(&["bad.toml: 1 error", "worse.toml: 1 error"]);
     assert_eq!(
         output.stdout,
-        "good.toml: no mistakes (4 feature sets, 4 heads, 1 metric)\n"
+        "good.toml: no errors (4 feature sets, 4 heads, 1 metric)\n"
     );
     let records = cli
         .run(&["check", "--json", "bad.toml", "good.toml", "worse.toml"])

@@ -73,7 +73,7 @@ fn wrong_arguments_end_with_code_2() {
 
 #[cfg(feature = "torch")]
 #[test]
-fn an_unknown_device_is_a_mistake() {
+fn an_unknown_device_is_an_error() {
     let cli = CliTest::with_fashion(4, 2);
     cli.write(
         "good.toml",
@@ -128,7 +128,7 @@ fn kinds_are_listed_with_their_keys() {
     }
     cli.run(&["list", "kinds", "liner"])
         .expect_code(2)
-        .expect_in_stderr(&["no kind `liner`", "did you mean `linear`?"]);
+        .expect_in_stderr(&["unknown kind `liner`", "did you mean `linear`?"]);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn models_are_listed_with_their_blocks() {
     });
     cli.run(&["list", "models", "adm-nani"])
         .expect_code(2)
-        .expect_in_stderr(&["no model `adm-nani`", "did you mean `adm-nano`?"]);
+        .expect_in_stderr(&["unknown model `adm-nani`", "did you mean `adm-nano`?"]);
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn what_no_program_can_fetch_is_named_with_where_it_is_to_be_had() {
                 "imagenet cannot be fetched: image-net.org asks to sign in",
                 "ILSVRC2012_img_train.tar, size 137.7 GiB\n    SHA-256 b08200a27a8e",
                 "ILSVRC2012_devkit_t12.tar.gz, size not known\n    SHA-256 not known, MD5 fa75699e",
-                "hint: bring these files by hand and put them into data/imagenet, packed as they are",
+                "hint: download these files by hand and put them into data/imagenet, packed as they are",
                 "kind = \"imagenet\", root = \"data/imagenet\"",
             ][..],
         ),

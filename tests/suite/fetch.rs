@@ -132,7 +132,7 @@ fn a_server_that_always_breaks_at_the_same_byte_is_given_up_and_the_next_call_go
     let cli = CliTest::new();
     fetch(&cli, &server, &[]).expect_code(3).expect_in_stderr(&[
         "tried 6 times: the server answers 503 (out of order)",
-        "195.3 KiB of 488.3 KiB are kept in ./data/weights/64x64_diffusion.pt.partial; the same command goes on",
+        "195.3 KiB of 488.3 KiB are kept in ./data/weights/64x64_diffusion.pt.partial; the same command resumes",
     ]);
     assert_eq!(
         names(&cli),
@@ -157,7 +157,7 @@ fn a_server_without_ranges_begins_anew() {
     let cli = CliTest::new();
     fetch(&cli, &server, &[])
         .expect_code(0)
-        .expect_in_stderr(&["begins anew", "the server sends the whole file"]);
+        .expect_in_stderr(&["starts over", "the server sends the whole file"]);
     expect_whole(&cli, &content);
     assert_eq!(server.from(), [None, Some(150_000), Some(150_000)]);
 }
@@ -180,7 +180,7 @@ fn another_version_in_between_begins_anew() {
         let cli = CliTest::new();
         fetch(&cli, &server, &[])
             .expect_code(0)
-            .expect_in_stderr(&["begins anew", "another version of the file by now"]);
+            .expect_in_stderr(&["starts over", "another version of the file by now"]);
         expect_whole(&cli, &new);
         let from = server.from();
         assert_eq!(from[..2], [None, Some(100_000)]);
@@ -450,7 +450,7 @@ fn a_killed_and_a_stopped_fetch_go_on_where_they_were() {
         if name == "INT" {
             output.expect_code(130).expect_in_stderr(&[
                 "stopping at once; what came is kept",
-                "are kept in ./data/weights/64x64_diffusion.pt.partial; the same command goes on from there",
+                "are kept in ./data/weights/64x64_diffusion.pt.partial; the same command resumes from there",
             ]);
         } else {
             assert_eq!(output.code, None, "{output}");

@@ -1,4 +1,4 @@
-//! Heads that train the network below them, and heads whose features every epoch computes anew: from the file to the tables.
+//! Heads that train the network below them, and heads whose features every epoch computes again: from the file to the tables.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use repro::heads::{FeatureShape, Head, Mode, Parameter, ParameterForm};
 use repro::models::checkpoint::synthetic;
-use repro::trainer::heads::{Data, Job, Keep, Limits, Outcome, RowsInMemory, WriteTo, train};
-use repro::trainer::{Course, Optimizer, Schedule, TrainError, Training, UpdateRule};
+use repro::trainer::heads::{
+    CheckpointStore, Data, Job, Limits, Outcome, RowsInMemory, WriteTo, train,
+};
+use repro::trainer::{Decay, Optimizer, Schedule, TrainError, Training, UpdateRule};
 use safetensors::SafeTensors;
 use serde_json::Value;
 use tch::{Device, Tensor};
@@ -52,7 +54,7 @@ impl Head for Begun {
 
 struct Nowhere;
 
-impl Keep for Nowhere {
+impl CheckpointStore for Nowhere {
     fn newest(&self, _at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
         Ok(None)
     }
@@ -96,7 +98,7 @@ fn trained(node: &str, pool: i64, runs: &[Value], golden: &Golden, momentum: f64
             ..Optimizer::default()
         },
         schedule: Schedule {
-            course: Course::Constant,
+            decay: Decay::Constant,
             warmup: 0,
         },
         logits: true,

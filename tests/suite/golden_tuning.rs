@@ -10,13 +10,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use repro::heads::{self, FeatureShape, Head};
+use repro::message::Message;
 use repro::models::extractor::ForwardError;
-use repro::models::tuning::{MapRetention, Tune, Tuned};
+use repro::models::tuning::{ActivationCheckpointing, Tune, Tuned};
 use repro::models::{self, BlockIndex, InputSpec, Precision, WeightsSource};
 use repro::spec::{Diagnostics, Fields, Source, Span, tree};
 use repro::trainer::fine_tuning::{NoisyImages, Task, Watch, fine_tune};
-use repro::trainer::heads::{Job, Keep, Samples, WriteTo};
-use repro::trainer::{Course, FineTuning, Optimizer, Schedule, Training, UpdateRule};
+use repro::trainer::heads::{CheckpointStore, Job, Samples, WriteTo};
+use repro::trainer::{Decay, FineTuning, Optimizer, Schedule, Training, UpdateRule};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
@@ -118,7 +119,7 @@ impl Samples for Batch {
 
 impl NoisyImages for Batch {
     /// The same in every epoch.
-    fn x_t(&self, rows: &[usize], _draw: u32) -> Result<Vec<f32>, String> {
+    fn x_t(&self, rows: &[usize], _draw: u32) -> Result<Vec<f32>, Message> {
         let size = self.x_t.len() / self.labels.len();
         let image = |&row: &usize| &self.x_t[row * size..(row + 1) * size];
         Ok(rows.iter().flat_map(image).copied().collect())
@@ -128,7 +129,7 @@ impl NoisyImages for Batch {
 /// No checkpoints.
 struct Nowhere;
 
-impl Keep for Nowhere {
+impl CheckpointStore for Nowhere {
     fn newest(&self, _at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
         Ok(None)
     }
@@ -138,7 +139,7 @@ impl Keep for Nowhere {
     }
 }
 
-/// What every way back left: the length of each parameter's gradient.
+/// What every backward pass left: the length of each parameter's gradient.
 type Seen = Rc<RefCell<Vec<Vec<f64>>>>;
 
 /// A network whose gradients are looked at before the optimizer takes them.
@@ -150,17 +151,17 @@ struct Watched {
 }
 
 impl Tune for Watched {
-    fn map(&self, x_t: &Tensor, timestep: u32) -> Result<Tensor, ForwardError> {
-        self.network.map(x_t, timestep)
+    fn activations(&self, x_t: &Tensor, timestep: u32) -> Result<Tensor, ForwardError> {
+        self.network.activations(x_t, timestep)
     }
 
-    fn learn(
+    fn forward_backward(
         &self,
         x_t: &Tensor,
         timestep: u32,
         gradient: &mut dyn FnMut(&Tensor) -> Tensor,
     ) -> Result<(), ForwardError> {
-        self.network.learn(x_t, timestep, gradient)?;
+        self.network.forward_backward(x_t, timestep, gradient)?;
         let parameters = self.parameters.iter();
         let norms = parameters.map(|one| one.grad().to_kind(Kind::Double).norm().double_value(&[]));
         self.seen.borrow_mut().push(norms.collect());
@@ -212,7 +213,13 @@ struct Found {
     gradients: Vec<Vec<f64>>,
 }
 
-fn train(batch: &Batch, block: u32, rule: &str, retention: MapRetention, at_once: usize) -> Found {
+fn train(
+    batch: &Batch,
+    block: u32,
+    rule: &str,
+    checkpointing: ActivationCheckpointing,
+    at_once: usize,
+) -> Found {
     let model = models::preset("adm-nano").unwrap().model;
     let model = model.with_weights(WeightsSource::Synthetic(WEIGHT_SEED));
     let input: InputSpec = model.input();
@@ -220,7 +227,7 @@ fn train(batch: &Batch, block: u32, rule: &str, retention: MapRetention, at_once
     let channels = model.blocks()[block.0 as usize - 1].shape.sizes()[0] as usize;
     let tunable = model.tunable().unwrap();
     let base = Path::new(".");
-    let tuned = tunable.begin_tuning(base, Device::Cpu, Precision::F32, block, retention);
+    let tuned = tunable.begin_tuning(base, Device::Cpu, Precision::F32, block, checkpointing);
     let mut tuned = tuned.unwrap();
     let seen = Seen::default();
     tuned.network = Box::new(Watched {
@@ -238,7 +245,7 @@ fn train(batch: &Batch, block: u32, rule: &str, retention: MapRetention, at_once
         batch_size: u32::try_from(batch.len()).unwrap(),
         optimizer: optimizer(rule, 1e-2),
         schedule: Schedule {
-            course: Course::Constant,
+            decay: Decay::Constant,
             warmup: 0,
         },
         logits: true,
@@ -254,7 +261,7 @@ fn train(batch: &Batch, block: u32, rule: &str, retention: MapRetention, at_once
         },
         fine_tuning: FineTuning {
             optimizer: optimizer(rule, 1e-3),
-            retention,
+            checkpointing,
         },
         train: batch,
         test: batch,
@@ -365,12 +372,12 @@ fn follow(block: u32, rule: &str) {
     let batch = Batch::of(&golden);
     let key = format!("b{block}.{rule}");
     let drifts = rule == "adam";
-    for (retention, at_once) in [
-        (MapRetention::Kept, batch.len()),
-        (MapRetention::Recomputed, PIECE),
+    for (checkpointing, at_once) in [
+        (ActivationCheckpointing::Off, batch.len()),
+        (ActivationCheckpointing::On, PIECE),
     ] {
-        let context = format!("{key}, {retention:?}, {at_once} at once");
-        let found = train(&batch, block, rule, retention, at_once);
+        let context = format!("{key}, {checkpointing:?}, {at_once} at once");
+        let found = train(&batch, block, rule, checkpointing, at_once);
         let expected = &golden.json[&key];
         assert_eq!(found.losses.len(), STEPS as usize);
         assert_first_gradients(&context, &found, &golden.json[format!("b{block}")]);

@@ -145,7 +145,7 @@ fn memory_that_does_not_suffice_is_an_error_with_a_remedy() {
         .expect_in_stderr(&["of memory at least", "`repro run --memory`"]);
     cli.run(&["run", "memory.toml", "--memory", "much"])
         .expect_code(2)
-        .expect_in_stderr(&["is no size", "`8GiB`"]);
+        .expect_in_stderr(&["invalid size", "`8GiB`"]);
     cli.run(&["run", "memory.toml", "--memory", "1MiB"])
         .expect_code(0);
 }

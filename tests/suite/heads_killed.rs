@@ -167,6 +167,6 @@ fn how_often_to_keep_a_checkpoint_is_a_number_of_seconds() {
     for wrong in ["often", "-1", "inf", "NaN"] {
         cli.run(&["run", "nine.toml", &format!("--checkpoint-every={wrong}")])
             .expect_code(2)
-            .expect_in_stderr(&["is no number of seconds", "`60`"]);
+            .expect_in_stderr(&["invalid duration", "`60`"]);
     }
 }

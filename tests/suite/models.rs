@@ -59,7 +59,7 @@ fn inspect_names_what_it_cannot_read() {
     cli.write("hostile.pt", hostile.unwrap());
     for (file, texts) in [
         ("none.pt", &["none.pt cannot be read", "check the path"][..]),
-        ("page.pt", &["page.pt is no checkpoint", "web page"]),
+        ("page.pt", &["page.pt is not a checkpoint", "web page"]),
         ("empty.pt", &["empty.pt is empty", "download"]),
         (
             "hostile.pt",

@@ -151,7 +151,7 @@ fn a_model_can_be_tapped_by_its_toml_file_and_for_whole_maps() {
 }
 
 #[test]
-fn mistakes_of_a_tap_name_the_remedy() {
+fn errors_of_a_tap_name_the_remedy() {
     let (cli, arrays) = nano();
     write(&cli, "half.safetensors", &[("x0", &arrays["x0"])]);
     write(
@@ -189,13 +189,13 @@ fn mistakes_of_a_tap_name_the_remedy() {
             "adm-nano",
             &[&noisy[..], &["--pool", "0"]].concat(),
             2,
-            "`0` is no pool",
+            "invalid pool `0`",
         ),
         (
             "adm-nano",
             &[&noisy[..], &["--precision", "f64"]].concat(),
             2,
-            "`f64` is no precision",
+            "invalid precision `f64`",
         ),
         (
             "adm-nano",

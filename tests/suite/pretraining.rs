@@ -211,7 +211,7 @@ fn a_network_is_trained_sampled_probed_and_reported() {
     cli.run(&["plan", "--check", "tiny.toml"]).expect_code(0);
     cli.run(&["cache", "verify"]).expect_code(0);
 
-    // Another training is another network: everything that hangs on it is made anew.
+    // Another training is another network: everything that hangs on it is made again.
     cli.write(
         "tiny.toml",
         (training(12, "") + REST).replace("average    = 0.9", "average    = 0.5"),
@@ -277,7 +277,7 @@ fn a_killed_and_an_interrupted_training_go_on_to_the_same_bytes() {
                 .all(|path| !path.ends_with("manifest.json"))
         );
         let resumed = run_in(&cli, cache).expect_code(0);
-        let said = format!("goes on after {reached}");
+        let said = format!("resumes after {reached}");
         let resumed = resumed.expect_in_stderr(&[&said]);
         assert!(!resumed.stderr.contains("warning"), "{resumed}");
         assert_alike(&cli, cache, "whole");
@@ -295,9 +295,9 @@ fn more_steps_go_on_from_where_fewer_ended() {
     cli.write("tiny.toml", training(25, ""));
     run_in(&cli, "grown")
         .expect_code(0)
-        .expect_in_stderr(&["25 steps of 2 images, goes on after 12"]);
+        .expect_in_stderr(&["25 steps of 2 images, resumes after 12"]);
     let whole = run_in(&cli, "whole").expect_code(0);
-    assert!(!whole.stderr.contains("goes on"), "{whole}");
+    assert!(!whole.stderr.contains("resumes"), "{whole}");
     let long = trained(&cli, "whole");
     let grown = trained(&cli, "grown");
     assert_eq!(grown.len(), short.len() + long.len());
@@ -328,10 +328,10 @@ fn a_damaged_checkpoint_is_passed_over() {
         "warning: ",
         &name,
         "is damaged and passed over",
-        "goes on after 10",
+        "resumes after 10",
     ]);
     let whole = run_in(&cli, "whole").expect_code(0);
-    assert!(!whole.stderr.contains("goes on"), "{whole}");
+    assert!(!whole.stderr.contains("resumes"), "{whole}");
     let grown = trained(&cli, "damaged");
     for file in trained(&cli, "whole") {
         assert!(grown.contains(&file), "{} differs", file.0);
@@ -360,8 +360,8 @@ fn a_training_that_diverges_names_the_remedies_and_other_nodes_go_on() {
         .run(&["run", "tiny.toml"])
         .expect_code(1)
         .expect_in_stderr(&[
-            "the loss is no number any more",
-            "lower the learning rate, lengthen `warmup`, or bound gradients by `clip`",
+            "the loss became NaN or infinite at step",
+            "hint: lower the learning rate, lengthen `warmup`, or clip gradients with `clip`",
         ]);
     assert!(!output.stderr.contains("panicked"), "{output}");
     let made = cli.query("SELECT label FROM artifacts ORDER BY label");

@@ -120,6 +120,25 @@ fn words_are_found_and_comments_and_tests_are_not_code() {
 }
 
 #[test]
+fn hints_are_laid_out_in_one_place() {
+    let mut found = Vec::new();
+    for file in sources() {
+        if file.is_test || file.name == "message.rs" {
+            continue;
+        }
+        let lines = file.code();
+        let baked =
+            lines.filter(|(_, line)| line.contains("hint: {") || line.contains(r"\n  hint:"));
+        found.extend(baked.map(|(number, _)| format!("src/{}:{number}", file.name)));
+    }
+    assert!(
+        found.is_empty(),
+        "a hint is no part of a message; see src/message.rs:\n{}",
+        found.join("\n")
+    );
+}
+
+#[test]
 fn spec_graph_and_plan_are_pure() {
     let words = [
         "std::fs",
@@ -348,7 +367,7 @@ fn nothing_is_left_unfinished() {
     }
 }
 
-/// Every `"room::some-mistake"` in a text, quotes or backticks around it.
+/// Every `"room::some-error"` in a text, quotes or backticks around it.
 fn codes(text: &str, quote: char) -> BTreeSet<String> {
     let rooms = ["toml::", "spec::", "sweep::", "graph::", "report::"];
     let pieces = text.split(quote).filter(|piece| {
@@ -456,7 +475,7 @@ fn the_reference_page_is_what_the_program_says() {
 }
 
 #[test]
-fn every_shipped_experiment_is_without_mistakes() {
+fn every_shipped_experiment_is_without_errors() {
     let experiments = walk(&root().join("experiments"));
     assert!(!experiments.is_empty());
     for experiment in experiments {

@@ -11,6 +11,7 @@ use crate::cli::{Context, table};
 use crate::datasets::survey::{self, SplitSpread};
 use crate::datasets::{DatasetError, Manifest, OpenDataset};
 use crate::graph::DatasetNode;
+use crate::message::{Hint, Message};
 use crate::papers::table_5::PaperRow;
 use crate::text::{count, plural};
 
@@ -147,7 +148,7 @@ fn show(out: &mut impl Write, findings: &Findings) -> std::io::Result<()> {
     writeln!(out, "{}: {}{root}", findings.dataset, findings.kind)?;
     let looked = match &findings.outcome {
         Ok(looked) => looked,
-        Err(error) => return writeln!(out, "cannot be opened: {error}"),
+        Err(error) => return writeln!(out, "cannot be opened: {}", error.explain()),
     };
     writeln!(out, "digest of the manifest: {}", looked.digest)?;
     writeln!(out, "classes: {}", count(looked.classes))?;
@@ -257,7 +258,7 @@ fn record(findings: &Findings) -> Value {
         "root": findings.root,
     });
     let rest = match &findings.outcome {
-        Err(error) => json!({ "error": error.to_string() }),
+        Err(error) => json!({ "error": error.explain().to_string() }),
         Ok(looked) => json!({
             "manifest": looked.digest,
             "classes": looked.classes,
@@ -293,19 +294,22 @@ fn conclude(all: &[Findings]) -> Result<(), Failure> {
         .filter_map(|findings| findings.outcome.as_ref().ok());
     let bad: usize = looked.map(|looked| looked.unreadable.len()).sum();
     let mut problems = Vec::new();
+    let mut hint = None;
     if closed > 0 {
         problems.push(format!("{} cannot be opened", plural(closed, "dataset")));
     }
     if bad > 0 {
         let verb = if bad == 1 { "does" } else { "do" };
-        problems.push(format!(
-            "{} {verb} not decode\n  hint: mend or remove them, or set `on_bad_image = \"skip\"` in the extraction",
-            plural(bad, "image")
-        ));
+        problems.push(format!("{} {verb} not decode", plural(bad, "image")));
+        hint = Some(
+            "fix or remove them, or set `on_bad_image = \"skip\"` in the extraction".to_owned(),
+        );
     }
     if problems.is_empty() {
         Ok(())
     } else {
-        Err(Failure::Input(problems.join("; ")))
+        Err(Failure::Input(
+            Message::new(problems.join("; ")).maybe_hint(hint),
+        ))
     }
 }

@@ -12,6 +12,7 @@ use super::which::{self, Which};
 use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::datasets::{DatasetError, Listing};
+use crate::message::Hint;
 use crate::papers::table_5::{self, PaperRow, Verdict};
 use crate::report::markdown;
 use crate::text::count;
@@ -19,7 +20,7 @@ use crate::text::count;
 /// Arguments of `repro data counts`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro data counts experiments/datasets.toml > reports/datasets.md\n  repro data counts experiments/datasets.toml cub nabirds\n\nA dataset that is not here is said to be so, with the place to get it; that is no failure. A list that is malformed is one, after the report is printed: the exit code is 3."
+    after_help = "Examples:\n  repro data counts experiments/datasets.toml > reports/datasets.md\n  repro data counts experiments/datasets.toml cub nabirds\n\nA dataset that is not on disk is listed with the place to get it; that is not a failure. A malformed list is one, after the report is printed: the exit code is 3."
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -88,7 +89,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     if broken.is_empty() {
         Ok(())
     } else {
-        Err(Failure::Input(broken.join("\n")))
+        Err(Failure::Input(broken.join("\n").into()))
     }
 }
 
@@ -96,7 +97,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
 fn broken(counted: &Counted) -> Option<String> {
     let error = counted.outcome.as_ref().err()?;
     let is_here = !matches!(error, DatasetError::Missing { .. });
-    is_here.then(|| format!("dataset `{}`: {error}", counted.dataset))
+    is_here.then(|| format!("dataset `{}`: {}", counted.dataset, error.explain()))
 }
 
 fn report(all: &[Counted]) -> String {
@@ -180,7 +181,7 @@ fn absent(counted: &Counted) -> Option<String> {
     Some(format!(
         "- {}: {}",
         markdown::escape(&counted.dataset),
-        markdown::escape(&error.to_string().replace("\n  hint: ", "; "))
+        markdown::escape(&error.explain().in_one_line())
     ))
 }
 
@@ -194,7 +195,7 @@ fn record(counted: &Counted) -> Value {
         "classes": listing.map(|(listing, _)| listing.classes),
         "splits": listing.map(|(listing, _)| &listing.splits),
         "missing": listing.map(|(listing, _)| listing.missing),
-        "error": counted.outcome.as_ref().err().map(ToString::to_string),
+        "error": counted.outcome.as_ref().err().map(|error| error.explain().to_string()),
         "table_5": paper.map(|(row, _)| json!({
             "dataset": row.dataset, "classes": row.classes, "train": row.train, "test": row.test,
         })),

@@ -1,4 +1,4 @@
-//! `repro data fetch`: brings the files of a published dataset, one after another.
+//! `repro data fetch`: downloads the files of a published dataset, one after another.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,14 +8,15 @@ use serde_json::json;
 
 use crate::cli::Context;
 use crate::cli::exit::Failure;
-use crate::cli::fetching::{self, Bringer};
+use crate::cli::fetching::{self, Downloader};
 use crate::datasets::published::{ByHand, PublishedDataset};
+use crate::message::Message;
 use crate::spec::suggest;
 
 /// Arguments of `repro data fetch`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro data fetch cifar10                   into data/cifar10; it stays packed\n  repro data fetch fashion-mnist             into data/fashion-mnist-whole\n  repro data fetch cifar10 --to /big/disk    into another folder\n  repro data fetch cifar10 --url https://mirror.example/cifar\n\nWhat breaks off is tried again; after that, or after Ctrl-C, the same command goes on with what is there. The path of the folder is printed on stdout: write it as `root` of the dataset. Archives stay packed: they are read as they are. A file whose digest is not the one that was stated is never put in place, but set aside as NAME.rejected. data/README.md has more."
+    after_help = "Examples:\n  repro data fetch cifar10                   into data/cifar10; it stays packed\n  repro data fetch fashion-mnist             into data/fashion-mnist-whole\n  repro data fetch cifar10 --to /big/disk    into another folder\n  repro data fetch cifar10 --url https://mirror.example/cifar\n\nWhat breaks off is tried again; after that, or after Ctrl-C, the same command resumes with what is there. The path of the folder is printed on stdout: write it as `root` of the dataset. Archives stay packed: they are read as they are. A file whose digest is not the one that was stated is never put in place, but set aside as NAME.rejected. data/README.md has more."
 )]
 pub struct Arguments {
     /// The dataset; `repro data list` shows which there are.
@@ -63,7 +64,7 @@ pub fn run(
         dataset.license,
         dataset.page
     );
-    let bringer = Bringer::new(arguments.force, arguments.hurry);
+    let downloader = Downloader::new(arguments.force, arguments.hurry);
     let mut records = Vec::new();
     for file in &dataset.files {
         let name = fetching::file_name(file)?;
@@ -73,7 +74,7 @@ pub fn run(
         };
         let target = folder.join(name);
         let stated = fetching::stated(file, "the list of datasets")?;
-        let fetched = bringer.bring(&url, &target, &stated)?;
+        let fetched = downloader.download(&url, &target, &stated)?;
         records.push(fetching::record(&url, &target, &stated, &fetched));
     }
     // The key counts from the folder that `repro` runs in, which is not where the command line was typed.
@@ -117,17 +118,7 @@ fn to_be_brought(dataset: &PublishedDataset, by_hand: &ByHand) -> Failure {
         let size = fetching::size(file.bytes);
         format!("\n  {}, size {size}\n    {digest}", file.name)
     });
-    Failure::Input(format!(
-        "{} cannot be fetched: {}{}\n  license: {}; see {}\n  hint: bring these files by hand and put them into {}, packed as they are; in an experiment: kind = \"{}\", root = \"{}\"",
-        dataset.name,
-        by_hand.why,
-        files.collect::<String>(),
-        dataset.license,
-        dataset.page,
-        dataset.folder,
-        dataset.kind,
-        dataset.folder,
-    ))
+    Failure::Input(Message::new(format!("{} cannot be fetched: {}{}\n  license: {}; see {}", dataset.name, by_hand.why, files.collect::<String>(), dataset.license, dataset.page)).hint(format!("download these files by hand and put them into {}, packed as they are; in an experiment: kind = \"{}\", root = \"{}\"", dataset.folder, dataset.kind, dataset.folder)))
 }
 
 fn find<'a>(datasets: &'a [PublishedDataset], name: &str) -> Result<&'a PublishedDataset, Failure> {
@@ -136,8 +127,6 @@ fn find<'a>(datasets: &'a [PublishedDataset], name: &str) -> Result<&'a Publishe
         let names = datasets.iter().map(|dataset| dataset.name.as_str());
         let hint = suggest::hint(name, names)
             .unwrap_or_else(|| "`repro data list` shows what can be fetched".to_owned());
-        Failure::Mistakes(format!(
-            "no dataset `{name}` can be fetched\n  hint: {hint}"
-        ))
+        Failure::Usage(Message::new(format!("no dataset `{name}` can be fetched")).hint(hint))
     })
 }

@@ -19,7 +19,7 @@ use crate::datasets::published::{self, PublishedDataset};
 /// Arguments of `repro data`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro data list                what can be fetched\n  repro data fetch cifar10       bring a dataset, into data/cifar10\n  repro data check FILE          look at every image of an experiment's datasets\n  repro data stats FILE          sizes, formats and colors of the images\n  repro data counts experiments/datasets.toml > reports/datasets.md\n\nYour own images need no fetching: an experiment names their folder. `repro list kinds image-folder` tells how they have to lie."
+    after_help = "Examples:\n  repro data list                what can be fetched\n  repro data fetch cifar10       download a dataset into data/cifar10\n  repro data check FILE          look at every image of an experiment's datasets\n  repro data stats FILE          sizes, formats and colors of the images\n  repro data counts experiments/datasets.toml > reports/datasets.md\n\nYour own images need no fetching: an experiment names their folder. `repro list kinds image-folder` shows the layout."
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -33,7 +33,7 @@ pub struct Arguments {
 enum Command {
     /// Show which datasets can be fetched, with their sizes and licenses.
     List(list::Arguments),
-    /// Bring the files of a dataset; goes on with what is there of them.
+    /// Download the files of a dataset; resumes with what is there of them.
     Fetch(fetch::Arguments),
     /// Count per split and class, decode every image, look for duplicates, compare with the paper.
     Check(check::Arguments),
@@ -67,9 +67,6 @@ fn known(arguments: &Arguments) -> Result<Vec<PublishedDataset>, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
     let datasets = text.and_then(|text| published::parse(&text).map_err(|error| error.to_string()));
     datasets.map_err(|reason| {
-        Failure::Mistakes(format!(
-            "{} is no list of datasets: {reason}",
-            path.display()
-        ))
+        Failure::Usage(format!("{} is not a list of datasets: {reason}", path.display()).into())
     })
 }

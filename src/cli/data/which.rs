@@ -14,6 +14,7 @@ use crate::cli::experiment;
 use crate::datasets::{DatasetError, Environment, OpenDataset};
 use crate::graph::{self, DatasetNode};
 use crate::inputs::Reading;
+use crate::message::Message;
 use crate::papers::table_5::{self, PaperRow};
 use crate::spec::{Source, suggest};
 use crate::store::Store;
@@ -70,9 +71,10 @@ impl Which {
         })?;
         if nodes.is_empty() {
             let name = &source.name;
-            return Err(Failure::Mistakes(format!(
-                "{name} has no dataset\n  hint: name a file with a `[dataset.*]` table"
-            )));
+            return Err(Failure::Usage(
+                Message::new(format!("{name} has no dataset"))
+                    .hint("name a file with a `[dataset.*]` table"),
+            ));
         }
         let known: BTreeSet<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
         if let Some(name) = self
@@ -83,10 +85,9 @@ impl Which {
             let all: Vec<_> = known.iter().copied().collect();
             let hint = suggest::hint(name, known.iter().copied())
                 .unwrap_or_else(|| format!("its datasets are {}", all.join(", ")));
-            return Err(Failure::Mistakes(format!(
-                "{} has no dataset `{name}`\n  hint: {hint}",
-                source.name
-            )));
+            return Err(Failure::Usage(
+                Message::new(format!("{} has no dataset `{name}`", source.name)).hint(hint),
+            ));
         }
         let is_chosen =
             |node: &DatasetNode| self.names.is_empty() || self.names.contains(&node.name);
@@ -106,7 +107,7 @@ impl Chosen {
         index: usize,
     ) -> Result<Arc<OpenDataset>, DatasetError> {
         let node = self.nodes.get(index).ok_or_else(|| {
-            DatasetError::Selection("a dataset is made from one that is not there".to_owned())
+            DatasetError::Selection("a dataset is made from one that is not there".into())
         })?;
         let upstream = node.upstream.map(|index| self.open(environment, index));
         let open = node.dataset.open(environment, upstream.transpose()?);

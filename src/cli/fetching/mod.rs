@@ -15,13 +15,13 @@ use crate::fetch::{self, Fetched, How, Patience, Proof, Published, Request, Stat
 use crate::text::bytes;
 
 /// Brings files for one call of the program.
-pub(super) struct Bringer {
+pub(super) struct Downloader {
     stop: &'static StopSignal,
     patience: Patience,
     force: bool,
 }
 
-impl Bringer {
+impl Downloader {
     /// `force` fetches what is there as well; every waiting time is divided by `hurry`.
     pub(super) fn new(force: bool, hurry: u32) -> Self {
         let patience = Patience::default();
@@ -38,7 +38,7 @@ impl Bringer {
     }
 
     /// Brings one file and says on stderr how it comes, what there is now, and what speaks for it.
-    pub(super) fn bring(
+    pub(super) fn download(
         &self,
         url: &str,
         target: &Path,

@@ -66,7 +66,7 @@ impl Display {
                 }
             }
             Event::BeginsAnew { reason, lost } => self.say(&format!(
-                "warning: begins anew, without the {} that were there: {reason}",
+                "warning: starts over, without the {} that were there: {reason}",
                 bytes(lost)
             )),
             Event::Receiving { kept, total } => self.begin("", kept, total),

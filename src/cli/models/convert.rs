@@ -83,10 +83,10 @@ impl From<ConversionError> for Failure {
         match error {
             ConversionError::Exists { .. }
             | ConversionError::Itself { .. }
-            | ConversionError::TooLarge { .. } => Self::Mistakes(error.to_string()),
+            | ConversionError::TooLarge { .. } => Self::Usage(error.to_string().into()),
             ConversionError::ReservedName { .. }
             | ConversionError::Unreadable { .. }
-            | ConversionError::Unwritable { .. } => Self::Input(error.to_string()),
+            | ConversionError::Unwritable { .. } => Self::Input(error.to_string().into()),
         }
     }
 }

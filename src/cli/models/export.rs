@@ -8,6 +8,8 @@ use super::super::exit::Failure;
 use super::super::{Context, experiment};
 use super::convert::{Dtype, write};
 
+use crate::message::Message;
+
 /// Arguments of `repro models export`.
 #[derive(Debug, Args)]
 #[command(
@@ -47,23 +49,23 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         .collect();
     let [(name, artifact)] = found.as_slice() else {
         let names: Vec<&str> = trained.iter().map(|(name, _)| *name).collect();
-        return Err(Failure::Mistakes(match names.as_slice() {
-            [] => format!(
-                "no model of {} is trained in it\n  hint: a model with `weights = {{ pretrain = \"NAME\" }}` is",
+        return Err(Failure::Usage(match names.as_slice() {
+            [] => Message::new(format!(
+                "no model of {} is trained in it",
                 arguments.file.display()
-            ),
-            names => format!(
-                "{} models fit\n  hint: name one by `--model`: {}",
-                found.len(),
-                names.join(", ")
-            ),
+            ))
+            .hint("a model with `weights = { pretrain = \"NAME\" }` is"),
+            names => Message::new(format!("{} models fit", found.len()))
+                .hint(format!("name one by `--model`: {}", names.join(", "))),
         }));
     };
     if !artifact.state.is_cached() {
-        return Err(Failure::Mistakes(format!(
-            "model `{name}` is not trained yet\n  hint: `repro run {}` trains it, and goes on where it was stopped",
-            arguments.file.display()
-        )));
+        return Err(Failure::Usage(
+            Message::new(format!("model `{name}` is not trained yet")).hint(format!(
+                "`repro run {}` trains it, and resumes where it was stopped",
+                arguments.file.display()
+            )),
+        ));
     }
     let source = store.pretrained_weights(&artifact.fingerprint);
     eprintln!("{name}: {}", artifact.fingerprint);

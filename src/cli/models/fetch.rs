@@ -1,4 +1,4 @@
-//! `repro models fetch`: brings the published weights of a preset.
+//! `repro models fetch`: downloads the published weights of a preset.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,15 +7,16 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::cli::exit::Failure;
-use crate::cli::fetching::{self, Bringer};
+use crate::cli::fetching::{self, Downloader};
 use crate::cli::{Context, table};
 use crate::fetch::{Digest, Published, Stated};
+use crate::message::Message;
 use crate::models::{self, Preset, WEIGHTS_FOLDER};
 
 /// Arguments of `repro models fetch`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro models fetch                                  what can be fetched, and who vouches for it\n  repro models fetch adm-256-uncond                   into data/weights\n  repro models fetch adm-256-uncond --to /big/disk    into another folder\n  repro models fetch adm-256-uncond --url https://mirror.example/256x256_diffusion_uncond.pt\n\nWhat breaks off is tried again; after that, or after Ctrl-C, the same command goes on with what is there. The path of the file is printed on stdout. A file whose digest is not the one that was stated or recorded is never put in place, but set aside as NAME.rejected. data/README.md has more."
+    after_help = "Examples:\n  repro models fetch                                  what can be fetched, and who vouches for it\n  repro models fetch adm-256-uncond                   into data/weights\n  repro models fetch adm-256-uncond --to /big/disk    into another folder\n  repro models fetch adm-256-uncond --url https://mirror.example/256x256_diffusion_uncond.pt\n\nWhat breaks off is tried again; after that, or after Ctrl-C, the same command resumes with what is there. The path of the file is printed on stdout. A file whose digest is not the one that was stated or recorded is never put in place, but set aside as NAME.rejected. data/README.md has more."
 )]
 pub struct Arguments {
     /// The preset; without one, what can be fetched is listed.
@@ -41,17 +42,14 @@ pub struct Arguments {
     hurry: u32,
 }
 
-/// Brings a file, or lists what there is to bring.
+/// Downloads a file, or lists what can be downloaded.
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let Some(name) = &arguments.name else {
         return list(arguments.json);
     };
     let preset = find(name)?;
     let Some(checkpoint) = &preset.checkpoint else {
-        return Err(Failure::Mistakes(format!(
-            "no weights are published for preset `{name}` ({})\n  hint: write `weights = {{ synthetic = 7 }}` in the experiment; `repro models fetch` lists what can be fetched",
-            preset.title
-        )));
+        return Err(Failure::Usage(Message::new(format!("no weights are published for preset `{name}` ({})", preset.title)).hint("write `weights = { synthetic = 7 }` in the experiment; `repro models fetch` lists what can be fetched")));
     };
     let file = fetching::file_name(checkpoint)?;
     let folder = arguments
@@ -61,7 +59,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let target = folder.join(file);
     let stated = stated(checkpoint, arguments.sha256)?;
     let url = arguments.url.as_deref().unwrap_or(&checkpoint.url);
-    let fetched = Bringer::new(arguments.force, arguments.hurry).bring(url, &target, &stated)?;
+    let fetched =
+        Downloader::new(arguments.force, arguments.hurry).download(url, &target, &stated)?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         let mut record = fetching::record(url, &target, &stated, &fetched);
@@ -78,7 +77,7 @@ fn find(name: &str) -> Result<Preset, Failure> {
     models::preset(name).ok_or_else(|| {
         let hint = models::preset_hint(name)
             .unwrap_or_else(|| "`repro models fetch` lists what can be fetched".to_owned());
-        Failure::Mistakes(format!("there is no preset `{name}`\n  hint: {hint}"))
+        Failure::Usage(Message::new(format!("unknown preset `{name}`")).hint(hint))
     })
 }
 
@@ -91,10 +90,13 @@ fn stated(checkpoint: &Published, given: Option<Digest>) -> Result<Stated, Failu
             by: "as given with --sha256".to_owned(),
             ..known
         }),
-        (Some(digest), Some(given)) if digest != given => Err(Failure::Mistakes(format!(
-            "--sha256 names {given}, but {digest} is known for this file ({})",
-            known.by
-        ))),
+        (Some(digest), Some(given)) if digest != given => Err(Failure::Usage(
+            format!(
+                "--sha256 names {given}, but {digest} is known for this file ({})",
+                known.by
+            )
+            .into(),
+        )),
         (_, None) | (Some(_), Some(_)) => Ok(known),
     }
 }

@@ -15,7 +15,7 @@ use crate::models::checkpoint::stored_tensors::StoredTensorsError;
 /// Arguments of `repro models`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro models fetch                     what can be fetched\n  repro models fetch adm-256-uncond      bring the weights of a preset\n  repro models inspect FILE              what a checkpoint holds, and which preset it fits\n  repro models convert FILE OUT.safetensors\n  repro models export EXPERIMENT.toml OUT.safetensors\n\nFILE is a safetensors file or a PyTorch checkpoint, whatever it is called. Nothing that stands in it is executed."
+    after_help = "Examples:\n  repro models fetch                     what can be fetched\n  repro models fetch adm-256-uncond      download the weights of a preset\n  repro models inspect FILE              what a checkpoint holds, and which preset it fits\n  repro models convert FILE OUT.safetensors\n  repro models export EXPERIMENT.toml OUT.safetensors\n\nFILE is a safetensors file or a PyTorch checkpoint, whatever it is called. Nothing that stands in it is executed."
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -24,7 +24,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Bring the published weights of a preset; goes on with what is there of them.
+    /// Download the published weights of a preset; resumes with what is there of them.
     Fetch(fetch::Arguments),
     /// Show what a checkpoint holds, and which preset it fits.
     Inspect(inspect::Arguments),
@@ -49,6 +49,6 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
 
 impl From<StoredTensorsError> for Failure {
     fn from(error: StoredTensorsError) -> Self {
-        Self::Input(error.to_string())
+        Self::Input(error.to_string().into())
     }
 }

@@ -48,8 +48,8 @@ pub struct Arguments {
 #[cfg(not(feature = "torch"))]
 pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let _ = arguments;
-    Err(Failure::Mistakes(
-        "this build has no libtorch (feature `torch`), so it cannot run a network".to_owned(),
+    Err(Failure::Usage(
+        "this build has no libtorch (feature `torch`), so it cannot run a network".into(),
     ))
 }
 
@@ -70,6 +70,7 @@ mod with_torch {
     use crate::exec::attempt;
     use crate::graph;
     use crate::machine::device;
+    use crate::message::Message;
     use crate::models::tap::{NamedArray, TapError, TapRequests, read_input, tap};
     use crate::models::{self, BlockIndex, Model, Precision, Reduce, TapShape, WeightsSource};
     use crate::numbers::to_u32;
@@ -81,8 +82,8 @@ mod with_torch {
             .find(|(name, _)| *name == arguments.precision)
             .map(|(_, precision)| *precision)
             .ok_or_else(|| {
-                mistake(format!(
-                    "`{}` is no precision; write `f32`, `bf16` or `f16`",
+                usage(format!(
+                    "invalid precision `{}`: expected `f32`, `bf16` or `f16`",
                     arguments.precision
                 ))
             })?;
@@ -92,7 +93,7 @@ mod with_torch {
         device::load_cuda_backend();
         let device = device::parse_device(&arguments.device)
             .and_then(device::DeviceChoice::resolve)
-            .map_err(|error| mistake(error.to_string()))?;
+            .map_err(|error| usage(error.to_string()))?;
         let arrays = attempt(|| {
             let network = model.load(&context.base, device, precision)?;
             Ok(tap(&*network, &input, &requests))
@@ -109,28 +110,27 @@ mod with_torch {
         Ok(())
     }
 
-    fn mistake(text: String) -> Failure {
-        Failure::Mistakes(text)
+    fn usage(message: impl Into<Message>) -> Failure {
+        Failure::Usage(message.into())
     }
 
     fn model(arguments: &Arguments) -> Result<Arc<dyn Model>, Failure> {
         let weights = arguments.weights.as_deref().map(weights).transpose()?;
         if let Some(preset) = models::preset(&arguments.model) {
             return weights.map(|weights| preset.model.with_weights(weights)).ok_or_else(|| {
-                mistake(format!(
-                    "the preset `{}` comes without weights\n  hint: name a file with `--weights`, or `--weights synthetic:SEED` for an untrained network",
-                    arguments.model
-                ))
+                usage(Message::new(format!("the preset `{}` comes without weights", arguments.model)).hint("name a file with `--weights`, or `--weights synthetic:SEED` for an untrained network"))
             });
         }
         let file = Path::new(&arguments.model);
         if !file.exists() {
             let hint = models::preset_hint(&arguments.model);
-            return Err(mistake(format!(
-                "`{}` is neither a preset nor a file\n  hint: {}",
-                arguments.model,
-                hint.unwrap_or_else(|| "`repro list models` shows the presets".to_owned())
-            )));
+            return Err(usage(
+                Message::new(format!(
+                    "`{}` is neither a preset nor a file",
+                    arguments.model
+                ))
+                .hint(hint.unwrap_or_else(|| "`repro list models` shows the presets".to_owned())),
+            ));
         }
         let source = experiment::read(file)?;
         let nodes = graph::build_models(&source).map_err(|diagnostics| Failure::Diagnostics {
@@ -138,7 +138,7 @@ mod with_torch {
             summary: experiment::summary(&diagnostics),
         })?;
         let [node] = nodes.as_slice() else {
-            return Err(mistake(format!(
+            return Err(usage(format!(
                 "{} has {}; one is needed",
                 arguments.model,
                 crate::text::plural(nodes.len(), "model")
@@ -148,10 +148,10 @@ mod with_torch {
             return Ok(node.model.clone());
         };
         if *node.model.weights() == WeightsSource::None {
-            return Err(mistake(format!(
-                "`{}` has no weights\n  hint: leave out `--weights`",
-                node.model.variant()
-            )));
+            return Err(usage(
+                Message::new(format!("`{}` has no weights", node.model.variant()))
+                    .hint("leave out `--weights`"),
+            ));
         }
         Ok(node.model.with_weights(weights))
     }
@@ -159,10 +159,11 @@ mod with_torch {
     fn weights(text: &str) -> Result<WeightsSource, Failure> {
         match text.strip_prefix("synthetic:") {
             None => Ok(WeightsSource::File(text.into())),
-            Some(seed) => seed
-                .parse()
-                .map(WeightsSource::Synthetic)
-                .map_err(|_| mistake(format!("`{seed}` is no seed; write `synthetic:7`"))),
+            Some(seed) => seed.parse().map(WeightsSource::Synthetic).map_err(|_| {
+                usage(format!(
+                    "invalid seed `{seed}`: expected a number, as in `synthetic:7`"
+                ))
+            }),
         }
     }
 
@@ -171,8 +172,8 @@ mod with_torch {
         let pool = match arguments.pool.as_str() {
             "full" => None,
             side => Some(side.parse().ok().filter(|side| *side > 0).ok_or_else(|| {
-                mistake(format!(
-                    "`{side}` is no pool; write `full` or a side such as `2`"
+                usage(format!(
+                    "invalid pool `{side}`: expected `full` or a side such as `2`"
                 ))
             })?),
         };
@@ -198,7 +199,7 @@ mod with_torch {
                         .filter(|(first, end)| 1 <= *first && first <= end && *end <= last)
                         .map(|(first, end)| first..=end)
                         .ok_or_else(|| {
-                            mistake(format!(
+                            usage(format!(
                                 "`{item}` names no blocks; {} has the blocks 1 to {last}, written as `5-8,13,out` or `all`",
                                 model.variant()
                             ))
@@ -216,7 +217,7 @@ mod with_torch {
                 && matches!(block.shape, TapShape::Map { .. })
                 && block.shape.reduced(Reduce::Pool(pool)).is_none()
             {
-                return Err(mistake(format!(
+                return Err(usage(format!(
                     "the output of block {} ({}) cannot be pooled to {pool} × {pool}",
                     block.index, block.shape
                 )));
@@ -227,8 +228,9 @@ mod with_torch {
 
     /// Writes the arrays as safetensors.
     fn write(path: &Path, arrays: &[NamedArray]) -> Result<(), Failure> {
-        let failed =
-            |reason: String| Failure::Input(format!("cannot write {}: {reason}", path.display()));
+        let failed = |reason: String| {
+            Failure::Input(format!("cannot write {}: {reason}", path.display()).into())
+        };
         let bytes: Vec<Vec<u8>> = arrays
             .iter()
             .map(|array| {
@@ -254,9 +256,9 @@ mod with_torch {
         fn from(error: TapError) -> Self {
             match error {
                 TapError::Forward(_) | TapError::NoSuchTimestep { .. } => {
-                    Self::Mistakes(error.to_string())
+                    Self::Usage(error.to_string().into())
                 }
-                other => Self::Input(other.to_string()),
+                other => Self::Input(other.to_string().into()),
             }
         }
     }

@@ -42,7 +42,7 @@ pub const KIND: DatasetKind = Kind::new(
     parse,
 );
 
-const REMEDY: &str = "get https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz (`repro data fetch aircraft`), and let `root` be its folder, or unpack it anew and let `root` be the folder `fgvc-aircraft-2013b` that it makes";
+const REMEDY: &str = "get https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz (`repro data fetch aircraft`), and set `root` to its folder, or unpack it again and set `root` to the folder `fgvc-aircraft-2013b` that it makes";
 
 /// The archive that Oxford publishes.
 const PACKED: [Packed; 1] = [Packed::new(
@@ -94,12 +94,13 @@ impl Aircraft {
             for pair in list.pairs() {
                 let (line, image, variant) = pair?;
                 let Some(label) = label_of.get(variant) else {
-                    let problem =
-                        format!("has the variant `{variant}`, which `variants.txt` has not");
+                    let problem = format!(
+                        "has the variant `{variant}`, which is missing from `variants.txt`"
+                    );
                     return Err(list.malformed(line, &problem));
                 };
                 if !stays_inside(image) {
-                    let problem = format!("has `{image}`, which is no name of an image");
+                    let problem = format!("has `{image}`, which is not an image name");
                     return Err(list.malformed(line, &problem));
                 }
                 let id = format!("{image}.jpg");
@@ -162,6 +163,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::message::Hint;
 
     /// A folder as the archive makes it, with three images.
     fn small() -> tempfile::TempDir {
@@ -192,7 +194,7 @@ mod tests {
         let root = root.to_owned();
         Aircraft { root, banner }
             .open(&Environment::plain(), None)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.explain().to_string())
     }
 
     #[test]
@@ -259,17 +261,17 @@ mod tests {
             (
                 "images_variant_test.txt",
                 "0747566 BAE\n",
-                "line 1 has the variant `BAE`, which `variants.txt` has not",
+                "line 1 has the variant `BAE`, which is missing from `variants.txt`",
             ),
             (
                 "images_variant_test.txt",
                 "0747566\n",
-                "line 1 has not two entries",
+                "line 1 does not have two entries",
             ),
             (
                 "images_variant_test.txt",
                 "/0747566 BAE-125\n",
-                "line 1 has `/0747566`, which is no name",
+                "line 1 has `/0747566`, which is not an image name",
             ),
             (
                 "images_variant_test.txt",

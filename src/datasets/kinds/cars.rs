@@ -40,7 +40,7 @@ const LISTED: ListedKind = ListedKind {
     rows,
 };
 
-const REMEDY: &str = "the owners' addresses at ai.stanford.edu are dead; bring `cars_train.tgz`, `cars_test.tgz`, `car_devkit.tgz` and `cars_test_annos_withlabels.mat` in from a copy, packed or unpacked, in one folder, and let `root` be that";
+const REMEDY: &str = "the owners' addresses at ai.stanford.edu are dead; get `cars_train.tgz`, `cars_test.tgz`, `car_devkit.tgz` and `cars_test_annos_withlabels.mat` from a copy, put them into one folder, packed or unpacked, and set `root` to it";
 
 /// The folders of the images with the split of each, and where its list may be. Some copies have the labeled list of the
 /// second one in place of the one without labels.
@@ -94,7 +94,7 @@ fn rows(root: &Folder<'_>) -> Result<Rows, DatasetError> {
         for ((file, label), place) in files.into_iter().zip(labels).zip(1..) {
             let file = file.text().filter(|file| stays_inside(file));
             let file = file.ok_or_else(|| {
-                list.malformed(format!("`annotations({place}).fname` is no name of a file"))
+                list.malformed(format!("`annotations({place}).fname` is not a file name"))
             })?;
             let class = label
                 .whole()
@@ -159,13 +159,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::message::Hint;
 
     fn open(root: &Path) -> Result<OpenDataset, String> {
         let root = root.to_owned();
         LISTED
             .at(root)
             .open(&Environment::plain(), None)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.explain().to_string())
     }
 
     fn seen(dataset: &OpenDataset) -> Vec<(&str, &str, u32)> {
@@ -278,7 +279,7 @@ mod tests {
             ),
             (
                 list(&[("/1.png", Some(1.0))]),
-                "`annotations(1).fname` is no name",
+                "`annotations(1).fname` is not a file name",
             ),
             (
                 list(&[("7.png", Some(1.0))]),

@@ -33,7 +33,7 @@ const LISTED: ListedKind = ListedKind {
     rows,
 };
 
-const REMEDY: &str = "get `CUB_200_2011.tgz` from https://data.caltech.edu/records/65de6-vp158 (`repro data fetch cub`), and let `root` be its folder, or unpack it anew and let `root` be the folder `CUB_200_2011` that it makes; of a cut, `images.txt`, `image_class_labels.txt` and `train_test_split.txt` have to be cut in the same way";
+const REMEDY: &str = "get `CUB_200_2011.tgz` from https://data.caltech.edu/records/65de6-vp158 (`repro data fetch cub`), and set `root` to its folder, or unpack it again and set `root` to the folder `CUB_200_2011` that it makes; of a cut, `images.txt`, `image_class_labels.txt` and `train_test_split.txt` have to be cut in the same way";
 
 /// What the lists name.
 fn rows(root: &Folder<'_>) -> Result<Rows, DatasetError> {
@@ -49,6 +49,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::message::Hint;
 
     const FILES: [&str; 3] = [
         "001.Black_footed_Albatross/Black_Footed_Albatross_0046_18.png",
@@ -84,7 +85,7 @@ mod tests {
         let dataset = LISTED.at(root);
         dataset
             .open(&Environment::plain(), None)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.explain().to_string())
     }
 
     #[test]
@@ -133,12 +134,12 @@ mod tests {
             (
                 "image_class_labels.txt",
                 "1 1\n2 1\n",
-                "images.txt is malformed: line 3 has the image `3`, which `image_class_labels.txt` has not",
+                "images.txt is malformed: line 3 has the image `3`, which is missing from `image_class_labels.txt`",
             ),
             (
                 "train_test_split.txt",
                 "1 1\n2 0\n3 1\n4 1\n",
-                "train_test_split.txt is malformed: line 4 has the image `4`, which `images.txt` has not",
+                "train_test_split.txt is malformed: line 4 has the image `4`, which is missing from `images.txt`",
             ),
             (
                 "train_test_split.txt",
@@ -148,17 +149,17 @@ mod tests {
             (
                 "image_class_labels.txt",
                 "1 1\n2 1\n3 201\n",
-                "line 3 has the class 201, which `classes.txt` has not",
+                "line 3 has the class 201, which is missing from `classes.txt`",
             ),
             (
                 "image_class_labels.txt",
                 "1 1\n2 1\n3 two\n",
-                "line 3 has `two`, which is no number of a class",
+                "line 3 has `two`, which is not a class number",
             ),
             (
                 "images.txt",
                 "1 ../a.png\n2 b.png\n3 c.png\n",
-                "line 1 has `../a.png`, which is no path inside",
+                "line 1 has `../a.png`, which is not a path inside",
             ),
             (
                 "images.txt",

@@ -40,7 +40,7 @@ const LISTED: ListedKind = ListedKind {
     rows,
 };
 
-const REMEDY: &str = "get `images.tar` and `lists.tar` from http://vision.stanford.edu/aditya86/ImageNetDogs/ (`repro data fetch dogs`) into one folder, or unpack both there anew, and let `root` be that";
+const REMEDY: &str = "get `images.tar` and `lists.tar` from http://vision.stanford.edu/aditya86/ImageNetDogs/ (`repro data fetch dogs`) into one folder, or unpack both there again, and set `root` to that";
 
 /// The lists, and the split of each.
 const LISTS: [(&str, &str); 2] = [("train", "train_list.mat"), ("test", "test_list.mat")];
@@ -68,7 +68,7 @@ fn rows(root: &Folder<'_>) -> Result<Rows, DatasetError> {
             let breed = file.split_once('/').filter(|_| stays_inside(file));
             let Some((breed, _)) = breed else {
                 let problem = format!(
-                    "`file_list({place})` is `{file}`, which is no path inside of `Images`"
+                    "`file_list({place})` is `{file}`, which is not a path inside `Images`"
                 );
                 return Err(list.malformed(problem));
             };
@@ -116,13 +116,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::message::Hint;
 
     fn open(root: &Path) -> Result<OpenDataset, String> {
         let root = root.to_owned();
         LISTED
             .at(root)
             .open(&Environment::plain(), None)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.explain().to_string())
     }
 
     fn seen(dataset: &OpenDataset) -> Vec<(&str, &str, u32)> {
@@ -196,7 +197,7 @@ mod tests {
         .unwrap();
         let error = open(&root.path().join("other.tar")).err().unwrap();
         assert!(
-            error.contains("has not the name of an archive of this dataset"),
+            error.contains("does not have the name of an archive of this dataset"),
             "{error}"
         );
     }

@@ -139,9 +139,9 @@ impl ReadImage for AllImages {
         let size = self.height * self.width;
         match self.pixels.get(row * size..(row + 1) * size) {
             Some(pixels) => Ok(Image::gray(self.width, self.height, pixels.to_vec())),
-            None => Err(DatasetError::Selection(format!(
-                "there is no image in row {row}"
-            ))),
+            None => Err(DatasetError::Selection(
+                format!("there is no image in row {row}").into(),
+            )),
         }
     }
 }
@@ -163,7 +163,7 @@ impl Idx {
                 DatasetError::io(
                     &compressed,
                     source,
-                    "`root` must be the folder with the four IDX files of Fashion-MNIST; `repro data fetch fashion-mnist` brings them",
+                    "`root` must be the folder with the four IDX files of Fashion-MNIST; `repro data fetch fashion-mnist` downloads them",
                 )
             })?;
             let mut bytes = Vec::new();
@@ -175,7 +175,7 @@ impl Idx {
                         "its compressed data is damaged or cut off after {} bytes ({source})",
                         bytes.len()
                     ),
-                    hint: "download the file anew".to_owned(),
+                    hint: "download the file again".to_owned(),
                 })?;
             (compressed, bytes)
         } else {
@@ -243,7 +243,7 @@ impl Idx {
         DatasetError::Malformed {
             path: self.path.clone(),
             problem,
-            hint: "is this the IDX file that the name says? Download it anew if in doubt"
+            hint: "is this the IDX file that the name says? Download it again if in doubt"
                 .to_owned(),
         }
     }
@@ -252,9 +252,10 @@ impl Idx {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Hint;
 
     fn parse(bytes: &[u8], rank: usize) -> Result<Idx, String> {
-        Idx::parse(PathBuf::from("x-idx"), bytes, rank).map_err(|error| error.to_string())
+        Idx::parse(PathBuf::from("x-idx"), bytes, rank).map_err(|error| error.explain().to_string())
     }
 
     #[test]

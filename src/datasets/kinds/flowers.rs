@@ -36,7 +36,7 @@ const LISTED: ListedKind = ListedKind {
     rows,
 };
 
-const REMEDY: &str = "get `102flowers.tgz`, `imagelabels.mat` and `setid.mat` from https://www.robots.ox.ac.uk/~vgg/data/flowers/102/ (`repro data fetch flowers`), and let `root` be a folder with all three, or with the folder `jpg` in place of the archive";
+const REMEDY: &str = "get `102flowers.tgz`, `imagelabels.mat` and `setid.mat` from https://www.robots.ox.ac.uk/~vgg/data/flowers/102/ (`repro data fetch flowers`), and set `root` to a folder with all three, or with the folder `jpg` in place of the archive";
 
 /// The lists of `setid.mat`, and the split of each.
 const LISTS: [(&str, &str); 3] = [("train", "trnid"), ("train", "valid"), ("test", "tstid")];
@@ -92,13 +92,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::message::Hint;
 
     fn open(root: &Path) -> Result<OpenDataset, String> {
         let root = root.to_owned();
         LISTED
             .at(root)
             .open(&Environment::plain(), None)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.explain().to_string())
     }
 
     fn seen(dataset: &OpenDataset) -> Vec<(&str, &str, u32)> {

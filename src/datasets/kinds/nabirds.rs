@@ -35,7 +35,7 @@ const LISTED: ListedKind = ListedKind {
     rows,
 };
 
-const REMEDY: &str = "get `nabirds.tar.gz`, which Cornell gives to whoever accepts the terms of use at https://dl.allaboutbirds.org/nabirds, and let `root` be its folder, or unpack it anew and let `root` be the folder `nabirds` that it makes";
+const REMEDY: &str = "get `nabirds.tar.gz`, which Cornell gives to whoever accepts the terms of use at https://dl.allaboutbirds.org/nabirds, and set `root` to its folder, or unpack it again and set `root` to the folder `nabirds` that it makes";
 
 /// What the lists name.
 fn rows(root: &Folder<'_>) -> Result<Rows, DatasetError> {
@@ -51,6 +51,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::message::Hint;
 
     const FILES: [&str; 3] = [
         "0817/0000139e21dc.png",
@@ -62,7 +63,7 @@ mod tests {
         LISTED
             .at(root)
             .open(&Environment::plain(), None)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.explain().to_string())
     }
 
     /// A folder with three images of two classes.
@@ -136,7 +137,7 @@ mod tests {
     fn what_is_missing_is_named_with_where_to_get_it() {
         let root = Path::new("nowhere");
         let error = LISTED.at(root).open(&Environment::plain(), None);
-        let error = error.err().unwrap().to_string();
+        let error = error.err().unwrap().explain().to_string();
         assert!(
             error.contains("images.txt is missing") && error.contains("terms of use"),
             "{error}"

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use crate::datasets::{Dataset, DatasetError, DatasetKind, Environment, Generated, OpenDataset};
-use crate::spec::fields::Located;
+use crate::message::Message;
+use crate::spec::fields::Spanned;
 use crate::spec::{Fields, Key, Kind, KindDoc, Text};
 
 const SAMPLES: Key<Text> =
@@ -36,7 +37,7 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
 #[derive(Debug)]
 struct Samples {
     /// The name of the `[samples.NAME]`.
-    of: Located<String>,
+    of: Spanned<String>,
     split: String,
 }
 
@@ -57,9 +58,11 @@ impl Dataset for Samples {
         _environment: &Environment<'_>,
         _upstream: Option<Arc<OpenDataset>>,
     ) -> Result<OpenDataset, DatasetError> {
-        Err(DatasetError::Selection(format!(
-            "it has no files: its images are made by `[samples.{}]` in a run\n  hint: `repro list artifacts` shows what the cache has of them, and `repro cache export` writes them into a file",
+        let text = format!(
+            "it has no files: its images are made by `[samples.{}]` in a run",
             self.of.value
-        )))
+        );
+        let hint = "`repro list artifacts` shows what the cache has of them, and `repro cache export` writes them into a file";
+        Err(DatasetError::Selection(Message::new(text).hint(hint)))
     }
 }

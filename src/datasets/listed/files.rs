@@ -60,9 +60,9 @@ impl Files {
     }
 
     fn file(&self, row: usize) -> Result<&(String, Location), DatasetError> {
-        self.files
-            .get(row)
-            .ok_or_else(|| DatasetError::Selection(format!("there is no image in row {row}")))
+        self.files.get(row).ok_or_else(|| {
+            DatasetError::Selection(format!("there is no image in row {row}").into())
+        })
     }
 }
 

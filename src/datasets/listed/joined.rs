@@ -40,7 +40,7 @@ pub(in crate::datasets) fn read_joined(
     for (list, ids) in [(&labels, &class_of), (&splits, &split_of)] {
         let alone = ids.iter().find(|(id, _)| !paths.contains_key(*id));
         if let Some((id, (line, _))) = alone {
-            let problem = format!("has the image `{id}`, which `{IMAGES}` has not");
+            let problem = format!("has the image `{id}`, which is missing from `{IMAGES}`");
             return Err(list.malformed(*line, &problem));
         }
     }
@@ -56,17 +56,17 @@ pub(in crate::datasets) fn read_joined(
             let list = list.to_string_lossy().into_owned();
             images.malformed(
                 *line,
-                &format!("has the image `{id}`, which `{list}` has not"),
+                &format!("has the image `{id}`, which is missing from `{list}`"),
             )
         };
         if !stays_inside(path) {
-            let problem = format!("has `{path}`, which is no path inside of `images`");
+            let problem = format!("has `{path}`, which is not a path inside `images`");
             return Err(images.malformed(*line, &problem));
         }
         let (class_line, class) = class_of.get(id).ok_or_else(|| lacking(&labels))?;
         let class = number(&labels, *class_line, class)?;
         if !named.contains_key(&class) {
-            let problem = format!("has the class {class}, which `classes.txt` has not");
+            let problem = format!("has the class {class}, which is missing from `classes.txt`");
             return Err(labels.malformed(*class_line, &problem));
         }
         let (split_line, split) = split_of.get(id).ok_or_else(|| lacking(&splits))?;
@@ -110,10 +110,6 @@ pub(in crate::datasets) fn read_joined(
 
 /// The id of a class.
 fn number(list: &TextFile, line: usize, text: &str) -> Result<u32, DatasetError> {
-    text.parse().map_err(|_| {
-        list.malformed(
-            line,
-            &format!("has `{text}`, which is no number of a class"),
-        )
-    })
+    text.parse()
+        .map_err(|_| list.malformed(line, &format!("has `{text}`, which is not a class number")))
 }

@@ -115,7 +115,7 @@ impl Rows {
         let Some(first) = self.images.first() else {
             return Err(DatasetError::Malformed {
                 path: self.lists.first().cloned().unwrap_or_default(),
-                problem: "it names no image".to_owned(),
+                problem: "it lists no image".to_owned(),
                 hint: self.remedy.to_owned(),
             });
         };
@@ -201,6 +201,7 @@ pub(super) fn stays_inside(name: &str) -> bool {
 mod tests {
     use super::super::PlainDigester;
     use super::*;
+    use crate::message::Hint;
 
     fn row(id: &str, split: &'static str, folder: &Path, list: usize) -> Row {
         Row {
@@ -221,7 +222,7 @@ mod tests {
             remedy: "get it from its owner",
         };
         rows.open(Trim::NONE, &PlainDigester)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.explain().to_string())
     }
 
     #[test]
@@ -274,7 +275,7 @@ mod tests {
         assert!(error.contains("one split alone"), "{error}");
         let error = open(folder, Vec::new()).err().unwrap();
         assert!(
-            error.contains("one.txt") && error.contains("names no image"),
+            error.contains("one.txt") && error.contains("lists no image"),
             "{error}"
         );
     }

@@ -66,7 +66,10 @@ impl TextFile {
         self.lines().map(|(number, line)| {
             let (first, rest) = line.split_once(' ').unwrap_or_default();
             if first.is_empty() || rest.is_empty() {
-                Err(self.malformed(number, "has not two entries with a space between them"))
+                Err(self.malformed(
+                    number,
+                    "does not have two entries with a space between them",
+                ))
             } else {
                 Ok((number, first, rest))
             }
@@ -97,12 +100,14 @@ impl TextFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Hint;
 
     fn read(bytes: &[u8]) -> Result<TextFile, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list.txt");
         std::fs::write(&path, bytes).unwrap();
-        TextFile::read(&Location::file(path), "get it anew").map_err(|error| error.to_string())
+        TextFile::read(&Location::file(path), "get it again")
+            .map_err(|error| error.explain().to_string())
     }
 
     #[test]
@@ -119,12 +124,12 @@ mod tests {
     #[test]
     fn what_is_malformed_is_named_by_its_line() {
         let list = read(b"1 a\n2\n").unwrap();
-        let error = list.by_first_word().unwrap_err().to_string();
-        assert!(error.contains("line 2 has not two"), "{error}");
+        let error = list.by_first_word().unwrap_err().explain().to_string();
+        assert!(error.contains("line 2 does not have two"), "{error}");
         let list = read(b"1 a\n1 b\n").unwrap();
-        let error = list.by_first_word().unwrap_err().to_string();
+        let error = list.by_first_word().unwrap_err().explain().to_string();
         assert!(error.contains("line 2 has the id `1`"), "{error}");
-        assert!(error.contains("hint: get it anew"), "{error}");
+        assert!(error.contains("hint: get it again"), "{error}");
         assert!(read(&[0xff, 0xfe]).err().unwrap().contains("not a text"));
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn variables(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
     let big = match bytes.get(124..HEADER) {
         Some([0, 1, b'I', b'M']) => false,
         Some([1, 0, b'M', b'I']) => true,
-        _ => return Err("it is no file of MATLAB 5".to_owned()),
+        _ => return Err("it is not a MATLAB 5 file".to_owned()),
     };
     let mut variables = Vec::new();
     let mut left = MOST_UNPACKED;
@@ -230,7 +230,7 @@ fn arrays(reader: &mut Reader<'_>, count: usize, depth: usize) -> Result<Vec<Arr
     for _ in 0..count {
         let element = reader.expect()?;
         if element.kind != MATRIX {
-            return Err("something else than an array lies in an array of it".to_owned());
+            return Err("an array of it holds something else than an array".to_owned());
         }
         arrays.push(array(element.data(reader.big), depth + 1)?.1);
     }

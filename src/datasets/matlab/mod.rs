@@ -179,6 +179,7 @@ mod tests {
 
     use super::fixture::{cells, compress, file, numbers, structures, text};
     use super::*;
+    use crate::message::Hint;
 
     /// A file with every class, compressed and not.
     fn whole() -> Vec<u8> {
@@ -203,7 +204,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list.mat");
         std::fs::write(&path, bytes).unwrap();
-        Variables::read(&Location::file(path), "get it anew").map_err(|error| error.to_string())
+        Variables::read(&Location::file(path), "get it again")
+            .map_err(|error| error.explain().to_string())
     }
 
     #[test]
@@ -217,14 +219,14 @@ mod tests {
         assert_eq!(people.field("age"), None);
         let list = variables.get("list").unwrap();
         assert_eq!(list.texts().unwrap(), ["a/b.jpg", ""]);
-        let error = variables.get("nothing").unwrap_err().to_string();
-        assert!(error.contains("no variable `nothing`") && error.contains("get it anew"));
+        let error = variables.get("nothing").unwrap_err().explain().to_string();
+        assert!(error.contains("no variable `nothing`") && error.contains("get it again"));
     }
 
     #[test]
     fn what_is_no_such_file_is_refused() {
         for (bytes, says) in [
-            (b"<html>404</html>".to_vec(), "no file of MATLAB 5"),
+            (b"<html>404</html>".to_vec(), "not a MATLAB 5 file"),
             (whole()[..130].to_vec(), "ends within"),
             (whole()[..whole().len() - 9].to_vec(), "ends within"),
         ] {

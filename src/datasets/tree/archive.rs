@@ -15,6 +15,7 @@ use super::headers::{self, Allowance, Fault, Member, MemberKind};
 use super::index::Index;
 use super::source::Source;
 use crate::datasets::{DatasetError, Environment};
+use crate::message::Message;
 use crate::text;
 
 /// Compressed photographs hardly shrink, and texts by less than this; what grows by more was made to fill a disk.
@@ -26,8 +27,7 @@ const MOST_BYTES: u64 = 1 << 40;
 /// An index of fewer members is made faster than it is found again.
 const LEAST_KEPT: usize = 1000;
 
-const REMEDY: &str =
-    "download it anew from its owner; data/README.md tells where, and which size and digest it has";
+const REMEDY: &str = "download it again from its owner; data/README.md tells where, and which size and digest it has";
 
 /// An archive whose members are known.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Archive {
         let file = File::open(path).map_err(failed)?;
         let before = file.metadata().map_err(failed)?;
         if !before.is_file() {
-            return Err(malformed(path, "it is no plain file".to_owned()));
+            return Err(malformed(path, "it is not a regular file".to_owned()));
         }
         let identity = Identity::new(path, &before).map_err(failed)?;
         let compressed = is_compressed(&file).map_err(failed)?;
@@ -209,11 +209,16 @@ fn decompress(
             ));
             Source::open(&kept).map_err(|source| DatasetError::io(&kept, source, REMEDY))
         }
-        (Err(error), None) => Err(DatasetError::Selection(format!(
-            "{} is compressed, and cannot be kept without its compression in the cache ({error})\n  hint: free {} there, name another cache with `--cache`, or unpack the archive into its folder",
-            path.display(),
-            text::bytes(packed.saturating_mul(2))
-        ))),
+        (Err(error), None) => Err(DatasetError::Selection(
+            Message::new(format!(
+                "{} is compressed, and cannot be kept without its compression in the cache ({error})",
+                path.display()
+            ))
+            .hint(format!(
+                "free {} there, name another cache with `--cache`, or unpack the archive into its folder",
+                text::bytes(packed.saturating_mul(2))
+            )),
+        )),
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) enum MemberKind {
 pub(super) struct Member {
     /// Its path, with `/` between plain names.
     pub(super) name: String,
-    /// What it is.
+    /// A file, a folder, a link or something else.
     pub(super) kind: MemberKind,
     /// Where its header lies, in bytes from the beginning of the outermost archive.
     pub(super) header: u64,
@@ -212,7 +212,7 @@ impl Walk<'_> {
             .sum();
         if checksum != Some(sum) {
             return Err(fault(
-                "has another checksum than it states, or is none of a tar archive",
+                "has another checksum than it states, or is not one of a tar archive",
             ));
         }
         Ok(Some(header))
@@ -266,7 +266,7 @@ fn read_pax(records: &[u8], extension: &mut Extension) -> Result<(), &'static st
             b"path" => extension.name = Some(record.value_bytes().to_vec()),
             b"size" => {
                 let size = record.value().ok().and_then(|size| size.parse().ok());
-                extension.size = Some(size.ok_or("has a PAX record `size` that is no number")?);
+                extension.size = Some(size.ok_or("has a PAX record `size` that is not a number")?);
             }
             key if key.starts_with(b"GNU.sparse.") => {
                 return Err("is that of a sparse file, which is not read");

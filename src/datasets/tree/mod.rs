@@ -132,10 +132,11 @@ fn the_one(path: &Path, known: &[Packed]) -> Result<Packed, DatasetError> {
                     .collect();
                 DatasetError::Malformed {
                     path: path.to_owned(),
-                    problem: "it is a file, and has not the name of an archive of this dataset"
-                        .to_owned(),
+                    problem:
+                        "it is a file, but does not have the name of an archive of this dataset"
+                            .to_owned(),
                     hint: format!(
-                        "let `root` be the folder that holds {}, or what they unpack into",
+                        "set `root` to the folder that holds {}, or what they unpack into",
                         names.join(", ")
                     ),
                 }
@@ -219,7 +220,7 @@ impl<'t> Folder<'t> {
             return Err(DatasetError::Malformed {
                 path: archive.path.clone(),
                 problem: format!("`{inside}` in it is {kind}"),
-                hint: "download the archive anew from its owner, or unpack it and look".to_owned(),
+                hint: "download the archive again from its owner, or unpack it and look".to_owned(),
             });
         }
         Ok(Location::file(self.tree.on_disk(&path)))

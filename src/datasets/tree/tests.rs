@@ -10,6 +10,7 @@ use tar::{EntryType, Header};
 
 use super::super::{NoScratch, PlainDigester, Scratch, WriteContent};
 use super::*;
+use crate::message::Hint;
 
 /// Puts an archive together, member by member.
 #[derive(Default)]
@@ -72,13 +73,13 @@ fn open_tree(folder: &Path, nested: bool, scratch: &dyn Scratch) -> Result<Tree,
         digester: &PlainDigester,
         scratch,
     };
-    Tree::open(Path::new(""), &known, &environment).map_err(|error| error.to_string())
+    Tree::open(Path::new(""), &known, &environment).map_err(|error| error.explain().to_string())
 }
 
 fn read(tree: &Tree, name: &str) -> Result<Vec<u8>, String> {
     let location = tree.root().file(name);
-    let bytes = location.and_then(|location| location.read(1 << 20, "mend it"));
-    bytes.map_err(|error| error.to_string())
+    let bytes = location.and_then(|location| location.read(1 << 20, "fix it"));
+    bytes.map_err(|error| error.explain().to_string())
 }
 
 #[test]
@@ -179,7 +180,7 @@ fn what_would_do_harm_is_refused_with_its_place() {
         (
             "bad size in PAX",
             with(EntryType::XHeader, b"pax", &pax("size", "-1")),
-            "has a PAX record `size` that is no number",
+            "has a PAX record `size` that is not a number",
         ),
         (
             "checksum",
@@ -189,7 +190,7 @@ fn what_would_do_harm_is_refused_with_its_place() {
         (
             "no archive",
             b"<html>404</html>".repeat(100),
-            "header at byte 0 has another checksum than it states, or is none",
+            "header at byte 0 has another checksum than it states, or is not one",
         ),
         (
             "empty",
@@ -236,7 +237,7 @@ fn what_would_do_harm_is_refused_with_its_place() {
         let error = error.unwrap_or_else(|| panic!("{what} is taken"));
         assert!(error.contains(says), "{what}: {error}");
         assert!(error.contains("a.tar is malformed: it"), "{what}: {error}");
-        assert!(error.contains("hint: download it anew"), "{what}: {error}");
+        assert!(error.contains("hint: download it again"), "{what}: {error}");
     }
 }
 
@@ -344,7 +345,7 @@ struct Refusing;
 
 impl super::super::Digester for Refusing {
     fn digest_file(&self, path: &Path) -> Result<String, DatasetError> {
-        Err(DatasetError::Selection(path.display().to_string()))
+        Err(DatasetError::Selection(path.display().to_string().into()))
     }
 
     fn digest_range(
@@ -352,7 +353,7 @@ impl super::super::Digester for Refusing {
         _path: &Path,
         range: std::ops::Range<u64>,
     ) -> Result<String, DatasetError> {
-        Err(DatasetError::Selection(format!("{range:?}")))
+        Err(DatasetError::Selection(format!("{range:?}").into()))
     }
 
     fn digest_parts(
@@ -362,7 +363,7 @@ impl super::super::Digester for Refusing {
         _parts: usize,
         _compute: &mut dyn FnMut() -> Result<Vec<[u8; 32]>, DatasetError>,
     ) -> Result<Vec<[u8; 32]>, DatasetError> {
-        Err(DatasetError::Selection(question.to_owned()))
+        Err(DatasetError::Selection(question.to_owned().into()))
     }
 }
 
@@ -491,7 +492,7 @@ proptest! {
     #[test]
     fn damaged_archives_are_read_or_refused(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
-        mend: bool,
+        repair: bool,
         end in any::<prop::sample::Index>(),
     ) {
         let inner = Maker::default().file("a.jpg", b"one").end();
@@ -505,7 +506,7 @@ proptest! {
             let place = place.index(bytes.len());
             bytes[place] = *value;
         }
-        if mend {
+        if repair {
             // So that the damage gets past the checksums.
             for block in bytes.chunks_exact_mut(512) {
                 let mut header = Header::from_byte_slice(block).clone();

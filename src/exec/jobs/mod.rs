@@ -9,9 +9,9 @@ mod sample;
 
 use std::ops::Range;
 
-use super::context::{Fate, Run};
+use super::context::{Run, StepResult};
 use super::{NodeError, attempt};
-use crate::machine::memory::KeptMaps;
+use crate::machine::memory::RetainFreedMemory;
 use crate::models::Precision;
 use crate::models::extractor::Network;
 use crate::plan::{Job, JobKind, ModelUse, Pass, StepId, Work};
@@ -28,7 +28,7 @@ struct Loaded {
     /// The name of its model, the identity of its weights, and its precision.
     key: (String, String, Precision),
     network: Box<dyn Network>,
-    _kept: KeptMaps,
+    _kept: RetainFreedMemory,
 }
 
 impl Lane {
@@ -59,7 +59,7 @@ impl Lane {
             self.loaded = Some(Loaded {
                 key,
                 network,
-                _kept: KeptMaps::keep(),
+                _kept: RetainFreedMemory::begin(),
             });
         }
         match &self.loaded {
@@ -82,7 +82,7 @@ pub(super) fn run(
     shards: Option<Range<usize>>,
     joins: bool,
     lane: &mut Lane,
-) -> Vec<(StepId, Fate)> {
+) -> Vec<(StepId, StepResult)> {
     let planned = &run.plan.jobs[job];
     if planned.shards.is_none() {
         // What follows may need the memory.
@@ -120,7 +120,7 @@ pub(super) fn run(
             together(steps, outcome)
         }
         JobKind::Pretrain | JobKind::Tuning | JobKind::Metric => {
-            let one = |&id: &StepId| (id, Fate::from(attempt(|| single(run, id))));
+            let one = |&id: &StepId| (id, StepResult::from(attempt(|| single(run, id))));
             steps.iter().map(one).collect()
         }
     }
@@ -146,17 +146,17 @@ fn pass_number(run: &Run<'_>, job: usize) -> usize {
 }
 
 /// The fates of steps that are made together: what fails the job fails the first of them, and leaves the others unmade.
-fn together(steps: &[StepId], outcome: Result<(), NodeError>) -> Vec<(StepId, Fate)> {
+fn together(steps: &[StepId], outcome: Result<(), NodeError>) -> Vec<(StepId, StepResult)> {
     let Some((&first, others)) = steps.split_first() else {
         return Vec::new();
     };
     match outcome {
-        Ok(()) => steps.iter().map(|&id| (id, Fate::Made)).collect(),
-        Err(error) => std::iter::once((first, Fate::Failed(error)))
+        Ok(()) => steps.iter().map(|&id| (id, StepResult::Made)).collect(),
+        Err(error) => std::iter::once((first, StepResult::Failed(error)))
             .chain(
                 others
                     .iter()
-                    .map(|&id| (id, Fate::Unmade { culprit: first })),
+                    .map(|&id| (id, StepResult::Unmade { culprit: first })),
             )
             .collect(),
     }

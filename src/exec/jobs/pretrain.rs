@@ -16,7 +16,7 @@ use crate::exec::context::Run;
 use crate::exec::event::Event;
 use crate::imaging::Normalization;
 use crate::inputs::{ImageSource, Showing};
-use crate::machine::memory::KeptMaps;
+use crate::machine::memory::RetainFreedMemory;
 use crate::models::denoising::Trainable;
 use crate::plan::{PlannedArtifact, Pretrain};
 use crate::store::Checkpoints;
@@ -66,12 +66,12 @@ pub(super) fn run_pretrain(
     };
     let Pretrain { node, model, .. } = work;
     let Some(denoising) = model.denoising() else {
-        return Err(NodeError::Values("the model predicts no noise".to_owned()));
+        return Err(NodeError::Values("the model predicts no noise".into()));
     };
     let config = &node.training;
     let diffusion = denoising
         .process(&Respacing::All)
-        .map_err(|error| NodeError::Values(error.to_string()))?;
+        .map_err(|error| NodeError::Values(error.to_string().into()))?;
     let Trainable {
         network,
         parameters,
@@ -86,7 +86,7 @@ pub(super) fn run_pretrain(
     if let Some(newest) = newest {
         state.restore(config, &newest.path, newest.step)?;
     }
-    let _kept = KeptMaps::keep();
+    let _kept = RetainFreedMemory::begin();
     let resumed = state.step;
     (run.emit)(Event::PretrainStarted {
         label: artifact.label.clone(),
@@ -165,7 +165,7 @@ fn keep(checkpoints: &Checkpoints, state: &State) -> Result<(), NodeError> {
     reason = "the form that `map_err` wants"
 )]
 fn unwritable(error: safetensors::SafeTensorError) -> NodeError {
-    NodeError::Values(format!("the weights cannot be written: {error}"))
+    NodeError::Values(format!("the weights cannot be written: {error}").into())
 }
 
 /// One row for each point: `step`, `loss`, `gradient_norm`, `learning_rate`.

@@ -109,7 +109,7 @@ fn sampling(work: &Sample) -> Result<Sampling, NodeError> {
     Ok(Sampling {
         diffusion: denoising
             .process(&node.respacing)
-            .map_err(|error| NodeError::Values(error.to_string()))?,
+            .map_err(|error| NodeError::Values(error.to_string().into()))?,
         method: match node.method {
             SampleMethod::Ancestral => Method::Ancestral,
             SampleMethod::Ddim { eta } => Method::Ddim { eta },
@@ -145,7 +145,7 @@ fn batch(
         });
     };
     let pieces = back_off.pieces(numbers.len(), &mut make, &mut told);
-    let pieces = pieces.map_err(|error| NodeError::Values(error.to_string()))?;
+    let pieces = pieces.map_err(|error| NodeError::Values(error.to_string().into()))?;
     let mut files = Vec::with_capacity(numbers.len());
     for piece in pieces {
         let pixels = piece.ok_or(NodeError::Stopped)?;
@@ -169,6 +169,8 @@ fn png(pixels: &[u8], channels: u32, side: u32) -> Result<Vec<u8>, NodeError> {
     };
     PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive)
         .write_image(pixels, side, side, colors)
-        .map_err(|error| NodeError::Values(format!("a sample cannot be encoded: {error}")))?;
+        .map_err(|error| {
+            NodeError::Values(format!("a sample cannot be encoded: {error}").into())
+        })?;
     Ok(file.into_inner())
 }

@@ -6,7 +6,7 @@ use super::Builder;
 use crate::datasets::{self, Dataset};
 use crate::graph::resolve::Names;
 use crate::graph::{DatasetNode, Experiment, Swept};
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 use crate::spec::sections::Sections;
 use crate::spec::{Diagnostic, Fields, Table};
 
@@ -15,7 +15,7 @@ pub(super) struct Declared {
     pub(super) name: String,
     dataset: Arc<dyn Dataset>,
     root: Option<String>,
-    upstream: Option<Located<String>>,
+    upstream: Option<Spanned<String>>,
     swept: Swept,
 }
 

@@ -84,7 +84,7 @@ impl Builder<'_> {
         };
         let misfit = |key: &str, message: String, hint: &str| {
             let hint = Some(hint.to_owned());
-            fields.misfit(key, "graph::fine-tuning-misfit", message, hint);
+            fields.invalid(key, "graph::fine-tuning-misfit", message, hint);
         };
         if training.views != Views::Apart {
             let message = format!("`views` chooses among cached features, and `{key}` caches none");
@@ -97,7 +97,7 @@ impl Builder<'_> {
                 "extraction `{}` leaves out images that do not decode, and `{key}` does not",
                 skipping.name
             );
-            misfit(key, message, "mend the images, or leave `on_bad_image` out");
+            misfit(key, message, "fix the images, or leave `on_bad_image` out");
         }
         if training.fine_tune.is_none() {
             return;
@@ -136,7 +136,7 @@ impl Builder<'_> {
             );
             let hint = "read features of a dataset with classes".to_owned();
             let key = config::FEATURES.name;
-            fields.misfit(key, "graph::dataset-misfit", message, Some(hint));
+            fields.invalid(key, "graph::dataset-misfit", message, Some(hint));
         }
     }
 
@@ -155,10 +155,17 @@ impl Builder<'_> {
             .into_iter()
             .filter_map(|shape| head.check(shape).err());
         for misfit in misfits {
-            let (why, remedy) = misfit.split_once("; ").unwrap_or((&misfit, ""));
-            let message = format!("{} cannot read its features: {why}", fields.context());
-            let hint = (!remedy.is_empty()).then(|| remedy.to_owned());
-            fields.misfit(config::FEATURES.name, "graph::head-misfit", message, hint);
+            let message = format!(
+                "{} cannot read its features: {}",
+                fields.context(),
+                misfit.text
+            );
+            fields.invalid(
+                config::FEATURES.name,
+                "graph::head-misfit",
+                message,
+                misfit.hint,
+            );
         }
     }
 }

@@ -56,7 +56,7 @@ fn named(
     if listed.is_empty() {
         let message = format!("`{}` of {} names no {what}", key.name, fields.context());
         let hint = Some(format!("name at least one {what}"));
-        fields.misfit(key.name, "sweep::empty", message, hint);
+        fields.invalid(key.name, "sweep::empty", message, hint);
     }
     let found = listed
         .iter()
@@ -76,7 +76,7 @@ fn of_heads(
         let name = &experiment.heads[head].name;
         let message = format!("`choose` needs a validation split, but head `{name}` has none");
         let hint = "hold samples out of its training, such as `holdout = 0.1`".to_owned();
-        fields.misfit(CHOOSE.name, "graph::no-holdout", message, Some(hint));
+        fields.invalid(CHOOSE.name, "graph::no-holdout", message, Some(hint));
     }
     Some(MetricInputs::Heads(heads))
 }
@@ -110,7 +110,7 @@ fn of_pairs(
     if pairs.is_empty() && !left.is_empty() && !right.is_empty() {
         let message = format!("{} has no pair to compare", fields.context());
         let hint = "two sets of features can be compared where both are of the same dataset";
-        fields.misfit(LEFT.name, "graph::no-pairs", message, Some(hint.to_owned()));
+        fields.invalid(LEFT.name, "graph::no-pairs", message, Some(hint.to_owned()));
     }
     Some(MetricInputs::Pairs {
         pairs,

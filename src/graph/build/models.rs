@@ -9,7 +9,7 @@ use crate::graph::{Experiment, ModelNode, PretrainNode, SamplesNode, pretrain, s
 use crate::models::declaration::WEIGHTS;
 use crate::models::{self, WeightsSource};
 use crate::spec::Diagnostic;
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 use crate::spec::sections::Sections;
 
 impl Builder<'_> {
@@ -51,11 +51,11 @@ impl Builder<'_> {
                     let span = fields.span_of(WEIGHTS.name);
                     let value = training.clone();
                     used.push(value.clone());
-                    trainings.find(&fields, WEIGHTS.name, &Located { value, span });
+                    trainings.find(&fields, WEIGHTS.name, &Spanned { value, span });
                     let known = (datasets, generated);
                     sources = self.pretrains(sections, experiment, known, &*model);
                     if sources.is_empty() {
-                        // A mistake in the training, which is told already; what hangs on the model is looked at all the same.
+                        // An error in the training, which is told already; what hangs on the model is looked at all the same.
                         sources.push(None);
                     }
                 }
@@ -114,7 +114,7 @@ impl Builder<'_> {
                 let fields = self.node_fields(&table, "pretrain", node);
                 fields.check_keys(&keys, &[]);
                 let swept = self.sweeps.said("pretrain", &table, &keys);
-                // Both are read whatever becomes of the other, so that all mistakes are found in one go.
+                // Both are read whatever becomes of the other, so that all errors are found in one go.
                 // The model's own index is known once its place in the list is.
                 let parsed = pretrain::parse(&fields, &node.name, (0, 0), model);
                 let dataset = fields.located(&pretrain::DATASET);
@@ -122,7 +122,7 @@ impl Builder<'_> {
                     .as_ref()
                     .filter(|dataset| generated.iter().any(|one| one.name == dataset.value));
                 if let Some(dataset) = made {
-                    fields.misfit(
+                    fields.invalid(
                         pretrain::DATASET.name,
                         "graph::dataset-misfit",
                         format!(

@@ -88,7 +88,7 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Metric>> {
             fields.context()
         );
         let hint = "remove `batch_size`, or set `estimator = \"minibatch\"`".to_owned();
-        fields.misfit(BATCH_SIZE.name, "graph::metric-misfit", message, Some(hint));
+        fields.invalid(BATCH_SIZE.name, "graph::metric-misfit", message, Some(hint));
         return None;
     }
     Some(Arc::new(Cka { estimator }))

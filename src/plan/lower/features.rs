@@ -35,7 +35,7 @@ impl Lowering<'_> {
         let images = Arc::clone(&self.datasets[node.dataset]);
         let no_tap = || {
             let what = format!(
-                "extraction `{}` reads a tap that its model has not",
+                "extraction `{}` reads a tap that its model does not have",
                 node.name
             );
             PlanError::from(Bug::new(what))

@@ -89,7 +89,7 @@ impl Lowering<'_> {
                     step: Some(step),
                 } = &features[index]
                 else {
-                    let what = format!("metric `{}` reads features that nobody keeps", node.name);
+                    let what = format!("metric `{}` reads features that are not kept", node.name);
                     return Err(Bug::new(what).into());
                 };
                 let images = &extract.images;

@@ -31,7 +31,7 @@ impl Lowering<'_> {
                 training: node.training.clone(),
                 noise_version: crate::diffusion::noise::VERSION,
             };
-            let (checkpoints, recipe) = (recipe.trunk()?, recipe.recipe()?);
+            let (checkpoints, recipe) = (recipe.checkpoint_recipe()?, recipe.recipe()?);
             let model = &self.experiment.models[node.model];
             let label = format!(
                 "{}[{} {} steps={} seed={}]",

@@ -17,7 +17,7 @@ pub(super) fn render_fresh(plan: &Plan) -> String {
         .collect();
     for (tunes, what) in [
         (true, "trained with the network"),
-        (false, "on features that each epoch computes anew"),
+        (false, "on features that are recomputed every epoch"),
     ] {
         let these: Vec<u64> = trains
             .iter()

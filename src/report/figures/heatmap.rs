@@ -15,7 +15,7 @@ use crate::report::query;
 use crate::report::selection::{
     Cells, FILTER_KEY, METRIC_KEY, OVER_KEY, Question, Selection, Spread, TITLE_KEY, axis_at,
 };
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 use crate::spec::{Fields, Key, Kind, KindDoc, Text};
 use crate::store::AxisValue;
 
@@ -58,7 +58,7 @@ fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Figure>> {
             "`{rows}` cannot be both `rows` and `columns` of {}",
             fields.context()
         );
-        fields.misfit(COLUMNS.name, "report::axis-twice", message, None);
+        fields.invalid(COLUMNS.name, "report::axis-twice", message, None);
     }
     fields.is_sound().then(|| {
         Arc::new(Heatmap {
@@ -72,14 +72,14 @@ fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Figure>> {
 
 #[derive(Debug)]
 struct Heatmap {
-    file: Located<String>,
+    file: Spanned<String>,
     question: Question,
     rows: String,
     columns: String,
 }
 
 impl Figure for Heatmap {
-    fn file(&self) -> &Located<String> {
+    fn file(&self) -> &Spanned<String> {
         &self.file
     }
 

@@ -23,7 +23,7 @@ use crate::report::selection::{
     Cell, Cells, FILTER_KEY, METRIC_KEY, OVER_KEY, Question, SPREAD_KEY, Selection, Shown, Spread,
     TITLE_KEY, Uncertainty, axis_at,
 };
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 use crate::spec::{Choice, Fields, Key, Kind, KindDoc, Text};
 use crate::store::AxisValue;
 
@@ -70,7 +70,7 @@ fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Figure>> {
             "`{x}` cannot be both `x` and `series` of {}",
             fields.context()
         );
-        fields.misfit(SERIES.name, "report::axis-twice", message, None);
+        fields.invalid(SERIES.name, "report::axis-twice", message, None);
     }
     fields.is_sound().then(|| {
         Arc::new(Lines {
@@ -86,7 +86,7 @@ fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Figure>> {
 
 #[derive(Debug)]
 struct Lines {
-    file: Located<String>,
+    file: Spanned<String>,
     question: Question,
     x: String,
     series: Option<String>,
@@ -95,7 +95,7 @@ struct Lines {
 }
 
 impl Figure for Lines {
-    fn file(&self) -> &Located<String> {
+    fn file(&self) -> &Spanned<String> {
         &self.file
     }
 

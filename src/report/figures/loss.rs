@@ -20,7 +20,7 @@ use crate::report::input::{ReportInput, TrainingCurve};
 use crate::report::markdown;
 use crate::report::number::significant;
 use crate::report::selection::TITLE_KEY;
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 use crate::spec::{Fields, Key, Kind, KindDoc, Text};
 use crate::store::names::{CURVE, table_file};
 use crate::text::{count, plural};
@@ -56,13 +56,13 @@ fn parse(fields: &Fields<'_>, _: &KnownAxes) -> Option<Arc<dyn Figure>> {
 
 #[derive(Debug)]
 struct Loss {
-    file: Located<String>,
-    of: Located<String>,
+    file: Spanned<String>,
+    of: Spanned<String>,
     title: String,
 }
 
 impl Figure for Loss {
-    fn file(&self) -> &Located<String> {
+    fn file(&self) -> &Spanned<String> {
         &self.file
     }
 

@@ -24,7 +24,7 @@ use super::axes::KnownAxes;
 use super::error::ReportError;
 use super::input::ReportInput;
 use super::selection::Question;
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 use crate::spec::{Kind, ParseWith};
 use crate::store::names::artifact_path;
 
@@ -43,7 +43,7 @@ pub type FigureKind = Kind<ParseWith<Arc<dyn Figure>, KnownAxes>>;
 /// A figure as it was asked for.
 pub trait Figure: Send + Sync + Debug {
     /// The file to write, from the folder of the Markdown file.
-    fn file(&self) -> &Located<String>;
+    fn file(&self) -> &Spanned<String>;
 
     /// What it asks of the results; `None` where it shows none of them.
     fn question(&self) -> Option<&Question> {
@@ -75,7 +75,7 @@ pub struct Reference {
     /// The key that names it.
     pub key: &'static str,
     /// The node's name.
-    pub name: Located<String>,
+    pub name: Spanned<String>,
 }
 
 /// What a figure shows besides results. Whoever gathers the report's input sees to it that it is there.

@@ -9,7 +9,7 @@ use crate::report::config::{FILE_KEY, file_name};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
 use crate::report::selection::TITLE_KEY;
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 use crate::spec::{Count, Fields, Key, Kind, KindDoc, List, Seed, Text};
 
 /// The most timesteps, and the most images, that can be told apart on a page.
@@ -78,10 +78,10 @@ fn parse(fields: &Fields<'_>, _: &KnownAxes) -> Option<Arc<dyn Figure>> {
 
 #[derive(Debug)]
 struct Strip {
-    file: Located<String>,
+    file: Spanned<String>,
     title: String,
-    dataset: Located<String>,
-    model: Located<String>,
+    dataset: Spanned<String>,
+    model: Spanned<String>,
     timesteps: Vec<u32>,
     count: u32,
     split: String,
@@ -89,7 +89,7 @@ struct Strip {
 }
 
 impl Figure for Strip {
-    fn file(&self) -> &Located<String> {
+    fn file(&self) -> &Spanned<String> {
         &self.file
     }
 

@@ -6,7 +6,7 @@ use super::theme::MUTED;
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
 use crate::report::markdown;
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 
 /// Width and height, in CSS pixels.
 const SIZE: (i32, i32) = (760, 120);
@@ -18,7 +18,7 @@ const SIZE: (i32, i32) = (760, 120);
 /// The drawing library gave up.
 pub(super) fn pending(
     input: &ReportInput,
-    file: &Located<String>,
+    file: &Spanned<String>,
     title: &str,
     why: &str,
 ) -> Result<RenderedFigure, ReportError> {

@@ -188,6 +188,7 @@ pub fn fitting(labels: &[(i32, String)], size: f64) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Hint;
 
     #[test]
     fn ticks_are_round_and_surround_the_values() {
@@ -240,6 +241,7 @@ mod tests {
         let text = XScale::Linear
             .positions("figure `f`", "model", &[AxisValue::Text("gd".to_owned())])
             .unwrap_err()
+            .explain()
             .to_string();
         assert!(text.contains("`gd`") && text.contains("category"), "{text}");
         assert!(

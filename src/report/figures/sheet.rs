@@ -11,7 +11,7 @@ use crate::report::error::ReportError;
 use crate::report::input::{ImageSheet, ReportInput};
 use crate::report::markdown;
 use crate::report::selection::TITLE_KEY;
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 use crate::spec::{Count, Fields, Key, Kind, KindDoc, Text};
 
 const OF: Key<Text> =
@@ -49,14 +49,14 @@ fn parse(fields: &Fields<'_>, _: &KnownAxes) -> Option<Arc<dyn Figure>> {
 
 #[derive(Debug)]
 struct Sheet {
-    file: Located<String>,
-    of: Located<String>,
+    file: Spanned<String>,
+    of: Spanned<String>,
     count: u32,
     title: String,
 }
 
 impl Figure for Sheet {
-    fn file(&self) -> &Located<String> {
+    fn file(&self) -> &Spanned<String> {
         &self.file
     }
 
@@ -95,7 +95,7 @@ impl Figure for Sheet {
 /// # Errors
 /// A sheet that cannot be drawn.
 pub(super) fn rendered(
-    file: &Located<String>,
+    file: &Spanned<String>,
     title: &str,
     sheet: &ImageSheet,
     artifact: Option<ShownArtifact>,

@@ -112,6 +112,7 @@ fn average<'a>(
 
 #[cfg(test)]
 mod tests {
+    use crate::message::Hint;
     use crate::report::error::ReportError;
     use crate::report::testing::{input, question, row, with};
     use crate::store::AxisValue;
@@ -147,7 +148,7 @@ mod tests {
             .cells(&axes(&["timestep"]))
             .unwrap_err();
         assert!(matches!(error, ReportError::Averaging { .. }));
-        let text = error.to_string();
+        let text = error.explain().to_string();
         assert!(
             text.contains("table `x`")
                 && text.contains("`block` and `learning_rate`")
@@ -202,7 +203,7 @@ mod tests {
         let one = question("metric = \"top1\"\nwhere = { seed = 1, timestep = [90.0, 91] }");
         assert_eq!(one.put("table", &input).unwrap().rows.len(), 1);
         let none = question("metric = \"top1\"\nwhere = { timestep = 150 }");
-        let text = none.put("table", &input).unwrap_err().to_string();
+        let text = none.put("table", &input).unwrap_err().explain().to_string();
         assert!(
             text.contains("timestep = 150") && text.contains("`timestep` is one of `90`"),
             "{text}"
@@ -215,6 +216,7 @@ mod tests {
         let text = question("metric = \"top-1\"")
             .put("table", &input)
             .unwrap_err()
+            .explain()
             .to_string();
         assert!(text.contains("did you mean `top1`?"), "{text}");
     }

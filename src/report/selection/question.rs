@@ -6,7 +6,7 @@ use crate::report::axes::{self, KnownAxes};
 use crate::report::error::ReportError;
 use crate::report::input::{MissingResult, ReportInput};
 use crate::report::number::Unit;
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 use crate::spec::{Custom, Diagnostic, Fields, Key, List, Node, Span, Text, Value, suggest};
 use crate::store::{AxisValue, ResultRow};
 
@@ -33,7 +33,7 @@ pub const OVER_KEY: Key<List<Text>> = Key::list("over", Text("an axis"))
 #[derive(Debug, Clone)]
 pub struct Question {
     /// The metric.
-    pub metric: Located<String>,
+    pub metric: Spanned<String>,
     /// The title; the metric's name unless the file gives one.
     pub title: String,
     /// The filters; a row has to pass all of them.
@@ -241,7 +241,7 @@ pub fn filters_at(fields: &Fields<'_>, key: &Key<Custom>, known: &KnownAxes) -> 
             _ => std::slice::from_ref(&entry.node),
         };
         if items.is_empty() {
-            table.misfit(
+            table.invalid(
                 &entry.key,
                 "spec::out-of-range",
                 format!("no value of `{}` would pass", entry.key),

@@ -47,7 +47,7 @@ impl Uncertainty {
                 fields.context()
             );
             let hint = "write `over = [\"seed\"]`, or leave `over` out; `spread = \"images\"` goes with any `over`";
-            fields.misfit(
+            fields.invalid(
                 SPREAD_KEY.name,
                 "report::no-seeds",
                 message,

@@ -3,11 +3,10 @@
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
 
-use super::Form;
-use crate::spec::fields::{Fields, Located};
+use super::{Choice, Form};
+use crate::spec::fields::{Fields, Spanned};
 use crate::spec::key::Lists;
 use crate::spec::kind::KindDoc;
-use crate::spec::source::Span;
 use crate::spec::tree::{Node, Value};
 
 /// A list whose items have one form: `Vec`.
@@ -41,7 +40,7 @@ impl<F: Form> List<F> {
         fields: &Fields<'a>,
         key: &str,
         node: &'a Node,
-    ) -> Option<Vec<Located<F::Value<'a>>>> {
+    ) -> Option<Vec<Spanned<F::Value<'a>>>> {
         let items = match &node.value {
             Value::List(items) => items.as_slice(),
             _ => std::slice::from_ref(node),
@@ -49,7 +48,7 @@ impl<F: Form> List<F> {
         let read = |item: &'a Node| {
             let value = self.item.read(fields, key, item)?;
             let span = item.span;
-            Some(Located { value, span })
+            Some(Spanned { value, span })
         };
         // All are read before any is missed, so that every wrong one is reported.
         let values: Vec<_> = items.iter().map(read).collect();
@@ -87,9 +86,15 @@ impl<F: Form> Form for List<F> {
         Some(items.into_iter().map(|item| item.value).collect())
     }
 
-    fn value<'a>(&self, default: &'static [F::Default], span: Span) -> Vec<F::Value<'a>> {
+    fn value<'a>(
+        &self,
+        default: &'static [F::Default],
+        fields: &Fields<'a>,
+        key: &str,
+    ) -> Vec<F::Value<'a>> {
         let items = default.iter();
-        items.map(|item| self.item.value(*item, span)).collect()
+        let value = |item: &F::Default| self.item.value(*item, fields, key);
+        items.map(value).collect()
     }
 
     fn show(&self, default: &'static [F::Default]) -> String {
@@ -132,7 +137,7 @@ impl<F: Form> Form for Map<F> {
         pairs.into_iter().collect()
     }
 
-    fn value<'a>(&self, default: Infallible, _: Span) -> Self::Value<'a> {
+    fn value<'a>(&self, default: Infallible, _: &Fields<'a>, _: &str) -> Self::Value<'a> {
         match default {}
     }
 
@@ -141,13 +146,13 @@ impl<F: Form> Form for Map<F> {
     }
 }
 
-/// A table with keys of its own: a reader over it.
+/// A table with keys of its own: a reader over it. The only default is the empty table, with which each key has its own.
 #[derive(Debug, Clone, Copy)]
 pub struct Nested(pub(in crate::spec) &'static KindDoc);
 
 impl Form for Nested {
     type Value<'a> = Fields<'a>;
-    type Default = Infallible;
+    type Default = Empty;
 
     fn words(&self) -> String {
         format!("a table of the keys under `{}`", self.0.name)
@@ -157,18 +162,77 @@ impl Form for Nested {
         fields.table(key)
     }
 
-    fn value<'a>(&self, default: Infallible, _: Span) -> Fields<'a> {
-        match default {}
+    fn value<'a>(&self, _: Empty, fields: &Fields<'a>, key: &str) -> Fields<'a> {
+        fields.empty_table(key)
     }
 
-    fn show(&self, default: Infallible) -> String {
-        match default {}
+    fn show(&self, _: Empty) -> String {
+        let keys = self.0.keys.iter().map(|key| key.describe());
+        let shown = keys.filter_map(|key| Some(format!("{} = {}", key.name, key.default?)));
+        format!("{{ {} }}", shown.collect::<Vec<_>>().join(", "))
     }
 
     fn check(&self, fields: &Fields<'_>, key: &str, _: &Node) {
         if let Some(table) = fields.table(key) {
             table.check_keys(&self.0.all_keys(), &[]);
         }
+    }
+}
+
+/// The table without entries, as a default.
+#[derive(Debug, Clone, Copy)]
+pub struct Empty;
+
+/// One of a few words, or a list of tables that whoever reads it takes apart.
+#[derive(Debug, Clone, Copy)]
+pub struct WordOr<T: 'static> {
+    pub(in crate::spec) words: Choice<T>,
+    pub(in crate::spec) list: &'static str,
+}
+
+/// What a [`WordOr`] reads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum WordOrNode<'a, T> {
+    /// What the word stands for.
+    Word(T),
+    /// The list.
+    List(&'a Node),
+}
+
+impl<T: Copy + PartialEq + Sync + 'static> Form for WordOr<T> {
+    type Value<'a> = WordOrNode<'a, T>;
+    type Default = T;
+
+    fn words(&self) -> String {
+        format!("{}, or {}", self.words.words(), self.list)
+    }
+
+    fn read<'a>(
+        &self,
+        fields: &Fields<'a>,
+        key: &str,
+        node: &'a Node,
+    ) -> Option<WordOrNode<'a, T>> {
+        match &node.value {
+            Value::Text(_) => self.words.read(fields, key, node).map(WordOrNode::Word),
+            Value::List(_) => Some(WordOrNode::List(node)),
+            other => {
+                fields.wrong_type_at(node.span, key, &self.words(), other);
+                None
+            }
+        }
+    }
+
+    fn value<'a>(&self, default: T, _: &Fields<'a>, _: &str) -> WordOrNode<'a, T> {
+        WordOrNode::Word(default)
+    }
+
+    fn show(&self, default: T) -> String {
+        self.words.show(default)
+    }
+
+    fn lists(&self) -> Lists {
+        Lists::Steps
     }
 }
 
@@ -204,7 +268,7 @@ impl Form for Custom {
         Some(node)
     }
 
-    fn value<'a>(&self, default: Infallible, _: Span) -> &'a Node {
+    fn value<'a>(&self, default: Infallible, _: &Fields<'a>, _: &str) -> &'a Node {
         match default {}
     }
 

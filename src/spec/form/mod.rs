@@ -4,13 +4,12 @@ mod compound;
 mod numbers;
 mod words;
 
-pub use compound::{Custom, List, Map, Nested};
+pub use compound::{Custom, Empty, List, Map, Nested, WordOr, WordOrNode};
 pub use numbers::{Count, Number, OneOf, OrWord, Seed};
 pub use words::{Boolean, Choice, Text};
 
 use super::fields::Fields;
 use super::key::Lists;
-use super::source::Span;
 use super::tree::Node;
 
 /// The form of a key's value.
@@ -26,8 +25,8 @@ pub trait Form: Copy + Sync + 'static {
     /// Reads a value; what is wrong with it is reported.
     fn read<'a>(&self, fields: &Fields<'a>, key: &str, node: &'a Node) -> Option<Self::Value<'a>>;
 
-    /// A default as a value; `span` is where the key would stand.
-    fn value<'a>(&self, default: Self::Default, span: Span) -> Self::Value<'a>;
+    /// A default as a value, for a key that is absent from a table.
+    fn value<'a>(&self, default: Self::Default, fields: &Fields<'a>, key: &str) -> Self::Value<'a>;
 
     /// A default as it would be typed.
     fn show(&self, default: Self::Default) -> String;

@@ -4,7 +4,6 @@ use std::ops::RangeInclusive;
 
 use super::{Form, alternatives};
 use crate::spec::fields::Fields;
-use crate::spec::source::Span;
 use crate::spec::tree::{Node, Value};
 
 /// An integer within a range: `u32`.
@@ -50,7 +49,7 @@ impl Form for Count {
         found
     }
 
-    fn value<'a>(&self, default: u32, _: Span) -> Self::Value<'a> {
+    fn value<'a>(&self, default: u32, _: &Fields<'a>, _: &str) -> Self::Value<'a> {
         default
     }
 
@@ -83,7 +82,7 @@ impl Form for OneOf {
         found.copied()
     }
 
-    fn value<'a>(&self, default: u32, _: Span) -> Self::Value<'a> {
+    fn value<'a>(&self, default: u32, _: &Fields<'a>, _: &str) -> Self::Value<'a> {
         default
     }
 
@@ -113,7 +112,7 @@ impl Form for Seed {
         found
     }
 
-    fn value<'a>(&self, default: u64, _: Span) -> Self::Value<'a> {
+    fn value<'a>(&self, default: u64, _: &Fields<'a>, _: &str) -> Self::Value<'a> {
         default
     }
 
@@ -162,7 +161,7 @@ impl Form for OrWord {
         }
     }
 
-    fn value<'a>(&self, default: Option<u32>, _: Span) -> Self::Value<'a> {
+    fn value<'a>(&self, default: Option<u32>, _: &Fields<'a>, _: &str) -> Self::Value<'a> {
         default
     }
 
@@ -259,7 +258,7 @@ impl Form for Number {
         None
     }
 
-    fn value<'a>(&self, default: f64, _: Span) -> Self::Value<'a> {
+    fn value<'a>(&self, default: f64, _: &Fields<'a>, _: &str) -> Self::Value<'a> {
         default
     }
 

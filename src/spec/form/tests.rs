@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use super::*;
 use crate::spec::key::{AnyKey, Key};
-use crate::spec::source::Source;
-use crate::spec::{Diagnostics, tree};
+use crate::spec::source::{Source, Span};
+use crate::spec::{Diagnostics, KindDoc, tree};
 
 /// What a key says of itself, and what it makes of each of some values: the value, or the error.
 fn run<F: Form>(key: &Key<F>, values: &[&str]) -> Vec<String>
@@ -170,4 +170,43 @@ fn an_absent_key_has_its_default_and_a_required_one_is_missed() {
     assert_eq!(errors[0].message, "head `x` needs the key `needed`");
     let hint = "`needed` = `true` or `false`: Whether.";
     assert_eq!(errors[0].hint.as_deref(), Some(hint));
+}
+
+const WIDTH: Key<Count> = Key::count("width", 1..=9).default(3);
+const DEPTH: Key<Count> = Key::count("depth", 1..=9).default(4);
+const INNER: KindDoc = KindDoc {
+    name: "inner",
+    summary: "",
+    keys: &[&WIDTH],
+    shared: &[&DEPTH],
+};
+
+#[test]
+fn an_absent_table_has_the_defaults_of_its_keys_and_shows_them() {
+    let key = Key::table("inner", &INNER).or_empty();
+    let doc = key.describe();
+    assert_eq!(doc.default.as_deref(), Some("{ width = 3 }"));
+    let diagnostics = RefCell::new(Diagnostics::new(Source::new("x.toml", "")));
+    let table = tree::Table::default();
+    let fields = Fields::new(&table, "head `x`", Span::default(), &diagnostics);
+    let inner = fields.get(&key).unwrap();
+    assert_eq!(inner.context(), "`inner` of head `x`");
+    assert_eq!((inner.get(&WIDTH), inner.get(&DEPTH)), (Some(3), Some(4)));
+    assert!(fields.is_sound());
+}
+
+#[test]
+fn a_word_or_a_list_is_told_by_its_type() {
+    let key = Key::word_or("crop", &[("center", 1), ("none", 2)], "a list of steps").default(2);
+    let said = run(&key, &["\"center\"", "\"off\"", "3"]);
+    assert_eq!(
+        said,
+        [
+            "`center` or `none`, or a list of steps (Some(\"\\\"none\\\"\"))",
+            "Word(1)",
+            "unknown value `off` of `crop` in head `x`",
+            "`crop` of head `x` must be `center` or `none`, or a list of steps, not an integer",
+        ]
+    );
+    assert_eq!(run(&key, &["[{}]"]).len(), 2);
 }

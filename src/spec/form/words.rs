@@ -2,7 +2,6 @@
 
 use super::{Form, alternatives};
 use crate::spec::fields::Fields;
-use crate::spec::source::Span;
 use crate::spec::tree::{Node, Value};
 
 /// `true` or `false`: `bool`.
@@ -25,7 +24,7 @@ impl Form for Boolean {
         Some(boolean)
     }
 
-    fn value<'a>(&self, default: bool, _: Span) -> Self::Value<'a> {
+    fn value<'a>(&self, default: bool, _: &Fields<'a>, _: &str) -> Self::Value<'a> {
         default
     }
 
@@ -54,7 +53,7 @@ impl Form for Text {
         Some(text.clone())
     }
 
-    fn value<'a>(&self, default: &'static str, _: Span) -> Self::Value<'a> {
+    fn value<'a>(&self, default: &'static str, _: &Fields<'a>, _: &str) -> Self::Value<'a> {
         default.to_owned()
     }
 
@@ -85,7 +84,7 @@ impl<T: Copy + PartialEq + Sync + 'static> Form for Choice<T> {
         found.map(|(_, value)| *value)
     }
 
-    fn value<'a>(&self, default: T, _: Span) -> Self::Value<'a> {
+    fn value<'a>(&self, default: T, _: &Fields<'a>, _: &str) -> Self::Value<'a> {
         default
     }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::super::results::tests::example;
 use super::results::of_the_first_release;
 use super::*;
+use crate::message::Hint;
 
 fn make(
     store: &Store,
@@ -293,6 +294,7 @@ fn an_empty_store_has_empty_results() {
     let message = store
         .query("SELECT * FROM curves", &KNOWN)
         .unwrap_err()
+        .explain()
         .to_string();
     assert!(
         message.contains("artifacts, results (and `curves`, once a head is trained)"),
@@ -303,7 +305,7 @@ fn an_empty_store_has_empty_results() {
 #[test]
 fn errors_name_what_there_is_and_what_may_be_meant() {
     let (_folder, store, features, _) = filled();
-    let message = |sql: &str| store.query(sql, &KNOWN).unwrap_err().to_string();
+    let message = |sql: &str| store.query(sql, &KNOWN).unwrap_err().explain().to_string();
     let unknown = message("SELECT * FROM reslts");
     assert!(unknown.contains("did you mean `results`?"), "{unknown}");
     assert!(

@@ -7,13 +7,11 @@
 use serde::Serialize;
 
 use super::optimizer::{self, OTHER_KEYS, Optimizer};
-use crate::models::tuning::MapRetention;
+use crate::models::tuning::ActivationCheckpointing;
 use crate::spec::{Boolean, Fields, Key, KindDoc, Number};
 
-/// The learning rate of a network where none is given: small beside a head's, since the network knows something already.
-const LEARNING_RATE: f64 = 1e-5;
-
-const LR: Key<Number> = optimizer::LR.default(LEARNING_RATE);
+/// The default is small beside a head's, since the network knows something already.
+const LR: Key<Number> = optimizer::LR.default(1e-5);
 const RECOMPUTE: Key<Boolean> = Key::boolean("recompute").default(true).doc(
     "Keep one feature map per block and compute the rest again in the backward pass: less memory for one more forward pass, and the same bits.",
 );
@@ -31,24 +29,20 @@ pub const DOC: KindDoc = KindDoc {
 pub struct FineTuning {
     /// How its gradients make a step.
     pub optimizer: Optimizer,
-    /// What is kept between the way there and back; decides no bit.
+    /// Which feature maps are kept between the forward and the backward pass; decides no bit.
     #[serde(skip)]
-    pub retention: MapRetention,
+    pub checkpointing: ActivationCheckpointing,
 }
 
 impl FineTuning {
     /// Reads the table `fine_tune`.
     pub(super) fn parse(table: &Fields<'_>) -> Option<Self> {
-        let default = Optimizer {
-            lr: LEARNING_RATE,
-            ..Optimizer::default()
-        };
         Some(Self {
-            optimizer: Optimizer::parse(table, default),
-            retention: if table.get(&RECOMPUTE)? {
-                MapRetention::Recomputed
+            optimizer: Optimizer::parse(table, &optimizer::KIND, &LR)?,
+            checkpointing: if table.get(&RECOMPUTE)? {
+                ActivationCheckpointing::On
             } else {
-                MapRetention::Kept
+                ActivationCheckpointing::Off
             },
         })
     }

@@ -16,7 +16,7 @@ use crate::spec::{Boolean, Choice, Count, Fields, Key, Keys, KindDoc, Nested, Nu
 
 pub use fine_tuning::FineTuning;
 pub use optimizer::{Optimizer, UpdateRule};
-pub use schedule::{Course, Moment, Schedule};
+pub use schedule::{Decay, Moment, Schedule};
 
 /// The features that a head reads.
 pub const FEATURES: Key<Text> = Key::text("features", "the name of an extraction")
@@ -52,10 +52,10 @@ const BATCH_SIZE: Key<Count> = Key::count("batch_size", 1..=1_000_000)
     .default(256)
     .doc("Samples per step; the last step of an epoch takes what is left.");
 const OPTIMIZER: Key<Nested> = Key::table("optimizer", &optimizer::DOC)
-    .optional("{ kind = \"adam\", lr = 1e-3 }")
+    .or_empty()
     .doc("How gradients make a step.");
 const SCHEDULE: Key<Nested> = Key::table("schedule", &schedule::DOC)
-    .optional("{ kind = \"step\", every = 8, gamma = 0.1 }")
+    .or_empty()
     .doc("The learning rate over the epochs.");
 const LABEL_SMOOTHING: Key<Number> = Key::number("label_smoothing", Number::from(0.0).below(1.0))
     .default(0.0)
@@ -118,6 +118,14 @@ pub const KEYS: Keys = &[
     &TRAIN,
     &TEST,
 ];
+
+/// [`KEYS`] as the reference lists them, once for all heads.
+pub const TRAINING: KindDoc = KindDoc {
+    name: "training",
+    summary: "How a head is trained that is trained in steps: keys that all such kinds share.",
+    keys: KEYS,
+    shared: &[],
+};
 
 /// The tables that are values of these keys.
 pub const TABLES: &[&KindDoc] = &[&optimizer::DOC, &schedule::DOC, &fine_tuning::DOC];
@@ -213,7 +221,7 @@ impl Training {
         let holdout = fields.get(&HOLDOUT)?;
         let patience = fields.get(&PATIENCE);
         if patience.is_some() && holdout == 0.0 {
-            fields.misfit(
+            fields.invalid(
                 PATIENCE.name,
                 "graph::no-holdout",
                 "`patience` has nothing to judge an epoch by",
@@ -223,22 +231,16 @@ impl Training {
         let fine_tune = fields.get(&FINE_TUNE);
         let fine_tune = fine_tune.and_then(|table| FineTuning::parse(&table));
         if fine_tune.is_some() && patience.is_some() {
-            fields.misfit(
+            fields.invalid(
                 PATIENCE.name,
                 "graph::fine-tuning-misfit",
                 "`patience` would need a second network to go back to",
                 Some("choose `epochs` by `holdout`, or leave `fine_tune` out".to_owned()),
             );
         }
-        let default = Self::default();
-        let optimizer = match fields.get(&OPTIMIZER) {
-            Some(table) => Optimizer::parse(&table, default.optimizer),
-            None => default.optimizer,
-        };
-        let schedule = match fields.get(&SCHEDULE) {
-            Some(table) => Schedule::parse(&table)?,
-            None => default.schedule,
-        };
+        let optimizer = fields.get(&OPTIMIZER)?;
+        let optimizer = Optimizer::parse(&optimizer, &optimizer::KIND, &optimizer::LR)?;
+        let schedule = Schedule::parse(&fields.get(&SCHEDULE)?)?;
         Some(Self {
             views: fields.get(&VIEWS)?,
             // A network that changes has no features to read from the cache.
@@ -266,7 +268,7 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::spec::{Diagnostics, Source, Span, Table, tree};
+    use crate::spec::{AnyKey, Diagnostics, Source, Span, Table, tree};
 
     /// Reads a head's table, which has to be free of errors.
     fn parse(text: &str) -> Training {
@@ -287,8 +289,12 @@ mod tests {
     fn declared_defaults_are_those_of_the_type() {
         assert_eq!(parse(""), Training::default());
         assert_eq!(parse("optimizer = {}\nschedule = {}"), Training::default());
-        // What stands in the declarations of `optimizer` and `schedule` for people.
-        let written = "optimizer = { kind = 'adam', lr = 1e-3 }\nschedule = { kind = 'step', every = 8, gamma = 0.1 }";
-        assert_eq!(parse(written), Training::default());
+        // What the declarations show for an absent table is made from the declarations of its keys.
+        let shown = [OPTIMIZER.describe(), SCHEDULE.describe()].map(|key| {
+            let default = key.default.unwrap_or_default();
+            format!("{} = {default}", key.name)
+        });
+        assert_eq!(shown[0], "optimizer = { kind = \"adam\", lr = 0.001 }");
+        assert_eq!(parse(&shown.join("\n")), Training::default());
     }
 }

@@ -37,7 +37,7 @@ pub const OTHER_KEYS: Keys = &[&BETA1, &BETA2, &EPSILON, &MOMENTUM, &TRUST, &WEI
 /// The table `optimizer` of a head.
 pub const DOC: KindDoc = KindDoc {
     name: "optimizer",
-    summary: "How gradients make a step. In `[pretrain.*]` the defaults are `adamw` and a learning rate of 1e-4.",
+    summary: "How gradients make a step of a head.",
     keys: &[&KIND, &LR],
     shared: OTHER_KEYS,
 };
@@ -120,9 +120,13 @@ impl Default for Optimizer {
 }
 
 impl Optimizer {
-    /// Reads a table that has the keys of an optimizer; what is not given, or is wrong, is taken from `default`.
-    pub(in crate::trainer) fn parse(table: &Fields<'_>, default: Self) -> Self {
-        let kind = table.given(&KIND).unwrap_or(default.kind);
+    /// Reads a table that has the keys of an optimizer; `kind` and `lr` are declared by whoever has the table.
+    pub(in crate::trainer) fn parse(
+        table: &Fields<'_>,
+        kind: &Key<Choice<UpdateRule>>,
+        lr: &Key<Number>,
+    ) -> Option<Self> {
+        let kind = table.get(kind)?;
         let without_moments = !kind.has_moments();
         for (key, fits) in [
             (BETA1.name, kind.has_moments()),
@@ -132,7 +136,7 @@ impl Optimizer {
             (TRUST.name, kind == UpdateRule::Lars),
         ] {
             if table.has(key) && !fits {
-                table.misfit(
+                table.invalid(
                     key,
                     "spec::unknown-key",
                     format!("{} has no `{key}`", kind.title()),
@@ -140,17 +144,15 @@ impl Optimizer {
                 );
             }
         }
-        let momentum = table.get(&MOMENTUM).filter(|_| without_moments);
-        let trust = table.get(&TRUST).filter(|_| kind == UpdateRule::Lars);
-        Self {
+        Some(Self {
             kind,
-            lr: table.given(&LR).unwrap_or(default.lr),
-            beta1: table.given(&BETA1).unwrap_or(default.beta1),
-            beta2: table.given(&BETA2).unwrap_or(default.beta2),
-            epsilon: table.given(&EPSILON).unwrap_or(default.epsilon),
-            weight_decay: table.given(&WEIGHT_DECAY).unwrap_or(default.weight_decay),
-            momentum,
-            trust,
-        }
+            lr: table.get(lr)?,
+            beta1: table.get(&BETA1)?,
+            beta2: table.get(&BETA2)?,
+            epsilon: table.get(&EPSILON)?,
+            weight_decay: table.get(&WEIGHT_DECAY)?,
+            momentum: table.get(&MOMENTUM).filter(|_| without_moments),
+            trust: table.get(&TRUST).filter(|_| kind == UpdateRule::Lars),
+        })
     }
 }

@@ -44,7 +44,7 @@ enum ScheduleKind {
 pub struct Schedule {
     /// What follows the warm-up.
     #[serde(flatten)]
-    pub course: Course,
+    pub decay: Decay,
     /// Epochs in which the rate rises linearly to its full value.
     pub warmup: u32,
 }
@@ -52,7 +52,7 @@ pub struct Schedule {
 /// The learning rate's course after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Course {
+pub enum Decay {
     /// Multiply by `gamma` after every `every` epochs, counted from the first one.
     Step {
         /// Epochs between steps.
@@ -83,7 +83,7 @@ impl Default for Schedule {
     /// The paper's (§4).
     fn default() -> Self {
         Self {
-            course: Course::Step {
+            decay: Decay::Step {
                 every: 8,
                 gamma: 0.1,
             },
@@ -107,30 +107,30 @@ impl Schedule {
             let one_step = 1.0 / f64::from(steps.max(1));
             return (done + one_step) / f64::from(self.warmup);
         }
-        match self.course {
-            Course::Step { every, gamma } => {
+        match self.decay {
+            Decay::Step { every, gamma } => {
                 gamma.powi(i32::try_from(epoch / every).unwrap_or(i32::MAX))
             }
-            Course::Cosine => {
+            Decay::Cosine => {
                 let warmup = f64::from(self.warmup);
                 let share = (done - warmup) / (f64::from(epochs) - warmup).max(1.0);
                 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
             }
-            Course::Constant => 1.0,
+            Decay::Constant => 1.0,
         }
     }
 
     /// In words, for reports.
     pub fn describe(&self) -> String {
-        let course = match self.course {
-            Course::Step { every, gamma } => format!("× {gamma} every {every} epochs"),
-            Course::Cosine => "cosine".to_owned(),
-            Course::Constant => "constant".to_owned(),
+        let decay = match self.decay {
+            Decay::Step { every, gamma } => format!("× {gamma} every {every} epochs"),
+            Decay::Cosine => "cosine".to_owned(),
+            Decay::Constant => "constant".to_owned(),
         };
         match self.warmup {
-            0 => course,
+            0 => decay,
             warmup => format!(
-                "{course}, after a warm-up of {}",
+                "{decay}, after a warm-up of {}",
                 crate::text::plural(warmup as usize, "epoch")
             ),
         }
@@ -138,16 +138,16 @@ impl Schedule {
 
     /// Reads the table `schedule`.
     pub(super) fn parse(table: &Fields<'_>) -> Option<Self> {
-        let course = match table.get(&KIND)? {
-            ScheduleKind::Step => Course::Step {
+        let decay = match table.get(&KIND)? {
+            ScheduleKind::Step => Decay::Step {
                 every: table.get(&EVERY)?,
                 gamma: table.get(&GAMMA)?,
             },
-            ScheduleKind::Cosine => Course::Cosine,
-            ScheduleKind::Constant => Course::Constant,
+            ScheduleKind::Cosine => Decay::Cosine,
+            ScheduleKind::Constant => Decay::Constant,
         };
         Some(Self {
-            course,
+            decay,
             warmup: table.get(&WARMUP)?,
         })
     }
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_warm_up_rises_to_one_and_the_cosine_falls_from_there() {
         let schedule = Schedule {
-            course: Course::Cosine,
+            decay: Decay::Cosine,
             warmup: 2,
         };
         let expected = [

@@ -2,7 +2,7 @@
 //!
 //! The head steps as every head does, on the features of a whole batch, so that batch statistics are those of the batch. The
 //! gradient by the features then goes back through the network, which takes a step of its own. A batch that is too large for the network at
-//! once is cut in pieces: all features first, then piece by piece once more there and back (Gao et al. 2021, arXiv 2101.06983,
+//! once is cut in pieces: all features first, then piece by piece a forward and a backward pass (Gao et al. 2021, arXiv 2101.06983,
 //! do so for another reason). Every epoch sees fresh noise, and fresh random steps of the preprocessing.
 //!
 //! # Reference
@@ -33,7 +33,7 @@ use super::heads::order::{hold_out, within};
 use super::heads::scan::balanced;
 use super::heads::scoring::{HeldOut, means, predictions, rank_all, serialized};
 use super::heads::stack::Stack;
-use super::heads::{Job, Keep, Outcome, TrainError};
+use super::heads::{CheckpointStore, Job, Outcome, TrainError};
 use super::{Rate, Rates, clip_gradients};
 use crate::bug::Bug;
 use crate::heads::FeatureShape;
@@ -89,7 +89,7 @@ pub fn fine_tune(
     task: &Task<'_>,
     tuned: &mut Tuned,
     watch: &Watch<'_>,
-    keep: &dyn Keep,
+    keep: &dyn CheckpointStore,
 ) -> Result<Outcome, TrainError> {
     let training = task.job.training;
     for (split, images) in [
@@ -152,11 +152,11 @@ impl Loop<'_> {
         to_u32(self.state.made as usize / self.steps)
     }
 
-    /// Goes to the end of the epoch. Gives the epoch, from 1, and the learning rate where the loss is no number any more.
+    /// Goes to the end of the epoch. Gives the epoch, from 1, and the learning rate where the loss became NaN or infinite.
     fn run_epoch(
         &mut self,
         watch: &Watch<'_>,
-        keep: &dyn Keep,
+        keep: &dyn CheckpointStore,
     ) -> Result<Option<(u32, f64)>, TrainError> {
         let (task, epoch) = (self.task, self.epoch());
         let training = task.job.training;
@@ -198,7 +198,7 @@ impl Loop<'_> {
         Ok(None)
     }
 
-    fn keep(&self, keep: &dyn Keep) -> Result<(), TrainError> {
+    fn keep(&self, keep: &dyn CheckpointStore) -> Result<(), TrainError> {
         let tensors = self
             .state
             .tensors(&self.tuned.borrow().trained, self.task.job.name);
@@ -237,7 +237,7 @@ impl Loop<'_> {
         };
         if rows.len() <= task.at_once {
             network
-                .learn(&x_t, task.timestep, &mut |map| {
+                .forward_backward(&x_t, task.timestep, &mut |map| {
                     through_the_pool(map, task.shape, &mut head_step)
                 })
                 .map_err(features)?;
@@ -246,7 +246,9 @@ impl Loop<'_> {
             let all: Result<Vec<Tensor>, TrainError> = pieces
                 .iter()
                 .map(|piece| {
-                    let map = network.map(piece, task.timestep).map_err(features)?;
+                    let map = network
+                        .activations(piece, task.timestep)
+                        .map_err(features)?;
                     Ok(pooled(&map, task.shape))
                 })
                 .collect();
@@ -254,7 +256,7 @@ impl Loop<'_> {
             let gradients = gradients.split(to_i64(task.at_once), 0);
             for (piece, gradient) in pieces.iter().zip(gradients) {
                 network
-                    .learn(piece, task.timestep, &mut |map| {
+                    .forward_backward(piece, task.timestep, &mut |map| {
                         through_the_pool(map, task.shape, &mut |_| gradient.shallow_clone())
                     })
                     .map_err(features)?;
@@ -341,7 +343,7 @@ impl Loop<'_> {
             let rows = &batches[number];
             let network = &self.tuned.borrow().network;
             let x_t = self.tensor(x_t, rows.len());
-            let map = network.map(&x_t, task.timestep).map_err(features)?;
+            let map = network.activations(&x_t, task.timestep).map_err(features)?;
             let features = pooled(&map, task.shape);
             each(&for_head(&features, task), rows)
         })
@@ -386,5 +388,5 @@ fn stack_of_one<'a>(task: &'a Task<'_>, fit: &[usize]) -> Result<Stack<'a>, Trai
     reason = "the form that `map_err` wants"
 )]
 fn features(error: crate::models::extractor::ForwardError) -> TrainError {
-    TrainError::Features(error.to_string())
+    TrainError::Features(error.to_string().into())
 }

@@ -1,4 +1,4 @@
-//! Between a block's map and the features of a head, there and back.
+//! Between a block's feature map and the features of a head, forward and backward.
 
 use tch::{Kind, Tensor};
 

@@ -8,7 +8,7 @@ use crate::models::tuning::Tuned;
 use crate::trainer::Moments;
 use crate::trainer::heads::checkpoint::{self, Stored};
 use crate::trainer::heads::stack::Stack;
-use crate::trainer::heads::{Keep, TrainError};
+use crate::trainer::heads::{CheckpointStore, TrainError};
 
 /// What the network's tensors are called in a checkpoint, before their names.
 const NETWORK: &str = "network/";
@@ -21,7 +21,7 @@ const RIGHT: &str = "right";
 pub(super) struct State<'a> {
     /// Steps that were made, over all epochs.
     pub(super) made: u32,
-    /// The head.
+    /// The head, as a stack of one.
     pub(super) stack: Stack<'a>,
     /// What the network's optimizer remembers.
     pub(super) moments: Moments,
@@ -33,7 +33,7 @@ impl<'a> State<'a> {
         task: &'a Task<'_>,
         fit: &[usize],
         tuned: &mut Tuned,
-        keep: &dyn Keep,
+        keep: &dyn CheckpointStore,
     ) -> Result<Self, TrainError> {
         let rule = task.fine_tuning.optimizer.kind;
         let mut state = Self {

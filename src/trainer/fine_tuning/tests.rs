@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::*;
 use crate::diffusion::noise::fill_noise;
 use crate::heads::Head;
+use crate::message::Message;
 use crate::models::extractor::to_vec;
-use crate::models::tuning::MapRetention;
+use crate::models::tuning::ActivationCheckpointing;
 use crate::models::{BlockIndex, Precision, WeightsSource};
 use crate::spec::{Diagnostics, Fields, Source, tree};
 use crate::trainer::heads::{Samples, WriteTo};
@@ -39,7 +40,7 @@ impl Samples for Images {
 }
 
 impl NoisyImages for Images {
-    fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, String> {
+    fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, Message> {
         let side = self.input.side as usize;
         let size = self.input.channels as usize * side * side;
         let mut all = vec![0f32; rows.len() * size];
@@ -59,7 +60,7 @@ impl NoisyImages for Images {
 /// Checkpoints of one folder, or none.
 struct Folder(Option<PathBuf>);
 
-impl Keep for Folder {
+impl CheckpointStore for Folder {
     fn newest(&self, _at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
         let Some(folder) = &self.0 else {
             return Ok(None);
@@ -143,7 +144,7 @@ fn run(case: &Case, keep: &Folder) -> Result<Left, TrainError> {
             Device::Cpu,
             Precision::F32,
             TAP,
-            MapRetention::Recomputed,
+            ActivationCheckpointing::On,
         )
         .unwrap();
     let images = |count| Images {
@@ -167,7 +168,7 @@ fn run(case: &Case, keep: &Folder) -> Result<Left, TrainError> {
                 momentum: Some(0.9),
                 ..Optimizer::default()
             },
-            retention: MapRetention::Recomputed,
+            checkpointing: ActivationCheckpointing::On,
         },
         train: &train,
         test: &test,

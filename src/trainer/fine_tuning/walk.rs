@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::sync_channel;
 
+use crate::message::Message;
 use crate::trainer::TrainError;
 use crate::trainer::heads::Samples;
 
@@ -12,7 +13,7 @@ pub trait NoisyImages: Samples {
     ///
     /// # Errors
     /// In words; an image does not decode.
-    fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, String>;
+    fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, Message>;
 }
 
 /// What is done with a batch: its number, from 0, and its images.

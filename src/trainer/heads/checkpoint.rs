@@ -11,7 +11,7 @@ use safetensors::SafeTensors;
 use tch::{Device, Tensor};
 
 use super::stack::Stack;
-use super::{Epoch, Keep, TrainError};
+use super::{CheckpointStore, Epoch, TrainError};
 use crate::models::checkpoint::parameters::write_safetensors;
 use crate::numbers::to_i64;
 
@@ -29,7 +29,7 @@ pub(in crate::trainer) struct Stored {
 
 /// The newest checkpoint, if there is one.
 pub(in crate::trainer) fn open(
-    keep: &dyn Keep,
+    keep: &dyn CheckpointStore,
     at_most: u32,
 ) -> Result<Option<Stored>, TrainError> {
     let newest = keep.newest(at_most).map_err(TrainError::Checkpoint)?;
@@ -49,7 +49,7 @@ fn read(count: u32, path: &Path) -> Result<Stored, TrainError> {
 
 /// Keeps tensors as a checkpoint.
 pub(in crate::trainer) fn write(
-    keep: &dyn Keep,
+    keep: &dyn CheckpointStore,
     count: u32,
     tensors: &[(String, Tensor)],
 ) -> Result<(), TrainError> {

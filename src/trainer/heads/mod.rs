@@ -30,6 +30,7 @@ use tch::Device;
 use super::Training;
 use crate::bug::Bug;
 use crate::heads::{FeatureShape, Head};
+use crate::message::{Hint, Message};
 use crate::metrics::Predictions;
 
 pub use rounds::{is_small, train};
@@ -78,7 +79,7 @@ pub struct Limits<'a> {
 pub type WriteTo<'w> = &'w mut dyn FnMut(&Path) -> io::Result<()>;
 
 /// Where checkpoints are kept.
-pub trait Keep {
+pub trait CheckpointStore {
     /// The newest whole one of at most so many epochs: its number of epochs and its file.
     ///
     /// # Errors
@@ -131,7 +132,7 @@ pub struct Outcome {
 pub enum TrainError {
     /// The loss left the numbers.
     #[error(
-        "the loss is no longer a number after epoch {epoch}\n  hint: lower the learning rate (it was {learning_rate}); in a grid that is judged on held-out samples (`holdout`), such a head is no failure"
+        "the loss became NaN or infinite in epoch {epoch}, at a learning rate of {learning_rate}"
     )]
     Diverged {
         /// The epoch, from 1.
@@ -140,12 +141,10 @@ pub enum TrainError {
         learning_rate: f64,
     },
     /// A split without samples.
-    #[error("split `{0}` has no samples\n  hint: `train` and `test` of the head name the splits")]
+    #[error("split `{0}` has no samples")]
     Empty(String),
     /// The memory that was declared does not hold what is needed at least.
-    #[error(
-        "training it takes {needed} of memory at least, and {allowed} are allowed\n  hint: `repro run --memory` sets how much"
-    )]
+    #[error("training needs at least {needed} of memory, but `--memory` allows {allowed}")]
     Memory {
         /// In words.
         needed: String,
@@ -153,8 +152,8 @@ pub enum TrainError {
         allowed: String,
     },
     /// Features or images that training needs cannot be had.
-    #[error("{0}")]
-    Features(String),
+    #[error("{}", .0.text)]
+    Features(Message),
     /// A checkpoint could not be kept or read.
     #[error("a checkpoint could not be kept or read: {0}")]
     Checkpoint(String),
@@ -164,4 +163,19 @@ pub enum TrainError {
     /// The program contradicts itself.
     #[error(transparent)]
     Bug(#[from] Bug),
+}
+
+impl Hint for TrainError {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Diverged { .. } => {
+                "lower the learning rate; in a grid that is judged on a validation split (`holdout`), a head that diverges is not a failure"
+            }
+            Self::Empty(_) => "`train` and `test` of the head name the splits",
+            Self::Memory { .. } => "raise `repro run --memory`",
+            Self::Features(message) => return message.hint.clone(),
+            Self::Checkpoint(_) | Self::Stopped | Self::Bug(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
 }

@@ -3,7 +3,7 @@
 use super::scan::Scan;
 use super::stack::bytes_of;
 use super::whole::fit_whole;
-use super::{Data, Job, Keep, Limits, Outcome, TrainError, checkpoint};
+use super::{CheckpointStore, Data, Job, Limits, Outcome, TrainError, checkpoint};
 use crate::heads::{FeatureShape, Fitting};
 
 /// Multiply-adds of a step below which a second thread costs more than it gives.
@@ -25,7 +25,7 @@ pub fn train<E: From<TrainError>>(
     jobs: &[Job<'_>],
     data: &Data<'_>,
     limits: &Limits<'_>,
-    keep: &dyn Keep,
+    keep: &dyn CheckpointStore,
     done: &mut dyn FnMut(usize, Result<Outcome, TrainError>) -> Result<(), E>,
 ) -> Result<(), E> {
     let Some(first) = jobs.first() else {

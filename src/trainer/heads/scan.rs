@@ -9,7 +9,7 @@ use super::order::{Sizes, hold_out, mixed_views, within};
 use super::rounds::{Threads, is_small};
 use super::rows::{Samples, load, load_into, room};
 use super::stack::{Stack, agree, bytes_of};
-use super::{Data, Job, Keep, Limits, Outcome, TrainError, checkpoint};
+use super::{CheckpointStore, Data, Job, Limits, Outcome, TrainError, checkpoint};
 use crate::heads::FeatureShape;
 use crate::models::Precision;
 use crate::numbers::{to_i64, to_u32};
@@ -113,7 +113,7 @@ impl<'a> Scan<'a> {
     pub(super) fn run<E: From<TrainError>>(
         mut self,
         stored: Option<&checkpoint::Stored>,
-        keep: &dyn Keep,
+        keep: &dyn CheckpointStore,
         done: &mut dyn FnMut(usize, Result<Outcome, TrainError>) -> Result<(), E>,
     ) -> Result<(), E> {
         let _threads = self.threads();

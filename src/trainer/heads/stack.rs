@@ -179,7 +179,7 @@ impl<'a> Stack<'a> {
 
     /// Ends an epoch, counted from 0: writes it into the curves, and looks who has stopped getting better. `held` has the
     /// mean loss and the share of right answers of each head on the held-out samples. Gives the heads, as positions, whose
-    /// loss is no number any more.
+    /// loss is NaN or infinite.
     pub(in crate::trainer) fn end_epoch(
         &mut self,
         epoch: u32,

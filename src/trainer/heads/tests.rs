@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::random::Stream;
 use crate::spec::{Diagnostics, Fields, Source, Span, Table};
-use crate::trainer::{Course, Optimizer, Schedule, UpdateRule, Views};
+use crate::trainer::{Decay, Optimizer, Schedule, UpdateRule, Views};
 
 fn linear() -> std::sync::Arc<dyn Head> {
     let diagnostics = RefCell::new(Diagnostics::new(Source::new("x", "")));
@@ -58,7 +58,7 @@ fn samples_of(width: u32, count: usize, separable: bool, seed: u64) -> RowsInMem
 /// Keeps checkpoints in a folder, or nowhere.
 struct Folder(Option<PathBuf>);
 
-impl Keep for Folder {
+impl CheckpointStore for Folder {
     fn newest(&self, at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
         let Some(folder) = &self.0 else {
             return Ok(None);
@@ -191,7 +191,7 @@ fn a_head_is_the_same_alone_and_in_company() {
     smooth.clip = Some(0.5);
     let mut longer = training(6);
     longer.schedule = Schedule {
-        course: Course::Cosine,
+        decay: Decay::Cosine,
         warmup: 2,
     };
     let jobs = [

@@ -14,7 +14,7 @@ use crate::diffusion::PUBLISHED_LAMBDA;
 #[cfg(feature = "torch")]
 use crate::diffusion::losses::Objective;
 use crate::models::Precision;
-use crate::spec::{Boolean, Choice, Count, Fields, Key, Keys, Nested, Number, Seed};
+use crate::spec::{Boolean, Choice, Count, Fields, Key, Keys, KindDoc, Nested, Number, Seed};
 use crate::trainer::config::{Optimizer, UpdateRule, optimizer};
 
 /// Steps between two points of the loss curve.
@@ -28,8 +28,19 @@ const STEPS: Key<Count> = Key::count("steps", 1..=MOST_STEPS)
 const BATCH_SIZE: Key<Count> = Key::count("batch_size", 1..=1_000_000)
     .default(128)
     .doc("Images per step.");
-const OPTIMIZER: Key<Nested> = Key::table("optimizer", &optimizer::DOC)
-    .optional("{ kind = \"adamw\", lr = 1e-4 }")
+const KIND: Key<Choice<UpdateRule>> = optimizer::KIND.default(UpdateRule::AdamW);
+const LR: Key<Number> = optimizer::LR.default(1e-4);
+
+/// The table `optimizer` of a training.
+pub const OPTIMIZER_DOC: KindDoc = KindDoc {
+    name: "pretrain.optimizer",
+    summary: "How gradients make a step of a diffusion network.",
+    keys: &[&KIND, &LR],
+    shared: optimizer::OTHER_KEYS,
+};
+
+const OPTIMIZER: Key<Nested> = Key::table("optimizer", &OPTIMIZER_DOC)
+    .or_empty()
     .doc("How gradients make a step.");
 const WARMUP: Key<Count> = Key::count("warmup", 0..=MOST_STEPS)
     .default(0)
@@ -175,13 +186,7 @@ impl Loss {
 impl Pretraining {
     /// Reads the keys; `learns_variance` says whether the network predicts a variance.
     pub fn parse(fields: &Fields<'_>, learns_variance: bool) -> Option<Self> {
-        let default = Optimizer {
-            kind: UpdateRule::AdamW,
-            lr: 1e-4,
-            ..Optimizer::default()
-        };
-        let optimizer = fields.get(&OPTIMIZER);
-        let optimizer = optimizer.map_or(default, |table| Optimizer::parse(&table, default));
+        let optimizer = Optimizer::parse(&fields.get(&OPTIMIZER)?, &KIND, &LR)?;
         let loss = parse_loss(fields, learns_variance);
         let pretraining = Self {
             steps: fields.get(&STEPS)?,
@@ -200,7 +205,7 @@ impl Pretraining {
     }
 
     /// The factor on the learning rate at a step, counted from 0.
-    pub fn warmth(&self, step: u32) -> f64 {
+    pub fn warmup_factor(&self, step: u32) -> f64 {
         if step >= self.warmup {
             1.0
         } else {
@@ -222,12 +227,12 @@ fn parse_loss(fields: &Fields<'_>, learns_variance: bool) -> Option<Loss> {
             fields.context()
         );
         let hint = "set `learn_sigma = true` in the model, or `loss = \"simple\"`".to_owned();
-        fields.misfit(LOSS.name, "graph::model-misfit", message, Some(hint));
+        fields.invalid(LOSS.name, "graph::model-misfit", message, Some(hint));
     }
     if fields.has(LAMBDA.name) && chosen != Chosen::Hybrid {
         let message = format!("`lambda` of {} counts only in `hybrid`", fields.context());
         let hint = Some("take it out, or set `loss = \"hybrid\"`".to_owned());
-        fields.misfit(LAMBDA.name, "spec::out-of-range", message, hint);
+        fields.invalid(LAMBDA.name, "spec::out-of-range", message, hint);
     }
     Some(match chosen {
         Chosen::Simple => Loss::Simple,

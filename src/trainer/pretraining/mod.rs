@@ -13,7 +13,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Loss, Pretraining, Timesteps};
+pub use config::{Loss, OPTIMIZER_DOC, Pretraining, Timesteps};
 #[cfg(feature = "torch")]
 pub use run::{Images, PretrainError, Trainer};
 #[cfg(feature = "torch")]

@@ -22,6 +22,7 @@ use crate::diffusion::Diffusion;
 use crate::diffusion::losses::Shown;
 use crate::diffusion::noise::fill_noise;
 use crate::diffusion::reverse::ReverseError;
+use crate::message::Hint;
 use crate::models::InputSpec;
 use crate::models::denoising::Denoise;
 use crate::numbers::to_i64;
@@ -30,10 +31,8 @@ use crate::trainer::clip_gradients;
 /// Why a training ends early.
 #[derive(Debug, Error)]
 pub enum PretrainError<E> {
-    /// The loss or a gradient is no number any more.
-    #[error(
-        "the loss is no number any more at step {step}; lower the learning rate, lengthen `warmup`, or bound gradients by `clip`"
-    )]
+    /// The loss or a gradient became NaN or infinite.
+    #[error("the loss became NaN or infinite at step {step}")]
     Diverged {
         /// The step, from 1.
         step: u32,
@@ -47,6 +46,19 @@ pub enum PretrainError<E> {
     /// The program contradicts itself.
     #[error(transparent)]
     Bug(#[from] Bug),
+}
+
+impl<E: Hint> Hint for PretrainError<E> {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Diverged { .. } => Some(
+                "lower the learning rate, lengthen `warmup`, or clip gradients with `clip`"
+                    .to_owned(),
+            ),
+            Self::Image(error) => error.hint(),
+            Self::Network(_) | Self::Bug(_) => None,
+        }
+    }
 }
 
 /// The images that a network is trained on.
@@ -151,11 +163,11 @@ impl<'a, I: Images> Trainer<'a, I> {
         if !(value.is_finite() && norm.is_finite()) {
             return Err(PretrainError::Diverged { step: step + 1 });
         }
-        let warmth = config.warmth(step);
+        let warmup_factor = config.warmup_factor(step);
         let parameters = state.parameters.tensors_mut();
         state
             .moments
-            .step_alike(&config.optimizer, warmth, parameters);
+            .step_alike(&config.optimizer, warmup_factor, parameters);
         state.average.update(parameters);
         if config.timesteps == Timesteps::LossAware {
             let losses = terms.loss.detach().to_device(Device::Cpu);
@@ -165,7 +177,7 @@ impl<'a, I: Images> Trainer<'a, I> {
             state.timesteps.remember(&draws, &losses);
         }
         state.step += 1;
-        note(state, [value, norm], config.optimizer.lr * warmth);
+        note(state, [value, norm], config.optimizer.lr * warmup_factor);
         Ok(())
     }
 

@@ -98,10 +98,10 @@ fn steps_are_required() {
 #[test]
 fn the_learning_rate_rises_to_its_full_value_and_stays() {
     let warm = parse("steps = 7\nwarmup = 4", true).unwrap();
-    let factors: Vec<f64> = (0..6).map(|step| warm.warmth(step)).collect();
+    let factors: Vec<f64> = (0..6).map(|step| warm.warmup_factor(step)).collect();
     assert_eq!(factors, [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]);
     let cold = parse("steps = 7", true).unwrap();
-    assert!((cold.warmth(0) - 1.0).abs() < f64::EPSILON);
+    assert!((cold.warmup_factor(0) - 1.0).abs() < f64::EPSILON);
 }
 
 #[cfg(feature = "torch")]
@@ -114,6 +114,7 @@ mod steps {
     use super::*;
     use crate::diffusion::Diffusion;
     use crate::diffusion::respacing::Respacing;
+    use crate::message::Hint;
     use crate::models::Model;
     use crate::models::denoising::Denoise;
     use crate::random::Stream;
@@ -272,11 +273,18 @@ mod steps {
         }
     }
 
+    /// For errors of images that never fail.
+    impl Hint for Infallible {
+        fn hint(&self) -> Option<String> {
+            match *self {}
+        }
+    }
+
     #[test]
     fn a_training_that_diverges_says_what_helps() {
         let mut running = Running::new("steps = 20\nbatch_size = 2\noptimizer = { lr = 1e6 }");
         let error = running.run_to(20).unwrap_err();
-        let text = error.to_string();
+        let text = error.explain().to_string();
         for remedy in ["learning rate", "`warmup`", "`clip`"] {
             assert!(text.contains(remedy), "{text}");
         }

@@ -37,13 +37,13 @@ impl Member {
             DatasetError::Malformed {
                 path,
                 problem: format!("`{name}` in it {problem}"),
-                hint: "is this the published archive? Download it anew if in doubt".to_owned(),
+                hint: "is this the published archive? Download it again if in doubt".to_owned(),
             }
         } else {
             DatasetError::Malformed {
                 path,
                 problem: format!("it {problem}"),
-                hint: format!("unpack `{ARCHIVE}` anew; it is read as it is, too"),
+                hint: format!("unpack `{ARCHIVE}` again; it is read as it is, too"),
             }
         }
     }
@@ -98,7 +98,7 @@ fn from_folder(folder: &Path, name: &'static str) -> Result<Member, DatasetError
     let path = folder.join(name);
     let failed = |source| {
         let hint = format!(
-            "unpack `{ARCHIVE}` anew, or put it beside `{FOLDER}` and take that away: it is read as it is"
+            "unpack `{ARCHIVE}` again, or put it beside `{FOLDER}` and take that away: it is read as it is"
         );
         DatasetError::io(&path, source, &hint)
     };
@@ -117,20 +117,20 @@ fn from_archive(path: &Path) -> Result<Vec<Member>, DatasetError> {
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(DatasetError::Malformed {
             path: path.to_owned(),
-            problem: "it is no plain file".to_owned(),
+            problem: "it is not a regular file".to_owned(),
             hint: format!("`root` must be the folder that holds `{ARCHIVE}`"),
         });
     }
     let file = File::open(path).map_err(|source| {
         let hint = format!(
-            "`root` must be a folder that holds `{ARCHIVE}` or `{FOLDER}`; `repro data fetch cifar10` brings the archive"
+            "`root` must be a folder that holds `{ARCHIVE}` or `{FOLDER}`; `repro data fetch cifar10` downloads the archive"
         );
         DatasetError::io(path, source, &hint)
     })?;
     let damaged = |source: io::Error| DatasetError::Malformed {
         path: path.to_owned(),
         problem: format!("its data is damaged or cut off ({source})"),
-        hint: "download the file anew".to_owned(),
+        hint: "download the file again".to_owned(),
     };
     let mut archive = tar::Archive::new(GzDecoder::new(BufReader::new(file)));
     let mut found: Vec<Member> = Vec::new();
@@ -178,6 +178,6 @@ fn lacks(archive: &Path, name: &str) -> DatasetError {
     DatasetError::Malformed {
         path: archive.to_owned(),
         problem: format!("there is no `{FOLDER}/{name}` in it"),
-        hint: "is this the binary version of CIFAR-10? Download it anew if in doubt".to_owned(),
+        hint: "is this the binary version of CIFAR-10? Download it again if in doubt".to_owned(),
     }
 }

@@ -173,9 +173,9 @@ impl Records {
 impl ReadImage for Records {
     fn read(&self, row: usize) -> Result<Image, DatasetError> {
         let Some(planes) = self.planes(row) else {
-            return Err(DatasetError::Selection(format!(
-                "there is no image in row {row}"
-            )));
+            return Err(DatasetError::Selection(
+                format!("there is no image in row {row}").into(),
+            ));
         };
         let (red, rest) = planes.split_at(PLANE);
         let (green, blue) = rest.split_at(PLANE);

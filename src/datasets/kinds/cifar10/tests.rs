@@ -7,6 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::*;
+use crate::message::Hint;
 
 const CLASS_NAMES: &str =
     "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n";
@@ -49,7 +50,7 @@ fn open(root: &Path) -> Result<OpenDataset, String> {
         root: root.to_owned(),
     };
     let open = dataset.open(&Environment::plain(), None);
-    open.map_err(|error| error.to_string())
+    open.map_err(|error| error.explain().to_string())
 }
 
 fn open_packed(bytes: &[u8]) -> Result<OpenDataset, String> {
@@ -205,5 +206,5 @@ fn a_damaged_archive_or_none_is_named_with_its_remedy() {
     );
     fs::create_dir(root.path().join("cifar-10-binary.tar.gz")).unwrap();
     let error = open(root.path()).err().unwrap();
-    assert!(error.contains("no plain file"), "{error}");
+    assert!(error.contains("not a regular file"), "{error}");
 }

@@ -48,10 +48,7 @@ pub(super) fn read(root: &Folder<'_>, remedy: &'static str) -> Result<Validation
             .ok()
             .and_then(|number: u32| wnid_of.get(&number));
         let wnid = wnid.ok_or_else(|| {
-            truth.malformed(
-                line,
-                &format!("has `{text}`, which is the number of no class"),
-            )
+            truth.malformed(line, &format!("has `{text}`, which is not a class number"))
         })?;
         wnids.push(wnid.clone());
     }

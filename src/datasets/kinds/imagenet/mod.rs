@@ -198,7 +198,7 @@ fn listed_classes(list: &Location) -> Result<BTreeSet<String>, DatasetError> {
     for (line, text) in list.lines() {
         let wnid = text.split_whitespace().next().unwrap_or_default();
         if !devkit::is_wnid(wnid) {
-            return Err(list.malformed(line, &format!("has `{wnid}`, which is no WordNet id")));
+            return Err(list.malformed(line, &format!("has `{wnid}`, which is not a WordNet id")));
         }
         if !classes.insert(wnid.to_owned()) {
             return Err(list.malformed(line, &format!("has `{wnid}` a second time")));

@@ -4,6 +4,7 @@ use super::*;
 use crate::datasets::listed::fixture;
 use crate::datasets::matlab::fixture::{compress, file, numbers, structures, text};
 use crate::datasets::tree::fixture as archives;
+use crate::message::Hint;
 
 const KIT: &str = "ILSVRC2012_devkit_t12/data";
 const TRUTH: &str = "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt";
@@ -18,7 +19,7 @@ fn imagenet(root: &Path, classes: Option<&str>) -> ImageNet {
 fn open(root: &Path, classes: Option<&str>) -> Result<OpenDataset, String> {
     imagenet(root, classes)
         .open(&Environment::plain(), None)
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.explain().to_string())
 }
 
 /// A folder with images of three classes; those for validation are in no folders.
@@ -113,7 +114,10 @@ fn a_list_chooses_classes() {
             "no images of 2 of the 3 classes that `classes` lists, the first is `n03794056`",
         ),
         ("twice.txt", "line 2 has `n02119789` a second time"),
-        ("names.txt", "line 1 has `kit_fox`, which is no WordNet id"),
+        (
+            "names.txt",
+            "line 1 has `kit_fox`, which is not a WordNet id",
+        ),
         ("nowhere.txt", "nowhere.txt is missing"),
     ] {
         let error = open(folder.path(), Some(list)).err().unwrap();
@@ -124,7 +128,7 @@ fn a_list_chooses_classes() {
 #[test]
 fn what_does_not_fit_is_named_with_its_place_and_remedy() {
     for (truth, says) in [
-        ("3\n4\n", "line 2 has `4`, which is the number of no class"),
+        ("3\n4\n", "line 2 has `4`, which is not a class number"),
         ("3\nfox\n", "line 2 has `fox`"),
         ("3\n\n1\n", "line 2 is empty"),
         (

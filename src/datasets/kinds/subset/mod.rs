@@ -17,7 +17,7 @@ use crate::datasets::{
     Dataset, DatasetError, DatasetKind, Environment, Manifest, OpenDataset, ReadImage, Sample,
 };
 use crate::imaging::Image;
-use crate::spec::fields::Located;
+use crate::spec::fields::Spanned;
 use crate::spec::{Count, Fields, Key, Kind, KindDoc, Map, Number, Text};
 
 const OF: Key<Text> =
@@ -66,7 +66,7 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
 #[derive(Debug)]
 struct Subset {
     /// The dataset that it is a part of.
-    of: Located<String>,
+    of: Spanned<String>,
     limit: Vec<(String, usize)>,
     per_class: Vec<(String, usize)>,
     /// Shares of the classes of a split.
@@ -80,7 +80,7 @@ impl Dataset for Subset {
         KIND.doc.name
     }
 
-    fn upstream(&self) -> Option<&Located<String>> {
+    fn upstream(&self) -> Option<&Spanned<String>> {
         Some(&self.of)
     }
 
@@ -91,7 +91,7 @@ impl Dataset for Subset {
     ) -> Result<OpenDataset, DatasetError> {
         let Some(upstream) = upstream else {
             return Err(DatasetError::Selection(
-                "a subset without a dataset to take from".to_owned(),
+                "a subset without a dataset to take from".into(),
             ));
         };
         let splits = upstream.manifest.splits();
@@ -104,10 +104,13 @@ impl Dataset for Subset {
                     .iter()
                     .map(|count| format!("`{}`", count.split))
                     .collect();
-                return Err(DatasetError::Selection(format!(
-                    "the subset limits split `{split}`, but the dataset has {}",
-                    known.join(", ")
-                )));
+                return Err(DatasetError::Selection(
+                    format!(
+                        "the subset limits split `{split}`, but the dataset has {}",
+                        known.join(", ")
+                    )
+                    .into(),
+                ));
             }
         }
         let mut listed = HashMap::new();
@@ -196,7 +199,9 @@ struct Rows {
 impl Rows {
     fn upstream_row(&self, row: usize) -> Result<usize, DatasetError> {
         let found = self.rows.get(row).copied();
-        found.ok_or_else(|| DatasetError::Selection(format!("there is no image in row {row}")))
+        found.ok_or_else(|| {
+            DatasetError::Selection(format!("there is no image in row {row}").into())
+        })
     }
 }
 
@@ -219,7 +224,7 @@ mod tests {
     /// All of another dataset.
     fn whole() -> Subset {
         Subset {
-            of: Located {
+            of: Spanned {
                 value: "photos".to_owned(),
                 span: Span::default(),
             },

@@ -58,7 +58,7 @@ pub(super) fn rows(
     }
     if let Some((line, text)) = unmatched.first() {
         let problem = format!(
-            "has `{text}`, which is no sample of `{split}`; {} of its {} lines are none",
+            "has `{text}`, which is not a sample of `{split}`; {} of its {} lines are not",
             count(unmatched.len()),
             count(lines)
         );
@@ -67,7 +67,7 @@ pub(super) fn rows(
     if rows.is_empty() {
         return Err(DatasetError::Malformed {
             path: path.to_owned(),
-            problem: "it names no sample".to_owned(),
+            problem: "it lists no sample".to_owned(),
             hint: REMEDY.to_owned(),
         });
     }
@@ -83,6 +83,7 @@ fn file_name(id: &str) -> &str {
 mod tests {
     use super::*;
     use crate::datasets::listed::fixture;
+    use crate::message::Hint;
 
     fn sample(id: &str, split: &str) -> Sample {
         Sample {
@@ -103,7 +104,7 @@ mod tests {
             sample("train/cat/2.jpg", "train"),
             sample("train/dog/2.jpg", "train"),
         ];
-        let rows = rows(&path, "train", &samples).map_err(|error| error.to_string())?;
+        let rows = rows(&path, "train", &samples).map_err(|error| error.explain().to_string())?;
         let mut rows: Vec<_> = rows.into_iter().collect();
         rows.sort_unstable();
         Ok(rows)
@@ -115,7 +116,7 @@ mod tests {
         for (text, says) in [
             (
                 "1.jpg\n3.jpg\n\n4.jpg\n",
-                "line 2 has `3.jpg`, which is no sample of `train`; 2 of its 3 lines",
+                "line 2 has `3.jpg`, which is not a sample of `train`; 2 of its 3 lines",
             ),
             (
                 "2.jpg\n",
@@ -125,7 +126,7 @@ mod tests {
                 "1.jpg\ntrain/cat/1.jpg\n",
                 "line 2 has `train/cat/1.jpg` a second time",
             ),
-            ("\n", "names no sample"),
+            ("\n", "lists no sample"),
         ] {
             let error = ask(text).unwrap_err();
             assert!(error.contains(says) && error.contains("few.txt"), "{error}");

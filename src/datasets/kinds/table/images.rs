@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::parquet::{Block, ImageFile};
 use crate::datasets::{DatasetError, ReadImage};
 use crate::imaging::Image;
+use crate::message::{Hint, Message};
 
 /// Where an image is.
 pub(super) enum Place {
@@ -19,7 +20,7 @@ pub(super) enum Place {
 }
 
 /// A block that is kept: which it is, and what it holds once somebody has read it.
-type Kept = ((usize, usize), Arc<OnceLock<Result<Block, String>>>);
+type Kept = ((usize, usize), Arc<OnceLock<Result<Block, Message>>>);
 
 /// The rows of all files; the blocks of Parquet files that were read last are kept.
 pub(super) struct Images {
@@ -43,9 +44,9 @@ impl Images {
 
     fn bytes(&self, row: usize) -> Result<(Vec<u8>, PathBuf), DatasetError> {
         match self.places.get(row) {
-            None => Err(DatasetError::Selection(format!(
-                "there is no image in row {row}"
-            ))),
+            None => Err(DatasetError::Selection(
+                format!("there is no image in row {row}").into(),
+            )),
             Some(Place::File(path)) => {
                 let hint = "it was there when the table was read";
                 let bytes =
@@ -54,11 +55,11 @@ impl Images {
             }
             Some(Place::Row(file_number, row)) => {
                 let file = self.files.get(*file_number);
-                let file = file
-                    .ok_or_else(|| DatasetError::Selection("there is no such file".to_owned()))?;
+                let file =
+                    file.ok_or_else(|| DatasetError::Selection("there is no such file".into()))?;
                 let (block, place) = file.block_of(*row);
                 let kept = self.kept(*file_number, block);
-                let read = kept.get_or_init(|| file.read(block).map_err(|error| error.to_string()));
+                let read = kept.get_or_init(|| file.read(block).map_err(|error| error.explain()));
                 match read {
                     Ok(images) => images
                         .image(place)
@@ -73,7 +74,7 @@ impl Images {
     }
 
     /// The place of a block among those that are kept, made if it has none.
-    fn kept(&self, file: usize, block: usize) -> Arc<OnceLock<Result<Block, String>>> {
+    fn kept(&self, file: usize, block: usize) -> Arc<OnceLock<Result<Block, Message>>> {
         // Two for each thread that may read in parallel, each at a place of its own.
         let most = 2 * rayon::current_num_threads() + 2;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

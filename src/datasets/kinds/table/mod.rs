@@ -248,7 +248,7 @@ impl Table {
         }
         match (names.is_empty(), last) {
             (false, Some(_)) => Err(parts.first().map_or_else(
-                || DatasetError::Selection("there are no files".to_owned()),
+                || DatasetError::Selection("there are no files".into()),
                 |part| {
                     part.malformed(format!(
                         "the column `{}` has numbers in some files and names in others",
@@ -294,7 +294,7 @@ impl Table {
                 let outside = paths.iter().position(|path| !stays_inside(path));
                 if let Some(row) = outside {
                     let problem = format!(
-                        "row {} has `{}`, which is no path inside of {}",
+                        "row {} has `{}`, which is not a path inside {}",
                         row + 1,
                         paths[row],
                         folder.display()
@@ -356,7 +356,7 @@ fn labels_of(part: &Part, classes: &[String]) -> Result<Vec<u32>, DatasetError> 
         });
         label.map_err(|label| {
             part.malformed(format!(
-                "row {} has the label `{label}`, which is none of the {} classes",
+                "row {} has the label `{label}`, which is not one of the {} classes",
                 row + 1,
                 classes.len()
             ))

@@ -13,6 +13,7 @@ use arrow::datatypes::{DataType, Field, Fields as ArrowFields, Schema};
 use super::*;
 use crate::datasets::Environment;
 use crate::datasets::listed::fixture;
+use crate::message::Hint;
 
 const NAMES: &str = r#"{"info": {"features": {"image": {"_type": "Image"}, "label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}"#;
 
@@ -94,7 +95,7 @@ fn open(folder: &Path, table: &Table) -> Result<OpenDataset, String> {
         ..Environment::plain()
     };
     let open = table.open(&environment, None);
-    open.map_err(|error| error.to_string())
+    open.map_err(|error| error.explain().to_string())
 }
 
 const BOTH: [(Option<&str>, &str); 2] = [
@@ -209,7 +210,7 @@ fn a_column_may_have_the_splits_and_another_the_ids() {
     given.classes = Some(PathBuf::from("lists/all.csv"));
     let error = open(folder, &given).err().unwrap();
     assert!(
-        error.contains("row 1 has the label `dog`, which is none of the 4 classes"),
+        error.contains("row 1 has the label `dog`, which is not one of the 4 classes"),
         "{error}"
     );
 }
@@ -238,7 +239,7 @@ fn what_does_not_fit_is_named_with_its_row_and_remedy() {
         ),
         (
             vec![("image", image()), ("label", numbers(&[0, 2]))],
-            "row 2 has the label `2`, which is none of the 2 classes",
+            "row 2 has the label `2`, which is not one of the 2 classes",
         ),
         (
             vec![("image", image()), ("label", numbers(&[-1, 1]))],
@@ -277,7 +278,7 @@ fn what_does_not_fit_is_named_with_its_row_and_remedy() {
         ),
         (
             "image,label,split\na.png,0,train\n../a.png,0,train\n",
-            "row 2 has `../a.png`, which is no path inside",
+            "row 2 has `../a.png`, which is not a path inside",
         ),
         (
             "image,label,split\na.png,0,train\nb.png,0,train\n",

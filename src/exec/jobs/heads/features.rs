@@ -3,6 +3,7 @@
 use crate::bug::Bug;
 use crate::exec::{NodeError, SKIPPED};
 use crate::feature_type::FeatureType;
+use crate::message::Message;
 use crate::store::{FeaturePartReader, FeatureReader};
 use crate::trainer::TrainError;
 use crate::trainer::heads::{Rows, Samples};
@@ -30,9 +31,12 @@ impl<'a> FeatureRows<'a> {
             let rows = part.ids().zip(part.splits()).zip(of_part);
             for (row, ((id, of_split), label)) in (0u32..).zip(rows) {
                 if of_split == SKIPPED && !skip {
-                    return Err(NodeError::Values(format!(
-                        "image `{id}` did not decode when these features were made\n  hint: mend the image, or set `on_bad_image = \"skip\"`"
-                    )));
+                    return Err(NodeError::Values(
+                        Message::new(format!(
+                            "image `{id}` did not decode when these features were made"
+                        ))
+                        .hint("fix the image, or set `on_bad_image = \"skip\"`"),
+                    ));
                 }
                 if of_split == split {
                     places.push((number, row));
@@ -66,7 +70,7 @@ impl<'a> FeatureRows<'a> {
         if others.iter().all(|other| alike(&other)) {
             Ok(())
         } else {
-            Err(Bug::new("the views of these features have not the same samples").into())
+            Err(Bug::new("the views of these features do not have the same samples").into())
         }
     }
 }

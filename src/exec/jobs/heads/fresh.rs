@@ -10,6 +10,7 @@ use crate::exec::batches;
 use crate::exec::context::Run;
 use crate::exec::prepare::Preparation;
 use crate::feature_type::FeatureType;
+use crate::message::{Hint, Message};
 use crate::models::extractor::{Images, Network, TapRequest};
 use crate::numbers::to_u32;
 use crate::plan::{Extract, PassKey};
@@ -65,13 +66,13 @@ impl Samples for FreshImages<'_> {
 }
 
 impl NoisyImages for FreshImages<'_> {
-    fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, String> {
+    fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, Message> {
         let rows: Vec<usize> = rows.iter().map(|&row| self.rows[row]).collect();
         let (first, _) = self.preparation.key.draw_and_seed();
         let batch = self.preparation.batch(&rows, first.saturating_add(draw));
         batch
             .map(|batch| batch.pixels)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.explain())
     }
 }
 
@@ -139,7 +140,7 @@ impl<'a> FreshRows<'a> {
             };
             let features = network
                 .features(images, &[self.tap])
-                .map_err(|error| TrainError::Features(error.to_string()))?;
+                .map_err(|error| TrainError::Features(error.to_string().into()))?;
             let features = features.read().pop().unwrap_or_default();
             let mut out = out.borrow_mut();
             let out = out.next().unwrap_or_default();

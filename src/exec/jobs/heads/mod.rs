@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::exec::context::{Fate, Run};
+use crate::exec::context::{Run, StepResult};
 use crate::exec::event::Event;
 use crate::exec::{NodeError, attempt};
 use crate::graph::OnBadImage;
@@ -24,14 +24,16 @@ use crate::plan::{self, Extract, JobKind, PassKey, PlannedArtifact, ScanKey, Ste
 use crate::store::names::{CURVES, HEAD_WEIGHTS, LOGITS, OBJECTIVE, PREDICTIONS, SELECTION};
 use crate::store::{ArtifactWriter, Checkpoints, FeatureReader, StoreError};
 use crate::trainer::TrainError;
-use crate::trainer::heads::{self as trainer, Data, Job, Keep, Limits, Outcome, Rows, WriteTo};
+use crate::trainer::heads::{
+    self as trainer, CheckpointStore, Data, Job, Limits, Outcome, Rows, WriteTo,
+};
 use features::FeatureRows;
 use fresh::{FreshImages, FreshRows};
 
 pub(super) use tuning::run_tuned;
 
 /// Takes what became of a head.
-type Tell<'t> = &'t (dyn Fn(StepId, Fate) + Sync);
+type Tell<'t> = &'t (dyn Fn(StepId, StepResult) + Sync);
 
 /// One head of a scan.
 #[derive(Clone, Copy)]
@@ -87,18 +89,18 @@ pub(in crate::exec) fn is_small(run: &Run<'_>, job: &plan::Job) -> bool {
 }
 
 /// Trains and commits the heads of one scan; says what became of each.
-pub(super) fn run_scan(run: &Run<'_>, steps: &[StepId]) -> Vec<(StepId, Fate)> {
+pub(super) fn run_scan(run: &Run<'_>, steps: &[StepId]) -> Vec<(StepId, StepResult)> {
     let fates = Mutex::new(Vec::new());
     let lock = || fates.lock().unwrap_or_else(PoisonError::into_inner);
-    let tell = |step: StepId, fate: Fate| lock().push((step, fate));
+    let tell = |step: StepId, fate: StepResult| lock().push((step, fate));
     let outcome = attempt(|| scan(run, &heads_of(run, steps), &tell));
     if let Err(error) = outcome {
         // What fails a scan fails the first head of it that nothing was said of, and leaves the others unmade.
         let told: BTreeSet<StepId> = lock().iter().map(|(step, _)| *step).collect();
         let mut left = steps.iter().copied().filter(|step| !told.contains(step));
         if let Some(culprit) = left.next() {
-            tell(culprit, Fate::Failed(error));
-            left.for_each(|step| tell(step, Fate::Unmade { culprit }));
+            tell(culprit, StepResult::Failed(error));
+            left.for_each(|step| tell(step, StepResult::Unmade { culprit }));
         }
     }
     fates.into_inner().unwrap_or_else(PoisonError::into_inner)
@@ -114,7 +116,7 @@ fn scan(run: &Run<'_>, heads: &[OneHead<'_>], tell: Tell<'_>) -> Result<(), Node
         match run.begin(head.artifact)? {
             Some(writer) => writers.push((head, Some(writer))),
             // Another process has made it meanwhile.
-            None => tell(head.step, Fate::Made),
+            None => tell(head.step, StepResult::Made),
         }
     }
     let Some((first, _)) = writers.first() else {
@@ -203,7 +205,7 @@ fn scan(run: &Run<'_>, heads: &[OneHead<'_>], tell: Tell<'_>) -> Result<(), Node
     let recipe = scan
         .recipe()
         .map_err(|error| NodeError::bug(&error.to_string()))?;
-    let kept = Kept(run.store.checkpoints(&recipe));
+    let kept = StoredCheckpoints(run.store.checkpoints(&recipe));
     let share = writers.len() as f64;
     let trained = trainer::train(&jobs, &data, &limits, &kept, &mut |job, outcome| {
         let (head, writer) = &mut writers[job];
@@ -289,9 +291,9 @@ fn commit(
 }
 
 /// Checkpoints in the store.
-struct Kept(Checkpoints);
+struct StoredCheckpoints(Checkpoints);
 
-impl Keep for Kept {
+impl CheckpointStore for StoredCheckpoints {
     fn newest(&self, at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
         // Damaged ones are passed over: what they would have saved is trained again.
         let (newest, _) = self.0.newest(at_most).map_err(|error| error.to_string())?;

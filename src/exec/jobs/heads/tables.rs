@@ -63,9 +63,7 @@ pub(super) fn logits(
 ) -> Result<RecordBatch, NodeError> {
     let item = Arc::new(Field::new("item", DataType::Float32, false));
     let width = i32::try_from(classes).map_err(|_| {
-        NodeError::Values(format!(
-            "logits of {classes} classes do not fit into a table"
-        ))
+        NodeError::Values(format!("logits of {classes} classes do not fit into a table").into())
     })?;
     let values = Arc::new(Float32Array::from(logits.to_vec()));
     let lists = FixedSizeListArray::try_new(Arc::clone(&item), width, values, None)?;

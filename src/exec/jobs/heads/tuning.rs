@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::fresh::{FreshImages, images_at_once};
-use super::{Kept, commit};
+use super::{StoredCheckpoints, commit};
 use crate::exec::NodeError;
 use crate::exec::context::Run;
 use crate::exec::event::Event;
 use crate::machine::device::Device;
-use crate::machine::memory::KeptMaps;
+use crate::machine::memory::RetainFreedMemory;
 use crate::models::checkpoint::parameters::write_safetensors;
 use crate::plan::{PassKey, PlannedArtifact, Train};
 use crate::trainer::TrainError;
 use crate::trainer::fine_tuning::{Task, Watch, fine_tune};
-use crate::trainer::heads::{Job, Keep, WriteTo};
+use crate::trainer::heads::{CheckpointStore, Job, WriteTo};
 
 /// The file of the trained network, beside that of the head. It can be given to a model as its weights.
 const NETWORK: &str = "network.safetensors";
@@ -23,7 +23,7 @@ const NETWORK: &str = "network.safetensors";
 /// Checkpoints may take this share of the time.
 const SHARE_OF_TIME: u32 = 20;
 
-/// The way back needs the maps within a block several times over.
+/// The backward pass needs the feature maps within a block several times over.
 const SHARE_OF_BATCH_ON_GPU: usize = 4;
 
 /// Trains and commits one head and its network.
@@ -50,9 +50,9 @@ pub(in crate::exec::jobs) fn run_tuned(
         run.device,
         extraction.precision,
         extraction.block,
-        fine_tuning.retention,
+        fine_tuning.checkpointing,
     )?;
-    let _kept_maps = KeptMaps::keep();
+    let _kept_maps = RetainFreedMemory::begin();
     let at_once = match images_at_once(run, extract) {
         images if run.device == Device::Cpu || extraction.batch_size.is_some() => images,
         images => (images / SHARE_OF_BATCH_ON_GPU).max(1),
@@ -79,7 +79,7 @@ pub(in crate::exec::jobs) fn run_tuned(
         device: run.device,
     };
     let kept = Paced {
-        kept: Kept(run.store.checkpoints(&artifact.recipe)),
+        kept: StoredCheckpoints(run.store.checkpoints(&artifact.recipe)),
         last: Cell::new(Instant::now()),
         took: Cell::new(Duration::ZERO),
     };
@@ -115,7 +115,7 @@ pub(in crate::exec::jobs) fn run_tuned(
 
 /// Checkpoints that are written as often as their size allows: that of a large network takes long.
 struct Paced {
-    kept: Kept,
+    kept: StoredCheckpoints,
     last: Cell<Instant>,
     took: Cell<Duration>,
 }
@@ -127,7 +127,7 @@ impl Paced {
     }
 }
 
-impl Keep for Paced {
+impl CheckpointStore for Paced {
     fn newest(&self, at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
         self.kept.newest(at_most)
     }

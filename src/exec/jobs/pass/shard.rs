@@ -5,6 +5,7 @@ use half::f16;
 use crate::datasets::Manifest;
 use crate::exec::{NodeError, SKIPPED};
 use crate::feature_type::FeatureType;
+use crate::message::Message;
 use crate::plan::Tap;
 use crate::store::{ArtifactWriter, FeaturePart, FeatureValues};
 
@@ -66,11 +67,14 @@ impl Shard {
                 !self.skipped.contains(row) && !feature.iter().all(|value| value.is_finite())
             });
         if let Some((row, _)) = bad {
-            return Err(NodeError::Values(format!(
-                "the feature of `{}` at {} is not finite\n  hint: the weights may be damaged",
-                samples[self.rows.start + row].id,
-                tap.block
-            )));
+            return Err(NodeError::Values(
+                Message::new(format!(
+                    "the feature of `{}` at {} is not finite",
+                    samples[self.rows.start + row].id,
+                    tap.block
+                ))
+                .hint("the weights may be damaged"),
+            ));
         }
         let values = match tap.storage {
             FeatureType::F32 => FeatureValues::F32(values),
@@ -107,10 +111,13 @@ fn narrow(values: &[f32], tap: &Tap) -> Result<Vec<f16>, NodeError> {
         .zip(&narrowed)
         .find(|(wide, narrow)| wide.is_finite() && !narrow.is_finite());
     match overflow {
-        Some((value, _)) => Err(NodeError::Values(format!(
-            "the value {value} of {} does not fit into 16 bits\n  hint: set `storage = \"f32\"` in the extraction",
-            tap.block
-        ))),
+        Some((value, _)) => Err(NodeError::Values(
+            Message::new(format!(
+                "the value {value} of {} does not fit into 16 bits",
+                tap.block
+            ))
+            .hint("set `storage = \"f32\"` in the extraction"),
+        )),
         None => Ok(narrowed),
     }
 }

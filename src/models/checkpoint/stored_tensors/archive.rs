@@ -285,7 +285,7 @@ fn read_line<'f>(reader: &mut Reader<'f>) -> Result<Line<'f>, Fault> {
     let name = std::str::from_utf8(name).map_err(|_| broken())?;
     if !stays_inside(name) {
         return Err(damaged(format!(
-            "a member is called `{}`, which is no plain path inside the archive",
+            "a member is called `{}`, which is not a plain path inside the archive",
             shown(name)
         )));
     }

@@ -28,7 +28,7 @@ pub enum Fault {
     Truncated(String),
     /// It is something else.
     #[error(
-        "is no checkpoint: {0}; give the path of a .safetensors file or of a PyTorch checkpoint"
+        "is not a checkpoint: {0}; give the path of a .safetensors file or of a PyTorch checkpoint"
     )]
     NotACheckpoint(String),
     /// The header of a safetensors file contradicts itself, the format or the file's size.

@@ -89,13 +89,13 @@ fn locate<'f>(
         }
     }
     let Some(listed) = keys.list(keys.root) else {
-        return Err(keys.corrupt("the keys are no list".to_owned()));
+        return Err(keys.corrupt("the keys are not a list".to_owned()));
     };
     let mut located = BTreeMap::new();
     let mut reader = Reader::new(file, at);
     for &key in listed {
         let Value::Text(key) = key else {
-            return Err(keys.corrupt("a key is no text".to_owned()));
+            return Err(keys.corrupt("a key is not a string".to_owned()));
         };
         let Some(storage) = described.get(key) else {
             let reason = format!("storage `{}` is listed, but no tensor uses it", shown(key));

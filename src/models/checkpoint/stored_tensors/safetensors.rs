@@ -55,7 +55,7 @@ pub(super) fn read(file: &[u8]) -> Result<BTreeMap<String, Entry>, Fault> {
         )));
     }
     if length > 0 && rest.first().is_some_and(|&byte| byte != b'{') {
-        return Err(no_safetensors("its header is no JSON object".into()));
+        return Err(no_safetensors("its header is not a JSON object".into()));
     }
     let Some((header, data)) = rest.split_at_checked(to_usize(length)) else {
         return Err(truncated(LENGTH_BYTES + length));
@@ -168,7 +168,7 @@ mod tests {
                 "{bytes:?}"
             );
         }
-        assert!(message(&file("[1, 2]", &[])).contains("no JSON object"));
+        assert!(message(&file("[1, 2]", &[])).contains("not a JSON object"));
     }
 
     #[test]

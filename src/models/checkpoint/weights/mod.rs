@@ -14,6 +14,7 @@ use super::parameters::Parameters;
 use super::stored_tensors::{StoredTensors, StoredTensorsError};
 use super::synthetic;
 pub use super::weight_mismatch::{WeightMismatch, WrongShape};
+use crate::message::Hint;
 use crate::models::WeightsSource;
 use crate::models::nn::initial::Initial;
 use crate::models::nn::layers::Layout;
@@ -54,9 +55,7 @@ pub enum WeightError {
     #[error(transparent)]
     Mismatch(Box<WeightMismatch>),
     /// They come from a training, and not from a file.
-    #[error(
-        "the weights come from pretrain `{name}` of the experiment\n  hint: run the experiment; `repro models export` makes a file of them"
-    )]
+    #[error("the weights come from pretrain `{name}` of the experiment")]
     NotTrained {
         /// The training's name.
         name: String,
@@ -64,6 +63,17 @@ pub enum WeightError {
     /// There is no source at all.
     #[error("the network has parameters, but no weights were given")]
     NotGiven,
+}
+
+impl Hint for WeightError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotTrained { .. } => {
+                Some("run the experiment; `repro models export` makes a file of them".to_owned())
+            }
+            Self::File(_) | Self::Mismatch(_) | Self::NotGiven => None,
+        }
+    }
 }
 
 impl WeightMap {

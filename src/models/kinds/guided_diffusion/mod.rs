@@ -187,12 +187,12 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
         Ok(diffusion) => diffusion,
         Err(error) => {
             let message = error.to_string();
-            fields.misfit(DIFFUSION_STEPS.name, "spec::out-of-range", message, None);
+            fields.invalid(DIFFUSION_STEPS.name, "spec::out-of-range", message, None);
             return None;
         }
     };
     if config.num_classes.is_some() {
-        fields.misfit(
+        fields.invalid(
             declaration::PRESET.name,
             "graph::class-conditional",
             format!("model `{variant}` is class-conditional: it cannot run without the classes that it is to predict"),
@@ -377,9 +377,9 @@ impl TunableModel for GuidedDiffusion {
         device: tch::Device,
         precision: crate::models::Precision,
         tap: crate::models::BlockIndex,
-        retention: crate::models::tuning::MapRetention,
+        checkpointing: crate::models::tuning::ActivationCheckpointing,
     ) -> Result<crate::models::tuning::Tuned, crate::models::checkpoint::weights::WeightError> {
-        tuning::begin(self, base, (device, precision), tap, retention)
+        tuning::begin(self, base, (device, precision), tap, checkpointing)
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Preset {
 #[derive(Debug, Error)]
 pub enum PresetError {
     /// Nothing has that name.
-    #[error("there is no preset `{name}`; there are {}", known.join(", "))]
+    #[error("unknown preset `{name}`; the presets are {}", known.join(", "))]
     Unknown {
         /// The name that was asked for.
         name: String,

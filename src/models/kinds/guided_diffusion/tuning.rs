@@ -1,6 +1,6 @@
 //! Training a U-Net further through the map of one block.
 //!
-//! Each block is a graph of its own. The way back goes through the blocks from the last to the first and hands gradients from one to
+//! Each block is a graph of its own. The backward pass goes through the blocks from the last to the first and hands gradients from one to
 //! the next. Where maps are recomputed, the forward pass keeps what each block gave and drops its graph; it is built again when the
 //! backward pass comes to the block, so that the inner maps of one block are in memory at a time.
 //!
@@ -21,7 +21,7 @@ use super::layout::Layout;
 use super::network::Network;
 use crate::models::checkpoint::weights::{WeightError, WeightMap};
 use crate::models::extractor::{ForwardError, Until};
-use crate::models::tuning::{MapRetention, Tune, Tuned};
+use crate::models::tuning::{ActivationCheckpointing, Tune, Tuned};
 use crate::models::{BlockIndex, Precision};
 use crate::numbers::to_u32;
 
@@ -31,7 +31,7 @@ pub(super) fn begin(
     base: &Path,
     (device, precision): (Device, Precision),
     tap: BlockIndex,
-    retention: MapRetention,
+    checkpointing: ActivationCheckpointing,
 ) -> Result<Tuned, WeightError> {
     let mut weights = WeightMap::from_source(&model.weights, base)?
         .on(device)
@@ -60,7 +60,7 @@ pub(super) fn begin(
         network,
         device,
         tap,
-        retention,
+        checkpointing,
     });
     Ok(Tuned {
         network,
@@ -73,11 +73,11 @@ struct TunedNetwork {
     network: Network,
     device: Device,
     tap: BlockIndex,
-    retention: MapRetention,
+    checkpointing: ActivationCheckpointing,
 }
 
 impl Tune for TunedNetwork {
-    fn map(&self, x_t: &Tensor, timestep: u32) -> Result<Tensor, ForwardError> {
+    fn activations(&self, x_t: &Tensor, timestep: u32) -> Result<Tensor, ForwardError> {
         let _guard = tch::no_grad_guard();
         let (timesteps, taps) = (self.timesteps(timestep), [self.tap]);
         let mut tapped = None;
@@ -88,7 +88,7 @@ impl Tune for TunedNetwork {
         tapped.ok_or(ForwardError::NoOutput)
     }
 
-    fn learn(
+    fn forward_backward(
         &self,
         x_t: &Tensor,
         timestep: u32,
@@ -107,9 +107,9 @@ impl Tune for TunedNetwork {
             // the map would differ by rounding from the one that the backward pass computes. That holds as much at a time.
             let piece = self.piece(number, &maps, &silu_emb)?;
             let output = piece.output.detach();
-            kept.push(match self.retention {
-                MapRetention::Kept => Some(piece),
-                MapRetention::Recomputed => None,
+            kept.push(match self.checkpointing {
+                ActivationCheckpointing::Off => Some(piece),
+                ActivationCheckpointing::On => None,
             });
             maps.outputs.push(output);
         }
@@ -198,7 +198,7 @@ fn leaf(tensor: &Tensor) -> Tensor {
     tensor.detach().set_requires_grad(true)
 }
 
-/// The way back from a tensor by which the gradient of the loss is known.
+/// The backward pass from a tensor by which the gradient of the loss is known.
 fn push_back(tensor: &Tensor, gradient: &Tensor) {
     // The gradient of this sum by the tensor is `gradient` itself, not rounded.
     (tensor * gradient).sum(tensor.kind()).backward();
@@ -221,12 +221,12 @@ mod tests {
     use crate::models::checkpoint::parameters::Parameters;
     use crate::models::extractor::to_vec;
 
-    fn tuned(tap: u32, precision: Precision, retention: MapRetention) -> Tuned {
+    fn tuned(tap: u32, precision: Precision, checkpointing: ActivationCheckpointing) -> Tuned {
         let model = crate::models::preset("adm-nano").unwrap().model;
         let model = model.with_weights(WeightsSource::Synthetic(1));
         let tunable = model.tunable().unwrap();
         let (base, tap) = (Path::new("."), BlockIndex(tap));
-        let tuned = tunable.begin_tuning(base, Device::Cpu, precision, tap, retention);
+        let tuned = tunable.begin_tuning(base, Device::Cpu, precision, tap, checkpointing);
         tuned.unwrap()
     }
 
@@ -241,7 +241,10 @@ mod tests {
     /// The gradients of a made-up loss, by name.
     fn gradients(tuned: &Tuned) -> Vec<(String, Vec<f32>)> {
         let mut of_map = |map: &Tensor| map.cos() * 0.01;
-        tuned.network.learn(&images(), 90, &mut of_map).unwrap();
+        tuned
+            .network
+            .forward_backward(&images(), 90, &mut of_map)
+            .unwrap();
         all(&tuned.trained)
     }
 
@@ -264,8 +267,8 @@ mod tests {
         .unwrap();
         for precision in [Precision::F32, Precision::Bf16] {
             for tap in [1, 3, last - 1, last] {
-                let kept = gradients(&tuned(tap, precision, MapRetention::Kept));
-                let recomputed = gradients(&tuned(tap, precision, MapRetention::Recomputed));
+                let kept = gradients(&tuned(tap, precision, ActivationCheckpointing::Off));
+                let recomputed = gradients(&tuned(tap, precision, ActivationCheckpointing::On));
                 assert!(
                     kept.iter()
                         .any(|(_, values)| values.iter().any(|&v| v != 0.0))
@@ -279,7 +282,7 @@ mod tests {
     fn every_trained_parameter_gets_a_gradient_and_no_other_does() {
         // The first block knows nothing of the timestep.
         for (tap, knows_time) in [(1, false), (2, true), (4, true)] {
-            let tuned = tuned(tap, Precision::F32, MapRetention::Recomputed);
+            let tuned = tuned(tap, Precision::F32, ActivationCheckpointing::On);
             gradients(&tuned);
             let is_reached = |tensor: &Tensor| tensor.grad().defined();
             assert!(tuned.trained.tensors().iter().all(is_reached));
@@ -292,9 +295,9 @@ mod tests {
 
     #[test]
     fn gradients_are_those_of_small_differences() {
-        let tuned = tuned(3, Precision::F32, MapRetention::Recomputed);
+        let tuned = tuned(3, Precision::F32, ActivationCheckpointing::On);
         let loss = || {
-            let map = tuned.network.map(&images(), 90).unwrap();
+            let map = tuned.network.activations(&images(), 90).unwrap();
             (map.sin() * 0.01).sum(Kind::Double).double_value(&[])
         };
         gradients(&tuned);
@@ -342,8 +345,8 @@ mod tests {
         frozen
             .forward(seen, &taps, Until::DeepestTap, &mut visit)
             .unwrap();
-        let tuned = tuned(5, Precision::F32, MapRetention::Kept);
-        let own = tuned.network.map(&images(), 90).unwrap();
+        let tuned = tuned(5, Precision::F32, ActivationCheckpointing::Off);
+        let own = tuned.network.activations(&images(), 90).unwrap();
         assert!((own - map.unwrap()).abs().max().double_value(&[]) < 1e-5);
     }
 }

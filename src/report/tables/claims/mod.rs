@@ -54,7 +54,7 @@ fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
             "{} is about `{axis}` and cannot average over it",
             fields.context()
         );
-        fields.misfit(OVER_KEY.name, "report::axis-twice", message, None);
+        fields.invalid(OVER_KEY.name, "report::axis-twice", message, None);
     }
     fields
         .is_sound()

@@ -68,21 +68,21 @@ fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
     let context = fields.context();
     if question.over.contains(&among) {
         let message = format!("{context} cannot compare `{among}` and average over it");
-        fields.misfit(AMONG.name, "report::axis-twice", message, None);
+        fields.invalid(AMONG.name, "report::axis-twice", message, None);
     }
     for choice in &fixed {
         let axis = &choice.axis;
         if *axis == among || question.over.contains(axis) {
             let message =
                 format!("`fixed` of {context} cannot name `{axis}`, which `among` or `over` names");
-            fields.misfit(FIXED.name, "report::axis-twice", message, None);
+            fields.invalid(FIXED.name, "report::axis-twice", message, None);
         }
         if choice.values.len() > 1 {
             let message = format!(
                 "`fixed` of {context} takes one value of `{axis}`, not {}",
                 choice.values.len()
             );
-            fields.misfit(FIXED.name, "spec::out-of-range", message, None);
+            fields.invalid(FIXED.name, "spec::out-of-range", message, None);
         }
     }
     fields.is_sound().then(|| {

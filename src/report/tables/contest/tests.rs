@@ -1,6 +1,7 @@
 //! A contest of made-up results, worked out by hand.
 
 use super::*;
+use crate::message::Hint;
 use crate::report::input::MissingResult;
 use crate::report::testing::{input, of_head, parsed, row, with};
 use crate::store::ResultRow;
@@ -110,6 +111,7 @@ fn a_fixed_choice_stands_behind_the_champion() {
     let error = contest(&text)
         .render(&input(results()))
         .unwrap_err()
+        .explain()
         .to_string();
     assert!(
         error.contains("`fixed` leaves 2 candidates of `unet`, which differ in `pool`"),
@@ -170,6 +172,7 @@ fn what_cannot_compete_is_refused() {
     let error = contest(&unknown)
         .render(&input(results()))
         .unwrap_err()
+        .explain()
         .to_string();
     assert!(
         error.contains("`unat`") && error.contains("`champion` is one of `once`, `raw` and `unet`"),
@@ -177,7 +180,11 @@ fn what_cannot_compete_is_refused() {
     );
     let mut rows = results();
     rows[0].axes.insert("split".to_owned(), "train".into());
-    let error = contest(TABLE).render(&input(rows)).unwrap_err().to_string();
+    let error = contest(TABLE)
+        .render(&input(rows))
+        .unwrap_err()
+        .explain()
+        .to_string();
     assert!(error.contains("several values of `split`"), "{error}");
 }
 

@@ -67,7 +67,7 @@ fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
             "`{rows}` cannot be both the rows and a column of {}",
             fields.context()
         );
-        fields.misfit(COLUMNS.name, "report::axis-twice", message, None);
+        fields.invalid(COLUMNS.name, "report::axis-twice", message, None);
     }
     fields.is_sound().then(|| {
         Arc::new(Grid {

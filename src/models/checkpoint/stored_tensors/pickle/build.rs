@@ -21,7 +21,7 @@ impl<'p> Machine<'p> {
     pub fn reduce(&mut self) -> Result<Value<'p>, Fault> {
         let (arguments, called) = (self.pop()?, self.pop()?);
         let Some(arguments) = self.tuple_of(arguments) else {
-            return Err(self.corrupt("the arguments of a call are no tuple".to_owned()));
+            return Err(self.corrupt("the arguments of a call are not a tuple".to_owned()));
         };
         // Compared before they are copied. One too many is enough to misfit.
         let arguments = arguments
@@ -62,8 +62,9 @@ impl<'p> Machine<'p> {
                 self.expect_nothing(hooks, "backward hooks")?;
                 match self.object_of(tensor) {
                     Some(Object::Tensor(_)) => Ok(tensor),
-                    _ => Err(self
-                        .corrupt("a parameter is made of something that is no tensor".to_owned())),
+                    _ => Err(self.corrupt(
+                        "a parameter is made of something that is not a tensor".to_owned(),
+                    )),
                 }
             }
             (Global::Size, &[parts]) if self.tuple_of(parts).is_some() => Ok(parts),
@@ -80,7 +81,7 @@ impl<'p> Machine<'p> {
     pub fn persistent(&mut self) -> Result<Value<'p>, Fault> {
         let name = self.pop()?;
         let Some(parts) = self.tuple_of(name) else {
-            return Err(self.refused("its persistent id is no tuple".to_owned()));
+            return Err(self.refused("its persistent id is not a tuple".to_owned()));
         };
         let [Value::Text(kind), ref rest @ ..] = *parts else {
             return Err(self.refused("its persistent id has no kind".to_owned()));
@@ -123,12 +124,12 @@ impl<'p> Machine<'p> {
         let state = self.pop()?;
         let target = self.stack.last().copied().unwrap_or(Value::None);
         if !matches!(self.object_of(target), Some(Object::Dict(dict)) if dict.is_ordered) {
-            return Err(
-                self.refused("it sets attributes of something that is no `OrderedDict`".to_owned())
-            );
+            return Err(self.refused(
+                "it sets attributes of something that is not an `OrderedDict`".to_owned(),
+            ));
         }
         let Some(Object::Dict(state)) = self.object_of(state) else {
-            return Err(self.refused("it sets a state that is no dict".to_owned()));
+            return Err(self.refused("it sets a state that is not a dict".to_owned()));
         };
         // The first that is not `_metadata`, of at most one: a long dict would be gone through at every BUILD.
         let mut keys = state.entries.iter().map(|(key, _)| *key);

@@ -181,7 +181,7 @@ impl<'p> Machine<'p> {
             }
             Opcode::StackGlobal => match (self.pop()?, self.pop()?) {
                 (Value::Text(name), Value::Text(module)) => self.global(module, name)?,
-                _ => return Err(self.corrupt("a name is no text".to_owned())),
+                _ => return Err(self.corrupt("a name is not a string".to_owned())),
             },
             Opcode::Reduce => self.reduce()?,
             Opcode::BinPersistentId => self.persistent()?,
@@ -276,7 +276,7 @@ impl<'p> Machine<'p> {
             list.append(&mut parts);
             return Ok(());
         }
-        Err(self.refused("it appends to something that is no list".to_owned()))
+        Err(self.refused("it appends to something that is not a list".to_owned()))
     }
 
     fn set_items(&mut self, parts: &[Value<'p>]) -> Result<(), Fault> {
@@ -291,7 +291,7 @@ impl<'p> Machine<'p> {
                 .extend(pairs.iter().map(|&[key, value]| (key, value)));
             return Ok(());
         }
-        Err(self.refused("it sets an item of something that is no dict".to_owned()))
+        Err(self.refused("it sets an item of something that is not a dict".to_owned()))
     }
 
     fn memoize(&mut self, index: u32) -> Result<(), Fault> {
