@@ -146,7 +146,8 @@ fn images(file: &[u8], count: usize) -> Result<(u32, u32, Vec<Vec<u8>>), NodeErr
     }
 }
 
-/// Images as the network sees them at growing noise, one row an image; `None` where the experiment has no such dataset or model.
+/// Images as the network sees them at growing noise, one row an image; `None` where the experiment has no such dataset or model, or the
+/// dataset is not on disk.
 fn noise_strip(
     experiment: &Experiment,
     inputs: &Inputs,
@@ -159,7 +160,8 @@ fn noise_strip(
         .find(|(node, _)| node.name == strip.dataset);
     let mut models = experiment.models.iter();
     let model = models.find(|node| node.name == strip.model);
-    let (Some((_, dataset)), Some(node)) = (dataset, model) else {
+    let dataset = dataset.and_then(|(_, open)| open.as_ref());
+    let (Some(dataset), Some(node)) = (dataset, model) else {
         return Ok(None);
     };
     let input = node.model.input();

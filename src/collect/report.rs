@@ -1,6 +1,6 @@
 //! Gathering what a report shows, and writing it where it differs from what is there. Nothing is computed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -13,7 +13,8 @@ use crate::graph::{Experiment, OnBadImage};
 use crate::inputs::Inputs;
 use crate::numbers::to_u32;
 use crate::papers::departures;
-use crate::plan::{Evaluate, Items, Plan, Train, Work};
+use crate::plan::{Evaluate, HeadItem, Items, Plan, Train, Work};
+use crate::report::figures::Wanted;
 use crate::report::{
     DatasetSummary, MissingResult, ModelSummary, NodeRecord, ReportConfig, ReportInput,
     SkippedImage, render, results_csv,
@@ -51,7 +52,15 @@ pub fn write(
             "the experiment has no `[report]`".to_owned(),
         ));
     };
-    let input = gather(experiment, inputs, plan, store, command)?;
+    let mut input = gather(experiment, inputs, plan, store, command)?;
+    let folder = base.join(&config.output);
+    let folder = folder.parent().unwrap_or(base);
+    for (file, wanted) in config.wanted() {
+        let is_absent = matches!(&wanted, Wanted::NoiseStrip(strip) if input.absent_datasets.contains(&strip.dataset));
+        if is_absent && folder.join(&file).is_file() {
+            input.drawn.insert(file);
+        }
+    }
     if input.results.is_empty() && !input.missing.is_empty() {
         return Err(NodeError::Values(
             "there is no result to report yet\n  hint: `repro run` computes them".to_owned(),
@@ -118,7 +127,18 @@ fn gather(
         trainings: pictures::trainings(plan, store)?,
         sheets: pictures::sheets(experiment, inputs, plan, store)?,
         results_file: None,
+        absent_datasets: absent_datasets(experiment, inputs),
+        drawn: BTreeSet::new(),
     })
+}
+
+/// The names of the datasets that are not on disk.
+fn absent_datasets(experiment: &Experiment, inputs: &Inputs) -> BTreeSet<String> {
+    let datasets = experiment.datasets.iter().zip(&inputs.datasets);
+    datasets
+        .filter(|(_, open)| open.is_none())
+        .map(|(node, _)| node.name.clone())
+        .collect()
 }
 
 /// The results of all metrics, and what is known of those that are not there.
@@ -139,6 +159,15 @@ fn results(
         }
         let outputs = || work.metric.outputs().into_iter();
         let waits_for_features = match &work.items {
+            // Which splits skipped images are of is told by the dataset alone.
+            Items::Heads(heads) if !can_be_scored(heads, inputs) => {
+                missing.extend(outputs().map(|output| MissingResult {
+                    metric: output.name,
+                    axes: BTreeMap::new(),
+                    why: "it is not computed yet, and its dataset is not on disk".to_owned(),
+                }));
+                false
+            }
             // What no metric has kept yet is scored from predictions, which takes no time. Features are not read for a report.
             Items::Heads(_) => {
                 let evaluated = evaluate(plan, work, inputs, store, &|| true)?;
@@ -164,6 +193,15 @@ fn results(
         }
     }
     Ok((results, missing))
+}
+
+/// Whether the predictions of heads can be compared with the lists of their datasets.
+fn can_be_scored(heads: &[HeadItem], inputs: &Inputs) -> bool {
+    heads.iter().all(|head| {
+        let extract = &head.train.features;
+        extract.node.on_bad_image == OnBadImage::Fail
+            || inputs.dataset(extract.images.index).is_ok()
+    })
 }
 
 /// The axes of a head, as they stand beside a result that is not there. Of a choice that is still open nobody knows yet at which of the

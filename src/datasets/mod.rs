@@ -60,6 +60,12 @@ pub trait Dataset: Send + Sync + Debug {
         None
     }
 
+    /// Files beside the dataset that it is made from, which choose among the samples of that; from the folder that relative paths
+    /// start from.
+    fn lists(&self) -> Vec<&Path> {
+        Vec::new()
+    }
+
     /// What the dataset settles that the paper leaves open; reports list it beside the departures from the paper.
     fn open_questions(&self) -> Vec<OpenQuestion> {
         Vec::new()
@@ -86,6 +92,8 @@ pub struct Listing {
     pub splits: Vec<SplitCount>,
     /// Images that are named and are not there.
     pub missing: usize,
+    /// The digest of all that the lists name, as [`Manifest::digest_of_names`] has it once the images are there.
+    pub names: String,
 }
 
 /// A dataset whose samples are listed.

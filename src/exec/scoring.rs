@@ -120,7 +120,7 @@ fn skipped_of_split(
     inputs: &Inputs,
     store: &Store,
 ) -> Result<u64, NodeError> {
-    let manifest = &inputs.datasets[extract.images.index].manifest;
+    let manifest = &inputs.dataset(extract.images.index)?.manifest;
     let skipped: BTreeSet<String> = skipped(store, &extract.fingerprint)?.into_iter().collect();
     let of_split = manifest
         .samples

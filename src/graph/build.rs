@@ -80,6 +80,7 @@ struct Declared {
     name: String,
     dataset: Arc<dyn Dataset>,
     root: Option<String>,
+    declaration: String,
     upstream: Option<Located<String>>,
     swept: Swept,
 }
@@ -184,6 +185,7 @@ impl Builder<'_> {
                         name: node.name.clone(),
                         upstream: dataset.upstream().cloned(),
                         root: fields.given(&datasets::ROOT),
+                        declaration: table.to_string(),
                         dataset,
                         swept: self.sweeps.said("dataset", &table, &kind.doc.all_keys()),
                     });
@@ -234,6 +236,7 @@ impl Builder<'_> {
                         name: candidate.name.clone(),
                         dataset: Arc::clone(&candidate.dataset),
                         root: candidate.root.clone(),
+                        declaration: candidate.declaration.clone(),
                         upstream,
                         swept: candidate.swept.clone(),
                     });

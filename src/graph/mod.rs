@@ -81,6 +81,8 @@ pub struct DatasetNode {
     pub dataset: Arc<dyn Dataset>,
     /// Its `root`, as it was typed, for people.
     pub root: Option<String>,
+    /// All of its keys, as they were typed: equal declarations have equal texts. What it is made from has a text of its own.
+    pub declaration: String,
     /// The dataset that it is made from, as an index into [`Experiment::datasets`].
     pub upstream: Option<usize>,
     /// What it says where the file sweeps.

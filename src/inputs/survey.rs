@@ -1,10 +1,9 @@
 //! Looking at what an experiment reads, where some of it is not on disk.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{
-    InputErrors, Opened, Reading, dataset_error, facts_of, identify_weights, open_datasets,
+    InputErrors, Inputs, Opened, Reading, dataset_error, facts_of, identify_weights, open_datasets,
     weights_error,
 };
 use crate::bug::Bug;
@@ -15,63 +14,103 @@ use crate::papers::table_5::{PaperRow, table_5};
 use crate::plan::{Absent, DatasetFacts, Expected, Facts};
 use crate::store::Store;
 
-/// What planning needs to know of an experiment's inputs, and which of them are not on disk.
+/// What is known of an experiment's inputs, and which of them are not on disk.
 pub struct Surveyed {
-    /// The facts; those of what is not on disk are published ones.
-    pub facts: Facts,
+    /// The inputs; the facts of what is not on disk are remembered or published ones.
+    pub inputs: Inputs,
     /// What is not on disk.
     pub absent: Vec<Absent>,
 }
 
-/// Looks at everything that the experiment reads. A dataset that is not on disk is taken to be as large as its own lists say, if
-/// they are there without the images, or else as large as Table 5 of the paper says. The arguments are those of [`open`](super::open).
+/// What becomes of an input that is neither on disk nor remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Otherwise {
+    /// It is taken to be as large as its own lists say, if they are there without the images, or else as Table 5 of the paper says.
+    Estimate,
+    /// It is an error.
+    Fail,
+}
+
+/// Looks at everything that the experiment reads. What is not on disk is taken to be what the store remembers of it, and `otherwise`
+/// says what becomes of the rest. The other arguments are those of [`open`](super::open).
 ///
 /// # Errors
-/// Every input that is malformed, or missing and of unknown size.
+/// Every input that is malformed, or missing and not known.
 pub fn survey(
     experiment: &Experiment,
     base: &Path,
     store: &Store,
     tell: &(dyn Fn(&str) + Sync),
+    otherwise: Otherwise,
 ) -> Result<Surveyed, InputErrors> {
     let reading = Reading::new(base, store, tell);
     let environment = reading.environment();
-    let (mut facts, mut absent, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    let memory = reading.memory(experiment);
+    let (mut datasets, mut facts) = (Vec::new(), Vec::new());
+    let (mut absent, mut errors) = (Vec::new(), Vec::new());
     let opened = open_datasets(experiment, &environment);
-    // How many samples a dataset keeps of another one cannot be told without the samples of that.
-    let needed: BTreeSet<usize> = experiment
-        .datasets
-        .iter()
-        .zip(&opened)
-        .filter(|(_, opened)| matches!(opened, Opened::Waiting))
-        .filter_map(|(node, _)| node.upstream)
-        .collect();
-    let nodes = experiment.datasets.iter().enumerate();
-    for ((index, node), opened) in nodes.zip(opened) {
-        match opened {
-            Opened::Here(open) => facts.push(facts_of(&open)),
-            Opened::Waiting => {}
-            Opened::Failed(error) if needed.contains(&index) => {
-                errors.push(dataset_error(&node.name, error));
+    memory.keep_datasets(&opened);
+    for (index, (node, opened)) in experiment.datasets.iter().zip(opened).enumerate() {
+        // What a dataset is made from stands before it.
+        let upstream = node.upstream.and_then(|index| facts.get(index));
+        let upstream: Option<&DatasetFacts> = upstream.and_then(Option::as_ref);
+        let known = match opened {
+            Opened::Here(open) => {
+                facts.push(Some(facts_of(&open)));
+                datasets.push(Some(open));
+                continue;
             }
-            Opened::Failed(error) => match absent_dataset(node, index, error, &environment) {
-                Ok((known, found)) => {
-                    facts.push(known);
-                    absent.push(found);
+            // What is wrong with the dataset that it is made from has been said.
+            Opened::Waiting if upstream.is_none() => None,
+            Opened::Waiting => {
+                let missing = absent.iter().find(|one: &&Absent| {
+                    let of = node.upstream.map(|index| &experiment.datasets[index].name);
+                    Some(&one.name) == of
+                });
+                let missing = missing.map(|one| one.missing.clone()).unwrap_or_default();
+                match memory.dataset(node, None, upstream) {
+                    Some(facts) => Some((remembered(node, missing, &facts), facts)),
+                    None => {
+                        errors.push(dataset_error(&node.name, not_remembered(missing)));
+                        None
+                    }
                 }
-                Err(error) => errors.push(dataset_error(&node.name, error)),
+            }
+            Opened::Failed(error) => match memory.dataset(node, Some(&error), upstream) {
+                Some(facts) => Some((remembered(node, missing_path(&error), &facts), facts)),
+                None => {
+                    let estimated = match otherwise {
+                        Otherwise::Estimate => absent_dataset(node, index, error, &environment),
+                        Otherwise::Fail => Err(error),
+                    };
+                    estimated
+                        .map_err(|error| errors.push(dataset_error(&node.name, error)))
+                        .ok()
+                }
             },
-        }
+        };
+        datasets.push(None);
+        facts.push(known.map(|(found, facts)| {
+            absent.push(found);
+            facts
+        }));
     }
     let mut weights = Vec::new();
     for node in &experiment.models {
         let identity = identify_weights(node, &environment).or_else(|error| {
-            let (identity, found) = absent_weights(node, error)?;
+            let remembered = memory.weights(node, &error);
+            if remembered.is_none() && otherwise == Otherwise::Fail {
+                return Err(error);
+            }
+            let (identity, found) = absent_weights(node, error, remembered)?;
             absent.push(found);
             Ok(Some(identity))
         });
         match identity {
-            Ok(identity) => weights.push(identity),
+            Ok(identity) => {
+                memory.keep_weights(node, identity.as_deref());
+                weights.push(identity);
+            }
             Err(error) => errors.push(weights_error(node, error)),
         }
     }
@@ -79,12 +118,51 @@ pub fn survey(
         return Err(InputErrors(errors));
     }
     Ok(Surveyed {
-        facts: Facts {
-            datasets: facts,
-            weights,
+        inputs: Inputs {
+            datasets,
+            facts: Facts {
+                datasets: facts.into_iter().flatten().collect(),
+                weights,
+            },
         },
         absent,
     })
+}
+
+/// What an error names as missing; nothing for other errors.
+fn missing_path(error: &DatasetError) -> String {
+    match error {
+        DatasetError::Missing { path, .. } | DatasetError::MissingImages { path, .. } => {
+            path.display().to_string()
+        }
+        _ => String::new(),
+    }
+}
+
+/// A dataset that is taken to be what the store remembers.
+fn remembered(node: &DatasetNode, missing: String, facts: &DatasetFacts) -> Absent {
+    Absent {
+        name: node.name.clone(),
+        path: node.root.clone().unwrap_or_default(),
+        missing,
+        fetch: None,
+        fetchable: false,
+        remembered: true,
+        expected: Expected::Dataset {
+            classes: facts.classes.len(),
+            splits: facts.splits.clone(),
+            source: "what the cache remembers",
+        },
+    }
+}
+
+/// That nothing is known of a dataset which is made from one that is remembered.
+fn not_remembered(missing: String) -> DatasetError {
+    DatasetError::Missing {
+        path: missing.into(),
+        hint: "the cache remembers the dataset that it is made from, but not this part of it"
+            .to_owned(),
+    }
 }
 
 /// How large a dataset is, and who says so.
@@ -100,7 +178,7 @@ fn absent_dataset(
     index: usize,
     error: DatasetError,
     environment: &Environment<'_>,
-) -> Result<(DatasetFacts, Absent), DatasetError> {
+) -> Result<(Absent, DatasetFacts), DatasetError> {
     let kind = node.dataset.kind();
     let found = match &error {
         DatasetError::Missing { path, .. } => {
@@ -155,6 +233,7 @@ fn absent_dataset(
         missing: missing.display().to_string(),
         fetch,
         fetchable: published.is_some_and(|dataset| dataset.by_hand.is_none()),
+        remembered: false,
         expected: Expected::Dataset {
             classes: sizes.classes,
             splits: sizes.splits.clone(),
@@ -168,11 +247,16 @@ fn absent_dataset(
         splits: sizes.splits,
         classes: (1..=sizes.classes).map(|class| class.to_string()).collect(),
     };
-    Ok((facts, absent))
+    Ok((absent, facts))
 }
 
-/// The identity of weights that could not be read, if that is because they are not on disk.
-fn absent_weights(node: &ModelNode, error: DatasetError) -> Result<(String, Absent), DatasetError> {
+/// The identity of weights that could not be read, if that is because they are not on disk; the one that is remembered, or one that
+/// names no content.
+fn absent_weights(
+    node: &ModelNode,
+    error: DatasetError,
+    remembered: Option<String>,
+) -> Result<(String, Absent), DatasetError> {
     let WeightsSource::File(path) = node.model.weights() else {
         return Err(error);
     };
@@ -200,9 +284,11 @@ fn absent_weights(node: &ModelNode, error: DatasetError) -> Result<(String, Abse
         missing: missing.display().to_string(),
         fetchable: fetch.is_some(),
         fetch,
+        remembered: remembered.is_some(),
         expected: Expected::Weights { bytes },
     };
-    Ok((format!("absent:{}", path.display()), absent))
+    let identity = remembered.unwrap_or_else(|| format!("absent:{}", path.display()));
+    Ok((identity, absent))
 }
 
 /// A command that downloads into a folder of its own choice, or into the given one.

@@ -105,7 +105,7 @@ pub(super) fn run_pretrain(
         done: resumed,
         batch_size: config.batch_size,
     });
-    let images = split_images(run, work);
+    let images = split_images(run, work)?;
     let (input, device) = (model.input(), run.device);
     let mut trainer = Trainer::new(config, &*network, &diffusion, &images, input, device);
     while state.step < config.steps {
@@ -144,20 +144,20 @@ pub(super) fn run_pretrain(
     Ok(())
 }
 
-fn split_images<'a>(run: &Run<'a>, work: &'a Pretrain) -> SplitImages<'a> {
+fn split_images<'a>(run: &Run<'a>, work: &'a Pretrain) -> Result<SplitImages<'a>, NodeError> {
     let node = &work.node;
-    let dataset = &run.inputs.datasets[work.images.index];
+    let dataset = run.inputs.dataset(work.images.index)?;
     let samples = dataset.manifest.samples.iter().enumerate();
     let rows = samples
         .filter(|(_, sample)| sample.split == node.split)
         .map(|(row, _)| row);
-    SplitImages {
+    Ok(SplitImages {
         rows: rows.collect(),
         dataset,
         preprocess: &node.preprocess,
         seed: node.training.seed,
         input: work.model.input(),
-    }
+    })
 }
 
 fn keep(checkpoints: &Checkpoints, state: &State) -> Result<(), NodeError> {

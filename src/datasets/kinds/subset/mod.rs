@@ -10,7 +10,7 @@
 mod names;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::datasets::{
@@ -82,6 +82,10 @@ impl Dataset for Subset {
 
     fn upstream(&self) -> Option<&Located<String>> {
         Some(&self.of)
+    }
+
+    fn lists(&self) -> Vec<&Path> {
+        self.list.iter().map(|(_, path)| path.as_path()).collect()
     }
 
     fn open(

@@ -31,7 +31,7 @@ impl<'a> FreshImages<'a> {
         key: &'a PassKey,
         split: &str,
     ) -> Result<Self, NodeError> {
-        let dataset = &run.inputs.datasets[extract.images.index];
+        let dataset = run.inputs.dataset(extract.images.index)?;
         let preparation = Preparation::new(dataset, key, &*extract.model.model, false)
             .ok_or_else(|| NodeError::bug("a head at a timestep that its model does not have"))?;
         let samples = dataset.manifest.samples.iter().enumerate();

@@ -33,7 +33,7 @@ pub(super) fn gather(
     computed: &Receiver<Computed>,
     finished: &SyncSender<Shard>,
 ) -> Result<(), NodeError> {
-    let samples = &run.inputs.datasets[pass.dataset.index].manifest.samples;
+    let samples = &run.inputs.dataset(pass.dataset.index)?.manifest.samples;
     while let Ok(first) = computed.recv() {
         let mut shard = Shard::new(first.shard, pass.shards.rows_of(first.shard), taps);
         let mut done = 0;

@@ -67,7 +67,7 @@ pub(super) fn run_pass(
             taps: claimed.taps().len(),
         });
     }
-    let dataset = &run.inputs.datasets[pass.dataset.index];
+    let dataset = run.inputs.dataset(pass.dataset.index)?;
     let model = &pass.model.model;
     let preparation = Preparation::new(dataset, &pass.key, &**model, pass.skip_bad_images)
         .ok_or_else(|| NodeError::bug("a pass at a timestep that its model does not have"))?;
@@ -190,7 +190,7 @@ fn write(
     finished: &Receiver<Shard>,
 ) -> Result<f64, NodeError> {
     let mut seconds = 0.0;
-    let samples = &run.inputs.datasets[pass.dataset.index].manifest.samples;
+    let samples = &run.inputs.dataset(pass.dataset.index)?.manifest.samples;
     let (draw, _) = pass.key.draw_and_seed();
     let view = pass.key.view.name();
     for shard in finished {
