@@ -217,7 +217,7 @@ fn row(score: Score, axes: Axes, sources: [(&str, &Fingerprint); 2]) -> ResultRo
         interval: score.interval,
         counted: score.counted,
         unit: score.output.unit.to_owned(),
-        higher_is_better: score.output.higher_is_better,
+        better: score.output.better,
         axes,
         sources: sources
             .map(|(role, fingerprint)| (role.to_owned(), fingerprint.to_string()))

@@ -3,6 +3,7 @@
 mod heads;
 mod metrics;
 mod models;
+mod report;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,8 +114,7 @@ impl Builder<'_> {
             let axes = KnownAxes::with(self.sweeps.names());
             experiment.report = ReportConfig::parse(&fields, &experiment.name, &axes);
             if let Some(config) = &experiment.report {
-                self.check_outputs(config);
-                Self::check_metrics(config, &experiment, &fields);
+                report::check(config, &experiment.metrics, &fields);
                 for reference in config.references() {
                     let names = match reference.section {
                         "pretrain" => &training_names,
@@ -375,53 +375,6 @@ impl Builder<'_> {
                         "more than one value",
                     )
                     .hint("features do not depend on the batch size: give one"),
-                );
-            }
-        }
-    }
-
-    /// Two outputs of one report must not be one file.
-    fn check_outputs(&self, config: &ReportConfig) {
-        let files = config.output_files();
-        for (index, (file, span)) in files.iter().enumerate() {
-            if files[..index].iter().any(|(earlier, _)| earlier == file) {
-                self.report(
-                    Diagnostic::new(
-                        "graph::duplicate-output",
-                        *span,
-                        format!("two parts of the report write `{file}`"),
-                        "written before",
-                    )
-                    .hint("give each figure a `file` of its own"),
-                );
-            }
-        }
-    }
-
-    /// A table or figure can only show a metric that is computed.
-    fn check_metrics(config: &ReportConfig, experiment: &Experiment, fields: &Fields<'_>) {
-        let known: Vec<String> = experiment
-            .metrics
-            .iter()
-            .flat_map(|node| node.metric.outputs().into_iter().map(|output| output.name))
-            .collect();
-        for metric in config.metrics() {
-            if !known.contains(&metric.value) {
-                let names = known.iter().map(String::as_str);
-                fields.report(
-                    Diagnostic::new(
-                        "graph::missing-node",
-                        metric.span,
-                        format!(
-                            "the report shows `{}`, which no metric of this experiment computes",
-                            metric.value
-                        ),
-                        "not computed",
-                    )
-                    .maybe_hint(
-                        suggest::hint(&metric.value, names)
-                            .or_else(|| Some("add a `[metric.NAME]`".to_owned())),
-                    ),
                 );
             }
         }
