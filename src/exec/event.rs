@@ -53,6 +53,8 @@ pub enum Event {
     },
     /// A training made a step.
     PretrainAdvanced {
+        /// What it is.
+        label: String,
         /// Steps that were made.
         step: u32,
         /// The loss by the last point of the curve.
@@ -77,7 +79,10 @@ pub enum Event {
         steps: usize,
     },
     /// Samples are one step further.
-    SamplesAdvanced {},
+    SamplesAdvanced {
+        /// What they are.
+        label: String,
+    },
     /// Samples are made.
     SamplesFinished {
         /// What they are.
@@ -142,6 +147,11 @@ pub enum Event {
         pass: usize,
         /// Images that run at once from now on.
         images: usize,
+    },
+    /// Work that had begun ends without being done. Its nodes say why, unless the user stopped it.
+    Abandoned {
+        /// The work.
+        work: Working,
     },
     /// Training begins.
     HeadsStarted {
@@ -226,6 +236,20 @@ pub enum Event {
         /// Wall time.
         seconds: f64,
     },
+}
+
+/// Work that goes on for a while, beside other work where there are several workers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Working {
+    /// The training of a network, by its label.
+    Pretrain(String),
+    /// Samples, by their label.
+    Samples(String),
+    /// A pass, by its number from 1.
+    Pass(usize),
+    /// All heads.
+    Heads,
 }
 
 /// Takes events. Called from several threads.

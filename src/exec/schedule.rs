@@ -90,6 +90,9 @@ pub fn run_one(
 ) -> Outcome {
     let steps = &run.plan.jobs[job].steps;
     let outcome = Mutex::new(Outcome::default());
+    let mut heads = HeadsProgress::of_one(run, job);
+    heads.begin(run, job);
+    let heads = Mutex::new(heads);
     let is_pass = run.plan.jobs[job].kind == JobKind::Pass;
     // Only a pass can be shared out.
     let workers = if is_pass {
@@ -99,7 +102,7 @@ pub fn run_one(
     };
     std::thread::scope(|scope| {
         for (number, worker) in workers.iter().enumerate() {
-            let (outcome, shards) = (&outcome, shards.cloned());
+            let (outcome, heads, shards) = (&outcome, &heads, shards.cloned());
             let run = Run {
                 device: worker.device,
                 memory: run.memory / workers.len().max(1) as u64,
@@ -112,14 +115,19 @@ pub fn run_one(
                 let mut lane = Lane::new();
                 let fates = jobs::run(&run, job, steps, shards, number > 0, &mut lane);
                 let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut heads = heads.lock().unwrap_or_else(PoisonError::into_inner);
                 for (id, fate) in fates {
-                    if let Fate::Failed(error) = fate {
-                        outcome.fail(&run, id, &error);
+                    match fate {
+                        Fate::Made => heads.made(&run, id),
+                        Fate::Failed(error) => outcome.fail(&run, id, &error),
+                        Fate::Unmade { .. } => {}
                     }
                 }
             });
         }
     });
+    let heads = heads.into_inner();
+    heads.unwrap_or_else(PoisonError::into_inner).tell(run);
     let outcome = outcome.into_inner();
     let mut outcome = outcome.unwrap_or_else(PoisonError::into_inner);
     outcome.stopped |= run.stop.is_given();

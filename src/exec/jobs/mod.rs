@@ -9,6 +9,7 @@ mod sample;
 use std::ops::Range;
 
 use super::context::{Fate, Run};
+use super::event::{Event, Working};
 use super::{NodeError, attempt};
 use crate::machine::memory::KeptMaps;
 use crate::models::Precision;
@@ -100,11 +101,15 @@ pub(super) fn run(
                 let network = lane.network(run, &pass)?;
                 pass::run_pass(run, number, &pass, shards, joins, network)
             });
+            if outcome.is_err() && !joins {
+                let work = Working::Pass(number);
+                (run.emit)(Event::Abandoned { work });
+            }
             together(steps, outcome)
         }
         JobKind::Heads => heads::run_scan(run, steps),
         JobKind::Pretrain | JobKind::Sample | JobKind::Tuning | JobKind::Metric => {
-            let one = |&id: &StepId| (id, Fate::from(attempt(|| single(run, id))));
+            let one = |&id: &StepId| (id, Fate::from(single(run, id)));
             steps.iter().map(one).collect()
         }
     }
@@ -113,15 +118,33 @@ pub(super) fn run(
 /// A step that is a job of its own.
 fn single(run: &Run<'_>, id: StepId) -> Result<(), NodeError> {
     let step = run.plan.step(id);
+    let label = || step.artifact.label.clone();
     match &step.work {
-        Work::Pretrain(work) => pretrain::run_pretrain(run, &step.artifact, work),
-        Work::Sample(work) => sample::run_samples(run, &step.artifact, work),
-        Work::Train(work) => heads::run_tuned(run, &step.artifact, work),
-        Work::Evaluate(work) => evaluate::run_metric(run, &step.artifact, work),
+        Work::Pretrain(work) => told(run, Working::Pretrain(label()), || {
+            pretrain::run_pretrain(run, &step.artifact, work)
+        }),
+        Work::Sample(work) => told(run, Working::Samples(label()), || {
+            sample::run_samples(run, &step.artifact, work)
+        }),
+        Work::Train(work) => attempt(|| heads::run_tuned(run, &step.artifact, work)),
+        Work::Evaluate(work) => attempt(|| evaluate::run_metric(run, &step.artifact, work)),
         Work::Extract(_) => Err(NodeError::bug(
             "a job was given an extraction, and not a pass of several",
         )),
     }
+}
+
+/// Attempts some work, and says where it ends without being done.
+fn told(
+    run: &Run<'_>,
+    work: Working,
+    carry_out: impl FnOnce() -> Result<(), NodeError>,
+) -> Result<(), NodeError> {
+    let outcome = attempt(carry_out);
+    if outcome.is_err() {
+        (run.emit)(Event::Abandoned { work });
+    }
+    outcome
 }
 
 /// The number of a pass among the passes of the plan, from 1.

@@ -66,7 +66,9 @@ pub(super) fn run_samples(
     for first in (0..count).step_by(BATCH) {
         let last = count.min(first + BATCH);
         let made = sheet.make(first..last, &|| run.stop.is_given(), &mut || {
-            (run.emit)(Event::SamplesAdvanced {});
+            (run.emit)(Event::SamplesAdvanced {
+                label: artifact.label.clone(),
+            });
         });
         match made.map_err(|error| NodeError::Values(error.to_string()))? {
             Some(bytes) => pixels.extend(bytes),
