@@ -33,6 +33,11 @@ pub type DatasetKind = Kind<Parse<Arc<dyn Dataset>>>;
 /// Where a dataset's files are; each kind that has this key says what they are.
 pub const ROOT: Key<Text> = Key::text("root", "a path");
 
+/// The splits of most published datasets, as [`Dataset::splits`] has them.
+fn train_and_test() -> Vec<String> {
+    ["train", "test"].map(str::to_owned).to_vec()
+}
+
 /// A dataset as declared: cheap to hold, nothing is read yet.
 pub trait Dataset: Send + Sync + Debug {
     /// The name of its kind, as it is typed.
@@ -57,6 +62,25 @@ pub trait Dataset: Send + Sync + Debug {
 
     /// What the owners' lists name, without reading or needing a single image; `None` for a kind without lists.
     fn listed(&self, _environment: &Environment<'_>) -> Option<Result<Listing, DatasetError>> {
+        None
+    }
+
+    /// The splits that it has, or some of which it has, where the files do not decide that.
+    fn splits(&self) -> Option<Vec<String>> {
+        None
+    }
+
+    /// How many samples it has of each split, where the dataset that it is made from has so many of so many `classes`: what it keeps
+    /// of equally large classes. `None` for a kind that is not made from another one.
+    ///
+    /// # Errors
+    /// Keys that do not fit the other dataset, and a list that cannot be read.
+    fn estimate(
+        &self,
+        _environment: &Environment<'_>,
+        _classes: usize,
+        _splits: &[SplitCount],
+    ) -> Option<Result<Vec<SplitCount>, DatasetError>> {
         None
     }
 

@@ -153,11 +153,17 @@ fn of_features(
     }
     for items in by_dataset.values() {
         let mut places: BTreeMap<Fingerprint, usize> = BTreeMap::new();
-        let mut sources = Vec::new();
+        let mut sources: Vec<SplitFeatures> = Vec::new();
         for extract in items.iter().copied().flatten() {
             if let Entry::Vacant(place) = places.entry(extract.fingerprint) {
                 place.insert(sources.len());
-                sources.push(SplitFeatures::open(store, extract, split)?);
+                let features = SplitFeatures::open(store, extract, split)?;
+                if let Some(first) = sources.first()
+                    && work.metric.reads() == Reads::FeaturePairs
+                {
+                    features.has_samples_of(first)?;
+                }
+                sources.push(features);
             }
         }
         let sources: Vec<&dyn FeatureSource> = sources

@@ -408,6 +408,29 @@ impl Builder<'_> {
         Fields::new(table, context, node.span, self.diagnostics)
     }
 
+    /// A split of a dataset has to be one that it has, as far as that is known without its files.
+    fn check_split(
+        experiment: &Experiment,
+        dataset: usize,
+        (key, split): (&str, &str),
+        fields: &Fields<'_>,
+    ) {
+        let known = experiment.splits_of(dataset).unwrap_or_default();
+        if known.is_empty() || known.iter().any(|name| name == split) {
+            return;
+        }
+        let message = format!(
+            "{} uses split `{split}`, which dataset `{}` does not have",
+            fields.context(),
+            experiment.datasets[dataset].name
+        );
+        let mut hint = suggest::hint(split, known.iter().map(String::as_str));
+        if !fields.has(key) {
+            hint = hint.map(|hint| format!("set `{key}`: {hint}"));
+        }
+        fields.misfit(key, "graph::unknown-split", message, hint);
+    }
+
     fn report(&self, diagnostic: Diagnostic) {
         self.diagnostics.borrow_mut().push(diagnostic);
     }
