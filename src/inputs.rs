@@ -4,6 +4,7 @@
 //! to be what it was when it was last read; for a plan it may also be as large as it was published.
 
 mod memory;
+mod published;
 mod survey;
 
 use std::io;

@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
+use super::published::{absent_dataset, absent_part, absent_weights};
 use super::{
     InputErrors, Inputs, Opened, Reading, dataset_error, facts_of, identify_weights, open_datasets,
     weights_error,
 };
-use crate::bug::Bug;
-use crate::datasets::{DatasetError, Environment, SplitCount, published};
-use crate::graph::{DatasetNode, Experiment, ModelNode};
-use crate::models::{self, WEIGHTS_FOLDER, WeightsSource};
-use crate::papers::table_5::{PaperRow, table_5};
+use crate::datasets::DatasetError;
+use crate::graph::{DatasetNode, Experiment};
 use crate::plan::{Absent, DatasetFacts, Expected, Facts};
 use crate::store::Store;
 
@@ -52,43 +50,45 @@ pub fn survey(
     memory.keep_datasets(&opened);
     for (index, (node, opened)) in experiment.datasets.iter().zip(opened).enumerate() {
         // What a dataset is made from stands before it.
-        let upstream = node.upstream.and_then(|index| facts.get(index));
-        let upstream: Option<&DatasetFacts> = upstream.and_then(Option::as_ref);
+        let whole = node.upstream.and_then(|index| facts.get(index));
+        let whole: Option<&DatasetFacts> = whole.and_then(Option::as_ref);
         let known = match opened {
             Opened::Here(open) => {
                 facts.push(Some(facts_of(&open)));
                 datasets.push(Some(open));
                 continue;
             }
-            // What is wrong with the dataset that it is made from has been said.
-            Opened::Waiting if upstream.is_none() => None,
-            Opened::Waiting => {
-                let missing = absent.iter().find(|one: &&Absent| {
-                    let of = node.upstream.map(|index| &experiment.datasets[index].name);
-                    Some(&one.name) == of
-                });
-                let missing = missing.map(|one| one.missing.clone()).unwrap_or_default();
-                match memory.dataset(node, None, upstream) {
-                    Some(facts) => Some((remembered(node, missing, &facts), facts)),
-                    None => {
-                        errors.push(dataset_error(&node.name, not_remembered(missing)));
-                        None
+            Opened::Failed(error) => match memory.dataset(node, Some(&error), whole) {
+                Some(facts) => Ok(Some((
+                    remembered(node, missing_path(&error), &facts),
+                    facts,
+                ))),
+                None => match otherwise {
+                    Otherwise::Estimate => {
+                        absent_dataset(node, index, error, &environment).map(Some)
                     }
-                }
-            }
-            Opened::Failed(error) => match memory.dataset(node, Some(&error), upstream) {
-                Some(facts) => Some((remembered(node, missing_path(&error), &facts), facts)),
-                None => {
-                    let estimated = match otherwise {
-                        Otherwise::Estimate => absent_dataset(node, index, error, &environment),
-                        Otherwise::Fail => Err(error),
-                    };
-                    estimated
-                        .map_err(|error| errors.push(dataset_error(&node.name, error)))
-                        .ok()
+                    Otherwise::Fail => Err(error),
+                },
+            },
+            Opened::Waiting => match whole {
+                // What is wrong with the dataset that it is made from has been said.
+                None => Ok(None),
+                Some(whole) => {
+                    let of = node.upstream.map(|index| &experiment.datasets[index].name);
+                    let of = absent.iter().rfind(|one: &&Absent| Some(&one.name) == of);
+                    let missing = of.map(|one| one.missing.clone()).unwrap_or_default();
+                    match memory.dataset(node, None, Some(whole)) {
+                        Some(facts) => Ok(Some((remembered(node, missing, &facts), facts))),
+                        None if otherwise == Otherwise::Fail => Err(not_remembered(missing)),
+                        None => absent_part(node, (index, missing), whole, &environment).map(Some),
+                    }
                 }
             },
         };
+        let known = known.unwrap_or_else(|error| {
+            errors.push(dataset_error(&node.name, error));
+            None
+        });
         datasets.push(None);
         facts.push(known.map(|(found, facts)| {
             absent.push(found);
@@ -143,6 +143,7 @@ fn missing_path(error: &DatasetError) -> String {
 fn remembered(node: &DatasetNode, missing: String, facts: &DatasetFacts) -> Absent {
     Absent {
         name: node.name.clone(),
+        of: node.dataset.upstream().map(|of| of.value.clone()),
         path: node.root.clone().unwrap_or_default(),
         missing,
         fetch: None,
@@ -162,140 +163,5 @@ fn not_remembered(missing: String) -> DatasetError {
         path: missing.into(),
         hint: "the cache remembers the dataset that it is made from, but not this part of it"
             .to_owned(),
-    }
-}
-
-/// How large a dataset is, and who says so.
-struct Sizes {
-    classes: usize,
-    splits: Vec<SplitCount>,
-    source: &'static str,
-}
-
-/// A dataset that could not be opened, if that is because it is not on disk and its size is known.
-fn absent_dataset(
-    node: &DatasetNode,
-    index: usize,
-    error: DatasetError,
-    environment: &Environment<'_>,
-) -> Result<(Absent, DatasetFacts), DatasetError> {
-    let kind = node.dataset.kind();
-    let found = match &error {
-        DatasetError::Missing { path, .. } => {
-            let rows = table_5().map_err(|error| {
-                Bug::new(format!(
-                    "data/table-5.toml, built into the program: {error}"
-                ))
-            })?;
-            let row = PaperRow::expected(&rows, kind, &node.name);
-            let sizes = row.map(|row| Sizes {
-                classes: row.classes,
-                splits: row.splits(),
-                source: "Table 5 of the paper",
-            });
-            sizes.map(|sizes| (path, sizes))
-        }
-        // A dataset of which some images are there is damaged rather than absent.
-        DatasetError::MissingImages {
-            path,
-            missing,
-            named,
-            ..
-        } if missing == named => {
-            let listing = node.dataset.listed(environment).transpose()?;
-            let sizes = listing.map(|listing| Sizes {
-                classes: listing.classes,
-                splits: listing.splits,
-                source: "its own lists",
-            });
-            sizes.map(|sizes| (path, sizes))
-        }
-        _ => None,
-    };
-    let Some((missing, sizes)) = found else {
-        return Err(error);
-    };
-    let root = node.root.clone().unwrap_or_default();
-    let published = published::all().map_err(|error| {
-        Bug::new(format!(
-            "data/datasets.toml, built into the program: {error}"
-        ))
-    })?;
-    let published = published.into_iter().find(|dataset| dataset.kind == kind);
-    let fetch = published.as_ref().map(|dataset| {
-        let command = format!("data fetch {}", dataset.name);
-        let elsewhere = dataset.by_hand.is_none() && root != dataset.folder;
-        with_folder(command, elsewhere.then_some(root.as_str()))
-    });
-    let absent = Absent {
-        name: node.name.clone(),
-        path: root,
-        missing: missing.display().to_string(),
-        fetch,
-        fetchable: published.is_some_and(|dataset| dataset.by_hand.is_none()),
-        remembered: false,
-        expected: Expected::Dataset {
-            classes: sizes.classes,
-            splits: sizes.splits.clone(),
-            source: sizes.source,
-        },
-    };
-    let facts = DatasetFacts {
-        // One for each dataset: two of a kind may differ in their keys.
-        digest: format!("absent:{kind}:{index}"),
-        samples: sizes.splits.iter().map(|split| split.samples).sum(),
-        splits: sizes.splits,
-        classes: (1..=sizes.classes).map(|class| class.to_string()).collect(),
-    };
-    Ok((absent, facts))
-}
-
-/// The identity of weights that could not be read, if that is because they are not on disk; the one that is remembered, or one that
-/// names no content.
-fn absent_weights(
-    node: &ModelNode,
-    error: DatasetError,
-    remembered: Option<String>,
-) -> Result<(String, Absent), DatasetError> {
-    let WeightsSource::File(path) = node.model.weights() else {
-        return Err(error);
-    };
-    let DatasetError::Missing { path: missing, .. } = &error else {
-        return Err(error);
-    };
-    // Nothing is published for a model that is no preset.
-    let name = node.model.variant();
-    let preset = models::preset(name);
-    let checkpoint = preset.and_then(|preset| Some((name, preset.checkpoint?)));
-    let checkpoint = checkpoint.filter(|(_, checkpoint)| {
-        let name = checkpoint.file_name();
-        name.is_some() && path.file_name().and_then(|name| name.to_str()) == name.as_deref()
-    });
-    let (fetch, bytes) = checkpoint.map_or((None, None), |(preset, checkpoint)| {
-        let command = format!("models fetch {preset}");
-        let folder = path.parent().filter(|at| *at != Path::new(WEIGHTS_FOLDER));
-        let folder = folder.map(|folder| folder.display().to_string());
-        let command = with_folder(command, folder.as_deref());
-        (Some(command), checkpoint.bytes)
-    });
-    let absent = Absent {
-        name: node.name.clone(),
-        path: path.display().to_string(),
-        missing: missing.display().to_string(),
-        fetchable: fetch.is_some(),
-        fetch,
-        remembered: remembered.is_some(),
-        expected: Expected::Weights { bytes },
-    };
-    let identity = remembered.unwrap_or_else(|| format!("absent:{}", path.display()));
-    Ok((identity, absent))
-}
-
-/// A command that downloads into a folder of its own choice, or into the given one.
-fn with_folder(command: String, folder: Option<&str>) -> String {
-    match folder {
-        None => command,
-        Some("") => format!("{command} --to ."),
-        Some(folder) => format!("{command} --to {folder}"),
     }
 }

@@ -15,7 +15,9 @@ use crate::text::{bytes, count, plural};
 pub struct Absent {
     /// The name of the dataset, or of the model whose weights they are.
     pub name: String,
-    /// Its root or path, as the experiment has it.
+    /// The dataset that it is a part of; `None` where it has files of its own.
+    pub of: Option<String>,
+    /// Its root or path, as the experiment has it; empty for a part of another dataset.
     pub path: String,
     /// What was looked for and is missing.
     pub missing: String,
@@ -68,11 +70,14 @@ pub(super) fn render(absent: &[Absent]) -> String {
                     .iter()
                     .map(|split| format!("{} images in `{}`", count(split.samples), split.split))
                     .collect();
+                let whence = match &one.of {
+                    Some(of) => format!("of `{of}`"),
+                    None => format!("in {}", one.path),
+                };
                 writeln!(
                     text,
-                    "  dataset `{}` in {}: {}, {}, by {source}",
+                    "  dataset `{}` {whence}: {}, {}, by {source}",
                     one.name,
-                    one.path,
                     plural(*classes, "class"),
                     splits.join(", "),
                 )
@@ -91,6 +96,10 @@ pub(super) fn render(absent: &[Absent]) -> String {
                 )
             }
         };
+        // What a part needs is said of the whole.
+        if one.of.is_some() {
+            continue;
+        }
         let _ = match (&one.fetch, one.fetchable) {
             (None, _) => writeln!(text, "    {} is missing", one.missing),
             (Some(fetch), true) => writeln!(
@@ -131,6 +140,7 @@ mod tests {
         };
         let cub = Absent {
             name: "birds".to_owned(),
+            of: None,
             path: "data/cub".to_owned(),
             missing: "data/cub/images.txt".to_owned(),
             expected: Expected::Dataset {
@@ -144,6 +154,7 @@ mod tests {
         };
         let weights = Absent {
             name: "unet".to_owned(),
+            of: None,
             path: "w.pt".to_owned(),
             missing: "w.pt".to_owned(),
             expected: Expected::Weights { bytes: None },
