@@ -182,7 +182,7 @@ fn a_killed_training_of_a_network_goes_on_to_the_same_bytes() {
     let cli = CliTest::with_fashion(60, 10);
     let rest = "\n[extraction.map]\nmodel = \"unet\"\ndataset = \"fashion\"\ntimestep = 90\nblock = 4\npool = 2\n\n\
          [head.tuned]\nkind = \"batchnorm-linear\"\nfeatures = \"map\"\nepochs = 2\nbatch_size = 10\nfine_tune = { lr = 1e-4 }\n";
-    cli.write("tuned.toml", with(&rest));
+    cli.write("tuned.toml", with(rest));
     let arguments = |cache| {
         [
             "run",

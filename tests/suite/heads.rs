@@ -126,7 +126,7 @@ fn memory_that_does_not_suffice_is_an_error_with_a_remedy() {
     let cli = CliTest::with_fashion(60, 30);
     let rest = "\n[extraction.pixels]\nmodel = \"raw\"\ndataset = \"fashion\"\ntimestep = 0\nblock = 1\npool = 28\n\n\
          [head.probe]\nkind = \"linear\"\nfeatures = \"pixels\"\nepochs = 1\n";
-    cli.write("memory.toml", with(&rest));
+    cli.write("memory.toml", with(rest));
     cli.run(&["run", "memory.toml", "--memory", "10kB"])
         .expect_code(1)
         .expect_in_stderr(&["of memory at least", "`repro run --memory`"]);
