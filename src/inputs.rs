@@ -1,9 +1,11 @@
 //! Opening what an experiment reads: datasets and weights.
 //!
-//! [`open`] needs all of it and names everything that is missing. [`survey`] is for planning: what is missing is taken to be as large
-//! as it was published.
+//! [`open`] needs all of it and names everything that is missing, and the store remembers what it was. [`survey`] takes what is missing
+//! to be what it was when it was last read; for a plan it may also be as large as it was published.
 
 mod generated;
+mod memory;
+mod published;
 mod source;
 mod survey;
 
@@ -18,9 +20,10 @@ use crate::message::Hint;
 use crate::models::WeightsSource;
 use crate::plan::{DatasetFacts, Facts};
 use crate::store::{self, Memo, Store, StoreError};
+use memory::Memory;
 
 pub use source::{ImageSource, Showing};
-pub use survey::{Surveyed, survey};
+pub use survey::{Otherwise, Surveyed, survey};
 
 /// Why an input cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -67,9 +70,9 @@ fn listed(errors: &[InputError]) -> String {
     text
 }
 
-/// The opened inputs of an experiment.
+/// The inputs of an experiment.
 pub struct Inputs {
-    /// One for each dataset of the experiment; `None` for images that a run makes.
+    /// One for each dataset of the experiment; `None` for images that a run makes, and where a survey found it not to be on disk.
     datasets: Vec<Option<Arc<OpenDataset>>>,
     /// What the planner has to know.
     pub facts: Facts,
@@ -172,6 +175,17 @@ impl<'a> Reading<'a> {
     }
 }
 
+impl Reading<'_> {
+    /// What the store remembers of an experiment's inputs.
+    fn memory<'r>(&'r self, experiment: &'r Experiment) -> Memory<'r> {
+        Memory {
+            experiment,
+            memo: &self.digester.memo,
+            environment: self.environment(),
+        }
+    }
+}
+
 /// What became of one dataset.
 enum Opened {
     /// It is there.
@@ -249,7 +263,7 @@ fn weights_error(node: &ModelNode, source: DatasetError) -> InputError {
     }
 }
 
-/// Opens everything that the experiment reads. `base` is the folder that relative paths start from; `store` remembers digests and
+/// Opens everything that the experiment reads, and notes what it was. `base` is the folder that relative paths start from; `store` remembers digests and
 /// what is made of archives; `tell` hears of what takes long.
 ///
 /// # Errors
@@ -263,7 +277,9 @@ pub fn open(
     let reading = Reading::new(base, store, tell);
     let environment = reading.environment();
     let (mut datasets, mut facts, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    let memory = reading.memory(experiment);
     let opened = open_datasets(experiment, &environment);
+    memory.keep_datasets(&opened);
     for (node, opened) in experiment.datasets.iter().zip(opened) {
         match opened {
             Opened::Here(open) => {
@@ -281,7 +297,10 @@ pub fn open(
     let mut weights = Vec::new();
     for node in &experiment.models {
         match identify_weights(node, &environment) {
-            Ok(identity) => weights.push(identity),
+            Ok(identity) => {
+                memory.keep_weights(node, identity.as_deref());
+                weights.push(identity);
+            }
             Err(source) => errors.push(weights_error(node, source)),
         }
     }

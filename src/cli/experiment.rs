@@ -5,7 +5,7 @@ use std::path::Path;
 use super::exit::Failure;
 use super::{Context, colors};
 use crate::graph::{self, Experiment};
-use crate::inputs::{self, Inputs};
+use crate::inputs::{self, Inputs, Otherwise};
 use crate::message::Message;
 use crate::plan::{self, Absent, Plan};
 use crate::spec::{Diagnostics, Source};
@@ -88,16 +88,22 @@ pub(super) fn plan(
 }
 
 /// Checks a file and plans it against a store, whether or not its inputs are on disk. Gives the inputs that are not as well.
-pub(super) fn estimate(
+pub(super) fn survey(
     context: &Context,
     file: &Path,
     store: &Store,
+    otherwise: Otherwise,
     observe: &mut dyn FnMut(&'static str, &Plan),
-) -> Result<(Plan, Vec<Absent>), Failure> {
+) -> Result<(Planned, Vec<Absent>), Failure> {
     let experiment = check(file)?;
     let tell = |message: &str| eprintln!("{message}");
-    let surveyed = inputs::survey(&experiment, &context.base, store, &tell)?;
+    let surveyed = inputs::survey(&experiment, &context.base, store, &tell, otherwise)?;
     let listing = store.listing()?;
-    let plan = plan::plan(&experiment, &surveyed.facts, &listing, observe)?;
-    Ok((plan, surveyed.absent))
+    let plan = plan::plan(&experiment, &surveyed.inputs.facts, &listing, observe)?;
+    let planned = Planned {
+        experiment,
+        inputs: surveyed.inputs,
+        plan,
+    };
+    Ok((planned, surveyed.absent))
 }

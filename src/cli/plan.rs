@@ -8,6 +8,7 @@ use clap::Args;
 use super::Context;
 use super::exit::Failure;
 use super::experiment;
+use crate::inputs::Otherwise;
 use crate::plan::{Plan, PlanRecord, render, render_jobs};
 use crate::store::Store;
 use crate::text::plural;
@@ -15,7 +16,7 @@ use crate::text::plural;
 /// Arguments of `repro plan`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro plan experiments/quickstart.toml\n  repro plan experiments/quickstart.toml --steps    the jobs after each rule of the planner\n  repro plan experiments/quickstart.toml --check    exit code 1 if anything would be computed\n\nWhat is not on disk is planned by its published size, and named: such a plan is an estimate. `repro run` needs all inputs."
+    after_help = "Examples:\n  repro plan experiments/quickstart.toml\n  repro plan experiments/quickstart.toml --steps    the jobs after each rule of the planner\n  repro plan experiments/quickstart.toml --check    exit code 1 if anything would be computed\n\nWhat is not on disk is named, and planned as it was when it was last read, or by its published size: such a plan is an estimate. `repro run` needs all inputs."
 )]
 #[expect(
     clippy::struct_excessive_bools,
@@ -54,7 +55,14 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             ]);
         }
     };
-    let (plan, absent) = experiment::estimate(context, &arguments.file, &store, &mut observe)?;
+    let (planned, absent) = experiment::survey(
+        context,
+        &arguments.file,
+        &store,
+        Otherwise::Estimate,
+        &mut observe,
+    )?;
+    let plan = planned.plan;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         let record = PlanRecord::new(&plan, &absent);

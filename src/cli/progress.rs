@@ -1,32 +1,24 @@
 //! Readers of the event stream: bars on a terminal, plain lines elsewhere, a JSON log, the run record.
 
-use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Write};
-use std::path::Path;
+mod bars;
+mod log;
+
+use std::io::IsTerminal;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde::Serialize;
-
-use crate::exec::event::Event;
+use self::bars::Bars;
+use crate::exec::event::{Event, Working};
 use crate::text::{count, duration, plural};
 
-/// Shows what happens on stderr: bars on a terminal, lines elsewhere.
+pub(super) use log::JsonLog;
+
+/// Shows what happens on stderr: a bar for each piece of work on a terminal, lines elsewhere.
 pub(super) struct Display {
-    bars: bool,
     state: Mutex<State>,
 }
 
 struct State {
-    bar: Option<ProgressBar>,
-    /// What the bar is about.
-    title: String,
-    /// When the last plain progress line was printed.
-    said: Instant,
-    done: usize,
-    of: usize,
-    begun: Instant,
+    bars: Bars,
     /// Passes of the run; none where one job runs by itself.
     passes: usize,
 }
@@ -34,16 +26,9 @@ struct State {
 impl Display {
     /// A display for this process's stderr.
     pub(super) fn new() -> Self {
-        let now = Instant::now();
         Self {
-            bars: std::io::stderr().is_terminal(),
             state: Mutex::new(State {
-                bar: None,
-                title: String::new(),
-                said: now,
-                done: 0,
-                of: 0,
-                begun: now,
+                bars: Bars::new(std::io::stderr().is_terminal()),
                 passes: 0,
             }),
         }
@@ -92,19 +77,20 @@ impl Display {
                     String::new()
                 };
                 let steps = *steps as usize;
+                let name = format!("pretrain {label}");
                 let title = format!(
-                    "pretrain {label}: {} of {}{resumed}",
+                    "{name}: {} of {}{resumed}",
                     plural(steps, "step"),
                     plural(*batch_size as usize, "image")
                 );
-                self.begin(&mut state, &title, steps - *done as usize, "steps");
+                let work = Working::Pretrain(label.clone());
+                let left = steps - *done as usize;
+                state.bars.begin(work, (name, title), left, "steps");
             }
-            Event::PretrainAdvanced { loss, .. } => {
-                let loss = loss.map_or_else(String::new, |loss| format!(", loss {loss:.4}"));
-                if let Some(bar) = &state.bar {
-                    bar.set_message(format!("{}{loss}", state.title));
-                }
-                self.advance(&mut state, 1, &format!("steps{loss}"));
+            Event::PretrainAdvanced { label, loss, .. } => {
+                let loss = loss.map(|loss| format!(", loss {loss:.4}"));
+                let work = Working::Pretrain(label.clone());
+                state.bars.advance(&work, 1, loss.as_deref());
             }
             Event::PretrainFinished {
                 label,
@@ -118,7 +104,7 @@ impl Display {
                     "pretrain {label} done in {}, {rate:.1} images/s{loss}",
                     duration(*seconds)
                 );
-                state.finish(&line);
+                state.finish(&Working::Pretrain(label.clone()), &line);
             }
             Event::SamplesStarted {
                 label,
@@ -126,11 +112,16 @@ impl Display {
                 forwards,
                 ..
             } => {
-                let resumed = committed_already(*committed);
-                let title = format!("samples {label}{resumed}");
-                self.begin(&mut state, &title, *forwards, "forwards");
+                let name = format!("samples {label}");
+                let title = format!("{name}{}", committed_already(*committed));
+                let work = Working::Samples(label.clone());
+                let names = (name, title);
+                state.bars.begin(work, names, *forwards, "forwards");
             }
-            Event::SamplesAdvanced { images } => self.advance(&mut state, *images, "forwards"),
+            Event::SamplesAdvanced { label, images } => {
+                let work = Working::Samples(label.clone());
+                state.bars.advance(&work, *images, None);
+            }
             Event::SamplesFinished {
                 label,
                 images,
@@ -141,7 +132,7 @@ impl Display {
                     plural(*images, "image"),
                     duration(*seconds)
                 );
-                state.finish(&line);
+                state.finish(&Working::Samples(label.clone()), &line);
             }
             Event::PassStarted {
                 pass,
@@ -151,14 +142,14 @@ impl Display {
                 taps,
             } => {
                 let resumed = committed_already(*committed);
-                let title = format!(
-                    "{} {label}: {}{resumed}",
-                    state.name_of_pass(*pass),
-                    plural(*taps, "tap")
-                );
-                self.begin(&mut state, &title, *images, "images");
+                let name = state.name_of_pass(*pass);
+                let title = format!("{name} {label}: {}{resumed}", plural(*taps, "tap"));
+                let work = Working::Pass(*pass);
+                state.bars.begin(work, (name, title), *images, "images");
             }
-            Event::PassAdvanced { images, .. } => self.advance(&mut state, *images, "images"),
+            Event::PassAdvanced { pass, images } => {
+                state.bars.advance(&Working::Pass(*pass), *images, None);
+            }
             Event::PassFinished {
                 pass,
                 images,
@@ -172,26 +163,29 @@ impl Display {
                     plural(*images, "image"),
                     duration(*seconds)
                 );
-                state.finish(&line);
+                state.finish(&Working::Pass(*pass), &line);
             }
-            Event::BatchHalved { images, .. } => state.say(&format!(
-                "warning: memory ran out; going on with {} at once",
+            Event::BatchHalved { job, images } => state.say(&format!(
+                "warning: memory ran out; {job} continues with {} at once",
                 plural(*images, "image")
             )),
+            Event::Abandoned { work } => state.bars.end(work),
             Event::ImageSkipped { id, reason } => {
                 state.say(&format!("warning: skipped {id}: {reason}"));
             }
-            Event::HeadsStarted { heads } => self.begin(&mut state, "heads", *heads, "heads"),
+            Event::HeadsStarted { heads } => {
+                let names = ("heads".to_owned(), "heads".to_owned());
+                state.bars.begin(Working::Heads, names, *heads, "heads");
+            }
             Event::HeadsAdvanced {
                 heads,
                 epoch,
                 epochs,
                 ..
             } => {
-                if let Some(bar) = &state.bar {
-                    let heads = plural(*heads, "head");
-                    bar.set_message(format!("heads ({heads} at epoch {epoch} of {epochs})"));
-                }
+                let heads = plural(*heads, "head");
+                let remark = format!(" ({heads} at epoch {epoch} of {epochs})");
+                state.bars.advance(&Working::Heads, 0, Some(&remark));
             }
             Event::ImagesSeen {
                 epoch,
@@ -201,22 +195,17 @@ impl Display {
                 ..
             } => {
                 let seen = format!("{} of {} images", count(*images), count(*of));
-                let line = format!("epoch {epoch} of {epochs}, {seen}");
-                if let Some(bar) = &state.bar {
-                    bar.set_message(format!("heads ({line})"));
-                } else if !self.bars && state.said.elapsed() >= Duration::from_secs(10) {
-                    state.said = Instant::now();
-                    state.say(&format!("  {line}"));
-                }
+                let remark = format!(" (epoch {epoch} of {epochs}, {seen})");
+                state.bars.advance(&Working::Heads, 0, Some(&remark));
             }
-            Event::HeadFinished { .. } => self.advance(&mut state, 1, "heads"),
+            Event::HeadFinished { .. } => state.bars.advance(&Working::Heads, 1, None),
             Event::HeadsFinished { heads, seconds } => {
                 let line = format!(
                     "{} trained in {}",
                     plural(*heads, "head"),
                     duration(*seconds)
                 );
-                state.finish(&line);
+                state.finish(&Working::Heads, &line);
             }
             Event::NodeFailed {
                 label,
@@ -242,7 +231,7 @@ impl Display {
                 unmade,
                 seconds,
             } => {
-                state.clear();
+                state.bars.end_all();
                 if *nothing_to_do {
                     state.say(
                         "nothing to do: everything is in the cache and every output is up to date",
@@ -260,48 +249,6 @@ impl Display {
                 }
             }
             Event::ShardCommitted { .. } | Event::MetricFinished { .. } => {}
-        }
-    }
-
-    fn begin(&self, state: &mut State, title: &str, length: usize, unit: &'static str) {
-        state.clear();
-        state.done = 0;
-        state.of = length;
-        state.begun = Instant::now();
-        state.said = Instant::now();
-        if !self.bars {
-            state.say(title);
-            return;
-        }
-        let bar = ProgressBar::with_draw_target(Some(length as u64), ProgressDrawTarget::stderr());
-        let template = format!(
-            "{{msg}}\n  {{bar:32}} {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left"
-        );
-        if let Ok(style) = ProgressStyle::with_template(&template) {
-            bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
-        }
-        bar.set_message(title.to_owned());
-        title.clone_into(&mut state.title);
-        bar.enable_steady_tick(Duration::from_millis(500));
-        state.bar = Some(bar);
-    }
-
-    fn advance(&self, state: &mut State, step: usize, unit: &str) {
-        state.done += step;
-        if let Some(bar) = &state.bar {
-            bar.inc(step as u64);
-        } else if !self.bars && state.said.elapsed() >= Duration::from_secs(10) {
-            state.said = Instant::now();
-            let seconds = state.begun.elapsed().as_secs_f64();
-            let rate = state.done as f64 / seconds.max(1e-9);
-            let left = state.of.saturating_sub(state.done) as f64 / rate.max(1e-9);
-            let line = format!(
-                "  {} of {} {unit}, {rate:.1}/s, {} left",
-                count(state.done),
-                count(state.of),
-                duration(left)
-            );
-            state.say(&line);
         }
     }
 }
@@ -324,57 +271,12 @@ impl State {
     }
 
     fn say(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
-        }
+        self.bars.say(line);
     }
 
-    fn clear(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
-    }
-
-    fn finish(&mut self, line: &str) {
-        self.clear();
+    /// Work is done; what is said of it takes the place of its bar.
+    fn finish(&mut self, work: &Working, line: &str) {
+        self.bars.end(work);
         self.say(line);
-    }
-}
-
-/// One event and its time, one JSON object a line.
-pub(super) struct JsonLog {
-    file: Mutex<BufWriter<File>>,
-    clock: fn() -> String,
-}
-
-#[derive(Serialize)]
-struct Entry<'a> {
-    at: String,
-    #[serde(flatten)]
-    event: &'a Event,
-}
-
-impl JsonLog {
-    /// A log that begins anew in a file.
-    pub(super) fn create(path: &Path, clock: fn() -> String) -> std::io::Result<Self> {
-        Ok(Self {
-            file: Mutex::new(BufWriter::new(File::create(path)?)),
-            clock,
-        })
-    }
-
-    /// Writes one event. A log that cannot be written does not stop the work.
-    pub(super) fn write(&self, event: &Event) {
-        let Ok(mut file) = self.file.lock() else {
-            return;
-        };
-        let entry = Entry {
-            at: (self.clock)(),
-            event,
-        };
-        if let Ok(line) = serde_json::to_string(&entry) {
-            let _ = writeln!(file, "{line}").and_then(|()| file.flush());
-        }
     }
 }

@@ -1,4 +1,5 @@
 //! `repro report`: the report again, from what the cache or a file of results holds. Computes nothing; cells that are not there say so.
+//! Inputs that are not on disk are what the cache remembers of them.
 
 use std::path::PathBuf;
 
@@ -8,14 +9,16 @@ use super::Context;
 use super::exit::Failure;
 use super::experiment;
 use crate::collect::{from_results, report};
+use crate::inputs::Otherwise;
 use crate::message::Message;
+use crate::plan::{Absent, Expected};
 use crate::store::Store;
 use crate::text::plural;
 
 /// Arguments of `repro report`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro report experiments/quickstart.toml\n  repro report experiments/quickstart.toml --from reports/quickstart.results.csv"
+    after_help = "Examples:\n  repro report experiments/quickstart.toml\n  repro report experiments/quickstart.toml --from reports/quickstart.results.csv\n\nAn input that is not on disk is taken to be what the cache remembers of it from the last time that it was read, and named."
 )]
 pub struct Arguments {
     /// The experiment file.
@@ -41,7 +44,15 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         from_results::write(&experiment, (&path, &text), &context.base, &command)?
     } else {
         let store = Store::open_read_only(&context.cache)?;
-        let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _| {})?;
+        let surveyed = experiment::survey(
+            context,
+            &arguments.file,
+            &store,
+            Otherwise::Fail,
+            &mut |_, _| {},
+        );
+        let (planned, absent) = surveyed.map_err(|failure| with_hint(failure, &arguments.file))?;
+        tell(&absent);
         report::write(
             &planned.experiment,
             &planned.inputs,
@@ -64,6 +75,31 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+/// Says which inputs are not on disk, and what stands for them.
+fn tell(absent: &[Absent]) {
+    for one in absent {
+        let what = match one.expected {
+            Expected::Dataset { .. } => format!("dataset `{}`", one.name),
+            Expected::Weights { .. } => format!("weights of model `{}`", one.name),
+        };
+        eprintln!(
+            "warning: {what}: {} is missing; the report shows what the cache holds of it as it was when last read",
+            one.missing
+        );
+    }
+}
+
+/// Says what else can be done where an input is neither on disk nor remembered.
+fn with_hint(failure: Failure, file: &std::path::Path) -> Failure {
+    match failure {
+        Failure::Input(message) => Failure::Input(Message::new(message.to_string()).hint(format!(
+            "the cache does not remember it either; `repro report {} --from RESULTS.csv` needs only the results that a run wrote beside a report",
+            file.display()
+        ))),
+        other => other,
+    }
 }
 
 /// The command that makes a report again, as its readers type it.

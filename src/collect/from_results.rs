@@ -37,7 +37,9 @@ pub fn write(
     let target = base.join(&config.output);
     let folder = target.parent().unwrap_or(base);
     let of_others = config.wanted().into_iter().map(|(file, _)| file);
-    let drawn = of_others.filter(|file| folder.join(file).is_file());
+    let drawn = of_others
+        .filter(|file| folder.join(file).is_file())
+        .collect();
     let input = ReportInput {
         name: experiment.name.clone(),
         title: experiment.title.clone(),
@@ -52,8 +54,8 @@ pub fn write(
         command: command.to_owned(),
         results_file: Some(ResultsFile {
             path: path.to_owned(),
-            drawn: drawn.collect(),
         }),
+        drawn,
         results,
         ..ReportInput::default()
     };

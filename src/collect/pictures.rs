@@ -163,8 +163,8 @@ fn samples(
     (0..count).map(image).collect()
 }
 
-/// Images as the network sees them at growing noise, one row an image; `None` where the experiment has no such dataset or model, or a
-/// run has not made the images yet.
+/// Images as the network sees them at growing noise, one row an image; `None` where the experiment has no such dataset or model, the
+/// dataset is not on disk, or a run has not made the images yet.
 fn noise_strip(
     experiment: &Experiment,
     (inputs, plan, store): (&Inputs, &Plan, &Store),
@@ -178,6 +178,9 @@ fn noise_strip(
     let (Some(dataset), Some(node)) = (dataset, model) else {
         return Ok(None);
     };
+    if inputs.is_absent(dataset) {
+        return Ok(None);
+    }
     if let Some((_, fingerprint)) = &dataset.made
         && store.manifest(fingerprint)?.is_none()
     {

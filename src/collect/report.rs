@@ -1,6 +1,6 @@
 //! Gathering what a report shows, and writing it where it differs from what is there. Nothing is computed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -14,7 +14,8 @@ use crate::inputs::Inputs;
 use crate::message::Message;
 use crate::numbers::to_u32;
 use crate::papers::departures;
-use crate::plan::{Evaluate, Items, Plan, Train, Work};
+use crate::plan::{Evaluate, HeadItem, Items, Plan, Train, Work};
+use crate::report::figures::Wanted;
 use crate::report::{
     DatasetSummary, MissingResult, ModelSummary, NodeRecord, ReportConfig, ReportInput,
     SkippedImage, render, results_csv,
@@ -50,7 +51,15 @@ pub fn write(
     let Some(config) = &experiment.report else {
         return Err(NodeError::Values("the experiment has no `[report]`".into()));
     };
-    let input = gather(experiment, inputs, plan, store, command)?;
+    let mut input = gather(experiment, inputs, plan, store, command)?;
+    let folder = base.join(&config.output);
+    let folder = folder.parent().unwrap_or(base);
+    for (file, wanted) in config.wanted() {
+        let is_absent = matches!(&wanted, Wanted::NoiseStrip(strip) if input.absent_datasets.contains(&strip.dataset));
+        if is_absent && folder.join(&file).is_file() {
+            input.drawn.insert(file);
+        }
+    }
     if input.results.is_empty() && !input.missing.is_empty() {
         return Err(NodeError::Values(
             Message::new("there is no result to report yet").hint("`repro run` computes them"),
@@ -117,7 +126,18 @@ fn gather(
         trainings: pictures::trainings(plan, store)?,
         sheets: pictures::sheets(experiment, inputs, plan, store)?,
         results_file: None,
+        absent_datasets: absent_datasets(inputs, plan),
+        drawn: BTreeSet::new(),
     })
+}
+
+/// The names of the datasets that are not on disk.
+fn absent_datasets(inputs: &Inputs, plan: &Plan) -> BTreeSet<String> {
+    let datasets = plan.datasets.iter();
+    datasets
+        .filter(|dataset| inputs.is_absent(dataset))
+        .map(|dataset| dataset.name.clone())
+        .collect()
 }
 
 /// The results of all metrics, and what is known of those that are not there.
@@ -138,6 +158,15 @@ fn results(
         }
         let outputs = || work.metric.outputs().into_iter();
         let waits_for_features = match &work.items {
+            // Which splits skipped images are of is told by the dataset alone.
+            Items::Heads(heads) if !can_be_scored(heads, inputs) => {
+                missing.extend(outputs().map(|output| MissingResult {
+                    metric: output.name,
+                    axes: BTreeMap::new(),
+                    why: "it is not computed yet, and its dataset is not on disk".to_owned(),
+                }));
+                false
+            }
             // What no metric has kept yet is scored from predictions, which takes no time. Features are not read for a report.
             Items::Heads(_) => {
                 let evaluated = evaluate(plan, work, inputs, store, &|| true)?;
@@ -163,6 +192,14 @@ fn results(
         }
     }
     Ok((results, missing))
+}
+
+/// Whether the predictions of heads can be compared with the lists of their datasets.
+fn can_be_scored(heads: &[HeadItem], inputs: &Inputs) -> bool {
+    heads.iter().all(|head| {
+        let extract = &head.train.features;
+        extract.node.on_bad_image == OnBadImage::Fail || !inputs.is_absent(&extract.images)
+    })
 }
 
 /// The axes of a head, as they stand beside a result that is not there. Of a choice that is still open nobody knows yet at which of the

@@ -1,6 +1,6 @@
 //! The list of a dataset's samples: its identity.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One sample.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -16,7 +16,7 @@ pub struct Sample {
 }
 
 /// How many samples one split has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SplitCount {
     /// The split.
     pub split: String,
@@ -37,7 +37,11 @@ pub struct Manifest {
 impl Manifest {
     /// A manifest over samples; computes its digest.
     pub fn new(classes: Vec<String>, samples: Vec<Sample>) -> Self {
-        let digest = digest_of(&classes, &samples);
+        let fields = samples.iter().map(|sample| Fields {
+            content: &sample.content,
+            ..Fields::of(sample)
+        });
+        let digest = digest_of(&classes, fields);
         Self {
             classes,
             samples,
@@ -67,6 +71,11 @@ impl Manifest {
         &self.digest
     }
 
+    /// BLAKE3 over all but the contents, in hexadecimal: what the lists of a dataset tell without its images.
+    pub fn digest_of_names(&self) -> String {
+        digest_of(&self.classes, self.samples.iter().map(Fields::of))
+    }
+
     /// The splits in order of appearance, with their sizes.
     pub fn splits(&self) -> Vec<SplitCount> {
         let mut counts: Vec<SplitCount> = Vec::new();
@@ -91,11 +100,36 @@ impl Manifest {
     }
 }
 
+/// What is hashed of a sample.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fields<'a> {
+    pub(super) id: &'a str,
+    pub(super) split: &'a str,
+    pub(super) label: u32,
+    /// Nothing where the image does not matter.
+    pub(super) content: &'a str,
+}
+
+impl<'a> Fields<'a> {
+    /// All but the content.
+    fn of(sample: &'a Sample) -> Self {
+        Self {
+            id: &sample.id,
+            split: &sample.split,
+            label: sample.label,
+            content: "",
+        }
+    }
+}
+
 /// Bytes that are hashed at once.
 const GATHERED: usize = 1 << 16;
 
 /// Each field is preceded by its length, so that no two lists give the same bytes.
-fn digest_of(classes: &[String], samples: &[Sample]) -> String {
+pub(super) fn digest_of<'a>(
+    classes: &[String],
+    samples: impl Iterator<Item = Fields<'a>>,
+) -> String {
     let mut hasher = blake3::Hasher::new();
     // Fields are a few bytes each; the hash is several times as quick on many at once.
     let mut waiting = Vec::with_capacity(2 * GATHERED);

@@ -34,6 +34,11 @@ pub type DatasetKind = Kind<Parse<Arc<dyn Dataset>>>;
 /// Where a dataset's files are; each kind that has this key says what they are.
 pub const ROOT: Key<Text> = Key::text("root", "a path");
 
+/// The splits of most published datasets, as [`Dataset::splits`] has them.
+fn train_and_test() -> Vec<String> {
+    ["train", "test"].map(str::to_owned).to_vec()
+}
+
 /// A dataset as declared: cheap to hold, nothing is read yet.
 pub trait Dataset: Send + Sync + Debug {
     /// The name of its kind, as it is typed.
@@ -64,6 +69,31 @@ pub trait Dataset: Send + Sync + Debug {
     /// What the owners' lists name, without reading or needing a single image; `None` for a kind without lists.
     fn listed(&self, _environment: &Environment<'_>) -> Option<Result<Listing, DatasetError>> {
         None
+    }
+
+    /// The splits that it has, or some of which it has, where the files do not decide that.
+    fn splits(&self) -> Option<Vec<String>> {
+        None
+    }
+
+    /// How many samples it has of each split, where the dataset that it is made from has so many of so many `classes`: what it keeps
+    /// of equally large classes. `None` for a kind that is not made from another one.
+    ///
+    /// # Errors
+    /// Keys that do not fit the other dataset, and a list that cannot be read.
+    fn estimate(
+        &self,
+        _environment: &Environment<'_>,
+        _classes: usize,
+        _splits: &[SplitCount],
+    ) -> Option<Result<Vec<SplitCount>, DatasetError>> {
+        None
+    }
+
+    /// Files beside the dataset that it is made from, which choose among the samples of that; from the folder that relative paths
+    /// start from.
+    fn lists(&self) -> Vec<&Path> {
+        Vec::new()
     }
 
     /// What the dataset settles that the paper leaves open; reports list it beside the departures from the paper.
@@ -101,6 +131,8 @@ pub struct Listing {
     pub splits: Vec<SplitCount>,
     /// Images that are named and are not there.
     pub missing: usize,
+    /// The digest of all that the lists name, as [`Manifest::digest_of_names`] has it once the images are there.
+    pub names: String,
 }
 
 /// A dataset whose samples are listed.

@@ -53,6 +53,8 @@ pub enum Event {
     },
     /// A training made a step.
     PretrainAdvanced {
+        /// What it is.
+        label: String,
         /// Steps that were made.
         step: u32,
         /// The loss by the last point of the curve.
@@ -82,6 +84,8 @@ pub enum Event {
     },
     /// Images of samples went through the network, one step back.
     SamplesAdvanced {
+        /// What they are.
+        label: String,
         /// How many more.
         images: usize,
     },
@@ -149,6 +153,11 @@ pub enum Event {
         job: String,
         /// Images that run at once from now on.
         images: usize,
+    },
+    /// Work that had begun ends without being done. Its nodes say why, unless the user stopped it.
+    Abandoned {
+        /// The work.
+        work: Working,
     },
     /// Training begins.
     HeadsStarted {
@@ -233,6 +242,20 @@ pub enum Event {
         /// Wall time.
         seconds: f64,
     },
+}
+
+/// Work that goes on for a while, beside other work where there are several workers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Working {
+    /// The training of a network, by its label.
+    Pretrain(String),
+    /// Samples, by their label.
+    Samples(String),
+    /// A pass, by its number from 1.
+    Pass(usize),
+    /// All heads.
+    Heads,
 }
 
 /// Takes events. Called from several threads.

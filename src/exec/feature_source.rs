@@ -18,6 +18,7 @@ pub(crate) struct SplitFeatures {
     reader: FeatureReader,
     /// Part and row of each sample.
     places: Vec<(usize, usize)>,
+    split: String,
 }
 
 impl SplitFeatures {
@@ -56,7 +57,40 @@ impl SplitFeatures {
             name,
             reader,
             places,
+            split: split.to_owned(),
         })
+    }
+
+    /// The ids of the samples, in their order.
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        let parts = self.reader.parts().iter();
+        let rows = parts.flat_map(|part| part.ids().zip(part.splits()));
+        rows.filter(|(_, split)| *split == self.split)
+            .map(|(id, _)| id)
+    }
+
+    /// Whether the samples are those of other features. Only that as many are there is left for metrics to see.
+    ///
+    /// # Errors
+    /// The first sample that differs, where there are as many.
+    pub(crate) fn has_samples_of(&self, other: &Self) -> Result<(), NodeError> {
+        if self.places.len() != other.places.len() {
+            return Ok(());
+        }
+        let mut rows = self.ids().zip(other.ids()).enumerate();
+        match rows.find(|(_, (own, its))| own != its) {
+            None => Ok(()),
+            Some((row, (own, its))) => Err(NodeError::Values(
+                Message::new(format!(
+                    "{} and {} are not of the same images: sample {} of split `{}` is `{own}` in the former and `{its}` in the latter; an image that did not decode may be missing from one",
+                    self.name,
+                    other.name,
+                    row + 1,
+                    self.split,
+                ))
+                .hint("remove these features from the cache, and run the experiment again"),
+            )),
+        }
     }
 }
 

@@ -96,6 +96,9 @@ pub fn run_one(
 ) -> Outcome {
     let steps = &run.plan.jobs[job].steps;
     let outcome = Mutex::new(Outcome::default());
+    let mut heads = HeadsProgress::of_one(run, job);
+    heads.begin(run, job);
+    let heads = Mutex::new(heads);
     // Only what has shards can be shared out.
     let workers = if run.plan.jobs[job].shards.is_some() {
         workers
@@ -104,7 +107,7 @@ pub fn run_one(
     };
     std::thread::scope(|scope| {
         for (number, worker) in workers.iter().enumerate() {
-            let (outcome, shards) = (&outcome, shards.cloned());
+            let (outcome, heads, shards) = (&outcome, &heads, shards.cloned());
             let run = Run {
                 device: worker.device,
                 memory: run.memory / workers.len().max(1) as u64,
@@ -117,14 +120,19 @@ pub fn run_one(
                 let mut lane = Lane::new();
                 let fates = jobs::run(&run, job, steps, shards, number > 0, &mut lane);
                 let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut heads = heads.lock().unwrap_or_else(PoisonError::into_inner);
                 for (id, fate) in fates {
-                    if let StepResult::Failed(error) = fate {
-                        outcome.fail(&run, id, &error);
+                    match fate {
+                        StepResult::Made => heads.made(&run, id),
+                        StepResult::Failed(error) => outcome.fail(&run, id, &error),
+                        StepResult::Unmade { .. } => {}
                     }
                 }
             });
         }
     });
+    let heads = heads.into_inner();
+    heads.unwrap_or_else(PoisonError::into_inner).tell(run);
     let outcome = outcome.into_inner();
     let mut outcome = outcome.unwrap_or_else(PoisonError::into_inner);
     outcome.stopped |= run.stop.is_given();

@@ -158,11 +158,17 @@ fn of_features(
     }
     for items in by_dataset.values() {
         let mut places: BTreeMap<Fingerprint, usize> = BTreeMap::new();
-        let mut sources = Vec::new();
+        let mut sources: Vec<SplitFeatures> = Vec::new();
         for extract in items.iter().copied().flatten() {
             if let Entry::Vacant(place) = places.entry(extract.fingerprint) {
                 place.insert(sources.len());
-                sources.push(SplitFeatures::open(store, extract, split)?);
+                let features = SplitFeatures::open(store, extract, split)?;
+                if let Some(first) = sources.first()
+                    && work.metric.reads() == Reads::FeaturePairs
+                {
+                    features.has_samples_of(first)?;
+                }
+                sources.push(features);
             }
         }
         let sources: Vec<&dyn FeatureSource> = sources
@@ -222,7 +228,7 @@ fn row(score: Score, axes: Axes, sources: [(&str, &Fingerprint); 2]) -> ResultRo
         interval: score.interval,
         counted: score.counted,
         unit: score.output.unit.to_owned(),
-        higher_is_better: score.output.higher_is_better,
+        better: score.output.better,
         axes,
         sources: sources
             .map(|(role, fingerprint)| (role.to_owned(), fingerprint.to_string()))

@@ -4,6 +4,7 @@ mod datasets;
 mod heads;
 mod metrics;
 mod models;
+mod report;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,8 +106,7 @@ impl Builder<'_> {
             let axes = KnownAxes::with(self.sweeps.names());
             experiment.report = ReportConfig::parse(&fields, &experiment.name, &axes);
             if let Some(config) = &experiment.report {
-                self.check_outputs(config);
-                Self::check_metrics(config, &experiment, &fields);
+                report::check(config, &experiment.metrics, &fields);
                 for reference in config.references() {
                     let names = match reference.section {
                         "pretrain" => &training_names,
@@ -257,53 +257,6 @@ impl Builder<'_> {
         }
     }
 
-    /// Two outputs of one report must not be one file.
-    fn check_outputs(&self, config: &ReportConfig) {
-        let files = config.output_files();
-        for (index, (file, span)) in files.iter().enumerate() {
-            if files[..index].iter().any(|(earlier, _)| earlier == file) {
-                self.report(
-                    Diagnostic::new(
-                        "graph::duplicate-output",
-                        *span,
-                        format!("two parts of the report write `{file}`"),
-                        "written before",
-                    )
-                    .hint("give each figure a `file` of its own"),
-                );
-            }
-        }
-    }
-
-    /// A table or figure can only show a metric that is computed.
-    fn check_metrics(config: &ReportConfig, experiment: &Experiment, fields: &Fields<'_>) {
-        let known: Vec<String> = experiment
-            .metrics
-            .iter()
-            .flat_map(|node| node.metric.outputs().into_iter().map(|output| output.name))
-            .collect();
-        for metric in config.metrics() {
-            if !known.contains(&metric.value) {
-                let names = known.iter().map(String::as_str);
-                fields.report(
-                    Diagnostic::new(
-                        "graph::missing-node",
-                        metric.span,
-                        format!(
-                            "the report shows `{}`, which no metric of this experiment computes",
-                            metric.value
-                        ),
-                        "not computed",
-                    )
-                    .maybe_hint(
-                        suggest::hint(&metric.value, names)
-                            .or_else(|| Some("add a `[metric.NAME]`".to_owned())),
-                    ),
-                );
-            }
-        }
-    }
-
     /// The kind of a node; reports one that is missing or unknown.
     fn kind<P, M>(
         &self,
@@ -330,6 +283,29 @@ impl Builder<'_> {
 
     fn fields<'t>(&'t self, table: &'t Table, context: String, node: &RawNode) -> Fields<'t> {
         Fields::new(table, context, node.span, self.diagnostics)
+    }
+
+    /// A split of a dataset has to be one that it has, as far as that is known without its files.
+    fn check_split(
+        experiment: &Experiment,
+        dataset: usize,
+        (key, split): (&str, &str),
+        fields: &Fields<'_>,
+    ) {
+        let known = experiment.splits_of(dataset).unwrap_or_default();
+        if known.is_empty() || known.iter().any(|name| name == split) {
+            return;
+        }
+        let message = format!(
+            "{} uses split `{split}`, which dataset `{}` does not have",
+            fields.context(),
+            experiment.datasets[dataset].name
+        );
+        let mut hint = suggest::hint(split, known.iter().map(String::as_str));
+        if !fields.has(key) {
+            hint = hint.map(|hint| format!("set `{key}`: {hint}"));
+        }
+        fields.invalid(key, "graph::unknown-split", message, hint);
     }
 
     fn report(&self, diagnostic: Diagnostic) {

@@ -63,6 +63,15 @@ pub struct Experiment {
 }
 
 impl Experiment {
+    /// The splits that a dataset has, or some of which it has; `None` where its files decide that.
+    pub fn splits_of(&self, dataset: usize) -> Option<Vec<String>> {
+        let node = self.datasets.get(dataset)?;
+        match node.upstream {
+            Some(upstream) => self.splits_of(upstream),
+            None => node.dataset.splits(),
+        }
+    }
+
     /// The shape of an extraction's features; `None` where its model has no such tap, which the reader of extractions refuses.
     pub fn feature_shape(&self, extraction: &ExtractionNode) -> Option<FeatureShape> {
         let model = &self.models[extraction.model].model;
@@ -81,6 +90,8 @@ pub struct DatasetNode {
     pub dataset: Arc<dyn Dataset>,
     /// Its `root`, as it was typed, for people.
     pub root: Option<String>,
+    /// All of its keys, as they were typed: equal declarations have equal texts. What it is made from has a text of its own.
+    pub declaration: String,
     /// The dataset that it is made from, as an index into [`Experiment::datasets`].
     pub upstream: Option<usize>,
     /// The samples that are its images, as an index into [`Experiment::samples`]; `None` for one that comes from files.

@@ -10,7 +10,7 @@ use crate::trainer::pretraining::{self, Pretraining};
 /// The images.
 pub(super) const DATASET: Key<Text> = Key::text("dataset", "the name of a dataset")
     .doc("The images; their classes are not looked at.");
-const SPLIT: Key<Text> = Key::text("split", "a split")
+pub(super) const SPLIT: Key<Text> = Key::text("split", "a split")
     .default("train")
     .doc("The split to train on.");
 const CHECKPOINT_EVERY: Key<Count> = Key::count("checkpoint_every", 1..=1_000_000)

@@ -12,6 +12,12 @@ use crate::plan::DatasetUse;
 use crate::store::{ImageReader, Store, StoreError};
 
 impl Inputs {
+    /// Whether the images of a dataset of the plan can neither be read from disk nor are made by a run.
+    pub fn is_absent(&self, dataset: &DatasetUse) -> bool {
+        let opened = self.datasets.get(dataset.index).and_then(Option::as_ref);
+        opened.is_none() && dataset.made.is_none()
+    }
+
     /// A dataset of the plan whose images can be read. Of images that a run made, those in other parts of the artifact than `rows`
     /// are cannot.
     ///

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::bootstrap::Share;
-use super::{Counted, Metric, MetricError, MetricInput, MetricKind, Output, Reads, Score};
+use super::{Better, Counted, Metric, MetricError, MetricInput, MetricKind, Output, Reads, Score};
 use crate::spec::{Count, Fields, Key, Kind, KindDoc, List};
 
 const TOP: Key<List<Count>> = Key::list("top", Count::within(1..=1_000_000))
@@ -52,7 +52,7 @@ impl Metric for Accuracy {
         let outputs = self.top.iter().map(|k| Output {
             name: format!("top{k}"),
             unit: "fraction",
-            higher_is_better: true,
+            better: Better::Higher,
         });
         outputs.collect()
     }

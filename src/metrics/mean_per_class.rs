@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::bootstrap::{Share, interval_of_mean};
-use super::{Counted, Metric, MetricError, MetricInput, MetricKind, Output, Reads, Score};
+use super::{Better, Counted, Metric, MetricError, MetricInput, MetricKind, Output, Reads, Score};
 use crate::spec::{Kind, KindDoc};
 
 /// `kind = "mean-per-class"`.
@@ -45,7 +45,7 @@ impl Metric for MeanPerClass {
         vec![Output {
             name: "mean_per_class".to_owned(),
             unit: "fraction",
-            higher_is_better: true,
+            better: Better::Higher,
         }]
     }
 

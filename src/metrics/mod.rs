@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::spec::{Boolean, Key, Keys, Kind, List, Parse, Text};
 
-pub use crate::store::Counted;
+pub use crate::store::{Better, Counted};
 pub use bootstrap::CONFIDENCE;
 pub use predictions::{Prediction, Predictions, rank_of_label};
 
@@ -132,8 +132,8 @@ pub struct Output {
     pub name: String,
     /// `fraction` for values in [0, 1].
     pub unit: &'static str,
-    /// Whether more is better.
-    pub higher_is_better: bool,
+    /// Which values are better.
+    pub better: Better,
 }
 
 /// One value.

@@ -1,6 +1,7 @@
-//! Inputs that are not on disk, for whose facts published sizes stand in.
+//! Inputs that are not on disk, for whose facts stands what the store remembers of them, or else published sizes.
 //!
-//! Their identities name no content, so no artifact that the store has can be made from them: everything that reads them is missing.
+//! The identities of the latter name no content, so no artifact that the store has can be made from them: everything that reads them is
+//! missing.
 
 use std::fmt::Write;
 
@@ -14,7 +15,9 @@ use crate::text::{bytes, count, plural};
 pub struct Absent {
     /// The name of the dataset, or of the model whose weights they are.
     pub name: String,
-    /// Its root or path, as the experiment has it.
+    /// The dataset that it is a part of; `None` where it has files of its own.
+    pub of: Option<String>,
+    /// Its root or path, as the experiment has it; empty for a part of another dataset.
     pub path: String,
     /// What was looked for and is missing.
     pub missing: String,
@@ -23,6 +26,8 @@ pub struct Absent {
     pub expected: Expected,
     /// The arguments of `repro` that download it, where that can be done or at least said how.
     pub fetch: Option<String>,
+    /// Whether it is taken to be what the store remembers of it; otherwise the plan is an estimate.
+    pub remembered: bool,
     /// Whether that command downloads it; otherwise it lists what has to be downloaded by hand.
     pub fetchable: bool,
 }
@@ -65,24 +70,36 @@ pub(super) fn render(absent: &[Absent]) -> String {
                     .iter()
                     .map(|split| format!("{} images in `{}`", count(split.samples), split.split))
                     .collect();
+                let whence = match &one.of {
+                    Some(of) => format!("of `{of}`"),
+                    None => format!("in {}", one.path),
+                };
                 writeln!(
                     text,
-                    "  dataset `{}` in {}: {}, {}, by {source}",
+                    "  dataset `{}` {whence}: {}, {}, by {source}",
                     one.name,
-                    one.path,
                     plural(*classes, "class"),
                     splits.join(", "),
                 )
             }
             Expected::Weights { bytes: size } => {
                 let size = size.map_or_else(String::new, |size| format!(", {}", bytes(size)));
+                let source = if one.remembered {
+                    ", by what the cache remembers"
+                } else {
+                    ""
+                };
                 writeln!(
                     text,
-                    "  weights of model `{}`: {}{size}",
+                    "  weights of model `{}`: {}{size}{source}",
                     one.name, one.path
                 )
             }
         };
+        // What a part needs is said of the whole.
+        if one.of.is_some() {
+            continue;
+        }
         let _ = match (&one.fetch, one.fetchable) {
             (None, _) => writeln!(text, "    {} is missing", one.missing),
             (Some(fetch), true) => writeln!(
@@ -97,9 +114,16 @@ pub(super) fn render(absent: &[Absent]) -> String {
             ),
         };
     }
-    text.push_str(
-        "  This plan is an estimate from published sizes. Jobs and artifacts get other names once the files are there.\n",
-    );
+    if absent.iter().any(|one| one.remembered) {
+        text.push_str(
+            "  What the cache remembers is planned as it was when it was last read. `repro run` needs all of it, `repro report` does not.\n",
+        );
+    }
+    if absent.iter().any(|one| !one.remembered) {
+        text.push_str(
+            "  This plan is an estimate from published sizes. Jobs and artifacts get other names once the files are there.\n",
+        );
+    }
     text
 }
 
@@ -116,6 +140,7 @@ mod tests {
         };
         let cub = Absent {
             name: "birds".to_owned(),
+            of: None,
             path: "data/cub".to_owned(),
             missing: "data/cub/images.txt".to_owned(),
             expected: Expected::Dataset {
@@ -125,14 +150,17 @@ mod tests {
             },
             fetch: Some("data fetch cub".to_owned()),
             fetchable: true,
+            remembered: false,
         };
         let weights = Absent {
             name: "unet".to_owned(),
+            of: None,
             path: "w.pt".to_owned(),
             missing: "w.pt".to_owned(),
             expected: Expected::Weights { bytes: None },
             fetch: None,
             fetchable: false,
+            remembered: true,
         };
         let record = serde_json::to_value(&cub).unwrap();
         assert_eq!(record["input"], "dataset");
@@ -141,7 +169,9 @@ mod tests {
         for line in [
             "dataset `birds` in data/cub: 200 classes, 5,994 images in `train`, 5,794 images in `test`, by Table 5 of the paper\n",
             "data/cub/images.txt is missing; `repro data fetch cub` downloads it\n",
-            "weights of model `unet`: w.pt\n    w.pt is missing\n",
+            "weights of model `unet`: w.pt, by what the cache remembers\n    w.pt is missing\n",
+            "planned as it was when it was last read",
+            "an estimate from published sizes",
         ] {
             assert!(text.contains(line), "{text}");
         }

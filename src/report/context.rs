@@ -114,7 +114,10 @@ fn result(row: &ResultRow, names: &BTreeSet<&str>) -> Value {
         ("correct", count(row.counted.map(|counted| counted.correct))),
         ("count", count(row.counted.map(|counted| counted.scored))),
         ("unit", Value::from(row.unit.as_str())),
-        ("higher_is_better", Value::from(row.higher_is_better)),
+        (
+            "higher_is_better",
+            row.better.flag().map_or(Value::from(()), Value::from),
+        ),
     ];
     let value = |name: &str| match ResultColumn::of(name) {
         ResultColumn::Source(role) => {

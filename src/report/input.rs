@@ -44,6 +44,11 @@ pub struct ReportInput {
     pub sheets: Vec<ImageSheet>,
     /// The file that the results were read from; `None` where they are from the cache.
     pub results_file: Option<ResultsFile>,
+    /// Names of datasets that are not on disk.
+    pub absent_datasets: BTreeSet<String>,
+    /// The files of figures that show what is neither in a file of results nor in the cache, and that an earlier run drew; from the
+    /// folder of the Markdown file.
+    pub drawn: BTreeSet<String>,
 }
 
 /// A file of results, which holds neither curves nor images.
@@ -51,8 +56,6 @@ pub struct ReportInput {
 pub struct ResultsFile {
     /// Its path, as it was typed.
     pub path: String,
-    /// The files of figures that an earlier run drew, from the folder of the Markdown file.
-    pub drawn: BTreeSet<String>,
 }
 
 /// How a network's loss went while it was trained.

@@ -13,7 +13,9 @@ use std::fmt::Write;
 use super::axes;
 use super::error::ReportError;
 use super::query;
-use crate::store::{AxisValue, Counted, FIXED_COLUMNS, ResultColumn, ResultRow, source_column};
+use crate::store::{
+    AxisValue, Better, Counted, FIXED_COLUMNS, ResultColumn, ResultRow, source_column,
+};
 
 /// The file's text.
 pub fn write(rows: &[ResultRow]) -> String {
@@ -62,7 +64,9 @@ pub fn write(rows: &[ResultRow]) -> String {
             count(|counted| counted.correct),
             count(|counted| counted.scored),
             quoted(&row.unit),
-            row.higher_is_better.to_string(),
+            row.better
+                .flag()
+                .map_or_else(String::new, |flag| flag.to_string()),
         ]);
         cells.extend(roles.iter().map(|role| {
             let source = row.sources.get(*role);
@@ -127,7 +131,7 @@ fn row(cells: &BTreeMap<&str, &Cell>) -> Result<ResultRow, String> {
     let flag = parsed::<bool>(
         "higher_is_better",
         cell("higher_is_better"),
-        "`true` or `false`",
+        "`true`, `false` or nothing",
     )?;
     let mut row = ResultRow {
         metric: cell("metric").to_owned(),
@@ -139,7 +143,7 @@ fn row(cells: &BTreeMap<&str, &Cell>) -> Result<ResultRow, String> {
             .zip(count("count")?)
             .map(|(correct, scored)| Counted { correct, scored }),
         unit: cell("unit").to_owned(),
-        higher_is_better: flag.ok_or("`higher_is_better` is empty, expected `true` or `false`")?,
+        better: Better::of_flag(flag),
         ..ResultRow::default()
     };
     for (column, cell) in cells {
@@ -362,7 +366,7 @@ mod tests {
                     interval: flag.then_some([value, -value]),
                     counted: (correct % 2 == 0).then_some(Counted { correct, scored }),
                     unit: "fraction".to_owned(),
-                    higher_is_better: flag,
+                    better: Better::of_flag((scored % 2 == 0).then_some(flag)),
                     axes,
                     sources,
                 }

@@ -3,7 +3,7 @@
 //! After a wanted change, run `cargo test -- --ignored rewrite_the_expected_report`, and look at the files' differences. Every number in
 //! them is made up by a formula.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
@@ -324,6 +324,8 @@ fn example() -> ReportInput {
         trainings: vec![training()],
         sheets: sheets(),
         results_file: None,
+        absent_datasets: BTreeSet::new(),
+        drawn: BTreeSet::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use super::axes::KnownAxes;
 use super::input::ReportInput;
 use super::selection::Question;
 use crate::spec::{Diagnostics, Fields, Source, Span, tree};
-use crate::store::{AxisValue, Counted, ResultRow};
+use crate::store::{AxisValue, Better, Counted, ResultRow};
 
 /// A result of metric `top1` at timestep 90 and block 19; every value is made up, and so is its interval.
 pub(super) fn row(seed: u64, value: f64) -> ResultRow {
@@ -22,7 +22,7 @@ pub(super) fn row(seed: u64, value: f64) -> ResultRow {
             scored: 1000,
         }),
         unit: "fraction".to_owned(),
-        higher_is_better: true,
+        better: Better::Higher,
         axes: BTreeMap::new(),
         sources: BTreeMap::from([
             ("head".to_owned(), format!("{seed:064x}")),
@@ -71,7 +71,7 @@ pub(super) fn pair(left: u32, right: u32, value: f64) -> ResultRow {
     let row = ResultRow {
         metric: "cka".to_owned(),
         value,
-        higher_is_better: true,
+        better: Better::Higher,
         sources: BTreeMap::from([
             ("left".to_owned(), left.to_string().repeat(64)),
             ("right".to_owned(), right.to_string().repeat(64)),

@@ -1,5 +1,7 @@
 //! TOML as a tree of values that remember where they stand.
 
+use std::fmt;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -54,6 +56,39 @@ impl Value {
 pub struct Table {
     /// The entries.
     pub entries: Vec<Entry>,
+}
+
+/// What was typed and not where: equal values have equal texts. Keys are sorted.
+impl fmt::Display for Value {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(formatter, "{text:?}"),
+            Self::Integer(integer) => write!(formatter, "{integer}"),
+            Self::Number(number) => write!(formatter, "{number:?}"),
+            Self::Boolean(boolean) => write!(formatter, "{boolean}"),
+            Self::Date(date) => formatter.write_str(date),
+            Self::List(items) => {
+                formatter.write_str("[")?;
+                for item in items {
+                    write!(formatter, "{},", item.value)?;
+                }
+                formatter.write_str("]")
+            }
+            Self::Table(table) => table.fmt(formatter),
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut entries: Vec<&Entry> = self.entries.iter().collect();
+        entries.sort_by_key(|entry| &entry.key);
+        formatter.write_str("{")?;
+        for entry in entries {
+            write!(formatter, "{:?}={},", entry.key, entry.node.value)?;
+        }
+        formatter.write_str("}")
+    }
 }
 
 /// One `key = value`.
@@ -212,4 +247,25 @@ fn convert(value: &Spanned<DeValue<'_>>, diagnostics: &mut Diagnostics) -> Optio
         value: converted,
         span,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_table_depends_on_what_was_typed_and_not_on_where() {
+        let text = |typed: &str| {
+            let source = Source::new("a.toml".to_owned(), typed.to_owned());
+            parse(&source, &mut Diagnostics::new(source.clone())).to_string()
+        };
+        let one = text("root = \"a\"\nlimit = { test = 1, train = [2, 0.5] }\n");
+        assert_eq!(one, r#"{"limit"={"test"=1,"train"=[2,0.5,],},"root"="a",}"#);
+        let two = text("# other places\n\nlimit = { train = [2, 0.5], test = 1 }\nroot = 'a'\n");
+        assert_eq!(one, two);
+        assert_ne!(
+            one,
+            text("limit = { train = [2, 0.5], test = 1 }\nroot = 'b'\n")
+        );
+    }
 }

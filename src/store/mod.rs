@@ -87,7 +87,7 @@ pub use quarantine::SetAside;
 pub use query::KnownColumn;
 pub use query_result::{Cell, QueryError, QueryResult};
 pub use recipe::{FieldChange, Recipe, RecipeError};
-pub use results::{AxisType, AxisValue, Counted, ResultRow};
+pub use results::{AxisType, AxisValue, Better, Counted, ResultRow};
 pub use results_table::{FIXED_COLUMNS, ResultColumn, source_column};
 pub use root::{STORE_FORMAT, Store};
 pub use scratch::Scratch;

@@ -20,12 +20,44 @@ pub struct ResultRow {
     pub counted: Option<Counted>,
     /// Unit of `value`, such as "fraction".
     pub unit: String,
-    /// Whether more is better.
-    pub higher_is_better: bool,
+    /// Which values are better.
+    pub better: Better,
     /// Where the value stands: the name of an axis, such as "block", and the value there. An axis that is absent is null.
     pub axes: BTreeMap<String, AxisValue>,
     /// What the value was computed from: a role, such as "head", and a fingerprint of 64 hexadecimal digits.
     pub sources: BTreeMap<String, String>,
+}
+
+/// Which of two values of a metric is better. Tables and files keep it as `higher_is_better`: true, false, or nothing where neither is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Better {
+    /// The higher one, as with an accuracy.
+    Higher,
+    /// The lower one, as with an error.
+    Lower,
+    /// Neither: the metric describes, as a similarity does.
+    #[default]
+    Neither,
+}
+
+impl Better {
+    /// As tables and files keep it.
+    pub fn flag(self) -> Option<bool> {
+        match self {
+            Self::Higher => Some(true),
+            Self::Lower => Some(false),
+            Self::Neither => None,
+        }
+    }
+
+    /// From what tables and files keep.
+    pub fn of_flag(flag: Option<bool>) -> Self {
+        match flag {
+            Some(true) => Self::Higher,
+            Some(false) => Self::Lower,
+            None => Self::Neither,
+        }
+    }
 }
 
 /// How many rows were right, of how many.
@@ -177,7 +209,7 @@ pub(super) mod tests {
                 scored: 8,
             }),
             unit: "fraction".to_owned(),
-            higher_is_better: true,
+            better: Better::Higher,
             axes: axes
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value))

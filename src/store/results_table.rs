@@ -6,7 +6,7 @@
 //! | `value` | 64-bit float | |
 //! | `low`, `high` | 64-bit float | null for metrics without an interval |
 //! | `correct`, `count` | 64-bit unsigned integer | null for metrics that count nothing |
-//! | `higher_is_better` | boolean | |
+//! | `higher_is_better` | boolean | null where neither higher nor lower values are better |
 //! | one a role: `head_fingerprint`, … | text | null where a row has no such source |
 //! | one an axis: every other name | 64-bit integer or float, or text | null where a row does not have the axis |
 //!
@@ -24,7 +24,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, UInt64Type};
 
 use super::error::StoreError;
-use super::results::{AxisType, AxisValue, Counted, ResultRow};
+use super::results::{AxisType, AxisValue, Better, Counted, ResultRow};
 
 /// What the name of a column of sources ends in.
 const FINGERPRINT: &str = "_fingerprint";
@@ -132,7 +132,7 @@ impl ResultRow {
             let counts = rows.iter().map(|row| row.counted.map(field));
             Arc::new(counts.collect::<UInt64Array>())
         };
-        let flags = rows.iter().map(|row| Some(row.higher_is_better));
+        let flags = rows.iter().map(|row| row.better.flag());
         let values = rows.iter().map(|row| row.value);
         let columns: [ArrayRef; 8] = [
             text(|row| &row.metric),
@@ -147,7 +147,9 @@ impl ResultRow {
         let nullable = ["low", "high", "correct", "count"];
         let mut fields: Vec<(Field, ArrayRef)> = Vec::new();
         for (name, column) in FIXED_COLUMNS.into_iter().zip(columns) {
-            let field = Field::new(name, column.data_type().clone(), nullable.contains(&name));
+            // Tables of metrics that say which values are better stay as they were before any metric did not.
+            let is_nullable = nullable.contains(&name) || column.null_count() > 0;
+            let field = Field::new(name, column.data_type().clone(), is_nullable);
             fields.push((field, column));
         }
         for (axis, kind) in axis_types(rows) {
@@ -195,11 +197,10 @@ impl ResultRow {
         for (row, unit) in rows.iter_mut().zip(table.required("unit")?.texts()) {
             unit.unwrap_or_default().clone_into(&mut row.unit);
         }
-        for (row, flag) in rows
-            .iter_mut()
-            .zip(table.required("higher_is_better")?.flags())
-        {
-            row.higher_is_better = flag.unwrap_or_default();
+        let flags = table.optional("higher_is_better")?;
+        let flags = flags.ok_or_else(|| missing("higher_is_better"))?;
+        for (row, flag) in rows.iter_mut().zip(flags.flags()) {
+            row.better = Better::of_flag(flag);
         }
         if let Some((low, high)) = table.optional("low")?.zip(table.optional("high")?) {
             for ((row, low), high) in rows.iter_mut().zip(low.floats()).zip(high.floats()) {
@@ -245,6 +246,10 @@ fn bad(column: &str, problem: &str) -> StoreError {
 const OTHER_VERSION: &str =
     "the table is of another version of repro; remove the artifact, and run the experiment again";
 
+fn missing(column: &str) -> StoreError {
+    bad(column, &format!("is missing: {OTHER_VERSION}"))
+}
+
 /// A record batch, read column by column.
 struct Table<'a>(&'a RecordBatch);
 
@@ -254,9 +259,7 @@ struct Column(ArrayRef);
 impl Table<'_> {
     /// A fixed column, which has no nulls.
     fn required(&self, name: &str) -> Result<Column, StoreError> {
-        let column = self
-            .optional(name)?
-            .ok_or_else(|| bad(name, &format!("is missing: {OTHER_VERSION}")))?;
+        let column = self.optional(name)?.ok_or_else(|| missing(name))?;
         if column.0.null_count() > 0 {
             return Err(bad(name, &format!("has empty cells: {OTHER_VERSION}")));
         }
@@ -285,7 +288,7 @@ impl Table<'_> {
                 let problem = format!("is of type {found} instead of {wanted}: {OTHER_VERSION}");
                 Err(bad(name, &problem))
             }
-            None => Err(bad(name, &format!("is missing: {OTHER_VERSION}"))),
+            None => Err(missing(name)),
         }
     }
 

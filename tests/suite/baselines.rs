@@ -3,27 +3,9 @@
 use serde_json::json;
 
 use crate::fixture::CliTest;
-use crate::small::run;
+use crate::small::{FASHION, NANO, RAW, experiment, run};
 
-const EXPERIMENT: &str = r#"
-[experiment]
-name  = "baseline"
-seeds = [0, 1]
-
-[dataset.fashion]
-kind = "fashion-mnist"
-root = "fashion"
-
-[model.unet]
-kind    = "guided-diffusion"
-preset  = "adm-nano"
-weights = { synthetic = 1 }
-
-[model.raw]
-kind        = "pixels"
-image_size  = 28
-in_channels = 1
-
+const COMPARED: &str = r#"
 [extraction.taps]
 model    = "unet"
 dataset  = "fashion"
@@ -65,10 +47,18 @@ metric = "top1"
 where  = { model = "unet" }
 "#;
 
+/// The whole experiment.
+fn baseline() -> String {
+    experiment(
+        "baseline",
+        &["seeds = [0, 1]\n", FASHION, NANO, RAW, COMPARED],
+    )
+}
+
 #[test]
 fn pixels_compete_with_a_network() {
     let cli = CliTest::with_fashion(40, 20);
-    cli.write("baseline.toml", EXPERIMENT);
+    cli.write("baseline.toml", baseline());
     let output = run(&cli, "baseline.toml");
     assert_eq!(output.stdout, "", "stdout is for data");
 

@@ -1,23 +1,14 @@
 //! CKA between the blocks of a network, from the images to the heat map.
 
+use std::fs;
+
+use repro::store::{ArtifactKind, Begin, FeaturePart, FeatureValues, Made, Store, wait_quietly};
 use serde_json::json;
 
 use crate::fixture::CliTest;
-use crate::small::{TEST, TRAIN, run};
+use crate::small::{FASHION, NANO, TEST, TRAIN, experiment, run};
 
-const EXPERIMENT: &str = r#"
-[experiment]
-name = "similar"
-
-[dataset.fashion]
-kind = "fashion-mnist"
-root = "fashion"
-
-[model.unet]
-kind    = "guided-diffusion"
-preset  = "adm-nano"
-weights = { synthetic = 1 }
-
+const COMPARED: &str = r#"
 [extraction.taps]
 model    = "unet"
 dataset  = "fashion"
@@ -46,6 +37,11 @@ rows    = "left_block"
 columns = "right_block"
 "#;
 
+/// The whole experiment.
+fn similar() -> String {
+    experiment("similar", &[FASHION, NANO, COMPARED])
+}
+
 fn with(text: &str) -> CliTest {
     let cli = CliTest::with_fashion(TRAIN, TEST);
     cli.write("similar.toml", text);
@@ -54,7 +50,7 @@ fn with(text: &str) -> CliTest {
 
 #[test]
 fn a_grid_of_blocks_is_symmetric_and_drawn() {
-    let cli = with(EXPERIMENT);
+    let cli = with(&similar());
     run(&cli, "similar.toml");
     for metric in ["cka", "cka_minibatch"] {
         let rows = cli.query(&format!(
@@ -89,7 +85,7 @@ fn a_grid_of_blocks_is_symmetric_and_drawn() {
     // One more block makes features and a table of results, and nothing else.
     cli.write(
         "similar.toml",
-        EXPERIMENT.replace("[1, 2, 3]", "[1, 2, 3, 5]"),
+        similar().replace("[1, 2, 3]", "[1, 2, 3, 5]"),
     );
     run(&cli, "similar.toml");
     let rows = cli.query("SELECT count(*) AS rows FROM results WHERE metric = 'cka' AND (left_block = 5 OR right_block = 5)");
@@ -99,7 +95,7 @@ fn a_grid_of_blocks_is_symmetric_and_drawn() {
 #[test]
 fn too_few_images_name_the_features() {
     let cli = CliTest::with_fashion(20, 3);
-    cli.write("similar.toml", EXPERIMENT);
+    cli.write("similar.toml", similar());
     cli.run(&["run", "similar.toml", "--device", "cpu"])
         .expect_code(1)
         .expect_in_stderr(&[
@@ -109,4 +105,55 @@ fn too_few_images_name_the_features() {
     // The other metric does not need that one.
     let rows = cli.query("SELECT count(*) AS rows FROM results WHERE metric = 'cka'");
     assert_eq!(rows, [json!({ "rows": 9 })]);
+}
+
+/// Makes the features of one block anew, as many and of the same splits, but of two images of the test split in the other order.
+fn exchange_two_images(cli: &CliTest, label: &str) {
+    let store = Store::open(cli.path(".repro")).unwrap();
+    let listing = store.listing().unwrap();
+    let mut features = listing.artifacts.iter();
+    let (fingerprint, entry) = features
+        .find(|(_, entry)| entry.kind == ArtifactKind::Features && entry.label.contains(label))
+        .unwrap();
+    let reader = store.features(fingerprint).unwrap();
+    let texts =
+        |texts: Vec<&str>| -> Vec<String> { texts.into_iter().map(str::to_owned).collect() };
+    let [part] = reader.parts() else {
+        panic!("several parts");
+    };
+    let (mut ids, splits) = (texts(part.ids().collect()), texts(part.splits().collect()));
+    let (rows, width) = (ids.len(), reader.width());
+    ids.swap(rows - 1, rows - 2);
+    fs::remove_dir_all(store.artifact_folder(ArtifactKind::Features, fingerprint)).unwrap();
+    let begun = store.begin(&entry.recipe, &entry.label, &mut wait_quietly);
+    let Begin::Writer(mut writer) = begun.unwrap() else {
+        panic!("it is still there");
+    };
+    let values = (0..rows * width).map(|place| (place * place % 97) as f32);
+    let part = FeaturePart {
+        ids: &ids,
+        splits: &splits,
+        labels: Some(&vec![0; rows]),
+        views: &vec!["center".to_owned(); rows],
+        draws: &vec![0; rows],
+        width,
+        values: FeatureValues::F32(values.collect()),
+    };
+    writer.write_features(0, part).unwrap();
+    writer.finish(Made::default()).unwrap();
+}
+
+#[test]
+fn as_many_images_are_not_the_same_images() {
+    let cli = with(&similar());
+    run(&cli, "similar.toml");
+    fs::remove_dir_all(cli.path(".repro/artifacts/metric")).unwrap();
+    exchange_two_images(&cli, " b2 ");
+    cli.run(&["run", "similar.toml", "--device", "cpu"])
+        .expect_code(1)
+        .expect_in_stderr(&[
+            "(timestep 90, block 2, ",
+            "are not of the same images: sample 19 of split `test` is `test/00019` in the former and `test/00018` in the latter",
+            "hint: ",
+        ]);
 }

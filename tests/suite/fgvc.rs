@@ -120,11 +120,26 @@ fn what_is_on_disk_is_planned_as_it_is() {
     ] {
         assert!(plan.stdout.contains(text), "{text}\n{plan}");
     }
-    // How much a subset has of it is not known, and what is there in part is damaged.
-    let subset = "[dataset.few]\nkind = \"subset\"\nof = \"cub\"\nlimit = { train = 6 }\n";
+    // What a part has of it is what its keys say of classes that are equally large.
+    let subset = "[dataset.few]\nkind = \"subset\"\nof = \"cub\"\nlimit = { train = 7 }\nper_class = { test = 1 }\n\n[dataset.fewer]\nkind = \"subset\"\nof = \"few\"\nfraction = { train = 0.5 }\nlist = { test = \"list.txt\" }\n";
     cli.write("subset.toml", [&text, subset].concat());
-    let subset = cli.run(&["plan", "subset.toml"]).expect_code(3);
-    subset.expect_in_stderr(&["dataset `cub`: ", "18 of the 18 images"]);
+    cli.write("list.txt", "a.jpg\nb.jpg\n");
+    let plan = cli.run(&["plan", "subset.toml"]).expect_code(0);
+    for text in [
+        "dataset `few` of `cub`: 3 classes, 7 images in `train`, 3 images in `test`, by its keys\n",
+        "dataset `fewer` of `few`: 3 classes, 4 images in `train`, 2 images in `test`, by its keys\n",
+        "an estimate from published sizes",
+    ] {
+        assert!(plan.stdout.contains(text), "{text}\n{plan}");
+    }
+    let other = subset.replace(
+        "of = \"cub\"\nlimit = { train = 7 }",
+        "of = \"cub\"\nlimit = { val = 7 }",
+    );
+    cli.write("subset.toml", [&text, other.as_str()].concat());
+    let other = cli.run(&["plan", "subset.toml"]).expect_code(3);
+    other.expect_in_stderr(&["dataset `few`: ", "limits split `val`"]);
+    // What is there in part is damaged.
     fs::rename(cli.path("aside"), cli.path(images)).unwrap();
     fs::remove_file(cli.path("data/flowers/jpg/image_00001.jpg")).unwrap();
     let damaged = cli.run(&["plan", "small.toml"]).expect_code(3);

@@ -6,23 +6,15 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::fixture::{CliTest, root};
+use crate::small::{FASHION, NANO, experiment};
 
-const DATA: &str = r#"
-[experiment]
-name = "tuning"
-
-[dataset.fashion]
-kind = "fashion-mnist"
-root = "fashion"
-
-[model.unet]
-kind    = "guided-diffusion"
-preset  = "adm-nano"
-weights = { synthetic = 1 }
-"#;
+/// An experiment on a small Fashion-MNIST with the sections that a test adds.
+fn with(rest: &str) -> String {
+    experiment("tuning", &[FASHION, NANO, rest])
+}
 
 fn run(cli: &CliTest, name: &str, rest: &str) {
-    cli.write(name, format!("{DATA}{rest}"));
+    cli.write(name, with(rest));
     cli.run(&["run", name]).expect_code(0);
 }
 
@@ -190,7 +182,7 @@ fn a_killed_training_of_a_network_goes_on_to_the_same_bytes() {
     let cli = CliTest::with_fashion(60, 10);
     let rest = "\n[extraction.map]\nmodel = \"unet\"\ndataset = \"fashion\"\ntimestep = 90\nblock = 4\npool = 2\n\n\
          [head.tuned]\nkind = \"batchnorm-linear\"\nfeatures = \"map\"\nepochs = 2\nbatch_size = 10\nfine_tune = { lr = 1e-4 }\n";
-    cli.write("tuned.toml", format!("{DATA}{rest}"));
+    cli.write("tuned.toml", with(rest));
     let arguments = |cache| {
         [
             "run",

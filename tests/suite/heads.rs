@@ -3,28 +3,15 @@
 use serde_json::{Value, json};
 
 use crate::fixture::CliTest;
+use crate::small::{FASHION, NANO, RAW, experiment};
 
-const DATA: &str = r#"
-[experiment]
-name = "heads"
-
-[dataset.fashion]
-kind = "fashion-mnist"
-root = "fashion"
-
-[model.raw]
-kind        = "pixels"
-image_size  = 28
-in_channels = 1
-
-[model.unet]
-kind    = "guided-diffusion"
-preset  = "adm-nano"
-weights = { synthetic = 1 }
-"#;
+/// An experiment on a small Fashion-MNIST with the sections that a test adds.
+fn with(rest: &str) -> String {
+    experiment("heads", &[FASHION, RAW, NANO, rest])
+}
 
 fn run(cli: &CliTest, name: &str, rest: &str) {
-    cli.write(name, format!("{DATA}{rest}"));
+    cli.write(name, with(rest));
     cli.run(&["run", name]).expect_code(0);
 }
 
@@ -139,7 +126,7 @@ fn memory_that_does_not_suffice_is_an_error_with_a_remedy() {
     let cli = CliTest::with_fashion(60, 30);
     let rest = "\n[extraction.pixels]\nmodel = \"raw\"\ndataset = \"fashion\"\ntimestep = 0\nblock = 1\npool = 28\n\n\
          [head.probe]\nkind = \"linear\"\nfeatures = \"pixels\"\nepochs = 1\n";
-    cli.write("memory.toml", format!("{DATA}{rest}"));
+    cli.write("memory.toml", with(rest));
     cli.run(&["run", "memory.toml", "--memory", "10kB"])
         .expect_code(1)
         .expect_in_stderr(&["of memory at least", "`repro run --memory`"]);

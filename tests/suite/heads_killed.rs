@@ -8,21 +8,10 @@ use serde_json::Value;
 
 use crate::fixture::{CliTest, finish};
 use crate::interruption::signal;
+use crate::small::{FASHION, RAW, experiment};
 
 /// Stacks with moments, with momentum and with running means, all judged on held-out samples: nine heads in one group.
 const NINE: &str = r#"
-[experiment]
-name = "nine"
-
-[dataset.fashion]
-kind = "fashion-mnist"
-root = "fashion"
-
-[model.raw]
-kind        = "pixels"
-image_size  = 28
-in_channels = 1
-
 [extraction.pixels]
 model    = "raw"
 dataset  = "fashion"
@@ -57,6 +46,11 @@ holdout    = 0.2
 optimizer  = [{ kind = "lars", lr = 1.0 }, { kind = "lars", lr = 0.1 }, { kind = "lars", lr = 0.01 }]
 "#;
 
+/// The whole experiment.
+fn nine() -> String {
+    experiment("nine", &[FASHION, RAW, NINE])
+}
+
 /// Epochs of the longest training.
 const EPOCHS: u32 = 60;
 
@@ -89,7 +83,7 @@ fn first_epoch(cli: &CliTest, log: &str) -> Option<u64> {
 #[test]
 fn heads_that_are_killed_go_on_to_the_same_bytes() {
     let cli = CliTest::with_fashion(300, 100);
-    cli.write("nine.toml", NINE);
+    cli.write("nine.toml", nine());
     cli.run(&["run", "nine.toml", "--device", "cpu", "--cache", "whole"])
         .expect_code(0);
     let whole = made(&cli, "whole");

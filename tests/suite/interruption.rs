@@ -6,22 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::fixture::{CliTest, finish};
-use crate::small::{parts, run, small};
+use crate::small::{FASHION, NANO, experiment, parts, run, small};
 
-/// Extractions only, over six shards: 6,000 images.
-pub const SIX_SHARDS: &str = r#"
-[experiment]
-name = "six-shards"
-
-[dataset.fashion]
-kind = "fashion-mnist"
-root = "fashion"
-
-[model.unet]
-kind    = "guided-diffusion"
-preset  = "adm-nano"
-weights = { synthetic = 1 }
-
+const EXTRACTION: &str = r#"
 [extraction.taps]
 model      = "unet"
 dataset    = "fashion"
@@ -30,6 +17,11 @@ block      = 1
 pool       = [1, 2]
 batch_size = 32
 "#;
+
+/// Extractions only, over six shards: 6,000 images.
+pub fn six_shards() -> String {
+    experiment("six-shards", &[FASHION, NANO, EXTRACTION])
+}
 
 /// Starts a run and waits until so many parts are on disk.
 pub fn start_and_wait_for_parts(
@@ -71,7 +63,7 @@ fn a_killed_and_an_interrupted_run_go_on_to_the_same_bytes() {
     const TAPS: usize = 2;
     const SHARD: usize = 1024;
     let cli = CliTest::with_fashion(5000, 1000);
-    cli.write("six-shards.toml", SIX_SHARDS);
+    cli.write("six-shards.toml", six_shards());
     cli.run(&["run", "six-shards.toml", "--cache", "whole"])
         .expect_code(0);
     let whole = parts(&cli, "whole");

@@ -88,4 +88,6 @@ mod store_disk_full;
 mod store_processes;
 mod tidy;
 #[cfg(feature = "torch")]
+mod without_data;
+#[cfg(feature = "torch")]
 mod workers;

@@ -3,23 +3,12 @@
 use std::process::Command;
 
 use crate::fixture::{CliTest, finish, root};
+use crate::small::{FASHION, NANO, experiment};
 
 /// Where Polars and PyArrow lie; `./test` sets it.
 const PYTHONPATH: &str = "REPRO_TEST_PYTHONPATH";
 
-const EXPERIMENT: &str = r#"
-[experiment]
-name = "python"
-
-[dataset.fashion]
-kind = "fashion-mnist"
-root = "fashion"
-
-[model.unet]
-kind    = "guided-diffusion"
-preset  = "adm-nano"
-weights = { synthetic = 1 }
-
+const KEPT: &str = r#"
 [extraction.taps]
 model    = "unet"
 dataset  = "fashion"
@@ -36,6 +25,11 @@ epochs   = 1
 kind = "accuracy"
 of   = "probe"
 "#;
+
+/// The whole experiment.
+fn python() -> String {
+    experiment("python", &[FASHION, NANO, KEPT])
+}
 
 const SCAN: &str = "
 import sys
@@ -54,7 +48,7 @@ fn python_reads_the_cache_and_an_export() {
         return;
     };
     let cli = CliTest::with_fashion(12, 6);
-    cli.write("python.toml", EXPERIMENT);
+    cli.write("python.toml", python());
     cli.run(&["run", "python.toml"]).expect_code(0);
     let python = |arguments: &[&str]| {
         let mut command = Command::new("python3");

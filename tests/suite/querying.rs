@@ -5,21 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::fixture::CliTest;
+use crate::small::{FASHION, RAW, experiment};
 
-const EXPERIMENT: &str = r#"
-[experiment]
-name  = "querying"
-seeds = [0, 1]
-
-[dataset.fashion]
-kind = "fashion-mnist"
-root = "fashion"
-
-[model.raw]
-kind        = "pixels"
-image_size  = 28
-in_channels = 1
-
+const SCORED: &str = r#"
 [extraction.pixels]
 model    = "raw"
 dataset  = "fashion"
@@ -66,6 +54,11 @@ columns = "pool"
 spread  = "images"
 "#;
 
+/// The whole experiment.
+fn querying() -> String {
+    experiment("querying", &["seeds = [0, 1]\n", FASHION, RAW, SCORED])
+}
+
 fn number(row: &Value, key: &str) -> f64 {
     row[key].as_f64().unwrap()
 }
@@ -95,7 +88,7 @@ fn predictions(cli: &CliTest, head: &str) -> BTreeMap<String, (u64, u64)> {
 #[test]
 fn intervals_reach_the_table_and_the_report_and_predictions_can_be_compared() {
     let cli = CliTest::with_fashion(300, 100);
-    cli.write("querying.toml", EXPERIMENT);
+    cli.write("querying.toml", querying());
     cli.run(&["run", "querying.toml"]).expect_code(0);
 
     // Every value lies in its interval, and that of a value between 0 and 1 has a width.

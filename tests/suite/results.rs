@@ -6,30 +6,13 @@ use repro::spec::Source;
 use repro::store::AxisValue;
 
 use crate::fixture::CliTest;
+use crate::small::{FASHION, NANO, RAW, experiment, run};
 
-const EXPERIMENT: &str = r#"
-[experiment]
-name  = "swept"
-title = "Neighbors"
-
-[dataset.fashion]
-kind = "fashion-mnist"
-root = "fashion"
-
+const SWEPT: &str = r#"
 [dataset.part]
 kind      = "subset"
 of        = "fashion"
 per_class = [{ train = 2 }, { train = 4 }]
-
-[model.raw]
-kind        = "pixels"
-image_size  = 28
-in_channels = 1
-
-[model.unet]
-kind    = "guided-diffusion"
-preset  = "adm-nano"
-weights = { synthetic = 1 }
 
 [extraction.pixels]
 model   = "raw"
@@ -88,6 +71,22 @@ timesteps = [0, 90]
 count     = 2
 "#;
 
+/// The whole experiment.
+fn swept() -> String {
+    experiment(
+        "swept",
+        &["title = \"Neighbors\"\n", FASHION, RAW, NANO, SWEPT],
+    )
+}
+
+/// A folder in which the experiment was run.
+fn ran() -> CliTest {
+    let cli = CliTest::with_fashion(60, 30);
+    cli.write("swept.toml", swept());
+    run(&cli, "swept.toml");
+    cli
+}
+
 /// The part of a report between its title and the drawing of the graph: all tables and figures.
 fn shown(report: &str) -> &str {
     let begin = report.find("## Results").unwrap();
@@ -97,10 +96,7 @@ fn shown(report: &str) -> &str {
 
 #[test]
 fn swept_keys_are_axes_from_the_file_to_tables_sql_and_csv() {
-    let cli = CliTest::with_fashion(60, 30);
-    cli.write("swept.toml", EXPERIMENT);
-    cli.run(&["run", "swept.toml", "--device", "cpu"])
-        .expect_code(0);
+    let cli = ran();
 
     // Each row has the axes of its kind, and null where the kind has no such thing.
     let rows = cli.query(
@@ -166,23 +162,19 @@ fn swept_keys_are_axes_from_the_file_to_tables_sql_and_csv() {
     );
 
     // A second run leaves it as it is.
-    cli.run(&["run", "swept.toml", "--device", "cpu"])
-        .expect_code(0);
+    run(&cli, "swept.toml");
     assert_eq!(cli.read("reports/swept.results.csv"), csv);
 }
 
 #[test]
 fn a_report_is_rendered_from_the_csv_without_datasets_and_cache() {
-    let cli = CliTest::with_fashion(60, 30);
-    cli.write("swept.toml", EXPERIMENT);
-    cli.run(&["run", "swept.toml", "--device", "cpu"])
-        .expect_code(0);
+    let cli = ran();
     let (report, figure) = (cli.read("reports/swept.md"), cli.read("reports/k.svg"));
     let noise = cli.read("reports/noise.svg");
     let csv = cli.read("reports/swept.results.csv");
 
     let reader = CliTest::new();
-    reader.write("swept.toml", EXPERIMENT);
+    reader.write("swept.toml", swept());
     reader.write("published.csv", &csv);
     let from = ["report", "swept.toml", "--from", "published.csv"];
     reader.run(&from).expect_code(0);
@@ -227,9 +219,9 @@ fn a_report_is_rendered_from_the_csv_without_datasets_and_cache() {
 #[test]
 fn a_report_may_name_swept_keys_and_no_others() {
     let cli = CliTest::new();
-    cli.write("swept.toml", EXPERIMENT);
+    cli.write("swept.toml", swept());
     cli.run(&["check", "swept.toml"]).expect_code(0);
-    let other = EXPERIMENT.replace("\"head_k\"", "\"head_kk\"");
+    let other = swept().replace("\"head_k\"", "\"head_kk\"");
     cli.write("other.toml", &other);
     let output = cli.run(&["check", "other.toml"]).expect_code(2);
     assert!(
@@ -237,7 +229,7 @@ fn a_report_may_name_swept_keys_and_no_others() {
         "{output}"
     );
     // A key that no node sweeps is not an axis.
-    let fixed = EXPERIMENT.replace("k        = [1, 5]", "k        = 5");
+    let fixed = swept().replace("k        = [1, 5]", "k        = 5");
     cli.write("fixed.toml", &fixed);
     let output = cli.run(&["check", "fixed.toml"]).expect_code(2);
     assert!(output.stderr.contains("unknown axis `head_k`"), "{output}");

@@ -9,6 +9,34 @@ pub const TRAIN: usize = 40;
 /// Images of the test split.
 pub const TEST: usize = 20;
 
+/// The small Fashion-MNIST of [`CliTest::with_fashion`].
+pub const FASHION: &str = r#"
+[dataset.fashion]
+kind = "fashion-mnist"
+root = "fashion"
+"#;
+
+/// A small network with synthetic weights.
+pub const NANO: &str = r#"
+[model.unet]
+kind    = "guided-diffusion"
+preset  = "adm-nano"
+weights = { synthetic = 1 }
+"#;
+
+/// The images themselves as features.
+pub const RAW: &str = r#"
+[model.raw]
+kind        = "pixels"
+image_size  = 28
+in_channels = 1
+"#;
+
+/// An experiment of some sections: the shared ones above, and those of a test's own.
+pub fn experiment(name: &str, sections: &[&str]) -> String {
+    format!("[experiment]\nname = \"{name}\"\n{}", sections.concat())
+}
+
 /// Two blocks, two seeds, a table and a figure.
 pub const SMALL: &str = r#"
 [experiment]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 
 use crate::fixture::{CliTest, Output, finish};
-use crate::interruption::{SIX_SHARDS, signal, start_and_wait_for_parts};
+use crate::interruption::{self, signal, start_and_wait_for_parts};
 use crate::small::{SMALL, TEST, TRAIN, parts};
 
 /// A command of the program with one thread for each worker.
@@ -28,7 +28,7 @@ fn run(cli: &CliTest, arguments: &[&str]) -> Output {
 /// Six shards of two taps, and what one worker makes of them, in the cache `one`.
 fn six_shards() -> (CliTest, BTreeMap<String, Vec<u8>>) {
     let cli = CliTest::with_fashion(5000, 1000);
-    cli.write("six-shards.toml", SIX_SHARDS);
+    cli.write("six-shards.toml", interruption::six_shards());
     run(&cli, &["run", "six-shards.toml", "--cache", "one"]).expect_code(0);
     let whole = parts(&cli, "one");
     assert_eq!(whole.len(), 2 * 6);

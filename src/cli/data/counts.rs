@@ -56,6 +56,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
                     classes: open.manifest.classes.len(),
                     splits: open.manifest.splits(),
                     missing: 0,
+                    names: open.manifest.digest_of_names(),
                 };
                 (listing, false)
             }),

@@ -20,6 +20,7 @@ use crate::datasets::listed::{Row, Rows, TextFile, Trim, stays_inside};
 use crate::datasets::tree::{Packed, Tree};
 use crate::datasets::{
     Dataset, DatasetError, DatasetKind, Environment, Listing, OpenDataset, OpenQuestion,
+    train_and_test,
 };
 use crate::spec::{Choice, Fields, Key, Kind, KindDoc, Text};
 
@@ -127,6 +128,10 @@ impl Aircraft {
 impl Dataset for Aircraft {
     fn kind(&self) -> &'static str {
         KIND.doc.name
+    }
+
+    fn splits(&self) -> Option<Vec<String>> {
+        Some(train_and_test())
     }
 
     fn open(

@@ -13,6 +13,7 @@ use flate2::read::GzDecoder;
 
 use crate::datasets::{
     Dataset, DatasetError, DatasetKind, Environment, Manifest, OpenDataset, ReadImage, Sample,
+    train_and_test,
 };
 use crate::imaging::Image;
 use crate::spec::{Fields, Key, Kind, KindDoc, Text};
@@ -62,6 +63,10 @@ struct FashionMnist {
 impl Dataset for FashionMnist {
     fn kind(&self) -> &'static str {
         KIND.doc.name
+    }
+
+    fn splits(&self) -> Option<Vec<String>> {
+        Some(train_and_test())
     }
 
     fn open(

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::{Rows, Trim};
 use crate::datasets::tree::{Folder, Packed, Tree};
-use crate::datasets::{Dataset, DatasetError, Environment, Listing, OpenDataset, ROOT};
+use crate::datasets::{
+    Dataset, DatasetError, Environment, Listing, OpenDataset, ROOT, train_and_test,
+};
 use crate::spec::Fields;
 
 /// What such a kind knows of its folder.
@@ -55,6 +57,10 @@ impl Listed {
 impl Dataset for Listed {
     fn kind(&self) -> &'static str {
         self.kind.name
+    }
+
+    fn splits(&self) -> Option<Vec<String>> {
+        Some(train_and_test())
     }
 
     fn open(

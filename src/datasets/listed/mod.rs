@@ -17,6 +17,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::manifest::{Fields, digest_of};
 use super::tree::Location;
 use super::{DatasetError, Digester, Listing, Manifest, OpenDataset, Sample, SplitCount};
 
@@ -45,6 +46,14 @@ pub(super) struct Row {
     pub(super) list: usize,
 }
 
+impl Row {
+    /// Its place among the samples of the dataset.
+    fn order(&self) -> (Option<usize>, &str) {
+        let split = SPLITS.iter().position(|name| *name == self.split);
+        (split, &self.id)
+    }
+}
+
 /// All images that the lists of a dataset name.
 #[derive(Debug)]
 pub(super) struct Rows {
@@ -70,10 +79,8 @@ impl Rows {
     ) -> Result<OpenDataset, DatasetError> {
         self.check_names()?;
         self.check_files()?;
-        let order = |split: &str| SPLITS.iter().position(|name| *name == split);
-        self.images.par_sort_by(|left, right| {
-            (order(left.split), &left.id).cmp(&(order(right.split), &right.id))
-        });
+        self.images
+            .par_sort_by(|left, right| left.order().cmp(&right.order()));
         let samples: Vec<Sample> = self
             .images
             .par_iter()
@@ -99,7 +106,16 @@ impl Rows {
             split: (*split).to_owned(),
             samples: self.images.iter().filter(|row| row.split == *split).count(),
         });
+        let mut images: Vec<&Row> = self.images.iter().collect();
+        images.par_sort_by(|left, right| left.order().cmp(&right.order()));
+        let fields = images.into_iter().map(|row| Fields {
+            id: &row.id,
+            split: row.split,
+            label: row.label,
+            content: "",
+        });
         Listing {
+            names: digest_of(&self.classes, fields),
             classes: self.classes.len(),
             splits: splits.filter(|count| count.samples > 0).collect(),
             missing: self.missing().len(),

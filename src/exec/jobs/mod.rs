@@ -10,6 +10,7 @@ mod sample;
 use std::ops::Range;
 
 use super::context::{Run, StepResult};
+use super::event::{Event, Working};
 use super::{NodeError, attempt};
 use crate::machine::memory::RetainFreedMemory;
 use crate::models::Precision;
@@ -101,10 +102,15 @@ pub(super) fn run(
                 let network = lane.network(run, &pass.model, pass.key.precision)?;
                 pass::run_pass(run, number, &pass, shards, joins, network)
             });
+            if outcome.is_err() && !joins {
+                let work = Working::Pass(number);
+                (run.emit)(Event::Abandoned { work });
+            }
             together(steps, outcome)
         }
         JobKind::Heads => heads::run_scan(run, steps),
         JobKind::Sample => {
+            let label = steps.first().map(|&id| &run.plan.step(id).artifact.label);
             let outcome = attempt(|| {
                 let [id] = planned.steps.as_slice() else {
                     return Err(NodeError::bug("a job makes several sets of samples"));
@@ -117,10 +123,14 @@ pub(super) fn run(
                 let what = (&step.artifact, &**work);
                 sample::run_samples(run, &planned.name, what, shards, joins, network)
             });
+            if let (true, false, Some(label)) = (outcome.is_err(), joins, label) {
+                let work = Working::Samples(label.clone());
+                (run.emit)(Event::Abandoned { work });
+            }
             together(steps, outcome)
         }
         JobKind::Pretrain | JobKind::Tuning | JobKind::Metric => {
-            let one = |&id: &StepId| (id, StepResult::from(attempt(|| single(run, id))));
+            let one = |&id: &StepId| (id, StepResult::from(single(run, id)));
             steps.iter().map(one).collect()
         }
     }
@@ -129,14 +139,30 @@ pub(super) fn run(
 /// A step that is a job of its own.
 fn single(run: &Run<'_>, id: StepId) -> Result<(), NodeError> {
     let step = run.plan.step(id);
+    let label = || step.artifact.label.clone();
     match &step.work {
-        Work::Pretrain(work) => pretrain::run_pretrain(run, &step.artifact, work),
-        Work::Train(work) => heads::run_tuned(run, &step.artifact, work),
-        Work::Evaluate(work) => evaluate::run_metric(run, &step.artifact, work),
+        Work::Pretrain(work) => told(run, Working::Pretrain(label()), || {
+            pretrain::run_pretrain(run, &step.artifact, work)
+        }),
+        Work::Train(work) => attempt(|| heads::run_tuned(run, &step.artifact, work)),
+        Work::Evaluate(work) => attempt(|| evaluate::run_metric(run, &step.artifact, work)),
         Work::Sample(_) | Work::Extract(_) => Err(NodeError::bug(
             "a job that can be cut was begun as one that cannot",
         )),
     }
+}
+
+/// Attempts some work, and says where it ends without being done.
+fn told(
+    run: &Run<'_>,
+    work: Working,
+    carry_out: impl FnOnce() -> Result<(), NodeError>,
+) -> Result<(), NodeError> {
+    let outcome = attempt(carry_out);
+    if outcome.is_err() {
+        (run.emit)(Event::Abandoned { work });
+    }
+    outcome
 }
 
 /// The number of a pass among the passes of the plan, from 1.

@@ -105,6 +105,7 @@ pub(super) fn run_pretrain(
         trainer.step(&mut state)?;
         let loss = state.curve.last().map(|point| point.loss);
         (run.emit)(Event::PretrainAdvanced {
+            label: artifact.label.clone(),
             step: state.step,
             loss,
         });

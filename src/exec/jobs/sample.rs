@@ -50,6 +50,7 @@ pub(super) fn run_samples(
     let claimed = Claimed::begin(run, cut, &[artifact])?;
     let images = claimed.missing_images();
     let sampling = sampling(work)?;
+    let label = artifact.label.as_str();
     let steps = sampling.diffusion.steps() as usize;
     if !joins {
         (run.emit)(Event::SamplesStarted {
@@ -74,7 +75,7 @@ pub(super) fn run_samples(
         let mut made = Vec::with_capacity(rows.len());
         for first in rows.clone().step_by(batch_size) {
             let numbers = first..(first + batch_size).min(rows.end);
-            made.extend(batch(run, name, &source, &numbers, &mut back_off)?);
+            made.extend(batch(run, (name, label), &source, &numbers, &mut back_off)?);
         }
         let ids: Vec<String> = rows.map(image_id).collect();
         claimed.write(shard, &mut |_, part, writer| {
@@ -126,7 +127,7 @@ fn sampling(work: &Sample) -> Result<Sampling, NodeError> {
 /// The images with these numbers, each as a PNG file.
 fn batch(
     run: &Run<'_>,
-    name: &str,
+    (name, label): (&str, &str),
     source: &FromNoise<'_>,
     numbers: &Range<usize>,
     back_off: &mut BackOff,
@@ -135,7 +136,10 @@ fn batch(
         let images = piece.len();
         let numbers = numbers.start + piece.start..numbers.start + piece.end;
         source.make(numbers, &|| run.stop.is_given(), &mut || {
-            (run.emit)(Event::SamplesAdvanced { images });
+            (run.emit)(Event::SamplesAdvanced {
+                label: label.to_owned(),
+                images,
+            });
         })
     };
     let mut told = |images| {

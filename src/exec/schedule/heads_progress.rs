@@ -27,6 +27,16 @@ impl HeadsProgress {
         }
     }
 
+    /// That of one job which runs by itself.
+    pub(super) fn of_one(run: &Run<'_>, job: usize) -> Self {
+        Self {
+            wanted: run.plan.jobs[job].steps.len(),
+            jobs: 1,
+            trained: 0,
+            begun: None,
+        }
+    }
+
     pub(super) fn begin(&mut self, run: &Run<'_>, job: usize) {
         if self.begun.is_none() && is_of_heads(run.plan.jobs[job].kind) {
             self.begun = Some(Instant::now());

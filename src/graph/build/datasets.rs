@@ -15,6 +15,7 @@ pub(super) struct Declared {
     pub(super) name: String,
     dataset: Arc<dyn Dataset>,
     root: Option<String>,
+    declaration: String,
     upstream: Option<Spanned<String>>,
     swept: Swept,
 }
@@ -41,6 +42,7 @@ impl Builder<'_> {
                         name: node.name.clone(),
                         upstream: dataset.upstream().cloned(),
                         root: fields.given(&datasets::ROOT),
+                        declaration: table.to_string(),
                         dataset,
                         swept: self.sweeps.said("dataset", &table, &kind.doc.all_keys()),
                     });
@@ -98,6 +100,7 @@ impl Builder<'_> {
                     name: one.name.clone(),
                     dataset: Arc::clone(&one.dataset),
                     root: None,
+                    declaration: one.declaration.clone(),
                     upstream: None,
                     samples: Some(index),
                     swept: one.swept.clone(),
@@ -146,6 +149,7 @@ impl Builder<'_> {
                         name: candidate.name.clone(),
                         dataset: Arc::clone(&candidate.dataset),
                         root: candidate.root.clone(),
+                        declaration: candidate.declaration.clone(),
                         upstream,
                         samples: None,
                         swept: candidate.swept.clone(),

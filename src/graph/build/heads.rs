@@ -44,6 +44,18 @@ impl Builder<'_> {
                 let swept = self.sweeps.said("head", &table, &keys);
                 Self::check_shapes(&*head, experiment, &found, &fields);
                 Self::check_classes(experiment, &found, &fields);
+                let datasets: BTreeSet<usize> = found
+                    .iter()
+                    .map(|&index| experiment.extractions[index].dataset)
+                    .collect();
+                for dataset in datasets {
+                    for (key, split) in [
+                        (config::TRAIN.name, &training.train_split),
+                        (config::TEST.name, &training.test_split),
+                    ] {
+                        Self::check_split(experiment, dataset, (key, split), &fields);
+                    }
+                }
                 // A kind without the key has said so already.
                 let keys = kind.doc.all_keys();
                 if keys.iter().any(|key| key.name() == FINE_TUNE.name) {

@@ -1,5 +1,7 @@
 //! Metrics of the graph: what each reads, by what its kind declares.
 
+use std::collections::BTreeSet;
+
 use super::super::resolve::Names;
 use super::super::{Experiment, MetricInputs, MetricNode};
 use super::Builder;
@@ -32,6 +34,7 @@ impl Builder<'_> {
                     Reads::FeaturePairs => of_pairs(&fields, experiment, extractions),
                 };
                 if let Some(inputs) = inputs {
+                    Self::check_splits(experiment, &inputs, &fields);
                     experiment.metrics.push(MetricNode {
                         name: node.name.clone(),
                         metric,
@@ -41,6 +44,23 @@ impl Builder<'_> {
                     });
                 }
             }
+        }
+    }
+}
+
+impl Builder<'_> {
+    /// The split that features are read of, of each dataset once.
+    fn check_splits(experiment: &Experiment, inputs: &MetricInputs, fields: &Fields<'_>) {
+        let split = match inputs {
+            MetricInputs::Heads(_) => return,
+            MetricInputs::Features { split, .. } | MetricInputs::Pairs { split, .. } => split,
+        };
+        let sets = inputs.features().into_iter();
+        let datasets: BTreeSet<usize> = sets
+            .map(|index| experiment.extractions[index].dataset)
+            .collect();
+        for dataset in datasets {
+            Self::check_split(experiment, dataset, (SPLIT.name, split), fields);
         }
     }
 }

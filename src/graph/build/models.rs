@@ -137,6 +137,8 @@ impl Builder<'_> {
                     dataset.map(|dataset| datasets.find(&fields, pretrain::DATASET.name, &dataset));
                 for dataset in datasets.unwrap_or_default() {
                     if let Some(parsed) = &parsed {
+                        let split = (pretrain::SPLIT.name, parsed.split.as_str());
+                        Self::check_split(experiment, dataset, split, &fields);
                         indices.push(Some(experiment.pretrains.len()));
                         experiment.pretrains.push(PretrainNode {
                             dataset,

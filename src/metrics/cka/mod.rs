@@ -44,7 +44,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::{Metric, MetricError, MetricInput, MetricKind, Output, Reads, Score};
+use super::{Better, Metric, MetricError, MetricInput, MetricKind, Output, Reads, Score};
 use crate::numbers::to_usize;
 use crate::spec::{Choice, Count, Fields, Key, Kind, KindDoc};
 
@@ -101,6 +101,12 @@ enum Means {
     Minibatch,
 }
 
+/// What a table of results says of equal features.
+///
+/// - 2: that neither higher nor lower values are better.
+/// - 1, which was not written down: that higher values are.
+const VERSION: u32 = 2;
+
 /// How HSIC is estimated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Estimator {
@@ -128,14 +134,15 @@ impl Metric for Cka {
     }
 
     fn identity(&self) -> serde_json::Value {
+        let mut identity = serde_json::json!({ "kind": KIND.doc.name, "version": VERSION });
         match self.estimator {
-            Estimator::Biased => {
-                serde_json::json!({ "kind": KIND.doc.name, "estimator": "biased" })
-            }
+            Estimator::Biased => identity["estimator"] = "biased".into(),
             Estimator::Minibatch { batch_size } => {
-                serde_json::json!({ "kind": KIND.doc.name, "estimator": "minibatch", "batch_size": batch_size })
+                identity["estimator"] = "minibatch".into();
+                identity["batch_size"] = batch_size.into();
             }
         }
+        identity
     }
 
     fn outputs(&self) -> Vec<Output> {
@@ -146,7 +153,7 @@ impl Metric for Cka {
         vec![Output {
             name: name.to_owned(),
             unit: "",
-            higher_is_better: true,
+            better: Better::Neither,
         }]
     }
 

@@ -480,12 +480,11 @@ fn parsed(text: &str) -> (Option<serde_json::Value>, Vec<&'static str>) {
 
 #[test]
 fn batches_belong_to_the_minibatch_estimator() {
-    let biased = serde_json::json!({ "kind": "cka", "estimator": "biased" });
+    let biased = serde_json::json!({ "kind": "cka", "version": 2, "estimator": "biased" });
     assert_eq!(parsed(""), (Some(biased.clone()), vec![]));
     assert_eq!(parsed("estimator = \"biased\""), (Some(biased), vec![]));
     let minibatch = |size: u32| {
-        let identity =
-            serde_json::json!({ "kind": "cka", "estimator": "minibatch", "batch_size": size });
+        let identity = serde_json::json!({ "kind": "cka", "version": 2, "estimator": "minibatch", "batch_size": size });
         (Some(identity), vec![])
     };
     assert_eq!(parsed("estimator = \"minibatch\""), minibatch(256));

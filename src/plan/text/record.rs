@@ -12,7 +12,7 @@ use crate::text::plural;
 pub struct PlanRecord {
     /// Whether nothing has to be done.
     pub done: bool,
-    /// The inputs that are not on disk, and what they are taken to be; where there are any, the plan is an estimate.
+    /// The inputs that are not on disk, and what they are taken to be; where any is not remembered, the plan is an estimate.
     pub estimated: Vec<Absent>,
     /// Images through a network, over all passes.
     pub forward_images: u64,

@@ -125,7 +125,12 @@ impl Figure for Strip {
             .iter()
             .find(|sheet| sheet.name == self.file.value);
         let Some(found) = found else {
-            let why = format!("the images of `{}` are not there yet", self.dataset.value);
+            let dataset = &self.dataset.value;
+            let why = if input.absent_datasets.contains(dataset) {
+                format!("the images of `{dataset}` are not on disk")
+            } else {
+                format!("the images of `{dataset}` are not there yet")
+            };
             return pending(input, &self.file, &self.title, &why);
         };
         let mut strip = found.clone();

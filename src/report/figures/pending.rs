@@ -12,7 +12,7 @@ use crate::spec::fields::Spanned;
 const SIZE: (i32, i32) = (760, 120);
 
 /// A card that says why it is empty: `why` is plain words with names in backticks. Where the results are from a file, which holds neither
-/// curves nor images, the figure that an earlier run drew stays.
+/// curves nor images, or the images are not on disk any more, the figure that an earlier run drew stays.
 ///
 /// # Errors
 /// The drawing library gave up.
@@ -22,9 +22,9 @@ pub(super) fn pending(
     title: &str,
     why: &str,
 ) -> Result<RenderedFigure, ReportError> {
-    let from = input.results_file.as_ref();
-    let is_drawn = from.is_some_and(|from| from.drawn.contains(&file.value));
-    let why = match from {
+    let is_drawn = input.drawn.contains(&file.value);
+    let why = match &input.results_file {
+        None if is_drawn => format!("Drawn by an earlier run: {why}"),
         None => why.to_owned(),
         Some(from) if is_drawn => format!(
             "Drawn by an earlier run: what it shows is not in `{}`, which the rest of this report is from",

@@ -23,7 +23,7 @@ use super::axes;
 use super::error::ReportError;
 use super::input::MissingResult;
 use super::number::Unit;
-use crate::store::{AxisValue, ResultRow};
+use crate::store::{AxisValue, Better, ResultRow};
 
 /// The rows that answer a question.
 #[derive(Debug)]
@@ -38,8 +38,8 @@ pub struct Selection<'a> {
     pub missing: Vec<&'a MissingResult>,
     /// How the values are shown.
     pub unit: Unit,
-    /// Whether more is better; `None` where no row says so.
-    pub higher_is_better: Option<bool>,
+    /// Which values are better; `None` where there is no row to say so.
+    pub better: Option<Better>,
 }
 
 impl<'a> Selection<'a> {

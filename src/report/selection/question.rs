@@ -124,7 +124,7 @@ impl Question {
             place: place.to_owned(),
             question: self,
             unit: first.map_or(Unit::Percent, |row| Unit::of(&row.unit)),
-            higher_is_better: first.map(|row| row.higher_is_better),
+            better: first.map(|row| row.better),
             rows,
             missing,
         })

@@ -30,6 +30,11 @@ pub trait Table: Send + Sync + Debug {
     /// What it asks of the results.
     fn question(&self) -> &Question;
 
+    /// Whether it says which results are better; then it needs a metric of which that can be said.
+    fn ranks(&self) -> bool {
+        true
+    }
+
     /// Makes the table.
     ///
     /// # Errors

@@ -7,7 +7,9 @@
 //!
 //! A file whose digest is remembered is not opened: one `stat` tells that it is the same. Looking up needs no lock that
 //! another look-up waits for. `table.rs` tells what lies on the disk.
+//! `notes.rs` keeps beside them what has to be known of inputs that are gone.
 
+mod notes;
 mod table;
 
 use std::collections::BTreeMap;

@@ -25,7 +25,7 @@ pub(super) fn table(rows: &[ResultRow], known: &[KnownColumn<'_>]) -> PolarsResu
         Column::new(name.into(), counts.collect::<Vec<Option<u64>>>())
     };
     let values: Vec<f64> = rows.iter().map(|row| row.value).collect();
-    let flags: Vec<bool> = rows.iter().map(|row| row.higher_is_better).collect();
+    let flags: Vec<Option<bool>> = rows.iter().map(|row| row.better.flag()).collect();
     let mut columns = vec![
         text("metric", |row| &row.metric),
         Column::new("value".into(), values),

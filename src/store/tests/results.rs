@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, ListArray, RecordBatch, StringArray, UInt32Array,
-    UInt64Array,
+    ArrayRef, AsArray, BooleanArray, Float64Array, ListArray, RecordBatch, StringArray,
+    UInt32Array, UInt64Array,
 };
 use arrow::datatypes::{Field, Int64Type, Schema};
 use proptest::prelude::*;
@@ -141,6 +141,30 @@ fn mixtures_widen_and_an_axis_cannot_take_the_name_of_a_column() {
     assert!(error.to_string().contains("`low`"), "{error}");
 }
 
+#[test]
+fn a_metric_without_a_direction_has_an_empty_cell_and_the_others_have_none() {
+    let row = |better| ResultRow {
+        better,
+        ..example()
+    };
+    let all = [Better::Higher, Better::Lower, Better::Neither].map(row);
+    let batch = ResultRow::to_batch(&all).unwrap();
+    let column = batch.column_by_name("higher_is_better").unwrap();
+    assert_eq!(
+        column.as_boolean(),
+        &BooleanArray::from(vec![Some(true), Some(false), None])
+    );
+    assert_eq!(ResultRow::from_batch(&batch).unwrap(), all);
+    // As every table was before there were such metrics.
+    let schema = ResultRow::to_batch(&all[..2]).unwrap().schema();
+    assert!(
+        !schema
+            .field_with_name("higher_is_better")
+            .unwrap()
+            .is_nullable()
+    );
+}
+
 proptest! {
     #[test]
     fn rows_survive_bit_by_bit(
@@ -152,7 +176,7 @@ proptest! {
                 value: f64::from_bits(bits),
                 interval: flag.then(|| [f64::from_bits(large), f64::from_bits(!bits)]),
                 counted: flag.then_some(Counted { correct: large, scored: bits }),
-                higher_is_better: flag,
+                better: Better::of_flag((bits % 2 == 0).then_some(flag)),
                 axes: BTreeMap::from([
                     ("block".to_owned(), small.into()),
                     ("weights".to_owned(), text.into()),

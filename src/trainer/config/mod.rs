@@ -87,10 +87,12 @@ const PRECISION: Key<Choice<Precision>> = Key::choice(
 const LOGITS: Key<Boolean> = Key::boolean("logits")
     .default(false)
     .doc("Keep the logits of every predicted sample and class, beside the predictions.");
-const TRAIN: Key<Text> = Key::text("train", "a split")
+/// The split that a head is trained on.
+pub const TRAIN: Key<Text> = Key::text("train", "a split")
     .default("train")
     .doc("The split to train on.");
-const TEST: Key<Text> = Key::text("test", "a split")
+/// The split that a head predicts.
+pub const TEST: Key<Text> = Key::text("test", "a split")
     .default("test")
     .doc("The split to predict; it decides nothing during training.");
 

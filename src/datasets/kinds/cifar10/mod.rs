@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::datasets::{
     Dataset, DatasetError, DatasetKind, Environment, Manifest, OpenDataset, ReadImage, Sample,
+    train_and_test,
 };
 use crate::imaging::Image;
 use crate::spec::{Fields, Key, Kind, KindDoc, Text};
@@ -71,6 +72,10 @@ struct Cifar10 {
 impl Dataset for Cifar10 {
     fn kind(&self) -> &'static str {
         KIND.doc.name
+    }
+
+    fn splits(&self) -> Option<Vec<String>> {
+        Some(train_and_test())
     }
 
     fn open(

@@ -233,6 +233,10 @@ impl Dataset for ImageNet {
         KIND.doc.name
     }
 
+    fn splits(&self) -> Option<Vec<String>> {
+        Some(["train", "val"].map(str::to_owned).to_vec())
+    }
+
     fn open(
         &self,
         environment: &Environment<'_>,

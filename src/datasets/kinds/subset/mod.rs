@@ -10,11 +10,12 @@
 mod names;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::datasets::{
     Dataset, DatasetError, DatasetKind, Environment, Manifest, OpenDataset, ReadImage, Sample,
+    SplitCount,
 };
 use crate::imaging::Image;
 use crate::spec::fields::Spanned;
@@ -84,6 +85,32 @@ impl Dataset for Subset {
         Some(&self.of)
     }
 
+    fn estimate(
+        &self,
+        environment: &Environment<'_>,
+        classes: usize,
+        splits: &[SplitCount],
+    ) -> Option<Result<Vec<SplitCount>, DatasetError>> {
+        let count = |count: &SplitCount| {
+            let SplitCount { split, samples } = count;
+            let list = self.list.iter().find(|(name, _)| name == split);
+            let listed = list.map(|(_, path)| names::count(&environment.base.join(path)));
+            let samples = listed
+                .transpose()?
+                .map_or(*samples, |listed| listed.min(*samples));
+            Ok(SplitCount {
+                split: split.clone(),
+                samples: self.expected(split, samples, classes),
+            })
+        };
+        let checked = self.check_splits(splits);
+        Some(checked.and_then(|()| splits.iter().map(count).collect()))
+    }
+
+    fn lists(&self) -> Vec<&Path> {
+        self.list.iter().map(|(_, path)| path.as_path()).collect()
+    }
+
     fn open(
         &self,
         environment: &Environment<'_>,
@@ -94,25 +121,7 @@ impl Dataset for Subset {
                 "a subset without a dataset to take from".into(),
             ));
         };
-        let splits = upstream.manifest.splits();
-        let limits = self.limit.iter().chain(&self.per_class);
-        let named = limits.map(|(split, _)| split);
-        let named = named.chain(self.fraction.iter().map(|(split, _)| split));
-        for split in named.chain(self.list.iter().map(|(split, _)| split)) {
-            if !splits.iter().any(|count| count.split == *split) {
-                let known: Vec<_> = splits
-                    .iter()
-                    .map(|count| format!("`{}`", count.split))
-                    .collect();
-                return Err(DatasetError::Selection(
-                    format!(
-                        "the subset limits split `{split}`, but the dataset has {}",
-                        known.join(", ")
-                    )
-                    .into(),
-                ));
-            }
-        }
+        self.check_splits(&upstream.manifest.splits())?;
         let mut listed = HashMap::new();
         for (split, path) in &self.list {
             let rows = names::rows(
@@ -135,6 +144,46 @@ impl Dataset for Subset {
 }
 
 impl Subset {
+    /// Refuses keys that name a split which the other dataset does not have.
+    fn check_splits(&self, splits: &[SplitCount]) -> Result<(), DatasetError> {
+        let limits = self.limit.iter().chain(&self.per_class);
+        let named = limits.map(|(split, _)| split);
+        let named = named.chain(self.fraction.iter().map(|(split, _)| split));
+        for split in named.chain(self.list.iter().map(|(split, _)| split)) {
+            if !splits.iter().any(|count| count.split == *split) {
+                let known: Vec<_> = splits
+                    .iter()
+                    .map(|count| format!("`{}`", count.split))
+                    .collect();
+                return Err(DatasetError::Selection(
+                    format!(
+                        "the subset limits split `{split}`, but the dataset has {}",
+                        known.join(", ")
+                    )
+                    .into(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many samples of a split are taken if `classes` are equally large and `samples` are there to choose from.
+    fn expected(&self, split: &str, samples: usize, classes: usize) -> usize {
+        let classes = classes.max(1);
+        // The first classes have one more where they cannot be equally large.
+        let taken = |size: usize| {
+            let share = self.share(split, Some(size));
+            size.min(share).min(limit_of(&self.per_class, split))
+        };
+        let (size, larger) = (samples / classes, samples % classes);
+        let rest = if size == 0 {
+            0
+        } else {
+            (classes - larger) * taken(size)
+        };
+        (larger * taken(size + 1) + rest).min(limit_of(&self.limit, split))
+    }
+
     /// The chosen rows, in the order of the dataset; of a split in `listed`, only rows that it has are there to choose from.
     fn choose(&self, samples: &[Sample], listed: &HashMap<&str, HashSet<usize>>) -> Vec<usize> {
         let is_listed = |row: &usize| {

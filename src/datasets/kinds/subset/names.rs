@@ -6,9 +6,19 @@ use std::path::Path;
 use crate::datasets::listed::TextFile;
 use crate::datasets::tree::Location;
 use crate::datasets::{DatasetError, Sample};
-use crate::text::count;
+use crate::text;
 
 const REMEDY: &str = "each line is the file name of one sample of the split, such as `n01440764_10026.JPEG`, or its whole id";
+
+/// How many samples a list names.
+///
+/// # Errors
+/// A list that is missing or no text.
+pub(super) fn count(path: &Path) -> Result<usize, DatasetError> {
+    Ok(TextFile::read(&Location::file(path), REMEDY)?
+        .lines()
+        .count())
+}
 
 /// The rows of a split that a list names.
 ///
@@ -59,8 +69,8 @@ pub(super) fn rows(
     if let Some((line, text)) = unmatched.first() {
         let problem = format!(
             "has `{text}`, which is not a sample of `{split}`; {} of its {} lines are not",
-            count(unmatched.len()),
-            count(lines)
+            text::count(unmatched.len()),
+            text::count(lines)
         );
         return Err(list.malformed(*line, &problem));
     }

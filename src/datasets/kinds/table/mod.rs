@@ -133,6 +133,10 @@ impl Dataset for Table {
         KIND.doc.name
     }
 
+    fn splits(&self) -> Option<Vec<String>> {
+        self.files.iter().map(|(split, _)| split.clone()).collect()
+    }
+
     fn open(
         &self,
         environment: &Environment<'_>,

@@ -25,6 +25,7 @@ use crate::report::selection::{
     FILTER_KEY, METRIC_KEY, OVER_KEY, Question, Selection, Spread, TITLE_KEY, value_of,
 };
 use crate::spec::{Fields, Kind, KindDoc};
+use crate::store::Better;
 use crate::text::plural;
 
 /// `kind = "claims"`.
@@ -122,11 +123,14 @@ impl Claims {
     /// Results of several models or heads would compare these instead.
     fn check(&self, selection: &Selection<'_>) -> Result<(), ReportError> {
         let place = selection.place.clone();
-        if selection.higher_is_better == Some(false) {
+        if selection
+            .better
+            .is_some_and(|better| better != Better::Higher)
+        {
             return Err(ReportError::Unfit {
                 place,
                 problem: format!(
-                    "less is better for `{}`, and the claims are about accuracy",
+                    "higher values of `{}` are not better, and the claims are about accuracy",
                     self.question.metric.value
                 ),
                 hint: "name a metric such as `top1`".to_owned(),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::report::input::ModelSummary;
 use crate::report::testing::{input, of_head, parsed, row, with};
-use crate::store::{AxisValue, ResultRow};
+use crate::store::{AxisValue, Better, ResultRow};
 
 const TABLE: &str = "kind = \"claims\"\ntitle = \"The paper's claims\"\nmetric = \"top1\"\n";
 
@@ -269,12 +269,17 @@ fn several_models_are_refused() {
         "{TABLE}where = {{ model = \"tiny\", seed = 1 }}\n"
     ));
     assert!(one.render(&two).is_ok());
-    for row in &mut two.results {
-        row.higher_is_better = false;
-        row.axes.insert("model".to_owned(), "tiny".into());
+    for better in [Better::Lower, Better::Neither] {
+        for row in &mut two.results {
+            row.better = better;
+            row.axes.insert("model".to_owned(), "tiny".into());
+        }
+        let error = claims(TABLE).render(&two).unwrap_err().to_string();
+        assert!(
+            error.contains("higher values of `top1` are not better"),
+            "{error}"
+        );
     }
-    let error = claims(TABLE).render(&two).unwrap_err().to_string();
-    assert!(error.contains("less is better"), "{error}");
 }
 
 #[test]

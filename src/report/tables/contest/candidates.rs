@@ -7,7 +7,7 @@ use crate::report::axes;
 use crate::report::error::ReportError;
 use crate::report::number::{listed, standard_error};
 use crate::report::selection::{Cell, Cells, Selection};
-use crate::store::AxisValue;
+use crate::store::{AxisValue, Better};
 
 /// Axes on which results have to agree before they can compete at all.
 const COMPARABLE: [&str; 2] = ["dataset", "split"];
@@ -167,10 +167,20 @@ impl<'a> Candidates<'a> {
         selection: &'s Selection<'a>,
     ) -> Result<Vec<Contender<'s>>, ReportError> {
         // Negated where less is better, so that more is better from here on.
-        let sign = if selection.higher_is_better == Some(false) {
-            -1.0
-        } else {
-            1.0
+        let sign = match selection.better {
+            Some(Better::Lower) => -1.0,
+            Some(Better::Higher) | None => 1.0,
+            Some(Better::Neither) => {
+                return Err(ReportError::Unfit {
+                    place: selection.place.clone(),
+                    problem: format!(
+                        "neither higher nor lower values of `{}` are better, so nothing can be the best",
+                        contest.question.metric.value
+                    ),
+                    hint: "name a metric such as `top1`, or show it by a table of kind `grid`"
+                        .to_owned(),
+                });
+            }
         };
         let values = selection.values(&contest.among);
         let is_champion = |value: &AxisValue| axes::same(value, &contest.champion);

@@ -4,7 +4,7 @@ use super::*;
 use crate::message::Hint;
 use crate::report::input::MissingResult;
 use crate::report::testing::{input, of_head, parsed, row, with};
-use crate::store::ResultRow;
+use crate::store::{Better, ResultRow};
 
 const TABLE: &str = "kind = \"contest\"\ntitle = \"Who is best\"\nmetric = \"top1\"\namong = \"model\"\nchampion = \"unet\"\n";
 
@@ -123,7 +123,7 @@ fn a_fixed_choice_stands_behind_the_champion() {
 fn less_may_be_better() {
     let mut rows = results();
     for row in &mut rows {
-        (row.higher_is_better, row.unit) = (false, "nats".to_owned());
+        (row.better, row.unit) = (Better::Lower, "nats".to_owned());
     }
     let rendered = contest(TABLE).render(&input(rows)).unwrap();
     let lines: Vec<&str> = rendered.body.lines().collect();
@@ -137,6 +137,16 @@ fn less_may_be_better() {
         lines[3].starts_with("| unet | 0.63 ± 0.02 | block 9, pool 2 | 3 |"),
         "{}",
         lines[3]
+    );
+
+    let mut rows = results();
+    for row in &mut rows {
+        row.better = Better::Neither;
+    }
+    let error = contest(TABLE).render(&input(rows)).unwrap_err().to_string();
+    assert!(
+        error.contains("neither higher nor lower values of `top1` are better"),
+        "{error}"
     );
 }
 

@@ -22,7 +22,7 @@ use crate::report::selection::{
     Uncertainty, axes_at, axis_at,
 };
 use crate::spec::{Fields, Key, Kind, KindDoc, List, Text};
-use crate::store::AxisValue;
+use crate::store::{AxisValue, Better};
 use crate::text::plural;
 
 const ROWS: Key<Text> =
@@ -93,6 +93,10 @@ impl Table for Grid {
         &self.question
     }
 
+    fn ranks(&self) -> bool {
+        false
+    }
+
     fn render(&self, input: &ReportInput) -> Result<RenderedTable, ReportError> {
         let selection = self
             .question
@@ -138,8 +142,12 @@ impl Table for Grid {
 
         let mut notes = footnotes.lines();
         if best.is_some() {
-            notes
-                .push("Bold marks the highest of the printed means. It is a reading aid: nothing was selected by it.".to_owned());
+            let which = if selection.better == Some(Better::Lower) {
+                "lowest"
+            } else {
+                "highest"
+            };
+            notes.push(format!("Bold marks the {which} of the printed means. It is a reading aid: nothing was selected by it."));
         }
         Ok(RenderedTable {
             title: self.question.title.clone(),
@@ -211,14 +219,16 @@ impl Grid {
     }
 }
 
-/// The highest printed mean, where more is better and there is something to compare.
+/// The best printed mean, where one is better than another and there is something to compare.
 fn best(selection: &Selection<'_>, cells: &Cells<'_>) -> Option<String> {
-    if selection.higher_is_better != Some(true) || cells.len() < 2 {
+    if cells.len() < 2 {
         return None;
     }
-    let highest = cells
-        .values()
-        .map(|cell| cell.mean)
-        .max_by(f64::total_cmp)?;
-    Some(selection.unit.show(highest, DECIMALS))
+    let means = cells.values().map(|cell| cell.mean);
+    let best = match selection.better? {
+        Better::Higher => means.max_by(f64::total_cmp)?,
+        Better::Lower => means.min_by(f64::total_cmp)?,
+        Better::Neither => return None,
+    };
+    Some(selection.unit.show(best, DECIMALS))
 }

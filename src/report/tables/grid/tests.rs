@@ -152,17 +152,27 @@ fn an_interval_over_seeds_needs_means_over_seeds_alone() {
 }
 
 #[test]
-fn nothing_is_bold_where_less_is_better() {
-    let mut results = vec![at(90, 19, 0, 0.2), at(90, 24, 0, 0.1)];
-    for row in &mut results {
-        row.higher_is_better = false;
-    }
+fn the_best_is_bold_by_the_direction_of_the_metric_and_nothing_without_one() {
+    let results = vec![at(90, 19, 0, 0.2), at(90, 24, 0, 0.1)];
     let table =
         grid("metric = \"top1\"\nrows = \"block\"\ncolumns = \"timestep\"\nkind = \"grid\"\n");
-    let rendered = table.render(&input(results)).unwrap();
+    let rendered = |better| {
+        let mut results = results.clone();
+        for row in &mut results {
+            row.better = better;
+        }
+        table.render(&input(results)).unwrap()
+    };
+    let higher = rendered(Better::Higher);
+    assert!(higher.body.contains("**20.00"), "{higher:?}");
+    assert!(higher.notes[0].contains("the highest of"), "{higher:?}");
+    let lower = rendered(Better::Lower);
+    assert!(lower.body.contains("**10.00"), "{lower:?}");
+    assert!(lower.notes[0].contains("the lowest of"), "{lower:?}");
+    let neither = rendered(Better::Neither);
     assert!(
-        !rendered.body.contains("**") && rendered.notes.is_empty(),
-        "{rendered:?}"
+        !neither.body.contains("**") && neither.notes.is_empty(),
+        "{neither:?}"
     );
 }
 
