@@ -129,7 +129,7 @@ fn memory_that_does_not_suffice_is_an_error_with_a_remedy() {
     cli.write("memory.toml", with(rest));
     cli.run(&["run", "memory.toml", "--memory", "10kB"])
         .expect_code(1)
-        .expect_in_stderr(&["of memory at least", "`repro run --memory`"]);
+        .expect_in_stderr(&["training needs at least", "`repro run --memory`"]);
     cli.run(&["run", "memory.toml", "--memory", "much"])
         .expect_code(2)
         .expect_in_stderr(&["invalid size", "`8GiB`"]);

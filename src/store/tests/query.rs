@@ -314,7 +314,7 @@ fn errors_name_what_there_is_and_what_may_be_meant() {
     );
     let column = message("SELECT vlue FROM results");
     assert!(
-        column.contains("\"vlue\"; did you mean `value`?")
+        column.contains("column \"vlue\"\n  hint: did you mean `value`?")
             && column.ends_with("features_fingerprint"),
         "{column}"
     );
