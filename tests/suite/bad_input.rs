@@ -147,7 +147,7 @@ fn a_split_that_is_not_there_is_named() {
     expect_no_panic(&output);
     output
         .expect_code(2)
-        .expect_in_stderr(&["head `probe`", "`val`", "`train`, `test`", "hint: "]);
+        .expect_in_stderr(&["head `probe`", "`val`", "`train`", "`test`", "help: "]);
 }
 
 #[test]
