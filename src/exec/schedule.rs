@@ -10,6 +10,7 @@
 //! What needs something that was not made is not begun: it was told already, where it happened. What does not need it still runs.
 
 mod heads_progress;
+mod lanes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -17,29 +18,11 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use self::heads_progress::HeadsProgress;
+pub use self::lanes::Worker;
+use self::lanes::{side_by_side, with_threads_of};
 use super::context::{Outcome, Run, StepResult};
 use super::jobs::{self, Lane};
-use crate::machine::device::Device;
 use crate::plan::{JobKind, StepId};
-
-/// One worker: a device, and how many threads of the CPU it may use.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Worker {
-    /// Where its tensors live.
-    pub device: Device,
-    /// Threads of libtorch on the CPU.
-    pub threads: usize,
-}
-
-impl Worker {
-    /// Jobs that it may do side by side.
-    fn lanes(&self) -> usize {
-        match self.device {
-            Device::Cpu => self.threads.max(1),
-            _ => 1,
-        }
-    }
-}
 
 /// Carries out the jobs of a plan.
 pub fn schedule(run: &Run<'_>, workers: &[Worker]) -> Outcome {
@@ -61,25 +44,23 @@ pub fn schedule(run: &Run<'_>, workers: &[Worker]) -> Outcome {
         }),
         changed: Condvar::new(),
     };
-    std::thread::scope(|scope| {
-        for (number, worker) in workers.iter().enumerate() {
-            let share = run.memory / workers.len().max(1) as u64;
-            for lane in 0..worker.lanes() {
-                let shared = &shared;
+    let share = run.memory / workers.len().max(1) as u64;
+    let lanes = workers.iter().enumerate().flat_map(|(number, worker)| {
+        let shared = &shared;
+        (0..worker.lanes()).map(move |lane| {
+            move || {
                 let run = Run {
                     device: worker.device,
                     memory: share,
                     ..*run
                 };
-                scope.spawn(move || {
-                    if workers.len() > 1 {
-                        crate::machine::threads::set(worker.threads);
-                    }
+                with_threads_of(worker, workers, || {
                     shared.work(&run, number, lane, worker.lanes());
                 });
             }
-        }
+        })
     });
+    side_by_side(lanes);
     let state = shared.state.into_inner();
     let mut state = state.unwrap_or_else(PoisonError::into_inner);
     state.heads.tell(run);
@@ -105,32 +86,30 @@ pub fn run_one(
     } else {
         workers.get(..1).unwrap_or_default()
     };
-    std::thread::scope(|scope| {
-        for (number, worker) in workers.iter().enumerate() {
-            let (outcome, heads, shards) = (&outcome, &heads, shards.cloned());
+    let share = run.memory / workers.len().max(1) as u64;
+    let parts = workers.iter().enumerate().map(|(number, worker)| {
+        let (outcome, heads, shards) = (&outcome, &heads, shards.cloned());
+        move || {
             let run = Run {
                 device: worker.device,
-                memory: run.memory / workers.len().max(1) as u64,
+                memory: share,
                 ..*run
             };
-            scope.spawn(move || {
-                if workers.len() > 1 {
-                    crate::machine::threads::set(worker.threads);
-                }
-                let mut lane = Lane::new();
-                let fates = jobs::run(&run, job, steps, shards, number > 0, &mut lane);
-                let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut heads = heads.lock().unwrap_or_else(PoisonError::into_inner);
-                for (id, fate) in fates {
-                    match fate {
-                        StepResult::Made => heads.made(&run, id),
-                        StepResult::Failed(error) => outcome.fail(&run, id, &error),
-                        StepResult::Unmade { .. } => {}
-                    }
-                }
+            let fates = with_threads_of(worker, workers, || {
+                jobs::run(&run, job, steps, shards, number > 0, &mut Lane::new())
             });
+            let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut heads = heads.lock().unwrap_or_else(PoisonError::into_inner);
+            for (id, fate) in fates {
+                match fate {
+                    StepResult::Made => heads.made(&run, id),
+                    StepResult::Failed(error) => outcome.fail(&run, id, &error),
+                    StepResult::Unmade { .. } => {}
+                }
+            }
         }
     });
+    side_by_side(parts);
     let heads = heads.into_inner();
     heads.unwrap_or_else(PoisonError::into_inner).tell(run);
     let outcome = outcome.into_inner();
