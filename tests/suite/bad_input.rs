@@ -145,9 +145,13 @@ fn a_split_that_is_not_there_is_named() {
     cli.write("bad.toml", format!("{EXPERIMENT}test = \"val\"\n"));
     let output = cli.run(&["plan", "bad.toml"]);
     expect_no_panic(&output);
-    output
-        .expect_code(2)
-        .expect_in_stderr(&["head `probe`", "`val`", "`train`", "`test`", "help: "]);
+    output.expect_code(2).expect_in_stderr(&[
+        "head `probe`",
+        "`val`",
+        "`train`",
+        "`test`",
+        "help: ",
+    ]);
 }
 
 #[test]
