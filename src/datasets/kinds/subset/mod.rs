@@ -1,7 +1,8 @@
 //! `subset`: a part of another dataset, chosen by a hash of the sample ids, or by a list of file names.
 //!
-//! The choice is a function of each sample's id alone: it depends neither on the order of the files nor on the other
-//! samples, and a larger limit, or a larger fraction, contains the smaller one's samples.
+//! The choice is a function of each sample's id and of the seed alone: it depends neither on the order of the files nor on the
+//! other samples, and a larger limit, or a larger fraction, contains the smaller one's samples. Different seeds are independent
+//! draws; a split of which nothing is left out is the same for all of them.
 //!
 //! # Reference
 //! Lists of names, such as `1percent.txt` and `10percent.txt` of Chen et al., "A Simple Framework for Contrastive Learning of
@@ -19,7 +20,7 @@ use crate::datasets::{
 };
 use crate::imaging::Image;
 use crate::spec::fields::Spanned;
-use crate::spec::{Count, Fields, Key, Kind, KindDoc, Map, Number, Text};
+use crate::spec::{Count, Fields, Key, Kind, KindDoc, Map, Number, Seed, Text};
 
 const OF: Key<Text> =
     Key::text("of", "the name of a dataset").doc("The dataset to take samples from.");
@@ -35,13 +36,16 @@ const FRACTION: Key<Map<Number>> = Key::map("fraction", "split", Number::above(0
 const LIST: Key<Map<Text>> = Key::map("list", "split", Text("a path"))
     .optional("all")
     .doc("Only the samples of a split whose file names a list has, one a line, such as `{ train = \"1percent.txt\" }`; every line has to be the end of one sample's id.");
+const SEED: Key<Seed> = Key::seed("seed").default(0).doc(
+    "Which of many independent draws of the samples that are taken; a split that is taken whole is the same in all of them.",
+);
 
 /// `kind = "subset"`.
 pub const KIND: DatasetKind = Kind::new(
     KindDoc {
         name: "subset",
         summary: "A part of another dataset: so many samples of each split or class, the same ones every time.",
-        keys: &[&OF, &LIMIT, &PER_CLASS, &FRACTION, &LIST],
+        keys: &[&OF, &LIMIT, &PER_CLASS, &FRACTION, &LIST, &SEED],
         shared: &[],
     },
     parse,
@@ -61,6 +65,7 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
         per_class: limits(&PER_CLASS),
         fraction: fields.get(&FRACTION).unwrap_or_default(),
         list: lists.map(|(split, path)| (split, path.into())).collect(),
+        seed: fields.get(&SEED)?,
     }))
 }
 
@@ -74,6 +79,7 @@ struct Subset {
     fraction: Vec<(String, f64)>,
     /// Lists of file names.
     list: Vec<(String, PathBuf)>,
+    seed: u64,
 }
 
 impl Dataset for Subset {
@@ -191,7 +197,7 @@ impl Subset {
             rows.is_none_or(|rows| rows.contains(row))
         };
         let mut ranked: Vec<usize> = (0..samples.len()).filter(is_listed).collect();
-        ranked.sort_by_cached_key(|&row| *blake3::hash(samples[row].id.as_bytes()).as_bytes());
+        ranked.sort_by_cached_key(|&row| self.rank(&samples[row].id));
         let mut of_class = BTreeMap::<(&str, u32), usize>::new();
         for &row in &ranked {
             *of_class
@@ -216,6 +222,15 @@ impl Subset {
             .collect();
         rows.sort_unstable();
         rows
+    }
+
+    /// What a sample is sorted by before the first ones are taken. The first seed is the id alone, as it was before there were seeds.
+    fn rank(&self, id: &str) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        if self.seed > 0 {
+            hasher.update(&self.seed.to_le_bytes());
+        }
+        *hasher.update(id.as_bytes()).finalize().as_bytes()
     }
 
     /// How many samples of a class of a split are taken by its fraction: the share of them, rounded, and at least one. It never
@@ -281,6 +296,7 @@ mod tests {
             per_class: Vec::new(),
             fraction: Vec::new(),
             list: Vec::new(),
+            seed: 0,
         }
     }
 
@@ -318,6 +334,36 @@ mod tests {
         let mut reversed = samples.clone();
         reversed.reverse();
         assert_eq!(small, ids(&subset(20), &reversed));
+    }
+
+    #[test]
+    fn seeds_are_independent_draws_of_what_is_not_taken_whole() {
+        let samples = samples();
+        let chosen = |seed, train| -> HashSet<usize> {
+            let subset = Subset {
+                limit: vec![("train".to_owned(), train)],
+                seed,
+                ..whole()
+            };
+            subset
+                .choose(&samples, &HashMap::new())
+                .into_iter()
+                .collect()
+        };
+        let is_for_test = |row: &&usize| samples[**row].split == "test";
+        let draws: Vec<HashSet<usize>> = (0..20).map(|seed| chosen(seed, 100)).collect();
+        for (seed, draw) in (0..).zip(&draws) {
+            assert_eq!(draw.len(), 100 + 100);
+            assert_eq!(draw.iter().filter(is_for_test).count(), 100);
+            assert!(chosen(seed, 30).is_subset(draw));
+        }
+        // Two draws of 100 of 200 share 50 ± 3.5 of them, by the hypergeometric distribution; 190 pairs are within 5 deviations.
+        for (index, one) in draws.iter().enumerate() {
+            for other in &draws[index + 1..] {
+                let shared = one.intersection(other).count() - 100;
+                assert!((32..=68).contains(&shared), "{shared}");
+            }
+        }
     }
 
     #[test]
