@@ -12,7 +12,7 @@ use crate::store::{AxisType, KnownColumn};
 pub struct Axis {
     /// Its name in tables, SQL and CSV.
     pub name: &'static str,
-    /// The type of its values.
+    /// What a column of this axis holds: integers, floating-point numbers or text.
     pub kind: AxisType,
     /// What it says, and when it is null.
     pub doc: &'static str,

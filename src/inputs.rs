@@ -31,9 +31,9 @@ pub enum InputError {
     /// A dataset.
     #[error("dataset `{name}`: {source}")]
     Dataset {
-        /// Its name.
+        /// The dataset's name in the experiment.
         name: String,
-        /// Why.
+        /// What is wrong with the dataset.
         source: DatasetError,
     },
     /// A model's weights.
@@ -41,7 +41,7 @@ pub enum InputError {
     Weights {
         /// The model's name.
         name: String,
-        /// Why.
+        /// What is wrong with the file of weights.
         source: DatasetError,
     },
 }

@@ -9,7 +9,7 @@ use super::DatasetError;
 
 /// Gives the BLAKE3 digest of a file, in hexadecimal. The store's memo answers without reading where it can.
 pub trait Digester: Sync {
-    /// The digest of one file.
+    /// The BLAKE3 digest of one file, 64 hexadecimal digits.
     ///
     /// # Errors
     /// A file that cannot be read.

@@ -18,9 +18,9 @@ pub struct Sample {
 /// How many samples one split has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SplitCount {
-    /// The split.
+    /// The split's name, as the dataset's owner has it.
     pub split: String,
-    /// Its samples.
+    /// How many samples the split has.
     pub samples: usize,
 }
 
@@ -29,7 +29,7 @@ pub struct SplitCount {
 pub struct Manifest {
     /// Class names, by label.
     pub classes: Vec<String>,
-    /// The samples.
+    /// One for each image; the position here is the row in features and predictions.
     pub samples: Vec<Sample>,
     digest: String,
 }

@@ -13,7 +13,7 @@ const TOML: &str = include_str!("../../data/datasets.toml");
 pub struct PublishedDataset {
     /// What `repro data fetch` calls it.
     pub name: String,
-    /// What it is, in a few words.
+    /// Name, size and content in one line, for people.
     pub title: String,
     /// The kind of dataset that reads it.
     pub kind: String,
@@ -37,7 +37,7 @@ pub struct PublishedDataset {
 pub struct ByHand {
     /// Why they cannot be fetched, and where they are to be had, as a sentence that goes on from "it cannot be fetched:".
     pub why: String,
-    /// The files.
+    /// The files to download by hand.
     #[serde(rename = "file")]
     pub files: Vec<HandFile>,
 }
@@ -46,7 +46,7 @@ pub struct ByHand {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HandFile {
-    /// What it is called.
+    /// The file's name in [`PublishedDataset::folder`].
     pub name: String,
     /// Its size, where somebody has stated it.
     #[serde(default)]
@@ -67,7 +67,7 @@ impl PublishedDataset {
         fetched.chain(by_hand.map(|file| file.bytes)).sum()
     }
 
-    /// How many files it has.
+    /// How many files it has, those to download by hand included.
     pub fn count(&self) -> usize {
         let by_hand = self.by_hand.as_ref();
         self.files.len() + by_hand.map_or(0, |by_hand| by_hand.files.len())
@@ -88,7 +88,7 @@ pub fn all() -> Result<Vec<PublishedDataset>, toml::de::Error> {
     parse(TOML)
 }
 
-/// The datasets of a list.
+/// Parses a list in the format of `data/datasets.toml`.
 ///
 /// # Errors
 /// A text that is no such list.

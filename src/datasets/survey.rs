@@ -12,9 +12,9 @@ use crate::imaging::Image;
 /// How the samples of one split are spread over the classes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SplitSpread {
-    /// The split.
+    /// The split's name.
     pub split: String,
-    /// Its samples.
+    /// Samples of the split, over all classes.
     pub samples: usize,
     /// The classes that have any.
     pub classes: usize,
@@ -29,9 +29,9 @@ pub struct SplitSpread {
 /// A class of a split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClassCount {
-    /// The class.
+    /// The class's name, or its number where it has no name.
     pub class: String,
-    /// Its samples.
+    /// Samples of the class in the split; at least 1.
     pub samples: usize,
 }
 

@@ -16,9 +16,9 @@ use crate::numbers::to_i64;
 pub struct FromNoise<'a> {
     /// All that decides a sample besides network and noise.
     pub sampling: &'a Sampling,
-    /// The network.
+    /// The network, with its weights on `device`.
     pub network: &'a dyn Network,
-    /// The form of its images.
+    /// Channels and side of the images that it reads and that are sampled.
     pub input: InputSpec,
     /// Where tensors live.
     pub device: Device,

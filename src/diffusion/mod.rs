@@ -96,11 +96,11 @@ pub struct Coefficients {
 /// What the noise of one image is for; the arguments of [`fill_noise`].
 #[derive(Debug, Clone, Copy)]
 pub struct NoiseOf<'a> {
-    /// The seed.
+    /// Seed of all noise of an extraction.
     pub seed: u64,
     /// The sample's id in its dataset.
     pub sample: &'a str,
-    /// The name of the view.
+    /// The view's name, such as `center` or `flip`.
     pub view: &'a str,
     /// The timestep, from 0.
     pub timestep: u32,

@@ -31,7 +31,7 @@ pub enum Respacing {
 /// Timesteps that cannot be chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RespacingError {
-    /// The text is no rule.
+    /// The text is not a rule for timesteps.
     #[error(
         "`{text}` chooses no timesteps; write a number of steps such as 25, one for each section such as 10,15,20, or ddim25"
     )]

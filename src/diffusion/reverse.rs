@@ -41,15 +41,15 @@ pub enum ReverseError {
     UnknownIndex {
         /// The index that was asked for.
         index: u32,
-        /// The steps of the process.
+        /// Steps of the process; indices are below it.
         steps: u32,
     },
     /// Not one index for every image.
     #[error("{indices} timesteps were given for {images} images; give one for each")]
     Count {
-        /// How many indices were given.
+        /// How many indices were given; there must be one for each image.
         indices: usize,
-        /// N.
+        /// N, the number of images.
         images: usize,
     },
     /// An output with too few or too many channels.

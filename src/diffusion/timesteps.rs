@@ -56,9 +56,9 @@ pub struct LossHistory {
     "timestep {index} has {count} losses, but at most {REMEMBERED} are remembered; the state belongs to another version"
 )]
 pub struct HistoryError {
-    /// The timestep.
+    /// The timestep whose history is too long, from 0.
     pub index: usize,
-    /// How many losses it has.
+    /// How many losses are stored for it.
     pub count: usize,
 }
 
@@ -111,7 +111,7 @@ impl TimestepSampler {
         }
     }
 
-    /// The steps of the process.
+    /// Timesteps of the process, T; samples are below it.
     fn steps(&self) -> u32 {
         match self {
             Self::Uniform { steps } => *steps,

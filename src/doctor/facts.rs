@@ -24,7 +24,7 @@ pub struct Facts {
     pub devices: Vec<DeviceInfo>,
     /// The driver's names of the GPUs, in the order of their bus addresses; CUDA may count them in another.
     pub gpu_models: Vec<String>,
-    /// The cache folder.
+    /// The folder of the store, and its disk.
     pub cache: Folder,
     /// The folder that the program was started in.
     pub working: Folder,
@@ -68,7 +68,7 @@ pub struct Folder {
 /// The Python on `PATH` and the packages that read the cache.
 #[derive(Debug, Clone)]
 pub struct Python {
-    /// Its version.
+    /// As `platform.python_version()` gives it, such as `3.12.1`.
     pub version: String,
     /// The version of `polars`, if installed.
     pub polars: Option<String>,

@@ -18,9 +18,9 @@ use crate::store::{
 pub struct Run<'a> {
     /// What is to be done.
     pub plan: &'a Plan,
-    /// The opened inputs.
+    /// The opened datasets and the identities of the weights.
     pub inputs: &'a Inputs,
-    /// The store.
+    /// Where results are read from and committed to.
     pub store: &'a Store,
     /// The folder that relative paths start from.
     pub base: &'a Path,
@@ -104,7 +104,7 @@ impl From<Result<(), NodeError>> for StepResult {
 /// How jobs ended.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// The user stopped them.
+    /// Whether the user stopped the run.
     pub stopped: bool,
     /// A damaged artifact was moved aside and has to be made again.
     pub set_aside: bool,

@@ -221,7 +221,7 @@ impl State {
         lanes > 1 && (is_one_of_many || jobs::is_small(run, job))
     }
 
-    /// The next job for a lane.
+    /// The next job for a lane of a worker, or whether to wait or end.
     fn next(&mut self, run: &Run<'_>, worker: usize, lane: usize, lanes: usize) -> Task {
         let plan = run.plan;
         // What cannot be made is out of the way at once, so that what hangs on it is seen too.

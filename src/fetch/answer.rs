@@ -8,7 +8,7 @@ use super::partial::Description;
 /// What of an answer matters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Head {
-    /// The status code.
+    /// The HTTP status code, such as 206.
     pub(super) status: u16,
     /// `Content-Length`: the bytes that follow.
     pub(super) length: Option<u64>,

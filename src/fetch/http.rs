@@ -18,10 +18,10 @@ const TICK: Duration = Duration::from_millis(100);
 /// Redirections that are followed in a row.
 const MOST_REDIRECTIONS: usize = 10;
 
-/// Why nothing more came.
+/// Why an answer ended early, or none came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// The user stopped it.
+    /// Stopped by the user.
     Stopped,
     /// No answer came.
     Unreachable(String),
@@ -43,7 +43,7 @@ pub(super) struct Http<'a> {
 /// An answer whose body has yet to come.
 pub(super) struct Answer {
     response: Response,
-    /// Its head.
+    /// Status code and the headers that matter.
     pub(super) head: Head,
 }
 

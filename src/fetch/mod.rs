@@ -58,9 +58,9 @@ pub struct Request<'a> {
 /// What is known of a file without having it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stated {
-    /// Its size.
+    /// Size in bytes; `None` where nobody has stated it.
     pub bytes: Option<u64>,
-    /// Its digest.
+    /// `None` where nobody has stated it.
     pub sha256: Option<Digest>,
     /// On whose word, for messages.
     pub by: String,
@@ -69,9 +69,9 @@ pub struct Stated {
 /// A file that is in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Its digest.
+    /// SHA-256 of its bytes, as they are on disk.
     pub sha256: Digest,
     /// Whether it was fetched now or was there.
     pub how: How,
@@ -86,7 +86,7 @@ pub enum Proof {
     Stated,
     /// Its digest is the one that was recorded earlier.
     Recorded {
-        /// When.
+        /// When it was recorded, as RFC 3339 in UTC.
         at: String,
     },
     /// Nothing: its digest was not known. It is recorded now.

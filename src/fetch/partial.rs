@@ -142,7 +142,7 @@ impl Partial {
         })
     }
 
-    /// How many bytes are there.
+    /// Bytes received so far.
     pub(super) fn kept(&self) -> u64 {
         self.kept
     }

@@ -9,10 +9,10 @@ use crate::spec::{
     Choice, Count, Custom, Diagnostic, Fields, Key, KindDoc, OrWord, Seed, Text, Value,
 };
 
-/// The network.
+/// Key of the model, by its name in the experiment.
 pub(super) const MODEL: Key<Text> =
     Key::text("model", "the name of a model").doc("The network that the images run through.");
-/// The images.
+/// Key of the dataset, by its name in the experiment.
 pub(super) const DATASET: Key<Text> =
     Key::text("dataset", "the name of a dataset").doc("The images.");
 const TIMESTEP: Key<Count> = Key::count("timestep", 0..=99_999)

@@ -48,7 +48,7 @@ pub struct Experiment {
     pub datasets: Vec<DatasetNode>,
     /// Trainings of models, one for each model that takes its weights from one.
     pub pretrains: Vec<PretrainNode>,
-    /// Models.
+    /// Models, one for each combination of swept keys.
     pub models: Vec<ModelNode>,
     /// Samples: images that models make.
     pub samples: Vec<SamplesNode>,
@@ -56,7 +56,7 @@ pub struct Experiment {
     pub extractions: Vec<ExtractionNode>,
     /// Heads, one for each combination of features, swept keys and seed.
     pub heads: Vec<HeadNode>,
-    /// Metrics.
+    /// Metrics, one for each combination of swept keys.
     pub metrics: Vec<MetricNode>,
     /// The report, where one is asked for.
     pub report: Option<ReportConfig>,
@@ -84,7 +84,7 @@ impl Experiment {
 /// A dataset of the graph.
 #[derive(Debug, Clone)]
 pub struct DatasetNode {
-    /// Its name.
+    /// What follows `dataset.` in the section's header; nodes that a sweep makes share it.
     pub name: String,
     /// What was declared.
     pub dataset: Arc<dyn Dataset>,
@@ -103,7 +103,7 @@ pub struct DatasetNode {
 /// A model of the graph.
 #[derive(Debug, Clone)]
 pub struct ModelNode {
-    /// Its name.
+    /// What follows `model.` in the section's header; nodes that a sweep makes share it.
     pub name: String,
     /// What was declared.
     pub model: Arc<dyn Model>,
@@ -124,7 +124,7 @@ pub struct PretrainNode {
     pub dataset: usize,
     /// The model that is trained, as an index into [`Experiment::models`].
     pub model: usize,
-    /// The split to train on.
+    /// Name of the split to train on.
     pub split: String,
     /// How images become squares.
     pub preprocess: Preprocess,
@@ -143,7 +143,7 @@ pub struct SamplesNode {
     pub name: String,
     /// The model, as an index into [`Experiment::models`].
     pub model: usize,
-    /// How many images.
+    /// How many images to sample; at least 1.
     pub count: u32,
     /// How a step is taken.
     pub method: SampleMethod,
@@ -169,7 +169,7 @@ pub enum OnBadImage {
 pub struct Randomness {
     /// The number of the draw, from 0.
     pub draw: u32,
-    /// The seed.
+    /// Seed of the draw.
     pub seed: u64,
 }
 
@@ -257,7 +257,7 @@ impl ExtractionNode {
 pub struct HeadNode {
     /// The node's name.
     pub name: String,
-    /// Its form.
+    /// The kind of head and its own keys.
     pub head: Arc<dyn Head>,
     /// How it is trained.
     pub training: Training,
@@ -326,16 +326,16 @@ pub enum MetricInputs {
     Heads(Vec<usize>),
     /// Sets of features on one split, as indices into [`Experiment::extractions`].
     Features {
-        /// The sets.
+        /// The sets, as indices into [`Experiment::extractions`].
         sets: Vec<usize>,
-        /// The split.
+        /// Name of the split that is read.
         split: String,
     },
     /// Pairs of sets of features of the same images, on one split.
     Pairs {
         /// Left and right.
         pairs: Vec<(usize, usize)>,
-        /// The split.
+        /// Name of the split that is read, of both sets.
         split: String,
     },
 }

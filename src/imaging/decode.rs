@@ -24,7 +24,7 @@ use super::Image;
 /// More pixels than this are taken for an attack: an image of a few kilobytes that fills the memory. It is where Pillow refuses.
 pub const MOST_PIXELS: u64 = 178_956_970;
 
-/// Why bytes are no image.
+/// Why bytes cannot be decoded to an image.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// Neither JPEG nor PNG.

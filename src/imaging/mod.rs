@@ -33,9 +33,9 @@ pub struct Rectangle {
     pub left: usize,
     /// Rows above it.
     pub top: usize,
-    /// Its width.
+    /// Width in pixels.
     pub width: usize,
-    /// Its height.
+    /// Height in pixels.
     pub height: usize,
 }
 

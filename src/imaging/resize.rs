@@ -35,7 +35,7 @@ impl Filter {
         ("bicubic", Self::Bicubic),
     ];
 
-    /// The word that users type.
+    /// The word for it in experiment files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Box => "box",
@@ -115,7 +115,7 @@ pub fn resize_part(
 /// What one pixel of a result is made of: consecutive pixels of the source, each with a weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tap {
-    /// The first pixel.
+    /// Index of the source pixel that the first weight is for, from 0.
     pub(super) first: usize,
     /// The weights, with [`WEIGHT_BITS`] bits behind the point.
     pub(super) weights: Vec<i32>,

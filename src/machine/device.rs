@@ -27,7 +27,7 @@ pub enum DeviceChoice {
 /// Why a device cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// The text names no device.
+    /// The text does not name a device.
     #[error(
         "unknown device `{text}`; write `auto`, `cpu`, `cuda` or `cuda:<index>`, as in `cuda:0`"
     )]

@@ -38,14 +38,14 @@ pub enum TapShape {
     Tokens {
         /// L, the class token included.
         count: u32,
-        /// D.
+        /// D, the values of one token.
         width: u32,
         /// Whether the first token is a class token.
         class_token: bool,
     },
     /// One vector, `[D]`.
     Vector {
-        /// D.
+        /// D, the values of the vector.
         width: u32,
     },
 }

@@ -36,7 +36,7 @@ pub trait DenoisingModel {
 /// A network that is trained.
 #[cfg(feature = "torch")]
 pub struct Trainable {
-    /// Its forward pass.
+    /// The forward pass, which gradients flow through.
     pub network: Box<dyn Denoise>,
     /// What is trained; the network computes with this very memory.
     pub parameters: crate::models::checkpoint::parameters::Parameters,

@@ -63,7 +63,7 @@ impl TapRequest {
 pub struct Images<'a> {
     /// The images, noisy (`x_t`) where there is a timestep: `[N, C, H, W]`, row-major.
     pub pixels: &'a [f32],
-    /// N.
+    /// N, the number of images.
     pub count: usize,
     /// How noisy they are, the same for all; `None` for a network without noise.
     pub timestep: Option<u32>,
@@ -86,7 +86,7 @@ pub enum ForwardError {
     /// A tap names no block.
     #[error("{tap} was tapped, but the network has the blocks b1 to {last}")]
     UnknownTap {
-        /// The tap.
+        /// The tap that was asked for.
         tap: BlockIndex,
         /// The network's last block.
         last: BlockIndex,

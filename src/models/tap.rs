@@ -19,7 +19,7 @@ use crate::numbers::from_i64;
 pub struct TapInput {
     /// `x_t`, or the clean images for a model without noise: `[N, C, H, W]`, row-major.
     pub pixels: Vec<f32>,
-    /// N.
+    /// N, the number of images.
     pub count: usize,
     /// `y`: `[N]`.
     pub classes: Option<Vec<i64>>,
@@ -58,7 +58,7 @@ pub enum TapError {
     /// The file lacks what is needed, or holds it in another form.
     #[error("{}: {problem}", path.display())]
     Input {
-        /// The file.
+        /// The input file.
         path: std::path::PathBuf,
         /// What is wrong, and what to do.
         problem: String,
@@ -71,10 +71,10 @@ pub enum TapError {
         /// The noisiest that there is.
         last: u32,
     },
-    /// The model has no noise.
+    /// `--timestep` was given for a model that reads clean images.
     #[error("the model has no noise, so `--timestep` does not apply; leave it out")]
     NoNoise,
-    /// The model has noise.
+    /// `--timestep` is missing for a model that reads noisy images.
     #[error("the model reads noisy images; give `--timestep`")]
     TimestepMissing,
     /// The network has no such block, or wants or refuses classes.

@@ -38,7 +38,7 @@ pub enum ActivationCheckpointing {
 /// A network that is trained further.
 #[cfg(feature = "torch")]
 pub struct Tuned {
-    /// Its passes.
+    /// The network, with forward and backward pass through the tapped block.
     pub network: Box<dyn Tune>,
     /// What is trained; the network computes with this very memory.
     pub trained: crate::models::checkpoint::parameters::Parameters,

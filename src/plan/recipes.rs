@@ -35,7 +35,7 @@ impl PretrainRecipe<'_> {
     /// - 1: first version.
     pub const VERSION: u32 = 2;
 
-    /// The recipe.
+    /// The recipe of the trained weights.
     ///
     /// # Errors
     /// See [`RecipeError`].
@@ -81,7 +81,7 @@ impl SamplesRecipe<'_> {
     /// - 1: first version.
     pub const VERSION: u32 = 2;
 
-    /// The recipe.
+    /// The recipe of the sampled images.
     ///
     /// # Errors
     /// See [`RecipeError`].
@@ -135,10 +135,10 @@ impl PassRecipe<'_> {
 /// Features: one tap of one pass.
 #[derive(Debug, Serialize)]
 pub struct FeaturesRecipe<'a> {
-    /// The pass.
+    /// What decides the forward pass, without its taps.
     #[serde(flatten)]
     pub pass: PassRecipe<'a>,
-    /// The tapped block.
+    /// The number of the tapped block, from 1.
     pub block: u32,
     /// Side of the pool, where the tap is a feature map that is pooled.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,7 +157,7 @@ impl FeaturesRecipe<'_> {
     /// - 1: first version.
     pub const VERSION: u32 = 4;
 
-    /// The recipe.
+    /// The recipe of the features.
     ///
     /// # Errors
     /// See [`RecipeError`].
@@ -187,7 +187,7 @@ impl HeadRecipe<'_> {
     /// - 1: first version.
     pub const VERSION: u32 = 3;
 
-    /// The recipe.
+    /// The recipe of the trained head.
     ///
     /// # Errors
     /// See [`RecipeError`].
@@ -250,7 +250,7 @@ impl MetricRecipe<'_> {
     /// - 1: first version.
     pub const VERSION: u32 = 4;
 
-    /// The recipe.
+    /// The recipe of the metric's results.
     ///
     /// # Errors
     /// See [`RecipeError`].

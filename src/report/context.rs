@@ -21,7 +21,7 @@ use crate::store::{AxisValue, ResultColumn, ResultRow, source_column};
 /// The names that a report can be summed up by.
 #[derive(Debug, Default, Serialize)]
 struct Summary {
-    /// Results.
+    /// How many results there are.
     results: usize,
     /// Results that were asked for and are not there.
     missing: usize,

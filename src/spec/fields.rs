@@ -12,7 +12,7 @@ use super::tree::{Entry, Node, Table, Value};
 /// A value that was read, and its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spanned<T> {
-    /// The value.
+    /// What was read at `span`.
     pub value: T,
     /// Where it stands.
     pub span: Span,
@@ -207,7 +207,7 @@ impl<'a> Fields<'a> {
         readers
     }
 
-    /// The raw value of a key.
+    /// The value of a key before it is parsed; `None` where the key is absent.
     pub fn raw(&self, key: &str) -> Option<&'a Node> {
         self.table.get(key).map(|entry| &entry.node)
     }

@@ -26,7 +26,7 @@ impl From<Range<usize>> for Span {
 pub struct Source {
     /// The name to show in messages.
     pub name: String,
-    /// The whole text.
+    /// The whole text; [`Span`]s are byte offsets into it.
     pub text: Arc<str>,
 }
 

@@ -33,7 +33,7 @@ pub struct Checkpoints {
 pub struct Checkpoint {
     /// Steps that were made when it was written.
     pub step: u32,
-    /// The file.
+    /// The file, whose name has the step and a digest.
     pub path: PathBuf,
 }
 
@@ -121,7 +121,7 @@ impl Checkpoints {
     /// Lets go of all of them: what they were for is done.
     ///
     /// # Errors
-    /// The file system refuses.
+    /// The folder cannot be removed.
     pub fn clear(&self) -> Result<(), StoreError> {
         match fs::remove_dir_all(&self.folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

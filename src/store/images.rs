@@ -18,7 +18,7 @@ use crate::numbers::to_usize;
 /// The rows of one part of images. Both slices have the same length.
 #[derive(Debug, Clone, Copy)]
 pub struct ImagePart<'a> {
-    /// The name of every image.
+    /// One id for each image, in the order of the rows.
     pub ids: &'a [String],
     /// The images, each as the bytes of a PNG file.
     pub images: &'a [Vec<u8>],

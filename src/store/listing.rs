@@ -47,7 +47,7 @@ pub struct Entry {
 /// An artifact that was begun and not finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partial {
-    /// What it is to be.
+    /// The kind of artifact that was begun.
     pub kind: ArtifactKind,
     /// Indexes of the parts that were committed. They are validated when the artifact is begun again.
     pub parts: BTreeSet<u32>,

@@ -104,7 +104,7 @@ const fn arrow_type(of: FeatureType) -> DataType {
 /// What the rows of a part are; all parts of an artifact are alike in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PartForm {
-    /// Vectors.
+    /// One feature vector a row.
     Features {
         /// Length of one vector.
         width: usize,
@@ -183,7 +183,7 @@ pub(super) fn file_metadata(recipe: &Recipe) -> [(String, String); 3] {
 }
 
 impl FeaturePart<'_> {
-    /// The form of the part.
+    /// What decides the columns of the part.
     pub(super) const fn form(&self) -> PartForm {
         PartForm::Features {
             width: self.width,

@@ -53,7 +53,7 @@ type Tables = BTreeMap<String, LazyFrame>;
 /// A column of an axis, or of a role's fingerprints, that the table `results` has even where no result fills it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownColumn<'a> {
-    /// Its name.
+    /// The column's name in SQL.
     pub name: &'a str,
     /// The type of an axis' values; fingerprints are texts.
     pub kind: AxisType,

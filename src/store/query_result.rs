@@ -61,7 +61,7 @@ impl Serialize for Cell {
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// The store cannot be read.
+    /// An artifact or the store's folder cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The query cannot be understood or carried out.

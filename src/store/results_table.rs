@@ -53,7 +53,7 @@ pub enum ResultColumn<'a> {
     Fixed,
     /// The fingerprints of this role.
     Source(&'a str),
-    /// The values of this axis.
+    /// The values of the axis of this name.
     Axis(&'a str),
 }
 

@@ -23,7 +23,7 @@ use super::tree::Location;
 /// No file is longer; those that are read here have less than 1 MiB.
 const MOST_BYTES: u64 = 1 << 25;
 
-/// The value of a variable.
+/// The value of a variable, or of a field or a cell of one.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Array {
     /// Numbers of any type and dimensions, column by column.
@@ -34,7 +34,7 @@ pub(super) enum Array {
     Cells(Vec<Array>),
     /// Structures that all have the same fields.
     Structures {
-        /// The names of the fields.
+        /// Names of the fields, in the order of the values of one structure.
         fields: Vec<String>,
         /// The fields of the first structure, then those of the second one.
         values: Vec<Array>,
@@ -44,7 +44,7 @@ pub(super) enum Array {
 }
 
 impl Array {
-    /// The numbers.
+    /// `None` where it is not an array of numbers.
     pub(super) fn numbers(&self) -> Option<&[f64]> {
         match self {
             Self::Numbers(numbers) => Some(numbers),
@@ -60,7 +60,7 @@ impl Array {
         }
     }
 
-    /// The text.
+    /// `None` where it is not a text.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -68,7 +68,7 @@ impl Array {
         }
     }
 
-    /// The texts in cells.
+    /// `None` where it is not cells, or a cell holds something other than a text.
     pub(super) fn texts(&self) -> Option<Vec<&str>> {
         match self {
             Self::Cells(cells) => cells.iter().map(Self::text).collect(),
@@ -100,7 +100,7 @@ pub(super) fn to_whole(number: f64) -> Option<u32> {
     same.then_some(whole)
 }
 
-/// The variables of a file.
+/// The variables of a file by name, in the order of the file.
 #[derive(Debug)]
 pub(super) struct Variables {
     path: PathBuf,

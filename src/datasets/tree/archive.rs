@@ -36,7 +36,7 @@ pub(super) struct Archive {
     pub(super) path: PathBuf,
     /// Its bytes, without compression.
     pub(super) source: Source,
-    /// Its members.
+    /// Names and byte ranges of its members.
     pub(super) index: Index,
 }
 

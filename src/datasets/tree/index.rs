@@ -58,18 +58,17 @@ impl Index {
         })
     }
 
-    /// How many members there are.
     pub(super) fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// The place of a name.
+    /// The position of the member of this name; `None` where there is none.
     pub(super) fn find(&self, name: &str) -> Option<usize> {
         let place = self.first_from(name);
         (place < self.len() && self.names.value(place) == name).then_some(place)
     }
 
-    /// The name at a place.
+    /// The name of the member at a position, which must be below [`Index::len`].
     pub(super) fn name(&self, place: usize) -> &str {
         self.names.value(place)
     }

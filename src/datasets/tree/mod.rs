@@ -31,7 +31,7 @@ pub(super) use location::Location;
 /// An archive that the owner of a dataset publishes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Packed {
-    /// The name of its file.
+    /// The archive's file name, as its owner publishes it.
     pub(super) archive: &'static str,
     /// The folder of the tree that its content belongs into; `""` is the root.
     pub(super) at: &'static str,
@@ -88,7 +88,7 @@ impl Tree {
         Ok(Self { root, packed })
     }
 
-    /// The root as a folder.
+    /// The root as a folder of the tree.
     pub(super) fn root(&self) -> Folder<'_> {
         Folder {
             tree: self,
@@ -153,7 +153,7 @@ pub(super) struct Folder<'t> {
 }
 
 impl<'t> Folder<'t> {
-    /// Its path for messages.
+    /// Where it is or would be on disk, for messages.
     pub(super) fn path(&self) -> PathBuf {
         self.tree.on_disk(&self.inside)
     }

@@ -42,7 +42,7 @@ impl Lane {
         self.loaded = None;
     }
 
-    /// The network of a model.
+    /// The network of a model; the last one stays loaded until another is asked for.
     fn network(
         &mut self,
         run: &Run<'_>,

@@ -23,7 +23,7 @@ use crate::store::Checkpoints;
 use crate::store::names::{CURVE, PRETRAINED_WEIGHTS};
 use crate::trainer::pretraining::{CurvePoint, Images, State, Trainer};
 
-/// The images of a split.
+/// The images of the split to train on, without their classes.
 struct SplitImages<'a> {
     images: ImageSource<'a>,
     rows: Vec<usize>,

@@ -57,7 +57,7 @@ impl Parameters {
         &mut self.tensors
     }
 
-    /// The parameter of a name.
+    /// The parameter of this name; `None` where there is none.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         let position = self.names.iter().position(|known| known == name)?;
         self.tensors.get(position)

@@ -45,7 +45,7 @@ enum Rule {
     NearOne,
     /// Values near 0.
     NearZero,
-    /// Counters.
+    /// Counters, such as those of batches: 0.
     Zero,
 }
 

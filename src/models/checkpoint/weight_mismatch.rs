@@ -26,7 +26,7 @@ pub struct WrongShape {
     pub name: String,
     /// The shape that the network needs.
     pub expected: Vec<usize>,
-    /// The shape in the source.
+    /// The shape that the checkpoint has.
     pub found: Vec<usize>,
 }
 

@@ -45,7 +45,7 @@ pub enum Anchor {
 pub struct Words<'a> {
     /// The title, which is also drawn.
     pub title: &'a str,
-    /// The line below the title.
+    /// The line below the title; shortened where it has no room.
     pub subtitle: &'a str,
     /// The whole figure in words, for screen readers.
     pub description: &'a str,

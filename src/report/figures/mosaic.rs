@@ -23,7 +23,7 @@ const LEAST: i32 = 420;
 const TOP: i32 = 82;
 /// The height of a line of labels.
 const LABEL: i32 = 22;
-/// The size of labels.
+/// The font size of labels, in CSS pixels.
 const LETTERS: f64 = 12.5;
 /// Room for the labels of rows.
 const MOST_ROW_LABEL: i32 = 160;
@@ -74,7 +74,7 @@ pub fn paint(place: &str, sheet: &ImageSheet, words: Words<'_>) -> Result<String
 struct Layout {
     /// Images in a row.
     columns: u32,
-    /// Rows.
+    /// Rows of images.
     rows: u32,
     /// Height and width of an image, in pixels.
     side: u32,

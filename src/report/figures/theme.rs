@@ -19,7 +19,7 @@ pub struct Swatch {
 }
 
 impl Swatch {
-    /// The color to draw with.
+    /// The light version as the drawing library takes it.
     pub fn color(self) -> RGBColor {
         let (red, green, blue) = self.light;
         RGBColor(red, green, blue)

@@ -58,7 +58,7 @@ impl Table {
         }
     }
 
-    /// The folder or file.
+    /// The folder or file whose digests it has, as an absolute path.
     pub(super) fn subject(&self) -> &Path {
         &self.subject
     }
@@ -115,7 +115,7 @@ impl Table {
     }
 }
 
-/// The bytes of a table.
+/// Lays out a table as the module describes it; `records` have to be in ascending order.
 fn encode(subject: &Path, records: impl ExactSizeIterator<Item = [u8; RECORD]>) -> Vec<u8> {
     let subject = subject.as_os_str().as_encoded_bytes();
     let mut bytes =

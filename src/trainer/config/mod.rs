@@ -21,7 +21,7 @@ pub use schedule::{Decay, Moment, Schedule};
 /// The features that a head reads.
 pub const FEATURES: Key<Text> = Key::text("features", "the name of an extraction")
     .doc("What the head reads; one head for each of its features.");
-/// The seed of one head.
+/// Seed of initial weights and of the order of samples.
 pub const SEED: Key<Seed> = Key::seed("seed")
     .optional("the experiment's seeds")
     .doc("Initial weights and order of samples.");
@@ -136,7 +136,7 @@ pub const TABLES: &[&KindDoc] = &[&optimizer::DOC, &schedule::DOC, &fine_tuning:
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClassWeights {
-    /// All the same.
+    /// Every sample weighs 1.
     Equal,
     /// N / (K × samples of its class), over what is trained on.
     Balanced,
@@ -169,7 +169,7 @@ pub struct Training {
     pub epochs: u32,
     /// Samples per step.
     pub batch_size: u32,
-    /// The update rule.
+    /// How gradients become steps.
     pub optimizer: Optimizer,
     /// The learning rate's course.
     pub schedule: Schedule,
@@ -187,9 +187,9 @@ pub struct Training {
     pub precision: Precision,
     /// Whether logits are kept.
     pub logits: bool,
-    /// The split to train on.
+    /// Name of the split to train on.
     pub train_split: String,
-    /// The split to predict.
+    /// Name of the split to predict.
     pub test_split: String,
 }
 

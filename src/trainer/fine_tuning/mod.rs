@@ -51,7 +51,7 @@ pub struct Task<'a> {
     pub fine_tuning: FineTuning,
     /// The images to train on, and to hold out of.
     pub train: &'a dyn NoisyImages,
-    /// The images to predict.
+    /// The images to predict when training is done.
     pub test: &'a dyn NoisyImages,
     /// What the network reads.
     pub input: InputSpec,

@@ -39,7 +39,7 @@ pub use rows::{Rows, RowsInMemory, Samples};
 /// One head to train.
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
-    /// Its form.
+    /// The kind of head and its own keys.
     pub head: &'a dyn Head,
     /// How it is trained.
     pub training: &'a Training,
@@ -53,9 +53,9 @@ pub struct Job<'a> {
 pub struct Data<'a> {
     /// The samples to train on, and to hold out of.
     pub train: &'a dyn Rows,
-    /// The samples to predict.
+    /// The samples to predict when training is done.
     pub test: &'a dyn Rows,
-    /// The shape of a feature.
+    /// The shape of one feature; the same in `train` and `test`.
     pub shape: FeatureShape,
     /// Classes of the dataset.
     pub classes: usize,
@@ -83,13 +83,13 @@ pub trait CheckpointStore {
     /// The newest whole one of at most so many epochs: its number of epochs and its file.
     ///
     /// # Errors
-    /// In words.
+    /// Why none could be read, as a sentence.
     fn newest(&self, at_most: u32) -> Result<Option<(u32, PathBuf)>, String>;
 
     /// Keeps one: `write` writes its file to a path.
     ///
     /// # Errors
-    /// In words.
+    /// Why it could not be kept, as a sentence.
     fn write(&self, epochs: u32, write: WriteTo<'_>) -> Result<(), String>;
 }
 
@@ -146,9 +146,9 @@ pub enum TrainError {
     /// The memory that was declared does not hold what is needed at least.
     #[error("training needs at least {needed} of memory, but `--memory` allows {allowed}")]
     Memory {
-        /// In words.
+        /// Bytes with their unit, as text.
         needed: String,
-        /// In words.
+        /// Bytes with their unit, as text.
         allowed: String,
     },
     /// Features or images that training needs cannot be had.
@@ -157,7 +157,7 @@ pub enum TrainError {
     /// A checkpoint could not be kept or read.
     #[error("a checkpoint could not be kept or read: {0}")]
     Checkpoint(String),
-    /// The user asked to stop.
+    /// Ended early because the user asked for it; not a failure.
     #[error("stopped")]
     Stopped,
     /// The program contradicts itself.

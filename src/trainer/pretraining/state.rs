@@ -45,11 +45,11 @@ pub struct State {
     pub parameters: Parameters,
     /// What the optimizer remembers.
     pub moments: Moments,
-    /// The averaged parameters.
+    /// The exponential moving average of the parameters, which becomes the weights.
     pub average: Average,
     /// What the choice of timesteps remembers.
     pub timesteps: TimestepSampler,
-    /// The loss so far.
+    /// One point for each stretch of steps, oldest first.
     pub curve: Vec<CurvePoint>,
     /// Sums since the last point of the curve: losses and lengths of gradients.
     pub since_point: [f32; 2],
@@ -74,7 +74,7 @@ impl State {
         }
     }
 
-    /// The file.
+    /// The state as the bytes of a safetensors file.
     ///
     /// # Errors
     /// The format cannot hold it.

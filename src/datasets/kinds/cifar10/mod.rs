@@ -47,7 +47,7 @@ const BATCHES: [(&str, &str); 6] = [
     ("train", "data_batch_5.bin"),
     ("test", "test_batch.bin"),
 ];
-/// The names of the classes.
+/// The file with the class names, one a line, by label.
 const NAMES: &str = "batches.meta.txt";
 
 const CLASSES: usize = 10;

@@ -183,13 +183,13 @@ impl ImageNet {
     }
 }
 
-/// The label of a class.
+/// The label of a class: the rank of its WordNet id among the sorted `classes`.
 fn rank(classes: &[String], wnid: &str) -> u32 {
     let rank = classes.partition_point(|class| class.as_str() < wnid);
     to_u32(rank)
 }
 
-/// The classes of a list.
+/// The WordNet ids at the beginning of each line of a list.
 fn listed_classes(list: &Location) -> Result<BTreeSet<String>, DatasetError> {
     const LIST_REMEDY: &str =
         "`classes` is a list of WordNet ids, one a line, such as `n01601694 Dipper`";

@@ -84,7 +84,7 @@ pub(super) fn rows(
     Ok(rows)
 }
 
-/// The last part of an id.
+/// What follows the last `/` of an id, or all of it.
 fn file_name(id: &str) -> &str {
     id.rsplit('/').next().unwrap_or(id)
 }

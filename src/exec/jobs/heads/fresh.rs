@@ -18,7 +18,7 @@ use crate::trainer::TrainError;
 use crate::trainer::fine_tuning::{NoisyImages, walk};
 use crate::trainer::heads::{Rows, Samples};
 
-/// The images of one split.
+/// The images of one split, decoded and noised whenever they are read.
 pub(super) struct FreshImages<'a> {
     preparation: Preparation<'a>,
     /// Their rows in the dataset.

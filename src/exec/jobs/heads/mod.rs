@@ -43,7 +43,7 @@ struct OneHead<'a> {
     train: &'a Train,
 }
 
-/// The heads of some steps.
+/// The steps that train heads, each with its artifact.
 fn heads_of<'a>(run: &Run<'a>, steps: &[StepId]) -> Vec<OneHead<'a>> {
     let heads = steps.iter().filter_map(|&step| {
         let planned = run.plan.step(step);

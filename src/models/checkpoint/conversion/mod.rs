@@ -35,9 +35,9 @@ const ALIGNMENT: usize = 8;
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// How many tensors.
+    /// How many tensors were written.
     pub tensors: usize,
-    /// How many bytes the file has.
+    /// Size of the written file in bytes.
     pub bytes: u64,
 }
 
@@ -47,37 +47,37 @@ pub enum ConversionError {
     /// There is a file already.
     #[error("{} is there already; choose another name, or replace it with --force", path.display())]
     Exists {
-        /// The file.
+        /// The output.
         path: PathBuf,
     },
     /// Input and output are one file.
     #[error("{} would be replaced while it is read; choose another name for the output", path.display())]
     Itself {
-        /// The file.
+        /// The file that is both.
         path: PathBuf,
     },
     /// A number is outside the range of the type that was asked for.
     #[error("tensor `{name}` of {} holds {value}, which {dtype} cannot hold; take --dtype bf16 or f32, or keep its type", path.display())]
     TooLarge {
-        /// The input.
+        /// The file that was read.
         path: PathBuf,
-        /// The tensor.
+        /// The tensor's name in the file.
         name: String,
-        /// The number.
+        /// The number that is out of range.
         value: f64,
-        /// The type.
+        /// The type that was asked for.
         dtype: Dtype,
     },
     /// A tensor has the name that the format keeps for itself.
     #[error("{} has a tensor that is called `{METADATA}`, a name that no safetensors file can have; rename it where the file was made", path.display())]
     ReservedName {
-        /// The input.
+        /// The file that was read.
         path: PathBuf,
     },
-    /// The input cannot be read.
+    /// The input could not be opened or read.
     #[error("{} cannot be read: {source}; check the path and its permissions", path.display())]
     Unreadable {
-        /// The file.
+        /// The file that was to be read.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
@@ -85,7 +85,7 @@ pub enum ConversionError {
     /// The output cannot be written.
     #[error("{} cannot be written: {source}; check the folder, its permissions and the free space", path.display())]
     Unwritable {
-        /// The file.
+        /// The file that was to be written.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,

@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[error("{} {fault}", path.display())]
 pub struct StoredTensorsError {
-    /// The file.
+    /// The file as it was named.
     pub path: PathBuf,
     /// What is wrong with it.
     pub fault: Fault,
@@ -42,7 +42,7 @@ pub enum Fault {
     CorruptPickle {
         /// What does not fit.
         reason: String,
-        /// Where.
+        /// Where in the pickle.
         place: Box<Place>,
     },
     /// A pickle that asks for something that no file of tensors needs. It may be an attack, or a checkpoint with whole
@@ -54,7 +54,7 @@ pub enum Fault {
     RefusedPickle {
         /// What was asked for.
         what: String,
-        /// Where.
+        /// Where in the pickle.
         place: Box<Place>,
     },
     /// The numbers have their bytes the other way round.

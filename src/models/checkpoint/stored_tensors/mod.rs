@@ -59,7 +59,7 @@ pub enum Container {
 /// Something in a file that is no tensor.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OtherEntry {
-    /// Its name.
+    /// Its name, as the file has it.
     pub name: String,
     /// What it is, in a few words.
     pub what: String,
@@ -68,9 +68,9 @@ pub struct OtherEntry {
 /// One tensor of an open file.
 #[derive(Clone, Debug)]
 pub struct StoredTensor<'file> {
-    /// The type of an element.
+    /// Number type of the elements.
     pub dtype: Dtype,
-    /// The length of every axis.
+    /// Length of every axis; empty for a single number.
     pub shape: &'file [usize],
     /// The elements in row-major order, little-endian, at any alignment. They are borrowed from the file unless they lie
     /// there in another order.
@@ -182,7 +182,7 @@ impl StoredTensors {
         &self.others
     }
 
-    /// The tensor of that name.
+    /// The tensor of this name; `None` where there is none.
     pub fn get(&self, name: &str) -> Option<StoredTensor<'_>> {
         let entry = self.entries.get(name)?;
         let bytes = self.content.bytes().get(entry.bytes.clone())?;

@@ -27,7 +27,7 @@ pub enum Layer {
 /// What a residual block does to the side of the map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resample {
-    /// The side stays.
+    /// The side stays as it is.
     Keep,
     /// The side is halved by averaging.
     Down,

@@ -29,7 +29,7 @@ pub struct Preset {
     pub noise_schedule: Schedule,
     /// The number of timesteps that it was trained with.
     pub diffusion_steps: u32,
-    /// The network itself.
+    /// The architecture: what decides blocks, shapes and parameter names.
     pub network: Config,
 }
 
@@ -68,7 +68,7 @@ pub fn all() -> Result<Vec<Preset>, PresetError> {
     Ok(file.preset)
 }
 
-/// The preset of that name.
+/// Finds a preset by its exact name.
 ///
 /// # Errors
 /// Lists the known names if there is none.

@@ -57,7 +57,7 @@ impl ConvNorm {
 #[derive(Debug)]
 struct Block {
     reduce: ConvNorm,
-    /// The one with the stride.
+    /// The 3 × 3 convolution, which has the stride.
     inner: ConvNorm,
     expand: ConvNorm,
     projection: Option<ConvNorm>,
@@ -114,7 +114,7 @@ impl Block {
 /// From this `base_width` on, feature maps are channels-last.
 const WIDE: u32 = 64;
 
-/// The whole network.
+/// A network with its weights, in the precision that it computes in.
 #[derive(Debug)]
 pub struct Network {
     stem: ConvNorm,

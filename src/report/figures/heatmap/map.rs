@@ -28,9 +28,9 @@ const SMALL_LETTERS: f64 = 10.5;
 
 /// What is drawn.
 pub(super) struct Map {
-    /// The names of the rows.
+    /// Names of the rows, from top to bottom.
     pub(super) rows: Vec<String>,
-    /// The names of the columns.
+    /// Names of the columns, from left to right.
     pub(super) columns: Vec<String>,
     /// The values row by row, on the shown scale; `None` where there is none.
     pub(super) values: Vec<Vec<Option<f64>>>,
@@ -40,9 +40,9 @@ pub(super) struct Map {
     pub(super) columns_title: String,
     /// How values are shown.
     pub(super) unit: Unit,
-    /// The lowest value.
+    /// The lowest of `values`, where the color scale begins.
     pub(super) low: f64,
-    /// The highest value.
+    /// The highest of `values`, where the color scale ends.
     pub(super) high: f64,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Layout {
     pub(super) height: i32,
     /// The left end of the cells.
     left: i32,
-    /// The top of the cells.
+    /// The top end of the cells.
     top: i32,
     /// The width of a cell, its gap included.
     cell: i32,

@@ -24,7 +24,7 @@ pub(super) type Candidate<'a> = (&'a [AxisValue], &'a Cell<'a>);
 /// One row of the table.
 #[derive(Debug)]
 pub(super) struct Contender<'a> {
-    /// The value that competes.
+    /// Its value on the axis that is compared.
     pub(super) value: AxisValue,
     /// Whether it is the champion at the fixed choice.
     pub(super) is_fixed: bool,

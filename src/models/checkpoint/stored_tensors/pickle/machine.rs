@@ -14,7 +14,7 @@ use super::{
 };
 use crate::numbers::to_usize;
 
-/// The machine.
+/// A reader of one pickle, with its stack, marks, memo and objects.
 pub(super) struct Machine<'p> {
     reader: Reader<'p>,
     stream: &'static str,
