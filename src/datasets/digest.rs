@@ -25,7 +25,7 @@ pub trait Digester: Sync {
     /// `question` says what the parts are and how they are hashed, `parts` how many there are.
     ///
     /// # Errors
-    /// A file that cannot be looked at, and what `compute` says.
+    /// A file that cannot be looked at, and the error of `compute`.
     fn digest_parts(
         &self,
         path: &Path,

@@ -65,13 +65,13 @@ impl Manifest {
         }
     }
 
-    /// BLAKE3 over ids, splits, labels, contents and class names, in hexadecimal: the dataset's identity, independent of where it lies. Of
-    /// images that a run made, `samples:FINGERPRINT`.
+    /// BLAKE3 over ids, splits, labels, contents and class names, in hexadecimal: the dataset's identity, independent of where it
+    /// is. Of images that a run made, `samples:FINGERPRINT`.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// BLAKE3 over all but the contents, in hexadecimal: what the lists of a dataset tell without its images.
+    /// BLAKE3 over all but the contents, in hexadecimal: what the lists of a dataset state without its images.
     pub fn digest_of_names(&self) -> String {
         digest_of(&self.classes, self.samples.iter().map(Fields::of))
     }

@@ -1,7 +1,7 @@
 //! Datasets: one file a kind.
 //!
 //! A kind reads its own table into a [`Dataset`], which lists its samples as a [`Manifest`] and reads
-//! one image at a time. The kinds are in `kinds/`; beside it lies what they share.
+//! one image at a time. The kinds are in `kinds/`; beside it is what they share.
 
 mod digest;
 mod environment;
@@ -202,7 +202,7 @@ pub enum DatasetError {
         id: String,
         /// The image's file, or the file or archive that holds it.
         path: PathBuf,
-        /// What the decoder says.
+        /// What the decoder reported.
         problem: String,
     },
     /// A file that cannot be read.

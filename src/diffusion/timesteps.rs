@@ -95,7 +95,7 @@ impl TimestepSampler {
 
     /// Remembers the losses of a batch, before they are weighted, in the order of the batch. A uniform sampler needs none.
     ///
-    /// Draws beyond the process are left out, and a loss that is no number counts as 0: training fails on it elsewhere.
+    /// Draws beyond the process are left out, and a loss that is NaN or infinite counts as 0: training fails on it elsewhere.
     pub fn remember(&mut self, draws: &[Draw], losses: &[f64]) {
         let Self::LossAware(history) = self else {
             return;

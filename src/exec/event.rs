@@ -10,7 +10,7 @@ pub enum Event {
     RunStarted {
         /// The experiment's name.
         experiment: String,
-        /// Where tensors live.
+        /// The devices of the run's workers.
         device: String,
         /// Passes that will run.
         passes: usize,
@@ -147,7 +147,7 @@ pub enum Event {
         /// Time spent writing features, beside the network.
         write_seconds: f64,
     },
-    /// Memory ran out; the job goes on with smaller batches.
+    /// Memory ran out; the job continues with smaller batches.
     BatchHalved {
         /// The job's name.
         job: String,
@@ -192,7 +192,7 @@ pub enum Event {
     HeadFinished {
         /// The label of the head's artifact.
         label: String,
-        /// The loss of its last epoch, in nats; nothing for a head that is fitted at once.
+        /// The loss of its last epoch, in nats; `None` for a head that is fitted full-batch.
         train_loss: Option<f64>,
         /// Wall time.
         seconds: f64,
@@ -218,7 +218,7 @@ pub enum Event {
         /// How many other files were rendered with it.
         files: usize,
     },
-    /// A node failed; what does not need it goes on.
+    /// A node failed; what does not need it continues.
     NodeFailed {
         /// The label of the artifact that was not made; `report` for the report.
         label: String,
@@ -244,7 +244,7 @@ pub enum Event {
     },
 }
 
-/// Work that goes on for a while, beside other work where there are several workers.
+/// Work that takes a while, beside other work where there are several workers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Working {

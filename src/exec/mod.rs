@@ -31,7 +31,7 @@ use crate::store::StoreError;
 /// of it can pass unnoticed.
 pub const SKIPPED: &str = "skipped";
 
-/// Says whether the user asked to stop.
+/// Returns whether the user asked to stop.
 #[derive(Debug, Default)]
 pub struct StopSignal(AtomicBool);
 
@@ -52,10 +52,10 @@ impl StopSignal {
     }
 }
 
-/// Turns a panic into a failure. libtorch panics where an operation fails; the forward of a network stays readable that way.
+/// Turns a panic into a failure. libtorch panics where an operation fails; the forward pass of a network stays readable that way.
 ///
 /// # Errors
-/// As the work, or [`NodeError::Panicked`] with what the panic said, which is then said nowhere else.
+/// As the work, or [`NodeError::Panicked`] with the panic's message, which is then printed nowhere else.
 #[cfg(feature = "torch")]
 pub(crate) fn attempt<T>(work: impl FnOnce() -> Result<T, NodeError>) -> Result<T, NodeError> {
     use std::cell::Cell;
@@ -80,7 +80,7 @@ pub(crate) fn attempt<T>(work: impl FnOnce() -> Result<T, NodeError>) -> Result<
     outcome.unwrap_or_else(|panic| Err(NodeError::Panicked(panic_text(&*panic))))
 }
 
-/// What a panic said. libtorch appends its own call stack; its first lines say what is wrong.
+/// A panic's message. libtorch appends its own call stack; its first lines say what is wrong.
 #[cfg(feature = "torch")]
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic

@@ -7,7 +7,7 @@
 //! A worker on the CPU has several lanes, one for each of its threads. The first lane takes any job; the others take scans of heads
 //! whose steps are so small that one thread does them best, side by side.
 //!
-//! What needs something that was not made is not begun: it was told already, where it happened. What does not need it still runs.
+//! What needs something that was not made is not begun: that was reported where it happened. What does not need it still runs.
 
 mod heads_progress;
 mod lanes;

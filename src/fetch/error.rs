@@ -1,4 +1,4 @@
-//! What can go wrong when a file is fetched, told with the file and with what to do about it.
+//! What can go wrong when a file is fetched, with the file and with what to do about it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ pub struct WrongDigest {
     pub url: String,
     /// The digest that they should have.
     pub expected: Digest,
-    /// Who says so.
+    /// Who vouches for it.
     pub from: String,
     /// The digest that they have.
     pub found: Digest,
@@ -101,7 +101,7 @@ pub enum FetchError {
         host: String,
         /// How often it was tried.
         attempts: u32,
-        /// What the last attempt said.
+        /// What the last attempt reported.
         reason: String,
         /// What is there from before.
         kept: Option<Box<Kept>>,
@@ -115,7 +115,7 @@ pub enum FetchError {
         url: String,
         /// How often it was tried without anything new.
         attempts: u32,
-        /// What the last attempt said.
+        /// What the last attempt reported.
         reason: String,
         /// What was received, if anything.
         kept: Option<Box<Kept>>,
@@ -125,7 +125,7 @@ pub enum FetchError {
     Refused {
         /// The address that was fetched from.
         url: String,
-        /// What it says instead.
+        /// What the server answered instead.
         reason: String,
         /// What to do about it.
         remedy: String,
@@ -144,7 +144,7 @@ pub enum FetchError {
         found: u64,
         /// The bytes that it should have.
         expected: u64,
-        /// Who says so.
+        /// Who vouches for it.
         from: String,
         /// Where the bytes are now, if they were taken before it was known.
         rejected: Option<PathBuf>,
@@ -194,7 +194,7 @@ pub enum FetchError {
         doing: &'static str,
         /// The file or folder that it was tried on.
         path: PathBuf,
-        /// What the operating system said.
+        /// What the operating system reported.
         source: io::Error,
     },
     /// Stopped by the user; what was received is kept.

@@ -31,7 +31,7 @@ pub enum Event {
     Receiving {
         /// The bytes that are there already.
         kept: u64,
-        /// The bytes of the whole file, if the server says so.
+        /// The bytes of the whole file, if the server states them.
         total: Option<u64>,
     },
     /// More bytes are there.
@@ -64,7 +64,7 @@ pub enum Event {
         /// Bytes hashed so far.
         bytes: u64,
     },
-    /// Something that is no failure, but that somebody should know.
+    /// Something that is not a failure, but that somebody should know.
     Warning(String),
 }
 

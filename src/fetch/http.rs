@@ -178,7 +178,7 @@ enum Idle {
     TooLong,
 }
 
-/// Says why an address cannot be fetched from, if it cannot.
+/// Returns why an address cannot be fetched from, if it cannot.
 pub(super) fn check_address(url: &str) -> Result<(), FetchError> {
     let bad = |reason: String| FetchError::BadAddress {
         url: url.to_owned(),
@@ -237,7 +237,7 @@ fn head(response: &Response) -> Head {
     }
 }
 
-/// What is at the bottom of an error; what lies above it says only who passed it on.
+/// What is at the bottom of an error; what is above it says only who passed it on.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(source) = cause.source() {

@@ -92,9 +92,9 @@ pub const DOC: KindDoc = KindDoc {
 /// The values of one table that do not depend on its model's blocks.
 struct Values {
     timestep: Option<u32>,
-    /// `None` keeps the whole map.
+    /// `None` keeps the whole feature map.
     pool: Option<u32>,
-    /// Whether the table says so, which only a block with a map may have.
+    /// Whether the table sets it, which only a block with a feature map may have.
     pool_given: bool,
     token: Option<Token>,
     view: View,

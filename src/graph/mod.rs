@@ -96,7 +96,7 @@ pub struct DatasetNode {
     pub upstream: Option<usize>,
     /// The samples that are its images, as an index into [`Experiment::samples`]; `None` for one that comes from files.
     pub samples: Option<usize>,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
 }
 
@@ -109,9 +109,9 @@ pub struct ModelNode {
     pub model: Arc<dyn Model>,
     /// The training that its weights come from, as an index into [`Experiment::pretrains`].
     pub pretrain: Option<usize>,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
-    /// What it says where the file sweeps and a well-known axis tells it of the model that features are of.
+    /// Its values for the keys that the file sweeps over and that a well-known axis has for the model of features.
     pub swept_weights: Swept,
 }
 
@@ -132,7 +132,7 @@ pub struct PretrainNode {
     pub training: Pretraining,
     /// Steps between checkpoints. The weights do not depend on it.
     pub checkpoint_every: u32,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
 }
 
@@ -151,7 +151,7 @@ pub struct SamplesNode {
     pub respacing: Respacing,
     /// Seed of the noise.
     pub seed: u64,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
 }
 
@@ -204,7 +204,7 @@ pub struct ExtractionNode {
     pub batch_size: Option<u32>,
     /// What happens at an image that does not decode.
     pub on_bad_image: OnBadImage,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
 }
 
@@ -222,7 +222,7 @@ impl ExtractionNode {
         *self == alike
     }
 
-    /// A label that tells it from every other extraction of the graph's node.
+    /// A label that distinguishes it from every other extraction of the graph's node.
     pub fn label(&self, experiment: &Experiment) -> String {
         // What hardly any experiment changes is only said where it was.
         let precision = match self.precision {
@@ -267,7 +267,7 @@ pub struct HeadNode {
     pub more_views: Vec<usize>,
     /// Seed of its initial weights and of the order of samples.
     pub seed: u64,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
 }
 
@@ -288,7 +288,7 @@ impl HeadNode {
             && self.head.identity() == other.head.identity()
     }
 
-    /// What tells it from the other heads of its node that read the same features, for labels.
+    /// What distinguishes it from the other heads of its node that read the same features, for labels.
     pub fn distinction(&self) -> String {
         let Optimizer {
             lr, weight_decay, ..
@@ -311,11 +311,11 @@ pub struct MetricNode {
     pub name: String,
     /// What is computed.
     pub metric: Arc<dyn Metric>,
-    /// Whether only the best of heads that differ in learning rate and weight decay alone is scored, by what was held out.
+    /// Whether only the best of heads that differ in learning rate and weight decay alone is scored, by the validation split.
     pub choose: bool,
     /// What is scored.
     pub inputs: MetricInputs,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
 }
 

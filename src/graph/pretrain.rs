@@ -1,6 +1,6 @@
 //! `[pretrain.*]`: the training of a diffusion network, from which a model takes its weights.
 //!
-//! The network is that of the model which says `weights = { pretrain = "NAME" }`.
+//! The network is that of the model with `weights = { pretrain = "NAME" }`.
 
 use super::{PretrainNode, Swept, preprocess};
 use crate::models::Model;

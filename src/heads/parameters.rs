@@ -8,7 +8,7 @@ use crate::random::Stream;
 pub enum Role {
     /// The optimizer updates it.
     Trained,
-    /// The forward changes it, in training; such as the running mean of a batch norm.
+    /// The forward pass changes it, in training; such as the running mean of a batch norm.
     Statistic,
 }
 

@@ -79,7 +79,7 @@ pub fn resize(image: &Image, [width, height]: [usize; 2], filter: Filter) -> Ima
     resize_part(image, [width, height], filter, whole)
 }
 
-/// A part of [`resize`]'s result: the same pixels as `resize(…).crop(part)`, without those around it. The part lies within the
+/// A part of [`resize`]'s result: the same pixels as `resize(…).crop(part)`, without those around it. The part is within the
 /// result and has at least one pixel.
 #[must_use]
 pub fn resize_part(

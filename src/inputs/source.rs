@@ -1,5 +1,5 @@
-//! From a row of a dataset to the numbers that a network reads: decoded, made square, mirrored, normalized. The one way there, for passes,
-//! trainings and pictures alike.
+//! From a row of a dataset to the numbers that a network reads: decoded, made square, mirrored, normalized. The one path, for
+//! passes, trainings and pictures alike.
 
 use std::sync::Arc;
 

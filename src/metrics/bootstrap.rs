@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 
 use crate::random::Stream;
 
-/// One in so many resamples lies below an interval, and as many above.
+/// One in so many resamples is below an interval, and as many above.
 const ONE_IN: usize = 40;
 
 /// The share of resamples that an interval covers: 95 %.

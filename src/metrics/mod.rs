@@ -106,7 +106,7 @@ pub enum MetricInput<'a> {
         sets: &'a [&'a dyn FeatureSource],
         /// Left and right, as indices into `sets`.
         pairs: &'a [(usize, usize)],
-        /// Whether to go on; asked now and then.
+        /// Whether to continue; asked now and then.
         keep_going: &'a (dyn Fn() -> bool + Sync),
     },
 }
@@ -120,7 +120,7 @@ pub enum MetricError {
     /// Ended early because the user asked for it; not a failure.
     #[error("stopped")]
     Stopped,
-    /// It was given something else than it says that it reads.
+    /// It was given something other than what it declares to read.
     #[error("internal error: a metric was given what it does not read; this is a bug in repro")]
     Bug,
 }

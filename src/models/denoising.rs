@@ -14,7 +14,7 @@ pub trait DenoisingModel {
     /// Whether it predicts the variance of a step back besides the noise.
     fn learns_variance(&self) -> bool;
 
-    /// Multiply-adds of what it says of one image.
+    /// Multiply-adds of its forward pass for one image.
     fn multiply_adds(&self) -> u64;
 
     /// A network to be trained, with initial parameters.
@@ -45,7 +45,7 @@ pub struct Trainable {
 /// A forward pass that gradients flow through.
 #[cfg(feature = "torch")]
 pub trait Denoise {
-    /// What the network says of noisy images.
+    /// What the network predicts of noisy images.
     ///
     /// # Shapes
     /// - `x_t`: `[N, C, H, W]`, f32

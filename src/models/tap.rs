@@ -1,10 +1,10 @@
-//! Holding a network against another implementation: stored images in, the maps of its blocks out.
+//! Comparing a network with another implementation: stored images in, the activations of its blocks out.
 //!
 //! # Shapes
 //! Read: `x_t`, or `x0` and `eps`, all `[N, C, H, W]`, and `x0` alone for a model without noise; `y`, `[N]`, the classes for a
 //! class-conditional network.
-//! Given: `bNN` for block NN: a map `[N, C, H, W]`, pooled to `[N, C, p, p]` where that is asked for, tokens `[N, L, D]` or a vector
-//! `[N, D]`; `out` likewise.
+//! Given: `bNN` for block NN: a feature map `[N, C, H, W]`, pooled to `[N, C, p, p]` where that is asked for, tokens `[N, L, D]`
+//! or a vector `[N, D]`; `out` likewise.
 
 use safetensors::Dtype;
 use thiserror::Error;
@@ -30,11 +30,11 @@ pub struct TapInput {
 /// What is wanted.
 #[derive(Debug, Clone)]
 pub struct TapRequests {
-    /// The blocks whose maps are wanted.
+    /// The blocks whose activations are wanted.
     pub blocks: Vec<BlockIndex>,
     /// Whether the network's output is wanted too.
     pub output: bool,
-    /// Side of the adaptive average pool of maps; `None` for whole ones.
+    /// Side of the adaptive average pool of feature maps; `None` for whole ones.
     pub pool: Option<u32>,
 }
 

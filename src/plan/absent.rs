@@ -42,7 +42,7 @@ pub enum Expected {
         classes: usize,
         /// Its splits and their sizes.
         splits: Vec<SplitCount>,
-        /// Who says so, such as "Table 5 of the paper".
+        /// Where these numbers are from, such as "Table 5 of the paper".
         source: &'static str,
     },
     /// A file of weights; a plan does not depend on its size.

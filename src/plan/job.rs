@@ -139,7 +139,7 @@ pub struct ScanKey<'a> {
     batch_size: u32,
     /// Which views an epoch reads.
     views: Views,
-    /// Whether every epoch computes the features anew.
+    /// Whether every epoch recomputes the features.
     online: bool,
     /// The share that is kept out of training.
     holdout: f64,

@@ -6,8 +6,8 @@
 //! the jobs of what the store has and merge those that can run as one. No rule may change which artifacts exist after the run; that is
 //! checked after each of them.
 //!
-//! The report is no artifact: it is rendered from the store at the end of every run and written where it differs, so nothing has
-//! to be planned for it.
+//! The report is not an artifact: it is rendered from the store at the end of every run and written where it differs, so nothing
+//! has to be planned for it.
 //!
 //! **Architecture invariant:** no I/O, no clock, no randomness, no tensors.
 
@@ -65,7 +65,7 @@ pub struct DatasetFacts {
 /// Why an experiment cannot be planned.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// A field that has no canonical form: a bug, or a number that is none.
+    /// A field that has no canonical form: a bug, or a number that is NaN or infinite.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     /// A head names a split that its dataset does not have.

@@ -152,8 +152,8 @@ pub struct FeaturesRecipe<'a> {
 
 impl FeaturesRecipe<'_> {
     /// - 4: resized images have exactly Pillow's pixels; one value in 30,000 was off by one.
-    /// - 3: maps of narrow networks are row-major, and so rounded otherwise.
-    /// - 2: the field `precision`; maps with their channels innermost and fused steps round otherwise.
+    /// - 3: feature maps of narrow networks are row-major, and so rounded differently.
+    /// - 2: the field `precision`; channels-last feature maps and fused steps round differently.
     /// - 1: first version.
     pub const VERSION: u32 = 4;
 
@@ -183,7 +183,7 @@ pub struct HeadRecipe<'a> {
 
 impl HeadRecipe<'_> {
     /// - 3: the softmax of the loss sums over classes in another order, and the gradient of a bias over samples.
-    /// - 2: heads train in stacks, whose sums are rounded otherwise; more keys of training, and several views.
+    /// - 2: heads train in stacks, whose sums are rounded differently; more keys of training, and several views.
     /// - 1: first version.
     pub const VERSION: u32 = 3;
 

@@ -113,7 +113,7 @@ pub struct DatasetUse {
     pub facts: DatasetFacts,
     /// The samples of this plan that are its images: the step and its artifact.
     pub made: Option<(StepId, Fingerprint)>,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub axes: Axes,
 }
 
@@ -137,7 +137,7 @@ pub struct ModelUse {
     pub weights: String,
     /// The training of this plan that its weights come from: the step and its artifact.
     pub trained: Option<(StepId, Fingerprint)>,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub axes: Axes,
 }
 
@@ -275,11 +275,11 @@ pub struct Evaluate {
     pub name: String,
     /// What is computed.
     pub metric: Arc<dyn Metric>,
-    /// Whether only the best of heads that differ in learning rate and weight decay alone is scored, by what was held out.
+    /// Whether only the best of heads that differ in learning rate and weight decay alone is scored, by the validation split.
     pub choose: bool,
     /// What it reads.
     pub items: Items,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
 }
 

@@ -288,7 +288,7 @@ fn total(kind: &str, nodes: &[NodeRecord]) -> KindTotal {
     total
 }
 
-/// JSON as a template's value. What is no finite number in Rust is `null` in JSON and `none` here.
+/// JSON as a template's value. What is not a finite number in Rust is `null` in JSON and `none` here.
 fn plain(value: serde_json::Value) -> Value {
     match value {
         serde_json::Value::Null => Value::from(()),

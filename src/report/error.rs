@@ -78,7 +78,7 @@ pub enum ReportError {
         /// What the second was computed from.
         second: String,
     },
-    /// Results that a table cannot say anything about.
+    /// Results that do not fit a table.
     #[error("{place}: {problem}")]
     Unfit {
         /// The table, as messages name it.
@@ -139,7 +139,7 @@ pub enum ReportError {
     Drawing {
         /// The figure, as messages name it.
         place: String,
-        /// What the library says.
+        /// What the library reported.
         problem: String,
     },
     /// An edge of the graph ends nowhere.

@@ -13,7 +13,7 @@ use crate::store::ResultRow;
 pub struct ReportInput {
     /// The experiment's name.
     pub name: String,
-    /// The title that heads the report.
+    /// The report's title.
     pub title: String,
     /// Every result of the experiment, one row a value.
     ///
@@ -185,7 +185,7 @@ pub struct DatasetSummary {
     pub rows: BTreeMap<String, u64>,
     /// How many classes it has; 0 for images that a run makes.
     pub classes: u32,
-    /// Images that are in the folder and in no number of the report.
+    /// Images that are in the folder and do not count in the report.
     pub skipped: Vec<SkippedImage>,
 }
 

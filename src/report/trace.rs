@@ -17,7 +17,7 @@ pub const MOST_ROWS: usize = 400;
 /// Hexadecimal digits of a fingerprint that a reader sees.
 pub const SHORT: usize = 12;
 
-/// What stands in a cell that has nothing to say.
+/// What stands in an empty cell.
 const NOTHING: &str = "–";
 
 /// Where the numbers of a report come from.

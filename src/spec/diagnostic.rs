@@ -1,4 +1,4 @@
-//! Mistakes in an experiment file: where, what, and what to do about it.
+//! Errors in an experiment file: where, what, and what to do about it.
 
 use std::fmt;
 

@@ -21,8 +21,8 @@ pub struct Spanned<T> {
 /// A reader over one table.
 ///
 /// [`Fields::check_keys`] finds all that is wrong with a table by the declarations of its keys; [`Fields::get`] then reads one key at
-/// a time. What is wrong is recorded as a diagnostic, so that the caller can go on and find the next error. Whether anything was
-/// wrong is asked once, at the end, with [`Fields::is_sound`].
+/// a time. What is wrong is recorded as a diagnostic, so that the caller can continue and find the next error. Whether anything
+/// was wrong is asked once, at the end, with [`Fields::is_sound`].
 #[derive(Debug)]
 pub struct Fields<'a> {
     table: &'a Table,

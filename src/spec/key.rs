@@ -38,7 +38,7 @@ enum Absent<D> {
     Required,
     /// This value is taken.
     Default(D),
-    /// What the words say.
+    /// What it means, in words.
     Otherwise(&'static str),
 }
 

@@ -51,7 +51,7 @@ impl Source {
         (line, column)
     }
 
-    /// The text at a span; empty when the span lies outside.
+    /// The text at a span; empty when the span is outside.
     pub fn slice(&self, span: Span) -> &str {
         self.text.get(span.start..span.end).unwrap_or("")
     }

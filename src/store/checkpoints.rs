@@ -1,6 +1,6 @@
-//! Checkpoints of trainings: what a training goes on from when it was stopped, or when more steps are wanted of it.
+//! Checkpoints of trainings: what a training resumes from when it was stopped, or when more steps are wanted of it.
 //!
-//! They belong to no artifact, but to all trainings that differ only in their number of steps. The name of a file tells its
+//! They belong to no artifact, but to all trainings that differ only in their number of steps. The name of a file has its
 //! step and the digest of its bytes, so that a damaged one is noticed without a second file.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! What can go wrong in the store, told with the file and with what to do about it.
+//! What can go wrong in the store, with the file and with what to do about it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ pub enum StoreError {
         doing: &'static str,
         /// The file or folder that it was tried on.
         path: PathBuf,
-        /// What the operating system said.
+        /// What the operating system reported.
         source: io::Error,
     },
     /// Bytes on the disk are not the bytes that were committed.

@@ -25,7 +25,7 @@ pub struct ImagePart<'a> {
 }
 
 impl ImagePart<'_> {
-    /// Lays out a part as a record batch, or says how the part contradicts itself.
+    /// Lays out a part as a record batch, or returns how the part contradicts itself.
     pub(super) fn batch(self, recipe: &Recipe) -> Result<RecordBatch, String> {
         let (rows, images) = (self.ids.len(), self.images.len());
         if rows != images {

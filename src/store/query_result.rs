@@ -67,7 +67,7 @@ pub enum QueryError {
     /// The query cannot be understood or carried out.
     #[error("cannot run the query: {message}")]
     Sql {
-        /// What the engine said.
+        /// What the engine reported.
         message: String,
         /// What there is to be asked, and what might have been meant.
         hint: String,

@@ -242,7 +242,7 @@ fn bad(column: &str, problem: &str) -> StoreError {
     }
 }
 
-/// What is said of a table that this release cannot read.
+/// What is reported of a table that this release cannot read.
 const OTHER_VERSION: &str =
     "the table is of another version of repro; remove the artifact, and run the experiment again";
 

@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 pub enum Rate {
     /// One rate for all heads.
     All(f64),
-    /// One for each head, whose parameters lie behind one another in the first dimension.
+    /// One for each head, whose parameters are behind one another in the first dimension.
     Each(Vec<f64>),
 }
 

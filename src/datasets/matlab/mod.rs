@@ -8,7 +8,7 @@
 //! # Deviations
 //! Numbers become 64-bit floats, which is exact for all that labels and numbers of images need; imaginary parts are left out.
 //! Sparse arrays, objects and functions are skipped. Lengths are compared with what is there before anything is set aside for
-//! them, and how deep arrays lie in each other, and how much a file unpacks into, has a limit; see `elements`.
+//! them, and how deep arrays are nested, and how much a file unpacks into, has a limit; see `elements`.
 
 mod elements;
 
@@ -112,7 +112,7 @@ impl Variables {
     /// Reads a file.
     ///
     /// # Errors
-    /// A file that is missing, cannot be read, is too long, or is no file of MATLAB's version 5.
+    /// A file that is missing, cannot be read, is too long, or is not a file of MATLAB's version 5.
     pub(super) fn read(location: &Location, remedy: &'static str) -> Result<Self, DatasetError> {
         let bytes = location.read(MOST_BYTES, remedy)?;
         let path = location.path();
@@ -130,12 +130,12 @@ impl Variables {
         }
     }
 
-    /// Where it lies.
+    /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Says what is wrong with the file.
+    /// The error of a file with this problem.
     pub(super) fn malformed(&self, problem: String) -> DatasetError {
         DatasetError::Malformed {
             path: self.path.clone(),

@@ -73,13 +73,13 @@ impl Index {
         self.names.value(place)
     }
 
-    /// Where the content of a member lies, and what the member is.
+    /// Where the content of a member is, and what the member is.
     pub(super) fn member(&self, place: usize) -> (Range<u64>, MemberKind) {
         let content = self.starts.value(place)..self.ends.value(place);
         (content, kind(self.kinds.value(place)))
     }
 
-    /// Whether something lies in a folder, or the folder itself is listed.
+    /// Whether something is in a folder, or the folder itself is listed.
     pub(super) fn has_folder(&self, folder: &str) -> bool {
         let listed = self.find(folder).map(|place| self.member(place).1);
         listed == Some(MemberKind::Folder) || self.below(folder).next().is_some()

@@ -1,4 +1,4 @@
-//! What is said when a checkpoint does not fit a network.
+//! What is reported when a checkpoint does not fit a network.
 
 use std::fmt;
 

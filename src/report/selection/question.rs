@@ -226,7 +226,7 @@ pub fn value_at(fields: &Fields<'_>, key: &Key<Custom>) -> Option<AxisValue> {
     axis_value(fields, key.name, fields.get(key)?, "a string or a number")
 }
 
-/// Reads a table of `axis = value` or `axis = [values]`. Mistakes are recorded, and the other filters are still read.
+/// Reads a table of `axis = value` or `axis = [values]`. Errors are recorded, and the other filters are still read.
 pub fn filters_at(fields: &Fields<'_>, key: &Key<Custom>, known: &KnownAxes) -> Vec<Filter> {
     let Some(table) = fields.table(key.name) else {
         return Vec::new();

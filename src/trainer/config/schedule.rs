@@ -49,7 +49,7 @@ pub struct Schedule {
     pub warmup: u32,
 }
 
-/// The learning rate's course after the warm-up.
+/// The learning rate's decay after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Decay {

@@ -31,7 +31,7 @@ pub trait Samples: Sync {
     fn label(&self, row: usize) -> u32;
 }
 
-/// The samples of one split and their features, wherever they lie.
+/// The samples of one split and their features, wherever they are.
 pub trait Rows: Samples {
     /// How many features each sample has, which differ in view and draw alone; at least one.
     fn views(&self) -> usize;
@@ -67,7 +67,7 @@ pub trait Rows: Samples {
         Ok(())
     }
 
-    /// Says that the memory of what was copied is not needed any more.
+    /// Releases the memory of what was copied, which is not needed any more.
     fn forget(&self) {}
 }
 

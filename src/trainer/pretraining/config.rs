@@ -6,7 +6,7 @@
 //! of 1e-4, average of the parameters at 0.9999, timesteps drawn uniformly.
 //!
 //! # Deviations
-//! A linear warm-up and a bound on the length of gradients can be asked for; upstream has neither.
+//! A linear warm-up and gradient clipping can be asked for; upstream has neither.
 
 use serde::Serialize;
 

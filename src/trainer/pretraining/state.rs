@@ -1,4 +1,4 @@
-//! All that changes from step to step, and its file: what a training goes on from, bit for bit.
+//! All that changes from step to step, and its file: what a training resumes from, bit for bit.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ pub struct CurvePoint {
     pub step: u32,
     /// What was minimized.
     pub loss: f32,
-    /// The length of the gradient, before it was shortened.
+    /// The gradient norm, before clipping.
     pub gradient_norm: f32,
     /// The learning rate of the last step.
     pub learning_rate: f32,
@@ -51,7 +51,7 @@ pub struct State {
     pub timesteps: TimestepSampler,
     /// One point for each stretch of steps, oldest first.
     pub curve: Vec<CurvePoint>,
-    /// Sums since the last point of the curve: losses and lengths of gradients.
+    /// Sums since the last point of the curve: losses and gradient norms.
     pub since_point: [f32; 2],
 }
 

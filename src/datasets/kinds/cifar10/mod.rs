@@ -159,7 +159,7 @@ fn check_length(batch: &Member, first: Option<&Member>) -> Result<(), DatasetErr
     }
 }
 
-/// The records as they lie in the batches.
+/// The records as they are in the batches.
 struct Records {
     batches: Vec<Vec<u8>>,
     /// Records in each batch.

@@ -23,7 +23,7 @@ pub(super) struct Validation {
     pub(super) wnids: Vec<String>,
 }
 
-/// Reads the kit that lies in or beside the folders of images.
+/// Reads the kit that is in or beside the folders of images.
 ///
 /// # Errors
 /// A kit that is missing or malformed.

@@ -1,7 +1,7 @@
 //! `imagenet`: ImageNet as in ILSVRC 2012, from the archives of its owners, packed or unpacked.
 //!
 //! # Reference
-//! Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge" (2015). Images for training lie in a folder for each
+//! Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge" (2015). Images for training are in a folder for each
 //! class, called after its WordNet id. Those for validation come without folders, and the development kit has their classes
 //! (`devkit`); where somebody has moved them into folders of that kind, these are read.
 //!

@@ -13,7 +13,7 @@ const REMEDY: &str = "each line is the file name of one sample of the split, suc
 /// How many samples a list names.
 ///
 /// # Errors
-/// A list that is missing or no text.
+/// A list that is missing or not text.
 pub(super) fn count(path: &Path) -> Result<usize, DatasetError> {
     Ok(TextFile::read(&Location::file(path), REMEDY)?
         .lines()

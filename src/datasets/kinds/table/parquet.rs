@@ -111,7 +111,7 @@ impl ImageFile {
         })
     }
 
-    /// Where it lies.
+    /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

@@ -9,7 +9,7 @@
 //! readers ask for.
 //!
 //! # Deviations
-//! What is no tensor is left out. Tensors that share a storage are each written whole.
+//! What is not a tensor is left out. Tensors that share a storage are each written whole.
 
 mod numbers;
 
@@ -79,7 +79,7 @@ pub enum ConversionError {
     Unreadable {
         /// The file that was to be read.
         path: PathBuf,
-        /// What the operating system said.
+        /// What the operating system reported.
         source: io::Error,
     },
     /// The output cannot be written.
@@ -87,7 +87,7 @@ pub enum ConversionError {
     Unwritable {
         /// The file that was to be written.
         path: PathBuf,
-        /// What the operating system said.
+        /// What the operating system reported.
         source: io::Error,
     },
 }
@@ -207,7 +207,7 @@ fn header(
     let mut end = 0_usize;
     for &(name, _, to, shape) in tensors {
         let start = end;
-        // Does not overflow: the tensor lies in a file, and no type is more than twice as wide as what becomes it.
+        // Does not overflow: the tensor is in a file, and no type is more than twice as wide as what becomes it.
         end += shape.iter().product::<usize>() * to.bitsize() / 8;
         let entry =
             json!({ "dtype": to.to_string(), "shape": shape, "data_offsets": [start, end] });
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn numbers_are_rounded_to_the_nearest() {
-        // 1 + 2^-11 lies between two f16, and the even one wins; the smallest f32 above it goes up.
+        // 1 + 2^-11 is between two f16, and the even one wins; the smallest f32 above it goes up.
         let numbers = singles(&[
             1.0,
             -2.5,

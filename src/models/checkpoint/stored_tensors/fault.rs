@@ -14,7 +14,7 @@ pub struct StoredTensorsError {
     pub fault: Fault,
 }
 
-/// What is wrong with a file of tensors. The text goes on where the file's name ends.
+/// What is wrong with a file of tensors. The text continues where the file's name ends.
 #[derive(Debug, Error)]
 pub enum Fault {
     /// The operating system refused.

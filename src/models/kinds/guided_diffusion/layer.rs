@@ -24,7 +24,7 @@ pub enum Layer {
     Upsample { channels: u32, convolution: bool },
 }
 
-/// What a residual block does to the side of the map.
+/// What a residual block does to the side of the feature map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resample {
     /// The side stays as it is.

@@ -30,7 +30,7 @@ pub struct BlockLayout {
     pub part: Part,
     /// The block's layers; layer `i` is named `{path}.{i}` in the checkpoint.
     pub layers: Vec<Layer>,
-    /// Side of the square map that enters the block, in pixels.
+    /// Side of the square feature map that enters the block, in pixels.
     pub side: u32,
 }
 

@@ -33,7 +33,7 @@ pub struct Preset {
     pub network: Config,
 }
 
-/// A preset that cannot be had.
+/// A preset that is not available.
 #[derive(Debug, Error)]
 pub enum PresetError {
     /// Nothing has that name.

@@ -9,7 +9,7 @@
 //!
 //! # Deviations
 //! - In 16 bits batch normalization computes in f32 and rounds its result, and all that follows the last block is in f32.
-//! - Feature maps of wide networks are channels-last (NHWC) in memory, which rounds sums otherwise in the last digits.
+//! - Feature maps of wide networks are channels-last (NHWC) in memory, which rounds sums differently in the last digits.
 //!
 //! # Parity
 //! `tests/suite/golden_resnet.rs`, on the CPU, f32: 2e-5 for every tap.

@@ -136,7 +136,7 @@ impl Map {
         self.decimals() == 0
     }
 
-    /// Decimals of the values in cells. What is not percent may lie between 0 and 1 alone, where whole numbers would all be the same.
+    /// Decimals of the values in cells. What is not percent may be within 0 and 1, where whole numbers would all be the same.
     fn decimals(&self) -> usize {
         match self.unit {
             Unit::Percent => usize::from(!self.is_wide()),

@@ -13,7 +13,7 @@ const BLOCK: usize = 0;
 const TIMESTEP: usize = 1;
 const POOL: usize = 2;
 
-/// The fewest values of each axis on which anything can be told.
+/// The fewest values of each axis on which anything can be concluded.
 const FEWEST: [usize; 3] = [3, 3, 2];
 
 /// Decimals of a printed value.

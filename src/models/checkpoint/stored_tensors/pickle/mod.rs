@@ -161,7 +161,7 @@ impl<'p> Pickle<'p> {
         })
     }
 
-    /// Says that what the pickle describes does not fit.
+    /// The error of a pickle whose content does not fit.
     pub fn corrupt(&self, reason: String) -> Fault {
         Fault::CorruptPickle {
             reason,
