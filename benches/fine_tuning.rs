@@ -1,6 +1,6 @@
 //! How long a step of fine-tuning takes: head, and network up to a block, on a batch of noise.
 //!
-//! `cargo bench --bench fine_tuning` prints seconds for an image with all maps kept and recomputed. With a word and a number of
+//! `cargo bench --bench fine_tuning` prints seconds an image, activations kept and recomputed. With a word and a number of
 //! steps, `FILE kept 12`, it times one of them, without the first two steps, and prints seconds for an image and the bytes that the steps
 //! took at most, beyond what the process had before them; `benches/fine_tuning_against_reference.py` asks so.
 
@@ -139,7 +139,7 @@ fn measure(checkpointing: ActivationCheckpointing, steps: usize) -> Result<(f64,
     Ok((each.fold(f64::INFINITY, f64::min) / BATCH as f64, grown))
 }
 
-/// A line of what the system tells of this process, in bytes; 0 where it does not.
+/// A line of what the system reports of this process, in bytes; 0 where it reports none.
 fn memory(label: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(label));

@@ -264,7 +264,7 @@ const SCAN_WIDTH: usize = 4096;
 const SCAN_PARTS: usize = 98;
 const PART_ROWS: usize = 1024;
 
-/// Writes features as a run does, and gives them with the folder that they lie in.
+/// Writes features as a run does, and gives them with the folder that they are in.
 fn cached(root: &Path) -> Result<(Cached, PathBuf), Box<dyn std::error::Error>> {
     let store = Store::open(root)?;
     let recipe = Recipe::new(

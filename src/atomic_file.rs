@@ -18,7 +18,7 @@ pub(crate) fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY)
 }
 
-/// The folder that a file lies in: `.` for a bare name.
+/// The folder that a file is in: `.` for a bare name.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -82,7 +82,7 @@ impl AtomicFile {
         sync_folder_of(target)
     }
 
-    /// [`AtomicFile::commit`], unless there is a file of that name already; says whether the name was free.
+    /// [`AtomicFile::commit`], unless there is a file of that name already; returns whether the name was free.
     pub(crate) fn commit_if_absent(self) -> io::Result<bool> {
         let target = self.target.clone();
         let file = self.into_inner()?;
@@ -127,7 +127,7 @@ pub(crate) fn write(target: &Path, bytes: &[u8]) -> io::Result<()> {
     file.commit()
 }
 
-/// Writes a whole file, unless it has these bytes already; says whether it was written.
+/// Writes a whole file, unless it has these bytes already; returns whether it was written.
 pub(crate) fn write_if_different(target: &Path, bytes: &[u8]) -> io::Result<bool> {
     if fs::read(target).is_ok_and(|present| present == bytes) {
         return Ok(false);

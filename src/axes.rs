@@ -1,4 +1,4 @@
-//! The axes that every experiment knows: what tells results apart, declared once.
+//! The axes that every experiment knows: what distinguishes results, declared once.
 //!
 //! `repro list axes`, the reference page, the check of `[report]`, the order of columns and the empty columns of SQL come from this list.
 //! Beside these, every key that a file sweeps is an axis of that file's results; `graph/axes.rs` names them.
@@ -12,9 +12,9 @@ use crate::store::{AxisType, KnownColumn};
 pub struct Axis {
     /// Its name in tables, SQL and CSV.
     pub name: &'static str,
-    /// The type of its values.
+    /// What a column of this axis holds: integers, floating-point numbers or text.
     pub kind: AxisType,
-    /// What it says, and when it is null.
+    /// Its meaning, and when it is null.
     pub doc: &'static str,
 }
 

@@ -1,7 +1,7 @@
-//! Errors that no input causes: where the program finds that it contradicts itself, it says so instead of going on with a value
-//! that is made up.
+//! Errors that no input causes: where the program finds that it contradicts itself, it reports that instead of continuing with a
+//! value that is made up.
 //!
-//! A [`Bug`] is a value like any other error, so that the rest of a run goes on without what it hit, and no `unwrap` is needed
+//! A [`Bug`] is a value like any other error, so that the rest of a run continues without what it hit, and no `unwrap` is needed
 //! where a value "has to be there". It carries the place in the source, for the report that it asks for.
 
 use std::panic::Location;

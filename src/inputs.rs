@@ -31,9 +31,9 @@ pub enum InputError {
     /// A dataset.
     #[error("dataset `{name}`: {source}")]
     Dataset {
-        /// Its name.
+        /// The dataset's name in the experiment.
         name: String,
-        /// Why.
+        /// What is wrong with the dataset.
         source: DatasetError,
     },
     /// A model's weights.
@@ -41,7 +41,7 @@ pub enum InputError {
     Weights {
         /// The model's name.
         name: String,
-        /// Why.
+        /// What is wrong with the file of weights.
         source: DatasetError,
     },
 }
@@ -124,7 +124,7 @@ fn told(path: &Path, error: StoreError) -> DatasetError {
     }
 }
 
-/// Keeps what is made of archives in the store, and tells what takes long.
+/// Keeps what is made of archives in the store, and reports what takes long.
 struct StoreScratch<'a> {
     files: store::Scratch,
     tell: &'a (dyn Fn(&str) + Sync),
@@ -153,7 +153,7 @@ pub struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     /// `base` is the folder that relative paths start from; `store` remembers digests and what is made of archives, where it can
-    /// be written; `tell` hears of what takes long.
+    /// be written; `tell` is called with what takes long.
     pub fn new(base: &'a Path, store: &Store, tell: &'a (dyn Fn(&str) + Sync)) -> Self {
         Self {
             base,
@@ -264,7 +264,7 @@ fn weights_error(node: &ModelNode, source: DatasetError) -> InputError {
 }
 
 /// Opens everything that the experiment reads, and notes what it was. `base` is the folder that relative paths start from; `store` remembers digests and
-/// what is made of archives; `tell` hears of what takes long.
+/// what is made of archives; `tell` is called with what takes long.
 ///
 /// # Errors
 /// Every input that is missing or malformed, by name.

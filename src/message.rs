@@ -1,4 +1,4 @@
-//! What is said of an error, and what to do about it, each by itself.
+//! The message of an error, and what to do about it, separately.
 //!
 //! An error's `Display` says what is wrong and no more. What to do about it is its [`Hint`]. The two come together in a [`Message`],
 //! whose `Display` is the one place that lays them out: in what the program prints, in events, and in lists of errors.

@@ -1,4 +1,4 @@
-//! Conversions between number types that cannot lose anything, said once. What can be too large is converted with `try_from`
+//! Conversions between number types that cannot lose anything, written once. What can be too large is converted with `try_from`
 //! and is an error.
 
 /// Sizes are indexed with 64 bits; what [`to_usize`] does rests on it.

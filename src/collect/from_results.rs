@@ -62,7 +62,7 @@ pub fn write(
     put(&input, config, base)
 }
 
-/// A model as far as its node and the results tell.
+/// A model as far as its node and the results show.
 fn summary(node: &ModelNode, results: &[ResultRow]) -> ModelSummary {
     let name = AxisValue::from(node.name.as_str());
     let own = results

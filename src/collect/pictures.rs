@@ -247,7 +247,7 @@ fn noise_strip(
     }))
 }
 
-/// `[C, H, W]` in `[-1, 1]`, what lies beyond clipped, to bytes with their channels interleaved.
+/// `[C, H, W]` in `[-1, 1]`, what is beyond clipped, to bytes with their channels interleaved.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

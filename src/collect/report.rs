@@ -158,7 +158,7 @@ fn results(
         }
         let outputs = || work.metric.outputs().into_iter();
         let waits_for_features = match &work.items {
-            // Which splits skipped images are of is told by the dataset alone.
+            // Which splits skipped images are of is known from the dataset alone.
             Items::Heads(heads) if !can_be_scored(heads, inputs) => {
                 missing.extend(outputs().map(|output| MissingResult {
                     metric: output.name,
@@ -303,7 +303,7 @@ fn models(plan: &Plan) -> Result<Vec<ModelSummary>, NodeError> {
     models.collect()
 }
 
-/// Writes a file unless it has these bytes already; says whether it was written.
+/// Writes a file unless it has these bytes already; returns whether it was written.
 fn write_if_different(path: &Path, bytes: &[u8]) -> Result<bool, NodeError> {
     let failed = |source| NodeError::Output {
         path: path.to_owned(),

@@ -9,7 +9,7 @@ use super::DatasetError;
 
 /// Gives the BLAKE3 digest of a file, in hexadecimal. The store's memo answers without reading where it can.
 pub trait Digester: Sync {
-    /// The digest of one file.
+    /// The BLAKE3 digest of one file, 64 hexadecimal digits.
     ///
     /// # Errors
     /// A file that cannot be read.
@@ -25,7 +25,7 @@ pub trait Digester: Sync {
     /// `question` says what the parts are and how they are hashed, `parts` how many there are.
     ///
     /// # Errors
-    /// A file that cannot be looked at, and what `compute` says.
+    /// A file that cannot be looked at, and the error of `compute`.
     fn digest_parts(
         &self,
         path: &Path,

@@ -31,7 +31,7 @@ pub trait Scratch: Sync {
     /// The first error of `write`, or a file that cannot be written.
     fn keep(&self, family: &str, name: &str, write: WriteContent<'_>) -> io::Result<PathBuf>;
 
-    /// Tells whoever waits what takes long.
+    /// Reports what takes long to whoever waits.
     fn tell(&self, message: &str);
 
     /// How many bytes of an archive are held in memory rather than kept in a file.

@@ -18,9 +18,9 @@ pub struct Sample {
 /// How many samples one split has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SplitCount {
-    /// The split.
+    /// The split's name, as the dataset's owner has it.
     pub split: String,
-    /// Its samples.
+    /// How many samples the split has.
     pub samples: usize,
 }
 
@@ -29,7 +29,7 @@ pub struct SplitCount {
 pub struct Manifest {
     /// Class names, by label.
     pub classes: Vec<String>,
-    /// The samples.
+    /// One for each image; the position here is the row in features and predictions.
     pub samples: Vec<Sample>,
     digest: String,
 }
@@ -65,13 +65,13 @@ impl Manifest {
         }
     }
 
-    /// BLAKE3 over ids, splits, labels, contents and class names, in hexadecimal: the dataset's identity, independent of where it lies. Of
-    /// images that a run made, `samples:FINGERPRINT`.
+    /// BLAKE3 over ids, splits, labels, contents and class names, in hexadecimal: the dataset's identity, independent of where it
+    /// is. Of images that a run made, `samples:FINGERPRINT`.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// BLAKE3 over all but the contents, in hexadecimal: what the lists of a dataset tell without its images.
+    /// BLAKE3 over all but the contents, in hexadecimal: what the lists of a dataset state without its images.
     pub fn digest_of_names(&self) -> String {
         digest_of(&self.classes, self.samples.iter().map(Fields::of))
     }

@@ -1,7 +1,7 @@
 //! Datasets: one file a kind.
 //!
 //! A kind reads its own table into a [`Dataset`], which lists its samples as a [`Manifest`] and reads
-//! one image at a time. The kinds are in `kinds/`; beside it lies what they share.
+//! one image at a time. The kinds are in `kinds/`; beside it is what they share.
 
 mod digest;
 mod environment;
@@ -114,18 +114,18 @@ pub struct Generated<'a> {
 /// Something that the paper does not say of a dataset or a head, and what is done here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenQuestion {
-    /// What it is about.
+    /// What is left open, in a few words.
     pub topic: &'static str,
     /// What is done here.
     pub here: &'static str,
-    /// Why.
+    /// Why it is done so.
     pub reason: &'static str,
 }
 
 /// What the owners' lists of a dataset name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
-    /// Classes.
+    /// How many classes the lists have.
     pub classes: usize,
     /// Images of each split.
     pub splits: Vec<SplitCount>,
@@ -166,7 +166,7 @@ pub enum DatasetError {
     /// A file or folder that should be there.
     #[error("{} is missing", path.display())]
     Missing {
-        /// The path.
+        /// Where it was looked for.
         path: PathBuf,
         /// Where to get it.
         hint: String,
@@ -174,13 +174,13 @@ pub enum DatasetError {
     /// Images that a list names.
     #[error("{} is missing: {place} names it; {missing} of the {named} images that are named are missing", path.display())]
     MissingImages {
-        /// The first of them.
+        /// The first of the missing images.
         path: PathBuf,
         /// What names it, such as "line 3 of images.txt".
         place: String,
-        /// How many are missing.
+        /// How many of the named images are missing.
         missing: usize,
-        /// How many are named.
+        /// How many images the list names in all.
         named: usize,
         /// Where to get them.
         hint: String,
@@ -188,7 +188,7 @@ pub enum DatasetError {
     /// A file that is not what it should be.
     #[error("{} is malformed: {problem}", path.display())]
     Malformed {
-        /// The path.
+        /// The malformed file or folder.
         path: PathBuf,
         /// What is wrong.
         problem: String,
@@ -200,17 +200,17 @@ pub enum DatasetError {
     BadImage {
         /// The sample's id.
         id: String,
-        /// The path.
+        /// The image's file, or the file or archive that holds it.
         path: PathBuf,
-        /// What the decoder says.
+        /// What the decoder reported.
         problem: String,
     },
     /// A file that cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
-        /// The path.
+        /// The file or folder that cannot be read.
         path: PathBuf,
-        /// Why.
+        /// What the operating system reported.
         source: std::io::Error,
     },
     /// A selection that leaves nothing, or asks for more than there is.

@@ -1,5 +1,5 @@
 //! The datasets that their owners publish. They are data, in `data/datasets.toml`, built into the program. Most can be fetched; of
-//! the others it is said what has to be brought by hand, and from where.
+//! the others it lists what has to be downloaded by hand, and from where.
 
 use serde::Deserialize;
 
@@ -13,11 +13,11 @@ const TOML: &str = include_str!("../../data/datasets.toml");
 pub struct PublishedDataset {
     /// What `repro data fetch` calls it.
     pub name: String,
-    /// What it is, in a few words.
+    /// Name, size and content in one line, for people.
     pub title: String,
     /// The kind of dataset that reads it.
     pub kind: String,
-    /// Where the owner tells of it.
+    /// The owner's page about it.
     pub page: String,
     /// What the owner states of its license.
     pub license: String,
@@ -26,7 +26,7 @@ pub struct PublishedDataset {
     /// Its files, where everybody may fetch them.
     #[serde(default, rename = "file")]
     pub files: Vec<Published>,
-    /// What has to be brought by hand, where not.
+    /// What has to be downloaded by hand, where not.
     #[serde(default)]
     pub by_hand: Option<ByHand>,
 }
@@ -35,18 +35,18 @@ pub struct PublishedDataset {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ByHand {
-    /// Why they cannot be fetched, and where they are to be had, as a sentence that goes on from "it cannot be fetched:".
+    /// Why they cannot be fetched, and where to get them, as a sentence that follows "it cannot be fetched:".
     pub why: String,
-    /// The files.
+    /// The files to download by hand.
     #[serde(rename = "file")]
     pub files: Vec<HandFile>,
 }
 
-/// A file that is brought by hand.
+/// A file that is downloaded by hand.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HandFile {
-    /// What it is called.
+    /// The file's name in [`PublishedDataset::folder`].
     pub name: String,
     /// Its size, where somebody has stated it.
     #[serde(default)]
@@ -67,7 +67,7 @@ impl PublishedDataset {
         fetched.chain(by_hand.map(|file| file.bytes)).sum()
     }
 
-    /// How many files it has.
+    /// How many files it has, those to download by hand included.
     pub fn count(&self) -> usize {
         let by_hand = self.by_hand.as_ref();
         self.files.len() + by_hand.map_or(0, |by_hand| by_hand.files.len())
@@ -88,10 +88,10 @@ pub fn all() -> Result<Vec<PublishedDataset>, toml::de::Error> {
     parse(TOML)
 }
 
-/// The datasets of a list.
+/// Parses a list in the format of `data/datasets.toml`.
 ///
 /// # Errors
-/// A text that is no such list.
+/// A text that is not such a list.
 pub fn parse(text: &str) -> Result<Vec<PublishedDataset>, toml::de::Error> {
     Ok(toml::from_str::<List>(text)?.dataset)
 }

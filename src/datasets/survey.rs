@@ -12,9 +12,9 @@ use crate::imaging::Image;
 /// How the samples of one split are spread over the classes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SplitSpread {
-    /// The split.
+    /// The split's name.
     pub split: String,
-    /// Its samples.
+    /// Samples of the split, over all classes.
     pub samples: usize,
     /// The classes that have any.
     pub classes: usize,
@@ -29,9 +29,9 @@ pub struct SplitSpread {
 /// A class of a split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClassCount {
-    /// The class.
+    /// The class's name, or its number where it has no name.
     pub class: String,
-    /// Its samples.
+    /// Samples of the class in the split; at least 1.
     pub samples: usize,
 }
 
@@ -99,7 +99,7 @@ pub fn crosses_splits(manifest: &Manifest, rows: &[usize]) -> bool {
     splits.any(|split| Some(split) != first)
 }
 
-/// The rows whose images cannot be read or do not decode, and why; `done` is told of each image, from several threads.
+/// The rows whose images cannot be read or do not decode, and why; `done` is called for each image, from several threads.
 pub fn unreadable(dataset: &OpenDataset, done: &(dyn Fn() + Sync)) -> Vec<(usize, DatasetError)> {
     let rows = (0..dataset.manifest.samples.len()).into_par_iter();
     rows.filter_map(|row| {
@@ -132,7 +132,7 @@ pub struct Appearance {
 }
 
 impl Appearance {
-    /// Looks at some rows; `done` is told of each, from several threads. Memory is needed for one image a thread.
+    /// Looks at some rows; `done` is called for each, from several threads. Memory is needed for one image a thread.
     pub fn of(dataset: &OpenDataset, rows: &[usize], done: &(dyn Fn() + Sync)) -> Self {
         let looked = rows.par_iter().fold(Self::default, |mut all, &row| {
             match dataset.images.read(row) {

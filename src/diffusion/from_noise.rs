@@ -16,11 +16,11 @@ use crate::numbers::to_i64;
 pub struct FromNoise<'a> {
     /// All that decides a sample besides network and noise.
     pub sampling: &'a Sampling,
-    /// The network.
+    /// The network, with its weights on `device`.
     pub network: &'a dyn Network,
-    /// The form of its images.
+    /// Channels and side of the images that it reads and that are sampled.
     pub input: InputSpec,
-    /// Where tensors live.
+    /// The device of all tensors.
     pub device: Device,
     /// Seed of the noise.
     pub seed: u64,
@@ -30,7 +30,7 @@ impl FromNoise<'_> {
     /// Makes the images with these numbers, all at once.
     ///
     /// - `stop`: whether somebody wants to stop; asked before every step
-    /// - `advance`: told of every step that was made
+    /// - `advance`: called after every step
     /// - returns: their bytes, `[N, H, W, C]`; `None` where it was stopped
     ///
     /// # Errors

@@ -145,7 +145,7 @@ fn divergence(of: (&Tensor, &Tensor), from: (&Tensor, &Tensor)) -> Tensor {
 }
 
 /// The logarithm of the probability that a normal distribution gives to the byte of every value, in nats. The first and the
-/// last byte have all that lies beyond them.
+/// last byte have all that is beyond them.
 fn log_likelihood(x: &Tensor, mean: &Tensor, log_deviation: &Tensor) -> Tensor {
     /// Half the distance of two bytes in `[-1, 1]`.
     const HALF_A_BYTE: f64 = 1.0 / 255.0;

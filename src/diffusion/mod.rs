@@ -96,11 +96,11 @@ pub struct Coefficients {
 /// What the noise of one image is for; the arguments of [`fill_noise`].
 #[derive(Debug, Clone, Copy)]
 pub struct NoiseOf<'a> {
-    /// The seed.
+    /// Seed of all noise of an extraction.
     pub seed: u64,
     /// The sample's id in its dataset.
     pub sample: &'a str,
-    /// The name of the view.
+    /// The view's name, such as `center` or `flip`.
     pub view: &'a str,
     /// The timestep, from 0.
     pub timestep: u32,
@@ -134,7 +134,7 @@ impl Diffusion {
     /// Computes a schedule of `steps` timesteps (published models: 1000).
     ///
     /// # Errors
-    /// Refuses a number of steps for which the schedule is no diffusion.
+    /// Refuses a number of steps for which the schedule is not a diffusion.
     pub fn new(schedule: Schedule, steps: u32) -> Result<Self, DiffusionError> {
         Self::respaced(schedule, steps, &Respacing::All)
     }
@@ -143,7 +143,7 @@ impl Diffusion {
     /// the same as before.
     ///
     /// # Errors
-    /// Refuses a number of steps for which the schedule is no diffusion, and timesteps that cannot be chosen so.
+    /// Refuses a number of steps for which the schedule is not a diffusion, and timesteps that cannot be chosen so.
     pub fn respaced(
         schedule: Schedule,
         steps: u32,
@@ -179,7 +179,7 @@ impl Diffusion {
         to_u32(self.timesteps.len())
     }
 
-    /// The timestep that a network is told at every index, `[steps]`, rising from 0.
+    /// The timestep that a network is given at every index, `[steps]`, rising from 0.
     pub fn timesteps(&self) -> &[u32] {
         &self.timesteps
     }

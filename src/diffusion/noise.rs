@@ -138,7 +138,7 @@ fn normals([a, b, c, d]: [u32; 4]) -> [f32; 4] {
 )]
 fn box_muller(a: u32, b: u32) -> [f32; 2] {
     const RANGE: f64 = 4_294_967_296.0;
-    // One is added so that the argument of the logarithm lies in (0, 1]; sum and quotient are exact in f64.
+    // One is added so that the argument of the logarithm is in (0, 1]; sum and quotient are exact in f64.
     let radius = libm::sqrt(-2.0 * libm::log((f64::from(a) + 1.0) / RANGE));
     let (sine, cosine) = libm::sincos(TAU * (f64::from(b) / RANGE));
     [(radius * cosine) as f32, (radius * sine) as f32]

@@ -31,7 +31,7 @@ pub enum Respacing {
 /// Timesteps that cannot be chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RespacingError {
-    /// The text is no rule.
+    /// The text is not a rule for timesteps.
     #[error(
         "`{text}` chooses no timesteps; write a number of steps such as 25, one for each section such as 10,15,20, or ddim25"
     )]
@@ -97,7 +97,7 @@ fn from_sections(sections: &[u32], steps: u32) -> Result<Vec<u32>, RespacingErro
         } else {
             f64::from(size - 1) / f64::from(wanted - 1)
         };
-        // Added up rather than multiplied, because the sum rounds otherwise.
+        // Added up rather than multiplied, because the sum rounds differently.
         let mut offset = 0.0_f64;
         for _ in 0..wanted {
             timesteps.push(start + whole(offset));

@@ -1,4 +1,4 @@
-//! One step back on tensors: from what a network says of `x_t` to the distribution of `x_{t-1}`.
+//! One step back on tensors: from what a network predicts of `x_t` to the distribution of `x_{t-1}`.
 //!
 //! # Reference
 //! Ho et al. 2020 (arXiv 2006.11239) Eq. 7 and 11; Nichol and Dhariwal 2021 (arXiv 2102.09672) Eq. 15, learned variance;
@@ -25,7 +25,7 @@ use crate::models::extractor::ForwardError;
 /// The variance of a step back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variance {
-    /// What the network says, between the posterior's and β.
+    /// What the network predicts, between the posterior's and β.
     Learned,
     /// β, the best for images that are as noisy as noise.
     FixedLarge,
@@ -41,15 +41,15 @@ pub enum ReverseError {
     UnknownIndex {
         /// The index that was asked for.
         index: u32,
-        /// The steps of the process.
+        /// Steps of the process; indices are below it.
         steps: u32,
     },
     /// Not one index for every image.
     #[error("{indices} timesteps were given for {images} images; give one for each")]
     Count {
-        /// How many indices were given.
+        /// How many indices were given; there must be one for each image.
         indices: usize,
-        /// N.
+        /// N, the number of images.
         images: usize,
     },
     /// An output with too few or too many channels.
@@ -213,8 +213,8 @@ impl Diffusion {
     ///
     /// # Shapes
     /// - `x_t`: `[N, C, H, W]`, f32
-    /// - `output`: what the network says of `x_t`, `[N, 2C, H, W]`, or `[N, C, H, W]` unless [`Variance::Learned`] is asked for
-    /// - `indices`: `[N]`; the network was told [`Diffusion::timesteps`] at these
+    /// - `output`: what the network predicts, `[N, 2C, H, W]`, or `[N, C, H, W]` unless [`Variance::Learned`] is asked for
+    /// - `indices`: `[N]`; the network was given [`Diffusion::timesteps`] at these
     /// - `clip`: whether the predicted `x_0` is kept in `[-1, 1]`
     ///
     /// # Errors

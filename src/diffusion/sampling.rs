@@ -42,7 +42,7 @@ pub struct Step {
     pub number: u32,
     /// Its index in the process; the last step has 0.
     pub index: u32,
-    /// What the network is told: the timestep in the process that the network was made for.
+    /// What the network is given: the timestep in the process that the network was made for.
     pub timestep: u32,
 }
 
@@ -57,8 +57,8 @@ pub struct Stepped {
 
 /// A network as sampling sees it. Every closure of this form is one.
 pub trait Denoiser {
-    /// What the network says of `x_t`, `[N, C, H, W]` f32, at a timestep of the process that it was made for: `[N, C, H, W]`, or
-    /// `[N, 2C, H, W]` where it predicts a variance.
+    /// What the network predicts of `x_t`, `[N, C, H, W]` f32, at a timestep of the process that it was made for: `[N, C, H, W]`,
+    /// or `[N, 2C, H, W]` where it predicts a variance.
     ///
     /// # Errors
     /// The network refuses the batch.
@@ -154,7 +154,7 @@ impl Sampling {
                 let columns = Columns::new(&self.diffusion, &indices, x_t)?;
                 let alpha_bar = columns.of(|at| at.alpha_bar);
                 let previous = columns.of(|at| at.previous_alpha_bar);
-                // Anew from the predicted image, which may have been clipped.
+                // Recomputed from the predicted image, which may have been clipped.
                 let epsilon = (columns.of(|at| at.inverse_signal) * x_t - &back.x_0)
                     / columns.of(|at| at.noise_ratio);
                 let ratio: Tensor = (1.0 - &previous) / (1.0 - &alpha_bar);
@@ -176,7 +176,7 @@ impl Sampling {
     }
 }
 
-/// Images as bytes: -1 is 0, 1 is 255, what lies between is rounded down and what lies beyond is clipped.
+/// Images as bytes: -1 is 0, 1 is 255, what is between is rounded down and what is beyond is clipped.
 ///
 /// # Shapes
 /// - `images`: `[N, C, H, W]`, f32

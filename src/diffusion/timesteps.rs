@@ -56,9 +56,9 @@ pub struct LossHistory {
     "timestep {index} has {count} losses, but at most {REMEMBERED} are remembered; the state belongs to another version"
 )]
 pub struct HistoryError {
-    /// The timestep.
+    /// The timestep whose history is too long, from 0.
     pub index: usize,
-    /// How many losses it has.
+    /// How many losses are stored for it.
     pub count: usize,
 }
 
@@ -95,7 +95,7 @@ impl TimestepSampler {
 
     /// Remembers the losses of a batch, before they are weighted, in the order of the batch. A uniform sampler needs none.
     ///
-    /// Draws beyond the process are left out, and a loss that is no number counts as 0: training fails on it elsewhere.
+    /// Draws beyond the process are left out, and a loss that is NaN or infinite counts as 0: training fails on it elsewhere.
     pub fn remember(&mut self, draws: &[Draw], losses: &[f64]) {
         let Self::LossAware(history) = self else {
             return;
@@ -111,7 +111,7 @@ impl TimestepSampler {
         }
     }
 
-    /// The steps of the process.
+    /// Timesteps of the process, T; samples are below it.
     fn steps(&self) -> u32 {
         match self {
             Self::Uniform { steps } => *steps,

@@ -24,7 +24,7 @@ pub struct Facts {
     pub devices: Vec<DeviceInfo>,
     /// The driver's names of the GPUs, in the order of their bus addresses; CUDA may count them in another.
     pub gpu_models: Vec<String>,
-    /// The cache folder.
+    /// The folder of the store, and its disk.
     pub cache: Folder,
     /// The folder that the program was started in.
     pub working: Folder,
@@ -52,14 +52,14 @@ pub struct Memory {
     pub available: u64,
 }
 
-/// A folder, and the disk that it lies on.
+/// A folder, and the disk that it is on.
 #[derive(Debug, Clone)]
 pub struct Folder {
     /// The folder as it was given; it need not exist yet.
     pub path: PathBuf,
     /// Whether it exists.
     pub exists: bool,
-    /// Free bytes for this user; `None` where the system does not tell.
+    /// Free bytes for this user; `None` where the system does not report them.
     pub free: Option<u64>,
     /// Why a file in it, or the folder itself, cannot be made; `None` if it can.
     pub obstacle: Option<String>,
@@ -68,7 +68,7 @@ pub struct Folder {
 /// The Python on `PATH` and the packages that read the cache.
 #[derive(Debug, Clone)]
 pub struct Python {
-    /// Its version.
+    /// As `platform.python_version()` gives it, such as `3.12.1`.
     pub version: String,
     /// The version of `polars`, if installed.
     pub polars: Option<String>,
@@ -136,7 +136,7 @@ fn gpu_models() -> Vec<String> {
 
 fn folder(path: &Path) -> Folder {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    // A folder that is still to be made lies on the disk of its nearest ancestor.
+    // A folder that is still to be made is on the disk of its nearest ancestor.
     let existing = path
         .ancestors()
         .find(|ancestor| ancestor.exists())
@@ -151,7 +151,7 @@ fn folder(path: &Path) -> Folder {
     }
 }
 
-/// Permissions, quotas and read-only disks: only writing tells. The file has no name, so nothing can stay behind.
+/// Permissions, quotas and read-only disks: only writing shows it. The file has no name, so nothing can stay behind.
 fn try_writing(folder: &Path) -> std::io::Result<()> {
     tempfile::tempfile_in(folder)?.write_all(b"repro doctor")
 }
@@ -176,7 +176,7 @@ for name in ('polars', 'pyarrow'):
     })
 }
 
-/// The most memory that this process has had, in bytes; `None` where the system does not tell.
+/// The most memory that this process has had, in bytes; `None` where the system does not report it.
 pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status

@@ -1,4 +1,4 @@
-//! Whether this machine and this build are fit to work: what `repro doctor` finds out and says.
+//! Whether this machine and this build are fit to work: what `repro doctor` finds and prints.
 //!
 //! [`facts`] looks at the machine and decides nothing; [`judge`] decides and looks at nothing, so that every verdict
 //! can be tested anywhere; [`texts`](crate::machine::texts) reads what Linux writes under `/proc`. This file holds what they share, and how
@@ -17,7 +17,7 @@ use serde::Serialize;
 pub enum Mark {
     /// As it should be, or not needed.
     Ok,
-    /// Work goes on, but slower or with less than the machine could give.
+    /// Everything works, but slower or with less than the machine could give.
     Warning,
     /// Runs will fail.
     Problem,
@@ -47,7 +47,7 @@ impl Check {
         }
     }
 
-    /// A finding that work goes on with.
+    /// A finding with which everything still works.
     pub fn warning(
         topic: &'static str,
         fact: impl Into<String>,

@@ -8,17 +8,17 @@ use crate::machine::device::{self, Device};
 use crate::models::extractor::{Features, ForwardError, Images, Network, TapRequest};
 use crate::models::{BlockIndex, Model, Precision};
 
-/// Of a GPU's free memory, what the maps of one batch may take. The rest is for the scratch space of the kernels.
+/// Of a GPU's free memory, what the feature maps of one batch may take. The rest is for the scratch space of the kernels.
 const SHARE_OF_FREE_MEMORY: f64 = 0.6;
 /// More images at once make no GPU faster, and every batch is also a step of the progress bar.
 const LARGEST_ON_GPU: u64 = 256;
-/// Maps of the largest size that are alive at once within a block: its input, and those between its layers.
+/// Feature maps of the largest size that are alive at once within a block: its input, and those between its layers.
 const MAPS_WITHIN_A_BLOCK: u64 = 6;
 
 /// A batch size for one pass.
 ///
 /// - On the CPU enough images to keep the cores busy, few enough to stay in their caches: 128 at 32 pixels, 2 at 256.
-/// - On a GPU as many as its free memory holds, where the driver tells.
+/// - On a GPU as many as its free memory holds, where the driver reports it.
 pub(in crate::exec) fn choose(
     device: Device,
     model: &dyn Model,
@@ -39,7 +39,7 @@ pub(crate) fn on_cpu(model: &dyn Model) -> usize {
     ((1 << 17) / (side * side)).clamp(1, 128)
 }
 
-/// Images whose maps fit into the share of the free memory; a multiple of 8 where there are as many.
+/// Images whose feature maps fit into the share of the free memory; a multiple of 8 where there are as many.
 fn fitting(free: u64, bytes_of_one: u64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
@@ -51,7 +51,7 @@ fn fitting(free: u64, bytes_of_one: u64) -> u64 {
     if images > 8 { images / 8 * 8 } else { images }
 }
 
-/// An upper bound on the bytes of maps that one image needs at once: what the encoder keeps for the decoder, and what
+/// An upper bound on the bytes of feature maps that one image needs at once: what the encoder keeps for the decoder, and what
 /// is alive within the largest block.
 fn bytes_of_maps(model: &dyn Model, deepest: Option<BlockIndex>, precision: Precision) -> u64 {
     let maps = model
@@ -161,7 +161,7 @@ mod tests {
     use crate::models::Reduce;
     use crate::models::extractor::Until;
 
-    /// Runs out of memory beyond a number of images; the first block's map is the image itself.
+    /// Runs out of memory beyond a number of images; the first block's feature map is the image itself.
     struct Small(usize, &'static str);
 
     impl Network for Small {
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(fitting(u64::MAX, 1), LARGEST_ON_GPU);
         let model = crate::models::preset("adm-tiny").unwrap().model;
         let one = |block, precision| bytes_of_maps(&*model, Some(BlockIndex(block)), precision);
-        // The first block's map alone: 32 × 32 × 32 numbers, kept once and six times alive.
+        // The first block's feature map alone: 32 × 32 × 32 numbers, kept once and six times alive.
         assert_eq!(one(1, Precision::F32), 7 * 32 * 32 * 32 * 4);
         assert_eq!(one(1, Precision::Bf16), 7 * 32 * 32 * 32 * 2);
         assert!(one(13, Precision::F32) > one(7, Precision::F32));

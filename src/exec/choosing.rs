@@ -1,6 +1,6 @@
-//! Choosing among heads that differ only in learning rate and weight decay, by what was held out of their training.
+//! Choosing among heads that differ only in learning rate and weight decay, by the validation split of their training.
 //!
-//! The reported split decides nothing: a candidate's score is its accuracy on held-out samples of the training split, as a mean
+//! The reported split decides nothing: a candidate's score is its accuracy on a validation split of the training split, as a mean
 //! over its seeds. All seeds of what is chosen are scored, so that a report's spread over seeds is that of one recipe.
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ pub(crate) struct Chosen {
 /// Chooses among the heads of a metric, in their order.
 ///
 /// # Errors
-/// The store cannot be read, or a head has no held-out score.
+/// The store cannot be read, or a head has no validation score.
 pub(crate) fn choose(plan: &Plan, store: &Store, heads: &[HeadItem]) -> Result<Chosen, NodeError> {
     let mut choices: Vec<Vec<&HeadItem>> = Vec::new();
     // Only heads of one node that read the same can be rivals, so that few have to be compared.
@@ -123,7 +123,7 @@ impl<H> Candidate<H> {
         self.top1 += top1;
     }
 
-    /// The better one first: more right answers, then less loss, then smaller rates. What is no number comes last.
+    /// The better one first: more right answers, then less loss, then smaller rates. NaN comes last.
     fn order(&self, other: &Self) -> std::cmp::Ordering {
         let mean = |sum: f64, heads: &[H]| sum / heads.len() as f64;
         let (own, its) = (mean(self.top1, &self.heads), mean(other.top1, &other.heads));
@@ -137,10 +137,10 @@ impl<H> Candidate<H> {
     }
 }
 
-/// Loss and share of right answers on held-out samples.
+/// Loss and share of right answers on the validation split.
 fn held_out(store: &Store, fingerprint: &Fingerprint) -> Result<(f64, f64), NodeError> {
     let table = match store.table(fingerprint, SELECTION) {
-        // Nothing was written where the loss was no number from the first epoch on.
+        // Nothing was written where the loss was NaN or infinite from the first epoch on.
         Err(StoreError::NoSuchFile { .. }) => return Ok((f64::INFINITY, -1.0)),
         table => table?,
     };

@@ -18,13 +18,13 @@ use crate::store::{
 pub struct Run<'a> {
     /// What is to be done.
     pub plan: &'a Plan,
-    /// The opened inputs.
+    /// The opened datasets and the identities of the weights.
     pub inputs: &'a Inputs,
-    /// The store.
+    /// Where results are read from and committed to.
     pub store: &'a Store,
     /// The folder that relative paths start from.
     pub base: &'a Path,
-    /// Where tensors live.
+    /// The device of all tensors.
     pub device: Device,
     /// Takes every event; called from several threads.
     pub emit: Emit<'a>,
@@ -32,7 +32,7 @@ pub struct Run<'a> {
     pub memory: u64,
     /// Seconds between the checkpoints of heads, at the end of an epoch.
     pub checkpoint_seconds: f64,
-    /// Says whether the user asked to stop.
+    /// Returns whether the user asked to stop.
     pub stop: &'a StopSignal,
     /// The time now, as RFC 3339 in UTC.
     pub clock: fn() -> String,
@@ -41,7 +41,7 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// While another process makes an artifact that is needed: says so once, and waits until the user wants to stop.
+    /// While another process makes an artifact that is needed: reports it once, and waits until the user wants to stop.
     pub(super) fn wait(&self, waiting: &Waiting<'_>) -> Patience {
         if waiting.waited.is_zero() {
             (self.emit)(Event::Waiting {
@@ -104,7 +104,7 @@ impl From<Result<(), NodeError>> for StepResult {
 /// How jobs ended.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// The user stopped them.
+    /// Whether the user stopped the run.
     pub stopped: bool,
     /// A damaged artifact was moved aside and has to be made again.
     pub set_aside: bool,
@@ -138,7 +138,7 @@ impl Outcome {
         !self.stopped && !self.set_aside && self.failed.is_empty() && self.unmade.is_empty()
     }
 
-    /// Takes the failure of a step: tells it, unless it is that the user stopped it or that something damaged can be made again.
+    /// Takes the failure of a step: reports it, unless the user stopped it or something damaged can be made again.
     pub(super) fn fail(&mut self, run: &Run<'_>, id: StepId, error: &NodeError) {
         let artifact = &run.plan.step(id).artifact;
         let label = &artifact.label;

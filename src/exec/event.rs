@@ -6,11 +6,11 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// The run begins.
+    /// A run begins, after it was planned.
     RunStarted {
-        /// The experiment.
+        /// The experiment's name.
         experiment: String,
-        /// Where tensors live.
+        /// The devices of the run's workers.
         device: String,
         /// Passes that will run.
         passes: usize,
@@ -21,16 +21,16 @@ pub enum Event {
     },
     /// A dataset was opened.
     DatasetOpened {
-        /// Its name.
+        /// The dataset's name in the experiment.
         dataset: String,
-        /// Its samples.
+        /// How many samples it has, over all splits.
         samples: usize,
-        /// Its manifest digest.
+        /// Its manifest digest, BLAKE3 in hexadecimal.
         digest: String,
     },
     /// Another process makes an artifact that is needed; this one waits.
     Waiting {
-        /// The artifact.
+        /// The label of the artifact that is waited for.
         label: String,
         /// Who makes it.
         holder: String,
@@ -42,7 +42,7 @@ pub enum Event {
     },
     /// The training of a network begins.
     PretrainStarted {
-        /// The label of the step.
+        /// The label of the artifact that is made.
         label: String,
         /// Steps in all.
         steps: u32,
@@ -53,7 +53,7 @@ pub enum Event {
     },
     /// A training made a step.
     PretrainAdvanced {
-        /// What it is.
+        /// The label of the artifact that is made.
         label: String,
         /// Steps that were made.
         step: u32,
@@ -62,7 +62,7 @@ pub enum Event {
     },
     /// A network is trained.
     PretrainFinished {
-        /// The label of the step.
+        /// The label of the artifact that is made.
         label: String,
         /// Images that this run saw.
         images: u64,
@@ -73,7 +73,7 @@ pub enum Event {
     },
     /// Samples begin.
     SamplesStarted {
-        /// What they are.
+        /// The label of the artifact that is made.
         label: String,
         /// Images that will be made.
         images: usize,
@@ -84,16 +84,16 @@ pub enum Event {
     },
     /// Images of samples went through the network, one step back.
     SamplesAdvanced {
-        /// What they are.
+        /// The label of the artifact that is made.
         label: String,
-        /// How many more.
+        /// Images of this batch, each one step further.
         images: usize,
     },
     /// Samples are made.
     SamplesFinished {
-        /// What they are.
+        /// The label of the artifact that is made.
         label: String,
-        /// How many this run made.
+        /// Images that this run made; those of earlier runs do not count.
         images: usize,
         /// Wall time.
         seconds: f64,
@@ -108,14 +108,14 @@ pub enum Event {
         images: usize,
         /// Images whose features are committed already.
         committed: usize,
-        /// Its taps.
+        /// How many blocks are read from the pass.
         taps: usize,
     },
     /// Images of a pass went through the network.
     PassAdvanced {
         /// Its number, from 1.
         pass: usize,
-        /// How many more.
+        /// Images of this batch, those that were left out included.
         images: usize,
     },
     /// A shard is on the disk.
@@ -127,9 +127,9 @@ pub enum Event {
     },
     /// An image did not decode and was left out.
     ImageSkipped {
-        /// Its id.
+        /// The image's id in its dataset.
         id: String,
-        /// Why.
+        /// What the decoder reported.
         reason: String,
     },
     /// A pass is done.
@@ -147,7 +147,7 @@ pub enum Event {
         /// Time spent writing features, beside the network.
         write_seconds: f64,
     },
-    /// Memory ran out; the job goes on with smaller batches.
+    /// Memory ran out; the job continues with smaller batches.
     BatchHalved {
         /// The job's name.
         job: String,
@@ -156,7 +156,7 @@ pub enum Event {
     },
     /// Work that had begun ends without being done. Its nodes say why, unless the user stopped it.
     Abandoned {
-        /// The work.
+        /// What was given up.
         work: Working,
     },
     /// Training begins.
@@ -166,9 +166,9 @@ pub enum Event {
     },
     /// Heads that train together have done another epoch.
     HeadsAdvanced {
-        /// The first of them.
+        /// The label of the first of these heads.
         label: String,
-        /// How many they are.
+        /// How many heads train together.
         heads: usize,
         /// Epochs that are done.
         epoch: u32,
@@ -177,7 +177,7 @@ pub enum Event {
     },
     /// Images went through the network of heads that are trained on what it makes of them now.
     ImagesSeen {
-        /// The first of the heads.
+        /// The label of the first of these heads.
         label: String,
         /// The epoch, from 1.
         epoch: u32,
@@ -190,9 +190,9 @@ pub enum Event {
     },
     /// A head is trained.
     HeadFinished {
-        /// The label of the step.
+        /// The label of the head's artifact.
         label: String,
-        /// The loss of its last epoch, in nats; nothing for a head that is fitted at once.
+        /// The loss of its last epoch, in nats; `None` for a head that is fitted full-batch.
         train_loss: Option<f64>,
         /// Wall time.
         seconds: f64,
@@ -206,28 +206,28 @@ pub enum Event {
     },
     /// A metric is computed.
     MetricFinished {
-        /// Its name.
+        /// The label of the metric's artifact.
         label: String,
         /// Rows of results.
         results: usize,
     },
-    /// The report is written.
+    /// The report was written because it differs from what was there.
     ReportWritten {
-        /// Its file.
+        /// The Markdown file, as `output` of the experiment has it.
         path: String,
-        /// Its figures.
+        /// How many other files were rendered with it.
         files: usize,
     },
-    /// A node failed; what does not need it goes on.
+    /// A node failed; what does not need it continues.
     NodeFailed {
-        /// The label of the step.
+        /// The label of the artifact that was not made; `report` for the report.
         label: String,
-        /// Its name in the store.
+        /// The first digits of its fingerprint; empty for the report.
         fingerprint: String,
-        /// Why.
+        /// The error and its hint, as text.
         error: String,
     },
-    /// The run ends.
+    /// A run ends, whether it succeeded or not.
     RunFinished {
         /// Whether everything was there already.
         nothing_to_do: bool,
@@ -235,7 +235,7 @@ pub enum Event {
         stopped: bool,
         /// Damaged artifacts were moved aside, and another run follows to make them again.
         again: bool,
-        /// How many nodes failed.
+        /// How many nodes failed, the report included.
         failed: usize,
         /// How many artifacts were not made because of that.
         unmade: usize,
@@ -244,7 +244,7 @@ pub enum Event {
     },
 }
 
-/// Work that goes on for a while, beside other work where there are several workers.
+/// Work that takes a while, beside other work where there are several workers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Working {

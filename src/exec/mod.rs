@@ -31,7 +31,7 @@ use crate::store::StoreError;
 /// of it can pass unnoticed.
 pub const SKIPPED: &str = "skipped";
 
-/// Says whether the user asked to stop.
+/// Returns whether the user asked to stop.
 #[derive(Debug, Default)]
 pub struct StopSignal(AtomicBool);
 
@@ -52,10 +52,10 @@ impl StopSignal {
     }
 }
 
-/// Turns a panic into a failure. libtorch panics where an operation fails; the forward of a network stays readable that way.
+/// Turns a panic into a failure. libtorch panics where an operation fails; the forward pass of a network stays readable that way.
 ///
 /// # Errors
-/// As the work, or [`NodeError::Panicked`] with what the panic said, which is then said nowhere else.
+/// As the work, or [`NodeError::Panicked`] with the panic's message, which is then printed nowhere else.
 #[cfg(feature = "torch")]
 pub(crate) fn attempt<T>(work: impl FnOnce() -> Result<T, NodeError>) -> Result<T, NodeError> {
     use std::cell::Cell;
@@ -80,7 +80,7 @@ pub(crate) fn attempt<T>(work: impl FnOnce() -> Result<T, NodeError>) -> Result<
     outcome.unwrap_or_else(|panic| Err(NodeError::Panicked(panic_text(&*panic))))
 }
 
-/// What a panic said. libtorch appends its own call stack; its first lines say what is wrong.
+/// A panic's message. libtorch appends its own call stack; its first lines say what is wrong.
 #[cfg(feature = "torch")]
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic
@@ -105,13 +105,13 @@ struct StageSeconds {
 /// Why a node of the plan failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// The store refused.
+    /// An artifact cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The data is not what it should be.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// The weights do not fit.
+    /// The weights do not fit the network, or cannot be read.
     #[cfg(feature = "torch")]
     #[error(transparent)]
     Weights(#[from] crate::models::checkpoint::weights::WeightError),
@@ -138,7 +138,7 @@ pub enum NodeError {
     Upstream {
         /// The label of what is needed.
         needed: String,
-        /// Why it is not there.
+        /// Why it is missing, as the end of a sentence after "which".
         reason: String,
     },
     /// Values that cannot be kept or used.
@@ -147,15 +147,15 @@ pub enum NodeError {
     /// A file of the user's folder could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Output {
-        /// The path.
+        /// The file or folder that could not be written.
         path: std::path::PathBuf,
-        /// Why.
+        /// What the operating system reported.
         source: std::io::Error,
     },
     /// The program contradicts itself.
     #[error(transparent)]
     Bug(#[from] Bug),
-    /// The user asked to stop.
+    /// Ended early because the user asked for it; not a failure.
     #[error("stopped")]
     Stopped,
     /// Something panicked: libtorch on an error of its own, or a bug.

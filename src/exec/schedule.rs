@@ -7,7 +7,7 @@
 //! A worker on the CPU has several lanes, one for each of its threads. The first lane takes any job; the others take scans of heads
 //! whose steps are so small that one thread does them best, side by side.
 //!
-//! What needs something that was not made is not begun: it was told already, where it happened. What does not need it still runs.
+//! What needs something that was not made is not begun: that was reported where it happened. What does not need it still runs.
 
 mod heads_progress;
 mod lanes;
@@ -221,7 +221,7 @@ impl State {
         lanes > 1 && (is_one_of_many || jobs::is_small(run, job))
     }
 
-    /// The next job for a lane.
+    /// The next job for a lane of a worker, or whether to wait or end.
     fn next(&mut self, run: &Run<'_>, worker: usize, lane: usize, lanes: usize) -> Task {
         let plan = run.plan;
         // What cannot be made is out of the way at once, so that what hangs on it is seen too.

@@ -19,7 +19,7 @@ use crate::store::{Fingerprint, ResultRow, Store};
 /// What came of a metric.
 #[derive(Debug, Default)]
 pub(crate) struct Evaluated {
-    /// The rows of results.
+    /// One row for each score, as the store keeps it.
     pub(crate) rows: Vec<ResultRow>,
     /// Heads that are not trained yet.
     pub(crate) open: Vec<HeadItem>,

@@ -8,7 +8,7 @@ use super::partial::Description;
 /// What of an answer matters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Head {
-    /// The status code.
+    /// The HTTP status code, such as 206.
     pub(super) status: u16,
     /// `Content-Length`: the bytes that follow.
     pub(super) length: Option<u64>,
@@ -29,14 +29,14 @@ pub(super) struct Head {
 pub(super) enum Verdict {
     /// The whole file follows, from its beginning.
     Whole {
-        /// What the headers say of the file.
+        /// What the headers state of the file.
         description: Description,
         /// Why it is the whole, where the rest was asked for.
         again: Option<String>,
     },
     /// What is missing follows.
     Rest {
-        /// The bytes of the whole file, if the server says so.
+        /// The bytes of the whole file, if the server states them.
         total: Option<u64>,
     },
     /// Nothing is missing.
@@ -47,7 +47,7 @@ pub(super) enum Verdict {
     Later(String),
     /// It will not go better by itself.
     Never {
-        /// What the server says.
+        /// What the server answered.
         reason: String,
         /// What to do.
         remedy: &'static str,

@@ -19,7 +19,7 @@ const BUFFER: usize = 1 << 20;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest([u8; 32]);
 
-/// A text that is no SHA-256 digest.
+/// A text that is not a SHA-256 digest.
 #[derive(Debug, thiserror::Error)]
 #[error("invalid SHA-256 digest `{0}`: expected 64 hexadecimal digits")]
 pub struct NoDigest(String);
@@ -69,7 +69,7 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// The digest of a whole file, as it lies on the disk.
+/// The digest of a whole file, as it is on disk.
 pub(super) fn of_file(
     path: &Path,
     emit: Emit<'_>,

@@ -1,4 +1,4 @@
-//! What can go wrong when a file is fetched, told with the file and with what to do about it.
+//! What can go wrong when a file is fetched, with the file and with what to do about it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use crate::text::{bytes, count};
 /// What is there of a file that is not whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
-    /// Where.
+    /// The partial file.
     pub path: PathBuf,
-    /// How many bytes.
+    /// Bytes received so far.
     pub bytes: u64,
     /// How many the whole file has, where that is known.
     pub total: Option<u64>,
@@ -49,7 +49,7 @@ pub struct WrongDigest {
     pub url: String,
     /// The digest that they should have.
     pub expected: Digest,
-    /// Who says so.
+    /// Who vouches for it.
     pub from: String,
     /// The digest that they have.
     pub found: Digest,
@@ -69,9 +69,9 @@ pub struct ChangedDigest {
     pub url: String,
     /// When the other file was recorded.
     pub at: String,
-    /// Its digest.
+    /// SHA-256 of the file that was recorded.
     pub recorded: Digest,
-    /// The file of the record.
+    /// The `fetched.toml` that has the recorded digest.
     pub record: PathBuf,
     /// The digest of what came now.
     pub found: Digest,
@@ -86,9 +86,9 @@ pub enum FetchError {
     /// The address is none that can be fetched from.
     #[error("cannot fetch from `{url}`: {reason}")]
     BadAddress {
-        /// The address.
+        /// The address, as it was given.
         url: String,
-        /// Why not.
+        /// Why it cannot be fetched from.
         reason: String,
     },
     /// No answer came from the server.
@@ -97,11 +97,11 @@ pub enum FetchError {
         times(*attempts), Kept::sentence(kept.as_deref())
     )]
     Unreachable {
-        /// The host.
+        /// The host, with the port where the address names one.
         host: String,
         /// How often it was tried.
         attempts: u32,
-        /// What the last attempt said.
+        /// What the last attempt reported.
         reason: String,
         /// What is there from before.
         kept: Option<Box<Kept>>,
@@ -111,21 +111,21 @@ pub enum FetchError {
     /// The transfer broke again and again.
     #[error("{url} broke off, tried {}: {reason}\n  {}", times(*attempts), Kept::sentence(kept.as_deref()))]
     Broken {
-        /// The address.
+        /// The address that was fetched from.
         url: String,
         /// How often it was tried without anything new.
         attempts: u32,
-        /// What the last attempt said.
+        /// What the last attempt reported.
         reason: String,
-        /// What is there.
+        /// What was received, if anything.
         kept: Option<Box<Kept>>,
     },
     /// The server does not give the file.
     #[error("{url}: {reason}")]
     Refused {
-        /// The address.
+        /// The address that was fetched from.
         url: String,
-        /// What it says instead.
+        /// What the server answered instead.
         reason: String,
         /// What to do about it.
         remedy: String,
@@ -136,15 +136,15 @@ pub enum FetchError {
         count(*found), count(*expected)
     )]
     WrongSize {
-        /// The address.
+        /// The address that was fetched from.
         url: String,
-        /// The name of the file.
+        /// What the file is called in messages.
         name: String,
         /// The bytes that the server has.
         found: u64,
         /// The bytes that it should have.
         expected: u64,
-        /// Who says so.
+        /// Who vouches for it.
         from: String,
         /// Where the bytes are now, if they were taken before it was known.
         rejected: Option<PathBuf>,
@@ -160,7 +160,7 @@ pub enum FetchError {
         "{} is there, but it is another file: {difference}", path.display()
     )]
     OtherFile {
-        /// The file.
+        /// The file that is there already.
         path: PathBuf,
         /// How it differs.
         difference: String,
@@ -170,7 +170,7 @@ pub enum FetchError {
         "cannot read {}, the list of what was fetched: {reason}", path.display()
     )]
     BadRecord {
-        /// The list.
+        /// The `fetched.toml` that cannot be read.
         path: PathBuf,
         /// What is wrong.
         reason: String,
@@ -180,7 +180,7 @@ pub enum FetchError {
         "no room for {}{}", path.display(), room(*needed, *available)
     )]
     DiskFull {
-        /// The file.
+        /// The file that has no room.
         path: PathBuf,
         /// The bytes that are still to come, where that is known.
         needed: Option<u64>,
@@ -192,15 +192,15 @@ pub enum FetchError {
     Io {
         /// What was tried, as a verb phrase: "read", "lock".
         doing: &'static str,
-        /// File or folder.
+        /// The file or folder that it was tried on.
         path: PathBuf,
-        /// What the operating system said.
+        /// What the operating system reported.
         source: io::Error,
     },
-    /// The user stopped it.
+    /// Stopped by the user; what was received is kept.
     #[error("stopped; {}", Kept::sentence(kept.as_deref()))]
     Stopped {
-        /// What is there.
+        /// What was received, if anything.
         kept: Option<Box<Kept>>,
     },
 }

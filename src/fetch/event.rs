@@ -8,7 +8,7 @@ use std::time::Duration;
 pub enum Event {
     /// Another process fetches the same file; this one waits for it.
     Waiting {
-        /// The file.
+        /// Where the file goes.
         path: PathBuf,
         /// Who fetches it: "process 4711 on node03", or "another process".
         holder: String,
@@ -22,7 +22,7 @@ pub enum Event {
     },
     /// What was there from before cannot be used, and the file is fetched from its beginning.
     BeginsAnew {
-        /// Why.
+        /// Why what was kept cannot be used.
         reason: String,
         /// How much is fetched once more.
         lost: u64,
@@ -31,7 +31,7 @@ pub enum Event {
     Receiving {
         /// The bytes that are there already.
         kept: u64,
-        /// The bytes of the whole file, if the server says so.
+        /// The bytes of the whole file, if the server states them.
         total: Option<u64>,
     },
     /// More bytes are there.
@@ -43,7 +43,7 @@ pub enum Event {
     Retrying {
         /// What happened.
         reason: String,
-        /// How many bytes are there.
+        /// Bytes received so far, those of earlier attempts included.
         kept: u64,
         /// How long until the next attempt.
         pause: Duration,
@@ -54,17 +54,17 @@ pub enum Event {
     },
     /// A file's digest is being computed.
     Checking {
-        /// The file.
+        /// The file whose digest is computed.
         path: PathBuf,
-        /// Its size.
+        /// The file's size in bytes.
         bytes: u64,
     },
     /// More of it is computed.
     Checked {
-        /// How many bytes so far.
+        /// Bytes hashed so far.
         bytes: u64,
     },
-    /// Something that is no failure, but that somebody should know.
+    /// Something that is not a failure, but that somebody should know.
     Warning(String),
 }
 

@@ -61,7 +61,7 @@ pub(super) fn free_bytes(folder: &Path) -> Option<u64> {
     Some(status.f_bavail.saturating_mul(status.f_frsize))
 }
 
-/// Fails where `needed` more bytes have no room beside `path`. Where it cannot be asked, the attempt will tell.
+/// Fails where `needed` more bytes have no room beside `path`. Where it cannot be asked, the attempt will show it.
 pub(super) fn need_room(path: &Path, needed: u64) -> Result<(), FetchError> {
     match free_bytes(folder_of(path)) {
         Some(available) if available < needed => Err(FetchError::DiskFull {

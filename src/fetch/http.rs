@@ -18,10 +18,10 @@ const TICK: Duration = Duration::from_millis(100);
 /// Redirections that are followed in a row.
 const MOST_REDIRECTIONS: usize = 10;
 
-/// Why nothing more came.
+/// Why an answer ended early, or none came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// The user stopped it.
+    /// Stopped by the user.
     Stopped,
     /// No answer came.
     Unreachable(String),
@@ -43,7 +43,7 @@ pub(super) struct Http<'a> {
 /// An answer whose body has yet to come.
 pub(super) struct Answer {
     response: Response,
-    /// Its head.
+    /// Status code and the headers that matter.
     pub(super) head: Head,
 }
 
@@ -178,7 +178,7 @@ enum Idle {
     TooLong,
 }
 
-/// Says why an address cannot be fetched from, if it cannot.
+/// Returns why an address cannot be fetched from, if it cannot.
 pub(super) fn check_address(url: &str) -> Result<(), FetchError> {
     let bad = |reason: String| FetchError::BadAddress {
         url: url.to_owned(),
@@ -237,7 +237,7 @@ fn head(response: &Response) -> Head {
     }
 }
 
-/// What is at the bottom of an error; what lies above it says only who passed it on.
+/// What is at the bottom of an error; what is above it says only who passed it on.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(source) = cause.source() {

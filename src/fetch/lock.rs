@@ -22,7 +22,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock that guards `guarded`; while another process has it, `on_wait` is told once who that is, and `stop`
+    /// Takes the lock that guards `guarded`; while another process has it, `on_wait` is called once with who that is, and `stop`
     /// is asked again and again.
     pub(super) fn acquire(
         guarded: &Path,

@@ -1,8 +1,8 @@
-//! Files that others publish: brought over the network, checked, and put in place whole. Nothing else here talks to a network.
+//! Files that others publish: downloaded over the network, checked, and put in place whole. Nothing else here talks to a network.
 //!
-//! [`fetch`] is the way in. It takes the `lock` of the file, goes on with what is there of it (`partial`), downloads the rest
-//! (`transfer`, by `http` and what `answer` makes of each answer), computes the `digest` of the whole as it lies on the
-//! disk, compares it with what was stated or recorded (`record`), and gives the file its name. What happens is told as an
+//! [`fetch`] is the way in. It takes the `lock` of the file, resumes from what is there of it (`partial`), downloads the rest
+//! (`transfer`, by `http` and what `answer` makes of each answer), computes the `digest` of the whole as it is on the
+//! disk, compares it with what was stated or recorded (`record`), and gives the file its name. What happens is reported as an
 //! [`Event`]; nothing here prints, and nothing here knows what is in a file.
 //!
 //! Beside a file `NAME` there can be: `NAME.partial` and `NAME.partial.toml` (not whole yet), `NAME.rejected` (whole, but not
@@ -58,9 +58,9 @@ pub struct Request<'a> {
 /// What is known of a file without having it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stated {
-    /// Its size.
+    /// Size in bytes; `None` where nobody has stated it.
     pub bytes: Option<u64>,
-    /// Its digest.
+    /// `None` where nobody has stated it.
     pub sha256: Option<Digest>,
     /// On whose word, for messages.
     pub by: String,
@@ -69,24 +69,24 @@ pub struct Stated {
 /// A file that is in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Its digest.
+    /// SHA-256 of its bytes, as they are on disk.
     pub sha256: Digest,
     /// Whether it was fetched now or was there.
     pub how: How,
-    /// What says that it is the right one.
+    /// Why it is taken to be the right one.
     pub proof: Proof,
 }
 
-/// What says that a file is the right one.
+/// Why a file is taken to be the right one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
     /// Its digest was stated beforehand.
     Stated,
     /// Its digest is the one that was recorded earlier.
     Recorded {
-        /// When.
+        /// When it was recorded, as RFC 3339 in UTC.
         at: String,
     },
     /// Nothing: its digest was not known. It is recorded now.
@@ -99,8 +99,8 @@ enum Mismatch {
     Recorded(Box<Entry>),
 }
 
-/// Brings a file, unless it is there, and says what it is. Whatever goes wrong, or however the process ends, what came is
-/// kept, and the same request goes on with it.
+/// Downloads a file, unless it is there, and returns what it is. Whatever goes wrong, or however the process ends, what came is
+/// kept, and the same request resumes from it.
 ///
 /// # Errors
 /// [`FetchError`] says what went wrong and what to do. There is never a file in place that is not the right one, as far as
@@ -124,7 +124,7 @@ pub fn fetch(
         });
     };
     let _lock = Lock::acquire(request.target, &mut tell, stop)?;
-    // Another process may have brought it in between.
+    // Another process may have downloaded it in between.
     if !request.force
         && let Some(there) = look(request, emit, stop)?
     {
@@ -146,7 +146,7 @@ pub fn fetch(
     accept(request, partial, emit, stop)
 }
 
-/// Brings what is missing.
+/// Downloads what is missing.
 fn download(
     request: &Request<'_>,
     partial: &mut Partial,
@@ -268,7 +268,7 @@ fn look(
     Ok(Some(found))
 }
 
-/// Records a file, unless the record says the same already.
+/// Records a file, unless the record has the same already.
 fn note(
     request: &Request<'_>,
     fetched: &Fetched,
@@ -318,7 +318,7 @@ impl Request<'_> {
         name.to_string_lossy().into_owned()
     }
 
-    /// What says that a digest is the right one: what was stated, or else what was recorded.
+    /// Why a digest is the right one: what was stated, or else what was recorded.
     fn prove(&self, found: Digest, record: &Record) -> Result<Proof, Mismatch> {
         match (self.stated.sha256, record.find(&self.name())) {
             (Some(stated), _) if stated == found => Ok(Proof::Stated),

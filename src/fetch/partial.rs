@@ -1,8 +1,8 @@
-//! A file that is not whole yet: `NAME.partial`, and beside it `NAME.partial.toml` with what the server said of the whole.
+//! A file that is not whole yet: `NAME.partial`, and beside it `NAME.partial.toml` with what the server reported of the whole.
 //!
 //! Bytes are appended in the order in which they come, so the length of the file is how far it has come, also after the
 //! process was killed. The description is written before the first byte. A partial file without one, or with that of
-//! another address, is not gone on with.
+//! another address, is not resumed.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{FetchError, Kept};
 use super::files;
 
-/// What the server said of the whole file when its first bytes came.
+/// What the server reported of the whole file when its first bytes came.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Description {
@@ -31,7 +31,7 @@ pub(super) struct Description {
 }
 
 impl Description {
-    /// What tells the server which version the bytes belong to: an entity tag, if it is a strong one, else the date. A weak
+    /// What the server knows the version of the bytes by: an entity tag, if it is a strong one, else the date. A weak
     /// tag (`W/…`) may stand for files whose bytes differ.
     pub(super) fn validator(&self) -> Option<&str> {
         let strong = self.etag.as_deref().filter(|tag| !tag.starts_with("W/"));
@@ -49,9 +49,9 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    /// Opens what is there of `target`, or begins it; the text says why what is there cannot be gone on with.
+    /// Opens what is there of `target`, or begins it; the text says why the download cannot resume from what is there.
     ///
-    /// `checked` says that the digest of the whole is known beforehand. Without it, bytes are only gone on with where the
+    /// `checked` says that the digest of the whole is known beforehand. Without it, the download resumes only where the
     /// server has named their version, so that two versions are never mixed unnoticed.
     pub(super) fn open(
         target: &Path,
@@ -142,7 +142,7 @@ impl Partial {
         })
     }
 
-    /// How many bytes are there.
+    /// Bytes received so far.
     pub(super) fn kept(&self) -> u64 {
         self.kept
     }
@@ -157,7 +157,7 @@ impl Partial {
         self.description.total == Some(self.kept)
     }
 
-    /// Where it lies.
+    /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -185,7 +185,7 @@ impl Partial {
         files::remove(&files::with_ending(&self.path, ".toml"))
     }
 
-    /// Moves what is not the wanted file out of the way, and says where it is now.
+    /// Moves what is not the wanted file out of the way, and returns where it is now.
     pub(super) fn set_aside(self, target: &Path) -> Result<PathBuf, FetchError> {
         let rejected = files::free_name(target, ".rejected");
         files::rename(&self.path, &rejected)?;
@@ -264,7 +264,7 @@ mod tests {
         });
         assert!(why(URL, true).unwrap().contains("larger"));
 
-        // A version that the server does not name can only be gone on with where the digest will tell.
+        // A version that the server does not name can only be resumed where the digest will show it.
         start(Description {
             etag: Some("W/\"weak\"".to_owned()),
             last_modified: None,

@@ -1,4 +1,4 @@
-//! What is known of a file that somebody publishes, without having it: as the lists in `data/` say it.
+//! What is known of a file that somebody publishes, without having it: as the lists in `data/` state it.
 
 use serde::Deserialize;
 
@@ -28,7 +28,7 @@ pub struct StatedDigest {
     pub digest: String,
     /// Whether it is the publisher's own word.
     pub from: Origin,
-    /// Who says so, and where, in a sentence.
+    /// Who vouches for it, and where, in a sentence.
     pub who: String,
 }
 
@@ -38,7 +38,7 @@ pub enum Origin {
     /// Whoever published the file.
     #[serde(rename = "owner")]
     Owner,
-    /// Others, who say that they had the file.
+    /// Others who vouch for it.
     #[serde(rename = "third parties")]
     ThirdParties,
 }

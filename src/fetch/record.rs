@@ -12,7 +12,7 @@ use super::digest::Digest;
 use super::error::FetchError;
 use super::files;
 
-/// The name of the file.
+/// The record's file name; there is one in each folder.
 pub const NAME: &str = "fetched.toml";
 
 /// Format of the file; one of another format is not touched.
@@ -39,13 +39,13 @@ pub enum How {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// Its name in the folder.
+    /// File name within the folder of the record.
     pub name: String,
     /// Where it was fetched from, or where it is published.
     pub url: String,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Its digest.
+    /// SHA-256 of its bytes.
     pub sha256: Digest,
     /// When it was recorded, as RFC 3339 in UTC.
     pub at: String,
@@ -63,7 +63,7 @@ struct File {
     files: Vec<Entry>,
 }
 
-/// The list of a folder.
+/// The entries of one folder, and where they are stored.
 #[derive(Debug)]
 pub(super) struct Record {
     path: PathBuf,

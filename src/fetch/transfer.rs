@@ -1,4 +1,4 @@
-//! Bringing the bytes of one file, over as many connections as it takes.
+//! Downloads the bytes of one file, over as many connections as it takes.
 //!
 //! What breaks is tried again after a pause, each pause twice as long as the one before. The count begins again whenever
 //! the file has come farther than ever before, so a long file over a bad line arrives, and a server that always breaks at
@@ -23,7 +23,7 @@ pub struct Patience {
     pub silence: Duration,
     /// Before the first retry; each further one waits twice as long.
     pub pause: Duration,
-    /// Retries in a row that bring nothing new.
+    /// Retries in a row that receive nothing new.
     pub retries: u32,
     /// The same, as long as the server has not answered at all.
     pub retries_unanswered: u32,
@@ -60,7 +60,7 @@ enum Ended {
     },
 }
 
-/// Brings what is missing of a file.
+/// Downloads what is missing of a file.
 pub(super) fn complete(
     request: &Request<'_>,
     partial: &mut Partial,

@@ -1,9 +1,9 @@
 //! What a file sweeps, as axes of its results, and the axes of a graph's nodes.
 //!
 //! A key that is swept anywhere in a section, by a list, `zip` or `cases`, is an axis of the results of all nodes of that section whose
-//! kind has the key: what a node says there, or the key's default. The axis is called `<section>_<key>`, such as `head_k` or
+//! kind has the key: the node's value, or the key's default. The axis is called `<section>_<key>`, such as `head_k` or
 //! `dataset_fraction`. Of values that are tables each key that varies is an axis, such as `head_optimizer_weight_decay`; lists are shown as
-//! text. Keys whose values a well-known axis says already ([`WELL_KNOWN`](crate::axes::WELL_KNOWN)) make no second one.
+//! text. Keys whose values a well-known axis has already ([`WELL_KNOWN`](crate::axes::WELL_KNOWN)) make no second one.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,7 +52,7 @@ const SAID_ALREADY: &[(&str, &[&str])] = &[
     ("metric", &["of"]),
 ];
 
-/// What a node says where the file sweeps: axes of its results.
+/// A node's values for the keys that the file sweeps over: axes of its results.
 ///
 /// All of them are equal to each other, since nodes that differ in nothing else are one node.
 #[derive(Debug, Clone, Default)]
@@ -168,13 +168,13 @@ impl Sweeps {
         keys.map(|key| key.axis(section)).collect()
     }
 
-    /// What one table without sweeps says where the file sweeps; `keys` are those that its kind has.
+    /// The values of one table without sweeps for the swept keys; `keys` are those that its kind has.
     pub(super) fn said(&self, section: &str, table: &Table, keys: &[&dyn AnyKey]) -> Swept {
         let swept = self.sections.get(section).into_iter().flatten();
         said(section, swept, table, keys)
     }
 
-    /// What the table of a model says of its weights, where the file sweeps them.
+    /// The weights that the table of a model names, where the file sweeps over them.
     pub(super) fn said_of_weights(&self, table: &Table, keys: &[&dyn AnyKey]) -> Swept {
         said("model", self.weights.iter(), table, keys)
     }
@@ -206,7 +206,7 @@ pub fn of_pair(left: &Axes, right: &Axes) -> Axes {
     axes
 }
 
-/// The keys that a section sweeps: those that well-known axes say, or all others.
+/// The keys that a section sweeps: those that are well-known axes, or all others.
 fn swept_keys(section: &'static str, nodes: &[RawNode], said_already: bool) -> Vec<SweptKey> {
     let nodes: Vec<(&RawNode, Vec<&dyn AnyKey>)> = nodes
         .iter()
@@ -324,7 +324,7 @@ fn varying(name: String, values: &[Value]) -> Vec<Vec<String>> {
     paths
 }
 
-/// What a table says under a key, or the key's default where it is a value that could be typed; `None` where the kind does not have the key.
+/// A table's value of a key, or the key's default where it is a value that could be typed; `None` where the kind lacks the key.
 fn value_at(table: &Table, keys: &[&dyn AnyKey], path: &[String]) -> Option<Value> {
     let (name, inner) = path.split_first()?;
     let key = keys.iter().find(|key| key.name() == *name)?;

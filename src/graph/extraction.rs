@@ -9,10 +9,10 @@ use crate::spec::{
     Choice, Count, Custom, Diagnostic, Fields, Key, KindDoc, OrWord, Seed, Text, Value,
 };
 
-/// The network.
+/// Key of the model, by its name in the experiment.
 pub(super) const MODEL: Key<Text> =
     Key::text("model", "the name of a model").doc("The network that the images run through.");
-/// The images.
+/// Key of the dataset, by its name in the experiment.
 pub(super) const DATASET: Key<Text> =
     Key::text("dataset", "the name of a dataset").doc("The images.");
 const TIMESTEP: Key<Count> = Key::count("timestep", 0..=99_999)
@@ -92,9 +92,9 @@ pub const DOC: KindDoc = KindDoc {
 /// The values of one table that do not depend on its model's blocks.
 struct Values {
     timestep: Option<u32>,
-    /// `None` keeps the whole map.
+    /// `None` keeps the whole feature map.
     pool: Option<u32>,
-    /// Whether the table says so, which only a block with a map may have.
+    /// Whether the table sets it, which only a block with a feature map may have.
     pool_given: bool,
     token: Option<Token>,
     view: View,

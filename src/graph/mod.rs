@@ -48,7 +48,7 @@ pub struct Experiment {
     pub datasets: Vec<DatasetNode>,
     /// Trainings of models, one for each model that takes its weights from one.
     pub pretrains: Vec<PretrainNode>,
-    /// Models.
+    /// Models, one for each combination of swept keys.
     pub models: Vec<ModelNode>,
     /// Samples: images that models make.
     pub samples: Vec<SamplesNode>,
@@ -56,7 +56,7 @@ pub struct Experiment {
     pub extractions: Vec<ExtractionNode>,
     /// Heads, one for each combination of features, swept keys and seed.
     pub heads: Vec<HeadNode>,
-    /// Metrics.
+    /// Metrics, one for each combination of swept keys.
     pub metrics: Vec<MetricNode>,
     /// The report, where one is asked for.
     pub report: Option<ReportConfig>,
@@ -84,7 +84,7 @@ impl Experiment {
 /// A dataset of the graph.
 #[derive(Debug, Clone)]
 pub struct DatasetNode {
-    /// Its name.
+    /// What follows `dataset.` in the section's header; nodes that a sweep makes share it.
     pub name: String,
     /// What was declared.
     pub dataset: Arc<dyn Dataset>,
@@ -96,22 +96,22 @@ pub struct DatasetNode {
     pub upstream: Option<usize>,
     /// The samples that are its images, as an index into [`Experiment::samples`]; `None` for one that comes from files.
     pub samples: Option<usize>,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
 }
 
 /// A model of the graph.
 #[derive(Debug, Clone)]
 pub struct ModelNode {
-    /// Its name.
+    /// What follows `model.` in the section's header; nodes that a sweep makes share it.
     pub name: String,
     /// What was declared.
     pub model: Arc<dyn Model>,
     /// The training that its weights come from, as an index into [`Experiment::pretrains`].
     pub pretrain: Option<usize>,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
-    /// What it says where the file sweeps and a well-known axis tells it of the model that features are of.
+    /// Its values for the keys that the file sweeps over and that a well-known axis has for the model of features.
     pub swept_weights: Swept,
 }
 
@@ -124,7 +124,7 @@ pub struct PretrainNode {
     pub dataset: usize,
     /// The model that is trained, as an index into [`Experiment::models`].
     pub model: usize,
-    /// The split to train on.
+    /// Name of the split to train on.
     pub split: String,
     /// How images become squares.
     pub preprocess: Preprocess,
@@ -132,7 +132,7 @@ pub struct PretrainNode {
     pub training: Pretraining,
     /// Steps between checkpoints. The weights do not depend on it.
     pub checkpoint_every: u32,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
 }
 
@@ -143,7 +143,7 @@ pub struct SamplesNode {
     pub name: String,
     /// The model, as an index into [`Experiment::models`].
     pub model: usize,
-    /// How many images.
+    /// How many images to sample; at least 1.
     pub count: u32,
     /// How a step is taken.
     pub method: SampleMethod,
@@ -151,7 +151,7 @@ pub struct SamplesNode {
     pub respacing: Respacing,
     /// Seed of the noise.
     pub seed: u64,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
 }
 
@@ -169,7 +169,7 @@ pub enum OnBadImage {
 pub struct Randomness {
     /// The number of the draw, from 0.
     pub draw: u32,
-    /// The seed.
+    /// Seed of the draw.
     pub seed: u64,
 }
 
@@ -204,7 +204,7 @@ pub struct ExtractionNode {
     pub batch_size: Option<u32>,
     /// What happens at an image that does not decode.
     pub on_bad_image: OnBadImage,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
 }
 
@@ -222,7 +222,7 @@ impl ExtractionNode {
         *self == alike
     }
 
-    /// A label that tells it from every other extraction of the graph's node.
+    /// A label that distinguishes it from every other extraction of the graph's node.
     pub fn label(&self, experiment: &Experiment) -> String {
         // What hardly any experiment changes is only said where it was.
         let precision = match self.precision {
@@ -257,7 +257,7 @@ impl ExtractionNode {
 pub struct HeadNode {
     /// The node's name.
     pub name: String,
-    /// Its form.
+    /// The kind of head and its own keys.
     pub head: Arc<dyn Head>,
     /// How it is trained.
     pub training: Training,
@@ -267,7 +267,7 @@ pub struct HeadNode {
     pub more_views: Vec<usize>,
     /// Seed of its initial weights and of the order of samples.
     pub seed: u64,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
 }
 
@@ -288,7 +288,7 @@ impl HeadNode {
             && self.head.identity() == other.head.identity()
     }
 
-    /// What tells it from the other heads of its node that read the same features, for labels.
+    /// What distinguishes it from the other heads of its node that read the same features, for labels.
     pub fn distinction(&self) -> String {
         let Optimizer {
             lr, weight_decay, ..
@@ -311,11 +311,11 @@ pub struct MetricNode {
     pub name: String,
     /// What is computed.
     pub metric: Arc<dyn Metric>,
-    /// Whether only the best of heads that differ in learning rate and weight decay alone is scored, by what was held out.
+    /// Whether only the best of heads that differ in learning rate and weight decay alone is scored, by the validation split.
     pub choose: bool,
     /// What is scored.
     pub inputs: MetricInputs,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
 }
 
@@ -326,16 +326,16 @@ pub enum MetricInputs {
     Heads(Vec<usize>),
     /// Sets of features on one split, as indices into [`Experiment::extractions`].
     Features {
-        /// The sets.
+        /// The sets, as indices into [`Experiment::extractions`].
         sets: Vec<usize>,
-        /// The split.
+        /// Name of the split that is read.
         split: String,
     },
     /// Pairs of sets of features of the same images, on one split.
     Pairs {
         /// Left and right.
         pairs: Vec<(usize, usize)>,
-        /// The split.
+        /// Name of the split that is read, of both sets.
         split: String,
     },
 }

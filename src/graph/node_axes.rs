@@ -1,4 +1,4 @@
-//! The axes of a graph's nodes: what tells the results of one node from those of another.
+//! The axes of a graph's nodes: what distinguishes the results of one node from those of another.
 
 use super::axes::Axes;
 use super::{Experiment, ExtractionNode, HeadNode, Swept};
@@ -72,8 +72,8 @@ impl HeadNode {
 }
 
 impl Experiment {
-    /// What a dataset says where the file sweeps, and what those say that it is made from, under other names; for images that a run makes
-    /// also what their samples say.
+    /// A dataset's values for the swept keys, and those of what it is made from, under other names; for images that a run makes
+    /// also those of their samples.
     pub fn dataset_axes(&self, dataset: usize) -> Axes {
         let node = &self.datasets[dataset];
         let samples = node.samples.map(|samples| self.samples_axes(samples));
@@ -86,7 +86,7 @@ impl Experiment {
             .collect()
     }
 
-    /// What samples say where the file sweeps, and the model that makes them, under other names.
+    /// The samples' values for the swept keys, and the model that makes them, under other names.
     fn samples_axes(&self, samples: usize) -> Axes {
         let node = &self.samples[samples];
         let model = self.model_axes(node.model).into_iter();
@@ -95,7 +95,7 @@ impl Experiment {
         node.swept.axes().chain(model).collect()
     }
 
-    /// What a model says where the file sweeps, and its training.
+    /// A model's values for the swept keys, and those of its training.
     pub fn model_axes(&self, model: usize) -> Axes {
         let node = &self.models[model];
         let mut axes: Axes = node.swept.axes().collect();

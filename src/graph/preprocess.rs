@@ -200,7 +200,7 @@ fn bounds(fields: &Fields<'_>, key: &Key<List<Number>>) -> Option<[Number64; 2]>
 enum Known {
     /// Nothing: it has its own shape.
     Nothing,
-    /// Its shorter side.
+    /// Its shorter side, in pixels.
     Shorter(u32),
     /// It is a square.
     Square(u32),

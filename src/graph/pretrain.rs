@@ -1,13 +1,13 @@
 //! `[pretrain.*]`: the training of a diffusion network, from which a model takes its weights.
 //!
-//! The network is that of the model which says `weights = { pretrain = "NAME" }`.
+//! The network is that of the model with `weights = { pretrain = "NAME" }`.
 
 use super::{PretrainNode, Swept, preprocess};
 use crate::models::Model;
 use crate::spec::{Count, Fields, Key, KindDoc, Text};
 use crate::trainer::pretraining::{self, Pretraining};
 
-/// The images.
+/// Key of the dataset, by its name in the experiment.
 pub(super) const DATASET: Key<Text> = Key::text("dataset", "the name of a dataset")
     .doc("The images; their classes are not looked at.");
 pub(super) const SPLIT: Key<Text> = Key::text("split", "a split")

@@ -5,7 +5,7 @@ use crate::diffusion::respacing::Respacing;
 use crate::models::Model;
 use crate::spec::{Choice, Count, Fields, Key, KindDoc, Number, Seed, Text};
 
-/// The network.
+/// Key of the model, by its name in the experiment.
 pub(super) const MODEL: Key<Text> = Key::text("model", "the name of a model").doc("The network.");
 const COUNT: Key<Count> = Key::count("count", 1..=10_000_000)
     .default(64)
@@ -43,7 +43,7 @@ pub enum SampleMethod {
 }
 
 impl SampleMethod {
-    /// The word that users type.
+    /// The word for it in experiment files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ancestral => "ancestral",

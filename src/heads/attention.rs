@@ -1,4 +1,4 @@
-//! `attention`: transformer blocks on the positions of a map, and a linear layer on the CLS token.
+//! `attention`: transformer blocks on the positions of a feature map, and a linear layer on the CLS token.
 //!
 //! # Reference
 //! arXiv 2307.08702 §4 and Table 9 (Attention-1K-1 to -5). soumik-kanad/diffssl@cc2ac30:ssl_diff/attention_head.py,
@@ -161,7 +161,7 @@ impl Head for Attention {
             forms.extend(linear("mlp.fc1", hidden, width));
             forms.extend(linear("mlp.fc2", width, hidden));
         }
-        // One more step without parameters lies between: extracting the CLS token, or the mean.
+        // In between is one more step without parameters: extracting the CLS token, or the mean.
         let name = format!("layers.{}", last + 1);
         forms.extend(layer(KIND.doc.name, &name, &[classes, width]));
         forms

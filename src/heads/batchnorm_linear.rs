@@ -2,8 +2,8 @@
 //!
 //! # Reference
 //! facebookresearch/vissl@04788de:vissl/models/heads/linear_eval_mlp.py, `LinearEvalMLP`, the head of its linear evaluations:
-//! `BatchNorm2d` (ε of 1e-5, momentum of 0.1, a weight and a bias for each channel) on the map, which is then flattened into the
-//! linear layer. Parameters have its names.
+//! `BatchNorm2d` (ε of 1e-5, momentum of 0.1, a weight and a bias for each channel) on the feature map, which is then flattened
+//! into the linear layer. Parameters have its names.
 //!
 //! # Shapes
 //! `[N, C, S, S]` to the same to `[N, K]`.
@@ -209,7 +209,7 @@ mod tests {
                     assert_close(&mine.select(0, head), one);
                 }
             }
-            // What a network below learns from, the way through the statistics included.
+            // What the backbone learns from, the gradient through the statistics included.
             assert_close(&features.grad(), &given.grad());
         }
         let together = BatchnormLinear.forward(&parameters, &features, Mode::Predict);

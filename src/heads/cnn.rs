@@ -32,7 +32,7 @@ use crate::message::Message;
 use crate::spec::{Choice, Count, Fields, Key, Kind, KindDoc, List};
 use crate::trainer;
 
-/// Side of the maps that the linear layer reads.
+/// Side of the feature maps that the linear layer reads.
 const LAST_SIDE: u32 = 2;
 /// The smallest side from which two convolutions and max pools leave anything: 7, 6, 3, 2, 1.
 const LEAST_SIDE: usize = 7;
@@ -120,7 +120,7 @@ impl Head for Cnn {
         .collect()
     }
 
-    /// The first convolution reads what all heads share, so their output channels lie behind one another; the second has one
+    /// The first convolution reads what all heads share, so their output channels are behind one another; the second has one
     /// group for each head.
     #[cfg(feature = "torch")]
     fn forward(&self, parameters: &[Tensor], features: &Tensor, _: Mode) -> Tensor {

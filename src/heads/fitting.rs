@@ -32,7 +32,7 @@ pub struct Fitted {
     pub curve: Vec<f64>,
 }
 
-/// A head that is fitted to all samples at once.
+/// A head that is fitted full-batch.
 pub trait FitWhole {
     /// Fits to the training split, and predicts features `[T, D]`, f32, on the same device. Both splits have samples.
     ///

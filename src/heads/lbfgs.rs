@@ -32,7 +32,7 @@ pub(super) struct Limits {
 }
 
 /// Minimizes `function` from `start`, a vector in 64 bits, and gives the last point, and the values at the start and after each
-/// iteration, which never rise. Ends early where rounding leaves no step downwards.
+/// iteration, which never rise. Ends early where rounding leaves no downward step.
 pub(super) fn minimize(
     start: Tensor,
     limits: Limits,
@@ -188,7 +188,7 @@ impl Trial {
         }
     }
 
-    /// Values that are no numbers never do.
+    /// NaN never does.
     fn decreases_enough(&self, begin: &Self) -> bool {
         self.value <= begin.value + SUFFICIENT_DECREASE * self.step * begin.slope
     }
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_step_into_what_is_no_number_is_taken_back() {
-        // x - ln x, which is no number below 0; the first step from 0.01 would go far beyond.
+        // x - ln x, which is NaN below 0; the first step from 0.01 would go far beyond.
         let function = |point: &Tensor| {
             let value = (point - point.log()).sum(Kind::Double).double_value(&[]);
             (value, 1.0 - point.reciprocal())

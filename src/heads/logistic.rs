@@ -1,4 +1,4 @@
-//! `logistic`: multinomial logistic regression with an L2 penalty, fitted to all samples at once.
+//! `logistic`: multinomial logistic regression with an L2 penalty, fitted full-batch.
 //!
 //! # Reference
 //! The objective of scikit-learn's `LogisticRegression` (solver `lbfgs`): `c` times the sum of the cross entropies, plus half the sum

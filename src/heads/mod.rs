@@ -1,11 +1,11 @@
 //! Heads: what is trained on cached features. One file a kind.
 //!
-//! A kind says which parameters it has and how its forward goes; how it is trained (optimizer, schedule, epochs) belongs to
-//! `trainer/` and is the same for all, but for the kinds that are fitted to all samples at once (`fitting.rs`). Adding a kind is
+//! A kind says which parameters it has and how its forward pass works; how it is trained (optimizer, schedule, epochs) belongs to
+//! `trainer/` and is the same for all, but for the kinds that are fitted full-batch (`fitting.rs`). Adding a kind is
 //! one new file and two lines below.
 //!
 //! A forward is always that of a *stack*: `M` heads of one form, each with parameters of its own, on the same batch. Their
-//! parameters lie behind one another, so that what they share becomes one matrix product. A head that is trained alone is a
+//! parameters are behind one another, so that what they share becomes one matrix product. A head that is trained alone is a
 //! stack of one; there is no second way.
 
 mod attention;

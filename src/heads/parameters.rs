@@ -6,9 +6,9 @@ use crate::random::Stream;
 /// What becomes of a parameter during training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The optimizer changes it.
+    /// The optimizer updates it.
     Trained,
-    /// The forward changes it, in training; such as the running mean of a batch norm.
+    /// The forward pass changes it, in training; such as the running mean of a batch norm.
     Statistic,
 }
 
@@ -26,7 +26,7 @@ pub enum Initializer {
         /// The purpose of the stream, which no other parameter of the head has.
         purpose: String,
     },
-    /// All the same.
+    /// This value everywhere.
     Constant(f32),
 }
 
@@ -35,9 +35,9 @@ pub enum Initializer {
 pub struct ParameterForm {
     /// The name in the stored weights, as the reference code has it.
     pub name: String,
-    /// Its shape.
+    /// Length of every axis.
     pub shape: Vec<usize>,
-    /// What changes it.
+    /// Whether the optimizer or the forward pass changes it.
     pub role: Role,
     /// How its values begin.
     pub beginning: Initializer,
@@ -48,11 +48,11 @@ pub struct ParameterForm {
 pub struct Parameter {
     /// The name in the stored weights, as the reference code has it.
     pub name: String,
-    /// Its shape.
+    /// Length of every axis.
     pub shape: Vec<i64>,
     /// Its values, row-major.
     pub values: Vec<f32>,
-    /// What changes it.
+    /// Whether the optimizer or the forward pass changes it.
     pub role: Role,
 }
 
@@ -80,7 +80,7 @@ impl ParameterForm {
         }
     }
 
-    /// How many values it has.
+    /// How many numbers it has: the product of its shape.
     pub fn count(&self) -> usize {
         self.shape.iter().product()
     }

@@ -45,7 +45,7 @@ pub(super) fn linear_each(features: &Tensor, weight: &Tensor, bias: &Tensor) -> 
         .baddbmm(features, &weight.transpose(1, 2), 1, 1)
 }
 
-/// The same without a bias.
+/// [`linear_each`] without a bias.
 pub(super) fn product_each(features: &Tensor, weight: &Tensor) -> Tensor {
     features.bmm(&weight.transpose(1, 2))
 }

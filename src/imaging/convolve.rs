@@ -270,7 +270,7 @@ fn load(bytes: &[u8]) -> u8x16 {
     u8x16::new(padded)
 }
 
-/// Halves of two weights, for four values at once. They fit: weights lie between -1 and 2.
+/// Halves of two weights, for four values at once. They fit: weights are between -1 and 2.
 fn four_times(pair: [i32; 2]) -> i16x8 {
     let [first, second] = pair.map(|half| i16::try_from(half).unwrap_or(i16::MAX));
     i16x8::new([first, second, first, second, first, second, first, second])

@@ -1,7 +1,7 @@
 //! From the bytes of a file to 8-bit pixels in red, green and blue.
 //!
 //! What a file is called and what it says about color profiles and orientation is not looked at: content decides what it is, and
-//! pixels are taken as they lie in the file.
+//! pixels are taken as they are in the file.
 //!
 //! # Reference
 //! Pillow 13, `Image.open(file).convert("RGB")`, which is what guided-diffusion and torchvision's readers do.
@@ -24,7 +24,7 @@ use super::Image;
 /// More pixels than this are taken for an attack: an image of a few kilobytes that fills the memory. It is where Pillow refuses.
 pub const MOST_PIXELS: u64 = 178_956_970;
 
-/// Why bytes are no image.
+/// Why bytes cannot be decoded to an image.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// Neither JPEG nor PNG.
@@ -49,7 +49,7 @@ pub enum DecodeError {
     /// The file ends before the image does.
     #[error("the file is cut off: the image does not end before the file does")]
     CutOff,
-    /// What the decoder says.
+    /// What the decoder reported.
     #[error("{0}")]
     Damaged(String),
 }

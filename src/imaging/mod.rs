@@ -33,9 +33,9 @@ pub struct Rectangle {
     pub left: usize,
     /// Rows above it.
     pub top: usize,
-    /// Its width.
+    /// Width in pixels.
     pub width: usize,
-    /// Its height.
+    /// Height in pixels.
     pub height: usize,
 }
 
@@ -85,7 +85,7 @@ impl Image {
         &self.pixels
     }
 
-    /// A part of the image; what lies outside of it is left out.
+    /// A part of the image; what is outside of it is left out.
     #[must_use]
     pub fn crop(&self, part: Rectangle) -> Self {
         let left = part.left.min(self.width);

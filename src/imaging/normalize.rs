@@ -33,7 +33,7 @@ impl Normalization {
         ("imagenet", Self::Imagenet),
     ];
 
-    /// The word that users type.
+    /// The word for it in experiment files.
     pub fn name(self) -> &'static str {
         match self {
             Self::MinusOneToOne => "minus-one-to-one",

@@ -55,12 +55,12 @@ pub enum Step {
     },
     /// The shorter side becomes `side`, the longer one keeps the shape.
     Resize {
-        /// The shorter side.
+        /// What the shorter side becomes, in pixels.
         side: u32,
-        /// The filter.
+        /// How pixels are interpolated.
         filter: Filter,
     },
-    /// The square in the middle.
+    /// Crops the square in the middle; nothing is resized.
     CenterCrop {
         /// Side of the square.
         side: u32,
@@ -73,7 +73,7 @@ pub enum Step {
         scale: [Number; 2],
         /// The least and the most ratio of width to height.
         ratio: [Number; 2],
-        /// The filter.
+        /// How pixels are interpolated.
         filter: Filter,
     },
     /// The mirror image, left and right exchanged.
@@ -116,7 +116,7 @@ impl Eq for Number {}
 pub enum View {
     /// The image as preprocessed.
     Center,
-    /// Its mirror image.
+    /// The image as preprocessed, left and right exchanged.
     Flip,
 }
 
@@ -142,7 +142,7 @@ pub struct Draw<'a> {
     pub sample: &'a str,
     /// The name of the view, or of the step of a training.
     pub view: &'a str,
-    /// Which of several.
+    /// The number of the draw, from 0.
     pub draw: u32,
 }
 
@@ -167,7 +167,7 @@ impl Named {
         ("resize-center-crop", Self::ResizeCenterCrop),
     ];
 
-    /// The word that users type.
+    /// The word for it in experiment files.
     pub fn name(self) -> &'static str {
         match self {
             Self::AdmCenterCrop => "adm-center-crop",

@@ -118,7 +118,7 @@ mod tests {
             (middle - f64::midpoint(0.75, 0.08)).abs() < 5.0 * deviation,
             "{middle}"
         );
-        // There the logarithm of the ratio is uniform: its mean is 0, and a quarter lies in each quarter.
+        // There the logarithm of the ratio is uniform: its mean is 0, and a quarter is in each quarter.
         let small: Vec<f64> = crops
             .iter()
             .filter(|crop| share(crop) < 0.75)

@@ -35,7 +35,7 @@ impl Filter {
         ("bicubic", Self::Bicubic),
     ];
 
-    /// The word that users type.
+    /// The word for it in experiment files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Box => "box",
@@ -79,7 +79,7 @@ pub fn resize(image: &Image, [width, height]: [usize; 2], filter: Filter) -> Ima
     resize_part(image, [width, height], filter, whole)
 }
 
-/// A part of [`resize`]'s result: the same pixels as `resize(…).crop(part)`, without those around it. The part lies within the
+/// A part of [`resize`]'s result: the same pixels as `resize(…).crop(part)`, without those around it. The part is within the
 /// result and has at least one pixel.
 #[must_use]
 pub fn resize_part(
@@ -115,7 +115,7 @@ pub fn resize_part(
 /// What one pixel of a result is made of: consecutive pixels of the source, each with a weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tap {
-    /// The first pixel.
+    /// Index of the source pixel that the first weight is for, from 0.
     pub(super) first: usize,
     /// The weights, with [`WEIGHT_BITS`] bits behind the point.
     pub(super) weights: Vec<i32>,

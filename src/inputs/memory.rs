@@ -1,8 +1,8 @@
 //! What the store remembers of inputs from the last time that they were read, for when they are not on disk any more.
 //!
 //! A dataset is remembered by its declaration as it was typed, with that of the dataset that it is made from: where the folder of the
-//! experiment lies does not matter, so that a cache can be taken elsewhere. What is remembered is not used where anything that is still
-//! there differs from it.
+//! experiment is does not matter, so that a cache can be taken elsewhere. What is remembered is not used where anything that is
+//! still there differs from it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ use crate::models::{self, WEIGHTS_FOLDER, WeightsSource};
 use crate::papers::table_5::{PaperRow, table_5};
 use crate::plan::{Absent, DatasetFacts, Expected};
 
-/// How large a dataset is, and who says so.
+/// How large a dataset is, and the source of that.
 struct Sizes {
     classes: usize,
     splits: Vec<SplitCount>,
@@ -147,7 +147,7 @@ pub(super) fn absent_weights(
     let DatasetError::Missing { path: missing, .. } = &error else {
         return Err(error);
     };
-    // Nothing is published for a model that is no preset.
+    // Nothing is published for a model that is not a preset.
     let name = node.model.variant();
     let preset = models::preset(name);
     let checkpoint = preset.and_then(|preset| Some((name, preset.checkpoint?)));

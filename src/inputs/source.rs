@@ -1,5 +1,5 @@
-//! From a row of a dataset to the numbers that a network reads: decoded, made square, mirrored, normalized. The one way there, for passes,
-//! trainings and pictures alike.
+//! From a row of a dataset to the numbers that a network reads: decoded, made square, mirrored, normalized. The one path, for
+//! passes, trainings and pictures alike.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::models::InputSpec;
 
 /// The images of a dataset as a network reads them.
 pub struct ImageSource<'a> {
-    /// The images.
+    /// The opened dataset that rows refer to.
     pub dataset: Arc<OpenDataset>,
     /// How images become squares.
     pub preprocess: &'a Preprocess,
@@ -23,11 +23,11 @@ pub struct ImageSource<'a> {
 /// One showing of an image. What random steps draw is a function of it and of the image's id.
 #[derive(Debug, Clone, Copy)]
 pub struct Showing<'a> {
-    /// The seed.
+    /// Seed of what random steps draw.
     pub seed: u64,
     /// The name of the view, or of the step of a training.
     pub view: &'a str,
-    /// Which of several.
+    /// The number of the draw, from 0.
     pub draw: u32,
     /// Whether left and right are exchanged.
     pub mirrored: bool,

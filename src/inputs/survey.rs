@@ -76,7 +76,7 @@ pub fn survey(
                 },
             },
             Opened::Waiting => match whole {
-                // What is wrong with the dataset that it is made from has been said.
+                // What is wrong with the dataset that it is made from has been reported.
                 None => Ok(None),
                 Some(whole) => {
                     let of = node.upstream.map(|index| &experiment.datasets[index].name);

@@ -1,4 +1,4 @@
-//! Where tensors live: which device was asked for, which devices there are, and how CUDA comes in.
+//! Devices: which one was asked for, which devices there are, and how CUDA comes in.
 //!
 //! The binary links to the CPU half of libtorch only (`build.rs` says why). [`load_cuda_backend`] loads the CUDA
 //! half while the program runs; libtorch registers it by itself. That has to happen before the first call of
@@ -24,10 +24,10 @@ pub enum DeviceChoice {
     Cuda(usize),
 }
 
-/// Why a device cannot be had.
+/// Why a device is not available.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// The text names no device.
+    /// The text does not name a device.
     #[error(
         "unknown device `{text}`; write `auto`, `cpu`, `cuda` or `cuda:<index>`, as in `cuda:0`"
     )]
@@ -191,7 +191,7 @@ mod with_torch {
         /// The device to hand to libtorch. Loads the CUDA half if need be.
         ///
         /// # Errors
-        /// [`DeviceError::NoCuda`] or [`DeviceError::NoSuchGpu`] if a GPU was asked for that cannot be had. A
+        /// [`DeviceError::NoCuda`] or [`DeviceError::NoSuchGpu`] if a GPU was asked for that is not available. A
         /// choice of `auto` always works.
         pub fn resolve(self) -> Result<tch::Device, DeviceError> {
             let backend = load_cuda_backend();
@@ -221,7 +221,7 @@ mod with_torch {
         }
     }
 
-    /// Bytes of memory that a GPU has left; `None` for the CPU, and where CUDA's runtime does not tell.
+    /// Bytes of memory that a GPU has left; `None` for the CPU, and where CUDA's runtime does not report it.
     pub fn free_memory(device: tch::Device) -> Option<u64> {
         type MemGetInfo = unsafe extern "C" fn(*mut usize, *mut usize) -> std::ffi::c_int;
         let tch::Device::Cuda(index) = device else {
@@ -290,7 +290,7 @@ pub fn devices() -> Vec<DeviceInfo> {
     Vec::new()
 }
 
-/// Without the loader of libraries only the driver's entry under /proc tells.
+/// Without the loader of libraries only the driver's entry under /proc shows it.
 #[cfg(not(feature = "torch"))]
 fn driver_library() -> Result<(), String> {
     Err(CudaBackend::NotBuiltIn.to_string())

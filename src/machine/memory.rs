@@ -1,12 +1,12 @@
-//! How much memory there is, and keeping that of maps between batches.
+//! How much memory there is, and keeping that of feature maps between batches.
 //!
-//! Every layer of a network allocates maps of tens to hundreds of megabytes. By default the C library asks the operating
-//! system for each of them and gives it back at once, and each of its pages has to be cleared and mapped anew. Freed
-//! maps are kept for the next layer instead while passes run on the CPU: see docs/performance.md for what that saves.
+//! Every layer of a network allocates feature maps of tens to hundreds of megabytes. By default the C library asks the operating
+//! system for each of them and gives it back at once, and each of its pages has to be cleared and mapped again. Freed
+//! feature maps are kept for the next layer instead while passes run on the CPU: see docs/performance.md for what that saves.
 
 use std::sync::{Mutex, PoisonError};
 
-/// What is assumed where the system does not tell.
+/// What is assumed where the system does not report it.
 const UNKNOWN: u64 = 4 << 30;
 
 /// Bytes of memory that programs may still take.

@@ -1,4 +1,4 @@
-//! The machine: devices, memory, and what Linux says of them. Ground floor: nothing here knows an experiment.
+//! The machine: devices, memory, and what Linux reports of them. Ground floor: nothing here knows an experiment.
 
 pub mod device;
 pub mod libtorch;

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 
 use crate::random::Stream;
 
-/// One in so many resamples lies below an interval, and as many above.
+/// One in so many resamples is below an interval, and as many above.
 const ONE_IN: usize = 40;
 
 /// The share of resamples that an interval covers: 95 %.
@@ -32,7 +32,7 @@ pub const CONFIDENCE: f64 = 1.0 - 2.0 / ONE_IN as f64;
 /// Resamples of a mean over classes.
 const RESAMPLES: usize = 2000;
 
-/// The seed of all draws.
+/// The one seed of all draws, so that equal counts give equal intervals.
 const SEED: u64 = 0;
 
 /// Weights below this one, in units of the largest, are left out: all of them together are below any rounding.
@@ -41,9 +41,9 @@ const LEAST_WEIGHT: f64 = 1e-25;
 /// An interval, in the unit of the value that it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Interval {
-    /// The lower bound.
+    /// One in `ONE_IN` resamples is below it.
     pub(super) low: f64,
-    /// The upper bound.
+    /// One in `ONE_IN` resamples is above it.
     pub(super) high: f64,
 }
 

@@ -64,7 +64,7 @@ impl Metric for MeanPerClass {
         let interval = interval_of_mean(&classes);
         let score = |output| Score {
             output,
-            // Without any class this is 0 / 0, which is no number.
+            // Without any class this is 0 / 0, which is NaN.
             value: sum / classes.len() as f64,
             interval: Some([interval.low, interval.high]),
             counted: Some(Counted {

@@ -80,7 +80,7 @@ pub trait FeatureSource: Sync {
     /// What messages call them, in the plural, such as "the features of extraction `taps` (block 3)".
     fn name(&self) -> String;
 
-    /// How many samples there are.
+    /// How many samples it has, one row each.
     fn rows(&self) -> usize;
 
     /// Values of one feature.
@@ -106,7 +106,7 @@ pub enum MetricInput<'a> {
         sets: &'a [&'a dyn FeatureSource],
         /// Left and right, as indices into `sets`.
         pairs: &'a [(usize, usize)],
-        /// Whether to go on; asked now and then.
+        /// Whether to continue; asked now and then.
         keep_going: &'a (dyn Fn() -> bool + Sync),
     },
 }
@@ -117,10 +117,10 @@ pub enum MetricError {
     /// What it reads cannot be read, or has no such metric, as a sentence.
     #[error("{0}")]
     Input(String),
-    /// The user asked to stop.
+    /// Ended early because the user asked for it; not a failure.
     #[error("stopped")]
     Stopped,
-    /// It was given something else than it says that it reads.
+    /// It was given something other than what it declares to read.
     #[error("internal error: a metric was given what it does not read; this is a bug in repro")]
     Bug,
 }
@@ -163,7 +163,7 @@ pub trait Metric: Send + Sync + Debug {
     /// All that decides its values, for fingerprints.
     fn identity(&self) -> serde_json::Value;
 
-    /// The values that it gives.
+    /// Names, units and directions of the values that it gives for each item.
     fn outputs(&self) -> Vec<Output>;
 
     /// The scores of each item of the input: one for predictions and for a set of features, one for each pair. Every row is scored; nothing

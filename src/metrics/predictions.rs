@@ -29,7 +29,7 @@ pub struct Predictions {
 
 /// How many classes stand before the label when classes are ordered by falling logit, ties by class number.
 ///
-/// A logit that is not a number stands behind every other, and so does a label that is no class.
+/// A logit that is not a number stands behind every other, and so does a label that is not a class.
 pub fn rank_of_label(logits: &[f32], label: u32) -> u32 {
     let index = label as usize;
     let Some(&own) = logits.get(index).filter(|own| !own.is_nan()) else {

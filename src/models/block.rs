@@ -38,14 +38,14 @@ pub enum TapShape {
     Tokens {
         /// L, the class token included.
         count: u32,
-        /// D.
+        /// D, the values of one token.
         width: u32,
         /// Whether the first token is a class token.
         class_token: bool,
     },
     /// One vector, `[D]`.
     Vector {
-        /// D.
+        /// D, the values of the vector.
         width: u32,
     },
 }
@@ -53,13 +53,13 @@ pub enum TapShape {
 /// How a block's output becomes a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reduce {
-    /// A map, by adaptive average pooling to this side: `[C, p, p]`.
+    /// A feature map, by adaptive average pooling to this side: `[C, p, p]`.
     Pool(u32),
     /// Of tokens the class token: `[D]`.
     ClassToken,
     /// The mean of the tokens, the class token left out: `[D]`.
     MeanToken,
-    /// All of it: `[C, H, W]` of a map, `[D, L]` of tokens, `[D]` of a vector.
+    /// All of it: `[C, H, W]` of a feature map, `[D, L]` of tokens, `[D]` of a vector.
     Whole,
 }
 
@@ -72,7 +72,7 @@ impl Reduce {
         }
     }
 
-    /// The word for which tokens are taken, as users type it; `None` for a map that is pooled, and for a vector.
+    /// The word for which tokens are taken, as users type it; `None` for a feature map that is pooled, and for a vector.
     pub fn token(self, shape: TapShape) -> Option<&'static str> {
         match (self, shape) {
             (Self::ClassToken, _) => Some("class"),

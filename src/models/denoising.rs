@@ -14,7 +14,7 @@ pub trait DenoisingModel {
     /// Whether it predicts the variance of a step back besides the noise.
     fn learns_variance(&self) -> bool;
 
-    /// Multiply-adds of what it says of one image.
+    /// Multiply-adds of its forward pass for one image.
     fn multiply_adds(&self) -> u64;
 
     /// A network to be trained, with initial parameters.
@@ -36,7 +36,7 @@ pub trait DenoisingModel {
 /// A network that is trained.
 #[cfg(feature = "torch")]
 pub struct Trainable {
-    /// Its forward pass.
+    /// The forward pass, which gradients flow through.
     pub network: Box<dyn Denoise>,
     /// What is trained; the network computes with this very memory.
     pub parameters: crate::models::checkpoint::parameters::Parameters,
@@ -45,7 +45,7 @@ pub struct Trainable {
 /// A forward pass that gradients flow through.
 #[cfg(feature = "torch")]
 pub trait Denoise {
-    /// What the network says of noisy images.
+    /// What the network predicts of noisy images.
     ///
     /// # Shapes
     /// - `x_t`: `[N, C, H, W]`, f32

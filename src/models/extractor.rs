@@ -38,7 +38,7 @@ impl TapRequest {
     /// be reduced so, which is a bug of the model's list of blocks.
     fn reduced(&self, output: &Tensor) -> Option<Tensor> {
         match (self.reduce, output.dim()) {
-            // In `[N, C, p, p]` order even where the map is channels-last.
+            // In `[N, C, p, p]` order even where the feature map is channels-last.
             (Reduce::Pool(side), 4) => {
                 let side = i64::from(side);
                 Some(output.adaptive_avg_pool2d([side, side]).flatten(1, 3))
@@ -50,7 +50,7 @@ impl TapRequest {
                 Some(tokens.mean_dim([1_i64].as_slice(), false, Kind::Float))
             }
             (Reduce::Whole, 4) => Some(output.contiguous().flatten(1, 3)),
-            // Channels first, as in a map.
+            // Channels first, as in a feature map.
             (Reduce::Whole, 3) => Some(output.transpose(1, 2).contiguous().flatten(1, 2)),
             (Reduce::Whole, 2) => Some(output.shallow_clone()),
             _ => None,
@@ -63,11 +63,11 @@ impl TapRequest {
 pub struct Images<'a> {
     /// The images, noisy (`x_t`) where there is a timestep: `[N, C, H, W]`, row-major.
     pub pixels: &'a [f32],
-    /// N.
+    /// N, the number of images.
     pub count: usize,
     /// How noisy they are, the same for all; `None` for a network without noise.
     pub timestep: Option<u32>,
-    /// The class of each image, `[N]`, for a network that is told; else `None`.
+    /// The class of each image, `[N]`, for a class-conditional network; else `None`.
     pub classes: Option<&'a [i64]>,
 }
 
@@ -86,7 +86,7 @@ pub enum ForwardError {
     /// A tap names no block.
     #[error("{tap} was tapped, but the network has the blocks b1 to {last}")]
     UnknownTap {
-        /// The tap.
+        /// The tap that was asked for.
         tap: BlockIndex,
         /// The network's last block.
         last: BlockIndex,
@@ -94,7 +94,7 @@ pub enum ForwardError {
     /// A class-conditional network got no classes.
     #[error("the network is class-conditional, but no class labels were given")]
     ClassLabelsMissing,
-    /// A network that is told how noisy its images are was not.
+    /// A network that needs the timestep of its images was not given it.
     #[error("the network reads noisy images, but no timestep was given")]
     TimestepMissing,
     /// A network was to run to its end and has none.
@@ -108,7 +108,7 @@ pub enum ForwardError {
 /// A network with its weights, on its device. It is frozen: nothing that is computed here has gradients.
 pub trait Network: Send {
     /// The one forward pass. `visit` sees the output of every tapped block, `[N, C, H, W]`, `[N, L, D]` or `[N, D]` as the model's list
-    /// of blocks says, on the device in the precision of the network, in the order of the blocks and once each. Returns the
+    /// of blocks has it, on the device in the precision of the network, in the order of the blocks and once each. Returns the
     /// network's output, f32, if it runs that far. libtorch panics on errors of its own, such as running out of memory.
     ///
     /// # Errors
@@ -183,7 +183,7 @@ impl Features {
         }
     }
 
-    /// Brings the features to the host: for each tap `[N, values]`, row-major; empty for a tap whose block was never
+    /// Copies the features to the host: for each tap `[N, values]`, row-major; empty for a tap whose block was never
     /// visited. From a GPU they come in one transfer, the only time that anybody waits for it; to be called by another
     /// thread than the one that runs the network, so that the next batch is begun meanwhile.
     ///
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(width, 8);
         let (values, width) = reduced(map, Reduce::Whole).unwrap();
         assert_eq!((values[0], values[15], width), (16.0, 31.0, 16));
-        // The same of a map whose channels are innermost in memory.
+        // The same of a feature map that is channels-last in memory.
         let innermost = output(&[2, 2, 4])
             .permute([0, 2, 3, 1])
             .contiguous()

@@ -123,7 +123,7 @@ pub trait Model: Send + Sync + Debug {
     /// Its blocks, in the order of computation, numbered as in the paper.
     fn blocks(&self) -> &[BlockInfo];
 
-    /// How many parameters it has.
+    /// How many numbers its parameters have, over all tensors.
     fn parameter_count(&self) -> u64;
 
     /// Where its weights come from.
@@ -179,7 +179,7 @@ pub fn preset_hint(name: &str) -> Option<String> {
     suggest::hint(name, presets.iter().map(|preset| preset.name.as_str()))
 }
 
-/// The block of an index.
+/// The block of an index; `None` where the model has fewer blocks.
 pub fn find_block(model: &dyn Model, block: BlockIndex) -> Option<&BlockInfo> {
     model.blocks().iter().find(|info| info.index == block)
 }

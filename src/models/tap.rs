@@ -1,10 +1,10 @@
-//! Holding a network against another implementation: stored images in, the maps of its blocks out.
+//! Comparing a network with another implementation: stored images in, the activations of its blocks out.
 //!
 //! # Shapes
 //! Read: `x_t`, or `x0` and `eps`, all `[N, C, H, W]`, and `x0` alone for a model without noise; `y`, `[N]`, the classes for a
 //! class-conditional network.
-//! Given: `bNN` for block NN: a map `[N, C, H, W]`, pooled to `[N, C, p, p]` where that is asked for, tokens `[N, L, D]` or a vector
-//! `[N, D]`; `out` likewise.
+//! Given: `bNN` for block NN: a feature map `[N, C, H, W]`, pooled to `[N, C, p, p]` where that is asked for, tokens `[N, L, D]`
+//! or a vector `[N, D]`; `out` likewise.
 
 use safetensors::Dtype;
 use thiserror::Error;
@@ -19,7 +19,7 @@ use crate::numbers::from_i64;
 pub struct TapInput {
     /// `x_t`, or the clean images for a model without noise: `[N, C, H, W]`, row-major.
     pub pixels: Vec<f32>,
-    /// N.
+    /// N, the number of images.
     pub count: usize,
     /// `y`: `[N]`.
     pub classes: Option<Vec<i64>>,
@@ -30,11 +30,11 @@ pub struct TapInput {
 /// What is wanted.
 #[derive(Debug, Clone)]
 pub struct TapRequests {
-    /// The blocks whose maps are wanted.
+    /// The blocks whose activations are wanted.
     pub blocks: Vec<BlockIndex>,
     /// Whether the network's output is wanted too.
     pub output: bool,
-    /// Side of the adaptive average pool of maps; `None` for whole ones.
+    /// Side of the adaptive average pool of feature maps; `None` for whole ones.
     pub pool: Option<u32>,
 }
 
@@ -58,7 +58,7 @@ pub enum TapError {
     /// The file lacks what is needed, or holds it in another form.
     #[error("{}: {problem}", path.display())]
     Input {
-        /// The file.
+        /// The input file.
         path: std::path::PathBuf,
         /// What is wrong, and what to do.
         problem: String,
@@ -71,10 +71,10 @@ pub enum TapError {
         /// The noisiest that there is.
         last: u32,
     },
-    /// The model has no noise.
+    /// `--timestep` was given for a model that reads clean images.
     #[error("the model has no noise, so `--timestep` does not apply; leave it out")]
     NoNoise,
-    /// The model has noise.
+    /// `--timestep` is missing for a model that reads noisy images.
     #[error("the model reads noisy images; give `--timestep`")]
     TimestepMissing,
     /// The network has no such block, or wants or refuses classes.

@@ -9,8 +9,8 @@ pub trait TunableModel {
     ///
     /// - `base`: the folder that relative paths of weights start from
     /// - `precision`: what its convolutions compute in; parameters are f32
-    /// - `tap`: the block whose map is learned through; what comes after it is left as it is
-    /// - `checkpointing`: what is done with the maps of the blocks before it
+    /// - `tap`: the block whose feature map is learned through; what comes after it is left as it is
+    /// - `checkpointing`: what is done with the activations of the blocks before it
     ///
     /// # Errors
     /// Weights that are missing, damaged, or do not fit, all of them listed.
@@ -38,7 +38,7 @@ pub enum ActivationCheckpointing {
 /// A network that is trained further.
 #[cfg(feature = "torch")]
 pub struct Tuned {
-    /// Its passes.
+    /// The network, with forward and backward pass through the tapped block.
     pub network: Box<dyn Tune>,
     /// What is trained; the network computes with this very memory.
     pub trained: crate::models::checkpoint::parameters::Parameters,
@@ -46,10 +46,10 @@ pub struct Tuned {
     pub untouched: crate::models::checkpoint::parameters::Parameters,
 }
 
-/// A network that learns through the map of one block.
+/// A network that learns through the feature map of one block.
 #[cfg(feature = "torch")]
 pub trait Tune {
-    /// The map of the block, without gradients.
+    /// The feature map of the block, without gradients.
     ///
     /// # Shapes
     /// - `x_t`: `[N, C, H, W]`, f32, on the device; all at the same `timestep`

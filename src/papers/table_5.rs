@@ -15,11 +15,11 @@ pub struct PaperRow {
     pub dataset: String,
     /// The kind of dataset that reads it.
     pub kind: String,
-    /// Its classes.
+    /// How many classes the dataset has.
     pub classes: usize,
-    /// Its images for training.
+    /// How many training images there are; with `printed`, as the owners state it.
     pub train: usize,
-    /// Its images for testing.
+    /// How many test images there are.
     pub test: usize,
     /// What its owners call the split of the images for testing.
     #[serde(default = "split_for_testing")]
@@ -144,7 +144,7 @@ impl PaperRow {
     }
 }
 
-/// The images for training.
+/// Images of the split `train`; `None` where there is no such split.
 pub fn train_images(splits: &[SplitCount]) -> Option<usize> {
     images_of(splits, "train")
 }

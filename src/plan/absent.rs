@@ -21,7 +21,7 @@ pub struct Absent {
     pub path: String,
     /// What was looked for and is missing.
     pub missing: String,
-    /// What it is taken to be.
+    /// The facts that the plan uses in its place.
     #[serde(flatten)]
     pub expected: Expected,
     /// The arguments of `repro` that download it, where that can be done or at least said how.
@@ -38,11 +38,11 @@ pub struct Absent {
 pub enum Expected {
     /// A dataset.
     Dataset {
-        /// Its classes.
+        /// How many classes it has.
         classes: usize,
         /// Its splits and their sizes.
         splits: Vec<SplitCount>,
-        /// Who says so, such as "Table 5 of the paper".
+        /// Where these numbers are from, such as "Table 5 of the paper".
         source: &'static str,
     },
     /// A file of weights; a plan does not depend on its size.

@@ -69,7 +69,7 @@ pub struct Job {
     pub kind: JobKind,
     /// Its name, such as `pass-1a2b3c4d5e6f`.
     pub name: String,
-    /// The steps that it makes.
+    /// The steps that it makes, by their index in the plan.
     pub steps: Vec<StepId>,
     /// The jobs that have to be done before, as indices into [`Plan::jobs`].
     pub needs: BTreeSet<usize>,
@@ -139,7 +139,7 @@ pub struct ScanKey<'a> {
     batch_size: u32,
     /// Which views an epoch reads.
     views: Views,
-    /// Whether every epoch computes the features anew.
+    /// Whether every epoch recomputes the features.
     online: bool,
     /// The share that is kept out of training.
     holdout: f64,
@@ -210,19 +210,19 @@ impl PassKey {
 /// One output of a pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tap {
-    /// The step that it is.
+    /// The step that makes this tap's features.
     pub step: StepId,
     /// The block whose output is read.
     pub block: BlockIndex,
     /// How its output becomes a feature.
     pub reduce: Reduce,
-    /// The shape of the output.
+    /// Shape of the block's output for one image, before it is reduced.
     pub shape: TapShape,
     /// Number type.
     pub storage: FeatureType,
     /// Values in one feature.
     pub width: usize,
-    /// What it becomes.
+    /// The artifact that its features become.
     pub artifact: PlannedArtifact,
 }
 
@@ -233,9 +233,9 @@ pub struct Pass {
     pub name: String,
     /// What its taps share.
     pub key: PassKey,
-    /// The images.
+    /// The dataset whose images run through the network.
     pub dataset: Arc<DatasetUse>,
-    /// The network.
+    /// The network, with the identity of its weights.
     pub model: Arc<ModelUse>,
     /// Its taps, by block and reduction.
     pub taps: Vec<Tap>,

@@ -23,7 +23,7 @@ impl<'a> Known<'a> {
         Self { listing, by_label }
     }
 
-    /// What the store says of an artifact.
+    /// The state of an artifact in the store.
     pub(super) fn artifact(&self, label: String, recipe: Recipe) -> PlannedArtifact {
         let fingerprint = recipe.fingerprint();
         let state = if self.listing.artifacts.contains_key(&fingerprint) {

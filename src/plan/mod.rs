@@ -6,8 +6,8 @@
 //! the jobs of what the store has and merge those that can run as one. No rule may change which artifacts exist after the run; that is
 //! checked after each of them.
 //!
-//! The report is no artifact: it is rendered from the store at the end of every run and written where it differs, so nothing has
-//! to be planned for it.
+//! The report is not an artifact: it is rendered from the store at the end of every run and written where it differs, so nothing
+//! has to be planned for it.
 //!
 //! **Architecture invariant:** no I/O, no clock, no randomness, no tensors.
 
@@ -62,46 +62,46 @@ pub struct DatasetFacts {
     pub classes: Vec<String>,
 }
 
-/// Why there is no plan.
+/// Why an experiment cannot be planned.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// A field that has no canonical form: a bug, or a number that is none.
+    /// A field that has no canonical form: a bug, or a number that is NaN or infinite.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     /// A head names a split that its dataset does not have.
     #[error("head `{head}` uses split `{split}`, but dataset `{dataset}` has {known}")]
     NoSplit {
-        /// The name of the head.
+        /// The head's name in the experiment.
         head: String,
         /// The split that is not there.
         split: String,
-        /// The dataset.
+        /// The dataset's name in the experiment.
         dataset: String,
-        /// The splits that are.
+        /// The splits that the dataset has, in words.
         known: String,
     },
     /// A metric names a split that a dataset does not have.
     #[error("metric `{metric}` uses split `{split}`, but dataset `{dataset}` has {known}")]
     NoMetricSplit {
-        /// The metric.
+        /// The metric's name in the experiment.
         metric: String,
         /// The split that is not there.
         split: String,
-        /// The dataset.
+        /// The dataset's name in the experiment.
         dataset: String,
-        /// The splits that are.
+        /// The splits that the dataset has, in words.
         known: String,
     },
     /// A training names a split that its dataset does not have, or that is empty.
     #[error("pretrain `{pretrain}` uses split `{split}`, but dataset `{dataset}` has {known}")]
     NoTrainingSplit {
-        /// The training.
+        /// The training's name in the experiment.
         pretrain: String,
         /// The split that is not there.
         split: String,
-        /// The dataset.
+        /// The dataset's name in the experiment.
         dataset: String,
-        /// The splits that are.
+        /// The splits that the dataset has, in words.
         known: String,
     },
     /// The planner contradicts itself or the graph.

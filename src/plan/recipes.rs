@@ -35,7 +35,7 @@ impl PretrainRecipe<'_> {
     /// - 1: first version.
     pub const VERSION: u32 = 2;
 
-    /// The recipe.
+    /// The recipe of the trained weights.
     ///
     /// # Errors
     /// See [`RecipeError`].
@@ -81,7 +81,7 @@ impl SamplesRecipe<'_> {
     /// - 1: first version.
     pub const VERSION: u32 = 2;
 
-    /// The recipe.
+    /// The recipe of the sampled images.
     ///
     /// # Errors
     /// See [`RecipeError`].
@@ -135,10 +135,10 @@ impl PassRecipe<'_> {
 /// Features: one tap of one pass.
 #[derive(Debug, Serialize)]
 pub struct FeaturesRecipe<'a> {
-    /// The pass.
+    /// What decides the forward pass, without its taps.
     #[serde(flatten)]
     pub pass: PassRecipe<'a>,
-    /// The tapped block.
+    /// The number of the tapped block, from 1.
     pub block: u32,
     /// Side of the pool, where the tap is a feature map that is pooled.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,12 +152,12 @@ pub struct FeaturesRecipe<'a> {
 
 impl FeaturesRecipe<'_> {
     /// - 4: resized images have exactly Pillow's pixels; one value in 30,000 was off by one.
-    /// - 3: maps of narrow networks are row-major, and so rounded otherwise.
-    /// - 2: the field `precision`; maps with their channels innermost and fused steps round otherwise.
+    /// - 3: feature maps of narrow networks are row-major, and so rounded differently.
+    /// - 2: the field `precision`; channels-last feature maps and fused steps round differently.
     /// - 1: first version.
     pub const VERSION: u32 = 4;
 
-    /// The recipe.
+    /// The recipe of the features.
     ///
     /// # Errors
     /// See [`RecipeError`].
@@ -183,11 +183,11 @@ pub struct HeadRecipe<'a> {
 
 impl HeadRecipe<'_> {
     /// - 3: the softmax of the loss sums over classes in another order, and the gradient of a bias over samples.
-    /// - 2: heads train in stacks, whose sums are rounded otherwise; more keys of training, and several views.
+    /// - 2: heads train in stacks, whose sums are rounded differently; more keys of training, and several views.
     /// - 1: first version.
     pub const VERSION: u32 = 3;
 
-    /// The recipe.
+    /// The recipe of the trained head.
     ///
     /// # Errors
     /// See [`RecipeError`].
@@ -250,7 +250,7 @@ impl MetricRecipe<'_> {
     /// - 1: first version.
     pub const VERSION: u32 = 4;
 
-    /// The recipe.
+    /// The recipe of the metric's results.
     ///
     /// # Errors
     /// See [`RecipeError`].

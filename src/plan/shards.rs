@@ -24,12 +24,12 @@ impl Shards {
         }
     }
 
-    /// How many there are.
+    /// How many shards there are; 0 without rows.
     pub fn count(self) -> usize {
         self.rows.div_ceil(self.rows_per_shard)
     }
 
-    /// The rows of one shard.
+    /// The rows of one shard, from 0; empty beyond the last shard.
     pub fn rows_of(self, shard: usize) -> Range<usize> {
         let start = (shard * self.rows_per_shard).min(self.rows);
         start..(start + self.rows_per_shard).min(self.rows)

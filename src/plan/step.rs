@@ -26,12 +26,12 @@ pub enum State {
     Cached,
     /// Some of its parts are.
     Partial {
-        /// The committed parts.
+        /// Numbers of the parts that are committed.
         parts: BTreeSet<u32>,
     },
     /// It is not; `why` says what changed, where that is known.
     Missing {
-        /// In words.
+        /// What changed, in words, or that it is new.
         why: String,
     },
 }
@@ -50,7 +50,7 @@ pub struct PlannedArtifact {
     pub label: String,
     /// All that decides its bytes.
     pub recipe: Recipe,
-    /// Its name in the store.
+    /// Its name in the store: the digest of `recipe`.
     pub fingerprint: Fingerprint,
     /// Whether it has to be made.
     pub state: State,
@@ -61,7 +61,7 @@ pub struct PlannedArtifact {
 pub struct Step {
     /// The steps whose artifacts it reads.
     pub inputs: Vec<StepId>,
-    /// What it becomes.
+    /// The artifact that it makes.
     pub artifact: PlannedArtifact,
     /// What is done.
     pub work: Work,
@@ -81,11 +81,11 @@ pub enum Work {
     Pretrain(Box<Pretrain>),
     /// Samples: images that a network makes out of noise.
     Sample(Box<Sample>),
-    /// The features of one tap.
+    /// The features of one tap, of all images of a dataset.
     Extract(Arc<Extract>),
-    /// The training of a head.
+    /// The training of one head.
     Train(Arc<Train>),
-    /// The scores of a metric.
+    /// One metric, scored on heads or on features.
     Evaluate(Box<Evaluate>),
 }
 
@@ -113,7 +113,7 @@ pub struct DatasetUse {
     pub facts: DatasetFacts,
     /// The samples of this plan that are its images: the step and its artifact.
     pub made: Option<(StepId, Fingerprint)>,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub axes: Axes,
 }
 
@@ -137,7 +137,7 @@ pub struct ModelUse {
     pub weights: String,
     /// The training of this plan that its weights come from: the step and its artifact.
     pub trained: Option<(StepId, Fingerprint)>,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub axes: Axes,
 }
 
@@ -159,7 +159,7 @@ impl ModelUse {
 pub struct Pretrain {
     /// What was asked for.
     pub node: PretrainNode,
-    /// The images.
+    /// The dataset whose images it is trained on.
     pub images: Arc<DatasetUse>,
     /// The model that is trained.
     pub model: Arc<dyn Model>,
@@ -174,7 +174,7 @@ pub struct Pretrain {
 pub struct Sample {
     /// What was asked for.
     pub node: SamplesNode,
-    /// The model.
+    /// The network that is sampled from, with the identity of its weights.
     pub model: Arc<ModelUse>,
     /// How the images are cut.
     pub shards: Shards,
@@ -210,13 +210,13 @@ impl Sample {
 pub struct Extract {
     /// What was asked for.
     pub node: ExtractionNode,
-    /// The images.
+    /// The dataset whose images run through the network.
     pub images: Arc<DatasetUse>,
-    /// The network.
+    /// The network, with the identity of its weights.
     pub model: Arc<ModelUse>,
     /// The shape of the tapped block's output.
     pub tap: TapShape,
-    /// The shape of a feature.
+    /// The shape of one feature, after the reduction.
     pub shape: FeatureShape,
     /// Multiply-adds of one image up to the tap.
     pub multiply_adds: u64,
@@ -255,7 +255,7 @@ pub struct Train {
 }
 
 impl Train {
-    /// The axes of its results.
+    /// The axes that its rows of results have, with their values.
     pub fn axes(&self) -> Axes {
         let mut axes = self.features.axes();
         axes.extend(self.node.axes());
@@ -275,24 +275,24 @@ pub struct Evaluate {
     pub name: String,
     /// What is computed.
     pub metric: Arc<dyn Metric>,
-    /// Whether only the best of heads that differ in learning rate and weight decay alone is scored, by what was held out.
+    /// Whether only the best of heads that differ in learning rate and weight decay alone is scored, by the validation split.
     pub choose: bool,
     /// What it reads.
     pub items: Items,
-    /// What it says where the file sweeps.
+    /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
 }
 
 /// What a metric reads, one score or more for each.
 #[derive(Debug, Clone)]
 pub enum Items {
-    /// The predictions of heads.
+    /// Trained heads, by their predictions.
     Heads(Vec<HeadItem>),
     /// Sets of features on one split: one set an item, or two.
     Features {
-        /// The items.
+        /// One or two sets for each item, as the metric takes them.
         items: Vec<Vec<Arc<Extract>>>,
-        /// The split.
+        /// Name of the split that is read.
         split: String,
     },
 }
@@ -300,7 +300,7 @@ pub enum Items {
 /// A head that a metric scores.
 #[derive(Debug, Clone)]
 pub struct HeadItem {
-    /// The step that trains it.
+    /// The step that trains the head.
     pub step: StepId,
     /// The head under the names that the rows of results give it; two nodes of an experiment may mean the same head.
     pub train: Arc<Train>,

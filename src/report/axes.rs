@@ -111,7 +111,7 @@ pub fn same(left: &AxisValue, right: &AxisValue) -> bool {
     }
 }
 
-/// The value as a number.
+/// The value as a floating-point number; `None` for text.
 pub fn number(value: &AxisValue) -> Option<f64> {
     match value {
         AxisValue::Integer(integer) => Some(*integer as f64),

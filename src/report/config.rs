@@ -57,7 +57,7 @@ pub struct TableSpec {
     pub kind: &'static str,
     /// Where it stands.
     pub span: Span,
-    /// The table.
+    /// What the kind has read from the section.
     pub table: Arc<dyn Table>,
 }
 
@@ -68,7 +68,7 @@ pub struct FigureSpec {
     pub kind: &'static str,
     /// Where it stands.
     pub span: Span,
-    /// The figure.
+    /// What the kind has read from the section.
     pub figure: Arc<dyn Figure>,
 }
 

@@ -21,7 +21,7 @@ use crate::store::{AxisValue, ResultColumn, ResultRow, source_column};
 /// The names that a report can be summed up by.
 #[derive(Debug, Default, Serialize)]
 struct Summary {
-    /// Results.
+    /// How many results there are.
     results: usize,
     /// Results that were asked for and are not there.
     missing: usize,
@@ -288,7 +288,7 @@ fn total(kind: &str, nodes: &[NodeRecord]) -> KindTotal {
     total
 }
 
-/// JSON as a template's value. What is no finite number in Rust is `null` in JSON and `none` here.
+/// JSON as a template's value. What is not a finite number in Rust is `null` in JSON and `none` here.
 fn plain(value: serde_json::Value) -> Value {
     match value {
         serde_json::Value::Null => Value::from(()),

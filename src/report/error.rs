@@ -14,7 +14,7 @@ pub enum ReportError {
     TemplateUnreadable {
         /// The template as it was named.
         file: String,
-        /// Why.
+        /// What the operating system reported.
         source: io::Error,
     },
     /// A template that does not parse, or fails while it is filled in.
@@ -24,7 +24,7 @@ pub enum ReportError {
         file: String,
         /// The line, from 1.
         line: usize,
-        /// What is wrong.
+        /// What the template engine reported.
         problem: String,
         /// What to do.
         hint: String,
@@ -35,7 +35,7 @@ pub enum ReportError {
     /// No result is of this metric.
     #[error("{place}: no result is of the metric `{metric}`")]
     UnknownMetric {
-        /// The table or figure.
+        /// The table or figure, as messages name it.
         place: String,
         /// The metric as it was typed.
         metric: String,
@@ -45,11 +45,11 @@ pub enum ReportError {
     /// The filters leave nothing.
     #[error("{place}: no result of `{metric}` is left after `where` ({filters})")]
     NoRows {
-        /// The table or figure.
+        /// The table or figure, as messages name it.
         place: String,
-        /// The metric.
+        /// The metric's name.
         metric: String,
-        /// The filters in words.
+        /// The filters as text, such as `split = train or test`.
         filters: String,
         /// What the results hold on these axes.
         hint: String,
@@ -57,9 +57,9 @@ pub enum ReportError {
     /// Results that differ in more than the seed fall into one cell.
     #[error("{place}: results that differ in {varying} would be averaged in one cell ({cell})")]
     Averaging {
-        /// The table or figure.
+        /// The table or figure, as messages name it.
         place: String,
-        /// The cell.
+        /// The cell by its axes and values, as text.
         cell: String,
         /// The axes that vary within it.
         varying: String,
@@ -69,19 +69,19 @@ pub enum ReportError {
     /// Two results that no axis tells apart.
     #[error("{place}: two results in one cell ({cell}) agree on every axis")]
     Ambiguous {
-        /// The table or figure.
+        /// The table or figure, as messages name it.
         place: String,
-        /// The cell.
+        /// The cell by its axes and values, as text.
         cell: String,
         /// What the first was computed from.
         first: String,
         /// What the second was computed from.
         second: String,
     },
-    /// Results that a table cannot say anything about.
+    /// Results that do not fit a table.
     #[error("{place}: {problem}")]
     Unfit {
-        /// The table.
+        /// The table, as messages name it.
         place: String,
         /// What does not fit.
         problem: String,
@@ -91,7 +91,7 @@ pub enum ReportError {
     /// A file of results that cannot be read.
     #[error("{place}:{line}: {problem}")]
     ResultsFile {
-        /// The file.
+        /// The file, as messages name it.
         place: String,
         /// The line, from 1.
         line: usize,
@@ -101,21 +101,21 @@ pub enum ReportError {
     /// A result that is not a finite number.
     #[error("{place}: the result of {origin} is {value}, which is not a finite number")]
     NotFinite {
-        /// The table or figure.
+        /// The table or figure, as messages name it.
         place: String,
         /// What the result was computed from.
         origin: String,
-        /// The value.
+        /// NaN or an infinity.
         value: f64,
     },
     /// A numeric scale over an axis of words, or a logarithmic one over values that are not positive.
     #[error("{place}: `{value}` on the axis `{axis}` has no place on a {scale} scale")]
     Scale {
-        /// The figure.
+        /// The figure, as messages name it.
         place: String,
-        /// The axis.
+        /// The axis's name.
         axis: String,
-        /// The value.
+        /// The value as text.
         value: String,
         /// The scale's name.
         scale: &'static str,
@@ -125,21 +125,21 @@ pub enum ReportError {
     /// More than a reader can tell apart.
     #[error("{place}: {count} {what} are more than the {limit} that can be told apart")]
     TooMany {
-        /// The figure.
+        /// The figure, as messages name it.
         place: String,
-        /// How many.
+        /// How many there are.
         count: usize,
         /// Of what.
         what: &'static str,
-        /// The limit.
+        /// The most that can be told apart.
         limit: usize,
     },
     /// The drawing library gave up.
     #[error("{place}: the drawing failed (a bug in repro): {problem}")]
     Drawing {
-        /// The figure.
+        /// The figure, as messages name it.
         place: String,
-        /// What the library says.
+        /// What the library reported.
         problem: String,
     },
     /// An edge of the graph ends nowhere.

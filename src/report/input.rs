@@ -13,7 +13,7 @@ use crate::store::ResultRow;
 pub struct ReportInput {
     /// The experiment's name.
     pub name: String,
-    /// The title that heads the report.
+    /// The report's title.
     pub title: String,
     /// Every result of the experiment, one row a value.
     ///
@@ -24,9 +24,9 @@ pub struct ReportInput {
     pub missing: Vec<MissingResult>,
     /// The experiment's graph, one drawn node per node of the file.
     pub graph: Graph,
-    /// The datasets.
+    /// One for each dataset of the experiment.
     pub datasets: Vec<DatasetSummary>,
-    /// The models.
+    /// One for each model of the experiment.
     pub models: Vec<ModelSummary>,
     /// Every artifact that the report rests on.
     pub nodes: Vec<NodeRecord>,
@@ -76,7 +76,7 @@ pub struct TrainingCurve {
 /// What was recorded of one step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct TrainingPoint {
-    /// The step.
+    /// How many steps of the optimizer were made.
     pub step: u64,
     /// The loss; it need not be a finite number.
     pub loss: f64,
@@ -113,7 +113,7 @@ pub struct ImageSheet {
 /// A result that was asked for and is not there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct MissingResult {
-    /// The metric.
+    /// The metric's name.
     pub metric: String,
     /// What is known of its axes: axis name to value, as [`AxisValue`](crate::store::AxisValue) displays it.
     pub axes: BTreeMap<String, String>,
@@ -121,10 +121,10 @@ pub struct MissingResult {
     pub why: String,
 }
 
-/// The graph as it is drawn.
+/// The experiment's graph: its nodes and what is made from what.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Graph {
-    /// The nodes.
+    /// One for each node of the file; sweeps are not expanded.
     pub nodes: Vec<GraphNode>,
     /// The edges, from what is made first to what is made from it.
     pub edges: Vec<GraphEdge>,
@@ -177,24 +177,24 @@ pub struct GraphEdge {
 pub struct DatasetSummary {
     /// The node's name.
     pub name: String,
-    /// The kind.
+    /// The kind's name, such as `image-folder`.
     pub kind: String,
     /// The manifest's digest, in hexadecimal.
     pub digest: String,
     /// Images per split.
     pub rows: BTreeMap<String, u64>,
-    /// The number of classes.
+    /// How many classes it has; 0 for images that a run makes.
     pub classes: u32,
-    /// Images that are in the folder and in no number of the report.
+    /// Images that are in the folder and do not count in the report.
     pub skipped: Vec<SkippedImage>,
 }
 
 /// An image that was left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SkippedImage {
-    /// Its id in the dataset.
+    /// The image's id in its dataset.
     pub id: String,
-    /// Why it was left out.
+    /// Why it was left out, as a sentence about the image.
     pub reason: String,
 }
 
@@ -203,11 +203,11 @@ pub struct SkippedImage {
 pub struct ModelSummary {
     /// The node's name.
     pub name: String,
-    /// The kind.
+    /// The kind's name, such as `resnet`.
     pub kind: String,
     /// The preset or the configuration, in words.
     pub configuration: String,
-    /// The number of parameters.
+    /// How many numbers its parameters have, over all tensors.
     pub parameters: u64,
     /// Where the weights come from, and their digest.
     pub weights: String,
@@ -230,7 +230,7 @@ pub struct NodeRecord {
     pub bytes: u64,
     /// Seconds that its making took, at the time when it was made.
     pub wall_seconds: f64,
-    /// The device that made it.
+    /// The device that made it, as the manifest has it.
     pub device: String,
 }
 
@@ -243,6 +243,6 @@ pub struct Departure {
     pub paper: String,
     /// What is done here.
     pub here: String,
-    /// Why.
+    /// Why it is done so.
     pub reason: String,
 }

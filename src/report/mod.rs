@@ -1,6 +1,6 @@
 //! The report: Markdown, tables, figures and a drawing of the graph, all made from result rows.
 //!
-//! The way through this room: [`input`] is what a report is made from, [`config`] what `[report]` asks for. [`selection`] picks
+//! Start with [`input`], what a report is made from, and [`config`], what `[report]` asks for. [`selection`] picks
 //! rows and averages them over seeds, [`tables`] and [`figures`] show them (one file a kind), [`query`] and [`trace`] lead
 //! from a number back to its bytes, [`mermaid`] draws the graph, and [`template`] puts it all into Markdown. [`render`] runs
 //! through these in order.

@@ -1,4 +1,4 @@
-//! Rows and questions for the tests of this room.
+//! Rows and questions for the tests of this module.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -100,7 +100,7 @@ pub(super) fn input(results: Vec<ResultRow>) -> ReportInput {
     }
 }
 
-/// Reads something from TOML text; gives it with the codes of all mistakes.
+/// Reads something from TOML text; gives it with the codes of all errors.
 pub(super) fn parsed<T>(text: &str, parse: impl FnOnce(&Fields<'_>) -> T) -> (T, Vec<String>) {
     let source = Source::new("example.toml", text);
     let diagnostics = RefCell::new(Diagnostics::new(source.clone()));
@@ -120,7 +120,7 @@ pub(super) fn parsed<T>(text: &str, parse: impl FnOnce(&Fields<'_>) -> T) -> (T,
     (value, codes)
 }
 
-/// A question from TOML text that holds no mistake.
+/// A question from TOML text without errors.
 pub(super) fn question(text: &str) -> Question {
     let (question, mistakes) = parsed(text, |fields| {
         Question::parse(fields, &KnownAxes::default())

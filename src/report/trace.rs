@@ -17,13 +17,13 @@ pub const MOST_ROWS: usize = 400;
 /// Hexadecimal digits of a fingerprint that a reader sees.
 pub const SHORT: usize = 12;
 
-/// What stands in a cell that has nothing to say.
+/// What stands in an empty cell.
 const NOTHING: &str = "–";
 
-/// The trace of a report.
+/// Where the numbers of a report come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Trace {
-    /// The number of results.
+    /// How many results the report has.
     pub count: usize,
     /// The results as a Markdown table; `None` where they are too many, or none.
     pub table: Option<String>,
@@ -33,7 +33,7 @@ pub struct Trace {
     pub sql: Option<String>,
 }
 
-/// The trace of all results.
+/// Traces all results of a report.
 pub fn trace(input: &ReportInput) -> Trace {
     let mut rows: Vec<&ResultRow> = input.results.iter().collect();
     let all = axes::of(&input.results);

@@ -1,4 +1,4 @@
-//! Mistakes in an experiment file: where, what, and what to do about it.
+//! Errors in an experiment file: where, what, and what to do about it.
 
 use std::fmt;
 
@@ -59,7 +59,7 @@ impl Diagnostic {
 /// All errors of one file, in the order of their places, each once.
 #[derive(Debug, Clone)]
 pub struct Diagnostics {
-    /// The file.
+    /// The file that the places of the errors refer to.
     pub source: Source,
     items: Vec<Diagnostic>,
 }
@@ -77,7 +77,7 @@ pub struct DiagnosticRecord<'a> {
     pub code: &'static str,
     /// What is wrong.
     pub message: &'a str,
-    /// The text at the place.
+    /// The part of the file that the error is about, as it was typed.
     pub text: &'a str,
     /// What to do about it.
     pub hint: Option<&'a str>,
@@ -111,7 +111,7 @@ impl Diagnostics {
         self.items.is_empty()
     }
 
-    /// How many there are.
+    /// How many errors there are.
     pub fn len(&self) -> usize {
         self.items.len()
     }

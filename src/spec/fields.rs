@@ -12,7 +12,7 @@ use super::tree::{Entry, Node, Table, Value};
 /// A value that was read, and its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spanned<T> {
-    /// The value.
+    /// What was read at `span`.
     pub value: T,
     /// Where it stands.
     pub span: Span,
@@ -21,8 +21,8 @@ pub struct Spanned<T> {
 /// A reader over one table.
 ///
 /// [`Fields::check_keys`] finds all that is wrong with a table by the declarations of its keys; [`Fields::get`] then reads one key at
-/// a time. What is wrong is recorded as a diagnostic, so that the caller can go on and find the next error. Whether anything was
-/// wrong is asked once, at the end, with [`Fields::is_sound`].
+/// a time. What is wrong is recorded as a diagnostic, so that the caller can continue and find the next error. Whether anything
+/// was wrong is asked once, at the end, with [`Fields::is_sound`].
 #[derive(Debug)]
 pub struct Fields<'a> {
     table: &'a Table,
@@ -207,7 +207,7 @@ impl<'a> Fields<'a> {
         readers
     }
 
-    /// The raw value of a key.
+    /// The value of a key before it is parsed; `None` where the key is absent.
     pub fn raw(&self, key: &str) -> Option<&'a Node> {
         self.table.get(key).map(|entry| &entry.node)
     }

@@ -24,7 +24,7 @@ use super::kind::KindDoc;
 /// A key with the form of its value.
 #[derive(Clone, Copy)]
 pub struct Key<F: Form = Custom> {
-    /// As it is typed.
+    /// As an experiment file has it, such as `batch_size`.
     pub name: &'static str,
     pub(super) form: F,
     absent: Absent<F::Default>,
@@ -36,9 +36,9 @@ pub struct Key<F: Form = Custom> {
 enum Absent<D> {
     /// An error.
     Required,
-    /// The same as this value.
+    /// This value is taken.
     Default(D),
-    /// What the words say.
+    /// What it means, in words.
     Otherwise(&'static str),
 }
 
@@ -64,7 +64,7 @@ pub trait AnyKey: Sync {
     /// What a list under it means.
     fn lists(&self) -> Lists;
 
-    /// The same in words.
+    /// Its name, form, default and meaning in words.
     fn describe(&self) -> KeyDoc;
 
     /// Reports what is wrong with its value, where there is one.

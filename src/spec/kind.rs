@@ -1,6 +1,6 @@
 //! Kinds: what a node may be, each with its keys and how its table is read.
 //!
-//! A room that has kinds lists them in its `ALL`; [`find`] is the one way from `kind = "…"` to one of them.
+//! A module that has kinds lists them in its `ALL`; [`find`] is the one way from `kind = "…"` to one of them.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ impl KindDoc {
 
 /// A kind, with the function that reads its tables and what kinds of its family offer besides.
 pub struct Kind<P: 'static, M: 'static = ()> {
-    /// What it says of itself.
+    /// Name, summary and keys, for listings and the reference page.
     pub doc: KindDoc,
     /// What it offers besides.
     pub more: M,

@@ -46,11 +46,11 @@ pub const EXPERIMENT: KindDoc = KindDoc {
 /// One `[section.name]` table as it was typed, sweeps not yet expanded.
 #[derive(Debug, Clone)]
 pub struct RawNode {
-    /// The name after the dot.
+    /// What follows the dot of the header.
     pub name: String,
     /// Where the name stands.
     pub span: Span,
-    /// The table.
+    /// The keys below the header.
     pub table: Table,
 }
 

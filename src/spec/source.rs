@@ -26,7 +26,7 @@ impl From<Range<usize>> for Span {
 pub struct Source {
     /// The name to show in messages.
     pub name: String,
-    /// The whole text.
+    /// The whole text; [`Span`]s are byte offsets into it.
     pub text: Arc<str>,
 }
 
@@ -51,7 +51,7 @@ impl Source {
         (line, column)
     }
 
-    /// The text at a span; empty when the span lies outside.
+    /// The text at a span; empty when the span is outside.
     pub fn slice(&self, span: Span) -> &str {
         self.text.get(span.start..span.end).unwrap_or("")
     }

@@ -73,7 +73,7 @@ pub fn expand(
     tables
 }
 
-/// One table for each item of a list; the table itself where the value is no sweep.
+/// One table for each item of a list; the table itself where the value is not a sweep.
 fn grid(
     table: &Table,
     entry: &Entry,

@@ -11,7 +11,7 @@ use super::source::{Source, Span};
 /// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// The value.
+    /// What was typed, by TOML type.
     pub value: Value,
     /// Where it stands.
     pub span: Span,
@@ -54,7 +54,7 @@ impl Value {
 /// A table with its entries in the order of the file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Table {
-    /// The entries.
+    /// The entries, in the order of the file.
     pub entries: Vec<Entry>,
 }
 
@@ -94,16 +94,16 @@ impl fmt::Display for Table {
 /// One `key = value`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// The key.
+    /// The key, without quotes.
     pub key: String,
     /// Where the key stands.
     pub key_span: Span,
-    /// The value.
+    /// The value, and where it stands.
     pub node: Node,
 }
 
 impl Table {
-    /// The entry of a key.
+    /// The entry of a key; `None` where the key is absent.
     pub fn get(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key == key)
     }

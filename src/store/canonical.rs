@@ -44,7 +44,7 @@ impl Tree {
         value.serialize(TreeSerializer)
     }
 
-    /// The canonical text.
+    /// The canonical JSON text, of which fingerprints are digests.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         self.write(&mut text);

@@ -105,7 +105,7 @@ impl ObjectInProgress {
     }
 }
 
-/// Says in which field an error arose: `optimizer: lr: NaN is not a finite number`.
+/// Adds the field in which an error arose: `optimizer: lr: NaN is not a finite number`.
 fn within(place: &str, error: &CanonicalError) -> CanonicalError {
     CanonicalError {
         reason: format!("{place}: {}", error.reason),

@@ -1,6 +1,6 @@
-//! Checkpoints of trainings: what a training goes on from when it was stopped, or when more steps are wanted of it.
+//! Checkpoints of trainings: what a training resumes from when it was stopped, or when more steps are wanted of it.
 //!
-//! They belong to no artifact, but to all trainings that differ only in their number of steps. The name of a file tells its
+//! They belong to no artifact, but to all trainings that differ only in their number of steps. The name of a file has its
 //! step and the digest of its bytes, so that a damaged one is noticed without a second file.
 
 use std::fs;
@@ -33,7 +33,7 @@ pub struct Checkpoints {
 pub struct Checkpoint {
     /// Steps that were made when it was written.
     pub step: u32,
-    /// The file.
+    /// The file, whose name has the step and a digest.
     pub path: PathBuf,
 }
 
@@ -121,7 +121,7 @@ impl Checkpoints {
     /// Lets go of all of them: what they were for is done.
     ///
     /// # Errors
-    /// The file system refuses.
+    /// The folder cannot be removed.
     pub fn clear(&self) -> Result<(), StoreError> {
         match fs::remove_dir_all(&self.folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

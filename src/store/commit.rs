@@ -34,7 +34,7 @@ impl StagedFile {
         committed.map_err(|error| StoreError::io("write", &self.target, self.needed, error))
     }
 
-    /// [`StagedFile::commit`], unless there is a file of that name already; says whether the name was free.
+    /// [`StagedFile::commit`], unless there is a file of that name already; returns whether the name was free.
     pub(super) fn commit_if_absent(self) -> Result<bool, StoreError> {
         let committed = self.file.commit_if_absent();
         committed.map_err(|error| StoreError::io("write", &self.target, self.needed, error))

@@ -1,4 +1,4 @@
-//! What can go wrong in the store, told with the file and with what to do about it.
+//! What can go wrong in the store, with the file and with what to do about it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub enum StoreError {
     Unusable {
         /// Folder that was named as the store.
         path: PathBuf,
-        /// Why it does not serve.
+        /// Why the folder cannot be a store.
         reason: String,
         /// What the user can do.
         remedy: &'static str,
@@ -57,9 +57,9 @@ pub enum StoreError {
     Io {
         /// What was tried, as a verb phrase: "read", "lock".
         doing: &'static str,
-        /// File or folder.
+        /// The file or folder that it was tried on.
         path: PathBuf,
-        /// What the operating system said.
+        /// What the operating system reported.
         source: io::Error,
     },
     /// Bytes on the disk are not the bytes that were committed.
@@ -108,7 +108,7 @@ pub enum StoreError {
         artifact: Fingerprint,
         /// File that was to be written.
         name: String,
-        /// The contradiction.
+        /// How the content contradicts itself.
         reason: String,
     },
     /// A table does not have the columns that it should have.
@@ -120,7 +120,7 @@ pub enum StoreError {
     /// An artifact has more parts than can be numbered.
     #[error("artifact {} has more than 2^32 parts", artifact.short())]
     TooManyParts {
-        /// The artifact.
+        /// Artifact that was being written.
         artifact: Fingerprint,
     },
     /// The program contradicts itself.

@@ -211,7 +211,7 @@ impl FeaturePartReader {
         }
     }
 
-    /// The bytes of one vector as they lie in the mapped file, in the machine's byte order; `None` where there is no such row.
+    /// The bytes of one vector as they are in the mapped file, in the machine's byte order; `None` where there is no such row.
     pub fn bytes_of_row(&self, row: usize) -> Option<&[u8]> {
         let (buffer, values) = match &self.columns.values {
             Values::F32(values) => (values.values().inner(), FeatureType::F32),
@@ -240,7 +240,7 @@ impl FeaturePartReader {
         true
     }
 
-    /// Says that what was read of the mapped file need not stay in memory. It is read again when it is asked for again.
+    /// Releases the memory of what was read of the mapped file. It is read again when it is asked for again.
     pub fn forget(&self) {
         #[expect(unsafe_code, reason = "there is no safe way to let pages go")]
         // SAFETY: the mapping is shared and nobody writes through it, so its pages hold what the file holds, and the file of

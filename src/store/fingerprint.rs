@@ -88,7 +88,7 @@ pub enum ArtifactKind {
 }
 
 impl ArtifactKind {
-    /// Every kind, in the order of the data's way through a run.
+    /// Every kind, in the order in which data passes through a run.
     pub const ALL: &[Self] = &[
         Self::Pretraining,
         Self::Samples,

@@ -18,14 +18,14 @@ use crate::numbers::to_usize;
 /// The rows of one part of images. Both slices have the same length.
 #[derive(Debug, Clone, Copy)]
 pub struct ImagePart<'a> {
-    /// The name of every image.
+    /// One id for each image, in the order of the rows.
     pub ids: &'a [String],
     /// The images, each as the bytes of a PNG file.
     pub images: &'a [Vec<u8>],
 }
 
 impl ImagePart<'_> {
-    /// Lays out a part as a record batch, or says how the part contradicts itself.
+    /// Lays out a part as a record batch, or returns how the part contradicts itself.
     pub(super) fn batch(self, recipe: &Recipe) -> Result<RecordBatch, String> {
         let (rows, images) = (self.ids.len(), self.images.len());
         if rows != images {

@@ -47,7 +47,7 @@ pub struct Entry {
 /// An artifact that was begun and not finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partial {
-    /// What it is to be.
+    /// The kind of artifact that was begun.
     pub kind: ArtifactKind,
     /// Indexes of the parts that were committed. They are validated when the artifact is begun again.
     pub parts: BTreeSet<u32>,
@@ -56,7 +56,7 @@ pub struct Partial {
 /// Something that is wrong in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Artifact that it concerns, where the folder's name tells.
+    /// Artifact that it concerns, where the folder's name shows it.
     pub fingerprint: Option<Fingerprint>,
     /// File that is wrong.
     pub file: PathBuf,
@@ -77,7 +77,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When a folder or a manifest cannot be read. Damage is no error but a [`Problem`] in the listing.
+    /// When a folder or a manifest cannot be read. Damage is not an error but a [`Problem`] in the listing.
     pub fn listing(&self) -> Result<Listing, StoreError> {
         let mut listing = Listing::default();
         for found in self.survey()? {
@@ -181,7 +181,7 @@ fn look_at(kind: ArtifactKind, folder: &Path) -> Result<Found, StoreError> {
     }
 }
 
-/// What lies in a folder, sorted by name; nothing where the folder does not exist or is a file.
+/// What is in a folder, sorted by name; nothing where the folder does not exist or is a file.
 pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

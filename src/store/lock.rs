@@ -36,7 +36,7 @@ pub enum Patience {
 /// Called when an artifact is locked, at once and then several times a second.
 pub type OnWait<'a> = dyn FnMut(&Waiting<'_>) -> Patience + 'a;
 
-/// The [`OnWait`] of those who have nobody to tell.
+/// The [`OnWait`] of those who have nobody to report to.
 pub fn wait_quietly(_waiting: &Waiting<'_>) -> Patience {
     Patience::Wait
 }

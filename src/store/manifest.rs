@@ -50,7 +50,7 @@ pub struct FileEntry {
     pub bytes: u64,
     /// BLAKE3 digest of the whole file.
     pub blake3: Fingerprint,
-    /// Rows of a table or of a part; zero for files that are no tables.
+    /// Rows of a table or of a part; zero for files that are not tables.
     pub rows: u64,
     /// What computed a part, such as "cpu" or "cuda:0"; absent for other files and for parts of older releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,7 +94,7 @@ impl Manifest {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
-    /// The file of that name.
+    /// The entry of a file by its name; `None` where the artifact has none.
     pub fn file(&self, name: &str) -> Option<&FileEntry> {
         self.files.iter().find(|file| file.name == name)
     }
@@ -178,7 +178,7 @@ pub(super) fn read_state(
     Ok(State::Complete(Box::new(manifest)))
 }
 
-/// The manifest, or why it is damaged. A newer format is no damage, so it is an error.
+/// The manifest, or why it is damaged. A newer format is not damage, so it is an error.
 fn parse(path: &Path, text: &[u8]) -> Result<Result<Manifest, String>, StoreError> {
     /// Read first, because a newer format need not have the other fields.
     #[derive(Deserialize)]

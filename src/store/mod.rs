@@ -1,6 +1,6 @@
 //! The store: what a run keeps, named by content, committed atomically, readable by anyone.
 //!
-//! # What lies on the disk
+//! # What is on disk
 //!
 //! ```text
 //! <root>/
@@ -10,7 +10,7 @@
 //!     <name>.parquet                        tables: results, curves, predictions
 //!     <name>.safetensors, …                 weights and other bytes
 //!     manifest.json                         written last; what has no manifest does not exist
-//!   checkpoints/<64 hex>/                   what trainings go on from, by step; see `checkpoints.rs`
+//!   checkpoints/<64 hex>/                   what trainings resume from, by step; see `checkpoints.rs`
 //!   locks/<64 hex>.lock                     who makes an artifact now; empty files may stay behind
 //!   locks/job-<name>/<shard>.lock           who computes a shard now; see `claims.rs`
 //!   quarantine/<64 hex>-<n>/                damaged files and folders, moved here, never deleted
@@ -33,7 +33,7 @@
 //! # Main types
 //!
 //! [`Recipe`] gives a [`Fingerprint`]; [`Store::begin`] gives an [`ArtifactWriter`]; [`Store::features`],
-//! [`Store::table`] and [`Store::bytes`] read; [`Store::listing`] says what is there; [`Store::query`] asks all of it
+//! [`Store::table`] and [`Store::bytes`] read; [`Store::listing`] lists what is there; [`Store::query`] asks all of it
 //! in SQL.
 
 mod begin;

@@ -12,7 +12,7 @@ pub const OBJECTIVE: &str = "objective";
 pub const PREDICTIONS: &str = "predictions";
 /// The table of a head's logits, where they are kept.
 pub const LOGITS: &str = "logits";
-/// The table that a head is chosen by: one row with `epoch`, `loss` and `top1` on held-out samples.
+/// The table that a head is chosen by: one row with `epoch`, `loss` and `top1` on the validation split.
 pub const SELECTION: &str = "selection";
 /// The trained parameters of a head.
 pub const HEAD_WEIGHTS: &str = "head.safetensors";

@@ -1,7 +1,7 @@
 //! Parts: Arrow IPC files that are written once and then mapped into memory.
 //!
 //! A part holds one record batch, of features or of images ([`PartForm`]). That of features has the columns `id`, `split`, `label`,
-//! `view`, `draw` and `feature`, the last a fixed-size list of floats without nulls, so that its values lie in the file as one
+//! `view`, `draw` and `feature`, the last a fixed-size list of floats without nulls, so that its values are stored as one
 //! row-major matrix `[rows, width]`, 64-byte aligned. That of images has the columns `id` and `image`. The schema's metadata holds the
 //! recipe. The footer's metadata holds the BLAKE3 digest of all bytes before the footer: with it a part proves itself before there
 //! is a manifest.
@@ -104,7 +104,7 @@ const fn arrow_type(of: FeatureType) -> DataType {
 /// What the rows of a part are; all parts of an artifact are alike in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PartForm {
-    /// Vectors.
+    /// One feature vector a row.
     Features {
         /// Length of one vector.
         width: usize,
@@ -173,7 +173,7 @@ pub(super) fn schema(recipe: &Recipe, form: PartForm) -> Option<Schema> {
     Some(Schema::new_with_metadata(fields, metadata))
 }
 
-/// What every Arrow and Parquet file of an artifact says about itself.
+/// What every Arrow and Parquet file of an artifact has in its metadata.
 pub(super) fn file_metadata(recipe: &Recipe) -> [(String, String); 3] {
     [
         (FINGERPRINT_KEY.to_owned(), recipe.fingerprint().to_string()),
@@ -183,7 +183,7 @@ pub(super) fn file_metadata(recipe: &Recipe) -> [(String, String); 3] {
 }
 
 impl FeaturePart<'_> {
-    /// The form of the part.
+    /// What decides the columns of the part.
     pub(super) const fn form(&self) -> PartForm {
         PartForm::Features {
             width: self.width,
@@ -192,7 +192,7 @@ impl FeaturePart<'_> {
         }
     }
 
-    /// Lays out a part as a record batch, or says how the part contradicts itself.
+    /// Lays out a part as a record batch, or returns how the part contradicts itself.
     pub(super) fn batch(self, recipe: &Recipe) -> Result<RecordBatch, String> {
         let rows = self.ids.len();
         let lengths = [

@@ -31,7 +31,7 @@ pub(super) struct MappedPart {
     pub(super) map: Arc<Mmap>,
 }
 
-/// What the footer of a part says.
+/// The footer of a part, read.
 struct Footer {
     schema: Schema,
     version: MetadataVersion,

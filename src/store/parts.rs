@@ -13,7 +13,7 @@ use super::root::Store;
 pub(super) struct OpenedPart {
     /// Where it is.
     pub(super) path: PathBuf,
-    /// Its rows.
+    /// Its record batch, mapped from the file.
     pub(super) part: MappedPart,
     /// The file that was mapped.
     pub(super) file: File,

@@ -16,7 +16,7 @@ use super::root::Store;
 pub struct SetAside {
     /// Where it lay.
     pub from: PathBuf,
-    /// Where it lies now.
+    /// Where it is now.
     pub to: PathBuf,
     /// What is wrong with it, to be read after its name.
     pub reason: String,
@@ -25,7 +25,7 @@ pub struct SetAside {
 impl Store {
     /// Moves a damaged artifact aside, so that it can be made again.
     ///
-    /// The damage is looked for anew, under the artifact's lock. Where there is none (because another process has
+    /// The damage is looked for again, under the artifact's lock. Where there is none (because another process has
     /// set the artifact aside and made it again meanwhile), or where another process holds the lock, nothing is moved
     /// and `None` is returned.
     ///

@@ -7,12 +7,12 @@
 //! | `results` | every scored value of every metric artifact: the columns of [`ResultRow::to_batch`](super::ResultRow::to_batch), null where a table lacks one |
 //! | `curves` | the learning curves of all heads, and `head_fingerprint` |
 //! | `predictions` | the predictions of all heads, and `head_fingerprint` |
-//! | `selection` | what heads with held-out samples may be chosen by, and `head_fingerprint` |
+//! | `selection` | what heads with a validation split may be chosen by, and `head_fingerprint` |
 //! | `logits_<hex>` | the logits of one head, where it keeps them, named by the first 12 (at least 4) digits of its fingerprint |
 //! | `artifacts` | one row an artifact: `fingerprint`, `kind`, `label`, `rows`, `bytes`, `made_at` |
 //! | `features_<hex>` | the vectors of one feature artifact, named by the first 12 (at least 4) digits of its fingerprint |
 //!
-//! Files are read as they lie there, after a look at their sizes; [`Store::verify`](super::Store::verify) is what
+//! Files are read as they are there, after a look at their sizes; [`Store::verify`](super::Store::verify) is what
 //! compares their digests.
 
 mod explain;
@@ -53,7 +53,7 @@ type Tables = BTreeMap<String, LazyFrame>;
 /// A column of an axis, or of a role's fingerprints, that the table `results` has even where no result fills it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownColumn<'a> {
-    /// Its name.
+    /// The column's name in SQL.
     pub name: &'a str,
     /// The type of an axis' values; fingerprints are texts.
     pub kind: AxisType,
@@ -65,11 +65,11 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`QueryError::Sql`] with what the engine says and which tables and columns there are; [`QueryError::Store`]
+    /// [`QueryError::Sql`] with the engine's message and which tables and columns there are; [`QueryError::Store`]
     /// when the store cannot be read.
     pub fn query(&self, sql: &str, known: &[KnownColumn<'_>]) -> Result<QueryResult, QueryError> {
         let (manifests, _) = self.manifests()?;
-        // A query that cannot be parsed mentions no table here; executing it says what is wrong.
+        // A query that cannot be parsed mentions no table here; executing it shows what is wrong.
         let mentioned = extract_table_identifiers(sql, false, true).unwrap_or_default();
         let rows = if mentioned.iter().any(|name| name == RESULTS) {
             self.results(&manifests)?

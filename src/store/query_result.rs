@@ -61,13 +61,13 @@ impl Serialize for Cell {
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// The store cannot be read.
+    /// An artifact or the store's folder cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The query cannot be understood or carried out.
     #[error("cannot run the query: {message}")]
     Sql {
-        /// What the engine said.
+        /// What the engine reported.
         message: String,
         /// What there is to be asked, and what might have been meant.
         hint: String,

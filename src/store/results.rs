@@ -111,7 +111,7 @@ impl AxisType {
 }
 
 impl AxisValue {
-    /// Its type.
+    /// The type of the column that can hold it.
     pub fn kind(&self) -> AxisType {
         match self {
             Self::Integer(_) => AxisType::Integer,

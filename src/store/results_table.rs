@@ -53,7 +53,7 @@ pub enum ResultColumn<'a> {
     Fixed,
     /// The fingerprints of this role.
     Source(&'a str),
-    /// The values of this axis.
+    /// The values of the axis of this name.
     Axis(&'a str),
 }
 
@@ -242,7 +242,7 @@ fn bad(column: &str, problem: &str) -> StoreError {
     }
 }
 
-/// What is said of a table that this release cannot read.
+/// What is reported of a table that this release cannot read.
 const OTHER_VERSION: &str =
     "the table is of another version of repro; remove the artifact, and run the experiment again";
 

@@ -1,4 +1,4 @@
-//! Opening a store, and where things lie in it.
+//! Opening a store, and the paths within it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -144,7 +144,7 @@ impl Store {
         self.root.join("locks").join(format!("{fingerprint}.lock"))
     }
 
-    /// Refuses to go on where the store was opened for reading only.
+    /// Refuses to continue where the store was opened for reading only.
     pub(super) fn require_writable(&self) -> Result<(), StoreError> {
         if self.writable {
             Ok(())

@@ -29,7 +29,7 @@ impl Store {
         Ok(problems)
     }
 
-    /// What is wrong with the files of one artifact, judged anew from their bytes.
+    /// What is wrong with the files of one artifact, judged again from their bytes.
     pub(super) fn damage(&self, manifest: &Manifest) -> Result<Vec<Problem>, StoreError> {
         let folder = self.artifact_folder(manifest.kind, &manifest.fingerprint);
         let mut problems = Vec::new();
@@ -93,7 +93,7 @@ impl Store {
     }
 }
 
-/// How a file differs from what the manifest says of it, to be read after the file's name.
+/// How a file differs from what the manifest has for it, to be read after the file's name.
 fn wrong_bytes(file: &Path, entry: &FileEntry) -> Result<Option<String>, StoreError> {
     if let Some(reason) = wrong_size(file, entry)? {
         return Ok(Some(reason));

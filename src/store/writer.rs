@@ -38,7 +38,7 @@ pub struct ArtifactWriter {
     set_aside: Vec<SetAside>,
     /// Committed files by name.
     files: BTreeMap<String, FileEntry>,
-    /// Rows that each part has to have, once the caller has said so.
+    /// Rows that each part has to have, once the caller has set it.
     expected_rows: Option<Vec<u64>>,
     /// What the rows of parts are, once a part is there.
     form: Option<PartForm>,
@@ -97,7 +97,7 @@ impl ArtifactWriter {
         &self.set_aside
     }
 
-    /// Says what computes the parts that this writer writes from now on.
+    /// Sets what computes the parts that this writer writes from now on.
     pub fn computed_on(&mut self, device: &str) {
         self.device = Some(device.to_owned());
     }

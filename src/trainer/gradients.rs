@@ -1,4 +1,4 @@
-//! The length of all gradients together, and a bound for it.
+//! Gradient norm and gradient clipping.
 //!
 //! # Reference
 //! `torch.nn.utils.clip_grad_norm_` (PyTorch 2.11).
@@ -21,8 +21,8 @@ pub fn gradient_norm(parameters: &[Tensor]) -> f64 {
     Tensor::stack(&norms, 0).norm().double_value(&[])
 }
 
-/// Shortens all gradients by one factor where [`gradient_norm`] is above `longest`, and returns the norm from before. A norm
-/// that is no number goes into every gradient, as in the reference: the caller looks at it.
+/// Scales all gradients down by one factor where [`gradient_norm`] is above `longest`, and returns the norm from before. A norm
+/// that is NaN or infinite goes into every gradient, as in the reference: the caller looks at it.
 pub fn clip_gradients(parameters: &[Tensor], longest: f64) -> f64 {
     let norm = gradient_norm(parameters);
     let factor = longest / (norm + EPSILON);
@@ -37,7 +37,7 @@ pub fn clip_gradients(parameters: &[Tensor], longest: f64) -> f64 {
     norm
 }
 
-/// [`clip_gradients`] for each head of a stack by itself; heads lie behind one another in the first dimension.
+/// [`clip_gradients`] for each head of a stack by itself; heads are behind one another in the first dimension.
 pub(super) fn clip_gradients_of_each(gradients: &mut [Tensor], longest: f64) {
     let squares = gradients.iter().map(|gradient| {
         let gradient = gradient.flatten(1, -1);

@@ -8,9 +8,9 @@ use tch::{Kind, Tensor};
 /// alone and in a stack.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Rate {
-    /// The same everywhere.
+    /// One rate for all heads.
     All(f64),
-    /// One for each head, whose parameters lie behind one another in the first dimension.
+    /// One for each head, whose parameters are behind one another in the first dimension.
     Each(Vec<f64>),
 }
 
@@ -59,7 +59,7 @@ impl Rate {
         }
     }
 
-    /// The same in place.
+    /// Multiplies a tensor in place.
     pub(super) fn scale(&self, tensor: &mut Tensor) {
         let _ = match self {
             Self::All(rate) => tensor.g_mul_scalar_(*rate),

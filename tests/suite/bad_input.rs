@@ -182,7 +182,7 @@ fn a_cache_that_cannot_be_made_is_named() {
         }
         let output = cli.run(&[command, "bad.toml", "--cache", "file/cache"]);
         expect_no_panic(&output);
-        // Planning against a cache that is not there is no error: there is nothing in it.
+        // Planning against a cache that is not there is not an error: there is nothing in it.
         if command == "run" {
             output
                 .expect_code(CACHE_PROBLEM)

@@ -20,7 +20,7 @@ fn with_cases(folder: &str) -> (CliTest, Vec<String>) {
     (cli, files)
 }
 
-/// Compares what the program says with the snapshots; goes on after a difference, so that one run shows all.
+/// Compares what the program prints with the snapshots; continues after a difference, so that one run shows all.
 fn compare(cli: &CliTest, folder: &str, outputs: &BTreeMap<String, Output>) {
     let mut differing = Vec::new();
     for (file, output) in outputs {

@@ -40,7 +40,7 @@ fn content(tensors: &StoredTensors) -> BTreeMap<String, Value> {
     content
 }
 
-/// What is said of every file of a corpus, by the files' names without folders.
+/// What is reported of every file of a corpus, by the files' names without folders.
 fn verdicts(folder: &str, is_refused: impl Fn(&str) -> bool) -> String {
     let mut verdicts = String::new();
     for (name, path) in checkpoints(folder) {

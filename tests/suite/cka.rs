@@ -1,4 +1,4 @@
-//! CKA between the blocks of a network, from the images to the heat map.
+//! CKA between the blocks of a network, from the images to the heatmap.
 
 use std::fs;
 
@@ -107,7 +107,7 @@ fn too_few_images_name_the_features() {
     assert_eq!(rows, [json!({ "rows": 9 })]);
 }
 
-/// Makes the features of one block anew, as many and of the same splits, but of two images of the test split in the other order.
+/// Recomputes the features of one block, as many and of the same splits, but of two images of the test split in the other order.
 fn exchange_two_images(cli: &CliTest, label: &str) {
     let store = Store::open(cli.path(".repro")).unwrap();
     let listing = store.listing().unwrap();

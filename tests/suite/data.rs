@@ -1,4 +1,4 @@
-//! `repro data` against a server on this machine, and experiments on what it brings.
+//! `repro data` against a server on this machine, and experiments on what it downloads.
 
 use std::fs;
 use std::process::Command;
@@ -90,7 +90,7 @@ fn all_files_of_a_dataset_are_brought_once() {
     assert_eq!(record["files"][1]["proof"], "stated");
     assert_eq!(server.asked().len(), 3, "nothing is fetched twice");
 
-    // One that went missing is brought alone, and all of them into another folder.
+    // One that went missing is downloaded alone, and all of them into another folder.
     fs::remove_file(cli.path("data/small/two.gz")).unwrap();
     fetch(&cli, &server, &[]).expect_code(0);
     assert_eq!(server.asked().len(), 4);

@@ -1,4 +1,4 @@
-//! `repro data check`, `stats` and `counts` on small datasets: what they find, and what they say of what is not there.
+//! `repro data check`, `stats` and `counts` on small datasets: what they find, and what they report of what is not there.
 
 use std::fs;
 

@@ -215,7 +215,7 @@ fn beyond_the_end_is_the_end_or_another_file() {
         let served = content.clone();
         let server = Server::start(move |asked| Reply::file(&served, ONE, asked));
         let cli = CliTest::new();
-        // Left by a call to which the server had not said how long the file is.
+        // Left by a call to which the server had not reported how long the file is.
         cli.write(&format!("{FILE}.partial"), file(200_000, 8));
         let description = format!("url = '{}'\netag = '{ONE}'\n", server.url("weights.pt"));
         cli.write(&format!("{FILE}.partial.toml"), description);

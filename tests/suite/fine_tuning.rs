@@ -112,7 +112,7 @@ fn the_learning_rate_of_the_network_is_chosen_on_what_is_held_out() {
     let rate = chosen[0]["rate"].as_f64().unwrap();
     let seeds = cli.query("SELECT seed FROM results WHERE metric = 'top1' ORDER BY seed");
     assert_eq!(seeds.len(), 2);
-    // The chosen rate's mean over both seeds is the highest of all: recomputed from what was held out.
+    // The chosen rate's mean over both seeds is the highest of all: recomputed from the validation split.
     let scores = cli.query(
         "SELECT s.top1, s.loss, a.label FROM selection s JOIN artifacts a ON s.head_fingerprint = a.fingerprint",
     );
@@ -168,7 +168,7 @@ fn fresh_features_are_those_of_as_many_cached_draws() {
     let (online, cached, once) = (losses("online"), losses("cached"), losses("once"));
     assert_eq!(online.len(), 3);
     for (online, cached) in online.iter().zip(&cached) {
-        // Batches hold other images, which rounds otherwise.
+        // Batches hold other images, which rounds differently.
         assert!((online - cached).abs() < 1e-4, "{online} and {cached}");
     }
     assert!(

@@ -26,7 +26,7 @@ pub struct CliTest {
     folder: TempDir,
 }
 
-/// What the program said, and how it ended.
+/// What the program printed, and how it ended.
 #[derive(Debug)]
 pub struct Output {
     /// The exit code; `None` where a signal ended it.
@@ -187,7 +187,7 @@ impl CliTest {
     }
 }
 
-/// What a process that ended has said.
+/// What a process that ended has printed.
 pub fn finish(output: std::process::Output) -> Output {
     Output {
         code: output.status.code(),

@@ -247,7 +247,7 @@ fn adm_nano_matches_golden_with_synthetic_and_with_stored_weights() {
     }
 }
 
-/// adm-tiny in 16 bits at t = 90: the largest differences of the maps averaged to 2 × 2, block by block, and of `out`.
+/// adm-tiny in 16 bits at t = 90: the largest differences of the feature maps averaged to 2 × 2, block by block, and of `out`.
 fn differences_in(precision: Precision, expected: &Golden, prefix: &str) -> (Vec<f64>, f64) {
     let golden = Golden::read("adm-tiny-features.safetensors");
     let config = preset("adm-tiny");

@@ -274,7 +274,7 @@ fn names_of_swav_and_vissl_are_read() {
         }
         assert!(!found.contains_key("b08"));
     }
-    // A pool is of maps alone.
+    // Only feature maps can be pooled.
     let tap = ["models", "tap", "resnet-tiny", "--weights", "synthetic:32"];
     let input = ["--input", "images.safetensors", "--pool", "2"];
     let output = ["--output", "pooled.safetensors", "--device", "cpu"];

@@ -139,7 +139,7 @@ impl CheckpointStore for Nowhere {
     }
 }
 
-/// What every backward pass left: the length of each parameter's gradient.
+/// What every backward pass left: the norm of each parameter's gradient.
 type Seen = Rc<RefCell<Vec<Vec<f64>>>>;
 
 /// A network whose gradients are looked at before the optimizer takes them.
@@ -366,7 +366,7 @@ fn length(norms: &[f64]) -> f64 {
     norms.iter().map(|norm| norm * norm).sum::<f64>().sqrt()
 }
 
-/// Six steps with one rule through one block: with all maps kept and the whole batch at once, and recomputed piece by piece.
+/// Six steps with one rule through one block: with activations kept and the whole batch at once, and recomputed piece by piece.
 fn follow(block: u32, rule: &str) {
     let golden = Golden::read();
     let batch = Batch::of(&golden);

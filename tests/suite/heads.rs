@@ -31,7 +31,7 @@ fn every_kind_is_trained_and_beats_chance() {
         ("knn", ""),
         ("logistic", "logits = true"),
     ];
-    // Tokens of one channel would be all the same to attention: it reads maps of a network.
+    // Tokens of one channel would be all the same to attention: it reads feature maps of a network.
     let mut rest = String::from(
         "\n[extraction.pixels]\nmodel = \"raw\"\ndataset = \"fashion\"\ntimestep = 0\nblock = 1\npool = 14\n\
          \n[extraction.maps]\nmodel = \"unet\"\ndataset = \"fashion\"\ntimestep = 0\nblock = 1\npool = 14\n",

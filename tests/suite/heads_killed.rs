@@ -1,4 +1,4 @@
-//! Heads that are killed while they train go on to the bytes of a run that was never stopped.
+//! Heads that are killed while they train resume to the bytes of a run that was never stopped.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use crate::fixture::{CliTest, finish};
 use crate::interruption::signal;
 use crate::small::{FASHION, RAW, experiment};
 
-/// Stacks with moments, with momentum and with running means, all judged on held-out samples: nine heads in one group.
+/// Stacks with moments, with momentum and with running means, all judged on a validation split: nine heads in one group.
 const NINE: &str = r#"
 [extraction.pixels]
 model    = "raw"
@@ -54,7 +54,7 @@ fn nine() -> String {
 /// Epochs of the longest training.
 const EPOCHS: u32 = 60;
 
-/// The files of all heads but their manifests, which tell when and for how long they were made.
+/// The files of all heads but their manifests, which record when and for how long they were made.
 fn made(cli: &CliTest, cache: &str) -> BTreeMap<String, Vec<u8>> {
     let mut files = cli.files(&format!("{cache}/artifacts/head"));
     files.retain(|path, _| !path.ends_with("manifest.json"));
@@ -72,7 +72,7 @@ fn kept(cli: &CliTest, cache: &str) -> Option<u32> {
     steps.max()
 }
 
-/// The first epoch that a run told of.
+/// The first epoch that a run reported.
 fn first_epoch(cli: &CliTest, log: &str) -> Option<u64> {
     cli.read(log).lines().find_map(|line| {
         let event: Value = serde_json::from_str(line).ok()?;
@@ -109,7 +109,7 @@ fn heads_that_are_killed_go_on_to_the_same_bytes() {
         "--json-log",
     ];
     let arguments = |log: &'static str| [&run[..], &[log]].concat();
-    // Killed in its first epochs, and what goes on from there once more.
+    // Killed in its first epochs, and what resumes from there, once more.
     let mut before = 0;
     for log in ["first.jsonl", "second.jsonl"] {
         let mut command = cli.command(&arguments(log));

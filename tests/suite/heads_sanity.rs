@@ -1,4 +1,4 @@
-//! Heads that cannot but be right, and heads that cannot but guess: pictures through the real program to the table of results.
+//! Heads that must be right, and heads that can only guess: pictures through the real program to the table of results.
 
 use std::io::Read;
 

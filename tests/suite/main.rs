@@ -1,9 +1,9 @@
 //! All integration tests of `repro`, as one binary: each binary would link libtorch and polars again.
 //!
-//! The way through this room: [`fixture`] runs the real program in a folder of its own; [`cases`] holds snapshots of
+//! Start with [`fixture`], which runs the real program in a folder of its own; [`cases`] holds snapshots of
 //! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`cka`], [`pretraining`],
 //! [`samples`], [`fine_tuning`], [`interruption`] and [`damage`] run small experiments; [`fgvc`] runs a shipped one on small [`stand_ins`] of its
-//! datasets; [`querying`] and [`results`] ask for what they leave; [`fetch`] and [`data`] bring files from [`http_server`];
+//! datasets; [`querying`] and [`results`] ask for what they leave; [`fetch`] and [`data`] download files from [`http_server`];
 //! [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots again.
 

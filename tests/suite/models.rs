@@ -1,4 +1,4 @@
-//! `repro models`: what it says of checkpoints, and what it makes of them.
+//! `repro models`: what it reports of checkpoints, and what it makes of them.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Networks that are trained, sampled and probed, from end to end: what a run leaves, how it goes on, what becomes of its weights.
+//! Networks that are trained, sampled and probed, end to end: what a run leaves, how it resumes, what becomes of its weights.
 
 use std::fs;
 use std::path::PathBuf;
@@ -288,7 +288,7 @@ fn a_killed_and_an_interrupted_training_go_on_to_the_same_bytes() {
 
 #[test]
 fn more_steps_go_on_from_where_fewer_ended() {
-    // Twelve is no step at which a point of the curve is due.
+    // Twelve is not a step at which a point of the curve is due.
     let cli = with(&training(12, ""));
     run_in(&cli, "grown").expect_code(0);
     let short = trained(&cli, "grown");

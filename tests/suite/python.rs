@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::fixture::{CliTest, finish, root};
 use crate::small::{FASHION, NANO, experiment};
 
-/// Where Polars and PyArrow lie; `./test` sets it.
+/// Where Polars and PyArrow are; `./test` sets it.
 const PYTHONPATH: &str = "REPRO_TEST_PYTHONPATH";
 
 const KEPT: &str = r#"

@@ -91,7 +91,7 @@ fn intervals_reach_the_table_and_the_report_and_predictions_can_be_compared() {
     cli.write("querying.toml", querying());
     cli.run(&["run", "querying.toml"]).expect_code(0);
 
-    // Every value lies in its interval, and that of a value between 0 and 1 has a width.
+    // Every value is in its interval, and that of a value between 0 and 1 has a width.
     let rows = cli.query("SELECT metric, head, value, low, high, correct, count FROM results");
     assert_eq!(rows.len(), 3 * 2 * 2 * 2);
     for row in &rows {

@@ -329,7 +329,7 @@ fn other_models_look_at_samples_and_a_metric_compares_what_they_see() {
     cli.run(&["report", "made.toml", "--from", "reports/made.results.csv"])
         .expect_code(0);
 
-    // Other samples are other images: everything that looked at them looks anew, and nothing else does.
+    // Other samples are other images: everything that looked at them looks again, and nothing else does.
     cli.write(
         "made.toml",
         cli.read("made.toml").replace("count = 40", "count = 41"),

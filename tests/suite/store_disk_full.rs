@@ -1,4 +1,4 @@
-//! A full disk: a clear error, nothing half-written, and a run that goes on once there is room.
+//! A full disk: a clear error, nothing half-written, and a run that resumes once there is room.
 //!
 //! The test mounts a file system of 256 KiB, in a user namespace of its own, which not every machine allows; where it
 //! is not allowed the test says so and passes.
@@ -11,7 +11,7 @@ use repro::store::{
     StoreError, wait_quietly,
 };
 
-/// Tells the child where the small file system is mounted.
+/// The variable in which the child finds where the small file system is mounted.
 const SMALL: &str = "REPRO_TEST_SMALL_DISK";
 
 #[test]

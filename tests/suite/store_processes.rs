@@ -7,7 +7,7 @@ use repro::store::{
     ArtifactKind, Begin, FeaturePart, FeatureValues, Made, Recipe, Store, wait_quietly,
 };
 
-/// Tells a child which store to work on; without it the children's tests do nothing.
+/// The variable in which a child finds the store to work on; without it the children's tests do nothing.
 const STORE: &str = "REPRO_TEST_STORE";
 
 fn recipe() -> Recipe {

@@ -76,7 +76,7 @@ fn other_data_is_never_taken_for_what_is_remembered() {
     cli.fashion("fashion", 30, 20);
     let output = report(&cli, "small.toml").expect_code(1);
     output.expect_in_stderr(&["there is no result to report yet"]);
-    // Data that is damaged is told, and not taken for absent.
+    // Data that is damaged is reported, and not taken for absent.
     cli.write("fashion/train-images-idx3-ubyte.gz", "no images");
     report(&cli, "small.toml").expect_code(3);
     rename(&cli, "fashion", "damaged");

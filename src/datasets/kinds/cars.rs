@@ -56,7 +56,7 @@ const LISTS: [(&str, &str, &[&str]); 2] = [
         ],
     ),
 ];
-/// The names of the classes.
+/// The MATLAB file with the class names, in the order of their numbers.
 const NAMES: &str = "cars_meta.mat";
 
 /// What the lists name.

@@ -2,7 +2,7 @@
 //!
 //! # Reference
 //! The README in the archive: Wah, Branson, Welinder, Perona, Belongie, "The Caltech-UCSD Birds-200-2011 Dataset" (2011).
-//! `listed/joined.rs` tells how the lists are read. Classes are numbered from 1 in the files, and from 0 here.
+//! `listed/joined.rs` describes how the lists are read. Classes are numbered from 1 in the files, and from 0 here.
 //!
 //! # Deviations
 //! A cut of the archive is a dataset as well, if its lists are cut in the same way.

@@ -2,8 +2,8 @@
 //!
 //! # Reference
 //! The README in the archive: Van Horn et al., "Building a bird recognition app and large scale dataset with citizen
-//! scientists" (CVPR 2015). `listed/joined.rs` tells how the lists are read. `classes.txt` has a whole tree of classes; those
-//! with images are its leaves, and a label is the rank of a class's id among them. Ids of images are no numbers.
+//! scientists" (CVPR 2015). `listed/joined.rs` describes how the lists are read. `classes.txt` has a whole tree of classes; those
+//! with images are its leaves, and a label is the rank of a class's id among them. Ids of images are not numbers.
 //!
 //! # Deviations
 //! A cut of the archive is a dataset as well, if its lists are cut in the same way; its labels are those of the classes that

@@ -15,7 +15,7 @@ pub(in crate::datasets) struct Trim {
 }
 
 impl Trim {
-    /// The image stays whole.
+    /// Nothing is cut off.
     pub(in crate::datasets) const NONE: Self = Self { bottom: 0 };
 
     /// The digest of a sample, from that of its file. What is cut is part of it, and so of everything that is computed from

@@ -108,7 +108,7 @@ pub(in crate::datasets) fn read_joined(
     })
 }
 
-/// The id of a class.
+/// A class number, as the file has it.
 fn number(list: &TextFile, line: usize, text: &str) -> Result<u32, DatasetError> {
     text.parse()
         .map_err(|_| list.malformed(line, &format!("has `{text}`, which is not a class number")))

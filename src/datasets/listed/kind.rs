@@ -22,7 +22,7 @@ pub(in crate::datasets) struct ListedKind {
 }
 
 impl ListedKind {
-    /// The dataset in a folder.
+    /// A dataset of this kind in a folder, which need not exist yet.
     pub(in crate::datasets) fn at(&self, root: impl Into<PathBuf>) -> Listed {
         Listed {
             kind: *self,

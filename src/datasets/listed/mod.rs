@@ -63,7 +63,7 @@ pub(super) struct Rows {
     pub(super) images: Vec<Row>,
     /// The lists, for messages.
     pub(super) lists: Vec<PathBuf>,
-    /// Where the dataset comes from, and how it has to lie.
+    /// Where the dataset comes from, and how its files have to be arranged.
     pub(super) remedy: &'static str,
 }
 

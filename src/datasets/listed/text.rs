@@ -20,7 +20,7 @@ impl TextFile {
     /// Reads a list.
     ///
     /// # Errors
-    /// A file that is missing, cannot be read, is far too long, or is no text.
+    /// A file that is missing, cannot be read, is far too long, or is not text.
     pub(in crate::datasets) fn read(
         location: &Location,
         remedy: &'static str,
@@ -37,12 +37,12 @@ impl TextFile {
         }
     }
 
-    /// Where it lies.
+    /// Where it is.
     pub(in crate::datasets) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Says what is wrong with a line.
+    /// The error of a line with this problem.
     pub(in crate::datasets) fn malformed(&self, line: usize, problem: &str) -> DatasetError {
         DatasetError::Malformed {
             path: self.path.clone(),

@@ -8,7 +8,7 @@ use super::Array;
 
 /// Everything that is compressed in a file unpacks into less than this; the largest list that is published, into 4 MiB.
 const MOST_UNPACKED: usize = 1 << 25;
-/// Arrays lie within each other less deeply than this.
+/// Arrays are nested less deeply than this.
 const MOST_DEPTH: usize = 16;
 
 const HEADER: usize = 128;
@@ -38,7 +38,7 @@ const NUMBER_CLASSES: std::ops::RangeInclusive<u32> = 6..=15;
 /// The variables of a file with their names.
 ///
 /// # Errors
-/// In words that go on from the name of the file.
+/// In words that follow the name of the file.
 pub(super) fn variables(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
     let big = match bytes.get(124..HEADER) {
         Some([0, 1, b'I', b'M']) => false,

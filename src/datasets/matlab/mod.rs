@@ -8,7 +8,7 @@
 //! # Deviations
 //! Numbers become 64-bit floats, which is exact for all that labels and numbers of images need; imaginary parts are left out.
 //! Sparse arrays, objects and functions are skipped. Lengths are compared with what is there before anything is set aside for
-//! them, and how deep arrays lie in each other, and how much a file unpacks into, has a limit; see `elements`.
+//! them, and how deep arrays are nested, and how much a file unpacks into, has a limit; see `elements`.
 
 mod elements;
 
@@ -23,7 +23,7 @@ use super::tree::Location;
 /// No file is longer; those that are read here have less than 1 MiB.
 const MOST_BYTES: u64 = 1 << 25;
 
-/// The value of a variable.
+/// The value of a variable, or of a field or a cell of one.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Array {
     /// Numbers of any type and dimensions, column by column.
@@ -34,7 +34,7 @@ pub(super) enum Array {
     Cells(Vec<Array>),
     /// Structures that all have the same fields.
     Structures {
-        /// The names of the fields.
+        /// Names of the fields, in the order of the values of one structure.
         fields: Vec<String>,
         /// The fields of the first structure, then those of the second one.
         values: Vec<Array>,
@@ -44,7 +44,7 @@ pub(super) enum Array {
 }
 
 impl Array {
-    /// The numbers.
+    /// `None` where it is not an array of numbers.
     pub(super) fn numbers(&self) -> Option<&[f64]> {
         match self {
             Self::Numbers(numbers) => Some(numbers),
@@ -60,7 +60,7 @@ impl Array {
         }
     }
 
-    /// The text.
+    /// `None` where it is not a text.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -68,7 +68,7 @@ impl Array {
         }
     }
 
-    /// The texts in cells.
+    /// `None` where it is not cells, or a cell holds something other than a text.
     pub(super) fn texts(&self) -> Option<Vec<&str>> {
         match self {
             Self::Cells(cells) => cells.iter().map(Self::text).collect(),
@@ -100,7 +100,7 @@ pub(super) fn to_whole(number: f64) -> Option<u32> {
     same.then_some(whole)
 }
 
-/// The variables of a file.
+/// The variables of a file by name, in the order of the file.
 #[derive(Debug)]
 pub(super) struct Variables {
     path: PathBuf,
@@ -112,7 +112,7 @@ impl Variables {
     /// Reads a file.
     ///
     /// # Errors
-    /// A file that is missing, cannot be read, is too long, or is no file of MATLAB's version 5.
+    /// A file that is missing, cannot be read, is too long, or is not a file of MATLAB's version 5.
     pub(super) fn read(location: &Location, remedy: &'static str) -> Result<Self, DatasetError> {
         let bytes = location.read(MOST_BYTES, remedy)?;
         let path = location.path();
@@ -130,12 +130,12 @@ impl Variables {
         }
     }
 
-    /// Where it lies.
+    /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Says what is wrong with the file.
+    /// The error of a file with this problem.
     pub(super) fn malformed(&self, problem: String) -> DatasetError {
         DatasetError::Malformed {
             path: self.path.clone(),

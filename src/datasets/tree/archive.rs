@@ -1,7 +1,7 @@
 //! An archive as its owner publishes it, opened to be read at any place.
 //!
-//! A tar archive is read where it lies. A compressed one has no places to read from, so it is decompressed once: a small one into
-//! memory, a large one into a plain tar in the scratch folder. What a file is, its content tells.
+//! A tar archive is read where it is. A compressed one has no places to read from, so it is decompressed once: a small one into
+//! memory, a large one into a plain tar in the scratch folder. What a file is, its content decides.
 
 use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Read};
@@ -32,11 +32,11 @@ const REMEDY: &str = "download it again from its owner; data/README.md tells whe
 /// An archive whose members are known.
 #[derive(Debug)]
 pub(super) struct Archive {
-    /// Where the owner's file lies.
+    /// Where the owner's file is.
     pub(super) path: PathBuf,
     /// Its bytes, without compression.
     pub(super) source: Source,
-    /// Its members.
+    /// Names and byte ranges of its members.
     pub(super) index: Index,
 }
 
@@ -44,7 +44,7 @@ impl Archive {
     /// Opens an archive. `nested` says that the tar archives in it are folders of their names.
     ///
     /// # Errors
-    /// A file that is no archive, is cut off or damaged, unpacks into far more than it should, or lists what it should not.
+    /// A file that is not an archive, is cut off or damaged, unpacks into far more than it should, or lists what it should not.
     pub(super) fn open(
         path: &Path,
         nested: bool,
@@ -80,7 +80,7 @@ impl Archive {
     }
 }
 
-/// Tells an archive from others, and from itself before it changed.
+/// Distinguishes an archive from others, and from itself before it changed.
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
     path: String,
@@ -237,7 +237,7 @@ fn remembered(
     Index::load(&std::fs::read(kept).ok()?, source.length())
 }
 
-/// Reads all headers, and keeps what they say.
+/// Reads all headers, and keeps their content.
 fn scan(
     path: &Path,
     source: &Source,
@@ -272,7 +272,7 @@ fn all_members(source: &Source, nested: bool) -> Result<Vec<Member>, Fault> {
     if !nested {
         return Ok(outer);
     }
-    // The archives lie far from each other, so a disk serves several readers better than one.
+    // The archives are far from each other, so a disk serves several readers better than one.
     let parts = outer.into_par_iter().map(|member| {
         let Some(folder) = member.name.strip_suffix(".tar") else {
             return Ok(vec![member]);

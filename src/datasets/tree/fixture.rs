@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 
 use crate::datasets::OpenDataset;
 
-/// Packs files and folders that lie in a folder.
+/// Packs files and folders that are in a folder.
 fn pack(folder: &Path, names: &[&str]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for name in names {

@@ -1,4 +1,4 @@
-//! The headers of a tar archive, one after another, without what lies between them.
+//! The headers of a tar archive, one after another, without what is between them.
 //!
 //! # Reference
 //! POSIX.1-2001, `pax`, "ustar Interchange Format" and "pax Extended Header"; the manual of GNU tar, "Basic Tar Format". Single
@@ -6,9 +6,9 @@
 //! memory and takes an archive that was cut off for one that ends.
 //!
 //! # Deviations
-//! Links, devices and the like are listed, so that whoever asks for one is told, and never followed. An archive with a sparse file is
-//! refused: its bytes are not those of the file. So is one with names that lead outside, that are not UTF-8 or that are there twice,
-//! and one without the mark of its end.
+//! Links, devices and the like are listed, so that whoever asks for one gets an error, and never followed. An archive with a
+//! sparse file is refused: its bytes are not those of the file. So is one with names that lead outside, that are not UTF-8 or
+//! that are there twice, and one without the mark of its end.
 
 use std::io;
 use std::ops::Range;
@@ -76,9 +76,9 @@ pub(super) struct Member {
     pub(super) name: String,
     /// A file, a folder, a link or something else.
     pub(super) kind: MemberKind,
-    /// Where its header lies, in bytes from the beginning of the outermost archive.
+    /// Where its header is, in bytes from the beginning of the outermost archive.
     pub(super) header: u64,
-    /// Where its content lies.
+    /// Where its content is.
     pub(super) content: Range<u64>,
 }
 
@@ -87,7 +87,7 @@ pub(super) struct Member {
 pub(super) struct Fault {
     /// Bytes from the beginning of the outermost archive.
     pub(super) at: u64,
-    /// What is wrong, in words that go on from "its header at byte N".
+    /// What is wrong, in words that follow "its header at byte N".
     pub(super) problem: String,
 }
 
@@ -98,14 +98,14 @@ struct Walk<'a> {
     at: u64,
 }
 
-/// What a long name or PAX records say of the next member.
+/// What a long name or PAX records state of the next member.
 #[derive(Default)]
 struct Extension {
     name: Option<Vec<u8>>,
     size: Option<u64>,
 }
 
-/// All members of the archive that lies in a range of bytes, in its order.
+/// All members of the archive that is in a range of bytes, in its order.
 ///
 /// # Errors
 /// A header that is damaged, cut off, or leads outside of the archive.
@@ -218,7 +218,7 @@ impl Walk<'_> {
         Ok(Some(header))
     }
 
-    /// Goes past the content of a member whose header is at `header`; gives where the content lies.
+    /// Goes past the content of a member whose header is at `header`; gives where the content is.
     fn skip(&mut self, header: u64, size: u64) -> Result<Range<u64>, Fault> {
         let content = self.at..self.at.saturating_add(size);
         let left = self.within.end.saturating_sub(self.at);
@@ -238,7 +238,7 @@ impl Walk<'_> {
         Ok(content)
     }
 
-    /// The content of a member that tells of the next one.
+    /// The content of a member that describes the next one.
     fn extension(&mut self, header: u64, size: u64) -> Result<Vec<u8>, Fault> {
         let fault = |problem: String| Fault {
             at: header,

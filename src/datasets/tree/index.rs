@@ -58,29 +58,28 @@ impl Index {
         })
     }
 
-    /// How many members there are.
     pub(super) fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// The place of a name.
+    /// The position of the member of this name; `None` where there is none.
     pub(super) fn find(&self, name: &str) -> Option<usize> {
         let place = self.first_from(name);
         (place < self.len() && self.names.value(place) == name).then_some(place)
     }
 
-    /// The name at a place.
+    /// The name of the member at a position, which must be below [`Index::len`].
     pub(super) fn name(&self, place: usize) -> &str {
         self.names.value(place)
     }
 
-    /// Where the content of a member lies, and what the member is.
+    /// Where the content of a member is, and what the member is.
     pub(super) fn member(&self, place: usize) -> (Range<u64>, MemberKind) {
         let content = self.starts.value(place)..self.ends.value(place);
         (content, kind(self.kinds.value(place)))
     }
 
-    /// Whether something lies in a folder, or the folder itself is listed.
+    /// Whether something is in a folder, or the folder itself is listed.
     pub(super) fn has_folder(&self, folder: &str) -> bool {
         let listed = self.find(folder).map(|place| self.member(place).1);
         listed == Some(MemberKind::Folder) || self.below(folder).next().is_some()

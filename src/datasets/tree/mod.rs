@@ -1,10 +1,10 @@
-//! The files of a dataset as one tree of folders, whether they lie unpacked on the disk, in the owner's archives, or in both.
+//! The files of a dataset as one tree of folders, whether they are unpacked on disk, in the owner's archives, or in both.
 //!
 //! A kind says which archives its owner publishes, and where the content of each belongs ([`Packed`]). It then asks the tree instead
 //! of the disk: [`Folder`] finds, lists and locates; a [`Location`] is read. Nothing is unpacked: a member of an archive is a range of
 //! bytes in it. What is unpacked already is taken in place of its archive, which is not even opened then.
 //!
-//! Archives are not trusted; `headers` and `archive` tell what is refused.
+//! Archives are not trusted; `headers` and `archive` describe what is refused.
 
 mod archive;
 mod headers;
@@ -31,7 +31,7 @@ pub(super) use location::Location;
 /// An archive that the owner of a dataset publishes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Packed {
-    /// The name of its file.
+    /// The archive's file name, as its owner publishes it.
     pub(super) archive: &'static str,
     /// The folder of the tree that its content belongs into; `""` is the root.
     pub(super) at: &'static str,
@@ -88,7 +88,7 @@ impl Tree {
         Ok(Self { root, packed })
     }
 
-    /// The root as a folder.
+    /// The root as a folder of the tree.
     pub(super) fn root(&self) -> Folder<'_> {
         Folder {
             tree: self,
@@ -153,12 +153,12 @@ pub(super) struct Folder<'t> {
 }
 
 impl<'t> Folder<'t> {
-    /// Its path for messages.
+    /// Where it is or would be on disk, for messages.
     pub(super) fn path(&self) -> PathBuf {
         self.tree.on_disk(&self.inside)
     }
 
-    /// What lies in it under a relative path without `..`.
+    /// What is in it under a relative path without `..`.
     pub(super) fn join(&self, name: &str) -> Folder<'t> {
         let inside = match (self.inside.as_str(), name) {
             ("", name) => name.to_owned(),

@@ -14,9 +14,9 @@ pub(super) enum Source {
     File {
         /// The file, opened once for all threads.
         file: File,
-        /// Its path.
+        /// The path of `file`, for messages.
         path: PathBuf,
-        /// Its length in bytes.
+        /// Length in bytes, from when the file was opened.
         length: u64,
     },
     /// In memory.
@@ -34,7 +34,7 @@ impl Source {
         })
     }
 
-    /// How many bytes there are.
+    /// Length in bytes.
     pub(super) fn length(&self) -> u64 {
         match self {
             Self::File { length, .. } => *length,
@@ -57,7 +57,7 @@ impl Source {
         }
     }
 
-    /// The bytes of a range.
+    /// Reads a range of bytes.
     ///
     /// # Errors
     /// As of [`Source::fill`].

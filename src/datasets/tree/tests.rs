@@ -340,7 +340,7 @@ fn archives_in_an_archive_are_folders_and_no_deeper() {
     );
 }
 
-/// Tells which range was asked for.
+/// Records which range was asked for.
 struct Refusing;
 
 impl super::super::Digester for Refusing {

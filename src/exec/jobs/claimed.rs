@@ -19,13 +19,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Cut<'a> {
     /// The job's name.
     pub(super) name: &'a str,
-    /// What a worker that waits for others is said to wait for.
+    /// What a worker that waits for others is reported to wait for.
     pub(super) label: String,
     /// All shards.
     pub(super) shards: Shards,
     /// Those that are asked for; all where there is none.
     pub(super) wanted: Option<Range<usize>>,
-    /// Whether another worker of this process has begun the job, and tells of it.
+    /// Whether another worker of this process has begun the job, and reports it.
     pub(super) joins: bool,
 }
 
@@ -53,7 +53,7 @@ struct State {
     elsewhere: BTreeSet<usize>,
     /// Claims of shards that are being computed.
     held: BTreeMap<usize, Claim>,
-    /// Whether it was said that this worker waits for another.
+    /// Whether it was reported that this worker waits for another.
     said: bool,
     /// Images of the shards that were asked for: those that were missing at the beginning, and all.
     images: (usize, usize),

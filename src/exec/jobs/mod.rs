@@ -42,7 +42,7 @@ impl Lane {
         self.loaded = None;
     }
 
-    /// The network of a model.
+    /// The network of a model; the last one stays loaded until another is asked for.
     fn network(
         &mut self,
         run: &Run<'_>,
@@ -70,8 +70,8 @@ impl Lane {
     }
 }
 
-/// Does a job, or some shards of it; says what became of each step that was wanted. One that is not named was not reached before the
-/// user asked to stop.
+/// Does a job, or some shards of it; reports what became of each step that was wanted. One that is not named was not reached
+/// before the user asked to stop.
 ///
 /// - `steps`: those of the job that can be made
 /// - `shards`: those that are asked for, of a job that can be cut; all where there is none
@@ -152,7 +152,7 @@ fn single(run: &Run<'_>, id: StepId) -> Result<(), NodeError> {
     }
 }
 
-/// Attempts some work, and says where it ends without being done.
+/// Attempts some work, and reports where it ends without being done.
 fn told(
     run: &Run<'_>,
     work: Working,

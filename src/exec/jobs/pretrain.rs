@@ -1,6 +1,6 @@
-//! One training of a diffusion network: images in, averaged weights and the loss on the way into the store.
+//! One training of a diffusion network: images in, averaged weights and the loss curve into the store.
 //!
-//! What is needed to go on is kept every so many steps, and when the user stops. A training that goes on leaves the bytes of one
+//! What is needed to resume is kept every so many steps, and when the user stops. A training that resumes leaves the bytes of one
 //! that was never stopped, on the same machine with the same number of threads.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::store::Checkpoints;
 use crate::store::names::{CURVE, PRETRAINED_WEIGHTS};
 use crate::trainer::pretraining::{CurvePoint, Images, State, Trainer};
 
-/// The images of a split.
+/// The images of the split to train on, without their classes.
 struct SplitImages<'a> {
     images: ImageSource<'a>,
     rows: Vec<usize>,

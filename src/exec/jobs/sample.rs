@@ -30,7 +30,7 @@ use crate::store::ImagePart;
 ///
 /// - `name`: the job's
 /// - `shards`: those that are asked for; all where there is none
-/// - `joins`: whether another worker of this process has begun it, and tells of it
+/// - `joins`: whether another worker of this process has begun it, and reports it
 pub(super) fn run_samples(
     run: &Run<'_>,
     name: &str,

@@ -1,4 +1,4 @@
-//! The progress of heads, which is told over all their jobs.
+//! The progress of heads, which is reported over all their jobs.
 
 use std::time::Instant;
 
@@ -59,7 +59,7 @@ impl HeadsProgress {
         }
     }
 
-    /// Says that they are through, or were stopped.
+    /// Reports that they are done, or were stopped.
     pub(super) fn tell(&mut self, run: &Run<'_>) {
         if let Some(begun) = self.begun.take() {
             (run.emit)(Event::HeadsFinished {

@@ -57,7 +57,7 @@ impl Builder<'_> {
         (names, generated)
     }
 
-    /// Whether a dataset is a part of one whose images a run makes, which is a mistake: nobody knows the images when it is cut.
+    /// Whether a dataset is a part of one whose images a run makes, which is an error: nobody knows the images when it is cut.
     fn takes_from(&self, declared: &Declared, generated: &[Declared]) -> bool {
         let Some(upstream) = &declared.upstream else {
             return false;

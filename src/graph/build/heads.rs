@@ -56,7 +56,7 @@ impl Builder<'_> {
                         Self::check_split(experiment, dataset, (key, split), &fields);
                     }
                 }
-                // A kind without the key has said so already.
+                // A kind without the key has reported it already.
                 let keys = kind.doc.all_keys();
                 if keys.iter().any(|key| key.name() == FINE_TUNE.name) {
                     Self::check_fresh(&training, experiment, &found, &fields);

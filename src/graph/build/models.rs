@@ -55,7 +55,7 @@ impl Builder<'_> {
                     let known = (datasets, generated);
                     sources = self.pretrains(sections, experiment, known, &*model);
                     if sources.is_empty() {
-                        // An error in the training, which is told already; what hangs on the model is looked at all the same.
+                        // An error in the training, which is reported already; what hangs on the model is looked at all the same.
                         sources.push(None);
                     }
                 }

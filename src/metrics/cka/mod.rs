@@ -101,7 +101,7 @@ enum Means {
     Minibatch,
 }
 
-/// What a table of results says of equal features.
+/// What a table of results has for equal features.
 ///
 /// - 2: that neither higher nor lower values are better.
 /// - 1, which was not written down: that higher values are.

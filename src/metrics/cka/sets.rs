@@ -18,7 +18,7 @@ pub(super) trait Rows: Sync {
     /// What messages call them.
     fn name(&self) -> String;
 
-    /// How many samples there are.
+    /// How many samples it has; rows count from 0.
     fn count(&self) -> usize;
 
     /// Values of one feature.
@@ -50,9 +50,9 @@ impl Rows for &dyn FeatureSource {
 
 /// One set, and what is subtracted from its columns.
 pub(super) struct Set<'a, R> {
-    /// Its features.
+    /// Where its features are read from.
     pub(super) source: &'a R,
-    /// The mean of each column.
+    /// The mean of each feature value over all samples; subtracted from every row.
     pub(super) means: Vec<f64>,
 }
 

@@ -361,7 +361,7 @@ fn wide_sets_take_small_tiles() {
     near(whole, cut, 1e-12);
 }
 
-/// What is said of sets that cannot be compared.
+/// What is reported of sets that cannot be compared.
 #[track_caller]
 fn refusal(sources: &[Doubles], estimator: Estimator) -> String {
     let refused = similarities(sources, &[(0, 1)], estimator, 16, &|| true);

@@ -1,6 +1,6 @@
 //! How publishers name the tensors of a network in their files.
 //!
-//! The same network is published under names with a prefix, where a wrapper of its training had one (`module.`) or where it lies
+//! The same network is published under names with a prefix, where a wrapper of its training had one (`module.`) or where it is
 //! deep in nested dicts, and beside tensors that are not the network's.
 
 use safetensors::Dtype;

@@ -57,7 +57,7 @@ impl Parameters {
         &mut self.tensors
     }
 
-    /// The parameter of a name.
+    /// The parameter of this name; `None` where there is none.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         let position = self.names.iter().position(|known| known == name)?;
         self.tensors.get(position)
@@ -74,7 +74,7 @@ impl Parameters {
     }
 
     /// Takes what [`Parameters::name`] named: for each parameter a tensor of its shape, laid out in memory as it is, because a
-    /// sum may round otherwise elsewhere. Whoever calls this must call [`WeightMap::finish`] in the end.
+    /// sum may round differently elsewhere. Whoever calls this must call [`WeightMap::finish`] in the end.
     ///
     /// # Panics
     /// libtorch panics if the device is out of memory.

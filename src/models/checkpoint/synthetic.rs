@@ -2,7 +2,7 @@
 //!
 //! A value is a pure function of (parameter name, flat row-major index, seed, shape), in integer arithmetic and one
 //! rounding, so every machine makes the same bits and no weight file has to be kept. The values keep activations in a
-//! sensible range: matrices and kernels are uniform with variance `1 / fan_in`, normalization weights lie near 1,
+//! sensible range: matrices and kernels are uniform with variance `1 / fan_in`, normalization weights are near 1,
 //! biases near 0.
 //!
 //! # Reference
@@ -45,7 +45,7 @@ enum Rule {
     NearOne,
     /// Values near 0.
     NearZero,
-    /// Counters.
+    /// Counters, such as those of batches: 0.
     Zero,
 }
 

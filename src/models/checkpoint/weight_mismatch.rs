@@ -1,4 +1,4 @@
-//! What is said when a checkpoint does not fit a network.
+//! What is reported when a checkpoint does not fit a network.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ pub struct WrongShape {
     pub name: String,
     /// The shape that the network needs.
     pub expected: Vec<usize>,
-    /// The shape in the source.
+    /// The shape that the checkpoint has.
     pub found: Vec<usize>,
 }
 

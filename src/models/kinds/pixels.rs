@@ -43,10 +43,10 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     })))
 }
 
-/// The one block.
+/// The one block, which is the image.
 const ONLY: BlockIndex = BlockIndex(1);
 
-/// The images of one shape.
+/// A model without weights, whose one block gives the image as it is.
 #[derive(Debug, Clone)]
 struct Pixels {
     input: InputSpec,

@@ -52,7 +52,7 @@ impl Initial {
         }
     }
 
-    /// The seed.
+    /// Seed of all parameters; each draws from a stream of its own.
     pub fn seed(&self) -> u64 {
         self.seed
     }

@@ -3,7 +3,7 @@
 //! They are plain structs over tensors, frozen or trained as `weights.rs` hands them out; tch's variable stores are not needed.
 //!
 //! # Deviations
-//! - Maps of wide networks lie in memory with their channels innermost, see [`Layout`]. The axes are `[N, C, H, W]` all the
+//! - Feature maps of wide networks are channels-last in memory, see [`Layout`]. The axes are `[N, C, H, W]` all the
 //!   same.
 //! - TF32 is off whatever libtorch's default is, and convolutions on a GPU take deterministic algorithms only.
 
@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 use crate::models::checkpoint::file_names::BATCH_COUNT;
 use crate::models::checkpoint::weights::WeightMap;
 
-/// How the maps of a network, and the kernels of its convolutions, lie in memory.
+/// Memory format of the feature maps of a network, and of the kernels of its convolutions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// Row after row, channel after channel. Group normalization of few channels, and its backward pass, are several times as
@@ -32,7 +32,7 @@ impl Layout {
     }
 }
 
-/// The same `[N, C, H, W]` tensor with its channels innermost in memory; copies nothing where they are already.
+/// The same `[N, C, H, W]` tensor, channels-last in memory; copies nothing where they are already.
 fn channels_last(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
@@ -224,7 +224,7 @@ impl GroupNorm {
             )
         };
         let kind = x.kind();
-        // The kernel for processors reads 16-bit maps with f32 parameters and computes in f32 inside; the one for GPUs
+        // The kernel for processors reads 16-bit feature maps with f32 parameters and computes in f32 inside; the one for GPUs
         // wants one type for all, as does f16 everywhere.
         if kind == Kind::Float || kind == Kind::BFloat16 && x.device() == Device::Cpu {
             normalize(x)

@@ -9,7 +9,7 @@
 
 use serde::Serialize;
 
-/// What the convolutions of a network, and the maps between them, are computed in. Normalization and softmax are
+/// What convolutions of a network, and activations between them, are computed in. Normalization and softmax are
 /// accumulated in 32 bits whatever this says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -13,7 +13,7 @@ use crate::models::find_block;
 
 /// The features of one extraction.
 pub(super) struct Wanted {
-    /// What they are.
+    /// What decides the features.
     pub(super) extract: Arc<Extract>,
     /// The step that keeps them; `None` where nobody reads them from the store.
     pub(super) step: Option<StepId>,

@@ -3,7 +3,6 @@
 use super::{Rule, merge};
 use crate::plan::{JobKind, Plan};
 
-/// The rule.
 pub(super) const RULE: Rule = Rule {
     name: "fuse",
     summary: "passes that differ only in their taps become one",

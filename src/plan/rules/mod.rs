@@ -16,7 +16,7 @@ pub struct Rule {
     pub name: &'static str,
     /// What it does, in a sentence.
     pub summary: &'static str,
-    /// The rewriting.
+    /// Rewrites the plan in place.
     pub apply: fn(&mut Plan),
 }
 

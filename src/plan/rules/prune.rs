@@ -3,7 +3,6 @@
 use super::Rule;
 use crate::plan::Plan;
 
-/// The rule.
 pub(super) const RULE: Rule = Rule {
     name: "prune",
     summary: "steps whose artifact the store already has are not run",

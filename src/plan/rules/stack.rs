@@ -3,7 +3,6 @@
 use super::{Rule, merge};
 use crate::plan::{JobKind, Plan};
 
-/// The rule.
 pub(super) const RULE: Rule = Rule {
     name: "stack",
     summary: "heads that read the same features in the same batches become one scan",

@@ -30,7 +30,7 @@ pub struct PlanRecord {
     pub feature_bytes: u64,
     /// Scans of features in which heads train.
     pub scans: usize,
-    /// The passes.
+    /// One for each forward pass over a dataset.
     pub passes: Vec<PassRecord>,
     /// What runs, a job behind those that it needs; each can be run by `repro job`.
     pub jobs: Vec<JobRecord>,
@@ -49,7 +49,7 @@ pub struct PassRecord {
     pub dataset: String,
     /// Noise step; `None` where the model has no noise.
     pub timestep: Option<u32>,
-    /// View.
+    /// The view's name, such as `center` or `flip`.
     pub view: &'static str,
     /// What the network computes in.
     pub precision: &'static str,
@@ -72,7 +72,7 @@ pub struct PassRecord {
 /// One job.
 #[derive(Debug, Serialize)]
 pub struct JobRecord {
-    /// Its name.
+    /// As `repro job` takes it, such as `pass-1a2b3c4d5e6f`.
     pub name: String,
     /// What kind of work it is.
     pub kind: JobKind,
@@ -93,11 +93,11 @@ pub struct ArtifactRecord {
     pub kind: &'static str,
     /// What the experiment calls it.
     pub label: String,
-    /// Its name in the store.
+    /// Its full name in the store, 64 hexadecimal digits.
     pub fingerprint: String,
     /// `cached`, `partial` or `missing`.
     pub state: &'static str,
-    /// Why it has to be made.
+    /// Why it has to be made, in words; `None` where it is cached.
     pub why: Option<String>,
 }
 

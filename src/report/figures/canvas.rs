@@ -26,7 +26,7 @@ const FONT_FACTOR: f64 = 1.24;
 /// Where text begins, from the left edge, in CSS pixels.
 pub const INSET: i32 = 24;
 
-/// What the drawing library may say.
+/// The errors of the drawing library.
 pub type DrawResult = Result<(), DrawingAreaErrorKind<io::Error>>;
 
 /// Where a text stands in relation to its point.
@@ -40,12 +40,12 @@ pub enum Anchor {
     End,
 }
 
-/// What an SVG file says of itself.
+/// The texts of an SVG file.
 #[derive(Debug, Clone, Copy)]
 pub struct Words<'a> {
     /// The title, which is also drawn.
     pub title: &'a str,
-    /// The line below the title.
+    /// The line below the title; shortened where it has no room.
     pub subtitle: &'a str,
     /// The whole figure in words, for screen readers.
     pub description: &'a str,

@@ -9,7 +9,6 @@ use super::theme::{CARD, SERIES, Swatch};
 /// As many series as there are shapes and colors.
 pub const MOST_SERIES: usize = SERIES.len();
 
-/// The shape of a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
     Circle,
@@ -37,7 +36,7 @@ const SHAPES: [Shape; MOST_SERIES] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
     shape: Shape,
-    /// Its color.
+    /// Light and dark version of its color.
     pub color: Swatch,
 }
 

@@ -72,7 +72,7 @@ pub trait Figure: Send + Sync + Debug {
 pub struct Reference {
     /// The node's section: `pretrain`, `samples`, `dataset` or `model`.
     pub section: &'static str,
-    /// The key that names it.
+    /// The figure's key that names the node, such as `of`.
     pub key: &'static str,
     /// The node's name.
     pub name: Spanned<String>,
@@ -110,7 +110,7 @@ pub struct NoiseStrip {
     pub count: u32,
     /// The split that they are taken from.
     pub split: String,
-    /// The seed of the noise.
+    /// Seed of the noise that is added to the images.
     pub noise_seed: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Images side by side: where each of them lies, and all of them as one PNG file within the SVG file.
+//! Images side by side: where each of them is, and all of them as one PNG file within the SVG file.
 //!
 //! Small images are enlarged by a whole factor, so that each of their pixels is a square of one size; images that are too wide for the page
 //! are made smaller. Each has a rim of one pixel, so that a white image has an end on a light page and a black one on a dark page.
@@ -23,7 +23,7 @@ const LEAST: i32 = 420;
 const TOP: i32 = 82;
 /// The height of a line of labels.
 const LABEL: i32 = 22;
-/// The size of labels.
+/// The font size of labels, in CSS pixels.
 const LETTERS: f64 = 12.5;
 /// Room for the labels of rows.
 const MOST_ROW_LABEL: i32 = 160;
@@ -70,11 +70,11 @@ pub fn paint(place: &str, sheet: &ImageSheet, words: Words<'_>) -> Result<String
     ))
 }
 
-/// Where the images lie. Lengths of the PNG file are in its own pixels.
+/// Where the images are. Lengths of the PNG file are in its own pixels.
 struct Layout {
     /// Images in a row.
     columns: u32,
-    /// Rows.
+    /// Rows of images.
     rows: u32,
     /// Height and width of an image, in pixels.
     side: u32,
@@ -174,7 +174,7 @@ impl Layout {
         rows.flat_map(|y| self.starts(self.columns).map(move |x| (x, y)))
     }
 
-    /// All images as one PNG file; what lies between them is transparent.
+    /// All images as one PNG file; what is between them is transparent.
     fn png(&self, sheet: &ImageSheet) -> Option<Vec<u8>> {
         let colors = usize::try_from(sheet.channels).ok()?;
         let (wide, side) = (
@@ -207,7 +207,7 @@ impl Layout {
         Some(file)
     }
 
-    /// A rim around each image, which the picture comes to lie upon.
+    /// A rim around each image; the image is drawn over its inside.
     fn paint_rims(&self, canvas: &Canvas<'_>, count: usize) -> DrawResult {
         for (x, y) in self.places().take(count) {
             let (left, top) = (self.left + self.shown(x), self.top + self.shown(y));

@@ -90,7 +90,7 @@ impl Figure for Sheet {
     }
 }
 
-/// The figure of a sheet.
+/// Renders a sheet of images as a figure.
 ///
 /// # Errors
 /// A sheet that cannot be drawn.

@@ -19,7 +19,7 @@ pub struct Swatch {
 }
 
 impl Swatch {
-    /// The color to draw with.
+    /// The light version as the drawing library takes it.
     pub fn color(self) -> RGBColor {
         let (red, green, blue) = self.light;
         RGBColor(red, green, blue)
@@ -35,7 +35,7 @@ const fn swatch(light: (u8, u8, u8), dark: (u8, u8, u8)) -> Swatch {
     Swatch { light, dark }
 }
 
-/// The card that the figure lies on.
+/// The card that the figure is on.
 pub const CARD: Swatch = swatch((255, 255, 255), (13, 17, 23));
 /// The card's edge.
 pub const EDGE: Swatch = swatch((209, 217, 224), (61, 68, 77));

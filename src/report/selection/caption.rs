@@ -183,7 +183,7 @@ impl Selection<'_> {
         axes.into_iter().filter(shown).filter_map(agreed).collect()
     }
 
-    /// What a reader of a figure is told of results that are not there, in Markdown.
+    /// What a figure's caption states of results that are not there, in Markdown.
     pub fn absent(&self) -> Vec<String> {
         if self.missing.is_empty() {
             return Vec::new();

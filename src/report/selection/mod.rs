@@ -30,7 +30,7 @@ use crate::store::{AxisValue, Better, ResultRow};
 pub struct Selection<'a> {
     /// The table or figure, for messages.
     pub place: String,
-    /// The question.
+    /// What was asked for, with its places in the file.
     pub question: &'a Question,
     /// The rows, in the order of the input; at least one, unless all of them are missing.
     pub rows: Vec<&'a ResultRow>,

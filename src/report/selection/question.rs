@@ -32,20 +32,20 @@ pub const OVER_KEY: Key<List<Text>> = Key::list("over", Text("an axis"))
 /// A metric, filters, and the axes to average over.
 #[derive(Debug, Clone)]
 pub struct Question {
-    /// The metric.
+    /// The metric's name, and where the file has it.
     pub metric: Spanned<String>,
     /// The title; the metric's name unless the file gives one.
     pub title: String,
     /// The filters; a row has to pass all of them.
     pub filters: Vec<Filter>,
-    /// The axes to average over.
+    /// Names of the axes to average over.
     pub over: Vec<String>,
 }
 
 /// The values that an axis may have.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filter {
-    /// The axis.
+    /// The axis's name.
     pub axis: String,
     /// The values; at least one.
     pub values: Vec<AxisValue>,
@@ -226,7 +226,7 @@ pub fn value_at(fields: &Fields<'_>, key: &Key<Custom>) -> Option<AxisValue> {
     axis_value(fields, key.name, fields.get(key)?, "a string or a number")
 }
 
-/// Reads a table of `axis = value` or `axis = [values]`. Mistakes are recorded, and the other filters are still read.
+/// Reads a table of `axis = value` or `axis = [values]`. Errors are recorded, and the other filters are still read.
 pub fn filters_at(fields: &Fields<'_>, key: &Key<Custom>, known: &KnownAxes) -> Vec<Filter> {
     let Some(table) = fields.table(key.name) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! What is shown beside a mean: how far its values lie apart, or an interval.
+//! What is shown beside a mean: how far apart its values are, or an interval.
 
 use super::{Cell, Question};
 use crate::report::number::{Unit, interval_of_mean, mean};
@@ -22,9 +22,9 @@ pub enum Uncertainty {
     /// The sample standard deviation of the values.
     #[default]
     Deviation,
-    /// The interval of the mean over seeds: where the mean over very many seeds would lie, on these images.
+    /// The interval of the mean over seeds: where the mean over very many seeds would be, on these images.
     Seeds,
-    /// The bootstrap interval over the scored images: where the mean would lie on other images of the kind, with these seeds.
+    /// The bootstrap interval over the scored images: where the mean would be on other images of the kind, with these seeds.
     Images,
 }
 
@@ -38,7 +38,7 @@ pub enum Shown {
 }
 
 impl Uncertainty {
-    /// Reads `spread`. An interval over seeds where something else is averaged over is a mistake.
+    /// Reads `spread`. An interval over seeds where something else is averaged over is an error.
     pub fn parse(fields: &Fields<'_>, question: &Question) -> Self {
         let chosen = fields.get(&SPREAD_KEY).unwrap_or_default();
         if chosen == Self::Seeds && question.over != ["seed"] {

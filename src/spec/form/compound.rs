@@ -195,7 +195,7 @@ pub struct WordOr<T: 'static> {
 pub enum WordOrNode<'a, T> {
     /// What the word stands for.
     Word(T),
-    /// The list.
+    /// The list, which the caller reads.
     List(&'a Node),
 }
 

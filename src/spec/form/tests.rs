@@ -7,7 +7,7 @@ use crate::spec::key::{AnyKey, Key};
 use crate::spec::source::{Source, Span};
 use crate::spec::{Diagnostics, KindDoc, tree};
 
-/// What a key says of itself, and what it makes of each of some values: the value, or the error.
+/// How a key describes itself, and what it makes of each of some values: the value, or the error.
 fn run<F: Form>(key: &Key<F>, values: &[&str]) -> Vec<String>
 where
     for<'a> F::Value<'a>: std::fmt::Debug,

@@ -5,8 +5,8 @@
 //! was modified within the last two seconds is not remembered, because another modification within the same tick of
 //! the clock would not show.
 //!
-//! A file whose digest is remembered is not opened: one `stat` tells that it is the same. Looking up needs no lock that
-//! another look-up waits for. `table.rs` tells what lies on the disk.
+//! A file whose digest is remembered is not opened: one `stat` shows that it is the same. Looking up needs no lock that
+//! another look-up waits for. `table.rs` describes what is on disk.
 //! `notes.rs` keeps beside them what has to be known of inputs that are gone.
 
 mod notes;
@@ -41,7 +41,7 @@ pub struct Memo {
     tables: RwLock<BTreeMap<PathBuf, Arc<Table>>>,
 }
 
-/// All that tells whether a file is still the one that was hashed.
+/// All that shows whether a file is still the one that was hashed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stamp {
     bytes: u64,
@@ -144,7 +144,7 @@ impl Memo {
     ///
     /// # Errors
     ///
-    /// When the file cannot be looked at; inside, what `compute` says.
+    /// When the file cannot be looked at; inside, the error of `compute`.
     pub fn digest_parts<E>(
         &self,
         path: &Path,
@@ -243,7 +243,7 @@ impl Memo {
             return Some(Arc::clone(table));
         }
         drop(tables);
-        // The folder of a bare file name is called "", which is no path by itself.
+        // The folder of a bare file name is called "", which is not a path by itself.
         let absolute = std::path::absolute(Path::new(".").join(subject)).ok()?;
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let table = tables.get(&absolute).cloned();
@@ -264,7 +264,7 @@ impl Memo {
 
 impl Drop for Memo {
     fn drop(&mut self) {
-        // Losing the memo costs time only, and there is nobody left to tell.
+        // Losing the memo costs time only, and there is nobody left to report it to.
         let _ = self.flush();
     }
 }

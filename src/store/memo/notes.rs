@@ -1,6 +1,6 @@
 //! Notes about inputs, kept beside the digests: for what has to be known when an input is not on disk any more.
 //!
-//! # What lies on the disk
+//! # What is on disk
 //! A file for each note: the line `repro note 1`, a line of JSON with what the note is about and what it says, and the BLAKE3 digest
 //! of all that, in hexadecimal. A file that is not exactly this is forgotten.
 

@@ -1,6 +1,6 @@
 //! What is remembered of one folder or of one file, in memory and on the disk.
 //!
-//! # What lies on the disk
+//! # What is on disk
 //! The line `repro memo 2`, the length of the subject's path (eight bytes, little-endian) and the path, the number of records
 //! (eight bytes), the records in ascending order, and the BLAKE3 digest of all that. A record has 64 bytes: the key, which is
 //! the beginning of the BLAKE3 digest of what was hashed (a name, or a range of bytes), the mark, which is that of the stamp of
@@ -37,7 +37,7 @@ pub(super) fn short(bytes: &[u8]) -> Short {
 pub(super) struct Table {
     /// The folder or file, as an absolute path.
     subject: PathBuf,
-    /// Records as they lie on the disk, in ascending order. Reading them needs no lock.
+    /// Records as they are on disk, in ascending order. Reading them needs no lock.
     stored: Vec<u8>,
     /// What was learnt since: marks and digests by key.
     learnt: RwLock<BTreeMap<Short, (Short, [u8; LONG])>>,
@@ -58,7 +58,7 @@ impl Table {
         }
     }
 
-    /// The folder or file.
+    /// The folder or file whose digests it has, as an absolute path.
     pub(super) fn subject(&self) -> &Path {
         &self.subject
     }
@@ -100,7 +100,7 @@ impl Table {
         })
     }
 
-    /// Says that the bytes given by [`Self::take_changed`] were not written.
+    /// Records that the bytes given by [`Self::take_changed`] were not written.
     pub(super) fn not_written(&self) {
         self.changed.store(true, Ordering::Relaxed);
     }
@@ -115,7 +115,7 @@ impl Table {
     }
 }
 
-/// The bytes of a table.
+/// Lays out a table as the module describes it; `records` have to be in ascending order.
 fn encode(subject: &Path, records: impl ExactSizeIterator<Item = [u8; RECORD]>) -> Vec<u8> {
     let subject = subject.as_os_str().as_encoded_bytes();
     let mut bytes =

@@ -1,4 +1,4 @@
-//! What is said of a query that fails.
+//! What is reported of a query that fails.
 
 use polars::prelude::{PlSmallStr, PolarsError};
 
@@ -7,7 +7,7 @@ use crate::store::fingerprint::ArtifactKind;
 use crate::store::manifest::Manifest;
 use crate::store::query_result::{QueryError, did_you_mean};
 
-/// Adds to what the engine says the tables and columns that there are.
+/// Adds to the engine's message the tables and columns that there are.
 pub(super) fn explain(
     error: &PolarsError,
     mentioned: &[String],
@@ -22,7 +22,7 @@ pub(super) fn explain(
         .collect();
     let mut known: Vec<String> = tables.keys().cloned().collect();
     known.extend(shorts.into_iter().filter(|name| !tables.contains_key(name)));
-    // A name that the query itself introduces by WITH is no table of the store, yet the engine does not mind it.
+    // A name that the query itself introduces by WITH is not a table of the store, yet the engine does not mind it.
     let unknown = mentioned
         .iter()
         .find(|name| !tables.contains_key(*name) && message.contains(name.as_str()));

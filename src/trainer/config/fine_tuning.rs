@@ -1,8 +1,8 @@
 //! Training the network along with the head.
 //!
 //! # Reference
-//! arXiv 2307.08702 §4 and Table 2: the backbone is trained below a batch norm and a linear layer. The paper prints neither learning rate
-//! nor number of epochs for it; the values are declared and listed as departures.
+//! arXiv 2307.08702 §4 and Table 2: the backbone is trained with batch norm and a linear layer on top. The paper prints neither
+//! learning rate nor number of epochs for it; the values are declared and listed as deviations.
 
 use serde::Serialize;
 

@@ -3,7 +3,7 @@
 //! # Reference
 //! arXiv 2307.08702 §4: Adam, 28 epochs, the learning rate multiplied by 0.1 every 8 epochs, cross entropy. Learning rate and
 //! batch size are not printed in the paper; the values here are declared, stand in the fingerprint, and the report lists them
-//! as departures.
+//! as deviations.
 
 mod fine_tuning;
 pub mod optimizer;
@@ -21,7 +21,7 @@ pub use schedule::{Decay, Moment, Schedule};
 /// The features that a head reads.
 pub const FEATURES: Key<Text> = Key::text("features", "the name of an extraction")
     .doc("What the head reads; one head for each of its features.");
-/// The seed of one head.
+/// Seed of initial weights and of the order of samples.
 pub const SEED: Key<Seed> = Key::seed("seed")
     .optional("the experiment's seeds")
     .doc("Initial weights and order of samples.");
@@ -96,7 +96,7 @@ pub const TEST: Key<Text> = Key::text("test", "a split")
     .default("test")
     .doc("The split to predict; it decides nothing during training.");
 
-/// The keys that a head takes besides its own, if it is fitted to all samples at once.
+/// The keys that a head takes besides its own, if it is fitted full-batch.
 pub const KEYS_WITHOUT_STEPS: Keys = &[&FEATURES, &LOGITS, &SEED_WITHOUT_STEPS, &TRAIN, &TEST];
 
 /// The keys that every head takes besides its own, if it is trained in steps.
@@ -136,7 +136,7 @@ pub const TABLES: &[&KindDoc] = &[&optimizer::DOC, &schedule::DOC, &fine_tuning:
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClassWeights {
-    /// All the same.
+    /// Every sample weighs 1.
     Equal,
     /// N / (K × samples of its class), over what is trained on.
     Balanced,
@@ -159,7 +159,7 @@ pub enum Views {
 pub struct Training {
     /// What becomes of views and draws.
     pub views: Views,
-    /// Whether features are computed anew in every epoch.
+    /// Whether features are recomputed in every epoch.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub online: bool,
     /// How the network is trained as well, where it is.
@@ -169,9 +169,9 @@ pub struct Training {
     pub epochs: u32,
     /// Samples per step.
     pub batch_size: u32,
-    /// The update rule.
+    /// How gradients become steps.
     pub optimizer: Optimizer,
-    /// The learning rate's course.
+    /// The learning rate's decay and warm-up.
     pub schedule: Schedule,
     /// The share of each target that all classes share, in `[0, 1)`.
     pub label_smoothing: f64,
@@ -179,17 +179,17 @@ pub struct Training {
     pub class_weights: ClassWeights,
     /// The longest that the gradient of all parameters may be.
     pub clip: Option<f64>,
-    /// The share of each class that is held out of the training split, in `[0, 0.5]`.
+    /// The share of each class of the training split that becomes the validation split, in `[0, 0.5]`.
     pub holdout: f64,
-    /// Epochs without a better loss on the held-out samples after which training stops.
+    /// Epochs without a better loss on the validation split after which training stops.
     pub patience: Option<u32>,
     /// What forward and backward compute in.
     pub precision: Precision,
     /// Whether logits are kept.
     pub logits: bool,
-    /// The split to train on.
+    /// Name of the split to train on.
     pub train_split: String,
-    /// The split to predict.
+    /// Name of the split to predict.
     pub test_split: String,
 }
 

@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use crate::spec::{Choice, Fields, Key, Keys, KindDoc, Number};
 
-/// Which rule.
+/// The rule that makes a step of a gradient.
 pub const KIND: Key<Choice<UpdateRule>> = Key::choice("kind", UpdateRule::CHOICES)
     .default(UpdateRule::Adam)
     .doc("How gradients make a step, as in PyTorch.");
-/// The learning rate.
+/// Step size, before the schedule's factor.
 pub const LR: Key<Number> = Key::number("lr", Number::above(0.0).to(1e6))
     .default(1e-3)
     .doc("Learning rate.");
@@ -83,7 +83,7 @@ impl UpdateRule {
 /// The optimizer with all its numbers; the defaults are PyTorch's, but for no weight decay.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Optimizer {
-    /// The update rule.
+    /// Which rule makes a step of a gradient.
     pub kind: UpdateRule,
     /// Learning rate, above 0.
     pub lr: f64,

@@ -49,7 +49,7 @@ pub struct Schedule {
     pub warmup: u32,
 }
 
-/// The learning rate's course after the warm-up.
+/// The learning rate's decay after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Decay {
@@ -57,7 +57,7 @@ pub enum Decay {
     Step {
         /// Epochs between steps.
         every: u32,
-        /// The factor.
+        /// What the learning rate is multiplied by at each step, above 0.
         gamma: f64,
     },
     /// Half a wave of the cosine, from 1 after the warm-up to 0 at the end (Loshchilov and Hutter 2017, without restarts).

@@ -49,9 +49,9 @@ pub struct Task<'a> {
     pub job: Job<'a>,
     /// The network's optimizer.
     pub fine_tuning: FineTuning,
-    /// The images to train on, and to hold out of.
+    /// The images to train on; the validation split is taken from them.
     pub train: &'a dyn NoisyImages,
-    /// The images to predict.
+    /// The images to predict when training is done.
     pub test: &'a dyn NoisyImages,
     /// What the network reads.
     pub input: InputSpec,
@@ -67,11 +67,11 @@ pub struct Task<'a> {
     pub device: Device,
 }
 
-/// Whom a training asks and tells.
+/// The callbacks that a training calls.
 pub struct Watch<'a> {
-    /// Whether to go on; asked between steps.
+    /// Whether to continue; asked between steps.
     pub keep_going: &'a dyn Fn() -> bool,
-    /// Told the epoch, from 1, and how many of its images were seen, of how many.
+    /// Called with the epoch, from 1, how many of its images were seen, and how many it has.
     pub advanced: &'a dyn Fn(u32, usize, usize),
     /// Whether a checkpoint is due; asked between steps.
     pub checkpoint_due: &'a dyn Fn() -> bool,
@@ -80,8 +80,8 @@ pub struct Watch<'a> {
 /// Trains head and network together. Afterwards `tuned` has the trained parameters.
 ///
 /// # Errors
-/// The loss left the numbers, an image or a checkpoint cannot be had, or the user asked to stop; what was done until then is
-/// kept in that case, but for an epoch whose held-out images are being scored.
+/// The loss became NaN or infinite, an image or a checkpoint is not available, or the user asked to stop; what was done until
+/// then is kept in that case, but for an epoch whose validation split is being scored.
 ///
 /// # Panics
 /// libtorch panics where memory is exhausted.
@@ -279,7 +279,7 @@ impl Loop<'_> {
         Ok(())
     }
 
-    /// Mean loss and share of right answers on the held-out images; nothing where none are held out. A stop here goes back to the last
+    /// Mean loss and share of right answers on the validation split; `None` without one. A stop here goes back to the last
     /// checkpoint, since the epoch has not ended.
     fn score_held_out(&self, watch: &Watch<'_>) -> Result<Option<HeldOut>, TrainError> {
         if self.held_out.is_empty() {

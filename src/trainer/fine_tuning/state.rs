@@ -1,4 +1,4 @@
-//! All that changes from step to step, and what a training goes on from, bit for bit.
+//! All that changes from step to step, and what a training resumes from, bit for bit.
 
 use tch::{Kind, Tensor};
 
@@ -77,7 +77,7 @@ impl<'a> State<'a> {
         let lacking =
             || TrainError::Checkpoint("a checkpoint lacks a part of a network".to_owned());
         let mut missing = false;
-        // Laid out in memory as it is, because a sum may round otherwise elsewhere.
+        // Laid out in memory as it is, because a sum may round differently elsewhere.
         let mut take = |name: &str, like: &Tensor| -> Tensor {
             let mut tensor = like.detach().zeros_like();
             match stored.values(&format!("{NETWORK}{name}")) {

@@ -18,7 +18,7 @@ use crate::trainer::{Optimizer, Training, UpdateRule};
 const CLASSES: usize = 3;
 const TAP: BlockIndex = BlockIndex(3);
 
-/// Images of noise around a brightness that tells the class, or does not.
+/// Images of noise around a brightness that shows the class, or does not.
 struct Images {
     count: usize,
     input: InputSpec,
@@ -274,8 +274,8 @@ fn a_stop_at_any_step_changes_no_bit() {
             ..Case::default()
         };
         let (unbroken, network) = run(&case(usize::MAX), &Folder(None)).unwrap();
-        // Four steps an epoch and a look at what is held out: within the first epoch, at that look, between the two, within the second,
-        // and while predictions are made.
+        // Four steps an epoch and a look at the validation split: within the first epoch, at that look, between the two, within
+        // the second, and while predictions are made.
         for stop_after in [1, 4, 5, 7, 10] {
             let folder = tempfile::tempdir().unwrap();
             let keep = Folder(Some(folder.path().to_owned()));

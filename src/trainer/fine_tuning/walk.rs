@@ -8,7 +8,7 @@ use crate::trainer::heads::Samples;
 
 /// The images of one split, as a network reads them.
 pub trait NoisyImages: Samples {
-    /// `x_t` of some images, `[N, C, H, W]` row-major. `draw` tells one showing of an image from another: noise, and what
+    /// `x_t` of some images, `[N, C, H, W]` row-major. `draw` numbers the showings of an image: noise, and what
     /// preprocessing draws at random, are a function of it. 0 is the one that features are cached of.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
-//! What a training of heads goes on from: a safetensors file with everything that changes, head by head.
+//! What a training of heads resumes from: a safetensors file with everything that changes, head by head.
 //!
-//! Each head's tensors stand under its name, so that a scan may go on with a part of the heads: those that a stopped run had
+//! Each head's tensors stand under its name, so that a scan may resume with a part of the heads: those that a stopped run had
 //! still to finish. Curves are tensors too, of six 64-bit numbers for each epoch.
 
 use std::fs::File;

@@ -3,10 +3,10 @@
 //! All heads that read the same features train in one pass over the data. Those of one form, seed and schedule are a *stack*
 //! and take every step together; learning rates and weight decays may differ within it.
 //!
-//! The way through this room: [`rows`] is where samples come from, `order` in which order an epoch sees them, `stack` heads
+//! Start with [`rows`], where samples come from; `order` is in which order an epoch sees them, `stack` heads
 //! that step together, `scan` the loop over epochs, windows and batches, `scoring` what is not learned from, `whole` what
-//! is fitted at once, `checkpoint` what a
-//! scan goes on from, `rounds` how many heads train at once.
+//! is fitted full-batch, `checkpoint` what a
+//! scan resumes from, `rounds` how many heads train at once.
 //!
 //! # Deviations
 //! The last batch of an epoch holds what is left and is never dropped (soumik-kanad/diffssl drops it, in testing too).
@@ -39,7 +39,7 @@ pub use rows::{Rows, RowsInMemory, Samples};
 /// One head to train.
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
-    /// Its form.
+    /// The kind of head and its own keys.
     pub head: &'a dyn Head,
     /// How it is trained.
     pub training: &'a Training,
@@ -51,11 +51,11 @@ pub struct Job<'a> {
 
 /// What all heads of a scan read.
 pub struct Data<'a> {
-    /// The samples to train on, and to hold out of.
+    /// The samples to train on; the validation split is taken from them.
     pub train: &'a dyn Rows,
-    /// The samples to predict.
+    /// The samples to predict when training is done.
     pub test: &'a dyn Rows,
-    /// The shape of a feature.
+    /// The shape of one feature; the same in `train` and `test`.
     pub shape: FeatureShape,
     /// Classes of the dataset.
     pub classes: usize,
@@ -63,13 +63,13 @@ pub struct Data<'a> {
     pub device: Device,
 }
 
-/// What a training may take, and whom it asks and tells.
+/// What a training may take, and the callbacks that it calls.
 pub struct Limits<'a> {
     /// Bytes that features, weights and all that belongs to them may take.
     pub memory: u64,
-    /// Whether to go on; asked between steps.
+    /// Whether to continue; asked between steps.
     pub keep_going: &'a (dyn Fn() -> bool + Sync),
-    /// Told the number of epochs that are done, after each.
+    /// Called after each epoch with the number of epochs that are done.
     pub epoch_done: &'a (dyn Fn(u32) + Sync),
     /// Seconds between checkpoints, at the end of an epoch.
     pub checkpoint_seconds: f64,
@@ -83,13 +83,13 @@ pub trait CheckpointStore {
     /// The newest whole one of at most so many epochs: its number of epochs and its file.
     ///
     /// # Errors
-    /// In words.
+    /// Why none could be read, as a sentence.
     fn newest(&self, at_most: u32) -> Result<Option<(u32, PathBuf)>, String>;
 
     /// Keeps one: `write` writes its file to a path.
     ///
     /// # Errors
-    /// In words.
+    /// Why it could not be kept, as a sentence.
     fn write(&self, epochs: u32, write: WriteTo<'_>) -> Result<(), String>;
 }
 
@@ -104,20 +104,20 @@ pub struct Epoch {
     pub train_loss: f64,
     /// The share of training samples that were right, each under the weights of its own step.
     pub train_top1: f64,
-    /// Mean cross entropy over the held-out samples, after the epoch.
+    /// Mean cross entropy over the validation split, after the epoch.
     pub holdout_loss: Option<f64>,
-    /// The share of held-out samples that were right, after the epoch.
+    /// The share of the validation split that was right, after the epoch.
     pub holdout_top1: Option<f64>,
 }
 
 /// What training a head leaves.
 #[derive(Debug)]
 pub struct Outcome {
-    /// One row for each epoch; none for a head that is fitted at once.
+    /// One row for each epoch; none for a head that is fitted full-batch.
     pub epochs: Vec<Epoch>,
     /// The epoch, from 1, whose weights these are: the last one, or with `patience` the best one.
     pub epoch: u32,
-    /// What a fit at once minimized, before its first iteration and after each one.
+    /// What a full-batch fit minimized, before its first iteration and after each one.
     pub objective: Vec<f64>,
     /// Predictions for every sample of the test split.
     pub predictions: Predictions,
@@ -130,7 +130,7 @@ pub struct Outcome {
 /// Why a head could not be trained.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// The loss left the numbers.
+    /// The loss became NaN or infinite.
     #[error(
         "the loss became NaN or infinite in epoch {epoch}, at a learning rate of {learning_rate}"
     )]
@@ -146,18 +146,18 @@ pub enum TrainError {
     /// The memory that was declared does not hold what is needed at least.
     #[error("training needs at least {needed} of memory, but `--memory` allows {allowed}")]
     Memory {
-        /// In words.
+        /// Bytes with their unit, as text.
         needed: String,
-        /// In words.
+        /// Bytes with their unit, as text.
         allowed: String,
     },
-    /// Features or images that training needs cannot be had.
+    /// Features or images that training needs are not available.
     #[error("{}", .0.text)]
     Features(Message),
     /// A checkpoint could not be kept or read.
     #[error("a checkpoint could not be kept or read: {0}")]
     Checkpoint(String),
-    /// The user asked to stop.
+    /// Ended early because the user asked for it; not a failure.
     #[error("stopped")]
     Stopped,
     /// The program contradicts itself.

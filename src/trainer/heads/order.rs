@@ -1,4 +1,4 @@
-//! In which order an epoch sees its samples, and what is held out of them.
+//! In which order an epoch sees its samples, and which of them are the validation split.
 //!
 //! The order is a function of the seed, the epoch and the number and size of features: never of how much memory there is.
 //! Up to [`WINDOW_BYTES`] of features are one window, and each head shuffles all of it. Beyond, an epoch first shuffles
@@ -13,7 +13,7 @@ use crate::random::Stream;
 /// Features that are shuffled as a whole, counted as 32-bit floats; few in unit tests, so that they see several windows.
 const WINDOW_BYTES: usize = if cfg!(test) { 64 << 10 } else { 256 << 20 };
 
-/// Features that lie behind one another and are read together.
+/// Features that are behind one another and are read together.
 const PIECE_BYTES: usize = if cfg!(test) { 1 << 10 } else { 256 << 10 };
 
 /// The sizes of windows and pieces, in samples.
@@ -74,7 +74,7 @@ pub(super) fn mixed_views(views: usize, count: usize, epoch: u32) -> Vec<usize> 
         .collect()
 }
 
-/// The rows to train on, and those that are held out: of each class the share `holdout`, rounded up where that leaves some
+/// The rows to train on, and those of the validation split: of each class the share `holdout`, rounded up where that leaves some
 /// to train on. A sample's side depends on its id and on how many its class has, so all heads hold out the same ones.
 pub(in crate::trainer) fn hold_out(rows: &dyn Samples, holdout: f64) -> (Vec<usize>, Vec<usize>) {
     if holdout <= 0.0 {

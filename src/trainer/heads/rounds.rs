@@ -16,7 +16,7 @@ pub fn is_small(shape: FeatureShape, batch: u32, classes: usize, heads: usize) -
 
 /// Trains heads in one pass over their data, and gives each to `done` as soon as it is whole.
 ///
-/// All jobs must agree in splits, batch size, views and held-out share. What `done` returns ends the scan if it is an error.
+/// All jobs must agree in splits, batch size, views and validation share. What `done` returns ends the scan if it is an error.
 ///
 /// # Errors
 /// What stops all of them; what goes wrong with one head alone is given to `done`. Operations of libtorch panic on errors of

@@ -16,7 +16,7 @@ const fn kind_of(values: FeatureType) -> Kind {
 
 /// The samples of one split, without what is computed of them.
 pub trait Samples: Sync {
-    /// How many there are.
+    /// How many samples the split has.
     fn len(&self) -> usize;
 
     /// Whether there are none.
@@ -24,14 +24,14 @@ pub trait Samples: Sync {
         self.len() == 0
     }
 
-    /// The id of one.
+    /// The id of the sample in its dataset; `row` is below [`Samples::len`].
     fn id(&self, row: usize) -> &str;
 
     /// Its class, from 0.
     fn label(&self, row: usize) -> u32;
 }
 
-/// The samples of one split and their features, wherever they lie.
+/// The samples of one split and their features, wherever they are.
 pub trait Rows: Samples {
     /// How many features each sample has, which differ in view and draw alone; at least one.
     fn views(&self) -> usize;
@@ -67,7 +67,7 @@ pub trait Rows: Samples {
         Ok(())
     }
 
-    /// Says that the memory of what was copied is not needed any more.
+    /// Releases the memory of what was copied, which is not needed any more.
     fn forget(&self) {}
 }
 
@@ -140,7 +140,7 @@ fn bytes_of(tensor: &mut Tensor) -> &mut [u8] {
 /// Samples in memory, for tests and for whoever has computed them already.
 #[derive(Debug, Clone, Default)]
 pub struct RowsInMemory {
-    /// Ids.
+    /// One id for each sample.
     pub ids: Vec<String>,
     /// Classes, from 0.
     pub labels: Vec<u32>,

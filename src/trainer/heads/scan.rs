@@ -41,7 +41,7 @@ pub(super) struct Scan<'a> {
     pub(super) data: &'a Data<'a>,
     pub(super) limits: &'a Limits<'a>,
     pub(super) stacks: Vec<Stack<'a>>,
-    /// Rows to train on, and rows that are held out.
+    /// Rows to train on, and rows of the validation split.
     pub(super) fit: Vec<usize>,
     pub(super) held_out: Vec<usize>,
     /// Classes of the rows to train on, `[n]`, on the device.
@@ -167,7 +167,7 @@ impl<'a> Scan<'a> {
             let windows = 2 * window + beside;
             return match windows > self.limits.memory {
                 false => Ok(Held::Windows),
-                // The network would see other batches, and so round otherwise.
+                // The network would see other batches, and so round differently.
                 true if rows.is_fresh() => Err(TrainError::Memory {
                     needed: crate::text::bytes(windows),
                     allowed: crate::text::bytes(self.limits.memory),
@@ -197,7 +197,7 @@ impl<'a> Scan<'a> {
             for (number, window) in windows.iter().enumerate() {
                 let source = match held {
                     Held::All(features) => {
-                        // Where each of the window's samples lies in memory.
+                        // Where each of the window's samples is in memory.
                         let place = |&position: &usize| views[position] * count + position;
                         Source::Places(features, window.iter().map(place).collect())
                     }

@@ -1,4 +1,4 @@
-//! What is not learned from: held-out samples after every epoch, and the predictions in the end.
+//! What is not learned from: the validation split after every epoch, and the predictions in the end.
 
 use rayon::prelude::*;
 use tch::{Device, Tensor};
@@ -45,7 +45,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Mean loss and share of right answers on the held-out samples, for each stack and head.
+    /// Mean loss and share of right answers on the validation split, for each stack and head.
     fn held_out_scores(&self, epoch: u32) -> Result<Vec<Option<HeldOut>>, TrainError> {
         if self.held_out.is_empty() {
             return Ok(vec![None; self.stacks.len()]);
@@ -165,7 +165,7 @@ impl Scan<'_> {
     }
 }
 
-/// Mean loss and share of right answers on held-out samples, for each head of a stack.
+/// Mean loss and share of right answers on the validation split, for each head of a stack.
 pub(in crate::trainer) type HeldOut = Vec<(f64, f64)>;
 
 /// Means of what [`Stack::score`](super::stack::Stack::score) gives, summed over so many samples.

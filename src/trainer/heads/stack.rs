@@ -36,7 +36,7 @@ pub(in crate::trainer) struct Stack<'a> {
     sums: (Tensor, Tensor),
     /// For each head.
     pub(in crate::trainer) curves: Vec<Vec<Epoch>>,
-    /// For each head: the best loss on held-out samples and its epoch, from 1.
+    /// For each head: the best validation loss and its epoch, from 1.
     best: Vec<(f64, u32)>,
     /// The parameters of each head's best epoch, where `patience` asks for them.
     best_parameters: Vec<Tensor>,
@@ -178,7 +178,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Ends an epoch, counted from 0: writes it into the curves, and looks who has stopped getting better. `held` has the
-    /// mean loss and the share of right answers of each head on the held-out samples. Gives the heads, as positions, whose
+    /// mean loss and the share of right answers of each head on the validation split. Gives the heads, as positions, whose
     /// loss is NaN or infinite.
     pub(in crate::trainer) fn end_epoch(
         &mut self,
@@ -229,7 +229,7 @@ impl<'a> Stack<'a> {
         Ok(diverged)
     }
 
-    /// Mean losses and shares of right answers come from these sums: adds a batch of held-out samples, `[M]` each.
+    /// Mean losses and shares of right answers come from these sums: adds a batch of the validation split, `[M]` each.
     pub(in crate::trainer) fn score(
         &self,
         features: &Tensor,
@@ -298,7 +298,7 @@ impl<'a> Stack<'a> {
     /// The cross entropy of each head and sample, `[M, N]`.
     fn losses(&self, logits: &Tensor, targets: &Tensor, smoothing: f64, weighted: bool) -> Tensor {
         let (samples, heads) = (logits.size()[0], logits.size()[1]);
-        // Samples innermost: libtorch's softmax of ten classes that lie side by side takes twenty times as long as that of ten
+        // Samples innermost: libtorch's softmax of ten classes that are side by side takes twenty times as long as that of ten
         // rows of samples, and half as long as the products of a linear head.
         let classes_before_samples = logits.permute([1, 2, 0]).contiguous();
         let targets = targets.unsqueeze(0).expand([heads, samples], false);

@@ -1,4 +1,4 @@
-//! Heads that are fitted to all samples at once: their two splits have to fit into memory.
+//! Heads that are fitted full-batch, on all samples at once: their two splits have to fit into memory.
 
 use tch::{Kind, Tensor};
 

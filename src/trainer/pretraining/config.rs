@@ -6,7 +6,7 @@
 //! of 1e-4, average of the parameters at 0.9999, timesteps drawn uniformly.
 //!
 //! # Deviations
-//! A linear warm-up and a bound on the length of gradients can be asked for; upstream has neither.
+//! A linear warm-up and gradient clipping can be asked for; upstream has neither.
 
 use serde::Serialize;
 
@@ -118,7 +118,7 @@ pub enum Loss {
     Simple,
     /// `L_hybrid`.
     Hybrid {
-        /// The weight of the bound.
+        /// The weight of `L_vlb` beside `L_simple`, at least 0.
         lambda: f64,
     },
     /// `L_vlb`.
@@ -142,7 +142,7 @@ pub struct Pretraining {
     pub steps: u32,
     /// Images per step.
     pub batch_size: u32,
-    /// The update rule.
+    /// How gradients become steps.
     pub optimizer: Optimizer,
     /// Steps in which the learning rate rises.
     pub warmup: u32,
@@ -154,7 +154,7 @@ pub struct Pretraining {
     pub timesteps: Timesteps,
     /// Whether images are mirrored by chance.
     pub flip: bool,
-    /// The longest gradient.
+    /// The maximum gradient norm; `None` clips nothing.
     pub clip: Option<f64>,
     /// What convolutions compute in.
     pub precision: Precision,
@@ -173,7 +173,7 @@ impl Loss {
         }
     }
 
-    /// The word that users type.
+    /// The word for it in experiment files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Simple => "simple",

@@ -40,7 +40,7 @@ pub enum PretrainError<E> {
     /// Network and process do not fit.
     #[error(transparent)]
     Network(#[from] ReverseError),
-    /// An image cannot be had.
+    /// An image is not available.
     #[error(transparent)]
     Image(E),
     /// The program contradicts itself.
@@ -63,7 +63,7 @@ impl<E: Hint> Hint for PretrainError<E> {
 
 /// The images that a network is trained on.
 pub trait Images: Sync {
-    /// What is wrong where an image cannot be had.
+    /// What is wrong where an image is not available.
     type Error: Send;
 
     /// How many there are, from 1.
@@ -121,7 +121,7 @@ impl<'a, I: Images> Trainer<'a, I> {
     /// Makes one step, and adds a point to the curve where one is due.
     ///
     /// # Errors
-    /// An image cannot be had, or the loss is no number; the state is then between two steps and must not be kept.
+    /// An image is not available, or the loss is NaN or infinite; the state is then between two steps and must not be kept.
     ///
     /// # Panics
     /// libtorch panics where memory is exhausted.
@@ -217,7 +217,7 @@ impl<'a, I: Images> Trainer<'a, I> {
     }
 }
 
-/// Adds loss and length of the gradient to what the next point of the curve sums up, and the point itself where it is due.
+/// Adds loss and gradient norm to what the next point of the curve sums up, and the point itself where it is due.
 #[expect(clippy::cast_possible_truncation, reason = "kept as 32-bit floats")]
 fn note(state: &mut State, numbers: [f64; 2], learning_rate: f64) {
     for (sum, number) in state.since_point.iter_mut().zip(numbers) {

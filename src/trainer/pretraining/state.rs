@@ -1,4 +1,4 @@
-//! All that changes from step to step, and its file: what a training goes on from, bit for bit.
+//! All that changes from step to step, and its file: what a training resumes from, bit for bit.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ pub struct CurvePoint {
     pub step: u32,
     /// What was minimized.
     pub loss: f32,
-    /// The length of the gradient, before it was shortened.
+    /// The gradient norm, before clipping.
     pub gradient_norm: f32,
     /// The learning rate of the last step.
     pub learning_rate: f32,
@@ -45,13 +45,13 @@ pub struct State {
     pub parameters: Parameters,
     /// What the optimizer remembers.
     pub moments: Moments,
-    /// The averaged parameters.
+    /// The exponential moving average of the parameters, which becomes the weights.
     pub average: Average,
     /// What the choice of timesteps remembers.
     pub timesteps: TimestepSampler,
-    /// The loss so far.
+    /// One point for each stretch of steps, oldest first.
     pub curve: Vec<CurvePoint>,
-    /// Sums since the last point of the curve: losses and lengths of gradients.
+    /// Sums since the last point of the curve: losses and gradient norms.
     pub since_point: [f32; 2],
 }
 
@@ -74,7 +74,7 @@ impl State {
         }
     }
 
-    /// The file.
+    /// The state as the bytes of a safetensors file.
     ///
     /// # Errors
     /// The format cannot hold it.

@@ -30,7 +30,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Says what is wrong with it, in words that go on from its name.
+    /// The error of a file with this problem, in words that follow its name.
     pub(super) fn malformed(&self, problem: &str) -> DatasetError {
         let (name, path) = (self.name, self.path.clone());
         if self.packed {

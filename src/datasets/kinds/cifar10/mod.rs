@@ -47,7 +47,7 @@ const BATCHES: [(&str, &str); 6] = [
     ("train", "data_batch_5.bin"),
     ("test", "test_batch.bin"),
 ];
-/// The names of the classes.
+/// The file with the class names, one a line, by label.
 const NAMES: &str = "batches.meta.txt";
 
 const CLASSES: usize = 10;
@@ -159,7 +159,7 @@ fn check_length(batch: &Member, first: Option<&Member>) -> Result<(), DatasetErr
     }
 }
 
-/// The records as they lie in the batches.
+/// The records as they are in the batches.
 struct Records {
     batches: Vec<Vec<u8>>,
     /// Records in each batch.

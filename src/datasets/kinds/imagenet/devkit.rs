@@ -17,13 +17,13 @@ const MAP: &str = "map_clsloc.txt";
 
 /// The classes of the images for validation.
 pub(super) struct Validation {
-    /// The list that has them.
+    /// The list of class numbers that `wnids` was read from, for messages.
     pub(super) path: PathBuf,
     /// The WordNet id of each image, in the order of their numbers.
     pub(super) wnids: Vec<String>,
 }
 
-/// Reads the kit that lies in or beside the folders of images.
+/// Reads the kit that is in or beside the folders of images.
 ///
 /// # Errors
 /// A kit that is missing or malformed.

@@ -1,7 +1,7 @@
 //! `imagenet`: ImageNet as in ILSVRC 2012, from the archives of its owners, packed or unpacked.
 //!
 //! # Reference
-//! Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge" (2015). Images for training lie in a folder for each
+//! Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge" (2015). Images for training are in a folder for each
 //! class, called after its WordNet id. Those for validation come without folders, and the development kit has their classes
 //! (`devkit`); where somebody has moved them into folders of that kind, these are read.
 //!
@@ -183,13 +183,13 @@ impl ImageNet {
     }
 }
 
-/// The label of a class.
+/// The label of a class: the rank of its WordNet id among the sorted `classes`.
 fn rank(classes: &[String], wnid: &str) -> u32 {
     let rank = classes.partition_point(|class| class.as_str() < wnid);
     to_u32(rank)
 }
 
-/// The classes of a list.
+/// The WordNet ids at the beginning of each line of a list.
 fn listed_classes(list: &Location) -> Result<BTreeSet<String>, DatasetError> {
     const LIST_REMEDY: &str =
         "`classes` is a list of WordNet ids, one a line, such as `n01601694 Dipper`";

@@ -234,7 +234,7 @@ impl Subset {
     }
 
     /// How many samples of a class of a split are taken by its fraction: the share of them, rounded, and at least one. It never
-    /// falls when the fraction grows, so that smaller fractions lie within larger ones.
+    /// falls when the fraction grows, so that smaller fractions are within larger ones.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -13,7 +13,7 @@ const REMEDY: &str = "each line is the file name of one sample of the split, suc
 /// How many samples a list names.
 ///
 /// # Errors
-/// A list that is missing or no text.
+/// A list that is missing or not text.
 pub(super) fn count(path: &Path) -> Result<usize, DatasetError> {
     Ok(TextFile::read(&Location::file(path), REMEDY)?
         .lines()
@@ -84,7 +84,7 @@ pub(super) fn rows(
     Ok(rows)
 }
 
-/// The last part of an id.
+/// What follows the last `/` of an id, or all of it.
 fn file_name(id: &str) -> &str {
     id.rsplit('/').next().unwrap_or(id)
 }

@@ -43,7 +43,7 @@ pub(super) enum ImageColumn {
     Paths(Vec<String>),
 }
 
-/// Classes.
+/// The column of classes, one value for each row.
 #[derive(Debug)]
 pub(super) enum Labels {
     Numbers(Vec<i64>),

@@ -27,7 +27,7 @@ pub(super) struct Images {
     ids: Vec<String>,
     places: Vec<Place>,
     files: Vec<ImageFile>,
-    /// The last ones at the end.
+    /// Blocks that were read, the most recently used at the end.
     kept: Mutex<Vec<Kept>>,
 }
 

@@ -33,7 +33,7 @@ pub(super) struct ImageFile {
     blocks: Vec<Span>,
 }
 
-/// The rows of a block.
+/// A run of rows within one row group, which is read at once.
 struct Span {
     /// The first one, in the file.
     from: usize,
@@ -43,7 +43,7 @@ struct Span {
     rows: usize,
 }
 
-/// The images of a block.
+/// Encoded images, one for each row of a [`Span`].
 pub(super) struct Block(LargeBinaryArray);
 
 impl Block {
@@ -111,7 +111,7 @@ impl ImageFile {
         })
     }
 
-    /// Where it lies.
+    /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

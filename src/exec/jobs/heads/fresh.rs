@@ -18,7 +18,7 @@ use crate::trainer::TrainError;
 use crate::trainer::fine_tuning::{NoisyImages, walk};
 use crate::trainer::heads::{Rows, Samples};
 
-/// The images of one split.
+/// The images of one split, decoded and noised whenever they are read.
 pub(super) struct FreshImages<'a> {
     preparation: Preparation<'a>,
     /// Their rows in the dataset.
@@ -76,7 +76,7 @@ impl NoisyImages for FreshImages<'_> {
     }
 }
 
-/// Told the epoch, from 1, and how many of how many images were seen.
+/// Called with the epoch, from 1, how many images were seen, and how many there are.
 type Seen<'a> = &'a (dyn Fn(u32, usize, usize) + Sync);
 
 /// Features of which only the first view is cached; view v is computed when it is asked for, from draw v after the extraction's own.
@@ -115,7 +115,7 @@ impl<'a> FreshRows<'a> {
         }
     }
 
-    /// Tells of every batch.
+    /// Reports every batch.
     pub(super) fn telling(self, seen: Seen<'a>) -> Self {
         Self {
             seen: Some(seen),

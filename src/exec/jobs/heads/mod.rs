@@ -43,7 +43,7 @@ struct OneHead<'a> {
     train: &'a Train,
 }
 
-/// The heads of some steps.
+/// The steps that train heads, each with its artifact.
 fn heads_of<'a>(run: &Run<'a>, steps: &[StepId]) -> Vec<OneHead<'a>> {
     let heads = steps.iter().filter_map(|&step| {
         let planned = run.plan.step(step);
@@ -88,14 +88,14 @@ pub(in crate::exec) fn is_small(run: &Run<'_>, job: &plan::Job) -> bool {
     })
 }
 
-/// Trains and commits the heads of one scan; says what became of each.
+/// Trains and commits the heads of one scan; reports what became of each.
 pub(super) fn run_scan(run: &Run<'_>, steps: &[StepId]) -> Vec<(StepId, StepResult)> {
     let fates = Mutex::new(Vec::new());
     let lock = || fates.lock().unwrap_or_else(PoisonError::into_inner);
     let tell = |step: StepId, fate: StepResult| lock().push((step, fate));
     let outcome = attempt(|| scan(run, &heads_of(run, steps), &tell));
     if let Err(error) = outcome {
-        // What fails a scan fails the first head of it that nothing was said of, and leaves the others unmade.
+        // What fails a scan fails the first head of it that nothing was reported of, and leaves the others unmade.
         let told: BTreeSet<StepId> = lock().iter().map(|(step, _)| *step).collect();
         let mut left = steps.iter().copied().filter(|step| !told.contains(step));
         if let Some(culprit) = left.next() {

@@ -12,7 +12,7 @@ use crate::metrics::Predictions;
 use crate::trainer::heads::{Epoch, Outcome};
 
 /// One row for each epoch: `epoch`, `learning_rate`, `train_loss`, `train_top1`, `holdout_loss`, `holdout_top1`. The last two
-/// are null where nothing is held out.
+/// are null without a validation split.
 pub(super) fn curves(epochs: &[Epoch]) -> Result<RecordBatch, NodeError> {
     let numbers = |pick: fn(&Epoch) -> f64| -> ArrayRef {
         Arc::new(Float64Array::from_iter_values(epochs.iter().map(pick)))
@@ -78,8 +78,8 @@ pub(super) fn logits(
     )?)
 }
 
-/// One row with what a head may be chosen by: the `epoch` whose weights it has, and its `loss` and `top1` on the samples that
-/// were held out of training. Nothing where none were.
+/// One row with what a head may be chosen by: the `epoch` whose weights it has, and its `loss` and `top1` on the
+/// validation split. `None` without one.
 pub(super) fn held_out(outcome: &Outcome) -> Result<Option<RecordBatch>, NodeError> {
     let chosen = outcome
         .epochs

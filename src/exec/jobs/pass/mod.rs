@@ -1,7 +1,7 @@
 //! One pass: images through a network, many taps at once.
 //!
-//! Four things go on side by side: batches are prepared, the network runs, features are gathered, shards are written. The network never
-//! runs past the deepest tap, and a shard is committed as soon as it is whole, so that a killed run loses no more than the
+//! Four things run concurrently: batches are prepared, the network runs, features are gathered, shards are written. The network
+//! never runs past the deepest tap, and a shard is committed as soon as it is whole, so that a killed run loses no more than the
 //! shards under way: one in the network, one waiting, one being written.
 //!
 //! Several workers, in one process or in several, may be at the same pass: each claims a shard before it prepares it. Parts are written
@@ -37,7 +37,7 @@ struct Prepared {
 /// Runs a pass, or some of its shards, and commits every tap whose parts are all in place then.
 ///
 /// - `shards`: those that are asked for; all where there is none
-/// - `joins`: whether another worker of this process has begun it, and tells of it
+/// - `joins`: whether another worker of this process has begun it, and reports it
 pub(super) fn run_pass(
     run: &Run<'_>,
     number: usize,

@@ -23,7 +23,7 @@ pub(super) struct Shard {
 pub(super) struct Place<'a> {
     /// The place of the tap's values in the shard.
     pub(super) position: usize,
-    /// The number of the part.
+    /// The number of the part in its artifact, from 0.
     pub(super) part: u32,
     /// What the values are.
     pub(super) tap: &'a Tap,

@@ -9,7 +9,7 @@
 //! readers ask for.
 //!
 //! # Deviations
-//! What is no tensor is left out. Tensors that share a storage are each written whole.
+//! What is not a tensor is left out. Tensors that share a storage are each written whole.
 
 mod numbers;
 
@@ -35,9 +35,9 @@ const ALIGNMENT: usize = 8;
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// How many tensors.
+    /// How many tensors were written.
     pub tensors: usize,
-    /// How many bytes the file has.
+    /// Size of the written file in bytes.
     pub bytes: u64,
 }
 
@@ -47,47 +47,47 @@ pub enum ConversionError {
     /// There is a file already.
     #[error("{} is there already; choose another name, or replace it with --force", path.display())]
     Exists {
-        /// The file.
+        /// The output.
         path: PathBuf,
     },
     /// Input and output are one file.
     #[error("{} would be replaced while it is read; choose another name for the output", path.display())]
     Itself {
-        /// The file.
+        /// The file that is both.
         path: PathBuf,
     },
     /// A number is outside the range of the type that was asked for.
     #[error("tensor `{name}` of {} holds {value}, which {dtype} cannot hold; take --dtype bf16 or f32, or keep its type", path.display())]
     TooLarge {
-        /// The input.
+        /// The file that was read.
         path: PathBuf,
-        /// The tensor.
+        /// The tensor's name in the file.
         name: String,
-        /// The number.
+        /// The number that is out of range.
         value: f64,
-        /// The type.
+        /// The type that was asked for.
         dtype: Dtype,
     },
     /// A tensor has the name that the format keeps for itself.
     #[error("{} has a tensor that is called `{METADATA}`, a name that no safetensors file can have; rename it where the file was made", path.display())]
     ReservedName {
-        /// The input.
+        /// The file that was read.
         path: PathBuf,
     },
-    /// The input cannot be read.
+    /// The input could not be opened or read.
     #[error("{} cannot be read: {source}; check the path and its permissions", path.display())]
     Unreadable {
-        /// The file.
+        /// The file that was to be read.
         path: PathBuf,
-        /// What the operating system said.
+        /// What the operating system reported.
         source: io::Error,
     },
     /// The output cannot be written.
     #[error("{} cannot be written: {source}; check the folder, its permissions and the free space", path.display())]
     Unwritable {
-        /// The file.
+        /// The file that was to be written.
         path: PathBuf,
-        /// What the operating system said.
+        /// What the operating system reported.
         source: io::Error,
     },
 }
@@ -207,7 +207,7 @@ fn header(
     let mut end = 0_usize;
     for &(name, _, to, shape) in tensors {
         let start = end;
-        // Does not overflow: the tensor lies in a file, and no type is more than twice as wide as what becomes it.
+        // Does not overflow: the tensor is in a file, and no type is more than twice as wide as what becomes it.
         end += shape.iter().product::<usize>() * to.bitsize() / 8;
         let entry =
             json!({ "dtype": to.to_string(), "shape": shape, "data_offsets": [start, end] });
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn numbers_are_rounded_to_the_nearest() {
-        // 1 + 2^-11 lies between two f16, and the even one wins; the smallest f32 above it goes up.
+        // 1 + 2^-11 is between two f16, and the even one wins; the smallest f32 above it goes up.
         let numbers = singles(&[
             1.0,
             -2.5,

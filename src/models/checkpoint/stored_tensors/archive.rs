@@ -1,8 +1,8 @@
-//! A zip archive whose members are stored as they are: where each lies, so that it can be read in place.
+//! A zip archive whose members are stored as they are: where each is, so that it can be read in place.
 //!
 //! Only the directory at the archive's end is trusted, and only after it was checked: it must end where the archive's end
 //! record begins, list as many members as that record says, and each member's own header must agree with it. Members may
-//! not overlap, share a name, or have a name that is no plain path inside the archive.
+//! not overlap, share a name, or have a name that is not a plain path inside the archive.
 //!
 //! # Reference
 //! PKWARE, APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12, 4.3.14 to 4.3.16 and 4.5.3.
@@ -118,7 +118,7 @@ impl<'f> Archive<'f> {
         self.members.keys().copied()
     }
 
-    /// Where the content of a member lies in the file; `None` where there is no member of that name.
+    /// Where the content of a member is in the file; `None` where there is no member of that name.
     ///
     /// # Errors
     /// The member is encrypted or compressed.
@@ -141,7 +141,7 @@ impl<'f> Archive<'f> {
     }
 }
 
-/// How many members the archive has, and where its directory lies.
+/// How many members the archive has, and where its directory is.
 fn find_directory(file: &[u8]) -> Result<(u64, Range<usize>), Fault> {
     let end = file.len().checked_sub(END_LENGTH);
     let end = end.filter(|&end| {
@@ -221,7 +221,7 @@ fn read_large_end(file: &[u8], record: usize, locator: usize) -> Option<[u64; 3]
     is_whole.then_some([count, reader.u64()?, reader.u64()?])
 }
 
-/// Tells a file that was cut off from one with something behind it.
+/// Distinguishes a file that was cut off from one with something behind it.
 fn without_end(file: &[u8]) -> Fault {
     let longest = END_LENGTH + usize::from(u16::MAX);
     let tail = file
@@ -289,7 +289,7 @@ fn read_line<'f>(reader: &mut Reader<'f>) -> Result<Line<'f>, Fault> {
             shown(name)
         )));
     }
-    // Of a compressed member they differ; whoever asks for it is told that it is compressed.
+    // Of a compressed member they differ; whoever asks for it gets the error that it is compressed.
     if (disk != 0 && disk != u16::MAX) || (method == 0 && flags & ENCRYPTED == 0 && packed != size)
     {
         return Err(broken());
@@ -322,7 +322,7 @@ fn stays_inside(name: &str) -> bool {
     path.split('/').all(is_plain) && !name.contains(['\\', '\0'])
 }
 
-/// Where a member's header begins, and where its content lies, as its own header has it.
+/// Where a member's header begins, and where its content is, as its own header has it.
 fn find_member(
     file: &[u8],
     directory: usize,

@@ -8,13 +8,13 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[error("{} {fault}", path.display())]
 pub struct StoredTensorsError {
-    /// The file.
+    /// The file as it was named.
     pub path: PathBuf,
     /// What is wrong with it.
     pub fault: Fault,
 }
 
-/// What is wrong with a file of tensors. The text goes on where the file's name ends.
+/// What is wrong with a file of tensors. The text continues where the file's name ends.
 #[derive(Debug, Error)]
 pub enum Fault {
     /// The operating system refused.
@@ -42,7 +42,7 @@ pub enum Fault {
     CorruptPickle {
         /// What does not fit.
         reason: String,
-        /// Where.
+        /// Where in the pickle.
         place: Box<Place>,
     },
     /// A pickle that asks for something that no file of tensors needs. It may be an attack, or a checkpoint with whole
@@ -54,7 +54,7 @@ pub enum Fault {
     RefusedPickle {
         /// What was asked for.
         what: String,
-        /// Where.
+        /// Where in the pickle.
         place: Box<Place>,
     },
     /// The numbers have their bytes the other way round.

@@ -1,7 +1,7 @@
 //! PyTorch checkpoints as one stream, as written before PyTorch 1.6.
 //!
 //! Five pickles follow each other: a number that marks the format, its version, facts about the machine, the description
-//! of the tensors, and the keys of the storages. Behind them lie the storages in the order of their keys, each as a count
+//! of the tensors, and the keys of the storages. Behind them are the storages in the order of their keys, each as a count
 //! of elements in eight bytes and the elements.
 //!
 //! # Reference
@@ -73,7 +73,7 @@ fn check_machine(facts: &Pickle<'_>) -> Result<(), Fault> {
     }
 }
 
-/// Where each storage's elements lie in the file; the first begins at `at`.
+/// Where each storage's elements are in the file; the first begins at `at`.
 fn locate<'f>(
     file: &'f [u8],
     at: usize,

@@ -56,10 +56,10 @@ pub enum Container {
     Legacy,
 }
 
-/// Something in a file that is no tensor.
+/// Something in a file that is not a tensor.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OtherEntry {
-    /// Its name.
+    /// Its name, as the file has it.
     pub name: String,
     /// What it is, in a few words.
     pub what: String,
@@ -68,11 +68,11 @@ pub struct OtherEntry {
 /// One tensor of an open file.
 #[derive(Clone, Debug)]
 pub struct StoredTensor<'file> {
-    /// The type of an element.
+    /// Number type of the elements.
     pub dtype: Dtype,
-    /// The length of every axis.
+    /// Length of every axis; empty for a single number.
     pub shape: &'file [usize],
-    /// The elements in row-major order, little-endian, at any alignment. They are borrowed from the file unless they lie
+    /// The elements in row-major order, little-endian, at any alignment. They are borrowed from the file unless they are
     /// there in another order.
     pub bytes: Cow<'file, [u8]>,
 }
@@ -93,14 +93,14 @@ impl Content {
     }
 }
 
-/// Where a tensor lies in the file.
+/// Where a tensor is in the file.
 #[derive(Debug)]
 struct Entry {
     dtype: Dtype,
     shape: Vec<usize>,
-    /// From the first to the last element; checked to lie inside the file.
+    /// From the first to the last element; checked to be inside the file.
     bytes: Range<usize>,
-    /// The distances of elements, where these do not lie in a row.
+    /// The distances of elements, where these are not in a row.
     strides: Option<Vec<usize>>,
 }
 
@@ -128,7 +128,7 @@ impl StoredTensors {
         // with a signal, which is why the file must not change; no memory becomes invalid otherwise.
         let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
         let tensors = Self::read(path, Content::Mapped(map))?;
-        // The headers of an archive's members lie all over the file, and each brought its neighborhood into memory.
+        // The headers of an archive's members are all over the file, and each brought its neighborhood into memory.
         tensors.release_range(0..tensors.content.bytes().len());
         Ok(tensors)
     }
@@ -182,7 +182,7 @@ impl StoredTensors {
         &self.others
     }
 
-    /// The tensor of that name.
+    /// The tensor of this name; `None` where there is none.
     pub fn get(&self, name: &str) -> Option<StoredTensor<'_>> {
         let entry = self.entries.get(name)?;
         let bytes = self.content.bytes().get(entry.bytes.clone())?;
@@ -200,7 +200,7 @@ impl StoredTensors {
         })
     }
 
-    /// Says that the numbers of a tensor have been copied and are not needed for now, so that the file's pages do not
+    /// Releases a tensor whose numbers have been copied and are not needed for now, so that the file's pages do not
     /// take memory beside the copies. Asking for the tensor again reads them again.
     pub fn release(&self, name: &str) {
         if let Some(entry) = self.entries.get(name) {
@@ -246,7 +246,7 @@ fn read(file: &[u8]) -> Result<(Container, StateDict), Fault> {
     }
 }
 
-/// What often lies where a checkpoint should be.
+/// What is often found in place of a checkpoint.
 fn something_else(file: &[u8]) -> Option<&'static str> {
     let begins = |start: &[u8]| {
         let file = file.trim_ascii_start().get(..start.len());

@@ -18,7 +18,7 @@ impl<'f> Reader<'f> {
         self.at
     }
 
-    /// How many bytes are left.
+    /// Bytes between the place and the end of the slice.
     pub fn left(&self) -> usize {
         self.bytes.len().saturating_sub(self.at)
     }
@@ -36,22 +36,22 @@ impl<'f> Reader<'f> {
         self.take(N)?.try_into().ok()
     }
 
-    /// The next byte.
+    /// The next byte; `None`, and nothing is read, at the end.
     pub fn u8(&mut self) -> Option<u8> {
         self.array().map(u8::from_le_bytes)
     }
 
-    /// The next two bytes.
+    /// The next two bytes as a number; `None` where fewer are left.
     pub fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
-    /// The next four bytes.
+    /// The next four bytes as a number; `None` where fewer are left.
     pub fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    /// The next eight bytes.
+    /// The next eight bytes as a number; `None` where fewer are left.
     pub fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }

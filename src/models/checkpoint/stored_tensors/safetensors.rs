@@ -23,7 +23,7 @@ use crate::numbers::to_usize;
 const LONGEST_HEADER: u64 = 100_000_000;
 /// Bytes that hold the header's length.
 const LENGTH_BYTES: u64 = 8;
-/// The header's entry for free text, which is no tensor.
+/// The header's entry for free text, which is not a tensor.
 pub(in crate::models) const METADATA: &str = "__metadata__";
 
 /// Whether a file begins as a safetensors file does: with a length that can be, and the brace of an object.
@@ -37,7 +37,7 @@ pub(super) fn begins(file: &[u8]) -> bool {
 /// Reads and checks the header of the file whose bytes are `file`.
 ///
 /// # Errors
-/// The file is truncated, is no safetensors file, or has a corrupt header.
+/// The file is truncated, is not a safetensors file, or has a corrupt header.
 pub(super) fn read(file: &[u8]) -> Result<BTreeMap<String, Entry>, Fault> {
     let found = file.len() as u64;
     let truncated =

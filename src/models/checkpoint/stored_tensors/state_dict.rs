@@ -31,7 +31,7 @@ pub(super) struct StateDict {
 /// take; `file` is the file's length.
 ///
 /// # Errors
-/// The whole is no dict; nesting, names or sharing go beyond the limits; two entries have one name; what `locate` says.
+/// The whole is not a dict; nesting, names or sharing go beyond the limits; two entries have one name; the errors of `locate`.
 pub(super) fn flatten(
     pickle: &Pickle<'_>,
     file: usize,

@@ -1,4 +1,4 @@
-//! Tensors as views of a storage: where their elements lie, checked, and put into a row if they do not lie in one.
+//! Tensors as views of a storage: where their elements are, checked, and put into a row if they are not in one.
 //!
 //! # Reference
 //! The strided layout of PyTorch: element `[i, j, …]` is number `offset + i * stride₀ + j * stride₁ + …` of the storage.
@@ -17,7 +17,7 @@ pub(super) const MOST_AXES: usize = 64;
 pub(super) struct Layout {
     /// First and one past the last element that the view touches, as numbers of the storage's elements.
     pub elements: Range<usize>,
-    /// Whether the elements lie in a row, in row-major order.
+    /// Whether the elements are in a row, in row-major order.
     pub is_contiguous: bool,
 }
 

@@ -72,7 +72,7 @@ pub(super) fn read(file: &[u8]) -> Result<StateDict, Fault> {
     })
 }
 
-/// The folder of the archive, which is where its `data.pkl` lies.
+/// The folder of the archive, which is where its `data.pkl` is.
 fn find_root<'f>(archive: &Archive<'f>) -> Result<&'f str, Fault> {
     let mut roots = archive
         .names()

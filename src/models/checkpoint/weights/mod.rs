@@ -149,7 +149,7 @@ impl WeightMap {
         self
     }
 
-    /// Says that a file may hold a tensor of that name, which the network has no use for.
+    /// Allows a tensor of that name in the file, which the network has no use for.
     pub fn skip(&mut self, name: &str) {
         self.skipped.push(name.to_owned());
     }
@@ -239,18 +239,18 @@ impl WeightMap {
         }
     }
 
-    /// Lets the kernels of convolutions lie in memory as the maps do, from now on.
+    /// Gives kernels of convolutions the memory format of feature maps, from now on.
     pub fn lay_out(&mut self, layout: Layout) {
         self.layout = layout;
     }
 
-    /// How kernels of convolutions lie in memory.
+    /// The memory format of kernels of convolutions.
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
     /// The parameter `name` of a convolution: as [`WeightMap::take`], but in the precision that convolutions compute in, and
-    /// in the layout of maps where there are four axes. What is to be trained is f32: the layer converts it at every step.
+    /// in the layout of feature maps where there are four axes. What is trained is f32: the layer converts it at every step.
     ///
     /// # Panics
     /// As [`WeightMap::take`].
@@ -308,7 +308,7 @@ impl WeightMap {
     }
 }
 
-/// Copies a tensor out of the file, or says in `mismatch` why that is impossible.
+/// Copies a tensor out of the file, or records in `mismatch` why that is impossible.
 fn read(
     file: &StoredTensors,
     name: &str,

@@ -9,7 +9,7 @@
 //! - `num_heads_upsample` is absent; upstream calls it deprecated and no published checkpoint sets it.
 //! - A side in `attention_resolutions` that no level has is a misfit; upstream divides, rounds down, and may then ignore
 //!   it silently or match another level.
-//! - A channel count that is no whole number is a misfit; upstream rounds it down.
+//! - A channel count that is not a whole number is a misfit; upstream rounds it down.
 
 use serde::{Deserialize, Serialize};
 

@@ -24,10 +24,10 @@ pub enum Layer {
     Upsample { channels: u32, convolution: bool },
 }
 
-/// What a residual block does to the side of the map.
+/// What a residual block does to the side of the feature map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resample {
-    /// The side stays.
+    /// The side stays as it is.
     Keep,
     /// The side is halved by averaging.
     Down,

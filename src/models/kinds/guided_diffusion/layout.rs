@@ -30,7 +30,7 @@ pub struct BlockLayout {
     pub part: Part,
     /// The block's layers; layer `i` is named `{path}.{i}` in the checkpoint.
     pub layers: Vec<Layer>,
-    /// Side of the square map that enters the block, in pixels.
+    /// Side of the square feature map that enters the block, in pixels.
     pub side: u32,
 }
 
@@ -39,7 +39,7 @@ pub struct BlockLayout {
 pub enum Part {
     /// Blocks whose outputs are kept for the decoder.
     Encoder,
-    /// The one block in between.
+    /// The one block between encoder and decoder, at the lowest resolution.
     Middle,
     /// Blocks that receive the last block's output and one kept output, concatenated in this order.
     Decoder,

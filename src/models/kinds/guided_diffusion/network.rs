@@ -8,7 +8,7 @@
 //!
 //! # Shapes
 //! In `[N, C, H, W]`, out `[N, C or 2C, H, W]`; a tap gives the output of one block, `[N, C, H, W]`, before the decoder
-//! concatenates the encoder's map to it.
+//! concatenates the encoder's feature map to it.
 //!
 //! # Deviations
 //! - In 16 bits the very first convolution already gets a rounded image, as upstream, and `out` runs in f32, as upstream;
@@ -16,7 +16,7 @@
 //! - Some steps are rounded differently; see `parts.rs`.
 //!
 //! # Parity
-//! `tests/suite/golden_guided_diffusion.rs`, on the CPU: in f32 full maps 1e-4 and pooled maps 5e-5; in f16 maps pooled to
+//! `tests/suite/golden_guided_diffusion.rs`, on the CPU: in f32 full feature maps 1e-4 and pooled ones 5e-5; in f16, pooled to
 //! 2 × 2 within 1e-2 and `out` within 2e-2 of upstream's own f16; in bf16 the same within 4e-2 and 8e-2 of f32.
 
 use tch::{Device, Kind, Tensor};
@@ -97,7 +97,7 @@ impl Block {
     }
 }
 
-/// A map with another behind it, channel-wise, where there is another.
+/// A feature map with another behind it, channel-wise, where there is another.
 fn joined(h: Tensor, skip: Option<Tensor>) -> Tensor {
     match skip {
         Some(skip) => Tensor::cat(&[h, skip], 1),
@@ -105,7 +105,7 @@ fn joined(h: Tensor, skip: Option<Tensor>) -> Tensor {
     }
 }
 
-/// From this `model_channels` on, maps lie with their channels innermost. Measured at 32, where it takes three times as long,
+/// From this `model_channels` on, feature maps are channels-last. Measured at 32, where it takes three times as long,
 /// and at 256; see docs/performance.md.
 const WIDE: u32 = 128;
 
@@ -132,7 +132,7 @@ pub struct Network {
     out: NormConvolution,
     /// What the blocks compute in.
     precision: Precision,
-    /// How its maps lie in memory.
+    /// The memory format of its feature maps.
     layout: MapLayout,
 }
 
@@ -219,7 +219,7 @@ impl Network {
             Until::DeepestTap => taps.iter().max().map_or(0, |tap| tap.0 as usize),
             Until::Output => self.blocks.len(),
         };
-        // Decoder blocks take the encoder's maps in reverse order, so only the last so many are ever needed.
+        // Decoder blocks take the encoder's feature maps in reverse order, so only the last so many are ever needed.
         let skips_needed = deepest.saturating_sub(self.input_blocks + 1);
         let mut skips = Vec::new();
         let mut h = self.first_input(x_t);
@@ -245,8 +245,8 @@ impl Network {
         self.layout.of(&x_t.to_kind(self.precision.kind()))
     }
 
-    /// The block whose map block `number` concatenates to its input, both counted from 1; decoder blocks take those of the encoder in
-    /// reverse order.
+    /// The block whose output block `number` concatenates to its input, both counted from 1; decoder blocks take those of the
+    /// encoder in reverse order.
     pub(super) fn skip_of(&self, number: usize) -> Option<usize> {
         let first_decoder = self.input_blocks + 2;
         (number >= first_decoder)

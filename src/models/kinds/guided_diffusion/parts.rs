@@ -188,7 +188,7 @@ impl ResBlock {
     }
 }
 
-/// Self-attention of all positions of a map, added to the map.
+/// Self-attention of all positions of a feature map, added to it.
 #[derive(Debug)]
 pub struct AttentionBlock {
     norm: GroupNorm,

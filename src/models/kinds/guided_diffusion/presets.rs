@@ -29,11 +29,11 @@ pub struct Preset {
     pub noise_schedule: Schedule,
     /// The number of timesteps that it was trained with.
     pub diffusion_steps: u32,
-    /// The network itself.
+    /// The architecture: what decides blocks, shapes and parameter names.
     pub network: Config,
 }
 
-/// A preset that cannot be had.
+/// A preset that is not available.
 #[derive(Debug, Error)]
 pub enum PresetError {
     /// Nothing has that name.
@@ -68,7 +68,7 @@ pub fn all() -> Result<Vec<Preset>, PresetError> {
     Ok(file.preset)
 }
 
-/// The preset of that name.
+/// Finds a preset by its exact name.
 ///
 /// # Errors
 /// Lists the known names if there is none.

@@ -1,8 +1,8 @@
-//! Training a U-Net further through the map of one block.
+//! Training a U-Net further through the feature map of one block.
 //!
 //! Each block is a graph of its own. The backward pass goes through the blocks from the last to the first and hands gradients from one to
-//! the next. Where maps are recomputed, the forward pass keeps what each block gave and drops its graph; it is built again when the
-//! backward pass comes to the block, so that the inner maps of one block are in memory at a time.
+//! the next. Where activations are recomputed, the forward pass keeps what each block gave and drops its graph; it is built again
+//! when the backward pass comes to the block, so that the inner activations of one block are in memory at a time.
 //!
 //! # Reference
 //! Chen et al. 2016, arXiv 1604.06174; the same idea as openai/guided-diffusion@22e0df8:guided_diffusion/nn.py (`checkpoint`), which
@@ -104,7 +104,7 @@ impl Tune for TunedNetwork {
         let mut kept: Vec<Option<Piece>> = Vec::new();
         for number in 1..=tap {
             // With a graph even where it is dropped at once: without one libtorch multiplies matrices in another order, so that
-            // the map would differ by rounding from the one that the backward pass computes. That holds as much at a time.
+            // the feature map would differ by rounding from that of the backward pass. That holds as much at a time.
             let piece = self.piece(number, &maps, &silu_emb)?;
             let output = piece.output.detach();
             kept.push(match self.checkpointing {
@@ -119,7 +119,7 @@ impl Tune for TunedNetwork {
             *last = Some(gradient(map));
         }
         for number in (1..=tap).rev() {
-            // No block after this one needs its map any more.
+            // No block after this one needs its feature map any more.
             maps.outputs.truncate(number - 1);
             let (Some(of_output), Some(piece)) = (gradients[number - 1].take(), kept.pop()) else {
                 continue;
@@ -307,7 +307,7 @@ mod tests {
             if length == 0.0 {
                 continue;
             }
-            // A step along the gradient changes the loss by its length times the length of the gradient.
+            // A step along the gradient changes the loss by its length times the gradient norm.
             // A shorter one drowns in the rounding of f32: the loss is known to some 2e-6.
             let step = 4e-3;
             let direction = &slope * (step / length);

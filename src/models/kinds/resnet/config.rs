@@ -25,7 +25,7 @@ pub const FILE_NAMES: &[FileNames] = &[
     },
 ];
 
-/// The tensor that tells whose names a file has.
+/// The tensor that shows whose names a file has.
 pub const PROBE: &str = "conv1.weight";
 
 /// The shape of a network, in the order in which fingerprints serialize it.

@@ -9,7 +9,7 @@
 //!
 //! # Deviations
 //! - In 16 bits batch normalization computes in f32 and rounds its result, and all that follows the last block is in f32.
-//! - Feature maps of wide networks are channels-last (NHWC) in memory, which rounds sums otherwise in the last digits.
+//! - Feature maps of wide networks are channels-last (NHWC) in memory, which rounds sums differently in the last digits.
 //!
 //! # Parity
 //! `tests/suite/golden_resnet.rs`, on the CPU, f32: 2e-5 for every tap.
@@ -57,7 +57,7 @@ impl ConvNorm {
 #[derive(Debug)]
 struct Block {
     reduce: ConvNorm,
-    /// The one with the stride.
+    /// The 3 × 3 convolution, which has the stride.
     inner: ConvNorm,
     expand: ConvNorm,
     projection: Option<ConvNorm>,
@@ -114,7 +114,7 @@ impl Block {
 /// From this `base_width` on, feature maps are channels-last.
 const WIDE: u32 = 64;
 
-/// The whole network.
+/// A network with its weights, in the precision that it computes in.
 #[derive(Debug)]
 pub struct Network {
     stem: ConvNorm,

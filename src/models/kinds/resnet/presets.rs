@@ -16,7 +16,7 @@ pub struct Preset {
     /// The weights that are published for it; absent for networks that exist for tests only.
     #[serde(default)]
     pub checkpoint: Option<Published>,
-    /// Its shape.
+    /// The architecture: what decides blocks, shapes and parameter names.
     pub network: Config,
 }
 
@@ -32,7 +32,7 @@ pub fn all() -> Vec<Preset> {
     file.map_or_else(|_| Vec::new(), |file| file.preset)
 }
 
-/// The preset of that name.
+/// Finds a preset by its exact name.
 pub fn find(name: &str) -> Option<Preset> {
     all().into_iter().find(|preset| preset.name == name)
 }

@@ -28,9 +28,9 @@ const SMALL_LETTERS: f64 = 10.5;
 
 /// What is drawn.
 pub(super) struct Map {
-    /// The names of the rows.
+    /// Names of the rows, from top to bottom.
     pub(super) rows: Vec<String>,
-    /// The names of the columns.
+    /// Names of the columns, from left to right.
     pub(super) columns: Vec<String>,
     /// The values row by row, on the shown scale; `None` where there is none.
     pub(super) values: Vec<Vec<Option<f64>>>,
@@ -40,9 +40,9 @@ pub(super) struct Map {
     pub(super) columns_title: String,
     /// How values are shown.
     pub(super) unit: Unit,
-    /// The lowest value.
+    /// The lowest of `values`, where the color scale begins.
     pub(super) low: f64,
-    /// The highest value.
+    /// The highest of `values`, where the color scale ends.
     pub(super) high: f64,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Layout {
     pub(super) height: i32,
     /// The left end of the cells.
     left: i32,
-    /// The top of the cells.
+    /// The top end of the cells.
     top: i32,
     /// The width of a cell, its gap included.
     cell: i32,
@@ -136,7 +136,7 @@ impl Map {
         self.decimals() == 0
     }
 
-    /// Decimals of the values in cells. What is not percent may lie between 0 and 1 alone, where whole numbers would all be the same.
+    /// Decimals of the values in cells. What is not percent may be within 0 and 1, where whole numbers would all be the same.
     fn decimals(&self) -> usize {
         match self.unit {
             Unit::Percent => usize::from(!self.is_wide()),

@@ -14,9 +14,9 @@ use crate::report::number::Unit;
 
 /// Width and height, in CSS pixels.
 pub(super) const SIZE: (i32, i32) = (760, 440);
-/// The top of the plot.
+/// The top of the plot area, in CSS pixels from the top of the figure.
 const TOP: i32 = 86;
-/// The bottom of the plot.
+/// The bottom of the plot area, in CSS pixels from the top of the figure.
 const BOTTOM: i32 = SIZE.1 - 68;
 /// The size of numbers along the axes and of the lines' names.
 const LETTERS: f64 = 12.5;
@@ -29,7 +29,7 @@ const MARK: f64 = 4.4 * UNITS as f64;
 
 /// One line.
 pub(super) struct Line {
-    /// Its name.
+    /// The name of the series, which may be written beside it.
     pub(super) name: String,
     /// How it is drawn.
     pub(super) mark: Mark,
@@ -41,9 +41,9 @@ pub(super) struct Line {
 pub(super) struct Point {
     /// Its place on the horizontal axis.
     pub(super) x: f64,
-    /// The same in words.
+    /// `x` as the axis writes it.
     pub(super) x_text: String,
-    /// The mean.
+    /// The mean over what is averaged.
     pub(super) y: f64,
     /// From where to where its bar goes, where it has one.
     pub(super) bar: Option<[f64; 2]>,
@@ -53,7 +53,7 @@ pub(super) struct Point {
 
 /// What is drawn.
 pub(super) struct Plot {
-    /// The lines.
+    /// One line for each series, each with its own mark.
     pub(super) lines: Vec<Line>,
     /// Place and text of every value on the horizontal axis, ascending.
     pub(super) x_values: Vec<(f64, String)>,
@@ -107,7 +107,7 @@ impl Plot {
         self.lines.iter().map(line).collect::<Vec<_>>().join(" ")
     }
 
-    /// Draws it.
+    /// Draws axes, lines, points and names.
     pub(super) fn paint(&self, canvas: &Canvas<'_>) -> DrawResult {
         let tick_texts: Vec<String> = self
             .ticks

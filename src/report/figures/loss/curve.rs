@@ -8,7 +8,7 @@ use crate::text::count;
 const PARTS: usize = 100;
 /// More points than this are drawn as the lowest and the highest of each of half as many stretches.
 const MOST_POINTS: usize = 1200;
-/// So many points are told in words.
+/// So many points are described in words.
 const IN_WORDS: usize = 8;
 
 /// What is drawn: steps and losses.

@@ -12,11 +12,11 @@ use crate::text::count;
 
 /// Width and height, in CSS pixels.
 pub(super) const SIZE: (i32, i32) = (760, 400);
-/// The middle of the legend.
+/// The vertical middle of the legend, in CSS pixels from the top of the figure.
 const LEGEND: i32 = 82;
-/// The top of the plot.
+/// The top of the plot area, in CSS pixels from the top of the figure.
 const TOP: i32 = 104;
-/// The bottom of the plot.
+/// The bottom of the plot area, in CSS pixels from the top of the figure.
 const BOTTOM: i32 = SIZE.1 - 68;
 /// The right end of the plot.
 const RIGHT: i32 = SIZE.0 - INSET - 8;
@@ -46,7 +46,7 @@ pub(super) struct Plot {
 }
 
 impl Plot {
-    /// The plot of a curve.
+    /// Lays out the plot of a curve.
     pub(super) fn of(curve: &Curve) -> Self {
         let losses = || curve.points.iter().map(|(_, loss)| *loss);
         let lowest = losses().fold(f64::INFINITY, f64::min);

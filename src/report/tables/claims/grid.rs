@@ -24,7 +24,7 @@ pub(super) struct Grid {
     values: [Vec<AxisValue>; 3],
     /// Each cell's value in every run.
     cells: BTreeMap<Position, Vec<f64>>,
-    /// The number of runs.
+    /// How many runs have every cell.
     pub(super) runs: usize,
     /// The most runs that any cell has.
     most: usize,
@@ -59,7 +59,7 @@ impl Combination {
 /// A difference that decides something.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Estimate {
-    /// Its mean over the runs.
+    /// Its mean over the runs, in the metric's unit.
     pub(super) value: f64,
     /// Its standard error over the runs; `None` for fewer than two.
     pub(super) error: Option<f64>,
@@ -165,7 +165,7 @@ impl Grid {
         }
     }
 
-    /// How many values each axis has.
+    /// How many values each of the three axes has.
     pub(super) fn sizes(&self) -> [usize; 3] {
         [0, 1, 2].map(|axis| self.values[axis].len())
     }

@@ -13,7 +13,7 @@ const BLOCK: usize = 0;
 const TIMESTEP: usize = 1;
 const POOL: usize = 2;
 
-/// The fewest values of each axis on which anything can be told.
+/// The fewest values of each axis on which anything can be concluded.
 const FEWEST: [usize; 3] = [3, 3, 2];
 
 /// Decimals of a printed value.
@@ -59,9 +59,9 @@ impl Scale<'_> {
 /// Whether a claim holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It does.
+    /// The claim is shown: the difference that decides is positive.
     Holds,
-    /// The opposite does.
+    /// The opposite is shown: the difference that decides is negative.
     DoesNotHold,
     /// Neither is shown, for this reason.
     CannotBeTold(String),
@@ -101,13 +101,13 @@ impl Verdict {
 /// One row of the table.
 #[derive(Debug)]
 pub(super) struct Finding {
-    /// The claim in words.
+    /// The claim as the table prints it.
     pub(super) claim: &'static str,
     /// Where the paper makes it.
     pub(super) source: &'static str,
     /// What was measured; the last number is the difference that decides.
     pub(super) measured: String,
-    /// What follows.
+    /// Whether the claim holds, by that difference.
     pub(super) verdict: Verdict,
 }
 

@@ -12,10 +12,10 @@ use crate::store::{AxisValue, Better};
 /// Axes on which results have to agree before they can compete at all.
 const COMPARABLE: [&str; 2] = ["dataset", "split"];
 
-/// The axes that are told first of a place; all others follow in their own order.
+/// The axes that are named first of a place; all others follow in their own order.
 const FIRST: [&str; 3] = ["block", "timestep", "pool"];
 
-/// Axes that mostly repeat what another one says; they are told only where they do not.
+/// Axes that mostly repeat what another one has; they are named only where they do not.
 const DERIVED: [&str; 3] = ["head_kind", "extraction", "weights"];
 
 /// A candidate: its values on all axes, and its results.
@@ -24,7 +24,7 @@ pub(super) type Candidate<'a> = (&'a [AxisValue], &'a Cell<'a>);
 /// One row of the table.
 #[derive(Debug)]
 pub(super) struct Contender<'a> {
-    /// The value that competes.
+    /// Its value on the axis that is compared.
     pub(super) value: AxisValue,
     /// Whether it is the champion at the fixed choice.
     pub(super) is_fixed: bool,
@@ -54,7 +54,7 @@ pub(super) struct Candidates<'a> {
     spread: Vec<String>,
     /// The position in `spread` of the axis that competes.
     among: usize,
-    /// The positions in `spread` of the axes that tell a candidate's place.
+    /// The positions in `spread` of the axes that name a candidate's place.
     told: Vec<usize>,
 }
 

@@ -1,8 +1,8 @@
 //! Table kind `grid`: one axis down, one or two axes across, a mean in every cell.
 //!
-//! A cell holds a mean over the axes in `over` (the seed, unless the file says otherwise) and what stands behind it: ± sample standard
-//! deviation, or an interval, as `spread` says (see [`Uncertainty`]). Results that differ in
-//! anything else within one cell are refused. A cell that was not measured shows `–` and says why below.
+//! A cell holds a mean over the axes in `over` (the seed, unless the file sets another) and what stands behind it: ± sample
+//! standard deviation, or an interval, as `spread` says (see [`Uncertainty`]). Results that differ in anything else within one
+//! cell are refused. A cell that was not measured shows `–` and says why below.
 
 #[cfg(test)]
 mod tests;

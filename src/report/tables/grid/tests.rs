@@ -102,7 +102,7 @@ fn one_seed_has_no_interval_over_seeds_and_the_caption_says_so() {
 #[test]
 fn an_interval_over_images_is_the_mean_of_the_bounds() {
     let rendered = with_spread("images");
-    // The made-up bounds lie 3 below and 2 above each value.
+    // The made-up bounds are 3 below and 2 above each value.
     assert_eq!(
         rendered.body,
         "| block | timestep 90 |\n| ---: | ---: |\n| 19 | **83.00 [80.00, 85.00]** |\n| 24 | 50.00 [47.00, 52.00]<sup>1</sup> |\n"

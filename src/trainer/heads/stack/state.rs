@@ -21,12 +21,12 @@ impl Stack<'_> {
         own.chain(best).chain(moments).collect()
     }
 
-    /// The best loss on held-out samples so far, and its epoch.
+    /// The best validation loss so far, and its epoch.
     pub(in crate::trainer) fn best(&self, position: usize) -> (f64, u32) {
         self.best[position]
     }
 
-    /// Goes on from a checkpoint: `take` gives the tensor of a name for all heads, in the shape of the one that it is shown.
+    /// Resumes from a checkpoint: `take` gives the tensor of a name for all heads, in the shape of the one that it is shown.
     pub(in crate::trainer) fn restore(
         &mut self,
         steps: u32,
@@ -61,7 +61,7 @@ impl Stack<'_> {
         (&self.sums.0, &self.sums.1)
     }
 
-    /// Goes on with the sums of an epoch that is not over.
+    /// Continues the sums of an epoch that is not over.
     pub(in crate::trainer) fn set_sums(&mut self, losses: &[f64], right: &[f64]) {
         let device = self.sums.0.device();
         let right = Tensor::from_slice(right).to_kind(Kind::Int64);

@@ -77,7 +77,7 @@ impl<'p> Machine<'p> {
         }
     }
 
-    /// BINPERSID: something that lies beside the pickle, which can only be a storage.
+    /// BINPERSID: something that is beside the pickle, which can only be a storage.
     pub fn persistent(&mut self) -> Result<Value<'p>, Fault> {
         let name = self.pop()?;
         let Some(parts) = self.tuple_of(name) else {

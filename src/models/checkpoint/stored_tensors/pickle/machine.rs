@@ -14,7 +14,7 @@ use super::{
 };
 use crate::numbers::to_usize;
 
-/// The machine.
+/// A reader of one pickle, with its stack, marks, memo and objects.
 pub(super) struct Machine<'p> {
     reader: Reader<'p>,
     stream: &'static str,
@@ -260,7 +260,7 @@ impl<'p> Machine<'p> {
 
     fn tuple(&mut self, count: usize) -> Result<Value<'p>, Fault> {
         let start = self.stack.len().checked_sub(count);
-        // What lies below the last mark belongs to somebody else.
+        // What is below the last mark belongs to somebody else.
         let start = start.filter(|start| self.marks.last().is_none_or(|mark| start >= mark));
         let Some(start) = start else {
             return Err(self.corrupt("its stack is too short".to_owned()));
@@ -325,7 +325,7 @@ impl<'p> Machine<'p> {
         let Some(mark) = self.marks.pop() else {
             return Err(self.corrupt("there is no mark".to_owned()));
         };
-        // Never below the mark: nothing takes what lies under it.
+        // Never below the mark: nothing takes what is under it.
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
 
@@ -366,7 +366,7 @@ impl<'p> Machine<'p> {
         }
     }
 
-    /// Says that the pickle makes no sense.
+    /// The error of a pickle that makes no sense.
     pub fn corrupt(&self, reason: String) -> Fault {
         Fault::CorruptPickle {
             reason,
@@ -374,7 +374,7 @@ impl<'p> Machine<'p> {
         }
     }
 
-    /// Says that the pickle asks for what is not let through.
+    /// The error of a pickle that asks for what is not let through.
     pub fn refused(&self, what: String) -> Fault {
         Fault::RefusedPickle {
             what,

@@ -88,7 +88,7 @@ pub(super) struct Dict<'p> {
 /// A storage in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Storage<'p> {
-    /// The type of its elements.
+    /// Number type of its elements.
     pub dtype: Dtype,
     /// What the file calls it.
     pub key: &'p str,
@@ -112,7 +112,7 @@ pub(super) struct Tensor {
 /// What a pickle describes.
 #[derive(Debug)]
 pub(super) struct Pickle<'p> {
-    /// The whole.
+    /// The outermost value, which names objects by their numbers.
     pub root: Value<'p>,
     /// Bytes that the pickle takes, up to its end.
     pub length: usize,
@@ -121,7 +121,7 @@ pub(super) struct Pickle<'p> {
 }
 
 impl<'p> Pickle<'p> {
-    /// The object of a number.
+    /// The object of a number, from 0.
     pub fn object(&self, number: usize) -> Option<&Object<'p>> {
         self.objects.get(number)
     }
@@ -161,7 +161,7 @@ impl<'p> Pickle<'p> {
         })
     }
 
-    /// Says that what the pickle describes does not fit.
+    /// The error of a pickle whose content does not fit.
     pub fn corrupt(&self, reason: String) -> Fault {
         Fault::CorruptPickle {
             reason,
