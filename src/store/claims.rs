@@ -55,14 +55,16 @@ impl Claims {
         holder(&self.file(shard))
     }
 
-    /// Removes the files of the locks, once all parts are there and nobody needs them any more.
+    /// Removes the files of the locks, once all parts are there and nobody needs them any more. Another worker that is about to see
+    /// that may lock a file meanwhile; the folder stays then, and that worker removes it.
     ///
     /// # Errors
     ///
     /// When they cannot be removed.
     pub fn clear(&self) -> Result<(), StoreError> {
+        use io::ErrorKind::{DirectoryNotEmpty, NotFound};
         match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error) if !matches!(error.kind(), NotFound | DirectoryNotEmpty) => {
                 Err(StoreError::io("remove", &self.folder, None, error))
             }
             _ => Ok(()),
@@ -71,5 +73,32 @@ impl Claims {
 
     fn file(&self, shard: usize) -> PathBuf {
         self.folder.join(format!("{shard:05}.lock"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn clearing_while_another_worker_claims_is_not_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        let claims = Store::open(root.path()).unwrap().claims("pass");
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for shard in 0..4000 {
+                    let _claim = claims.claim(shard).unwrap();
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+            while !done.load(Ordering::Relaxed) {
+                claims.clear().unwrap();
+            }
+        });
+        claims.clear().unwrap();
+        assert!(!claims.folder.exists());
     }
 }
