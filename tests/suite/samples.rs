@@ -5,7 +5,7 @@ use std::process::Child;
 
 use crate::fixture::{CliTest, finish};
 use crate::interruption::{signal, start_and_wait_for_parts};
-use crate::small::parts;
+use crate::small::{expect_same, parts};
 
 /// A network as small as they get, with synthetic weights.
 pub const NETWORK: &str = r#"
@@ -43,17 +43,6 @@ fn four_shards() -> (CliTest, BTreeMap<String, Vec<u8>>) {
     let whole = parts(&cli, "one");
     assert_eq!(whole.len(), 4);
     (cli, whole)
-}
-
-#[track_caller]
-fn expect_same(cli: &CliTest, cache: &str, whole: &BTreeMap<String, Vec<u8>>) {
-    let found = parts(cli, cache);
-    assert!(found.keys().eq(whole.keys()), "{cache}");
-    for (path, bytes) in whole {
-        assert!(bytes == &found[path], "{path} differs in {cache}");
-    }
-    cli.run(&["cache", "verify", "--cache", cache])
-        .expect_code(0);
 }
 
 #[test]

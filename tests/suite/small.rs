@@ -106,3 +106,15 @@ pub fn parts(cli: &CliTest, cache: &str) -> BTreeMap<String, Vec<u8>> {
         .filter(|(path, _)| path.strip_suffix(".arrow").is_some())
         .collect()
 }
+
+/// The parts in a cache must be these, byte for byte, and the cache sound.
+#[track_caller]
+pub fn expect_same(cli: &CliTest, cache: &str, whole: &BTreeMap<String, Vec<u8>>) {
+    let found = parts(cli, cache);
+    assert!(found.keys().eq(whole.keys()), "{cache}");
+    for (path, bytes) in whole {
+        assert!(bytes == &found[path], "{path} differs in {cache}");
+    }
+    cli.run(&["cache", "verify", "--cache", cache])
+        .expect_code(0);
+}

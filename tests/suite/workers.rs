@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::fixture::{CliTest, Output, finish};
 use crate::interruption::{self, signal, start_and_wait_for_parts};
-use crate::small::{SMALL, TEST, TRAIN, parts};
+use crate::small::{SMALL, TEST, TRAIN, expect_same, parts};
 
 /// A command of the program with one thread for each worker.
 fn command(cli: &CliTest, arguments: &[&str]) -> Command {
@@ -33,17 +33,6 @@ fn six_shards() -> (CliTest, BTreeMap<String, Vec<u8>>) {
     let whole = parts(&cli, "one");
     assert_eq!(whole.len(), 2 * 6);
     (cli, whole)
-}
-
-#[track_caller]
-fn expect_same(cli: &CliTest, cache: &str, whole: &BTreeMap<String, Vec<u8>>) {
-    let found = parts(cli, cache);
-    assert!(found.keys().eq(whole.keys()), "{cache}");
-    for (path, bytes) in whole {
-        assert!(bytes == &found[path], "{path} differs in {cache}");
-    }
-    cli.run(&["cache", "verify", "--cache", cache])
-        .expect_code(0);
 }
 
 /// The jobs of a plan: name, kind, and the names of those that it needs.
