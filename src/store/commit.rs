@@ -106,6 +106,10 @@ pub(super) fn make_folder(path: &Path) -> Result<(), StoreError> {
     }
     match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        // Somebody made it, and somebody else removed it again.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !path.exists() => {
+            make_folder(path)
+        }
         Err(error) => Err(StoreError::io("create the folder", path, None, error)),
         Ok(()) => atomic_file::sync_folder_of(path)
             .map_err(|error| StoreError::io("write", path, None, error)),
