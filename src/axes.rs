@@ -99,7 +99,43 @@ pub const WELL_KNOWN: &[Axis] = &[
         AxisType::Integer,
         "Epochs of training; null for a head that is not trained in steps.",
     ),
+    axis(
+        CHOSEN,
+        AxisType::Text,
+        "The axes whose values `choose` of the metric chose on held-out samples, such as `block, pool`; null where nothing was chosen.",
+    ),
+    axis(
+        CHOSEN_FROM,
+        AxisType::Integer,
+        "Among how many candidates it was chosen; null where nothing was chosen.",
+    ),
+    axis(
+        AT_BORDER,
+        AxisType::Text,
+        "The chosen axes whose value is the smallest or the largest that was tried, such as `learning_rate`; null where there is none.",
+    ),
 ];
+
+/// The axes that were chosen, separated by a comma and a space.
+pub const CHOSEN: &str = "chosen";
+
+/// Among how many candidates a result was chosen.
+pub const CHOSEN_FROM: &str = "chosen_from";
+
+/// On which of the chosen axes the choice stands at the border of what was tried.
+pub const AT_BORDER: &str = "at_border";
+
+/// The axes that say how a result was chosen, and not what it is.
+pub const OF_CHOICES: [&str; 3] = [CHOSEN, CHOSEN_FROM, AT_BORDER];
+
+/// The axis whose value decides that of another one, which only repeats it in other words.
+pub fn decided_by(axis: &str) -> Option<&'static str> {
+    match axis {
+        "weights" => Some("model"),
+        "head_kind" => Some("head"),
+        _ => None,
+    }
+}
 
 /// What the axes of a metric over two sets of features begin with: `left_block` and `right_block`.
 pub const PAIR: [&str; 2] = ["left_", "right_"];

@@ -148,7 +148,7 @@ mod with_torch {
                 .jobs
                 .iter()
                 .flat_map(|job| &job.steps)
-                .filter(|&&id| matches!(plan.step(id).work, Work::Train(_)));
+                .filter(|&&id| matches!(plan.step(id).work, Work::Train(_) | Work::Refit(_)));
             emit(Event::RunStarted {
                 experiment: plan.name.clone(),
                 device: names(self.workers),

@@ -14,7 +14,8 @@ use crate::inputs::Inputs;
 use crate::message::Message;
 use crate::numbers::to_u32;
 use crate::papers::departures;
-use crate::plan::{Evaluate, HeadItem, Items, Plan, Train, Work};
+use crate::axes::decided_by;
+use crate::plan::{Evaluate, Items, Plan, Train, Work};
 use crate::report::figures::Wanted;
 use crate::report::{
     DatasetSummary, MissingResult, ModelSummary, NodeRecord, ReportConfig, ReportInput,
@@ -159,7 +160,7 @@ fn results(
         let outputs = || work.metric.outputs().into_iter();
         let waits_for_features = match &work.items {
             // Which splits skipped images are of is known from the dataset alone.
-            Items::Heads(heads) if !can_be_scored(heads, inputs) => {
+            items if !can_be_scored(items, inputs) => {
                 missing.extend(outputs().map(|output| MissingResult {
                     metric: output.name,
                     axes: BTreeMap::new(),
@@ -168,7 +169,7 @@ fn results(
                 false
             }
             // What no metric has kept yet is scored from predictions, which takes no time. Features are not read for a report.
-            Items::Heads(_) => {
+            Items::Heads(_) | Items::Chosen(_) => {
                 let evaluated = evaluate(plan, work, inputs, store, &|| true)?;
                 results.extend(evaluated.rows);
                 for head in &evaluated.open {
@@ -195,22 +196,22 @@ fn results(
 }
 
 /// Whether the predictions of heads can be compared with the lists of their datasets.
-fn can_be_scored(heads: &[HeadItem], inputs: &Inputs) -> bool {
-    heads.iter().all(|head| {
+fn can_be_scored(items: &Items, inputs: &Inputs) -> bool {
+    items.heads().all(|head| {
         let extract = &head.train.features;
         extract.node.on_bad_image == OnBadImage::Fail || !inputs.is_absent(&extract.images)
     })
 }
 
-/// The axes of a head, as they stand beside a result that is not there. Of a choice that is still open nobody knows yet at which of the
-/// rates it will be.
+/// The axes of a head, as they stand beside a result that is not there. Of a choice that is still open nobody knows yet at which
+/// values it will be.
 fn missing_axes(work: &Evaluate, train: &Train) -> BTreeMap<String, String> {
-    let of_rates = ["learning_rate", "network_learning_rate", "seed"];
-    let of_optimizers = ["head_optimizer_", "head_fine_tune_"];
-    let is_open = |axis: &str| {
-        work.choose
-            && (of_rates.contains(&axis)
-                || of_optimizers.iter().any(|prefix| axis.starts_with(prefix)))
+    let is_open = |axis: &str| match &work.items {
+        Items::Chosen(items) => items.first().is_some_and(|item| {
+            let is_chosen = |chosen: &String| axis == chosen || decided_by(axis) == Some(chosen);
+            axis == "seed" || item.choice.axes.iter().any(is_chosen)
+        }),
+        Items::Heads(_) | Items::Features { .. } => false,
     };
     let mut axes = train.axes();
     axes.extend(work.swept.axes());

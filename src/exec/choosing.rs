@@ -1,119 +1,180 @@
-//! Choosing among heads that differ only in learning rate and weight decay, by the validation split of their training.
+//! Choosing among heads by the validation split of their training, along the axes that a metric names.
 //!
-//! The reported split decides nothing: a candidate's score is its accuracy on a validation split of the training split, as a mean
-//! over its seeds. All seeds of what is chosen are scored, so that a report's spread over seeds is that of one recipe.
+//! The reported split decides nothing: a candidate's score is its accuracy on the samples that `holdout` keeps out of training, as a
+//! mean over its seeds. The best is trained again on all training samples, with every seed, and that is what is scored: the held-out
+//! accuracy of the best of many is optimistic, and is shown nowhere as a result.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::Float64Type;
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 
 use super::NodeError;
-use crate::graph::HeadNode;
-use crate::plan::{HeadItem, Plan};
+use crate::axes::{AT_BORDER, CHOSEN, CHOSEN_FROM};
+use crate::graph::axes::Axes;
+use crate::plan::{Choice, ChosenItem, HeadItem, Plan, Train};
 use crate::store::names::SELECTION;
-use crate::store::{Fingerprint, Store, StoreError};
+use crate::store::{AxisValue, Fingerprint, Store, StoreError};
 
-/// What was chosen, and what could not be because a candidate was not made.
-#[derive(Debug, Default)]
+/// The values of a candidate on the chosen axes.
+type Place = Vec<Option<AxisValue>>;
+
+/// What a choice came to.
+#[derive(Debug)]
 pub(crate) struct Chosen {
-    /// The heads that are scored.
-    pub(crate) heads: Vec<HeadItem>,
-    /// One head of each choice that is still open.
-    pub(crate) open: Vec<HeadItem>,
+    /// The axes that were chosen.
+    axes: Vec<String>,
+    /// The candidates, the best first; at least one.
+    candidates: Vec<Candidate<HeadItem>>,
 }
 
-/// Chooses among the heads of a metric, in their order.
+/// Heads that differ in their seeds alone, with their mean scores on held-out samples.
+#[derive(Debug)]
+struct Candidate<H> {
+    place: Place,
+    heads: Vec<H>,
+    loss: f64,
+    top1: f64,
+}
+
+/// Chooses; nothing where a candidate is not there yet.
 ///
 /// # Errors
-/// The store cannot be read, or a head has no validation score.
-pub(crate) fn choose(plan: &Plan, store: &Store, heads: &[HeadItem]) -> Result<Chosen, NodeError> {
-    let mut choices: Vec<Vec<&HeadItem>> = Vec::new();
-    // Only heads of one node that read the same can be rivals, so that few have to be compared.
-    let mut rivals: BTreeMap<(&str, usize), Vec<usize>> = BTreeMap::new();
-    for head in heads {
-        let node = &head.train.node;
-        let places = rivals.entry((&node.name, node.features)).or_default();
-        let known = places
-            .iter()
-            .copied()
-            .find(|&place| choices[place][0].train.node.differs_in_rates_alone(node));
-        if let Some(place) = known {
-            choices[place].push(head);
-        } else {
-            places.push(choices.len());
-            choices.push(vec![head]);
-        }
-    }
-    let mut chosen = Chosen::default();
-    for choice in choices {
-        match best(plan, store, &choice)? {
-            Some(best) => chosen.heads.extend(best.into_iter().cloned()),
-            None => chosen.open.extend(choice.first().map(|&head| head.clone())),
-        }
-    }
-    Ok(chosen)
-}
-
-/// The heads of the best rates; nothing where a candidate is not there yet.
-fn best<'h>(
+/// The store cannot be read, or a head has no score on held-out samples.
+pub(crate) fn choose(
     plan: &Plan,
     store: &Store,
-    choice: &[&'h HeadItem],
-) -> Result<Option<Vec<&'h HeadItem>>, NodeError> {
-    let mut candidates: Vec<Candidate<&'h HeadItem>> = Vec::new();
-    for &head in choice {
+    choice: &Choice,
+) -> Result<Option<Chosen>, NodeError> {
+    let mut candidates: Vec<Candidate<HeadItem>> = Vec::new();
+    for head in &choice.heads {
         let fingerprint = &plan.step(head.step).artifact.fingerprint;
         if store.manifest(fingerprint)?.is_none() {
             return Ok(None);
         }
         let (loss, top1) = held_out(store, fingerprint)?;
-        let rates = Rates::of(&head.train.node);
-        let known = candidates
-            .iter_mut()
-            .find(|candidate| candidate.rates == rates);
+        let place = choice.place(head);
+        let known = candidates.iter_mut().find(|known| known.place == place);
         match known {
-            Some(candidate) => candidate.add(head, loss, top1),
+            Some(candidate) => candidate.add(head.clone(), loss, top1),
             None => candidates.push(Candidate {
-                rates,
-                heads: vec![head],
+                place,
+                heads: vec![head.clone()],
                 loss,
                 top1,
             }),
         }
     }
+    for candidate in &mut candidates {
+        candidate.average();
+    }
     candidates.sort_by(Candidate::order);
-    Ok(candidates.into_iter().next().map(|best| best.heads))
+    Ok((!candidates.is_empty()).then(|| Chosen {
+        axes: choice.axes.clone(),
+        candidates,
+    }))
 }
 
-/// Learning rate and weight decay, of the head and of the network that is trained with it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Rates([f64; 4]);
-
-impl Rates {
-    fn of(head: &HeadNode) -> Self {
-        let own = &head.training.optimizer;
-        let network = head.training.fine_tune.map(|tuning| tuning.optimizer);
-        let (rate, decay) = network.map_or((0.0, 0.0), |one| (one.lr, one.weight_decay));
-        Self([own.lr, own.weight_decay, rate, decay])
+impl Chosen {
+    /// What has to be trained with a seed on all training samples; `None` where no candidate has the seed.
+    pub(crate) fn train(&self, seed: u64) -> Option<Arc<Train>> {
+        let best = self.candidates.first()?;
+        // One that names its own seed is trained with it whatever the others do.
+        let mut heads = best.heads.iter();
+        let head = heads.find(|head| head.train.node.seed == seed)?;
+        let mut train = Train::clone(&head.train);
+        train.node.training.holdout = 0.0;
+        Some(Arc::new(train))
     }
 
-    fn order(&self, other: &Self) -> std::cmp::Ordering {
-        let pairs = self.0.iter().zip(&other.0);
-        let mut unequal = pairs
-            .map(|(left, right)| left.total_cmp(right))
-            .filter(|order| order.is_ne());
-        unequal.next().unwrap_or(std::cmp::Ordering::Equal)
+    /// The axes that tell how a result was chosen.
+    pub(crate) fn told(&self) -> Axes {
+        let mut axes = Axes::new();
+        let among = self.candidates.len() as u64;
+        axes.insert(CHOSEN.to_owned(), self.axes.join(", ").into());
+        axes.insert(CHOSEN_FROM.to_owned(), among.into());
+        let at_border = self.at_border();
+        if !at_border.is_empty() {
+            axes.insert(AT_BORDER.to_owned(), at_border.join(", ").into());
+        }
+        axes
+    }
+
+    /// A candidate's values in words; axes that it does not have are left out.
+    fn text(&self, place: &Place) -> String {
+        let pairs = self.axes.iter().zip(place);
+        let pairs = pairs.filter_map(|(axis, value)| Some(format!("{axis} = {}", value.as_ref()?)));
+        pairs.collect::<Vec<String>>().join(", ")
+    }
+
+    /// The axes on which the best is the smallest or the largest of all numbers that were tried, where these are at least two.
+    fn at_border(&self) -> Vec<&str> {
+        let Some(best) = self.candidates.first() else {
+            return Vec::new();
+        };
+        let is_at_border = |index: usize| {
+            let tried = self.candidates.iter().filter_map(|one| number(&one.place[index]));
+            let tried: BTreeSet<&AxisValue> = tried.collect();
+            let own = number(&best.place[index]);
+            let ends = [tried.first().copied(), tried.last().copied()];
+            tried.len() > 1 && own.is_some() && ends.contains(&own)
+        };
+        let axes = self.axes.iter().enumerate();
+        axes.filter(|(index, _)| is_at_border(*index))
+            .map(|(_, axis)| axis.as_str())
+            .collect()
+    }
+
+    /// One row for each candidate, the best first: its `place`, such as "block = 7, pool = 4", the mean `loss` and `top1` on held-out
+    /// samples over its `seeds`, and whether it is `chosen`.
+    pub(crate) fn to_batch(&self) -> Result<RecordBatch, NodeError> {
+        let mut fields = vec![Field::new("place", DataType::Utf8, false)];
+        let places = self.candidates.iter().map(|one| Some(self.text(&one.place)));
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(places.collect::<StringArray>())];
+        let numbers = |pick: fn(&Candidate<HeadItem>) -> f64| -> ArrayRef {
+            Arc::new(Float64Array::from_iter_values(self.candidates.iter().map(pick)))
+        };
+        for (name, pick) in [
+            ("loss", (|one| one.loss) as fn(&Candidate<HeadItem>) -> f64),
+            ("top1", |one| one.top1),
+            ("seeds", |one| one.heads.len() as f64),
+        ] {
+            fields.push(Field::new(name, DataType::Float64, false));
+            columns.push(numbers(pick));
+        }
+        fields.push(Field::new("chosen", DataType::Boolean, false));
+        let is_first = (0..self.candidates.len()).map(|place| Some(place == 0));
+        columns.push(Arc::new(is_first.collect::<BooleanArray>()));
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
     }
 }
 
-/// Heads that differ in their seeds alone, with the sums of their scores.
-#[derive(Debug)]
-struct Candidate<H> {
-    rates: Rates,
-    heads: Vec<H>,
-    loss: f64,
-    top1: f64,
+/// The value, where it has an order.
+fn number(value: &Option<AxisValue>) -> Option<&AxisValue> {
+    value.as_ref().filter(|value| !matches!(value, AxisValue::Text(_)))
+}
+
+/// The heads that a metric scores of its choices, each under the axes of what was chosen; and one head of each choice that is open.
+pub(crate) fn scored(
+    plan: &Plan,
+    store: &Store,
+    items: &[ChosenItem],
+) -> Result<(Vec<(HeadItem, Axes)>, Vec<HeadItem>), NodeError> {
+    let (mut heads, mut open) = (Vec::new(), Vec::new());
+    for item in items {
+        let Some(chosen) = choose(plan, store, &item.choice)? else {
+            open.extend(item.choice.heads.first().cloned());
+            continue;
+        };
+        for (seed, &step) in item.choice.seeds().into_iter().zip(&item.refits) {
+            if let Some(train) = chosen.train(seed) {
+                heads.push((HeadItem { step, train }, chosen.told()));
+            }
+        }
+    }
+    Ok((heads, open))
 }
 
 impl<H> Candidate<H> {
@@ -123,17 +184,21 @@ impl<H> Candidate<H> {
         self.top1 += top1;
     }
 
-    /// The better one first: more right answers, then less loss, then smaller rates. NaN comes last.
-    fn order(&self, other: &Self) -> std::cmp::Ordering {
-        let mean = |sum: f64, heads: &[H]| sum / heads.len() as f64;
-        let (own, its) = (mean(self.top1, &self.heads), mean(other.top1, &other.heads));
+    /// From sums to means.
+    fn average(&mut self) {
+        let heads = self.heads.len() as f64;
+        self.loss /= heads;
+        self.top1 /= heads;
+    }
+
+    /// The better one first: more right answers, then less loss, then smaller values on the chosen axes. NaN comes last.
+    fn order(&self, other: &Self) -> Ordering {
         let last = |value: f64| if value.is_nan() { f64::INFINITY } else { value };
-        its.total_cmp(&own)
-            .then_with(|| {
-                let own = last(mean(self.loss, &self.heads));
-                own.total_cmp(&last(mean(other.loss, &other.heads)))
-            })
-            .then_with(|| self.rates.order(&other.rates))
+        other
+            .top1
+            .total_cmp(&self.top1)
+            .then_with(|| last(self.loss).total_cmp(&last(other.loss)))
+            .then_with(|| self.place.cmp(&other.place))
     }
 }
 
@@ -167,31 +232,61 @@ fn number_of(table: &RecordBatch, name: &str) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn candidate(lr: f64, seeds: usize, loss: f64, top1: f64) -> Candidate<()> {
-        let head = ();
+    fn candidate(lr: f64, loss: f64, top1: f64) -> Candidate<HeadItem> {
         Candidate {
-            rates: Rates([lr, 0.0, 0.0, 0.0]),
-            heads: vec![head; seeds],
-            loss: loss * seeds as f64,
-            top1: top1 * seeds as f64,
+            place: vec![Some(lr.into()), None, Some("text".into())],
+            heads: Vec::new(),
+            loss,
+            top1,
+        }
+    }
+
+    fn chosen(mut candidates: Vec<Candidate<HeadItem>>) -> Chosen {
+        candidates.sort_by(Candidate::order);
+        Chosen {
+            axes: ["learning_rate", "pool", "view"].map(str::to_owned).to_vec(),
+            candidates,
         }
     }
 
     #[test]
-    fn the_best_mean_wins_and_ties_go_to_less_loss_and_then_to_smaller_rates() {
-        let mut candidates = [
-            candidate(0.1, 3, 0.4, 0.8),
-            candidate(1e9, 1, f64::NAN, -1.0),
-            candidate(0.01, 2, 0.4, 0.9),
-            candidate(0.001, 2, 0.3, 0.9),
-            candidate(0.0001, 2, 0.3, 0.9),
-            candidate(1.0, 1, f64::INFINITY, -1.0),
-        ];
-        candidates.sort_by(Candidate::order);
-        let rates: Vec<f64> = candidates.iter().map(|one| one.rates.0[0]).collect();
-        assert_eq!(rates, [0.0001, 0.001, 0.01, 0.1, 1.0, 1e9]);
-        let network = |rate| Rates([0.1, 0.0, rate, 0.0]);
-        assert!(network(1e-5).order(&network(1e-4)).is_lt());
-        assert_ne!(network(1e-5), network(1e-4));
+    fn the_best_mean_wins_and_ties_go_to_less_loss_and_then_to_smaller_values() {
+        let of = chosen(vec![
+            candidate(0.1, 0.4, 0.8),
+            candidate(1e9, f64::NAN, -1.0),
+            candidate(0.01, 0.4, 0.9),
+            candidate(0.001, 0.3, 0.9),
+            candidate(0.0001, 0.3, 0.9),
+            candidate(1.0, f64::INFINITY, -1.0),
+        ]);
+        let rate = |one: &Candidate<HeadItem>| one.place[0].clone().unwrap();
+        let rates: Vec<AxisValue> = of.candidates.iter().map(rate).collect();
+        assert_eq!(rates, [0.0001, 0.001, 0.01, 0.1, 1.0, 1e9].map(AxisValue::from));
+    }
+
+    #[test]
+    fn a_choice_at_the_border_of_what_was_tried_says_so() {
+        let inside = chosen(vec![
+            candidate(0.1, 0.4, 0.8),
+            candidate(0.01, 0.4, 0.9),
+            candidate(0.001, 0.3, 0.7),
+        ]);
+        assert_eq!(inside.told().get(AT_BORDER), None);
+        assert_eq!(inside.told().get(CHOSEN_FROM), Some(&AxisValue::Integer(3)));
+        let outside = chosen(vec![candidate(0.1, 0.4, 0.95), candidate(0.01, 0.4, 0.9)]);
+        // Axes without numbers have no border, and one value alone is not a choice.
+        assert_eq!(outside.told().get(AT_BORDER), Some(&"learning_rate".into()));
+        assert_eq!(chosen(vec![candidate(0.1, 0.4, 0.95)]).told().get(AT_BORDER), None);
+    }
+
+    #[test]
+    fn candidates_are_averaged_over_their_seeds() {
+        let mut one = Candidate {
+            heads: vec![0],
+            ..Candidate { place: Vec::new(), heads: Vec::new(), loss: 1.0, top1: 0.5 }
+        };
+        one.add(1, 2.0, 1.0);
+        one.average();
+        assert_eq!((one.loss, one.top1, one.heads), (1.5, 0.75, vec![0, 1]));
     }
 }

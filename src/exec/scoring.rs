@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::NodeError;
-use super::choosing::choose;
+use super::choosing;
 use super::feature_source::SplitFeatures;
 use super::skipped::skipped;
 use crate::graph::axes::{Axes, of_pair};
@@ -39,27 +39,30 @@ pub(crate) fn evaluate(
     keep_going: &(dyn Fn() -> bool + Sync),
 ) -> Result<Evaluated, NodeError> {
     match &work.items {
-        Items::Heads(heads) => of_heads(plan, work, heads, inputs, store),
+        Items::Heads(heads) => {
+            let heads = heads.iter().map(|head| (head.clone(), Axes::new()));
+            of_heads(plan, work, heads.collect(), inputs, store)
+        }
+        Items::Chosen(items) => {
+            let (heads, open) = choosing::scored(plan, store, items)?;
+            let mut evaluated = of_heads(plan, work, heads, inputs, store)?;
+            evaluated.open.extend(open);
+            Ok(evaluated)
+        }
         Items::Features { items, split } => of_features(work, items, split, store, keep_going),
     }
 }
 
+/// Scores heads; each with axes that are not its own.
 fn of_heads(
     plan: &Plan,
     work: &Evaluate,
-    heads: &[HeadItem],
+    heads: Vec<(HeadItem, Axes)>,
     inputs: &Inputs,
     store: &Store,
 ) -> Result<Evaluated, NodeError> {
     let mut evaluated = Evaluated::default();
-    let heads = if work.choose {
-        let chosen = choose(plan, store, heads)?;
-        evaluated.open = chosen.open;
-        chosen.heads
-    } else {
-        heads.to_vec()
-    };
-    for item in heads {
+    for (item, more_axes) in heads {
         let fingerprint = plan.step(item.step).artifact.fingerprint;
         if store.manifest(&fingerprint)?.is_none() {
             evaluated.open.push(item);
@@ -70,6 +73,7 @@ fn of_heads(
             .metric
             .evaluate(MetricInput::Predictions(&predictions))?;
         let mut axes = item.train.axes();
+        axes.extend(more_axes);
         axes.extend(work.swept.axes());
         let sources = [
             ("head", &fingerprint),

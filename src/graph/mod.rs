@@ -272,22 +272,6 @@ pub struct HeadNode {
 }
 
 impl HeadNode {
-    /// Whether the two are one head but for learning rate, weight decay and seed.
-    pub fn differs_in_rates_alone(&self, other: &Self) -> bool {
-        let mut training = other.training.clone();
-        training.optimizer.lr = self.training.optimizer.lr;
-        training.optimizer.weight_decay = self.training.optimizer.weight_decay;
-        if let (Some(its), Some(own)) = (&mut training.fine_tune, &self.training.fine_tune) {
-            its.optimizer.lr = own.optimizer.lr;
-            its.optimizer.weight_decay = own.optimizer.weight_decay;
-        }
-        self.name == other.name
-            && self.features == other.features
-            && self.more_views == other.more_views
-            && self.training == training
-            && self.head.identity() == other.head.identity()
-    }
-
     /// What distinguishes it from the other heads of its node that read the same features, for labels.
     pub fn distinction(&self) -> String {
         let Optimizer {
@@ -311,8 +295,8 @@ pub struct MetricNode {
     pub name: String,
     /// What is computed.
     pub metric: Arc<dyn Metric>,
-    /// Whether only the best of heads that differ in learning rate and weight decay alone is scored, by the validation split.
-    pub choose: bool,
+    /// The axes that are chosen by the validation split; none where all heads are scored.
+    pub choose: Vec<String>,
     /// What is scored.
     pub inputs: MetricInputs,
     /// Its values for the keys that the file sweeps over.

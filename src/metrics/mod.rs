@@ -14,7 +14,7 @@ use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::spec::{Boolean, Key, Keys, Kind, List, Parse, Text};
+use crate::spec::{Key, Keys, Kind, List, Parse, Text};
 
 pub use crate::store::{Better, Counted};
 pub use bootstrap::CONFIDENCE;
@@ -30,10 +30,10 @@ pub type MetricKind = Kind<Parse<Arc<dyn Metric>>>;
 pub const HEADS: Key<List<Text>> =
     Key::list("of", Text("the name of a head")).doc("The heads that are scored.");
 
-/// Whether a metric of predictions scores only the best of its heads.
-pub const CHOOSE: Key<Boolean> = Key::boolean("choose").default(false).doc(
-    "Score only the best of heads that differ in learning rate and weight decay alone, their own and their network's: the one that is right most often on the samples that `holdout` keeps out of training, as a mean over seeds.",
-);
+/// The axes along which a metric of predictions scores only the best of its heads.
+pub const CHOOSE: Key<List<Text>> = Key::list("choose", Text("an axis"))
+    .optional("none")
+    .doc("Axes whose values are chosen, such as `[\"timestep\", \"block\", \"pool\", \"learning_rate\"]`. Of heads that differ in nothing else but the seed, the one that is right most often on the samples that `holdout` keeps out of training, as a mean over seeds, is trained again on all training samples, and only that is scored.");
 
 /// The extractions that a metric of features scores.
 pub const EXTRACTIONS: Key<List<Text>> = Key::list("of", Text("the name of an extraction"))

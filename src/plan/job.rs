@@ -33,6 +33,8 @@ pub enum JobKind {
     Heads,
     /// A head that is trained with its network.
     Tuning,
+    /// The best of several heads, trained on all training samples; those of all seeds together.
+    Refit,
     /// A metric.
     Metric,
 }
@@ -46,6 +48,7 @@ impl JobKind {
             Self::Pass => "pass",
             Self::Heads => "heads",
             Self::Tuning => "tuning",
+            Self::Refit => "refit",
             Self::Metric => "metric",
         }
     }
@@ -91,9 +94,11 @@ impl Job {
             shards: None,
             cost: Cost::default(),
         };
-        if let Work::Train(train) = &step.work {
-            job.cost.images = train.forwards;
-        }
+        job.cost.images = match &step.work {
+            Work::Train(train) => train.forwards,
+            Work::Refit(refit) => refit.most_forwards(),
+            _ => 0,
+        };
         Ok(job)
     }
 }
@@ -122,6 +127,7 @@ fn key(step: &Step) -> Result<(JobKind, Fingerprint), PlanError> {
             Some(key) => (JobKind::Heads, key.recipe()?.fingerprint()),
             None => (JobKind::Tuning, alone),
         },
+        Work::Refit(refit) => (JobKind::Refit, refit.of_all_seeds()?.fingerprint()),
         Work::Evaluate(_) => (JobKind::Metric, alone),
     })
 }

@@ -196,14 +196,42 @@ impl HeadRecipe<'_> {
     }
 }
 
+/// The best of several heads, trained on all training samples.
+#[derive(Debug, Serialize)]
+pub struct RefitRecipe<'a> {
+    /// Fingerprints of the heads that compete, in the order of the experiment.
+    pub candidates: &'a [String],
+    /// The axes along which they differ, besides the seed.
+    pub choose: &'a [String],
+    /// The values of each of them on these axes: a head knows its features by a fingerprint alone.
+    pub values: Vec<Vec<Option<String>>>,
+    /// Seed of weights and order; absent for what all seeds share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+impl RefitRecipe<'_> {
+    /// - 1: first version.
+    pub const VERSION: u32 = 1;
+
+    /// The recipe of the trained head. What training does has the version of [`HeadRecipe`], which the fingerprints of the candidates
+    /// stand for.
+    ///
+    /// # Errors
+    /// See [`RecipeError`].
+    pub fn recipe(&self) -> Result<Recipe, RecipeError> {
+        Recipe::new(ArtifactKind::Head, Self::VERSION, self)
+    }
+}
+
 /// A metric's table of results. Its rows carry the names that the experiment gives to things, so they are part of it.
 #[derive(Debug, Serialize)]
 pub struct MetricRecipe<'a> {
     /// What is computed.
     pub metric: &'a Value,
-    /// Whether it chooses among them.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub choose: bool,
+    /// The axes that are chosen; none where all heads are scored.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub choose: &'a [String],
     /// The heads that are scored, in order; absent for a metric that reads features.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heads: Option<Vec<ScoredHead<'a>>>,
@@ -244,11 +272,12 @@ pub struct ScoredHead<'a> {
 }
 
 impl MetricRecipe<'_> {
+    /// - 5: what is chosen is trained on all training samples, and its rows tell among how many candidates it was chosen.
     /// - 4: one nullable column an axis; what has no learning rate, timestep or pool has an empty cell.
     /// - 3: the columns `low` and `high`, the bootstrap interval of each value, and `network_learning_rate`.
     /// - 2: the column `precision`.
     /// - 1: first version.
-    pub const VERSION: u32 = 4;
+    pub const VERSION: u32 = 5;
 
     /// The recipe of the metric's results.
     ///

@@ -13,7 +13,7 @@ use crate::graph::{ExtractionNode, HeadNode, PretrainNode, SamplesNode, Swept};
 use crate::heads::FeatureShape;
 use crate::metrics::Metric;
 use crate::models::{Model, TapShape, WeightsSource};
-use crate::store::{Fingerprint, Recipe, Store};
+use crate::store::{AxisValue, Fingerprint, Recipe, Store};
 
 /// Index of a step in [`Plan::steps`](super::Plan).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +85,8 @@ pub enum Work {
     Extract(Arc<Extract>),
     /// The training of one head.
     Train(Arc<Train>),
+    /// The training of the best of several heads on all training samples.
+    Refit(Box<Refit>),
     /// One metric, scored on heads or on features.
     Evaluate(Box<Evaluate>),
 }
@@ -96,7 +98,7 @@ impl Work {
             Self::Pretrain(_) => "pretraining",
             Self::Sample(_) => "samples",
             Self::Extract(_) => "features",
-            Self::Train(_) => "head",
+            Self::Train(_) | Self::Refit(_) => "head",
             Self::Evaluate(_) => "metric",
         }
     }
@@ -275,12 +277,72 @@ pub struct Evaluate {
     pub name: String,
     /// What is computed.
     pub metric: Arc<dyn Metric>,
-    /// Whether only the best of heads that differ in learning rate and weight decay alone is scored, by the validation split.
-    pub choose: bool,
     /// What it reads.
     pub items: Items,
     /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
+}
+
+/// Heads of which the best is chosen by their validation splits.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// The axes that are chosen.
+    pub axes: Vec<String>,
+    /// All heads that compete, of every seed: those of equal values on the chosen axes are one candidate.
+    pub heads: Vec<HeadItem>,
+}
+
+impl Choice {
+    /// The values of a head on the chosen axes; `None` for an axis that it does not have.
+    pub fn place(&self, head: &HeadItem) -> Vec<Option<AxisValue>> {
+        let mut axes = head.train.axes();
+        self.axes.iter().map(|axis| axes.remove(axis)).collect()
+    }
+
+    /// How many candidates there are.
+    pub fn candidates(&self) -> usize {
+        let places: BTreeSet<_> = self.heads.iter().map(|head| self.place(head)).collect();
+        places.len()
+    }
+
+    /// The seeds, each once, in the order of the heads.
+    pub fn seeds(&self) -> Vec<u64> {
+        let mut seeds = Vec::new();
+        for head in &self.heads {
+            if !seeds.contains(&head.train.node.seed) {
+                seeds.push(head.train.node.seed);
+            }
+        }
+        seeds
+    }
+}
+
+/// The training of what a choice ends in, with one of its seeds, on all training samples.
+#[derive(Debug, Clone)]
+pub struct Refit {
+    /// What is chosen among.
+    pub choice: Arc<Choice>,
+    /// Fingerprints of the heads that compete, in their order.
+    pub candidates: Arc<Vec<String>>,
+    /// The seed.
+    pub seed: u64,
+}
+
+impl Refit {
+    /// At most how many images go through a network meanwhile: which head is trained is known only when the others are.
+    pub fn most_forwards(&self) -> u64 {
+        let heads = self.choice.heads.iter();
+        heads.map(|head| head.train.forwards).max().unwrap_or(0)
+    }
+}
+
+/// A choice whose best is scored.
+#[derive(Debug, Clone)]
+pub struct ChosenItem {
+    /// What is chosen among.
+    pub choice: Arc<Choice>,
+    /// The steps that train the best, one for each seed.
+    pub refits: Vec<StepId>,
 }
 
 /// What a metric reads, one score or more for each.
@@ -288,6 +350,8 @@ pub struct Evaluate {
 pub enum Items {
     /// Trained heads, by their predictions.
     Heads(Vec<HeadItem>),
+    /// The best of several heads each, by the predictions of what is trained on all training samples.
+    Chosen(Vec<ChosenItem>),
     /// Sets of features on one split: one set an item, or two.
     Features {
         /// One or two sets for each item, as the metric takes them.
@@ -295,6 +359,19 @@ pub enum Items {
         /// Name of the split that is read.
         split: String,
     },
+}
+
+impl Items {
+    /// The heads whose predictions are read, and those that compete for it.
+    pub fn heads(&self) -> impl Iterator<Item = &HeadItem> {
+        let (scored, chosen) = match self {
+            Self::Heads(heads) => (heads.as_slice(), [].as_slice()),
+            Self::Chosen(items) => ([].as_slice(), items.as_slice()),
+            Self::Features { .. } => ([].as_slice(), [].as_slice()),
+        };
+        let competing = chosen.iter().flat_map(|item| &item.choice.heads);
+        scored.iter().chain(competing)
+    }
 }
 
 /// A head that a metric scores.

@@ -185,6 +185,15 @@ pub fn render(plan: &Plan, absent: &[Absent], every_artifact: bool) -> String {
             plural(scans, "scan")
         );
     }
+    let refits = plan.jobs.iter().filter(|job| job.kind == JobKind::Refit);
+    let refits: usize = refits.map(|job| job.steps.len()).sum();
+    if refits > 0 {
+        let _ = writeln!(
+            text,
+            "  {} of them on all training samples, once the best of each choice is known",
+            count(refits)
+        );
+    }
     text.push_str(&render_fresh(plan));
     let (wanted, cached) = counts(plan, "metric");
     let _ = writeln!(

@@ -9,6 +9,7 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use super::axes;
+use super::choices::choices;
 use super::error::ReportError;
 use super::figures::{RenderedFigure, ShownArtifact};
 use super::input::{NodeRecord, ReportInput};
@@ -83,6 +84,8 @@ pub fn context(
     names.insert("node_kinds".to_owned(), plain(serde_json::to_value(kinds)?));
     names.insert("tables".to_owned(), tables.iter().map(table).collect());
     names.insert("figures".to_owned(), figures.iter().map(figure).collect());
+    let choices = choices(&input.results);
+    names.insert("choices".to_owned(), plain(serde_json::to_value(choices)?));
     names.insert("trace".to_owned(), traced(trace::trace(input)));
     let drawing = mermaid::flowchart(&input.graph)?;
     names.insert(

@@ -14,6 +14,7 @@
 //! **Architecture invariant:** nothing here computes a tensor, reads a clock or writes a file. Equal input gives equal bytes.
 
 pub mod axes;
+pub mod choices;
 pub mod config;
 pub mod context;
 pub mod error;

@@ -14,6 +14,8 @@ pub const PREDICTIONS: &str = "predictions";
 pub const LOGITS: &str = "logits";
 /// The table that a head is chosen by: one row with `epoch`, `loss` and `top1` on the validation split.
 pub const SELECTION: &str = "selection";
+/// The table of what a head was chosen among, one row a candidate, the best first.
+pub const CANDIDATES: &str = "candidates";
 /// The trained parameters of a head.
 pub const HEAD_WEIGHTS: &str = "head.safetensors";
 /// The table of a metric's values.

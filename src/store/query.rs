@@ -32,7 +32,7 @@ use self::explain::explain;
 use super::error::StoreError;
 use super::fingerprint::ArtifactKind;
 use super::manifest::Manifest;
-use super::names::table_file;
+use super::names::{CANDIDATES, CURVES, PREDICTIONS, SELECTION, table_file};
 use super::part::part_index;
 use super::query_result::{Cell, QueryError, QueryResult};
 use super::results::{AxisType, ResultRow};
@@ -99,7 +99,7 @@ impl Store {
         let mut tables = Tables::new();
         tables.insert("artifacts".to_owned(), artifacts_table(manifests)?);
         tables.insert(RESULTS.to_owned(), results::table(rows, known)?);
-        for name in ["curves", "predictions", "selection"] {
+        for name in [CURVES, PREDICTIONS, SELECTION, CANDIDATES] {
             if let Some(table) = self.heads_table(manifests, name)? {
                 tables.insert(name.to_owned(), table);
             }

@@ -197,7 +197,7 @@ optimizer = [{{ lr = 1e-4 }}, {{ lr = 1e-3 }}, {{ lr = 1e-2 }}]
 [metric.accuracy]
 kind   = "accuracy"
 of     = "probe"
-choose = true
+choose = ["learning_rate"]
 "#
         ),
     );

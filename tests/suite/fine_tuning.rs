@@ -104,7 +104,7 @@ fn the_learning_rate_of_the_network_is_chosen_on_what_is_held_out() {
     let rest = "\n[extraction.map]\nmodel = \"unet\"\ndataset = \"fashion\"\ntimestep = 90\nblock = 1\npool = 4\n\n\
          [head.tuned]\nkind = \"batchnorm-linear\"\nfeatures = \"map\"\nepochs = 3\nbatch_size = 16\nholdout = 0.3\nseed = [0, 1]\n\
          optimizer = { lr = 1e-2 }\nfine_tune = [{ lr = 1e-9 }, { lr = 1e-3 }, { lr = 1e-2 }]\n\n\
-         [metric.accuracy]\nkind = \"accuracy\"\nof = \"tuned\"\nchoose = true\n";
+         [metric.accuracy]\nkind = \"accuracy\"\nof = \"tuned\"\nchoose = [\"network_learning_rate\"]\n";
     run(&cli, "choose.toml", rest);
     let chosen = cli
         .query("SELECT DISTINCT network_learning_rate AS rate FROM results WHERE metric = 'top1'");

@@ -82,7 +82,7 @@ fn the_best_of_a_grid_is_chosen_without_a_look_at_the_test_split() {
     let rest = format!(
         "\n[extraction.taps]\nmodel = \"unet\"\ndataset = \"fashion\"\ntimestep = [10, 90]\nblock = [1, 2, 3, 4, 5]\npool = 1\n\n\
          [head.probe]\nkind = \"linear\"\nfeatures = \"taps\"\nepochs = 3\nbatch_size = 64\nholdout = 0.2\noptimizer = [{}]\n\n\
-         [metric.accuracy]\nkind = \"accuracy\"\nof = \"probe\"\nchoose = true\n",
+         [metric.accuracy]\nkind = \"accuracy\"\nof = \"probe\"\nchoose = [\"learning_rate\", \"head_optimizer_weight_decay\"]\n",
         rates.join(", ")
     );
     run(&cli, "grid.toml", &rest);
@@ -95,8 +95,68 @@ fn the_best_of_a_grid_is_chosen_without_a_look_at_the_test_split() {
         "SELECT count(DISTINCT head_fingerprint) AS heads, count(holdout_top1) AS epochs FROM curves",
     );
     let count = |key: &str| curves[0][key].as_u64().unwrap();
-    assert_eq!(count("heads"), 200);
+    // And those of the ten that were chosen, which hold nothing out.
+    assert_eq!(count("heads"), 210);
     assert!(count("epochs") > 400, "{curves:?}");
+}
+
+/// Blocks, timesteps and learning rates of one network; `keys` of its head and `choose` of its metric.
+fn swept(keys: &str, choose: &str) -> String {
+    format!(
+        "\n[extraction.taps]\nmodel = \"unet\"\ndataset = \"fashion\"\ntimestep = [10, 90]\nblock = [1, 4]\npool = [1, 2]\n\n\
+         [head.probe]\nkind = \"linear\"\nfeatures = \"taps\"\nepochs = 6\nbatch_size = 32\nseed = [0, 1]\n{keys}\n\
+         optimizer = [{{ lr = 1e-3 }}, {{ lr = 3e-2 }}]\n\n\
+         [metric.accuracy]\nkind = \"accuracy\"\nof = \"probe\"\n{choose}\n"
+    )
+}
+
+#[test]
+fn what_is_chosen_is_trained_again_on_all_samples() {
+    let cli = CliTest::with_fashion(200, 100);
+    let choose = "choose = [\"timestep\", \"block\", \"learning_rate\"]";
+    run(&cli, "choose.toml", &swept("holdout = 0.2", choose));
+    let rows = cli.query(
+        "SELECT pool, timestep, block, learning_rate, seed, value, chosen_from, head_fingerprint AS head FROM results \
+         WHERE metric = 'top1' ORDER BY pool, seed",
+    );
+    // One for each pool, which is not chosen, and each seed; both seeds at the same place.
+    assert_eq!(rows.len(), 4);
+    for pair in rows.chunks(2) {
+        for axis in ["timestep", "block", "learning_rate"] {
+            assert_eq!(pair[0][axis], pair[1][axis]);
+        }
+        assert_eq!(pair[0]["chosen_from"], 8);
+        let head = &pair[0]["head"];
+        let candidates = cli.query(&format!(
+            "SELECT place, top1, seeds, chosen FROM candidates WHERE head_fingerprint = {}",
+            head.to_string().replace('"', "'")
+        ));
+        assert_eq!(candidates.len(), 8);
+        let best = candidates.iter().map(|one| number(&one["top1"])).fold(0.0, f64::max);
+        let chosen: Vec<&Value> = candidates.iter().filter(|one| one["chosen"] == true).collect();
+        assert_eq!(chosen.len(), 1);
+        assert!((number(&chosen[0]["top1"]) - best).abs() < 1e-12, "{candidates:?}");
+        let place = format!(
+            "timestep = {}, block = {}, learning_rate = {}",
+            pair[0]["timestep"], pair[0]["block"], pair[0]["learning_rate"]
+        );
+        assert_eq!(chosen[0]["place"], place);
+    }
+    // The same heads without a choice, trained on everything from the start.
+    run(&cli, "all.toml", &swept("", ""));
+    for row in &rows {
+        let plain = cli.query(&format!(
+            "SELECT value, head_fingerprint AS head FROM results WHERE metric = 'top1' AND chosen IS NULL AND pool = {} \
+             AND timestep = {} AND block = {} AND learning_rate = {} AND seed = {}",
+            row["pool"], row["timestep"], row["block"], row["learning_rate"], row["seed"]
+        ));
+        assert_eq!(plain.len(), 1);
+        assert_eq!(plain[0]["value"], row["value"]);
+        assert_ne!(plain[0]["head"], row["head"]);
+    }
+    cli.run(&["run", "choose.toml"])
+        .expect_code(0)
+        .expect_in_stderr(&["nothing to do"]);
 }
 
 #[test]

@@ -109,6 +109,7 @@ pub(super) fn run(
             together(steps, outcome)
         }
         JobKind::Heads => heads::run_scan(run, steps),
+        JobKind::Refit => heads::run_refits(run, steps),
         JobKind::Sample => {
             let label = steps.first().map(|&id| &run.plan.step(id).artifact.label);
             let outcome = attempt(|| {
@@ -144,10 +145,13 @@ fn single(run: &Run<'_>, id: StepId) -> Result<(), NodeError> {
         Work::Pretrain(work) => told(run, Working::Pretrain(label()), || {
             pretrain::run_pretrain(run, &step.artifact, work)
         }),
-        Work::Train(work) => attempt(|| heads::run_tuned(run, &step.artifact, work)),
+        Work::Train(work) => attempt(|| {
+            let head = heads::OneHead::of(id, &step.artifact, work);
+            heads::run_tuned(run, head)
+        }),
         Work::Evaluate(work) => attempt(|| evaluate::run_metric(run, &step.artifact, work)),
-        Work::Sample(_) | Work::Extract(_) => Err(NodeError::bug(
-            "a job that can be cut was begun as one that cannot",
+        Work::Sample(_) | Work::Extract(_) | Work::Refit(_) => Err(NodeError::bug(
+            "a job was begun as one of a single step, which it is not",
         )),
     }
 }

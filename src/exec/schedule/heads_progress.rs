@@ -45,7 +45,7 @@ impl HeadsProgress {
     }
 
     pub(super) fn made(&mut self, run: &Run<'_>, id: StepId) {
-        if let Work::Train(_) = run.plan.step(id).work {
+        if let Work::Train(_) | Work::Refit(_) = run.plan.step(id).work {
             self.trained += 1;
         }
     }
@@ -71,5 +71,5 @@ impl HeadsProgress {
 }
 
 fn is_of_heads(kind: JobKind) -> bool {
-    matches!(kind, JobKind::Heads | JobKind::Tuning)
+    matches!(kind, JobKind::Heads | JobKind::Tuning | JobKind::Refit)
 }

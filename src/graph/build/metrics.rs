@@ -5,9 +5,13 @@ use std::collections::BTreeSet;
 use super::super::resolve::Names;
 use super::super::{Experiment, MetricInputs, MetricNode};
 use super::Builder;
+use crate::axes::OF_CHOICES;
 use crate::metrics::{ALL, CHOOSE, EXTRACTIONS, HEADS, LEFT, RIGHT, Reads, SPLIT};
+use crate::report::axes::KnownAxes;
+use crate::report::selection::axes_at;
 use crate::spec::sections::Sections;
 use crate::spec::{Fields, Key, List, Text};
+use crate::trainer::Training;
 
 impl Builder<'_> {
     pub(super) fn metrics(
@@ -27,9 +31,9 @@ impl Builder<'_> {
                 let Some(metric) = kind.read(&fields) else {
                     continue;
                 };
-                let choose = fields.get(&CHOOSE).unwrap_or_default();
+                let choose = self.chosen(&fields);
                 let inputs = match metric.reads() {
-                    Reads::Predictions => of_heads(&fields, experiment, heads, choose),
+                    Reads::Predictions => of_heads(&fields, experiment, heads, &choose),
                     Reads::Features => of_features(&fields, extractions),
                     Reads::FeaturePairs => of_pairs(&fields, experiment, extractions),
                 };
@@ -49,6 +53,31 @@ impl Builder<'_> {
 }
 
 impl Builder<'_> {
+    /// The axes that `choose` names; reports those that cannot be chosen.
+    fn chosen(&self, fields: &Fields<'_>) -> Vec<String> {
+        let known = KnownAxes::with(self.sweeps.names());
+        let chosen = axes_at(fields, &CHOOSE, &known).unwrap_or_default();
+        for name in &chosen {
+            let is_of_data = ["dataset", "split"].contains(&name.as_str())
+                || OF_CHOICES.contains(&name.as_str())
+                || name.starts_with("dataset_");
+            let (why, hint) = if name == "seed" {
+                let why = "the best of several seeds is the luckiest";
+                (why, "heads are compared by their means over seeds")
+            } else if is_of_data {
+                let why = "heads compete on the same samples";
+                let hint = "choose what is done with them, such as `[\"timestep\", \"block\"]`";
+                (why, hint)
+            } else {
+                continue;
+            };
+            let message = format!("`choose` of {} cannot choose `{name}`: {why}", fields.context());
+            let hint = Some(hint.to_owned());
+            fields.invalid(CHOOSE.name, "graph::cannot-choose", message, hint);
+        }
+        chosen
+    }
+
     /// The split that features are read of, of each dataset once.
     fn check_splits(experiment: &Experiment, inputs: &MetricInputs, fields: &Fields<'_>) {
         let split = match inputs {
@@ -88,15 +117,31 @@ fn of_heads(
     fields: &Fields<'_>,
     experiment: &Experiment,
     heads: &Names,
-    choose: bool,
+    choose: &[String],
 ) -> Option<MetricInputs> {
     let heads = named(fields, &HEADS, heads, "head")?;
-    let unjudged = |&&index: &&usize| experiment.heads[index].training.holdout == 0.0;
-    if choose && let Some(&head) = heads.iter().find(unjudged) {
-        let name = &experiment.heads[head].name;
-        let message = format!("`choose` needs a validation split, but head `{name}` has none");
+    if choose.is_empty() {
+        return Some(MetricInputs::Heads(heads));
+    }
+    let found = |is_misfit: fn(&Training) -> bool| {
+        let mut nodes = heads.iter().map(|&index| &experiment.heads[index]);
+        nodes.find(|head| is_misfit(&head.training))
+    };
+    if let Some(head) = found(|training| training.holdout == 0.0) {
+        let message = format!(
+            "`choose` needs a validation split, but head `{}` has none",
+            head.name
+        );
         let hint = "hold samples out of its training, such as `holdout = 0.1`".to_owned();
         fields.invalid(CHOOSE.name, "graph::no-holdout", message, Some(hint));
+    }
+    if let Some(head) = found(|training| training.patience.is_some()) {
+        let message = format!(
+            "`choose` trains the best head again on all samples, where the `patience` of head `{}` has nothing to judge by",
+            head.name
+        );
+        let hint = "leave `patience` out, sweep over `epochs`, and choose `\"epochs\"` as well";
+        fields.invalid(CHOOSE.name, "graph::cannot-choose", message, Some(hint.to_owned()));
     }
     Some(MetricInputs::Heads(heads))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::super::PlanError;
 use super::super::recipes::{MetricRecipe, ScoredHead, ScoredSet};
 use super::super::step::{Evaluate, HeadItem, Items, StepId, Work};
+use super::choices::choices;
 use super::features::Wanted;
 use super::{Lowering, split_names};
 use crate::bug::Bug;
@@ -60,14 +61,26 @@ impl Lowering<'_> {
         }
         let recipe = MetricRecipe {
             metric: &node.metric.identity(),
-            choose: node.choose,
+            choose: &node.choose,
             heads: Some(scored),
             sets: None,
             split: None,
         }
         .recipe()?;
-        let inputs = items.iter().map(|item| item.step).collect();
-        self.evaluate(node, recipe, inputs, Items::Heads(items))
+        if node.choose.is_empty() {
+            let inputs = items.iter().map(|item| item.step).collect();
+            return self.evaluate(node, recipe, inputs, Items::Heads(items));
+        }
+        let mut inputs = Vec::new();
+        let mut chosen = Vec::new();
+        for choice in choices(&node.choose, items) {
+            let item = self.chosen(Arc::new(choice))?;
+            inputs.extend(&item.refits);
+            // The scores that decide are read again, to say which head it is.
+            inputs.extend(item.choice.heads.iter().map(|head| head.step));
+            chosen.push(item);
+        }
+        self.evaluate(node, recipe, inputs, Items::Chosen(chosen))
     }
 
     fn of_features(
@@ -115,7 +128,7 @@ impl Lowering<'_> {
         }
         let recipe = MetricRecipe {
             metric: &node.metric.identity(),
-            choose: false,
+            choose: &[],
             heads: None,
             sets: Some(sets),
             split: Some(split),
@@ -140,7 +153,6 @@ impl Lowering<'_> {
             Work::Evaluate(Box::new(Evaluate {
                 name: node.name.clone(),
                 metric: Arc::clone(&node.metric),
-                choose: node.choose,
                 items,
                 swept: node.swept.clone(),
             }))

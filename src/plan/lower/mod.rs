@@ -1,5 +1,6 @@
 //! From the graph to the plan before any rule: every wanted artifact is a step, and every step a job of its own.
 
+mod choices;
 mod datasets;
 mod features;
 mod heads;

@@ -1,4 +1,5 @@
-//! `stack`: heads that read the same features, in the same batches, train in one scan of them.
+//! `stack`: heads that read the same features, in the same batches, train in one scan of them. What a choice ends in reads the same
+//! features with every seed.
 
 use super::{Rule, merge};
 use crate::plan::{JobKind, Plan};
@@ -11,4 +12,5 @@ pub(super) const RULE: Rule = Rule {
 
 fn apply(plan: &mut Plan) {
     merge(plan, JobKind::Heads);
+    merge(plan, JobKind::Refit);
 }

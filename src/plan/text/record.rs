@@ -109,6 +109,7 @@ impl PlanRecord {
         let trained = plan.steps.iter().filter(|step| step.is_missing());
         let trained = trained.filter_map(|step| match &step.work {
             Work::Train(train) => Some(train.forwards),
+            Work::Refit(refit) => Some(refit.most_forwards()),
             _ => None,
         });
         let sampling = || {

@@ -9,11 +9,17 @@ use crate::text::{count, plural};
 pub(super) fn render_fresh(plan: &Plan) -> String {
     let mut text = String::new();
     let missing = plan.steps.iter().filter(|step| step.is_missing());
-    let trains: Vec<&Train> = missing
+    let trains: Vec<(&Train, u64)> = missing
         .filter_map(|step| match &step.work {
-            Work::Train(train) if train.forwards > 0 => Some(&**train),
+            Work::Train(train) => Some((&**train, train.forwards)),
+            // All that compete are trained alike.
+            Work::Refit(refit) => {
+                let first = refit.choice.heads.first()?;
+                Some((&*first.train, refit.most_forwards()))
+            }
             _ => None,
         })
+        .filter(|(_, forwards)| *forwards > 0)
         .collect();
     for (tunes, what) in [
         (true, "trained with the network"),
@@ -21,8 +27,8 @@ pub(super) fn render_fresh(plan: &Plan) -> String {
     ] {
         let these: Vec<u64> = trains
             .iter()
-            .filter(|train| train.node.training.fine_tune.is_some() == tunes)
-            .map(|train| train.forwards)
+            .filter(|(train, _)| train.node.training.fine_tune.is_some() == tunes)
+            .map(|(_, forwards)| *forwards)
             .collect();
         if !these.is_empty() {
             let _ = writeln!(

@@ -47,7 +47,11 @@ impl Form for Text {
 
     fn read<'a>(&self, fields: &Fields<'a>, key: &str, node: &'a Node) -> Option<String> {
         let Value::Text(text) = &node.value else {
-            fields.wrong_type_at(node.span, key, "a string", &node.value);
+            let wanted = match self.0 {
+                "a string" => "a string".to_owned(),
+                what => format!("a string ({what})"),
+            };
+            fields.wrong_type_at(node.span, key, &wanted, &node.value);
             return None;
         };
         Some(text.clone())

@@ -5,6 +5,7 @@
 
 mod features;
 mod fresh;
+mod refit;
 mod tables;
 mod tuning;
 
@@ -12,6 +13,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use arrow::array::RecordBatch;
 
 use crate::exec::context::{Run, StepResult};
 use crate::exec::event::Event;
@@ -21,8 +24,8 @@ use crate::machine::device::Device;
 use crate::models::extractor::TapRequest;
 use crate::models::find_block;
 use crate::plan::{self, Extract, JobKind, PassKey, PlannedArtifact, ScanKey, StepId, Train, Work};
-use crate::store::names::{CURVES, HEAD_WEIGHTS, LOGITS, OBJECTIVE, PREDICTIONS, SELECTION};
-use crate::store::{ArtifactWriter, Checkpoints, FeatureReader, StoreError};
+use crate::store::names::{CANDIDATES, CURVES, HEAD_WEIGHTS, LOGITS, OBJECTIVE, PREDICTIONS, SELECTION};
+use crate::store::{ArtifactWriter, Checkpoints, FeatureReader, Recipe, StoreError};
 use crate::trainer::TrainError;
 use crate::trainer::heads::{
     self as trainer, CheckpointStore, Data, Job, Limits, Outcome, Rows, WriteTo,
@@ -30,17 +33,32 @@ use crate::trainer::heads::{
 use features::FeatureRows;
 use fresh::{FreshImages, FreshRows};
 
+pub(super) use refit::run_refits;
 pub(super) use tuning::run_tuned;
 
 /// Takes what became of a head.
 type Tell<'t> = &'t (dyn Fn(StepId, StepResult) + Sync);
 
-/// One head of a scan.
+/// One head that is trained.
 #[derive(Clone, Copy)]
-struct OneHead<'a> {
+pub(super) struct OneHead<'a> {
     step: StepId,
     artifact: &'a PlannedArtifact,
     train: &'a Train,
+    /// What it was chosen among, where it was chosen.
+    candidates: Option<&'a RecordBatch>,
+}
+
+impl<'a> OneHead<'a> {
+    /// One that nobody chose.
+    pub(super) fn of(step: StepId, artifact: &'a PlannedArtifact, train: &'a Train) -> Self {
+        Self {
+            step,
+            artifact,
+            train,
+            candidates: None,
+        }
+    }
 }
 
 /// The steps that train heads, each with its artifact.
@@ -48,11 +66,7 @@ fn heads_of<'a>(run: &Run<'a>, steps: &[StepId]) -> Vec<OneHead<'a>> {
     let heads = steps.iter().filter_map(|&step| {
         let planned = run.plan.step(step);
         match &planned.work {
-            Work::Train(train) => Some(OneHead {
-                step,
-                artifact: &planned.artifact,
-                train,
-            }),
+            Work::Train(train) => Some(OneHead::of(step, &planned.artifact, train)),
             _ => None,
         }
     });
@@ -90,10 +104,24 @@ pub(in crate::exec) fn is_small(run: &Run<'_>, job: &plan::Job) -> bool {
 
 /// Trains and commits the heads of one scan; reports what became of each.
 pub(super) fn run_scan(run: &Run<'_>, steps: &[StepId]) -> Vec<(StepId, StepResult)> {
+    scanned(steps, |tell| {
+        let heads = heads_of(run, steps);
+        let first = heads.first().and_then(|head| ScanKey::of(head.train));
+        let key = first.ok_or_else(|| NodeError::bug("a scan was given a head that trains its network, and not one that reads cached features"))?;
+        let recipe = key.recipe().map_err(|error| NodeError::bug(&error.to_string()))?;
+        scan(run, &heads, &recipe, tell)
+    })
+}
+
+/// Reports what became of each step of a scan.
+fn scanned(
+    steps: &[StepId],
+    work: impl FnOnce(Tell<'_>) -> Result<(), NodeError>,
+) -> Vec<(StepId, StepResult)> {
     let fates = Mutex::new(Vec::new());
     let lock = || fates.lock().unwrap_or_else(PoisonError::into_inner);
     let tell = |step: StepId, fate: StepResult| lock().push((step, fate));
-    let outcome = attempt(|| scan(run, &heads_of(run, steps), &tell));
+    let outcome = attempt(|| work(&tell));
     if let Err(error) = outcome {
         // What fails a scan fails the first head of it that nothing was reported of, and leaves the others unmade.
         let told: BTreeSet<StepId> = lock().iter().map(|(step, _)| *step).collect();
@@ -106,7 +134,13 @@ pub(super) fn run_scan(run: &Run<'_>, steps: &[StepId]) -> Vec<(StepId, StepResu
     fates.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn scan(run: &Run<'_>, heads: &[OneHead<'_>], tell: Tell<'_>) -> Result<(), NodeError> {
+/// Trains and commits heads that read the same features; `checkpoints` is what their checkpoints are found by.
+fn scan(
+    run: &Run<'_>,
+    heads: &[OneHead<'_>],
+    checkpoints: &Recipe,
+    tell: Tell<'_>,
+) -> Result<(), NodeError> {
     let started = Instant::now();
     let mut writers: Vec<(OneHead<'_>, Option<Box<ArtifactWriter>>)> = Vec::new();
     // In one order for everybody, so that no two processes wait for each other.
@@ -200,12 +234,7 @@ fn scan(run: &Run<'_>, heads: &[OneHead<'_>], tell: Tell<'_>) -> Result<(), Node
         },
         checkpoint_seconds: run.checkpoint_seconds,
     };
-    let scan = ScanKey::of(first.train)
-        .ok_or_else(|| NodeError::bug("a scan was given a head that trains its network, and not one that reads cached features"))?;
-    let recipe = scan
-        .recipe()
-        .map_err(|error| NodeError::bug(&error.to_string()))?;
-    let kept = StoredCheckpoints(run.store.checkpoints(&recipe));
+    let kept = StoredCheckpoints(run.store.checkpoints(checkpoints));
     let share = writers.len() as f64;
     let trained = trainer::train(&jobs, &data, &limits, &kept, &mut |job, outcome| {
         let (head, writer) = &mut writers[job];
@@ -213,7 +242,7 @@ fn scan(run: &Run<'_>, heads: &[OneHead<'_>], tell: Tell<'_>) -> Result<(), Node
             // Heads that train together share their time.
             let seconds = started.elapsed().as_secs_f64() / share;
             match writer.take() {
-                Some(writer) => commit(run, head.artifact, writer, &outcome, data.classes, seconds),
+                Some(writer) => commit(run, head, writer, &outcome, data.classes, seconds),
                 None => Ok(()),
             }
         });
@@ -260,7 +289,7 @@ fn fresh_rows<'a>(
 
 fn commit(
     run: &Run<'_>,
-    artifact: &PlannedArtifact,
+    head: &OneHead<'_>,
     mut writer: Box<ArtifactWriter>,
     outcome: &Outcome,
     classes: usize,
@@ -280,10 +309,13 @@ fn commit(
     if let Some(scores) = tables::held_out(outcome)? {
         writer.write_table(SELECTION, &scores)?;
     }
+    if let Some(candidates) = head.candidates {
+        writer.write_table(CANDIDATES, candidates)?;
+    }
     writer.write_bytes(HEAD_WEIGHTS, &outcome.weights)?;
     writer.finish(run.made(seconds))?;
     (run.emit)(Event::HeadFinished {
-        label: artifact.label.clone(),
+        label: head.artifact.label.clone(),
         train_loss: outcome.epochs.last().map(|epoch| epoch.train_loss),
         seconds,
     });

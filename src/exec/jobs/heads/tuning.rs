@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::fresh::{FreshImages, images_at_once};
-use super::{StoredCheckpoints, commit};
+use super::{OneHead, StoredCheckpoints, commit};
 use crate::exec::NodeError;
 use crate::exec::context::Run;
 use crate::exec::event::Event;
 use crate::machine::device::Device;
 use crate::machine::memory::RetainFreedMemory;
 use crate::models::checkpoint::parameters::write_safetensors;
-use crate::plan::{PassKey, PlannedArtifact, Train};
+use crate::plan::PassKey;
 use crate::trainer::TrainError;
 use crate::trainer::fine_tuning::{Task, Watch, fine_tune};
 use crate::trainer::heads::{CheckpointStore, Job, WriteTo};
@@ -27,11 +27,12 @@ const SHARE_OF_TIME: u32 = 20;
 const SHARE_OF_BATCH_ON_GPU: usize = 4;
 
 /// Trains and commits one head and its network.
-pub(in crate::exec::jobs) fn run_tuned(
-    run: &Run<'_>,
-    artifact: &PlannedArtifact,
-    work: &Train,
-) -> Result<(), NodeError> {
+pub(in crate::exec::jobs) fn run_tuned(run: &Run<'_>, head: OneHead<'_>) -> Result<(), NodeError> {
+    let OneHead {
+        artifact,
+        train: work,
+        ..
+    } = head;
     let started = Instant::now();
     let Some(mut writer) = run.begin(artifact)? else {
         return Ok(());
@@ -108,7 +109,7 @@ pub(in crate::exec::jobs) fn run_tuned(
         write_safetensors(path, named.map(|(name, tensor)| (name, tensor.detach())))
     })?;
     let seconds = started.elapsed().as_secs_f64();
-    commit(run, artifact, writer, &outcome, classes, seconds)?;
+    commit(run, &head, writer, &outcome, classes, seconds)?;
     kept.kept.0.clear()?;
     Ok(())
 }

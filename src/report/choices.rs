@@ -1,0 +1,108 @@
+//! What was chosen on held-out samples, as a report lists it: from the results alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::axes;
+use super::selection::value_of;
+use crate::axes::{AT_BORDER, CHOSEN, CHOSEN_FROM, OF_CHOICES, decided_by};
+use crate::store::{AxisValue, ResultRow};
+
+/// The axes that name what competes, where no other tells it apart.
+const NAMES: [&str; 3] = ["head", "model", "dataset"];
+
+/// One choice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChoiceMade {
+    /// What it was made for, such as "probe, diffusion, small".
+    pub of: String,
+    /// What was chosen, such as "block 8, pool 2".
+    pub place: String,
+    /// Among how many candidates.
+    pub candidates: String,
+    /// The chosen axes on which it is the smallest or the largest that was tried, in words; empty where there is none.
+    pub at_border: String,
+}
+
+/// The choices behind some results, each once, in the order of the results.
+pub fn choices(rows: &[ResultRow]) -> Vec<ChoiceMade> {
+    let chosen: Vec<&ResultRow> = rows.iter().filter(|row| row.axes.contains_key(CHOSEN)).collect();
+    let mut values: BTreeMap<&str, BTreeSet<&AxisValue>> = BTreeMap::new();
+    for (axis, value) in chosen.iter().flat_map(|row| &row.axes) {
+        values.entry(axis).or_default().insert(value);
+    }
+    let mut made: Vec<ChoiceMade> = Vec::new();
+    for row in chosen {
+        let text = |axis: &str| row.axes.get(axis).map(ToString::to_string).unwrap_or_default();
+        let axes_of = |axis: &str| -> Vec<String> {
+            let listed = text(axis);
+            let listed = listed.split(", ").filter(|name| !name.is_empty());
+            listed.map(str::to_owned).collect()
+        };
+        let picked = axes_of(CHOSEN);
+        let names_it = |axis: &str| {
+            let is_picked = picked.iter().any(|one| one == axis);
+            let differs = values.get(axis).is_some_and(|values| values.len() > 1);
+            (NAMES.contains(&axis) || differs)
+                && !is_picked
+                && axis != "seed"
+                && !OF_CHOICES.contains(&axis)
+                && decided_by(axis).is_none()
+        };
+        let named: Vec<&str> = axes::of([row]).into_iter().filter(|axis| names_it(axis)).collect();
+        let phrases = |names: &[&str]| {
+            let values: Vec<AxisValue> = names.iter().map(|axis| value_of(row, axis)).collect();
+            axes::phrases(names, &values)
+        };
+        let names = |names: &[String]| names.iter().map(|name| axes::label(name)).collect::<Vec<_>>();
+        let picked: Vec<&str> = picked.iter().map(String::as_str).collect();
+        let choice = ChoiceMade {
+            of: phrases(&named),
+            place: phrases(&picked),
+            candidates: text(CHOSEN_FROM),
+            at_border: names(&axes_of(AT_BORDER)).join(", "),
+        };
+        if !made.contains(&choice) {
+            made.push(choice);
+        }
+    }
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{row, with};
+
+    fn chosen(model: &str, block: u32, seed: u32, at_border: Option<&str>) -> ResultRow {
+        let axes: [(&str, AxisValue); 4] = [
+            ("model", model.into()),
+            ("block", block.into()),
+            (CHOSEN, "block, learning_rate".into()),
+            (CHOSEN_FROM, 12_u32.into()),
+        ];
+        let mut row = with(row(seed.into(), 0.5), axes);
+        row.axes.insert("learning_rate".to_owned(), 0.01.into());
+        row.axes
+            .extend(at_border.map(|axes| (AT_BORDER.to_owned(), axes.into())));
+        row
+    }
+
+    #[test]
+    fn each_choice_is_told_once_however_many_seeds_stand_behind_it() {
+        let rows = [
+            chosen("diffusion", 8, 0, None),
+            chosen("diffusion", 8, 1, None),
+            chosen("pixels", 1, 0, Some("block, learning_rate")),
+            row(0, 0.25),
+        ];
+        let made = choices(&rows);
+        assert_eq!(made.len(), 2);
+        assert!(made[0].of.contains("diffusion"), "{made:?}");
+        assert_eq!(made[0].place, "block 8, learning rate 0.01");
+        assert_eq!((made[0].candidates.as_str(), made[0].at_border.as_str()), ("12", ""));
+        assert_eq!(made[1].at_border, "block, learning rate");
+        assert!(choices(&rows[3..]).is_empty());
+    }
+}
