@@ -118,7 +118,7 @@ fn words_are_listed_and_near_ones_are_found() {
         [
             "a path (Some(\"none\"))",
             "\"data\"",
-            "`root` of head `x` must be a string, not a boolean",
+            "`root` of head `x` must be a string (a path), not a boolean",
         ]
     );
 }
