@@ -35,6 +35,7 @@ pub mod plan;
 pub mod random;
 pub mod report;
 pub mod spec;
+pub mod statistics;
 pub mod store;
 pub mod text;
 pub mod trainer;

@@ -41,7 +41,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
                     .hint("name a file that `repro run` wrote beside a report"),
             )
         })?;
-        from_results::write(&experiment, (&path, &text), &context.base, &command)?
+        let beside = comparisons_beside(&path)?;
+        let beside = beside
+            .as_ref()
+            .map(|(path, text)| (path.as_str(), text.as_str()));
+        from_results::write(&experiment, (&path, &text), beside, &context.base, &command)?
     } else {
         let store = Store::open_read_only(&context.cache)?;
         let surveyed = experiment::survey(
@@ -75,6 +79,22 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+/// The file of comparisons that stands beside a file of results, with its text; `None` where there is none.
+fn comparisons_beside(results: &str) -> Result<Option<(String, String)>, Failure> {
+    let Some(stem) = results.strip_suffix(".results.csv") else {
+        return Ok(None);
+    };
+    let path = format!("{stem}.comparisons.csv");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some((path, text))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::Input(
+            Message::new(format!("cannot read the comparisons {path}: {error}"))
+                .hint("without the file, cells that need it stay empty"),
+        )),
+    }
 }
 
 /// Says which inputs are not on disk, and what stands for them.

@@ -12,16 +12,20 @@ use crate::exec::NodeError;
 use crate::graph::{Experiment, ModelNode};
 use crate::message::Message;
 use crate::papers::departures;
-use crate::report::{ModelSummary, ReportConfig, ReportInput, ResultsFile, results_csv};
+use crate::report::{
+    ModelSummary, ReportConfig, ReportInput, ResultsFile, comparison, results_csv,
+};
 use crate::store::{AxisValue, ResultRow};
 
-/// Renders the report of an experiment from the text of a file of results, and writes it where it differs.
+/// Renders the report of an experiment from the text of a file of results and that of the file of comparisons beside it, each with its
+/// path, and writes it where it differs.
 ///
 /// # Errors
 /// A file that cannot be read or holds no results, a template that fails, a folder that cannot be written to.
 pub fn write(
     experiment: &Experiment,
     (path, text): (&str, &str),
+    comparisons: Option<(&str, &str)>,
     base: &Path,
     command: &str,
 ) -> Result<Written, NodeError> {
@@ -32,6 +36,9 @@ pub fn write(
                 .hint("`repro run` writes them beside the report"),
         ));
     }
+    let comparisons = comparisons
+        .map(|(path, text)| comparison::file::read(path, text))
+        .transpose()?;
     let plain = ReportConfig::plain(&experiment.name);
     let config = experiment.report.as_ref().unwrap_or(&plain);
     let target = base.join(&config.output);
@@ -57,6 +64,7 @@ pub fn write(
         }),
         drawn,
         results,
+        comparisons,
         ..ReportInput::default()
     };
     put(&input, config, base)

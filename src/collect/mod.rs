@@ -1,8 +1,10 @@
 //! From the plan and the store to what a report shows. Nothing is computed.
 //!
-//! [`report`] gathers and writes; `drawing` has the graph, `pictures` the curves and images.
+//! [`report`] gathers and writes; `drawing` has the graph, `pictures` the curves and images, `outcomes` the scores of single
+//! samples.
 
 mod drawing;
+mod outcomes;
 pub mod from_results;
 pub(crate) mod pictures;
 pub mod report;

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use super::outcomes::Kept;
 use super::{drawing, pictures};
 use crate::atomic_file::{self, folder_of};
 use crate::exec::NodeError;
 use crate::exec::scoring::evaluate;
 use crate::exec::skipped::skipped;
-use crate::graph::{Experiment, OnBadImage};
+use crate::graph::{DatasetNode, Experiment, OnBadImage};
+use crate::imaging::preprocess::{Preprocess, Step};
 use crate::inputs::Inputs;
 use crate::message::Message;
 use crate::numbers::to_u32;
@@ -19,10 +21,10 @@ use crate::plan::{Evaluate, Items, Plan, Train, Work};
 use crate::report::figures::Wanted;
 use crate::report::{
     DatasetSummary, MissingResult, ModelSummary, NodeRecord, ReportConfig, ReportInput,
-    SkippedImage, render, results_csv,
+    SkippedImage, compare, comparison, render, results_csv,
 };
 use crate::store::names::RESULTS;
-use crate::store::{ResultRow, Store};
+use crate::store::{AxisValue, ResultRow, Store};
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,9 +68,18 @@ pub fn write(
             Message::new("there is no result to report yet").hint("`repro run` computes them"),
         ));
     }
+    let comparisons = compare(&input, config, &Kept::of(plan, inputs, store))?;
+    let text = comparison::file::write(&comparisons);
+    let file = base.join(config.comparisons_file());
+    // Where nothing is compared there is no file, unless one is left that says something else.
+    let is_needed = !comparisons.is_empty() || file.is_file();
+    input.comparisons = Some(comparisons);
     let mut written = put(&input, config, base)?;
     let results = results_csv::write(&input.results);
     written.changed |= write_if_different(&base.join(config.results_file()), results.as_bytes())?;
+    if is_needed {
+        written.changed |= write_if_different(&file, text.as_bytes())?;
+    }
     Ok(written)
 }
 
@@ -114,7 +125,10 @@ fn gather(
     Ok(ReportInput {
         name: experiment.name.clone(),
         title: experiment.title.clone(),
+        log_snr: log_snr(plan, &results),
         results,
+        comparisons: None,
+        cropped: cropped(experiment),
         missing,
         graph: drawing::graph(experiment),
         datasets: datasets(experiment, plan, store)?,
@@ -275,6 +289,7 @@ fn datasets(
         summaries.push(DatasetSummary {
             name: node.name.clone(),
             kind: node.dataset.kind().to_owned(),
+            part_of: part_of(experiment, node),
             digest: facts.digest.clone(),
             rows: rows.collect(),
             classes: to_u32(facts.classes.len()),
@@ -288,6 +303,56 @@ fn datasets(
         });
     }
     Ok(summaries)
+}
+
+/// The kinds of the datasets that one is a part of, the nearest first.
+fn part_of(experiment: &Experiment, node: &DatasetNode) -> Vec<String> {
+    let mut kinds = Vec::new();
+    let mut upstream = node.upstream;
+    // A dataset stands behind the one that it is made from, so that no circle can be here.
+    while let Some(index) = upstream {
+        let found = &experiment.datasets[index];
+        kinds.push(found.dataset.kind().to_owned());
+        upstream = found.upstream;
+    }
+    kinds
+}
+
+/// The names of the extractions whose features are of random resized crops.
+fn cropped(experiment: &Experiment) -> BTreeSet<String> {
+    let crops = |preprocess: &Preprocess| match preprocess {
+        Preprocess::Named(_) => false,
+        Preprocess::Steps(steps) => steps
+            .iter()
+            .any(|step| matches!(step, Step::RandomResizedCrop { .. })),
+    };
+    let extractions = experiment.extractions.iter();
+    extractions
+        .filter(|node| crops(&node.preprocess))
+        .map(|node| node.name.clone())
+        .collect()
+}
+
+/// The ratio of signal to noise at the timesteps that results are of, by the schedules of their models.
+fn log_snr(plan: &Plan, results: &[ResultRow]) -> BTreeMap<String, BTreeMap<u32, f64>> {
+    let mut ratios: BTreeMap<String, BTreeMap<u32, f64>> = BTreeMap::new();
+    for row in results {
+        let (Some(model), Some(AxisValue::Integer(timestep))) =
+            (row.axes.get("model"), row.axes.get("timestep"))
+        else {
+            continue;
+        };
+        let model = model.to_string();
+        let node = plan.models.iter().find(|node| node.name == model);
+        let (Some(node), Ok(timestep)) = (node, u32::try_from(*timestep)) else {
+            continue;
+        };
+        if let Some(at) = node.model.coefficients(timestep) {
+            let ratio = 2.0 * (f64::from(at.signal) / f64::from(at.noise)).ln();
+            ratios.entry(model).or_default().insert(timestep, ratio);
+        }
+    }
+    ratios
 }
 
 fn models(plan: &Plan) -> Result<Vec<ModelSummary>, NodeError> {

@@ -87,7 +87,10 @@ fn of_heads(
 }
 
 /// The predictions of a head. Refuses those that do not cover the split as the dataset's manifest lists it.
-fn predictions(
+///
+/// # Errors
+/// A store that cannot be read, and predictions that lack a column or rows.
+pub(crate) fn predictions(
     train: &Train,
     fingerprint: &Fingerprint,
     inputs: &Inputs,

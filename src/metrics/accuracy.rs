@@ -2,14 +2,19 @@
 //!
 //! # Reference
 //! Top-1 and top-5 as the paper's tables print them. Ties between logits are broken by the lower class number, so that a head
-//! that gives every class the same logit scores by chance and not by luck (see [`super::rank_of_label`]). The interval is the
-//! bootstrap's with infinitely many resamples (see `bootstrap.rs`).
+//! that gives every class the same logit scores by chance and not by luck (see [`super::rank_of_label`]). The interval is Wilson's
+//! (see `statistics/proportion.rs`), which has a width where every sample is right.
 
 use std::sync::Arc;
 
-use super::bootstrap::Share;
-use super::{Better, Counted, Metric, MetricError, MetricInput, MetricKind, Output, Reads, Score};
+use super::{
+    Better, Counted, Metric, MetricError, MetricInput, MetricKind, Output, Predictions, Reads,
+    Score,
+};
 use crate::spec::{Count, Fields, Key, Kind, KindDoc, List};
+use crate::statistics::CONFIDENCE;
+use crate::statistics::bootstrap::Share;
+use crate::statistics::proportion::wilson;
 
 const TOP: Key<List<Count>> = Key::list("top", Count::within(1..=1_000_000))
     .items(1..=usize::MAX)
@@ -64,12 +69,10 @@ impl Metric for Accuracy {
         let count = predictions.rows.len() as u64;
         let scored = self.top.iter().zip(self.outputs()).map(|(&k, output)| {
             let correct = predictions.rows.iter().filter(|row| row.rank < k).count() as u64;
-            let share = Share { correct, count };
-            let interval = share.interval();
             Score {
                 output,
-                value: share.value(),
-                interval: Some([interval.low, interval.high]),
+                value: Share { correct, count }.value(),
+                interval: Some(wilson(correct, count, CONFIDENCE)),
                 counted: Some(Counted {
                     correct,
                     scored: count,
@@ -78,13 +81,19 @@ impl Metric for Accuracy {
         });
         Ok(vec![scored.collect()])
     }
+
+    /// 1 where the label is among the k highest logits, else 0.
+    fn per_sample(&self, predictions: &Predictions, output: &str) -> Option<Vec<f64>> {
+        let k = self.top.iter().find(|k| format!("top{k}") == output)?;
+        let score = |rank: u32| if rank < *k { 1.0 } else { 0.0 };
+        Some(predictions.rows.iter().map(|row| score(row.rank)).collect())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{Prediction, rank_of_label};
     use super::*;
-    use crate::metrics::Predictions;
 
     fn score(metric: &dyn Metric, predictions: &Predictions) -> Vec<Score> {
         let scores = metric.evaluate(MetricInput::Predictions(predictions));
@@ -126,12 +135,20 @@ mod tests {
             .collect();
         assert_eq!(counts, [(2, 4), (3, 4), (4, 4)]);
         assert!((scores[1].value - 0.75).abs() < 1e-15);
-        // Of 16 resamples of 2 of 4, 1 has none right (above 2.5 %), and 15 have at most 3 (below 97.5 %). Of 256 of 3 of 4, 1 has none,
-        // 13 at most 1, 175 at most 3. Where all are right, all resamples are.
-        let intervals: Vec<_> = scores
-            .iter()
-            .map(|score| [score.interval.unwrap()[0], score.interval.unwrap()[1]])
-            .collect();
-        assert_eq!(intervals, [[0.0, 1.0], [0.25, 1.0], [1.0, 1.0]]);
+        // With z² = 3.84146: (s + z²/8 ± z √(s (1 − s) / 4 + z²/64)) / (1 + z²/4).
+        let expected = [
+            [0.150_039, 0.849_961],
+            [0.300_642, 0.954_413],
+            [0.510_109, 1.0],
+        ];
+        for (score, expected) in scores.iter().zip(expected) {
+            for (bound, expected) in score.interval.unwrap().iter().zip(expected) {
+                assert!((bound - expected).abs() < 1e-6, "{score:?}");
+            }
+        }
+        let metric = Accuracy { top: vec![1, 2] };
+        let of_samples = metric.per_sample(&predictions, "top2").unwrap();
+        assert_eq!(of_samples, [1.0, 1.0, 0.0, 1.0]);
+        assert_eq!(metric.per_sample(&predictions, "top3"), None);
     }
 }

@@ -14,9 +14,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::bootstrap::{Share, interval_of_mean};
-use super::{Better, Counted, Metric, MetricError, MetricInput, MetricKind, Output, Reads, Score};
+use super::{
+    Better, Counted, Metric, MetricError, MetricInput, MetricKind, Output, Prediction, Predictions,
+    Reads, Score,
+};
 use crate::spec::{Kind, KindDoc};
+use crate::statistics::bootstrap::{Share, interval_of_mean_share};
 
 /// `kind = "mean-per-class"`.
 pub const KIND: MetricKind = Kind::new(
@@ -28,6 +31,9 @@ pub const KIND: MetricKind = Kind::new(
     },
     |_| Some(Arc::new(MeanPerClass)),
 );
+
+/// The name of its value.
+const NAME: &str = "mean_per_class";
 
 #[derive(Debug)]
 struct MeanPerClass;
@@ -43,7 +49,7 @@ impl Metric for MeanPerClass {
 
     fn outputs(&self) -> Vec<Output> {
         vec![Output {
-            name: "mean_per_class".to_owned(),
+            name: NAME.to_owned(),
             unit: "fraction",
             better: Better::Higher,
         }]
@@ -54,19 +60,14 @@ impl Metric for MeanPerClass {
         let MetricInput::Predictions(predictions) = input else {
             return Err(MetricError::Bug);
         };
-        let mut classes: BTreeMap<u32, Share> = BTreeMap::new();
-        for row in &predictions.rows {
-            let share = classes.entry(row.label).or_default();
-            share.count += 1;
-            share.correct += u64::from(row.rank == 0);
-        }
+        let classes = shares(predictions);
         let sum: f64 = classes.values().map(|share| share.value()).sum();
-        let interval = interval_of_mean(&classes);
+        let interval = interval_of_mean_share(&classes);
         let score = |output| Score {
             output,
             // Without any class this is 0 / 0, which is NaN.
             value: sum / classes.len() as f64,
-            interval: Some([interval.low, interval.high]),
+            interval: Some(interval),
             counted: Some(Counted {
                 correct: classes.values().map(|share| share.correct).sum(),
                 scored: classes.values().map(|share| share.count).sum(),
@@ -74,13 +75,37 @@ impl Metric for MeanPerClass {
         };
         Ok(vec![self.outputs().into_iter().map(score).collect()])
     }
+
+    /// n / (C n_c) for a right row of a class of n_c, of n rows and C classes, else 0: frequent classes weigh less a row.
+    fn per_sample(&self, predictions: &Predictions, output: &str) -> Option<Vec<f64>> {
+        if output != NAME {
+            return None;
+        }
+        let classes = shares(predictions);
+        let rows = predictions.rows.len() as f64;
+        let score = |row: &Prediction| {
+            let of_class = classes.get(&row.label)?.count as f64;
+            let weight = rows / (classes.len() as f64 * of_class);
+            Some(if row.rank == 0 { weight } else { 0.0 })
+        };
+        predictions.rows.iter().map(score).collect()
+    }
+}
+
+/// How many samples of each class are right, of how many.
+fn shares(predictions: &Predictions) -> BTreeMap<u32, Share> {
+    let mut classes: BTreeMap<u32, Share> = BTreeMap::new();
+    for row in &predictions.rows {
+        let share = classes.entry(row.label).or_default();
+        share.count += 1;
+        share.correct += u64::from(row.rank == 0);
+    }
+    classes
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Prediction;
     use super::*;
-    use crate::metrics::Predictions;
 
     /// Predictions with so many right and so many wrong ones of each class.
     fn predictions(classes: &[(u32, u32, u32)]) -> Predictions {
@@ -121,16 +146,26 @@ mod tests {
             (4, 7)
         );
         assert_eq!(score.output.name, "mean_per_class");
-        // In quarters, the sum over classes of a resample is t = binomial(4, 3/4) + 2 · binomial(2, 1/2). Of 1,024 resamples 1 has
-        // t = 0, 12 have t = 1, 56 t = 2; 81 have t = 8, the most: the quantiles are 2 and 8, each far from where it would change.
-        assert!(
-            (score.interval.unwrap()[0] - 2.0 / 12.0).abs() < 1e-12,
-            "{score:?}"
-        );
-        assert!(
-            (score.interval.unwrap()[1] - 8.0 / 12.0).abs() < 1e-12,
-            "{score:?}"
-        );
+        // Deviations of class 0 from 3/4 are scaled by √(4/3), those of class 4 from 1/2 by √2. Of 1,024 resamples, of which j of 4 and l of 2
+        // are right, the least are (0, 0) in 1, (1, 0) in 12 and (2, 0) in 54; 2.5 % are 25.6, so the quantile is that of (2, 0). At the other
+        // end are 81 of (4, 2).
+        let mean = |j: f64, l: f64| {
+            let first = 0.75 + (j / 4.0 - 0.75) * (4.0_f64 / 3.0).sqrt();
+            (first + 0.5 + (l / 2.0 - 0.5) * 2.0_f64.sqrt()) / 3.0
+        };
+        let [low, high] = score.interval.unwrap();
+        assert!((low - mean(2.0, 0.0)).abs() < 1e-12, "{score:?}");
+        assert!((high - mean(4.0, 2.0)).abs() < 1e-12, "{score:?}");
+    }
+
+    #[test]
+    fn scores_of_rows_have_the_value_as_their_mean() {
+        let rows = predictions(&[(0, 3, 1), (1, 0, 1), (4, 1, 1)]);
+        let scores = MeanPerClass.per_sample(&rows, NAME).unwrap();
+        assert!((scores.iter().sum::<f64>() / 7.0 - 1.25 / 3.0).abs() < 1e-15);
+        // 7 / (3 · 4) for a right row of class 0.
+        assert!((scores[0] - 7.0 / 12.0).abs() < 1e-15);
+        assert_eq!(MeanPerClass.per_sample(&rows, "top1"), None);
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //! Values are fractions; percent exists in reports only. Adding a kind is one new file and two lines below.
 
 mod accuracy;
-mod bootstrap;
 mod cka;
 mod mean_per_class;
 mod predictions;
@@ -17,7 +16,6 @@ use std::sync::Arc;
 use crate::spec::{Key, Keys, Kind, List, Parse, Text};
 
 pub use crate::store::{Better, Counted};
-pub use bootstrap::CONFIDENCE;
 pub use predictions::{Prediction, Predictions, rank_of_label};
 
 /// Every metric kind.
@@ -143,8 +141,8 @@ pub struct Score {
     pub output: Output,
     /// The value, in the output's unit.
     pub value: f64,
-    /// The bounds of the value's bootstrap interval over the scored rows, at the level [`CONFIDENCE`], in the same unit; `None` for a metric
-    /// without one.
+    /// The bounds of the value's interval over the scored rows, at the level [`CONFIDENCE`](crate::statistics::CONFIDENCE), in the same unit: Wilson's for
+    /// a share; `None` for a metric without one.
     pub interval: Option<[f64; 2]>,
     /// How many rows counted as right, of how many; `None` for a metric that counts nothing.
     pub counted: Option<Counted>,
@@ -172,4 +170,11 @@ pub trait Metric: Send + Sync + Debug {
     /// # Errors
     /// See [`MetricError`].
     fn evaluate(&self, input: MetricInput<'_>) -> Result<Vec<Vec<Score>>, MetricError>;
+
+    /// One score for each predicted row, in their order, whose mean is the value of an output: what differences of two heads are paired by.
+    /// `None` where the metric has no such output, or an output that is no mean over rows, or reads something else than predictions.
+    fn per_sample(&self, predictions: &Predictions, output: &str) -> Option<Vec<f64>> {
+        let _ = (predictions, output);
+        None
+    }
 }

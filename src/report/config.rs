@@ -131,7 +131,11 @@ impl ReportConfig {
             let file = spec.figure.file();
             (format!("{folder}{}", file.value), file.span)
         });
-        [self.output.clone(), self.results_file()]
+        [
+            self.output.clone(),
+            self.results_file(),
+            self.comparisons_file(),
+        ]
             .into_iter()
             .map(|file| (file, self.output_span))
             .chain(figures)
@@ -142,6 +146,12 @@ impl ReportConfig {
     pub fn results_file(&self) -> String {
         let stem = self.output.strip_suffix(".md").unwrap_or(&self.output);
         format!("{stem}.results.csv")
+    }
+
+    /// The file of the comparisons, beside the Markdown file: `reports/NAME.comparisons.csv`.
+    pub fn comparisons_file(&self) -> String {
+        let stem = self.output.strip_suffix(".md").unwrap_or(&self.output);
+        format!("{stem}.comparisons.csv")
     }
 
     /// Every metric that a table or figure shows, and where it is named.
@@ -248,6 +258,7 @@ series = "timestep"
         let expected = [
             "reports/a.md",
             "reports/a.results.csv",
+            "reports/a.comparisons.csv",
             "reports/a/blocks.svg",
         ];
         assert_eq!(files, expected);

@@ -56,7 +56,16 @@ struct KindTotal {
     devices: BTreeSet<String>,
 }
 
-/// The names that a template may use. `results_csv` is the file of the results, from the folder of the Markdown file.
+/// The files beside the Markdown file, from its folder.
+#[derive(Debug, Clone, Default)]
+pub struct Files {
+    /// That of the results.
+    pub results: String,
+    /// That of the comparisons, where there are any.
+    pub comparisons: Option<String>,
+}
+
+/// The names that a template may use.
 ///
 /// # Errors
 /// A graph with an edge into nothing.
@@ -64,14 +73,19 @@ pub fn context(
     input: &ReportInput,
     tables: &[RenderedTable],
     figures: &[RenderedFigure],
-    results_csv: &str,
+    files: &Files,
 ) -> Result<Value, ReportError> {
     let mut names: BTreeMap<String, Value> = BTreeMap::new();
     if let serde_json::Value::Object(fields) = serde_json::to_value(input)? {
         names.extend(fields.into_iter().map(|(name, value)| (name, plain(value))));
     }
     names.insert("results".to_owned(), results(&input.results));
-    names.insert("results_csv".to_owned(), markup(results_csv));
+    names.insert("results_csv".to_owned(), markup(&files.results));
+    let comparisons = files.comparisons.as_deref();
+    names.insert(
+        "comparisons_csv".to_owned(),
+        comparisons.map_or(Value::from(()), markup),
+    );
     let kinds = totals(&input.nodes);
     names.insert(
         "summary".to_owned(),
@@ -369,7 +383,7 @@ mod tests {
     #[test]
     fn the_documentation_lists_every_name() {
         let manual = include_str!("../../docs/report-templates.md");
-        let context = context(&input(vec![row(0, 0.5)]), &[], &[], "a.csv").unwrap();
+        let context = context(&input(vec![row(0, 0.5)]), &[], &[], &Files::default()).unwrap();
         for name in context.try_iter().unwrap() {
             assert!(
                 manual.contains(&format!("| `{name}` |")),

@@ -88,6 +88,9 @@ pub enum ReportError {
         /// What to do.
         hint: String,
     },
+    /// The scores of single samples cannot be read.
+    #[error("{0}")]
+    Outcomes(String),
     /// A file of results that cannot be read.
     #[error("{place}:{line}: {problem}")]
     ResultsFile {
@@ -176,6 +179,7 @@ impl Hint for ReportError {
             Self::TooMany { .. } => {
                 "choose some by `where`, or spread them over several figures".to_owned()
             }
+            Self::Outcomes(_) => "`repro cache verify` looks for damage".to_owned(),
             Self::Context(_) | Self::Drawing { .. } | Self::DanglingEdge(_) => return None,
         })
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::comparison::{Compared, Comparison};
 use crate::store::ResultRow;
 
 /// Everything that one report may show.
@@ -20,6 +21,15 @@ pub struct ReportInput {
     /// Templates see the columns of the store, which is why rows are handed over by hand.
     #[serde(skip)]
     pub results: Vec<ResultRow>,
+    /// What tables and figures say of how far results are apart; `None` where a file of results has no file of comparisons beside it.
+    #[serde(skip)]
+    pub comparisons: Option<Vec<Comparison>>,
+    /// The logarithm of the ratio of signal to noise, `ln(ᾱ_t / (1 − ᾱ_t))`, by model and timestep, for the timesteps that results are of.
+    #[serde(skip)]
+    pub log_snr: BTreeMap<String, BTreeMap<u32, f64>>,
+    /// Names of the extractions whose features are of random resized crops.
+    #[serde(skip)]
+    pub cropped: BTreeSet<String>,
     /// Results that were asked for and are not there.
     pub missing: Vec<MissingResult>,
     /// The experiment's graph, one drawn node per node of the file.
@@ -49,6 +59,13 @@ pub struct ReportInput {
     /// The files of figures that show what is neither in a file of results nor in the cache, and that an earlier run drew; from the
     /// folder of the Markdown file.
     pub drawn: BTreeSet<String>,
+}
+
+impl ReportInput {
+    /// What is known of a table ("table 1") or figure (its file).
+    pub fn compared<'a>(&'a self, place: &'a str) -> Compared<'a> {
+        Compared::at(self.comparisons.as_deref(), place)
+    }
 }
 
 /// A file of results, which holds neither curves nor images.
@@ -179,6 +196,8 @@ pub struct DatasetSummary {
     pub name: String,
     /// The kind's name, such as `image-folder`.
     pub kind: String,
+    /// The kinds of the datasets that it is a part of, the nearest first; empty for one that is no part.
+    pub part_of: Vec<String>,
     /// The manifest's digest, in hexadecimal.
     pub digest: String,
     /// Images per split.

@@ -2,7 +2,7 @@
 //!
 //! Start with [`input`], what a report is made from, and [`config`], what `[report]` asks for. [`selection`] picks
 //! rows and averages them over seeds, [`tables`] and [`figures`] show them (one file a kind), [`query`] and [`trace`] lead
-//! from a number back to its bytes, [`mermaid`] draws the graph, and [`template`] puts it all into Markdown. [`render`] runs
+//! from a number back to its bytes, [`comparison`] has what is said of how far results are apart, [`mermaid`] draws the graph, and [`template`] puts it all into Markdown. [`render`] runs
 //! through these in order.
 //!
 //! Three rules hold everywhere here:
@@ -15,8 +15,10 @@
 
 pub mod axes;
 pub mod choices;
+pub mod comparison;
 pub mod config;
 pub mod context;
+mod csv;
 pub mod error;
 pub mod figures;
 pub mod input;
@@ -36,10 +38,11 @@ mod snapshot;
 #[cfg(test)]
 mod testing;
 
+pub use comparison::{Compared, Comparison, Outcome, Outcomes};
 pub use config::ReportConfig;
 pub use error::ReportError;
 pub use input::{
     DatasetSummary, Departure, Graph, GraphEdge, GraphNode, GraphRole, ImageSheet, MissingResult,
     ModelSummary, NodeRecord, ReportInput, ResultsFile, SkippedImage, TrainingCurve, TrainingPoint,
 };
-pub use rendering::{Rendered, render};
+pub use rendering::{Rendered, compare, render};

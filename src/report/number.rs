@@ -1,8 +1,8 @@
 //! Numbers for readers. The only place where a fraction becomes percent.
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use crate::statistics::CONFIDENCE;
 
-use crate::metrics::CONFIDENCE;
+pub use crate::statistics::mean::{deviation, interval_of_mean, mean, standard_error};
 
 /// How a metric's values are shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,39 +86,6 @@ fn trimmed(text: &str) -> &str {
     }
 }
 
-/// Mean of some values; `None` where there are none.
-pub fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-/// Sample standard deviation, `sqrt(Σ (x - mean)² / (n - 1))`; `None` for fewer than two values.
-pub fn deviation(values: &[f64]) -> Option<f64> {
-    let mean = mean(values)?;
-    (values.len() > 1).then(|| {
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        (squares / (values.len() - 1) as f64).sqrt()
-    })
-}
-
-/// Standard error of the mean: the sample standard deviation divided by the root of n; `None` for fewer than two values.
-pub fn standard_error(values: &[f64]) -> Option<f64> {
-    Some(deviation(values)? / (values.len() as f64).sqrt())
-}
-
-/// The interval of the mean over what the values were drawn from, at the level [`CONFIDENCE`]: mean ± t · standard error, with Student's t of
-/// n − 1 degrees of freedom; `None` for fewer than two values. It knows nothing of the limits of a share, and may end beyond them.
-pub fn interval_of_mean(values: &[f64]) -> Option<[f64; 2]> {
-    let (mean, error) = (mean(values)?, standard_error(values)?);
-    let reach = students_t(values.len() - 1)? * error;
-    Some([mean - reach, mean + reach])
-}
-
-/// The quantile of Student's distribution that leaves half of what [`CONFIDENCE`] leaves above it.
-fn students_t(freedom: usize) -> Option<f64> {
-    let distribution = StudentsT::new(0.0, 1.0, freedom as f64).ok()?;
-    Some(distribution.inverse_cdf(f64::midpoint(1.0, CONFIDENCE)))
-}
-
 /// The level of every interval in words: "95 %".
 pub fn confidence() -> String {
     format!("{:.0} %", 100.0 * CONFIDENCE)
@@ -138,46 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mean_and_deviation_by_hand() {
-        // 0.80, 0.82, 0.87: mean 0.83; squares 9e-4 + 1e-4 + 16e-4 = 26e-4; over 2 = 13e-4; root 0.0360555…
-        let values = [0.80, 0.82, 0.87];
-        assert!((mean(&values).unwrap() - 0.83).abs() < 1e-12);
-        assert!((deviation(&values).unwrap() - 0.036_055_512_754_639_9).abs() < 1e-12);
-        // 0.0360555… divided by the root of 3.
-        assert!((standard_error(&values).unwrap() - 0.020_816_659_994_661_3).abs() < 1e-12);
-        assert_eq!((deviation(&[0.5]), standard_error(&[0.5])), (None, None));
-        assert_eq!(mean(&[]), None);
-    }
-
-    #[test]
-    fn students_t_is_what_tables_say() {
-        // The closed forms for one, two and four degrees of freedom, with a = 4 · 0.975 · 0.025; the others from printed tables.
-        let a: f64 = 0.0975;
-        let tangent = (0.475 * std::f64::consts::PI).tan();
-        let two = 0.95 * (2.0 / a).sqrt();
-        let four = 2.0 * ((a.sqrt().acos() / 3.0).cos() / a.sqrt() - 1.0).sqrt();
-        let known = [
-            (1, tangent, 1e-11),
-            (2, two, 1e-11),
-            (2, 4.302_652_729_749_464, 1e-11),
-            (4, four, 1e-11),
-            (9, 2.262_157, 1e-6),
-            (29, 2.045_230, 1e-6),
-            (99, 1.984_217, 1e-6),
-        ];
-        for (freedom, quantile, tolerance) in known {
-            let difference = students_t(freedom).unwrap() - quantile;
-            assert!(difference.abs() < tolerance, "{freedom}: {difference}");
-        }
-        assert_eq!(students_t(0), None);
-    }
-
-    #[test]
-    fn the_interval_of_a_mean_by_hand() {
-        // Mean 0.83, standard error 0.0208167, t of 2 degrees of freedom 4.30265: 0.83 ± 0.0895669.
-        let [low, high] = interval_of_mean(&[0.80, 0.82, 0.87]).unwrap();
-        assert!((low - 0.740_433).abs() < 1e-6 && (high - 0.919_567).abs() < 1e-6);
-        assert_eq!(interval_of_mean(&[0.5]), None);
+    fn the_level_in_words() {
         assert_eq!(confidence(), "95 %");
     }
 

@@ -259,6 +259,9 @@ fn example() -> ReportInput {
         name: "example".to_owned(),
         title: "An example with made-up numbers".to_owned(),
         results: results(),
+        comparisons: None,
+        log_snr: BTreeMap::new(),
+        cropped: BTreeSet::new(),
         missing: vec![
             missing("300", "27", "not run yet"),
             missing("150", "22", "seed 2 was canceled"),
@@ -289,6 +292,7 @@ fn example() -> ReportInput {
         datasets: vec![DatasetSummary {
             name: "fashion".to_owned(),
             kind: "fashion-mnist".to_owned(),
+            part_of: Vec::new(),
             digest: "fedcba9876543210".repeat(4),
             rows: BTreeMap::from([("test".to_owned(), 10_000), ("train".to_owned(), 2000)]),
             classes: 10,

@@ -14,7 +14,7 @@ pub struct ResultRow {
     pub metric: String,
     /// The score; a fraction where the unit is one.
     pub value: f64,
-    /// Bounds of the 95 % bootstrap interval of `value` over what was scored, in the same unit; `None` for metrics without one.
+    /// Bounds of the 95 % interval of `value` over what was scored, in the same unit; `None` for metrics without one.
     pub interval: Option<[f64; 2]>,
     /// How many rows were right, of how many; `None` for metrics that count nothing.
     pub counted: Option<Counted>,

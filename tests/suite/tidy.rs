@@ -164,6 +164,24 @@ fn spec_graph_and_plan_are_pure() {
 }
 
 #[test]
+fn statistics_stand_on_the_ground_floor() {
+    // All of the rooms, by their folders, and what else numbers need nothing of.
+    let mut words: BTreeSet<String> = sources()
+        .iter()
+        .filter_map(|file| Some(file.name.split_once('/')?.0.to_owned()))
+        .filter(|room| room != "statistics")
+        .map(|room| format!("crate::{room}"))
+        .collect();
+    assert!(words.contains("crate::metrics") && words.contains("crate::report"));
+    words.extend(["tch::", "std::fs", "fs::", "File::", "Instant"].map(str::to_owned));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let files = sources()
+        .into_iter()
+        .filter(|file| within(file, &["statistics/"]));
+    forbid(files, &words, "statistics are functions of numbers");
+}
+
+#[test]
 fn libtorch_is_named_in_few_rooms() {
     let files = sources().into_iter().filter(|file| {
         !within(

@@ -21,6 +21,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::axes::KnownAxes;
+use super::comparison::{Comparison, Outcomes};
 use super::error::ReportError;
 use super::input::ReportInput;
 use super::selection::Question;
@@ -58,6 +59,18 @@ pub trait Figure: Send + Sync + Debug {
     /// What it shows besides results; `None` where that is nothing.
     fn wanted(&self) -> Option<Wanted> {
         None
+    }
+
+    /// What it says of how sure its results are, by the scores of single samples; see [`Table::compare`](super::tables::Table::compare).
+    ///
+    /// # Errors
+    /// Results that do not fit into the figure, and scores that cannot be read.
+    fn compare(
+        &self,
+        _input: &ReportInput,
+        _outcomes: &dyn Outcomes,
+    ) -> Result<Vec<Comparison>, ReportError> {
+        Ok(Vec::new())
     }
 
     /// Draws the figure.

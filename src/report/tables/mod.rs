@@ -14,6 +14,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::axes::KnownAxes;
+use super::comparison::{Compared, Comparison, Outcomes};
 use super::error::ReportError;
 use super::input::ReportInput;
 use super::selection::Question;
@@ -35,11 +36,28 @@ pub trait Table: Send + Sync + Debug {
         true
     }
 
-    /// Makes the table.
+    /// What it says of how far results are apart, by the scores of single samples. Asked while a report is gathered; the place is filled
+    /// in by whoever asks.
+    ///
+    /// # Errors
+    /// Results that do not fit into the table, and scores that cannot be read.
+    fn compare(
+        &self,
+        _input: &ReportInput,
+        _outcomes: &dyn Outcomes,
+    ) -> Result<Vec<Comparison>, ReportError> {
+        Ok(Vec::new())
+    }
+
+    /// Makes the table; `compared` is what [`Self::compare`] said.
     ///
     /// # Errors
     /// Results that are not there, or that do not fit into the table's cells.
-    fn render(&self, input: &ReportInput) -> Result<RenderedTable, ReportError>;
+    fn render(
+        &self,
+        input: &ReportInput,
+        compared: Compared<'_>,
+    ) -> Result<RenderedTable, ReportError>;
 }
 
 /// A table in Markdown.

@@ -1,11 +1,15 @@
-//! The claims, what decides each of them, and the verdicts.
+//! The rules of the claims about one grid of blocks, timesteps and pools.
 
-use std::fmt;
+use std::collections::BTreeMap;
 
 use super::AXES;
-use super::grid::{Combination, Estimate, Grid, View};
+use super::bank::{Bank, Half, Weights};
+use super::decision::{Decision, decide};
+use super::grid::{Grid, Position};
+use crate::papers::claims::{BEST_BLOCK_INSIDE, BLOCK_MATTERS_MOST, T90_BEST};
 use crate::report::axes;
 use crate::report::number::{Unit, listed};
+use crate::store::AxisValue;
 use crate::text::plural;
 
 /// Positions in [`AXES`].
@@ -19,347 +23,413 @@ const FEWEST: [usize; 3] = [3, 3, 2];
 /// Decimals of a printed value.
 const DECIMALS: usize = 2;
 
-/// A difference below this is taken for the rounding of sums.
-const ROUNDING: f64 = 1e-12;
-
-/// What is written below the table.
-pub(super) const IN_WORDS: [&str; 7] = [
-    "Sensitivity to an axis: the largest less the smallest value along it, averaged over all settings of the other two axes. It depends on which values were run.",
-    "Most sensitive to the block: the sensitivity to the block less the larger of the other two is above zero. Least sensitive to the pool: the smaller of the other two less the sensitivity to the pool is above zero.",
-    "Middle of the network: by the mean over timesteps and pools, the best block within the middle third of the network's blocks is above the best one outside.",
-    "Small timestep: by the mean over blocks and pools, the best timestep that is not above the median of those run is above the best one that is.",
-    "Steep drop: between neighboring timesteps, the largest fall that ends above the median is larger than the largest change, up or down, up to the median.",
-    "Each verdict rests on one difference, the last number of its row. For each run it is taken between the cells that the other runs name as the largest and smallest, since the largest of many values is large by chance too; so it can be smaller than the numbers before it suggest.",
-    "A claim holds where its difference is above zero, and does not where it is below. It cannot be told where that difference is smaller than two standard errors (a mild test: on made-up results without any effect, five runs pass it in one case of three to eight; and it knows nothing of the choice of images), where there is one run only, or where fewer than 3 blocks, 3 timesteps or 2 pools decide.",
-];
-
-/// What the numbers are shown in, and how deep the network is.
+/// A claim, or a part of one, and what came of it.
 #[derive(Debug)]
-pub(super) struct Scale<'a> {
+pub(super) struct Finding {
+    /// The claim's id.
+    pub(super) claim: &'static str,
+    /// Which part of it; empty where it is one.
+    pub(super) part: String,
+    /// What was found.
+    pub(super) found: Found,
+}
+
+/// What was found of a claim.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// It was tested.
+    Tested {
+        /// By what.
+        decision: Decision,
+        /// What was measured, in words.
+        measured: String,
+        /// On how many images.
+        samples: usize,
+        /// Over how many runs.
+        runs: usize,
+    },
+    /// It cannot be tested, for this reason.
+    NotApplicable(String),
+}
+
+/// What the rules are applied to.
+#[derive(Debug)]
+pub(super) struct Evidence<'a> {
+    /// The cells' places.
+    pub(super) grid: &'a Grid,
+    /// Their scores.
+    pub(super) bank: &'a Bank,
     /// The metric's unit.
     pub(super) unit: &'a Unit,
     /// How many blocks the network has, where that is known.
     pub(super) blocks: Option<u32>,
+    /// The logarithm of the ratio of signal to noise by timestep, where the network has a schedule.
+    pub(super) log_snr: Option<&'a BTreeMap<u32, f64>>,
 }
 
-impl Scale<'_> {
+impl Evidence<'_> {
     fn show(&self, value: f64) -> String {
         self.unit.show(value, DECIMALS)
     }
 
-    /// "6.67 ± 0.41".
-    fn estimate(&self, estimate: Estimate) -> String {
-        let error = estimate
-            .error
-            .map_or_else(|| "–".to_owned(), |error| self.show(error));
-        format!("{} ± {error}", self.show(estimate.value))
-    }
-}
-
-/// Whether a claim holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The claim is shown: the difference that decides is positive.
-    Holds,
-    /// The opposite is shown: the difference that decides is negative.
-    DoesNotHold,
-    /// Neither is shown, for this reason.
-    CannotBeTold(String),
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Holds => formatter.write_str("**holds**"),
-            Self::DoesNotHold => formatter.write_str("**does not hold**"),
-            Self::CannotBeTold(why) => write!(formatter, "cannot be told: {why}"),
-        }
-    }
-}
-
-impl Verdict {
-    /// By the difference that decides.
-    fn of(difference: Estimate) -> Self {
-        let Some(error) = difference.error else {
-            return Self::CannotBeTold("one run only".to_owned());
-        };
-        let size = difference.value.abs();
-        if size < ROUNDING {
-            return Self::CannotBeTold("there is no difference".to_owned());
-        }
-        if size < 2.0 * error {
-            return Self::CannotBeTold("smaller than two standard errors".to_owned());
-        }
-        if difference.value > 0.0 {
-            Self::Holds
+    /// With a sign before what is above zero too.
+    fn signed(&self, value: f64) -> String {
+        let shown = self.show(value);
+        if value > 0.0 {
+            format!("+{shown}")
         } else {
-            Self::DoesNotHold
+            shown
         }
+    }
+
+    /// The value of a contrast on all images.
+    fn on_all(&self, weights: &Weights) -> f64 {
+        Bank::value(self.bank.whole(), weights)
+    }
+
+    /// Tests contrasts that one half of the images names and the other measures.
+    fn test(
+        &self,
+        needed: usize,
+        name: impl Fn(&Half) -> Vec<Weights>,
+        words: impl FnOnce(&Decision) -> String,
+    ) -> Found {
+        let measured: Vec<Option<Vec<_>>> = self
+            .bank
+            .splits()
+            .map(|split| {
+                let contrasts = name(split.named_on);
+                let measure = |weights| self.bank.measure(split, weights);
+                contrasts.iter().map(measure).collect()
+            })
+            .collect();
+        match decide(needed, &measured) {
+            Some(decision) => Found::Tested {
+                measured: words(&decision),
+                decision,
+                samples: self.bank.samples(),
+                runs: self.bank.runs(),
+            },
+            None => Found::NotApplicable("there are too few images to halve".to_owned()),
+        }
+    }
+
+    /// What keeps a claim about these axes from being tested.
+    fn lacking(&self, about: &[usize]) -> Option<Found> {
+        let sizes = self.grid.sizes();
+        let short: Vec<String> = about
+            .iter()
+            .filter(|&&axis| sizes[axis] < FEWEST[axis])
+            .map(|&axis| {
+                let found = plural(sizes[axis], AXES[axis]);
+                format!("{found} instead of at least {}", FEWEST[axis])
+            })
+            .collect();
+        (!short.is_empty()).then(|| Found::NotApplicable(listed(&short)))
+    }
+
+    /// The middle third of the network's blocks: the first and the last of them, and of how many.
+    fn middle(&self) -> Option<(u32, u32, u32)> {
+        let blocks = self.blocks?;
+        Some((blocks / 3 + 1, blocks - blocks / 3, blocks))
+    }
+
+    /// The positions of the blocks run that are in the middle third.
+    fn middle_blocks(&self) -> Vec<usize> {
+        let Some((first, last, _)) = self.middle() else {
+            return Vec::new();
+        };
+        let (first, last) = (f64::from(first), f64::from(last));
+        let blocks = self.grid.values(BLOCK).iter().enumerate();
+        let is_in = |block: f64| first <= block && block <= last;
+        blocks
+            .filter(|(_, block)| axes::number(block).is_some_and(is_in))
+            .map(|(index, _)| index)
+            .collect()
     }
 }
 
-/// One row of the table.
-#[derive(Debug)]
-pub(super) struct Finding {
-    /// The claim as the table prints it.
-    pub(super) claim: &'static str,
-    /// Where the paper makes it.
-    pub(super) source: &'static str,
-    /// What was measured; the last number is the difference that decides.
-    pub(super) measured: String,
-    /// Whether the claim holds, by that difference.
-    pub(super) verdict: Verdict,
-}
+/// The claims about the grid.
+pub(super) const CLAIMS: [&str; 3] = [BLOCK_MATTERS_MOST, T90_BEST, BEST_BLOCK_INSIDE];
 
-/// Judges every claim.
-pub(super) fn findings(grid: &Grid, scale: &Scale<'_>) -> Vec<Finding> {
-    let paper = "arXiv 2307.08702";
-    let finding = |claim, source, (measured, verdict): (String, Verdict)| Finding {
+/// Tests every claim about the grid.
+pub(super) fn findings(evidence: &Evidence<'_>) -> Vec<Finding> {
+    let finding = |claim, part: &str, found| Finding {
         claim,
-        source,
-        measured,
-        verdict,
+        part: part.to_owned(),
+        found,
     };
+    let all = |_: usize| true;
+    let middle = evidence.middle_blocks();
+    let near = |block: usize| middle.contains(&block);
+    let around = |found: &dyn Fn() -> Found| match evidence.middle() {
+        None => Found::NotApplicable("how many blocks the network has is not known".to_owned()),
+        Some((first, last, blocks)) if middle.len() < FEWEST[BLOCK] => Found::NotApplicable(format!(
+            "{} of the middle third (blocks {first} to {last} of {blocks}) instead of at least {}",
+            plural(middle.len(), "block"),
+            FEWEST[BLOCK]
+        )),
+        Some(_) => found(),
+    };
+    let most = |counts: &dyn Fn(usize) -> bool| sensitivities(evidence, BLOCK, true, counts);
+    let least = |counts: &dyn Fn(usize) -> bool| sensitivities(evidence, POOL, false, counts);
     vec![
+        finding(BLOCK_MATTERS_MOST, "most sensitive to the block, whole grid", most(&all)),
         finding(
-            "Accuracy is most sensitive to the block number",
-            paper,
-            most_sensitive_to_the_block(grid, scale),
+            BLOCK_MATTERS_MOST,
+            "most sensitive to the block, middle third of the network",
+            around(&|| most(&near)),
+        ),
+        finding(BLOCK_MATTERS_MOST, "least sensitive to the pool, whole grid", least(&all)),
+        finding(
+            BLOCK_MATTERS_MOST,
+            "least sensitive to the pool, middle third of the network",
+            around(&|| least(&near)),
+        ),
+        finding(BLOCK_MATTERS_MOST, "steep drop at high noise", steep_drop(evidence)),
+        finding(
+            T90_BEST,
+            "an optimum inside, by the mean over blocks and pools",
+            optimum_inside(evidence, false),
         ),
         finding(
-            "Accuracy is least sensitive to pooling",
-            paper,
-            least_sensitive_to_the_pool(grid, scale),
+            T90_BEST,
+            "an optimum inside, at the best block and pool",
+            optimum_inside(evidence, true),
         ),
-        finding(
-            "The best block is in the middle of the network",
-            "arXiv 2307.08702: block 24 is best on ImageNet, block 19 on CUB",
-            middle_blocks_are_best(grid, scale),
-        ),
-        finding(
-            "A small timestep is best",
-            "arXiv 2307.08702: t = 90 of 1,000 is best on ImageNet",
-            a_small_timestep_is_best(grid, scale),
-        ),
-        finding(
-            "Accuracy drops steeply at high noise",
-            paper,
-            high_noise_is_a_steep_drop(grid, scale),
-        ),
+        finding(BEST_BLOCK_INSIDE, "middle third of the network", middle_is_best(evidence)),
     ]
 }
 
-/// A row on which nothing was measured.
-fn untold(why: impl Into<String>) -> (String, Verdict) {
-    ("–".to_owned(), Verdict::CannotBeTold(why.into()))
-}
-
-/// What keeps a claim about these axes from being judged.
-fn lacking(grid: &Grid, about: &[usize]) -> Option<(String, Verdict)> {
-    if grid.runs == 0 {
-        return Some(untold("there are no results that could be compared"));
-    }
-    let sizes = grid.sizes();
-    let short: Vec<String> = about
-        .iter()
-        .filter(|&&axis| sizes[axis] < FEWEST[axis])
-        .map(|&axis| {
-            format!(
-                "{} instead of {}",
-                plural(sizes[axis], AXES[axis]),
-                FEWEST[axis]
-            )
-        })
-        .collect();
-    (!short.is_empty()).then(|| untold(format!("too few values: {}", listed(&short))))
-}
-
-/// The axis to whose values a view is the most sensitive, or the least, of two; the first of equal ones.
-fn extreme(view: View<'_>, axes: [usize; 2], most: bool) -> usize {
-    let [first, second] = axes.map(|axis| view.value(&view.sensitivity(axis)));
-    let takes_second = if most { second > first } else { second < first };
-    axes[usize::from(takes_second)]
-}
-
-fn most_sensitive_to_the_block(grid: &Grid, scale: &Scale<'_>) -> (String, Verdict) {
-    if let Some(untold) = lacking(grid, &[BLOCK, TIMESTEP, POOL]) {
-        return untold;
-    }
-    let next = |view: View<'_>| extreme(view, [TIMESTEP, POOL], true);
-    let difference = grid.decide(|view| {
-        let other = view.sensitivity(next(view));
-        view.sensitivity(BLOCK).less(&other)
-    });
-    let view = grid.view();
-    let shown = |axis| scale.show(view.value(&view.sensitivity(axis)));
-    let measured = format!(
-        "sensitivity to block {}, to timestep {}, to pool {}; block less {}: {}",
-        shown(BLOCK),
-        shown(TIMESTEP),
-        shown(POOL),
-        AXES[next(view)],
-        scale.estimate(difference)
-    );
-    (measured, Verdict::of(difference))
-}
-
-fn least_sensitive_to_the_pool(grid: &Grid, scale: &Scale<'_>) -> (String, Verdict) {
-    if let Some(untold) = lacking(grid, &[BLOCK, TIMESTEP, POOL]) {
-        return untold;
-    }
-    let next = |view: View<'_>| extreme(view, [TIMESTEP, BLOCK], false);
-    let difference = grid.decide(|view| {
-        let other = view.sensitivity(next(view));
-        other.less(&view.sensitivity(POOL))
-    });
-    let view = grid.view();
-    let shown = |axis| scale.show(view.value(&view.sensitivity(axis)));
-    let name = AXES[next(view)];
-    let measured = format!(
-        "sensitivity to pool {}, the smaller of the others is to {name}, {}; {name} less pool: {}",
-        shown(POOL),
-        shown(next(view)),
-        scale.estimate(difference)
-    );
-    (measured, Verdict::of(difference))
-}
-
-/// The best of some values of an axis by the mean over the other two: its index and its mean.
-fn best_of(
-    view: View<'_>,
-    grid: &Grid,
+/// Whether one axis matters more, or less, than each of the two others.
+fn sensitivities(
+    evidence: &Evidence<'_>,
     axis: usize,
-    indices: &[usize],
-) -> Option<(usize, Combination)> {
-    let all = indices
-        .iter()
-        .map(|&index| (index, grid.marginal(axis, index)));
-    view.largest(all.collect())
-}
-
-/// The best within a group against the best outside of it.
-fn better_group(
-    grid: &Grid,
-    scale: &Scale<'_>,
-    axis: usize,
-    (is_within, group): (&dyn Fn(usize) -> bool, &str),
-) -> (String, Verdict) {
-    let (within, outside): (Vec<usize>, Vec<usize>) =
-        (0..grid.sizes()[axis]).partition(|&index| is_within(index));
-    let best = |view: View<'_>, indices: &[usize]| best_of(view, grid, axis, indices);
-    let view = grid.view();
-    let (Some(inner), Some(outer)) = (best(view, &within), best(view, &outside)) else {
-        return untold(format!("{group} holds either all or none of those run"));
+    is_most: bool,
+    counts: &dyn Fn(usize) -> bool,
+) -> Found {
+    if let Some(lacking) = evidence.lacking(&[BLOCK, TIMESTEP, POOL]) {
+        return lacking;
+    }
+    let others: Vec<usize> = (0..3).filter(|other| *other != axis).collect();
+    let of = |axis: usize, half: &Half| evidence.grid.sensitivity(axis, counts, half);
+    let name = |half: &Half| {
+        let own = of(axis, half);
+        let contrast = |other: &usize| {
+            let other = of(*other, half);
+            if is_most {
+                less(&own, &other)
+            } else {
+                less(&other, &own)
+            }
+        };
+        others.iter().map(contrast).collect()
     };
-    let named = |(index, mean): &(usize, Combination)| {
+    evidence.test(2, name, |decision| {
+        let on_all = |axis: usize| {
+            let weights = of(axis, evidence.bank.whole());
+            let value = evidence.show(evidence.on_all(&weights));
+            format!("of two {}s {value}", AXES[axis])
+        };
+        let contrasts = others.iter().zip(&decision.contrasts).map(|(other, value)| {
+            let value = evidence.signed(*value);
+            if is_most {
+                format!("{} less {} {value}", AXES[axis], AXES[*other])
+            } else {
+                format!("{} less {} {value}", AXES[*other], AXES[axis])
+            }
+        });
+        let contrasts: Vec<String> = contrasts.collect();
         format!(
-            "{} ({})",
-            axes::phrase(AXES[axis], &grid.values(axis)[*index]),
-            scale.show(view.value(mean))
+            "mean absolute difference {}; {}",
+            listed(&[BLOCK, TIMESTEP, POOL].map(on_all)),
+            contrasts.join(", ")
         )
-    };
-    let difference = grid.decide(|view| {
-        match (best(view, &within), best(view, &outside)) {
-            (Some((_, within)), Some((_, outside))) => within.less(&outside),
-            // Neither group is empty, as was seen above.
-            _ => inner.1.less(&outer.1),
-        }
+    })
+}
+
+/// One contrast less another.
+fn less(left: &Weights, right: &Weights) -> Weights {
+    left.iter().zip(right).map(|(left, right)| left - right).collect()
+}
+
+/// The best of some values of an axis by means over the cells of a slice.
+fn best(
+    half: &Half,
+    indices: impl Iterator<Item = usize>,
+    mean: &dyn Fn(usize) -> Weights,
+) -> Option<(usize, Weights)> {
+    let valued = indices.map(|index| {
+        let weights = mean(index);
+        (Bank::value(half, &weights), index, weights)
     });
-    let measured = format!(
-        "the best within {group} is {}, outside {}; difference {}",
-        named(&inner),
-        named(&outer),
-        scale.estimate(difference)
-    );
-    (measured, Verdict::of(difference))
+    // Of equal ones the first.
+    let best = valued.reduce(|best, next| if next.0 > best.0 { next } else { best });
+    best.map(|(_, index, weights)| (index, weights))
 }
 
-fn middle_blocks_are_best(grid: &Grid, scale: &Scale<'_>) -> (String, Verdict) {
-    if let Some(untold) = lacking(grid, &[BLOCK]) {
-        return untold;
-    }
-    let Some(blocks) = scale.blocks else {
-        return untold("how many blocks the network has is not known");
+/// A timestep inside of those run, the best one before it and the best one behind it, each with its mean.
+type Peak = [(usize, Weights); 3];
+
+/// The best timestep that is neither the first nor the last, and its strongest rivals on both sides.
+fn peak(evidence: &Evidence<'_>, half: &Half, at_best: bool) -> Option<Peak> {
+    let grid = evidence.grid;
+    let [blocks, timesteps, pools] = grid.sizes();
+    let slice = if at_best {
+        let places = (0..blocks).flat_map(|block| (0..pools).map(move |pool| [block, pool]));
+        let places: Vec<[usize; 2]> = places.collect();
+        let mean = |place: usize| {
+            let [block, pool] = places[place];
+            grid.mean_where(|position| position[BLOCK] == block && position[POOL] == pool)
+        };
+        let (place, _) = best(half, 0..places.len(), &mean)?;
+        Some(places[place])
+    } else {
+        None
     };
-    let middle = f64::from(blocks / 3 + 1)..=f64::from(blocks - blocks / 3);
-    let group = format!(
-        "the middle third (blocks {} to {} of {blocks})",
-        middle.start(),
-        middle.end()
-    );
-    let is_middle = |index: usize| {
-        axes::number(&grid.values(BLOCK)[index]).is_some_and(|block| middle.contains(&block))
+    let is_in = |position: &Position| {
+        slice.is_none_or(|[block, pool]| position[BLOCK] == block && position[POOL] == pool)
     };
-    better_group(grid, scale, BLOCK, (&is_middle, &group))
-}
-
-/// The position of the last timestep that is not above the median of those run.
-fn median(grid: &Grid) -> usize {
-    grid.sizes()[TIMESTEP].saturating_sub(1) / 2
-}
-
-fn a_small_timestep_is_best(grid: &Grid, scale: &Scale<'_>) -> (String, Verdict) {
-    if let Some(untold) = lacking(grid, &[TIMESTEP]) {
-        return untold;
-    }
-    let median = median(grid);
-    let group = format!(
-        "the lower half (up to t = {})",
-        grid.values(TIMESTEP)[median]
-    );
-    better_group(grid, scale, TIMESTEP, (&|index| index <= median, &group))
-}
-
-/// What happens from one timestep to the next: the position of the later one, and the change.
-type Change = (usize, Combination);
-
-/// The largest fall that ends above the median, and the largest change, up or down, up to the median.
-fn fall_and_change(view: View<'_>, grid: &Grid) -> Option<(Change, Change)> {
-    let median = median(grid);
-    let (mut high, mut low) = (Vec::new(), Vec::new());
-    for end in 1..grid.sizes()[TIMESTEP] {
-        let (before, after) = (
-            grid.marginal(TIMESTEP, end - 1),
-            grid.marginal(TIMESTEP, end),
-        );
-        let fall = before.less(&after);
-        if end > median {
-            high.push((end, fall));
-        } else {
-            low.push((end, after.less(&before)));
-            low.push((end, fall));
-        }
-    }
-    view.largest(high).zip(view.largest(low))
-}
-
-fn high_noise_is_a_steep_drop(grid: &Grid, scale: &Scale<'_>) -> (String, Verdict) {
-    if let Some(untold) = lacking(grid, &[TIMESTEP]) {
-        return untold;
-    }
-    let view = grid.view();
-    let Some((fall, change)) = fall_and_change(view, grid) else {
-        return untold("too few timesteps");
+    let mean = |timestep: usize| {
+        grid.mean_where(|position| position[TIMESTEP] == timestep && is_in(position))
     };
-    let difference = grid.decide(|view| {
-        let (fall, change) =
-            fall_and_change(view, grid).unwrap_or_else(|| (fall.clone(), change.clone()));
-        fall.1.less(&change.1)
-    });
-    let timesteps = grid.values(TIMESTEP);
-    let named = |(end, change): &Change| {
+    let inside = best(half, 1..timesteps - 1, &mean)?;
+    let before = best(half, 0..inside.0, &mean)?;
+    let behind = best(half, inside.0 + 1..timesteps, &mean)?;
+    Some([inside, before, behind])
+}
+
+fn optimum_inside(evidence: &Evidence<'_>, at_best: bool) -> Found {
+    if let Some(lacking) = evidence.lacking(&[TIMESTEP]) {
+        return lacking;
+    }
+    let name = |half: &Half| {
+        let [inside, before, behind] = peak(evidence, half, at_best)?;
+        Some(vec![less(&inside.1, &before.1), less(&inside.1, &behind.1)])
+    };
+    let name = |half: &Half| name(half).unwrap_or_default();
+    evidence.test(2, name, |decision| {
+        let found = peak(evidence, evidence.bank.whole(), at_best);
+        let named = found.map_or_else(Vec::new, |found| {
+            found
+                .iter()
+                .map(|(index, mean)| {
+                    let timestep = &evidence.grid.values(TIMESTEP)[*index];
+                    format!("t = {timestep} ({})", evidence.show(evidence.on_all(mean)))
+                })
+                .collect()
+        });
+        let differences: Vec<String> = decision
+            .contrasts
+            .iter()
+            .map(|value| evidence.signed(*value))
+            .collect();
         format!(
-            "{} (t = {} to {})",
-            scale.show(view.value(change)),
-            timesteps[end - 1],
-            timesteps[*end]
+            "the best inside, the best before it and the best behind it: {}; differences to these two {}",
+            listed(&named),
+            listed(&differences)
         )
+    })
+}
+
+fn middle_is_best(evidence: &Evidence<'_>) -> Found {
+    if let Some(lacking) = evidence.lacking(&[BLOCK]) {
+        return lacking;
+    }
+    let Some((first, last, blocks)) = evidence.middle() else {
+        return Found::NotApplicable("how many blocks the network has is not known".to_owned());
     };
-    let measured = format!(
-        "the largest fall at high noise is {}, the largest change before {}; difference {}",
-        named(&fall),
-        named(&change),
-        scale.estimate(difference)
-    );
-    (measured, Verdict::of(difference))
+    let middle = evidence.middle_blocks();
+    let group = format!("the middle third (blocks {first} to {last} of {blocks})");
+    let count = evidence.grid.sizes()[BLOCK];
+    if middle.is_empty() || middle.len() == count {
+        return Found::NotApplicable(format!("{group} holds either all or none of those run"));
+    }
+    let mean = |block: usize| evidence.grid.marginal(BLOCK, block);
+    let both = |half: &Half| {
+        let within = best(half, middle.iter().copied(), &mean)?;
+        let outside = best(half, (0..count).filter(|block| !middle.contains(block)), &mean)?;
+        Some([within, outside])
+    };
+    let name = |half: &Half| {
+        both(half).map_or_else(Vec::new, |[within, outside]| vec![less(&within.1, &outside.1)])
+    };
+    evidence.test(1, name, |decision| {
+        let named = both(evidence.bank.whole()).map_or_else(Vec::new, |found| {
+            found
+                .iter()
+                .map(|(index, mean)| {
+                    let block = &evidence.grid.values(BLOCK)[*index];
+                    format!("block {block} ({})", evidence.show(evidence.on_all(mean)))
+                })
+                .collect()
+        });
+        let difference = decision.contrasts.iter().map(|value| evidence.signed(*value));
+        format!(
+            "the best within {group} and the best outside: {}; difference {}",
+            listed(&named),
+            difference.collect::<String>()
+        )
+    })
+}
+
+/// From one timestep to the next: the position of the later one, and the slope per unit of the logarithm of signal to noise.
+type Slope = (usize, Weights);
+
+/// The steepest fall that ends above the median timestep, and the steepest change, up or down, up to it.
+fn steepest(evidence: &Evidence<'_>, ratios: &[f64], half: &Half) -> Option<[Slope; 2]> {
+    let grid = evidence.grid;
+    let median = (grid.sizes()[TIMESTEP] - 1) / 2;
+    let slope = |end: usize| -> Weights {
+        let fall = less(&grid.marginal(TIMESTEP, end - 1), &grid.marginal(TIMESTEP, end));
+        let step = ratios[end - 1] - ratios[end];
+        fall.iter().map(|weight| weight / step).collect()
+    };
+    let fall = best(half, median + 1..ratios.len(), &slope)?;
+    // Up and down: of a change the sign that it has on these samples.
+    let change = |end: usize| {
+        let slope = slope(end);
+        let sign = if Bank::value(half, &slope) < 0.0 { -1.0 } else { 1.0 };
+        slope.iter().map(|weight| sign * weight).collect()
+    };
+    let change = best(half, 1..=median, &change)?;
+    Some([fall, change])
+}
+
+fn steep_drop(evidence: &Evidence<'_>) -> Found {
+    if let Some(lacking) = evidence.lacking(&[TIMESTEP]) {
+        return lacking;
+    }
+    let timesteps = evidence.grid.values(TIMESTEP);
+    let ratio = |timestep: &AxisValue| {
+        let mut known = evidence.log_snr?.iter();
+        let is_own = |known: &u32| axes::same(timestep, &AxisValue::from(*known));
+        known.find(|(known, _)| is_own(known)).map(|(_, ratio)| *ratio)
+    };
+    let Some(ratios) = timesteps.iter().map(ratio).collect::<Option<Vec<f64>>>() else {
+        return Found::NotApplicable("the network has no schedule of noise".to_owned());
+    };
+    let name = |half: &Half| {
+        steepest(evidence, &ratios, half)
+            .map_or_else(Vec::new, |[fall, change]| vec![less(&fall.1, &change.1)])
+    };
+    evidence.test(1, name, |decision| {
+        let named = steepest(evidence, &ratios, evidence.bank.whole());
+        let named = named.map_or_else(Vec::new, |found| {
+            found
+                .iter()
+                .map(|(end, slope)| {
+                    let (from, to) = (&timesteps[end - 1], &timesteps[*end]);
+                    let slope = evidence.show(evidence.on_all(slope));
+                    format!("{slope} (t = {from} to {to})")
+                })
+                .collect()
+        });
+        let difference = decision.contrasts.iter().map(|value| evidence.signed(*value));
+        format!(
+            "per unit of log SNR, the steepest fall at high noise and the steepest change before: {}; difference {}",
+            listed(&named),
+            difference.collect::<String>()
+        )
+    })
 }

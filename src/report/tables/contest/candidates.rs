@@ -1,4 +1,4 @@
-//! The candidates of a contest, the best of each contender, and how far it is from the champion's.
+//! The candidates of a contest, the best of each contender, and what each reaches at the choice that was made beforehand.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ pub(super) type Candidate<'a> = (&'a [AxisValue], &'a Cell<'a>);
 pub(super) struct Contender<'a> {
     /// Its value on the axis that is compared.
     pub(super) value: AxisValue,
-    /// Whether it is the champion at the fixed choice.
+    /// Whether it is at the choice that was made beforehand.
     pub(super) is_fixed: bool,
     /// The best candidate; `None` where nothing was measured.
     pub(super) best: Option<Candidate<'a>>,
@@ -34,15 +34,6 @@ pub(super) struct Contender<'a> {
     pub(super) searched: usize,
     /// Why there is no candidate, where something is known about it.
     pub(super) absent: Option<&'a str>,
-}
-
-/// The difference of two contenders.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Distance {
-    /// The difference of their means.
-    pub(super) difference: f64,
-    /// The same in standard errors of the difference; `None` where one of them has none, or both are zero.
-    pub(super) in_errors: Option<f64>,
 }
 
 /// Every combination of axes that has results.
@@ -160,7 +151,7 @@ impl<'a> Candidates<'a> {
         parts.join(", ")
     }
 
-    /// The rows of the table: the best first, what was not measured last, the fixed choice behind the champion.
+    /// The rows of the table: the best first, what was not measured last, and behind each what it has at the fixed choice.
     pub(super) fn ranked<'s>(
         &'s self,
         contest: &Contest,
@@ -222,13 +213,21 @@ impl<'a> Candidates<'a> {
                 .map_or(f64::NEG_INFINITY, |(_, cell)| sign * cell.mean)
         };
         rows.sort_by(|left, right| height(right).total_cmp(&height(left)));
-        if !contest.fixed.is_empty()
-            && let Some(position) = rows.iter().position(|row| is_champion(&row.value))
-        {
-            let fixed = self.fixed(contest, selection, &rows[position].value)?;
-            rows.insert(position + 1, fixed);
+        if contest.fixed.is_empty() {
+            return Ok(rows);
         }
-        Ok(rows)
+        let mut with_fixed = Vec::with_capacity(2 * rows.len());
+        for row in rows {
+            let is_champion = is_champion(&row.value);
+            let fixed = if is_champion {
+                Some(self.fixed(contest, selection, &row.value)?)
+            } else {
+                self.fixed_of_other(contest, &row)
+            };
+            with_fixed.push(row);
+            with_fixed.extend(fixed);
+        }
+        Ok(with_fixed)
     }
 
     fn of_contender(&self, value: &AxisValue) -> Vec<Candidate<'_>> {
@@ -238,6 +237,42 @@ impl<'a> Candidates<'a> {
             .filter(|(key, _)| own(key))
             .map(|(key, cell)| (key.as_slice(), cell))
             .collect()
+    }
+
+    /// Another contender at the fixed choice; `None` where it has no such candidate, or no single one, and where nothing was picked of it. On
+    /// an axis on which it has one value only, such as the pool of an image itself, there is no choice to be made.
+    fn fixed_of_other<'s>(
+        &'s self,
+        contest: &Contest,
+        contender: &Contender<'s>,
+    ) -> Option<Contender<'s>> {
+        let all = self.of_contender(&contender.value);
+        if all.len() < 2 {
+            return None;
+        }
+        let is_open = |position: usize| all.iter().any(|(key, _)| key[position] != all[0].0[position]);
+        let chosen = |key: &[AxisValue]| {
+            contest.fixed.iter().all(|choice| {
+                let position = self.spread.iter().position(|axis| *axis == choice.axis);
+                position.is_some_and(|position| !is_open(position) || choice.admits(&key[position]))
+            })
+        };
+        let mut own = all.iter().filter(|(key, _)| chosen(key));
+        let (Some(only), None) = (own.next(), own.next()) else {
+            return None;
+        };
+        Some(Contender {
+            value: contender.value.clone(),
+            is_fixed: true,
+            searched: 1,
+            best: Some(*only),
+            absent: None,
+        })
+    }
+
+    /// All candidates of a contender.
+    pub(super) fn all(&self, value: &AxisValue) -> Vec<Candidate<'_>> {
+        self.of_contender(value)
     }
 
     /// The champion at the fixed choice.
@@ -283,27 +318,4 @@ impl<'a> Candidates<'a> {
             absent: selection.reason(&names, &values),
         })
     }
-}
-
-/// How far a contender is from the champion's best; `None` for that itself and where either has no result.
-pub(super) fn distance(
-    contender: &Contender<'_>,
-    rows: &[Contender<'_>],
-    champion: &AxisValue,
-) -> Option<Distance> {
-    let is_champion = |row: &Contender<'_>| !row.is_fixed && axes::same(&row.value, champion);
-    if is_champion(contender) {
-        return None;
-    }
-    let (_, here) = contender.best?;
-    let (_, there) = rows.iter().find(|row| is_champion(row))?.best?;
-    let difference = here.mean - there.mean;
-    let both = error(here)
-        .zip(error(there))
-        .map(|(here, there)| here.hypot(there))
-        .filter(|both| *both > 0.0);
-    Some(Distance {
-        difference,
-        in_errors: both.map(|both| difference / both),
-    })
 }

@@ -1,28 +1,32 @@
 //! Table kind `contest`: who is best, and by how much.
 //!
-//! For each value of one axis, such as `model`, the best combination of all other axes is searched, and the rows show what it
-//! reached, where, among how many, and how far it is from the champion. The search is on the split that is shown, so every best
-//! is optimistic; the caption says so, and a row `fixed` shows the champion at a choice that was made beforehand.
+//! For each value of one axis, such as `model`, the best combination of all other axes is searched. A first table shows what it
+//! reached, where, among how many, and what picking it gained; a second one has the differences to the champion, paired over images
+//! and crossed with runs (`versus.rs`). The search is on the split that is shown, so every best of several is optimistic, which its row
+//! says, and rows `fixed` show the contenders at a choice that was made beforehand.
 
 mod candidates;
+mod versus;
 
 use std::sync::Arc;
 
-use self::candidates::{Candidates, Contender, Distance, distance, error};
+use self::candidates::{Candidates, Contender, error};
+use self::versus::{DIFFERENCE, HALVINGS, OPTIMISM, name, pairs};
 use super::footnotes::Footnotes;
 use super::{RenderedTable, Table, TableKind};
 use crate::report::axes::{self, KnownAxes};
+use crate::report::comparison::{Compared, Comparison, Outcomes, UNKNOWN, p_value};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
 use crate::report::markdown;
-use crate::report::number::Unit;
+use crate::report::number::{Unit, confidence};
 use crate::report::query;
 use crate::report::selection::{
     FILTER_KEY, Filter, METRIC_KEY, OVER_KEY, Question, Selection, Spread, TITLE_KEY, axis_at,
-    filters_at, value_at,
+    filters_at, value_at, value_of,
 };
 use crate::spec::{Custom, Fields, Key, Kind, KindDoc, Text};
-use crate::store::AxisValue;
+use crate::store::{AxisValue, Better};
 use crate::text::{count, plural};
 
 const AMONG: Key<Text> = Key::text("among", "an axis").doc(
@@ -32,13 +36,13 @@ const CHAMPION: Key<Custom> = Key::custom("champion", "a value of that axis")
     .doc("The one that all others are compared with.");
 const FIXED: Key<Custom> = Key::custom("fixed", "a table of axis = value")
     .optional("none")
-    .doc("One choice made before the results were seen, such as `{ block = 7, timestep = 90, pool = 2 }`: a row of its own shows the champion there.");
+    .doc("One choice made before the results were seen, such as `{ block = 7, timestep = 90, pool = 2 }`: rows of their own show the contenders there. A contender that has one value only of an axis has it there too.");
 
 /// `kind = "contest"`.
 pub const KIND: TableKind = Kind::new(
     KindDoc {
         name: "contest",
-        summary: "Who is best, and by how much: the best result of each value of one axis, and its distance to the champion.",
+        summary: "Who is best, and by how much: the best result of each value of one axis, and its difference to the champion, paired over images.",
         keys: &[
             &METRIC_KEY,
             &TITLE_KEY,
@@ -109,49 +113,73 @@ impl Table for Contest {
         &self.question
     }
 
-    fn render(&self, input: &ReportInput) -> Result<RenderedTable, ReportError> {
-        let selection = self
-            .question
-            .put(&format!("table `{}`", self.question.title), input)?;
+    fn compare(
+        &self,
+        input: &ReportInput,
+        outcomes: &dyn Outcomes,
+    ) -> Result<Vec<Comparison>, ReportError> {
+        let selection = self.question.put(&self.place(), input)?;
+        let candidates = Candidates::of(self, &selection)?;
+        let rows = candidates.ranked(self, &selection)?;
+        versus::comparisons(self, &candidates, (&selection, &rows), outcomes)
+    }
+
+    fn render(
+        &self,
+        input: &ReportInput,
+        compared: Compared<'_>,
+    ) -> Result<RenderedTable, ReportError> {
+        let selection = self.question.put(&self.place(), input)?;
         let candidates = Candidates::of(self, &selection)?;
         let described = Spread::of(&selection, &candidates.cells);
         let rows = candidates.ranked(self, &selection)?;
-        let mut footnotes = Footnotes::default();
+        let mut shown = Shown {
+            selection: &selection,
+            compared,
+            footnotes: Footnotes::default(),
+        };
         let lines: Vec<Vec<String>> = rows
             .iter()
-            .map(|row| {
-                let distance = distance(row, &rows, &self.champion);
-                let place = row.best.map(|(key, _)| candidates.place(key));
-                line(
-                    (row, place, distance),
-                    &selection,
-                    &described,
-                    &mut footnotes,
-                )
-            })
+            .map(|row| shown.contender(row, &candidates, &described))
             .collect();
-
-        let champion = markdown::escape(&self.champion.to_string());
         let points = match selection.unit {
             Unit::Percent => ", points",
             Unit::Plain(_) => "",
         };
         let heads = [
             markdown::escape(&axes::label(&self.among)),
-            "best mean ± standard error".to_owned(),
+            "mean ± standard error".to_owned(),
             "reached at".to_owned(),
-            "candidates".to_owned(),
-            format!("difference to {champion}{points}"),
-            "difference in standard errors".to_owned(),
+            "picked".to_owned(),
+            format!("gained by picking{points}"),
         ];
-        let numeric = [false, true, false, true, true, true];
-        let mut notes = footnotes.lines();
-        notes.push("The standard error covers what `over` averages, such as the seed of the training; it does not cover which images were scored. That of a difference is the root of the sum of both squares.".to_owned());
+        let reached = markdown::table(&heads, &[false, true, false, false, true], &lines);
+        let lines: Vec<Vec<String>> = pairs(self, &rows)
+            .into_iter()
+            .map(|(champion, other)| shown.difference(&name(champion), &name(other)))
+            .collect();
+        let body = if lines.is_empty() {
+            reached
+        } else {
+            let heads = [
+                "compared".to_owned(),
+                format!("difference{points}"),
+                format!("{} interval", confidence()),
+                "p".to_owned(),
+                "p by Holm".to_owned(),
+                "right: the first alone, the second alone (p)".to_owned(),
+            ];
+            let numeric = [false, true, true, true, true, true];
+            let differences = markdown::table(&heads, &numeric, &lines);
+            format!("{reached}\n{differences}")
+        };
+        let mut notes = shown.footnotes.lines();
+        notes.extend(self.notes(&selection));
         notes.extend(selection.absent());
         Ok(RenderedTable {
             title: self.question.title.clone(),
             caption: self.caption(&selection, &described),
-            body: markdown::table(&heads, &numeric, &lines),
+            body,
             notes,
             fixed: selection.fixed(std::slice::from_ref(&self.among)),
             sql: query::of_selection(&selection),
@@ -160,6 +188,11 @@ impl Table for Contest {
 }
 
 impl Contest {
+    /// What messages call it.
+    fn place(&self) -> String {
+        format!("table `{}`", self.question.title)
+    }
+
     fn caption(&self, selection: &Selection<'_>, described: &Spread) -> String {
         let averaged = if described.most > 1 {
             format!(
@@ -170,17 +203,42 @@ impl Contest {
             format!("{}, so that no error is given", described.mean)
         };
         let picked = format!(
-            "{} Each row is the best of its candidates, picked on the very split that is shown: it is optimistic, and the more candidates there were, the more so.",
+            "{} A “best of” several is picked on the very images that are shown: it is optimistic, and the more candidates there were, the more so.",
             selection.caption(&averaged)
         );
         if self.fixed.is_empty() {
             return picked;
         }
         format!(
-            "{picked} The row “fixed” is {} at the one choice that the experiment file names ({}): nothing is picked there, provided that it was written before the results were seen. Its difference is what picking gained.",
-            markdown::escape(&self.champion.to_string()),
+            "{picked} The rows “fixed” are at the one choice that the experiment file names ({}), or, on an axis on which a contender has one value only, at that: nothing is picked there, provided that the choice was written before the results were seen.",
             markdown::escape(&self.choice())
         )
+    }
+
+    /// What is written below every contest.
+    fn notes(&self, selection: &Selection<'_>) -> [String; 3] {
+        let runs = match self.question.over.as_slice() {
+            [only] => format!("{}s", axes::label(only)),
+            _ => "runs".to_owned(),
+        };
+        let lower = if selection.better == Some(Better::Lower) {
+            " Lower values are better, so that a gain is below zero."
+        } else {
+            ""
+        };
+        [
+            format!(
+                "The standard error is over {} alone; it does not cover which images were scored.",
+                markdown::escape(&runs)
+            ),
+            format!(
+                "A difference is the first less the second, image by image and run by run; its interval and its p cover which images were scored and the {}. p by Holm is adjusted for all differences of the table. Between two picks all of them are optimistic for whoever has more candidates. The last column counts the images of the first common run, with McNemar's exact p, which knows nothing of other runs.",
+                markdown::escape(&runs)
+            ),
+            format!(
+                "Gained by picking: the best candidate on one half of the images, less the same candidate on the other half, as a mean over {HALVINGS} halvings and both directions. It is for half as many images to pick on; with all of them it is less.{lower}"
+            ),
+        ]
     }
 
     /// The fixed choice in words.
@@ -195,48 +253,100 @@ impl Contest {
     }
 }
 
-/// One row: a contender, where it stands, and how far it is from the champion.
-fn line(
-    (row, place, distance): (&Contender<'_>, Option<String>, Option<Distance>),
-    selection: &Selection<'_>,
-    described: &Spread,
-    footnotes: &mut Footnotes,
-) -> Vec<String> {
-    let absent = || ABSENT.to_owned();
-    let mut name = markdown::escape(&row.value.to_string());
-    if row.is_fixed {
-        name.push_str(", fixed");
+/// What the lines of both tables are made with.
+struct Shown<'s, 'a> {
+    selection: &'s Selection<'a>,
+    compared: Compared<'s>,
+    footnotes: Footnotes,
+}
+
+impl Shown<'_, '_> {
+    /// A contender: what it reached, and where.
+    fn contender(
+        &mut self,
+        row: &Contender<'_>,
+        candidates: &Candidates<'_>,
+        described: &Spread,
+    ) -> Vec<String> {
+        let absent = || ABSENT.to_owned();
+        let mut label = markdown::escape(&row.value.to_string());
+        if row.is_fixed {
+            label.push_str(", fixed");
+        }
+        let Some((key, cell)) = row.best else {
+            let reason = row.absent.unwrap_or("no such result was asked for");
+            let mean = format!("{ABSENT}{}", self.footnotes.mark(reason));
+            return vec![label, mean, absent(), absent(), absent()];
+        };
+        let unit = &self.selection.unit;
+        let error = error(cell).map_or_else(absent, |error| unit.show(error, DECIMALS));
+        let mut mean = format!("{} ± {error}", unit.show(cell.mean, DECIMALS));
+        if cell.rows.len() < described.most {
+            let found = plural(cell.rows.len(), "result");
+            let why = format!("{found} instead of {}", described.most);
+            mean.push_str(&self.footnotes.mark(&why));
+        }
+        let place = markdown::escape(&candidates.place(key));
+        let (picked, gained) = match (row.is_fixed, row.searched) {
+            (true, _) => ("fixed beforehand".to_owned(), absent()),
+            (false, 0 | 1) => ("the only one".to_owned(), absent()),
+            (false, searched) => {
+                let split = value_of(cell.rows[0], "split");
+                let found = self.compared.find(OPTIMISM, &name(row), "");
+                let gained = match self.known(found) {
+                    Ok((_, estimate)) => signed(self.selection.unit.show(estimate, DECIMALS)),
+                    Err(cell) => cell,
+                };
+                let how = format!("best of {} on the {split} images: optimistic", count(searched));
+                (markdown::escape(&how), gained)
+            }
+        };
+        let place = if place.is_empty() { absent() } else { place };
+        vec![label, mean, place, picked, gained]
     }
-    let Some((_, cell)) = row.best else {
-        let reason = row.absent.unwrap_or("no such result was asked for");
-        let mean = format!("{ABSENT}{}", footnotes.mark(reason));
-        return vec![name, mean, absent(), absent(), absent(), absent()];
-    };
-    let unit = &selection.unit;
-    let error = error(cell).map_or_else(absent, |error| unit.show(error, DECIMALS));
-    let mut mean = format!("{} ± {error}", unit.show(cell.mean, DECIMALS));
-    if cell.rows.len() < described.most {
-        let found = plural(cell.rows.len(), "result");
-        mean.push_str(&footnotes.mark(&format!("{found} instead of {}", described.most)));
+
+    /// A difference with its interval and tests.
+    fn difference(&mut self, subject: &str, against: &str) -> Vec<String> {
+        let label = markdown::escape(&format!("{subject} − {against}"));
+        let absent = || ABSENT.to_owned();
+        let found = self.compared.find(DIFFERENCE, subject, against);
+        let (one, estimate) = match self.known(found) {
+            Ok(known) => known,
+            Err(cell) => return vec![label, cell, absent(), absent(), absent(), absent()],
+        };
+        let unit = &self.selection.unit;
+        let interval = one.interval.map(|bounds| {
+            let [low, high] = bounds.map(|bound| unit.show(bound, DECIMALS));
+            format!("[{low}, {high}]")
+        });
+        let discordant = one.discordant.zip(one.discordant_p).map(|([first, second], p)| {
+            format!("{first}, {second} ({})", p_value(p))
+        });
+        vec![
+            label,
+            signed(unit.show(estimate, DECIMALS)),
+            interval.unwrap_or_else(absent),
+            one.p.map_or_else(absent, p_value),
+            one.adjusted.map_or_else(absent, p_value),
+            discordant.unwrap_or_else(absent),
+        ]
     }
-    let place = place.filter(|place| !place.is_empty());
-    let searched = if row.is_fixed {
-        "not picked".to_owned()
-    } else {
-        count(row.searched)
-    };
-    let difference = distance.map(|distance| signed(unit.show(distance.difference, DECIMALS)));
-    let in_errors = distance
-        .and_then(|distance| distance.in_errors)
-        .map(|errors| signed(Unit::Plain(String::new()).show(errors, 1)));
-    vec![
-        name,
-        mean,
-        place.map_or_else(absent, |place| markdown::escape(&place)),
-        searched,
-        difference.unwrap_or_else(absent),
-        in_errors.unwrap_or_else(absent),
-    ]
+
+    /// A comparison with its estimate, or the cell that says why there is none.
+    fn known<'c>(
+        &mut self,
+        found: Option<&'c Comparison>,
+    ) -> Result<(&'c Comparison, f64), String> {
+        let why = match found {
+            Some(one) => match one.estimate {
+                Some(estimate) => return Ok((one, estimate)),
+                None => one.text.as_str(),
+            },
+            None if self.compared.is_unknown() => UNKNOWN,
+            None => "the file of comparisons is of other results",
+        };
+        Err(format!("{ABSENT}{}", self.footnotes.mark(why)))
+    }
 }
 
 /// With a sign before what is above zero too.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::footnotes::Footnotes;
 use super::{RenderedTable, Table, TableKind};
 use crate::report::axes::{self, KnownAxes};
+use crate::report::comparison::Compared;
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
 use crate::report::markdown;
@@ -97,7 +98,11 @@ impl Table for Grid {
         false
     }
 
-    fn render(&self, input: &ReportInput) -> Result<RenderedTable, ReportError> {
+    fn render(
+        &self,
+        input: &ReportInput,
+        _compared: Compared<'_>,
+    ) -> Result<RenderedTable, ReportError> {
         let selection = self
             .question
             .put(&format!("table `{}`", self.question.title), input)?;

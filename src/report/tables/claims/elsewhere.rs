@@ -1,0 +1,505 @@
+//! The claims that compare datasets, networks and heads: whether the results have both sides, and the contrasts between them.
+//!
+//! All results of the metric on the split are looked at, whatever the table's `where` leaves of them. A side that results lack makes the claim
+//! not applicable, and the reason names it.
+
+use super::Claims;
+use super::bank::{Bank, Half, Weights};
+use super::decision::decide;
+use super::rules::{Finding, Found};
+use crate::papers::claims::{
+    AIRCRAFT_ABOVE_SIMCLR, ATTENTION_BEST_ON_IMAGENET, ATTENTION_WORST_ON_FGVC, BEATS_BIGBIGAN,
+    CKA_EARLY_ALIKE, CUB_POOL_3X, CUB_PREFERS_BLOCK_19, RRC_HURTS, SIMCLR_SWAV_ABOVE_GD,
+};
+use crate::report::axes;
+use crate::report::comparison::Outcomes;
+use crate::report::error::ReportError;
+use crate::report::input::ReportInput;
+use crate::report::number::{Unit, listed};
+use crate::report::selection::{Cell, Filter, Question};
+use crate::store::AxisValue;
+use crate::text::plural;
+
+/// The kinds of the datasets that the paper calls fine-grained.
+const FINE_GRAINED: [&str; 6] = ["aircraft", "cars", "cub", "dogs", "flowers", "nabirds"];
+
+/// The paper's own network.
+const OF_THE_PAPER: &str = "adm-256-uncond";
+
+/// The kinds of the four heads of the paper's figures.
+const HEADS: [&str; 4] = ["linear", "mlp", "cnn", "attention"];
+
+/// How large a ratio rounds to 3.
+const THREE_TIMES: f64 = 2.5;
+
+/// Axes that name how features were made without saying what they are.
+const NAMES: [&str; 4] = ["extraction", "view", "draw", "noise_seed"];
+
+/// One cell of all results, with what is known of its dataset and its network.
+struct Seen<'a> {
+    cell: Cell<'a>,
+    axes: Vec<(String, AxisValue)>,
+    datasets: Vec<&'a str>,
+    network: &'a str,
+    kind: &'a str,
+}
+
+/// One side of a comparison.
+#[derive(Clone, Copy)]
+enum Side {
+    /// A trained diffusion network, under any head.
+    Diffusion,
+    /// The same under heads of this kind.
+    DiffusionUnder(&'static str),
+    /// The same under a linear head, at pool 1.
+    DiffusionLinearPool1,
+    /// A network whose name or preset holds this word.
+    Named(&'static str),
+}
+
+impl Side {
+    fn admits(self, seen: &Seen<'_>) -> bool {
+        match self {
+            Self::Diffusion => {
+                seen.kind == "guided-diffusion" && !seen.text("weights").starts_with("synthetic")
+            }
+            Self::DiffusionUnder(head) => {
+                Self::Diffusion.admits(seen) && seen.text("head_kind") == head
+            }
+            Self::DiffusionLinearPool1 => {
+                Self::DiffusionUnder("linear").admits(seen) && seen.text("pool") == "1"
+            }
+            Self::Named(word) => {
+                let names = [seen.network.to_owned(), seen.text("model")];
+                names.iter().any(|name| name.to_lowercase().contains(word))
+            }
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::Diffusion => "trained diffusion networks".to_owned(),
+            Self::DiffusionUnder(head) => format!("trained diffusion networks under {head} heads"),
+            Self::DiffusionLinearPool1 => {
+                "trained diffusion networks under linear heads at pool 1".to_owned()
+            }
+            Self::Named("simclr") => "SimCLR".to_owned(),
+            Self::Named("swav") => "SwAV".to_owned(),
+            Self::Named("bigbigan") => "BigBiGAN".to_owned(),
+            Self::Named(word) => word.to_owned(),
+        }
+    }
+}
+
+impl Seen<'_> {
+    fn text(&self, axis: &str) -> String {
+        let found = self.axes.iter().find(|(name, _)| name == axis);
+        found.map_or_else(|| axes::ABSENT.to_owned(), |(_, value)| value.to_string())
+    }
+
+    fn is_on(&self, dataset: &str) -> bool {
+        self.datasets.contains(&dataset)
+    }
+
+    /// Its values on all axes but some.
+    fn without(&self, left_out: &[&str]) -> Vec<&(String, AxisValue)> {
+        let kept = self.axes.iter();
+        kept.filter(|(name, _)| !left_out.contains(&name.as_str())).collect()
+    }
+}
+
+/// Everything that is looked at, and how it is read.
+struct All<'a> {
+    seen: Vec<Seen<'a>>,
+    unit: Unit,
+    over: &'a [String],
+    outcomes: &'a dyn Outcomes,
+}
+
+/// The claims about datasets, networks and heads.
+pub(super) fn findings(
+    claims: &Claims,
+    input: &ReportInput,
+    outcomes: &dyn Outcomes,
+) -> Result<Vec<Finding>, ReportError> {
+    let question = Question {
+        filters: claims
+            .question
+            .filters
+            .iter()
+            .filter(|filter: &&Filter| filter.axis == "split")
+            .cloned()
+            .collect(),
+        ..claims.question.clone()
+    };
+    let all = All::of(&question, input, outcomes)?;
+    let under = Side::DiffusionUnder;
+    let others = HEADS.into_iter().filter(|head| *head != "attention");
+    let attention_best: Vec<(Side, Side)> = others
+        .map(|other| (under("attention"), under(other)))
+        .collect();
+    let attention_worst: Vec<(Side, Side)> = attention_best
+        .iter()
+        .map(|(attention, other)| (*other, *attention))
+        .collect();
+    let (simclr, swav) = (Side::Named("simclr"), Side::Named("swav"));
+    let heads: Vec<(Side, Side)> = HEADS.map(|head| (under(head), simclr)).into();
+    let every = |count: usize| count;
+    let most = |count: usize| count / 2 + 1;
+    let found = [
+        (CUB_PREFERS_BLOCK_19, all.block_19()?),
+        (CUB_POOL_3X, all.pools()?),
+        (
+            ATTENTION_BEST_ON_IMAGENET,
+            all.between(&["imagenet"], &attention_best, every)?,
+        ),
+        (
+            ATTENTION_WORST_ON_FGVC,
+            all.between(&FINE_GRAINED, &attention_worst, most)?,
+        ),
+        (
+            BEATS_BIGBIGAN,
+            all.between(
+                &["imagenet"],
+                &[(Side::DiffusionLinearPool1, Side::Named("bigbigan"))],
+                every,
+            )?,
+        ),
+        (
+            AIRCRAFT_ABOVE_SIMCLR,
+            all.between(&["aircraft"], &heads, |count| count - 1)?,
+        ),
+        (
+            SIMCLR_SWAV_ABOVE_GD,
+            all.between(
+                &FINE_GRAINED,
+                &[(simclr, Side::Diffusion), (swav, Side::Diffusion)],
+                most,
+            )?,
+        ),
+        (RRC_HURTS, all.crops(input)?),
+        (CKA_EARLY_ALIKE, Found::NotApplicable(cka(input))),
+    ];
+    let findings = found.into_iter().map(|(claim, found)| Finding {
+        claim,
+        part: String::new(),
+        found,
+    });
+    Ok(findings.collect())
+}
+
+/// Why the claim about CKA is not tested.
+fn cka(input: &ReportInput) -> String {
+    let is_there = input.results.iter().any(|row| row.metric == "cka");
+    if is_there {
+        "CKA has no score for each image, so that nothing can be tested".to_owned()
+    } else {
+        "no results of CKA".to_owned()
+    }
+}
+
+impl<'a> All<'a> {
+    fn of(
+        question: &'a Question,
+        input: &'a ReportInput,
+        outcomes: &'a dyn Outcomes,
+    ) -> Result<Self, ReportError> {
+        let selection = question.put(&format!("table `{}`", question.title), input)?;
+        let names: Vec<String> = axes::of(selection.rows.iter().copied())
+            .into_iter()
+            .filter(|axis| !question.over.iter().any(|over| over == axis))
+            .map(str::to_owned)
+            .collect();
+        let seen = selection.cells(&names)?.into_iter().map(|(key, cell)| {
+            let axes: Vec<(String, AxisValue)> = names.iter().cloned().zip(key).collect();
+            let value = |axis: &str| {
+                let found = axes.iter().find(|(name, _)| name == axis);
+                found.map(|(_, value)| value.to_string())
+            };
+            let (dataset, model) = (value("dataset"), value("model"));
+            let dataset = input
+                .datasets
+                .iter()
+                .find(|other| Some(&other.name) == dataset.as_ref());
+            let model = input
+                .models
+                .iter()
+                .find(|other| Some(&other.name) == model.as_ref());
+            let datasets = dataset.map_or_else(Vec::new, |dataset| {
+                let parts = dataset.part_of.iter().map(String::as_str);
+                std::iter::once(dataset.kind.as_str()).chain(parts).collect()
+            });
+            Seen {
+                cell,
+                axes,
+                datasets,
+                network: model.map_or("", |model| model.configuration.as_str()),
+                kind: model.map_or("", |model| model.kind.as_str()),
+            }
+        });
+        Ok(Self {
+            seen: seen.collect(),
+            unit: selection.unit,
+            over: &question.over,
+            outcomes,
+        })
+    }
+
+    fn signed(&self, value: f64) -> String {
+        let shown = self.unit.show(value, 2);
+        if value > 0.0 {
+            format!("+{shown}")
+        } else {
+            shown
+        }
+    }
+
+    fn bank(&self, cells: &[&Seen<'a>]) -> Result<Result<Bank, String>, ReportError> {
+        let cells: Vec<&Cell<'a>> = cells.iter().map(|seen| &seen.cell).collect();
+        Bank::of(&cells, self.over, self.outcomes)
+    }
+
+    /// Contrasts of the best of one side and the best of the other, for each pair of sides on each dataset that is there.
+    fn between(
+        &self,
+        datasets: &[&'static str],
+        pairs: &[(Side, Side)],
+        needed: impl Fn(usize) -> usize,
+    ) -> Result<Found, ReportError> {
+        let there: Vec<&'static str> = datasets
+            .iter()
+            .copied()
+            .filter(|dataset| self.seen.iter().any(|seen| seen.is_on(dataset)))
+            .collect();
+        if there.is_empty() {
+            return Ok(Found::NotApplicable(match datasets {
+                [only] => format!("no results on the dataset kind {only}"),
+                _ => "no results on a fine-grained dataset".to_owned(),
+            }));
+        }
+        let (mut banks, mut labels) = (Vec::new(), Vec::new());
+        for dataset in there {
+            for (left, right) in pairs {
+                let of = |side: &Side| -> Vec<&Seen<'a>> {
+                    let on = self.seen.iter().filter(|seen| seen.is_on(dataset));
+                    on.filter(|seen| side.admits(seen)).collect()
+                };
+                let (lefts, rights) = (of(left), of(right));
+                for (side, found) in [(left, &lefts), (right, &rights)] {
+                    if found.is_empty() {
+                        let words = side.words();
+                        return Ok(Found::NotApplicable(format!(
+                            "no results of {words} on {dataset}"
+                        )));
+                    }
+                }
+                let count = lefts.len();
+                match self.bank(&[lefts, rights].concat())? {
+                    Ok(bank) => banks.push((bank, count)),
+                    Err(reason) => return Ok(Found::NotApplicable(reason)),
+                }
+                labels.push(format!("{} less {} on {dataset}", left.words(), right.words()));
+            }
+        }
+        let mut splits: Vec<_> = banks.iter().map(|(bank, _)| bank.splits()).collect();
+        let mut measured = Vec::new();
+        loop {
+            let now: Option<Vec<_>> = splits.iter_mut().map(Iterator::next).collect();
+            let Some(now) = now.filter(|now| !now.is_empty()) else {
+                break;
+            };
+            let estimates = banks.iter().zip(now).map(|((bank, count), split)| {
+                bank.measure(split, &best_of_both(split.named_on, *count))
+            });
+            measured.push(estimates.collect());
+        }
+        let samples = banks.iter().map(|(bank, _)| bank.samples()).sum();
+        let runs = banks.iter().map(|(bank, _)| bank.runs()).min().unwrap_or(0);
+        Ok(match decide(needed(banks.len()), &measured) {
+            Some(decision) => {
+                let words = labels.iter().zip(&decision.contrasts);
+                let words: Vec<String> = words
+                    .map(|(label, value)| format!("{label} {}", self.signed(*value)))
+                    .collect();
+                Found::Tested {
+                    measured: words.join("; "),
+                    decision,
+                    samples,
+                    runs,
+                }
+            }
+            None => Found::NotApplicable("there are too few images to halve".to_owned()),
+        })
+    }
+
+    /// The results of the paper's network on CUB.
+    fn on_cub(&self) -> Result<Vec<&Seen<'a>>, Found> {
+        let on: Vec<&Seen<'a>> = self.seen.iter().filter(|seen| seen.is_on("cub")).collect();
+        if on.is_empty() {
+            return Err(Found::NotApplicable(
+                "no results on the dataset kind cub".to_owned(),
+            ));
+        }
+        let own: Vec<&Seen<'a>> = on
+            .into_iter()
+            .filter(|seen| seen.network == OF_THE_PAPER && Side::Diffusion.admits(seen))
+            .collect();
+        if own.is_empty() {
+            return Err(Found::NotApplicable(format!(
+                "no results of the paper's network, {OF_THE_PAPER}"
+            )));
+        }
+        Ok(own)
+    }
+
+    /// The mean difference of cells that are equal in all but some axes; nothing is picked.
+    fn matched(
+        &self,
+        pairs: &[[&Seen<'a>; 2]],
+        what: &str,
+    ) -> Result<Found, ReportError> {
+        let bank = match self.bank(pairs.as_flattened())? {
+            Ok(bank) => bank,
+            Err(reason) => return Ok(Found::NotApplicable(reason)),
+        };
+        let share = 1.0 / pairs.len() as f64;
+        let weights: Weights = pairs.iter().flat_map(|_| [share, -share]).collect();
+        let measured = bank.measure(bank.unsplit(), &weights);
+        Ok(match decide(1, &[measured.map(|estimate| vec![estimate])]) {
+            Some(decision) => Found::Tested {
+                measured: format!(
+                    "{what}, as a mean over {}: {}",
+                    plural(pairs.len(), "pair of cells that differ in nothing else"),
+                    self.signed(Bank::value(bank.whole(), &weights))
+                ),
+                decision,
+                samples: bank.samples(),
+                runs: bank.runs(),
+            },
+            None => Found::NotApplicable("there are fewer than two images".to_owned()),
+        })
+    }
+
+    fn block_19(&self) -> Result<Found, ReportError> {
+        let own = match self.on_cub() {
+            Ok(own) => own,
+            Err(lacking) => return Ok(lacking),
+        };
+        let left_out = ["extraction", "block"];
+        let at = |block: &str| -> Vec<&Seen<'a>> {
+            let own = own.iter().copied();
+            own.filter(|seen| seen.text("block") == block).collect()
+        };
+        let (left, right) = (at("19"), at("24"));
+        let pairs: Vec<[&Seen<'a>; 2]> = left
+            .into_iter()
+            .flat_map(|left| right.iter().map(move |right| [left, *right]))
+            .filter(|[left, right]| left.without(&left_out) == right.without(&left_out))
+            .collect();
+        if pairs.is_empty() {
+            return Ok(Found::NotApplicable(
+                "no results at blocks 19 and 24 with all else equal".to_owned(),
+            ));
+        }
+        self.matched(&pairs, "block 19 less block 24")
+    }
+
+    fn pools(&self) -> Result<Found, ReportError> {
+        let own = match self.on_cub() {
+            Ok(own) => own,
+            Err(lacking) => return Ok(lacking),
+        };
+        let left_out = ["extraction", "pool"];
+        let is_pair = |left: &Seen<'_>, right: &Seen<'_>| {
+            left.text("pool") != right.text("pool")
+                && left.without(&left_out) == right.without(&left_out)
+        };
+        let indices = || 0..own.len();
+        let pairs: Vec<(usize, usize)> = indices()
+            .flat_map(|left| indices().map(move |right| (left, right)))
+            .filter(|&(left, right)| is_pair(own[left], own[right]))
+            .collect();
+        if pairs.is_empty() {
+            return Ok(Found::NotApplicable(
+                "no results at two pools with all else equal".to_owned(),
+            ));
+        }
+        let bank = match self.bank(&own)? {
+            Ok(bank) => bank,
+            Err(reason) => return Ok(Found::NotApplicable(reason)),
+        };
+        let largest = |half: &Half| {
+            let ratio = |&(left, right): &(usize, usize)| half.means[left] / half.means[right];
+            pairs.iter().copied().max_by(|one, other| ratio(one).total_cmp(&ratio(other)))
+        };
+        let measured: Vec<Option<Vec<_>>> = bank
+            .splits()
+            .map(|split| {
+                let (left, right) = largest(split.named_on)?;
+                let mut weights = vec![0.0; own.len()];
+                weights[left] = 1.0;
+                weights[right] = -THREE_TIMES;
+                Some(vec![bank.measure(split, &weights)?])
+            })
+            .collect();
+        let Some(decision) = decide(1, &measured) else {
+            return Ok(Found::NotApplicable("there are too few images to halve".to_owned()));
+        };
+        let means = &bank.whole().means;
+        let ratio = largest(bank.whole()).map_or(f64::NAN, |(left, right)| means[left] / means[right]);
+        Ok(Found::Tested {
+            measured: format!(
+                "the largest ratio of two pools, all else equal, is {ratio:.2}; the better less {THREE_TIMES} times the other {}",
+                listed(&decision.contrasts.iter().map(|value| self.signed(*value)).collect::<Vec<_>>())
+            ),
+            decision,
+            samples: bank.samples(),
+            runs: bank.runs(),
+        })
+    }
+
+    fn crops(&self, input: &ReportInput) -> Result<Found, ReportError> {
+        let is_cropped = |seen: &&Seen<'a>| input.cropped.contains(&seen.text("extraction"));
+        let own = || self.seen.iter().filter(|seen| Side::Diffusion.admits(seen));
+        if !own().any(|seen| is_cropped(&seen)) {
+            return Ok(Found::NotApplicable(
+                "no results of trained diffusion networks with random resized crops".to_owned(),
+            ));
+        }
+        let plain = || own().filter(|seen| !is_cropped(seen));
+        let pairs: Vec<[&Seen<'a>; 2]> = own()
+            .filter(is_cropped)
+            .flat_map(|cropped| {
+                plain()
+                    .filter(|plain| plain.without(&NAMES) == cropped.without(&NAMES))
+                    .map(move |plain| [plain, cropped])
+            })
+            .collect();
+        if pairs.is_empty() {
+            return Ok(Found::NotApplicable(
+                "no results with and without random resized crops and all else equal".to_owned(),
+            ));
+        }
+        self.matched(&pairs, "without crops less with crops")
+    }
+}
+
+/// The best of the first cells less the best of the rest, by the means on some samples.
+fn best_of_both(half: &Half, count: usize) -> Weights {
+    let best = |cells: std::ops::Range<usize>| {
+        // Of equal ones the first.
+        cells.reduce(|best, next| {
+            if half.means[next] > half.means[best] {
+                next
+            } else {
+                best
+            }
+        })
+    };
+    let mut weights = vec![0.0; half.means.len()];
+    if let (Some(left), Some(right)) = (best(0..count), best(count..half.means.len())) {
+        weights[left] = 1.0;
+        weights[right] = -1.0;
+    }
+    weights
+}
