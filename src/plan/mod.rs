@@ -35,7 +35,7 @@ pub use job::{Cost, Job, JobKind, Pass, PassKey, ScanKey, Tap, job_name};
 pub use shards::Shards;
 pub use step::{
     DatasetUse, Evaluate, Extract, HeadItem, Items, ModelUse, PlannedArtifact, Pretrain, Sample,
-    State, Step, StepId, Train, Work,
+    Shown, State, Step, StepId, Train, Work,
 };
 pub use text::{PlanRecord, render, render_jobs};
 
@@ -134,7 +134,7 @@ pub struct Plan {
     pub datasets: Vec<Arc<DatasetUse>>,
     /// The models of the experiment, in its order.
     pub models: Vec<Arc<ModelUse>>,
-    /// The features of each extraction of the experiment, in its order.
+    /// The features of the experiment's extractions, in its order; several of one where training and testing see other images of it.
     pub features: Vec<Arc<Extract>>,
     /// The file that the report is rendered to, at the end of every run.
     pub report: Option<String>,
