@@ -40,7 +40,12 @@ pub const WELL_KNOWN: &[Axis] = &[
     axis(
         "weights",
         AxisType::Text,
-        "Where the model's weights come from: `synthetic:7`, `blake3:` and 64 hexadecimal digits, or `none` for a model without any.",
+        "Where the model's weights come from: `synthetic` or `initialization` for random weights, `blake3:` and 64 hexadecimal digits, `pretraining:` and as many, or `none` for a model without any.",
+    ),
+    axis(
+        "weights_seed",
+        AxisType::Integer,
+        "Seed of random weights; null for others.",
     ),
     axis("dataset", AxisType::Text, "Name of the dataset."),
     axis(

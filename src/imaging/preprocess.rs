@@ -20,7 +20,8 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 
-use super::random_crop::{random_corner, random_crop, random_shorter_side, round_half_even};
+use super::adm_crop::{adm_center_crop, adm_random_crop};
+use super::random_crop::{random_crop, round_half_even};
 use super::{Filter, Image, Rectangle, resize, resize_part};
 use crate::numbers::to_u32;
 use crate::random::Stream;
@@ -343,53 +344,6 @@ impl Step {
                 }
             }
         }
-    }
-}
-
-fn adm_center_crop(image: &Image, side: usize) -> Image {
-    let scaled = adm_resized(image, side);
-    scaled.crop(side, |sides| [(sides[0] - side) / 2, (sides[1] - side) / 2])
-}
-
-/// guided-diffusion's `random_crop_arr`: the shorter side gets a random length, then a random square is cropped.
-fn adm_random_crop(image: &Image, side: usize, fraction: [f64; 2], mut stream: Stream) -> Image {
-    let shorter = random_shorter_side(side, fraction, &mut stream);
-    adm_resized(image, shorter).crop(side, |sides| random_corner(sides, side, &mut stream))
-}
-
-/// An image on its way to another size, in guided-diffusion's manner.
-struct AdmResized<'a> {
-    /// Halved by box filter while the shorter side was at least twice as long as wanted.
-    halved: Cow<'a, Image>,
-    /// Width and height that the bicubic filter makes of it.
-    sides: [usize; 2],
-}
-
-/// The shorter side becomes `shorter` pixels.
-fn adm_resized(image: &Image, shorter: usize) -> AdmResized<'_> {
-    let shorter_of = |image: &Image| image.width.min(image.height);
-    let mut halved = Cow::Borrowed(image);
-    while shorter_of(&halved) >= 2 * shorter {
-        let (width, height) = halved.size();
-        halved = Cow::Owned(resize(&halved, [width / 2, height / 2], Filter::Box));
-    }
-    let scale = shorter as f64 / shorter_of(&halved) as f64;
-    let (width, height) = halved.size();
-    let sides = [width, height].map(|length| round_half_even(length as f64 * scale));
-    AdmResized { halved, sides }
-}
-
-impl AdmResized<'_> {
-    /// The square of `side` pixels at the corner, left and top, that `corner` chooses by width and height.
-    fn crop(&self, side: usize, corner: impl FnOnce([usize; 2]) -> [usize; 2]) -> Image {
-        let [left, top] = corner(self.sides);
-        let part = Rectangle {
-            left,
-            top,
-            width: side,
-            height: side,
-        };
-        resize_part(&self.halved, self.sides, Filter::Bicubic, part)
     }
 }
 

@@ -44,7 +44,7 @@ pub use text::{PlanRecord, render, render_jobs};
 pub struct Facts {
     /// One for each dataset of the experiment, in its order; `None` for images that a run makes, of which the planner knows everything.
     pub datasets: Vec<Option<DatasetFacts>>,
-    /// The identity of each model's weights: `synthetic:SEED`, `blake3:HEX`, `absent:PATH` where the file is not on disk, or `none`
+    /// The identity of each model's weights: `synthetic:SEED`, `initialization:SEED`, `blake3:HEX`, `absent:PATH` where the file is not on disk, or `none`
     /// where it has none; `None` where a training is still to make them. The planner knows them by the training's fingerprint.
     pub weights: Vec<Option<String>>,
 }

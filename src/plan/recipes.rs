@@ -255,11 +255,12 @@ pub struct ScoredHead<'a> {
 }
 
 impl MetricRecipe<'_> {
+    /// - 5: the column `weights_seed`, which `weights` held before; predictions in the order of a hash of the ids.
     /// - 4: one nullable column an axis; what has no learning rate, timestep or pool has an empty cell.
     /// - 3: the columns `low` and `high`, the bootstrap interval of each value, and `network_learning_rate`.
     /// - 2: the column `precision`.
     /// - 1: first version.
-    pub const VERSION: u32 = 4;
+    pub const VERSION: u32 = 5;
 
     /// The recipe of the metric's results.
     ///

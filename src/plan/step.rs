@@ -15,7 +15,7 @@ use crate::imaging::Preprocess;
 use crate::metrics::Metric;
 use crate::models::{Model, TapShape, WeightsSource};
 use crate::numbers::to_usize;
-use crate::store::{Fingerprint, Recipe, Store};
+use crate::store::{AxisValue, Fingerprint, Recipe, Store};
 
 /// Index of a step in [`Plan::steps`](super::Plan).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,7 +135,7 @@ pub struct ModelUse {
     pub name: String,
     /// What was declared.
     pub model: Arc<dyn Model>,
-    /// The identity of its weights: `synthetic:SEED`, `blake3:HEX`, `pretraining:FINGERPRINT` or `none`.
+    /// The identity of its weights: `synthetic:SEED`, `initialization:SEED`, `blake3:HEX`, `pretraining:FINGERPRINT` or `none`.
     pub weights: String,
     /// The training of this plan that its weights come from: the step and its artifact.
     pub trained: Option<(StepId, Fingerprint)>,
@@ -253,10 +253,15 @@ impl Extract {
     /// The axes of results that come from it.
     pub fn axes(&self) -> Axes {
         let mut axes = self.node.axes(self.tap);
-        let mut put = |name: &str, value: &str| axes.insert(name.to_owned(), value.into());
-        put("model", &self.model.name);
-        put("weights", &self.model.weights);
-        put("dataset", &self.images.name);
+        let mut put = |name: &str, value: AxisValue| axes.insert(name.to_owned(), value);
+        put("model", self.model.name.as_str().into());
+        put("dataset", self.images.name.as_str().into());
+        let random = self.model.model.weights().rule_and_seed();
+        let rule = random.map_or(self.model.weights.as_str(), |(rule, _)| rule);
+        put("weights", rule.into());
+        if let Some((_, seed)) = random {
+            put("weights_seed", seed.into());
+        }
         axes.extend(self.images.axes.clone());
         axes.extend(self.model.axes.clone());
         axes
