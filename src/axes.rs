@@ -40,7 +40,12 @@ pub const WELL_KNOWN: &[Axis] = &[
     axis(
         "weights",
         AxisType::Text,
-        "Where the model's weights come from: `synthetic:7`, `blake3:` and 64 hexadecimal digits, or `none` for a model without any.",
+        "Where the model's weights come from: `synthetic` or `initialization` for random weights, `blake3:` and 64 hexadecimal digits, `pretraining:` and as many, or `none` for a model without any.",
+    ),
+    axis(
+        "weights_seed",
+        AxisType::Integer,
+        "Seed of random weights; null for others.",
     ),
     axis("dataset", AxisType::Text, "Name of the dataset."),
     axis(
@@ -131,7 +136,7 @@ pub const OF_CHOICES: [&str; 3] = [CHOSEN, CHOSEN_FROM, AT_BORDER];
 /// The axis whose value decides that of another one, which only repeats it in other words.
 pub fn decided_by(axis: &str) -> Option<&'static str> {
     match axis {
-        "weights" => Some("model"),
+        "weights" | "weights_seed" => Some("model"),
         "head_kind" => Some("head"),
         _ => None,
     }

@@ -237,16 +237,12 @@ fn identify_weights(
     node: &ModelNode,
     environment: &Environment<'_>,
 ) -> Result<Option<String>, DatasetError> {
-    Ok(match node.model.weights() {
-        WeightsSource::Pretrained(_) => None,
-        WeightsSource::Synthetic(seed) => Some(format!("synthetic:{seed}")),
-        WeightsSource::None => Some("none".to_owned()),
-        WeightsSource::File(path) => {
-            let path = environment.base.join(path);
-            let digest = environment.digester.digest_file(&path)?;
-            Some(format!("blake3:{digest}"))
-        }
-    })
+    let WeightsSource::File(path) = node.model.weights() else {
+        return Ok(node.model.weights().identity());
+    };
+    let path = environment.base.join(path);
+    let digest = environment.digester.digest_file(&path)?;
+    Ok(Some(format!("blake3:{digest}")))
 }
 
 fn dataset_error(name: &str, source: DatasetError) -> InputError {

@@ -27,7 +27,7 @@ struct Extraction {
     /// A preset's name; `repro list models` shows them.
     #[arg(long, value_name = "PRESET", default_value = "adm-256-uncond")]
     model: String,
-    /// A file of weights; untrained ones take as long.
+    /// A file of weights; random ones take as long.
     #[arg(long, value_name = "FILE")]
     weights: Option<std::path::PathBuf>,
     /// The deepest block.

@@ -274,15 +274,14 @@ fn datasets(
 ) -> Result<Vec<DatasetSummary>, NodeError> {
     let mut summaries = Vec::new();
     for (node, images) in experiment.datasets.iter().zip(&plan.datasets) {
-        let skipping = plan.features.iter().find(|extract| {
-            extract.images.index == images.index
-                && extract.node.on_bad_image == OnBadImage::Skip
-                && matches!(store.manifest(&extract.fingerprint), Ok(Some(_)))
-        });
-        let left_out = match skipping {
-            Some(extract) => skipped(store, &extract.fingerprint)?,
-            None => Vec::new(),
-        };
+        let mut left_out = BTreeSet::new();
+        for extract in plan.features.iter().filter(|extract| {
+            extract.images.index == images.index && extract.node.on_bad_image == OnBadImage::Skip
+        }) {
+            if matches!(store.manifest(&extract.fingerprint), Ok(Some(_))) {
+                left_out.extend(skipped(store, &extract.fingerprint)?);
+            }
+        }
         let facts = &images.facts;
         let rows = facts.splits.iter();
         let rows = rows.map(|count| (count.split.clone(), count.samples as u64));

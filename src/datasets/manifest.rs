@@ -29,7 +29,7 @@ pub struct SplitCount {
 pub struct Manifest {
     /// Class names, by label.
     pub classes: Vec<String>,
-    /// One for each image; the position here is the row in features and predictions.
+    /// One for each image, in the order of the dataset; features are kept in that of [`Manifest::reading_order`].
     pub samples: Vec<Sample>,
     digest: String,
 }
@@ -89,6 +89,27 @@ impl Manifest {
             }
         }
         counts
+    }
+
+    /// The positions of the samples of a split, or of all splits one behind the other, in the order in which features are kept: by a
+    /// hash of the id, so that whoever reads some of them in sequence reads a random sample of the classes, however the dataset sorts
+    /// them. Where there are no classes, as they are listed.
+    pub fn reading_order(&self, split: Option<&str>) -> Vec<usize> {
+        let is_of = |&row: &usize| split.is_none_or(|split| self.samples[row].split == split);
+        let mut rows: Vec<usize> = (0..self.samples.len()).filter(is_of).collect();
+        if self.classes.is_empty() {
+            return rows;
+        }
+        let splits = self.splits();
+        let place = |row: usize| {
+            let split = &self.samples[row].split;
+            splits.iter().position(|count| count.split == *split)
+        };
+        rows.sort_by_cached_key(|&row| {
+            let hash = blake3::hash(format!("order/{}", self.samples[row].id).as_bytes());
+            (place(row), *hash.as_bytes())
+        });
+        rows
     }
 
     /// The number of samples in a split.

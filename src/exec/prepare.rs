@@ -45,7 +45,7 @@ impl<'a> Preparation<'a> {
         Some(Self {
             images: ImageSource {
                 dataset,
-                preprocess: &key.preprocess,
+                preprocess: &key.shown.preprocess,
                 normalization: key.normalization,
                 input: model.input(),
             },

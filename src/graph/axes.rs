@@ -22,7 +22,10 @@ pub type Axes = BTreeMap<String, AxisValue>;
 
 /// The keys whose values are well-known axes, by section; a key within a table behind a dot.
 const SAID_ALREADY: &[(&str, &[&str])] = &[
-    ("model", &["weights"]),
+    (
+        "model",
+        &["weights", "weights.synthetic", "weights.initialization"],
+    ),
     (
         "extraction",
         &[

@@ -80,6 +80,7 @@ pub const DOC: KindDoc = KindDoc {
         &DRAW,
         &SEED,
         &preprocess::KEY,
+        &preprocess::TEST_KEY,
         &preprocess::NORMALIZE,
         &PRECISION,
         &STORAGE,
@@ -99,6 +100,7 @@ struct Values {
     token: Option<Token>,
     view: View,
     preprocess: Preprocess,
+    test_preprocess: Preprocess,
     normalization: Option<Normalization>,
     precision: Precision,
     storage: FeatureType,
@@ -167,6 +169,7 @@ pub(super) fn parse(
             view: values.view,
             random: is_random.then_some(values.random),
             preprocess: values.preprocess.clone(),
+            test_preprocess: values.test_preprocess.clone(),
             normalization: values.normalization.unwrap_or(input.normalization),
             precision: values.precision,
             storage: values.storage,
@@ -280,6 +283,9 @@ fn values(fields: &Fields<'_>, last_step: u32, side: Option<u32>) -> Option<Valu
         .get(&TIMESTEP)
         .and_then(|_| fields.get(&TIMESTEP.at_most(last_step)));
     let preprocess = preprocess::parse(fields, side);
+    let test_preprocess = preprocess
+        .as_ref()
+        .and_then(|preprocess| preprocess::parse_test(fields, preprocess, side));
     if fields.has(TIMESTEP.name) && timestep.is_none() {
         return None;
     }
@@ -290,6 +296,7 @@ fn values(fields: &Fields<'_>, last_step: u32, side: Option<u32>) -> Option<Valu
         token: fields.get(&TOKEN),
         view: fields.get(&VIEW)?,
         preprocess: preprocess?,
+        test_preprocess: test_preprocess?,
         normalization: fields.get(&preprocess::NORMALIZE),
         precision: fields.get(&PRECISION)?,
         storage: fields.get(&STORAGE)?,

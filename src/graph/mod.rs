@@ -192,8 +192,10 @@ pub struct ExtractionNode {
     pub view: View,
     /// What is drawn at random; `None` where nothing is: there is no noise, and `preprocess` draws nothing.
     pub random: Option<Randomness>,
-    /// How images become squares.
+    /// How images become squares that are trained on.
     pub preprocess: Preprocess,
+    /// How images become squares that are predicted or held out of training; nothing in it is random.
+    pub test_preprocess: Preprocess,
     /// How pixels become numbers.
     pub normalization: Normalization,
     /// What the network computes in.

@@ -14,8 +14,14 @@ use crate::spec::{
 pub const KEY: Key<WordOr<Named>> = Key::word_or("preprocess", Named::CHOICES, "a list of steps")
     .default(Named::AdmCenterCrop)
     .doc(
-        "How images become squares: by a name, or by a list of the steps under `preprocess` below.",
+        "How images that are trained on become squares: by a name, or by a list of the steps under `preprocess` below.",
     );
+
+/// How images become squares that are predicted or held out.
+pub const TEST_KEY: Key<WordOr<Named>> =
+    Key::word_or("test_preprocess", Named::CHOICES, "a list of steps")
+        .optional("`preprocess` without what it draws: random crops become `adm-center-crop`, and random flips are left out")
+        .doc("How images become squares that are predicted or held out of training. Nothing in it may be random.");
 
 /// The key `normalize`.
 pub const NORMALIZE: Key<Choice<Normalization>> =
@@ -29,6 +35,11 @@ const FILTER: Key<Choice<Filter>> = Key::choice("filter", Filter::CHOICES)
     .default(Filter::Bicubic)
     .doc("The filter, antialiased where it shrinks.");
 const ADM_CENTER_CROP: Key<Count> = Key::of("adm-center-crop", SIDE).doc("Side of the square.");
+const ADM_RANDOM_CROP: Key<Count> = Key::of("adm-random-crop", SIDE).doc("Side of the square.");
+const FRACTION: Key<List<Number>> = Key::list("fraction", Number::above(0.0).to(1.0))
+    .items(2..=2)
+    .default(&[0.8, 1.0])
+    .doc("The least and the most share of the shorter side that the square covers.");
 const RESIZE: Key<Count> = Key::of("resize", SIDE).doc("The shorter side.");
 const CENTER_CROP: Key<Count> = Key::of("center-crop", SIDE)
     .doc("Side of the square, at most the shorter side of what the steps before it give.");
@@ -59,6 +70,21 @@ pub const STEPS: &[&Kind<Parse<Step>>] = &[
         |fields| {
             let side = fields.get(&ADM_CENTER_CROP)?;
             Some(Step::AdmCenterCrop { side })
+        },
+    ),
+    &Kind::new(
+        KindDoc {
+            name: ADM_RANDOM_CROP.name,
+            summary: "A random square as guided-diffusion cuts it: the shorter side gets a random length, as `adm-center-crop` resizes, and the square lies anywhere. What is drawn is a function of seed, sample, view and draw.",
+            keys: &[&ADM_RANDOM_CROP, &FRACTION],
+            shared: &[],
+        },
+        |fields| {
+            let fraction = bounds(fields, &FRACTION);
+            Some(Step::AdmRandomCrop {
+                side: fields.get(&ADM_RANDOM_CROP)?,
+                fraction: fraction?,
+            })
         },
     ),
     &Kind::new(
@@ -138,22 +164,53 @@ pub const STEPS: &[&Kind<Parse<Step>>] = &[
 /// Reads `preprocess` of a table. `side` is the network's, where that is known. The default where the key is absent; `None` where
 /// it is wrong.
 pub(super) fn parse(fields: &Fields<'_>, side: Option<u32>) -> Option<Preprocess> {
-    // Of a wrong value nobody knows what it leads to, so its default does not stand in for it.
-    let given = if fields.has(KEY.name) {
-        fields.given(&KEY)
-    } else {
-        fields.get(&KEY)
-    };
-    match given? {
+    if !fields.has(KEY.name) {
+        return fields.get(&KEY).and_then(|default| match default {
+            WordOrNode::Word(named) => Some(Preprocess::Named(named)),
+            WordOrNode::List(_) => None,
+        });
+    }
+    given(fields, &KEY, side)
+}
+
+/// Reads `test_preprocess` beside `preprocess`, whose deterministic part it is where it is absent. `None` where it is wrong, or where
+/// `side` is not known.
+pub(super) fn parse_test(
+    fields: &Fields<'_>,
+    preprocess: &Preprocess,
+    side: Option<u32>,
+) -> Option<Preprocess> {
+    if !fields.has(TEST_KEY.name) {
+        return Some(preprocess.without_chance(side?));
+    }
+    let test = given(fields, &TEST_KEY, side)?;
+    if test.is_random() {
+        let message = format!(
+            "`{}` of {} is random, so that predictions would depend on one draw",
+            TEST_KEY.name,
+            fields.context()
+        );
+        let hint = test.without_chance(side?).name();
+        let hint = format!("leave out what is random; without it: {hint}");
+        fields.invalid(TEST_KEY.name, "graph::preprocess-misfit", message, Some(hint));
+        return None;
+    }
+    Some(test)
+}
+
+/// Reads a key that is there.
+fn given(fields: &Fields<'_>, key: &Key<WordOr<Named>>, side: Option<u32>) -> Option<Preprocess> {
+    // Of a wrong value nobody knows what it leads to, so no default stands in for it.
+    match fields.given(key)? {
         WordOrNode::Word(named) => Some(Preprocess::Named(named)),
         WordOrNode::List(_) => {
-            let readers = fields.tables(KEY.name);
+            let readers = fields.tables(key.name);
             let steps: Vec<Spanned<Step>> = readers.iter().filter_map(step).collect();
             if steps.len() < readers.len() {
                 return None;
             }
             let side = side?;
-            follow(fields, &steps, side)
+            follow(fields, key.name, &steps, side)
                 .then(|| Preprocess::new(steps.into_iter().map(|step| step.value).collect(), side))
         }
     }
@@ -207,7 +264,7 @@ enum Known {
 }
 
 /// Whether the steps give the network's square for every image; reports the first that cannot.
-fn follow(fields: &Fields<'_>, steps: &[Spanned<Step>], side: u32) -> bool {
+fn follow(fields: &Fields<'_>, key: &str, steps: &[Spanned<Step>], side: u32) -> bool {
     let misfit = |span, message: String, hint: String| {
         fields
             .report(Diagnostic::new("graph::preprocess-misfit", span, message, "here").hint(hint));
@@ -216,9 +273,12 @@ fn follow(fields: &Fields<'_>, steps: &[Spanned<Step>], side: u32) -> bool {
     let mut known = Known::Nothing;
     for step in steps {
         known = match (&step.value, known) {
-            (Step::AdmCenterCrop { side } | Step::RandomResizedCrop { side, .. }, _) => {
-                Known::Square(*side)
-            }
+            (
+                Step::AdmCenterCrop { side }
+                | Step::AdmRandomCrop { side, .. }
+                | Step::RandomResizedCrop { side, .. },
+                _,
+            ) => Known::Square(*side),
             (Step::Resize { side, .. }, Known::Square(_)) => Known::Square(*side),
             (Step::Resize { side, .. }, _) => Known::Shorter(*side),
             (Step::CenterCrop { side }, Known::Nothing) => {
@@ -245,7 +305,7 @@ fn follow(fields: &Fields<'_>, steps: &[Spanned<Step>], side: u32) -> bool {
     }
     let last = steps
         .last()
-        .map_or_else(|| fields.span_of(KEY.name), |step| step.span);
+        .map_or_else(|| fields.span_of(key), |step| step.span);
     let wants = format!("{} needs squares of {side} pixels", fields.context());
     match known {
         Known::Square(found) if found == side => true,

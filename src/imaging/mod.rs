@@ -3,6 +3,7 @@
 //! Everything here works on 8-bit pixels, as the reference code does. [`preprocess::Preprocess::apply`] is the one way from an
 //! [`Image`] to a network's square, [`Image::to_planes`] the one from there to the numbers that it reads.
 
+mod adm_crop;
 mod convolve;
 mod decode;
 mod normalize;

@@ -4,7 +4,8 @@
 //! function of what the square is for ([`Draw`]), never of the order in which images are prepared.
 //!
 //! # Reference
-//! `adm-center-crop`: openai/guided-diffusion@22e0df8:guided_diffusion/image_datasets.py, `center_crop_arr`.
+//! `adm-center-crop`, `adm-random-crop`: openai/guided-diffusion@22e0df8:guided_diffusion/image_datasets.py, `center_crop_arr` and
+//! `random_crop_arr`.
 //! `resize`, `center-crop`, `random-resized-crop`, `random-flip`: torchvision 0.26, the transforms of these names on Pillow's images;
 //! `resize-center-crop` is `Resize` (antialiased bicubic) then `CenterCrop`.
 //!
@@ -19,6 +20,7 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 
+use super::adm_crop::{adm_center_crop, adm_random_crop};
 use super::random_crop::{random_crop, round_half_even};
 use super::{Filter, Image, Rectangle, resize, resize_part};
 use crate::numbers::to_u32;
@@ -52,6 +54,13 @@ pub enum Step {
     AdmCenterCrop {
         /// Side of the square.
         side: u32,
+    },
+    /// The shorter side becomes of a random length, as [`Step::AdmCenterCrop`] resizes, then a random square is cropped.
+    AdmRandomCrop {
+        /// Side of the square.
+        side: u32,
+        /// The least and the most share of the shorter side that the square covers.
+        fraction: [Number; 2],
     },
     /// The shorter side becomes `side`, the longer one keeps the shape.
     Resize {
@@ -201,10 +210,29 @@ impl Preprocess {
             Self::Steps(steps) => steps.iter().any(|step| {
                 matches!(
                     step,
-                    Step::RandomResizedCrop { .. } | Step::RandomFlip { .. }
+                    Step::RandomResizedCrop { .. }
+                        | Step::AdmRandomCrop { .. }
+                        | Step::RandomFlip { .. }
                 )
             }),
         }
+    }
+
+    /// The same without chance, for a network's side: a random crop becomes [`Step::AdmCenterCrop`] of the same side, and a random
+    /// mirror image is left out. Itself where nothing is random.
+    #[must_use]
+    pub fn without_chance(&self, side: u32) -> Self {
+        let Self::Steps(steps) = self else {
+            return self.clone();
+        };
+        let fixed = steps.iter().filter_map(|step| match step {
+            Step::RandomFlip { .. } => None,
+            &(Step::RandomResizedCrop { side, .. } | Step::AdmRandomCrop { side, .. }) => {
+                Some(Step::AdmCenterCrop { side })
+            }
+            other => Some(other.clone()),
+        });
+        Self::new(fixed.collect(), side)
     }
 
     /// A list of steps for a network's side; by its name where it has one, so that one list has one fingerprint.
@@ -261,6 +289,10 @@ impl Step {
     fn name(&self) -> String {
         match self {
             Self::AdmCenterCrop { side } => format!("adm-center-crop {side}"),
+            Self::AdmRandomCrop {
+                side,
+                fraction: [least, most],
+            } => format!("adm-random-crop {side} fraction {}–{}", least.0, most.0),
             Self::Resize { side, filter } => format!("resize {side} {}", filter.name()),
             Self::CenterCrop { side } => format!("center-crop {side}"),
             Self::RandomResizedCrop {
@@ -284,6 +316,10 @@ impl Step {
     fn apply(&self, image: &Image, stream: impl Fn() -> Stream) -> Image {
         match self {
             Self::AdmCenterCrop { side } => adm_center_crop(image, *side as usize),
+            Self::AdmRandomCrop { side, fraction } => {
+                let fraction = fraction.map(|number| number.0);
+                adm_random_crop(image, *side as usize, fraction, stream())
+            }
             Self::Resize { side, filter } => {
                 resize(image, resized(image.size(), *side as usize), *filter)
             }
@@ -309,25 +345,6 @@ impl Step {
             }
         }
     }
-}
-
-fn adm_center_crop(image: &Image, side: usize) -> Image {
-    let shorter = |image: &Image| image.width.min(image.height);
-    let mut image = Cow::Borrowed(image);
-    while shorter(&image) >= 2 * side {
-        let (width, height) = image.size();
-        image = Cow::Owned(resize(&image, [width / 2, height / 2], Filter::Box));
-    }
-    let scale = side as f64 / shorter(&image) as f64;
-    let (width, height) = image.size();
-    let sides = [width, height].map(|length| round_half_even(length as f64 * scale));
-    let part = Rectangle {
-        left: (sides[0] - side) / 2,
-        top: (sides[1] - side) / 2,
-        width: side,
-        height: side,
-    };
-    resize_part(&image, sides, Filter::Bicubic, part)
 }
 
 fn resize_center_crop(image: &Image, side: usize, filter: Filter, part: usize) -> Image {

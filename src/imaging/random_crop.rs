@@ -3,6 +3,8 @@
 //! # Reference
 //! torchvision 0.26, `RandomResizedCrop.get_params`: a share of the area, uniform within `scale`; a ratio of width to height, whose
 //! logarithm is uniform within that of `ratio`; ten tries, then the largest central part with a ratio within the bounds.
+//! openai/guided-diffusion@22e0df8:guided_diffusion/image_datasets.py, `random_crop_arr`: a length of the shorter side, then row and
+//! column of the square's corner, each whole number equally likely.
 //!
 //! # Deviations
 //! The numbers come from this project's own stream, a function of what the crop is for: torchvision's are those of a process.
@@ -42,6 +44,28 @@ pub(super) fn random_crop(
     central([width, height], ratio)
 }
 
+/// The length in pixels that the shorter side gets before a square of `side` pixels is cropped, so that the square covers a share of it
+/// within `fraction`, the least and the most, both in `(0, 1]`.
+pub(super) fn random_shorter_side(
+    side: usize,
+    [least, most]: [f64; 2],
+    stream: &mut Stream,
+) -> usize {
+    let [shortest, longest] = [most, least].map(|share| ceiling(side as f64 / share));
+    shortest + below(longest - shortest + 1, stream)
+}
+
+/// Left and top of a square of `side` pixels within an image of `[width, height]` pixels that is no smaller.
+pub(super) fn random_corner(
+    [width, height]: [usize; 2],
+    side: usize,
+    stream: &mut Stream,
+) -> [usize; 2] {
+    let top = below(height - side + 1, stream);
+    let left = below(width - side + 1, stream);
+    [left, top]
+}
+
 /// The largest central part with a ratio within the bounds.
 fn central([width, height]: [usize; 2], [least, most]: [f64; 2]) -> Rectangle {
     let shape = width as f64 / height as f64;
@@ -77,6 +101,11 @@ fn below(bound: usize, stream: &mut Stream) -> usize {
 )]
 pub(super) fn round_half_even(value: f64) -> usize {
     value.round_ties_even() as usize
+}
+
+/// Python's `math.ceil`, for lengths as [`round_half_even`] takes them.
+fn ceiling(value: f64) -> usize {
+    round_half_even(value.ceil())
 }
 
 #[cfg(test)]
@@ -162,5 +191,33 @@ mod tests {
         assert_eq!(crops([500, 375], 50), crops([500, 375], 50));
         let different = crops([500, 375], 50);
         assert!(different.iter().any(|crop| *crop != different[0]));
+    }
+
+    #[test]
+    fn the_shorter_side_is_any_length_that_the_fractions_allow() {
+        let mut stream = Stream::new(3, "crop");
+        let mut counts = [0u32; 65];
+        for _ in 0..65_000 {
+            let shorter = random_shorter_side(256, [0.8, 1.0], &mut stream);
+            counts[shorter - 256] += 1;
+        }
+        // 1,000 are expected of each, with a standard deviation of 31; five of them.
+        assert!(
+            counts.iter().all(|count| count.abs_diff(1000) < 157),
+            "{counts:?}"
+        );
+        assert_eq!(random_shorter_side(28, [1.0, 1.0], &mut stream), 28);
+        // 100 / 0.7 is 142.86.
+        let longest = (0..1000).map(|_| random_shorter_side(100, [0.7, 1.0], &mut stream));
+        assert_eq!(longest.max(), Some(143));
+    }
+
+    #[test]
+    fn a_corner_is_any_place_at_which_the_square_fits() {
+        let mut stream = Stream::new(4, "crop");
+        let corners: std::collections::BTreeSet<[usize; 2]> = (0..500)
+            .map(|_| random_corner([12, 10], 10, &mut stream))
+            .collect();
+        assert_eq!(corners.into_iter().collect::<Vec<_>>(), [[0, 0], [1, 0], [2, 0]]);
     }
 }

@@ -17,6 +17,11 @@ const WORDS: [Preprocess; 2] = [
     Preprocess::Named(Named::ResizeCenterCrop),
 ];
 
+fn adm_random_crop(side: u32, fraction: [f64; 2]) -> Step {
+    let fraction = fraction.map(Number);
+    Step::AdmRandomCrop { side, fraction }
+}
+
 fn random_crop(side: u32) -> Step {
     Step::RandomResizedCrop {
         side,
@@ -64,6 +69,7 @@ fn crops_flips_and_planes() {
 #[test]
 fn every_shape_becomes_the_square() {
     let random = Preprocess::Steps(vec![random_crop(32), Step::Flip]);
+    let adm = Preprocess::Steps(vec![adm_random_crop(32, [0.3, 1.0])]);
     for (width, height) in [
         (28, 28),
         (500, 375),
@@ -74,13 +80,59 @@ fn every_shape_becomes_the_square() {
         (1, 1),
     ] {
         let image = Image::color(width, height, vec![90; 3 * width * height]);
-        for preprocess in WORDS.iter().chain([&random]) {
+        for preprocess in WORDS.iter().chain([&random, &adm]) {
             let square = preprocess.apply(&image, 32, DRAW);
             let shown = format!("{} of {width}x{height}", preprocess.name());
             assert_eq!(square.size(), (32, 32), "{shown}");
             assert!(square.pixels().iter().all(|&pixel| pixel == 90), "{shown}");
         }
     }
+}
+
+/// The center crop has the reference's pixels (`tests/golden/preprocessing`); the random one shows a part of what it would resize to.
+#[test]
+fn the_random_crop_of_guided_diffusion_is_a_window_of_its_resized_image() {
+    let mut stream = crate::random::Stream::new(5, "pixels");
+    let noise = (0..150 * 150).map(|_| stream.next_bits().to_le_bytes()[0]);
+    let image = Image::gray(150, 150, noise.collect());
+    let whole = |side| Preprocess::Steps(vec![Step::AdmCenterCrop { side }]);
+    let crop = |fraction| Preprocess::Steps(vec![adm_random_crop(32, fraction)]);
+    assert_eq!(
+        crop([1.0, 1.0]).apply(&image, 32, DRAW),
+        whole(32).apply(&image, 32, DRAW)
+    );
+    // 32 / 0.5 is 64: once halved, then bicubic.
+    let resized = whole(64).apply(&image, 64, DRAW);
+    let mut corners = std::collections::BTreeSet::new();
+    for draw in 0..20 {
+        let square = crop([0.5, 0.5]).apply(&image, 32, Draw { draw, ..DRAW });
+        let places = (0..=32).flat_map(|left| (0..=32).map(move |top| (left, top)));
+        let found = places.into_iter().find(|&(left, top)| {
+            let part = Rectangle {
+                left,
+                top,
+                width: 32,
+                height: 32,
+            };
+            resized.crop(part) == square
+        });
+        corners.insert(found.unwrap());
+    }
+    assert!(corners.len() > 15, "{corners:?}");
+}
+
+#[test]
+fn without_chance_crops_are_central_and_nothing_is_flipped() {
+    let flip = Step::RandomFlip {
+        probability: Number(0.5),
+    };
+    for crop in [random_crop(28), adm_random_crop(28, [0.8, 1.0])] {
+        let random = Preprocess::Steps(vec![crop, flip.clone()]);
+        assert_eq!(random.without_chance(28), Preprocess::default());
+    }
+    let kept = Preprocess::Steps(vec![Step::Flip, Step::AdmCenterCrop { side: 28 }]);
+    assert_eq!(kept.without_chance(28), kept);
+    assert_eq!(WORDS[1].without_chance(28), WORDS[1]);
 }
 
 /// The words are what features of earlier versions are stored under.
@@ -107,25 +159,27 @@ fn a_word_is_serialized_as_itself_and_a_list_with_a_name_is_the_word() {
 fn random_steps_are_a_function_of_seed_sample_view_draw_and_place() {
     let pixels = (0..=255).cycle().take(3 * 80 * 60).collect();
     let image = Image::color(80, 60, pixels);
-    let crop = Preprocess::Steps(vec![random_crop(16)]);
-    let first = crop.apply(&image, 16, DRAW);
-    assert_eq!(crop.apply(&image, 16, DRAW), first);
-    for other in [
-        Draw { seed: 8, ..DRAW },
-        Draw {
-            sample: "b",
-            ..DRAW
-        },
-        Draw {
-            view: "flip",
-            ..DRAW
-        },
-        Draw { draw: 1, ..DRAW },
-    ] {
-        assert_ne!(crop.apply(&image, 16, other), first, "{other:?}");
+    for step in [random_crop(16), adm_random_crop(16, [0.3, 1.0])] {
+        let crop = Preprocess::Steps(vec![step.clone()]);
+        let first = crop.apply(&image, 16, DRAW);
+        assert_eq!(crop.apply(&image, 16, DRAW), first);
+        for other in [
+            Draw { seed: 8, ..DRAW },
+            Draw {
+                sample: "b",
+                ..DRAW
+            },
+            Draw {
+                view: "flip",
+                ..DRAW
+            },
+            Draw { draw: 1, ..DRAW },
+        ] {
+            assert_ne!(crop.apply(&image, 16, other), first, "{other:?}");
+        }
+        let second = Preprocess::Steps(vec![Step::Flip, Step::Flip, step]);
+        assert_ne!(second.apply(&image, 16, DRAW), first);
     }
-    let second = Preprocess::Steps(vec![Step::Flip, Step::Flip, random_crop(16)]);
-    assert_ne!(second.apply(&image, 16, DRAW), first);
 }
 
 #[test]

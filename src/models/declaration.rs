@@ -1,16 +1,18 @@
 //! What the tables of all kinds of models have in common: where weights come from, and a preset instead of a shape.
 
-use super::{ModelKind, WeightsSource};
+use super::{INITIALIZATION, ModelKind, SYNTHETIC, WeightsSource};
 use crate::spec::{AnyKey, Custom, Diagnostic, Fields, Key, Keys, Seed, Text, Value, suggest};
 
 /// The key that `weights` below reads.
 pub const WEIGHTS: Key<Custom> = Key::custom(
     "weights",
-    "a path, { synthetic = SEED } or { pretrain = NAME }",
+    "a path, { synthetic = SEED }, { initialization = SEED } or { pretrain = NAME }",
 );
 /// The same where it is a path.
 const WEIGHTS_FILE: Key<Text> = Key::text(WEIGHTS.name, "a path");
-const SYNTHETIC: Key<Seed> = Key::seed("synthetic").doc("Seed of the synthetic rule.");
+const SYNTHETIC_SEED: Key<Seed> = Key::seed(SYNTHETIC).doc("Seed of the synthetic rule.");
+const INITIALIZATION_SEED: Key<Seed> =
+    Key::seed(INITIALIZATION).doc("Seed of the network's own initialization.");
 const PRETRAIN: Key<Text> =
     Key::text("pretrain", "the name of a pretrain").doc("The training that the weights come from.");
 
@@ -19,7 +21,7 @@ pub const PRESET: Key<Text> = Key::text("preset", "the name of a preset")
     .optional("none")
     .doc("A network with a name; `repro list models` shows them. Other keys of the shape then stay out.");
 
-/// Reads `weights = "file"`, `weights = { synthetic = 7 }` or `weights = { pretrain = "name" }`.
+/// Reads `weights = "file"`, `weights = { synthetic = 7 }`, `weights = { initialization = 7 }` or `weights = { pretrain = "name" }`.
 pub(super) fn weights(fields: &Fields<'_>) -> Option<WeightsSource> {
     let node = fields.get(&WEIGHTS)?;
     match &node.value {
@@ -32,8 +34,13 @@ pub(super) fn weights(fields: &Fields<'_>) -> Option<WeightsSource> {
                 table.check_keys(&[&PRETRAIN], &[]);
                 return table.get(&PRETRAIN).map(WeightsSource::Pretrained);
             }
-            table.check_keys(&[&SYNTHETIC], &[]);
-            table.get(&SYNTHETIC).map(WeightsSource::Synthetic)
+            if table.has(INITIALIZATION) {
+                table.check_keys(&[&INITIALIZATION_SEED], &[]);
+                let seed = table.get(&INITIALIZATION_SEED);
+                return seed.map(WeightsSource::Initialization);
+            }
+            table.check_keys(&[&SYNTHETIC_SEED], &[]);
+            table.get(&SYNTHETIC_SEED).map(WeightsSource::Synthetic)
         }
         other => {
             fields.wrong_type_at(node.span, WEIGHTS.name, &WEIGHTS.describe().value, other);

@@ -58,6 +58,33 @@ pub struct Preset {
     pub model: Arc<dyn Model>,
 }
 
+impl WeightsSource {
+    /// Their identity in recipes: `synthetic:SEED` or `initialization:SEED`, and `none` where there are none. `None` where a file or a
+    /// training has to be asked.
+    pub fn identity(&self) -> Option<String> {
+        match self {
+            Self::File(_) | Self::Pretrained(_) => None,
+            Self::Synthetic(seed) => Some(format!("{SYNTHETIC}:{seed}")),
+            Self::Initialization(seed) => Some(format!("{INITIALIZATION}:{seed}")),
+            Self::None => Some("none".to_owned()),
+        }
+    }
+
+    /// The rule that makes them out of a seed, in one word, and the seed; `None` for weights that were trained.
+    pub fn rule_and_seed(&self) -> Option<(&'static str, u64)> {
+        match self {
+            Self::Synthetic(seed) => Some((SYNTHETIC, *seed)),
+            Self::Initialization(seed) => Some((INITIALIZATION, *seed)),
+            Self::File(_) | Self::Pretrained(_) | Self::None => None,
+        }
+    }
+}
+
+/// The word for weights by the synthetic rule.
+pub const SYNTHETIC: &str = "synthetic";
+/// The word for a network's own initialization.
+pub const INITIALIZATION: &str = "initialization";
+
 impl Presets {
     /// Those of a kind that has none.
     pub const NONE: Self = Self {
@@ -81,8 +108,10 @@ pub const WEIGHTS_FOLDER: &str = "data/weights";
 pub enum WeightsSource {
     /// A safetensors file or a PyTorch checkpoint; relative to the folder that `repro` runs in.
     File(PathBuf),
-    /// The synthetic rule of `synthetic.rs` with a seed: an untrained network, the same everywhere.
+    /// Random weights: the synthetic rule of `synthetic.rs` with a seed, which has no layers of zeros; the same everywhere.
     Synthetic(u64),
+    /// The network's own initialization with a seed: what a training would begin with, layers of zeros included.
+    Initialization(u64),
     /// What a `[pretrain.NAME]` of the same experiment leaves.
     Pretrained(String),
     /// Nowhere: the model has no parameters.

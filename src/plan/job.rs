@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::step::{DatasetUse, Extract, ModelUse, PlannedArtifact, Step, StepId, Train, Work};
+use super::step::{
+    DatasetUse, Extract, ModelUse, PlannedArtifact, Shown, Step, StepId, Train, Work,
+};
 use super::{Plan, PlanError, Shards};
 use crate::feature_type::FeatureType;
-use crate::graph::{OnBadImage, Randomness};
+use crate::graph::OnBadImage;
 use crate::imaging::preprocess::View;
-use crate::imaging::{Normalization, Preprocess};
+use crate::imaging::Normalization;
 use crate::models::{BlockIndex, Precision, Reduce, TapShape};
 use crate::plan::recipes::HeadRecipe;
 use crate::store::{ArtifactKind, Fingerprint, Recipe};
@@ -135,8 +137,12 @@ fn key(step: &Step) -> Result<(JobKind, Fingerprint), PlanError> {
 /// What heads must agree in to train in one scan of their features. Groups and their checkpoints both come from it.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct ScanKey<'a> {
-    /// Fingerprints of what they read.
+    /// Fingerprints of what they are trained on.
     features: Vec<String>,
+    /// Fingerprint of what they predict from.
+    test_features: String,
+    /// Fingerprint of what is held out.
+    held_out_features: String,
     /// The split that they are trained on.
     train: &'a str,
     /// The split that they predict.
@@ -157,6 +163,8 @@ impl<'a> ScanKey<'a> {
         let training = &train.node.training;
         training.fine_tune.is_none().then(|| Self {
             features: train.reads.iter().map(ToString::to_string).collect(),
+            test_features: train.features.fingerprint.to_string(),
+            held_out_features: train.held_out.fingerprint.to_string(),
             train: &training.train_split,
             test: &training.test_split,
             batch_size: training.batch_size,
@@ -180,12 +188,10 @@ impl<'a> ScanKey<'a> {
 pub struct PassKey {
     /// Noise step; `None` where the model has no noise.
     pub timestep: Option<u32>,
-    /// What is drawn at random; `None` where nothing is.
-    pub random: Option<Randomness>,
     /// What is shown of each image.
     pub view: View,
-    /// How images become squares.
-    pub preprocess: Preprocess,
+    /// Which images, how they become squares, and what is drawn at random.
+    pub shown: Shown,
     /// How pixels become numbers.
     pub normalization: Normalization,
     /// What the network computes in.
@@ -198,9 +204,8 @@ impl PassKey {
         let node = &extract.node;
         Self {
             timestep: node.timestep,
-            random: node.random,
             view: node.view,
-            preprocess: node.preprocess.clone(),
+            shown: extract.shown.clone(),
             normalization: node.normalization,
             precision: node.precision,
         }
@@ -208,7 +213,8 @@ impl PassKey {
 
     /// The number of the random draw, and its seed; zeros where nothing is drawn.
     pub fn draw_and_seed(&self) -> (u32, u64) {
-        self.random
+        self.shown
+            .random
             .map_or((0, 0), |random| (random.draw, random.seed))
     }
 }
@@ -291,7 +297,7 @@ impl Pass {
             dataset: Arc::clone(&first.images),
             model: Arc::clone(&first.model),
             taps,
-            shards: Shards::new(first.images.facts.samples, first.model.model.input().side),
+            shards: Shards::new(first.samples(), first.model.model.input().side),
             batch_size: nodes().filter_map(|node| node.batch_size).min(),
             skip_bad_images: nodes().all(|node| node.on_bad_image == OnBadImage::Skip),
             multiply_adds: extracts
@@ -304,7 +310,7 @@ impl Pass {
 
     /// Images in all.
     pub fn images(&self) -> usize {
-        self.dataset.facts.samples
+        self.shards.rows()
     }
 
     /// The deepest block that is read.

@@ -35,7 +35,7 @@ pub use job::{Cost, Job, JobKind, Pass, PassKey, ScanKey, Tap, job_name};
 pub use shards::Shards;
 pub use step::{
     Choice, ChosenItem, DatasetUse, Evaluate, Extract, HeadItem, Items, ModelUse, PlannedArtifact,
-    Pretrain, Refit, Sample, State, Step, StepId, Train, Work,
+    Pretrain, Refit, Sample, Shown, State, Step, StepId, Train, Work,
 };
 pub use text::{PlanRecord, render, render_jobs};
 
@@ -44,7 +44,7 @@ pub use text::{PlanRecord, render, render_jobs};
 pub struct Facts {
     /// One for each dataset of the experiment, in its order; `None` for images that a run makes, of which the planner knows everything.
     pub datasets: Vec<Option<DatasetFacts>>,
-    /// The identity of each model's weights: `synthetic:SEED`, `blake3:HEX`, `absent:PATH` where the file is not on disk, or `none`
+    /// The identity of each model's weights: `synthetic:SEED`, `initialization:SEED`, `blake3:HEX`, `absent:PATH` where the file is not on disk, or `none`
     /// where it has none; `None` where a training is still to make them. The planner knows them by the training's fingerprint.
     pub weights: Vec<Option<String>>,
 }
@@ -134,7 +134,7 @@ pub struct Plan {
     pub datasets: Vec<Arc<DatasetUse>>,
     /// The models of the experiment, in its order.
     pub models: Vec<Arc<ModelUse>>,
-    /// The features of each extraction of the experiment, in its order.
+    /// The features of the experiment's extractions, in its order; several of one where training and testing see other images of it.
     pub features: Vec<Arc<Extract>>,
     /// The file that the report is rendered to, at the end of every run.
     pub report: Option<String>,

@@ -99,6 +99,9 @@ pub struct PassRecipe<'a> {
     pub model: &'a Value,
     /// The weights' digest.
     pub weights: &'a str,
+    /// The split whose images are shown; absent where all are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<&'a str>,
     /// How images become squares.
     pub preprocess: &'a Preprocess,
     /// How pixels become numbers; absent where it is from -1 to 1, so that recipes from before have their fingerprints.
@@ -151,11 +154,12 @@ pub struct FeaturesRecipe<'a> {
 }
 
 impl FeaturesRecipe<'_> {
+    /// - 5: rows are in the order of a hash of their ids within each split; where `preprocess` is random, an artifact has one split.
     /// - 4: resized images have exactly Pillow's pixels; one value in 30,000 was off by one.
     /// - 3: feature maps of narrow networks are row-major, and so rounded differently.
     /// - 2: the field `precision`; channels-last feature maps and fused steps round differently.
     /// - 1: first version.
-    pub const VERSION: u32 = 4;
+    pub const VERSION: u32 = 5;
 
     /// The recipe of the features.
     ///
@@ -177,8 +181,15 @@ pub struct HeadRecipe<'a> {
     pub seed: u64,
     /// Number of classes.
     pub classes: usize,
-    /// Fingerprints of what it reads: what it predicts from, and then other views of the same.
+    /// Fingerprints of what it is trained on: the first view, from which it also predicts unless `test_features` is there, and then
+    /// other views of the same.
     pub features: Vec<String>,
+    /// Fingerprint of what it predicts from, where the images of the test split are shown otherwise than those that it is trained on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_features: Option<String>,
+    /// Fingerprint of what is held out of training, where it is shown otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_features: Option<String>,
 }
 
 impl HeadRecipe<'_> {
@@ -272,7 +283,8 @@ pub struct ScoredHead<'a> {
 }
 
 impl MetricRecipe<'_> {
-    /// - 5: what is chosen is trained on all training samples, and its rows tell among how many candidates it was chosen.
+    /// - 5: what is chosen is trained on all training samples, and its rows tell among how many candidates it was chosen; the column
+    ///   `weights_seed`, which `weights` held before; predictions in the order of a hash of the ids.
     /// - 4: one nullable column an axis; what has no learning rate, timestep or pool has an empty cell.
     /// - 3: the columns `low` and `high`, the bootstrap interval of each value, and `network_learning_rate`.
     /// - 2: the column `precision`.

@@ -24,6 +24,11 @@ impl Shards {
         }
     }
 
+    /// How many rows all shards have together.
+    pub fn rows(self) -> usize {
+        self.rows
+    }
+
     /// How many shards there are; 0 without rows.
     pub fn count(self) -> usize {
         self.rows.div_ceil(self.rows_per_shard)

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use super::job::Cost;
 use super::{DatasetFacts, Shards};
 use crate::graph::axes::Axes;
-use crate::graph::{ExtractionNode, HeadNode, PretrainNode, SamplesNode, Swept};
+use crate::graph::{ExtractionNode, HeadNode, PretrainNode, Randomness, SamplesNode, Swept};
 use crate::heads::FeatureShape;
+use crate::imaging::Preprocess;
 use crate::metrics::Metric;
 use crate::models::{Model, TapShape, WeightsSource};
+use crate::numbers::to_usize;
 use crate::store::{AxisValue, Fingerprint, Recipe, Store};
 
 /// Index of a step in [`Plan::steps`](super::Plan).
@@ -135,7 +137,7 @@ pub struct ModelUse {
     pub name: String,
     /// What was declared.
     pub model: Arc<dyn Model>,
-    /// The identity of its weights: `synthetic:SEED`, `blake3:HEX`, `pretraining:FINGERPRINT` or `none`.
+    /// The identity of its weights: `synthetic:SEED`, `initialization:SEED`, `blake3:HEX`, `pretraining:FINGERPRINT` or `none`.
     pub weights: String,
     /// The training of this plan that its weights come from: the step and its artifact.
     pub trained: Option<(StepId, Fingerprint)>,
@@ -207,11 +209,24 @@ impl Sample {
     }
 }
 
+/// Which images of a dataset go through a network, and how they are shown.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shown {
+    /// The split whose images they are; `None` for all images of the dataset.
+    pub split: Option<String>,
+    /// How images become squares.
+    pub preprocess: Preprocess,
+    /// What is drawn at random; `None` where nothing is.
+    pub random: Option<Randomness>,
+}
+
 /// The features of one tap of a network.
 #[derive(Debug, Clone)]
 pub struct Extract {
     /// What was asked for.
     pub node: ExtractionNode,
+    /// Which images these features are of, and how they were shown.
+    pub shown: Shown,
     /// The dataset whose images run through the network.
     pub images: Arc<DatasetUse>,
     /// The network, with the identity of its weights.
@@ -229,13 +244,26 @@ pub struct Extract {
 }
 
 impl Extract {
+    /// How many images it shows.
+    pub fn samples(&self) -> usize {
+        match &self.shown.split {
+            Some(split) => to_usize(self.images.samples_of(split)),
+            None => self.images.facts.samples,
+        }
+    }
+
     /// The axes of results that come from it.
     pub fn axes(&self) -> Axes {
         let mut axes = self.node.axes(self.tap);
-        let mut put = |name: &str, value: &str| axes.insert(name.to_owned(), value.into());
-        put("model", &self.model.name);
-        put("weights", &self.model.weights);
-        put("dataset", &self.images.name);
+        let mut put = |name: &str, value: AxisValue| axes.insert(name.to_owned(), value);
+        put("model", self.model.name.as_str().into());
+        put("dataset", self.images.name.as_str().into());
+        let random = self.model.model.weights().rule_and_seed();
+        let rule = random.map_or(self.model.weights.as_str(), |(rule, _)| rule);
+        put("weights", rule.into());
+        if let Some((_, seed)) = random {
+            put("weights_seed", seed.into());
+        }
         axes.extend(self.images.axes.clone());
         axes.extend(self.model.axes.clone());
         axes
@@ -247,10 +275,14 @@ impl Extract {
 pub struct Train {
     /// What was asked for.
     pub node: HeadNode,
-    /// What it reads and predicts from.
+    /// What it predicts from.
     pub features: Arc<Extract>,
-    /// Fingerprints of the cached features that it needs: those that it predicts from, and then other views of the same. None where the
-    /// network is trained with it.
+    /// What it is trained on; what it predicts from as well, unless `preprocess` differs from `test_preprocess`.
+    pub trained: Arc<Extract>,
+    /// What is held out of training: as `trained`, but shown as images that are predicted.
+    pub held_out: Arc<Extract>,
+    /// Fingerprints of the cached features that it is trained on: the first is that of `trained`, the others are other views of the same.
+    /// None where the network is trained with it.
     pub reads: Vec<Fingerprint>,
     /// Images that go through the network while it is trained.
     pub forwards: u64,

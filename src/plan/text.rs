@@ -65,8 +65,11 @@ fn pass_line(pass: &Pass) -> String {
         plural(pass.taps.len(), "tap"),
         plural(pass.missing_images(), "image"),
     );
-    if key.preprocess != Preprocess::default() {
-        let _ = write!(line, "  {}", key.preprocess.name());
+    if let Some(split) = &key.shown.split {
+        let _ = write!(line, "  of split {split}");
+    }
+    if key.shown.preprocess != Preprocess::default() {
+        let _ = write!(line, "  {}", key.shown.preprocess.name());
     }
     if key.normalization != pass.model.model.input().normalization {
         let _ = write!(line, "  {}", key.normalization.name());

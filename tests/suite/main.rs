@@ -2,7 +2,7 @@
 //!
 //! Start with [`fixture`], which runs the real program in a folder of its own; [`cases`] holds snapshots of
 //! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`cka`], [`pretraining`],
-//! [`samples`], [`fine_tuning`], [`interruption`] and [`damage`] run small experiments; [`fgvc`] runs a shipped one on small [`stand_ins`] of its
+//! [`samples`], [`fine_tuning`], [`test_view`], [`interruption`] and [`damage`] run small experiments; [`fgvc`] runs a shipped one on small [`stand_ins`] of its
 //! datasets; [`querying`] and [`results`] ask for what they leave; [`fetch`] and [`data`] download files from [`http_server`];
 //! [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots again.
@@ -86,6 +86,8 @@ mod small;
 mod stand_ins;
 mod store_disk_full;
 mod store_processes;
+#[cfg(feature = "torch")]
+mod test_view;
 mod tidy;
 #[cfg(feature = "torch")]
 mod without_data;

@@ -18,7 +18,7 @@ pub struct Arguments {
     /// A preset's name, or a TOML file with one [model.*] table, as in experiments.
     #[arg(value_name = "MODEL")]
     model: String,
-    /// A file of weights, or `synthetic:SEED`; needed with a preset, and goes before what a TOML file says.
+    /// A file of weights, `synthetic:SEED` or `initialization:SEED`; needed with a preset, and goes before what a TOML file says.
     #[arg(long, value_name = "WEIGHTS")]
     weights: Option<String>,
     /// The images.
@@ -118,7 +118,7 @@ mod with_torch {
         let weights = arguments.weights.as_deref().map(weights).transpose()?;
         if let Some(preset) = models::preset(&arguments.model) {
             return weights.map(|weights| preset.model.with_weights(weights)).ok_or_else(|| {
-                usage(Message::new(format!("the preset `{}` comes without weights", arguments.model)).hint("name a file with `--weights`, or `--weights synthetic:SEED` for an untrained network"))
+                usage(Message::new(format!("the preset `{}` comes without weights", arguments.model)).hint("name a file with `--weights`, or `--weights synthetic:SEED` for random weights"))
             });
         }
         let file = Path::new(&arguments.model);
@@ -157,14 +157,21 @@ mod with_torch {
     }
 
     fn weights(text: &str) -> Result<WeightsSource, Failure> {
-        match text.strip_prefix("synthetic:") {
-            None => Ok(WeightsSource::File(text.into())),
-            Some(seed) => seed.parse().map(WeightsSource::Synthetic).map_err(|_| {
-                usage(format!(
-                    "invalid seed `{seed}`: expected a number, as in `synthetic:7`"
-                ))
-            }),
+        let by_seed: [(&str, fn(u64) -> WeightsSource); 2] = [
+            (models::SYNTHETIC, WeightsSource::Synthetic),
+            (models::INITIALIZATION, WeightsSource::Initialization),
+        ];
+        for (rule, source) in by_seed {
+            let seed = text.strip_prefix(rule).and_then(|rest| rest.strip_prefix(':'));
+            if let Some(seed) = seed {
+                return seed.parse().map(source).map_err(|_| {
+                    usage(format!(
+                        "invalid seed `{seed}`: expected a number, as in `{rule}:7`"
+                    ))
+                });
+            }
         }
+        Ok(WeightsSource::File(text.into()))
     }
 
     fn requests(arguments: &Arguments, model: &dyn Model) -> Result<TapRequests, Failure> {

@@ -1,4 +1,5 @@
-//! Deterministic parameters for networks without a checkpoint: tests, dry runs and timing.
+//! Random weights: deterministic parameters for networks without a checkpoint, for baselines, tests and timing. No layer begins with
+//! zeros, unlike in most networks' own initialization (`models/nn/initial.rs`).
 //!
 //! A value is a pure function of (parameter name, flat row-major index, seed, shape), in integer arithmetic and one
 //! rounding, so every machine makes the same bits and no weight file has to be kept. The values keep activations in a

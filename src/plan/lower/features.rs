@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::super::PlanError;
 use super::super::recipes::{FeaturesRecipe, PassRecipe};
-use super::super::step::{Extract, StepId, Work};
+use super::super::step::{Extract, Shown, StepId, Work};
 use super::Lowering;
 use crate::bug::Bug;
 use crate::graph::{Experiment, ExtractionNode};
 use crate::models::find_block;
 
-/// The features of one extraction.
+/// The features of one extraction, as somebody reads them.
+#[derive(Debug, Clone)]
 pub(super) struct Wanted {
     /// What decides the features.
     pub(super) extract: Arc<Extract>,
@@ -19,18 +20,73 @@ pub(super) struct Wanted {
     pub(super) step: Option<StepId>,
 }
 
+/// What the images of an extraction are read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Role<'a> {
+    /// To train on those of a split.
+    Trained(&'a str),
+    /// To predict or compare those of a split, or to hold some of them out of training.
+    Tested(&'a str),
+}
+
 impl Lowering<'_> {
-    /// The features, in the order of the experiment's extractions.
-    pub(super) fn extractions(&mut self) -> Result<Vec<Wanted>, PlanError> {
-        let unwanted = read_by_tuning_alone(self.experiment);
-        let mut features = Vec::with_capacity(self.experiment.extractions.len());
+    /// The features of the extractions that show every image in one way, and of those that nobody reads, in the order of the
+    /// experiment. What the others show depends on who reads it ([`Lowering::features`]).
+    pub(super) fn extractions(&mut self) -> Result<(), PlanError> {
+        let (tuned, cached) = readers(self.experiment);
         for (index, node) in self.experiment.extractions.iter().enumerate() {
-            features.push(self.extraction(node, !unwanted.contains(&index))?);
+            let is_read = tuned.contains(&index) || cached.contains(&index);
+            if node.preprocess == node.test_preprocess || !is_read {
+                let is_kept = cached.contains(&index) || !is_read;
+                self.shown(index, all(node), is_kept)?;
+            }
         }
-        Ok(features)
+        Ok(())
     }
 
-    fn extraction(&mut self, node: &ExtractionNode, is_kept: bool) -> Result<Wanted, PlanError> {
+    /// The features of an extraction in a role. `is_kept` says whether they are read from the store.
+    pub(super) fn features(
+        &mut self,
+        index: usize,
+        role: Role<'_>,
+        is_kept: bool,
+    ) -> Result<Wanted, PlanError> {
+        let node = &self.experiment.extractions[index];
+        let shown = match role {
+            _ if node.preprocess == node.test_preprocess => all(node),
+            Role::Trained(split) => Shown {
+                split: Some(split.to_owned()),
+                ..all(node)
+            },
+            Role::Tested(split) => Shown {
+                split: Some(split.to_owned()),
+                preprocess: node.test_preprocess.clone(),
+                // What is left to draw is the noise.
+                random: node.random.filter(|_| node.timestep.is_some()),
+            },
+        };
+        self.shown(index, shown, is_kept)
+    }
+
+    /// The features of some images of an extraction; lowered once.
+    fn shown(&mut self, index: usize, shown: Shown, is_kept: bool) -> Result<Wanted, PlanError> {
+        let key = (index, shown);
+        match self.features.get(&key) {
+            Some(known) if known.step.is_some() || !is_kept => return Ok(known.clone()),
+            _ => {}
+        }
+        let wanted = self.extraction(index, key.1.clone(), is_kept)?;
+        self.features.insert(key, wanted.clone());
+        Ok(wanted)
+    }
+
+    fn extraction(
+        &mut self,
+        index: usize,
+        shown: Shown,
+        is_kept: bool,
+    ) -> Result<Wanted, PlanError> {
+        let node = &self.experiment.extractions[index];
         let model = Arc::clone(&self.models[node.model]);
         let images = Arc::clone(&self.datasets[node.dataset]);
         let no_tap = || {
@@ -46,12 +102,13 @@ impl Lowering<'_> {
             dataset: &images.facts.digest,
             model: &self.identities[node.model],
             weights: &model.weights,
-            preprocess: &node.preprocess,
+            split: shown.split.as_deref(),
+            preprocess: &shown.preprocess,
             normalization: node.normalization,
             view: node.view,
             timestep: node.timestep,
-            draw: node.random.map(|random| random.draw),
-            noise_seed: node.random.map(|random| random.seed),
+            draw: shown.random.map(|random| random.draw),
+            noise_seed: shown.random.map(|random| random.seed),
             noise_version: node.timestep.map(|_| crate::diffusion::noise::VERSION),
             precision: node.precision,
         };
@@ -65,9 +122,17 @@ impl Lowering<'_> {
         }
         .recipe()?;
         let label = node.label(self.experiment);
+        let label = match &shown.split {
+            Some(split) if shown.preprocess == node.test_preprocess => {
+                format!("{label} of {split}, shown for testing")
+            }
+            Some(split) => format!("{label} of {split}, shown for training"),
+            None => label,
+        };
         let artifact = self.known.artifact(label, recipe);
         let extract = Arc::new(Extract {
             node: node.clone(),
+            shown,
             tap: block.shape,
             shape,
             multiply_adds: block.multiply_adds,
@@ -88,9 +153,18 @@ impl Lowering<'_> {
     }
 }
 
-/// The extractions that heads read, and only heads that train the network: their features change with every step, so that nobody
-/// keeps them. What a metric reads is kept all the same.
-fn read_by_tuning_alone(experiment: &Experiment) -> BTreeSet<usize> {
+/// All images of an extraction, as they are trained on.
+fn all(node: &ExtractionNode) -> Shown {
+    Shown {
+        split: None,
+        preprocess: node.preprocess.clone(),
+        random: node.random,
+    }
+}
+
+/// The extractions that are read by heads that train the network, whose features change with every step, so that nobody keeps them; and
+/// those that are read from the store.
+fn readers(experiment: &Experiment) -> (BTreeSet<usize>, BTreeSet<usize>) {
     let (mut tuned, mut cached) = (BTreeSet::new(), BTreeSet::new());
     for head in &experiment.heads {
         let reads = std::iter::once(head.features).chain(head.more_views.iter().copied());
@@ -102,5 +176,5 @@ fn read_by_tuning_alone(experiment: &Experiment) -> BTreeSet<usize> {
     for metric in &experiment.metrics {
         cached.extend(metric.inputs.features());
     }
-    tuned.difference(&cached).copied().collect()
+    (tuned, cached)
 }

@@ -5,63 +5,94 @@ use std::sync::Arc;
 use super::super::PlanError;
 use super::super::recipes::HeadRecipe;
 use super::super::step::{Extract, HeadItem, StepId, Train, Work};
-use super::features::Wanted;
+use super::features::{Role, Wanted};
 use super::{Lowering, split_names};
 use crate::graph::HeadNode;
 use crate::store::Fingerprint;
 
 impl Lowering<'_> {
     /// The heads, in the order of the experiment.
-    pub(super) fn heads(&mut self, features: &[Wanted]) -> Result<Vec<HeadItem>, PlanError> {
+    pub(super) fn heads(&mut self) -> Result<Vec<HeadItem>, PlanError> {
         let mut steps = Vec::with_capacity(self.experiment.heads.len());
         for node in &self.experiment.heads {
-            steps.push(self.head(node, features)?);
+            steps.push(self.head(node)?);
         }
         Ok(steps)
     }
 
-    fn head(&mut self, node: &HeadNode, features: &[Wanted]) -> Result<HeadItem, PlanError> {
-        let extract = Arc::clone(&features[node.features].extract);
-        let facts = &extract.images.facts;
-        for split in [&node.training.train_split, &node.training.test_split] {
-            if !facts.splits.iter().any(|count| count.split == *split) {
+    fn head(&mut self, node: &HeadNode) -> Result<HeadItem, PlanError> {
+        let training = &node.training;
+        let extraction = &self.experiment.extractions[node.features];
+        let images = Arc::clone(&self.datasets[extraction.dataset]);
+        for split in [&training.train_split, &training.test_split] {
+            if !images.facts.splits.iter().any(|count| count.split == *split) {
                 return Err(PlanError::NoSplit {
                     head: node.name.clone(),
                     split: split.clone(),
-                    dataset: extract.images.name.clone(),
-                    known: split_names(facts),
+                    dataset: images.name.clone(),
+                    known: split_names(&images.facts),
                 });
             }
         }
-        let wanted = || {
-            let indices = std::iter::once(&node.features).chain(&node.more_views);
-            indices.map(|&index| &features[index])
+        // A head that trains its network reads no features, but the same network.
+        let is_kept = training.fine_tune.is_none();
+        let train = Role::Trained(&training.train_split);
+        let trained = self.features(node.features, train, is_kept)?;
+        let test = Role::Tested(&training.test_split);
+        let tested = self.features(node.features, test, is_kept)?;
+        let held_out = if training.holdout > 0.0 {
+            let held_out = Role::Tested(&training.train_split);
+            self.features(node.features, held_out, is_kept)?
+        } else {
+            trained.clone()
         };
-        let reads: Vec<Fingerprint> = wanted().map(|one| one.extract.fingerprint).collect();
+        let mut views = vec![trained.clone()];
+        for &index in &node.more_views {
+            views.push(self.features(index, train, is_kept)?);
+        }
+        let reads: Vec<Fingerprint> = views.iter().map(|one| one.extract.fingerprint).collect();
+        let where_other = |one: &Wanted| {
+            let fingerprint = one.extract.fingerprint;
+            (fingerprint != trained.extract.fingerprint).then(|| fingerprint.to_string())
+        };
         let recipe = HeadRecipe {
             head: &node.head.identity(),
-            training: &node.training,
+            training,
             seed: node.seed,
-            classes: facts.classes.len(),
+            classes: images.facts.classes.len(),
             features: reads.iter().map(ToString::to_string).collect(),
+            test_features: where_other(&tested),
+            held_out_features: where_other(&held_out),
         }
         .recipe()?;
         let label = format!(
             "{}[{} {}]",
             node.name,
-            extract.node.label(self.experiment),
+            extraction.label(self.experiment),
             node.distinction()
         );
         let artifact = self.known.artifact(label, recipe);
-        // A head that trains its network reads no features, but the same network.
-        let (inputs, reads) = match node.training.fine_tune {
-            Some(_) => (trained(&extract), Vec::new()),
-            None => (wanted().filter_map(|one| one.step).collect(), reads),
+        let (inputs, reads) = if is_kept {
+            let mut inputs: Vec<StepId> = Vec::new();
+            for step in views
+                .iter()
+                .chain([&tested, &held_out])
+                .filter_map(|one| one.step)
+            {
+                if !inputs.contains(&step) {
+                    inputs.push(step);
+                }
+            }
+            (inputs, reads)
+        } else {
+            (trained_by(&tested.extract), Vec::new())
         };
-        let forwards = forwards(&extract, node);
+        let forwards = forwards(&tested.extract, node);
         let train = Arc::new(Train {
             node: node.clone(),
-            features: extract,
+            features: tested.extract,
+            trained: trained.extract,
+            held_out: held_out.extract,
             reads,
             forwards,
         });
@@ -71,7 +102,7 @@ impl Lowering<'_> {
 }
 
 /// The training that a network's weights come from.
-fn trained(extract: &Extract) -> Vec<StepId> {
+fn trained_by(extract: &Extract) -> Vec<StepId> {
     let trained = extract.model.trained.iter();
     trained.map(|(id, _)| *id).collect()
 }

@@ -7,28 +7,24 @@ use super::super::PlanError;
 use super::super::recipes::{MetricRecipe, ScoredHead, ScoredSet};
 use super::super::step::{Evaluate, HeadItem, Items, StepId, Work};
 use super::choices::choices;
-use super::features::Wanted;
+use super::features::{Role, Wanted};
 use super::{Lowering, split_names};
 use crate::bug::Bug;
 use crate::graph::{MetricInputs, MetricNode};
 
 impl Lowering<'_> {
     /// The metrics, in the order of the experiment.
-    pub(super) fn metrics(
-        &mut self,
-        features: &[Wanted],
-        heads: &[HeadItem],
-    ) -> Result<(), PlanError> {
+    pub(super) fn metrics(&mut self, heads: &[HeadItem]) -> Result<(), PlanError> {
         for node in &self.experiment.metrics {
             match &node.inputs {
                 MetricInputs::Heads(indices) => self.of_heads(node, indices, heads)?,
                 MetricInputs::Features { sets, split } => {
                     let pairs = sets.iter().map(|&set| vec![set]).collect();
-                    self.of_features(node, pairs, split, features)?;
+                    self.of_features(node, pairs, split)?;
                 }
                 MetricInputs::Pairs { pairs, split } => {
                     let pairs = pairs.iter().map(|&(left, right)| vec![left, right]);
-                    self.of_features(node, pairs.collect(), split, features)?;
+                    self.of_features(node, pairs.collect(), split)?;
                 }
             }
         }
@@ -88,7 +84,6 @@ impl Lowering<'_> {
         node: &MetricNode,
         groups: Vec<Vec<usize>>,
         split: &str,
-        features: &[Wanted],
     ) -> Result<(), PlanError> {
         let mut inputs = BTreeSet::new();
         let mut items = Vec::new();
@@ -97,15 +92,8 @@ impl Lowering<'_> {
             let mut item = Vec::new();
             let mut recorded = Vec::new();
             for index in group {
-                let Wanted {
-                    extract,
-                    step: Some(step),
-                } = &features[index]
-                else {
-                    let what = format!("metric `{}` reads features that are not kept", node.name);
-                    return Err(Bug::new(what).into());
-                };
-                let images = &extract.images;
+                let extraction = &self.experiment.extractions[index];
+                let images = &self.datasets[extraction.dataset];
                 if images.samples_of(split) == 0 {
                     return Err(PlanError::NoMetricSplit {
                         metric: node.name.clone(),
@@ -114,14 +102,22 @@ impl Lowering<'_> {
                         known: split_names(&images.facts),
                     });
                 }
-                inputs.insert(*step);
-                item.push(Arc::clone(extract));
+                let Wanted {
+                    extract,
+                    step: Some(step),
+                } = self.features(index, Role::Tested(split), true)?
+                else {
+                    let what = format!("metric `{}` reads features that are not kept", node.name);
+                    return Err(Bug::new(what).into());
+                };
+                inputs.insert(step);
                 recorded.push(ScoredSet {
                     fingerprint: extract.fingerprint.to_string(),
-                    extraction: &extract.node.name,
-                    model: &extract.model.name,
-                    dataset: &images.name,
+                    extraction: &extraction.name,
+                    model: &self.experiment.models[extraction.model].name,
+                    dataset: &self.experiment.datasets[extraction.dataset].name,
                 });
+                item.push(extract);
             }
             items.push(item);
             sets.push(recorded);

@@ -14,10 +14,13 @@ use serde_json::Value;
 
 use super::job::Job;
 use super::known::Known;
-use super::step::{ByFingerprint, DatasetUse, ModelUse, PlannedArtifact, Step, StepId, Work};
+use super::step::{
+    ByFingerprint, DatasetUse, ModelUse, PlannedArtifact, Shown, Step, StepId, Work,
+};
 use super::{DatasetFacts, Facts, Plan, PlanError};
 use crate::graph::Experiment;
 use crate::store::Listing;
+use features::Wanted;
 
 /// The plan under construction.
 struct Lowering<'a> {
@@ -30,6 +33,8 @@ struct Lowering<'a> {
     steps: Vec<Step>,
     jobs: Vec<Job>,
     by_fingerprint: ByFingerprint,
+    /// Features by extraction and by what is shown of it.
+    features: BTreeMap<(usize, Shown), Wanted>,
 }
 
 pub(super) fn lower(
@@ -47,22 +52,27 @@ pub(super) fn lower(
         steps: Vec::new(),
         jobs: Vec::new(),
         by_fingerprint: BTreeMap::new(),
+        features: BTreeMap::new(),
     };
     lowering.opened(facts)?;
     let trainings = lowering.pretrains()?;
     lowering.models(facts, &trainings)?;
     let samples = lowering.samples()?;
     lowering.generated(&samples)?;
-    let features = lowering.extractions()?;
-    let heads = lowering.heads(&features)?;
-    lowering.metrics(&features, &heads)?;
+    lowering.extractions()?;
+    let heads = lowering.heads()?;
+    lowering.metrics(&heads)?;
     Ok(Plan {
         name: experiment.name.clone(),
         steps: lowering.steps,
         jobs: lowering.jobs,
         datasets: lowering.datasets,
         models: lowering.models,
-        features: features.into_iter().map(|wanted| wanted.extract).collect(),
+        features: lowering
+            .features
+            .into_values()
+            .map(|wanted| wanted.extract)
+            .collect(),
         report: experiment
             .report
             .as_ref()

@@ -33,6 +33,7 @@ use crate::heads::{FeatureShape, Head};
 use crate::message::{Hint, Message};
 use crate::metrics::Predictions;
 
+pub use order::hold_out;
 pub use rounds::{is_small, train};
 pub use rows::{Rows, RowsInMemory, Samples};
 

@@ -76,7 +76,7 @@ pub(super) fn mixed_views(views: usize, count: usize, epoch: u32) -> Vec<usize> 
 
 /// The rows to train on, and those of the validation split: of each class the share `holdout`, rounded up where that leaves some
 /// to train on. A sample's side depends on its id and on how many its class has, so all heads hold out the same ones.
-pub(in crate::trainer) fn hold_out(rows: &dyn Samples, holdout: f64) -> (Vec<usize>, Vec<usize>) {
+pub fn hold_out(rows: &dyn Samples, holdout: f64) -> (Vec<usize>, Vec<usize>) {
     if holdout <= 0.0 {
         return ((0..rows.len()).collect(), Vec::new());
     }

@@ -1,19 +1,28 @@
 //! Cached features of one split, as the trainer reads them: straight from the files, and never all at once.
 
+use std::collections::BTreeSet;
+
 use crate::bug::Bug;
 use crate::exec::{NodeError, SKIPPED};
 use crate::feature_type::FeatureType;
 use crate::message::Message;
 use crate::store::{FeaturePartReader, FeatureReader};
 use crate::trainer::TrainError;
-use crate::trainer::heads::{Rows, Samples};
+use crate::trainer::heads::{Rows, Samples, hold_out};
 
 /// The samples of one split in one or several feature artifacts that differ in view and draw.
 pub(super) struct FeatureRows<'a> {
     views: Vec<&'a FeatureReader>,
+    held_out: Option<HeldOut<'a>>,
     /// Part and row of each sample.
     places: Vec<(u32, u32)>,
     labels: Vec<u32>,
+}
+
+/// Samples that are held out of training, and the features that stand in for every view of them.
+struct HeldOut<'a> {
+    features: &'a FeatureReader,
+    rows: BTreeSet<usize>,
 }
 
 impl<'a> FeatureRows<'a> {
@@ -47,6 +56,7 @@ impl<'a> FeatureRows<'a> {
         }
         let rows = Self {
             views,
+            held_out: None,
             places,
             labels,
         };
@@ -54,11 +64,27 @@ impl<'a> FeatureRows<'a> {
         Ok(rows)
     }
 
+    /// The same, where the share of each class that is held out of training is shown as images that are predicted: by `features`.
+    pub(super) fn holding_out(
+        mut self,
+        features: &'a FeatureReader,
+        share: f64,
+    ) -> Result<Self, NodeError> {
+        let (_, rows) = hold_out(&self, share);
+        self.held_out = Some(HeldOut {
+            features,
+            rows: rows.into_iter().collect(),
+        });
+        self.check_views()?;
+        Ok(self)
+    }
+
     /// Views of one dataset list the same samples in the same order; if not, features of another dataset were meant.
     fn check_views(&self) -> Result<(), NodeError> {
         let Some((first, others)) = self.views.split_first() else {
             return Ok(());
         };
+        let held_out = self.held_out.iter().map(|held_out| &held_out.features);
         let rows_of = |reader: &FeatureReader| -> Vec<usize> {
             reader.parts().iter().map(FeaturePartReader::rows).collect()
         };
@@ -67,7 +93,7 @@ impl<'a> FeatureRows<'a> {
                 && other.width() == first.width()
                 && other.feature_type() == first.feature_type()
         };
-        if others.iter().all(|other| alike(&other)) {
+        if others.iter().chain(held_out).all(|other| alike(&other)) {
             Ok(())
         } else {
             Err(Bug::new("the views of these features do not have the same samples").into())
@@ -100,8 +126,13 @@ impl Rows for FeatureRows<'_> {
     }
 
     fn copy(&self, view: usize, row: usize, out: &mut [u8]) -> Result<(), TrainError> {
+        let held_out = self.held_out.as_ref();
+        let reader = match held_out.filter(|held_out| held_out.rows.contains(&row)) {
+            Some(held_out) => held_out.features,
+            None => self.views[view],
+        };
         let (part, row) = self.places[row];
-        let part = self.views[view].parts().get(part as usize);
+        let part = reader.parts().get(part as usize);
         if part.is_some_and(|part| part.copy_row(row as usize, out)) {
             return Ok(());
         }
@@ -113,7 +144,9 @@ impl Rows for FeatureRows<'_> {
     }
 
     fn forget(&self) {
-        for part in self.views.iter().flat_map(|view| view.parts()) {
+        let held_out = self.held_out.iter().map(|held_out| &held_out.features);
+        let readers = self.views.iter().chain(held_out);
+        for part in readers.flat_map(|reader| reader.parts()) {
             part.forget();
         }
     }

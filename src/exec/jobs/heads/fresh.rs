@@ -1,7 +1,8 @@
 //! Images that go through a network while heads are trained: with fresh noise and fresh crops in every epoch.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 use super::features::FeatureRows;
 use crate::bug::Bug;
@@ -16,13 +17,21 @@ use crate::numbers::to_u32;
 use crate::plan::{Extract, PassKey};
 use crate::trainer::TrainError;
 use crate::trainer::fine_tuning::{NoisyImages, walk};
-use crate::trainer::heads::{Rows, Samples};
+use crate::trainer::heads::{Rows, Samples, hold_out};
 
 /// The images of one split, decoded and noised whenever they are read.
 pub(super) struct FreshImages<'a> {
     preparation: Preparation<'a>,
-    /// Their rows in the dataset.
+    /// Their rows in the dataset, in the order in which features are kept.
     rows: Vec<usize>,
+    held_out: Option<HeldOut<'a>>,
+}
+
+/// Images that are held out of training, and how they are shown.
+struct HeldOut<'a> {
+    preparation: Preparation<'a>,
+    /// By their place among the images of the split.
+    rows: BTreeSet<usize>,
 }
 
 impl<'a> FreshImages<'a> {
@@ -32,23 +41,61 @@ impl<'a> FreshImages<'a> {
         key: &'a PassKey,
         split: &str,
     ) -> Result<Self, NodeError> {
-        let images = &extract.images;
-        let dataset = run
-            .inputs
-            .images(images, run.store, 0..images.facts.samples)?;
-        let preparation = Preparation::new(Arc::clone(&dataset), key, &*extract.model.model, false)
-            .ok_or_else(|| NodeError::bug("a head at a timestep that its model does not have"))?;
-        let samples = dataset.manifest.samples.iter().enumerate();
-        let of_split = samples.filter(|(_, sample)| sample.split == split);
+        let preparation = prepared(run, extract, key)?;
+        let manifest = &preparation.images.dataset.manifest;
         Ok(Self {
-            rows: of_split.map(|(row, _)| row).collect(),
+            rows: manifest.reading_order(Some(split)),
             preparation,
+            held_out: None,
         })
+    }
+
+    /// The same, where the share of each class that is held out of training is shown as images that are predicted: by `key`.
+    pub(super) fn holding_out(
+        mut self,
+        run: &Run<'_>,
+        extract: &Extract,
+        key: &'a PassKey,
+        share: f64,
+    ) -> Result<Self, NodeError> {
+        let (_, rows) = hold_out(&self, share);
+        self.held_out = Some(HeldOut {
+            preparation: prepared(run, extract, key)?,
+            rows: rows.into_iter().collect(),
+        });
+        Ok(self)
+    }
+
+    /// How some of the images are prepared: all of them are trained on, or none is.
+    fn preparation_of(&self, rows: &[usize]) -> Result<&Preparation<'a>, Bug> {
+        let Some(held_out) = &self.held_out else {
+            return Ok(&self.preparation);
+        };
+        let count = rows.iter().filter(|row| held_out.rows.contains(row));
+        match count.count() {
+            0 => Ok(&self.preparation),
+            count if count == rows.len() => Ok(&held_out.preparation),
+            _ => Err(Bug::new("a batch of images to train on and of others")),
+        }
     }
 
     fn sample(&self, row: usize) -> &crate::datasets::Sample {
         self.preparation.images.sample(self.rows[row])
     }
+}
+
+/// What decodes the images of an extraction and adds their noise.
+fn prepared<'a>(
+    run: &Run<'_>,
+    extract: &Extract,
+    key: &'a PassKey,
+) -> Result<Preparation<'a>, NodeError> {
+    let images = &extract.images;
+    let dataset = run
+        .inputs
+        .images(images, run.store, 0..images.facts.samples)?;
+    Preparation::new(dataset, key, &*extract.model.model, false)
+        .ok_or_else(|| NodeError::bug("a head at a timestep that its model does not have"))
 }
 
 impl Samples for FreshImages<'_> {
@@ -67,9 +114,12 @@ impl Samples for FreshImages<'_> {
 
 impl NoisyImages for FreshImages<'_> {
     fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, Message> {
+        let preparation = self
+            .preparation_of(rows)
+            .map_err(|bug| Message::new(bug.to_string()))?;
         let rows: Vec<usize> = rows.iter().map(|&row| self.rows[row]).collect();
-        let (first, _) = self.preparation.key.draw_and_seed();
-        let batch = self.preparation.batch(&rows, first.saturating_add(draw));
+        let (first, _) = preparation.key.draw_and_seed();
+        let batch = preparation.batch(&rows, first.saturating_add(draw));
         batch
             .map(|batch| batch.pixels)
             .map_err(|error| error.explain())

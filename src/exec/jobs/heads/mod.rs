@@ -156,7 +156,8 @@ fn scan(
     let Some((first, _)) = writers.first() else {
         return Ok(());
     };
-    let (node, extract) = (&first.train.node, &*first.train.features);
+    let (node, extract) = (&first.train.node, &*first.train.trained);
+    let training = &node.training;
     let readers = first
         .train
         .reads
@@ -164,11 +165,19 @@ fn scan(
         .map(|features| run.store.features(features));
     let readers: Vec<FeatureReader> = readers.collect::<Result<_, StoreError>>()?;
     let skip = extract.node.on_bad_image == OnBadImage::Skip;
-    let rows = |split: &str| FeatureRows::new(readers.iter().collect(), split, skip);
-    let (train_rows, test_rows) = (
-        rows(&node.training.train_split)?,
-        rows(&node.training.test_split)?,
-    );
+    let tested = run.store.features(&first.train.features.fingerprint)?;
+    let test_rows = FeatureRows::new(vec![&tested], &training.test_split, skip)?;
+    let train_rows = FeatureRows::new(readers.iter().collect(), &training.train_split, skip)?;
+    let held_out = &first.train.held_out.fingerprint;
+    let held_out = if *held_out == extract.fingerprint {
+        None
+    } else {
+        Some(run.store.features(held_out)?)
+    };
+    let train_rows = match &held_out {
+        Some(held_out) => train_rows.holding_out(held_out, training.holdout)?,
+        None => train_rows,
+    };
     let epochs = writers
         .iter()
         .map(|(head, _)| head.train.node.training.epochs)

@@ -43,9 +43,16 @@ pub(in crate::exec::jobs) fn run_tuned(run: &Run<'_>, head: OneHead<'_>) -> Resu
     let (Some(fine_tuning), Some(tunable)) = (node.training.fine_tune, model.tunable()) else {
         return Err(NodeError::bug("a model that has nothing to train is tuned"));
     };
-    let key = PassKey::of(extract);
-    let train = FreshImages::new(run, extract, &key, &node.training.train_split)?;
-    let test = FreshImages::new(run, extract, &key, &node.training.test_split)?;
+    let [train_key, test_key, held_out_key] =
+        [&work.trained, &work.features, &work.held_out].map(|extract| PassKey::of(extract));
+    let training = &node.training;
+    let train = FreshImages::new(run, extract, &train_key, &training.train_split)?;
+    let train = if held_out_key == train_key {
+        train
+    } else {
+        train.holding_out(run, extract, &held_out_key, training.holdout)?
+    };
+    let test = FreshImages::new(run, extract, &test_key, &training.test_split)?;
     let mut tuned = tunable.begin_tuning(
         run.base,
         run.device,

@@ -5,8 +5,8 @@
 
 use std::sync::mpsc::{Receiver, SyncSender};
 
+use super::Listed;
 use super::shard::Shard;
-use crate::datasets::Manifest;
 use crate::exec::context::Run;
 use crate::exec::event::Event;
 use crate::exec::{NodeError, attempt};
@@ -29,11 +29,10 @@ pub(super) struct Computed {
 pub(super) fn gather(
     run: &Run<'_>,
     (number, pass): (usize, &Pass),
-    (taps, manifest): (&[Tap], &Manifest),
+    (taps, listed): (&[Tap], &Listed<'_>),
     computed: &Receiver<Computed>,
     finished: &SyncSender<Shard>,
 ) -> Result<(), NodeError> {
-    let samples = &manifest.samples;
     while let Ok(first) = computed.recv() {
         let mut shard = Shard::new(first.shard, pass.shards.rows_of(first.shard), taps);
         let mut done = 0;
@@ -56,7 +55,7 @@ pub(super) fn gather(
                 let row = done + position;
                 shard.skipped.push(row);
                 (run.emit)(Event::ImageSkipped {
-                    id: samples[shard.rows.start + row].id.clone(),
+                    id: listed.sample(shard.rows.start + row).id.clone(),
                     reason,
                 });
             }

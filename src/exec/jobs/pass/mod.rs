@@ -18,7 +18,7 @@ use std::time::Instant;
 use self::gather::{Computed, gather};
 use self::shard::{Place, Shard};
 use super::claimed::{Claimed, Cut};
-use crate::datasets::Manifest;
+use crate::datasets::{Manifest, Sample};
 use crate::exec::batches::{self, BackOff};
 use crate::exec::context::Run;
 use crate::exec::event::Event;
@@ -32,6 +32,20 @@ use crate::plan::{Pass, Tap};
 struct Prepared {
     shard: usize,
     batch: Batch,
+}
+
+/// The images of a pass, in the order in which their features are kept.
+struct Listed<'a> {
+    manifest: &'a Manifest,
+    /// The row in the manifest of each.
+    order: Vec<usize>,
+}
+
+impl Listed<'_> {
+    /// The image at a place of the order.
+    fn sample(&self, place: usize) -> &Sample {
+        &self.manifest.samples[self.order[place]]
+    }
 }
 
 /// Runs a pass, or some of its shards, and commits every tap whose parts are all in place then.
@@ -76,7 +90,15 @@ pub(super) fn run_pass(
         });
     }
     let dataset = run.inputs.images(&pass.dataset, run.store, rows)?;
-    let manifest = &dataset.manifest;
+    let rows = Listed {
+        manifest: &dataset.manifest,
+        order: dataset
+            .manifest
+            .reading_order(pass.key.shown.split.as_deref()),
+    };
+    if rows.order.len() != pass.images() {
+        return Err(NodeError::bug("a pass of another number of images than its dataset lists"));
+    }
     let model = &pass.model.model;
     let preparation = Preparation::new(
         Arc::clone(&dataset),
@@ -92,16 +114,17 @@ pub(super) fn run_pass(
     let stages = std::thread::scope(|scope| -> Result<StageSeconds, NodeError> {
         let (batch_sender, batches) = sync_channel::<Result<Prepared, NodeError>>(2);
         let (shard_sender, finished) = sync_channel::<Shard>(1);
-        let (claimed, preparation, taps) = (&claimed, &preparation, taps.as_slice());
+        let (claimed, preparation) = (&claimed, &preparation);
+        let (taps, rows) = (taps.as_slice(), &rows);
         let preparing =
-            scope.spawn(move || prepare(claimed, preparation, pass, batch_size, &batch_sender));
-        let writing = scope.spawn(move || write(pass, (taps, manifest), claimed, &finished));
+            scope.spawn(move || prepare(claimed, preparation, (pass, rows), batch_size, &batch_sender));
+        let writing = scope.spawn(move || write(pass, (taps, rows), claimed, &finished));
         let (computed_sender, computed) = sync_channel::<Computed>(1);
         let gathering = scope.spawn(move || {
             gather(
                 run,
                 (number, pass),
-                (taps, manifest),
+                (taps, rows),
                 &computed,
                 &shard_sender,
             )
@@ -142,7 +165,7 @@ pub(super) fn run_pass(
 fn prepare(
     claimed: &Claimed<'_>,
     preparation: &Preparation<'_>,
-    pass: &Pass,
+    (pass, listed): (&Pass, &Listed<'_>),
     batch_size: usize,
     sender: &SyncSender<Result<Prepared, NodeError>>,
 ) -> f64 {
@@ -161,9 +184,9 @@ fn prepare(
         let rows = pass.shards.rows_of(shard);
         for start in rows.clone().step_by(batch_size) {
             let since = Instant::now();
-            let of_batch: Vec<usize> = (start..(start + batch_size).min(rows.end)).collect();
+            let of_batch = &listed.order[start..(start + batch_size).min(rows.end)];
             let batch = preparation
-                .batch(&of_batch, draw)
+                .batch(of_batch, draw)
                 .map(|batch| Prepared { shard, batch })
                 .map_err(NodeError::from);
             seconds += since.elapsed().as_secs_f64();
@@ -178,7 +201,7 @@ fn prepare(
 /// Writes shards as they come; returns the seconds that it worked.
 fn write(
     pass: &Pass,
-    (taps, manifest): (&[Tap], &Manifest),
+    (taps, listed): (&[Tap], &Listed<'_>),
     claimed: &Claimed<'_>,
     finished: &Receiver<Shard>,
 ) -> Result<f64, NodeError> {
@@ -193,7 +216,7 @@ fn write(
                 part,
                 tap: &taps[position],
             };
-            shard.write(place, (view, draw), manifest, writer)
+            shard.write(place, (view, draw), listed, writer)
         })?;
         seconds += since.elapsed().as_secs_f64();
     }

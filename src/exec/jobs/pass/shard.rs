@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use crate::datasets::Manifest;
+use super::Listed;
 use crate::exec::{NodeError, SKIPPED};
 use crate::feature_type::FeatureType;
 use crate::message::Message;
@@ -52,10 +52,9 @@ impl Shard {
             tap,
         }: Place<'_>,
         (view, draw): (&str, u32),
-        manifest: &Manifest,
+        listed: &Listed<'_>,
         writer: &mut ArtifactWriter,
     ) -> Result<(), NodeError> {
-        let samples = &manifest.samples;
         let mut values = self.values[position].clone();
         for &row in &self.skipped {
             values[row * tap.width..(row + 1) * tap.width].fill(f32::NAN);
@@ -70,7 +69,7 @@ impl Shard {
             return Err(NodeError::Values(
                 Message::new(format!(
                     "the feature of `{}` at {} is not finite",
-                    samples[self.rows.start + row].id,
+                    listed.sample(self.rows.start + row).id,
                     tap.block
                 ))
                 .hint("the weights may be damaged"),
@@ -80,19 +79,19 @@ impl Shard {
             FeatureType::F32 => FeatureValues::F32(values),
             FeatureType::F16 => FeatureValues::F16(narrow(&values, tap)?),
         };
-        let rows = &samples[self.rows.clone()];
-        let ids: Vec<String> = rows.iter().map(|sample| sample.id.clone()).collect();
-        let mut splits: Vec<String> = rows.iter().map(|sample| sample.split.clone()).collect();
+        let samples = || self.rows.clone().map(|place| listed.sample(place));
+        let ids: Vec<String> = samples().map(|sample| sample.id.clone()).collect();
+        let mut splits: Vec<String> = samples().map(|sample| sample.split.clone()).collect();
         for &row in &self.skipped {
             SKIPPED.clone_into(&mut splits[row]);
         }
-        let labels: Vec<u32> = rows.iter().map(|sample| sample.label).collect();
+        let labels: Vec<u32> = samples().map(|sample| sample.label).collect();
         writer.write_features(
             part,
             FeaturePart {
                 ids: &ids,
                 splits: &splits,
-                labels: (!manifest.classes.is_empty()).then_some(&labels),
+                labels: (!listed.manifest.classes.is_empty()).then_some(&labels),
                 views: &vec![view.to_owned(); ids.len()],
                 draws: &vec![draw; ids.len()],
                 width: tap.width,

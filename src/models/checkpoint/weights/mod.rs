@@ -86,14 +86,20 @@ impl WeightMap {
         Ok(Self::new(Source::File(StoredTensors::open(path)?)))
     }
 
-    /// Parameters from where an experiment says that they come from; a relative path starts at `base`.
+    /// Parameters from where an experiment says that they come from; a relative path starts at `base`. `initial` is the network's own
+    /// initialization by a seed.
     ///
     /// # Errors
     /// As [`WeightMap::from_file`]; the weights are those of a training, or there are none.
-    pub fn from_source(source: &WeightsSource, base: &Path) -> Result<Self, WeightError> {
+    pub fn from_source(
+        source: &WeightsSource,
+        base: &Path,
+        initial: &dyn Fn(u64) -> Initial,
+    ) -> Result<Self, WeightError> {
         match source {
             WeightsSource::File(path) => Self::from_file(&base.join(path)),
             WeightsSource::Synthetic(seed) => Ok(Self::synthetic(*seed)),
+            WeightsSource::Initialization(seed) => Ok(Self::initial(initial(*seed))),
             WeightsSource::Pretrained(name) => Err(WeightError::NotTrained { name: name.clone() }),
             WeightsSource::None => Err(WeightError::NotGiven),
         }

@@ -40,7 +40,7 @@ use crate::spec::{
 };
 
 const WEIGHTS: Key<Custom> = declaration::WEIGHTS.doc(
-    "A `.safetensors` file or a PyTorch checkpoint (`.pt`), the synthetic rule: an untrained network that is the same everywhere, or the `[pretrain.NAME]` that trains it.",
+    "A `.safetensors` file or a PyTorch checkpoint (`.pt`); random weights by the synthetic rule, or by the network's own initialization, which begins some layers with zeros; or the `[pretrain.NAME]` that trains it.",
 );
 const IMAGE_SIZE: Key<Count> = Key::count("image_size", 4..=4096)
     .optional("the preset's")
@@ -324,7 +324,8 @@ impl Model for GuidedDiffusion {
         crate::models::checkpoint::weights::WeightError,
     > {
         use crate::models::checkpoint::weights::WeightMap;
-        let mut weights = WeightMap::from_source(&self.weights, base)?.on(device);
+        let weights = WeightMap::from_source(&self.weights, base, &|seed| self.initial(seed))?;
+        let mut weights = weights.on(device);
         weights.convolve_in(precision);
         let network = network::Network::new(&self.config, &mut weights)?;
         Ok(Box::new(Extractor {
@@ -357,9 +358,7 @@ impl DenoisingModel for GuidedDiffusion {
     ) -> Result<crate::models::denoising::Trainable, crate::models::checkpoint::weights::WeightError>
     {
         use crate::models::checkpoint::weights::WeightMap;
-        use crate::models::nn::initial::Initial;
-        let rule = Initial::new(seed, &self.config.state_dict(), ZEROED);
-        let mut weights = WeightMap::initial(rule).on(device).trainable();
+        let mut weights = WeightMap::initial(self.initial(seed)).on(device).trainable();
         weights.convolve_in(precision);
         let network = network::Network::new(&self.config, &mut weights)?;
         Ok(crate::models::denoising::Trainable {
@@ -380,6 +379,14 @@ impl TunableModel for GuidedDiffusion {
         checkpointing: crate::models::tuning::ActivationCheckpointing,
     ) -> Result<crate::models::tuning::Tuned, crate::models::checkpoint::weights::WeightError> {
         tuning::begin(self, base, (device, precision), tap, checkpointing)
+    }
+}
+
+#[cfg(feature = "torch")]
+impl GuidedDiffusion {
+    /// What a training begins with.
+    fn initial(&self, seed: u64) -> crate::models::nn::initial::Initial {
+        crate::models::nn::initial::Initial::new(seed, &self.config.state_dict(), ZEROED)
     }
 }
 

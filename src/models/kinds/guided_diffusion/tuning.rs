@@ -33,7 +33,7 @@ pub(super) fn begin(
     tap: BlockIndex,
     checkpointing: ActivationCheckpointing,
 ) -> Result<Tuned, WeightError> {
-    let mut weights = WeightMap::from_source(&model.weights, base)?
+    let mut weights = WeightMap::from_source(&model.weights, base, &|seed| model.initial(seed))?
         .on(device)
         .trainable();
     weights.convolve_in(precision);

@@ -34,7 +34,7 @@ const WEIGHTS: Key<Custom> = Key::custom(
     "a path or { synthetic = SEED }",
 )
 .doc(
-    "A `.safetensors` file or a PyTorch checkpoint, under the names of torchvision, SwAV or VISSL; or the synthetic rule: an untrained network that is the same everywhere.",
+    "A `.safetensors` file or a PyTorch checkpoint, under the names of torchvision, SwAV or VISSL; or random weights, by the synthetic rule or by torchvision's initialization.",
 );
 const LAYERS: Key<List<Count>> = Key::list("layers", Count::within(1..=256))
     .items(4..=4)
@@ -190,7 +190,9 @@ impl Model for ResNet {
         crate::models::checkpoint::weights::WeightError,
     > {
         use crate::models::checkpoint::weights::WeightMap;
-        let weights = WeightMap::from_source(&self.weights, base)?.on(device);
+        use crate::models::nn::initial::Initial;
+        let initial = |seed| Initial::kaiming(seed, &self.config.state_dict());
+        let weights = WeightMap::from_source(&self.weights, base, &initial)?.on(device);
         let mut weights = weights.named_as_in(config::FILE_NAMES, config::PROBE);
         weights.convolve_in(precision);
         let network = network::Network::new(&self.config, &mut weights)?;

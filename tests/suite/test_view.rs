@@ -1,0 +1,108 @@
+//! What is predicted or held out is shown without chance, whatever training sees: features from the store, computed in every epoch, and
+//! of a network that is trained.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::fixture::CliTest;
+use crate::small::{FASHION, NANO, experiment};
+
+const EXTRACTIONS: &str = r#"
+[extraction.crops]
+model      = "unet"
+dataset    = "fashion"
+timestep   = 50
+block      = 2
+pool       = 4
+preprocess = [{ random-resized-crop = 32 }, { random-flip = 0.5 }]
+
+[extraction.plain]
+model    = "unet"
+dataset  = "fashion"
+timestep = 50
+block    = 2
+pool     = 4
+"#;
+
+/// A head on both extractions that holds images out.
+fn head(name: &str, keys: &str) -> String {
+    format!(
+        "\n[head.{name}]\nkind = \"linear\"\nfeatures = [\"crops\", \"plain\"]\nepochs = 2\nbatch_size = 16\nholdout = 0.3\n{keys}\n"
+    )
+}
+
+/// The features of an artifact whose label contains some texts, by the id of the image.
+fn features(cli: &CliTest, texts: &[&str]) -> BTreeMap<String, Value> {
+    let all = cli.query("SELECT fingerprint, label FROM artifacts WHERE kind = 'features'");
+    let found: Vec<&Value> = all
+        .iter()
+        .filter(|row| {
+            let label = row["label"].as_str().unwrap();
+            texts.iter().all(|text| label.contains(text))
+        })
+        .collect();
+    assert_eq!(found.len(), 1, "{texts:?} in {all:?}");
+    let table = format!("features_{}", &found[0]["fingerprint"].as_str().unwrap()[..12]);
+    let rows = cli.query(&format!("SELECT id, feature FROM {table}"));
+    let rows = rows.into_iter();
+    rows.map(|mut row| (row["id"].as_str().unwrap().to_owned(), row["feature"].take()))
+        .collect()
+}
+
+#[test]
+fn cached_features_of_test_and_held_out_images_are_those_of_the_centre() {
+    let cli = CliTest::with_fashion(60, 30);
+    let probe = head("probe", "");
+    let metric = "\n[metric.accuracy]\nkind = \"accuracy\"\nof = \"probe\"\n";
+    cli.write(
+        "view.toml",
+        experiment("view", &[FASHION, NANO, EXTRACTIONS, &probe, metric]),
+    );
+    cli.run(&["run", "view.toml"]).expect_code(0);
+    let plain = features(&cli, &["plain["]);
+    let test = features(&cli, &["crops[", "of test, shown for testing"]);
+    let held_out = features(&cli, &["crops[", "of train, shown for testing"]);
+    let train = features(&cli, &["crops[", "of train, shown for training"]);
+    assert_eq!((plain.len(), test.len(), held_out.len(), train.len()), (90, 30, 60, 60));
+    for (id, feature) in test.iter().chain(&held_out) {
+        assert_eq!(*feature, plain[id], "{id}");
+    }
+    let other = train.iter().filter(|(id, feature)| **feature != plain[*id]);
+    assert_eq!(other.count(), 60);
+}
+
+#[test]
+fn heads_of_every_kind_of_training_predict_and_hold_out_without_chance() {
+    let cli = CliTest::with_fashion(60, 30);
+    // Rates at which nothing is learned: what differs are the images alone.
+    let heads = [
+        head("cached", "optimizer = { lr = 1e-30 }"),
+        head("online", "optimizer = { lr = 1e-30 }\nonline = true"),
+        head("tuned", "optimizer = { lr = 1e-30 }\nfine_tune = { lr = 1e-30 }"),
+    ];
+    let metric = "\n[metric.accuracy]\nkind = \"accuracy\"\nof = [\"cached\", \"online\", \"tuned\"]\n";
+    cli.write(
+        "view.toml",
+        experiment("view", &[FASHION, NANO, EXTRACTIONS, &heads.concat(), metric]),
+    );
+    cli.run(&["run", "view.toml"]).expect_code(0);
+    let rows = |table: &str, columns: &str, name: &str, extraction: &str| {
+        cli.query(&format!(
+            "SELECT {columns} FROM {table} t JOIN (SELECT DISTINCT head_fingerprint, head, extraction FROM results) r \
+             ON t.head_fingerprint = r.head_fingerprint WHERE r.head = '{name}' AND r.extraction = '{extraction}' ORDER BY 1, 2"
+        ))
+    };
+    for name in ["cached", "online", "tuned"] {
+        let predictions = |extraction| rows("predictions", "t.id, t.predicted, t.rank", name, extraction);
+        assert_eq!(predictions("crops").len(), 30, "{name}");
+        assert_eq!(predictions("crops"), predictions("plain"), "{name}");
+        let held_out = |extraction| rows("curves", "t.epoch, t.holdout_loss", name, extraction);
+        assert_eq!(held_out("crops").len(), 2, "{name}");
+        assert_eq!(held_out("crops"), held_out("plain"), "{name}");
+        let trained = |extraction| rows("curves", "t.epoch, t.train_loss", name, extraction);
+        for (crops, plain) in trained("crops").iter().zip(trained("plain")) {
+            assert_ne!(crops["train_loss"], plain["train_loss"], "{name}");
+        }
+    }
+}
