@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::exec::NodeError;
+use crate::exec::choosing::scored;
 use crate::exec::scoring::predictions;
 use crate::inputs::Inputs;
 use crate::metrics::Metric;
@@ -28,14 +30,22 @@ pub(super) struct Kept<'a> {
 
 impl<'a> Kept<'a> {
     /// All of a plan.
-    pub(super) fn of(plan: &Plan, inputs: &'a Inputs, store: &'a Store) -> Self {
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub(super) fn of(plan: &Plan, inputs: &'a Inputs, store: &'a Store) -> Result<Self, NodeError> {
         let (mut heads, mut metrics) = (BTreeMap::new(), BTreeMap::new());
         for step in &plan.steps {
             let Work::Evaluate(work) = &step.work else {
                 continue;
             };
-            let Items::Heads(items) = &work.items else {
-                continue;
+            let items = match &work.items {
+                Items::Heads(items) => items.clone(),
+                Items::Chosen(items) => {
+                    let (heads, _) = scored(plan, store, items)?;
+                    heads.into_iter().map(|(head, _)| head).collect()
+                }
+                Items::Features { .. } => continue,
             };
             for output in work.metric.outputs() {
                 metrics.insert(output.name, work.metric.clone());
@@ -45,13 +55,13 @@ impl<'a> Kept<'a> {
                 heads.insert(fingerprint.to_string(), (fingerprint, item.train.clone()));
             }
         }
-        Self {
+        Ok(Self {
             inputs,
             store,
             heads,
             metrics,
             ids: RefCell::default(),
-        }
+        })
     }
 
     /// The list of ids, shared where it was seen before.

@@ -68,7 +68,7 @@ pub fn write(
             Message::new("there is no result to report yet").hint("`repro run` computes them"),
         ));
     }
-    let comparisons = compare(&input, config, &Kept::of(plan, inputs, store))?;
+    let comparisons = compare(&input, config, &Kept::of(plan, inputs, store)?)?;
     let text = comparison::file::write(&comparisons);
     let file = base.join(config.comparisons_file());
     // Where nothing is compared there is no file, unless one is left that says something else.

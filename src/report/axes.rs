@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::axes::{PAIR, WELL_KNOWN, order, without_prefix};
+use crate::axes::{AT_BORDER, CHOSEN, CHOSEN_FROM, PAIR, WELL_KNOWN, decided_by, order, without_prefix};
 use crate::spec::suggest;
 use crate::store::{AxisValue, ResultRow};
 
@@ -51,6 +51,20 @@ pub fn of<'a>(rows: impl IntoIterator<Item = &'a ResultRow>) -> Vec<&'a str> {
     let mut names: Vec<&str> = names.into_iter().collect();
     names.sort_by_key(|name| order(name));
     names
+}
+
+/// The axes whose values were chosen on held-out samples; none for a result that nobody chose.
+pub fn chosen(row: &ResultRow) -> Vec<String> {
+    let listed = row.axes.get(CHOSEN).map(ToString::to_string).unwrap_or_default();
+    let names = listed.split(", ").filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
+}
+
+/// Whether a result's value on an axis came out of a choice.
+pub fn is_outcome(row: &ResultRow, axis: &str) -> bool {
+    let chosen = chosen(row);
+    let is_chosen = |name: &String| name == axis || decided_by(axis) == Some(name);
+    !chosen.is_empty() && ([CHOSEN_FROM, AT_BORDER].contains(&axis) || chosen.iter().any(is_chosen))
 }
 
 /// The axis in words, as it stands in a table's head: "learning rate".

@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::axes;
-use super::selection::value_of;
 use crate::axes::{AT_BORDER, CHOSEN, CHOSEN_FROM, OF_CHOICES, decided_by};
 use crate::store::{AxisValue, ResultRow};
 
 /// The axes that name what competes, where no other tells it apart.
 const NAMES: [&str; 3] = ["head", "model", "dataset"];
 
+/// The axis that tells draws of one model's weights apart.
+const WEIGHTS_SEED: &str = "weights_seed";
+
 /// One choice.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct ChoiceMade {
     /// What it was made for, such as "probe, diffusion, small".
     pub of: String,
@@ -25,22 +27,25 @@ pub struct ChoiceMade {
     pub at_border: String,
 }
 
-/// The choices behind some results, each once, in the order of the results.
-pub fn choices(rows: &[ResultRow]) -> Vec<ChoiceMade> {
+/// Where a chosen result stands, such as "block 8, pool 2"; axes that it does not have are left out.
+pub fn place(row: &ResultRow) -> String {
+    let chosen = axes::chosen(row);
+    let pairs = chosen.iter().filter_map(|axis| Some((axis, row.axis(axis)?)));
+    let (names, values): (Vec<&String>, Vec<AxisValue>) = pairs.unzip();
+    axes::phrases(&names, &values)
+}
+
+/// The choices behind some results, each once, whatever order the results are in.
+pub fn choices(rows: &[ResultRow]) -> BTreeSet<ChoiceMade> {
     let chosen: Vec<&ResultRow> = rows.iter().filter(|row| row.axes.contains_key(CHOSEN)).collect();
     let mut values: BTreeMap<&str, BTreeSet<&AxisValue>> = BTreeMap::new();
     for (axis, value) in chosen.iter().flat_map(|row| &row.axes) {
         values.entry(axis).or_default().insert(value);
     }
-    let mut made: Vec<ChoiceMade> = Vec::new();
+    let mut made = BTreeSet::new();
     for row in chosen {
         let text = |axis: &str| row.axes.get(axis).map(ToString::to_string).unwrap_or_default();
-        let axes_of = |axis: &str| -> Vec<String> {
-            let listed = text(axis);
-            let listed = listed.split(", ").filter(|name| !name.is_empty());
-            listed.map(str::to_owned).collect()
-        };
-        let picked = axes_of(CHOSEN);
+        let picked = axes::chosen(row);
         let names_it = |axis: &str| {
             let is_picked = picked.iter().any(|one| one == axis);
             let differs = values.get(axis).is_some_and(|values| values.len() > 1);
@@ -48,24 +53,21 @@ pub fn choices(rows: &[ResultRow]) -> Vec<ChoiceMade> {
                 && !is_picked
                 && axis != "seed"
                 && !OF_CHOICES.contains(&axis)
-                && decided_by(axis).is_none()
+                && (decided_by(axis).is_none() || axis == WEIGHTS_SEED)
         };
         let named: Vec<&str> = axes::of([row]).into_iter().filter(|axis| names_it(axis)).collect();
         let phrases = |names: &[&str]| {
-            let values: Vec<AxisValue> = names.iter().map(|axis| value_of(row, axis)).collect();
-            axes::phrases(names, &values)
+            let pairs = names.iter().filter_map(|axis| Some((*axis, row.axis(axis)?)));
+            let (names, values): (Vec<&str>, Vec<AxisValue>) = pairs.unzip();
+            axes::phrases(&names, &values)
         };
-        let names = |names: &[String]| names.iter().map(|name| axes::label(name)).collect::<Vec<_>>();
-        let picked: Vec<&str> = picked.iter().map(String::as_str).collect();
         let choice = ChoiceMade {
             of: phrases(&named),
-            place: phrases(&picked),
+            place: place(row),
             candidates: text(CHOSEN_FROM),
-            at_border: names(&axes_of(AT_BORDER)).join(", "),
+            at_border: axes::label(&text(AT_BORDER)),
         };
-        if !made.contains(&choice) {
-            made.push(choice);
-        }
+        made.insert(choice);
     }
     made
 }
@@ -97,7 +99,7 @@ mod tests {
             chosen("pixels", 1, 0, Some("block, learning_rate")),
             row(0, 0.25),
         ];
-        let made = choices(&rows);
+        let made: Vec<ChoiceMade> = choices(&rows).into_iter().collect();
         assert_eq!(made.len(), 2);
         assert!(made[0].of.contains("diffusion"), "{made:?}");
         assert_eq!(made[0].place, "block 8, learning rate 0.01");

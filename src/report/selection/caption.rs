@@ -177,6 +177,9 @@ impl Selection<'_> {
             let values: BTreeSet<AxisValue> =
                 self.rows.iter().map(|row| value_of(row, axis)).collect();
             let only = values.iter().next().filter(|_| values.len() == 1)?;
+            if axes::is_absent(only) {
+                return None;
+            }
             Some(format!("{} {only}", axes::label(axis)))
         };
         let axes = axes::of(self.rows.iter().copied());

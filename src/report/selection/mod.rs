@@ -83,7 +83,9 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// The value of a row on an axis; an axis that a row does not have counts as a value of its own.
+/// The value of a row on an axis; an axis that a row does not have counts as a value of its own. Where a value was chosen on held-out
+/// samples, it is an outcome as the score is, and tells no rows apart.
 pub fn value_of(row: &ResultRow, axis: &str) -> AxisValue {
-    row.axis(axis).unwrap_or_else(|| axes::ABSENT.into())
+    let value = row.axis(axis).filter(|_| !axes::is_outcome(row, axis));
+    value.unwrap_or_else(|| axes::ABSENT.into())
 }

@@ -8,13 +8,16 @@
 mod candidates;
 mod versus;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use self::candidates::{Candidates, Contender, error};
 use self::versus::{DIFFERENCE, HALVINGS, OPTIMISM, name, pairs};
 use super::footnotes::Footnotes;
 use super::{RenderedTable, Table, TableKind};
+use crate::axes::{CHOSEN, CHOSEN_FROM};
 use crate::report::axes::{self, KnownAxes};
+use crate::report::choices;
 use crate::report::comparison::{Compared, Comparison, Outcomes, UNKNOWN, p_value};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
@@ -22,7 +25,7 @@ use crate::report::markdown;
 use crate::report::number::{Unit, confidence};
 use crate::report::query;
 use crate::report::selection::{
-    FILTER_KEY, Filter, METRIC_KEY, OVER_KEY, Question, Selection, Spread, TITLE_KEY, axis_at,
+    Cell, FILTER_KEY, Filter, METRIC_KEY, OVER_KEY, Question, Selection, Spread, TITLE_KEY, axis_at,
     filters_at, value_at, value_of,
 };
 use crate::spec::{Custom, Fields, Key, Kind, KindDoc, Text};
@@ -286,8 +289,13 @@ impl Shown<'_, '_> {
             let why = format!("{found} instead of {}", described.most);
             mean.push_str(&self.footnotes.mark(&why));
         }
-        let place = markdown::escape(&candidates.place(key));
+        let mut place = markdown::escape(&candidates.place(key));
         let (picked, gained) = match (row.is_fixed, row.searched) {
+            (false, 0 | 1) if cell.rows[0].axes.contains_key(CHOSEN) => {
+                let (places, among) = chosen(cell);
+                place = markdown::escape(&places);
+                (format!("chosen from {among} on held-out images"), absent())
+            }
             (true, _) => ("fixed beforehand".to_owned(), absent()),
             (false, 0 | 1) => ("the only one".to_owned(), absent()),
             (false, searched) => {
@@ -347,6 +355,20 @@ impl Shown<'_, '_> {
         };
         Err(format!("{ABSENT}{}", self.footnotes.mark(why)))
     }
+}
+
+/// Where the runs of a cell stand that was chosen on held-out images, and among how many candidates.
+fn chosen(cell: &Cell<'_>) -> (String, String) {
+    let places: BTreeSet<String> = cell.rows.iter().map(|row| choices::place(row)).collect();
+    let among = cell.rows.iter().filter_map(|row| row.axes.get(CHOSEN_FROM));
+    let among: BTreeSet<&AxisValue> = among.collect();
+    let among: Vec<String> = among.into_iter().map(ToString::to_string).collect();
+    let mut places = places.into_iter();
+    let place = match (places.next(), places.len()) {
+        (Some(only), 0) => only,
+        (_, more) => format!("{} places, see below", more + 1),
+    };
+    (place, among.join(" or "))
 }
 
 /// With a sign before what is above zero too.
