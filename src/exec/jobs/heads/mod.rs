@@ -4,6 +4,7 @@
 //! well is a job of its own, in `tuning`.
 
 mod features;
+mod fits;
 mod fresh;
 mod tables;
 mod tuning;
@@ -17,11 +18,14 @@ use crate::exec::context::{Run, StepResult};
 use crate::exec::event::Event;
 use crate::exec::{NodeError, attempt};
 use crate::graph::OnBadImage;
-use crate::machine::device::Device;
+use crate::heads::Course;
+use crate::machine::device::{self, Device};
 use crate::models::extractor::TapRequest;
 use crate::models::find_block;
 use crate::plan::{self, Extract, JobKind, PassKey, PlannedArtifact, ScanKey, StepId, Train, Work};
-use crate::store::names::{CURVES, HEAD_WEIGHTS, LOGITS, OBJECTIVE, PREDICTIONS, SELECTION};
+use crate::store::names::{
+    CURVES, FIT, HEAD_WEIGHTS, LOGITS, OBJECTIVE, PATH, PREDICTIONS, SELECTION,
+};
 use crate::store::{ArtifactWriter, Checkpoints, FeatureReader, StoreError};
 use crate::trainer::TrainError;
 use crate::trainer::heads::{
@@ -189,6 +193,7 @@ fn scan(run: &Run<'_>, heads: &[OneHead<'_>], tell: Tell<'_>) -> Result<(), Node
         .collect();
     let limits = Limits {
         memory: run.memory,
+        device_memory: device::free_memory(run.device),
         keep_going: &|| !run.stop.is_given(),
         epoch_done: &|epoch| {
             (run.emit)(Event::HeadsAdvanced {
@@ -269,8 +274,30 @@ fn commit(
     if !outcome.epochs.is_empty() {
         writer.write_table(CURVES, &tables::curves(&outcome.epochs)?)?;
     }
-    if !outcome.objective.is_empty() {
-        writer.write_table(OBJECTIVE, &tables::objective(&outcome.objective)?)?;
+    match &outcome.course {
+        Some(Course::Iterated {
+            iterations,
+            tolerance,
+        }) => {
+            writer.write_table(OBJECTIVE, &fits::objective(iterations)?)?;
+            if let Some(end) = fits::End::of(iterations, *tolerance) {
+                writer.write_table(FIT, &end.table(*tolerance)?)?;
+                if !end.converged {
+                    (run.emit)(Event::FitNotConverged {
+                        label: artifact.label.clone(),
+                        iterations: end.iterations,
+                        gradient: end.gradient,
+                        tolerance: *tolerance,
+                    });
+                }
+            }
+        }
+        Some(Course::Path {
+            candidates,
+            chosen,
+            judge,
+        }) => writer.write_table(PATH, &fits::path(candidates, *chosen, *judge)?)?,
+        None => {}
     }
     writer.write_table(PREDICTIONS, &outcome.predictions.to_batch()?)?;
     if let Some(logits) = &outcome.logits {
