@@ -58,12 +58,6 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
     let mut penalties = fields.get(&PENALTY)?;
     penalties.sort_by(f64::total_cmp);
     penalties.dedup();
-    if penalties.is_empty() {
-        let message = format!("`penalty` of {} has no value", fields.context());
-        let hint = "give at least one penalty, or leave the key out".to_owned();
-        fields.invalid(PENALTY.name, "sweep::empty", message, Some(hint));
-        return None;
-    }
     Some(Arc::new(Ridge {
         penalties,
         standardize: fields.get(&STANDARDIZED)?,

@@ -80,15 +80,21 @@ pub(in crate::exec) fn is_scan(run: &Run<'_>, job: &plan::Job) -> bool {
     first_of_scan(run, job).is_some()
 }
 
-/// Whether such a scan's steps are so small that one thread does them best.
+/// Whether such a scan's steps are so small that one thread does them best. Fits to all samples never are.
 pub(in crate::exec) fn is_small(run: &Run<'_>, job: &plan::Job) -> bool {
+    let has_steps = |id: &StepId| match &run.plan.step(*id).work {
+        Work::Train(train) => train.node.head.trains_in_steps(),
+        _ => false,
+    };
+    let all_have_steps = job.steps.iter().all(has_steps);
     first_of_scan(run, job).is_some_and(|train| {
-        trainer::is_small(
-            train.features.shape,
-            train.node.training.batch_size,
-            train.classes(),
-            job.steps.len(),
-        )
+        all_have_steps
+            && trainer::is_small(
+                train.features.shape,
+                train.node.training.batch_size,
+                train.classes(),
+                job.steps.len(),
+            )
     })
 }
 
