@@ -141,6 +141,7 @@ fn epoch(head: &dyn Head, rows: &Random, rates: usize, memory: u64) -> Result<f6
         };
         let limits = Limits {
             memory,
+            device_memory: None,
             keep_going: &|| true,
             epoch_done: &|_| {},
             checkpoint_seconds: f64::INFINITY,

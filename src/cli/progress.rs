@@ -65,6 +65,15 @@ impl Display {
                 state.say(&format!("waiting for {holder}, which makes {label}"));
             }
             Event::SetAside { what } => state.say(&format!("warning: set aside: {what}")),
+            Event::FitNotConverged {
+                label,
+                iterations,
+                gradient,
+                tolerance,
+            } => state.say(&format!(
+                "warning: {label} did not converge: after {} the gradient is {gradient:.1e}, and `tolerance` is {tolerance:e}; raise `max_iterations`, or set `standardize = true`",
+                plural(*iterations, "iteration")
+            )),
             Event::PretrainStarted {
                 label,
                 steps,

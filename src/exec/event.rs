@@ -188,6 +188,17 @@ pub enum Event {
         /// Images of an epoch.
         of: usize,
     },
+    /// The fit of a head ended before its gradient was as short as asked for.
+    FitNotConverged {
+        /// The head's label.
+        label: String,
+        /// Iterations that were made.
+        iterations: usize,
+        /// The largest absolute value in the last gradient.
+        gradient: f64,
+        /// What would have ended the fit.
+        tolerance: f64,
+    },
     /// A head is trained.
     HeadFinished {
         /// The label of the head's artifact.

@@ -11,7 +11,7 @@
 //! # Deviations
 //! The norm is multiplied into the weights of the linear layer, so that a stack of heads needs one matrix product; what differs is
 //! the rounding. A batch with one value for each channel is normalized to zeros and leaves the running statistics as they are,
-//! where PyTorch refuses it; the last batch of an epoch can be such a one. `num_batches_tracked` is not kept, for it decides nothing.
+//! where PyTorch refuses it; batches of one sample are such ones. `num_batches_tracked` is not kept, for it decides nothing.
 //! Initial weights: see [`Initializer::Uniform`](super::Initializer::Uniform).
 
 use std::sync::Arc;

@@ -20,7 +20,7 @@ use tch::{Kind as Type, Tensor};
 #[cfg(feature = "torch")]
 use super::Mode;
 #[cfg(feature = "torch")]
-use super::fitting::{FitWhole, Fitted, Fitting, Whole, blocks};
+use super::fitting::{FitWhole, Fitting, Whole, blocks};
 use super::{FeatureShape, Head, HeadKind, ParameterForm};
 #[cfg(feature = "torch")]
 use crate::numbers::to_i64;
@@ -111,7 +111,7 @@ const MOST_SIMILARITIES: i64 = 1 << 26;
 
 #[cfg(feature = "torch")]
 impl FitWhole for Knn {
-    fn fit(&self, train: Whole<'_>, test: &Tensor) -> Fitted {
+    fn predict(&self, train: Whole<'_>, test: &Tensor) -> Tensor {
         let _guard = tch::no_grad_guard();
         let memory = normalized(train.features).transpose(0, 1);
         let samples = memory.size()[1];
@@ -133,11 +133,7 @@ impl FitWhole for Knn {
                 share(&labels, &weights, classes)
             })
             .collect();
-        Fitted {
-            logits: Tensor::cat(&logits, 0),
-            weights: Vec::new(),
-            curve: Vec::new(),
-        }
+        Tensor::cat(&logits, 0)
     }
 }
 
@@ -202,9 +198,8 @@ mod tests {
             labels: &labels,
             classes: 3,
         };
-        let fitted = head.fit(whole, &Tensor::from_slice(test).view([-1, 2]));
-        assert!(fitted.weights.is_empty() && fitted.curve.is_empty());
-        Vec::try_from(fitted.logits.exp()).unwrap()
+        let logits = head.predict(whole, &Tensor::from_slice(test).view([-1, 2]));
+        Vec::try_from(logits.exp()).unwrap()
     }
 
     fn assert_shares(found: &[f32], expected: [f32; 3]) {

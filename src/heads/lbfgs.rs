@@ -12,6 +12,8 @@ use std::collections::VecDeque;
 
 use tch::{Kind, Tensor};
 
+use super::fitting::Iteration;
+
 /// Pairs of changes that the direction is made from.
 const HISTORY: usize = 10;
 const SUFFICIENT_DECREASE: f64 = 1e-4;
@@ -31,20 +33,27 @@ pub(super) struct Limits {
     pub iterations: u32,
 }
 
-/// Minimizes `function` from `start`, a vector in 64 bits, and gives the last point, and the values at the start and after each
-/// iteration, which never rise. Ends early where rounding leaves no downward step.
-pub(super) fn minimize(
+/// Minimizes `function` from `start`, a vector in 64 bits, and gives the last point, and the value and the gradient at the start and
+/// after each iteration; values never rise. Ends early where rounding leaves no downward step.
+///
+/// # Errors
+/// Those of the function.
+pub(super) fn minimize<E>(
     start: Tensor,
     limits: Limits,
-    function: &dyn Fn(&Tensor) -> Evaluated,
-) -> (Tensor, Vec<f64>) {
+    function: &dyn Fn(&Tensor) -> Result<Evaluated, E>,
+) -> Result<(Tensor, Vec<Iteration>), E> {
     let mut point = start;
-    let (value, mut gradient) = function(&point);
-    let mut curve = vec![value];
-    let mut value = value;
+    let (mut value, mut gradient) = function(&point)?;
+    let reached = |objective: f64, gradient: &Tensor| Iteration {
+        objective,
+        gradient: gradient.abs().max().double_value(&[]),
+    };
+    let mut here = reached(value, &gradient);
+    let mut curve = vec![here];
     let mut history = History::default();
     for iteration in 0..limits.iterations {
-        if gradient.abs().max().double_value(&[]) <= limits.tolerance {
+        if here.gradient <= limits.tolerance {
             break;
         }
         let mut direction = history.direction(&gradient);
@@ -68,23 +77,24 @@ pub(super) fn minimize(
             1.0
         };
         let found = search(&begin, first, &|step| {
-            let (value, gradient) = function(&(&point + &direction * step));
-            Trial {
+            let (value, gradient) = function(&(&point + &direction * step))?;
+            Ok(Trial {
                 step,
                 value,
                 slope: inner(&gradient, &direction),
                 gradient,
-            }
-        });
+            })
+        })?;
         if found.step <= 0.0 || found.value > value {
             break;
         }
         history.remember(&direction * found.step, &found.gradient - &gradient);
         point += &direction * found.step;
         (value, gradient) = (found.value, found.gradient);
-        curve.push(value);
+        here = reached(value, &gradient);
+        curve.push(here);
     }
-    (point, curve)
+    Ok((point, curve))
 }
 
 fn inner(a: &Tensor, b: &Tensor) -> f64 {
@@ -137,17 +147,20 @@ struct Trial {
     gradient: Tensor,
 }
 
+/// Tries a step.
+type At<'a, E> = &'a dyn Fn(f64) -> Result<Trial, E>;
+
 /// A step that meets the strong Wolfe conditions, or the best one where none is found in the trials that it may make.
-fn search(begin: &Trial, first: f64, at: &dyn Fn(f64) -> Trial) -> Trial {
+fn search<E>(begin: &Trial, first: f64, at: At<'_, E>) -> Result<Trial, E> {
     let mut previous = begin.copy();
     let mut step = first;
     for trial in 0..MOST_TRIALS {
-        let here = at(step);
+        let here = at(step)?;
         if !here.decreases_enough(begin) || (trial > 0 && here.value >= previous.value) {
             return within(begin, previous, here, at);
         }
         if here.is_flat_enough(begin) {
-            return here;
+            return Ok(here);
         }
         if here.slope >= 0.0 {
             return within(begin, here, previous, at);
@@ -155,18 +168,18 @@ fn search(begin: &Trial, first: f64, at: &dyn Fn(f64) -> Trial) -> Trial {
         previous = here;
         step *= 2.0;
     }
-    previous
+    Ok(previous)
 }
 
 /// The same between two trials, of which `low` has the lower value and goes down toward `high`.
-fn within(begin: &Trial, mut low: Trial, mut high: Trial, at: &dyn Fn(f64) -> Trial) -> Trial {
+fn within<E>(begin: &Trial, mut low: Trial, mut high: Trial, at: At<'_, E>) -> Result<Trial, E> {
     for _ in 0..MOST_TRIALS {
-        let here = at(low.between(&high));
+        let here = at(low.between(&high))?;
         if !here.decreases_enough(begin) || here.value >= low.value {
             high = here;
         } else {
             if here.is_flat_enough(begin) {
-                return here;
+                return Ok(here);
             }
             if here.slope * (high.step - low.step) >= 0.0 {
                 high = low;
@@ -177,7 +190,7 @@ fn within(begin: &Trial, mut low: Trial, mut high: Trial, at: &dyn Fn(f64) -> Tr
             break;
         }
     }
-    low
+    Ok(low)
 }
 
 impl Trial {
@@ -216,12 +229,25 @@ impl Trial {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
     const LIMITS: Limits = Limits {
         tolerance: 1e-9,
         iterations: 200,
     };
+
+    /// Minimizes a function that has no errors.
+    fn lowest(
+        start: Tensor,
+        limits: Limits,
+        function: &dyn Fn(&Tensor) -> Evaluated,
+    ) -> (Tensor, Vec<f64>) {
+        let function = |point: &Tensor| Ok::<_, Infallible>(function(point));
+        let Ok((point, curve)) = minimize(start, limits, &function);
+        (point, curve.iter().map(|one| one.objective).collect())
+    }
 
     /// Rosenbrock's valley in pairs of coordinates, with the minimum 0 at ones.
     fn valley(point: &Tensor) -> Evaluated {
@@ -236,7 +262,7 @@ mod tests {
     #[test]
     fn the_valley_s_bottom_is_found() {
         let start = Tensor::from_slice(&[-1.2, 1.0, 0.0, 3.0, -5.0, -5.0]);
-        let (point, curve) = minimize(start, LIMITS, &valley);
+        let (point, curve) = lowest(start, LIMITS, &valley);
         let off = (point - 1.0).abs().max().double_value(&[]);
         assert!(off < 1e-8, "{off}");
         assert!(curve.windows(2).all(|pair| pair[1] <= pair[0]), "{curve:?}");
@@ -245,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_minimum_and_a_limit_end_it() {
-        let (point, curve) = minimize(Tensor::from_slice(&[1.0, 1.0]), LIMITS, &valley);
+        let (point, curve) = lowest(Tensor::from_slice(&[1.0, 1.0]), LIMITS, &valley);
         assert_eq!(
             (Vec::<f64>::try_from(point).unwrap(), curve),
             (vec![1.0, 1.0], vec![0.0])
@@ -254,7 +280,7 @@ mod tests {
             iterations: 3,
             ..LIMITS
         };
-        let (_, curve) = minimize(Tensor::from_slice(&[-1.2, 1.0]), limits, &valley);
+        let (_, curve) = lowest(Tensor::from_slice(&[-1.2, 1.0]), limits, &valley);
         assert_eq!(curve.len(), 4);
     }
 
@@ -266,7 +292,7 @@ mod tests {
             (value, 1.0 - point.reciprocal())
         };
         for start in [0.01, 30.0] {
-            let (point, _) = minimize(Tensor::from_slice(&[start]), LIMITS, &function);
+            let (point, _) = lowest(Tensor::from_slice(&[start]), LIMITS, &function);
             let off = (point - 1.0).abs().double_value(&[0]);
             assert!(off < 1e-8, "{off}");
         }

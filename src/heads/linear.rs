@@ -17,20 +17,27 @@ use super::{FeatureShape, Head, HeadKind, ParameterForm};
 use super::{Mode, stacked::linear_shared};
 use crate::spec::{Kind, KindDoc};
 use crate::trainer;
+use crate::trainer::config::STANDARDIZE;
 
 /// `kind = "linear"`.
 pub const KIND: HeadKind = Kind::new(
     KindDoc {
         name: "linear",
         summary: "One linear layer on the flattened features: the paper's linear probe.",
-        keys: &[],
+        keys: &[&STANDARDIZE],
         shared: trainer::config::KEYS,
     },
-    |_| Some(Arc::new(Linear)),
+    |fields| {
+        Some(Arc::new(Linear {
+            standardize: fields.get(&STANDARDIZE)?,
+        }))
+    },
 );
 
 #[derive(Debug)]
-struct Linear;
+struct Linear {
+    standardize: bool,
+}
 
 impl Head for Linear {
     fn kind(&self) -> &'static str {
@@ -38,7 +45,11 @@ impl Head for Linear {
     }
 
     fn identity(&self) -> serde_json::Value {
-        serde_json::json!({ "kind": KIND.doc.name })
+        serde_json::json!({ "kind": KIND.doc.name, "standardize": self.standardize })
+    }
+
+    fn standardizes(&self) -> bool {
+        self.standardize
     }
 
     fn parameters(&self, shape: FeatureShape, classes: usize) -> Vec<ParameterForm> {

@@ -25,6 +25,7 @@ use super::stacked::{linear_each, linear_shared};
 use super::{FeatureShape, Head, HeadKind, ParameterForm};
 use crate::spec::{Count, Fields, Key, Kind, KindDoc, List};
 use crate::trainer;
+use crate::trainer::config::STANDARDIZE;
 
 const HIDDEN: Key<List<Count>> = Key::list("hidden", Count::within(1..=1_000_000))
     .default(&[2048])
@@ -35,7 +36,7 @@ pub const KIND: HeadKind = Kind::new(
     KindDoc {
         name: "mlp",
         summary: "Linear layers on the flattened features, with a ReLU behind each hidden one.",
-        keys: &[&HIDDEN],
+        keys: &[&HIDDEN, &STANDARDIZE],
         shared: trainer::config::KEYS,
     },
     parse,
@@ -53,13 +54,17 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Head>> {
         );
         return None;
     }
-    Some(Arc::new(Mlp { hidden }))
+    Some(Arc::new(Mlp {
+        hidden,
+        standardize: fields.get(&STANDARDIZE)?,
+    }))
 }
 
 #[derive(Debug)]
 struct Mlp {
     /// Widths of the hidden layers; at least one.
     hidden: Vec<u32>,
+    standardize: bool,
 }
 
 impl Head for Mlp {
@@ -68,7 +73,15 @@ impl Head for Mlp {
     }
 
     fn identity(&self) -> serde_json::Value {
-        serde_json::json!({ "kind": KIND.doc.name, "hidden": self.hidden })
+        serde_json::json!({
+            "kind": KIND.doc.name,
+            "hidden": self.hidden,
+            "standardize": self.standardize,
+        })
+    }
+
+    fn standardizes(&self) -> bool {
+        self.standardize
     }
 
     fn parameters(&self, shape: FeatureShape, classes: usize) -> Vec<ParameterForm> {

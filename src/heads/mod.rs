@@ -13,6 +13,8 @@ mod batchnorm_linear;
 mod cnn;
 #[cfg(feature = "torch")]
 mod fitting;
+#[cfg(all(test, feature = "torch"))]
+pub(crate) mod golden;
 mod knn;
 #[cfg(feature = "torch")]
 mod lbfgs;
@@ -20,6 +22,7 @@ mod linear;
 mod logistic;
 mod mlp;
 mod parameters;
+mod ridge;
 #[cfg(feature = "torch")]
 mod stacked;
 
@@ -29,8 +32,13 @@ use std::sync::Arc;
 use crate::datasets::OpenQuestion;
 use crate::message::Message;
 use crate::spec::{Kind, Parse};
+#[cfg(all(test, feature = "torch"))]
+pub(crate) use fitting::InMemory;
 #[cfg(feature = "torch")]
-pub use fitting::{FitWhole, Fitted, Fitting, Whole};
+pub use fitting::{
+    Blocks, Candidate, Course, FitBlocks, FitError, FitWhole, Fitted, Fitting, Iteration, Judge,
+    Whole,
+};
 pub use parameters::{Initializer, Parameter, ParameterForm, Role};
 
 /// Every head kind.
@@ -42,6 +50,7 @@ pub const ALL: &[&HeadKind] = &[
     &linear::KIND,
     &logistic::KIND,
     &mlp::KIND,
+    &ridge::KIND,
 ];
 
 /// A kind of head. What it shares with others is how it is trained: [`KEYS`](crate::trainer::config::KEYS), or
@@ -137,6 +146,13 @@ pub trait Head: Send + Sync + Debug {
             .filter(|form| form.role == Role::Trained)
             .map(|form| form.count())
             .sum()
+    }
+
+    /// Whether it reads standardized features: each value less its mean over the training samples, divided by its standard
+    /// deviation there. The first two parameters of such a head are the weight `[…, D]` and the bias of the layer that reads them,
+    /// so that the stored head takes features as they are.
+    fn standardizes(&self) -> bool {
+        false
     }
 
     /// Whether it is trained in steps, so that the keys of training say something of it.

@@ -1,5 +1,7 @@
 //! Where an experiment departs from the paper, read off its configuration. Reports print it as a table.
 
+use std::collections::BTreeSet;
+
 use crate::graph::{Experiment, HeadNode};
 use crate::imaging::Preprocess;
 use crate::models::WeightsSource;
@@ -123,6 +125,20 @@ pub fn of(experiment: &Experiment) -> Vec<Departure> {
         let here = question.here.to_owned();
         add(question.topic, "not stated", here, question.reason);
     }
+    let standardized = experiment
+        .heads
+        .iter()
+        .filter(|head| head.head.standardizes());
+    let kinds: BTreeSet<&str> = standardized.map(|head| head.head.kind()).collect();
+    if !kinds.is_empty() {
+        let kinds: Vec<&str> = kinds.into_iter().collect();
+        add(
+            "Scale of features",
+            "as the network gives them",
+            format!("standardized for {}", kinds.join(", ")),
+            "declared in the experiment",
+        );
+    }
     training_of_heads(experiment, &mut add);
     departures
 }
@@ -149,7 +165,7 @@ fn training_of_heads(experiment: &Experiment, add: &mut dyn FnMut(&str, &str, St
         values.join(", ")
     };
     let paper = Training::default();
-    let rows: [(&str, &str, Pick<'_>, &str); 13] = [
+    let rows: [(&str, &str, Pick<'_>, &str); 14] = [
         (
             "Optimizer",
             "Adam",
@@ -183,6 +199,12 @@ fn training_of_heads(experiment: &Experiment, add: &mut dyn FnMut(&str, &str, St
             "not stated",
             &|training| Some(format!("{}", training.batch_size)),
             NOT_PRINTED,
+        ),
+        (
+            "Remainder of an epoch",
+            "not stated; dropped in the later code",
+            &|_| Some("none: an epoch is cut into equal batches".to_owned()),
+            "a few samples would move the weights as far as a whole batch",
         ),
         (
             "Epochs",

@@ -6,13 +6,18 @@ pub const CURVE: &str = "curve";
 pub const PRETRAINED_WEIGHTS: &str = "weights.safetensors";
 /// The table of a head's epochs.
 pub const CURVES: &str = "curves";
-/// The table of what a head that is fitted to all samples minimized, iteration by iteration.
+/// The table of what a head that is fitted to all samples minimized and of its gradient, iteration by iteration.
 pub const OBJECTIVE: &str = "objective";
+/// The table of where such a fit ended: one row.
+pub const FIT: &str = "fit";
+/// The table of the penalties that a head was chosen from, one row each.
+pub const PATH: &str = "path";
 /// The table of a head's predictions, one row a sample of its test split.
 pub const PREDICTIONS: &str = "predictions";
 /// The table of a head's logits, where they are kept.
 pub const LOGITS: &str = "logits";
-/// The table that a head is chosen by: one row with `epoch`, `loss` and `top1` on the validation split.
+/// The table that a head is chosen by: one row with `epoch`, `loss` and `top1` on the validation split, or of leave-one-out
+/// predictions; the epoch is 0 where there are none.
 pub const SELECTION: &str = "selection";
 /// The table of what a head was chosen among, one row a candidate, the best first.
 pub const CANDIDATES: &str = "candidates";

@@ -8,6 +8,8 @@
 //! | `curves` | the learning curves of all heads, and `head_fingerprint` |
 //! | `predictions` | the predictions of all heads, and `head_fingerprint` |
 //! | `selection` | what heads with a validation split may be chosen by, and `head_fingerprint` |
+//! | `fit` | where fits of heads to all samples ended, and `head_fingerprint` |
+//! | `path` | the penalties that heads were chosen from, and `head_fingerprint` |
 //! | `logits_<hex>` | the logits of one head, where it keeps them, named by the first 12 (at least 4) digits of its fingerprint |
 //! | `artifacts` | one row an artifact: `fingerprint`, `kind`, `label`, `rows`, `bytes`, `made_at` |
 //! | `features_<hex>` | the vectors of one feature artifact, named by the first 12 (at least 4) digits of its fingerprint |
@@ -32,7 +34,7 @@ use self::explain::explain;
 use super::error::StoreError;
 use super::fingerprint::ArtifactKind;
 use super::manifest::Manifest;
-use super::names::{CANDIDATES, CURVES, PREDICTIONS, SELECTION, table_file};
+use super::names::{CANDIDATES, CURVES, FIT, PATH, PREDICTIONS, SELECTION, table_file};
 use super::part::part_index;
 use super::query_result::{Cell, QueryError, QueryResult};
 use super::results::{AxisType, ResultRow};
@@ -99,7 +101,7 @@ impl Store {
         let mut tables = Tables::new();
         tables.insert("artifacts".to_owned(), artifacts_table(manifests)?);
         tables.insert(RESULTS.to_owned(), results::table(rows, known)?);
-        for name in [CURVES, PREDICTIONS, SELECTION, CANDIDATES] {
+        for name in [CURVES, PREDICTIONS, SELECTION, CANDIDATES, FIT, PATH] {
             if let Some(table) = self.heads_table(manifests, name)? {
                 tables.insert(name.to_owned(), table);
             }

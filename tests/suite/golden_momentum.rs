@@ -116,6 +116,7 @@ fn trained(node: &str, pool: i64, runs: &[Value], golden: &Golden, momentum: f64
         .collect();
     let limits = Limits {
         memory: 1 << 30,
+        device_memory: None,
         keep_going: &|| true,
         epoch_done: &|_| {},
         checkpoint_seconds: f64::INFINITY,

@@ -29,7 +29,8 @@ fn every_kind_is_trained_and_beats_chance() {
         ("attention", "heads = 1"),
         ("batchnorm-linear", ""),
         ("knn", ""),
-        ("logistic", "logits = true"),
+        ("logistic", "logits = true\nstandardize = true"),
+        ("ridge", "holdout = 0.1"),
     ];
     // Tokens of one channel would be all the same to attention: it reads feature maps of a network.
     let mut rest = String::from(
@@ -38,7 +39,7 @@ fn every_kind_is_trained_and_beats_chance() {
     );
     for (kind, keys) in kinds {
         let steps = match kind {
-            "knn" | "logistic" => "",
+            "knn" | "logistic" | "ridge" => "",
             _ => "epochs = 12\nbatch_size = 32\noptimizer = { lr = 1e-2 }",
         };
         let features = match kind {
@@ -61,6 +62,15 @@ fn every_kind_is_trained_and_beats_chance() {
         // Chance is 0.1 with a standard deviation of 0.03.
         assert!(number(&row["value"]) > 0.35, "{row}");
     }
+    let fits = cli.query("SELECT converged, gradient <= tolerance AS short FROM fit");
+    assert_eq!(fits, [json!({ "converged": true, "short": true })]);
+    let path = cli.query(
+        "SELECT count(*) AS penalties, sum(chosen) AS chosen, min(judge) AS judge FROM path",
+    );
+    assert_eq!(
+        path,
+        [json!({ "penalties": 10, "chosen": 1, "judge": "holdout" })]
+    );
     cli.run(&["run", "kinds.toml"])
         .expect_code(0)
         .expect_in_stderr(&["nothing to do"]);
@@ -195,4 +205,17 @@ fn memory_that_does_not_suffice_is_an_error_with_a_remedy() {
         .expect_in_stderr(&["invalid size", "`8GiB`"]);
     cli.run(&["run", "memory.toml", "--memory", "1MiB"])
         .expect_code(0);
+}
+
+#[test]
+fn a_fit_that_does_not_converge_is_warned_of() {
+    let cli = CliTest::with_fashion(200, 50);
+    let rest = "\n[extraction.pixels]\nmodel = \"raw\"\ndataset = \"fashion\"\ntimestep = 0\nblock = 1\npool = 7\n\n\
+         [head.short]\nkind = \"logistic\"\nfeatures = \"pixels\"\nmax_iterations = 3\n";
+    cli.write("short.toml", with(rest));
+    cli.run(&["run", "short.toml"])
+        .expect_code(0)
+        .expect_in_stderr(&["did not converge", "after 3 iterations", "`max_iterations`"]);
+    let fits = cli.query("SELECT converged, iterations FROM fit");
+    assert_eq!(fits, [json!({ "converged": false, "iterations": 3 })]);
 }

@@ -60,6 +60,14 @@ impl Builder<'_> {
                 let keys = kind.doc.all_keys();
                 if keys.iter().any(|key| key.name() == FINE_TUNE.name) {
                     Self::check_fresh(&training, experiment, &found, &fields);
+                    if training.fine_tune.is_some() && head.standardizes() {
+                        fields.invalid(
+                            config::STANDARDIZE.name,
+                            "graph::fine-tuning-misfit",
+                            "features of a network that is trained have no fixed mean and deviation",
+                            Some("leave `standardize` out, or take a head of kind `batchnorm-linear`".to_owned()),
+                        );
+                    }
                 }
                 for (features, more_views) in
                     by_views(&experiment.extractions, &found, training.views)

@@ -25,9 +25,9 @@ pub const FEATURES: Key<Text> = Key::text("features", "the name of an extraction
 pub const SEED: Key<Seed> = Key::seed("seed")
     .optional("the experiment's seeds")
     .doc("Initial weights and order of samples.");
-/// The seed of a head in which nothing is random.
+/// The seed of a head in which nothing but the validation split is random.
 const SEED_WITHOUT_STEPS: Key<Seed> =
-    SEED.doc("Decides nothing but the name: nothing here is random. One seed is enough.");
+    SEED.doc("Which samples are the validation split, with `holdout`; nothing else here is random, and without it one seed is enough.");
 /// How the network is trained as well.
 pub const FINE_TUNE: Key<Nested> = Key::table("fine_tune", &fine_tuning::DOC)
     .optional("none")
@@ -50,7 +50,7 @@ const EPOCHS: Key<Count> = Key::count("epochs", 1..=100_000)
     .doc("Passes over the training split.");
 const BATCH_SIZE: Key<Count> = Key::count("batch_size", 1..=1_000_000)
     .default(256)
-    .doc("Samples per step; the last step of an epoch takes what is left.");
+    .doc("Samples of a step, at most: an epoch is cut into as few steps as that allows, of equal size but for one sample.");
 const OPTIMIZER: Key<Nested> = Key::table("optimizer", &optimizer::DOC)
     .or_empty()
     .doc("How gradients make a step.");
@@ -75,6 +75,14 @@ const CLIP: Key<Number> = Key::number("clip", Number::above(0.0).to(1e9))
 const HOLDOUT: Key<Number> = Key::number("holdout", Number::from(0.0).to(0.5))
     .default(0.0)
     .doc("The share of each class of the training split that is not trained on, but scored after every epoch, to choose by.");
+/// The same for a head that has no epochs.
+const HOLDOUT_WITHOUT_STEPS: Key<Number> = HOLDOUT.doc(
+    "The share of each class of the training split that the head is not fitted to, but scored on, to choose by.",
+);
+/// Whether a head that reads vectors standardizes them.
+pub const STANDARDIZE: Key<Boolean> = Key::boolean("standardize").default(false).doc(
+    "Train on standardized features: each value less its mean over the training samples, divided by its standard deviation there. The stored head takes features as they are.",
+);
 const PATIENCE: Key<Count> = Key::count("patience", 1..=100_000)
     .optional("none")
     .doc("Stop after so many epochs without a better loss on the validation split, and keep the best epoch's weights; needs `holdout`.");
@@ -97,7 +105,14 @@ pub const TEST: Key<Text> = Key::text("test", "a split")
     .doc("The split to predict; it decides nothing during training.");
 
 /// The keys that a head takes besides its own, if it is fitted full-batch.
-pub const KEYS_WITHOUT_STEPS: Keys = &[&FEATURES, &LOGITS, &SEED_WITHOUT_STEPS, &TRAIN, &TEST];
+pub const KEYS_WITHOUT_STEPS: Keys = &[
+    &FEATURES,
+    &HOLDOUT_WITHOUT_STEPS,
+    &LOGITS,
+    &SEED_WITHOUT_STEPS,
+    &TRAIN,
+    &TEST,
+];
 
 /// The keys that every head takes besides its own, if it is trained in steps.
 pub const KEYS: Keys = &[

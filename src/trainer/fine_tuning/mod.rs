@@ -29,7 +29,7 @@ use self::state::State;
 pub use self::walk::{Each, NoisyImages, walk};
 use super::config::{ClassWeights, FineTuning, Moment};
 use super::heads::checkpoint;
-use super::heads::order::{hold_out, within};
+use super::heads::order::{equal_parts, hold_out, within};
 use super::heads::scan::balanced;
 use super::heads::scoring::{HeldOut, means, predictions, rank_all, serialized};
 use super::heads::stack::Stack;
@@ -100,7 +100,7 @@ pub fn fine_tune(
             return Err(TrainError::Empty(split.clone()));
         }
     }
-    let (fit, held_out) = hold_out(task.train, training.holdout);
+    let (fit, held_out) = hold_out(task.train, training.holdout, task.job.seed);
     let state = State::begin(task, &fit, tuned, keep)?;
     let mut tuning = Loop {
         task,
@@ -162,9 +162,9 @@ impl Loop<'_> {
         let training = task.job.training;
         let order = within(task.job.seed, epoch, 0, self.fit.len());
         let row = |&position: &usize| self.fit[position];
-        let batches: Vec<Vec<usize>> = order
-            .chunks(training.batch_size as usize)
-            .map(|batch| batch.iter().map(row).collect())
+        let batches: Vec<Vec<usize>> = equal_parts(order.len(), training.batch_size as usize)
+            .into_iter()
+            .map(|batch| order[batch].iter().map(row).collect())
             .collect();
         let done = self.state.made as usize % self.steps;
         let images = self.fit.len();
@@ -315,12 +315,13 @@ impl Loop<'_> {
             }
             Ok(())
         })?;
-        let weights = stack.weights(0);
+        let weights = stack.weights(0, None);
         let weights = weights.iter().map(|(name, tensor)| (*name, tensor));
         Ok(Outcome {
             epochs: stack.curves[0].clone(),
             epoch: stack.last_epoch(0),
-            objective: Vec::new(),
+            course: None,
+            held_out: None,
             predictions: Predictions {
                 rows: predictions(task.test, ranked),
             },

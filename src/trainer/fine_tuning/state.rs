@@ -58,10 +58,7 @@ impl<'a> State<'a> {
             .chain(moments)
             .map(|(name, tensor)| (name, tensor.shallow_clone()))
             .collect();
-        tensors.extend(checkpoint::tensors(
-            std::slice::from_ref(&self.stack),
-            |_| head,
-        ));
+        tensors.extend(checkpoint::tensors(std::iter::once(&self.stack), |_| head));
         let (loss, right) = self.stack.sums();
         tensors.push((format!("{SUMS}/{LOSS}"), loss.copy()));
         tensors.push((format!("{SUMS}/{RIGHT}"), right.to_kind(Kind::Double)));

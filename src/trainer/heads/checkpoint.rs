@@ -63,8 +63,8 @@ pub(in crate::trainer) fn write(
 }
 
 /// Everything of some stacks that changes. `name` is that of a job's head.
-pub(in crate::trainer) fn tensors<'n>(
-    stacks: &[Stack<'_>],
+pub(in crate::trainer) fn tensors<'n, 's, 'h: 's>(
+    stacks: impl IntoIterator<Item = &'s Stack<'h>>,
     name: impl Fn(usize) -> &'n str,
 ) -> Vec<(String, Tensor)> {
     let mut tensors = Vec::new();

@@ -3,21 +3,26 @@
 //! All heads that read the same features train in one pass over the data. Those of one form, seed and schedule are a *stack*
 //! and take every step together; learning rates and weight decays may differ within it.
 //!
-//! Start with [`rows`], where samples come from; `order` is in which order an epoch sees them, `stack` heads
-//! that step together, `scan` the loop over epochs, windows and batches, `scoring` what is not learned from, `whole` what
-//! is fitted full-batch, `checkpoint` what a
+//! Start with [`rows`], where samples come from; `order` is in which order an epoch sees them and how it is cut into batches,
+//! `held` where they are in memory, `standard` what standardizes them, `stack` heads
+//! that step together, `scan` the loop over epochs, `epoch` that over windows and batches, `scoring` what is not learned from, `whole` what
+//! is fitted to all samples, `checkpoint` what a
 //! scan resumes from, `rounds` how many heads train at once.
 //!
 //! # Deviations
-//! The last batch of an epoch holds what is left and is never dropped (soumik-kanad/diffssl drops it, in testing too).
+//! No sample is dropped, in training or in testing (soumik-kanad/diffssl drops the last batch of both). `order` says how an
+//! epoch is cut.
 
 pub(super) mod checkpoint;
+mod epoch;
+mod held;
 pub(super) mod order;
 mod rounds;
 pub mod rows;
 pub(super) mod scan;
 pub(super) mod scoring;
 pub(super) mod stack;
+pub(super) mod standard;
 #[cfg(test)]
 mod tests;
 mod whole;
@@ -29,7 +34,7 @@ use tch::Device;
 
 use super::Training;
 use crate::bug::Bug;
-use crate::heads::{FeatureShape, Head};
+use crate::heads::{Course, FeatureShape, Head};
 use crate::message::{Hint, Message};
 use crate::metrics::Predictions;
 
@@ -66,8 +71,10 @@ pub struct Data<'a> {
 
 /// What a training may take, and the callbacks that it calls.
 pub struct Limits<'a> {
-    /// Bytes that features, weights and all that belongs to them may take.
+    /// Bytes of the host's memory that features, weights and all that belongs to them may take.
     pub memory: u64,
+    /// Bytes that the device has free, where it has memory of its own.
+    pub device_memory: Option<u64>,
     /// Whether to continue; asked between steps.
     pub keep_going: &'a (dyn Fn() -> bool + Sync),
     /// Called after each epoch with the number of epochs that are done.
@@ -114,12 +121,15 @@ pub struct Epoch {
 /// What training a head leaves.
 #[derive(Debug)]
 pub struct Outcome {
-    /// One row for each epoch; none for a head that is fitted full-batch.
+    /// One row for each epoch; none for a head that is fitted to all samples.
     pub epochs: Vec<Epoch>,
     /// The epoch, from 1, whose weights these are: the last one, or with `patience` the best one.
     pub epoch: u32,
-    /// What a full-batch fit minimized, before its first iteration and after each one.
-    pub objective: Vec<f64>,
+    /// How a head that is fitted to all samples got there.
+    pub course: Option<Course>,
+    /// Loss and share of right answers by which a head that is fitted to all samples may be chosen: on the validation split, or
+    /// those of the leave-one-out predictions.
+    pub held_out: Option<(f64, f64)>,
     /// Predictions for every sample of the test split.
     pub predictions: Predictions,
     /// Logits of every sample of the test split, row-major `[T, K]`, where they are asked for.
@@ -141,6 +151,9 @@ pub enum TrainError {
         /// The learning rate in force.
         learning_rate: f64,
     },
+    /// A fit to all samples met NaN or infinite values.
+    #[error("the fit met values that are NaN or infinite")]
+    NotFinite,
     /// A split without samples.
     #[error("split `{0}` has no samples")]
     Empty(String),
@@ -171,6 +184,9 @@ impl Hint for TrainError {
         let hint = match self {
             Self::Diverged { .. } => {
                 "lower the learning rate; in a grid that is judged on a validation split (`holdout`), a head that diverges is not a failure"
+            }
+            Self::NotFinite => {
+                "features in `f16` overflow beyond 65,504: store them as `f32`, or look at what the network gives"
             }
             Self::Empty(_) => "`train` and `test` of the head name the splits",
             Self::Memory { .. } => "raise `repro run --memory`",

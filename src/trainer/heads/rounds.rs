@@ -1,8 +1,9 @@
 //! From jobs to scans: as many heads at once as memory allows, and those first that a stopped run has left.
 
+use super::held::computing_memory;
 use super::scan::Scan;
 use super::stack::bytes_of;
-use super::whole::fit_whole;
+use super::whole::fit;
 use super::{CheckpointStore, Data, Job, Limits, Outcome, TrainError, checkpoint};
 use crate::heads::{FeatureShape, Fitting};
 
@@ -41,12 +42,12 @@ pub fn train<E: From<TrainError>>(
         }
     }
     let (whole, steps): (Vec<usize>, Vec<usize>) =
-        (0..jobs.len()).partition(|&job| matches!(jobs[job].head.fitting(), Fitting::Whole(_)));
+        (0..jobs.len()).partition(|&job| !matches!(jobs[job].head.fitting(), Fitting::Steps));
     for job in whole {
         if !(limits.keep_going)() {
             return Err(TrainError::Stopped.into());
         }
-        done(job, fit_whole(&jobs[job], data, limits))?;
+        done(job, fit(&jobs[job], data, limits))?;
     }
     for round in rounds(jobs, &steps, data, limits)? {
         let most = round.iter().map(|&job| jobs[job].training.epochs).max();
@@ -57,33 +58,44 @@ pub fn train<E: From<TrainError>>(
                 .is_some_and(|stored| stored.has(jobs[job].name))
         });
         if !known.is_empty() {
-            Scan::new(jobs, known, data, limits).run(stored.as_ref(), keep, done)?;
+            Scan::new(jobs, known, data, limits)?.run(stored.as_ref(), keep, done)?;
         }
         if !new.is_empty() {
-            Scan::new(jobs, new, data, limits).run(None, keep, done)?;
+            Scan::new(jobs, new, data, limits)?.run(None, keep, done)?;
         }
     }
     Ok(())
 }
 
-/// The jobs in as many rounds as memory asks for: the weights of a round and what belongs to them take half of it at most.
+/// The jobs in as many rounds as memory asks for: the weights of a round and what belongs to them take half of it at most. Where
+/// features are computed while they are read and some are held out, each seed has a round of its own.
 fn rounds(
     jobs: &[Job<'_>],
     members: &[usize],
     data: &Data<'_>,
     limits: &Limits<'_>,
 ) -> Result<Vec<Vec<usize>>, TrainError> {
-    let allowed = limits.memory / 2;
+    let memory = computing_memory(limits);
+    let allowed = memory / 2;
     let (mut rounds, mut taken) = (vec![Vec::new()], 0);
-    for &index in members {
+    let mut members = members.to_vec();
+    // Each seed holds out other samples, while what is computed is computed for one set of them.
+    let apart = data.train.is_fresh() && jobs[0].training.holdout > 0.0;
+    if apart {
+        members.sort_by_key(|&index| jobs[index].seed);
+    }
+    let mut seed = None;
+    for index in members {
         let bytes = bytes_of(jobs[index].head, data.shape, data.classes);
         if bytes > allowed {
             return Err(TrainError::Memory {
                 needed: crate::text::bytes(bytes * 2),
-                allowed: crate::text::bytes(limits.memory),
+                allowed: crate::text::bytes(memory),
             });
         }
-        if taken + bytes > allowed {
+        let other_seed = seed.is_some_and(|seed| seed != jobs[index].seed);
+        seed = Some(jobs[index].seed);
+        if taken + bytes > allowed || (apart && other_seed) {
             rounds.push(Vec::new());
             taken = 0;
         }

@@ -74,6 +74,9 @@ pub trait Rows: Samples {
 /// Bytes that are copied before what they were copied from is let go: a mapped file counts as memory of the program.
 const AT_ONCE: usize = 16 << 20;
 
+/// Bytes that are in the host's memory on their way to a GPU.
+const STAGED: usize = 64 << 20;
+
 /// Features in memory: `[n, D]` in the number type that they are stored in, on a device.
 ///
 /// `which` names view and row of each, in any order. They are copied by all cores; nothing else of the split is touched.
@@ -86,9 +89,23 @@ pub(super) fn load(
     width: usize,
     device: Device,
 ) -> Result<Tensor, TrainError> {
-    let mut values = room(rows, which.len(), width);
-    load_into(rows, which, &mut values)?;
-    Ok(values.to_device(device))
+    if device == Device::Cpu {
+        let mut values = room(rows, which.len(), width);
+        load_into(rows, which, &mut values)?;
+        return Ok(values);
+    }
+    // Only a piece of them is in the host's memory at once.
+    let kind = kind_of(rows.feature_type());
+    let values = Tensor::empty([to_i64(which.len()), to_i64(width)], (kind, device));
+    let at_once = (STAGED / (width * rows.feature_type().bytes()).max(1)).max(1);
+    let mut staged = room(rows, at_once.min(which.len()), width);
+    for (number, which) in which.chunks(at_once).enumerate() {
+        load_into(rows, which, &mut staged)?;
+        let (start, count) = (to_i64(number * at_once), to_i64(which.len()));
+        let mut place = values.narrow(0, start, count);
+        tch::no_grad(|| place.copy_(&staged.narrow(0, 0, count)));
+    }
+    Ok(values)
 }
 
 /// A tensor `[count, D]` on the CPU for features of a split, whose values are whatever was there.

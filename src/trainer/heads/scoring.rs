@@ -1,10 +1,12 @@
 //! What is not learned from: the validation split after every epoch, and the predictions in the end.
 
 use rayon::prelude::*;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
+use super::held::Held;
 use super::rows::{Samples, load};
-use super::scan::{Scan, shaped};
+use super::scan::Scan;
+use super::stack::Stack;
 use super::{Outcome, TrainError};
 use crate::bug::Bug;
 use crate::metrics::{Prediction, Predictions, rank_of_label};
@@ -20,11 +22,12 @@ impl Scan<'_> {
     pub(super) fn end_epoch(
         &mut self,
         epoch: u32,
+        held: &Held,
         diverged: &mut [Option<(u32, f64)>],
     ) -> Result<(), TrainError> {
-        let steps = to_u32(self.fit.len().div_ceil(self.batch));
-        let scores = self.held_out_scores(epoch)?;
-        for (stack, scores) in self.stacks.iter_mut().zip(scores) {
+        let (steps, samples) = (self.steps(), self.samples);
+        let scores = self.held_out_scores(epoch, held)?;
+        for ((_, stack), scores) in self.stacks.iter_mut().zip(scores) {
             if !stack.is_active(epoch) {
                 continue;
             }
@@ -34,7 +37,7 @@ impl Scan<'_> {
                 steps,
                 epochs: stack.training.epochs,
             });
-            let lost = stack.end_epoch(epoch, self.fit.len(), factor, scores.as_deref())?;
+            let lost = stack.end_epoch(epoch, samples, factor, scores.as_deref())?;
             for position in lost {
                 let rate = stack.curves[position]
                     .last()
@@ -45,48 +48,57 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Mean loss and share of right answers on the validation split, for each stack and head.
-    fn held_out_scores(&self, epoch: u32) -> Result<Vec<Option<HeldOut>>, TrainError> {
-        if self.held_out.is_empty() {
-            return Ok(vec![None; self.stacks.len()]);
-        }
+    /// Mean loss and share of right answers on the validation split, for each stack and head. Sums are over all samples at once, so
+    /// that they do not depend on how many are predicted at once.
+    fn held_out_scores(&self, epoch: u32, held: &Held) -> Result<Vec<Option<HeldOut>>, TrainError> {
         let _guard = tch::no_grad_guard();
-        let mut sums: Vec<Option<(Tensor, Tensor)>> = Vec::new();
-        sums.resize_with(self.stacks.len(), || None);
-        for rows in self
-            .held_out
-            .chunks(self.predicted_at_once(self.data.train.feature_type().bytes()))
-        {
-            let (stored, targets) = self.read(rows)?;
-            for (stack, sum) in self.stacks.iter().zip(&mut sums) {
-                if stack.is_active(epoch) {
-                    let features = shaped(&stored, self.data, stack.training.precision);
-                    let (losses, right) = stack.score(&features, &targets);
-                    *sum = Some(match sum.take() {
-                        Some(sum) => (sum.0 + losses, sum.1 + right),
-                        None => (losses, right),
-                    });
+        let mut scores: Vec<(Vec<Tensor>, Vec<Tensor>)> = Vec::new();
+        scores.resize_with(self.stacks.len(), Default::default);
+        let at_once = self.predicted_at_once(self.data.train.feature_type().bytes());
+        for (number, course) in self.courses.iter().enumerate() {
+            let is_own = |stack: &(usize, Stack<'_>)| stack.0 == number && stack.1.is_active(epoch);
+            if !self.stacks.iter().any(is_own) {
+                continue;
+            }
+            for rows in course.held_out.chunks(at_once) {
+                let (stored, targets) = self.read(rows, held)?;
+                let own = self.stacks.iter().zip(&mut scores);
+                for ((_, stack), (losses, right)) in own.filter(|(stack, _)| is_own(stack)) {
+                    let features = stack.features(&stored, course.standard.as_ref(), self.data);
+                    let (own_losses, own_right) = stack.score_each(&features, &targets);
+                    losses.push(own_losses);
+                    right.push(own_right);
                 }
             }
         }
-        let count = self.held_out.len() as f64;
-        let sums = sums.into_iter();
-        Ok(sums.map(|sums| means(sums?, count)).collect())
+        let all = scores.into_iter().zip(&self.stacks);
+        let means = all.map(|((losses, right), (course, _))| {
+            if losses.is_empty() {
+                return None;
+            }
+            let sum = |parts: &[Tensor]| {
+                Tensor::cat(parts, 1)
+                    .contiguous()
+                    .sum_dim_intlist(1, false, Kind::Double)
+            };
+            let count = self.courses[*course].held_out.len();
+            means((sum(&losses), sum(&right)), count as f64)
+        });
+        Ok(means.collect())
     }
 
     /// The first view of training rows, and their classes.
-    fn read(&self, rows: &[usize]) -> Result<(Tensor, Tensor), TrainError> {
-        let which: Vec<_> = rows.iter().map(|&row| (0, row)).collect();
-        let train = self.data.train;
-        let labels: Vec<i64> = rows
-            .iter()
-            .map(|&row| i64::from(train.label(row)))
-            .collect();
-        let device = self.data.device;
-        Ok((
-            load(train, &which, self.data.shape.values(), device)?,
-            Tensor::from_slice(&labels).to_device(device),
-        ))
+    fn read(&self, rows: &[usize], held: &Held) -> Result<(Tensor, Tensor), TrainError> {
+        let indices: Vec<i64> = rows.iter().map(|&row| to_i64(row)).collect();
+        let indices = Tensor::from_slice(&indices).to_device(self.data.device);
+        let features = if let Held::All(features) = held {
+            features.index_select(0, &indices)
+        } else {
+            let which: Vec<_> = rows.iter().map(|&row| (0, row)).collect();
+            let width = self.data.shape.values();
+            load(self.data.train, &which, width, self.data.device)?
+        };
+        Ok((features, self.targets.index_select(0, &indices)))
     }
 
     /// Predicts the test split with all heads in one pass, and hands them out.
@@ -96,7 +108,8 @@ impl Scan<'_> {
         done: &mut dyn FnMut(usize, Result<Outcome, TrainError>) -> Result<(), E>,
     ) -> Result<(), E> {
         let predicted = self.predictions()?;
-        for (stack, heads) in self.stacks.iter().zip(predicted) {
+        for ((course, stack), heads) in self.stacks.iter().zip(predicted) {
+            let standard = self.courses[*course].standard.as_ref();
             for (position, (ranked, logits)) in heads.into_iter().enumerate() {
                 let job = stack.jobs[position];
                 if let Some((epoch, learning_rate)) = diverged[job]
@@ -109,12 +122,13 @@ impl Scan<'_> {
                     done(job, Err(error))?;
                     continue;
                 }
-                let weights = stack.weights(position);
+                let weights = stack.weights(position, standard);
                 let weights = weights.iter().map(|(name, tensor)| (*name, tensor));
                 let outcome = Outcome {
                     epochs: stack.curves[position].clone(),
                     epoch: stack.last_epoch(position),
-                    objective: Vec::new(),
+                    course: None,
+                    held_out: None,
                     predictions: Predictions {
                         rows: predictions(self.data.test, ranked),
                     },
@@ -133,7 +147,7 @@ impl Scan<'_> {
         let mut all: Vec<Vec<Ranked>> = self
             .stacks
             .iter()
-            .map(|stack| vec![Ranked::default(); stack.jobs.len()])
+            .map(|(_, stack)| vec![Ranked::default(); stack.jobs.len()])
             .collect();
         let test = self.data.test;
         let rows: Vec<usize> = (0..test.len()).collect();
@@ -143,8 +157,9 @@ impl Scan<'_> {
             }
             let which: Vec<_> = rows.iter().map(|&row| (0, row)).collect();
             let stored = load(test, &which, self.data.shape.values(), self.data.device)?;
-            for (stack, heads) in self.stacks.iter().zip(&mut all) {
-                let logits = stack.predict(&shaped(&stored, self.data, stack.training.precision));
+            for ((course, stack), heads) in self.stacks.iter().zip(&mut all) {
+                let standard = self.courses[*course].standard.as_ref();
+                let logits = stack.predict(&stack.features(&stored, standard, self.data));
                 for (position, (ranked, kept)) in heads.iter_mut().enumerate() {
                     let own = to_vec(&logits.select(1, to_i64(position)).contiguous());
                     rank_all(&own, (test, self.data.classes), rows, ranked);

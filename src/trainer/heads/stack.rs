@@ -4,7 +4,9 @@ mod state;
 
 use tch::{Device, Kind, Reduction, TchError, Tensor};
 
-use super::{Epoch, Job};
+use super::scan::shaped;
+use super::standard::Standard;
+use super::{Data, Epoch, Job};
 use crate::bug::Bug;
 use crate::heads::{FeatureShape, Head, Mode, Parameter, ParameterForm, Role};
 use crate::models::Precision;
@@ -23,7 +25,6 @@ pub(in crate::trainer) struct Stack<'a> {
     pub(super) head: &'a dyn Head,
     /// Learning rate and weight decay are those of the first.
     pub(super) training: &'a Training,
-    pub(super) seed: u64,
     form: Vec<Parameter>,
     learning_rates: Vec<f64>,
     decays: Vec<f64>,
@@ -96,7 +97,6 @@ impl<'a> Stack<'a> {
         let mut stack = Self {
             head: first.head,
             training: first.training,
-            seed: first.seed,
             learning_rates: of(|training| training.optimizer.lr),
             decays: of(|training| training.optimizer.weight_decay),
             moments: Moments::new(first.training.optimizer.kind, &trained(&form, &parameters)),
@@ -119,6 +119,20 @@ impl<'a> Stack<'a> {
     /// Whether it takes steps in an epoch, counted from 0.
     pub(super) fn is_active(&self, epoch: u32) -> bool {
         epoch < self.training.epochs && self.stopped.contains(&false)
+    }
+
+    /// Stored features as it reads them, `[N, C, H, W]`; standardized, where it asks for that.
+    pub(super) fn features(
+        &self,
+        stored: &Tensor,
+        standard: Option<&Standard>,
+        data: &Data<'_>,
+    ) -> Tensor {
+        let precision = self.training.precision;
+        match standard.filter(|_| self.head.standardizes()) {
+            Some(standard) => shaped(&standard.apply(stored), data, precision),
+            None => shaped(stored, data, precision),
+        }
     }
 
     /// One step of the optimizer on a batch: `features` `[N, C, S, S]` in the precision of the training, `targets` `[N]`. Gives the
@@ -229,18 +243,24 @@ impl<'a> Stack<'a> {
         Ok(diverged)
     }
 
+    /// Losses and whether the answer was right, of each head and sample of a batch of the validation split, `[M, N]` each.
+    pub(super) fn score_each(&self, features: &Tensor, targets: &Tensor) -> (Tensor, Tensor) {
+        let logits = self.logits(&self.parameters, features, Mode::Predict);
+        let losses = self.losses(&logits, targets, 0.0, false);
+        let right = logits.argmax(2, false).eq_tensor(&targets.unsqueeze(1));
+        (losses, right.transpose(0, 1))
+    }
+
     /// Mean losses and shares of right answers come from these sums: adds a batch of the validation split, `[M]` each.
     pub(in crate::trainer) fn score(
         &self,
         features: &Tensor,
         targets: &Tensor,
     ) -> (Tensor, Tensor) {
-        let logits = self.logits(&self.parameters, features, Mode::Predict);
-        let losses = self.losses(&logits, targets, 0.0, false);
-        let right = logits.argmax(2, false).eq_tensor(&targets.unsqueeze(1));
+        let (losses, right) = self.score_each(features, targets);
         (
             losses.sum_dim_intlist(1, false, Kind::Double),
-            right.sum_dim_intlist(0, false, Kind::Double),
+            right.sum_dim_intlist(1, false, Kind::Double),
         )
     }
 
@@ -249,13 +269,24 @@ impl<'a> Stack<'a> {
         self.logits(self.finished(), features, Mode::Predict)
     }
 
-    /// The parameters of one finished head by name, without the leading dimension.
-    pub(in crate::trainer) fn weights(&self, position: usize) -> Vec<(&str, Tensor)> {
+    /// The parameters of one finished head by name, without the leading dimension; where it standardizes its features, of a head
+    /// that reads them as they are.
+    pub(in crate::trainer) fn weights(
+        &self,
+        position: usize,
+        standard: Option<&Standard>,
+    ) -> Vec<(&str, Tensor)> {
         let names = self.form.iter().map(|parameter| parameter.name.as_str());
         let own = self
             .finished()
             .iter()
             .map(|stacked| stacked.detach().select(0, to_i64(position)));
+        let mut own: Vec<Tensor> = own.collect();
+        if let Some(standard) = standard.filter(|_| self.head.standardizes())
+            && let [weight, bias, ..] = own.as_mut_slice()
+        {
+            (*weight, *bias) = standard.folded(weight, bias);
+        }
         names.zip(own).collect()
     }
 

@@ -5,17 +5,24 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::random::Stream;
-use crate::spec::{Diagnostics, Fields, Source, Span, Table};
+use crate::spec::{Diagnostics, Fields, Source, Span, Table, tree};
 use crate::trainer::{Decay, Optimizer, Schedule, UpdateRule, Views};
 
-fn linear() -> std::sync::Arc<dyn Head> {
-    let diagnostics = RefCell::new(Diagnostics::new(Source::new("x", "")));
-    let table = Table::default();
+mod converged;
+mod seeds;
+mod standardized;
+
+/// A head of a kind with these keys.
+fn head(kind: &str, keys: &str) -> std::sync::Arc<dyn Head> {
+    let source = Source::new("head.toml", format!("features = \"taps\"\n{keys}"));
+    let mut diagnostics = Diagnostics::new(source.clone());
+    let table: Table = tree::parse(&source, &mut diagnostics);
+    let diagnostics = RefCell::new(diagnostics);
     let fields = Fields::new(&table, "head", Span::default(), &diagnostics);
-    let kind = crate::heads::ALL
-        .iter()
-        .find(|kind| kind.doc.name == "linear");
-    kind.unwrap().read(&fields).unwrap()
+    let kind = crate::heads::ALL.iter().find(|one| one.doc.name == kind);
+    let head = kind.unwrap().read(&fields);
+    assert!(diagnostics.borrow().is_empty());
+    head.unwrap()
 }
 
 fn training(epochs: u32) -> Training {
@@ -87,7 +94,19 @@ fn run(
     keep: &Folder,
     stop_after: u32,
 ) -> Result<Vec<Result<Outcome, TrainError>>, TrainError> {
-    let head = linear();
+    let data = (train_rows, test_rows);
+    run_head(&*head("linear", ""), jobs, data, memory, keep, stop_after)
+}
+
+/// Trains heads of one form, and gives what each became.
+fn run_head(
+    head: &dyn Head,
+    jobs: &[(&Training, u64)],
+    (train_rows, test_rows): (&RowsInMemory, &RowsInMemory),
+    memory: u64,
+    keep: &Folder,
+    stop_after: u32,
+) -> Result<Vec<Result<Outcome, TrainError>>, TrainError> {
     let names: Vec<String> = (0..jobs.len())
         .map(|index| format!("head-{index}"))
         .collect();
@@ -95,7 +114,7 @@ fn run(
         .iter()
         .zip(&names)
         .map(|(&(training, seed), name)| Job {
-            head: &*head,
+            head,
             training,
             seed,
             name,
@@ -111,6 +130,7 @@ fn run(
     let done = std::sync::atomic::AtomicU32::new(0);
     let limits = Limits {
         memory,
+        device_memory: None,
         keep_going: &|| done.load(std::sync::atomic::Ordering::Relaxed) < stop_after,
         epoch_done: &|epoch| done.store(epoch, std::sync::atomic::Ordering::Relaxed),
         checkpoint_seconds: 0.0,

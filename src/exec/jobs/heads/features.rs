@@ -70,7 +70,7 @@ impl<'a> FeatureRows<'a> {
         features: &'a FeatureReader,
         share: f64,
     ) -> Result<Self, NodeError> {
-        let (_, rows) = hold_out(&self, share);
+        let (_, rows) = hold_out(&self, share, 0);
         self.held_out = Some(HeldOut {
             features,
             rows: rows.into_iter().collect(),

@@ -58,7 +58,7 @@ impl<'a> FreshImages<'a> {
         key: &'a PassKey,
         share: f64,
     ) -> Result<Self, NodeError> {
-        let (_, rows) = hold_out(&self, share);
+        let (_, rows) = hold_out(&self, share, 0);
         self.held_out = Some(HeldOut {
             preparation: prepared(run, extract, key)?,
             rows: rows.into_iter().collect(),

@@ -4,6 +4,7 @@
 //! well is a job of its own, in `tuning`.
 
 mod features;
+mod fits;
 mod fresh;
 mod refit;
 mod tables;
@@ -20,11 +21,14 @@ use crate::exec::context::{Run, StepResult};
 use crate::exec::event::Event;
 use crate::exec::{NodeError, attempt};
 use crate::graph::OnBadImage;
-use crate::machine::device::Device;
+use crate::heads::Course;
+use crate::machine::device::{self, Device};
 use crate::models::extractor::TapRequest;
 use crate::models::find_block;
 use crate::plan::{self, Extract, JobKind, PassKey, PlannedArtifact, ScanKey, StepId, Train, Work};
-use crate::store::names::{CANDIDATES, CURVES, HEAD_WEIGHTS, LOGITS, OBJECTIVE, PREDICTIONS, SELECTION};
+use crate::store::names::{
+    CANDIDATES, CURVES, FIT, HEAD_WEIGHTS, LOGITS, OBJECTIVE, PATH, PREDICTIONS, SELECTION,
+};
 use crate::store::{ArtifactWriter, Checkpoints, FeatureReader, Recipe, StoreError};
 use crate::trainer::TrainError;
 use crate::trainer::heads::{
@@ -90,15 +94,21 @@ pub(in crate::exec) fn is_scan(run: &Run<'_>, job: &plan::Job) -> bool {
     first_of_scan(run, job).is_some()
 }
 
-/// Whether such a scan's steps are so small that one thread does them best.
+/// Whether such a scan's steps are so small that one thread does them best. Fits to all samples never are.
 pub(in crate::exec) fn is_small(run: &Run<'_>, job: &plan::Job) -> bool {
+    let has_steps = |id: &StepId| match &run.plan.step(*id).work {
+        Work::Train(train) => train.node.head.trains_in_steps(),
+        _ => false,
+    };
+    let all_have_steps = job.steps.iter().all(has_steps);
     first_of_scan(run, job).is_some_and(|train| {
-        trainer::is_small(
-            train.features.shape,
-            train.node.training.batch_size,
-            train.classes(),
-            job.steps.len(),
-        )
+        all_have_steps
+            && trainer::is_small(
+                train.features.shape,
+                train.node.training.batch_size,
+                train.classes(),
+                job.steps.len(),
+            )
     })
 }
 
@@ -232,6 +242,7 @@ fn scan(
         .collect();
     let limits = Limits {
         memory: run.memory,
+        device_memory: device::free_memory(run.device),
         keep_going: &|| !run.stop.is_given(),
         epoch_done: &|epoch| {
             (run.emit)(Event::HeadsAdvanced {
@@ -307,8 +318,30 @@ fn commit(
     if !outcome.epochs.is_empty() {
         writer.write_table(CURVES, &tables::curves(&outcome.epochs)?)?;
     }
-    if !outcome.objective.is_empty() {
-        writer.write_table(OBJECTIVE, &tables::objective(&outcome.objective)?)?;
+    match &outcome.course {
+        Some(Course::Iterated {
+            iterations,
+            tolerance,
+        }) => {
+            writer.write_table(OBJECTIVE, &fits::objective(iterations)?)?;
+            if let Some(end) = fits::End::of(iterations, *tolerance) {
+                writer.write_table(FIT, &end.table(*tolerance)?)?;
+                if !end.converged {
+                    (run.emit)(Event::FitNotConverged {
+                        label: head.artifact.label.clone(),
+                        iterations: end.iterations,
+                        gradient: end.gradient,
+                        tolerance: *tolerance,
+                    });
+                }
+            }
+        }
+        Some(Course::Path {
+            candidates,
+            chosen,
+            judge,
+        }) => writer.write_table(PATH, &fits::path(candidates, *chosen, *judge)?)?,
+        None => {}
     }
     writer.write_table(PREDICTIONS, &outcome.predictions.to_batch()?)?;
     if let Some(logits) = &outcome.logits {

@@ -42,19 +42,6 @@ pub(super) fn curves(epochs: &[Epoch]) -> Result<RecordBatch, NodeError> {
     Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
 }
 
-/// One row for each iteration of a fit: `iteration`, from 0, and `objective`.
-pub(super) fn objective(values: &[f64]) -> Result<RecordBatch, NodeError> {
-    let schema = Schema::new(vec![
-        Field::new("iteration", DataType::Int64, false),
-        Field::new("objective", DataType::Float64, false),
-    ]);
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from_iter_values((0..).take(values.len()))),
-        Arc::new(Float64Array::from(values.to_vec())),
-    ];
-    Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
-}
-
 /// One row for each sample: `id` and `logits`, a list of one number for each class.
 pub(super) fn logits(
     predictions: &Predictions,
@@ -79,15 +66,17 @@ pub(super) fn logits(
 }
 
 /// One row with what a head may be chosen by: the `epoch` whose weights it has, and its `loss` and `top1` on the
-/// validation split. `None` without one.
+/// validation split; the epoch is 0 of a head that has none. `None` where there is nothing to choose by.
 pub(super) fn held_out(outcome: &Outcome) -> Result<Option<RecordBatch>, NodeError> {
+    let fitted = outcome.held_out.map(|(loss, top1)| (0, loss, top1));
     let chosen = outcome
         .epochs
         .iter()
         .find(|epoch| epoch.epoch == outcome.epoch);
-    let Some((epoch, loss, top1)) =
-        chosen.and_then(|epoch| Some((epoch.epoch, epoch.holdout_loss?, epoch.holdout_top1?)))
-    else {
+    let Some((epoch, loss, top1)) = fitted.or_else(|| {
+        let epoch = chosen?;
+        Some((epoch.epoch, epoch.holdout_loss?, epoch.holdout_top1?))
+    }) else {
         return Ok(None);
     };
     let schema = Schema::new(vec![
