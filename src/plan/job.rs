@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::step::{
-    DatasetUse, Extract, ModelUse, PlannedArtifact, Shown, Step, StepId, Train, Work,
+    DatasetUse, Extract, Joined, ModelUse, PlannedArtifact, Shown, Step, StepId, Train, Work,
 };
 use super::{Plan, PlanError, Shards};
 use crate::feature_type::FeatureType;
@@ -137,6 +137,8 @@ pub struct ScanKey<'a> {
     test_features: String,
     /// Fingerprint of what is held out.
     held_out_features: String,
+    /// Fingerprints of what stands behind them.
+    joined: Vec<[String; 3]>,
     /// The split that they are trained on.
     train: &'a str,
     /// The split that they predict.
@@ -159,6 +161,7 @@ impl<'a> ScanKey<'a> {
             features: train.reads.iter().map(ToString::to_string).collect(),
             test_features: train.features.fingerprint.to_string(),
             held_out_features: train.held_out.fingerprint.to_string(),
+            joined: train.joined.iter().map(of_joined).collect(),
             train: &training.train_split,
             test: &training.test_split,
             batch_size: training.batch_size,
@@ -175,6 +178,11 @@ impl<'a> ScanKey<'a> {
     pub fn recipe(&self) -> Result<Recipe, PlanError> {
         Ok(Recipe::new(ArtifactKind::Head, HeadRecipe::VERSION, self)?)
     }
+}
+
+fn of_joined(joined: &Joined) -> [String; 3] {
+    [&joined.trained, &joined.features, &joined.held_out]
+        .map(|extract| extract.fingerprint.to_string())
 }
 
 /// What extractions must agree in to run in one pass, besides dataset and network.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::resolve::Names;
 use super::super::{Experiment, ExtractionNode, HeadNode, OnBadImage};
-use super::Builder;
+use super::{Builder, joins};
 use crate::heads::{ALL, Head};
 use crate::models::Precision;
 use crate::spec::Fields;
@@ -42,7 +42,16 @@ impl Builder<'_> {
                 };
                 let found = extractions.find(&fields, config::FEATURES.name, &features);
                 let swept = self.sweeps.said("head", &table, &keys);
-                Self::check_shapes(&*head, experiment, &found, &fields);
+                let names_of_joined = fields.items(&config::CONCAT).unwrap_or_default();
+                let joined: Vec<usize> = names_of_joined
+                    .iter()
+                    .flat_map(|name| extractions.find(&fields, config::CONCAT.name, name))
+                    .collect();
+                let is_joining = fields.has(config::CONCAT.name);
+                if is_joining && !joins::check(experiment, &training, (&found, &joined), &fields) {
+                    continue;
+                }
+                Self::check_shapes(&*head, experiment, (&found, &joined), &fields);
                 Self::check_classes(experiment, &found, &fields);
                 let datasets: BTreeSet<usize> = found
                     .iter()
@@ -72,6 +81,7 @@ impl Builder<'_> {
                             training: training.clone(),
                             features,
                             more_views: more_views.clone(),
+                            joined: joins::of(experiment, features, &joined),
                             seed,
                             swept: swept.clone(),
                         });
@@ -156,12 +166,15 @@ impl Builder<'_> {
     fn check_shapes(
         head: &dyn Head,
         experiment: &Experiment,
-        features: &[usize],
+        (features, joined): (&[usize], &[usize]),
         fields: &Fields<'_>,
     ) {
         let shapes: BTreeSet<_> = features
             .iter()
-            .filter_map(|&index| experiment.feature_shape(&experiment.extractions[index]))
+            .filter_map(|&index| {
+                let joined = joins::of(experiment, index, joined);
+                experiment.joined_shape(index, &joined)
+            })
             .collect();
         let misfits = shapes
             .into_iter()

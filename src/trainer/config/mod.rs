@@ -12,7 +12,9 @@ mod schedule;
 use serde::Serialize;
 
 use crate::models::Precision;
-use crate::spec::{Boolean, Choice, Count, Fields, Key, Keys, KindDoc, Nested, Number, Seed, Text};
+use crate::spec::{
+    Boolean, Choice, Count, Fields, Key, Keys, KindDoc, List, Nested, Number, Seed, Text,
+};
 
 pub use fine_tuning::FineTuning;
 pub use optimizer::{Optimizer, UpdateRule};
@@ -21,6 +23,10 @@ pub use schedule::{Decay, Moment, Schedule};
 /// The features that a head reads.
 pub const FEATURES: Key<Text> = Key::text("features", "the name of an extraction")
     .doc("What the head reads; one head for each of its features.");
+/// The extractions whose features are joined to those of [`FEATURES`].
+pub const CONCAT: Key<List<Text>> = Key::list("concat", Text("the name of an extraction"))
+    .default(&[])
+    .doc("More extractions of the same images, all of whose features stand behind those of `features`, so that one head reads several timesteps, blocks or draws. Maps of one size are joined by channels, others as vectors.");
 /// Seed of initial weights and of the order of samples.
 pub const SEED: Key<Seed> = Key::seed("seed")
     .optional("the experiment's seeds")
@@ -97,11 +103,12 @@ pub const TEST: Key<Text> = Key::text("test", "a split")
     .doc("The split to predict; it decides nothing during training.");
 
 /// The keys that a head takes besides its own, if it is fitted full-batch.
-pub const KEYS_WITHOUT_STEPS: Keys = &[&FEATURES, &LOGITS, &SEED_WITHOUT_STEPS, &TRAIN, &TEST];
+pub const KEYS_WITHOUT_STEPS: Keys = &[&FEATURES, &CONCAT, &LOGITS, &SEED_WITHOUT_STEPS, &TRAIN, &TEST];
 
 /// The keys that every head takes besides its own, if it is trained in steps.
 pub const KEYS: Keys = &[
     &FEATURES,
+    &CONCAT,
     &VIEWS,
     &ONLINE,
     &FINE_TUNE,
