@@ -135,6 +135,8 @@ pub struct ScanKey<'a> {
     features: Vec<String>,
     /// Fingerprint of what they predict from.
     test_features: String,
+    /// How many draws of it they predict from.
+    test_draws: u32,
     /// Fingerprint of what is held out.
     held_out_features: String,
     /// Fingerprints of what stands behind them.
@@ -160,6 +162,7 @@ impl<'a> ScanKey<'a> {
         training.fine_tune.is_none().then(|| Self {
             features: train.reads.iter().map(ToString::to_string).collect(),
             test_features: train.features.fingerprint.to_string(),
+            test_draws: training.test_draws,
             held_out_features: train.held_out.fingerprint.to_string(),
             joined: train.joined.iter().map(of_joined).collect(),
             train: &training.train_split,

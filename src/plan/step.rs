@@ -275,6 +275,8 @@ pub struct Train {
     pub node: HeadNode,
     /// What it predicts from.
     pub features: Arc<Extract>,
+    /// Other draws of the noise of what it predicts from; it predicts by the mean of the logits.
+    pub more_draws: Vec<Arc<Extract>>,
     /// What it is trained on; what it predicts from as well, unless `preprocess` differs from `test_preprocess`.
     pub trained: Arc<Extract>,
     /// What is held out of training: as `trained`, but shown as images that are predicted.

@@ -53,6 +53,7 @@ impl Builder<'_> {
                 }
                 Self::check_shapes(&*head, experiment, (&found, &joined), &fields);
                 Self::check_classes(experiment, &found, &fields);
+                Self::check_test_draws(&training, experiment, &found, &fields);
                 let datasets: BTreeSet<usize> = found
                     .iter()
                     .map(|&index| experiment.extractions[index].dataset)
@@ -139,6 +140,36 @@ impl Builder<'_> {
                 narrow.name
             );
             misfit(key, message, "take `bf16` or `f32`");
+        }
+    }
+
+    /// Whether test images have several draws of noise to predict from, where a head asks for that.
+    fn check_test_draws(
+        training: &Training,
+        experiment: &Experiment,
+        features: &[usize],
+        fields: &Fields<'_>,
+    ) {
+        let key = config::TEST_DRAWS.name;
+        if training.test_draws == 1 {
+            return;
+        }
+        if training.fine_tune.is_some() {
+            let message = format!("`{key}` reads cached features, and `fine_tune` caches none");
+            let hint = Some("leave one of them out".to_owned());
+            fields.invalid(key, "graph::fine-tuning-misfit", message, hint);
+        }
+        let mut extractions = features
+            .iter()
+            .map(|&index| &experiment.extractions[index]);
+        if let Some(clean) = extractions.find(|one| one.timestep.is_none()) {
+            let message = format!(
+                "`{key}` of {} has no meaning: extraction `{}` is of images without noise",
+                fields.context(),
+                clean.name
+            );
+            let hint = Some(format!("leave `{key}` out"));
+            fields.invalid(key, "graph::no-noise", message, hint);
         }
     }
 

@@ -52,6 +52,12 @@ fn misfit(
             "leave one of the two keys out",
         ));
     }
+    if training.test_draws > 1 {
+        return Some((
+            format!("`concat` of {context} joins one draw of each extraction, and `test_draws` asks for more"),
+            "leave one of the two keys out",
+        ));
+    }
     for &own in features {
         let node = &experiment.extractions[own];
         let behind = of(experiment, own, joined);

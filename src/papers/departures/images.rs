@@ -115,11 +115,25 @@ fn views(experiment: &Experiment, add: Add<'_>) {
         );
     }
     if has_noise && experiment.heads.iter().any(|head| is_noisy(head.features)) {
-        add(
-            "Noise of test images",
-            "not stated; fresh at every test in the authors' later code",
-            "one draw of each image, fixed by seed and sample id".to_owned(),
-            "the same head then predicts the same",
-        );
+        let draws: BTreeSet<u32> = experiment
+            .heads
+            .iter()
+            .filter(|head| is_noisy(head.features))
+            .map(|head| head.training.test_draws)
+            .collect();
+        for draws in draws {
+            let here = match draws {
+                1 => "one draw of each image, fixed by seed and sample id".to_owned(),
+                several => format!(
+                    "{several} draws of each image, fixed by seed and sample id; the mean of their logits"
+                ),
+            };
+            add(
+                "Noise of test images",
+                "not stated; fresh at every test in the authors' later code",
+                here,
+                "the same head then predicts the same",
+            );
+        }
     }
 }

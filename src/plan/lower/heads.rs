@@ -85,6 +85,12 @@ impl Lowering<'_> {
             let train = Role::Trained(&training.train_split);
             views.push(self.features(index, train, is_kept)?);
         }
+        let behind = 1..training.test_draws;
+        let more_draws = behind.map(|behind| {
+            let role = Role::Redrawn(&training.test_split, behind);
+            self.features(node.features, role, is_kept)
+        });
+        let more_draws: Vec<Wanted> = more_draws.collect::<Result<_, PlanError>>()?;
         let joined = node.joined.iter();
         let joined = joined.map(|&index| self.source(node, index, is_kept));
         let joined: Vec<Source> = joined.collect::<Result<_, PlanError>>()?;
@@ -99,6 +105,7 @@ impl Lowering<'_> {
             classes: images.facts.classes.len(),
             features: reads.iter().map(ToString::to_string).collect(),
             test_features: where_other(&own.tested),
+            more_test_features: more_draws.iter().map(text).collect(),
             held_out_features: where_other(&own.held_out),
             joined: joined
                 .iter()
@@ -122,7 +129,8 @@ impl Lowering<'_> {
             let of_sources =
                 sources.flat_map(|source| [&source.trained, &source.tested, &source.held_out]);
             let mut inputs: Vec<StepId> = Vec::new();
-            for step in views.iter().chain(of_sources).filter_map(|one| one.step) {
+            let read = views.iter().chain(&more_draws).chain(of_sources);
+            for step in read.filter_map(|one| one.step) {
                 if !inputs.contains(&step) {
                     inputs.push(step);
                 }
@@ -140,6 +148,7 @@ impl Lowering<'_> {
         let train = Arc::new(Train {
             node: node.clone(),
             features: own.tested.extract,
+            more_draws: more_draws.into_iter().map(|one| one.extract).collect(),
             trained: own.trained.extract,
             held_out: own.held_out.extract,
             joined: joined.into_iter().map(Source::joined).collect(),

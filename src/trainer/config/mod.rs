@@ -102,6 +102,11 @@ pub const TEST: Key<Text> = Key::text("test", "a split")
     .default("test")
     .doc("The split to predict; it decides nothing during training.");
 
+/// Over how many draws of the noise predictions are averaged.
+pub const TEST_DRAWS: Key<Count> = Key::count("test_draws", 1..=1000).default(1).doc(
+    "From how many draws of the noise a test image is predicted: by the mean of their logits. They are the extraction's `draw` and those behind it.",
+);
+
 /// The keys that a head takes besides its own, if it is fitted full-batch.
 pub const KEYS_WITHOUT_STEPS: Keys = &[&FEATURES, &CONCAT, &LOGITS, &SEED_WITHOUT_STEPS, &TRAIN, &TEST];
 
@@ -126,6 +131,7 @@ pub const KEYS: Keys = &[
     &SEED,
     &TRAIN,
     &TEST,
+    &TEST_DRAWS,
 ];
 
 /// [`KEYS`] as the reference lists them, once for all heads.
@@ -198,6 +204,17 @@ pub struct Training {
     pub train_split: String,
     /// Name of the split to predict.
     pub test_split: String,
+    /// Over how many draws of the noise predictions are averaged, at least 1; recorded where it is more.
+    #[serde(skip_serializing_if = "is_one")]
+    pub test_draws: u32,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over references"
+)]
+fn is_one(number: &u32) -> bool {
+    *number == 1
 }
 
 impl Default for Training {
@@ -220,6 +237,7 @@ impl Default for Training {
             logits: false,
             train_split: "train".to_owned(),
             test_split: "test".to_owned(),
+            test_draws: 1,
         }
     }
 }
@@ -268,6 +286,7 @@ impl Training {
             logits: fields.get(&LOGITS)?,
             train_split: fields.get(&TRAIN)?,
             test_split: fields.get(&TEST)?,
+            test_draws: fields.get(&TEST_DRAWS)?,
         })
     }
 }

@@ -13,6 +13,8 @@ use crate::trainer::heads::{Rows, Samples, hold_out};
 /// The samples of one split in one or several feature artifacts that differ in view and draw.
 pub(super) struct FeatureRows<'a> {
     views: Vec<&'a FeatureReader>,
+    /// Further views, which may be stored otherwise.
+    more_views: Vec<Column<'a>>,
     /// What stands behind each of them.
     joined: Vec<Column<'a>>,
     held_out: Option<HeldOut<'a>>,
@@ -24,7 +26,7 @@ pub(super) struct FeatureRows<'a> {
 /// Part and row of a sample.
 type Place = (u32, u32);
 
-/// Features that stand behind others, of the same samples.
+/// Other features of the same samples.
 struct Column<'a> {
     features: &'a FeatureReader,
     places: Vec<Place>,
@@ -81,6 +83,7 @@ impl<'a> FeatureRows<'a> {
         };
         let rows = Self {
             views,
+            more_views: Vec::new(),
             joined: Vec::new(),
             held_out: None,
             places,
@@ -88,6 +91,18 @@ impl<'a> FeatureRows<'a> {
         };
         rows.check_views()?;
         Ok(rows)
+    }
+
+    /// The same with further views of the same samples.
+    pub(super) fn with_views(
+        mut self,
+        others: impl Iterator<Item = &'a FeatureReader>,
+        split: &str,
+        skip: bool,
+    ) -> Result<Self, NodeError> {
+        let columns = others.map(|features| self.column(features, split, skip));
+        self.more_views = columns.collect::<Result<_, NodeError>>()?;
+        Ok(self)
     }
 
     /// The same with other features of the same samples behind each.
@@ -102,7 +117,7 @@ impl<'a> FeatureRows<'a> {
         Ok(self)
     }
 
-    /// Features that can stand behind these.
+    /// Other features of these samples.
     fn column(
         &self,
         features: &'a FeatureReader,
@@ -115,7 +130,7 @@ impl<'a> FeatureRows<'a> {
             && features.feature_type() == self.feature_type()
             && (0..self.len()).zip(&places).all(|(row, place)| self.id(row) == id(place));
         if !alike {
-            return Err(NodeError::bug("features that are joined do not have the same samples"));
+            return Err(NodeError::bug("features that are read as one do not have the same samples"));
         }
         Ok(Column { features, places })
     }
@@ -170,6 +185,7 @@ impl<'a> FeatureRows<'a> {
         self.views
             .iter()
             .copied()
+            .chain(self.more_views.iter().map(|column| column.features))
             .chain(self.joined.iter().map(|column| column.features))
             .chain(held_out.map(|held_out| held_out.features))
             .chain(of_held_out)
@@ -193,7 +209,7 @@ impl Samples for FeatureRows<'_> {
 
 impl Rows for FeatureRows<'_> {
     fn views(&self) -> usize {
-        self.views.len()
+        self.views.len() + self.more_views.len()
     }
 
     fn feature_type(&self) -> FeatureType {
@@ -203,9 +219,14 @@ impl Rows for FeatureRows<'_> {
     fn copy(&self, view: usize, row: usize, out: &mut [u8]) -> Result<(), TrainError> {
         let held_out = self.held_out.as_ref();
         let held_out = held_out.filter(|held_out| held_out.rows.contains(&row));
-        let (first, joined) = match held_out {
-            Some(held_out) => (held_out.features, &held_out.joined),
-            None => (self.views[view], &self.joined),
+        let more = view.checked_sub(self.views.len());
+        let (first, place, joined) = match (held_out, more) {
+            (Some(held_out), _) => (held_out.features, self.places[row], &held_out.joined),
+            (None, Some(more)) => {
+                let column = &self.more_views[more];
+                (column.features, column.places[row], &self.joined)
+            }
+            (None, None) => (self.views[view], self.places[row], &self.joined),
         };
         let room = out.len();
         let missing = || {
@@ -217,7 +238,7 @@ impl Rows for FeatureRows<'_> {
             .iter()
             .map(|column| (column.features, column.places[row]));
         let mut rest = out;
-        for (reader, (part, row)) in std::iter::once((first, self.places[row])).chain(behind) {
+        for (reader, (part, row)) in std::iter::once((first, place)).chain(behind) {
             let bytes = reader.width() * reader.feature_type().bytes();
             let (own, others) = rest.split_at_mut_checked(bytes).ok_or_else(missing)?;
             let part = reader.parts().get(part as usize).ok_or_else(missing)?;

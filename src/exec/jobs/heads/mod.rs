@@ -148,11 +148,15 @@ fn scan(run: &Run<'_>, heads: &[OneHead<'_>], tell: Tell<'_>) -> Result<(), Node
     let joined = joined.map(|one| Ok([of(&one.trained)?, of(&one.features)?, of(&one.held_out)?]));
     let joined: Vec<[FeatureReader; 3]> = joined.collect::<Result<_, StoreError>>()?;
     let (train_split, test_split) = (&training.train_split, &training.test_split);
-    let test_rows = FeatureRows::new(vec![&tested], test_split, skip)?.joining(
-        joined.iter().map(|[_, tested, _]| tested),
-        test_split,
-        skip,
-    )?;
+    let more_draws = first.train.more_draws.iter().map(|extract| of(extract));
+    let more_draws: Vec<FeatureReader> = more_draws.collect::<Result<_, StoreError>>()?;
+    let test_rows = FeatureRows::new(vec![&tested], test_split, skip)?
+        .with_views(more_draws.iter(), test_split, skip)?
+        .joining(
+            joined.iter().map(|[_, tested, _]| tested),
+            test_split,
+            skip,
+        )?;
     let train_rows = FeatureRows::new(readers.iter().collect(), train_split, skip)?.joining(
         joined.iter().map(|[trained, _, _]| trained),
         train_split,
