@@ -57,7 +57,7 @@ pub fn write(
             .map(|node| summary(node, &results))
             .collect(),
         seeds: experiment.seeds.clone(),
-        departures: departures::of(experiment),
+        departures: departures::of(experiment, &|_, _| None),
         command: command.to_owned(),
         results_file: Some(ResultsFile {
             path: path.to_owned(),

@@ -136,7 +136,11 @@ fn gather(
         nodes,
         versions,
         seeds: experiment.seeds.clone(),
-        departures: departures::of(experiment),
+        departures: departures::of(experiment, &|dataset, split| {
+            plan.datasets
+                .get(dataset)
+                .map(|images| images.samples_of(split))
+        }),
         command: command.to_owned(),
         trainings: pictures::trainings(plan, store)?,
         sheets: pictures::sheets(experiment, inputs, plan, store)?,

@@ -239,4 +239,42 @@ mod tests {
         assert_eq!(manifest.count("made"), 2);
         assert_eq!(manifest.splits().len(), 1);
     }
+
+    #[test]
+    fn features_are_read_in_an_order_that_does_not_know_the_classes() {
+        let classes = vec!["a".to_owned(), "b".to_owned()];
+        // Class by class, as folders list them.
+        let of_split = |split: &'static str| {
+            let one = move |number: u32| {
+                sample(&format!("{split}/{number}"), split, u32::from(number >= 50))
+            };
+            (0..100).map(one)
+        };
+        let samples: Vec<Sample> = of_split("train").chain(of_split("test")).collect();
+        let manifest = Manifest::new(classes.clone(), samples.clone());
+        let order = manifest.reading_order(None);
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..200).collect::<Vec<_>>());
+        // One split behind the other, and each as it is by itself.
+        assert_eq!(order[..100], manifest.reading_order(Some("train")));
+        assert_eq!(order[100..], manifest.reading_order(Some("test")));
+        // Of 20 samples of a window 10 of a class are expected, with a standard deviation of 2 without replacement; four of them.
+        for window in order.chunks(20) {
+            let of_class = window
+                .iter()
+                .filter(|&&row| manifest.samples[row].label == 0);
+            assert!(of_class.count().abs_diff(10) <= 8, "{window:?}");
+        }
+        // The place of a sample depends on its id, and not on where the dataset lists it.
+        let reversed = Manifest::new(classes, samples.into_iter().rev().collect());
+        let ids = |manifest: &Manifest| -> Vec<String> {
+            let rows = manifest.reading_order(Some("test")).into_iter();
+            rows.map(|row| manifest.samples[row].id.clone()).collect()
+        };
+        assert_eq!(ids(&manifest), ids(&reversed));
+        // Without classes nothing is sorted by them.
+        let made = Manifest::generated((0..5).map(|number| number.to_string()), "made", String::new());
+        assert_eq!(made.reading_order(None), [0, 1, 2, 3, 4]);
+    }
 }

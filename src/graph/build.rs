@@ -2,6 +2,7 @@
 
 mod datasets;
 mod heads;
+mod joins;
 mod metrics;
 mod models;
 mod report;

@@ -79,6 +79,14 @@ impl Experiment {
             .shape
             .reduced(extraction.reduce)
     }
+
+    /// The shape of what a head reads: the features of an extraction with those of others behind them.
+    pub fn joined_shape(&self, features: usize, joined: &[usize]) -> Option<FeatureShape> {
+        let all = std::iter::once(&features).chain(joined);
+        let shapes = all.map(|&index| self.feature_shape(&self.extractions[index]));
+        let shapes: Vec<FeatureShape> = shapes.collect::<Option<_>>()?;
+        FeatureShape::joined(&shapes)
+    }
 }
 
 /// A dataset of the graph.
@@ -267,6 +275,8 @@ pub struct HeadNode {
     pub features: usize,
     /// What an epoch may read instead: the same features of other views and draws.
     pub more_views: Vec<usize>,
+    /// What stands behind the features, of the same images and in this order, as indices into [`Experiment::extractions`].
+    pub joined: Vec<usize>,
     /// Seed of its initial weights and of the order of samples.
     pub seed: u64,
     /// Its values for the keys that the file sweeps over.

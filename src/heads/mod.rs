@@ -88,6 +88,24 @@ impl FeatureShape {
         }
     }
 
+    /// The shape of features that stand behind one another: maps of one size are joined by channels, others become a vector. `None`
+    /// without any.
+    pub fn joined(shapes: &[Self]) -> Option<Self> {
+        let first = shapes.first()?;
+        let fits = |shape: &Self| (shape.height, shape.width) == (first.height, first.width);
+        if shapes.iter().all(fits) {
+            return Some(Self {
+                channels: shapes.iter().map(|shape| shape.channels).sum(),
+                ..*first
+            });
+        }
+        Some(Self {
+            channels: shapes.iter().map(|shape| shape.values()).sum(),
+            height: 1,
+            width: 1,
+        })
+    }
+
     /// Values in one feature: C × H × W.
     pub const fn values(self) -> usize {
         self.channels * self.height * self.width

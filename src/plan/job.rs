@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::step::{
-    DatasetUse, Extract, ModelUse, PlannedArtifact, Shown, Step, StepId, Train, Work,
+    DatasetUse, Extract, Joined, ModelUse, PlannedArtifact, Shown, Step, StepId, Train, Work,
 };
 use super::{Plan, PlanError, Shards};
 use crate::feature_type::FeatureType;
@@ -141,8 +141,12 @@ pub struct ScanKey<'a> {
     features: Vec<String>,
     /// Fingerprint of what they predict from.
     test_features: String,
+    /// How many draws of it they predict from.
+    test_draws: u32,
     /// Fingerprint of what is held out.
     held_out_features: String,
+    /// Fingerprints of what stands behind them.
+    joined: Vec<[String; 3]>,
     /// The split that they are trained on.
     train: &'a str,
     /// The split that they predict.
@@ -164,7 +168,9 @@ impl<'a> ScanKey<'a> {
         training.fine_tune.is_none().then(|| Self {
             features: train.reads.iter().map(ToString::to_string).collect(),
             test_features: train.features.fingerprint.to_string(),
+            test_draws: training.test_draws,
             held_out_features: train.held_out.fingerprint.to_string(),
+            joined: train.joined.iter().map(of_joined).collect(),
             train: &training.train_split,
             test: &training.test_split,
             batch_size: training.batch_size,
@@ -181,6 +187,11 @@ impl<'a> ScanKey<'a> {
     pub fn recipe(&self) -> Result<Recipe, PlanError> {
         Ok(Recipe::new(ArtifactKind::Head, HeadRecipe::VERSION, self)?)
     }
+}
+
+fn of_joined(joined: &Joined) -> [String; 3] {
+    [&joined.trained, &joined.features, &joined.held_out]
+        .map(|extract| extract.fingerprint.to_string())
 }
 
 /// What extractions must agree in to run in one pass, besides dataset and network.

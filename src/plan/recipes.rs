@@ -187,9 +187,26 @@ pub struct HeadRecipe<'a> {
     /// Fingerprint of what it predicts from, where the images of the test split are shown otherwise than those that it is trained on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_features: Option<String>,
+    /// Fingerprints of other draws of what it predicts from, over which it averages.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub more_test_features: Vec<String>,
     /// Fingerprint of what is held out of training, where it is shown otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out_features: Option<String>,
+    /// What stands behind these features, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub joined: Vec<JoinedFeatures>,
+}
+
+/// Fingerprints of features that stand behind those of a head: what it is trained on, what it predicts from, and what is held out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JoinedFeatures {
+    /// What it is trained on.
+    pub features: String,
+    /// What it predicts from.
+    pub test_features: String,
+    /// What is held out of training.
+    pub held_out_features: String,
 }
 
 impl HeadRecipe<'_> {

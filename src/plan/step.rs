@@ -277,15 +277,32 @@ pub struct Train {
     pub node: HeadNode,
     /// What it predicts from.
     pub features: Arc<Extract>,
+    /// Other draws of the noise of what it predicts from; it predicts by the mean of the logits.
+    pub more_draws: Vec<Arc<Extract>>,
     /// What it is trained on; what it predicts from as well, unless `preprocess` differs from `test_preprocess`.
     pub trained: Arc<Extract>,
     /// What is held out of training: as `trained`, but shown as images that are predicted.
     pub held_out: Arc<Extract>,
+    /// Cached features that stand behind these, in order.
+    pub joined: Vec<Joined>,
+    /// The shape of what it reads, with the joined features.
+    pub shape: FeatureShape,
     /// Fingerprints of the cached features that it is trained on: the first is that of `trained`, the others are other views of the same.
     /// None where the network is trained with it.
     pub reads: Vec<Fingerprint>,
     /// Images that go through the network while it is trained.
     pub forwards: u64,
+}
+
+/// Features that stand behind those of a head.
+#[derive(Debug, Clone)]
+pub struct Joined {
+    /// What the head predicts from.
+    pub features: Arc<Extract>,
+    /// What it is trained on.
+    pub trained: Arc<Extract>,
+    /// What is held out of training.
+    pub held_out: Arc<Extract>,
 }
 
 impl Train {

@@ -98,3 +98,61 @@ fn pixels_compete_with_a_network() {
     cli.run(&["plan", "--check", "baseline.toml"])
         .expect_code(0);
 }
+
+#[test]
+fn random_weights_are_averaged_over_their_seeds() {
+    let cli = CliTest::with_fashion(40, 20);
+    let rest = r#"
+[model.random]
+kind    = "guided-diffusion"
+preset  = "adm-nano"
+weights = [{ synthetic = 1 }, { synthetic = 2 }, { initialization = 1 }, { initialization = 2 }]
+
+[extraction.taps]
+model    = "random"
+dataset  = "fashion"
+timestep = 10
+block    = 2
+pool     = 2
+
+[head.probe]
+kind     = "linear"
+features = "taps"
+epochs   = 2
+
+[metric.accuracy]
+kind = "accuracy"
+of   = "probe"
+
+[report]
+output = "report.md"
+
+[[report.table]]
+kind    = "grid"
+metric  = "top1"
+rows    = "weights"
+columns = "block"
+over    = ["weights_seed", "seed"]
+"#;
+    cli.write("random.toml", experiment("random", &["seeds = [0, 1]\n", FASHION, rest]));
+    run(&cli, "random.toml");
+    let draws = cli.query(
+        "SELECT weights, weights_seed, count(*) AS heads FROM results WHERE metric = 'top1' GROUP BY weights, weights_seed ORDER BY weights, weights_seed",
+    );
+    let expected = ["initialization", "initialization", "synthetic", "synthetic"]
+        .into_iter()
+        .zip([1, 2, 1, 2])
+        .map(|(weights, seed)| json!({ "weights": weights, "weights_seed": seed, "heads": 2 }));
+    assert_eq!(draws, expected.collect::<Vec<_>>());
+    let report = cli.read("report.md");
+    let mean = |weights: &str| {
+        let rows = cli.query(&format!(
+            "SELECT avg(value) AS mean FROM results WHERE metric = 'top1' AND weights = '{weights}'"
+        ));
+        format!("| {weights} | {:.2} ", 100.0 * rows[0]["mean"].as_f64().unwrap())
+    };
+    for weights in ["initialization", "synthetic"] {
+        assert!(report.contains(&mean(weights)), "no {} in\n{report}", mean(weights));
+    }
+    assert!(report.contains("random weights: synthetic rule, seed 2"), "{report}");
+}

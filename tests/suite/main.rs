@@ -2,7 +2,7 @@
 //!
 //! Start with [`fixture`], which runs the real program in a folder of its own; [`cases`] holds snapshots of
 //! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`cka`], [`pretraining`],
-//! [`samples`], [`fine_tuning`], [`test_view`], [`interruption`] and [`damage`] run small experiments; [`fgvc`] runs a shipped one on small [`stand_ins`] of its
+//! [`samples`], [`fine_tuning`], [`test_view`], [`joined`], [`interruption`] and [`damage`] run small experiments; [`fgvc`] runs a shipped one on small [`stand_ins`] of its
 //! datasets; [`querying`] and [`results`] ask for what they leave; [`fetch`] and [`data`] download files from [`http_server`];
 //! [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots again.
@@ -62,6 +62,8 @@ mod heads_sanity;
 mod http_server;
 #[cfg(feature = "torch")]
 mod interruption;
+#[cfg(feature = "torch")]
+mod joined;
 mod models;
 #[cfg(feature = "torch")]
 mod networks;

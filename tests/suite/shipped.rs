@@ -8,7 +8,7 @@ use crate::fixture::{CliTest, root};
 
 const WEIGHTS: &str = "data/models/fashion-28.safetensors";
 
-/// The shipped network, itself untrained, and the pixels, each at its best in `experiments/fashion.toml`'s grid or a superset of
+/// The shipped network, itself with random weights, and the pixels, each at its best in `experiments/fashion.toml`'s grid or a superset of
 /// that place; all 10,000 test images. In f32, which every processor computes fast; bf16 takes most of an hour without AVX-512 BF16.
 const EXPERIMENT: &str = r#"
 [experiment]
@@ -24,7 +24,7 @@ kind    = "guided-diffusion"
 preset  = "fashion-28"
 weights = "data/models/fashion-28.safetensors"
 
-[model.untrained]
+[model.random]
 kind    = "guided-diffusion"
 preset  = "fashion-28"
 weights = { synthetic = 1 }
@@ -41,8 +41,8 @@ timestep  = 10
 block     = [6, 7, 8]
 pool      = 4
 
-[extraction.untrained]
-model     = "untrained"
+[extraction.random]
+model     = "random"
 dataset   = "fashion"
 timestep  = 10
 block     = "all"
@@ -57,7 +57,7 @@ pool     = 28
 
 [head.probe]
 kind      = "linear"
-features  = ["diffusion", "untrained", "pixels"]
+features  = ["diffusion", "random", "pixels"]
 optimizer = { kind = "adam", lr = 1e-2 }
 
 [metric.accuracy]
@@ -97,7 +97,7 @@ fn summary(values: &[f64]) -> (f64, f64) {
 /// Every baseline at its best on the very images that are reported, which favors it; minutes on two cores.
 #[test]
 #[ignore = "minutes: 40,000 images through a network"]
-fn its_features_beat_the_pixels_and_the_untrained_network() {
+fn its_features_beat_the_pixels_and_a_random_network() {
     let cli = CliTest::new();
     std::os::unix::fs::symlink(root().join("data"), cli.path("data")).unwrap();
     cli.write("shipped.toml", EXPERIMENT);
@@ -125,7 +125,7 @@ fn its_features_beat_the_pixels_and_the_untrained_network() {
             .unwrap()
     };
     let (mean, error) = best("diffusion");
-    for model in ["untrained", "pixels"] {
+    for model in ["random", "pixels"] {
         let (other, other_error) = best(model);
         let errors = (mean - other) / error.hypot(other_error);
         println!("diffusion {mean:.4}, {model} {other:.4}: {errors:.1} standard errors");

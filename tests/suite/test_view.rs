@@ -106,3 +106,73 @@ fn heads_of_every_kind_of_training_predict_and_hold_out_without_chance() {
         }
     }
 }
+
+#[test]
+fn several_draws_of_test_images_are_averaged_in_their_logits() {
+    let cli = CliTest::with_fashion(40, 20);
+    // Rates at which nothing is learned: all heads have the same weights.
+    let rest = r#"
+[extraction.draws]
+model    = "unet"
+dataset  = "fashion"
+timestep = 50
+block    = 2
+pool     = 2
+draw     = [3, 4, 5]
+
+[extraction.first]
+model    = "unet"
+dataset  = "fashion"
+timestep = 50
+block    = 2
+pool     = 2
+draw     = 3
+
+[head.apart]
+kind      = "linear"
+features  = "draws"
+epochs    = 1
+logits    = true
+optimizer = { lr = 1e-30 }
+
+[head.mean]
+kind       = "linear"
+features   = "first"
+epochs     = 1
+logits     = true
+optimizer  = { lr = 1e-30 }
+test_draws = 3
+
+[metric.accuracy]
+kind = "accuracy"
+of   = ["apart", "mean"]
+"#;
+    cli.write("draws.toml", experiment("draws", &[FASHION, NANO, rest]));
+    cli.run(&["run", "draws.toml"]).expect_code(0);
+    let logits = |head: &str, draw: u32| -> BTreeMap<String, Vec<f64>> {
+        let found = cli.query(&format!(
+            "SELECT DISTINCT head_fingerprint FROM results WHERE head = '{head}' AND draw = {draw}"
+        ));
+        assert_eq!(found.len(), 1, "{head} {draw}");
+        let fingerprint = found[0]["head_fingerprint"].as_str().unwrap();
+        let rows = cli.query(&format!("SELECT id, logits FROM logits_{}", &fingerprint[..12]));
+        let numbers = |row: &Value| -> Vec<f64> {
+            let list = row["logits"].as_array().unwrap().iter();
+            list.map(|number| number.as_f64().unwrap()).collect()
+        };
+        let rows = rows.iter();
+        rows.map(|row| (row["id"].as_str().unwrap().to_owned(), numbers(row)))
+            .collect()
+    };
+    let draws = [3, 4, 5].map(|draw| logits("apart", draw));
+    assert_ne!(draws[0], draws[1]);
+    let mean = logits("mean", 3);
+    assert_eq!(mean.len(), 20);
+    for (id, found) in mean {
+        for (class, found) in found.into_iter().enumerate() {
+            let expected = draws.iter().map(|draw| draw[&id][class]).sum::<f64>() / 3.0;
+            // A sum of three and a quotient, each rounded to 24 bits.
+            assert!((found - expected).abs() < 1e-6 * expected.abs().max(1.0), "{id} {class}");
+        }
+    }
+}

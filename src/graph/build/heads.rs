@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::resolve::Names;
 use super::super::{Experiment, ExtractionNode, HeadNode, OnBadImage};
-use super::Builder;
+use super::{Builder, joins};
 use crate::heads::{ALL, Head};
 use crate::models::Precision;
 use crate::spec::Fields;
@@ -42,8 +42,18 @@ impl Builder<'_> {
                 };
                 let found = extractions.find(&fields, config::FEATURES.name, &features);
                 let swept = self.sweeps.said("head", &table, &keys);
-                Self::check_shapes(&*head, experiment, &found, &fields);
+                let names_of_joined = fields.items(&config::CONCAT).unwrap_or_default();
+                let joined: Vec<usize> = names_of_joined
+                    .iter()
+                    .flat_map(|name| extractions.find(&fields, config::CONCAT.name, name))
+                    .collect();
+                let is_joining = fields.has(config::CONCAT.name);
+                if is_joining && !joins::check(experiment, &training, (&found, &joined), &fields) {
+                    continue;
+                }
+                Self::check_shapes(&*head, experiment, (&found, &joined), &fields);
                 Self::check_classes(experiment, &found, &fields);
+                Self::check_test_draws(&training, experiment, &found, &fields);
                 let datasets: BTreeSet<usize> = found
                     .iter()
                     .map(|&index| experiment.extractions[index].dataset)
@@ -80,6 +90,7 @@ impl Builder<'_> {
                             training: training.clone(),
                             features,
                             more_views: more_views.clone(),
+                            joined: joins::of(experiment, features, &joined),
                             seed,
                             swept: swept.clone(),
                         });
@@ -140,6 +151,36 @@ impl Builder<'_> {
         }
     }
 
+    /// Whether test images have several draws of noise to predict from, where a head asks for that.
+    fn check_test_draws(
+        training: &Training,
+        experiment: &Experiment,
+        features: &[usize],
+        fields: &Fields<'_>,
+    ) {
+        let key = config::TEST_DRAWS.name;
+        if training.test_draws == 1 {
+            return;
+        }
+        if training.fine_tune.is_some() {
+            let message = format!("`{key}` reads cached features, and `fine_tune` caches none");
+            let hint = Some("leave one of them out".to_owned());
+            fields.invalid(key, "graph::fine-tuning-misfit", message, hint);
+        }
+        let mut extractions = features
+            .iter()
+            .map(|&index| &experiment.extractions[index]);
+        if let Some(clean) = extractions.find(|one| one.timestep.is_none()) {
+            let message = format!(
+                "`{key}` of {} has no meaning: extraction `{}` is of images without noise",
+                fields.context(),
+                clean.name
+            );
+            let hint = Some(format!("leave `{key}` out"));
+            fields.invalid(key, "graph::no-noise", message, hint);
+        }
+    }
+
     /// A head learns classes, which images that a run makes do not have; each such dataset is named once.
     fn check_classes(experiment: &Experiment, features: &[usize], fields: &Fields<'_>) {
         let datasets = features
@@ -164,12 +205,15 @@ impl Builder<'_> {
     fn check_shapes(
         head: &dyn Head,
         experiment: &Experiment,
-        features: &[usize],
+        (features, joined): (&[usize], &[usize]),
         fields: &Fields<'_>,
     ) {
         let shapes: BTreeSet<_> = features
             .iter()
-            .filter_map(|&index| experiment.feature_shape(&experiment.extractions[index]))
+            .filter_map(|&index| {
+                let joined = joins::of(experiment, index, joined);
+                experiment.joined_shape(index, &joined)
+            })
             .collect();
         let misfits = shapes
             .into_iter()

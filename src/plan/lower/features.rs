@@ -8,7 +8,7 @@ use super::super::recipes::{FeaturesRecipe, PassRecipe};
 use super::super::step::{Extract, Shown, StepId, Work};
 use super::Lowering;
 use crate::bug::Bug;
-use crate::graph::{Experiment, ExtractionNode};
+use crate::graph::{Experiment, ExtractionNode, Randomness};
 use crate::models::find_block;
 
 /// The features of one extraction, as somebody reads them.
@@ -27,6 +27,8 @@ pub(super) enum Role<'a> {
     Trained(&'a str),
     /// To predict or compare those of a split, or to hold some of them out of training.
     Tested(&'a str),
+    /// To predict those of a split from so many draws of the noise behind the extraction's own.
+    Redrawn(&'a str, u32),
 }
 
 impl Lowering<'_> {
@@ -53,6 +55,14 @@ impl Lowering<'_> {
     ) -> Result<Wanted, PlanError> {
         let node = &self.experiment.extractions[index];
         let shown = match role {
+            Role::Redrawn(split, behind) => Shown {
+                split: Some(split.to_owned()),
+                preprocess: node.test_preprocess.clone(),
+                random: node.random.map(|random| Randomness {
+                    draw: random.draw.saturating_add(behind),
+                    ..random
+                }),
+            },
             _ if node.preprocess == node.test_preprocess => all(node),
             Role::Trained(split) => Shown {
                 split: Some(split.to_owned()),
@@ -121,7 +131,14 @@ impl Lowering<'_> {
             storage: node.storage,
         }
         .recipe()?;
-        let label = node.label(self.experiment);
+        let label = match shown.random {
+            random if random == node.random => node.label(self.experiment),
+            random => ExtractionNode {
+                random,
+                ..node.clone()
+            }
+            .label(self.experiment),
+        };
         let label = match &shown.split {
             Some(split) if shown.preprocess == node.test_preprocess => {
                 format!("{label} of {split}, shown for testing")

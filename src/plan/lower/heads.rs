@@ -3,12 +3,30 @@
 use std::sync::Arc;
 
 use super::super::PlanError;
-use super::super::recipes::HeadRecipe;
-use super::super::step::{Extract, HeadItem, StepId, Train, Work};
+use super::super::recipes::{HeadRecipe, JoinedFeatures};
+use super::super::step::{Extract, HeadItem, Joined, StepId, Train, Work};
 use super::features::{Role, Wanted};
 use super::{Lowering, split_names};
+use crate::bug::Bug;
 use crate::graph::HeadNode;
 use crate::store::Fingerprint;
+
+/// What a head reads of one extraction.
+struct Source {
+    trained: Wanted,
+    tested: Wanted,
+    held_out: Wanted,
+}
+
+impl Source {
+    fn joined(self) -> Joined {
+        Joined {
+            features: self.tested.extract,
+            trained: self.trained.extract,
+            held_out: self.held_out.extract,
+        }
+    }
+}
 
 impl Lowering<'_> {
     /// The heads, in the order of the experiment.
@@ -18,6 +36,31 @@ impl Lowering<'_> {
             steps.push(self.head(node)?);
         }
         Ok(steps)
+    }
+
+    /// What a head reads of an extraction.
+    fn source(
+        &mut self,
+        node: &HeadNode,
+        index: usize,
+        is_kept: bool,
+    ) -> Result<Source, PlanError> {
+        let training = &node.training;
+        let train = Role::Trained(&training.train_split);
+        let trained = self.features(index, train, is_kept)?;
+        let test = Role::Tested(&training.test_split);
+        let tested = self.features(index, test, is_kept)?;
+        let held_out = if training.holdout > 0.0 {
+            let held_out = Role::Tested(&training.train_split);
+            self.features(index, held_out, is_kept)?
+        } else {
+            trained.clone()
+        };
+        Ok(Source {
+            trained,
+            tested,
+            held_out,
+        })
     }
 
     fn head(&mut self, node: &HeadNode) -> Result<HeadItem, PlanError> {
@@ -36,33 +79,42 @@ impl Lowering<'_> {
         }
         // A head that trains its network reads no features, but the same network.
         let is_kept = training.fine_tune.is_none();
-        let train = Role::Trained(&training.train_split);
-        let trained = self.features(node.features, train, is_kept)?;
-        let test = Role::Tested(&training.test_split);
-        let tested = self.features(node.features, test, is_kept)?;
-        let held_out = if training.holdout > 0.0 {
-            let held_out = Role::Tested(&training.train_split);
-            self.features(node.features, held_out, is_kept)?
-        } else {
-            trained.clone()
-        };
-        let mut views = vec![trained.clone()];
+        let own = self.source(node, node.features, is_kept)?;
+        let mut views = vec![own.trained.clone()];
         for &index in &node.more_views {
+            let train = Role::Trained(&training.train_split);
             views.push(self.features(index, train, is_kept)?);
         }
+        let behind = 1..training.test_draws;
+        let more_draws = behind.map(|behind| {
+            let role = Role::Redrawn(&training.test_split, behind);
+            self.features(node.features, role, is_kept)
+        });
+        let more_draws: Vec<Wanted> = more_draws.collect::<Result<_, PlanError>>()?;
+        let joined = node.joined.iter();
+        let joined = joined.map(|&index| self.source(node, index, is_kept));
+        let joined: Vec<Source> = joined.collect::<Result<_, PlanError>>()?;
         let reads: Vec<Fingerprint> = views.iter().map(|one| one.extract.fingerprint).collect();
-        let where_other = |one: &Wanted| {
-            let fingerprint = one.extract.fingerprint;
-            (fingerprint != trained.extract.fingerprint).then(|| fingerprint.to_string())
-        };
+        let text = |one: &Wanted| one.extract.fingerprint.to_string();
+        let trained = text(&own.trained);
+        let where_other = |one: &Wanted| Some(text(one)).filter(|other| *other != trained);
         let recipe = HeadRecipe {
             head: &node.head.identity(),
             training,
             seed: node.seed,
             classes: images.facts.classes.len(),
             features: reads.iter().map(ToString::to_string).collect(),
-            test_features: where_other(&tested),
-            held_out_features: where_other(&held_out),
+            test_features: where_other(&own.tested),
+            more_test_features: more_draws.iter().map(text).collect(),
+            held_out_features: where_other(&own.held_out),
+            joined: joined
+                .iter()
+                .map(|source| JoinedFeatures {
+                    features: text(&source.trained),
+                    test_features: text(&source.tested),
+                    held_out_features: text(&source.held_out),
+                })
+                .collect(),
         }
         .recipe()?;
         let label = format!(
@@ -73,26 +125,34 @@ impl Lowering<'_> {
         );
         let artifact = self.known.artifact(label, recipe);
         let (inputs, reads) = if is_kept {
+            let sources = std::iter::once(&own).chain(&joined);
+            let of_sources =
+                sources.flat_map(|source| [&source.trained, &source.tested, &source.held_out]);
             let mut inputs: Vec<StepId> = Vec::new();
-            for step in views
-                .iter()
-                .chain([&tested, &held_out])
-                .filter_map(|one| one.step)
-            {
+            let read = views.iter().chain(&more_draws).chain(of_sources);
+            for step in read.filter_map(|one| one.step) {
                 if !inputs.contains(&step) {
                     inputs.push(step);
                 }
             }
             (inputs, reads)
         } else {
-            (trained_by(&tested.extract), Vec::new())
+            (trained_by(&own.tested.extract), Vec::new())
         };
-        let forwards = forwards(&tested.extract, node);
+        let forwards = forwards(&own.tested.extract, node);
+        let shape = self.experiment.joined_shape(node.features, &node.joined);
+        let shape = shape.ok_or_else(|| {
+            let what = format!("head `{}` reads a tap that its model does not have", node.name);
+            PlanError::from(Bug::new(what))
+        })?;
         let train = Arc::new(Train {
             node: node.clone(),
-            features: tested.extract,
-            trained: trained.extract,
-            held_out: held_out.extract,
+            features: own.tested.extract,
+            more_draws: more_draws.into_iter().map(|one| one.extract).collect(),
+            trained: own.trained.extract,
+            held_out: own.held_out.extract,
+            joined: joined.into_iter().map(Source::joined).collect(),
+            shape,
             reads,
             forwards,
         });

@@ -12,7 +12,9 @@ mod schedule;
 use serde::Serialize;
 
 use crate::models::Precision;
-use crate::spec::{Boolean, Choice, Count, Fields, Key, Keys, KindDoc, Nested, Number, Seed, Text};
+use crate::spec::{
+    Boolean, Choice, Count, Fields, Key, Keys, KindDoc, List, Nested, Number, Seed, Text,
+};
 
 pub use fine_tuning::FineTuning;
 pub use optimizer::{Optimizer, UpdateRule};
@@ -21,6 +23,10 @@ pub use schedule::{Decay, Moment, Schedule};
 /// The features that a head reads.
 pub const FEATURES: Key<Text> = Key::text("features", "the name of an extraction")
     .doc("What the head reads; one head for each of its features.");
+/// The extractions whose features are joined to those of [`FEATURES`].
+pub const CONCAT: Key<List<Text>> = Key::list("concat", Text("the name of an extraction"))
+    .default(&[])
+    .doc("More extractions of the same images, all of whose features stand behind those of `features`, so that one head reads several timesteps, blocks or draws. Maps of one size are joined by channels, others as vectors.");
 /// Seed of initial weights and of the order of samples.
 pub const SEED: Key<Seed> = Key::seed("seed")
     .optional("the experiment's seeds")
@@ -104,9 +110,15 @@ pub const TEST: Key<Text> = Key::text("test", "a split")
     .default("test")
     .doc("The split to predict; it decides nothing during training.");
 
+/// Over how many draws of the noise predictions are averaged.
+pub const TEST_DRAWS: Key<Count> = Key::count("test_draws", 1..=1000).default(1).doc(
+    "From how many draws of the noise a test image is predicted: by the mean of their logits. They are the extraction's `draw` and those behind it.",
+);
+
 /// The keys that a head takes besides its own, if it is fitted full-batch.
 pub const KEYS_WITHOUT_STEPS: Keys = &[
     &FEATURES,
+    &CONCAT,
     &HOLDOUT_WITHOUT_STEPS,
     &LOGITS,
     &SEED_WITHOUT_STEPS,
@@ -117,6 +129,7 @@ pub const KEYS_WITHOUT_STEPS: Keys = &[
 /// The keys that every head takes besides its own, if it is trained in steps.
 pub const KEYS: Keys = &[
     &FEATURES,
+    &CONCAT,
     &VIEWS,
     &ONLINE,
     &FINE_TUNE,
@@ -134,6 +147,7 @@ pub const KEYS: Keys = &[
     &SEED,
     &TRAIN,
     &TEST,
+    &TEST_DRAWS,
 ];
 
 /// [`KEYS`] as the reference lists them, once for all heads.
@@ -206,6 +220,17 @@ pub struct Training {
     pub train_split: String,
     /// Name of the split to predict.
     pub test_split: String,
+    /// Over how many draws of the noise predictions are averaged, at least 1; recorded where it is more.
+    #[serde(skip_serializing_if = "is_one")]
+    pub test_draws: u32,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over references"
+)]
+fn is_one(number: &u32) -> bool {
+    *number == 1
 }
 
 impl Default for Training {
@@ -228,6 +253,7 @@ impl Default for Training {
             logits: false,
             train_split: "train".to_owned(),
             test_split: "test".to_owned(),
+            test_draws: 1,
         }
     }
 }
@@ -276,6 +302,7 @@ impl Training {
             logits: fields.get(&LOGITS)?,
             train_split: fields.get(&TRAIN)?,
             test_split: fields.get(&TEST)?,
+            test_draws: fields.get(&TEST_DRAWS)?,
         })
     }
 }

@@ -141,7 +141,8 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// For each stack and head: predicted class and rank of the true one, sample by sample, and logits where they are kept.
+    /// For each stack and head: predicted class and rank of the true one, sample by sample, and logits where they are kept. They are means
+    /// over the views of the test split.
     fn predictions(&self) -> Result<Vec<Vec<Ranked>>, TrainError> {
         let _guard = tch::no_grad_guard();
         let mut all: Vec<Vec<Ranked>> = self
@@ -155,11 +156,26 @@ impl Scan<'_> {
             if !(self.limits.keep_going)() {
                 return Err(TrainError::Stopped);
             }
-            let which: Vec<_> = rows.iter().map(|&row| (0, row)).collect();
-            let stored = load(test, &which, self.data.shape.values(), self.data.device)?;
-            for ((course, stack), heads) in self.stacks.iter().zip(&mut all) {
-                let standard = self.courses[*course].standard.as_ref();
-                let logits = stack.predict(&stack.features(&stored, standard, self.data));
+            let mut sums: Vec<Option<Tensor>> = Vec::new();
+            sums.resize_with(self.stacks.len(), || None);
+            for view in 0..test.views() {
+                let which: Vec<_> = rows.iter().map(|&row| (view, row)).collect();
+                let stored = load(test, &which, self.data.shape.values(), self.data.device)?;
+                for ((course, stack), sum) in self.stacks.iter().zip(&mut sums) {
+                    let standard = self.courses[*course].standard.as_ref();
+                    let logits = stack.predict(&stack.features(&stored, standard, self.data));
+                    *sum = Some(match sum.take() {
+                        Some(sum) => sum + logits,
+                        None => logits,
+                    });
+                }
+            }
+            for (((_, stack), heads), sum) in self.stacks.iter().zip(&mut all).zip(sums) {
+                let logits = sum.ok_or_else(|| Bug::new("test samples without a view"))?;
+                let logits = match test.views() {
+                    1 => logits,
+                    views => logits / to_i64(views),
+                };
                 for (position, (ranked, kept)) in heads.iter_mut().enumerate() {
                     let own = to_vec(&logits.select(1, to_i64(position)).contiguous());
                     rank_all(&own, (test, self.data.classes), rows, ranked);

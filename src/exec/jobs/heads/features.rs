@@ -13,16 +13,61 @@ use crate::trainer::heads::{Rows, Samples, hold_out};
 /// The samples of one split in one or several feature artifacts that differ in view and draw.
 pub(super) struct FeatureRows<'a> {
     views: Vec<&'a FeatureReader>,
+    /// Further views, which may be stored otherwise.
+    more_views: Vec<Column<'a>>,
+    /// What stands behind each of them.
+    joined: Vec<Column<'a>>,
     held_out: Option<HeldOut<'a>>,
     /// Part and row of each sample.
-    places: Vec<(u32, u32)>,
+    places: Vec<Place>,
     labels: Vec<u32>,
+}
+
+/// Part and row of a sample.
+type Place = (u32, u32);
+
+/// Other features of the same samples.
+struct Column<'a> {
+    features: &'a FeatureReader,
+    places: Vec<Place>,
 }
 
 /// Samples that are held out of training, and the features that stand in for every view of them.
 struct HeldOut<'a> {
     features: &'a FeatureReader,
+    joined: Vec<Column<'a>>,
     rows: BTreeSet<usize>,
+}
+
+/// Where the samples of a split are, and their classes. `skip` allows that images did not decode; they are left out.
+fn places_of(
+    reader: &FeatureReader,
+    split: &str,
+    skip: bool,
+) -> Result<(Vec<Place>, Vec<u32>), NodeError> {
+    let (mut places, mut labels) = (Vec::new(), Vec::new());
+    for (number, part) in (0u32..).zip(reader.parts()) {
+        let of_part = part
+            .labels()
+            .ok_or_else(|| NodeError::bug("a head reads features of images without classes"))?;
+        let rows = part.ids().zip(part.splits()).zip(of_part);
+        for (row, ((id, of_split), label)) in (0u32..).zip(rows) {
+            if of_split == SKIPPED && !skip {
+                return Err(NodeError::Values(
+                    Message::new(format!(
+                        "image `{id}` did not decode when these features were made"
+                    ))
+                    .hint("fix the image, or set `on_bad_image = \"skip\"`"),
+                ));
+            }
+            if of_split == split {
+                places.push((number, row));
+                labels.push(*label);
+            }
+        }
+        part.forget();
+    }
+    Ok((places, labels))
 }
 
 impl<'a> FeatureRows<'a> {
@@ -32,30 +77,14 @@ impl<'a> FeatureRows<'a> {
         split: &str,
         skip: bool,
     ) -> Result<Self, NodeError> {
-        let (mut places, mut labels) = (Vec::new(), Vec::new());
-        for (number, part) in (0u32..).zip(views.first().map_or(&[][..], |first| first.parts())) {
-            let of_part = part
-                .labels()
-                .ok_or_else(|| NodeError::bug("a head reads features of images without classes"))?;
-            let rows = part.ids().zip(part.splits()).zip(of_part);
-            for (row, ((id, of_split), label)) in (0u32..).zip(rows) {
-                if of_split == SKIPPED && !skip {
-                    return Err(NodeError::Values(
-                        Message::new(format!(
-                            "image `{id}` did not decode when these features were made"
-                        ))
-                        .hint("fix the image, or set `on_bad_image = \"skip\"`"),
-                    ));
-                }
-                if of_split == split {
-                    places.push((number, row));
-                    labels.push(*label);
-                }
-            }
-            part.forget();
-        }
+        let (places, labels) = match views.first() {
+            Some(first) => places_of(first, split, skip)?,
+            None => Default::default(),
+        };
         let rows = Self {
             views,
+            more_views: Vec::new(),
+            joined: Vec::new(),
             held_out: None,
             places,
             labels,
@@ -64,15 +93,62 @@ impl<'a> FeatureRows<'a> {
         Ok(rows)
     }
 
-    /// The same, where the share of each class that is held out of training is shown as images that are predicted: by `features`.
+    /// The same with further views of the same samples.
+    pub(super) fn with_views(
+        mut self,
+        others: impl Iterator<Item = &'a FeatureReader>,
+        split: &str,
+        skip: bool,
+    ) -> Result<Self, NodeError> {
+        let columns = others.map(|features| self.column(features, split, skip));
+        self.more_views = columns.collect::<Result<_, NodeError>>()?;
+        Ok(self)
+    }
+
+    /// The same with other features of the same samples behind each.
+    pub(super) fn joining(
+        mut self,
+        others: impl Iterator<Item = &'a FeatureReader>,
+        split: &str,
+        skip: bool,
+    ) -> Result<Self, NodeError> {
+        let columns = others.map(|features| self.column(features, split, skip));
+        self.joined = columns.collect::<Result<_, NodeError>>()?;
+        Ok(self)
+    }
+
+    /// Other features of these samples.
+    fn column(
+        &self,
+        features: &'a FeatureReader,
+        split: &str,
+        skip: bool,
+    ) -> Result<Column<'a>, NodeError> {
+        let (places, _) = places_of(features, split, skip)?;
+        let id = |&(part, row): &Place| features.parts()[part as usize].id(row as usize);
+        let alike = places.len() == self.places.len()
+            && features.feature_type() == self.feature_type()
+            && (0..self.len()).zip(&places).all(|(row, place)| self.id(row) == id(place));
+        if !alike {
+            return Err(NodeError::bug("features that are read as one do not have the same samples"));
+        }
+        Ok(Column { features, places })
+    }
+
+    /// The same, where the share of each class that is held out of training is shown as images that are predicted: by `features`, with
+    /// `others` behind them.
     pub(super) fn holding_out(
         mut self,
-        features: &'a FeatureReader,
+        (features, others): (&'a FeatureReader, impl Iterator<Item = &'a FeatureReader>),
         share: f64,
+        split: &str,
+        skip: bool,
     ) -> Result<Self, NodeError> {
-        let (_, rows) = hold_out(&self, share, 0);
+        let (_, rows) = hold_out(&self, share);
+        let joined = others.map(|features| self.column(features, split, skip));
         self.held_out = Some(HeldOut {
             features,
+            joined: joined.collect::<Result<_, NodeError>>()?,
             rows: rows.into_iter().collect(),
         });
         self.check_views()?;
@@ -99,6 +175,21 @@ impl<'a> FeatureRows<'a> {
             Err(Bug::new("the views of these features do not have the same samples").into())
         }
     }
+
+    /// Every artifact that is read.
+    fn readers(&self) -> impl Iterator<Item = &FeatureReader> {
+        let held_out = self.held_out.iter();
+        let of_held_out = held_out
+            .clone()
+            .flat_map(|held_out| held_out.joined.iter().map(|column| column.features));
+        self.views
+            .iter()
+            .copied()
+            .chain(self.more_views.iter().map(|column| column.features))
+            .chain(self.joined.iter().map(|column| column.features))
+            .chain(held_out.map(|held_out| held_out.features))
+            .chain(of_held_out)
+    }
 }
 
 impl Samples for FeatureRows<'_> {
@@ -118,7 +209,7 @@ impl Samples for FeatureRows<'_> {
 
 impl Rows for FeatureRows<'_> {
     fn views(&self) -> usize {
-        self.views.len()
+        self.views.len() + self.more_views.len()
     }
 
     fn feature_type(&self) -> FeatureType {
@@ -127,26 +218,44 @@ impl Rows for FeatureRows<'_> {
 
     fn copy(&self, view: usize, row: usize, out: &mut [u8]) -> Result<(), TrainError> {
         let held_out = self.held_out.as_ref();
-        let reader = match held_out.filter(|held_out| held_out.rows.contains(&row)) {
-            Some(held_out) => held_out.features,
-            None => self.views[view],
+        let held_out = held_out.filter(|held_out| held_out.rows.contains(&row));
+        let more = view.checked_sub(self.views.len());
+        let (first, place, joined) = match (held_out, more) {
+            (Some(held_out), _) => (held_out.features, self.places[row], &held_out.joined),
+            (None, Some(more)) => {
+                let column = &self.more_views[more];
+                (column.features, column.places[row], &self.joined)
+            }
+            (None, None) => (self.views[view], self.places[row], &self.joined),
         };
-        let (part, row) = self.places[row];
-        let part = reader.parts().get(part as usize);
-        if part.is_some_and(|part| part.copy_row(row as usize, out)) {
-            return Ok(());
-        }
         let room = out.len();
-        Err(Bug::new(format!(
-            "view {view} has no feature of {room} bytes at row {row}"
-        ))
-        .into())
+        let missing = || {
+            Bug::new(format!(
+                "view {view} has no feature of {room} bytes at row {row}"
+            ))
+        };
+        let behind = joined
+            .iter()
+            .map(|column| (column.features, column.places[row]));
+        let mut rest = out;
+        for (reader, (part, row)) in std::iter::once((first, place)).chain(behind) {
+            let bytes = reader.width() * reader.feature_type().bytes();
+            let (own, others) = rest.split_at_mut_checked(bytes).ok_or_else(missing)?;
+            let part = reader.parts().get(part as usize).ok_or_else(missing)?;
+            if !part.copy_row(row as usize, own) {
+                return Err(missing().into());
+            }
+            rest = others;
+        }
+        if rest.is_empty() {
+            Ok(())
+        } else {
+            Err(missing().into())
+        }
     }
 
     fn forget(&self) {
-        let held_out = self.held_out.iter().map(|held_out| &held_out.features);
-        let readers = self.views.iter().chain(held_out);
-        for part in readers.flat_map(|reader| reader.parts()) {
+        for part in self.readers().flat_map(FeatureReader::parts) {
             part.forget();
         }
     }

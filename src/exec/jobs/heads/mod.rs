@@ -104,7 +104,7 @@ pub(in crate::exec) fn is_small(run: &Run<'_>, job: &plan::Job) -> bool {
     first_of_scan(run, job).is_some_and(|train| {
         all_have_steps
             && trainer::is_small(
-                train.features.shape,
+                train.shape,
                 train.node.training.batch_size,
                 train.classes(),
                 job.steps.len(),
@@ -144,6 +144,16 @@ fn scanned(
     fates.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether what is held out of training is shown otherwise than what is trained on.
+fn is_held_out_apart(train: &Train) -> bool {
+    let other = |held_out: &Extract, trained: &Extract| held_out.fingerprint != trained.fingerprint;
+    other(&train.held_out, &train.trained)
+        || train
+            .joined
+            .iter()
+            .any(|joined| other(&joined.held_out, &joined.trained))
+}
+
 /// Trains and commits heads that read the same features; `checkpoints` is what their checkpoints are found by.
 fn scan(
     run: &Run<'_>,
@@ -175,18 +185,32 @@ fn scan(
         .map(|features| run.store.features(features));
     let readers: Vec<FeatureReader> = readers.collect::<Result<_, StoreError>>()?;
     let skip = extract.node.on_bad_image == OnBadImage::Skip;
-    let tested = run.store.features(&first.train.features.fingerprint)?;
-    let test_rows = FeatureRows::new(vec![&tested], &training.test_split, skip)?;
-    let train_rows = FeatureRows::new(readers.iter().collect(), &training.train_split, skip)?;
-    let held_out = &first.train.held_out.fingerprint;
-    let held_out = if *held_out == extract.fingerprint {
-        None
+    let of = |extract: &Extract| run.store.features(&extract.fingerprint);
+    let tested = of(&first.train.features)?;
+    let held_out = of(&first.train.held_out)?;
+    let joined = first.train.joined.iter();
+    let joined = joined.map(|one| Ok([of(&one.trained)?, of(&one.features)?, of(&one.held_out)?]));
+    let joined: Vec<[FeatureReader; 3]> = joined.collect::<Result<_, StoreError>>()?;
+    let (train_split, test_split) = (&training.train_split, &training.test_split);
+    let more_draws = first.train.more_draws.iter().map(|extract| of(extract));
+    let more_draws: Vec<FeatureReader> = more_draws.collect::<Result<_, StoreError>>()?;
+    let test_rows = FeatureRows::new(vec![&tested], test_split, skip)?
+        .with_views(more_draws.iter(), test_split, skip)?
+        .joining(
+            joined.iter().map(|[_, tested, _]| tested),
+            test_split,
+            skip,
+        )?;
+    let train_rows = FeatureRows::new(readers.iter().collect(), train_split, skip)?.joining(
+        joined.iter().map(|[trained, _, _]| trained),
+        train_split,
+        skip,
+    )?;
+    let train_rows = if is_held_out_apart(first.train) {
+        let behind = joined.iter().map(|[_, _, held_out]| held_out);
+        train_rows.holding_out((&held_out, behind), training.holdout, train_split, skip)?
     } else {
-        Some(run.store.features(held_out)?)
-    };
-    let train_rows = match &held_out {
-        Some(held_out) => train_rows.holding_out(held_out, training.holdout)?,
-        None => train_rows,
+        train_rows
     };
     let epochs = writers
         .iter()
@@ -219,7 +243,7 @@ fn scan(
     let data = Data {
         train: train_rows,
         test: &test_rows,
-        shape: extract.shape,
+        shape: first.train.shape,
         classes: first.train.classes(),
         device: run.device,
     };

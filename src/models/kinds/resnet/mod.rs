@@ -31,7 +31,7 @@ use crate::spec::{Count, Custom, Fields, Key, Keys, KindDoc, List};
 
 const WEIGHTS: Key<Custom> = Key::custom(
     declaration::WEIGHTS.name,
-    "a path or { synthetic = SEED }",
+    "a path, { synthetic = SEED } or { initialization = SEED }",
 )
 .doc(
     "A `.safetensors` file or a PyTorch checkpoint, under the names of torchvision, SwAV or VISSL; or random weights, by the synthetic rule or by torchvision's initialization.",

@@ -1,0 +1,91 @@
+//! Which networks are used, where their weights come from, and what they compute in.
+
+use std::collections::BTreeSet;
+
+use super::{Add, DECLARED};
+use crate::feature_type::FeatureType;
+use crate::graph::{Experiment, ModelNode};
+use crate::models::{Precision, WeightsSource, preset};
+use crate::text::plural;
+
+const OPENAIS: &str = "pre-trained on ImageNet by OpenAI";
+const UNTAUGHT: &str =
+    "declared in the experiment; nothing here says anything about trained diffusion models";
+
+pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
+    for node in &experiment.models {
+        if node.model.variant() != "adm-256-uncond" {
+            let network = match node.model.weights() {
+                WeightsSource::None => "none, a baseline: the image itself",
+                _ => node.model.variant(),
+            };
+            let side = node.model.input().side;
+            add(
+                "Network",
+                "ADM U-Net, unconditional, 256 × 256 pixels, 553 M parameters",
+                format!("{network}, {side} × {side} pixels"),
+                DECLARED,
+            );
+        }
+        weights(node, add);
+    }
+    for node in &experiment.pretrains {
+        let training = &node.training;
+        add(
+            "Weights",
+            OPENAIS,
+            format!(
+                "trained by this experiment on {}: {} of {}, seed {}",
+                experiment.datasets[node.dataset].name,
+                plural(training.steps as usize, "step"),
+                plural(training.batch_size as usize, "image"),
+                training.seed
+            ),
+            DECLARED,
+        );
+    }
+    let extractions = || experiment.extractions.iter();
+    let precisions: BTreeSet<Precision> = extractions().map(|node| node.precision).collect();
+    for precision in precisions {
+        if precision != Precision::F32 {
+            add(
+                "Arithmetic of the network",
+                "not stated; 16 bits (`f16`) in the authors' later code",
+                precision.name().to_owned(),
+                DECLARED,
+            );
+        }
+    }
+    if extractions().any(|node| node.storage == FeatureType::F16) {
+        add(
+            "Number type of cached features",
+            "not stated",
+            "f16".to_owned(),
+            DECLARED,
+        );
+    }
+}
+
+/// What the weights of one model are.
+fn weights(node: &ModelNode, add: Add<'_>) {
+    let (here, reason) = match node.model.weights() {
+        WeightsSource::Synthetic(seed) => {
+            (format!("random weights: synthetic rule, seed {seed}"), UNTAUGHT)
+        }
+        WeightsSource::Initialization(seed) => (
+            format!("random weights: the network's own initialization, seed {seed}"),
+            UNTAUGHT,
+        ),
+        WeightsSource::File(path) if node.model.variant() != "adm-256-uncond" => {
+            let known = preset(node.model.variant());
+            let trained_on = known.map_or_else(
+                || "what they were trained on is not recorded".to_owned(),
+                |preset| format!("weights of the network `{}`: {}", preset.name, preset.title),
+            );
+            (format!("`{}`, {trained_on}", path.display()), DECLARED)
+        }
+        // Those of the paper, of a training of this experiment, or none.
+        WeightsSource::File(_) | WeightsSource::Pretrained(_) | WeightsSource::None => return,
+    };
+    add("Weights", OPENAIS, here, reason);
+}
