@@ -134,6 +134,7 @@ fn epoch(head: &dyn Head, rows: &Random, rates: usize, memory: u64) -> Result<f6
             .collect();
         let data = Data {
             train: rows,
+            judged: None,
             test: &test,
             shape: FeatureShape::square(rows.width, 1),
             classes: 10,

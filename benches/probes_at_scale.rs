@@ -208,6 +208,7 @@ fn fit(
     };
     let data = Data {
         train: rows,
+        judged: None,
         test: &test,
         shape: FeatureShape::square(size.width, 1),
         classes: CLASSES,

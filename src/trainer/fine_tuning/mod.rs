@@ -51,6 +51,8 @@ pub struct Task<'a> {
     pub fine_tuning: FineTuning,
     /// The images to train on; the validation split is taken from them.
     pub train: &'a dyn NoisyImages,
+    /// The same images in the same order, as they are shown where they are held out.
+    pub judged: &'a dyn NoisyImages,
     /// The images to predict when training is done.
     pub test: &'a dyn NoisyImages,
     /// What the network reads.
@@ -286,7 +288,7 @@ impl Loop<'_> {
             return Ok(None);
         }
         let mut sums: Option<(Tensor, Tensor)> = None;
-        self.each_feature(self.task.train, &self.held_out, &mut |features, rows| {
+        self.each_feature(self.task.judged, &self.held_out, &mut |features, rows| {
             if !(watch.keep_going)() {
                 return Err(TrainError::Stopped);
             }

@@ -171,6 +171,7 @@ fn run(case: &Case, keep: &Folder) -> Result<Left, TrainError> {
             checkpointing: ActivationCheckpointing::On,
         },
         train: &train,
+        judged: &train,
         test: &test,
         input,
         timestep: 10,

@@ -59,6 +59,8 @@ pub struct Job<'a> {
 pub struct Data<'a> {
     /// The samples to train on; the validation split is taken from them.
     pub train: &'a dyn Rows,
+    /// The same samples in the same order as they are shown where they are held out, if that differs from how they are trained on.
+    pub judged: Option<&'a dyn Rows>,
     /// The samples to predict when training is done.
     pub test: &'a dyn Rows,
     /// The shape of one feature; the same in `train` and `test`.
@@ -67,6 +69,13 @@ pub struct Data<'a> {
     pub classes: usize,
     /// Where to compute.
     pub device: Device,
+}
+
+impl Data<'_> {
+    /// The training samples as they are shown where they are held out.
+    fn judged(&self) -> &dyn Rows {
+        self.judged.unwrap_or(self.train)
+    }
 }
 
 /// What a training may take, and the callbacks that it calls.

@@ -87,16 +87,19 @@ impl Scan<'_> {
         Ok(means.collect())
     }
 
-    /// The first view of training rows, and their classes.
+    /// Training rows as they are shown where they are held out, and their classes.
     fn read(&self, rows: &[usize], held: &Held) -> Result<(Tensor, Tensor), TrainError> {
         let indices: Vec<i64> = rows.iter().map(|&row| to_i64(row)).collect();
         let indices = Tensor::from_slice(&indices).to_device(self.data.device);
-        let features = if let Held::All(features) = held {
-            features.index_select(0, &indices)
-        } else {
-            let which: Vec<_> = rows.iter().map(|&row| (0, row)).collect();
-            let width = self.data.shape.values();
-            load(self.data.train, &which, width, self.data.device)?
+        let features = match held {
+            Held::All(features) if self.data.judged.is_none() => {
+                features.index_select(0, &indices)
+            }
+            _ => {
+                let which: Vec<_> = rows.iter().map(|&row| (0, row)).collect();
+                let width = self.data.shape.values();
+                load(self.data.judged(), &which, width, self.data.device)?
+            }
         };
         Ok((features, self.targets.index_select(0, &indices)))
     }

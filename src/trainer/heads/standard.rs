@@ -141,6 +141,7 @@ mod tests {
         };
         let data = Data {
             train: &rows,
+            judged: None,
             test: &rows,
             shape: FeatureShape::square(3, 1),
             classes: 1,

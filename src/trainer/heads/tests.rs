@@ -122,6 +122,7 @@ fn run_head(
         .collect();
     let data = Data {
         train: train_rows,
+        judged: None,
         test: test_rows,
         shape: FeatureShape::square(train_rows.views[0].len() / train_rows.ids.len(), 1),
         classes: 4,

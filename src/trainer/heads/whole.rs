@@ -90,7 +90,7 @@ fn from_memory(
         None
     } else {
         let mut score = Score::default();
-        let logits = head.predict(whole, &read(data.train, split.held_out)?);
+        let logits = head.predict(whole, &read(data.judged(), split.held_out)?);
         score.add(
             &logits.to_kind(Kind::Double),
             &labels_of(data, split.held_out),
@@ -142,7 +142,7 @@ fn by_blocks(
     if needed.saturating_add(stored) <= computing_memory(limits) {
         train.keep()?;
     }
-    let held_out = source(data.train, split.held_out);
+    let held_out = source(data.judged(), split.held_out);
     let judged: Option<&dyn Blocks> = match split.held_out {
         [] => None,
         _ => Some(&held_out),

@@ -1,14 +1,12 @@
 //! Cached features of one split, as the trainer reads them: straight from the files, and never all at once.
 
-use std::collections::BTreeSet;
-
 use crate::bug::Bug;
 use crate::exec::{NodeError, SKIPPED};
 use crate::feature_type::FeatureType;
 use crate::message::Message;
 use crate::store::{FeaturePartReader, FeatureReader};
 use crate::trainer::TrainError;
-use crate::trainer::heads::{Rows, Samples, hold_out};
+use crate::trainer::heads::{Rows, Samples};
 
 /// The samples of one split in one or several feature artifacts that differ in view and draw.
 pub(super) struct FeatureRows<'a> {
@@ -17,7 +15,6 @@ pub(super) struct FeatureRows<'a> {
     more_views: Vec<Column<'a>>,
     /// What stands behind each of them.
     joined: Vec<Column<'a>>,
-    held_out: Option<HeldOut<'a>>,
     /// Part and row of each sample.
     places: Vec<Place>,
     labels: Vec<u32>,
@@ -30,13 +27,6 @@ type Place = (u32, u32);
 struct Column<'a> {
     features: &'a FeatureReader,
     places: Vec<Place>,
-}
-
-/// Samples that are held out of training, and the features that stand in for every view of them.
-struct HeldOut<'a> {
-    features: &'a FeatureReader,
-    joined: Vec<Column<'a>>,
-    rows: BTreeSet<usize>,
 }
 
 /// Where the samples of a split are, and their classes. `skip` allows that images did not decode; they are left out.
@@ -85,7 +75,6 @@ impl<'a> FeatureRows<'a> {
             views,
             more_views: Vec::new(),
             joined: Vec::new(),
-            held_out: None,
             places,
             labels,
         };
@@ -135,24 +124,9 @@ impl<'a> FeatureRows<'a> {
         Ok(Column { features, places })
     }
 
-    /// The same, where the share of each class that is held out of training is shown as images that are predicted: by `features`, with
-    /// `others` behind them.
-    pub(super) fn holding_out(
-        mut self,
-        (features, others): (&'a FeatureReader, impl Iterator<Item = &'a FeatureReader>),
-        share: f64,
-        split: &str,
-        skip: bool,
-    ) -> Result<Self, NodeError> {
-        let (_, rows) = hold_out(&self, share);
-        let joined = others.map(|features| self.column(features, split, skip));
-        self.held_out = Some(HeldOut {
-            features,
-            joined: joined.collect::<Result<_, NodeError>>()?,
-            rows: rows.into_iter().collect(),
-        });
-        self.check_views()?;
-        Ok(self)
+    /// Whether other rows are of the same samples in the same order.
+    pub(super) fn has_samples_of(&self, other: &Self) -> bool {
+        self.len() == other.len() && (0..self.len()).all(|row| self.id(row) == other.id(row))
     }
 
     /// Views of one dataset list the same samples in the same order; if not, features of another dataset were meant.
@@ -160,16 +134,15 @@ impl<'a> FeatureRows<'a> {
         let Some((first, others)) = self.views.split_first() else {
             return Ok(());
         };
-        let held_out = self.held_out.iter().map(|held_out| &held_out.features);
         let rows_of = |reader: &FeatureReader| -> Vec<usize> {
             reader.parts().iter().map(FeaturePartReader::rows).collect()
         };
-        let alike = |other: &&&FeatureReader| {
+        let alike = |other: &&FeatureReader| {
             rows_of(other) == rows_of(first)
                 && other.width() == first.width()
                 && other.feature_type() == first.feature_type()
         };
-        if others.iter().chain(held_out).all(|other| alike(&other)) {
+        if others.iter().all(alike) {
             Ok(())
         } else {
             Err(Bug::new("the views of these features do not have the same samples").into())
@@ -178,17 +151,11 @@ impl<'a> FeatureRows<'a> {
 
     /// Every artifact that is read.
     fn readers(&self) -> impl Iterator<Item = &FeatureReader> {
-        let held_out = self.held_out.iter();
-        let of_held_out = held_out
-            .clone()
-            .flat_map(|held_out| held_out.joined.iter().map(|column| column.features));
         self.views
             .iter()
             .copied()
             .chain(self.more_views.iter().map(|column| column.features))
             .chain(self.joined.iter().map(|column| column.features))
-            .chain(held_out.map(|held_out| held_out.features))
-            .chain(of_held_out)
     }
 }
 
@@ -217,16 +184,12 @@ impl Rows for FeatureRows<'_> {
     }
 
     fn copy(&self, view: usize, row: usize, out: &mut [u8]) -> Result<(), TrainError> {
-        let held_out = self.held_out.as_ref();
-        let held_out = held_out.filter(|held_out| held_out.rows.contains(&row));
-        let more = view.checked_sub(self.views.len());
-        let (first, place, joined) = match (held_out, more) {
-            (Some(held_out), _) => (held_out.features, self.places[row], &held_out.joined),
-            (None, Some(more)) => {
+        let (first, place) = match view.checked_sub(self.views.len()) {
+            Some(more) => {
                 let column = &self.more_views[more];
-                (column.features, column.places[row], &self.joined)
+                (column.features, column.places[row])
             }
-            (None, None) => (self.views[view], self.places[row], &self.joined),
+            None => (self.views[view], self.places[row]),
         };
         let room = out.len();
         let missing = || {
@@ -234,7 +197,8 @@ impl Rows for FeatureRows<'_> {
                 "view {view} has no feature of {room} bytes at row {row}"
             ))
         };
-        let behind = joined
+        let behind = self
+            .joined
             .iter()
             .map(|column| (column.features, column.places[row]));
         let mut rest = out;

@@ -1,7 +1,6 @@
 //! Images that go through a network while heads are trained: with fresh noise and fresh crops in every epoch.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use super::features::FeatureRows;
@@ -17,21 +16,13 @@ use crate::numbers::to_u32;
 use crate::plan::{Extract, PassKey};
 use crate::trainer::TrainError;
 use crate::trainer::fine_tuning::{NoisyImages, walk};
-use crate::trainer::heads::{Rows, Samples, hold_out};
+use crate::trainer::heads::{Rows, Samples};
 
 /// The images of one split, decoded and noised whenever they are read.
 pub(super) struct FreshImages<'a> {
     preparation: Preparation<'a>,
     /// Their rows in the dataset, in the order in which features are kept.
     rows: Vec<usize>,
-    held_out: Option<HeldOut<'a>>,
-}
-
-/// Images that are held out of training, and how they are shown.
-struct HeldOut<'a> {
-    preparation: Preparation<'a>,
-    /// By their place among the images of the split.
-    rows: BTreeSet<usize>,
 }
 
 impl<'a> FreshImages<'a> {
@@ -46,37 +37,7 @@ impl<'a> FreshImages<'a> {
         Ok(Self {
             rows: manifest.reading_order(Some(split)),
             preparation,
-            held_out: None,
         })
-    }
-
-    /// The same, where the share of each class that is held out of training is shown as images that are predicted: by `key`.
-    pub(super) fn holding_out(
-        mut self,
-        run: &Run<'_>,
-        extract: &Extract,
-        key: &'a PassKey,
-        share: f64,
-    ) -> Result<Self, NodeError> {
-        let (_, rows) = hold_out(&self, share, 0);
-        self.held_out = Some(HeldOut {
-            preparation: prepared(run, extract, key)?,
-            rows: rows.into_iter().collect(),
-        });
-        Ok(self)
-    }
-
-    /// How some of the images are prepared: all of them are trained on, or none is.
-    fn preparation_of(&self, rows: &[usize]) -> Result<&Preparation<'a>, Bug> {
-        let Some(held_out) = &self.held_out else {
-            return Ok(&self.preparation);
-        };
-        let count = rows.iter().filter(|row| held_out.rows.contains(row));
-        match count.count() {
-            0 => Ok(&self.preparation),
-            count if count == rows.len() => Ok(&held_out.preparation),
-            _ => Err(Bug::new("a batch of images to train on and of others")),
-        }
     }
 
     fn sample(&self, row: usize) -> &crate::datasets::Sample {
@@ -114,9 +75,7 @@ impl Samples for FreshImages<'_> {
 
 impl NoisyImages for FreshImages<'_> {
     fn x_t(&self, rows: &[usize], draw: u32) -> Result<Vec<f32>, Message> {
-        let preparation = self
-            .preparation_of(rows)
-            .map_err(|bug| Message::new(bug.to_string()))?;
+        let preparation = &self.preparation;
         let rows: Vec<usize> = rows.iter().map(|&row| self.rows[row]).collect();
         let (first, _) = preparation.key.draw_and_seed();
         let batch = preparation.batch(&rows, first.saturating_add(draw));

@@ -206,11 +206,16 @@ fn scan(
         train_split,
         skip,
     )?;
-    let train_rows = if is_held_out_apart(first.train) {
+    let judged_rows = if is_held_out_apart(first.train) {
         let behind = joined.iter().map(|[_, _, held_out]| held_out);
-        train_rows.holding_out((&held_out, behind), training.holdout, train_split, skip)?
+        let rows = FeatureRows::new(vec![&held_out], train_split, skip)?;
+        let rows = rows.joining(behind, train_split, skip)?;
+        if !rows.has_samples_of(&train_rows) {
+            return Err(NodeError::bug("what is held out is shown otherwise in another order"));
+        }
+        Some(rows)
     } else {
-        train_rows
+        None
     };
     let epochs = writers
         .iter()
@@ -242,6 +247,7 @@ fn scan(
     };
     let data = Data {
         train: train_rows,
+        judged: judged_rows.as_ref().map(|rows| rows as &dyn Rows),
         test: &test_rows,
         shape: first.train.shape,
         classes: first.train.classes(),

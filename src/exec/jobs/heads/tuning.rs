@@ -47,11 +47,7 @@ pub(in crate::exec::jobs) fn run_tuned(run: &Run<'_>, head: OneHead<'_>) -> Resu
         [&work.trained, &work.features, &work.held_out].map(|extract| PassKey::of(extract));
     let training = &node.training;
     let train = FreshImages::new(run, extract, &train_key, &training.train_split)?;
-    let train = if held_out_key == train_key {
-        train
-    } else {
-        train.holding_out(run, extract, &held_out_key, training.holdout)?
-    };
+    let judged = FreshImages::new(run, extract, &held_out_key, &training.train_split)?;
     let test = FreshImages::new(run, extract, &test_key, &training.test_split)?;
     let mut tuned = tunable.begin_tuning(
         run.base,
@@ -76,6 +72,7 @@ pub(in crate::exec::jobs) fn run_tuned(run: &Run<'_>, head: OneHead<'_>) -> Resu
         },
         fine_tuning,
         train: &train,
+        judged: &judged,
         test: &test,
         input: model.input(),
         timestep: extraction

@@ -28,6 +28,7 @@ fn fit(head: &dyn Head) -> (Fitted, Tensor) {
     let rows = recorded();
     let data = Data {
         train: &rows,
+        judged: None,
         test: &rows,
         shape: FeatureShape::square(20, 1),
         classes: 4,
@@ -144,6 +145,7 @@ fn memory_and_number_type_change_nothing_but_where_samples_are_read_from() {
     let (train_rows, test_rows) = (Half(train_rows), Half(test_rows));
     let data = Data {
         train: &train_rows,
+        judged: None,
         test: &test_rows,
         shape: FeatureShape::square(64, 1),
         classes: 4,
