@@ -166,6 +166,11 @@ pub trait Head: Send + Sync + Debug {
             .sum()
     }
 
+    /// Whether it scores itself on training samples that it was not fitted to, without `holdout`: by leave-one-out predictions.
+    fn judges_itself(&self) -> bool {
+        false
+    }
+
     /// Whether it reads standardized features: each value less its mean over the training samples, divided by its standard
     /// deviation there. The first two parameters of such a head are the weight `[…, D]` and the bias of the layer that reads them,
     /// so that the stored head takes features as they are.

@@ -31,7 +31,7 @@ pub const HEADS: Key<List<Text>> =
 /// The axes along which a metric of predictions scores only the best of its heads.
 pub const CHOOSE: Key<List<Text>> = Key::list("choose", Text("an axis"))
     .optional("none")
-    .doc("Axes whose values are chosen, such as `[\"timestep\", \"block\", \"pool\", \"learning_rate\"]`. Of heads that differ in nothing else but the seed, the one that is right most often on the samples that `holdout` keeps out of training, as a mean over seeds, is trained again on all training samples, and only that is scored.");
+    .doc("Axes whose values are chosen, such as `[\"timestep\", \"block\", \"pool\", \"learning_rate\"]`. Of heads that differ in nothing else but the seed, the one that is right most often on the samples that `holdout` keeps out of training (`ridge` without it: by leave-one-out predictions), as a mean over seeds, is trained again on all training samples, and only that is scored.");
 
 /// The extractions that a metric of features scores.
 pub const EXTRACTIONS: Key<List<Text>> = Key::list("of", Text("the name of an extraction"))

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::resolve::Names;
-use super::super::{Experiment, MetricInputs, MetricNode};
+use super::super::{Experiment, HeadNode, MetricInputs, MetricNode};
 use super::Builder;
 use crate::axes::OF_CHOICES;
 use crate::metrics::{ALL, CHOOSE, EXTRACTIONS, HEADS, LEFT, RIGHT, Reads, SPLIT};
@@ -11,7 +11,6 @@ use crate::report::axes::KnownAxes;
 use crate::report::selection::axes_at;
 use crate::spec::sections::Sections;
 use crate::spec::{Fields, Key, List, Text};
-use crate::trainer::Training;
 
 impl Builder<'_> {
     pub(super) fn metrics(
@@ -123,11 +122,11 @@ fn of_heads(
     if choose.is_empty() {
         return Some(MetricInputs::Heads(heads));
     }
-    let found = |is_misfit: fn(&Training) -> bool| {
+    let found = |is_misfit: fn(&HeadNode) -> bool| {
         let mut nodes = heads.iter().map(|&index| &experiment.heads[index]);
-        nodes.find(|head| is_misfit(&head.training))
+        nodes.find(|head| is_misfit(head))
     };
-    if let Some(head) = found(|training| training.holdout == 0.0) {
+    if let Some(head) = found(|head| head.training.holdout == 0.0 && !head.head.judges_itself()) {
         let message = format!(
             "`choose` needs a validation split, but head `{}` has none",
             head.name
@@ -135,7 +134,7 @@ fn of_heads(
         let hint = "hold samples out of its training, such as `holdout = 0.1`".to_owned();
         fields.invalid(CHOOSE.name, "graph::no-holdout", message, Some(hint));
     }
-    if let Some(head) = found(|training| training.patience.is_some()) {
+    if let Some(head) = found(|head| head.training.patience.is_some()) {
         let message = format!(
             "`choose` trains the best head again on all samples, where the `patience` of head `{}` has nothing to judge by",
             head.name

@@ -93,6 +93,10 @@ impl Head for Ridge {
         ]
     }
 
+    fn judges_itself(&self) -> bool {
+        true
+    }
+
     fn standardizes(&self) -> bool {
         self.standardize
     }
