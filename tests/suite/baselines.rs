@@ -149,10 +149,14 @@ over    = ["weights_seed", "seed"]
         let rows = cli.query(&format!(
             "SELECT avg(value) AS mean FROM results WHERE metric = 'top1' AND weights = '{weights}'"
         ));
-        format!("| {weights} | {:.2} ", 100.0 * rows[0]["mean"].as_f64().unwrap())
+        format!("{:.2} ±", 100.0 * rows[0]["mean"].as_f64().unwrap())
     };
     for weights in ["initialization", "synthetic"] {
-        assert!(report.contains(&mean(weights)), "no {} in\n{report}", mean(weights));
+        let line = report
+            .lines()
+            .find(|line| line.starts_with(&format!("| {weights} | ")));
+        let line = line.unwrap_or_else(|| panic!("no {weights} in\n{report}"));
+        assert!(line.contains(&mean(weights)), "no {} in {line}", mean(weights));
     }
     assert!(report.contains("random weights: synthetic rule, seed 2"), "{report}");
 }

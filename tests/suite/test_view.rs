@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::{Array, FixedSizeListArray, Float32Array, StringArray};
+use repro::store::Store;
+use repro::store::names::LOGITS;
 use serde_json::Value;
 
 use crate::fixture::CliTest;
@@ -33,7 +36,7 @@ fn head(name: &str, keys: &str) -> String {
 }
 
 /// The features of an artifact whose label contains some texts, by the id of the image.
-fn features(cli: &CliTest, texts: &[&str]) -> BTreeMap<String, Value> {
+fn features(cli: &CliTest, texts: &[&str]) -> BTreeMap<String, Vec<f32>> {
     let all = cli.query("SELECT fingerprint, label FROM artifacts WHERE kind = 'features'");
     let found: Vec<&Value> = all
         .iter()
@@ -43,11 +46,15 @@ fn features(cli: &CliTest, texts: &[&str]) -> BTreeMap<String, Value> {
         })
         .collect();
     assert_eq!(found.len(), 1, "{texts:?} in {all:?}");
-    let table = format!("features_{}", &found[0]["fingerprint"].as_str().unwrap()[..12]);
-    let rows = cli.query(&format!("SELECT id, feature FROM {table}"));
-    let rows = rows.into_iter();
-    rows.map(|mut row| (row["id"].as_str().unwrap().to_owned(), row["feature"].take()))
-        .collect()
+    let fingerprint = found[0]["fingerprint"].as_str().unwrap().parse().unwrap();
+    let store = Store::open_read_only(cli.path(".repro")).unwrap();
+    let reader = store.features(&fingerprint).unwrap();
+    let mut all = BTreeMap::new();
+    for part in reader.parts() {
+        let values = part.values_f32().unwrap().chunks_exact(reader.width());
+        all.extend(part.ids().map(str::to_owned).zip(values.map(<[f32]>::to_vec)));
+    }
+    all
 }
 
 #[test]
@@ -149,19 +156,23 @@ of   = ["apart", "mean"]
 "#;
     cli.write("draws.toml", experiment("draws", &[FASHION, NANO, rest]));
     cli.run(&["run", "draws.toml"]).expect_code(0);
+    let store = Store::open_read_only(cli.path(".repro")).unwrap();
     let logits = |head: &str, draw: u32| -> BTreeMap<String, Vec<f64>> {
         let found = cli.query(&format!(
             "SELECT DISTINCT head_fingerprint FROM results WHERE head = '{head}' AND draw = {draw}"
         ));
         assert_eq!(found.len(), 1, "{head} {draw}");
-        let fingerprint = found[0]["head_fingerprint"].as_str().unwrap();
-        let rows = cli.query(&format!("SELECT id, logits FROM logits_{}", &fingerprint[..12]));
-        let numbers = |row: &Value| -> Vec<f64> {
-            let list = row["logits"].as_array().unwrap().iter();
-            list.map(|number| number.as_f64().unwrap()).collect()
+        let fingerprint = found[0]["head_fingerprint"].as_str().unwrap().parse().unwrap();
+        let table = store.table(&fingerprint, LOGITS).unwrap();
+        let ids = table.column(0).as_any().downcast_ref::<StringArray>().unwrap();
+        let lists = table.column(1).as_any().downcast_ref::<FixedSizeListArray>().unwrap();
+        let numbers = |row: usize| -> Vec<f64> {
+            let list = lists.value(row);
+            let list = list.as_any().downcast_ref::<Float32Array>().unwrap();
+            list.values().iter().copied().map(f64::from).collect()
         };
-        let rows = rows.iter();
-        rows.map(|row| (row["id"].as_str().unwrap().to_owned(), numbers(row)))
+        (0..ids.len())
+            .map(|row| (ids.value(row).to_owned(), numbers(row)))
             .collect()
     };
     let draws = [3, 4, 5].map(|draw| logits("apart", draw));
