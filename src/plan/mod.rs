@@ -34,8 +34,8 @@ pub use absent::{Absent, Expected};
 pub use job::{Cost, Job, JobKind, Pass, PassKey, ScanKey, Tap, job_name};
 pub use shards::Shards;
 pub use step::{
-    DatasetUse, Evaluate, Extract, HeadItem, Items, Joined, ModelUse, PlannedArtifact, Pretrain, Sample,
-    Shown, State, Step, StepId, Train, Work,
+    DatasetUse, Evaluate, Extract, HeadItem, Items, Joined, ModelUse, PlannedArtifact, Pretrain,
+    Sample, Shown, State, Step, StepId, Train, Work,
 };
 pub use text::{PlanRecord, render, render_jobs};
 

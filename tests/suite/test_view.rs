@@ -52,7 +52,11 @@ fn features(cli: &CliTest, texts: &[&str]) -> BTreeMap<String, Vec<f32>> {
     let mut all = BTreeMap::new();
     for part in reader.parts() {
         let values = part.values_f32().unwrap().chunks_exact(reader.width());
-        all.extend(part.ids().map(str::to_owned).zip(values.map(<[f32]>::to_vec)));
+        all.extend(
+            part.ids()
+                .map(str::to_owned)
+                .zip(values.map(<[f32]>::to_vec)),
+        );
     }
     all
 }
@@ -71,7 +75,10 @@ fn cached_features_of_test_and_held_out_images_are_those_of_the_centre() {
     let test = features(&cli, &["crops[", "of test, shown for testing"]);
     let held_out = features(&cli, &["crops[", "of train, shown for testing"]);
     let train = features(&cli, &["crops[", "of train, shown for training"]);
-    assert_eq!((plain.len(), test.len(), held_out.len(), train.len()), (90, 30, 60, 60));
+    assert_eq!(
+        (plain.len(), test.len(), held_out.len(), train.len()),
+        (90, 30, 60, 60)
+    );
     for (id, feature) in test.iter().chain(&held_out) {
         assert_eq!(*feature, plain[id], "{id}");
     }
@@ -86,12 +93,19 @@ fn heads_of_every_kind_of_training_predict_and_hold_out_without_chance() {
     let heads = [
         head("cached", "optimizer = { lr = 1e-30 }"),
         head("online", "optimizer = { lr = 1e-30 }\nonline = true"),
-        head("tuned", "optimizer = { lr = 1e-30 }\nfine_tune = { lr = 1e-30 }"),
+        head(
+            "tuned",
+            "optimizer = { lr = 1e-30 }\nfine_tune = { lr = 1e-30 }",
+        ),
     ];
-    let metric = "\n[metric.accuracy]\nkind = \"accuracy\"\nof = [\"cached\", \"online\", \"tuned\"]\n";
+    let metric =
+        "\n[metric.accuracy]\nkind = \"accuracy\"\nof = [\"cached\", \"online\", \"tuned\"]\n";
     cli.write(
         "view.toml",
-        experiment("view", &[FASHION, NANO, EXTRACTIONS, &heads.concat(), metric]),
+        experiment(
+            "view",
+            &[FASHION, NANO, EXTRACTIONS, &heads.concat(), metric],
+        ),
     );
     cli.run(&["run", "view.toml"]).expect_code(0);
     let rows = |table: &str, columns: &str, name: &str, extraction: &str| {
@@ -101,7 +115,8 @@ fn heads_of_every_kind_of_training_predict_and_hold_out_without_chance() {
         ))
     };
     for name in ["cached", "online", "tuned"] {
-        let predictions = |extraction| rows("predictions", "t.id, t.predicted, t.rank", name, extraction);
+        let predictions =
+            |extraction| rows("predictions", "t.id, t.predicted, t.rank", name, extraction);
         assert_eq!(predictions("crops").len(), 30, "{name}");
         assert_eq!(predictions("crops"), predictions("plain"), "{name}");
         let held_out = |extraction| rows("curves", "t.epoch, t.holdout_loss", name, extraction);
@@ -162,10 +177,22 @@ of   = ["apart", "mean"]
             "SELECT DISTINCT head_fingerprint FROM results WHERE head = '{head}' AND draw = {draw}"
         ));
         assert_eq!(found.len(), 1, "{head} {draw}");
-        let fingerprint = found[0]["head_fingerprint"].as_str().unwrap().parse().unwrap();
+        let fingerprint = found[0]["head_fingerprint"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
         let table = store.table(&fingerprint, LOGITS).unwrap();
-        let ids = table.column(0).as_any().downcast_ref::<StringArray>().unwrap();
-        let lists = table.column(1).as_any().downcast_ref::<FixedSizeListArray>().unwrap();
+        let ids = table
+            .column(0)
+            .as_any()
+            .downcast_ref::<StringArray>()
+            .unwrap();
+        let lists = table
+            .column(1)
+            .as_any()
+            .downcast_ref::<FixedSizeListArray>()
+            .unwrap();
         let numbers = |row: usize| -> Vec<f64> {
             let list = lists.value(row);
             let list = list.as_any().downcast_ref::<Float32Array>().unwrap();
@@ -183,7 +210,10 @@ of   = ["apart", "mean"]
         for (class, found) in found.into_iter().enumerate() {
             let expected = draws.iter().map(|draw| draw[&id][class]).sum::<f64>() / 3.0;
             // A sum of three and a quotient, each rounded to 24 bits.
-            assert!((found - expected).abs() < 1e-6 * expected.abs().max(1.0), "{id} {class}");
+            assert!(
+                (found - expected).abs() < 1e-6 * expected.abs().max(1.0),
+                "{id} {class}"
+            );
         }
     }
 }

@@ -108,7 +108,14 @@ pub const TEST_DRAWS: Key<Count> = Key::count("test_draws", 1..=1000).default(1)
 );
 
 /// The keys that a head takes besides its own, if it is fitted full-batch.
-pub const KEYS_WITHOUT_STEPS: Keys = &[&FEATURES, &CONCAT, &LOGITS, &SEED_WITHOUT_STEPS, &TRAIN, &TEST];
+pub const KEYS_WITHOUT_STEPS: Keys = &[
+    &FEATURES,
+    &CONCAT,
+    &LOGITS,
+    &SEED_WITHOUT_STEPS,
+    &TRAIN,
+    &TEST,
+];
 
 /// The keys that every head takes besides its own, if it is trained in steps.
 pub const KEYS: Keys = &[
