@@ -274,7 +274,11 @@ mod tests {
         };
         assert_eq!(ids(&manifest), ids(&reversed));
         // Without classes nothing is sorted by them.
-        let made = Manifest::generated((0..5).map(|number| number.to_string()), "made", String::new());
+        let made = Manifest::generated(
+            (0..5).map(|number| number.to_string()),
+            "made",
+            String::new(),
+        );
         assert_eq!(made.reading_order(None), [0, 1, 2, 3, 4]);
     }
 }

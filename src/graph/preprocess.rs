@@ -192,7 +192,12 @@ pub(super) fn parse_test(
         );
         let hint = test.without_chance(side?).name();
         let hint = format!("leave out what is random; without it: {hint}");
-        fields.invalid(TEST_KEY.name, "graph::preprocess-misfit", message, Some(hint));
+        fields.invalid(
+            TEST_KEY.name,
+            "graph::preprocess-misfit",
+            message,
+            Some(hint),
+        );
         return None;
     }
     Some(test)
@@ -278,8 +283,8 @@ fn follow(fields: &Fields<'_>, key: &str, steps: &[Spanned<Step>], side: u32) ->
                 | Step::AdmRandomCrop { side, .. }
                 | Step::RandomResizedCrop { side, .. },
                 _,
-            ) => Known::Square(*side),
-            (Step::Resize { side, .. }, Known::Square(_)) => Known::Square(*side),
+            )
+            | (Step::Resize { side, .. }, Known::Square(_)) => Known::Square(*side),
             (Step::Resize { side, .. }, _) => Known::Shorter(*side),
             (Step::CenterCrop { side }, Known::Nothing) => {
                 return misfit(

@@ -218,6 +218,9 @@ mod tests {
         let corners: std::collections::BTreeSet<[usize; 2]> = (0..500)
             .map(|_| random_corner([12, 10], 10, &mut stream))
             .collect();
-        assert_eq!(corners.into_iter().collect::<Vec<_>>(), [[0, 0], [1, 0], [2, 0]]);
+        assert_eq!(
+            corners.into_iter().collect::<Vec<_>>(),
+            [[0, 0], [1, 0], [2, 0]]
+        );
     }
 }

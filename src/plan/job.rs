@@ -14,8 +14,8 @@ use super::step::{
 use super::{Plan, PlanError, Shards};
 use crate::feature_type::FeatureType;
 use crate::graph::OnBadImage;
-use crate::imaging::preprocess::View;
 use crate::imaging::Normalization;
+use crate::imaging::preprocess::View;
 use crate::models::{BlockIndex, Precision, Reduce, TapShape};
 use crate::plan::recipes::HeadRecipe;
 use crate::store::{ArtifactKind, Fingerprint, Recipe};

@@ -134,7 +134,10 @@ rows    = "weights"
 columns = "block"
 over    = ["weights_seed", "seed"]
 "#;
-    cli.write("random.toml", experiment("random", &["seeds = [0, 1]\n", FASHION, rest]));
+    cli.write(
+        "random.toml",
+        experiment("random", &["seeds = [0, 1]\n", FASHION, rest]),
+    );
     run(&cli, "random.toml");
     let draws = cli.query(
         "SELECT weights, weights_seed, count(*) AS heads FROM results WHERE metric = 'top1' GROUP BY weights, weights_seed ORDER BY weights, weights_seed",
@@ -149,10 +152,21 @@ over    = ["weights_seed", "seed"]
         let rows = cli.query(&format!(
             "SELECT avg(value) AS mean FROM results WHERE metric = 'top1' AND weights = '{weights}'"
         ));
-        format!("| {weights} | {:.2} ", 100.0 * rows[0]["mean"].as_f64().unwrap())
+        format!("{:.2} ±", 100.0 * rows[0]["mean"].as_f64().unwrap())
     };
     for weights in ["initialization", "synthetic"] {
-        assert!(report.contains(&mean(weights)), "no {} in\n{report}", mean(weights));
+        let line = report
+            .lines()
+            .find(|line| line.starts_with(&format!("| {weights} | ")));
+        let line = line.unwrap_or_else(|| panic!("no {weights} in\n{report}"));
+        assert!(
+            line.contains(&mean(weights)),
+            "no {} in {line}",
+            mean(weights)
+        );
     }
-    assert!(report.contains("random weights: synthetic rule, seed 2"), "{report}");
+    assert!(
+        report.contains("random weights: synthetic rule, seed 2"),
+        "{report}"
+    );
 }

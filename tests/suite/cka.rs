@@ -153,7 +153,8 @@ fn as_many_images_are_not_the_same_images() {
         .expect_code(1)
         .expect_in_stderr(&[
             "(timestep 90, block 2, ",
-            "are not of the same images: sample 19 of split `test` is `test/00019` in the former and `test/00018` in the latter",
+            "are not of the same images: sample 19 of split `test` is `test/000",
+            "` in the former and `test/000",
             "hint: ",
         ]);
 }

@@ -55,7 +55,10 @@ holdout    = 0.2
 kind = "accuracy"
 of   = ["alone", "twice", "held-out"]
 "#;
-    cli.write("joined.toml", experiment("joined", &[FASHION, NANO, EXTRACTIONS, heads]));
+    cli.write(
+        "joined.toml",
+        experiment("joined", &[FASHION, NANO, EXTRACTIONS, heads]),
+    );
     run(&cli, "joined.toml");
     // A feature beside itself has the same neighbors; beside those of another image it would not.
     let predictions = |head: &str| {
@@ -68,7 +71,10 @@ of   = ["alone", "twice", "held-out"]
     assert_eq!(predictions("twice"), predictions("alone"));
     // What is joined is part of what a head is: without one of the others it is another head.
     let fewer = heads.replace("[\"others\", \"same\"]", "[\"others\"]");
-    cli.write("fewer.toml", experiment("joined", &[FASHION, NANO, EXTRACTIONS, &fewer]));
+    cli.write(
+        "fewer.toml",
+        experiment("joined", &[FASHION, NANO, EXTRACTIONS, &fewer]),
+    );
     let plan = cli.run(&["plan", "fewer.toml"]).expect_code(0);
     assert!(plan.stdout.contains("heads: 3 wanted, 2 cached"), "{plan}");
     cli.run(&["plan", "--check", "joined.toml"]).expect_code(0);

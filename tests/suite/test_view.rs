@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::{Array, FixedSizeListArray, Float32Array, StringArray};
+use repro::store::Store;
+use repro::store::names::LOGITS;
 use serde_json::Value;
 
 use crate::fixture::CliTest;
@@ -33,7 +36,7 @@ fn head(name: &str, keys: &str) -> String {
 }
 
 /// The features of an artifact whose label contains some texts, by the id of the image.
-fn features(cli: &CliTest, texts: &[&str]) -> BTreeMap<String, Value> {
+fn features(cli: &CliTest, texts: &[&str]) -> BTreeMap<String, Vec<f32>> {
     let all = cli.query("SELECT fingerprint, label FROM artifacts WHERE kind = 'features'");
     let found: Vec<&Value> = all
         .iter()
@@ -43,11 +46,19 @@ fn features(cli: &CliTest, texts: &[&str]) -> BTreeMap<String, Value> {
         })
         .collect();
     assert_eq!(found.len(), 1, "{texts:?} in {all:?}");
-    let table = format!("features_{}", &found[0]["fingerprint"].as_str().unwrap()[..12]);
-    let rows = cli.query(&format!("SELECT id, feature FROM {table}"));
-    let rows = rows.into_iter();
-    rows.map(|mut row| (row["id"].as_str().unwrap().to_owned(), row["feature"].take()))
-        .collect()
+    let fingerprint = found[0]["fingerprint"].as_str().unwrap().parse().unwrap();
+    let store = Store::open_read_only(cli.path(".repro")).unwrap();
+    let reader = store.features(&fingerprint).unwrap();
+    let mut all = BTreeMap::new();
+    for part in reader.parts() {
+        let values = part.values_f32().unwrap().chunks_exact(reader.width());
+        all.extend(
+            part.ids()
+                .map(str::to_owned)
+                .zip(values.map(<[f32]>::to_vec)),
+        );
+    }
+    all
 }
 
 #[test]
@@ -64,7 +75,10 @@ fn cached_features_of_test_and_held_out_images_are_those_of_the_centre() {
     let test = features(&cli, &["crops[", "of test, shown for testing"]);
     let held_out = features(&cli, &["crops[", "of train, shown for testing"]);
     let train = features(&cli, &["crops[", "of train, shown for training"]);
-    assert_eq!((plain.len(), test.len(), held_out.len(), train.len()), (90, 30, 60, 60));
+    assert_eq!(
+        (plain.len(), test.len(), held_out.len(), train.len()),
+        (90, 30, 60, 60)
+    );
     for (id, feature) in test.iter().chain(&held_out) {
         assert_eq!(*feature, plain[id], "{id}");
     }
@@ -79,12 +93,19 @@ fn heads_of_every_kind_of_training_predict_and_hold_out_without_chance() {
     let heads = [
         head("cached", "optimizer = { lr = 1e-30 }"),
         head("online", "optimizer = { lr = 1e-30 }\nonline = true"),
-        head("tuned", "optimizer = { lr = 1e-30 }\nfine_tune = { lr = 1e-30 }"),
+        head(
+            "tuned",
+            "optimizer = { lr = 1e-30 }\nfine_tune = { lr = 1e-30 }",
+        ),
     ];
-    let metric = "\n[metric.accuracy]\nkind = \"accuracy\"\nof = [\"cached\", \"online\", \"tuned\"]\n";
+    let metric =
+        "\n[metric.accuracy]\nkind = \"accuracy\"\nof = [\"cached\", \"online\", \"tuned\"]\n";
     cli.write(
         "view.toml",
-        experiment("view", &[FASHION, NANO, EXTRACTIONS, &heads.concat(), metric]),
+        experiment(
+            "view",
+            &[FASHION, NANO, EXTRACTIONS, &heads.concat(), metric],
+        ),
     );
     cli.run(&["run", "view.toml"]).expect_code(0);
     let rows = |table: &str, columns: &str, name: &str, extraction: &str| {
@@ -94,7 +115,8 @@ fn heads_of_every_kind_of_training_predict_and_hold_out_without_chance() {
         ))
     };
     for name in ["cached", "online", "tuned"] {
-        let predictions = |extraction| rows("predictions", "t.id, t.predicted, t.rank", name, extraction);
+        let predictions =
+            |extraction| rows("predictions", "t.id, t.predicted, t.rank", name, extraction);
         assert_eq!(predictions("crops").len(), 30, "{name}");
         assert_eq!(predictions("crops"), predictions("plain"), "{name}");
         let held_out = |extraction| rows("curves", "t.epoch, t.holdout_loss", name, extraction);
@@ -149,19 +171,35 @@ of   = ["apart", "mean"]
 "#;
     cli.write("draws.toml", experiment("draws", &[FASHION, NANO, rest]));
     cli.run(&["run", "draws.toml"]).expect_code(0);
+    let store = Store::open_read_only(cli.path(".repro")).unwrap();
     let logits = |head: &str, draw: u32| -> BTreeMap<String, Vec<f64>> {
         let found = cli.query(&format!(
             "SELECT DISTINCT head_fingerprint FROM results WHERE head = '{head}' AND draw = {draw}"
         ));
         assert_eq!(found.len(), 1, "{head} {draw}");
-        let fingerprint = found[0]["head_fingerprint"].as_str().unwrap();
-        let rows = cli.query(&format!("SELECT id, logits FROM logits_{}", &fingerprint[..12]));
-        let numbers = |row: &Value| -> Vec<f64> {
-            let list = row["logits"].as_array().unwrap().iter();
-            list.map(|number| number.as_f64().unwrap()).collect()
+        let fingerprint = found[0]["head_fingerprint"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        let table = store.table(&fingerprint, LOGITS).unwrap();
+        let ids = table
+            .column(0)
+            .as_any()
+            .downcast_ref::<StringArray>()
+            .unwrap();
+        let lists = table
+            .column(1)
+            .as_any()
+            .downcast_ref::<FixedSizeListArray>()
+            .unwrap();
+        let numbers = |row: usize| -> Vec<f64> {
+            let list = lists.value(row);
+            let list = list.as_any().downcast_ref::<Float32Array>().unwrap();
+            list.values().iter().copied().map(f64::from).collect()
         };
-        let rows = rows.iter();
-        rows.map(|row| (row["id"].as_str().unwrap().to_owned(), numbers(row)))
+        (0..ids.len())
+            .map(|row| (ids.value(row).to_owned(), numbers(row)))
             .collect()
     };
     let draws = [3, 4, 5].map(|draw| logits("apart", draw));
@@ -172,7 +210,10 @@ of   = ["apart", "mean"]
         for (class, found) in found.into_iter().enumerate() {
             let expected = draws.iter().map(|draw| draw[&id][class]).sum::<f64>() / 3.0;
             // A sum of three and a quotient, each rounded to 24 bits.
-            assert!((found - expected).abs() < 1e-6 * expected.abs().max(1.0), "{id} {class}");
+            assert!(
+                (found - expected).abs() < 1e-6 * expected.abs().max(1.0),
+                "{id} {class}"
+            );
         }
     }
 }

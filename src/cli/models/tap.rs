@@ -157,13 +157,15 @@ mod with_torch {
     }
 
     fn weights(text: &str) -> Result<WeightsSource, Failure> {
-        let by_seed: [(&str, fn(u64) -> WeightsSource); 2] = [
-            (models::SYNTHETIC, WeightsSource::Synthetic),
-            (models::INITIALIZATION, WeightsSource::Initialization),
-        ];
-        for (rule, source) in by_seed {
-            let seed = text.strip_prefix(rule).and_then(|rest| rest.strip_prefix(':'));
+        for rule in [models::SYNTHETIC, models::INITIALIZATION] {
+            let seed = text
+                .strip_prefix(rule)
+                .and_then(|rest| rest.strip_prefix(':'));
             if let Some(seed) = seed {
+                let source = match rule {
+                    models::SYNTHETIC => WeightsSource::Synthetic,
+                    _ => WeightsSource::Initialization,
+                };
                 return seed.parse().map(source).map_err(|_| {
                     usage(format!(
                         "invalid seed `{seed}`: expected a number, as in `{rule}:7`"

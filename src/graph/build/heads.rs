@@ -167,9 +167,7 @@ impl Builder<'_> {
             let hint = Some("leave one of them out".to_owned());
             fields.invalid(key, "graph::fine-tuning-misfit", message, hint);
         }
-        let mut extractions = features
-            .iter()
-            .map(|&index| &experiment.extractions[index]);
+        let mut extractions = features.iter().map(|&index| &experiment.extractions[index]);
         if let Some(clean) = extractions.find(|one| one.timestep.is_none()) {
             let message = format!(
                 "`{key}` of {} has no meaning: extraction `{}` is of images without noise",

@@ -25,7 +25,12 @@ pub(super) fn check(
         // What is not there was reported where it was looked for.
         return !joined.is_empty() || fields.is_sound();
     };
-    fields.invalid(CONCAT.name, "graph::concat-misfit", message, Some(hint.to_owned()));
+    fields.invalid(
+        CONCAT.name,
+        "graph::concat-misfit",
+        message,
+        Some(hint.to_owned()),
+    );
     false
 }
 
@@ -42,19 +47,25 @@ fn misfit(
     }
     if training.online || training.fine_tune.is_some() {
         return Some((
-            format!("`concat` of {context} joins cached features, and this head has its images computed as it trains"),
+            format!(
+                "`concat` of {context} joins cached features, and this head has its images computed as it trains"
+            ),
             "leave `concat`, or `online` and `fine_tune`, out",
         ));
     }
     if training.views != Views::Apart {
         return Some((
-            format!("`concat` of {context} takes views and draws as further features, and `views` one of them at a time"),
+            format!(
+                "`concat` of {context} takes views and draws as further features, and `views` one of them at a time"
+            ),
             "leave one of the two keys out",
         ));
     }
     if training.test_draws > 1 {
         return Some((
-            format!("`concat` of {context} joins one draw of each extraction, and `test_draws` asks for more"),
+            format!(
+                "`concat` of {context} joins one draw of each extraction, and `test_draws` asks for more"
+            ),
             "leave one of the two keys out",
         ));
     }
@@ -64,7 +75,9 @@ fn misfit(
         if behind.is_empty() {
             let dataset = &experiment.datasets[node.dataset].name;
             return Some((
-                format!("no features that {context} joins are of dataset `{dataset}`, which its own are of"),
+                format!(
+                    "no features that {context} joins are of dataset `{dataset}`, which its own are of"
+                ),
                 "join extractions of one dataset",
             ));
         }
@@ -72,7 +85,10 @@ fn misfit(
             let other = &experiment.extractions[index];
             if index == own {
                 return Some((
-                    format!("{context} joins features of extraction `{}` with themselves", node.name),
+                    format!(
+                        "{context} joins features of extraction `{}` with themselves",
+                        node.name
+                    ),
                     "name another extraction; to join those of one sweep, put one of them into an extraction of its own",
                 ));
             }

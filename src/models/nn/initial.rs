@@ -175,7 +175,9 @@ mod tests {
         assert!((squares / variance - 1.0).abs() < 0.075, "{squares}");
         assert!(mean.abs() < 0.05 * variance.sqrt(), "{mean}");
         // A normal number is beyond two deviations once in 22.
-        let far = kernel.iter().filter(|value| value.abs() > 2.0 * variance.sqrt());
+        let far = kernel
+            .iter()
+            .filter(|value| value.abs() > 2.0 * variance.sqrt());
         assert!((far.count() as f32 / count - 0.0455).abs() < 0.011);
         for (position, value) in [(1, 1.0), (2, 0.0), (3, 0.0), (4, 1.0)] {
             assert!(fill(position).iter().all(|one| (one - value).abs() < 1e-9));

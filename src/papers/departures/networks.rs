@@ -69,9 +69,10 @@ pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
 /// What the weights of one model are.
 fn weights(node: &ModelNode, add: Add<'_>) {
     let (here, reason) = match node.model.weights() {
-        WeightsSource::Synthetic(seed) => {
-            (format!("random weights: synthetic rule, seed {seed}"), UNTAUGHT)
-        }
+        WeightsSource::Synthetic(seed) => (
+            format!("random weights: synthetic rule, seed {seed}"),
+            UNTAUGHT,
+        ),
         WeightsSource::Initialization(seed) => (
             format!("random weights: the network's own initialization, seed {seed}"),
             UNTAUGHT,

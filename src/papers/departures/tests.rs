@@ -55,17 +55,24 @@ fn datasets_are_listed_with_what_is_trained_on() {
     let stated = rows(RANDOM, "timestep = 10", "kind = \"linear\"");
     assert_eq!(
         here(&stated, "Images"),
-        ["`few`, a part of `garments` (fashion-mnist): trained on 2,000 of split `train`, tested on 1,000 of split `test`"]
+        [
+            "`few`, a part of `garments` (fashion-mnist): trained on 2,000 of split `train`, tested on 1,000 of split `test`"
+        ]
     );
 }
 
 #[test]
 fn weights_say_what_they_are() {
     let model = |weights: &str| {
-        format!("[model.unet]\nkind = \"guided-diffusion\"\npreset = \"fashion-28\"\nweights = {weights}\n")
+        format!(
+            "[model.unet]\nkind = \"guided-diffusion\"\npreset = \"fashion-28\"\nweights = {weights}\n"
+        )
     };
     for (weights, expected) in [
-        ("{ synthetic = 7 }", "random weights: synthetic rule, seed 7"),
+        (
+            "{ synthetic = 7 }",
+            "random weights: synthetic rule, seed 7",
+        ),
         (
             "{ initialization = 2 }",
             "random weights: the network's own initialization, seed 2",
@@ -77,7 +84,10 @@ fn weights_say_what_they_are() {
     ] {
         let stated = rows(&model(weights), "timestep = 10", "kind = \"linear\"");
         let weights = here(&stated, "Weights");
-        assert!(weights.len() == 1 && weights[0].starts_with(expected), "{weights:?}");
+        assert!(
+            weights.len() == 1 && weights[0].starts_with(expected),
+            "{weights:?}"
+        );
     }
 }
 
@@ -108,7 +118,10 @@ fn constants_of_optimizers_are_stated() {
     let adam = rows(RANDOM, "timestep = 10", "kind = \"linear\"");
     assert_eq!(here(&adam, TOPIC), ["β₁ = 0.9, β₂ = 0.999, ε = 1e-8"]);
     let sgd = "kind = \"linear\"\noptimizer = { kind = \"sgd\", lr = 1e-2, momentum = 0.5 }";
-    assert_eq!(here(&rows(RANDOM, "timestep = 10", sgd), TOPIC), ["momentum 0.5"]);
+    assert_eq!(
+        here(&rows(RANDOM, "timestep = 10", sgd), TOPIC),
+        ["momentum 0.5"]
+    );
 }
 
 #[test]

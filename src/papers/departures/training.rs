@@ -72,7 +72,12 @@ pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
         (
             "Last batch of an epoch",
             "not stated; dropped where it is smaller in the authors' later code, in testing too",
-            &|_| Some("an epoch is cut into batches that are equal up to one image; none is dropped".to_owned()),
+            &|_| {
+                Some(
+                    "an epoch is cut into batches that are equal up to one image; none is dropped"
+                        .to_owned(),
+                )
+            },
             NOT_PRINTED,
         ),
         (
@@ -158,9 +163,10 @@ pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
 
 /// What a probe on a frozen network has that the paper's has not.
 fn probes(experiment: &Experiment, add: Add<'_>) {
-    let normalized = experiment.heads.iter().any(|head| {
-        head.head.kind() == "batchnorm-linear" && head.training.fine_tune.is_none()
-    });
+    let normalized = experiment
+        .heads
+        .iter()
+        .any(|head| head.head.kind() == "batchnorm-linear" && head.training.fine_tune.is_none());
     if normalized {
         add(
             "Probe on a frozen network",

@@ -68,7 +68,12 @@ impl Lowering<'_> {
         let extraction = &self.experiment.extractions[node.features];
         let images = Arc::clone(&self.datasets[extraction.dataset]);
         for split in [&training.train_split, &training.test_split] {
-            if !images.facts.splits.iter().any(|count| count.split == *split) {
+            if !images
+                .facts
+                .splits
+                .iter()
+                .any(|count| count.split == *split)
+            {
                 return Err(PlanError::NoSplit {
                     head: node.name.clone(),
                     split: split.clone(),
@@ -142,7 +147,10 @@ impl Lowering<'_> {
         let forwards = forwards(&own.tested.extract, node);
         let shape = self.experiment.joined_shape(node.features, &node.joined);
         let shape = shape.ok_or_else(|| {
-            let what = format!("head `{}` reads a tap that its model does not have", node.name);
+            let what = format!(
+                "head `{}` reads a tap that its model does not have",
+                node.name
+            );
             PlanError::from(Bug::new(what))
         })?;
         let train = Arc::new(Train {

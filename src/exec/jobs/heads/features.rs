@@ -117,9 +117,13 @@ impl<'a> FeatureRows<'a> {
         let id = |&(part, row): &Place| features.parts()[part as usize].id(row as usize);
         let alike = places.len() == self.places.len()
             && features.feature_type() == self.feature_type()
-            && (0..self.len()).zip(&places).all(|(row, place)| self.id(row) == id(place));
+            && (0..self.len())
+                .zip(&places)
+                .all(|(row, place)| self.id(row) == id(place));
         if !alike {
-            return Err(NodeError::bug("features that are read as one do not have the same samples"));
+            return Err(NodeError::bug(
+                "features that are read as one do not have the same samples",
+            ));
         }
         Ok(Column { features, places })
     }

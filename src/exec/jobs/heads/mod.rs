@@ -196,11 +196,7 @@ fn scan(
     let more_draws: Vec<FeatureReader> = more_draws.collect::<Result<_, StoreError>>()?;
     let test_rows = FeatureRows::new(vec![&tested], test_split, skip)?
         .with_views(more_draws.iter(), test_split, skip)?
-        .joining(
-            joined.iter().map(|[_, tested, _]| tested),
-            test_split,
-            skip,
-        )?;
+        .joining(joined.iter().map(|[_, tested, _]| tested), test_split, skip)?;
     let train_rows = FeatureRows::new(readers.iter().collect(), train_split, skip)?.joining(
         joined.iter().map(|[trained, _, _]| trained),
         train_split,

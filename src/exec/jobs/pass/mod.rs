@@ -97,7 +97,9 @@ pub(super) fn run_pass(
             .reading_order(pass.key.shown.split.as_deref()),
     };
     if rows.order.len() != pass.images() {
-        return Err(NodeError::bug("a pass of another number of images than its dataset lists"));
+        return Err(NodeError::bug(
+            "a pass of another number of images than its dataset lists",
+        ));
     }
     let model = &pass.model.model;
     let preparation = Preparation::new(
@@ -116,19 +118,19 @@ pub(super) fn run_pass(
         let (shard_sender, finished) = sync_channel::<Shard>(1);
         let (claimed, preparation) = (&claimed, &preparation);
         let (taps, rows) = (taps.as_slice(), &rows);
-        let preparing =
-            scope.spawn(move || prepare(claimed, preparation, (pass, rows), batch_size, &batch_sender));
-        let writing = scope.spawn(move || write(pass, (taps, rows), claimed, &finished));
-        let (computed_sender, computed) = sync_channel::<Computed>(1);
-        let gathering = scope.spawn(move || {
-            gather(
-                run,
-                (number, pass),
-                (taps, rows),
-                &computed,
-                &shard_sender,
+        let preparing = scope.spawn(move || {
+            prepare(
+                claimed,
+                preparation,
+                (pass, rows),
+                batch_size,
+                &batch_sender,
             )
         });
+        let writing = scope.spawn(move || write(pass, (taps, rows), claimed, &finished));
+        let (computed_sender, computed) = sync_channel::<Computed>(1);
+        let gathering = scope
+            .spawn(move || gather(run, (number, pass), (taps, rows), &computed, &shard_sender));
         let forward = compute(run, pass, taps, network, &batches, &computed_sender);
         // Each thread ends when the one before it does; only then is known whether all shards are on disk.
         drop((batches, computed_sender));

@@ -358,7 +358,9 @@ impl DenoisingModel for GuidedDiffusion {
     ) -> Result<crate::models::denoising::Trainable, crate::models::checkpoint::weights::WeightError>
     {
         use crate::models::checkpoint::weights::WeightMap;
-        let mut weights = WeightMap::initial(self.initial(seed)).on(device).trainable();
+        let mut weights = WeightMap::initial(self.initial(seed))
+            .on(device)
+            .trainable();
         weights.convolve_in(precision);
         let network = network::Network::new(&self.config, &mut weights)?;
         Ok(crate::models::denoising::Trainable {
