@@ -22,7 +22,11 @@ pub(crate) fn tensor(name: &str) -> Tensor {
         Dtype::I32 => (Kind::Int, Kind::Int64),
         other => panic!("{name} is {other:?}"),
     };
-    let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
+    let shape: Vec<i64> = view
+        .shape()
+        .iter()
+        .map(|&side| i64::try_from(side).unwrap())
+        .collect();
     Tensor::from_data_size(view.data(), &shape, kind).to_kind(wide)
 }
 

@@ -13,7 +13,8 @@ mod batchnorm_linear;
 mod cnn;
 #[cfg(feature = "torch")]
 mod fitting;
-#[cfg(all(test, feature = "torch"))]
+#[cfg(feature = "torch")]
+#[cfg(test)]
 pub(crate) mod golden;
 mod knn;
 #[cfg(feature = "torch")]
@@ -32,7 +33,8 @@ use std::sync::Arc;
 use crate::datasets::OpenQuestion;
 use crate::message::Message;
 use crate::spec::{Kind, Parse};
-#[cfg(all(test, feature = "torch"))]
+#[cfg(feature = "torch")]
+#[cfg(test)]
 pub(crate) use fitting::InMemory;
 #[cfg(feature = "torch")]
 pub use fitting::{

@@ -153,7 +153,7 @@ impl FitBlocks for Ridge {
             None => {
                 solved.each_left_out(&train, &self.penalties, &mut |index, errors, targets| {
                     scores[index].add(errors, targets);
-                })?
+                })?;
             }
             Some(held_out) => {
                 let held_out = OneHot(held_out);

@@ -1,7 +1,7 @@
 //! What is not learned from: the validation split after every epoch, and the predictions in the end.
 
 use rayon::prelude::*;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use super::held::Held;
 use super::rows::{Samples, load};
@@ -48,43 +48,36 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Mean loss and share of right answers on the validation split, for each stack and head. Sums are over all samples at once, so
-    /// that they do not depend on how many are predicted at once.
+    /// Mean loss and share of right answers on the validation split, for each stack and head; by batches of the training's size, for
+    /// which there is memory whatever was declared.
     fn held_out_scores(&self, epoch: u32, held: &Held) -> Result<Vec<Option<HeldOut>>, TrainError> {
         let _guard = tch::no_grad_guard();
-        let mut scores: Vec<(Vec<Tensor>, Vec<Tensor>)> = Vec::new();
-        scores.resize_with(self.stacks.len(), Default::default);
-        let at_once = self.predicted_at_once(self.data.train.feature_type().bytes());
+        let mut sums: Vec<Option<(Tensor, Tensor)>> = Vec::new();
+        sums.resize_with(self.stacks.len(), || None);
         for (number, course) in self.courses.iter().enumerate() {
             let is_own = |stack: &(usize, Stack<'_>)| stack.0 == number && stack.1.is_active(epoch);
             if !self.stacks.iter().any(is_own) {
                 continue;
             }
-            for rows in course.held_out.chunks(at_once) {
+            for rows in course.held_out.chunks(self.batch) {
                 let (stored, targets) = self.read(rows, held)?;
-                let own = self.stacks.iter().zip(&mut scores);
-                for ((_, stack), (losses, right)) in own.filter(|(stack, _)| is_own(stack)) {
+                let own = self.stacks.iter().zip(&mut sums);
+                for ((_, stack), sum) in own.filter(|(stack, _)| is_own(stack)) {
                     let features = stack.features(&stored, course.standard.as_ref(), self.data);
-                    let (own_losses, own_right) = stack.score_each(&features, &targets);
-                    losses.push(own_losses);
-                    right.push(own_right);
+                    let (losses, right) = stack.score(&features, &targets);
+                    *sum = Some(match sum.take() {
+                        Some(sum) => (sum.0 + losses, sum.1 + right),
+                        None => (losses, right),
+                    });
                 }
             }
         }
-        let all = scores.into_iter().zip(&self.stacks);
-        let means = all.map(|((losses, right), (course, _))| {
-            if losses.is_empty() {
-                return None;
-            }
-            let sum = |parts: &[Tensor]| {
-                Tensor::cat(parts, 1)
-                    .contiguous()
-                    .sum_dim_intlist(1, false, Kind::Double)
-            };
-            let count = self.courses[*course].held_out.len();
-            means((sum(&losses), sum(&right)), count as f64)
+        let counts = self.stacks.iter().map(|&(course, _)| {
+            let held_out = &self.courses[course].held_out;
+            held_out.len() as f64
         });
-        Ok(means.collect())
+        let sums = sums.into_iter().zip(counts);
+        Ok(sums.map(|(sums, count)| means(sums?, count)).collect())
     }
 
     /// Training rows as they are shown where they are held out, and their classes.

@@ -243,24 +243,18 @@ impl<'a> Stack<'a> {
         Ok(diverged)
     }
 
-    /// Losses and whether the answer was right, of each head and sample of a batch of the validation split, `[M, N]` each.
-    pub(super) fn score_each(&self, features: &Tensor, targets: &Tensor) -> (Tensor, Tensor) {
-        let logits = self.logits(&self.parameters, features, Mode::Predict);
-        let losses = self.losses(&logits, targets, 0.0, false);
-        let right = logits.argmax(2, false).eq_tensor(&targets.unsqueeze(1));
-        (losses, right.transpose(0, 1))
-    }
-
     /// Mean losses and shares of right answers come from these sums: adds a batch of the validation split, `[M]` each.
     pub(in crate::trainer) fn score(
         &self,
         features: &Tensor,
         targets: &Tensor,
     ) -> (Tensor, Tensor) {
-        let (losses, right) = self.score_each(features, targets);
+        let logits = self.logits(&self.parameters, features, Mode::Predict);
+        let losses = self.losses(&logits, targets, 0.0, false);
+        let right = logits.argmax(2, false).eq_tensor(&targets.unsqueeze(1));
         (
             losses.sum_dim_intlist(1, false, Kind::Double),
-            right.sum_dim_intlist(1, false, Kind::Double),
+            right.sum_dim_intlist(0, false, Kind::Double),
         )
     }
 
