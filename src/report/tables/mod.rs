@@ -4,9 +4,11 @@
 //! two lines below: `mod name;` and `&name::KIND,`.
 
 mod claims;
+mod confusion;
 mod contest;
 mod footnotes;
 mod grid;
+mod per_class;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -20,7 +22,13 @@ use super::selection::Question;
 use crate::spec::{Kind, ParseWith};
 
 /// Every kind of table.
-pub const ALL: &[&TableKind] = &[&grid::KIND, &contest::KIND, &claims::KIND];
+pub const ALL: &[&TableKind] = &[
+    &grid::KIND,
+    &contest::KIND,
+    &claims::KIND,
+    &per_class::KIND,
+    &confusion::KIND,
+];
 
 /// A kind of table; its tables are read by the axes that results have.
 pub type TableKind = Kind<ParseWith<Arc<dyn Table>, KnownAxes>>;
