@@ -64,6 +64,10 @@ impl Table for Confusion {
         false
     }
 
+    fn axes(&self) -> &'static [&'static str] {
+        &AXES
+    }
+
     fn render(&self, input: &ReportInput) -> Result<RenderedTable, ReportError> {
         let selection = self
             .question

@@ -43,6 +43,11 @@ pub trait Table: Send + Sync + Debug {
         true
     }
 
+    /// The axes that its rows and columns are, where the kind says so: only a metric whose values these tell apart can be shown.
+    fn axes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Makes the table.
     ///
     /// # Errors

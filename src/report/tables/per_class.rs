@@ -86,6 +86,10 @@ impl Table for PerClass {
         false
     }
 
+    fn axes(&self) -> &'static [&'static str] {
+        &[CLASS]
+    }
+
     fn render(&self, input: &ReportInput) -> Result<RenderedTable, ReportError> {
         let selection = self
             .question
