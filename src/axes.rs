@@ -119,6 +119,16 @@ pub const WELL_KNOWN: &[Axis] = &[
         AxisType::Text,
         "The chosen axes whose value is the smallest or the largest that was tried, such as `learning_rate`; null where there is none.",
     ),
+    axis(
+        "class",
+        AxisType::Integer,
+        "True class of the images that a value is of, from 0; null for a value of all classes.",
+    ),
+    axis(
+        "predicted",
+        AxisType::Integer,
+        "Class that the head predicted of them; null for a value that does not tell these apart.",
+    ),
 ];
 
 /// The axes that were chosen, separated by a comma and a space.

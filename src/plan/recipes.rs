@@ -211,7 +211,7 @@ pub struct JoinedFeatures {
 
 impl HeadRecipe<'_> {
     /// - 4: batches of an epoch are equal but for one sample; the order of pieces, mixed views and the validation split follow the
-    ///   head's seed; logistic regression reads blocks of another size.
+    ///   head's seed; logistic regression reads blocks of another size; `logits` keeps those of the validation split too.
     /// - 3: the softmax of the loss sums over classes in another order, and the gradient of a bias over samples.
     /// - 2: heads train in stacks, whose sums are rounded differently; more keys of training, and several views.
     /// - 1: first version.
@@ -303,7 +303,8 @@ pub struct ScoredHead<'a> {
 
 impl MetricRecipe<'_> {
     /// - 5: what is chosen is trained on all training samples, and its rows tell among how many candidates it was chosen; the column
-    ///   `weights_seed`, which `weights` held before; predictions in the order of a hash of the ids.
+    ///   `weights_seed`, which `weights` held before; predictions in the order of a hash of the ids;
+    ///   Wilson's interval for shares; deviations of few samples a class are scaled.
     /// - 4: one nullable column an axis; what has no learning rate, timestep or pool has an empty cell.
     /// - 3: the columns `low` and `high`, the bootstrap interval of each value, and `network_learning_rate`.
     /// - 2: the column `precision`.

@@ -32,7 +32,9 @@ impl Builder<'_> {
                 };
                 let choose = self.chosen(&fields);
                 let inputs = match metric.reads() {
-                    Reads::Predictions => of_heads(&fields, experiment, heads, &choose),
+                    reads @ (Reads::Predictions | Reads::Logits | Reads::HeldOutLogits) => {
+                        of_heads(&fields, experiment, heads, &choose, reads)
+                    }
                     Reads::Features => of_features(&fields, extractions),
                     Reads::FeaturePairs => of_pairs(&fields, experiment, extractions),
                 };
@@ -112,35 +114,60 @@ fn named(
     Some(found.collect())
 }
 
+/// What to do where nothing is held out.
+const HOLD_OUT: &str = "hold samples out of its training, such as `holdout = 0.1`";
+
 fn of_heads(
     fields: &Fields<'_>,
     experiment: &Experiment,
     heads: &Names,
     choose: &[String],
+    reads: Reads,
 ) -> Option<MetricInputs> {
     let heads = named(fields, &HEADS, heads, "head")?;
-    if choose.is_empty() {
-        return Some(MetricInputs::Heads(heads));
-    }
     let found = |is_misfit: fn(&HeadNode) -> bool| {
         let mut nodes = heads.iter().map(|&index| &experiment.heads[index]);
-        nodes.find(|head| is_misfit(head))
+        nodes.find(|head| is_misfit(head)).map(|head| &head.name)
     };
-    if let Some(head) = found(|head| head.training.holdout == 0.0 && !head.head.judges_itself()) {
-        let message = format!(
-            "`choose` needs a validation split, but head `{}` has none",
-            head.name
-        );
-        let hint = "hold samples out of its training, such as `holdout = 0.1`".to_owned();
-        fields.invalid(CHOOSE.name, "graph::no-holdout", message, Some(hint));
+    let report = |key: &str, code: &'static str, message: String, hint: &str| {
+        fields.invalid(key, code, message, Some(hint.to_owned()));
+    };
+    let context = fields.context();
+    if !choose.is_empty() {
+        if let Some(head) =
+            found(|head| head.training.holdout == 0.0 && !head.head.judges_itself())
+        {
+            let message = format!("`choose` needs a validation split, but head `{head}` has none");
+            report(CHOOSE.name, "graph::no-holdout", message, HOLD_OUT);
+        }
+        if let Some(head) = found(|head| head.training.patience.is_some()) {
+            let message = format!(
+                "`choose` trains the best head again on all samples, where the `patience` of head `{head}` has nothing to judge by"
+            );
+            let hint = "leave `patience` out, sweep over `epochs`, and choose `\"epochs\"` as well";
+            report(CHOOSE.name, "graph::cannot-choose", message, hint);
+        }
+        if reads == Reads::HeldOutLogits {
+            let message = format!(
+                "{context} fits a temperature to held-out samples, and `choose` trains the best head again on all of them"
+            );
+            let hint = "leave `choose` out, and name the values that another metric chose";
+            report(CHOOSE.name, "graph::cannot-choose", message, hint);
+        }
     }
-    if let Some(head) = found(|head| head.training.patience.is_some()) {
-        let message = format!(
-            "`choose` trains the best head again on all samples, where the `patience` of head `{}` has nothing to judge by",
-            head.name
-        );
-        let hint = "leave `patience` out, sweep over `epochs`, and choose `\"epochs\"` as well";
-        fields.invalid(CHOOSE.name, "graph::cannot-choose", message, Some(hint.to_owned()));
+    if reads != Reads::Predictions
+        && let Some(head) = found(|head| !head.training.logits)
+    {
+        let message = format!("{context} reads logits, and head `{head}` does not keep them");
+        let hint = "write `logits = true` in the head's table";
+        report(HEADS.name, "graph::no-logits", message, hint);
+    }
+    if reads == Reads::HeldOutLogits
+        && let Some(head) = found(|head| head.training.holdout == 0.0)
+    {
+        let message =
+            format!("{context} fits a temperature to held-out samples, and head `{head}` has none");
+        report(HEADS.name, "graph::no-holdout", message, HOLD_OUT);
     }
     Some(MetricInputs::Heads(heads))
 }

@@ -42,6 +42,7 @@ mod sets;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Better, Metric, MetricError, MetricInput, MetricKind, Output, Reads, Score};
@@ -154,6 +155,7 @@ impl Metric for Cka {
             name: name.to_owned(),
             unit: "",
             better: Better::Neither,
+            axes: &[],
         }]
     }
 
@@ -174,6 +176,7 @@ impl Metric for Cka {
                 value,
                 interval: None,
                 counted: None,
+                axes: BTreeMap::new(),
             };
             self.outputs().into_iter().map(score).collect()
         };

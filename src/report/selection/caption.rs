@@ -86,7 +86,7 @@ impl Spread {
                 "{mean}, with the {level} interval of the mean over the seeds (Student's t with n − 1 degrees of freedom)"
             ),
             (Uncertainty::Images, _) => {
-                format!("{mean}, with the {level} bootstrap interval over the scored images")
+                format!("{mean}, with the {level} interval over the scored images")
             }
         };
         let those = if over == ["seed"] { "seeds" } else { "runs" };

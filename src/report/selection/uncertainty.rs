@@ -14,7 +14,7 @@ pub const SPREAD_KEY: Key<Choice<Uncertainty>> = Key::choice(
     ],
 )
 .default(Uncertainty::Deviation)
-.doc("What is shown beside a mean: the sample standard deviation, the 95 % interval of the mean over seeds (Student's t), or the 95 % bootstrap interval over the scored images.");
+.doc("What is shown beside a mean: the sample standard deviation, the 95 % interval of the mean over seeds (Student's t), or the 95 % interval over the scored images.");
 
 /// What is shown beside a mean.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Uncertainty {
     Deviation,
     /// The interval of the mean over seeds: where the mean over very many seeds would be, on these images.
     Seeds,
-    /// The bootstrap interval over the scored images: where the mean would be on other images of the kind, with these seeds.
+    /// The interval over the scored images: where the mean would be on other images of the kind, with these seeds.
     Images,
 }
 

@@ -4,9 +4,11 @@
 //! two lines below: `mod name;` and `&name::KIND,`.
 
 mod claims;
+mod confusion;
 mod contest;
 mod footnotes;
 mod grid;
+mod per_class;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -21,7 +23,13 @@ use super::selection::Question;
 use crate::spec::{Kind, ParseWith};
 
 /// Every kind of table.
-pub const ALL: &[&TableKind] = &[&grid::KIND, &contest::KIND, &claims::KIND];
+pub const ALL: &[&TableKind] = &[
+    &grid::KIND,
+    &contest::KIND,
+    &claims::KIND,
+    &per_class::KIND,
+    &confusion::KIND,
+];
 
 /// A kind of table; its tables are read by the axes that results have.
 pub type TableKind = Kind<ParseWith<Arc<dyn Table>, KnownAxes>>;
@@ -34,6 +42,11 @@ pub trait Table: Send + Sync + Debug {
     /// Whether it says which results are better; then it needs a metric of which that can be said.
     fn ranks(&self) -> bool {
         true
+    }
+
+    /// The axes that its rows and columns are, where the kind says so: only a metric whose values these tell apart can be shown.
+    fn axes(&self) -> &'static [&'static str] {
+        &[]
     }
 
     /// What it says of how far results are apart, by the scores of single samples. Asked while a report is gathered; the place is filled

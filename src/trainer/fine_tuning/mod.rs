@@ -14,6 +14,7 @@
 //! # Parity
 //! Steps of the reference network with PyTorch's optimizers, in `tests/suite/golden_tuning.rs`.
 
+mod held_out;
 mod pool;
 mod state;
 #[cfg(test)]
@@ -324,10 +325,9 @@ impl Loop<'_> {
             epoch: stack.last_epoch(0),
             course: None,
             held_out: None,
-            predictions: Predictions {
-                rows: predictions(task.test, ranked),
-            },
+            predictions: Predictions::new(predictions(task.test, ranked)),
             logits: task.job.training.logits.then_some(all),
+            held_out_logits: self.held_out_logits(watch)?,
             weights: serialized(weights)?,
         })
     }

@@ -16,6 +16,7 @@
 pub(super) mod checkpoint;
 mod epoch;
 mod held;
+mod held_out;
 pub(super) mod order;
 mod rounds;
 pub mod rows;
@@ -36,7 +37,7 @@ use super::Training;
 use crate::bug::Bug;
 use crate::heads::{Course, FeatureShape, Head};
 use crate::message::{Hint, Message};
-use crate::metrics::Predictions;
+use crate::metrics::{HeldOutLogits, Predictions};
 
 pub use order::hold_out;
 pub use rounds::{is_small, train};
@@ -143,6 +144,8 @@ pub struct Outcome {
     pub predictions: Predictions,
     /// Logits of every sample of the test split, row-major `[T, K]`, where they are asked for.
     pub logits: Option<Vec<f32>>,
+    /// The validation split with its logits, where logits are asked for and there is one.
+    pub held_out_logits: Option<HeldOutLogits>,
     /// The trained parameters as a safetensors file.
     pub weights: Vec<u8>,
 }

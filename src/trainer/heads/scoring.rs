@@ -104,10 +104,12 @@ impl Scan<'_> {
         done: &mut dyn FnMut(usize, Result<Outcome, TrainError>) -> Result<(), E>,
     ) -> Result<(), E> {
         let predicted = self.predictions()?;
+        let mut held_out_logits = self.held_out_logits()?.into_iter();
         for ((course, stack), heads) in self.stacks.iter().zip(predicted) {
             let standard = self.courses[*course].standard.as_ref();
             for (position, (ranked, logits)) in heads.into_iter().enumerate() {
                 let job = stack.jobs[position];
+                let held_out_logits = held_out_logits.next().flatten();
                 if let Some((epoch, learning_rate)) = diverged[job]
                     && stack.training.holdout == 0.0
                 {
@@ -125,10 +127,9 @@ impl Scan<'_> {
                     epoch: stack.last_epoch(position),
                     course: None,
                     held_out: None,
-                    predictions: Predictions {
-                        rows: predictions(self.data.test, ranked),
-                    },
+                    predictions: Predictions::new(predictions(self.data.test, ranked)),
                     logits: stack.training.logits.then_some(logits),
+                    held_out_logits,
                     weights: serialized(weights)?,
                 };
                 done(job, Ok(outcome))?;
@@ -185,7 +186,7 @@ impl Scan<'_> {
     }
 
     /// Samples that are read at once where nothing is learned from them: a sixteenth of the memory at most.
-    fn predicted_at_once(&self, element_bytes: usize) -> usize {
+    pub(super) fn predicted_at_once(&self, element_bytes: usize) -> usize {
         let row_bytes = (self.data.shape.values() * (element_bytes + 4)).max(1) as u64;
         let fitting = usize::try_from(self.limits.memory / 16 / row_bytes).unwrap_or(1);
         fitting.clamp(1, PREDICTED_AT_ONCE)

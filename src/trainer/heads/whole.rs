@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::held::computing_memory;
+use super::held_out::empty;
 use super::order::hold_out;
 use super::rows::{Rows, load};
 use super::scoring::{Ranked, rank_all, serialized};
@@ -12,7 +13,7 @@ use super::standard::Standard;
 use super::{Data, Job, Limits, Outcome, TrainError};
 use crate::bug::Bug;
 use crate::heads::{Blocks, Course, FitBlocks, FitError, FitWhole, Fitting, Whole};
-use crate::metrics::Predictions;
+use crate::metrics::{HeldOutLogits, Predictions};
 use crate::models::extractor::to_vec;
 use crate::numbers::to_i64;
 use crate::text;
@@ -48,6 +49,14 @@ pub(super) fn fit(
 struct Split<'a> {
     fit: &'a [usize],
     held_out: &'a [usize],
+}
+
+impl Split<'_> {
+    /// Room for the logits of the validation split, where they are kept and there is one.
+    fn kept(self, job: &Job<'_>, data: &Data<'_>) -> Option<HeldOutLogits> {
+        let wanted = job.training.logits && !self.held_out.is_empty();
+        wanted.then(|| empty(data, self.held_out))
+    }
 }
 
 fn check_memory(needed: u64, limits: &Limits<'_>) -> Result<(), TrainError> {
@@ -86,11 +95,15 @@ fn from_memory(
     };
     let all: Vec<usize> = (0..data.test.len()).collect();
     let logits = head.predict(whole, &read(data.test, &all)?);
+    let mut kept = split.kept(job, data);
     let held_out = if split.held_out.is_empty() {
         None
     } else {
         let mut score = Score::default();
         let logits = head.predict(whole, &read(data.judged(), split.held_out)?);
+        if let Some(kept) = &mut kept {
+            kept.logits.values = to_vec(&logits);
+        }
         score.add(
             &logits.to_kind(Kind::Double),
             &labels_of(data, split.held_out),
@@ -103,6 +116,7 @@ fn from_memory(
         &to_vec(&logits),
         Found {
             held_out,
+            held_out_logits: kept,
             ..Found::default()
         },
     )
@@ -152,7 +166,15 @@ fn by_blocks(
     drop(train);
     let logits_of = |features: &Tensor| features.linear(&fitted.weight, Some(&fitted.bias));
     let mut scores = Score::default();
-    let scored = held_out.each(&mut |features, labels| scores.add(&logits_of(features), labels));
+    let mut kept = split.kept(job, data);
+    let scored = held_out.each(&mut |features, labels| {
+        let logits = logits_of(features);
+        scores.add(&logits, labels);
+        if let Some(kept) = &mut kept {
+            let own = to_vec(&logits.to_kind(Kind::Float));
+            kept.logits.values.extend(own);
+        }
+    });
     scored.map_err(|error| held_out.why(&held_out, error))?;
     let all: Vec<usize> = (0..data.test.len()).collect();
     let test = source(data.test, &all);
@@ -180,6 +202,7 @@ fn by_blocks(
         &logits,
         Found {
             held_out: judged,
+            held_out_logits: kept,
             course: Some(fitted.course),
             weights: vec![("fcs.0.weight", weight), ("fcs.0.bias", bias)],
         },
@@ -190,6 +213,7 @@ fn by_blocks(
 #[derive(Default)]
 struct Found {
     held_out: Option<(f64, f64)>,
+    held_out_logits: Option<HeldOutLogits>,
     course: Option<Course>,
     weights: Vec<(&'static str, Tensor)>,
 }
@@ -209,10 +233,9 @@ fn outcome(
         epoch: 0,
         course: found.course,
         held_out: found.held_out,
-        predictions: Predictions {
-            rows: super::scoring::predictions(data.test, ranked.0),
-        },
+        predictions: Predictions::new(super::scoring::predictions(data.test, ranked.0)),
         logits: job.training.logits.then(|| logits.to_vec()),
+        held_out_logits: found.held_out_logits,
         weights: serialized(weights)?,
     })
 }

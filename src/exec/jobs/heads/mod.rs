@@ -27,7 +27,8 @@ use crate::models::extractor::TapRequest;
 use crate::models::find_block;
 use crate::plan::{self, Extract, JobKind, PassKey, PlannedArtifact, ScanKey, StepId, Train, Work};
 use crate::store::names::{
-    CANDIDATES, CURVES, FIT, HEAD_WEIGHTS, LOGITS, OBJECTIVE, PATH, PREDICTIONS, SELECTION,
+    CANDIDATES, CURVES, FIT, HEAD_WEIGHTS, HELD_OUT_LOGITS, LOGITS, OBJECTIVE, PATH, PREDICTIONS,
+    SELECTION,
 };
 use crate::store::{ArtifactWriter, Checkpoints, FeatureReader, Recipe, StoreError};
 use crate::trainer::TrainError;
@@ -373,6 +374,9 @@ fn commit(
     if let Some(logits) = &outcome.logits {
         let table = tables::logits(&outcome.predictions, logits, classes)?;
         writer.write_table(LOGITS, &table)?;
+    }
+    if let Some(held_out) = &outcome.held_out_logits {
+        writer.write_table(HELD_OUT_LOGITS, &tables::held_out_logits(held_out)?)?;
     }
     if let Some(scores) = tables::held_out(outcome)? {
         writer.write_table(SELECTION, &scores)?;

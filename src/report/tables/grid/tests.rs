@@ -109,7 +109,7 @@ fn an_interval_over_images_is_the_mean_of_the_bounds() {
     );
     assert_eq!(
         rendered.caption,
-        "`top1`, in percent: mean over 1 to 3 seeds (0, 1, 2), with the 95 % bootstrap interval over the scored images; it is the mean of the seeds' bounds, which treats the seeds' errors on the same images as fully shared and is therefore too wide rather than too narrow. Each value is out of 1,000 test images of fashion."
+        "`top1`, in percent: mean over 1 to 3 seeds (0, 1, 2), with the 95 % interval over the scored images; it is the mean of the seeds' bounds, which treats the seeds' errors on the same images as fully shared and is therefore too wide rather than too narrow. Each value is out of 1,000 test images of fashion."
     );
     let table = grid(
         "kind = \"grid\"\nmetric = \"top1\"\nrows = \"block\"\ncolumns = \"seed\"\nover = []\nspread = \"images\"\n",
@@ -117,7 +117,7 @@ fn an_interval_over_images_is_the_mean_of_the_bounds() {
     let rendered = table.render(&input(vec![at(90, 19, 0, 0.8)])).unwrap();
     assert!(
         rendered.caption.starts_with(
-            "`top1`, in percent: single values, with the 95 % bootstrap interval over the scored images."
+            "`top1`, in percent: single values, with the 95 % interval over the scored images."
         ),
         "{}",
         rendered.caption
