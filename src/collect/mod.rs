@@ -4,7 +4,7 @@
 //! samples.
 
 mod drawing;
-mod outcomes;
 pub mod from_results;
+mod outcomes;
 pub(crate) mod pictures;
 pub mod report;

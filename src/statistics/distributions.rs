@@ -65,7 +65,14 @@ pub fn student_quantile(tail: f64, freedom: f64) -> f64 {
     if freedom.is_infinite() {
         return normal_quantile(tail);
     }
-    falling_root(|t| 0.5 * student_two_sided(t, freedom), tail, 0.0, 1e100)
+    let above = |t: f64| 0.5 * student_two_sided(t, freedom);
+    // A tail this small may end anywhere; most end within a few doublings, which saves hundreds of halvings.
+    let mut high = 1.0;
+    while high < 1e100 && above(high) > tail {
+        high *= 4.0;
+    }
+    let low = if high > 1.0 { high / 4.0 } else { 0.0 };
+    falling_root(above, tail, low, high)
 }
 
 /// How likely a number of the beta distribution with parameters `first` and `second`, both above 0, is at most `x`; `rest` is 1 − x, given

@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use super::{Comparison, Outcomes};
 use crate::report::error::ReportError;
+use crate::report::number::Unit;
 use crate::report::selection::{Cell, value_of};
 use crate::statistics::CONFIDENCE;
 use crate::statistics::mcnemar::Discordant;
 use crate::statistics::paired::{Method, Paired, of_differences};
-use crate::statistics::student_quantile;
+use crate::statistics::proportion::wilson_of_share;
+use crate::statistics::{normal_quantile, student_quantile};
 use crate::store::AxisValue;
 
 /// The values of a run on the axes that are averaged over.
@@ -30,7 +32,8 @@ pub struct Scored {
 }
 
 /// Why there are no scores of single samples, as a fragment.
-pub const NO_SCORES: &str = "the metric has no score for each image, or its predictions are not kept";
+pub const NO_SCORES: &str =
+    "the metric has no score for each image, or its predictions are not kept";
 
 /// Why the scores of two results are not compared, as a fragment.
 const OTHER_SAMPLES: &str = "they were not scored on the same images";
@@ -137,8 +140,8 @@ pub fn difference(first: &Scored, second: &Scored) -> Result<Estimate, String> {
         .iter()
         .map(|(left, right)| left.1.iter().zip(&right.1).map(|(l, r)| l - r).collect())
         .collect();
-    let estimate = crossed(&keys, &differences)
-        .ok_or_else(|| "there are fewer than two images".to_owned())?;
+    let estimate =
+        crossed(&keys, &differences).ok_or_else(|| "there are fewer than two images".to_owned())?;
     Ok(Estimate {
         discordant,
         ..estimate
@@ -149,6 +152,30 @@ pub fn difference(first: &Scored, second: &Scored) -> Result<Estimate, String> {
 pub fn mean(cell: &Scored) -> Option<Estimate> {
     let (keys, scores): (Vec<RunKey>, Vec<Vec<f64>>) = cell.runs.iter().cloned().unzip();
     crossed(&keys, &scores)
+}
+
+/// The mean of a cell, with its interval over samples and runs. That of a share is Wilson's, among as many samples as leave as much
+/// uncertainty as there is: it stays within 0 and 1, and has a width where all are right.
+pub fn share_or_mean(cell: &Scored, unit: &Unit) -> Option<Estimate> {
+    let estimate = mean(cell)?;
+    if *unit != Unit::Percent {
+        return Some(estimate);
+    }
+    let share = estimate.value;
+    let reach = (estimate.interval[1] - estimate.interval[0]) / 2.0;
+    let z = normal_quantile((1.0 - CONFIDENCE) / 2.0);
+    let worth = z * z * share * (1.0 - share) / (reach * reach);
+    let samples = estimate.samples as f64;
+    // Without any spread the samples are all that is known.
+    let worth = if reach > 0.0 {
+        worth.min(samples * estimate.runs as f64)
+    } else {
+        samples
+    };
+    Some(Estimate {
+        interval: wilson_of_share(share, worth, CONFIDENCE),
+        ..estimate
+    })
 }
 
 /// What is known of the mean of `scores`, `[runs][samples]`. Where runs differ in one axis, that is the second factor beside the samples;

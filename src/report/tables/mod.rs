@@ -4,6 +4,7 @@
 //! two lines below: `mod name;` and `&name::KIND,`.
 
 mod claims;
+mod components;
 mod contest;
 mod footnotes;
 mod grid;
@@ -21,7 +22,12 @@ use super::selection::Question;
 use crate::spec::{Kind, ParseWith};
 
 /// Every kind of table.
-pub const ALL: &[&TableKind] = &[&grid::KIND, &contest::KIND, &claims::KIND];
+pub const ALL: &[&TableKind] = &[
+    &grid::KIND,
+    &contest::KIND,
+    &claims::KIND,
+    &components::KIND,
+];
 
 /// A kind of table; its tables are read by the axes that results have.
 pub type TableKind = Kind<ParseWith<Arc<dyn Table>, KnownAxes>>;

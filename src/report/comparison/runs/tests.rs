@@ -66,7 +66,11 @@ fn other_images_are_not_compared() {
         ids: Arc::new(vec!["test/0".to_owned(), "train/1".to_owned()]),
         ..one.clone()
     };
-    assert!(difference(&one, &other).unwrap_err().contains("same images"));
+    assert!(
+        difference(&one, &other)
+            .unwrap_err()
+            .contains("same images")
+    );
 }
 
 #[test]
@@ -83,7 +87,8 @@ fn every_axis_that_varies_is_a_factor_of_its_own() {
     let cell = scored(runs.into_iter().collect());
     let found = mean(&cell).unwrap();
     // Images: variance 10/39 of 40; weights: variance 0.025 of 5; t of 39 and of 4 degrees of freedom are 2.0227 and 2.7764.
-    let reach = (2.022_691_f64.powi(2) * (10.0 / 39.0 / 40.0) + 2.776_445_f64.powi(2) * 0.005).sqrt();
+    let reach =
+        (2.022_691_f64.powi(2) * (10.0 / 39.0 / 40.0) + 2.776_445_f64.powi(2) * 0.005).sqrt();
     assert!((found.value - 0.7).abs() < 1e-12);
     assert!((found.interval[1] - 0.7 - reach).abs() < 1e-5, "{found:?}");
     // The p is where the interval would end at zero.
