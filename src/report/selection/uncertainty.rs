@@ -32,7 +32,7 @@ pub enum Uncertainty {
     Deviation,
     /// The interval of the mean over seeds: where the mean over very many seeds would be, on these images.
     Seeds,
-    /// The interval over the scored images and what is averaged over: where the mean would be on other images of the kind, with other seeds.
+    /// The interval over the scored images, crossed with what is averaged over: where the mean would be on other images of the kind and with other seeds.
     Images,
 }
 
