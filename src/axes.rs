@@ -99,6 +99,16 @@ pub const WELL_KNOWN: &[Axis] = &[
         AxisType::Integer,
         "Epochs of training; null for a head that is not trained in steps.",
     ),
+    axis(
+        "class",
+        AxisType::Integer,
+        "True class of the images that a value is of, from 0; null for a value of all classes.",
+    ),
+    axis(
+        "predicted",
+        AxisType::Integer,
+        "Class that the head predicted of them; null for a value that does not tell these apart.",
+    ),
 ];
 
 /// What the axes of a metric over two sets of features begin with: `left_block` and `right_block`.

@@ -13,6 +13,7 @@ pub mod event;
 pub(crate) mod feature_source;
 #[cfg(feature = "torch")]
 mod jobs;
+pub(crate) mod logits;
 #[cfg(feature = "torch")]
 mod prepare;
 #[cfg(feature = "torch")]

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use super::NodeError;
 use super::choosing::choose;
 use super::feature_source::SplitFeatures;
+use super::logits::attach;
 use super::skipped::skipped;
 use crate::graph::axes::{Axes, of_pair};
 use crate::graph::{OnBadImage, Swept};
 use crate::inputs::Inputs;
-use crate::metrics::{FeatureSource, Metric, MetricInput, Predictions, Reads, Score};
+use crate::metrics::{FeatureSource, Metric, MetricError, MetricInput, Predictions, Reads, Score};
 use crate::plan::{Evaluate, Extract, HeadItem, Items, Plan, Train};
 use crate::store::names::PREDICTIONS;
 use crate::store::{Fingerprint, ResultRow, Store};
@@ -65,10 +66,12 @@ fn of_heads(
             evaluated.open.push(item);
             continue;
         }
-        let predictions = predictions(&item.train, &fingerprint, inputs, store)?;
+        let mut predictions = predictions(&item.train, &fingerprint, inputs, store)?;
+        attach(&mut predictions, store, &fingerprint, work.metric.reads())?;
         let scores = work
             .metric
-            .evaluate(MetricInput::Predictions(&predictions))?;
+            .evaluate(MetricInput::Predictions(&predictions))
+            .map_err(|error| of_head(error, &item.train))?;
         let mut axes = item.train.axes();
         axes.extend(work.swept.axes());
         let sources = [
@@ -80,6 +83,16 @@ fn of_heads(
         evaluated.rows.extend(rows);
     }
     Ok(evaluated)
+}
+
+/// What is wrong with the predictions of a head, with its name.
+fn of_head(error: MetricError, train: &Train) -> NodeError {
+    match error {
+        MetricError::Input(what) => {
+            NodeError::Values(format!("head `{}`: {what}", train.node.name).into())
+        }
+        other => other.into(),
+    }
 }
 
 /// The predictions of a head. Refuses those that do not cover the split as the dataset's manifest lists it.
@@ -223,7 +236,8 @@ fn scores(
 }
 
 /// The row of one score: its axes, and what it comes from by roles.
-fn row(score: Score, axes: Axes, sources: [(&str, &Fingerprint); 2]) -> ResultRow {
+fn row(score: Score, mut axes: Axes, sources: [(&str, &Fingerprint); 2]) -> ResultRow {
+    axes.extend(score.axes);
     let sources = sources.into_iter();
     ResultRow {
         metric: score.output.name,

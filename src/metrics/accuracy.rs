@@ -5,6 +5,7 @@
 //! that gives every class the same logit scores by chance and not by luck (see [`super::rank_of_label`]). The interval is Wilson's
 //! (see `statistics/proportion.rs`), which has a width where every sample is right.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
@@ -77,6 +78,7 @@ impl Metric for Accuracy {
                     correct,
                     scored: count,
                 }),
+                axes: BTreeMap::new(),
             }
         });
         Ok(vec![scored.collect()])
@@ -119,9 +121,7 @@ mod tests {
                 predicted: 0,
                 rank: rank_of_label(logits, label),
             });
-        let predictions = Predictions {
-            rows: rows.collect(),
-        };
+        let predictions = Predictions::new(rows.collect());
         let scores = score(&Accuracy { top: vec![1, 2, 3] }, &predictions);
         // Ranks by hand: 0; 1 (a tie, class 0 comes first); 2; 0.
         let counts: Vec<_> = scores

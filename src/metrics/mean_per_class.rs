@@ -72,6 +72,7 @@ impl Metric for MeanPerClass {
                 correct: classes.values().map(|share| share.correct).sum(),
                 scored: classes.values().map(|share| share.count).sum(),
             }),
+            axes: BTreeMap::new(),
         };
         Ok(vec![self.outputs().into_iter().map(score).collect()])
     }
@@ -93,7 +94,7 @@ impl Metric for MeanPerClass {
 }
 
 /// How many samples of each class are right, of how many.
-fn shares(predictions: &Predictions) -> BTreeMap<u32, Share> {
+pub(super) fn shares(predictions: &Predictions) -> BTreeMap<u32, Share> {
     let mut classes: BTreeMap<u32, Share> = BTreeMap::new();
     for row in &predictions.rows {
         let share = classes.entry(row.label).or_default();
@@ -117,9 +118,7 @@ mod tests {
                 rank: u32::from(number >= right),
             })
         });
-        Predictions {
-            rows: rows.collect(),
-        }
+        Predictions::new(rows.collect())
     }
 
     fn score(metric: &dyn Metric, predictions: &Predictions) -> Vec<Score> {

@@ -5,21 +5,34 @@
 //! Values are fractions; percent exists in reports only. Adding a kind is one new file and two lines below.
 
 mod accuracy;
+mod calibration;
 mod cka;
+mod confusion;
 mod mean_per_class;
+mod nll;
+mod per_class;
 mod predictions;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::spec::{Boolean, Key, Keys, Kind, List, Parse, Text};
 
-pub use crate::store::{Better, Counted};
-pub use predictions::{Prediction, Predictions, rank_of_label};
+pub use crate::store::{AxisValue, Better, Counted};
+pub use predictions::{HeldOutLogits, Logits, Prediction, Predictions, rank_of_label};
 
 /// Every metric kind.
-pub const ALL: &[&MetricKind] = &[&accuracy::KIND, &cka::KIND, &mean_per_class::KIND];
+pub const ALL: &[&MetricKind] = &[
+    &accuracy::KIND,
+    &calibration::KIND,
+    &cka::KIND,
+    &confusion::KIND,
+    &mean_per_class::KIND,
+    &nll::KIND,
+    &per_class::KIND,
+];
 
 /// A kind of metric.
 pub type MetricKind = Kind<Parse<Arc<dyn Metric>>>;
@@ -56,6 +69,10 @@ pub const SPLIT: Key<Text> = Key::text("split", "a split")
 pub enum Reads {
     /// The predictions of heads, each by itself. Key: `of`, names of heads.
     Predictions,
+    /// The same, with the logits of every predicted sample. Their heads have `logits = true`.
+    Logits,
+    /// The same, and the logits of the samples that `holdout` keeps out of training. Their heads have that key too.
+    HeldOutLogits,
     /// Sets of features, each by itself. Key: `of`, names of extractions.
     Features,
     /// Pairs of sets of features of the same images. Keys: `left` and `right`, names of extractions.
@@ -66,7 +83,7 @@ impl Reads {
     /// The keys that say what is read, for the declarations of kinds.
     pub const fn keys(self) -> Keys {
         match self {
-            Self::Predictions => &[&HEADS, &CHOOSE],
+            Self::Predictions | Self::Logits | Self::HeldOutLogits => &[&HEADS, &CHOOSE],
             Self::Features => &[&EXTRACTIONS, &SPLIT],
             Self::FeaturePairs => &[&LEFT, &RIGHT, &SPLIT],
         }
@@ -94,7 +111,7 @@ pub trait FeatureSource: Sync {
 /// What a metric is given; one variant for each of [`Reads`].
 #[derive(Clone, Copy)]
 pub enum MetricInput<'a> {
-    /// One head's predictions.
+    /// One head's predictions, with logits where the metric reads them.
     Predictions(&'a Predictions),
     /// One set of features.
     Features(&'a dyn FeatureSource),
@@ -146,6 +163,8 @@ pub struct Score {
     pub interval: Option<[f64; 2]>,
     /// How many rows counted as right, of how many; `None` for a metric that counts nothing.
     pub counted: Option<Counted>,
+    /// Where it stands among the values of this output for one item, such as the class that it is of; empty where there is one.
+    pub axes: BTreeMap<String, AxisValue>,
 }
 
 /// A metric as declared.

@@ -20,11 +20,33 @@ pub struct Prediction {
     pub rank: u32,
 }
 
+/// The logits of some samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Logits {
+    /// How many there are of each sample: K.
+    pub classes: usize,
+    /// `[N, K]`, row-major.
+    pub values: Vec<f32>,
+}
+
+/// The samples that `holdout` keeps out of training, with their logits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldOutLogits {
+    /// Their true classes, from 0.
+    pub labels: Vec<u32>,
+    /// Their logits, in the same order.
+    pub logits: Logits,
+}
+
 /// The predictions of one head on one split.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Predictions {
     /// One row for each sample of the split, none left out.
     pub rows: Vec<Prediction>,
+    /// The logits of the rows, in their order, for a metric that reads them.
+    pub logits: Option<Logits>,
+    /// The validation split, for a metric that reads it.
+    pub held_out: Option<HeldOutLogits>,
 }
 
 /// How many classes stand before the label when classes are ordered by falling logit, ties by class number.
@@ -43,6 +65,20 @@ pub fn rank_of_label(logits: &[f32], label: u32) -> u32 {
 }
 
 impl Predictions {
+    /// Predictions without logits.
+    pub fn new(rows: Vec<Prediction>) -> Self {
+        Self {
+            rows,
+            logits: None,
+            held_out: None,
+        }
+    }
+
+    /// The true class of each row.
+    pub fn labels(&self) -> Vec<u32> {
+        self.rows.iter().map(|row| row.label).collect()
+    }
+
     /// The table that the store keeps: `id`, `label`, `predicted`, `rank`.
     ///
     /// # Errors
@@ -97,9 +133,7 @@ impl Predictions {
                 rank: u32::try_from(ranks.value(row)).ok()?,
             })
         });
-        Some(Self {
-            rows: rows.collect::<Option<_>>()?,
-        })
+        Some(Self::new(rows.collect::<Option<_>>()?))
     }
 }
 
@@ -109,14 +143,12 @@ mod tests {
 
     #[test]
     fn survives_a_round_trip() {
-        let predictions = Predictions {
-            rows: vec![Prediction {
-                id: "test/1".to_owned(),
-                label: 3,
-                predicted: 4,
-                rank: 1,
-            }],
-        };
+        let predictions = Predictions::new(vec![Prediction {
+            id: "test/1".to_owned(),
+            label: 3,
+            predicted: 4,
+            rank: 1,
+        }]);
         let batch = predictions.to_batch().unwrap();
         assert_eq!(Predictions::from_batch(&batch), Some(predictions));
     }

@@ -182,10 +182,11 @@ pub struct HeadRecipe<'a> {
 }
 
 impl HeadRecipe<'_> {
+    /// - 4: `logits` keeps those of the validation split too.
     /// - 3: the softmax of the loss sums over classes in another order, and the gradient of a bias over samples.
     /// - 2: heads train in stacks, whose sums are rounded differently; more keys of training, and several views.
     /// - 1: first version.
-    pub const VERSION: u32 = 3;
+    pub const VERSION: u32 = 4;
 
     /// The recipe of the trained head.
     ///
@@ -244,11 +245,12 @@ pub struct ScoredHead<'a> {
 }
 
 impl MetricRecipe<'_> {
+    /// - 5: Wilson's interval for shares; deviations of few samples a class are scaled.
     /// - 4: one nullable column an axis; what has no learning rate, timestep or pool has an empty cell.
     /// - 3: the columns `low` and `high`, the bootstrap interval of each value, and `network_learning_rate`.
     /// - 2: the column `precision`.
     /// - 1: first version.
-    pub const VERSION: u32 = 4;
+    pub const VERSION: u32 = 5;
 
     /// The recipe of the metric's results.
     ///

@@ -7,11 +7,11 @@
 //!
 //! whose terms are small, where logarithms of factorials are large and cancel. It holds for k and n that are not integers too, and so gives the
 //! factor before the continued fraction of the incomplete beta function, of which the beta's and Student's distribution are made.
-//! Quantiles halve an interval until no number is left between its ends: slower than Newton's method, and right for every tail.
+//! Quantiles are searched by Ridders' method between two ends, which is right for every tail.
 //!
 //! # Reference
 //! Loader, Fast and Accurate Computation of Binomial Probabilities (2000). Press et al., Numerical Recipes, 6.4 (continued fraction, by
-//! Lentz's method).
+//! Lentz's method) and 9.2 (Ridders' method).
 //!
 //! # Deviations
 //! The crate `statrs` is not used: its binomial distribution function is off by 1e-3 at a million samples (by 4e-11 at 50,000), where its
@@ -65,14 +65,12 @@ pub fn student_quantile(tail: f64, freedom: f64) -> f64 {
     if freedom.is_infinite() {
         return normal_quantile(tail);
     }
-    let above = |t: f64| 0.5 * student_two_sided(t, freedom);
-    // A tail this small may end anywhere; most end within a few doublings, which saves hundreds of halvings.
+    let upper = |t: f64| 0.5 * student_two_sided(t, freedom);
     let mut high = 1.0;
-    while high < 1e100 && above(high) > tail {
+    while upper(high) > tail && high < 1e150 {
         high *= 4.0;
     }
-    let low = if high > 1.0 { high / 4.0 } else { 0.0 };
-    falling_root(above, tail, low, high)
+    falling_root(upper, tail, 0.0, high)
 }
 
 /// How likely a number of the beta distribution with parameters `first` and `second`, both above 0, is at most `x`; `rest` is 1 − x, given
@@ -208,22 +206,42 @@ pub(super) fn lower_half_tail(most: u64, count: u64) -> f64 {
     last.exp() * sum
 }
 
-/// Where a function that never rises has a value, between two numbers; an end where it has the value nowhere between.
-fn falling_root(f: impl Fn(f64) -> f64, value: f64, mut low: f64, mut high: f64) -> f64 {
+/// Where a function that never rises has a value, between two numbers; an end where it has the value nowhere between. Ridders' method, of which
+/// every step halves the interval at least, and which lands at once where the function is exponential, as tails nearly are.
+pub(super) fn falling_root(f: impl Fn(f64) -> f64, value: f64, mut low: f64, mut high: f64) -> f64 {
+    let above = |x: f64| (f(x) - value) / value.abs();
+    let (mut at_low, mut at_high) = (above(low), above(high));
+    if at_low <= 0.0 {
+        return low;
+    }
+    if at_high >= 0.0 {
+        return high;
+    }
+    let mut last = f64::NAN;
     loop {
-        // Between large positive numbers the geometric mean leaves fewer steps.
-        let middle = if low > 1.0 && high > 4.0 * low {
-            (low * high).sqrt()
-        } else {
-            f64::midpoint(low, high)
-        };
+        let middle = f64::midpoint(low, high);
         if middle <= low || middle >= high {
             return middle;
         }
-        if f(middle) > value {
-            low = middle;
+        let at_middle = above(middle);
+        let root = (at_middle * at_middle - at_low * at_high).sqrt();
+        let guess = middle + (middle - low) * (at_middle / root);
+        if at_middle > 0.0 {
+            (low, at_low) = (middle, at_middle);
         } else {
-            high = middle;
+            (high, at_high) = (middle, at_middle);
+        }
+        if (guess - last).abs() <= 2.0 * f64::EPSILON * guess.abs() {
+            return guess;
+        }
+        last = guess;
+        if guess > low && guess < high {
+            let at_guess = above(guess);
+            if at_guess > 0.0 {
+                (low, at_low) = (guess, at_guess);
+            } else {
+                (high, at_high) = (guess, at_guess);
+            }
         }
     }
 }

@@ -26,6 +26,7 @@
 //! Satterthwaite, An Approximate Distribution of Estimates of Variance Components (1946). The formula of the variance is (MS_images + MS_seeds) / nm of
 //! a two-way analysis of variance.
 
+use super::distributions::falling_root;
 use super::{CONFIDENCE, normal_quantile, normal_two_sided, student_quantile, student_two_sided};
 
 /// From which distribution interval and p are taken.
@@ -174,25 +175,14 @@ fn banerjee_p(mean: f64, images: f64, seeds: f64, n: f64, m: f64) -> f64 {
     if images <= 0.0 {
         return student_two_sided(mean / seeds.sqrt(), m - 1.0);
     }
-    let square = mean * mean;
-    let (mut low, mut high) = (0.0, mean.abs() / seeds.sqrt());
     let reach = |t: f64| {
         let tail = student_two_sided(t, m - 1.0) / 2.0;
         let other = student_quantile(tail, n - 1.0);
         t * t * seeds + other * other * images
     };
-    loop {
-        let middle = f64::midpoint(low, high);
-        if middle <= low || middle >= high {
-            break;
-        }
-        if reach(middle) < square {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    student_two_sided(f64::midpoint(low, high), m - 1.0)
+    let highest = mean.abs() / seeds.sqrt();
+    let t = falling_root(|t| -reach(t), -mean * mean, 0.0, highest);
+    student_two_sided(t, m - 1.0)
 }
 
 /// Mean and sums of squares of a matrix `[m, n]`.

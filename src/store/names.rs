@@ -12,6 +12,8 @@ pub const OBJECTIVE: &str = "objective";
 pub const PREDICTIONS: &str = "predictions";
 /// The table of a head's logits, where they are kept.
 pub const LOGITS: &str = "logits";
+/// The table of the logits of the validation split, with the true classes, where logits are kept and there is one.
+pub const HELD_OUT_LOGITS: &str = "held-out-logits";
 /// The table that a head is chosen by: one row with `epoch`, `loss` and `top1` on the validation split.
 pub const SELECTION: &str = "selection";
 /// The trained parameters of a head.

@@ -1,9 +1,9 @@
 //! All integration tests of `repro`, as one binary: each binary would link libtorch and polars again.
 //!
 //! Start with [`fixture`], which runs the real program in a folder of its own; [`cases`] holds snapshots of
-//! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`cka`], [`pretraining`],
+//! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`calibration`], [`cka`], [`pretraining`],
 //! [`samples`], [`fine_tuning`], [`interruption`] and [`damage`] run small experiments; [`fgvc`] runs a shipped one on small [`stand_ins`] of its
-//! datasets; [`querying`] and [`results`] ask for what they leave; [`fetch`] and [`data`] download files from [`http_server`];
+//! datasets; [`querying`] and [`results`] ask for what they leave; [`coverage`] measures intervals and tests; [`fetch`] and [`data`] download files from [`http_server`];
 //! [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots again.
 
@@ -20,12 +20,15 @@ mod archives;
 mod bad_input;
 #[cfg(feature = "torch")]
 mod baselines;
+#[cfg(feature = "torch")]
+mod calibration;
 mod cases;
 mod checkpoints;
 mod circles;
 #[cfg(feature = "torch")]
 mod cka;
 mod cli;
+mod coverage;
 #[cfg(feature = "torch")]
 mod damage;
 mod data;

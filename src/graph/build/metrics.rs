@@ -29,7 +29,9 @@ impl Builder<'_> {
                 };
                 let choose = fields.get(&CHOOSE).unwrap_or_default();
                 let inputs = match metric.reads() {
-                    Reads::Predictions => of_heads(&fields, experiment, heads, choose),
+                    reads @ (Reads::Predictions | Reads::Logits | Reads::HeldOutLogits) => {
+                        of_heads(&fields, experiment, heads, choose, reads)
+                    }
                     Reads::Features => of_features(&fields, extractions),
                     Reads::FeaturePairs => of_pairs(&fields, experiment, extractions),
                 };
@@ -89,6 +91,7 @@ fn of_heads(
     experiment: &Experiment,
     heads: &Names,
     choose: bool,
+    reads: Reads,
 ) -> Option<MetricInputs> {
     let heads = named(fields, &HEADS, heads, "head")?;
     let unjudged = |&&index: &&usize| experiment.heads[index].training.holdout == 0.0;
@@ -97,6 +100,29 @@ fn of_heads(
         let message = format!("`choose` needs a validation split, but head `{name}` has none");
         let hint = "hold samples out of its training, such as `holdout = 0.1`".to_owned();
         fields.invalid(CHOOSE.name, "graph::no-holdout", message, Some(hint));
+    }
+    let unkept = |&&index: &&usize| !experiment.heads[index].training.logits;
+    if reads != Reads::Predictions
+        && let Some(&head) = heads.iter().find(unkept)
+    {
+        let message = format!(
+            "{} reads logits, and head `{}` does not keep them",
+            fields.context(),
+            experiment.heads[head].name
+        );
+        let hint = Some("write `logits = true` in the head's table".to_owned());
+        fields.invalid(HEADS.name, "graph::no-logits", message, hint);
+    }
+    if reads == Reads::HeldOutLogits
+        && let Some(&head) = heads.iter().find(unjudged)
+    {
+        let message = format!(
+            "{} fits a temperature to held-out samples, and head `{}` has none",
+            fields.context(),
+            experiment.heads[head].name
+        );
+        let hint = "hold samples out of its training, such as `holdout = 0.1`".to_owned();
+        fields.invalid(HEADS.name, "graph::no-holdout", message, Some(hint));
     }
     Some(MetricInputs::Heads(heads))
 }

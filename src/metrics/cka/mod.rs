@@ -42,6 +42,7 @@ mod sets;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Better, Metric, MetricError, MetricInput, MetricKind, Output, Reads, Score};
@@ -174,6 +175,7 @@ impl Metric for Cka {
                 value,
                 interval: None,
                 counted: None,
+                axes: BTreeMap::new(),
             };
             self.outputs().into_iter().map(score).collect()
         };

@@ -5,9 +5,11 @@
 
 mod claims;
 mod components;
+mod confusion;
 mod contest;
 mod footnotes;
 mod grid;
+mod per_class;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -27,6 +29,8 @@ pub const ALL: &[&TableKind] = &[
     &contest::KIND,
     &claims::KIND,
     &components::KIND,
+    &per_class::KIND,
+    &confusion::KIND,
 ];
 
 /// A kind of table; its tables are read by the axes that results have.

@@ -86,7 +86,7 @@ const PRECISION: Key<Choice<Precision>> = Key::choice(
 .doc("What the forward and backward passes compute in; weights and optimizer stay `f32`.");
 const LOGITS: Key<Boolean> = Key::boolean("logits")
     .default(false)
-    .doc("Keep the logits of every predicted sample and class, beside the predictions.");
+    .doc("Keep the logits of every predicted sample and class, beside the predictions, and those of the samples that `holdout` keeps out.");
 /// The split that a head is trained on.
 pub const TRAIN: Key<Text> = Key::text("train", "a split")
     .default("train")

@@ -14,6 +14,7 @@
 //! # Parity
 //! Steps of the reference network with PyTorch's optimizers, in `tests/suite/golden_tuning.rs`.
 
+mod held_out;
 mod pool;
 mod state;
 #[cfg(test)]
@@ -321,10 +322,9 @@ impl Loop<'_> {
             epochs: stack.curves[0].clone(),
             epoch: stack.last_epoch(0),
             objective: Vec::new(),
-            predictions: Predictions {
-                rows: predictions(task.test, ranked),
-            },
+            predictions: Predictions::new(predictions(task.test, ranked)),
             logits: task.job.training.logits.then_some(all),
+            held_out: self.held_out_logits(watch)?,
             weights: serialized(weights)?,
         })
     }

@@ -12,6 +12,7 @@
 //! The last batch of an epoch holds what is left and is never dropped (soumik-kanad/diffssl drops it, in testing too).
 
 pub(super) mod checkpoint;
+mod held_out;
 pub(super) mod order;
 mod rounds;
 pub mod rows;
@@ -31,7 +32,7 @@ use super::Training;
 use crate::bug::Bug;
 use crate::heads::{FeatureShape, Head};
 use crate::message::{Hint, Message};
-use crate::metrics::Predictions;
+use crate::metrics::{HeldOutLogits, Predictions};
 
 pub use rounds::{is_small, train};
 pub use rows::{Rows, RowsInMemory, Samples};
@@ -123,6 +124,8 @@ pub struct Outcome {
     pub predictions: Predictions,
     /// Logits of every sample of the test split, row-major `[T, K]`, where they are asked for.
     pub logits: Option<Vec<f32>>,
+    /// The validation split with its logits, where logits are asked for and there is one.
+    pub held_out: Option<HeldOutLogits>,
     /// The trained parameters as a safetensors file.
     pub weights: Vec<u8>,
 }

@@ -75,7 +75,7 @@ impl Scan<'_> {
     }
 
     /// The first view of training rows, and their classes.
-    fn read(&self, rows: &[usize]) -> Result<(Tensor, Tensor), TrainError> {
+    pub(super) fn read(&self, rows: &[usize]) -> Result<(Tensor, Tensor), TrainError> {
         let which: Vec<_> = rows.iter().map(|&row| (0, row)).collect();
         let train = self.data.train;
         let labels: Vec<i64> = rows
@@ -96,9 +96,11 @@ impl Scan<'_> {
         done: &mut dyn FnMut(usize, Result<Outcome, TrainError>) -> Result<(), E>,
     ) -> Result<(), E> {
         let predicted = self.predictions()?;
+        let mut held_out = self.held_out_logits()?.into_iter();
         for (stack, heads) in self.stacks.iter().zip(predicted) {
             for (position, (ranked, logits)) in heads.into_iter().enumerate() {
                 let job = stack.jobs[position];
+                let held_out = held_out.next().flatten();
                 if let Some((epoch, learning_rate)) = diverged[job]
                     && stack.training.holdout == 0.0
                 {
@@ -115,10 +117,9 @@ impl Scan<'_> {
                     epochs: stack.curves[position].clone(),
                     epoch: stack.last_epoch(position),
                     objective: Vec::new(),
-                    predictions: Predictions {
-                        rows: predictions(self.data.test, ranked),
-                    },
+                    predictions: Predictions::new(predictions(self.data.test, ranked)),
                     logits: stack.training.logits.then_some(logits),
+                    held_out,
                     weights: serialized(weights)?,
                 };
                 done(job, Ok(outcome))?;
@@ -158,7 +159,7 @@ impl Scan<'_> {
     }
 
     /// Samples that are read at once where nothing is learned from them: a sixteenth of the memory at most.
-    fn predicted_at_once(&self, element_bytes: usize) -> usize {
+    pub(super) fn predicted_at_once(&self, element_bytes: usize) -> usize {
         let row_bytes = (self.data.shape.values() * (element_bytes + 4)).max(1) as u64;
         let fitting = usize::try_from(self.limits.memory / 16 / row_bytes).unwrap_or(1);
         fitting.clamp(1, PREDICTED_AT_ONCE)

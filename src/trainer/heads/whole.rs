@@ -50,10 +50,9 @@ pub(super) fn fit_whole(
         epochs: Vec::new(),
         epoch: 0,
         objective: fitted.curve,
-        predictions: Predictions {
-            rows: super::scoring::predictions(data.test, ranked.0),
-        },
+        predictions: Predictions::new(super::scoring::predictions(data.test, ranked.0)),
         logits: job.training.logits.then_some(logits),
+        held_out: None,
         weights: serialized(weights)?,
     })
 }

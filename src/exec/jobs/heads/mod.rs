@@ -21,7 +21,9 @@ use crate::machine::device::Device;
 use crate::models::extractor::TapRequest;
 use crate::models::find_block;
 use crate::plan::{self, Extract, JobKind, PassKey, PlannedArtifact, ScanKey, StepId, Train, Work};
-use crate::store::names::{CURVES, HEAD_WEIGHTS, LOGITS, OBJECTIVE, PREDICTIONS, SELECTION};
+use crate::store::names::{
+    CURVES, HEAD_WEIGHTS, HELD_OUT_LOGITS, LOGITS, OBJECTIVE, PREDICTIONS, SELECTION,
+};
 use crate::store::{ArtifactWriter, Checkpoints, FeatureReader, StoreError};
 use crate::trainer::TrainError;
 use crate::trainer::heads::{
@@ -276,6 +278,9 @@ fn commit(
     if let Some(logits) = &outcome.logits {
         let table = tables::logits(&outcome.predictions, logits, classes)?;
         writer.write_table(LOGITS, &table)?;
+    }
+    if let Some(held_out) = &outcome.held_out {
+        writer.write_table(HELD_OUT_LOGITS, &tables::held_out_logits(held_out)?)?;
     }
     if let Some(scores) = tables::held_out(outcome)? {
         writer.write_table(SELECTION, &scores)?;

@@ -8,7 +8,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema};
 
 use crate::exec::NodeError;
-use crate::metrics::Predictions;
+use crate::metrics::{HeldOutLogits, Predictions};
 use crate::trainer::heads::{Epoch, Outcome};
 
 /// One row for each epoch: `epoch`, `learning_rate`, `train_loss`, `train_top1`, `holdout_loss`, `holdout_top1`. The last two
@@ -61,21 +61,42 @@ pub(super) fn logits(
     logits: &[f32],
     classes: usize,
 ) -> Result<RecordBatch, NodeError> {
+    let lists = lists(logits, classes)?;
+    let schema = Schema::new(vec![
+        Field::new("id", DataType::Utf8, false),
+        Field::new("logits", lists.data_type().clone(), false),
+    ]);
+    let ids = StringArray::from_iter_values(predictions.rows.iter().map(|row| &row.id));
+    Ok(RecordBatch::try_new(
+        Arc::new(schema),
+        vec![Arc::new(ids), lists],
+    )?)
+}
+
+/// One row for each sample of the validation split: `label` and `logits`.
+pub(super) fn held_out_logits(held_out: &HeldOutLogits) -> Result<RecordBatch, NodeError> {
+    let lists = lists(&held_out.logits.values, held_out.logits.classes)?;
+    let schema = Schema::new(vec![
+        Field::new("label", DataType::Int64, false),
+        Field::new("logits", lists.data_type().clone(), false),
+    ]);
+    let labels = held_out.labels.iter().map(|&label| i64::from(label));
+    Ok(RecordBatch::try_new(
+        Arc::new(schema),
+        vec![Arc::new(Int64Array::from_iter_values(labels)), lists],
+    )?)
+}
+
+/// Logits as a column of lists, one number for each class.
+fn lists(logits: &[f32], classes: usize) -> Result<ArrayRef, NodeError> {
     let item = Arc::new(Field::new("item", DataType::Float32, false));
     let width = i32::try_from(classes).map_err(|_| {
         NodeError::Values(format!("logits of {classes} classes do not fit into a table").into())
     })?;
     let values = Arc::new(Float32Array::from(logits.to_vec()));
-    let lists = FixedSizeListArray::try_new(Arc::clone(&item), width, values, None)?;
-    let schema = Schema::new(vec![
-        Field::new("id", DataType::Utf8, false),
-        Field::new("logits", DataType::FixedSizeList(item, width), false),
-    ]);
-    let ids = StringArray::from_iter_values(predictions.rows.iter().map(|row| &row.id));
-    Ok(RecordBatch::try_new(
-        Arc::new(schema),
-        vec![Arc::new(ids), Arc::new(lists)],
-    )?)
+    Ok(Arc::new(FixedSizeListArray::try_new(
+        item, width, values, None,
+    )?))
 }
 
 /// One row with what a head may be chosen by: the `epoch` whose weights it has, and its `loss` and `top1` on the
