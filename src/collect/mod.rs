@@ -1,4 +1,4 @@
-//! From the plan and the store to what a report shows. Nothing is computed.
+//! From the plan and the store to what a report shows. Features and heads are as they are; nothing is trained.
 //!
 //! [`report`] gathers and writes; `drawing` has the graph, `pictures` the curves and images, `outcomes` the scores of single
 //! samples.

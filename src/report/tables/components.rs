@@ -133,7 +133,8 @@ impl Table for Components {
                 .all(COMPONENT)
                 .filter(|part| part.subject == subject)
                 .collect();
-            lines.extend(rows(&subject, &parts, &selection.unit, |why| {
+            let label = key.first().map(ToString::to_string).unwrap_or_default();
+            lines.extend(rows(&label, &parts, &selection.unit, |why| {
                 let why = why.unwrap_or(if compared.is_unknown() {
                     UNKNOWN
                 } else {
@@ -235,7 +236,7 @@ fn parts(scored: &Scored, over: &[String]) -> Result<Vec<Comparison>, String> {
 
 /// The lines of one cell; `mark` gives the footnote of a reason, or of there being no comparison.
 fn rows(
-    subject: &str,
+    label: &str,
     parts: &[&Comparison],
     unit: &Unit,
     mut mark: impl FnMut(Option<&str>) -> String,
@@ -245,11 +246,11 @@ fn rows(
         .map(|part| Some((*part, part.estimate?.max(0.0))))
         .collect();
     let absent = || "–".to_owned();
-    let subject = markdown::escape(subject);
+    let label = markdown::escape(label);
     let Some(known) = known.filter(|known| !known.is_empty()) else {
         let why = parts.first().map(|part| part.text.as_str());
         let cell = format!("–{}", mark(why));
-        return vec![vec![subject, cell, absent(), absent(), absent(), absent()]];
+        return vec![vec![label, cell, absent(), absent(), absent(), absent()]];
     };
     let total: f64 = known.iter().map(|(_, variance)| variance).sum();
     let line = |(part, variance): (&Comparison, f64)| {
@@ -257,7 +258,7 @@ fn rows(
         let share = if total > 0.0 { variance / total } else { 0.0 };
         let error = (variance / size as f64).sqrt();
         vec![
-            subject.clone(),
+            label.clone(),
             markdown::escape(&axes::label(&part.against)),
             count(crate::numbers::to_usize(size)),
             unit.show(variance.sqrt(), DECIMALS),

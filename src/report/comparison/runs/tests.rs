@@ -94,4 +94,12 @@ fn every_axis_that_varies_is_a_factor_of_its_own() {
     // The p is where the interval would end at zero.
     let at = [(10.0 / 39.0 / 40.0, 39.0), (0.005, 4.0)];
     assert!((super::reach(&at, found.p / 2.0) - 0.7).abs() < 1e-9);
+    // Satterthwaite's degrees of freedom by hand: the square of the sum over the sum of squares by their own.
+    let (keys, scores): (Vec<RunKey>, Vec<Vec<f64>>) = cell.runs.iter().cloned().unzip();
+    let other = crossed(&keys, &scores, By::Satterthwaite).unwrap();
+    let [(images, _), (weights, _)] = at;
+    let freedom = (images + weights).powi(2) / (images * images / 39.0 + weights * weights / 4.0);
+    let error = (images + weights).sqrt();
+    assert!((other.p - student_two_sided(0.7 / error, freedom)).abs() < 1e-12);
+    assert!(other.p < found.p);
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::report::comparison::Outcomes;
-use crate::report::comparison::runs::{Estimate, NO_SCORES, RunKey, Scored, crossed};
+use crate::report::comparison::runs::{By, Estimate, NO_SCORES, RunKey, Scored, crossed};
 use crate::report::error::ReportError;
 use crate::report::selection::Cell;
 use crate::statistics::halving::halves;
@@ -188,7 +188,7 @@ impl Bank {
             of_half.collect()
         };
         let differences: Vec<Vec<f64>> = all.into_iter().map(of_half).collect();
-        crossed(&self.keys, &differences)
+        crossed(&self.keys, &differences, By::Satterthwaite)
     }
 }
 

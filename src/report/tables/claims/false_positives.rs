@@ -135,7 +135,8 @@ const SHARED: Recipe = Recipe {
     ..INDEPENDENT
 };
 
-/// Five times what seeds of a linear probe differ by beyond their images.
+/// All of a seed moves by 0.014 of a score's deviation, 1.45. In the quickstart the accuracies of three seeds differ by 0.011 of it as a root
+/// mean square over 195 cells, and a part of that is of single images.
 const TRAINED: Recipe = Recipe {
     name: "the same, and noise of training",
     training: 0.02,
