@@ -59,6 +59,7 @@ impl Metric for Accuracy {
             name: format!("top{k}"),
             unit: "fraction",
             better: Better::Higher,
+            axes: &[],
         });
         outputs.collect()
     }

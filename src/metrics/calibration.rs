@@ -45,6 +45,7 @@ impl Metric for Calibration {
             name: name.to_owned(),
             unit,
             better,
+            axes: &[],
         };
         let outputs = [
             ("ece", "fraction", Better::Lower),

@@ -63,6 +63,7 @@ fn output() -> Output {
         name: "confusion".to_owned(),
         unit: "images",
         better: Better::Neither,
+        axes: &["class", "predicted"],
     }
 }
 

@@ -52,6 +52,7 @@ impl Metric for MeanPerClass {
             name: NAME.to_owned(),
             unit: "fraction",
             better: Better::Higher,
+            axes: &[],
         }]
     }
 

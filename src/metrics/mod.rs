@@ -149,6 +149,8 @@ pub struct Output {
     pub unit: &'static str,
     /// Which values are better.
     pub better: Better,
+    /// The axes that tell several values for one item apart, such as `class`; none where there is one value.
+    pub axes: &'static [&'static str],
 }
 
 /// One value.

@@ -51,6 +51,7 @@ impl Metric for Nll {
             name: NAME.to_owned(),
             unit: "nats",
             better: Better::Lower,
+            axes: &[],
         }]
     }
 

@@ -63,6 +63,7 @@ fn output() -> Output {
         name: "class_accuracy".to_owned(),
         unit: "fraction",
         better: Better::Higher,
+        axes: &["class"],
     }
 }
 

@@ -35,7 +35,7 @@ pub fn twice_the_median(p: &[f64]) -> Option<f64> {
     let mut sorted = p.to_vec();
     sorted.sort_by(f64::total_cmp);
     let upper = *sorted.get(p.len() / 2)?;
-    let lower = if p.len() % 2 == 0 {
+    let lower = if p.len().is_multiple_of(2) {
         sorted[p.len() / 2 - 1]
     } else {
         upper

@@ -35,9 +35,9 @@ fn at_most(bound: f64, seen: u64, tables: u64, what: &str) {
 fn binomial(count: u64, p: f64) -> Vec<f64> {
     let mut probabilities = vec![0.0; usize::try_from(count).unwrap() + 1];
     // From the likeliest number in both directions, so that nothing that matters underflows.
-    let start = (0..=count)
-        .min_by_key(|&k| (k as f64 - p * count as f64).abs() as u64)
-        .unwrap();
+    let distance = |k: u64| (k as f64 - p * count as f64).abs();
+    let start = (0..=count).min_by(|&a, &b| distance(a).total_cmp(&distance(b)));
+    let start = start.unwrap();
     let ratio = |k: u64| (count - k) as f64 / (k + 1) as f64 * p / (1.0 - p);
     let at = |k: u64| usize::try_from(k).unwrap();
     probabilities[at(start)] = 1.0;

@@ -12,6 +12,7 @@ pub(super) fn check(config: &ReportConfig, metrics: &[MetricNode], fields: &Fiel
     let outputs: Vec<Output> = outputs.collect();
     check_metrics(config, &outputs, fields);
     check_directions(config, &outputs, fields);
+    check_axes(config, &outputs, fields);
 }
 
 /// Two outputs of one report must not be one file.
@@ -75,5 +76,36 @@ fn check_directions(config: &ReportConfig, outputs: &[Output], fields: &Fields<'
                 .hint("a table of kind `grid` shows it without saying what is best"),
             );
         }
+    }
+}
+
+/// A table whose rows are classes can only show a metric that has a value for each.
+fn check_axes(config: &ReportConfig, outputs: &[Output], fields: &Fields<'_>) {
+    for spec in &config.tables {
+        let metric = &spec.table.question().metric;
+        let Some(output) = outputs.iter().find(|output| output.name == metric.value) else {
+            continue;
+        };
+        let mut lacking = spec.table.axes().iter();
+        let Some(axis) = lacking.find(|axis| !output.axes.contains(axis)) else {
+            continue;
+        };
+        let fitting = outputs.iter().find(|other| {
+            let mut axes = spec.table.axes().iter();
+            axes.all(|axis| other.axes.contains(axis))
+        });
+        let hint = fitting.map_or_else(
+            || "`per-class` and `confusion` are kinds of metrics that have one".to_owned(),
+            |fitting| format!("`{}` has them", fitting.name),
+        );
+        fields.report(
+            Diagnostic::new(
+                "report::no-classes",
+                metric.span,
+                format!("`{}` has no values by the axis `{axis}`", metric.value),
+                "nothing to put into rows and columns",
+            )
+            .hint(hint),
+        );
     }
 }

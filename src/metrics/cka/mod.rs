@@ -155,6 +155,7 @@ impl Metric for Cka {
             name: name.to_owned(),
             unit: "",
             better: Better::Neither,
+            axes: &[],
         }]
     }
 

@@ -65,6 +65,10 @@ impl Table for Confusion {
         false
     }
 
+    fn axes(&self) -> &'static [&'static str] {
+        &AXES
+    }
+
     fn render(
         &self,
         input: &ReportInput,

@@ -46,6 +46,11 @@ pub trait Table: Send + Sync + Debug {
         true
     }
 
+    /// The axes that its rows and columns are, where the kind says so: only a metric whose values these tell apart can be shown.
+    fn axes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// What it says of how far results are apart, by the scores of single samples. Asked while a report is gathered; the place is filled
     /// in by whoever asks.
     ///

@@ -87,6 +87,10 @@ impl Table for PerClass {
         false
     }
 
+    fn axes(&self) -> &'static [&'static str] {
+        &[CLASS]
+    }
+
     fn render(
         &self,
         input: &ReportInput,

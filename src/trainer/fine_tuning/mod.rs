@@ -324,7 +324,7 @@ impl Loop<'_> {
             objective: Vec::new(),
             predictions: Predictions::new(predictions(task.test, ranked)),
             logits: task.job.training.logits.then_some(all),
-            held_out: self.held_out_logits(watch)?,
+            held_out_logits: self.held_out_logits(watch)?,
             weights: serialized(weights)?,
         })
     }

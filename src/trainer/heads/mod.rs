@@ -125,7 +125,7 @@ pub struct Outcome {
     /// Logits of every sample of the test split, row-major `[T, K]`, where they are asked for.
     pub logits: Option<Vec<f32>>,
     /// The validation split with its logits, where logits are asked for and there is one.
-    pub held_out: Option<HeldOutLogits>,
+    pub held_out_logits: Option<HeldOutLogits>,
     /// The trained parameters as a safetensors file.
     pub weights: Vec<u8>,
 }

@@ -96,11 +96,11 @@ impl Scan<'_> {
         done: &mut dyn FnMut(usize, Result<Outcome, TrainError>) -> Result<(), E>,
     ) -> Result<(), E> {
         let predicted = self.predictions()?;
-        let mut held_out = self.held_out_logits()?.into_iter();
+        let mut held_out_logits = self.held_out_logits()?.into_iter();
         for (stack, heads) in self.stacks.iter().zip(predicted) {
             for (position, (ranked, logits)) in heads.into_iter().enumerate() {
                 let job = stack.jobs[position];
-                let held_out = held_out.next().flatten();
+                let held_out_logits = held_out_logits.next().flatten();
                 if let Some((epoch, learning_rate)) = diverged[job]
                     && stack.training.holdout == 0.0
                 {
@@ -119,7 +119,7 @@ impl Scan<'_> {
                     objective: Vec::new(),
                     predictions: Predictions::new(predictions(self.data.test, ranked)),
                     logits: stack.training.logits.then_some(logits),
-                    held_out,
+                    held_out_logits,
                     weights: serialized(weights)?,
                 };
                 done(job, Ok(outcome))?;

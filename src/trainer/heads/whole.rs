@@ -52,7 +52,7 @@ pub(super) fn fit_whole(
         objective: fitted.curve,
         predictions: Predictions::new(super::scoring::predictions(data.test, ranked.0)),
         logits: job.training.logits.then_some(logits),
-        held_out: None,
+        held_out_logits: None,
         weights: serialized(weights)?,
     })
 }

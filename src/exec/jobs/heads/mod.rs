@@ -279,7 +279,7 @@ fn commit(
         let table = tables::logits(&outcome.predictions, logits, classes)?;
         writer.write_table(LOGITS, &table)?;
     }
-    if let Some(held_out) = &outcome.held_out {
+    if let Some(held_out) = &outcome.held_out_logits {
         writer.write_table(HELD_OUT_LOGITS, &tables::held_out_logits(held_out)?)?;
     }
     if let Some(scores) = tables::held_out(outcome)? {
