@@ -1,10 +1,10 @@
-//! From the plan and the store to what a report shows. Nothing is computed.
+//! From the plan and the store to what a report shows. Features and heads are as they are; nothing is trained.
 //!
 //! [`report`] gathers and writes; `drawing` has the graph, `pictures` the curves and images, `outcomes` the scores of single
 //! samples.
 
 mod drawing;
-mod outcomes;
 pub mod from_results;
+mod outcomes;
 pub(crate) mod pictures;
 pub mod report;

@@ -78,7 +78,10 @@ impl<'a> Kept<'a> {
 
 impl Outcomes for Kept<'_> {
     fn of(&self, row: &ResultRow) -> Result<Option<Arc<Outcome>>, ReportError> {
-        let head = row.sources.get("head").and_then(|head| self.heads.get(head));
+        let head = row
+            .sources
+            .get("head")
+            .and_then(|head| self.heads.get(head));
         let (Some((fingerprint, train)), Some(metric)) = (head, self.metrics.get(&row.metric))
         else {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Gathering what a report shows, and writing it where it differs from what is there. Nothing is computed.
+//! Gathering what a report shows, and writing it where it differs from what is there. What is computed here is said in `report::comparison`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

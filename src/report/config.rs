@@ -136,10 +136,10 @@ impl ReportConfig {
             self.results_file(),
             self.comparisons_file(),
         ]
-            .into_iter()
-            .map(|file| (file, self.output_span))
-            .chain(figures)
-            .collect()
+        .into_iter()
+        .map(|file| (file, self.output_span))
+        .chain(figures)
+        .collect()
     }
 
     /// The file of the results, beside the Markdown file: `reports/NAME.results.csv`.

@@ -2,8 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::axes::KnownAxes;
+use super::comparison::{Outcome, Outcomes};
+use super::error::ReportError;
 use super::input::ReportInput;
 use super::selection::Question;
 use crate::spec::{Diagnostics, Fields, Source, Span, tree};
@@ -87,6 +90,21 @@ pub(super) fn pair(left: u32, right: u32, value: f64) -> ResultRow {
             ("right_block", right.into()),
         ],
     )
+}
+
+/// Scores of a thousand images, of which the first ones are right, as many as a result's value says.
+pub(super) struct FirstOnes;
+
+impl Outcomes for FirstOnes {
+    fn of(&self, row: &ResultRow) -> Result<Option<Arc<Outcome>>, ReportError> {
+        let right = (row.value * 1000.0).round();
+        Ok(Some(Arc::new(Outcome {
+            ids: Arc::new((0..1000).map(|image| format!("test/{image}")).collect()),
+            scores: (0..1000)
+                .map(|image| f64::from(u8::from(f64::from(image) < right)))
+                .collect(),
+        })))
+    }
 }
 
 /// An input with these results and nothing else.

@@ -45,6 +45,30 @@ kind   = "claims"
 title  = "The paper's claims"
 metric = "top1"
 where  = { model = "unet" }
+
+[[report.table]]
+kind    = "grid"
+title   = "Behind the middle"
+metric  = "top1"
+rows    = "timestep"
+columns = "pool"
+where   = { model = "unet", block = 2 }
+spread  = "images"
+
+[[report.table]]
+kind   = "components"
+title  = "Whose the spread is"
+metric = "top1"
+rows   = "block"
+where  = { model = "unet", timestep = 90, pool = 2 }
+
+[[report.figure]]
+kind   = "lines"
+file   = "blocks.svg"
+metric = "top1"
+x      = "block"
+where  = { model = "unet", timestep = 90, pool = 2 }
+spread = "images"
 "#;
 
 /// The whole experiment.
@@ -75,26 +99,57 @@ fn pixels_compete_with_a_network() {
         found.unwrap_or_else(|| panic!("no {start} in\n{report}"))
     };
     assert!(line("| raw | ").contains("| block 1, pool "), "{report}");
-    assert!(line("| raw | ").contains(" | 2 | "), "{report}");
-    assert!(line("| unet | ").contains(" | 18 | – | – |"), "{report}");
     assert!(
-        line("| unet, fixed | ").contains(" | block 2, timestep 90, pool 2 | not picked | "),
+        line("| raw | ").contains(" | best of 2 on the test images: optimistic | "),
         "{report}"
     );
-    for claim in [
-        "| Accuracy is most sensitive to the block number |",
-        "| Accuracy is least sensitive to pooling |",
-        "| The best block is in the middle of the network |",
-        "| A small timestep is best |",
-        "| Accuracy drops steeply at high noise |",
+    assert!(
+        line("| unet | ").contains(" | best of 18 on the test images: optimistic | "),
+        "{report}"
+    );
+    assert!(
+        line("| unet, fixed | ")
+            .contains(" | block 2, timestep 90, pool 2 | fixed beforehand | – |"),
+        "{report}"
+    );
+    for pair in [
+        "| unet, best of 18 − raw, best of 2 | ",
+        "| unet, fixed − raw, best of 2 | ",
     ] {
-        let verdicts = ["**holds** |", "**does not hold** |", "cannot be told: "];
-        let told = line(claim);
+        let cells: Vec<&str> = line(pair).split(" | ").collect();
+        assert_eq!(cells.len(), 6, "{cells:?}");
         assert!(
-            verdicts.iter().any(|verdict| told.contains(verdict)),
-            "{told}"
+            cells[2].starts_with('[') && cells[5].contains(" ("),
+            "{cells:?}"
         );
     }
+    // With three timesteps, three blocks and two pools of a network of three blocks, all of the grid's claims but those of its middle are tested.
+    let claims: Vec<&str> = report
+        .lines()
+        .skip_while(|line| !line.starts_with("| claim |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert_eq!(claims.len(), 8 + 9, "{claims:#?}");
+    for tested in [
+        "whole grid: mean absolute",
+        "steep drop at high noise: per unit",
+        "an optimum inside, by the mean",
+    ] {
+        assert!(
+            claims.iter().any(|line| line.contains(tested)),
+            "{tested}: {claims:#?}"
+        );
+    }
+    assert!(
+        claims[16].contains("| – | – | not applicable here: no results of CKA |"),
+        "{claims:#?}"
+    );
+    assert!(
+        report.contains("the 95 % interval over the scored images and the seeds"),
+        "{report}"
+    );
+    assert!(line("| 2 | images | ").contains(" | 20 | "), "{report}");
     cli.run(&["plan", "--check", "baseline.toml"])
         .expect_code(0);
 }
@@ -169,4 +224,63 @@ over    = ["weights_seed", "seed"]
         report.contains("random weights: synthetic rule, seed 2"),
         "{report}"
     );
+}
+
+#[test]
+fn what_was_compared_is_rendered_from_its_file() {
+    let cli = CliTest::with_fashion(40, 20);
+    cli.write("baseline.toml", baseline());
+    run(&cli, "baseline.toml");
+    let (report, figure) = (
+        cli.read("reports/baseline.md"),
+        cli.read("reports/blocks.svg"),
+    );
+    let results = cli.read("reports/baseline.results.csv");
+    let compared = cli.read("reports/baseline.comparisons.csv");
+    assert!(
+        !compared.contains("cpu") && !compared.contains("seconds"),
+        "{compared}"
+    );
+    // Fewer candidates than the 18 of unet and 2 of raw have no gain; six cells and three points have an interval.
+    let count = |about: &str| compared.lines().filter(|line| line.contains(about)).count();
+    assert_eq!(
+        (
+            count(",difference,"),
+            count(",optimism,"),
+            count(",interval,"),
+            count(",component,"),
+            count(",claim,")
+        ),
+        (2, 2, 6 + 3, 3 * 3, 8 + 9),
+        "{compared}"
+    );
+
+    let shown = |report: &str| {
+        let end = report.find("## How this was made").unwrap();
+        report[..end].to_owned()
+    };
+    let reader = CliTest::new();
+    reader.write("baseline.toml", baseline());
+    reader.write("published.results.csv", &results);
+    reader.write("published.comparisons.csv", &compared);
+    let from = ["report", "baseline.toml", "--from", "published.results.csv"];
+    reader.run(&from).expect_code(0);
+    assert_eq!(shown(&reader.read("reports/baseline.md")), shown(&report));
+    assert_eq!(reader.read("reports/blocks.svg"), figure);
+
+    // Without the file the cells are empty, and say why; intervals are the mean of the seeds' own.
+    let bare = CliTest::new();
+    bare.write("baseline.toml", baseline());
+    bare.write("published.results.csv", &results);
+    bare.run(&from).expect_code(0);
+    let rendered = bare.read("reports/baseline.md");
+    assert!(
+        rendered.contains("| unet, best of 18 − raw, best of 2 | –<sup>1</sup> | – | – | – | – |"),
+        "{rendered}"
+    );
+    assert!(
+        rendered.contains("and that file is not there"),
+        "{rendered}"
+    );
+    assert!(rendered.contains("fully shared"), "{rendered}");
 }

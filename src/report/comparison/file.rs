@@ -35,8 +35,7 @@ pub fn write(comparisons: &[Comparison]) -> String {
     let mut file = COLUMNS.join(",") + "\n";
     for one in comparisons {
         let number = |number: Option<f64>| number.map_or_else(String::new, digits);
-        let count =
-            |count: Option<u64>| count.map_or_else(String::new, |count| count.to_string());
+        let count = |count: Option<u64>| count.map_or_else(String::new, |count| count.to_string());
         let cells = [
             quoted(&one.place),
             quoted(&one.about),

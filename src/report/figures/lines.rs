@@ -14,6 +14,7 @@ use super::marker::{MOST_SERIES, mark};
 use super::scale::{Ticks, X_SCALES, XScale, ticks};
 use super::{Figure, FigureKind, RenderedFigure};
 use crate::report::axes::{self, KnownAxes};
+use crate::report::comparison::{Compared, Comparison, Outcomes};
 use crate::report::config::{FILE_KEY, file_name};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
@@ -103,17 +104,25 @@ impl Figure for Lines {
         Some(&self.question)
     }
 
-    fn render(&self, input: &ReportInput) -> Result<RenderedFigure, ReportError> {
-        let selection = self
-            .question
-            .put(&format!("figure `{}`", self.file.value), input)?;
-        let spread: Vec<String> = std::iter::once(&self.x)
-            .chain(&self.series)
-            .cloned()
-            .collect();
+    fn compare(
+        &self,
+        input: &ReportInput,
+        outcomes: &dyn Outcomes,
+    ) -> Result<Vec<Comparison>, ReportError> {
+        let selection = self.question.put(&self.place(), input)?;
+        let spread = self.spread();
         let cells = selection.cells(&spread)?;
-        let plot = self.plot(&selection, &cells)?;
-        let described = Spread::with(&selection, &cells, self.uncertainty);
+        self.uncertainty
+            .compare(&selection, &cells, &spread, outcomes)
+    }
+
+    fn render(&self, input: &ReportInput) -> Result<RenderedFigure, ReportError> {
+        let selection = self.question.put(&self.place(), input)?;
+        let compared = input.compared(&self.file.value);
+        let spread = self.spread();
+        let cells = selection.cells(&spread)?;
+        let plot = self.plot(&selection, &cells, compared)?;
+        let described = Spread::with(&selection, &cells, self.uncertainty, compared);
         let names: Vec<String> = plot.lines.iter().map(|line| line.name.clone()).collect();
         let per_line = match &self.series {
             Some(series) => format!(
@@ -156,14 +165,33 @@ impl Figure for Lines {
 }
 
 impl Lines {
-    fn plot(&self, selection: &Selection<'_>, cells: &Cells<'_>) -> Result<Plot, ReportError> {
+    /// What messages call it.
+    fn place(&self) -> String {
+        format!("figure `{}`", self.file.value)
+    }
+
+    /// The axes that are spread out.
+    fn spread(&self) -> Vec<String> {
+        let axes = std::iter::once(&self.x).chain(&self.series);
+        axes.cloned().collect()
+    }
+
+    fn plot(
+        &self,
+        selection: &Selection<'_>,
+        cells: &Cells<'_>,
+        compared: Compared<'_>,
+    ) -> Result<Plot, ReportError> {
+        let spread = self.spread();
         let unit = selection.unit.clone();
         let values: Vec<AxisValue> = selection.values(&self.x);
         let positions = self.scale.positions(&selection.place, &self.x, &values)?;
         let points = |value: Option<&AxisValue>| {
             let point = |(x, position): (&AxisValue, &f64)| {
                 let key: Vec<AxisValue> = std::iter::once(x).chain(value).cloned().collect();
-                Some(self.point(*position, x, cells.get(&key)?, &unit))
+                let cell = cells.get(&key)?;
+                let shown = self.uncertainty.of(cell, (&spread, &key), compared);
+                Some(Self::point((*position, x), cell, shown, &unit))
             };
             values.iter().zip(&positions).filter_map(point).collect()
         };
@@ -201,9 +229,13 @@ impl Lines {
         })
     }
 
-    fn point(&self, position: f64, x: &AxisValue, cell: &Cell<'_>, unit: &Unit) -> Point {
+    fn point(
+        (position, x): (f64, &AxisValue),
+        cell: &Cell<'_>,
+        shown: Option<Shown>,
+        unit: &Unit,
+    ) -> Point {
         let y = unit.scaled(cell.mean);
-        let shown = self.uncertainty.of(cell);
         Point {
             x: position,
             x_text: x.to_string(),

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Cells, Selection, Uncertainty, value_of};
+use super::{Cells, INTERVAL, Selection, Uncertainty, value_of};
 use crate::report::axes;
+use crate::report::comparison::Compared;
 use crate::report::markdown;
 use crate::report::number::{confidence, listed};
 use crate::store::AxisValue;
@@ -27,11 +28,21 @@ pub struct Spread {
 impl Spread {
     /// Describes the averaging of some cells that are shown with their deviations, or without anything.
     pub fn of(selection: &Selection<'_>, cells: &Cells<'_>) -> Self {
-        Self::with(selection, cells, Uncertainty::Deviation)
+        Self::with(
+            selection,
+            cells,
+            Uncertainty::Deviation,
+            Compared::at(None, ""),
+        )
     }
 
     /// Describes the averaging of some cells, and what is shown beside their means.
-    pub fn with(selection: &Selection<'_>, cells: &Cells<'_>, shown: Uncertainty) -> Self {
+    pub fn with(
+        selection: &Selection<'_>,
+        cells: &Cells<'_>,
+        shown: Uncertainty,
+        compared: Compared<'_>,
+    ) -> Self {
         let lengths = || cells.values().map(|cell| cell.rows.len());
         let (fewest, most) = (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0));
         // What no row has cannot be averaged over.
@@ -74,6 +85,8 @@ impl Spread {
             _ => format!("mean {}", over_what()),
         };
         let level = confidence();
+        let those = if over == ["seed"] { "seeds" } else { "runs" };
+        let is_crossed = compared.all(INTERVAL).any(|one| one.interval.is_some());
         let brief = match (shown, most) {
             (_, 0) => mean.clone(),
             (Uncertainty::Deviation, 1) if over.is_empty() => mean.clone(),
@@ -85,13 +98,15 @@ impl Spread {
             (Uncertainty::Seeds, _) => format!(
                 "{mean}, with the {level} interval of the mean over the seeds (Student's t with n − 1 degrees of freedom)"
             ),
+            (Uncertainty::Images, 2..) if is_crossed => {
+                format!("{mean}, with the {level} interval over the scored images and the {those}")
+            }
             (Uncertainty::Images, _) => {
                 format!("{mean}, with the {level} interval over the scored images")
             }
         };
-        let those = if over == ["seed"] { "seeds" } else { "runs" };
         let phrase = match (shown, most) {
-            (Uncertainty::Images, 2..) => format!(
+            (Uncertainty::Images, 2..) if !is_crossed => format!(
                 "{brief}; it is the mean of the {those}' bounds, which treats the {those}' errors on the same images as fully shared and is therefore too wide rather than too narrow"
             ),
             _ => brief.clone(),

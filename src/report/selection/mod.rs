@@ -15,7 +15,7 @@ pub use question::{
     FILTER_KEY, Filter, METRIC_KEY, OVER_KEY, Question, TITLE_KEY, axes_at, axis_at, filters_at,
     value_at,
 };
-pub use uncertainty::{SPREAD_KEY, Shown, Uncertainty};
+pub use uncertainty::{INTERVAL, SPREAD_KEY, Shown, Uncertainty};
 
 use std::collections::BTreeSet;
 

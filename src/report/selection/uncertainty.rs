@@ -1,8 +1,13 @@
 //! What is shown beside a mean: how far apart its values are, or an interval.
 
-use super::{Cell, Question};
+use super::{Cell, Cells, Question, Selection};
+use crate::report::axes;
+use crate::report::comparison::runs::{NO_SCORES, Scored, share_or_mean};
+use crate::report::comparison::{Compared, Comparison, Outcomes};
+use crate::report::error::ReportError;
 use crate::report::number::{Unit, interval_of_mean, mean};
 use crate::spec::{Choice, Fields, Key};
+use crate::store::AxisValue;
 
 /// The key that chooses it, the same in every kind that has it.
 pub const SPREAD_KEY: Key<Choice<Uncertainty>> = Key::choice(
@@ -14,7 +19,10 @@ pub const SPREAD_KEY: Key<Choice<Uncertainty>> = Key::choice(
     ],
 )
 .default(Uncertainty::Deviation)
-.doc("What is shown beside a mean: the sample standard deviation, the 95 % interval of the mean over seeds (Student's t), or the 95 % interval over the scored images.");
+.doc("What is shown beside a mean: the sample standard deviation, the 95 % interval of the mean over seeds (Student's t), or the 95 % interval over the scored images, crossed with the seeds.");
+
+/// What the intervals over images are kept as.
+pub const INTERVAL: &str = "interval";
 
 /// What is shown beside a mean.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,7 +32,7 @@ pub enum Uncertainty {
     Deviation,
     /// The interval of the mean over seeds: where the mean over very many seeds would be, on these images.
     Seeds,
-    /// The interval over the scored images: where the mean would be on other images of the kind, with these seeds.
+    /// The interval over the scored images, crossed with what is averaged over: where the mean would be on other images of the kind and with other seeds.
     Images,
 }
 
@@ -57,16 +65,63 @@ impl Uncertainty {
         chosen
     }
 
+    /// The intervals of all cells over images, where they are what is shown, by the scores of single images.
+    ///
+    /// # Errors
+    /// Scores that cannot be read.
+    pub fn compare(
+        self,
+        selection: &Selection<'_>,
+        cells: &Cells<'_>,
+        spread: &[String],
+        outcomes: &dyn Outcomes,
+    ) -> Result<Vec<Comparison>, ReportError> {
+        if self != Self::Images {
+            return Ok(Vec::new());
+        }
+        let mut all = Vec::with_capacity(cells.len());
+        for (key, cell) in cells {
+            let comparison = Comparison {
+                about: INTERVAL.to_owned(),
+                subject: axes::phrases(spread, key),
+                ..Comparison::default()
+            };
+            let scored = Scored::of(cell, &selection.question.over, outcomes)?;
+            let found = scored.and_then(|scored| share_or_mean(&scored, &selection.unit));
+            all.push(match found {
+                Some(estimate) => Comparison {
+                    // Whether a mean is zero is no question here.
+                    p: None,
+                    ..estimate.into(comparison)
+                },
+                None => Comparison {
+                    text: NO_SCORES.to_owned(),
+                    ..comparison
+                },
+            });
+        }
+        Ok(all)
+    }
+
     /// What stands beside the mean of a cell; `None` where one value alone says nothing of it.
     ///
-    /// The bounds of a mean over images are the means of its values' bounds. That is what the bounds would be if all values moved
-    /// together with the images; where they do not, the true interval is narrower.
-    pub fn of(self, cell: &Cell<'_>) -> Option<Shown> {
+    /// Over images it is what [`Self::compare`] found. Where that is not known, the bounds are the means of the values' own bounds. That is
+    /// what they would be if all values moved together with the images; where they do not, the true interval is narrower.
+    pub fn of(
+        self,
+        cell: &Cell<'_>,
+        (spread, key): (&[String], &[AxisValue]),
+        compared: Compared<'_>,
+    ) -> Option<Shown> {
         let values = || -> Vec<f64> { cell.rows.iter().map(|row| row.value).collect() };
         match self {
             Self::Deviation => cell.deviation.map(Shown::Deviation),
             Self::Seeds => interval_of_mean(&values()).map(Shown::Interval),
             Self::Images => {
+                let known = compared.find(INTERVAL, &axes::phrases(spread, key), "");
+                if let Some(bounds) = known.and_then(|known| known.interval) {
+                    return Some(Shown::Interval(bounds));
+                }
                 let bounds: Vec<[f64; 2]> = cell
                     .rows
                     .iter()

@@ -72,7 +72,7 @@ impl Table for Confusion {
     fn render(
         &self,
         input: &ReportInput,
-        _: Compared<'_>,
+        _compared: Compared<'_>,
     ) -> Result<RenderedTable, ReportError> {
         let selection = self
             .question
@@ -225,7 +225,10 @@ mod tests {
             KIND.read_with(fields, &KnownAxes::default())
         });
         assert!(mistakes.is_empty(), "{mistakes:?}");
-        table.unwrap().render(&input(rows)).unwrap()
+        table
+            .unwrap()
+            .render(&input(rows), Compared::at(None, ""))
+            .unwrap()
     }
 
     #[test]

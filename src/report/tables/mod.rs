@@ -4,6 +4,7 @@
 //! two lines below: `mod name;` and `&name::KIND,`.
 
 mod claims;
+mod components;
 mod confusion;
 mod contest;
 mod footnotes;
@@ -27,6 +28,7 @@ pub const ALL: &[&TableKind] = &[
     &grid::KIND,
     &contest::KIND,
     &claims::KIND,
+    &components::KIND,
     &per_class::KIND,
     &confusion::KIND,
 ];

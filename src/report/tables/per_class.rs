@@ -94,7 +94,7 @@ impl Table for PerClass {
     fn render(
         &self,
         input: &ReportInput,
-        _: Compared<'_>,
+        compared: Compared<'_>,
     ) -> Result<RenderedTable, ReportError> {
         let selection = self
             .question
@@ -103,7 +103,7 @@ impl Table for PerClass {
             .chain(self.columns.clone())
             .collect();
         let cells = selection.cells(&spread)?;
-        let described = Spread::with(&selection, &cells, Uncertainty::Images);
+        let described = Spread::with(&selection, &cells, Uncertainty::Images, compared);
         let columns: BTreeSet<Vec<AxisValue>> = cells.keys().map(|key| key[1..].to_vec()).collect();
         let all = classes(&cells);
         let shown = self.shown(&cells, &columns, all.clone());
@@ -195,7 +195,8 @@ fn cell(
         );
     };
     let mean = selection.unit.show(cell.mean, DECIMALS);
-    match Uncertainty::Images.of(cell) {
+    // A class has the interval of its own result.
+    match Uncertainty::Images.of(cell, (&[], &[]), Compared::at(None, "")) {
         Some(shown) => format!("{mean} {}", shown.text(&selection.unit, DECIMALS)),
         None => mean,
     }
@@ -244,7 +245,10 @@ mod tests {
             of_class(2, 0, 3, 4),
             of_class(2, 1, 3, 4),
         ];
-        table.unwrap().render(&input(rows)).unwrap()
+        table
+            .unwrap()
+            .render(&input(rows), Compared::at(None, ""))
+            .unwrap()
     }
 
     #[test]

@@ -66,7 +66,11 @@ fn other_images_are_not_compared() {
         ids: Arc::new(vec!["test/0".to_owned(), "train/1".to_owned()]),
         ..one.clone()
     };
-    assert!(difference(&one, &other).unwrap_err().contains("same images"));
+    assert!(
+        difference(&one, &other)
+            .unwrap_err()
+            .contains("same images")
+    );
 }
 
 #[test]
@@ -83,10 +87,19 @@ fn every_axis_that_varies_is_a_factor_of_its_own() {
     let cell = scored(runs.into_iter().collect());
     let found = mean(&cell).unwrap();
     // Images: variance 10/39 of 40; weights: variance 0.025 of 5; t of 39 and of 4 degrees of freedom are 2.0227 and 2.7764.
-    let reach = (2.022_691_f64.powi(2) * (10.0 / 39.0 / 40.0) + 2.776_445_f64.powi(2) * 0.005).sqrt();
+    let reach =
+        (2.022_691_f64.powi(2) * (10.0 / 39.0 / 40.0) + 2.776_445_f64.powi(2) * 0.005).sqrt();
     assert!((found.value - 0.7).abs() < 1e-12);
     assert!((found.interval[1] - 0.7 - reach).abs() < 1e-5, "{found:?}");
     // The p is where the interval would end at zero.
     let at = [(10.0 / 39.0 / 40.0, 39.0), (0.005, 4.0)];
     assert!((super::reach(&at, found.p / 2.0) - 0.7).abs() < 1e-9);
+    // Satterthwaite's degrees of freedom by hand: the square of the sum over the sum of squares by their own.
+    let (keys, scores): (Vec<RunKey>, Vec<Vec<f64>>) = cell.runs.iter().cloned().unzip();
+    let other = crossed(&keys, &scores, By::Satterthwaite).unwrap();
+    let [(images, _), (weights, _)] = at;
+    let freedom = (images + weights).powi(2) / (images * images / 39.0 + weights * weights / 4.0);
+    let error = (images + weights).sqrt();
+    assert!((other.p - student_two_sided(0.7 / error, freedom)).abs() < 1e-12);
+    assert!(other.p < found.p);
 }

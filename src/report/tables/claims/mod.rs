@@ -1,7 +1,7 @@
 //! Table kind `claims`: which claims of the paper hold in these results.
 //!
-//! The claims are `papers/claims.rs`; what decides each of them stands in `rules.rs` (sensitivity, the best timestep and block, the drop at
-//! high noise) and `elsewhere.rs` (datasets, networks, heads), the test in `decision.rs`. A verdict rests on the scores of
+//! The claims are `papers/claims.rs`; what decides each of them stands in `rules.rs` and `timesteps.rs` (sensitivity, the best block and
+//! timestep, the drop at high noise), `elsewhere.rs` (datasets, networks, heads) and `twins.rs` (pairs of cells), the test in `decision.rs`. A verdict rests on the scores of
 //! single images, half of which name the cells that a claim is about and half of which measure their difference.
 //!
 //! # Reference
@@ -17,6 +17,8 @@ mod decision;
 mod elsewhere;
 mod grid;
 mod rules;
+mod timesteps;
+mod twins;
 
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ use self::grid::Grid;
 use self::rules::{Evidence, Finding, Found};
 use super::footnotes::Footnotes;
 use super::{RenderedTable, Table, TableKind};
+use crate::numbers::to_usize;
 use crate::papers::claims;
 use crate::report::axes::KnownAxes;
 use crate::report::comparison::{Compared, Comparison, Outcomes, UNKNOWN, p_value};
@@ -158,14 +161,22 @@ impl Table for Claims {
         let mut notes = footnotes.lines();
         notes.extend(IN_WORDS.map(str::to_owned));
         notes.extend(grid.remarks());
+        let described = Spread::of(&selection, &cells);
+        let runs = compared.all(CLAIM).find_map(|one| one.runs);
+        if let Some(runs) = runs.filter(|runs| *runs < described.most as u64) {
+            notes.push(format!(
+                "Only what all cells have is used: {} of at most {}.",
+                plural(to_usize(runs), "run"),
+                described.most
+            ));
+        }
         notes.extend(selection.absent());
         let [blocks, timesteps, pools] = grid.sizes();
-        let averaged = Spread::of(&selection, &cells).mean;
         Ok(RenderedTable {
             title: self.question.title.clone(),
             caption: format!(
                 "{} The grid has {}, {} and {}. The claims are those of arXiv 2307.08702; the verdicts are computed from these results by the rules below and say what holds here, in this setting.",
-                selection.caption(&averaged),
+                selection.caption(&described.mean),
                 plural(blocks, "block"),
                 plural(timesteps, "timestep"),
                 plural(pools, "pool"),

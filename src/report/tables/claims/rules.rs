@@ -1,21 +1,21 @@
-//! The rules of the claims about one grid of blocks, timesteps and pools.
+//! The rules of the claims about one grid of blocks, timesteps and pools; those about timesteps are in `timesteps.rs`.
 
 use std::collections::BTreeMap;
 
 use super::AXES;
 use super::bank::{Bank, Half, Weights};
 use super::decision::{Decision, decide};
-use super::grid::{Grid, Position};
+use super::grid::Grid;
+use super::timesteps::{optimum_inside, steep_drop};
 use crate::papers::claims::{BEST_BLOCK_INSIDE, BLOCK_MATTERS_MOST, T90_BEST};
 use crate::report::axes;
 use crate::report::number::{Unit, listed};
-use crate::store::AxisValue;
 use crate::text::plural;
 
 /// Positions in [`AXES`].
-const BLOCK: usize = 0;
-const TIMESTEP: usize = 1;
-const POOL: usize = 2;
+pub(super) const BLOCK: usize = 0;
+pub(super) const TIMESTEP: usize = 1;
+pub(super) const POOL: usize = 2;
 
 /// The fewest values of each axis on which anything can be concluded.
 const FEWEST: [usize; 3] = [3, 3, 2];
@@ -68,12 +68,12 @@ pub(super) struct Evidence<'a> {
 }
 
 impl Evidence<'_> {
-    fn show(&self, value: f64) -> String {
+    pub(super) fn show(&self, value: f64) -> String {
         self.unit.show(value, DECIMALS)
     }
 
     /// With a sign before what is above zero too.
-    fn signed(&self, value: f64) -> String {
+    pub(super) fn signed(&self, value: f64) -> String {
         let shown = self.show(value);
         if value > 0.0 {
             format!("+{shown}")
@@ -83,12 +83,12 @@ impl Evidence<'_> {
     }
 
     /// The value of a contrast on all images.
-    fn on_all(&self, weights: &Weights) -> f64 {
+    pub(super) fn on_all(&self, weights: &Weights) -> f64 {
         Bank::value(self.bank.whole(), weights)
     }
 
     /// Tests contrasts that one half of the images names and the other measures.
-    fn test(
+    pub(super) fn test(
         &self,
         needed: usize,
         name: impl Fn(&Half) -> Vec<Weights>,
@@ -115,7 +115,7 @@ impl Evidence<'_> {
     }
 
     /// What keeps a claim about these axes from being tested.
-    fn lacking(&self, about: &[usize]) -> Option<Found> {
+    pub(super) fn lacking(&self, about: &[usize]) -> Option<Found> {
         let sizes = self.grid.sizes();
         let short: Vec<String> = about
             .iter()
@@ -164,29 +164,43 @@ pub(super) fn findings(evidence: &Evidence<'_>) -> Vec<Finding> {
     let near = |block: usize| middle.contains(&block);
     let around = |found: &dyn Fn() -> Found| match evidence.middle() {
         None => Found::NotApplicable("how many blocks the network has is not known".to_owned()),
-        Some((first, last, blocks)) if middle.len() < FEWEST[BLOCK] => Found::NotApplicable(format!(
-            "{} of the middle third (blocks {first} to {last} of {blocks}) instead of at least {}",
-            plural(middle.len(), "block"),
-            FEWEST[BLOCK]
-        )),
+        Some((first, last, blocks)) if middle.len() < FEWEST[BLOCK] => {
+            Found::NotApplicable(format!(
+                "{} of the middle third (blocks {first} to {last} of {blocks}) instead of at least {}",
+                plural(middle.len(), "block"),
+                FEWEST[BLOCK]
+            ))
+        }
         Some(_) => found(),
     };
     let most = |counts: &dyn Fn(usize) -> bool| sensitivities(evidence, BLOCK, true, counts);
     let least = |counts: &dyn Fn(usize) -> bool| sensitivities(evidence, POOL, false, counts);
     vec![
-        finding(BLOCK_MATTERS_MOST, "most sensitive to the block, whole grid", most(&all)),
+        finding(
+            BLOCK_MATTERS_MOST,
+            "most sensitive to the block, whole grid",
+            most(&all),
+        ),
         finding(
             BLOCK_MATTERS_MOST,
             "most sensitive to the block, middle third of the network",
             around(&|| most(&near)),
         ),
-        finding(BLOCK_MATTERS_MOST, "least sensitive to the pool, whole grid", least(&all)),
+        finding(
+            BLOCK_MATTERS_MOST,
+            "least sensitive to the pool, whole grid",
+            least(&all),
+        ),
         finding(
             BLOCK_MATTERS_MOST,
             "least sensitive to the pool, middle third of the network",
             around(&|| least(&near)),
         ),
-        finding(BLOCK_MATTERS_MOST, "steep drop at high noise", steep_drop(evidence)),
+        finding(
+            BLOCK_MATTERS_MOST,
+            "steep drop at high noise",
+            steep_drop(evidence),
+        ),
         finding(
             T90_BEST,
             "an optimum inside, by the mean over blocks and pools",
@@ -197,7 +211,11 @@ pub(super) fn findings(evidence: &Evidence<'_>) -> Vec<Finding> {
             "an optimum inside, at the best block and pool",
             optimum_inside(evidence, true),
         ),
-        finding(BEST_BLOCK_INSIDE, "middle third of the network", middle_is_best(evidence)),
+        finding(
+            BEST_BLOCK_INSIDE,
+            "middle third of the network",
+            middle_is_best(evidence),
+        ),
     ]
 }
 
@@ -231,14 +249,17 @@ fn sensitivities(
             let value = evidence.show(evidence.on_all(&weights));
             format!("of two {}s {value}", AXES[axis])
         };
-        let contrasts = others.iter().zip(&decision.contrasts).map(|(other, value)| {
-            let value = evidence.signed(*value);
-            if is_most {
-                format!("{} less {} {value}", AXES[axis], AXES[*other])
-            } else {
-                format!("{} less {} {value}", AXES[*other], AXES[axis])
-            }
-        });
+        let contrasts = others
+            .iter()
+            .zip(&decision.contrasts)
+            .map(|(other, value)| {
+                let value = evidence.signed(*value);
+                if is_most {
+                    format!("{} less {} {value}", AXES[axis], AXES[*other])
+                } else {
+                    format!("{} less {} {value}", AXES[*other], AXES[axis])
+                }
+            });
         let contrasts: Vec<String> = contrasts.collect();
         format!(
             "mean absolute difference {}; {}",
@@ -249,12 +270,15 @@ fn sensitivities(
 }
 
 /// One contrast less another.
-fn less(left: &Weights, right: &Weights) -> Weights {
-    left.iter().zip(right).map(|(left, right)| left - right).collect()
+pub(super) fn less(left: &Weights, right: &Weights) -> Weights {
+    left.iter()
+        .zip(right)
+        .map(|(left, right)| left - right)
+        .collect()
 }
 
 /// The best of some values of an axis by means over the cells of a slice.
-fn best(
+pub(super) fn best(
     half: &Half,
     indices: impl Iterator<Item = usize>,
     mean: &dyn Fn(usize) -> Weights,
@@ -266,70 +290,6 @@ fn best(
     // Of equal ones the first.
     let best = valued.reduce(|best, next| if next.0 > best.0 { next } else { best });
     best.map(|(_, index, weights)| (index, weights))
-}
-
-/// A timestep inside of those run, the best one before it and the best one behind it, each with its mean.
-type Peak = [(usize, Weights); 3];
-
-/// The best timestep that is neither the first nor the last, and its strongest rivals on both sides.
-fn peak(evidence: &Evidence<'_>, half: &Half, at_best: bool) -> Option<Peak> {
-    let grid = evidence.grid;
-    let [blocks, timesteps, pools] = grid.sizes();
-    let slice = if at_best {
-        let places = (0..blocks).flat_map(|block| (0..pools).map(move |pool| [block, pool]));
-        let places: Vec<[usize; 2]> = places.collect();
-        let mean = |place: usize| {
-            let [block, pool] = places[place];
-            grid.mean_where(|position| position[BLOCK] == block && position[POOL] == pool)
-        };
-        let (place, _) = best(half, 0..places.len(), &mean)?;
-        Some(places[place])
-    } else {
-        None
-    };
-    let is_in = |position: &Position| {
-        slice.is_none_or(|[block, pool]| position[BLOCK] == block && position[POOL] == pool)
-    };
-    let mean = |timestep: usize| {
-        grid.mean_where(|position| position[TIMESTEP] == timestep && is_in(position))
-    };
-    let inside = best(half, 1..timesteps - 1, &mean)?;
-    let before = best(half, 0..inside.0, &mean)?;
-    let behind = best(half, inside.0 + 1..timesteps, &mean)?;
-    Some([inside, before, behind])
-}
-
-fn optimum_inside(evidence: &Evidence<'_>, at_best: bool) -> Found {
-    if let Some(lacking) = evidence.lacking(&[TIMESTEP]) {
-        return lacking;
-    }
-    let name = |half: &Half| {
-        let [inside, before, behind] = peak(evidence, half, at_best)?;
-        Some(vec![less(&inside.1, &before.1), less(&inside.1, &behind.1)])
-    };
-    let name = |half: &Half| name(half).unwrap_or_default();
-    evidence.test(2, name, |decision| {
-        let found = peak(evidence, evidence.bank.whole(), at_best);
-        let named = found.map_or_else(Vec::new, |found| {
-            found
-                .iter()
-                .map(|(index, mean)| {
-                    let timestep = &evidence.grid.values(TIMESTEP)[*index];
-                    format!("t = {timestep} ({})", evidence.show(evidence.on_all(mean)))
-                })
-                .collect()
-        });
-        let differences: Vec<String> = decision
-            .contrasts
-            .iter()
-            .map(|value| evidence.signed(*value))
-            .collect();
-        format!(
-            "the best inside, the best before it and the best behind it: {}; differences to these two {}",
-            listed(&named),
-            listed(&differences)
-        )
-    })
 }
 
 fn middle_is_best(evidence: &Evidence<'_>) -> Found {
@@ -348,11 +308,17 @@ fn middle_is_best(evidence: &Evidence<'_>) -> Found {
     let mean = |block: usize| evidence.grid.marginal(BLOCK, block);
     let both = |half: &Half| {
         let within = best(half, middle.iter().copied(), &mean)?;
-        let outside = best(half, (0..count).filter(|block| !middle.contains(block)), &mean)?;
+        let outside = best(
+            half,
+            (0..count).filter(|block| !middle.contains(block)),
+            &mean,
+        )?;
         Some([within, outside])
     };
     let name = |half: &Half| {
-        both(half).map_or_else(Vec::new, |[within, outside]| vec![less(&within.1, &outside.1)])
+        both(half).map_or_else(Vec::new, |[within, outside]| {
+            vec![less(&within.1, &outside.1)]
+        })
     };
     evidence.test(1, name, |decision| {
         let named = both(evidence.bank.whole()).map_or_else(Vec::new, |found| {
@@ -364,70 +330,12 @@ fn middle_is_best(evidence: &Evidence<'_>) -> Found {
                 })
                 .collect()
         });
-        let difference = decision.contrasts.iter().map(|value| evidence.signed(*value));
+        let difference = decision
+            .contrasts
+            .iter()
+            .map(|value| evidence.signed(*value));
         format!(
             "the best within {group} and the best outside: {}; difference {}",
-            listed(&named),
-            difference.collect::<String>()
-        )
-    })
-}
-
-/// From one timestep to the next: the position of the later one, and the slope per unit of the logarithm of signal to noise.
-type Slope = (usize, Weights);
-
-/// The steepest fall that ends above the median timestep, and the steepest change, up or down, up to it.
-fn steepest(evidence: &Evidence<'_>, ratios: &[f64], half: &Half) -> Option<[Slope; 2]> {
-    let grid = evidence.grid;
-    let median = (grid.sizes()[TIMESTEP] - 1) / 2;
-    let slope = |end: usize| -> Weights {
-        let fall = less(&grid.marginal(TIMESTEP, end - 1), &grid.marginal(TIMESTEP, end));
-        let step = ratios[end - 1] - ratios[end];
-        fall.iter().map(|weight| weight / step).collect()
-    };
-    let fall = best(half, median + 1..ratios.len(), &slope)?;
-    // Up and down: of a change the sign that it has on these samples.
-    let change = |end: usize| {
-        let slope = slope(end);
-        let sign = if Bank::value(half, &slope) < 0.0 { -1.0 } else { 1.0 };
-        slope.iter().map(|weight| sign * weight).collect()
-    };
-    let change = best(half, 1..=median, &change)?;
-    Some([fall, change])
-}
-
-fn steep_drop(evidence: &Evidence<'_>) -> Found {
-    if let Some(lacking) = evidence.lacking(&[TIMESTEP]) {
-        return lacking;
-    }
-    let timesteps = evidence.grid.values(TIMESTEP);
-    let ratio = |timestep: &AxisValue| {
-        let mut known = evidence.log_snr?.iter();
-        let is_own = |known: &u32| axes::same(timestep, &AxisValue::from(*known));
-        known.find(|(known, _)| is_own(known)).map(|(_, ratio)| *ratio)
-    };
-    let Some(ratios) = timesteps.iter().map(ratio).collect::<Option<Vec<f64>>>() else {
-        return Found::NotApplicable("the network has no schedule of noise".to_owned());
-    };
-    let name = |half: &Half| {
-        steepest(evidence, &ratios, half)
-            .map_or_else(Vec::new, |[fall, change]| vec![less(&fall.1, &change.1)])
-    };
-    evidence.test(1, name, |decision| {
-        let named = steepest(evidence, &ratios, evidence.bank.whole());
-        let named = named.map_or_else(Vec::new, |found| {
-            found
-                .iter()
-                .map(|(end, slope)| {
-                    let (from, to) = (&timesteps[end - 1], &timesteps[*end]);
-                    let slope = evidence.show(evidence.on_all(slope));
-                    format!("{slope} (t = {from} to {to})")
-                })
-                .collect()
-        });
-        let difference = decision.contrasts.iter().map(|value| evidence.signed(*value));
-        format!(
-            "per unit of log SNR, the steepest fall at high noise and the steepest change before: {}; difference {}",
             listed(&named),
             difference.collect::<String>()
         )

@@ -250,7 +250,10 @@ impl<'a> Candidates<'a> {
         if all.len() < 2 {
             return None;
         }
-        let is_open = |position: usize| all.iter().any(|(key, _)| key[position] != all[0].0[position]);
+        let is_open = |position: usize| {
+            all.iter()
+                .any(|(key, _)| key[position] != all[0].0[position])
+        };
         let chosen = |key: &[AxisValue]| {
             contest.fixed.iter().all(|choice| {
                 let position = self.spread.iter().position(|axis| *axis == choice.axis);

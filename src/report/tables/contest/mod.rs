@@ -305,7 +305,10 @@ impl Shown<'_, '_> {
                     Ok((_, estimate)) => signed(self.selection.unit.show(estimate, DECIMALS)),
                     Err(cell) => cell,
                 };
-                let how = format!("best of {} on the {split} images: optimistic", count(searched));
+                let how = format!(
+                    "best of {} on the {split} images: optimistic",
+                    count(searched)
+                );
                 (markdown::escape(&how), gained)
             }
         };
@@ -327,9 +330,10 @@ impl Shown<'_, '_> {
             let [low, high] = bounds.map(|bound| unit.show(bound, DECIMALS));
             format!("[{low}, {high}]")
         });
-        let discordant = one.discordant.zip(one.discordant_p).map(|([first, second], p)| {
-            format!("{first}, {second} ({})", p_value(p))
-        });
+        let discordant = one
+            .discordant
+            .zip(one.discordant_p)
+            .map(|([first, second], p)| format!("{first}, {second} ({})", p_value(p)));
         vec![
             label,
             signed(unit.show(estimate, DECIMALS)),

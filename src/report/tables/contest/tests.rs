@@ -3,7 +3,8 @@
 use super::*;
 use crate::message::Hint;
 use crate::report::input::MissingResult;
-use crate::report::testing::{input, of_head, parsed, row, with};
+use crate::report::input::ReportInput;
+use crate::report::testing::{FirstOnes, input, of_head, parsed, row, with};
 use crate::store::{Better, ResultRow};
 
 const TABLE: &str = "kind = \"contest\"\ntitle = \"Who is best\"\nmetric = \"top1\"\namong = \"model\"\nchampion = \"unet\"\n";
@@ -12,6 +13,23 @@ fn contest(text: &str) -> Arc<dyn Table> {
     let (table, mistakes) = parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
     assert!(mistakes.is_empty(), "{mistakes:?}");
     table.unwrap()
+}
+
+/// A rendering with the comparisons of made-up scores, or without their file.
+trait Showing {
+    fn shown(&self, input: &ReportInput) -> Result<RenderedTable, ReportError>;
+    fn without_file(&self, input: &ReportInput) -> RenderedTable;
+}
+
+impl Showing for Arc<dyn Table> {
+    fn shown(&self, input: &ReportInput) -> Result<RenderedTable, ReportError> {
+        let compared = self.compare(input, &FirstOnes)?;
+        self.render(input, Compared::at(Some(&compared), ""))
+    }
+
+    fn without_file(&self, input: &ReportInput) -> RenderedTable {
+        self.render(input, Compared::at(None, "")).unwrap()
+    }
 }
 
 fn at(model: &str, block: u32, pool: u32, seed: u64, value: f64) -> ResultRow {
@@ -46,20 +64,26 @@ fn results() -> Vec<ResultRow> {
 
 #[test]
 fn the_best_of_each_is_compared_with_the_champion() {
-    let rendered = contest(TABLE).render(&input(results())).unwrap();
-    // unet: 0.83, deviation 0.036056, error 0.020817. raw: 0.72, deviation 0.02, error 0.011547. The root of the sum of their
-    // squares is 0.023805, and 0.11 / 0.023805 is 4.62.
+    let rendered = contest(TABLE).shown(&input(results())).unwrap();
+    // unet: 0.83, deviation 0.036056, error 0.020817. raw: 0.72, deviation 0.02, error 0.011547. Of the first ones, images 700 to 799 are
+    // right for unet alone in seed 0, 720 to 819 and 740 to 869 in the others: differences of 0.10, 0.10 and 0.13, whose variance over
+    // seeds is 0.0003 / 3; over images it is 7.3529e-5, and 0.11 ± √(1.9623² · 7.3529e-5 + 4.3027² · 1e-4) is the interval.
     assert_eq!(
         rendered.body,
-        "| model | best mean ± standard error | reached at | candidates | difference to unet, points | difference in standard errors |\n\
-         | :--- | ---: | :--- | ---: | ---: | ---: |\n\
-         | once | 90.00 ± –<sup>1</sup> | block 1, pool 1 | 1 | +7.00 | – |\n\
-         | unet | 83.00 ± 2.08 | block 7, pool 2 | 3 | – | – |\n\
-         | raw | 72.00 ± 1.15 | block 1, pool 28 | 2 | -11.00 | -4.6 |\n"
+        "| model | mean ± standard error | reached at | picked | gained by picking, points |\n\
+         | :--- | ---: | :--- | :--- | ---: |\n\
+         | once | 90.00 ± –<sup>1</sup> | block 1, pool 1 | the only one | – |\n\
+         | unet | 83.00 ± 2.08 | block 7, pool 2 | best of 3 on the test images: optimistic | 0.00 |\n\
+         | raw | 72.00 ± 1.15 | block 1, pool 28 | best of 2 on the test images: optimistic | 0.00 |\n\
+         \n\
+         | compared | difference, points | 95 % interval | p | p by Holm | right: the first alone, the second alone (p) |\n\
+         | :--- | ---: | ---: | ---: | ---: | ---: |\n\
+         | unet, best of 3 − once | -10.00 | [-11.86, -8.14] | 1.1e-24 | 2.2e-24 | 0, 100 (1.6e-30) |\n\
+         | unet, best of 3 − raw, best of 2 | +11.00 | [6.38, 15.62] | 0.0085 | 0.0085 | 100, 0 (1.6e-30) |\n"
     );
     assert!(
         rendered.caption.starts_with(
-            "`top1`, in percent: mean over 1 to 3 seeds (0, 1, 2) ± its standard error, which is the sample standard deviation (n − 1) divided by √n. Each value is out of 1,000 test images of fashion. Each row is the best of its candidates, picked on the very split that is shown: it is optimistic"
+            "`top1`, in percent: mean over 1 to 3 seeds (0, 1, 2) ± its standard error, which is the sample standard deviation (n − 1) divided by √n. Each value is out of 1,000 test images of fashion. A “best of” several is picked on the very images that are shown: it is optimistic"
         ),
         "{}",
         rendered.caption
@@ -69,14 +93,41 @@ fn the_best_of_each_is_compared_with_the_champion() {
 }
 
 #[test]
-fn a_fixed_choice_stands_behind_the_champion() {
+fn without_the_file_of_comparisons_cells_say_so() {
+    let rendered = contest(TABLE).without_file(&input(results()));
+    let line = "| unet, best of 3 − once | –<sup>2</sup> | – | – | – | – |";
+    assert!(rendered.body.contains(line), "{}", rendered.body);
+    assert!(rendered.body.contains("optimistic | –<sup>2</sup> |"));
+    assert!(
+        rendered.notes[1].contains("and that file is not there"),
+        "{:?}",
+        rendered.notes
+    );
+}
+
+#[test]
+fn every_contender_is_shown_at_the_fixed_choice() {
     let text = format!("{TABLE}fixed = {{ block = 7, pool = 1 }}\n");
-    let rendered = contest(&text).render(&input(results())).unwrap();
+    let rendered = contest(&text).shown(&input(results())).unwrap();
     let lines: Vec<&str> = rendered.body.lines().collect();
-    // Both have the error 0.020817; times the root of 2 it is 0.029439, and 0.1 / 0.029439 is 3.40.
     assert_eq!(
         lines[4],
-        "| unet, fixed | 73.00 ± 2.08 | block 7, pool 1 | not picked | -10.00 | -3.4 |"
+        "| unet, fixed | 73.00 ± 2.08 | block 7, pool 1 | fixed beforehand | – |"
+    );
+    // Of raw, block 1 is the only one, and pool 1 is none of those run; of once, nothing is picked anyway.
+    assert!(!rendered.body.contains("raw, fixed") && !rendered.body.contains("once, fixed"));
+    let compared: Vec<&str> = lines[9..]
+        .iter()
+        .map(|line| line.split(" | ").next().unwrap())
+        .collect();
+    assert_eq!(
+        compared,
+        [
+            "| unet, best of 3 − once",
+            "| unet, best of 3 − raw, best of 2",
+            "| unet, fixed − once",
+            "| unet, fixed − raw, best of 2"
+        ]
     );
     assert!(
         rendered.caption.contains("(block 7, pool 1)"),
@@ -84,13 +135,27 @@ fn a_fixed_choice_stands_behind_the_champion() {
         rendered.caption
     );
 
-    let text = format!("{TABLE}fixed = {{ block = 5 }}\n");
-    let mut waiting = input(results());
-    let rendered = contest(&text).render(&waiting).unwrap();
+    // On an axis on which a contender has one value, that is its choice too.
+    let text = format!("{TABLE}fixed = {{ block = 7, pool = 7 }}\n");
+    let rendered = contest(&text).shown(&input(results())).unwrap();
     assert!(
         rendered
             .body
-            .contains("| unet, fixed | –<sup>2</sup> | – | – | – | – |\n")
+            .contains("| raw, fixed | 50.00 ± 0.00 | block 1, pool 7 | fixed beforehand |"),
+        "{}",
+        rendered.body
+    );
+}
+
+#[test]
+fn a_fixed_choice_that_is_not_there_says_why() {
+    let text = format!("{TABLE}fixed = {{ block = 5 }}\n");
+    let mut waiting = input(results());
+    let rendered = contest(&text).shown(&waiting).unwrap();
+    assert!(
+        rendered
+            .body
+            .contains("| unet, fixed | –<sup>2</sup> | – | – | – |\n")
     );
     assert!(rendered.notes[1].contains("no such result was asked for"));
     waiting.missing = vec![MissingResult {
@@ -100,7 +165,7 @@ fn a_fixed_choice_stands_behind_the_champion() {
             .into(),
         why: "not run yet".to_owned(),
     }];
-    let rendered = contest(&text).render(&waiting).unwrap();
+    let rendered = contest(&text).shown(&waiting).unwrap();
     assert!(
         rendered.notes[1].contains("not run yet"),
         "{:?}",
@@ -109,7 +174,7 @@ fn a_fixed_choice_stands_behind_the_champion() {
 
     let text = format!("{TABLE}fixed = {{ block = 7 }}\n");
     let error = contest(&text)
-        .render(&input(results()))
+        .shown(&input(results()))
         .unwrap_err()
         .explain()
         .to_string();
@@ -125,16 +190,20 @@ fn less_may_be_better() {
     for row in &mut rows {
         (row.better, row.unit) = (Better::Lower, "nats".to_owned());
     }
-    let rendered = contest(TABLE).render(&input(rows)).unwrap();
+    let rendered = contest(TABLE).shown(&input(rows)).unwrap();
     let lines: Vec<&str> = rendered.body.lines().collect();
-    assert!(lines[0].contains("| difference to unet |"), "{}", lines[0]);
     assert!(
-        lines[2].starts_with("| raw | 0.50 ± 0.00 | block 1, pool 7 | 2 |"),
+        rendered.body.contains("| compared | difference | 95"),
+        "{}",
+        rendered.body
+    );
+    assert!(
+        lines[2].starts_with("| raw | 0.50 ± 0.00 | block 1, pool 7 | best of 2 "),
         "{}",
         lines[2]
     );
     assert!(
-        lines[3].starts_with("| unet | 0.63 ± 0.02 | block 9, pool 2 | 3 |"),
+        lines[3].starts_with("| unet | 0.63 ± 0.02 | block 9, pool 2 | best of 3 "),
         "{}",
         lines[3]
     );
@@ -143,7 +212,7 @@ fn less_may_be_better() {
     for row in &mut rows {
         row.better = Better::Neither;
     }
-    let error = contest(TABLE).render(&input(rows)).unwrap_err().to_string();
+    let error = contest(TABLE).shown(&input(rows)).unwrap_err().to_string();
     assert!(
         error.contains("neither higher nor lower values of `top1` are better"),
         "{error}"
@@ -151,13 +220,13 @@ fn less_may_be_better() {
 }
 
 #[test]
-fn one_seed_has_no_error_and_equal_results_no_distance_in_errors() {
+fn one_seed_has_no_error_and_equal_results_no_difference() {
     let one = vec![at("unet", 7, 2, 0, 0.8), at("raw", 1, 7, 0, 0.5)];
-    let rendered = contest(TABLE).render(&input(one)).unwrap();
+    let rendered = contest(TABLE).shown(&input(one)).unwrap();
     assert!(
         rendered
             .body
-            .contains("| raw | 50.00 ± – | – | 1 | -30.00 | – |"),
+            .contains("| raw | 50.00 ± – | – | the only one | – |"),
         "{}",
         rendered.body
     );
@@ -168,9 +237,11 @@ fn one_seed_has_no_error_and_equal_results_no_distance_in_errors() {
     );
 
     let even = [0, 1].map(|seed| [at("unet", 7, 2, seed, 0.8), at("raw", 1, 7, seed, 0.8)]);
-    let rendered = contest(TABLE).render(&input(even.concat())).unwrap();
+    let rendered = contest(TABLE).shown(&input(even.concat())).unwrap();
     assert!(
-        rendered.body.contains("± 0.00 | – | 1 | 0.00 | – |"),
+        rendered
+            .body
+            .contains("| unet − raw | 0.00 | [0.00, 0.00] | 1 | 1 | 0, 0 (1) |"),
         "{}",
         rendered.body
     );
@@ -180,7 +251,7 @@ fn one_seed_has_no_error_and_equal_results_no_distance_in_errors() {
 fn what_cannot_compete_is_refused() {
     let unknown = TABLE.replace("\"unet\"", "\"unat\"");
     let error = contest(&unknown)
-        .render(&input(results()))
+        .shown(&input(results()))
         .unwrap_err()
         .explain()
         .to_string();
@@ -191,7 +262,7 @@ fn what_cannot_compete_is_refused() {
     let mut rows = results();
     rows[0].axes.insert("split".to_owned(), "train".into());
     let error = contest(TABLE)
-        .render(&input(rows))
+        .shown(&input(rows))
         .unwrap_err()
         .explain()
         .to_string();
@@ -210,7 +281,7 @@ fn an_axis_that_another_decides_is_not_told_twice() {
         ];
         *row = with(row.clone(), names.map(|(axis, value)| (axis, value.into())));
     }
-    let rendered = contest(TABLE).render(&input(rows)).unwrap();
+    let rendered = contest(TABLE).shown(&input(rows)).unwrap();
     assert!(
         rendered.body.contains("| block 7, pool 2, probe-2 |"),
         "{}",
@@ -222,7 +293,7 @@ fn an_axis_that_another_decides_is_not_told_twice() {
 fn hostile_names_are_escaped() {
     let mut rows = results();
     rows[0].axes.insert("model".to_owned(), "a|<b>".into());
-    let rendered = contest(TABLE).render(&input(rows)).unwrap();
+    let rendered = contest(TABLE).shown(&input(rows)).unwrap();
     assert!(
         rendered.body.contains("| a\\|&lt;b&gt; |"),
         "{}",

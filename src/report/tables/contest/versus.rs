@@ -44,10 +44,7 @@ pub(super) fn name(row: &Contender<'_>) -> String {
 }
 
 /// The rows that are compared, in the order in which they are shown.
-pub(super) fn pairs<'r, 'a>(
-    contest: &Contest,
-    rows: &'r [Contender<'a>],
-) -> Vec<Pair<'r, 'a>> {
+pub(super) fn pairs<'r, 'a>(contest: &Contest, rows: &'r [Contender<'a>]) -> Vec<Pair<'r, 'a>> {
     let is_champion = |row: &&Contender<'_>| axes::same(&row.value, &contest.champion);
     let measured = || rows.iter().filter(|row| row.best.is_some());
     let champion = measured().find(|row| is_champion(row) && !row.is_fixed);
@@ -61,12 +58,7 @@ pub(super) fn pairs<'r, 'a>(
         let pairs = others(is_fixed).filter_map(move |other| Some((champion?, other)));
         pairs.collect::<Vec<Pair<'r, 'a>>>()
     };
-    [
-        with(champion, false),
-        with(fixed, true),
-        with(fixed, false),
-    ]
-    .concat()
+    [with(champion, false), with(fixed, true), with(fixed, false)].concat()
 }
 
 /// All differences and gains of a table.
@@ -109,17 +101,19 @@ pub(super) fn comparisons(
             subject: name(row),
             ..Comparison::default()
         };
-        all.push(match optimism(candidates, row, over, selection, outcomes)? {
-            Some((estimate, samples)) => Comparison {
-                estimate: Some(estimate),
-                samples: Some(samples as u64),
-                ..comparison
+        all.push(
+            match optimism(candidates, row, over, selection, outcomes)? {
+                Some((estimate, samples)) => Comparison {
+                    estimate: Some(estimate),
+                    samples: Some(samples as u64),
+                    ..comparison
+                },
+                None => Comparison {
+                    text: NO_SCORES.to_owned(),
+                    ..comparison
+                },
             },
-            None => Comparison {
-                text: NO_SCORES.to_owned(),
-                ..comparison
-            },
-        });
+        );
     }
     Ok(all)
 }
@@ -143,7 +137,10 @@ fn optimism(
         if ids.get_or_insert_with(|| scored.ids.clone()) != &scored.ids {
             return Ok(None);
         }
-        #[expect(clippy::cast_possible_truncation, reason = "seven digits are enough to pick by")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "seven digits are enough to pick by"
+        )]
         means.push(scored.means().into_iter().map(|mean| mean as f32).collect());
     }
     let Some(ids) = ids else {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::footnotes::Footnotes;
 use super::{RenderedTable, Table, TableKind};
 use crate::report::axes::{self, KnownAxes};
-use crate::report::comparison::Compared;
+use crate::report::comparison::{Compared, Comparison, Outcomes};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
 use crate::report::markdown;
@@ -98,17 +98,27 @@ impl Table for Grid {
         false
     }
 
+    fn compare(
+        &self,
+        input: &ReportInput,
+        outcomes: &dyn Outcomes,
+    ) -> Result<Vec<Comparison>, ReportError> {
+        let selection = self.question.put(&self.place(), input)?;
+        let spread = self.spread();
+        let cells = selection.cells(&spread)?;
+        self.uncertainty
+            .compare(&selection, &cells, &spread, outcomes)
+    }
+
     fn render(
         &self,
         input: &ReportInput,
-        _compared: Compared<'_>,
+        compared: Compared<'_>,
     ) -> Result<RenderedTable, ReportError> {
-        let selection = self
-            .question
-            .put(&format!("table `{}`", self.question.title), input)?;
+        let selection = self.question.put(&self.place(), input)?;
         let spread = self.spread();
         let cells = selection.cells(&spread)?;
-        let described = Spread::with(&selection, &cells, self.uncertainty);
+        let described = Spread::with(&selection, &cells, self.uncertainty, compared);
         let columns = self.column_keys(&selection, &cells);
         let best = best(&selection, &cells);
 
@@ -123,7 +133,7 @@ impl Table for Grid {
                     &selection,
                     &cells,
                     &key,
-                    best.as_deref(),
+                    (best.as_deref(), compared),
                     &described,
                     &mut footnotes,
                 ));
@@ -166,6 +176,11 @@ impl Table for Grid {
 }
 
 impl Grid {
+    /// What messages call it.
+    fn place(&self) -> String {
+        format!("table `{}`", self.question.title)
+    }
+
     /// The rows' axis, then the columns' axes.
     fn spread(&self) -> Vec<String> {
         std::iter::once(&self.rows)
@@ -198,17 +213,18 @@ impl Grid {
         selection: &Selection<'_>,
         cells: &Cells<'_>,
         key: &[AxisValue],
-        best: Option<&str>,
+        (best, compared): (Option<&str>, Compared<'_>),
         described: &Spread,
         footnotes: &mut Footnotes,
     ) -> String {
-        let reason = selection.reason(&self.spread(), key);
+        let spread = self.spread();
+        let reason = selection.reason(&spread, key);
         let Some(cell) = cells.get(key) else {
             let reason = reason.unwrap_or("no such result was asked for");
             return format!("{ABSENT}{}", footnotes.mark(reason));
         };
         let mean = selection.unit.show(cell.mean, DECIMALS);
-        let mut text = match self.uncertainty.of(cell) {
+        let mut text = match self.uncertainty.of(cell, (&spread, key), compared) {
             Some(shown) => format!("{mean} {}", shown.text(&selection.unit, DECIMALS)),
             None => mean.clone(),
         };

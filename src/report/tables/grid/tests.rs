@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::report::input::MissingResult;
-use crate::report::testing::{input, of_head, parsed, row, with};
+use crate::report::testing::{FirstOnes, input, of_head, parsed, row, with};
 use crate::store::ResultRow;
 
 fn grid(text: &str) -> Arc<dyn Table> {
@@ -30,7 +30,7 @@ fn cells_are_means_and_the_highest_is_bold() {
     let table = grid(
         "kind = \"grid\"\nmetric = \"top1\"\ntitle = \"A\"\nrows = \"block\"\ncolumns = \"timestep\"\n",
     );
-    let rendered = table.render(&input(results)).unwrap();
+    let rendered = table.render(&input(results), unknown()).unwrap();
     assert_eq!(
         rendered.body,
         "| block | timestep 90 |\n| ---: | ---: |\n| 19 | **83.00 ± 3.61** |\n| 24 | 50.00 ± 0.00 |\n"
@@ -52,6 +52,11 @@ fn cells_are_means_and_the_highest_is_bold() {
 }
 
 /// Three seeds of one block and one of another, with `spread` as given.
+/// No file of comparisons.
+fn unknown() -> Compared<'static> {
+    Compared::at(None, "")
+}
+
 fn with_spread(spread: &str) -> RenderedTable {
     let results = vec![
         at(90, 19, 0, 0.80),
@@ -62,7 +67,7 @@ fn with_spread(spread: &str) -> RenderedTable {
     let table = grid(&format!(
         "kind = \"grid\"\nmetric = \"top1\"\nrows = \"block\"\ncolumns = \"timestep\"\nspread = \"{spread}\"\n"
     ));
-    table.render(&input(results)).unwrap()
+    table.render(&input(results), unknown()).unwrap()
 }
 
 #[test]
@@ -85,7 +90,9 @@ fn one_seed_has_no_interval_over_seeds_and_the_caption_says_so() {
     let table = grid(
         "kind = \"grid\"\nmetric = \"top1\"\nrows = \"block\"\ncolumns = \"timestep\"\nspread = \"seeds\"\n",
     );
-    let rendered = table.render(&input(vec![at(90, 19, 0, 0.8)])).unwrap();
+    let rendered = table
+        .render(&input(vec![at(90, 19, 0, 0.8)]), unknown())
+        .unwrap();
     assert_eq!(
         rendered.body,
         "| block | timestep 90 |\n| ---: | ---: |\n| 19 | 80.00 |\n"
@@ -114,7 +121,9 @@ fn an_interval_over_images_is_the_mean_of_the_bounds() {
     let table = grid(
         "kind = \"grid\"\nmetric = \"top1\"\nrows = \"block\"\ncolumns = \"seed\"\nover = []\nspread = \"images\"\n",
     );
-    let rendered = table.render(&input(vec![at(90, 19, 0, 0.8)])).unwrap();
+    let rendered = table
+        .render(&input(vec![at(90, 19, 0, 0.8)]), unknown())
+        .unwrap();
     assert!(
         rendered.caption.starts_with(
             "`top1`, in percent: single values, with the 95 % interval over the scored images."
@@ -161,7 +170,7 @@ fn the_best_is_bold_by_the_direction_of_the_metric_and_nothing_without_one() {
         for row in &mut results {
             row.better = better;
         }
-        table.render(&input(results)).unwrap()
+        table.render(&input(results), unknown()).unwrap()
     };
     let higher = rendered(Better::Higher);
     assert!(higher.body.contains("**20.00"), "{higher:?}");
@@ -200,7 +209,7 @@ fn missing_cells_say_why_and_so_do_thin_ones() {
     ];
     let table =
         grid("metric = \"top1\"\nrows = \"block\"\ncolumns = [\"timestep\"]\nkind = \"grid\"\n");
-    let rendered = table.render(&input).unwrap();
+    let rendered = table.render(&input, unknown()).unwrap();
     assert_eq!(
         rendered.body,
         "| block | timestep 90 | timestep 150 | timestep 300 |\n| ---: | ---: | ---: | ---: |\n\
@@ -225,7 +234,7 @@ fn two_axes_across_name_both_and_hostile_names_are_escaped() {
     let table = grid(
         "metric = \"top1\"\nrows = \"model\"\ncolumns = [\"timestep\", \"pool\"]\nkind = \"grid\"\n",
     );
-    let rendered = table.render(&input(vec![hostile])).unwrap();
+    let rendered = table.render(&input(vec![hostile]), unknown()).unwrap();
     assert_eq!(
         rendered.body,
         "| model | timestep 90, pool 1 |\n| :--- | ---: |\n| a\\|&lt;script&gt; b | 50.00 |\n"
@@ -252,5 +261,35 @@ fn mistakes_are_found_where_they_stand() {
             "spec::wrong-type",
             "spec::unknown-key"
         ]
+    );
+}
+
+#[test]
+fn an_interval_over_images_is_crossed_with_the_seeds_where_scores_are_known() {
+    let results = input(vec![
+        at(90, 19, 0, 0.80),
+        at(90, 19, 1, 0.82),
+        at(90, 19, 2, 0.87),
+        at(90, 24, 0, 1.0),
+    ]);
+    let table = grid(
+        "kind = \"grid\"\nmetric = \"top1\"\nrows = \"block\"\ncolumns = \"timestep\"\nspread = \"images\"\n",
+    );
+    let compared = table.compare(&results, &FirstOnes).unwrap();
+    let rendered = table
+        .render(&results, Compared::at(Some(&compared), ""))
+        .unwrap();
+    // The variance over seeds is 0.0013 / 3, over images 0.000126; t of 2 and of 999 degrees of freedom make the reach 0.0923, which is
+    // worth 63.7 images to Wilson. Where all 1,000 are right, the lower bound is 1,000 / (1,000 + 1.96²).
+    assert_eq!(
+        rendered.body,
+        "| block | timestep 90 |\n| ---: | ---: |\n| 19 | 83.00 [71.97, 90.27] |\n| 24 | **100.00 [99.62, 100.00]**<sup>1</sup> |\n"
+    );
+    assert!(
+        rendered
+            .caption
+            .contains("the 95 % interval over the scored images and the seeds."),
+        "{}",
+        rendered.caption
     );
 }

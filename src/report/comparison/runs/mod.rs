@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use super::{Comparison, Outcomes};
 use crate::report::error::ReportError;
+use crate::report::number::Unit;
 use crate::report::selection::{Cell, value_of};
 use crate::statistics::CONFIDENCE;
 use crate::statistics::mcnemar::Discordant;
 use crate::statistics::paired::{Method, Paired, of_differences};
-use crate::statistics::student_quantile;
+use crate::statistics::proportion::wilson_of_share;
+use crate::statistics::{normal_quantile, student_quantile, student_two_sided};
 use crate::store::AxisValue;
 
 /// The values of a run on the axes that are averaged over.
@@ -30,7 +32,8 @@ pub struct Scored {
 }
 
 /// Why there are no scores of single samples, as a fragment.
-pub const NO_SCORES: &str = "the metric has no score for each image, or its predictions are not kept";
+pub const NO_SCORES: &str =
+    "the metric has no score for each image, or its predictions are not kept";
 
 /// Why the scores of two results are not compared, as a fragment.
 const OTHER_SAMPLES: &str = "they were not scored on the same images";
@@ -137,7 +140,7 @@ pub fn difference(first: &Scored, second: &Scored) -> Result<Estimate, String> {
         .iter()
         .map(|(left, right)| left.1.iter().zip(&right.1).map(|(l, r)| l - r).collect())
         .collect();
-    let estimate = crossed(&keys, &differences)
+    let estimate = crossed(&keys, &differences, By::Banerjee)
         .ok_or_else(|| "there are fewer than two images".to_owned())?;
     Ok(Estimate {
         discordant,
@@ -148,18 +151,55 @@ pub fn difference(first: &Scored, second: &Scored) -> Result<Estimate, String> {
 /// The mean of a cell, with its interval over samples and runs.
 pub fn mean(cell: &Scored) -> Option<Estimate> {
     let (keys, scores): (Vec<RunKey>, Vec<Vec<f64>>) = cell.runs.iter().cloned().unzip();
-    crossed(&keys, &scores)
+    crossed(&keys, &scores, By::Banerjee)
+}
+
+/// The mean of a cell, with its interval over samples and runs. That of a share is Wilson's, among as many samples as leave as much
+/// uncertainty as there is: it stays within 0 and 1, and has a width where all are right.
+pub fn share_or_mean(cell: &Scored, unit: &Unit) -> Option<Estimate> {
+    let estimate = mean(cell)?;
+    if *unit != Unit::Percent {
+        return Some(estimate);
+    }
+    let share = estimate.value;
+    let reach = (estimate.interval[1] - estimate.interval[0]) / 2.0;
+    let z = normal_quantile((1.0 - CONFIDENCE) / 2.0);
+    let worth = z * z * share * (1.0 - share) / (reach * reach);
+    let samples = estimate.samples as f64;
+    // Without any spread the samples are all that is known.
+    let worth = if reach > 0.0 {
+        worth.min(samples * estimate.runs as f64)
+    } else {
+        samples
+    };
+    Some(Estimate {
+        interval: wilson_of_share(share, worth, CONFIDENCE),
+        ..estimate
+    })
+}
+
+/// From which distribution interval and p are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Never more certain than its level says, whatever part the runs have: for what is read by itself.
+    Banerjee,
+    /// A little too certain where few runs have the larger part of the variance: for what is doubled anyway.
+    Satterthwaite,
 }
 
 /// What is known of the mean of `scores`, `[runs][samples]`. Where runs differ in one axis, that is the second factor beside the samples;
 /// where they differ in several, each of them is one: its variance is that of the means by its values, divided by their number, and
-/// interval and p are Banerjee's with a term for each (`statistics/paired.rs`).
-pub fn crossed(keys: &[RunKey], scores: &[Vec<f64>]) -> Option<Estimate> {
+/// interval and p have a term for each. They are Banerjee's, or by Satterthwaite's degrees of freedom (`statistics/paired.rs`).
+pub fn crossed(keys: &[RunKey], scores: &[Vec<f64>], by: By) -> Option<Estimate> {
     let axes = keys.first().map_or(0, Vec::len);
     let varying: Vec<usize> = (0..axes)
         .filter(|&axis| keys.iter().any(|key| key[axis] != keys[0][axis]))
         .collect();
-    let all = of_differences(scores, Method::default())?;
+    let method = match by {
+        By::Banerjee => Method::Banerjee,
+        By::Satterthwaite => Method::Satterthwaite,
+    };
+    let all = of_differences(scores, method)?;
     let estimate = Estimate {
         value: all.difference,
         interval: [all.low, all.high],
@@ -182,17 +222,31 @@ pub fn crossed(keys: &[RunKey], scores: &[Vec<f64>]) -> Option<Estimate> {
                 mean_of(own.map(|(_, scores)| scores))
             })
             .collect();
-        let of_axis: Paired = of_differences(&by_value, Method::default())?;
+        let of_axis: Paired = of_differences(&by_value, method)?;
         terms.push((of_axis.variance_seeds, (values.len() - 1) as f64));
     }
     terms.retain(|(variance, _)| *variance > 0.0);
     if terms.is_empty() {
         return Some(estimate);
     }
-    let reach = reach(&terms, (1.0 - CONFIDENCE) / 2.0);
+    let tail = (1.0 - CONFIDENCE) / 2.0;
+    let distance = estimate.value.abs();
+    let (reach, p) = match by {
+        By::Banerjee => (reach(&terms, tail), p_of_zero(&terms, distance)),
+        By::Satterthwaite => {
+            let variance: f64 = terms.iter().map(|(part, _)| part).sum();
+            let parts = terms.iter().map(|(part, freedom)| part * part / freedom);
+            let freedom = variance * variance / parts.sum::<f64>();
+            let error = variance.sqrt();
+            (
+                student_quantile(tail, freedom) * error,
+                student_two_sided(distance / error, freedom),
+            )
+        }
+    };
     Some(Estimate {
         interval: [estimate.value - reach, estimate.value + reach],
-        p: p_of_zero(&terms, estimate.value.abs()),
+        p,
         ..estimate
     })
 }
