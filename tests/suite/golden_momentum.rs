@@ -81,6 +81,7 @@ fn trained(node: &str, pool: i64, runs: &[Value], golden: &Golden, momentum: f64
     let rows = split(golden, pool);
     let data = Data {
         train: &rows,
+        judged: None,
         test: &rows,
         shape: FeatureShape::square(32, usize::try_from(pool).unwrap()),
         classes: CLASSES,

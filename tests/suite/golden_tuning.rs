@@ -264,6 +264,7 @@ fn train(
             checkpointing,
         },
         train: batch,
+        judged: batch,
         test: batch,
         input,
         timestep: TIMESTEP,
