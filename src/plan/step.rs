@@ -141,6 +141,8 @@ pub struct ModelUse {
     pub weights: String,
     /// The training of this plan that its weights come from: the step and its artifact.
     pub trained: Option<(StepId, Fingerprint)>,
+    /// Whether the experiment has others of this name, such as further draws of random weights.
+    pub is_one_of_several: bool,
     /// Its values for the keys that the file sweeps over.
     pub axes: Axes,
 }

@@ -55,9 +55,13 @@ fn render_passes(passes: &[Pass]) -> String {
 fn pass_line(pass: &Pass) -> String {
     let key = &pass.key;
     let timestep = key.timestep;
+    // Draws of one model's weights differ in nothing else.
+    let draw = pass.model.model.weights().rule_and_seed();
+    let draw = draw.filter(|_| pass.model.is_one_of_several);
     let mut line = format!(
-        "{} ← {}{}  blocks {}{}  {} of {}",
+        "{}{} ← {}{}  blocks {}{}  {} of {}",
         pass.model.name,
+        draw.map_or_else(String::new, |(_, seed)| format!(" seed={seed}")),
         pass.dataset.name,
         timestep.map_or_else(String::new, |timestep| format!("  t={timestep}")),
         ranges(pass.taps.iter().map(|tap| tap.block.0)),

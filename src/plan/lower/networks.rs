@@ -68,11 +68,13 @@ impl Lowering<'_> {
                     return Err(Bug::new(what).into());
                 }
             };
+            let others = self.experiment.models.iter();
             self.models.push(Arc::new(ModelUse {
                 name: node.name.clone(),
                 model: Arc::clone(&node.model),
                 weights,
                 trained,
+                is_one_of_several: others.filter(|other| other.name == node.name).count() > 1,
                 axes: self.experiment.model_axes(index),
             }));
         }

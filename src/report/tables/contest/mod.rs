@@ -149,14 +149,20 @@ impl Table for Contest {
             Unit::Percent => ", points",
             Unit::Plain(_) => "",
         };
-        let heads = [
+        let mut heads = vec![
             markdown::escape(&axes::label(&self.among)),
             "mean ± standard error".to_owned(),
             "reached at".to_owned(),
             "picked".to_owned(),
             format!("gained by picking{points}"),
         ];
-        let reached = markdown::table(&heads, &[false, true, false, false, true], &lines);
+        let (how, mut lines) = (How::of(&rows), lines);
+        if !how.best_of {
+            heads.pop();
+            lines.iter_mut().for_each(|line| line.truncate(heads.len()));
+        }
+        let numeric = [false, true, false, false, true];
+        let reached = markdown::table(&heads, &numeric[..heads.len()], &lines);
         let lines: Vec<Vec<String>> = pairs(self, &rows)
             .into_iter()
             .map(|(champion, other)| shown.difference(&name(champion), &name(other)))
@@ -177,11 +183,11 @@ impl Table for Contest {
             format!("{reached}\n{differences}")
         };
         let mut notes = shown.footnotes.lines();
-        notes.extend(self.notes(&selection));
+        notes.extend(self.notes(&selection, how));
         notes.extend(selection.absent());
         Ok(RenderedTable {
             title: self.question.title.clone(),
-            caption: self.caption(&selection, &described),
+            caption: self.caption(&selection, &described, how),
             body,
             notes,
             fixed: selection.fixed(std::slice::from_ref(&self.among)),
@@ -196,7 +202,7 @@ impl Contest {
         format!("table `{}`", self.question.title)
     }
 
-    fn caption(&self, selection: &Selection<'_>, described: &Spread) -> String {
+    fn caption(&self, selection: &Selection<'_>, described: &Spread, how: How) -> String {
         let averaged = if described.most > 1 {
             format!(
                 "{} ± its standard error, which is the sample standard deviation (n − 1) divided by √n",
@@ -205,10 +211,13 @@ impl Contest {
         } else {
             format!("{}, so that no error is given", described.mean)
         };
-        let picked = format!(
-            "{} A “best of” several is picked on the very images that are shown: it is optimistic, and the more candidates there were, the more so.",
-            selection.caption(&averaged)
-        );
+        let mut picked = selection.caption(&averaged);
+        if how.chosen {
+            picked.push_str(" What is “chosen” was chosen on training images and then trained on all of them; these images decided nothing.");
+        }
+        if how.best_of {
+            picked.push_str(" A “best of” several is picked on the very images that are shown: it is optimistic, and the more candidates there were, the more so.");
+        }
         if self.fixed.is_empty() {
             return picked;
         }
@@ -219,7 +228,7 @@ impl Contest {
     }
 
     /// What is written below every contest.
-    fn notes(&self, selection: &Selection<'_>) -> [String; 3] {
+    fn notes(&self, selection: &Selection<'_>, how: How) -> Vec<String> {
         let runs = match self.question.over.as_slice() {
             [only] => format!("{}s", axes::label(only)),
             _ => "runs".to_owned(),
@@ -229,19 +238,27 @@ impl Contest {
         } else {
             ""
         };
-        [
+        let of_picks = if how.best_of {
+            " Between two picks all of them are optimistic for whoever has more candidates."
+        } else {
+            ""
+        };
+        let mut notes = vec![
             format!(
                 "The standard error is over {} alone; it does not cover which images were scored.",
                 markdown::escape(&runs)
             ),
             format!(
-                "A difference is the first less the second, image by image and run by run; its interval and its p cover which images were scored and the {}. p by Holm is adjusted for all differences of the table. Between two picks all of them are optimistic for whoever has more candidates. The last column counts the images of the first common run, with McNemar's exact p, which knows nothing of other runs.",
+                "A difference is the first less the second, image by image and run by run; its interval and its p cover which images were scored and the {}. p by Holm is adjusted for all differences of the table.{of_picks} The last column counts the images of the first common run, with McNemar's exact p, which knows nothing of other runs.",
                 markdown::escape(&runs)
             ),
-            format!(
+        ];
+        if how.best_of {
+            notes.push(format!(
                 "Gained by picking: the best candidate on one half of the images, less the same candidate on the other half, as a mean over {HALVINGS} halvings and both directions. It is for half as many images to pick on; with all of them it is less.{lower}"
-            ),
-        ]
+            ));
+        }
+        notes
     }
 
     /// The fixed choice in words.
@@ -282,9 +299,15 @@ impl Shown<'_, '_> {
             return vec![label, mean, absent(), absent(), absent()];
         };
         let unit = &self.selection.unit;
-        let error = error(cell).map_or_else(absent, |error| unit.show(error, DECIMALS));
-        let mut mean = format!("{} ± {error}", unit.show(cell.mean, DECIMALS));
-        if cell.rows.len() < described.most {
+        let error = error(cell).map(|error| format!(" ± {}", unit.show(error, DECIMALS)));
+        let error = error.unwrap_or_default();
+        let mut mean = format!("{}{error}", unit.show(cell.mean, DECIMALS));
+        // Runs that differ in an axis which this contender does not have, such as weights, are not missing.
+        let over = &self.selection.question.over;
+        let has_all = over
+            .iter()
+            .all(|axis| !axes::is_absent(&value_of(cell.rows[0], axis)));
+        if has_all && cell.rows.len() < described.most {
             let found = plural(cell.rows.len(), "result");
             let why = format!("{found} instead of {}", described.most);
             mean.push_str(&self.footnotes.mark(&why));
@@ -358,6 +381,25 @@ impl Shown<'_, '_> {
             None => "the file of comparisons is of other results",
         };
         Err(format!("{ABSENT}{}", self.footnotes.mark(why)))
+    }
+}
+
+/// How the rows of a contest came about.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    /// One of them is the best of several on the images that are shown.
+    best_of: bool,
+    /// One of them was chosen on training images.
+    chosen: bool,
+}
+
+impl How {
+    fn of(rows: &[Contender<'_>]) -> Self {
+        let mut cells = rows.iter().filter_map(|row| row.best);
+        Self {
+            best_of: rows.iter().any(|row| !row.is_fixed && row.searched > 1),
+            chosen: cells.any(|(_, cell)| cell.rows[0].axes.contains_key(CHOSEN)),
+        }
     }
 }
 
