@@ -60,6 +60,10 @@ fn table(recipe: &Recipe, number: u64, ids: &[String]) -> Vec<Comparison> {
                     .collect();
                 let mut run = |seed: u32| {
                     let of_run = recipe.training * normal.next();
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        reason = "a bank holds scores in 32 bits"
+                    )]
                     let score =
                         |shared: &f64| (shared + of_run + recipe.own * normal.next()) as f32;
                     let scores: Vec<f32> = shared.iter().map(score).collect();
