@@ -7,6 +7,7 @@ use std::path::Path;
 use super::outcomes::Kept;
 use super::{drawing, pictures};
 use crate::atomic_file::{self, folder_of};
+use crate::axes::decided_by;
 use crate::exec::NodeError;
 use crate::exec::scoring::evaluate;
 use crate::exec::skipped::skipped;
@@ -16,7 +17,6 @@ use crate::inputs::Inputs;
 use crate::message::Message;
 use crate::numbers::to_u32;
 use crate::papers::departures;
-use crate::axes::decided_by;
 use crate::plan::{Evaluate, Items, Plan, Train, Work};
 use crate::report::figures::Wanted;
 use crate::report::{

@@ -115,7 +115,10 @@ impl Chosen {
             return Vec::new();
         };
         let is_at_border = |index: usize| {
-            let tried = self.candidates.iter().filter_map(|one| number(&one.place[index]));
+            let tried = self
+                .candidates
+                .iter()
+                .filter_map(|one| number(&one.place[index]));
             let tried: BTreeSet<&AxisValue> = tried.collect();
             let own = number(&best.place[index]);
             let ends = [tried.first().copied(), tried.last().copied()];
@@ -131,10 +134,15 @@ impl Chosen {
     /// samples over its `seeds`, and whether it is `chosen`.
     pub(crate) fn to_batch(&self) -> Result<RecordBatch, NodeError> {
         let mut fields = vec![Field::new("place", DataType::Utf8, false)];
-        let places = self.candidates.iter().map(|one| Some(self.text(&one.place)));
+        let places = self
+            .candidates
+            .iter()
+            .map(|one| Some(self.text(&one.place)));
         let mut columns: Vec<ArrayRef> = vec![Arc::new(places.collect::<StringArray>())];
         let numbers = |pick: fn(&Candidate<HeadItem>) -> f64| -> ArrayRef {
-            Arc::new(Float64Array::from_iter_values(self.candidates.iter().map(pick)))
+            Arc::new(Float64Array::from_iter_values(
+                self.candidates.iter().map(pick),
+            ))
         };
         for (name, pick) in [
             ("loss", (|one| one.loss) as fn(&Candidate<HeadItem>) -> f64),
@@ -147,13 +155,18 @@ impl Chosen {
         fields.push(Field::new("chosen", DataType::Boolean, false));
         let is_first = (0..self.candidates.len()).map(|place| Some(place == 0));
         columns.push(Arc::new(is_first.collect::<BooleanArray>()));
-        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+        Ok(RecordBatch::try_new(
+            Arc::new(Schema::new(fields)),
+            columns,
+        )?)
     }
 }
 
 /// The value, where it has an order.
 fn number(value: &Option<AxisValue>) -> Option<&AxisValue> {
-    value.as_ref().filter(|value| !matches!(value, AxisValue::Text(_)))
+    value
+        .as_ref()
+        .filter(|value| !matches!(value, AxisValue::Text(_)))
 }
 
 /// The heads that a metric scores of its choices, each under the axes of what was chosen; and one head of each choice that is open.
@@ -244,7 +257,9 @@ mod tests {
     fn chosen(mut candidates: Vec<Candidate<HeadItem>>) -> Chosen {
         candidates.sort_by(Candidate::order);
         Chosen {
-            axes: ["learning_rate", "pool", "view"].map(str::to_owned).to_vec(),
+            axes: ["learning_rate", "pool", "view"]
+                .map(str::to_owned)
+                .to_vec(),
             candidates,
         }
     }
@@ -261,7 +276,10 @@ mod tests {
         ]);
         let rate = |one: &Candidate<HeadItem>| one.place[0].clone().unwrap();
         let rates: Vec<AxisValue> = of.candidates.iter().map(rate).collect();
-        assert_eq!(rates, [0.0001, 0.001, 0.01, 0.1, 1.0, 1e9].map(AxisValue::from));
+        assert_eq!(
+            rates,
+            [0.0001, 0.001, 0.01, 0.1, 1.0, 1e9].map(AxisValue::from)
+        );
     }
 
     #[test]
@@ -276,14 +294,24 @@ mod tests {
         let outside = chosen(vec![candidate(0.1, 0.4, 0.95), candidate(0.01, 0.4, 0.9)]);
         // Axes without numbers have no border, and one value alone is not a choice.
         assert_eq!(outside.told().get(AT_BORDER), Some(&"learning_rate".into()));
-        assert_eq!(chosen(vec![candidate(0.1, 0.4, 0.95)]).told().get(AT_BORDER), None);
+        assert_eq!(
+            chosen(vec![candidate(0.1, 0.4, 0.95)])
+                .told()
+                .get(AT_BORDER),
+            None
+        );
     }
 
     #[test]
     fn candidates_are_averaged_over_their_seeds() {
         let mut one = Candidate {
             heads: vec![0],
-            ..Candidate { place: Vec::new(), heads: Vec::new(), loss: 1.0, top1: 0.5 }
+            ..Candidate {
+                place: Vec::new(),
+                heads: Vec::new(),
+                loss: 1.0,
+                top1: 0.5,
+            }
         };
         one.add(1, 2.0, 1.0);
         one.average();

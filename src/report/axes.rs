@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::axes::{AT_BORDER, CHOSEN, CHOSEN_FROM, PAIR, WELL_KNOWN, decided_by, order, without_prefix};
+use crate::axes::{
+    AT_BORDER, CHOSEN, CHOSEN_FROM, PAIR, WELL_KNOWN, decided_by, order, without_prefix,
+};
 use crate::spec::suggest;
 use crate::store::{AxisValue, ResultRow};
 
@@ -55,7 +57,11 @@ pub fn of<'a>(rows: impl IntoIterator<Item = &'a ResultRow>) -> Vec<&'a str> {
 
 /// The axes whose values were chosen on held-out samples; none for a result that nobody chose.
 pub fn chosen(row: &ResultRow) -> Vec<String> {
-    let listed = row.axes.get(CHOSEN).map(ToString::to_string).unwrap_or_default();
+    let listed = row
+        .axes
+        .get(CHOSEN)
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let names = listed.split(", ").filter(|name| !name.is_empty());
     names.map(str::to_owned).collect()
 }

@@ -30,21 +30,31 @@ pub struct ChoiceMade {
 /// Where a chosen result stands, such as "block 8, pool 2"; axes that it does not have are left out.
 pub fn place(row: &ResultRow) -> String {
     let chosen = axes::chosen(row);
-    let pairs = chosen.iter().filter_map(|axis| Some((axis, row.axis(axis)?)));
+    let pairs = chosen
+        .iter()
+        .filter_map(|axis| Some((axis, row.axis(axis)?)));
     let (names, values): (Vec<&String>, Vec<AxisValue>) = pairs.unzip();
     axes::phrases(&names, &values)
 }
 
 /// The choices behind some results, each once, whatever order the results are in.
 pub fn choices(rows: &[ResultRow]) -> BTreeSet<ChoiceMade> {
-    let chosen: Vec<&ResultRow> = rows.iter().filter(|row| row.axes.contains_key(CHOSEN)).collect();
+    let chosen: Vec<&ResultRow> = rows
+        .iter()
+        .filter(|row| row.axes.contains_key(CHOSEN))
+        .collect();
     let mut values: BTreeMap<&str, BTreeSet<&AxisValue>> = BTreeMap::new();
     for (axis, value) in chosen.iter().flat_map(|row| &row.axes) {
         values.entry(axis).or_default().insert(value);
     }
     let mut made = BTreeSet::new();
     for row in chosen {
-        let text = |axis: &str| row.axes.get(axis).map(ToString::to_string).unwrap_or_default();
+        let text = |axis: &str| {
+            row.axes
+                .get(axis)
+                .map(ToString::to_string)
+                .unwrap_or_default()
+        };
         let picked = axes::chosen(row);
         let names_it = |axis: &str| {
             let is_picked = picked.iter().any(|one| one == axis);
@@ -55,9 +65,14 @@ pub fn choices(rows: &[ResultRow]) -> BTreeSet<ChoiceMade> {
                 && !OF_CHOICES.contains(&axis)
                 && (decided_by(axis).is_none() || axis == WEIGHTS_SEED)
         };
-        let named: Vec<&str> = axes::of([row]).into_iter().filter(|axis| names_it(axis)).collect();
+        let named: Vec<&str> = axes::of([row])
+            .into_iter()
+            .filter(|axis| names_it(axis))
+            .collect();
         let phrases = |names: &[&str]| {
-            let pairs = names.iter().filter_map(|axis| Some((*axis, row.axis(axis)?)));
+            let pairs = names
+                .iter()
+                .filter_map(|axis| Some((*axis, row.axis(axis)?)));
             let (names, values): (Vec<&str>, Vec<AxisValue>) = pairs.unzip();
             axes::phrases(&names, &values)
         };
@@ -103,7 +118,10 @@ mod tests {
         assert_eq!(made.len(), 2);
         assert!(made[0].of.contains("diffusion"), "{made:?}");
         assert_eq!(made[0].place, "block 8, learning rate 0.01");
-        assert_eq!((made[0].candidates.as_str(), made[0].at_border.as_str()), ("12", ""));
+        assert_eq!(
+            (made[0].candidates.as_str(), made[0].at_border.as_str()),
+            ("12", "")
+        );
         assert_eq!(made[1].at_border, "block, learning rate");
         assert!(choices(&rows[3..]).is_empty());
     }

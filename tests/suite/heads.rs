@@ -142,10 +142,19 @@ fn what_is_chosen_is_trained_again_on_all_samples() {
             head.to_string().replace('"', "'")
         ));
         assert_eq!(candidates.len(), 8);
-        let best = candidates.iter().map(|one| number(&one["top1"])).fold(0.0, f64::max);
-        let chosen: Vec<&Value> = candidates.iter().filter(|one| one["chosen"] == true).collect();
+        let best = candidates
+            .iter()
+            .map(|one| number(&one["top1"]))
+            .fold(0.0, f64::max);
+        let chosen: Vec<&Value> = candidates
+            .iter()
+            .filter(|one| one["chosen"] == true)
+            .collect();
         assert_eq!(chosen.len(), 1);
-        assert!((number(&chosen[0]["top1"]) - best).abs() < 1e-12, "{candidates:?}");
+        assert!(
+            (number(&chosen[0]["top1"]) - best).abs() < 1e-12,
+            "{candidates:?}"
+        );
         let place = format!(
             "timestep = {}, block = {}, learning_rate = {}",
             pair[0]["timestep"], pair[0]["block"], pair[0]["learning_rate"]

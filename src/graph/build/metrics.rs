@@ -72,7 +72,10 @@ impl Builder<'_> {
             } else {
                 continue;
             };
-            let message = format!("`choose` of {} cannot choose `{name}`: {why}", fields.context());
+            let message = format!(
+                "`choose` of {} cannot choose `{name}`: {why}",
+                fields.context()
+            );
             let hint = Some(hint.to_owned());
             fields.invalid(CHOOSE.name, "graph::cannot-choose", message, hint);
         }
@@ -134,8 +137,7 @@ fn of_heads(
     };
     let context = fields.context();
     if !choose.is_empty() {
-        if let Some(head) =
-            found(|head| head.training.holdout == 0.0 && !head.head.judges_itself())
+        if let Some(head) = found(|head| head.training.holdout == 0.0 && !head.head.judges_itself())
         {
             let message = format!("`choose` needs a validation split, but head `{head}` has none");
             report(CHOOSE.name, "graph::no-holdout", message, HOLD_OUT);

@@ -185,7 +185,12 @@ fn scales(experiment: &Experiment, add: Add<'_>) {
     if !kinds.is_empty() {
         let kinds: Vec<&str> = kinds.into_iter().collect();
         let here = format!("standardized for {}", kinds.join(", "));
-        add("Scale of features", "as the network gives them", here, DECLARED);
+        add(
+            "Scale of features",
+            "as the network gives them",
+            here,
+            DECLARED,
+        );
     }
 }
 

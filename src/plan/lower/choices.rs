@@ -20,7 +20,9 @@ pub(super) fn choices(chosen: &[String], heads: Vec<HeadItem>) -> Vec<Choice> {
             let is_chosen = |chosen: &String| chosen == axis || decided_by(axis) == Some(chosen);
             axis != "seed" && !chosen.iter().any(is_chosen)
         });
-        let shared = shared.map(|(axis, value)| (axis, value.to_string())).collect();
+        let shared = shared
+            .map(|(axis, value)| (axis, value.to_string()))
+            .collect();
         let place = *places.entry(shared).or_insert_with(|| {
             choices.push(Choice {
                 axes: chosen.to_vec(),
@@ -98,7 +100,10 @@ fn label(choice: &Choice) -> String {
     let axes = first.train.axes();
     let mut shared = String::new();
     for axis in ["model", "timestep", "block", "pool", "dataset"] {
-        if let Some(value) = axes.get(axis).filter(|_| !choice.axes.iter().any(|one| one == axis)) {
+        if let Some(value) = axes
+            .get(axis)
+            .filter(|_| !choice.axes.iter().any(|one| one == axis))
+        {
             let named = match axis {
                 "model" | "dataset" => format!(" {value}"),
                 _ => format!(" {axis}={value}"),

@@ -30,7 +30,9 @@ impl Scan<'_> {
             let rows = course.held_out.as_slice();
             let kept = stack.training.logits && !rows.is_empty();
             let heads = stack.jobs.iter();
-            let mut heads: Vec<_> = heads.map(|_| kept.then(|| empty(self.data, rows))).collect();
+            let mut heads: Vec<_> = heads
+                .map(|_| kept.then(|| empty(self.data, rows)))
+                .collect();
             for rows in rows.chunks(at_once).filter(|_| kept) {
                 if !(self.limits.keep_going)() {
                     return Err(TrainError::Stopped);

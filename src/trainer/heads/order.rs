@@ -119,11 +119,7 @@ pub(super) fn mixed_views(views: usize, count: usize, seed: u64, epoch: u32) -> 
 /// The rows to train on, and those of the validation split: of each class the share `holdout`, rounded up where that leaves some
 /// to train on. A sample's side depends on the seed, on its id and on how many its class has, so all heads of one seed hold out the
 /// same ones, whatever they read.
-pub fn hold_out(
-    rows: &dyn Samples,
-    holdout: f64,
-    seed: u64,
-) -> (Vec<usize>, Vec<usize>) {
+pub fn hold_out(rows: &dyn Samples, holdout: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
     if holdout <= 0.0 {
         return ((0..rows.len()).collect(), Vec::new());
     }

@@ -85,9 +85,7 @@ impl Scan<'_> {
         let indices: Vec<i64> = rows.iter().map(|&row| to_i64(row)).collect();
         let indices = Tensor::from_slice(&indices).to_device(self.data.device);
         let features = match held {
-            Held::All(features) if self.data.judged.is_none() => {
-                features.index_select(0, &indices)
-            }
+            Held::All(features) if self.data.judged.is_none() => features.index_select(0, &indices),
             _ => {
                 let which: Vec<_> = rows.iter().map(|&row| (0, row)).collect();
                 let width = self.data.shape.values();

@@ -119,7 +119,9 @@ pub(super) fn run_scan(run: &Run<'_>, steps: &[StepId]) -> Vec<(StepId, StepResu
         let heads = heads_of(run, steps);
         let first = heads.first().and_then(|head| ScanKey::of(head.train));
         let key = first.ok_or_else(|| NodeError::bug("a scan was given a head that trains its network, and not one that reads cached features"))?;
-        let recipe = key.recipe().map_err(|error| NodeError::bug(&error.to_string()))?;
+        let recipe = key
+            .recipe()
+            .map_err(|error| NodeError::bug(&error.to_string()))?;
         scan(run, &heads, &recipe, tell)
     })
 }
@@ -208,7 +210,9 @@ fn scan(
         let rows = FeatureRows::new(vec![&held_out], train_split, skip)?;
         let rows = rows.joining(behind, train_split, skip)?;
         if !rows.has_samples_of(&train_rows) {
-            return Err(NodeError::bug("what is held out is shown otherwise in another order"));
+            return Err(NodeError::bug(
+                "what is held out is shown otherwise in another order",
+            ));
         }
         Some(rows)
     } else {

@@ -21,8 +21,9 @@ pub(in crate::exec::jobs) fn run_refits(
             return Ok(());
         };
         let chosen = choose(run.plan, run.store, &first.choice)?;
-        let chosen = chosen
-            .ok_or_else(|| NodeError::bug("a choice was begun before its candidates were trained"))?;
+        let chosen = chosen.ok_or_else(|| {
+            NodeError::bug("a choice was begun before its candidates were trained")
+        })?;
         let candidates = chosen.to_batch()?;
         let trains: Vec<_> = refits
             .iter()
@@ -36,7 +37,10 @@ pub(in crate::exec::jobs) fn run_refits(
                 ..OneHead::of(step, &run.plan.step(step).artifact, train)
             })
             .collect();
-        if trains.iter().any(|train| train.node.training.fine_tune.is_some()) {
+        if trains
+            .iter()
+            .any(|train| train.node.training.fine_tune.is_some())
+        {
             for head in heads {
                 tell(head.step, run_tuned(run, head).into());
             }

@@ -25,8 +25,8 @@ use crate::report::markdown;
 use crate::report::number::{Unit, confidence};
 use crate::report::query;
 use crate::report::selection::{
-    Cell, FILTER_KEY, Filter, METRIC_KEY, OVER_KEY, Question, Selection, Spread, TITLE_KEY, axis_at,
-    filters_at, value_at, value_of,
+    Cell, FILTER_KEY, Filter, METRIC_KEY, OVER_KEY, Question, Selection, Spread, TITLE_KEY,
+    axis_at, filters_at, value_at, value_of,
 };
 use crate::spec::{Custom, Fields, Key, Kind, KindDoc, Text};
 use crate::store::{AxisValue, Better};
