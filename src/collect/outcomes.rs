@@ -42,8 +42,8 @@ impl<'a> Kept<'a> {
             let items = match &work.items {
                 Items::Heads(items) => items.clone(),
                 Items::Chosen(items) => {
-                    let (heads, _) = scored(plan, store, items)?;
-                    heads.into_iter().map(|(head, _)| head).collect()
+                    let scored = scored(plan, store, items)?;
+                    scored.heads.into_iter().map(|(head, _)| head).collect()
                 }
                 Items::Features { .. } => continue,
             };

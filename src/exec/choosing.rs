@@ -118,9 +118,9 @@ impl Chosen {
             let tried = self
                 .candidates
                 .iter()
-                .filter_map(|one| number(&one.place[index]));
+                .filter_map(|one| number(one.place[index].as_ref()));
             let tried: BTreeSet<&AxisValue> = tried.collect();
-            let own = number(&best.place[index]);
+            let own = number(best.place[index].as_ref());
             let ends = [tried.first().copied(), tried.last().copied()];
             tried.len() > 1 && own.is_some() && ends.contains(&own)
         };
@@ -163,18 +163,27 @@ impl Chosen {
 }
 
 /// The value, where it has an order.
-fn number(value: &Option<AxisValue>) -> Option<&AxisValue> {
-    value
-        .as_ref()
-        .filter(|value| !matches!(value, AxisValue::Text(_)))
+fn number(value: Option<&AxisValue>) -> Option<&AxisValue> {
+    value.filter(|value| !matches!(value, AxisValue::Text(_)))
 }
 
-/// The heads that a metric scores of its choices, each under the axes of what was chosen; and one head of each choice that is open.
+/// The heads that a metric scores of its choices.
+pub(crate) struct Scored {
+    /// Each under the axes that tell how it was chosen.
+    pub(crate) heads: Vec<(HeadItem, Axes)>,
+    /// One head of each choice that is still open.
+    pub(crate) open: Vec<HeadItem>,
+}
+
+/// The heads that a metric scores of its choices, as far as these are made.
+///
+/// # Errors
+/// As of [`choose`].
 pub(crate) fn scored(
     plan: &Plan,
     store: &Store,
     items: &[ChosenItem],
-) -> Result<(Vec<(HeadItem, Axes)>, Vec<HeadItem>), NodeError> {
+) -> Result<Scored, NodeError> {
     let (mut heads, mut open) = (Vec::new(), Vec::new());
     for item in items {
         let Some(chosen) = choose(plan, store, &item.choice)? else {
@@ -187,7 +196,7 @@ pub(crate) fn scored(
             }
         }
     }
-    Ok((heads, open))
+    Ok(Scored { heads, open })
 }
 
 impl<H> Candidate<H> {

@@ -45,9 +45,9 @@ pub(crate) fn evaluate(
             of_heads(plan, work, heads.collect(), inputs, store)
         }
         Items::Chosen(items) => {
-            let (heads, open) = choosing::scored(plan, store, items)?;
-            let mut evaluated = of_heads(plan, work, heads, inputs, store)?;
-            evaluated.open.extend(open);
+            let scored = choosing::scored(plan, store, items)?;
+            let mut evaluated = of_heads(plan, work, scored.heads, inputs, store)?;
+            evaluated.open.extend(scored.open);
             Ok(evaluated)
         }
         Items::Features { items, split } => of_features(work, items, split, store, keep_going),

@@ -12,6 +12,7 @@
 //! **Architecture invariant:** no I/O, no clock, no randomness, no tensors.
 
 mod absent;
+mod choice;
 pub mod job;
 mod known;
 mod lower;
@@ -31,11 +32,12 @@ use crate::message::Hint;
 use crate::store::{Fingerprint, Listing, RecipeError};
 
 pub use absent::{Absent, Expected};
+pub use choice::{Choice, ChosenItem, Refit};
 pub use job::{Cost, Job, JobKind, Pass, PassKey, ScanKey, Tap, job_name};
 pub use shards::Shards;
 pub use step::{
-    Choice, ChosenItem, DatasetUse, Evaluate, Extract, HeadItem, Items, Joined, ModelUse,
-    PlannedArtifact, Pretrain, Refit, Sample, Shown, State, Step, StepId, Train, Work,
+    DatasetUse, Evaluate, Extract, HeadItem, Items, Joined, ModelUse, PlannedArtifact, Pretrain,
+    Sample, Shown, State, Step, StepId, Train, Work,
 };
 pub use text::{PlanRecord, render, render_jobs};
 

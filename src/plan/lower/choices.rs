@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::PlanError;
+use super::super::choice::{Choice, ChosenItem, Refit};
 use super::super::recipes::RefitRecipe;
-use super::super::step::{Choice, ChosenItem, HeadItem, Refit, Work};
+use super::super::step::{HeadItem, Work};
 use super::Lowering;
 use crate::axes::decided_by;
 use crate::store::{AxisValue, Recipe};

@@ -48,7 +48,7 @@ impl Form for Text {
     fn read<'a>(&self, fields: &Fields<'a>, key: &str, node: &'a Node) -> Option<String> {
         let Value::Text(text) = &node.value else {
             let wanted = match self.0 {
-                "a string" => "a string".to_owned(),
+                "" | "a string" => "a string".to_owned(),
                 what => format!("a string ({what})"),
             };
             fields.wrong_type_at(node.span, key, &wanted, &node.value);

@@ -3,6 +3,7 @@
 //! The heads of one job read the same features and train in one scan of them; the trainer knows how. A head that trains its network as
 //! well is a job of its own, in `tuning`.
 
+mod commit;
 mod features;
 mod fits;
 mod fresh;
@@ -21,20 +22,14 @@ use crate::exec::context::{Run, StepResult};
 use crate::exec::event::Event;
 use crate::exec::{NodeError, attempt};
 use crate::graph::OnBadImage;
-use crate::heads::Course;
 use crate::machine::device::{self, Device};
 use crate::models::extractor::TapRequest;
 use crate::models::find_block;
 use crate::plan::{self, Extract, JobKind, PassKey, PlannedArtifact, ScanKey, StepId, Train, Work};
-use crate::store::names::{
-    CANDIDATES, CURVES, FIT, HEAD_WEIGHTS, HELD_OUT_LOGITS, LOGITS, OBJECTIVE, PATH, PREDICTIONS,
-    SELECTION,
-};
 use crate::store::{ArtifactWriter, Checkpoints, FeatureReader, Recipe, StoreError};
 use crate::trainer::TrainError;
-use crate::trainer::heads::{
-    self as trainer, CheckpointStore, Data, Job, Limits, Outcome, Rows, WriteTo,
-};
+use crate::trainer::heads::{self as trainer, CheckpointStore, Data, Job, Limits, Rows, WriteTo};
+use commit::commit;
 use features::FeatureRows;
 use fresh::{FreshImages, FreshRows};
 
@@ -336,66 +331,6 @@ fn fresh_rows<'a>(
         tap,
         (epochs, at_once),
     ))
-}
-
-fn commit(
-    run: &Run<'_>,
-    head: &OneHead<'_>,
-    mut writer: Box<ArtifactWriter>,
-    outcome: &Outcome,
-    classes: usize,
-    seconds: f64,
-) -> Result<(), NodeError> {
-    if !outcome.epochs.is_empty() {
-        writer.write_table(CURVES, &tables::curves(&outcome.epochs)?)?;
-    }
-    match &outcome.course {
-        Some(Course::Iterated {
-            iterations,
-            tolerance,
-        }) => {
-            writer.write_table(OBJECTIVE, &fits::objective(iterations)?)?;
-            if let Some(end) = fits::End::of(iterations, *tolerance) {
-                writer.write_table(FIT, &end.table(*tolerance)?)?;
-                if !end.converged {
-                    (run.emit)(Event::FitNotConverged {
-                        label: head.artifact.label.clone(),
-                        iterations: end.iterations,
-                        gradient: end.gradient,
-                        tolerance: *tolerance,
-                    });
-                }
-            }
-        }
-        Some(Course::Path {
-            candidates,
-            chosen,
-            judge,
-        }) => writer.write_table(PATH, &fits::path(candidates, *chosen, *judge)?)?,
-        None => {}
-    }
-    writer.write_table(PREDICTIONS, &outcome.predictions.to_batch()?)?;
-    if let Some(logits) = &outcome.logits {
-        let table = tables::logits(&outcome.predictions, logits, classes)?;
-        writer.write_table(LOGITS, &table)?;
-    }
-    if let Some(held_out) = &outcome.held_out_logits {
-        writer.write_table(HELD_OUT_LOGITS, &tables::held_out_logits(held_out)?)?;
-    }
-    if let Some(scores) = tables::held_out(outcome)? {
-        writer.write_table(SELECTION, &scores)?;
-    }
-    if let Some(candidates) = head.candidates {
-        writer.write_table(CANDIDATES, candidates)?;
-    }
-    writer.write_bytes(HEAD_WEIGHTS, &outcome.weights)?;
-    writer.finish(run.made(seconds))?;
-    (run.emit)(Event::HeadFinished {
-        label: head.artifact.label.clone(),
-        train_loss: outcome.epochs.last().map(|epoch| epoch.train_loss),
-        seconds,
-    });
-    Ok(())
 }
 
 /// Checkpoints in the store.
