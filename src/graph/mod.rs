@@ -296,7 +296,13 @@ impl HeadNode {
         let network = self.training.fine_tune.map_or_else(String::new, |tuning| {
             format!(" network-lr={:e}", tuning.optimizer.lr)
         });
-        format!("lr={lr:e}{decay}{network} seed={}", self.seed)
+        // What is fitted without steps has no rate.
+        let rates = if self.head.trains_in_steps() {
+            format!("lr={lr:e}{decay}{network} ")
+        } else {
+            String::new()
+        };
+        format!("{rates}seed={}", self.seed)
     }
 }
 

@@ -145,16 +145,19 @@ impl How {
     }
 }
 
+/// Places of one contender that are all named.
+const MOST_PLACES: usize = 2;
+
 /// Where the runs of a cell stand that was chosen on held-out images, and among how many candidates.
 fn chosen(cell: &Cell<'_>) -> (String, String) {
     let places: BTreeSet<String> = cell.rows.iter().map(|row| choices::place(row)).collect();
     let among = cell.rows.iter().filter_map(|row| row.axes.get(CHOSEN_FROM));
     let among: BTreeSet<&AxisValue> = among.collect();
     let among: Vec<String> = among.into_iter().map(ToString::to_string).collect();
-    let mut places = places.into_iter();
-    let place = match (places.next(), places.len()) {
-        (Some(only), 0) => only,
-        (_, more) => format!("{} places, see below", more + 1),
+    let place = if places.len() > MOST_PLACES {
+        format!("{} places, see below", places.len())
+    } else {
+        places.into_iter().collect::<Vec<_>>().join(" or ")
     };
     (place, among.join(" or "))
 }
