@@ -61,7 +61,8 @@ fn the_plan_needs_none_of_the_data() {
         "an estimate from published sizes",
         "features: 12 wanted, 0 cached\n  6 passes through the network: 115,304 forwards",
         "diffusion ← flowers  t=90  blocks 24  pools 2,16  2 taps of 8,189 images",
-        "heads: 288 wanted, 0 cached\n  72 of them on all training samples, once the best of each choice is known",
+        "heads: 288 wanted, 0 cached\n",
+        "  72 of them on all training samples, once the best of each choice is known\n",
     ] {
         assert!(plan.stdout.contains(text), "{text}\n{plan}");
     }
