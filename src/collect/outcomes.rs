@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::exec::NodeError;
 use crate::exec::choosing::scored;
+use crate::exec::logits::attach;
 use crate::exec::scoring::predictions;
 use crate::inputs::Inputs;
 use crate::metrics::Metric;
@@ -86,8 +87,10 @@ impl Outcomes for Kept<'_> {
         else {
             return Ok(None);
         };
-        let predictions = predictions(train, fingerprint, self.inputs, self.store)
-            .map_err(|error| ReportError::Outcomes(error.to_string()))?;
+        let failed = |error: NodeError| ReportError::Outcomes(error.to_string());
+        let mut predictions =
+            predictions(train, fingerprint, self.inputs, self.store).map_err(failed)?;
+        attach(&mut predictions, self.store, fingerprint, metric.reads()).map_err(failed)?;
         let Some(scores) = metric.per_sample(&predictions, &row.metric) else {
             return Ok(None);
         };

@@ -33,8 +33,14 @@ pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
             "Optimizer",
             "Adam",
             &|training| {
-                let kind = training.optimizer.kind;
-                (kind != UpdateRule::Adam).then(|| kind.title().to_owned())
+                let Optimizer { kind, momentum, .. } = training.optimizer;
+                let is_plain = momentum.is_some_and(|share| share <= 0.0);
+                let title = if kind == UpdateRule::Sgd && is_plain {
+                    "SGD without momentum"
+                } else {
+                    kind.title()
+                };
+                (kind != UpdateRule::Adam).then(|| title.to_owned())
             },
             DECLARED,
         ),
