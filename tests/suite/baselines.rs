@@ -221,7 +221,7 @@ over    = ["weights_seed", "seed"]
         );
     }
     assert!(
-        report.contains("random weights: synthetic rule, seed 2"),
+        report.contains("random weights: synthetic rule, seeds 1, 2"),
         "{report}"
     );
 }

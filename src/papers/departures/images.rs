@@ -58,8 +58,8 @@ fn trained_on(experiment: &Experiment, samples: SamplesOf<'_>, add: Add<'_>) {
             continue;
         }
         let of_split = |split: &str| match samples(dataset, split) {
-            Some(images) => format!("{} of split `{split}`", count(images)),
-            None => format!("split `{split}`"),
+            Some(images) => format!("{} of split {split}", count(images)),
+            None => format!("split {split}"),
         };
         let node = &experiment.datasets[dataset];
         let mut origin = node;
@@ -69,13 +69,13 @@ fn trained_on(experiment: &Experiment, samples: SamplesOf<'_>, add: Add<'_>) {
         let part = if origin.name == node.name {
             String::new()
         } else {
-            format!(", a part of `{}`", origin.name)
+            format!(", a part of {}", origin.name)
         };
         add(
             "Images",
             "ImageNet (1,281,167 to train on), ImageNet-50 (64,274), or one of six fine-grained datasets, whole",
             format!(
-                "`{}`{part} ({}): trained on {}, tested on {}",
+                "{}{part} ({}): trained on {}, tested on {}",
                 node.name,
                 origin.dataset.kind(),
                 of_split(train),
@@ -103,7 +103,7 @@ fn views(experiment: &Experiment, add: Add<'_>) {
             }
         };
         let here = if cached.len() < experiment.heads.len() {
-            format!("{here}; fresh noise for heads that are `online` or train the network")
+            format!("{here}; fresh noise for heads that are online or train the network")
         } else {
             here
         };

@@ -29,6 +29,7 @@ pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
         }
         weights(node, add);
     }
+    drawn(experiment, add);
     for node in &experiment.pretrains {
         let training = &node.training;
         add(
@@ -50,7 +51,7 @@ pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
         if precision != Precision::F32 {
             add(
                 "Arithmetic of the network",
-                "not stated; 16 bits (`f16`) in the authors' later code",
+                "not stated; 16 bits (f16) in the authors' later code",
                 precision.name().to_owned(),
                 DECLARED,
             );
@@ -68,25 +69,43 @@ pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
 
 /// What the weights of one model are.
 fn weights(node: &ModelNode, add: Add<'_>) {
-    let (here, reason) = match node.model.weights() {
-        WeightsSource::Synthetic(seed) => (
-            format!("random weights: synthetic rule, seed {seed}"),
-            UNTAUGHT,
-        ),
-        WeightsSource::Initialization(seed) => (
-            format!("random weights: the network's own initialization, seed {seed}"),
-            UNTAUGHT,
-        ),
+    let here = match node.model.weights() {
         WeightsSource::File(path) if node.model.variant() != "adm-256-uncond" => {
             let known = preset(node.model.variant());
             let trained_on = known.map_or_else(
                 || "what they were trained on is not recorded".to_owned(),
-                |preset| format!("weights of the network `{}`: {}", preset.name, preset.title),
+                |preset| format!("weights of the network {}: {}", preset.name, preset.title),
             );
-            (format!("`{}`, {trained_on}", path.display()), DECLARED)
+            format!("{}, {trained_on}", path.display())
         }
-        // Those of the paper, of a training of this experiment, or none.
-        WeightsSource::File(_) | WeightsSource::Pretrained(_) | WeightsSource::None => return,
+        // Drawn ones, those of the paper, of a training of this experiment, or none.
+        _ => return,
     };
-    add("Weights", OPENAIS, here, reason);
+    add("Weights", OPENAIS, here, DECLARED);
+}
+
+/// Weights that are drawn, one row for each rule.
+fn drawn(experiment: &Experiment, add: Add<'_>) {
+    let (mut synthetic, mut initial) = (BTreeSet::new(), BTreeSet::new());
+    for node in &experiment.models {
+        match node.model.weights() {
+            WeightsSource::Synthetic(seed) => synthetic.insert(*seed),
+            WeightsSource::Initialization(seed) => initial.insert(*seed),
+            _ => false,
+        };
+    }
+    let rules = [
+        ("synthetic rule", synthetic),
+        ("the network's own initialization", initial),
+    ];
+    for (rule, seeds) in rules {
+        let listed: Vec<String> = seeds.iter().map(ToString::to_string).collect();
+        let seeds = match listed.len() {
+            0 => continue,
+            1 => "seed",
+            _ => "seeds",
+        };
+        let here = format!("random weights: {rule}, {seeds} {}", listed.join(", "));
+        add("Weights", OPENAIS, here, UNTAUGHT);
+    }
 }

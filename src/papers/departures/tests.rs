@@ -56,7 +56,7 @@ fn datasets_are_listed_with_what_is_trained_on() {
     assert_eq!(
         here(&stated, "Images"),
         [
-            "`few`, a part of `garments` (fashion-mnist): trained on 2,000 of split `train`, tested on 1,000 of split `test`"
+            "few, a part of garments (fashion-mnist): trained on 2,000 of split train, tested on 1,000 of split test"
         ]
     );
 }
@@ -79,7 +79,7 @@ fn weights_say_what_they_are() {
         ),
         (
             "\"a.safetensors\"",
-            "`a.safetensors`, weights of the network `fashion-28`: Fashion-MNIST 28x28, gray, all 60,000 training images",
+            "a.safetensors, weights of the network fashion-28: Fashion-MNIST 28x28, gray, all 60,000 training images",
         ),
     ] {
         let stated = rows(&model(weights), "timestep = 10", "kind = \"linear\"");
