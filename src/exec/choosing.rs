@@ -132,6 +132,10 @@ impl Chosen {
 
     /// One row for each candidate, the best first: its `place`, such as "block = 7, pool = 4", the mean `loss` and `top1` on held-out
     /// samples over its `seeds`, and whether it is `chosen`.
+    #[cfg_attr(
+        not(feature = "torch"),
+        expect(dead_code, reason = "heads are written by what trains them")
+    )]
     pub(crate) fn to_batch(&self) -> Result<RecordBatch, NodeError> {
         let mut fields = vec![Field::new("place", DataType::Utf8, false)];
         let places = self

@@ -2,7 +2,7 @@
 //!
 //! A result is a mean over samples. Whether two of them differ is decided sample by sample, which neither the table of results nor
 //! its file holds. So what a table or figure compares is computed while the report is gathered, where the predictions are
-//! at hand ([`Outcomes`]), and kept as [`Comparison`]s in a file beside the results ([`file`]): a report that is rendered from
+//! at hand ([`Outcomes`]), and kept as [`Comparison`]s in a file beside the results ([`mod@file`]): a report that is rendered from
 //! files says the same.
 
 pub mod file;
