@@ -82,7 +82,10 @@ pub fn choices(rows: &[ResultRow]) -> BTreeSet<ChoiceMade> {
             candidates: text(CHOSEN_FROM),
             at_border: axes::label(&text(AT_BORDER)),
         };
-        made.insert(choice);
+        // A head that has none of the chosen axes was its own only candidate: nothing was chosen.
+        if !choice.place.is_empty() {
+            made.insert(choice);
+        }
     }
     made
 }
@@ -124,5 +127,13 @@ mod tests {
         );
         assert_eq!(made[1].at_border, "block, learning rate");
         assert!(choices(&rows[3..]).is_empty());
+
+        let mut alone = row(0, 0.5);
+        alone.axes.remove("learning_rate");
+        let axes = [
+            (CHOSEN, AxisValue::from("network_learning_rate")),
+            (CHOSEN_FROM, 1_u32.into()),
+        ];
+        assert!(choices(&[with(alone, axes)]).is_empty());
     }
 }

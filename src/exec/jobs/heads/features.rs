@@ -89,8 +89,7 @@ impl<'a> FeatureRows<'a> {
         split: &str,
         skip: bool,
     ) -> Result<Self, NodeError> {
-        let columns = others.map(|features| self.column(features, split, skip));
-        self.more_views = columns.collect::<Result<_, NodeError>>()?;
+        self.more_views = self.columns(others, split, skip)?;
         Ok(self)
     }
 
@@ -101,9 +100,19 @@ impl<'a> FeatureRows<'a> {
         split: &str,
         skip: bool,
     ) -> Result<Self, NodeError> {
-        let columns = others.map(|features| self.column(features, split, skip));
-        self.joined = columns.collect::<Result<_, NodeError>>()?;
+        self.joined = self.columns(others, split, skip)?;
         Ok(self)
+    }
+
+    /// Other features of these samples, in the order in which they are given.
+    fn columns(
+        &self,
+        others: impl Iterator<Item = &'a FeatureReader>,
+        split: &str,
+        skip: bool,
+    ) -> Result<Vec<Column<'a>>, NodeError> {
+        let columns = others.map(|features| self.column(features, split, skip));
+        columns.collect()
     }
 
     /// Other features of these samples.
