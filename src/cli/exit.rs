@@ -10,6 +10,7 @@ use crate::inputs::{InputError, InputErrors};
 use crate::message::{Hint, Message};
 use crate::models::kinds::guided_diffusion::presets::PresetError;
 use crate::plan::PlanError;
+use crate::report::ReportError;
 use crate::store::{QueryError, StoreError};
 
 /// Why a subcommand did not succeed.
@@ -198,6 +199,10 @@ impl From<NodeError> for Failure {
             NodeError::Dataset(error) => Self::from(error),
             NodeError::Bug(bug) => Self::from(bug),
             NodeError::Stopped => Self::Stopped,
+            // A file of results or comparisons that was given, and is not one.
+            NodeError::Report(error @ ReportError::ResultsFile { .. }) => {
+                Self::Input(error.explain())
+            }
             other => Self::Nodes(other.explain()),
         }
     }

@@ -268,6 +268,13 @@ fn what_was_compared_is_rendered_from_its_file() {
     assert_eq!(shown(&reader.read("reports/baseline.md")), shown(&report));
     assert_eq!(reader.read("reports/blocks.svg"), figure);
 
+    // One that was cut off is an input that is wrong.
+    reader.write("published.comparisons.csv", &compared[..300]);
+    reader
+        .run(&from)
+        .expect_code(3)
+        .expect_in_stderr(&["published.comparisons.csv:"]);
+
     // Without the file the cells are empty, and say why; intervals are the mean of the seeds' own.
     let bare = CliTest::new();
     bare.write("baseline.toml", baseline());

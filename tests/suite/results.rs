@@ -205,7 +205,9 @@ fn a_report_is_rendered_from_the_csv_without_datasets_and_cache() {
 
     // Faults are named by their place.
     reader.write("broken.csv", csv.replace("value", "vlue"));
-    let output = reader.run(&["report", "swept.toml", "--from", "broken.csv"]);
+    let output = reader
+        .run(&["report", "swept.toml", "--from", "broken.csv"])
+        .expect_code(3);
     assert!(
         output
             .stderr
