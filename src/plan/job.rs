@@ -19,7 +19,7 @@ use crate::imaging::preprocess::View;
 use crate::models::{BlockIndex, Precision, Reduce, TapShape};
 use crate::plan::recipes::HeadRecipe;
 use crate::store::{ArtifactKind, Fingerprint, Recipe};
-use crate::trainer::Views;
+use crate::trainer::{TestAverage, Views};
 
 /// What kind of work a job is; in the order in which a single worker does them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -143,6 +143,8 @@ pub struct ScanKey<'a> {
     test_features: String,
     /// How many draws of it they predict from.
     test_draws: u32,
+    /// What is averaged over them.
+    test_average: TestAverage,
     /// Fingerprint of what is held out.
     held_out_features: String,
     /// Fingerprints of what stands behind them.
@@ -169,6 +171,7 @@ impl<'a> ScanKey<'a> {
             features: train.reads.iter().map(ToString::to_string).collect(),
             test_features: train.features.fingerprint.to_string(),
             test_draws: training.test_draws,
+            test_average: training.test_average,
             held_out_features: train.held_out.fingerprint.to_string(),
             joined: train.joined.iter().map(of_joined).collect(),
             train: &training.train_split,

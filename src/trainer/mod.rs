@@ -21,7 +21,9 @@ mod rates;
 
 #[cfg(feature = "torch")]
 pub use average::Average;
-pub use config::{Decay, FineTuning, Optimizer, Schedule, Training, UpdateRule, Views};
+pub use config::{
+    Decay, FineTuning, Optimizer, Schedule, TestAverage, Training, UpdateRule, Views,
+};
 #[cfg(feature = "torch")]
 pub use gradients::{clip_gradients, gradient_norm};
 #[cfg(feature = "torch")]

@@ -82,6 +82,8 @@ mod querying;
 #[cfg(feature = "torch")]
 mod results;
 #[cfg(feature = "torch")]
+mod right_values;
+#[cfg(feature = "torch")]
 mod run;
 #[cfg(feature = "torch")]
 mod samples;

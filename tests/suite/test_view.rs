@@ -165,9 +165,42 @@ logits     = true
 optimizer  = { lr = 1e-30 }
 test_draws = 3
 
+[head.of-features]
+kind         = "linear"
+features     = "first"
+epochs       = 1
+logits       = true
+optimizer    = { lr = 1e-30 }
+test_draws   = 3
+test_average = "features"
+
+[head.ridge-one]
+kind     = "ridge"
+features = "first"
+logits   = true
+
+[head.ridge]
+kind       = "ridge"
+features   = "first"
+logits     = true
+test_draws = 3
+
+[head.ridge-of-features]
+kind         = "ridge"
+features     = "first"
+logits       = true
+test_draws   = 3
+test_average = "features"
+
+[head.neighbors]
+kind       = "knn"
+features   = "first"
+k          = 3
+test_draws = 3
+
 [metric.accuracy]
 kind = "accuracy"
-of   = ["apart", "mean"]
+of   = ["apart", "mean", "of-features", "ridge-one", "ridge", "ridge-of-features", "neighbors"]
 "#;
     cli.write("draws.toml", experiment("draws", &[FASHION, NANO, rest]));
     cli.run(&["run", "draws.toml"]).expect_code(0);
@@ -216,4 +249,17 @@ of   = ["apart", "mean"]
             );
         }
     }
+    // What is linear has the same logits whether they or the features are averaged.
+    for (of_logits, of_features) in [("mean", "of-features"), ("ridge", "ridge-of-features")] {
+        let of_logits = logits(of_logits, 3);
+        for (id, found) in logits(of_features, 3) {
+            for (found, expected) in found.into_iter().zip(&of_logits[&id]) {
+                assert!(
+                    (found - expected).abs() < 1e-4 * expected.abs().max(1.0),
+                    "{of_features} {id}: {found} {expected}"
+                );
+            }
+        }
+    }
+    assert_ne!(logits("ridge", 3), logits("ridge-one", 3));
 }

@@ -6,6 +6,7 @@ use super::{Add, DECLARED, SamplesOf};
 use crate::graph::{Experiment, HeadNode};
 use crate::imaging::Preprocess;
 use crate::text::count;
+use crate::trainer::TestAverage;
 
 pub(super) fn add(experiment: &Experiment, samples: SamplesOf<'_>, add: Add<'_>) {
     trained_on(experiment, samples, add);
@@ -115,17 +116,22 @@ fn views(experiment: &Experiment, add: Add<'_>) {
         );
     }
     if has_noise && experiment.heads.iter().any(|head| is_noisy(head.features)) {
-        let draws: BTreeSet<u32> = experiment
-            .heads
-            .iter()
+        let heads = experiment.heads.iter();
+        let draws: BTreeSet<(u32, &str)> = heads
             .filter(|head| is_noisy(head.features))
-            .map(|head| head.training.test_draws)
+            .map(|head| {
+                let of = match head.training.test_average {
+                    TestAverage::Logits => "logits",
+                    TestAverage::Features => "features",
+                };
+                (head.training.test_draws, of)
+            })
             .collect();
-        for draws in draws {
+        for (draws, of) in draws {
             let here = match draws {
                 1 => "one draw of each image, fixed by seed and sample id".to_owned(),
                 several => format!(
-                    "{several} draws of each image, fixed by seed and sample id; the mean of their logits"
+                    "{several} draws of each image, fixed by seed and sample id; the mean of their {of}"
                 ),
             };
             add(

@@ -112,8 +112,17 @@ pub const TEST: Key<Text> = Key::text("test", "a split")
 
 /// Over how many draws of the noise predictions are averaged.
 pub const TEST_DRAWS: Key<Count> = Key::count("test_draws", 1..=1000).default(1).doc(
-    "From how many draws of the noise a test image is predicted: by the mean of their logits. They are the extraction's `draw` and those behind it.",
+    "From how many draws of the noise a test image is predicted. They are the extraction's `draw` and those after it; `test_average` says what is averaged.",
 );
+const TEST_AVERAGE: Key<Choice<TestAverage>> = Key::choice(
+    "test_average",
+    &[
+        ("logits", TestAverage::Logits),
+        ("features", TestAverage::Features),
+    ],
+)
+.default(TestAverage::Logits)
+.doc("What the mean over `test_draws` is taken of: the logits of each draw, or the features, which are then read once. For a head without a hidden layer both are the same but for rounding.");
 
 /// The keys that a head takes besides its own, if it is fitted full-batch.
 pub const KEYS_WITHOUT_STEPS: Keys = &[
@@ -124,6 +133,8 @@ pub const KEYS_WITHOUT_STEPS: Keys = &[
     &SEED_WITHOUT_STEPS,
     &TRAIN,
     &TEST,
+    &TEST_DRAWS,
+    &TEST_AVERAGE,
 ];
 
 /// The keys that every head takes besides its own, if it is trained in steps.
@@ -148,6 +159,7 @@ pub const KEYS: Keys = &[
     &TRAIN,
     &TEST,
     &TEST_DRAWS,
+    &TEST_AVERAGE,
 ];
 
 /// [`KEYS`] as the reference lists them, once for all heads.
@@ -181,6 +193,26 @@ pub enum Views {
     Mixed,
     /// One head; each epoch sees the next of them of every image, and after the last the first again.
     InTurn,
+}
+
+/// What is averaged over several draws of a test image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TestAverage {
+    /// The logits of each.
+    Logits,
+    /// The features, of which logits are then computed once.
+    Features,
+}
+
+impl TestAverage {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands over references"
+    )]
+    fn is_of_logits(&self) -> bool {
+        *self == Self::Logits
+    }
 }
 
 /// All that decides how a head is trained, besides its form, its features and its seed.
@@ -223,6 +255,9 @@ pub struct Training {
     /// Over how many draws of the noise predictions are averaged, at least 1; recorded where it is more.
     #[serde(skip_serializing_if = "is_one")]
     pub test_draws: u32,
+    /// What is averaged over these draws; [`TestAverage::Logits`] where there is one.
+    #[serde(skip_serializing_if = "TestAverage::is_of_logits")]
+    pub test_average: TestAverage,
 }
 
 #[expect(
@@ -254,6 +289,7 @@ impl Default for Training {
             train_split: "train".to_owned(),
             test_split: "test".to_owned(),
             test_draws: 1,
+            test_average: TestAverage::Logits,
         }
     }
 }
@@ -284,6 +320,12 @@ impl Training {
         let optimizer = fields.get(&OPTIMIZER)?;
         let optimizer = Optimizer::parse(&optimizer, &optimizer::KIND, &optimizer::LR)?;
         let schedule = Schedule::parse(&fields.get(&SCHEDULE)?)?;
+        let test_draws = fields.get(&TEST_DRAWS)?;
+        let test_average = match fields.get(&TEST_AVERAGE)? {
+            // One draw is its own mean, and one head.
+            _ if test_draws == 1 => TestAverage::Logits,
+            chosen => chosen,
+        };
         Some(Self {
             views: fields.get(&VIEWS)?,
             // A network that changes has no features to read from the cache.
@@ -302,7 +344,8 @@ impl Training {
             logits: fields.get(&LOGITS)?,
             train_split: fields.get(&TRAIN)?,
             test_split: fields.get(&TEST)?,
-            test_draws: fields.get(&TEST_DRAWS)?,
+            test_draws,
+            test_average,
         })
     }
 }

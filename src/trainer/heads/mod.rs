@@ -4,7 +4,7 @@
 //! and take every step together; learning rates and weight decays may differ within it.
 //!
 //! Start with [`rows`], where samples come from; `order` is in which order an epoch sees them and how it is cut into batches,
-//! `held` where they are in memory, `standard` what standardizes them, `stack` heads
+//! `held` where they are in memory, `standard` what standardizes them, `mean` what averages draws of them, `stack` heads
 //! that step together, `scan` the loop over epochs, `epoch` that over windows and batches, `scoring` what is not learned from, `whole` what
 //! is fitted to all samples, `checkpoint` what a
 //! scan resumes from, `rounds` how many heads train at once.
@@ -17,6 +17,7 @@ pub(super) mod checkpoint;
 mod epoch;
 mod held;
 mod held_out;
+mod mean;
 pub(super) mod order;
 mod rounds;
 pub mod rows;
@@ -39,6 +40,7 @@ use crate::heads::{Course, FeatureShape, Head};
 use crate::message::{Hint, Message};
 use crate::metrics::{HeldOutLogits, Predictions};
 
+pub use mean::MeanRows;
 pub use order::hold_out;
 pub use rounds::{is_small, train};
 pub use rows::{Rows, RowsInMemory, Samples};

@@ -82,11 +82,11 @@ fn from_memory(
     // As they are stored, as 32-bit floats, and once more for what the head makes of them.
     let needed = numbers * (data.train.feature_type().bytes() as u64 + 8);
     check_memory(needed, limits)?;
-    let read = |rows: &dyn Rows, which: &[usize]| -> Result<Tensor, TrainError> {
-        let which: Vec<_> = which.iter().map(|&row| (0, row)).collect();
+    let read = |rows: &dyn Rows, view: usize, which: &[usize]| -> Result<Tensor, TrainError> {
+        let which: Vec<_> = which.iter().map(|&row| (view, row)).collect();
         Ok(load(rows, &which, width, data.device)?.to_kind(Kind::Float))
     };
-    let features = read(data.train, split.fit)?;
+    let features = read(data.train, 0, split.fit)?;
     let labels = labels_of(data, split.fit);
     let whole = Whole {
         features: &features,
@@ -94,13 +94,15 @@ fn from_memory(
         classes: data.classes,
     };
     let all: Vec<usize> = (0..data.test.len()).collect();
-    let logits = head.predict(whole, &read(data.test, &all)?);
+    let logits = of_all_views(data, |view| {
+        Ok(to_vec(&head.predict(whole, &read(data.test, view, &all)?)))
+    })?;
     let mut kept = split.kept(job, data);
     let held_out = if split.held_out.is_empty() {
         None
     } else {
         let mut score = Score::default();
-        let logits = head.predict(whole, &read(data.judged(), split.held_out)?);
+        let logits = head.predict(whole, &read(data.judged(), 0, split.held_out)?);
         if let Some(kept) = &mut kept {
             kept.logits.values = to_vec(&logits);
         }
@@ -113,7 +115,7 @@ fn from_memory(
     outcome(
         job,
         data,
-        &to_vec(&logits),
+        &logits,
         Found {
             held_out,
             held_out_logits: kept,
@@ -144,6 +146,7 @@ fn by_blocks(
     let source = |rows, which| Source {
         data,
         rows,
+        view: 0,
         which,
         at_once,
         standard: standard.as_ref(),
@@ -177,12 +180,16 @@ fn by_blocks(
     });
     scored.map_err(|error| held_out.why(&held_out, error))?;
     let all: Vec<usize> = (0..data.test.len()).collect();
-    let test = source(data.test, &all);
-    let mut logits: Vec<f32> = Vec::with_capacity(all.len() * classes);
-    let predicted = test.each(&mut |features, _| {
-        logits.extend(to_vec(&logits_of(features).to_kind(Kind::Float)));
-    });
-    predicted.map_err(|error| test.why(&test, error))?;
+    let logits = of_all_views(data, |view| {
+        let mut test = source(data.test, &all);
+        test.view = view;
+        let mut logits: Vec<f32> = Vec::with_capacity(all.len() * classes);
+        let predicted = test.each(&mut |features, _| {
+            logits.extend(to_vec(&logits_of(features).to_kind(Kind::Float)));
+        });
+        predicted.map_err(|error| test.why(&test, error))?;
+        Ok(logits)
+    })?;
     let (weight, bias) = match &standard {
         Some(standard) => standard.folded(&fitted.weight, &fitted.bias),
         None => (
@@ -207,6 +214,24 @@ fn by_blocks(
             weights: vec![("fcs.0.weight", weight), ("fcs.0.bias", bias)],
         },
     )
+}
+
+/// The mean over the views of the test split of logits `[T, K]`, which `of` gives for one view.
+fn of_all_views(
+    data: &Data<'_>,
+    of: impl Fn(usize) -> Result<Vec<f32>, TrainError>,
+) -> Result<Vec<f32>, TrainError> {
+    let mut sum = of(0)?;
+    let views = data.test.views();
+    for view in 1..views {
+        let own = of(view)?;
+        sum.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
+    }
+    if views > 1 {
+        let count = views as f32;
+        sum.iter_mut().for_each(|sum| *sum /= count);
+    }
+    Ok(sum)
 }
 
 /// What a fit leaves beside its predictions.
@@ -274,6 +299,7 @@ impl Score {
 struct Source<'a> {
     data: &'a Data<'a>,
     rows: &'a dyn Rows,
+    view: usize,
     which: &'a [usize],
     /// Samples of a block.
     at_once: usize,
@@ -292,7 +318,7 @@ impl Source<'_> {
     }
 
     fn load(&self, rows: &[usize]) -> Result<Tensor, TrainError> {
-        let which: Vec<_> = rows.iter().map(|&row| (0, row)).collect();
+        let which: Vec<_> = rows.iter().map(|&row| (self.view, row)).collect();
         load(
             self.rows,
             &which,

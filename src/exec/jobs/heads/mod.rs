@@ -27,8 +27,10 @@ use crate::models::extractor::TapRequest;
 use crate::models::find_block;
 use crate::plan::{self, Extract, JobKind, PassKey, PlannedArtifact, ScanKey, StepId, Train, Work};
 use crate::store::{ArtifactWriter, Checkpoints, FeatureReader, Recipe, StoreError};
-use crate::trainer::TrainError;
-use crate::trainer::heads::{self as trainer, CheckpointStore, Data, Job, Limits, Rows, WriteTo};
+use crate::trainer::heads::{
+    self as trainer, CheckpointStore, Data, Job, Limits, MeanRows, Rows, WriteTo,
+};
+use crate::trainer::{TestAverage, TrainError};
 use commit::commit;
 use features::FeatureRows;
 use fresh::{FreshImages, FreshRows};
@@ -195,6 +197,11 @@ fn scan(
     let test_rows = FeatureRows::new(vec![&tested], test_split, skip)?
         .with_views(more_draws.iter(), test_split, skip)?
         .joining(joined.iter().map(|[_, tested, _]| tested), test_split, skip)?;
+    let mean_of_draws = MeanRows(&test_rows);
+    let test_rows: &dyn Rows = match training.test_average {
+        TestAverage::Features => &mean_of_draws,
+        TestAverage::Logits => &test_rows,
+    };
     let train_rows = FeatureRows::new(readers.iter().collect(), train_split, skip)?.joining(
         joined.iter().map(|[trained, _, _]| trained),
         train_split,
@@ -244,7 +251,7 @@ fn scan(
     let data = Data {
         train: train_rows,
         judged: judged_rows.as_ref().map(|rows| rows as &dyn Rows),
-        test: &test_rows,
+        test: test_rows,
         shape: first.train.shape,
         classes: first.train.classes(),
         device: run.device,
