@@ -4,12 +4,16 @@
 //! leave a temporary file, whose name [`is_temporary`] recognizes. New files have the permissions of any new file (0666 less
 //! the user's mask), where temporary files are private otherwise.
 
+pub(crate) mod faults;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
+
+use faults::Operation;
 
 const TEMPORARY: &str = ".tmp-";
 
@@ -29,20 +33,36 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 /// A file that does not have its name yet. Dropping it removes it.
 #[derive(Debug)]
 pub(crate) struct AtomicFile {
-    file: BufWriter<NamedTempFile>,
+    file: BufWriter<OnDisk>,
     target: PathBuf,
+}
+
+/// What is behind the buffer.
+#[derive(Debug)]
+struct OnDisk(NamedTempFile);
+
+impl Write for OnDisk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let at_once = faults::at_write(bytes.len())?;
+        self.0.write(bytes.get(..at_once).unwrap_or(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 impl AtomicFile {
     /// Begins the file that is to be called `target`. Its folder has to exist.
     pub(crate) fn create(target: &Path) -> io::Result<Self> {
+        faults::at(Operation::Create)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let file = tempfile::Builder::new()
             .prefix(&format!("{TEMPORARY}{name}-"))
             .permissions(fs::Permissions::from_mode(0o666))
             .tempfile_in(folder_of(target))?;
         Ok(Self {
-            file: BufWriter::with_capacity(1 << 20, file),
+            file: BufWriter::with_capacity(1 << 20, OnDisk(file)),
             target: target.to_owned(),
         })
     }
@@ -53,19 +73,20 @@ impl AtomicFile {
         write: &mut dyn FnMut(&Path) -> io::Result<()>,
     ) -> io::Result<Self> {
         let file = Self::create(target)?;
+        faults::at(Operation::Write)?;
         write(file.path())?;
         Ok(file)
     }
 
     /// Where the bytes are until the file has its name.
     pub(crate) fn path(&self) -> &Path {
-        self.file.get_ref().path()
+        self.file.get_ref().0.path()
     }
 
     /// Bytes written so far, those in memory included.
     pub(crate) fn len(&mut self) -> io::Result<u64> {
         self.file.flush()?;
-        Ok(self.file.get_ref().as_file().metadata()?.len())
+        Ok(self.file.get_ref().0.as_file().metadata()?.len())
     }
 
     /// Gives the file its name, in place of whatever has it. Once this returns, no power cut takes it back.
@@ -76,8 +97,8 @@ impl AtomicFile {
 
     /// [`AtomicFile::commit`] under another name in the same folder, for names that depend on the content.
     pub(crate) fn commit_as(self, target: &Path) -> io::Result<()> {
-        let file = self.into_inner()?;
-        file.as_file().sync_all()?;
+        let file = self.into_synced()?;
+        faults::at(Operation::Rename)?;
         file.persist(target).map_err(|error| error.error)?;
         sync_folder_of(target)
     }
@@ -85,8 +106,8 @@ impl AtomicFile {
     /// [`AtomicFile::commit`], unless there is a file of that name already; returns whether the name was free.
     pub(crate) fn commit_if_absent(self) -> io::Result<bool> {
         let target = self.target.clone();
-        let file = self.into_inner()?;
-        file.as_file().sync_all()?;
+        let file = self.into_synced()?;
+        faults::at(Operation::Rename)?;
         match file.persist_noclobber(&target) {
             Ok(_) => sync_folder_of(&target).map(|()| true),
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -99,14 +120,22 @@ impl AtomicFile {
     pub(crate) fn commit_unsynced(self) -> io::Result<()> {
         let target = self.target.clone();
         let file = self.into_inner()?;
+        faults::at(Operation::Rename)?;
         file.persist(target).map_err(|error| error.error)?;
         Ok(())
     }
 
     fn into_inner(self) -> io::Result<NamedTempFile> {
-        self.file
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)
+        let file = self.file.into_inner();
+        let file = file.map_err(io::IntoInnerError::into_error)?;
+        Ok(file.0)
+    }
+
+    fn into_synced(self) -> io::Result<NamedTempFile> {
+        let file = self.into_inner()?;
+        faults::at(Operation::Sync)?;
+        file.as_file().sync_all()?;
+        Ok(file)
     }
 }
 
@@ -137,6 +166,7 @@ pub(crate) fn write_if_different(target: &Path, bytes: &[u8]) -> io::Result<bool
 
 /// Renames within the file system, lasting once this returns.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    faults::at(Operation::Rename)?;
     fs::rename(from, to)?;
     sync_folder_of(to)?;
     if folder_of(from) == folder_of(to) {
@@ -148,6 +178,7 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Makes the name of `path` last; a new name without this may be undone by a power cut.
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    faults::at(Operation::SyncFolder)?;
     File::open(folder_of(path))?.sync_all()
 }
 

@@ -12,6 +12,7 @@ use super::*;
 use crate::feature_type::FeatureType;
 
 mod damage;
+mod faults;
 mod images;
 mod query;
 mod results;
