@@ -164,16 +164,50 @@ pub(crate) fn write_if_different(target: &Path, bytes: &[u8]) -> io::Result<bool
     write(target, bytes).map(|()| true)
 }
 
-/// Renames within the file system, lasting once this returns.
+/// Moves a file or a folder to a name that is free, lasting once this returns: renames it, or where that is another file system,
+/// copies it and then removes it.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     faults::at(Operation::Rename)?;
-    fs::rename(from, to)?;
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            // Under another name first, so that half of it never passes for all of it.
+            let name = to.file_name().unwrap_or_default().to_string_lossy();
+            let half = to.with_file_name(format!("{TEMPORARY}{name}-{}", std::process::id()));
+            copy(from, &half)?;
+            fs::rename(&half, to)?;
+            sync_folder_of(to)?;
+            if from.symlink_metadata()?.is_dir() {
+                fs::remove_dir_all(from)?;
+            } else {
+                fs::remove_file(from)?;
+            }
+        }
+        moved => moved?,
+    }
     sync_folder_of(to)?;
     if folder_of(from) == folder_of(to) {
         Ok(())
     } else {
         sync_folder_of(from)
     }
+}
+
+/// Copies a file, a link or a folder with all that is in it; files last once this returns.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let kind = from.symlink_metadata()?.file_type();
+    if kind.is_symlink() {
+        return std::os::unix::fs::symlink(fs::read_link(from)?, to);
+    }
+    if !kind.is_dir() {
+        fs::copy(from, to)?;
+        return File::open(to)?.sync_all();
+    }
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    File::open(to)?.sync_all()
 }
 
 /// Makes the name of `path` last; a new name without this may be undone by a power cut.

@@ -8,10 +8,6 @@
 mod atomic_file;
 pub mod axes;
 pub mod bug;
-#[expect(
-    clippy::print_stderr,
-    reason = "messages go to stderr, and only from here; data is written to stdout"
-)]
 pub mod cli;
 pub mod collect;
 pub mod datasets;

@@ -4,6 +4,8 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Seek, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Takes the lock on the file at `path`, which is made if need be, and writes into it who holds it; `None` where another
@@ -12,13 +14,7 @@ use std::path::Path;
 /// # Errors
 /// The file cannot be opened or locked.
 pub(crate) fn try_lock(path: &Path) -> io::Result<Option<File>> {
-    // Not truncated on opening: the file may hold the name of the process that has the lock now.
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)?;
+    let mut file = open(path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
@@ -27,6 +23,88 @@ pub(crate) fn try_lock(path: &Path) -> io::Result<Option<File>> {
     // The name only serves the messages of those who wait, so a full disk is no reason to fail here.
     let _ = sign(&mut file);
     Ok(Some(file))
+}
+
+/// Opens the file of a lock, which is made if need be; a link in its place is not followed, and is an error.
+///
+/// # Errors
+/// The file cannot be opened.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    // Not truncated on opening: the file may hold the name of the process that has the lock now.
+    File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
+}
+
+/// A range of a file's bytes, which need not be there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Range {
+    start: i64,
+    length: i64,
+}
+
+impl Range {
+    /// One as long as the number of this process.
+    pub(crate) fn of_this_process(start: i64) -> Self {
+        Self {
+            start,
+            length: i64::from(std::process::id()),
+        }
+    }
+}
+
+/// Locks a range of an open file; false where another opening of the file has any of it locked. The lock lasts until
+/// [`unlock_range`], or as long as the file is open.
+///
+/// # Errors
+/// The file system has no such locks, or refuses.
+pub(crate) fn try_lock_range(file: &File, range: Range) -> io::Result<bool> {
+    match control(file, libc::F_OFD_SETLK, &mut ranged(libc::F_WRLCK, range)) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives a range back.
+///
+/// # Errors
+/// The file system refuses.
+pub(crate) fn unlock_range(file: &File, range: Range) -> io::Result<()> {
+    control(file, libc::F_OFD_SETLK, &mut ranged(libc::F_UNLCK, range))
+}
+
+/// The number of the process that has the range locked that begins at `start`; `None` where nobody has, or nobody can say.
+pub(crate) fn holder_of_range(file: &File, start: i64) -> Option<i64> {
+    let mut found = ranged(libc::F_WRLCK, Range { start, length: 1 });
+    control(file, libc::F_OFD_GETLK, &mut found).ok()?;
+    let is_whole = i32::from(found.l_type) != libc::F_UNLCK && found.l_start == start;
+    (is_whole && found.l_len > 0).then_some(found.l_len)
+}
+
+fn ranged(kind: libc::c_int, range: Range) -> libc::flock {
+    #[expect(unsafe_code, reason = "the type of the C library has padding")]
+    // SAFETY: all bits zero are a value of this type.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::c_short::try_from(kind).unwrap_or_default();
+    lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).unwrap_or_default();
+    (lock.l_start, lock.l_len) = (range.start, range.length);
+    lock
+}
+
+fn control(file: &File, command: libc::c_int, lock: &mut libc::flock) -> io::Result<()> {
+    #[expect(unsafe_code, reason = "there is no safe way to lock a part of a file")]
+    // SAFETY: the file is open, and the pointer is to a value of the type that the commands for locks read and fill.
+    let outcome = unsafe { libc::fcntl(file.as_raw_fd(), command, std::ptr::from_mut(lock)) };
+    if outcome == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Who holds the lock: "process 4711 on node03", or "another process".

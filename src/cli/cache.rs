@@ -64,7 +64,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
                 ));
             };
             let rows = store.export(fingerprint, file)?;
-            eprintln!(
+            say!(
                 "{}: {} of {}",
                 file.display(),
                 plural(to_usize(rows), "row"),
@@ -91,7 +91,7 @@ fn verify(context: &Context, store: &Store, set_aside: bool) -> Result<(), Failu
     let store = Store::open(&context.cache)?;
     for fingerprint in problems.iter().filter_map(|problem| problem.fingerprint) {
         if let Some(aside) = store.quarantine(&fingerprint)? {
-            eprintln!("{} lies in {} now", fingerprint.short(), aside.to.display());
+            say!("{} lies in {} now", fingerprint.short(), aside.to.display());
         }
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! `repro completions`: scripts for shells.
 
+use std::io::Write;
+
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
@@ -17,13 +19,11 @@ pub struct Arguments {
 }
 
 /// Prints the script.
-#[expect(clippy::unnecessary_wraps, reason = "every subcommand has this shape")]
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    clap_complete::generate(
-        arguments.shell,
-        &mut super::Arguments::command(),
-        "repro",
-        &mut std::io::stdout(),
-    );
+    // The generator panics where it cannot write.
+    let mut script = Vec::new();
+    let mut command = super::Arguments::command();
+    clap_complete::generate(arguments.shell, &mut command, "repro", &mut script);
+    std::io::stdout().lock().write_all(&script)?;
     Ok(())
 }

@@ -50,7 +50,7 @@ const WRONG_CACHE: u8 = 4;
 /// `./repro` has to tell the two apart.
 const BUG: u8 = 5;
 /// 128 and the number of SIGINT, as a shell says it.
-const STOPPED: u8 = 130;
+pub(super) const STOPPED: u8 = 130;
 
 /// Every exit code and its meaning: the one list, from which the help is made and against which `docs/errors.md` is tested.
 pub fn exit_codes() -> &'static [(u8, &'static str)] {
@@ -99,12 +99,12 @@ impl Failure {
             | Self::Cache(text)
             | Self::Nodes(text)
             | Self::Bug(text) => {
-                eprintln!("error: {text}");
+                say!("error: {text}");
             }
-            Self::Diagnostics { rendered, summary } => eprintln!("{rendered}error: {summary}"),
+            Self::Diagnostics { rendered, summary } => say!("{rendered}error: {summary}"),
             Self::OutputClosed => {}
-            Self::StoppedWith(text) => eprintln!("{text}"),
-            Self::Stopped => eprintln!(
+            Self::StoppedWith(text) => say!("{text}"),
+            Self::Stopped => say!(
                 "stopped; everything committed is kept, run the same command again to resume"
             ),
         }

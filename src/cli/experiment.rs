@@ -76,7 +76,7 @@ pub(super) fn plan(
     observe: &mut dyn FnMut(&'static str, &Plan),
 ) -> Result<Planned, Failure> {
     let experiment = check(file)?;
-    let tell = |message: &str| eprintln!("{message}");
+    let tell = |message: &str| say!("{message}");
     let inputs = inputs::open(&experiment, &context.base, store, &tell)?;
     let listing = store.listing()?;
     let plan = plan::plan(&experiment, &inputs.facts, &listing, observe)?;
@@ -96,7 +96,7 @@ pub(super) fn survey(
     observe: &mut dyn FnMut(&'static str, &Plan),
 ) -> Result<(Planned, Vec<Absent>), Failure> {
     let experiment = check(file)?;
-    let tell = |message: &str| eprintln!("{message}");
+    let tell = |message: &str| say!("{message}");
     let surveyed = inputs::survey(&experiment, &context.base, store, &tell, otherwise)?;
     let listing = store.listing()?;
     let plan = plan::plan(&experiment, &surveyed.inputs.facts, &listing, observe)?;

@@ -73,7 +73,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let store = Store::open(&context.cache)?;
     let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _| {})?;
     let Some(job) = with_torch::find(&planned.plan, &arguments.job)? else {
-        eprintln!(
+        say!(
             "nothing to do: what {} makes is in the cache",
             arguments.job
         );
@@ -100,6 +100,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let outcome = run_one(&run, &workers, job, shards.as_ref());
     if outcome.stopped {
         Err(Failure::Stopped)
+    } else if outcome.disk_full {
+        Err(super::working::disk_full())
     } else if let Some(label) = outcome.failed.first() {
         let text = format!("{label} failed, see above");
         Err(if outcome.has_bug {
@@ -113,7 +115,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
                 .hint("the same command makes it again, once the jobs before it have"),
         ))
     } else {
-        eprintln!("{} done", arguments.job);
+        say!("{} done", arguments.job);
         Ok(())
     }
 }

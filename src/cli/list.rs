@@ -306,7 +306,7 @@ fn model_record(name: &str, model: &dyn Model) -> Value {
 fn artifacts(context: &Context, json: bool) -> Result<(), Failure> {
     let listing = experiment::existing_cache(context)?.listing()?;
     for problem in &listing.problems {
-        eprintln!("warning: {} {}", problem.file.display(), problem.reason);
+        say!("warning: {} {}", problem.file.display(), problem.reason);
     }
     if json {
         let records: Vec<_> = listing

@@ -2,6 +2,9 @@
 //!
 //! stdout is for data, stderr for talk. One file a subcommand.
 
+#[macro_use]
+mod say;
+
 mod bench;
 mod cache;
 mod check;
@@ -22,15 +25,18 @@ mod query;
 mod report;
 mod run;
 mod table;
+mod terminal;
 mod working;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 pub use exit::{Failure, exit_codes};
+
+use crate::machine;
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 repro check experiments/quickstart.toml     check an experiment file\n\
@@ -111,7 +117,11 @@ struct Context {
 
 /// Parses the arguments, carries them out, and says how it ended.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    machine::files::raise_limit();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(help_or_mistake) => return explain(&help_or_mistake),
+    };
     let cache = arguments
         .cache
         .unwrap_or_else(|| arguments.directory.join(".repro"));
@@ -132,17 +142,34 @@ pub fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Cache(arguments) => cache::run(&context, &arguments),
         Command::Doctor { json } => {
-            return doctor::run(&mut std::io::stdout().lock(), &context.cache, json)
-                .unwrap_or(ExitCode::FAILURE);
+            match doctor::run(&mut std::io::stdout().lock(), &context.cache, json) {
+                Ok(code) => return code,
+                Err(error) => Err(error.into()),
+            }
         }
         Command::Completions(arguments) => completions::run(&arguments),
     };
+    // What stands in a buffer still may find the disk full.
+    let outcome = outcome.and_then(|()| Ok(std::io::stdout().flush()?));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print();
             failure.code()
         }
+    }
+}
+
+/// Prints help, or what is wrong with the arguments; the exit code.
+fn explain(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        // Mistakes go to stderr, and the code says what the text would have.
+        Err(unwritable) if !error.use_stderr() => {
+            let failure = Failure::from(unwritable);
+            failure.print();
+            failure.code()
+        }
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
     }
 }
 

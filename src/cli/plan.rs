@@ -9,7 +9,7 @@ use super::Context;
 use super::exit::Failure;
 use super::experiment;
 use crate::inputs::Otherwise;
-use crate::plan::{Plan, PlanRecord, render, render_jobs};
+use crate::plan::{Absent, Plan, PlanRecord, render, render_jobs};
 use crate::store::Store;
 use crate::text::plural;
 
@@ -63,19 +63,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         &mut observe,
     )?;
     let plan = planned.plan;
-    let mut out = std::io::stdout().lock();
-    if arguments.json {
-        let record = PlanRecord::new(&plan, &absent);
-        serde_json::to_writer_pretty(&mut out, &record).map_err(std::io::Error::from)?;
-        writeln!(out)?;
-    } else {
-        if arguments.steps {
-            writeln!(out, "{steps}")?;
-        }
-        write!(out, "{}", render(&plan, &absent, arguments.artifacts))?;
-        if arguments.jobs {
-            write!(out, "\njobs:\n{}", render_jobs(&plan))?;
-        }
+    let printed = print(&plan, &absent, &steps, arguments);
+    // The exit code answers, whether or not somebody reads the text to its end.
+    if let Err(error) = printed
+        && (!arguments.check || error.kind() != std::io::ErrorKind::BrokenPipe)
+    {
+        return Err(error.into());
     }
     if arguments.check && !plan.is_done() {
         return Err(Failure::Nodes(
@@ -83,4 +76,28 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// Prints the plan in the form that was asked for; `steps` is the text of `--steps`.
+fn print(
+    plan: &Plan,
+    absent: &[Absent],
+    steps: &str,
+    arguments: &Arguments,
+) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let record = PlanRecord::new(plan, absent);
+        serde_json::to_writer_pretty(&mut out, &record)?;
+        writeln!(out)?;
+    } else {
+        if arguments.steps {
+            writeln!(out, "{steps}")?;
+        }
+        write!(out, "{}", render(plan, absent, arguments.artifacts))?;
+        if arguments.jobs {
+            write!(out, "\njobs:\n{}", render_jobs(plan))?;
+        }
+    }
+    out.flush()
 }

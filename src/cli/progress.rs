@@ -235,6 +235,7 @@ impl Display {
             Event::RunFinished {
                 nothing_to_do,
                 stopped,
+                disk_full,
                 again,
                 failed,
                 unmade,
@@ -247,13 +248,13 @@ impl Display {
                     );
                 } else if *again {
                     state.say("what was damaged is set aside and made again");
-                } else if *failed > 0 {
+                } else if *failed > 0 && !disk_full {
                     state.say(&format!(
                         "{} failed; {} missing because of it; everything else is done",
                         plural(*failed, "node"),
                         plural(*unmade, "artifact")
                     ));
-                } else if !stopped {
+                } else if !stopped && !disk_full {
                     state.say(&format!("done in {}", duration(*seconds)));
                 }
             }

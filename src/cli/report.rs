@@ -71,9 +71,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     } else {
         "is up to date"
     };
-    eprintln!("{} {state}", written.path);
+    say!("{} {state}", written.path);
     if written.missing > 0 {
-        eprintln!(
+        say!(
             "warning: {} missing; `repro run` computes what is not there",
             plural(written.missing, "result")
         );
@@ -104,7 +104,7 @@ fn tell(absent: &[Absent]) {
             Expected::Dataset { .. } => format!("dataset `{}`", one.name),
             Expected::Weights { .. } => format!("weights of model `{}`", one.name),
         };
-        eprintln!(
+        say!(
             "warning: {what}: {} is missing; the report shows what the cache holds of it as it was when last read",
             one.missing
         );

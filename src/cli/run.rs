@@ -37,13 +37,17 @@ const MOST_ATTEMPTS: usize = 3;
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     use super::experiment;
     use crate::message::Message;
-    use crate::store::Store;
 
     arguments.working.settle()?;
     // The file is checked before anything is made or loaded.
     experiment::check(&arguments.file)?;
-    let store = Store::open(&context.cache)?;
+    let (store, unwritable) = with_torch::open(&context.cache)?;
     let mut planned = experiment::plan(context, &arguments.file, &store, &mut |_, _| {})?;
+    if let Some(error) = unwritable
+        && !planned.plan.is_done()
+    {
+        return Err(error.into());
+    }
     let workers = arguments.working.workers()?;
     let listeners = arguments
         .working
@@ -62,7 +66,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             versions: &versions,
         };
         let outcome = session.carry_out();
-        if !outcome.set_aside || outcome.stopped {
+        if !outcome.set_aside || outcome.stopped || outcome.disk_full {
             return with_torch::ending(&outcome);
         }
         if attempts == MOST_ATTEMPTS {
@@ -81,6 +85,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
 #[cfg(feature = "torch")]
 mod with_torch {
     use std::collections::BTreeMap;
+    use std::path::Path;
     use std::time::Instant;
 
     use super::{Arguments, Context, Failure};
@@ -94,7 +99,19 @@ mod with_torch {
     use crate::exec::event::Event;
     use crate::exec::schedule::{Worker, schedule};
     use crate::plan::{JobKind, Work};
-    use crate::store::Store;
+    use crate::store::{Store, StoreError};
+
+    /// The cache for writing, or for reading where it cannot be written to, and why: a run that finds everything there writes nothing.
+    pub(super) fn open(cache: &Path) -> Result<(Store, Option<StoreError>), Failure> {
+        match Store::open(cache) {
+            Ok(store) => Ok((store, None)),
+            Err(error @ StoreError::Unusable { .. }) if cache.is_dir() => {
+                // What a folder of other things says of itself is said again here.
+                Ok((Store::open_read_only(cache)?, Some(error)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
 
     /// One run over a plan.
     pub(super) struct Session<'a> {
@@ -132,7 +149,8 @@ mod with_torch {
             emit(Event::RunFinished {
                 nothing_to_do: plan.is_done() && !report_changed && outcome.is_complete(),
                 stopped: outcome.stopped,
-                again: outcome.set_aside && !outcome.stopped,
+                disk_full: outcome.disk_full,
+                again: outcome.set_aside && !outcome.stopped && !outcome.disk_full,
                 failed: outcome.failed.len(),
                 unmade: outcome.unmade.len(),
                 seconds: started.elapsed().as_secs_f64(),
@@ -194,6 +212,9 @@ mod with_torch {
     pub(super) fn ending(outcome: &Outcome) -> Result<(), Failure> {
         if outcome.stopped {
             return Err(Failure::Stopped);
+        }
+        if outcome.disk_full {
+            return Err(crate::cli::working::disk_full());
         }
         if outcome.failed.is_empty() {
             return Ok(());

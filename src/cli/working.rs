@@ -66,6 +66,15 @@ pub(super) fn versions() -> BTreeMap<String, String> {
     .collect()
 }
 
+/// How work ends where the disk of the cache is full; which file found no room was told.
+#[cfg(feature = "torch")]
+pub(super) fn disk_full() -> Failure {
+    Failure::Cache(
+        crate::message::Message::new("the disk of the cache is full, see above; nothing more was begun")
+            .hint("free some space, or raise the quota; the same command resumes from here"),
+    )
+}
+
 #[cfg(feature = "torch")]
 mod with_torch {
     use std::os::unix::process::CommandExt;
@@ -141,6 +150,7 @@ mod with_torch {
                 .collect::<Result<Vec<Device>, _>>()
                 .map_err(|error| Failure::Usage(error.to_string().into()))?;
             let on_cpu = devices.iter().filter(|device| **device == Device::Cpu);
+            threads::set(threads::allowed());
             let threads = threads::current() / on_cpu.count().max(1);
             let worker = |device| Worker {
                 device,

@@ -5,9 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::machine::cgroup;
 use crate::machine::device::{self, CudaBackend, DeviceInfo};
 use crate::machine::libtorch::{self, Libtorch};
 use crate::machine::texts;
+use crate::store::{Leftovers, Store};
 
 /// All that `repro doctor` knows before it judges.
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub struct Facts {
     pub gpu_models: Vec<String>,
     /// The folder of the store, and its disk.
     pub cache: Folder,
+    /// What killed runs left in the store; `None` where it is not a store that can be read.
+    pub leftovers: Option<Leftovers>,
     /// The folder that the program was started in.
     pub working: Folder,
     /// The Python on `PATH`; `None` if there is none.
@@ -48,8 +52,10 @@ pub struct Processor {
 pub struct Memory {
     /// All of it.
     pub total: u64,
-    /// What programs can have now without swapping.
+    /// What this process can have now without swapping.
     pub available: u64,
+    /// What its control group leaves it; `None` where that has no limit.
+    pub group: Option<u64>,
 }
 
 /// A folder, and the disk that it is on.
@@ -91,6 +97,7 @@ impl Facts {
             devices: device::devices(),
             gpu_models: gpu_models(),
             cache: folder(cache),
+            leftovers: Store::open_read_only(cache).ok().map(|store| store.leftovers()),
             working: folder(Path::new(".")),
             python: python(),
         }
@@ -104,7 +111,10 @@ fn processor() -> Processor {
     let flags = texts::field(&cpuinfo, "flags").or_else(|| texts::field(&cpuinfo, "Features"));
     Processor {
         model: model.to_owned(),
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        threads: {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            cgroup::processors().map_or(cores, |group| group.min(cores))
+        },
         flags: flags
             .unwrap_or_default()
             .split_whitespace()
@@ -115,9 +125,11 @@ fn processor() -> Processor {
 
 fn memory() -> Option<Memory> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    let available = texts::memory_bytes(&meminfo, "MemAvailable")?;
     Some(Memory {
         total: texts::memory_bytes(&meminfo, "MemTotal")?,
-        available: texts::memory_bytes(&meminfo, "MemAvailable")?,
+        available: cgroup::memory().map_or(available, |group| group.min(available)),
+        group: cgroup::memory(),
     })
 }
 

@@ -5,6 +5,7 @@ use crate::machine::device::CudaBackend;
 use super::Check;
 use super::facts::{Facts, Folder, Memory, Processor, Python};
 use crate::machine::libtorch::Libtorch;
+use crate::store::Leftovers;
 
 /// The PyTorch release that the bindings (tch 0.24) are made for; its patch releases share one interface.
 const TORCH_RELEASE: &str = "2.11.";
@@ -21,6 +22,7 @@ pub fn judge(facts: &Facts) -> Vec<Check> {
     checks.extend(facts.memory.as_ref().map(memory));
     checks.extend(cuda(facts));
     checks.push(cache(&facts.cache));
+    checks.extend(facts.leftovers.map(leftovers));
     checks.push(disk("cache disk", &facts.cache));
     checks.push(disk("working disk", &facts.working));
     checks.push(python(facts.python.as_ref()));
@@ -116,11 +118,14 @@ fn processor(processor: &Processor) -> Check {
 
 fn memory(memory: &Memory) -> Check {
     const TOPIC: &str = "memory";
-    let fact = format!(
+    let mut fact = format!(
         "{} of {} available",
         gigabytes(memory.available),
         gigabytes(memory.total)
     );
+    if let Some(group) = memory.group {
+        fact += &format!("; the control group leaves {}", gigabytes(group));
+    }
     if memory.available < LOW_MEMORY {
         let remedy = "close other programs before running the 256-pixel U-Net, whose weights alone take 2.2 GB in float32";
         return Check::warning(TOPIC, fact, remedy);
@@ -169,6 +174,20 @@ fn cache(folder: &Folder) -> Check {
         (None, true) => Check::ok(TOPIC, format!("{place} can be written to")),
         (None, false) => Check::ok(TOPIC, format!("{place} does not exist yet and can be made")),
     }
+}
+
+fn leftovers(left: Leftovers) -> Check {
+    const TOPIC: &str = "leftovers";
+    if left.files == 0 {
+        return Check::ok(TOPIC, "none of runs that were killed");
+    }
+    let files = crate::text::plural(crate::numbers::to_usize(left.files), "file");
+    let size = crate::text::bytes(left.bytes);
+    Check::warning(
+        TOPIC,
+        format!("{files} ({size}) of runs that were killed, or that are under way"),
+        "the next `repro run` removes them if no other process has the cache open",
+    )
 }
 
 fn disk(topic: &'static str, folder: &Folder) -> Check {
@@ -251,6 +270,7 @@ mod tests {
             memory: Some(Memory {
                 total: 8_000_000_000,
                 available: 7_900_000_000,
+                group: None,
             }),
             cuda: CudaBackend::NoDriver,
             devices: vec![DeviceInfo {
@@ -258,6 +278,7 @@ mod tests {
             }],
             gpu_models: Vec::new(),
             cache: folder(),
+            leftovers: Some(Leftovers::default()),
             working: folder(),
             python: None,
         }
@@ -292,6 +313,7 @@ mod tests {
         facts.memory = Some(Memory {
             total: 2,
             available: 1,
+            group: None,
         });
         facts.cuda = CudaBackend::Loaded;
         facts.cache.obstacle = Some("read-only".to_owned());
@@ -371,6 +393,16 @@ mod tests {
             "/cache does not exist yet and can be made"
         );
         assert_eq!(check(&facts, "cache disk").mark, Mark::Warning);
+        facts.leftovers = Some(Leftovers {
+            files: 2,
+            bytes: 5000,
+        });
+        let left = check(&facts, "leftovers");
+        assert_eq!(left.mark, Mark::Warning);
+        assert!(left.fact.starts_with("2 files ("), "{}", left.fact);
+        facts.memory.as_mut().unwrap().group = Some(4_000_000_000);
+        let memory = check(&facts, "memory").fact;
+        assert!(memory.ends_with("; the control group leaves 4.0 GB"), "{memory}");
         facts.cache.obstacle = Some("Permission denied".to_owned());
         assert_eq!(check(&facts, "cache").mark, Mark::Problem);
     }

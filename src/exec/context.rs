@@ -108,6 +108,8 @@ pub struct Outcome {
     pub stopped: bool,
     /// A damaged artifact was moved aside and has to be made again.
     pub set_aside: bool,
+    /// The disk of the cache is full; nothing more was begun.
+    pub disk_full: bool,
     /// Whether one of them is a bug of this program.
     pub has_bug: bool,
     /// Labels of the steps that failed, in order.
@@ -125,6 +127,7 @@ impl Outcome {
             return;
         }
         self.has_bug |= matches!(error, NodeError::Bug(_));
+        self.disk_full |= error.is_disk_full();
         self.failed.push("report".to_owned());
         emit(Event::NodeFailed {
             label: "report".to_owned(),
@@ -143,13 +146,24 @@ impl Outcome {
         let artifact = &run.plan.step(id).artifact;
         let label = &artifact.label;
         self.unmade.insert(artifact.fingerprint, label.clone());
-        if matches!(
+        let ended_early = matches!(
             error,
             NodeError::Stopped | NodeError::Train(crate::trainer::TrainError::Stopped)
-        ) || run.stop.is_given()
-        {
+        );
+        if run.stop.is_wanted() || (ended_early && !run.stop.is_given()) {
             self.stopped = true;
             return;
+        }
+        if ended_early {
+            // Nothing of it could have been kept; why was told where it was found.
+            return;
+        }
+        if error.is_disk_full() {
+            run.stop.halt();
+            // One message says it for all that finds no room.
+            if std::mem::replace(&mut self.disk_full, true) {
+                return;
+            }
         }
         if let Some(what) = set_aside(run.store, error) {
             (run.emit)(Event::SetAside { what });

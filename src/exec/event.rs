@@ -244,6 +244,8 @@ pub enum Event {
         nothing_to_do: bool,
         /// Whether the user stopped it.
         stopped: bool,
+        /// Whether it ended because the disk of the cache is full.
+        disk_full: bool,
         /// Damaged artifacts were moved aside, and another run follows to make them again.
         again: bool,
         /// How many nodes failed, the report included.

@@ -32,24 +32,40 @@ use crate::store::StoreError;
 /// of it can pass unnoticed.
 pub const SKIPPED: &str = "skipped";
 
-/// Returns whether the user asked to stop.
+/// Returns whether work is to end early: because the user asked for it, or because nothing more can be kept.
 #[derive(Debug, Default)]
-pub struct StopSignal(AtomicBool);
+pub struct StopSignal {
+    wanted: AtomicBool,
+    halted: AtomicBool,
+}
 
 impl StopSignal {
     /// A signal that nobody has given yet.
     pub const fn new() -> Self {
-        Self(AtomicBool::new(false))
+        Self {
+            wanted: AtomicBool::new(false),
+            halted: AtomicBool::new(false),
+        }
     }
 
-    /// Gives the signal.
+    /// Gives the signal for the user.
     pub fn give(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.wanted.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was given.
+    /// Gives the signal because the disk is full, so that no work is done that cannot be kept.
+    pub fn halt(&self) {
+        self.halted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was given, by the user or for want of room.
     pub fn is_given(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.is_wanted() || self.halted.load(Ordering::Relaxed)
+    }
+
+    /// Whether the user gave it.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
     }
 }
 
@@ -190,6 +206,16 @@ impl Hint for NodeError {
 }
 
 impl NodeError {
+    /// Whether the disk of the cache has no room.
+    #[cfg(feature = "torch")]
+    pub(crate) fn is_disk_full(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::DiskFull { .. })
+                | Self::Train(crate::trainer::TrainError::DiskFull(_))
+        )
+    }
+
     /// That the program contradicts itself; `what` in a few words.
     #[track_caller]
     pub(crate) fn bug(what: &str) -> Self {

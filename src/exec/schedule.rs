@@ -7,7 +7,8 @@
 //! A worker on the CPU has several lanes, one for each of its threads. The first lane takes any job; the others take scans of heads
 //! whose steps are so small that one thread does them best, side by side.
 //!
-//! What needs something that was not made is not begun: that was reported where it happened. What does not need it still runs.
+//! What needs something that was not made is not begun: that was reported where it happened. What does not need it still runs, unless
+//! the disk is full: then nothing is begun any more, since nothing could be kept.
 
 mod heads_progress;
 mod lanes;
@@ -64,7 +65,7 @@ pub fn schedule(run: &Run<'_>, workers: &[Worker]) -> Outcome {
     let state = shared.state.into_inner();
     let mut state = state.unwrap_or_else(PoisonError::into_inner);
     state.heads.tell(run);
-    state.outcome.stopped |= run.stop.is_given() && !state.waiting.is_empty();
+    state.outcome.stopped |= run.stop.is_wanted() && !state.waiting.is_empty();
     state.outcome
 }
 
@@ -114,7 +115,7 @@ pub fn run_one(
     heads.unwrap_or_else(PoisonError::into_inner).tell(run);
     let outcome = outcome.into_inner();
     let mut outcome = outcome.unwrap_or_else(PoisonError::into_inner);
-    outcome.stopped |= run.stop.is_given();
+    outcome.stopped |= run.stop.is_wanted();
     outcome
 }
 

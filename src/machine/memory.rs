@@ -9,11 +9,13 @@ use std::sync::{Mutex, PoisonError};
 /// What is assumed where the system does not report it.
 const UNKNOWN: u64 = 4 << 30;
 
-/// Bytes of memory that programs may still take.
+/// Bytes of memory that this process may still take: what the machine has left, or less where its control group leaves it less.
 pub fn available() -> u64 {
     let told = std::fs::read_to_string("/proc/meminfo").ok();
-    told.and_then(|text| crate::machine::texts::memory_bytes(&text, "MemAvailable"))
-        .unwrap_or(UNKNOWN)
+    let machine = told
+        .and_then(|text| crate::machine::texts::memory_bytes(&text, "MemAvailable"))
+        .unwrap_or(UNKNOWN);
+    crate::machine::cgroup::memory().map_or(machine, |group| group.min(machine))
 }
 
 /// While this exists, the C library keeps large freed blocks. Created after the weights are loaded, so that what is kept

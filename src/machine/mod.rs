@@ -1,6 +1,8 @@
 //! The machine: devices, memory, and what Linux reports of them. Ground floor: nothing here knows an experiment.
 
+pub mod cgroup;
 pub mod device;
+pub mod files;
 pub mod libtorch;
 #[cfg(feature = "torch")]
 pub mod memory;

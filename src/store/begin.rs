@@ -9,9 +9,8 @@ use super::commit;
 use super::error::StoreError;
 use super::listing::entries;
 use super::lock::{ArtifactLock, OnWait};
-use super::manifest::{Manifest, State};
+use super::manifest::{MANIFEST_FILE, Manifest, State};
 use super::part::part_index;
-use super::quarantine::SetAside;
 use super::recipe::Recipe;
 use super::root::Store;
 use super::writer::ArtifactWriter;
@@ -43,8 +42,7 @@ impl Store {
     ) -> Result<Begin, StoreError> {
         self.require_writable()?;
         let fingerprint = recipe.fingerprint();
-        let lock =
-            ArtifactLock::acquire(&self.lock_file(&fingerprint), fingerprint, label, on_wait)?;
+        let lock = ArtifactLock::acquire(&self.locks, fingerprint, label, on_wait)?;
         let folder = self.artifact_folder(recipe.kind(), &fingerprint);
         let mut set_aside = Vec::new();
         match self.state(recipe.kind(), &fingerprint)? {
@@ -56,7 +54,7 @@ impl Store {
             State::Absent => {}
         }
         commit::make_folder(&folder)?;
-        set_aside.extend(self.tidy(recipe)?);
+        self.tidy(recipe)?;
         Ok(Begin::Writer(Box::new(ArtifactWriter::new(
             self.clone(),
             recipe.clone(),
@@ -87,7 +85,7 @@ impl Store {
             State::Absent => {}
         }
         commit::make_folder(&folder)?;
-        set_aside.extend(self.tidy(recipe)?);
+        self.tidy(recipe)?;
         Ok(Begin::Writer(Box::new(ArtifactWriter::new(
             self.clone(),
             recipe.clone(),
@@ -99,29 +97,36 @@ impl Store {
     }
 
     /// Clears what an attempt that did not finish left in an artifact's folder. Temporary files mean nothing and go, but for those of
-    /// parts that somebody may still be writing; parts stay, to be validated; anything else would be overwritten by this attempt or be
-    /// in its way.
-    fn tidy(&self, recipe: &Recipe) -> Result<Vec<SetAside>, StoreError> {
-        let fingerprint = recipe.fingerprint();
-        let mut set_aside = Vec::new();
-        for path in entries(&self.artifact_folder(recipe.kind(), &fingerprint))? {
+    /// parts that somebody may still be writing; parts stay, to be validated; anything else was written before a manifest that never
+    /// came, would be overwritten by this attempt or be in its way, and goes: it is no damage, and so no evidence of any.
+    fn tidy(&self, recipe: &Recipe) -> Result<(), StoreError> {
+        for path in entries(&self.artifact_folder(recipe.kind(), &recipe.fingerprint()))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if is_temporary(&name) {
                 if recipe.kind().has_parts() && is_fresh(&path) {
                     continue;
                 }
-                match fs::remove_file(&path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(StoreError::io("remove", &path, None, error));
-                    }
-                    _ => {}
-                }
-            } else if part_index(&name).is_none() {
-                let reason = "was left by a run that did not finish".to_owned();
-                set_aside.push(self.set_aside(&fingerprint, &path, reason)?);
+                remove(&path)?;
+            } else if part_index(&name).is_none() && name != MANIFEST_FILE {
+                remove(&path)?;
             }
         }
-        Ok(set_aside)
+        Ok(())
+    }
+}
+
+/// Removes a file or a folder; one that is gone already is no error.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    let removed = if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::io("remove", path, None, error))
+        }
+        _ => Ok(()),
     }
 }
 

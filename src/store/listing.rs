@@ -64,6 +64,27 @@ pub struct Problem {
     pub reason: String,
 }
 
+impl Problem {
+    /// That a file or a folder cannot be read.
+    pub(super) fn unreadable(
+        fingerprint: Option<Fingerprint>,
+        path: &Path,
+        error: &StoreError,
+    ) -> Self {
+        let (file, reason) = match error {
+            StoreError::Io { path, source, .. } => {
+                (path.clone(), format!("cannot be read: {source}"))
+            }
+            other => (path.to_owned(), other.to_string()),
+        };
+        Self {
+            fingerprint,
+            file,
+            reason,
+        }
+    }
+}
+
 /// What was found in one artifact's folder.
 enum Found {
     Complete(Box<Manifest>),
@@ -77,7 +98,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When a folder or a manifest cannot be read. Damage is not an error but a [`Problem`] in the listing.
+    /// When the folder of all artifacts cannot be read. Anything below it that is damaged, or cannot be read, is not an error but a
+    /// [`Problem`] in the listing.
     pub fn listing(&self) -> Result<Listing, StoreError> {
         let mut listing = Listing::default();
         for found in self.survey()? {
@@ -113,18 +135,28 @@ impl Store {
 
     fn survey(&self) -> Result<Vec<Found>, StoreError> {
         let mut folders = Vec::new();
+        let mut unreadable = Vec::new();
+        // Whatever cannot be read hides what is in it, and nothing else.
+        let mut list = |folder: &Path| {
+            entries(folder).unwrap_or_else(|error| {
+                unreadable.push(Found::Problem(Problem::unreadable(None, folder, &error)));
+                Vec::new()
+            })
+        };
         for kind in ArtifactKind::ALL {
             let folder = self.root.join("artifacts").join(kind.name());
-            for prefix in entries(&folder)? {
-                for artifact in entries(&prefix)? {
+            for prefix in list(&folder) {
+                for artifact in list(&prefix) {
                     folders.push((*kind, artifact));
                 }
             }
         }
-        folders
+        let mut found: Vec<Found> = folders
             .par_iter()
             .map(|(kind, folder)| look_at(*kind, folder))
-            .collect()
+            .collect();
+        found.extend(unreadable);
+        Ok(found)
     }
 }
 
@@ -142,11 +174,11 @@ impl From<Manifest> for Entry {
     }
 }
 
-fn look_at(kind: ArtifactKind, folder: &Path) -> Result<Found, StoreError> {
+fn look_at(kind: ArtifactKind, folder: &Path) -> Found {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     // A folder with another name is not of this store's making, so it is nobody's artifact.
     let Ok(fingerprint) = name.parse::<Fingerprint>() else {
-        return Ok(Found::Nothing);
+        return Found::Nothing;
     };
     let problem = |file, reason| {
         Found::Problem(Problem {
@@ -156,28 +188,34 @@ fn look_at(kind: ArtifactKind, folder: &Path) -> Result<Found, StoreError> {
         })
     };
     match read_state(folder, kind, &fingerprint) {
-        Ok(State::Complete(manifest)) => Ok(Found::Complete(manifest)),
-        Ok(State::Damaged { file, reason }) => Ok(problem(file, reason)),
+        Ok(State::Complete(manifest)) => Found::Complete(manifest),
+        Ok(State::Damaged { file, reason }) => problem(file, reason),
         Ok(State::Absent) => {
-            let parts: BTreeSet<u32> = entries(folder)?
+            let files = match entries(folder) {
+                Ok(files) => files,
+                Err(error) => {
+                    return Found::Problem(Problem::unreadable(Some(fingerprint), folder, &error));
+                }
+            };
+            let parts: BTreeSet<u32> = files
                 .iter()
                 .filter_map(|file| part_index(&file.file_name()?.to_string_lossy()))
                 .collect();
-            Ok(if parts.is_empty() {
+            if parts.is_empty() {
                 Found::Nothing
             } else {
                 Found::Partial(fingerprint, Partial { kind, parts })
-            })
+            }
         }
         Err(StoreError::NewerFormat {
             path,
             found,
             supported,
-        }) => Ok(problem(
+        }) => problem(
             path,
             format!("has format {found}, but this release reads formats up to {supported}"),
-        )),
-        Err(error) => Err(error),
+        ),
+        Err(error) => Found::Problem(Problem::unreadable(Some(fingerprint), folder, &error)),
     }
 }
 

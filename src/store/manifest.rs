@@ -145,6 +145,17 @@ impl Store {
     }
 }
 
+/// Whether a file that cannot be read is damaged: something else lies in its place, or the disk does not give its bytes. Where a
+/// right is missing, or memory, it may be as good as it was.
+pub(super) fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+    matches!(error.kind(), IsADirectory | NotADirectory | NotFound)
+        || matches!(
+            error.raw_os_error(),
+            Some(libc::EIO | libc::ELOOP | libc::EUCLEAN | libc::ENXIO | libc::ENODEV)
+        )
+}
+
 /// See [`Store::state`]; `folder` is the artifact's.
 pub(super) fn read_state(
     folder: &Path,
@@ -154,7 +165,13 @@ pub(super) fn read_state(
     let path = folder.join(MANIFEST_FILE);
     let text = match fs::read(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::Absent),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
+            return Ok(State::Absent);
+        }
+        Err(error) if is_damage(&error) => {
+            let reason = format!("cannot be read: {error}");
+            return Ok(State::Damaged { file: path, reason });
+        }
         Err(error) => return Err(StoreError::io("read", &path, None, error)),
     };
     let manifest = match parse(&path, &text)? {
@@ -213,6 +230,7 @@ fn parse(path: &Path, text: &[u8]) -> Result<Result<Manifest, String>, StoreErro
 /// How a file's size, or its absence, contradicts the manifest.
 pub(super) fn wrong_size(file: &Path, entry: &FileEntry) -> Result<Option<String>, StoreError> {
     match fs::metadata(file) {
+        Ok(metadata) if !metadata.is_file() => Ok(Some("is not a file".to_owned())),
         Ok(metadata) if metadata.len() == entry.bytes => Ok(None),
         Ok(metadata) => Ok(Some(format!(
             "has {} bytes instead of {}",
@@ -220,6 +238,7 @@ pub(super) fn wrong_size(file: &Path, entry: &FileEntry) -> Result<Option<String
             entry.bytes
         ))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some("is missing".to_owned())),
+        Err(error) if is_damage(&error) => Ok(Some(format!("cannot be read: {error}"))),
         Err(error) => Err(StoreError::io("read", file, None, error)),
     }
 }

@@ -11,7 +11,8 @@
 //!     <name>.safetensors, …                 weights and other bytes
 //!     manifest.json                         written last; what has no manifest does not exist
 //!   checkpoints/<64 hex>/                   what trainings resume from, by step; see `checkpoints.rs`
-//!   locks/<64 hex>.lock                     who makes an artifact now; empty files may stay behind
+//!   locks/artifacts-<n>.lock                who makes which artifacts now, as ranges of sixteen empty files; see `lock.rs`
+//!   locks/store.lock                        who has the store open; see `clean.rs`
 //!   locks/job-<name>/<shard>.lock           who computes a shard now; see `claims.rs`
 //!   quarantine/<64 hex>-<n>/                damaged files and folders, moved here, never deleted
 //!   memo/                                   digests of input files by their size and times
@@ -41,6 +42,7 @@ mod canonical;
 mod canonical_serializer;
 mod checkpoints;
 mod claims;
+mod clean;
 mod commit;
 mod error;
 mod export;
@@ -74,6 +76,7 @@ pub use begin::Begin;
 pub use canonical::CanonicalError;
 pub use checkpoints::{Checkpoint, Checkpoints};
 pub use claims::{Claim, Claims};
+pub use clean::Leftovers;
 pub use error::StoreError;
 pub use features::{FeaturePartReader, FeatureReader};
 pub use fingerprint::{ArtifactKind, Fingerprint, FingerprintError};

@@ -34,7 +34,7 @@ impl Store {
     /// When reading or moving fails, or the store was opened for reading only.
     pub fn quarantine(&self, fingerprint: &Fingerprint) -> Result<Option<SetAside>, StoreError> {
         self.require_writable()?;
-        let Some(_lock) = ArtifactLock::try_acquire(&self.lock_file(fingerprint))? else {
+        let Some(_lock) = ArtifactLock::try_acquire(&self.locks, *fingerprint)? else {
             return Ok(None);
         };
         for kind in ArtifactKind::ALL {

@@ -6,9 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use super::clean::Opened;
 use super::commit;
 use super::error::StoreError;
 use super::fingerprint::{ArtifactKind, Fingerprint};
+use super::lock::Locks;
 use super::memo::Memo;
 use super::names::artifact_path;
 use super::scratch::Scratch;
@@ -20,14 +22,18 @@ pub const STORE_FORMAT: u64 = 1;
 
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_WORD: &str = "repro-store";
-const FOLDERS: [&str; 6] = [
+const FOLDERS: [&str; 7] = [
     "archives",
     "artifacts",
+    "checkpoints",
     "locks",
     "memo",
     "quarantine",
     "runs",
 ];
+
+/// What to do where a store has lost its `FORMAT`. The rest of it is as good as it was: every artifact has its own manifest.
+const REPAIR: &str = "if this release made it, put the line `repro-store 1` into that file and run `repro cache verify`; else name the folder of a store";
 
 /// Files that this process has read and found to have these BLAKE3 digests.
 type VerifiedFiles = BTreeSet<(PathBuf, [u8; 32])>;
@@ -38,6 +44,10 @@ pub struct Store {
     pub(super) root: PathBuf,
     writable: bool,
     pub(super) verified: Arc<Mutex<VerifiedFiles>>,
+    /// The artifacts that this process makes now.
+    pub(super) locks: Arc<Locks>,
+    /// That this process has the store open, as long as any clone of it is there.
+    opened: Option<Arc<Opened>>,
 }
 
 impl Store {
@@ -48,7 +58,7 @@ impl Store {
     /// [`StoreError::Unusable`] when `root` is a file, is not writable, or is a folder with other things in it;
     /// [`StoreError::NewerFormat`] when a newer release made it.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let store = Self::at(root.into(), true);
+        let mut store = Self::at(root.into(), true);
         let root = &store.root;
         if root.exists() && !root.is_dir() {
             return Err(unusable(root, "it is not a folder", "name another folder"));
@@ -73,6 +83,8 @@ impl Store {
         // Folders that exist already say nothing about the right to write into them.
         commit::StagedFile::create(&root.join("locks").join("probe"), None)
             .map_err(refused(root))?;
+        let opened = Opened::for_writing(&store.opened_file(), || store.remove_leftovers());
+        store.opened = opened.map(Arc::new);
         Ok(store)
     }
 
@@ -83,7 +95,7 @@ impl Store {
     /// [`StoreError::Unusable`] when `root` is a file or a folder of other things; [`StoreError::NewerFormat`] when a
     /// newer release made it.
     pub fn open_read_only(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let store = Self::at(root.into(), false);
+        let mut store = Self::at(root.into(), false);
         let root = &store.root;
         if !root.exists() {
             return Ok(store);
@@ -97,15 +109,23 @@ impl Store {
             let reason = format!("it has no {FORMAT_FILE} file, but holds `{stranger}`");
             return Err(unusable(root, &reason, "name the folder of a store"));
         }
+        store.opened = Opened::for_reading(&store.opened_file()).map(Arc::new);
         Ok(store)
     }
 
     fn at(root: PathBuf, writable: bool) -> Self {
         Self {
+            locks: Arc::new(Locks::new(root.join("locks"))),
             root,
             writable,
             verified: Arc::default(),
+            opened: None,
         }
+    }
+
+    /// The file whose lock says that the store is open.
+    fn opened_file(&self) -> PathBuf {
+        self.root.join("locks").join("store.lock")
     }
 
     /// Folder of the store.
@@ -139,11 +159,6 @@ impl Store {
         self.root.join("quarantine")
     }
 
-    /// Lock file of an artifact.
-    pub(super) fn lock_file(&self, fingerprint: &Fingerprint) -> PathBuf {
-        self.root.join("locks").join(format!("{fingerprint}.lock"))
-    }
-
     /// Refuses to continue where the store was opened for reading only.
     pub(super) fn require_writable(&self) -> Result<(), StoreError> {
         if self.writable {
@@ -158,10 +173,13 @@ impl Store {
     /// Whether there is a `FORMAT` file; fails where it names a format that this release cannot read.
     fn has_format(&self) -> Result<bool, StoreError> {
         let path = self.root.join(FORMAT_FILE);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
+        let text = match fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(StoreError::io("read", &path, None, error)),
+            Err(error) => {
+                let reason = format!("its {FORMAT_FILE} file cannot be read: {error}");
+                return Err(unusable(&self.root, &reason, REPAIR));
+            }
         };
         let number = text
             .trim()
@@ -175,8 +193,14 @@ impl Store {
                 supported: STORE_FORMAT,
             }),
             _ => {
-                let reason = format!("its {FORMAT_FILE} file says `{}`", text.trim());
-                Err(unusable(&self.root, &reason, "name the folder of a store"))
+                let shown: String = text.trim().chars().take(40).collect();
+                let reason = format!("its {FORMAT_FILE} file says `{}`", shown.escape_debug());
+                let remedy = if self.root.join("artifacts").is_dir() {
+                    REPAIR
+                } else {
+                    "name the folder of a store"
+                };
+                Err(unusable(&self.root, &reason, remedy))
             }
         }
     }

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::error::StoreError;
 use super::fingerprint::Fingerprint;
 use super::listing::Problem;
-use super::manifest::{FileEntry, Manifest, wrong_size};
+use super::manifest::{FileEntry, Manifest, is_damage, wrong_size};
 use super::root::Store;
 
 impl Store {
@@ -35,12 +35,17 @@ impl Store {
         let mut problems = Vec::new();
         for entry in &manifest.files {
             let file = folder.join(&entry.name);
-            if let Some(reason) = wrong_bytes(&file, entry)? {
-                problems.push(Problem {
+            match wrong_bytes(&file, entry) {
+                Ok(None) => {}
+                Ok(Some(reason)) => problems.push(Problem {
                     fingerprint: Some(manifest.fingerprint),
                     file,
                     reason,
-                });
+                }),
+                // Other files are looked at all the same.
+                Err(error) => {
+                    problems.push(Problem::unreadable(Some(manifest.fingerprint), &file, &error));
+                }
             }
         }
         Ok(problems)
@@ -98,7 +103,11 @@ fn wrong_bytes(file: &Path, entry: &FileEntry) -> Result<Option<String>, StoreEr
     if let Some(reason) = wrong_size(file, entry)? {
         return Ok(Some(reason));
     }
-    let found = digest_of(file).map_err(StoreError::reading(file))?;
+    let found = match digest_of(file) {
+        Ok(found) => found,
+        Err(error) if is_damage(&error) => return Ok(Some(format!("cannot be read: {error}"))),
+        Err(error) => return Err(StoreError::io("read", file, None, error)),
+    };
     Ok((found != entry.blake3)
         .then(|| "does not have the digest that the manifest states".to_owned()))
 }

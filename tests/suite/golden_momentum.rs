@@ -59,7 +59,7 @@ impl CheckpointStore for Nowhere {
         Ok(None)
     }
 
-    fn write(&self, _epochs: u32, _write: WriteTo<'_>) -> Result<(), String> {
+    fn write(&self, _epochs: u32, _write: WriteTo<'_>) -> Result<(), TrainError> {
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ use repro::models::extractor::ForwardError;
 use repro::models::tuning::{ActivationCheckpointing, Tune, Tuned};
 use repro::models::{self, BlockIndex, InputSpec, Precision, WeightsSource};
 use repro::spec::{Diagnostics, Fields, Source, Span, tree};
+use repro::trainer::TrainError;
 use repro::trainer::fine_tuning::{NoisyImages, Task, Watch, fine_tune};
 use repro::trainer::heads::{CheckpointStore, Job, Samples, WriteTo};
 use repro::trainer::{Decay, FineTuning, Optimizer, Schedule, Training, UpdateRule};
@@ -134,7 +135,7 @@ impl CheckpointStore for Nowhere {
         Ok(None)
     }
 
-    fn write(&self, _epochs: u32, _write: WriteTo<'_>) -> Result<(), String> {
+    fn write(&self, _epochs: u32, _write: WriteTo<'_>) -> Result<(), TrainError> {
         Ok(())
     }
 }

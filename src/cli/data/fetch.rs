@@ -53,7 +53,7 @@ pub fn run(
         .to
         .clone()
         .unwrap_or_else(|| context.base.join(&dataset.folder));
-    eprintln!(
+    say!(
         "{}: {}, {}\n  license: {}; see {}",
         dataset.name,
         match dataset.files.len() {
@@ -82,7 +82,7 @@ pub fn run(
         Some(folder) => std::path::absolute(folder)?.display().to_string(),
         None => dataset.folder.clone(),
     };
-    eprintln!(
+    say!(
         "in an experiment: kind = \"{}\", root = \"{root}\"",
         dataset.kind
     );

@@ -119,7 +119,7 @@ impl Chosen {
 pub(super) fn reading(context: &Context) -> Result<Reading<'_>, Failure> {
     let store = Store::open_read_only(&context.cache)?;
     Ok(Reading::new(&context.base, &store, &|message| {
-        eprintln!("{message}");
+        say!("{message}");
     }))
 }
 

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::terminal;
 use crate::fetch::Event;
 use crate::text::{bytes, duration};
 
@@ -99,8 +100,8 @@ impl Display {
     /// Prints a line.
     pub(super) fn say(&self, line: &str) {
         match &self.state.borrow().bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| say!("{line}")),
+            None => say!("{line}"),
         }
     }
 
@@ -168,7 +169,7 @@ impl State {
 }
 
 fn bar(from: u64, total: Option<u64>) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(total, terminal::bars());
     let template = match total {
         Some(_) => {
             "  {bar:32} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left"

@@ -67,9 +67,9 @@ pub(super) fn write(
     };
     let written = convert(&source, target, element, force)?;
     for other in source.others() {
-        eprintln!("left out: {}, {}", shown(&other.name), other.what);
+        say!("left out: {}, {}", shown(&other.name), other.what);
     }
-    eprintln!(
+    say!(
         "{}: {}, {}",
         target.display(),
         plural(written.tensors, "tensor"),

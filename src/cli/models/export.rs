@@ -68,6 +68,6 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         ));
     }
     let source = store.pretrained_weights(&artifact.fingerprint);
-    eprintln!("{name}: {}", artifact.fingerprint);
+    say!("{name}: {}", artifact.fingerprint);
     write(&source, &arguments.target, arguments.dtype, arguments.force)
 }

@@ -99,7 +99,7 @@ mod with_torch {
             Ok(tap(&*network, &input, &requests))
         })??;
         write(&arguments.output, &arrays)?;
-        eprintln!(
+        say!(
             "{} of {} through {}: {} written to {}",
             crate::text::plural(input.count, "image"),
             arguments.input.display(),

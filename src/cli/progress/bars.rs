@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::cli::terminal;
 use crate::exec::event::Working;
 use crate::text::{count, duration};
 
@@ -41,7 +42,7 @@ impl Bars {
     /// Bars for stderr, which is a terminal or is not.
     pub(super) fn new(is_terminal: bool) -> Self {
         Self {
-            terminal: is_terminal.then(MultiProgress::new),
+            terminal: is_terminal.then(|| MultiProgress::with_draw_target(terminal::bars())),
             running: Vec::new(),
         }
     }
@@ -49,8 +50,8 @@ impl Bars {
     /// Prints a line, above all bars.
     pub(super) fn say(&self, line: &str) {
         match &self.terminal {
-            Some(terminal) => terminal.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(terminal) => terminal.suspend(|| say!("{line}")),
+            None => say!("{line}"),
         }
     }
 

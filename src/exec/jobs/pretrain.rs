@@ -78,7 +78,7 @@ pub(super) fn run_pretrain(
     } = denoising.begin_training(config.seed, run.device, config.precision)?;
     let mut state = State::new(config, parameters, diffusion.steps());
     let checkpoints = run.store.checkpoints(&work.checkpoints);
-    let (newest, damaged) = checkpoints.newest(config.steps)?;
+    let (newest, damaged) = checkpoints.newest(config.steps);
     for path in damaged {
         let what = format!("{} is damaged and passed over", path.display());
         (run.emit)(Event::SetAside { what });

@@ -22,9 +22,9 @@ impl ArtifactWriter {
     /// `0..n`. The committed files stay for the next attempt.
     pub fn finish(mut self, made: Made) -> Result<Manifest, StoreError> {
         if self.lock.is_none() {
-            let path = self.store.lock_file(&self.fingerprint);
+            let locks = &self.store.locks;
             let lock =
-                ArtifactLock::acquire(&path, self.fingerprint, &self.label, &mut wait_quietly)?;
+                ArtifactLock::acquire(locks, self.fingerprint, &self.label, &mut wait_quietly)?;
             self.lock = Some(lock);
             if let State::Complete(manifest) =
                 self.store.state(self.recipe.kind(), &self.fingerprint)?

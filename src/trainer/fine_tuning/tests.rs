@@ -70,9 +70,10 @@ impl CheckpointStore for Folder {
         Ok(all.find(|(_, path)| path.exists()))
     }
 
-    fn write(&self, count: u32, write: WriteTo<'_>) -> Result<(), String> {
+    fn write(&self, count: u32, write: WriteTo<'_>) -> Result<(), TrainError> {
         match &self.0 {
-            Some(folder) => write(&folder.join(count.to_string())).map_err(|e| e.to_string()),
+            Some(folder) => write(&folder.join(count.to_string()))
+                .map_err(|error| TrainError::Checkpoint(error.to_string())),
             None => Ok(()),
         }
     }

@@ -59,7 +59,6 @@ pub(in crate::trainer) fn write(
             .map(|(name, tensor)| (name.as_str(), tensor.shallow_clone()))
     };
     keep.write(count, &mut |path| write_safetensors(path, named()))
-        .map_err(TrainError::Checkpoint)
 }
 
 /// Everything of some stacks that changes. `name` is that of a job's head.

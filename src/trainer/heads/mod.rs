@@ -109,8 +109,8 @@ pub trait CheckpointStore {
     /// Keeps one: `write` writes its file to a path.
     ///
     /// # Errors
-    /// Why it could not be kept, as a sentence.
-    fn write(&self, epochs: u32, write: WriteTo<'_>) -> Result<(), String>;
+    /// [`TrainError::DiskFull`], or [`TrainError::Checkpoint`] with why it could not be kept.
+    fn write(&self, epochs: u32, write: WriteTo<'_>) -> Result<(), TrainError>;
 }
 
 /// One epoch's figures.
@@ -185,6 +185,9 @@ pub enum TrainError {
     /// A checkpoint could not be kept or read.
     #[error("a checkpoint could not be kept or read: {0}")]
     Checkpoint(String),
+    /// The disk has no room for a checkpoint, and so for nothing that training leaves.
+    #[error("{0}")]
+    DiskFull(String),
     /// Ended early because the user asked for it; not a failure.
     #[error("stopped")]
     Stopped,
@@ -205,7 +208,7 @@ impl Hint for TrainError {
             Self::Empty(_) => "`train` and `test` of the head name the splits",
             Self::Memory { .. } => "raise `repro run --memory`",
             Self::Features(message) => return message.hint.clone(),
-            Self::Checkpoint(_) | Self::Stopped | Self::Bug(_) => return None,
+            Self::Checkpoint(_) | Self::DiskFull(_) | Self::Stopped | Self::Bug(_) => return None,
         };
         Some(hint.to_owned())
     }

@@ -76,10 +76,11 @@ impl CheckpointStore for Folder {
         Ok(all.into_iter().find(|(_, path)| path.exists()))
     }
 
-    fn write(&self, epochs: u32, write: WriteTo<'_>) -> Result<(), String> {
+    fn write(&self, epochs: u32, write: WriteTo<'_>) -> Result<(), TrainError> {
         match &self.0 {
             Some(folder) => {
-                write(&folder.join(epochs.to_string())).map_err(|error| error.to_string())
+                write(&folder.join(epochs.to_string()))
+                    .map_err(|error| TrainError::Checkpoint(error.to_string()))
             }
             None => Ok(()),
         }

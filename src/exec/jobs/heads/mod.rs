@@ -26,7 +26,7 @@ use crate::machine::device::{self, Device};
 use crate::models::extractor::TapRequest;
 use crate::models::find_block;
 use crate::plan::{self, Extract, JobKind, PassKey, PlannedArtifact, ScanKey, StepId, Train, Work};
-use crate::store::{ArtifactWriter, Checkpoints, FeatureReader, Recipe, StoreError};
+use crate::store::{ArtifactWriter, Checkpoints, FeatureReader, Fingerprint, Recipe, StoreError};
 use crate::trainer::heads::{
     self as trainer, CheckpointStore, Data, Job, Limits, MeanRows, Rows, WriteTo,
 };
@@ -287,7 +287,11 @@ fn scan(
         },
         checkpoint_seconds: run.checkpoint_seconds,
     };
-    let kept = StoredCheckpoints(run.store.checkpoints(checkpoints));
+    let trained: Vec<Fingerprint> = writers
+        .iter()
+        .map(|(head, _)| head.artifact.fingerprint)
+        .collect();
+    let kept = StoredCheckpoints(run.store.checkpoints_of(checkpoints, &trained)?);
     let share = writers.len() as f64;
     let trained = trainer::train(&jobs, &data, &limits, &kept, &mut |job, outcome| {
         let (head, writer) = &mut writers[job];
@@ -299,7 +303,11 @@ fn scan(
                 None => Ok(()),
             }
         });
-        tell(head.step, outcome.into());
+        match outcome {
+            // The others would find no room either.
+            Err(error) if error.is_disk_full() => return Err(error),
+            outcome => tell(head.step, outcome.into()),
+        }
         Ok::<(), NodeError>(())
     });
     match trained {
@@ -346,12 +354,15 @@ struct StoredCheckpoints(Checkpoints);
 impl CheckpointStore for StoredCheckpoints {
     fn newest(&self, at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
         // Damaged ones are passed over: what they would have saved is trained again.
-        let (newest, _) = self.0.newest(at_most).map_err(|error| error.to_string())?;
+        let (newest, _) = self.0.newest(at_most);
         Ok(newest.map(|checkpoint| (checkpoint.step, checkpoint.path)))
     }
 
-    fn write(&self, epochs: u32, write: WriteTo<'_>) -> Result<(), String> {
+    fn write(&self, epochs: u32, write: WriteTo<'_>) -> Result<(), TrainError> {
         let written = self.0.write_by_path(epochs, write);
-        written.map_err(|error| error.to_string())
+        written.map_err(|error| match error {
+            StoreError::DiskFull { .. } => TrainError::DiskFull(error.to_string()),
+            error => TrainError::Checkpoint(error.to_string()),
+        })
     }
 }

@@ -137,7 +137,7 @@ impl CheckpointStore for Paced {
         self.kept.newest(at_most)
     }
 
-    fn write(&self, count: u32, write: WriteTo<'_>) -> Result<(), String> {
+    fn write(&self, count: u32, write: WriteTo<'_>) -> Result<(), TrainError> {
         let since = Instant::now();
         self.kept.write(count, write)?;
         self.took.set(since.elapsed());
