@@ -187,7 +187,8 @@ impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Store(error) => Self::from(error),
-            QueryError::Sql { .. } => Self::Usage(error.explain()),
+            QueryError::Damaged(_) => Self::Cache(error.explain()),
+            QueryError::Sql { .. } | QueryError::Refused(_) => Self::Usage(error.explain()),
         }
     }
 }
