@@ -39,6 +39,9 @@ enum Action {
         /// The file to write.
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Replace a file that is there.
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -47,7 +50,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let store = experiment::existing_cache(context)?;
     match &arguments.action {
         Action::Verify { set_aside } => verify(context, &store, *set_aside),
-        Action::Export { fingerprint, file } => {
+        Action::Export {
+            fingerprint,
+            file,
+            force,
+        } => {
             let listing = store.listing()?;
             let found: Vec<_> = listing
                 .artifacts
@@ -63,7 +70,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
                     .hint("`repro list artifacts` shows them all"),
                 ));
             };
-            let rows = store.export(fingerprint, file)?;
+            let rows = store.export(fingerprint, file, *force)?;
             eprintln!(
                 "{}: {} of {}",
                 file.display(),

@@ -121,6 +121,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Bug(bug) => bug.into(),
+            error @ StoreError::Exists { .. } => Self::Usage(error.to_string().into()),
             error => Self::Cache(error.to_string().into()),
         }
     }
@@ -200,6 +201,7 @@ impl From<NodeError> for Failure {
             NodeError::Dataset(error) => Self::from(error),
             NodeError::Bug(bug) => Self::from(bug),
             NodeError::Stopped => Self::Stopped,
+            NodeError::Taken(message) => Self::Usage(message),
             // A file of results or comparisons that was given, and is not one.
             NodeError::Report(error @ ReportError::ResultsFile { .. }) => {
                 Self::Input(error.explain())

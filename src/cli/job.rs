@@ -98,7 +98,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         versions: &versions,
     };
     let outcome = run_one(&run, &workers, job, shards.as_ref());
-    if outcome.stopped {
+    listeners.conclude(if outcome.stopped {
         Err(Failure::Stopped)
     } else if let Some(label) = outcome.failed.first() {
         let text = format!("{label} failed, see above");
@@ -115,7 +115,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     } else {
         eprintln!("{} done", arguments.job);
         Ok(())
-    }
+    })
 }
 
 #[cfg(feature = "torch")]
