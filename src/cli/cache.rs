@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::Context;
 use super::exit::Failure;
-use super::experiment;
+use super::{experiment, printed};
 use crate::message::Message;
 use crate::numbers::to_usize;
 use crate::store::Store;
@@ -84,7 +84,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
 
 fn verify(context: &Context, store: &Store, set_aside: bool) -> Result<(), Failure> {
     let problems = store.verify()?;
-    let mut out = std::io::stdout().lock();
+    let mut out = printed::stdout(false);
     for problem in &problems {
         writeln!(out, "{} {}", problem.file.display(), problem.reason)?;
     }

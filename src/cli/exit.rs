@@ -12,6 +12,7 @@ use crate::models::kinds::guided_diffusion::presets::PresetError;
 use crate::plan::PlanError;
 use crate::report::ReportError;
 use crate::store::{QueryError, StoreError};
+use crate::visible::visible;
 
 /// Why a subcommand did not succeed.
 #[derive(Debug)]
@@ -99,11 +100,14 @@ impl Failure {
             | Self::Cache(text)
             | Self::Nodes(text)
             | Self::Bug(text) => {
-                eprintln!("error: {text}");
+                eprintln!("{}", visible(&format!("error: {text}")));
             }
-            Self::Diagnostics { rendered, summary } => eprintln!("{rendered}error: {summary}"),
+            // What is from the file was made harmless before the colors came in.
+            Self::Diagnostics { rendered, summary } => {
+                eprintln!("{rendered}error: {}", visible(summary));
+            }
             Self::OutputClosed => {}
-            Self::StoppedWith(text) => eprintln!("{text}"),
+            Self::StoppedWith(text) => eprintln!("{}", visible(&text.to_string())),
             Self::Stopped => eprintln!(
                 "stopped; everything committed is kept, run the same command again to resume"
             ),

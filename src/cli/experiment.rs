@@ -11,6 +11,7 @@ use crate::plan::{self, Absent, Plan};
 use crate::spec::{Diagnostics, Source};
 use crate::store::Store;
 use crate::text::plural;
+use crate::visible::visible;
 
 /// Columns of text for people.
 pub(super) const WIDTH: usize = 100;
@@ -76,7 +77,7 @@ pub(super) fn plan(
     observe: &mut dyn FnMut(&'static str, &Plan),
 ) -> Result<Planned, Failure> {
     let experiment = check(file)?;
-    let tell = |message: &str| eprintln!("{message}");
+    let tell = |message: &str| eprintln!("{}", visible(message));
     let inputs = inputs::open(&experiment, &context.base, store, &tell)?;
     let listing = store.listing()?;
     let plan = plan::plan(&experiment, &inputs.facts, &listing, observe)?;
@@ -96,7 +97,7 @@ pub(super) fn survey(
     observe: &mut dyn FnMut(&'static str, &Plan),
 ) -> Result<(Planned, Vec<Absent>), Failure> {
     let experiment = check(file)?;
-    let tell = |message: &str| eprintln!("{message}");
+    let tell = |message: &str| eprintln!("{}", visible(message));
     let surveyed = inputs::survey(&experiment, &context.base, store, &tell, otherwise)?;
     let listing = store.listing()?;
     let plan = plan::plan(&experiment, &surveyed.inputs.facts, &listing, observe)?;

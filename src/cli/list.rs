@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::Failure;
-use super::{experiment, table};
+use super::{experiment, printed, table};
 use crate::bug::Bug;
 use crate::message::Message;
 use crate::models::{self, Model};
 use crate::report::{self, figures, tables};
 use crate::spec::{AnyKey, KeyDoc, Keys, Kind, KindDoc, sections, suggest};
 use crate::text::{bytes, count};
+use crate::visible::visible;
 use crate::{datasets, graph, heads, metrics, trainer};
 
 /// Arguments of `repro list`.
@@ -306,7 +307,8 @@ fn model_record(name: &str, model: &dyn Model) -> Value {
 fn artifacts(context: &Context, json: bool) -> Result<(), Failure> {
     let listing = experiment::existing_cache(context)?.listing()?;
     for problem in &listing.problems {
-        eprintln!("warning: {} {}", problem.file.display(), problem.reason);
+        let warning = format!("warning: {} {}", problem.file.display(), problem.reason);
+        eprintln!("{}", visible(&warning));
     }
     if json {
         let records: Vec<_> = listing
@@ -354,14 +356,14 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Cl
 }
 
 fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
+    let mut out = printed::stdout(true);
     serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
     writeln!(out)?;
     Ok(())
 }
 
 fn print_text(text: &str) -> Result<(), Failure> {
-    writeln!(std::io::stdout().lock(), "{text}")?;
+    writeln!(printed::stdout(false), "{text}")?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod job;
 mod list;
 mod models;
 mod plan;
+mod printed;
 mod process;
 #[cfg(feature = "torch")]
 mod progress;
@@ -132,7 +133,7 @@ pub fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Cache(arguments) => cache::run(&context, &arguments),
         Command::Doctor { json } => {
-            return doctor::run(&mut std::io::stdout().lock(), &context.cache, json)
+            return doctor::run(&mut printed::stdout(json), &context.cache, json)
                 .unwrap_or(ExitCode::FAILURE);
         }
         Command::Completions(arguments) => completions::run(&arguments),

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Context;
 use super::exit::Failure;
-use super::experiment;
+use super::{experiment, printed};
 use crate::inputs::Otherwise;
 use crate::plan::{Plan, PlanRecord, render, render_jobs};
 use crate::store::Store;
@@ -63,7 +63,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         &mut observe,
     )?;
     let plan = planned.plan;
-    let mut out = std::io::stdout().lock();
+    let mut out = printed::stdout(arguments.json);
     if arguments.json {
         let record = PlanRecord::new(&plan, &absent);
         serde_json::to_writer_pretty(&mut out, &record).map_err(std::io::Error::from)?;

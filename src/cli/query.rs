@@ -6,11 +6,12 @@ use clap::Args;
 
 use super::Context;
 use super::exit::Failure;
-use super::{experiment, table};
+use super::{experiment, printed, table};
 use crate::axes;
 use crate::message::Message;
 use crate::store::{AFTER_DAMAGE, Lacking};
 use crate::text::plural;
+use crate::visible::visible;
 
 /// Arguments of `repro query`.
 #[derive(Debug, Args)]
@@ -32,10 +33,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let mut damaged = 0_usize;
     let mut tell = |lacking: &Lacking| {
         damaged += 1;
-        eprintln!("warning: {lacking}");
+        eprintln!("{}", visible(&format!("warning: {lacking}")));
     };
     let answer = store.query(&arguments.sql, &axes::columns(), &mut tell)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = printed::stdout(arguments.json);
     if arguments.json {
         let objects: Vec<serde_json::Value> = answer
             .rows

@@ -15,6 +15,7 @@ use crate::message::Message;
 use crate::plan::{Absent, Expected};
 use crate::store::Store;
 use crate::text::plural;
+use crate::visible::visible;
 
 /// Arguments of `repro report`.
 #[derive(Debug, Args)]
@@ -112,10 +113,11 @@ fn tell(absent: &[Absent]) {
             Expected::Dataset { .. } => format!("dataset `{}`", one.name),
             Expected::Weights { .. } => format!("weights of model `{}`", one.name),
         };
-        eprintln!(
+        let warning = format!(
             "warning: {what}: {} is missing; the report shows what the cache holds of it as it was when last read",
             one.missing
         );
+        eprintln!("{}", visible(&warning));
     }
 }
 

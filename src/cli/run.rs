@@ -37,6 +37,8 @@ const MOST_ATTEMPTS: usize = 3;
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     use super::experiment;
     use crate::collect::place;
+    use crate::exec::NodeError;
+    use crate::report::look_at_template;
     use crate::store::Store;
 
     arguments.working.settle()?;
@@ -44,6 +46,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let checked = experiment::check(&arguments.file)?;
     if let Some(config) = &checked.report {
         // Not only when everything is computed: a run of days is not to end at somebody else's file.
+        look_at_template(config, &context.base).map_err(NodeError::from)?;
         place::look(&context.base, &checked.name, config, arguments.working.force)?;
     }
     let store = Store::open(&context.cache)?;

@@ -92,15 +92,11 @@ pub(super) fn put(
     config: &ReportConfig,
     base: &Path,
 ) -> Result<Written, NodeError> {
-    let mut config = config.clone();
-    config.template = config
-        .template
-        .map(|template| base.join(template).to_string_lossy().into_owned());
-    let rendered = render(input, &config)?;
+    let rendered = render(input, config, base)?;
     let target = base.join(&config.output);
     let folder = target.parent().unwrap_or(base);
     // First the file that says whose the others are: whatever ends the process in between, the next report knows them.
-    let markdown = place::first_line(&input.name, &config) + &rendered.markdown;
+    let markdown = place::first_line(&input.name, config) + &rendered.markdown;
     let mut changed = write_if_different(&target, markdown.as_bytes())?;
     for (file, bytes) in &rendered.files {
         changed |= write_if_different(&folder.join(file), bytes)?;

@@ -18,6 +18,7 @@ use crate::message::Message;
 use crate::papers::table_5::{self, PaperRow};
 use crate::spec::{Source, suggest};
 use crate::store::Store;
+use crate::visible::visible;
 
 /// The arguments that say which datasets.
 #[derive(Debug, Args)]
@@ -119,7 +120,7 @@ impl Chosen {
 pub(super) fn reading(context: &Context) -> Result<Reading<'_>, Failure> {
     let store = Store::open_read_only(&context.cache)?;
     Ok(Reading::new(&context.base, &store, &|message| {
-        eprintln!("{message}");
+        eprintln!("{}", visible(message));
     }))
 }
 

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::fetch::Event;
 use crate::text::{bytes, duration};
+use crate::visible::visible;
 
 /// How often a plain line is printed.
 const PLAIN: Duration = Duration::from_secs(10);
@@ -98,6 +99,7 @@ impl Display {
 
     /// Prints a line.
     pub(super) fn say(&self, line: &str) {
+        let line = visible(line);
         match &self.state.borrow().bar {
             Some(bar) => bar.suspend(|| eprintln!("{line}")),
             None => eprintln!("{line}"),

@@ -8,6 +8,7 @@ use super::super::exit::Failure;
 use crate::models::checkpoint::conversion::{ConversionError, ElementType, convert};
 use crate::models::checkpoint::stored_tensors::{StoredTensors, shown};
 use crate::text::{bytes, plural};
+use crate::visible::visible;
 
 /// Arguments of `repro models convert`.
 #[derive(Debug, Args)]
@@ -69,12 +70,13 @@ pub(super) fn write(
     for other in source.others() {
         eprintln!("left out: {}, {}", shown(&other.name), other.what);
     }
-    eprintln!(
+    let line = format!(
         "{}: {}, {}",
         target.display(),
         plural(written.tensors, "tensor"),
         bytes(written.bytes)
     );
+    eprintln!("{}", visible(&line));
     Ok(())
 }
 

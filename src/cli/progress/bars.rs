@@ -6,6 +6,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::exec::event::Working;
 use crate::text::{count, duration};
+use crate::visible::visible;
 
 /// How often a plain line is printed of one piece of work.
 const PLAIN: Duration = Duration::from_secs(10);
@@ -48,6 +49,7 @@ impl Bars {
 
     /// Prints a line, above all bars.
     pub(super) fn say(&self, line: &str) {
+        let line = visible(line);
         match &self.terminal {
             Some(terminal) => terminal.suspend(|| eprintln!("{line}")),
             None => eprintln!("{line}"),
