@@ -214,7 +214,7 @@ fn receive(
 ) -> Result<Ended, FetchError> {
     let mut looked = partial.kept();
     if total.or(request.stated.bytes).is_none() {
-        files::leave_room(partial.path(), ROOM_LEFT)?;
+        files::leave_room(partial.path(), LOOK_EVERY, ROOM_LEFT)?;
     }
     loop {
         let bytes = match http.next(answer) {
@@ -237,7 +237,7 @@ fn receive(
         if most.is_none() && after >= looked + LOOK_EVERY {
             // Nobody knows how much is to come, so that the disk is left some room for everybody else.
             looked = after;
-            files::leave_room(partial.path(), ROOM_LEFT)?;
+            files::leave_room(partial.path(), LOOK_EVERY, ROOM_LEFT)?;
         }
         partial.append(bytes)?;
         emit(Event::Received {

@@ -59,14 +59,14 @@ impl Template {
 
     /// Parses a template from its text; the built-in one where there is none.
     fn parse(name: &str, text: Option<String>) -> Result<Self, ReportError> {
-        let mut environment = environment().map_err(|error| describe(&error))?;
+        let mut environment = environment().map_err(|error| describe(&error, name))?;
         environment
             .add_template(BUILT_IN, BUILT_IN_TEXT)
-            .map_err(|error| describe(&error))?;
+            .map_err(|error| describe(&error, name))?;
         if let Some(text) = text {
             environment
                 .add_template_owned(name.to_owned(), text)
-                .map_err(|error| describe(&error))?;
+                .map_err(|error| describe(&error, name))?;
         }
         Ok(Self {
             environment,
@@ -82,11 +82,11 @@ impl Template {
         let template = self
             .environment
             .get_template(&self.name)
-            .map_err(|error| describe(&error))?;
+            .map_err(|error| describe(&error, &self.name))?;
         let mut out = Bounded(Vec::new());
         template
             .render_captured_to(context, &mut out)
-            .map_err(|error| describe(&error))?;
+            .map_err(|error| describe(&error, &self.name))?;
         Ok(tidy(&String::from_utf8_lossy(&out.0)))
     }
 }
@@ -223,8 +223,8 @@ fn tidy(text: &str) -> String {
     tidied
 }
 
-/// A template's error with its place and the text that it is about.
-fn describe(error: &Error) -> ReportError {
+/// A template's error with its place and the text that it is about; `name` is that of the template, where the error has none.
+fn describe(error: &Error, name: &str) -> ReportError {
     let text = error
         .range()
         .and_then(|range| error.template_source()?.get(range));
@@ -256,7 +256,7 @@ fn describe(error: &Error) -> ReportError {
         _ => "the names that a template may use are listed in `docs/report-templates.md`",
     };
     ReportError::Template {
-        file: error.name().unwrap_or(BUILT_IN).to_owned(),
+        file: error.name().unwrap_or(name).to_owned(),
         line: error.line().unwrap_or(1),
         problem,
         hint: hint.to_owned(),
