@@ -109,7 +109,11 @@ mod tests {
         let hostile = format!("{HOSTILE}\u{e0041}");
         let text = serde_json::to_string_pretty(&[&hostile]).unwrap();
         let shown = in_json(&text);
-        assert!(!shown.chars().any(|character| is_hidden(character) && character != '\n'));
+        assert!(
+            !shown
+                .chars()
+                .any(|character| is_hidden(character) && character != '\n')
+        );
         let back: Vec<String> = serde_json::from_str(&shown).unwrap();
         assert_eq!(back, [hostile]);
     }

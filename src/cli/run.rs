@@ -47,7 +47,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     if let Some(config) = &checked.report {
         // Not only when everything is computed: a run of days is not to end at somebody else's file.
         look_at_template(config, &context.base).map_err(NodeError::from)?;
-        place::look(&context.base, &checked.name, config, arguments.working.force)?;
+        place::look(
+            &context.base,
+            &checked.name,
+            config,
+            arguments.working.force,
+        )?;
     }
     let store = Store::open(&context.cache)?;
     let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _| {})?;

@@ -205,10 +205,9 @@ mod with_torch {
                 return ended;
             };
             match ended {
-                Ok(()) => Err(Failure::Input(
-                    Message::new(failure)
-                        .hint("everything else is done, and the record in `runs` of the cache is whole"),
-                )),
+                Ok(()) => Err(Failure::Input(Message::new(failure).hint(
+                    "everything else is done, and the record in `runs` of the cache is whole",
+                ))),
                 Err(other) => {
                     eprintln!("warning: {failure}");
                     Err(other)

@@ -9,7 +9,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::atomic_file::folder_of;
 use crate::exec::NodeError;
 use crate::message::Message;
 use crate::report::ReportConfig;
@@ -115,7 +114,7 @@ pub(super) fn look_at(
             return Err(taken(&file, no_report()));
         }
     }
-    let folder = folder_of(&report);
+    let folder = report.parent().unwrap_or(base);
     for figure in config.figures() {
         let file = folder.join(figure);
         if file.symlink_metadata().is_err() {
@@ -126,7 +125,10 @@ pub(super) fn look_at(
             Some(figures) if !figures.contains(figure) => {
                 return Err(taken(
                     &file,
-                    format!("{} does not list it as one of its figures", report.display()),
+                    format!(
+                        "{} does not list it as one of its figures",
+                        report.display()
+                    ),
                 ));
             }
             Some(_) => {}
@@ -147,11 +149,16 @@ fn first_line_of(file: &Path) -> Result<Option<String>, &'static str> {
     }
     let read = || -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(file)?.take(LONGEST_LINE).read_to_end(&mut bytes)?;
+        File::open(file)?
+            .take(LONGEST_LINE)
+            .read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     let bytes = read().map_err(|_| "cannot be read")?;
-    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let line = bytes
+        .split(|&byte| byte == b'\n')
+        .next()
+        .unwrap_or_default();
     Ok(Some(String::from_utf8_lossy(line).into_owned()))
 }
 
@@ -164,7 +171,8 @@ mod tests {
         let config = ReportConfig::plain("a-b");
         let line = first_line("a-b", &config);
         assert_eq!(read_line(line.trim_end()), Some(("a-b", BTreeSet::new())));
-        let with_figures = line.replace(ENDS, "; figures: x.svg, y/z.svg; edits are overwritten -->");
+        let with_figures =
+            line.replace(ENDS, "; figures: x.svg, y/z.svg; edits are overwritten -->");
         assert_eq!(
             read_line(with_figures.trim_end()),
             Some(("a-b", BTreeSet::from(["x.svg", "y/z.svg"])))

@@ -10,6 +10,7 @@ use reqwest::header::{self, HeaderMap, HeaderName};
 use reqwest::{Client, Response, Url, redirect};
 use tokio::runtime::{Builder, Runtime};
 
+use super::Request;
 use super::answer::Head;
 use super::error::FetchError;
 
@@ -210,6 +211,13 @@ pub fn without_credentials(url: &str) -> String {
         Some(at) if scheme.is_empty() => rest[at + 1..].to_owned(),
         Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
         None => url.to_owned(),
+    }
+}
+
+impl Request<'_> {
+    /// The address as it is told, recorded and compared.
+    pub(super) fn address(&self) -> String {
+        without_credentials(self.url)
     }
 }
 

@@ -313,11 +313,6 @@ impl Request<'_> {
         folder_of(self.target)
     }
 
-    /// The address as it is told and recorded.
-    fn address(&self) -> String {
-        http::without_credentials(self.url)
-    }
-
     fn name(&self) -> String {
         let name = self.target.file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()

@@ -156,8 +156,14 @@ mod tests {
     #[test]
     fn nothing_becomes_a_link() {
         assert_eq!(escape("https://a.b"), "https:<span></span>//a.b");
-        assert_eq!(escape("@octocat, a@b.c"), "@<span></span>octocat, a@<span></span>b.c");
-        assert_eq!(escape("o/r#12 and GH-3"), "o/r#<span></span>12 and GH-<span></span>3");
+        assert_eq!(
+            escape("@octocat, a@b.c"),
+            "@<span></span>octocat, a@<span></span>b.c"
+        );
+        assert_eq!(
+            escape("o/r#12 and GH-3"),
+            "o/r#<span></span>12 and GH-<span></span>3"
+        );
         assert_eq!(escape("WWW.a.b"), "WWW.<span></span>a.b");
         // What makes no link stays as it is.
         for plain in ["a: b", "a @ b", "C# and #a", "high-3", "www a.b", "é-1"] {

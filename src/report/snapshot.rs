@@ -446,7 +446,12 @@ fn nothing_hostile_reaches_the_page() {
 
 #[test]
 fn an_empty_experiment_still_has_a_report() {
-    let rendered = render(&ReportInput::default(), &ReportConfig::plain("x"), Path::new(".")).unwrap();
+    let rendered = render(
+        &ReportInput::default(),
+        &ReportConfig::plain("x"),
+        Path::new("."),
+    )
+    .unwrap();
     assert!(
         rendered.markdown.contains("There are no results yet."),
         "{}",

@@ -230,7 +230,10 @@ fn describe(error: &Error, name: &str) -> ReportError {
         .and_then(|range| error.template_source()?.get(range));
     let problem = match error.detail() {
         _ if error.kind() == ErrorKind::OutOfFuel => {
-            format!("the template takes more than {} steps", text::count(MOST_STEPS))
+            format!(
+                "the template takes more than {} steps",
+                text::count(MOST_STEPS)
+            )
         }
         _ if error.kind() == ErrorKind::WriteFailure => TOO_LONG.to_owned(),
         Some(detail) => format!("{}: {detail}", error.kind()),
@@ -374,7 +377,8 @@ mod tests {
 
     #[test]
     fn what_a_template_takes_is_bounded() {
-        let loops = "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}";
+        let loops =
+            "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}";
         let text = fill(loops, ().into()).unwrap_err();
         assert!(text.contains("more than 50,000,000 steps"), "{text}");
         let long = "{% for a in range(100) %}{{ 'x' * 1000000 }}{% endfor %}";

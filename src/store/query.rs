@@ -114,7 +114,9 @@ fn tables(
     for name in mentioned {
         let engine = |error: PolarsError| QueryError::Sql {
             message: error.to_string(),
-            hint: format!("the table `{name}` cannot be read; `repro cache verify` looks for damage"),
+            hint: format!(
+                "the table `{name}` cannot be read; `repro cache verify` looks for damage"
+            ),
         };
         let table = match name.as_str() {
             "artifacts" => {

@@ -75,7 +75,13 @@ pub struct Lacking {
 
 impl fmt::Display for Lacking {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {}: `{}` lacks ", self.file.display(), self.reason, self.table)?;
+        write!(
+            formatter,
+            "{} {}: `{}` lacks ",
+            self.file.display(),
+            self.reason,
+            self.table
+        )?;
         match self.rows {
             Some(1) => write!(formatter, "1 row"),
             Some(rows) => write!(formatter, "{} rows", count(rows)),
@@ -171,7 +177,9 @@ mod tests {
 
     #[test]
     fn long_lists_of_names_are_cut() {
-        let names: Vec<String> = (0..MOST_NAMES + 1234).map(|number| number.to_string()).collect();
+        let names: Vec<String> = (0..MOST_NAMES + 1234)
+            .map(|number| number.to_string())
+            .collect();
         assert!(some_of(&names).ends_with("10, 11, … and 1,234 more"));
         assert_eq!(some_of(&names[..3]), "0, 1, 2");
     }

@@ -36,12 +36,25 @@ fn errors_in_a_file_show_its_lines_as_they_are() {
     for (text, line) in [
         // A control character in TOML is an error by itself.
         (format!("[experiment]\nname = \"{HOSTILE}\"\n"), 2),
-        (format!("[experiment]\nname = \"small\"\ntitel = \"{title}\"\n"), 3),
-        (format!("[experiment]\nname = \"a\"\n[dataset.x]\nkind = \"{title}\"\n"), 4),
-        (format!("[experiment] # {title}\nname = \"a\"\n# {title}\nseeds = \"{title}\"\n"), 4),
+        (
+            format!("[experiment]\nname = \"small\"\ntitel = \"{title}\"\n"),
+            3,
+        ),
+        (
+            format!("[experiment]\nname = \"a\"\n[dataset.x]\nkind = \"{title}\"\n"),
+            4,
+        ),
+        (
+            format!("[experiment] # {title}\nname = \"a\"\n# {title}\nseeds = \"{title}\"\n"),
+            4,
+        ),
     ] {
         cli.write("bad.toml", &text);
-        for arguments in [&["check", "bad.toml"][..], &["plan", "bad.toml"], &["run", "bad.toml"]] {
+        for arguments in [
+            &["check", "bad.toml"][..],
+            &["plan", "bad.toml"],
+            &["run", "bad.toml"],
+        ] {
             let output = expect_visible(cli.run(arguments).expect_code(2));
             output.expect_in_stderr(&[&format!("bad.toml:{line}:"), r"\u{202e}"]);
         }
@@ -58,11 +71,18 @@ fn errors_in_a_file_show_its_lines_as_they_are() {
     let lines: Vec<&str> = output.stderr.lines().collect();
     let at = lines.iter().position(|line| line.contains("3 │ ")).unwrap();
     let start = |line: &str, what: char| line.chars().position(|letter| letter == what).unwrap();
-    assert_eq!(start(lines[at], '\''), start(lines[at + 1], '─'), "{output}");
+    assert_eq!(
+        start(lines[at], '\''),
+        start(lines[at + 1], '─'),
+        "{output}"
+    );
     let name = format!("{HOSTILE}.toml");
     cli.write(&name, "[experiment]\n");
     expect_visible(cli.run(&["check", &name]).expect_code(2));
-    expect_visible(cli.run(&["check", &format!("no{HOSTILE}.toml")]).expect_code(2));
+    expect_visible(
+        cli.run(&["check", &format!("no{HOSTILE}.toml")])
+            .expect_code(2),
+    );
 }
 
 #[test]
@@ -99,13 +119,21 @@ fn names_of_classes_and_files_are_shown_in_the_terminal_and_in_reports() {
     output.expect_in_stderr(&[r"\u{202e}", "does not decode"]);
     let answer = expect_visible(cli.run(&["query", "SELECT DISTINCT id FROM predictions"]));
     assert!(answer.stdout.contains(r"\u{202e}"), "{answer}");
-    let answer = expect_visible(cli.run(&["query", "--json", "SELECT DISTINCT id FROM predictions"]));
+    let answer =
+        expect_visible(cli.run(&["query", "--json", "SELECT DISTINCT id FROM predictions"]));
     let ids = answer.json();
-    let whole = ids.as_array().unwrap().iter().any(|row| row["id"].as_str().unwrap().contains(HOSTILE));
+    let whole = ids
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|row| row["id"].as_str().unwrap().contains(HOSTILE));
     assert!(whole, "JSON means what is there: {ids}");
 
     let report = cli.read("reports/small.md");
-    let hidden = report.chars().filter(|&one| is_hidden(one) && one != '\n').count();
+    let hidden = report
+        .chars()
+        .filter(|&one| is_hidden(one) && one != '\n')
+        .count();
     assert_eq!(hidden, 0, "{report}");
     let title = report.lines().find(|line| line.starts_with("# ")).unwrap();
     assert_eq!(
@@ -115,7 +143,10 @@ fn names_of_classes_and_files_are_shown_in_the_terminal_and_in_reports() {
     for figure in walk(&cli.path("reports")) {
         if figure.extension().is_some_and(|ending| ending == "svg") {
             let svg = fs::read_to_string(&figure).unwrap();
-            let hidden = svg.chars().filter(|&one| is_hidden(one) && one != '\n').count();
+            let hidden = svg
+                .chars()
+                .filter(|&one| is_hidden(one) && one != '\n')
+                .count();
             assert_eq!(hidden, 0, "{}", figure.display());
         }
     }
@@ -124,10 +155,19 @@ fn names_of_classes_and_files_are_shown_in_the_terminal_and_in_reports() {
 #[test]
 fn a_template_is_a_small_file_of_the_folder_and_ends() {
     let cli = small();
-    cli.write("loops.jinja", "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}");
-    cli.write("long.jinja", "{% for a in range(1000) %}{{ 'x' * 1000000 }}{% endfor %}");
+    cli.write(
+        "loops.jinja",
+        "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
+    );
+    cli.write(
+        "long.jinja",
+        "{% for a in range(1000) %}{{ 'x' * 1000000 }}{% endfor %}",
+    );
     cli.write("large.jinja", vec![b'x'; 2 << 20]);
-    cli.write("good.jinja", "---\ntitle: {{ name }}\n---\n{% for table in tables %}{{ table.body }}{% endfor %}");
+    cli.write(
+        "good.jinja",
+        "---\ntitle: {{ name }}\n---\n{% for table in tables %}{{ table.body }}{% endfor %}",
+    );
     symlink("/etc/passwd", cli.path("link.jinja")).unwrap();
     let with = |template: &str| {
         let output = "output = \"reports/small.md\"";
@@ -148,12 +188,18 @@ fn a_template_is_a_small_file_of_the_folder_and_ends() {
         let output = cli.run(&["run", "small.toml"]).expect_code(1);
         output.expect_in_stderr(&[&format!("cannot read the template `{template}`"), says]);
         assert!(begun.elapsed() < Duration::from_secs(30));
-        assert!(cli.files(".repro/artifacts").is_empty(), "it is found before anything is computed");
+        assert!(
+            cli.files(".repro/artifacts").is_empty(),
+            "it is found before anything is computed"
+        );
     }
     with("good.jinja");
     run(&cli, "small.toml");
     let before = cli.read("reports/small.md");
-    for (template, says) in [("loops.jinja", "steps"), ("long.jinja", "longer than 64 MiB")] {
+    for (template, says) in [
+        ("loops.jinja", "steps"),
+        ("long.jinja", "longer than 64 MiB"),
+    ] {
         with(template);
         let begun = Instant::now();
         let output = cli.run(&["report", "small.toml"]).expect_code(1);
@@ -165,7 +211,17 @@ fn a_template_is_a_small_file_of_the_folder_and_ends() {
 
 /// The option for the weights of a preset of which nobody has stated the size.
 fn fetching<'a>(url: &'a str, to: &'a str) -> [&'a str; 9] {
-    ["models", "fetch", "adm-64-cond", "--url", url, "--hurry", "20", "--to", to]
+    [
+        "models",
+        "fetch",
+        "adm-64-cond",
+        "--url",
+        url,
+        "--hurry",
+        "20",
+        "--to",
+        to,
+    ]
 }
 
 #[test]
@@ -178,7 +234,9 @@ fn a_password_in_an_address_is_used_and_neither_told_nor_kept() {
         _ => Reply::file(&served, "\"one\"", asked),
     });
     let cli = CliTest::new();
-    let url = server.url("weights.pt").replace("http://", "http://me:opensesame@");
+    let url = server
+        .url("weights.pt")
+        .replace("http://", "http://me:opensesame@");
     let told = server.url("weights.pt");
     let output = finish(direct(&cli, &fetching(&url, "weights")).output().unwrap()).expect_code(0);
     assert!(!format!("{output}").contains("sesame"), "{output}");
@@ -188,9 +246,18 @@ fn a_password_in_an_address_is_used_and_neither_told_nor_kept() {
     assert_eq!(output.json()["url"], told.as_str());
     assert!(cli.read("weights/fetched.toml").contains(&told));
     // Whatever goes wrong, and in what stays behind.
-    let broken = Server::start(|asked| Reply::file(&file(300_000, 4), "\"two\"", asked).cut(1000 * (1 - asked.number.min(1)) + 1));
-    let broken = broken.url("weights.pt").replace("http://", "http://me:opensesame@");
-    for url in [&broken, "http://me:opensesame@127.0.0.1:1/a.pt", "ftp://me:opensesame@a.b/c", "http://me:opensesame@"] {
+    let broken = Server::start(|asked| {
+        Reply::file(&file(300_000, 4), "\"two\"", asked).cut(1000 * (1 - asked.number.min(1)) + 1)
+    });
+    let broken = broken
+        .url("weights.pt")
+        .replace("http://", "http://me:opensesame@");
+    for url in [
+        &broken,
+        "http://me:opensesame@127.0.0.1:1/a.pt",
+        "ftp://me:opensesame@a.b/c",
+        "http://me:opensesame@",
+    ] {
         let output = finish(direct(&cli, &fetching(url, "other")).output().unwrap());
         assert!(output.code.is_some_and(|code| code > 0), "{output}");
         assert!(!format!("{output}").contains("sesame"), "{output}");
@@ -227,7 +294,10 @@ fn a_download_of_unknown_size_leaves_room_on_the_disk() {
     }
     let output = output.expect_code(3);
     let kept: u64 = output.stdout.trim().parse().unwrap();
-    assert!((16 << 20..=48 << 20).contains(&kept), "{kept} bytes: {output}");
+    assert!(
+        (16 << 20..=48 << 20).contains(&kept),
+        "{kept} bytes: {output}"
+    );
     output.expect_in_stderr(&[
         "nobody says how long the file is",
         "512.0 MiB are left free",

@@ -66,7 +66,10 @@ fn without_internet(command: &mut Command) {
             Err(std::io::Error::last_os_error())
         }
     };
-    #[expect(unsafe_code, reason = "what runs between fork and exec is unsafe to write")]
+    #[expect(
+        unsafe_code,
+        reason = "what runs between fork and exec is unsafe to write"
+    )]
     // SAFETY: two system calls and no allocation.
     unsafe {
         command.pre_exec(install);
@@ -123,7 +126,15 @@ impl Nobody {
 fn the_filter_ends_what_fetches_and_the_listener_counts_it() {
     let (cli, nobody) = (CliTest::new(), Nobody::listen());
     let url = format!("{}/weights.pt", nobody.address);
-    let fetch = ["models", "fetch", "adm-64-cond", "--url", &url, "--hurry", "10000"];
+    let fetch = [
+        "models",
+        "fetch",
+        "adm-64-cond",
+        "--url",
+        &url,
+        "--hurry",
+        "10000",
+    ];
     let mut command = cli.command(&fetch);
     without_internet(&mut command);
     let output = command.output().unwrap();
@@ -148,11 +159,26 @@ fn no_command_but_fetch_opens_a_socket() {
     for arguments in [
         &["check", "small.toml"][..],
         &["plan", "small.toml"],
-        &["run", "small.toml", "--device", "cpu", "--json-log", "log.jsonl"],
+        &[
+            "run",
+            "small.toml",
+            "--device",
+            "cpu",
+            "--json-log",
+            "log.jsonl",
+        ],
         &["report", "small.toml"],
-        &["report", "small.toml", "--from", "reports/small.results.csv"],
+        &[
+            "report",
+            "small.toml",
+            "--from",
+            "reports/small.results.csv",
+        ],
         &["query", "SELECT * FROM results"],
-        &["query", "SELECT * FROM predictions JOIN curves USING (head_fingerprint)"],
+        &[
+            "query",
+            "SELECT * FROM predictions JOIN curves USING (head_fingerprint)",
+        ],
         &["list", "artifacts"],
         &["list", "kinds"],
         &["list", "models"],
@@ -187,12 +213,18 @@ fn an_address_where_a_file_belongs_is_not_asked_for() {
     let address = format!("{base}/file");
     for (from, to) in [
         ("root = \"fashion\"", format!("root = \"{address}\"")),
-        ("weights = { synthetic = 1 }", format!("weights = \"{address}.pt\"")),
+        (
+            "weights = { synthetic = 1 }",
+            format!("weights = \"{address}.pt\""),
+        ),
         (
             "output = \"reports/small.md\"",
             format!("output = \"reports/small.md\"\ntemplate = \"{address}.jinja\""),
         ),
-        ("name  = \"small\"", format!("name  = \"small\"\ntitle = \"{address}\"")),
+        (
+            "name  = \"small\"",
+            format!("name  = \"small\"\ntitle = \"{address}\""),
+        ),
     ] {
         let text = SMALL.replace(from, &to);
         assert_ne!(text, SMALL);
@@ -210,6 +242,9 @@ fn an_address_where_a_file_belongs_is_not_asked_for() {
         &["query", "SELECT 1", "--cache", &address],
     ] {
         let output = nobody.run(&cli, arguments);
-        assert!(output.code.is_some_and(|code| code != 0), "{arguments:?}: {output}");
+        assert!(
+            output.code.is_some_and(|code| code != 0),
+            "{arguments:?}: {output}"
+        );
     }
 }

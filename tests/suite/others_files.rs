@@ -19,7 +19,10 @@ fn expect_refused(cli: &CliTest, arguments: &[&str], says: &[&str]) {
     let output = cli.run(arguments).expect_code(2);
     let output = output.expect_in_stderr(says);
     output.expect_in_stderr(&["\n  hint: ", "--force"]);
-    assert!(cli.files(".repro/artifacts").is_empty(), "nothing is computed");
+    assert!(
+        cli.files(".repro/artifacts").is_empty(),
+        "nothing is computed"
+    );
 }
 
 #[test]
@@ -56,7 +59,9 @@ fn a_log_is_continued_and_its_last_line_ended() {
     let cli = small();
     let lines = |text: &str| -> Vec<Value> {
         let lines = text.lines();
-        lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     };
     cli.write("empty.jsonl", "");
     let log = ["run", "small.toml", "--json-log", "empty.jsonl"];
@@ -91,7 +96,14 @@ fn a_log_that_cannot_be_written_is_told_at_the_end_and_stops_nothing() {
     // The record in the cache is whole.
     let records = cli.files(".repro/runs");
     let record = String::from_utf8(records.into_values().next().unwrap()).unwrap();
-    assert!(record.trim_end().lines().last().unwrap().contains("run-finished"));
+    assert!(
+        record
+            .trim_end()
+            .lines()
+            .last()
+            .unwrap()
+            .contains("run-finished")
+    );
 }
 
 #[test]
@@ -110,10 +122,17 @@ fn an_export_replaces_nothing_unless_it_is_told_to() {
     assert_eq!(cli.read("thesis.md"), THESIS);
     assert_eq!(cli.read("small.toml"), SMALL);
     assert!(!cli.path("nowhere.parquet").exists());
-    cli.run(&["cache", "export", features, "new.parquet"]).expect_code(0);
-    cli.run(&["cache", "export", features, "new.parquet"]).expect_code(2);
-    cli.run(&["cache", "export", features, "thesis.md", "--force"]).expect_code(0);
-    assert!(fs::read(cli.path("thesis.md")).unwrap().starts_with(b"PAR1"));
+    cli.run(&["cache", "export", features, "new.parquet"])
+        .expect_code(0);
+    cli.run(&["cache", "export", features, "new.parquet"])
+        .expect_code(2);
+    cli.run(&["cache", "export", features, "thesis.md", "--force"])
+        .expect_code(0);
+    assert!(
+        fs::read(cli.path("thesis.md"))
+            .unwrap()
+            .starts_with(b"PAR1")
+    );
 }
 
 #[test]
@@ -137,7 +156,11 @@ fn a_report_replaces_only_a_report_of_the_same_experiment() {
     }
     cli.write("thesis.md", THESIS);
     symlink("../thesis.md", cli.path("reports/small.md")).unwrap();
-    expect_refused(&cli, &arguments, &["reports/small.md is there, and is a link"]);
+    expect_refused(
+        &cli,
+        &arguments,
+        &["reports/small.md is there, and is a link"],
+    );
     fs::remove_file(cli.path("reports/small.md")).unwrap();
     fs::create_dir(cli.path("reports/small.md")).unwrap();
     expect_refused(&cli, &arguments, &["is not a regular file"]);
@@ -162,7 +185,10 @@ fn a_report_replaces_only_a_report_of_the_same_experiment() {
     cli.run(&["run", "other.toml"])
         .expect_code(2)
         .expect_in_stderr(&["is the report of another experiment, `small`"]);
-    cli.write("other.toml", other.replace("reports/small.md", "reports/other.md"));
+    cli.write(
+        "other.toml",
+        other.replace("reports/small.md", "reports/other.md"),
+    );
     for command in ["run", "report"] {
         cli.run(&[command, "other.toml"])
             .expect_code(2)
@@ -187,8 +213,13 @@ fn a_report_replaces_only_a_report_of_the_same_experiment() {
     // Unless one says so.
     cli.write("reports/small.md", THESIS);
     cli.run(&["report", "small.toml"]).expect_code(2);
-    cli.run(&["report", "small.toml", "--from", "reports/small.results.csv"])
-        .expect_code(2);
+    cli.run(&[
+        "report",
+        "small.toml",
+        "--from",
+        "reports/small.results.csv",
+    ])
+    .expect_code(2);
     assert_eq!(cli.read("reports/small.md"), THESIS);
     cli.run(&["report", "small.toml", "--force"]).expect_code(0);
     assert_eq!(cli.read("reports/small.md"), report);
@@ -201,7 +232,10 @@ fn links_and_files_with_the_names_of_locks_are_not_written() {
     cli.write("thesis.md", THESIS);
     let metric = cli.query("SELECT fingerprint FROM artifacts WHERE kind = 'metric'");
     let metric = metric[0]["fingerprint"].as_str().unwrap();
-    let folder = cli.path(&format!(".repro/artifacts/metric/{}/{metric}", &metric[..2]));
+    let folder = cli.path(&format!(
+        ".repro/artifacts/metric/{}/{metric}",
+        &metric[..2]
+    ));
     let lock = cli.path(&format!(".repro/locks/{metric}.lock"));
     let again = || {
         fs::remove_dir_all(&folder).unwrap();
@@ -224,7 +258,15 @@ fn links_and_files_with_the_names_of_locks_are_not_written() {
 /// A download of 100,000 bytes into `data/weights`.
 fn fetch(cli: &CliTest, server: &Server, arguments: &[&str]) -> Output {
     let url = server.url("weights.pt");
-    let all = ["models", "fetch", "adm-64-cond", "--url", &url, "--hurry", "20"];
+    let all = [
+        "models",
+        "fetch",
+        "adm-64-cond",
+        "--url",
+        &url,
+        "--hurry",
+        "20",
+    ];
     finish(direct(cli, &[&all, arguments].concat()).output().unwrap())
 }
 
@@ -249,8 +291,13 @@ fn a_download_leaves_what_has_the_names_of_its_files_alone() {
     // A file or a link in the place of the lock stops it.
     for link in [false, true] {
         let cli = begin(lock, link);
-        fetch(&cli, &server, &[]).expect_code(3).expect_in_stderr(&["the name of the lock"]);
-        assert_eq!((cli.read("thesis.md"), cli.read(lock)), (THESIS.to_owned(), THESIS.to_owned()));
+        fetch(&cli, &server, &[])
+            .expect_code(3)
+            .expect_in_stderr(&["the name of the lock"]);
+        assert_eq!(
+            (cli.read("thesis.md"), cli.read(lock)),
+            (THESIS.to_owned(), THESIS.to_owned())
+        );
     }
     // In the place of the file itself, too.
     for link in [false, true] {
@@ -274,7 +321,9 @@ fn a_download_leaves_what_has_the_names_of_its_files_alone() {
     // The list of what was fetched is no link to elsewhere.
     let list = "data/weights/fetched.toml";
     let cli = begin(list, true);
-    fetch(&cli, &server, &[]).expect_code(3).expect_in_stderr(&["fetched.toml", "it is a link"]);
+    fetch(&cli, &server, &[])
+        .expect_code(3)
+        .expect_in_stderr(&["fetched.toml", "it is a link"]);
     assert!(Path::new(&cli.path(list)).is_symlink());
     assert_eq!(cli.read("thesis.md"), THESIS);
 }

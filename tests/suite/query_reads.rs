@@ -21,7 +21,11 @@ fn a_query_is_one_select_over_the_cache() {
     fs::copy(cli.path(&results[0]), cli.path("outside.parquet")).unwrap();
     let outside = cli.path("outside.parquet").display().to_string();
     let before = cli.files(".repro/artifacts");
-    for path in ["outside.parquet", &outside, ".repro/artifacts/*/*/*/*.parquet"] {
+    for path in [
+        "outside.parquet",
+        &outside,
+        ".repro/artifacts/*/*/*/*.parquet",
+    ] {
         expect_refused(
             &cli,
             &format!("SELECT * FROM read_parquet('{path}')"),
@@ -39,11 +43,20 @@ fn a_query_is_one_select_over_the_cache() {
         ("DROP TABLE results", "`DROP TABLE` is not a query"),
         ("DELETE FROM results", "`DELETE FROM` is not a query"),
         ("TRUNCATE TABLE results", "`TRUNCATE TABLE` is not a query"),
-        ("CREATE TABLE a AS SELECT * FROM results", "`CREATE TABLE` is not a query"),
-        ("INSERT INTO results VALUES (1)", "`INSERT INTO` is not a query"),
+        (
+            "CREATE TABLE a AS SELECT * FROM results",
+            "`CREATE TABLE` is not a query",
+        ),
+        (
+            "INSERT INTO results VALUES (1)",
+            "`INSERT INTO` is not a query",
+        ),
         ("UPDATE results SET value = 1", "`UPDATE` is not a query"),
         ("COPY results TO 'a.csv'", "`COPY` is not a query"),
-        ("EXPLAIN SELECT * FROM results", "`EXPLAIN SELECT` is not a query"),
+        (
+            "EXPLAIN SELECT * FROM results",
+            "`EXPLAIN SELECT` is not a query",
+        ),
         ("SHOW TABLES", "`SHOW TABLES` is not a query"),
         ("SELECT 1; SELECT 2", "holds 2"),
         ("SELECT 1; DROP TABLE results", "holds 2"),
@@ -60,7 +73,9 @@ fn a_query_is_one_select_over_the_cache() {
 fn files(cli: &CliTest, name: &str) -> Vec<String> {
     let files = cli.files(".repro/artifacts").into_keys();
     let files = files.filter(|path| path.ends_with(&format!("/{name}")));
-    files.map(|path| format!(".repro/artifacts/{path}")).collect()
+    files
+        .map(|path| format!(".repro/artifacts/{path}"))
+        .collect()
 }
 
 /// How files are damaged here.
@@ -86,7 +101,10 @@ fn expect_told(output: Output, file: &str, table: &str) -> Output {
     let output = output.expect_code(4);
     let lines = output.stderr.lines().filter(|line| line.contains(file));
     assert_eq!(lines.count(), 1, "one line a problem: {output}");
-    output.expect_in_stderr(&[&format!("`{table}`"), "hint: `repro cache verify --set-aside`"])
+    output.expect_in_stderr(&[
+        &format!("`{table}`"),
+        "hint: `repro cache verify --set-aside`",
+    ])
 }
 
 #[test]
@@ -144,7 +162,9 @@ fn a_table_of_which_nothing_is_left_is_an_error() {
         bytes[middle] ^= 1;
         fs::write(cli.path(file), &bytes).unwrap();
     }
-    let output = cli.run(&["query", "SELECT avg(value) FROM results"]).expect_code(4);
+    let output = cli
+        .run(&["query", "SELECT avg(value) FROM results"])
+        .expect_code(4);
     assert_eq!(output.stdout, "");
     output.expect_in_stderr(&[
         "nothing of the table `results` can be read",

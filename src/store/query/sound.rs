@@ -84,7 +84,9 @@ impl<'a> Reading<'a> {
         let file = table_file(table);
         let found = self.files(table, ArtifactKind::Head, &file)?;
         let path = |manifest: &Manifest| {
-            let folder = self.store.artifact_folder(manifest.kind, &manifest.fingerprint);
+            let folder = self
+                .store
+                .artifact_folder(manifest.kind, &manifest.fingerprint);
             folder.join(&file)
         };
         Ok(found.into_iter().map(path).collect())
@@ -95,7 +97,12 @@ impl<'a> Reading<'a> {
         let is_part = |entry: &FileEntry| part_index(&entry.name).is_some();
         let all = self.manifests.iter();
         let all = all.filter(|manifest| manifest.kind == ArtifactKind::Features);
-        self.one(table, (FEATURES_PREFIX, ArtifactKind::Features), all, &is_part)
+        self.one(
+            table,
+            (FEATURES_PREFIX, ArtifactKind::Features),
+            all,
+            &is_part,
+        )
     }
 
     /// The logits of the head that a table's name speaks of, if it speaks of those of exactly one.
@@ -104,7 +111,12 @@ impl<'a> Reading<'a> {
         let heads = self.manifests.iter().filter(|manifest| {
             manifest.kind == ArtifactKind::Head && manifest.file(LOGITS_FILE).is_some()
         });
-        let found = self.one(table, (LOGITS_PREFIX, ArtifactKind::Head), heads, &is_logits)?;
+        let found = self.one(
+            table,
+            (LOGITS_PREFIX, ArtifactKind::Head),
+            heads,
+            &is_logits,
+        )?;
         Ok(found.and_then(|files| files.into_iter().next()))
     }
 
@@ -141,7 +153,9 @@ impl<'a> Reading<'a> {
         };
         sound(self.store, manifest, chosen)?
             .map_err(|damage| damaged(damage.file, damage.reason))?;
-        let folder = self.store.artifact_folder(manifest.kind, &manifest.fingerprint);
+        let folder = self
+            .store
+            .artifact_folder(manifest.kind, &manifest.fingerprint);
         let files = manifest.files.iter().filter(|entry| chosen(entry));
         Ok(Some(files.map(|entry| folder.join(&entry.name)).collect()))
     }
@@ -154,7 +168,8 @@ impl<'a> Reading<'a> {
         file: &str,
     ) -> Result<Vec<&'a Manifest>, QueryError> {
         let store = self.store;
-        let with_file = |manifest: &&Manifest| manifest.kind == kind && manifest.file(file).is_some();
+        let with_file =
+            |manifest: &&Manifest| manifest.kind == kind && manifest.file(file).is_some();
         let looked_at: Vec<(&Manifest, Result<(), Damage>)> = self
             .manifests
             .par_iter()
@@ -177,13 +192,18 @@ impl<'a> Reading<'a> {
                 }),
             }
         }
-        for problem in self.problems.iter().filter(|problem| self.is_of(problem, kind)) {
-            let rows = match self.listed_rows(problem, kind, file) {
-                // It never had this table.
-                Some(None) => continue,
-                Some(rows) => rows,
-                None => None,
-            };
+        for problem in self
+            .problems
+            .iter()
+            .filter(|problem| self.is_of(problem, kind))
+        {
+            let manifest = self.manifest_of(problem, kind);
+            let rows = manifest.as_ref().map(|manifest| manifest.file(file));
+            // It never had this table.
+            if rows == Some(None) {
+                continue;
+            }
+            let rows = rows.flatten().map(|entry| entry.rows);
             lost.push(Lacking {
                 table: table.to_owned(),
                 file: problem.file.clone(),
@@ -214,19 +234,12 @@ impl<'a> Reading<'a> {
         problem.fingerprint.as_ref().is_some_and(named)
     }
 
-    /// How many rows the manifest of a damaged artifact lists for a file: `Some(None)` where it lists no such file, `None` where the
-    /// manifest itself cannot be read.
-    fn listed_rows(
-        &self,
-        problem: &Problem,
-        kind: ArtifactKind,
-        file: &str,
-    ) -> Option<Option<u64>> {
+    /// The manifest of a damaged artifact, where it can be read: it tells whether the artifact had a table, and how long it was.
+    fn manifest_of(&self, problem: &Problem, kind: ArtifactKind) -> Option<Manifest> {
         let fingerprint = problem.fingerprint.as_ref()?;
         let folder = self.store.artifact_folder(kind, fingerprint);
         let text = fs::read(folder.join(MANIFEST_FILE)).ok()?;
-        let manifest: Manifest = serde_json::from_slice(&text).ok()?;
-        Some(manifest.file(file).map(|entry| entry.rows))
+        serde_json::from_slice(&text).ok()
     }
 }
 

@@ -107,11 +107,12 @@ fn filled() -> (tempfile::TempDir, Store, Fingerprint, Vec<Fingerprint>) {
 #[test]
 fn results_can_be_filtered_and_averaged() {
     let (_folder, store, _, _) = filled();
-    let result = ask(&store, 
-            "SELECT head, AVG(value) AS mean, COUNT(*) AS runs FROM results GROUP BY head",
-            &KNOWN,
-        )
-        .unwrap();
+    let result = ask(
+        &store,
+        "SELECT head, AVG(value) AS mean, COUNT(*) AS runs FROM results GROUP BY head",
+        &KNOWN,
+    )
+    .unwrap();
     assert_eq!(result.columns, ["head", "mean", "runs"]);
     assert_eq!(
         result.rows,
@@ -121,11 +122,12 @@ fn results_can_be_filtered_and_averaged() {
             Cell::Integer(2)
         ]]
     );
-    let result = ask(&store, 
-            "SELECT noise_seed, token, higher_is_better FROM results WHERE seed = 1",
-            &KNOWN,
-        )
-        .unwrap();
+    let result = ask(
+        &store,
+        "SELECT noise_seed, token, higher_is_better FROM results WHERE seed = 1",
+        &KNOWN,
+    )
+    .unwrap();
     assert_eq!(
         result.rows,
         [[Cell::Integer(7), Cell::Null, Cell::Boolean(true)]]
@@ -154,7 +156,7 @@ fn results_of_all_releases_are_one_table_by_the_names_of_their_columns() {
             writer.write_table("results", &batch).unwrap();
         });
     }
-    let result = ask(&store, 
+    let result = ask(&store,
             "SELECT value, low, timestep, left_block, seed, left_fingerprint FROM results GROUP BY ALL ORDER BY value, seed",
             &KNOWN,
         )
@@ -216,19 +218,24 @@ fn results_of_all_releases_are_one_table_by_the_names_of_their_columns() {
     ];
     assert_eq!(all.columns[..expected.len()], expected);
     // A seed that only fits without a sign is a text, and so is the column then.
-    let seeds = ask(&store, 
-            "SELECT DISTINCT noise_seed FROM results ORDER BY noise_seed",
-            &KNOWN,
-        )
-        .unwrap();
+    let seeds = ask(
+        &store,
+        "SELECT DISTINCT noise_seed FROM results ORDER BY noise_seed",
+        &KNOWN,
+    )
+    .unwrap();
     assert!(seeds.rows.contains(&vec![Cell::Text(u64::MAX.to_string())]));
 }
 
 #[test]
 fn curves_know_their_head() {
     let (_folder, store, _, heads) = filled();
-    let result = ask(&store, "SELECT * FROM curves ORDER BY head_fingerprint", &KNOWN)
-        .unwrap();
+    let result = ask(
+        &store,
+        "SELECT * FROM curves ORDER BY head_fingerprint",
+        &KNOWN,
+    )
+    .unwrap();
     assert_eq!(result.columns, ["value", "head_fingerprint"]);
     let mut expected: Vec<Cell> = heads
         .iter()
@@ -267,11 +274,12 @@ fn features_are_a_table_and_vectors_are_summed_up() {
 #[test]
 fn artifacts_are_listed() {
     let (_folder, store, features, _) = filled();
-    let result = ask(&store, 
-            "SELECT fingerprint, rows, label FROM artifacts WHERE kind = 'features'",
-            &KNOWN,
-        )
-        .unwrap();
+    let result = ask(
+        &store,
+        "SELECT fingerprint, rows, label FROM artifacts WHERE kind = 'features'",
+        &KNOWN,
+    )
+    .unwrap();
     let label = Cell::Text("label".to_owned());
     assert_eq!(
         result.rows,
@@ -283,11 +291,12 @@ fn artifacts_are_listed() {
 fn an_empty_store_has_empty_results() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open_read_only(folder.path().join("none")).unwrap();
-    let result = ask(&store, 
-            "SELECT metric, value, token, head_fingerprint FROM results WHERE seed > 1",
-            &KNOWN,
-        )
-        .unwrap();
+    let result = ask(
+        &store,
+        "SELECT metric, value, token, head_fingerprint FROM results WHERE seed > 1",
+        &KNOWN,
+    )
+    .unwrap();
     assert_eq!((result.columns.len(), result.rows.len()), (4, 0));
     let message = ask(&store, "SELECT * FROM curves", &KNOWN)
         .unwrap_err()
