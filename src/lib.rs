@@ -35,3 +35,4 @@ pub mod statistics;
 pub mod store;
 pub mod text;
 pub mod trainer;
+pub mod visible;

@@ -3,22 +3,32 @@
 //! `store/lock.rs` and `fetch/lock.rs` say what is guarded, how long to wait, and what becomes of the file.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+/// What a lock file begins with, once somebody has signed it.
+const SIGNED: &str = "process ";
+/// Nobody's name is longer, in bytes.
+const LONGEST_NAME: u64 = 4096;
 
 /// Takes the lock on the file at `path`, which is made if need be, and writes into it who holds it; `None` where another
 /// process has it. The lock lasts as long as the returned file is open.
 ///
 /// # Errors
-/// The file cannot be opened or locked.
+/// The file cannot be opened or locked; a link, or a file that is no lock, has its name.
 pub(crate) fn try_lock(path: &Path) -> io::Result<Option<File>> {
     let mut file = open(path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => return Err(error),
+    }
+    if !is_ours(&mut file)? {
+        return Err(io::Error::other(
+            "a file that is no lock has the name of the lock; move it away",
+        ));
     }
     // The name only serves the messages of those who wait, so a full disk is no reason to fail here.
     let _ = sign(&mut file);
@@ -36,8 +46,13 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
         .write(true)
         .create(true)
         .truncate(false)
+        // What a link of that name leads to is not ours to write.
         .custom_flags(libc::O_NOFOLLOW)
         .open(path)
+        .map_err(|error| match error.raw_os_error() {
+            Some(libc::ELOOP) => io::Error::other("a link has the name of the lock"),
+            _ => error,
+        })
 }
 
 /// A range of a file's bytes, which need not be there.
@@ -107,10 +122,24 @@ fn control(file: &File, command: libc::c_int, lock: &mut libc::flock) -> io::Res
     }
 }
 
+/// Whether the file is new, or was signed before.
+fn is_ours(file: &mut File) -> io::Result<bool> {
+    let mut text = Vec::new();
+    file.take(SIGNED.len() as u64).read_to_end(&mut text)?;
+    Ok(text.is_empty() || text == SIGNED.as_bytes())
+}
+
 /// Who holds the lock: "process 4711 on node03", or "another process".
 pub(crate) fn holder(path: &Path) -> String {
-    match fs::read_to_string(path) {
-        Ok(text) if !text.is_empty() => text,
+    let read = || -> io::Result<String> {
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = File::options().read(true).custom_flags(flags).open(path)?;
+        let mut text = String::new();
+        file.take(LONGEST_NAME).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    match read() {
+        Ok(text) if text.starts_with(SIGNED) => text,
         _ => "another process".to_owned(),
     }
 }
@@ -124,5 +153,34 @@ fn sign(file: &mut File) -> io::Result<()> {
     };
     file.set_len(0)?;
     file.rewind()?;
-    write!(file, "process {} on {host}", std::process::id())
+    write!(file, "{SIGNED}{} on {host}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_a_link_nor_a_file_of_others_is_taken_for_a_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, other) = (folder.path().join("lock"), folder.path().join("thesis"));
+        fs::write(&other, "chapter 1").unwrap();
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        let error = try_lock(&link).unwrap_err().to_string();
+        assert!(error.contains("a link"), "{error}");
+        std::os::unix::fs::symlink("nowhere", folder.path().join("dangling")).unwrap();
+        assert!(try_lock(&folder.path().join("dangling")).is_err());
+        assert!(!folder.path().join("nowhere").exists());
+        fs::write(&other, "chapter 1").unwrap();
+        let error = try_lock(&other).unwrap_err().to_string();
+        assert!(error.contains("no lock"), "{error}");
+        assert_eq!(fs::read_to_string(&other).unwrap(), "chapter 1");
+
+        let path = folder.path().join("own");
+        let lock = try_lock(&path).unwrap().unwrap();
+        assert!(try_lock(&path).unwrap().is_none());
+        assert!(holder(&path).starts_with("process "));
+        drop(lock);
+        assert!(try_lock(&path).unwrap().is_some(), "a lock serves again");
+    }
 }

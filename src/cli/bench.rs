@@ -83,7 +83,7 @@ mod with_torch {
 
     use super::{Extraction, Failure};
     use crate::bug::Bug;
-    use crate::cli::experiment;
+    use crate::cli::{experiment, printed};
     use crate::exec::context::Run;
     use crate::exec::event::Event;
     use crate::exec::schedule::{Worker, schedule};
@@ -313,7 +313,7 @@ mod with_torch {
     }
 
     fn print(arguments: &Extraction, measured: &Measured) -> Result<(), Failure> {
-        let mut out = std::io::stdout().lock();
+        let mut out = printed::stdout(arguments.json);
         if arguments.json {
             serde_json::to_writer_pretty(&mut out, measured).map_err(std::io::Error::from)?;
             writeln!(out)?;

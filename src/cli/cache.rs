@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::Context;
 use super::exit::Failure;
-use super::experiment;
+use super::{experiment, printed};
 use crate::message::Message;
 use crate::numbers::to_usize;
 use crate::store::Store;
@@ -39,6 +39,9 @@ enum Action {
         /// The file to write.
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Replace a file that is there.
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -47,7 +50,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let store = experiment::existing_cache(context)?;
     match &arguments.action {
         Action::Verify { set_aside } => verify(context, &store, *set_aside),
-        Action::Export { fingerprint, file } => {
+        Action::Export {
+            fingerprint,
+            file,
+            force,
+        } => {
             let listing = store.listing()?;
             let found: Vec<_> = listing
                 .artifacts
@@ -63,7 +70,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
                     .hint("`repro list artifacts` shows them all"),
                 ));
             };
-            let rows = store.export(fingerprint, file)?;
+            let rows = store.export(fingerprint, file, *force)?;
             say!(
                 "{}: {} of {}",
                 file.display(),
@@ -77,7 +84,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
 
 fn verify(context: &Context, store: &Store, set_aside: bool) -> Result<(), Failure> {
     let problems = store.verify()?;
-    let mut out = std::io::stdout().lock();
+    let mut out = printed::stdout(false);
     for problem in &problems {
         writeln!(out, "{} {}", problem.file.display(), problem.reason)?;
     }

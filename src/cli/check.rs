@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::Failure;
-use super::experiment;
+use super::{experiment, printed};
 use crate::graph;
 use crate::text::plural;
 
@@ -27,7 +27,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut rendered = String::new();
     let mut summaries = Vec::new();
     let mut records = Vec::new();
-    let mut out = std::io::stdout().lock();
+    let mut out = printed::stdout(arguments.json);
     for file in &arguments.files {
         let source = experiment::read(file)?;
         match graph::build(&source) {

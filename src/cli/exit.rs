@@ -101,7 +101,11 @@ impl Failure {
             | Self::Bug(text) => {
                 say!("error: {text}");
             }
-            Self::Diagnostics { rendered, summary } => say!("{rendered}error: {summary}"),
+            // What is from the file was made harmless before the colors came in.
+            Self::Diagnostics { rendered, summary } => {
+                say::colored(&rendered);
+                say!("error: {summary}");
+            }
             Self::OutputClosed => {}
             Self::StoppedWith(text) => say!("{text}"),
             Self::Stopped => say!(
@@ -121,6 +125,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Bug(bug) => bug.into(),
+            error @ StoreError::Exists { .. } => Self::Usage(error.to_string().into()),
             error => Self::Cache(error.to_string().into()),
         }
     }
@@ -187,7 +192,8 @@ impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Store(error) => Self::from(error),
-            QueryError::Sql { .. } => Self::Usage(error.explain()),
+            QueryError::Damaged(_) => Self::Cache(error.explain()),
+            QueryError::Sql { .. } | QueryError::Refused(_) => Self::Usage(error.explain()),
         }
     }
 }
@@ -199,6 +205,7 @@ impl From<NodeError> for Failure {
             NodeError::Dataset(error) => Self::from(error),
             NodeError::Bug(bug) => Self::from(bug),
             NodeError::Stopped => Self::Stopped,
+            NodeError::Taken(message) => Self::Usage(message),
             // A file of results or comparisons that was given, and is not one.
             NodeError::Report(error @ ReportError::ResultsFile { .. }) => {
                 Self::Input(error.explain())

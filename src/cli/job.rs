@@ -98,7 +98,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         versions: &versions,
     };
     let outcome = run_one(&run, &workers, job, shards.as_ref());
-    if outcome.stopped {
+    listeners.conclude(if outcome.stopped {
         Err(Failure::Stopped)
     } else if outcome.disk_full {
         Err(super::working::disk_full())
@@ -117,7 +117,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     } else {
         say!("{} done", arguments.job);
         Ok(())
-    }
+    })
 }
 
 #[cfg(feature = "torch")]

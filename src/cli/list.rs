@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::Failure;
-use super::{experiment, table};
+use super::{experiment, printed, table};
 use crate::bug::Bug;
 use crate::message::Message;
 use crate::models::{self, Model};
@@ -354,14 +354,14 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Cl
 }
 
 fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
+    let mut out = printed::stdout(true);
     serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
     writeln!(out)?;
     Ok(())
 }
 
 fn print_text(text: &str) -> Result<(), Failure> {
-    writeln!(std::io::stdout().lock(), "{text}")?;
+    writeln!(printed::stdout(false), "{text}")?;
     Ok(())
 }
 

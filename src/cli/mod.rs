@@ -18,6 +18,7 @@ mod job;
 mod list;
 mod models;
 mod plan;
+mod printed;
 mod process;
 #[cfg(feature = "torch")]
 mod progress;
@@ -142,7 +143,7 @@ pub fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Cache(arguments) => cache::run(&context, &arguments),
         Command::Doctor { json } => {
-            match doctor::run(&mut std::io::stdout().lock(), &context.cache, json) {
+            match doctor::run(&mut printed::stdout(json), &context.cache, json) {
                 Ok(code) => return code,
                 Err(error) => Err(error.into()),
             }

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Context;
 use super::exit::Failure;
-use super::experiment;
+use super::{experiment, printed};
 use crate::inputs::Otherwise;
 use crate::plan::{Absent, Plan, PlanRecord, render, render_jobs};
 use crate::store::Store;
@@ -85,7 +85,7 @@ fn print(
     steps: &str,
     arguments: &Arguments,
 ) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = printed::stdout(arguments.json);
     if arguments.json {
         let record = PlanRecord::new(plan, absent);
         serde_json::to_writer_pretty(&mut out, &record)?;

@@ -10,7 +10,7 @@ use self::bars::Bars;
 use crate::exec::event::{Event, Working};
 use crate::text::{count, duration, plural};
 
-pub(super) use log::JsonLog;
+pub(super) use log::{JsonLog, LogError};
 
 /// Shows what happens on stderr: a bar for each piece of work on a terminal, lines elsewhere.
 pub(super) struct Display {

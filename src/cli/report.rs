@@ -8,6 +8,7 @@ use clap::Args;
 use super::Context;
 use super::exit::Failure;
 use super::experiment;
+use crate::collect::place::Place;
 use crate::collect::{from_results, report};
 use crate::inputs::Otherwise;
 use crate::message::Message;
@@ -27,11 +28,19 @@ pub struct Arguments {
     /// Take the results from this file, which a run wrote beside a report, instead of the cache. Neither datasets nor weights are needed.
     #[arg(long, value_name = "RESULTS.csv")]
     from: Option<PathBuf>,
+    /// Replace files that are there and were not written for this experiment.
+    #[arg(long)]
+    force: bool,
 }
 
 /// Renders and writes the report.
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let command = command(&arguments.file);
+    let to = Place {
+        base: &context.base,
+        command: &command,
+        force: arguments.force,
+    };
     let written = if let Some(results) = &arguments.from {
         let experiment = experiment::check(&arguments.file)?;
         let path = results.display().to_string();
@@ -45,7 +54,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         let beside = beside
             .as_ref()
             .map(|(path, text)| (path.as_str(), text.as_str()));
-        from_results::write(&experiment, (&path, &text), beside, &context.base, &command)?
+        from_results::write(&experiment, (&path, &text), beside, &to)?
     } else {
         let store = Store::open_read_only(&context.cache)?;
         let surveyed = experiment::survey(
@@ -62,8 +71,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             &planned.inputs,
             &planned.plan,
             &store,
-            &context.base,
-            &command,
+            &to,
         )?
     };
     let state = if written.changed {

@@ -36,13 +36,25 @@ const MOST_ATTEMPTS: usize = 3;
 #[cfg(feature = "torch")]
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     use super::experiment;
-    use crate::message::Message;
+    use crate::collect::place;
+    use crate::exec::NodeError;
+    use crate::report::look_at_template;
 
     arguments.working.settle()?;
     // The file is checked before anything is made or loaded.
-    experiment::check(&arguments.file)?;
+    let checked = experiment::check(&arguments.file)?;
+    if let Some(config) = &checked.report {
+        // Not only when everything is computed: a run of days is not to end at somebody else's file.
+        look_at_template(config, &context.base).map_err(NodeError::from)?;
+        place::look(
+            &context.base,
+            &checked.name,
+            config,
+            arguments.working.force,
+        )?;
+    }
     let (store, unwritable) = with_torch::open(&context.cache)?;
-    let mut planned = experiment::plan(context, &arguments.file, &store, &mut |_, _| {})?;
+    let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _| {})?;
     if let Some(error) = unwritable
         && !planned.plan.is_done()
     {
@@ -53,33 +65,16 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         .working
         .listeners(&store, !planned.plan.is_done())?;
     let versions = super::working::versions();
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        let session = with_torch::Session {
-            context,
-            arguments,
-            store: &store,
-            planned: &planned,
-            workers: &workers,
-            listeners: &listeners,
-            versions: &versions,
-        };
-        let outcome = session.carry_out();
-        if !outcome.set_aside || outcome.stopped || outcome.disk_full {
-            return with_torch::ending(&outcome);
-        }
-        if attempts == MOST_ATTEMPTS {
-            return Err(Failure::Cache(
-                Message::new(format!(
-                    "artifacts were found damaged in {MOST_ATTEMPTS} runs in a row"
-                ))
-                .hint("the disk or the memory of this machine may be failing"),
-            ));
-        }
-        // Damaged artifacts are out of the way now; they are made again by the same rules as anything that is missing.
-        planned = experiment::plan(context, &arguments.file, &store, &mut |_, _| {})?;
-    }
+    let mut session = with_torch::Session {
+        context,
+        arguments,
+        store: &store,
+        planned,
+        workers: &workers,
+        listeners: &listeners,
+        versions: &versions,
+    };
+    listeners.conclude(session.carry_out())
 }
 
 #[cfg(feature = "torch")]
@@ -88,16 +83,18 @@ mod with_torch {
     use std::path::Path;
     use std::time::Instant;
 
-    use super::{Arguments, Context, Failure};
-    use crate::cli::experiment::Planned;
+    use super::{Arguments, Context, Failure, MOST_ATTEMPTS};
+    use crate::cli::experiment::{self, Planned};
     use crate::cli::process::{clock, stop_signal};
     use crate::cli::report::command;
     use crate::cli::working::{Listeners, names};
+    use crate::collect::place::Place;
     use crate::collect::report;
     use crate::exec::attempt;
     use crate::exec::context::{Outcome, Run};
     use crate::exec::event::Event;
     use crate::exec::schedule::{Worker, schedule};
+    use crate::message::Message;
     use crate::plan::{JobKind, Work};
     use crate::store::{Store, StoreError};
 
@@ -113,20 +110,44 @@ mod with_torch {
         }
     }
 
-    /// One run over a plan.
+    /// The runs of one call: one, and more where damaged artifacts were set aside.
     pub(super) struct Session<'a> {
         pub(super) context: &'a Context,
         pub(super) arguments: &'a Arguments,
         pub(super) store: &'a Store,
-        pub(super) planned: &'a Planned,
+        pub(super) planned: Planned,
         pub(super) workers: &'a [Worker],
         pub(super) listeners: &'a Listeners,
         pub(super) versions: &'a BTreeMap<String, String>,
     }
 
     impl Session<'_> {
-        /// Carries out the plan and writes the report.
-        pub(super) fn carry_out(&self) -> Outcome {
+        /// Carries out the plan and writes the report, again where something damaged was set aside.
+        ///
+        /// # Errors
+        /// What failed, and where artifacts are found damaged again and again.
+        pub(super) fn carry_out(&mut self) -> Result<(), Failure> {
+            for attempt in 1.. {
+                let outcome = self.once();
+                if !outcome.set_aside || outcome.stopped || outcome.disk_full {
+                    return ending(&outcome);
+                }
+                if attempt == MOST_ATTEMPTS {
+                    break;
+                }
+                // Damaged artifacts are out of the way now; they are made again by the same rules as anything that is missing.
+                let file = &self.arguments.file;
+                self.planned = experiment::plan(self.context, file, self.store, &mut |_, _| {})?;
+            }
+            Err(Failure::Cache(
+                Message::new(format!(
+                    "artifacts were found damaged in {MOST_ATTEMPTS} runs in a row"
+                ))
+                .hint("the disk or the memory of this machine may be failing"),
+            ))
+        }
+
+        fn once(&self) -> Outcome {
             let started = Instant::now();
             let plan = &self.planned.plan;
             let emit = |event: Event| self.listeners.tell(&event);
@@ -182,14 +203,18 @@ mod with_torch {
                 experiment,
                 inputs,
                 plan,
-            } = self.planned;
+            } = &self.planned;
             if experiment.report.is_none() {
                 return false;
             }
             let base = &self.context.base;
             let command = command(&self.arguments.file);
-            let written =
-                attempt(|| report::write(experiment, inputs, plan, self.store, base, &command));
+            let to = Place {
+                base,
+                command: &command,
+                force: self.arguments.working.force,
+            };
+            let written = attempt(|| report::write(experiment, inputs, plan, self.store, &to));
             match written {
                 Ok(written) => {
                     if written.changed {
@@ -209,7 +234,7 @@ mod with_torch {
     }
 
     /// How the program ends.
-    pub(super) fn ending(outcome: &Outcome) -> Result<(), Failure> {
+    fn ending(outcome: &Outcome) -> Result<(), Failure> {
         if outcome.stopped {
             return Err(Failure::Stopped);
         }

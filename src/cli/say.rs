@@ -6,6 +6,8 @@
 use std::fmt::Arguments;
 use std::io::{self, Write};
 
+use crate::visible::visible;
+
 /// Prints a line for people on stderr, in one piece; what cannot be written is lost.
 macro_rules! say {
     ($($text:tt)*) => {
@@ -13,7 +15,13 @@ macro_rules! say {
     };
 }
 
-/// See [`say!`].
+/// See [`say!`]. What a terminal would obey is escaped: names of files, classes and tensors may come from anybody.
 pub(in crate::cli) fn line(text: Arguments<'_>) {
-    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+    let text = format!("{text}\n");
+    colored(&visible(&text));
+}
+
+/// Prints what has colors, and whose parts from outside were made harmless before these came in; what cannot be written is lost.
+pub(in crate::cli) fn colored(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }

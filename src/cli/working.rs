@@ -37,9 +37,12 @@ pub struct Working {
     /// How many seconds of training heads may be lost when the program is killed, beside the epoch that it is in; 0 keeps a checkpoint after every epoch. Results do not depend on it.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = crate::text::parse_seconds)]
     checkpoint_every: f64,
-    /// Write every event as a line of JSON.
+    /// Write every event as a line of JSON. A log that is there is continued.
     #[arg(long, value_name = "FILE")]
     json_log: Option<PathBuf>,
+    /// Replace files that are there and were not written for this experiment: the report, what stands beside it, and the log. Computes nothing again.
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
 impl Working {
@@ -47,7 +50,7 @@ impl Working {
     #[cfg(not(feature = "torch"))]
     pub(super) fn refuse(&self) -> Failure {
         let _ = (&self.device, &self.devices, self.workers, &self.json_log);
-        let _ = (self.memory, self.checkpoint_every);
+        let _ = (self.memory, self.checkpoint_every, self.force);
         Failure::Usage(
             "this build has no libtorch (feature `torch`), so it can check, plan, query and report, but not run".into(),
         )
@@ -82,11 +85,12 @@ mod with_torch {
 
     use super::{Failure, Working};
     use crate::cli::process::clock;
-    use crate::cli::progress::{Display, JsonLog};
+    use crate::cli::progress::{Display, JsonLog, LogError};
     use crate::exec::event::Event;
     use crate::exec::schedule::Worker;
     use crate::machine::device::{self, Device, DeviceChoice};
     use crate::machine::threads;
+    use crate::message::Message;
     use crate::store::Store;
 
     /// What OpenMP's threads do while they wait; read by the library when it is loaded.
@@ -168,23 +172,20 @@ mod with_torch {
             store: &Store,
             is_recorded: bool,
         ) -> Result<Listeners, Failure> {
-            let mut logs = Vec::new();
-            if let Some(path) = &self.json_log {
-                logs.push(JsonLog::create(path, clock).map_err(|error| {
-                    Failure::Input(format!("cannot write {}: {error}", path.display()).into())
-                })?);
-            }
-            if is_recorded {
-                let record = store.runs_folder().join(format!(
-                    "{}-{}.jsonl",
-                    clock().replace(':', ""),
-                    std::process::id()
-                ));
-                logs.extend(JsonLog::create(&record, clock));
-            }
+            let log = self.json_log.as_deref();
+            let log = log
+                .map(|path| JsonLog::continued(path, self.force, clock))
+                .transpose()?;
+            let record = is_recorded.then(|| {
+                let name = clock().replace(':', "");
+                let name = format!("{name}-{}.jsonl", std::process::id());
+                JsonLog::create(&store.runs_folder().join(name), clock)
+            });
             Ok(Listeners {
                 display: Display::new(),
-                logs,
+                log,
+                // A cache that cannot take the record says so by what matters more.
+                record: record.and_then(Result::ok),
             })
         }
     }
@@ -192,15 +193,47 @@ mod with_torch {
     /// Who hears of events.
     pub(in crate::cli) struct Listeners {
         display: Display,
-        logs: Vec<JsonLog>,
+        log: Option<JsonLog>,
+        record: Option<JsonLog>,
     }
 
     impl Listeners {
         /// Tells all of them.
         pub(in crate::cli) fn tell(&self, event: &Event) {
             self.display.show(event);
-            for log in &self.logs {
+            for log in self.log.iter().chain(&self.record) {
                 log.write(event);
+            }
+        }
+
+        /// How the program ends, with what became of the log that was asked for: told here where something else went wrong, too.
+        ///
+        /// # Errors
+        /// Those of `ended`; else a log that ends early.
+        pub(in crate::cli) fn conclude(&self, ended: Result<(), Failure>) -> Result<(), Failure> {
+            let Some(failure) = self.log.as_ref().and_then(JsonLog::failure) else {
+                return ended;
+            };
+            match ended {
+                Ok(()) => Err(Failure::Input(Message::new(failure).hint(
+                    "everything else is done, and the record in `runs` of the cache is whole",
+                ))),
+                Err(other) => {
+                    say!("warning: {failure}");
+                    Err(other)
+                }
+            }
+        }
+    }
+
+    impl From<LogError> for Failure {
+        fn from(error: LogError) -> Self {
+            let message = Message::new(error.to_string());
+            match error {
+                LogError::Taken { .. } => Self::Usage(message.hint(
+                    "choose another name for the log, or replace what is there with --force",
+                )),
+                LogError::Io { .. } => Self::Input(message),
             }
         }
     }

@@ -4,9 +4,9 @@
 //! them, the figures stay.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use super::drawing;
+use super::place::{self, Place};
 use super::report::{Written, put};
 use crate::exec::NodeError;
 use crate::graph::{Experiment, ModelNode};
@@ -21,14 +21,15 @@ use crate::store::{AxisValue, ResultRow};
 /// path, and writes it where it differs.
 ///
 /// # Errors
-/// A file that cannot be read or holds no results, a template that fails, a folder that cannot be written to.
+/// A file that cannot be read or holds no results, a template that fails, a folder that cannot be written to, somebody else's
+/// files in the way.
 pub fn write(
     experiment: &Experiment,
     (path, text): (&str, &str),
     comparisons: Option<(&str, &str)>,
-    base: &Path,
-    command: &str,
+    to: &Place<'_>,
 ) -> Result<Written, NodeError> {
+    let Place { base, command, .. } = *to;
     let results = results_csv::read(path, text)?;
     if results.is_empty() {
         return Err(NodeError::Values(
@@ -41,6 +42,7 @@ pub fn write(
         .transpose()?;
     let plain = ReportConfig::plain(&experiment.name);
     let config = experiment.report.as_ref().unwrap_or(&plain);
+    place::look_at(base, &experiment.name, config, &[], to.force)?;
     let target = base.join(&config.output);
     let folder = target.parent().unwrap_or(base);
     let of_others = config.wanted().into_iter().map(|(file, _)| file);

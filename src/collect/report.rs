@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::outcomes::Kept;
+use super::place::{self, Place};
 use super::{drawing, pictures};
 use crate::atomic_file::{self, folder_of};
 use crate::axes::decided_by;
@@ -42,18 +43,20 @@ pub struct Written {
 /// Renders the report of an experiment from the store and writes it where it differs.
 ///
 /// # Errors
-/// A store that cannot be read, a template that fails, a folder that cannot be written to. Nothing half-written is left.
+/// A store that cannot be read, a template that fails, a folder that cannot be written to, somebody else's files in the way. Nothing
+/// half-written is left.
 pub fn write(
     experiment: &Experiment,
     inputs: &Inputs,
     plan: &Plan,
     store: &Store,
-    base: &Path,
-    command: &str,
+    to: &Place<'_>,
 ) -> Result<Written, NodeError> {
     let Some(config) = &experiment.report else {
         return Err(NodeError::Values("the experiment has no `[report]`".into()));
     };
+    let Place { base, command, .. } = *to;
+    place::look(base, &experiment.name, config, to.force)?;
     let mut input = gather(experiment, inputs, plan, store, command)?;
     let folder = base.join(&config.output);
     let folder = folder.parent().unwrap_or(base);
@@ -89,18 +92,15 @@ pub(super) fn put(
     config: &ReportConfig,
     base: &Path,
 ) -> Result<Written, NodeError> {
-    let mut config = config.clone();
-    config.template = config
-        .template
-        .map(|template| base.join(template).to_string_lossy().into_owned());
-    let rendered = render(input, &config)?;
+    let rendered = render(input, config, base)?;
     let target = base.join(&config.output);
     let folder = target.parent().unwrap_or(base);
-    let mut changed = false;
+    // First the file that says whose the others are: whatever ends the process in between, the next report knows them.
+    let markdown = place::first_line(&input.name, config) + &rendered.markdown;
+    let mut changed = write_if_different(&target, markdown.as_bytes())?;
     for (file, bytes) in &rendered.files {
         changed |= write_if_different(&folder.join(file), bytes)?;
     }
-    changed |= write_if_different(&target, rendered.markdown.as_bytes())?;
     Ok(Written {
         changed,
         path: config.output.clone(),

@@ -169,6 +169,9 @@ pub enum NodeError {
         /// What the operating system reported.
         source: std::io::Error,
     },
+    /// Somebody else's file has the name of one that is to be written.
+    #[error("{}", .0.text)]
+    Taken(Message),
     /// The program contradicts itself.
     #[error(transparent)]
     Bug(#[from] Bug),
@@ -191,7 +194,7 @@ impl Hint for NodeError {
             #[cfg(feature = "torch")]
             Self::Pretrain(error) => error.hint(),
             Self::Report(error) => error.hint(),
-            Self::Values(message) => message.hint.clone(),
+            Self::Values(message) | Self::Taken(message) => message.hint.clone(),
             #[cfg(feature = "torch")]
             Self::Forward(_) => None,
             Self::Store(_)

@@ -187,6 +187,19 @@ pub enum FetchError {
         /// The bytes that are free, where it could be asked.
         available: Option<u64>,
     },
+    /// The disk is nearly full, and nobody knows how much is to come.
+    #[error(
+        "no room for {}: nobody says how long the file is, {} are free, and {} are left free", path.display(), bytes(*available),
+        bytes(*left)
+    )]
+    NoRoomForMore {
+        /// The file that has no room.
+        path: PathBuf,
+        /// The bytes that are free.
+        available: u64,
+        /// The bytes that are to stay free.
+        left: u64,
+    },
     /// Any other failure of the operating system.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
@@ -255,7 +268,7 @@ impl Hint for FetchError {
             Self::BadRecord { .. } => {
                 "fix it; or move it away, and digests are recorded again".to_owned()
             }
-            Self::DiskFull { .. } => {
+            Self::DiskFull { .. } | Self::NoRoomForMore { .. } => {
                 "free some space, or name a folder on another disk with --to; what is there is kept, and the same command resumes"
                     .to_owned()
             }

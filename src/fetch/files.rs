@@ -73,6 +73,20 @@ pub(super) fn need_room(path: &Path, needed: u64) -> Result<(), FetchError> {
     }
 }
 
+/// Fails where fewer than `left` bytes would be free beside `path` after `next` more.
+pub(super) fn leave_room(path: &Path, next: u64, left: u64) -> Result<(), FetchError> {
+    match free_bytes(folder_of(path)) {
+        Some(available) if available < left.saturating_add(next) => {
+            Err(FetchError::NoRoomForMore {
+                path: path.to_owned(),
+                available,
+                left,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ use reqwest::header::{self, HeaderMap, HeaderName};
 use reqwest::{Client, Response, Url, redirect};
 use tokio::runtime::{Builder, Runtime};
 
+use super::Request;
 use super::answer::Head;
 use super::error::FetchError;
 
@@ -56,7 +57,7 @@ impl<'a> Http<'a> {
         stop: &'a dyn Fn() -> bool,
     ) -> Result<Self, FetchError> {
         let bad = |reason: String| FetchError::BadAddress {
-            url: url.to_owned(),
+            url: without_credentials(url),
             reason,
         };
         let client = Client::builder()
@@ -181,7 +182,7 @@ enum Idle {
 /// Returns why an address cannot be fetched from, if it cannot.
 pub(super) fn check_address(url: &str) -> Result<(), FetchError> {
     let bad = |reason: String| FetchError::BadAddress {
-        url: url.to_owned(),
+        url: without_credentials(url),
         reason,
     };
     let parsed = Url::parse(url).map_err(|error| bad(error.to_string()))?;
@@ -191,13 +192,43 @@ pub(super) fn check_address(url: &str) -> Result<(), FetchError> {
     Ok(())
 }
 
+/// An address without the user and the password that it may hold: the form in which it is told, recorded and compared. Only the request
+/// itself is made with them.
+pub fn without_credentials(url: &str) -> String {
+    if let Ok(mut parsed) = Url::parse(url) {
+        if parsed.username().is_empty() && parsed.password().is_none() {
+            return url.to_owned();
+        }
+        // Both fail only for addresses that cannot have either.
+        let _ = parsed.set_username("");
+        let _ = parsed.set_password(None);
+        return parsed.into();
+    }
+    // What is no address may still hold a password.
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) if scheme.is_empty() => rest[at + 1..].to_owned(),
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => url.to_owned(),
+    }
+}
+
+impl Request<'_> {
+    /// The address as it is told, recorded and compared.
+    pub(super) fn address(&self) -> String {
+        without_credentials(self.url)
+    }
+}
+
 /// The host of an address, for messages, with the port where one is named.
 pub(super) fn host(url: &str) -> String {
     let parsed = Url::parse(url).ok();
-    let host = parsed.as_ref().and_then(Url::host_str).unwrap_or(url);
+    let host = parsed.as_ref().and_then(Url::host_str);
+    let host = host.map_or_else(|| without_credentials(url), str::to_owned);
     match parsed.as_ref().and_then(Url::port) {
         Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
+        None => host,
     }
 }
 
@@ -249,6 +280,27 @@ fn innermost(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_told_without_passwords() {
+        for (url, told) in [
+            ("https://a.b/c?d=e@f", "https://a.b/c?d=e@f"),
+            ("https://me:secret@a.b/c", "https://a.b/c"),
+            ("http://secret@a.b:81/c", "http://a.b:81/c"),
+            ("http://:secret@a.b/c", "http://a.b/c"),
+            ("http:\\\\me:secret@a.b\\c", "http://a.b/c"),
+            ("ftp://me:sec@ret@a.b/c", "ftp://a.b/c"),
+            ("http://me:secret@", "http://"),
+            ("http://me:secret@a b/c", "http://a b/c"),
+            ("me:secret@a.b/c", "a.b/c"),
+        ] {
+            let shown = without_credentials(url);
+            assert!(!shown.contains("sec"), "{url}: {shown}");
+            if !url.starts_with("me:") {
+                assert_eq!(shown, told, "{url}");
+            }
+        }
+    }
 
     #[test]
     fn addresses_are_checked_and_name_files() {

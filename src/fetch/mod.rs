@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 pub use digest::{Digest, NoDigest};
 pub use error::{ChangedDigest, FetchError, Kept, WrongDigest};
 pub use event::{Emit, Event};
-pub use http::file_name;
+pub use http::{file_name, without_credentials};
 pub use published::{Origin, Published, StatedDigest};
 pub use record::{Entry, How, NAME as RECORD};
 pub use transfer::Patience;
@@ -41,7 +41,7 @@ use crate::atomic_file::folder_of;
 /// A file that is wanted.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
-    /// Where from: an address that begins with `http://` or `https://`.
+    /// Where from: an address that begins with `http://` or `https://`. A user and a password in it are used and neither told nor kept.
     pub url: &'a str,
     /// Where to, with the name of the file.
     pub target: &'a Path,
@@ -131,7 +131,7 @@ pub fn fetch(
         return Ok(there);
     }
     let checked = request.stated.sha256.is_some();
-    let (mut partial, unusable) = Partial::open(request.target, request.url, checked)?;
+    let (mut partial, unusable) = Partial::open(request.target, &request.address(), checked)?;
     if let Some(reason) = unusable {
         emit(Event::BeginsAnew {
             reason,
@@ -181,7 +181,7 @@ fn accept(
         Ok(proof) => proof,
         Err(mismatch) => {
             let rejected = partial.set_aside(request.target)?;
-            let url = request.url.to_owned();
+            let url = request.address();
             return Err(match mismatch {
                 Mismatch::Stated(expected) => FetchError::WrongDigest(Box::new(WrongDigest {
                     url,
@@ -299,7 +299,7 @@ fn note(
     }
     record.put(Entry {
         name: request.name(),
-        url: request.url.to_owned(),
+        url: request.address(),
         bytes: fetched.bytes,
         sha256: fetched.sha256,
         at: (request.clock)(),
@@ -333,7 +333,7 @@ impl Request<'_> {
 
     fn wrong_size(&self, found: u64, rejected: Option<PathBuf>) -> FetchError {
         FetchError::WrongSize {
-            url: self.url.to_owned(),
+            url: self.address(),
             name: self.name(),
             found,
             expected: self.stated.bytes.unwrap_or_default(),

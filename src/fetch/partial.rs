@@ -6,12 +6,16 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::{FetchError, Kept};
 use super::files;
+
+/// The largest description, in bytes: servers state little more than names.
+const LARGEST_DESCRIPTION: u64 = 1 << 16;
 
 /// What the server reported of the whole file when its first bytes came.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,11 +63,15 @@ impl Partial {
         checked: bool,
     ) -> Result<(Self, Option<String>), FetchError> {
         let path = files::with_ending(target, ".partial");
+        let failed = |error| FetchError::io("write", &path, error);
+        set_aside_others(&path)?;
         let file = File::options()
             .append(true)
             .create(true)
+            // What a link of that name leads to is not ours to write.
+            .custom_flags(libc::O_NOFOLLOW)
             .open(&path)
-            .map_err(|error| FetchError::io("write", &path, error))?;
+            .map_err(failed)?;
         let kept = file
             .metadata()
             .map_err(|error| FetchError::io("read", &path, error))?
@@ -72,6 +80,7 @@ impl Partial {
         let description: Option<Description> = toml::from_str(&text).ok();
         let unusable = match &description {
             _ if kept == 0 => None,
+            // Cannot be here any more: see `set_aside_others`.
             None => Some("nothing says what it is a part of".to_owned()),
             Some(there) if there.url != url => Some(format!("it is from {}", there.url)),
             Some(there) if there.total.is_some_and(|total| total < kept) => {
@@ -203,6 +212,25 @@ impl Partial {
     }
 }
 
+/// Moves away what has the name of a partial file, or of its description, and is neither: a partial file that holds something has a
+/// description, which is written first.
+fn set_aside_others(path: &Path) -> Result<(), FetchError> {
+    let about = files::with_ending(path, ".toml");
+    let is_described = about
+        .symlink_metadata()
+        .is_ok_and(|about| about.is_file() && about.len() <= LARGEST_DESCRIPTION)
+        && fs::read_to_string(&about)
+            .is_ok_and(|text| toml::from_str::<Description>(&text).is_ok());
+    if about.symlink_metadata().is_ok() && !is_described {
+        files::rename(&about, &files::free_name(&about, ".rejected"))?;
+    }
+    match path.symlink_metadata() {
+        Ok(there) if there.is_file() && (there.len() == 0 || is_described) => Ok(()),
+        Ok(_) => files::rename(path, &files::free_name(path, ".rejected")),
+        Err(_) => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,8 +284,11 @@ mod tests {
                 .unwrap()
                 .contains("a.pt")
         );
+        // Nothing says what it is a part of, so that it is taken for somebody else's.
         fs::remove_file(folder.path().join("a.pt.partial.toml")).unwrap();
-        assert!(why(URL, true).unwrap().contains("nothing says"));
+        assert_eq!(why(URL, true), None);
+        let aside = folder.path().join("a.pt.partial.rejected");
+        assert_eq!(fs::read(aside).unwrap(), b"abc");
         start(Description {
             total: Some(2),
             ..description()

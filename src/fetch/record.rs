@@ -3,7 +3,8 @@
 //! Where nobody has stated the digest of a file, the first fetch decides: its digest is recorded here, and every later fetch,
 //! on any machine that has this file, is compared with it. So it may be committed to version control.
 
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,9 @@ use super::files;
 
 /// The record's file name; there is one in each folder.
 pub const NAME: &str = "fetched.toml";
+
+/// The largest record that is read, in bytes.
+const LARGEST: u64 = 16 << 20;
 
 /// Format of the file; one of another format is not touched.
 const FORMAT: u32 = 1;
@@ -78,8 +82,22 @@ impl Record {
             path: path.clone(),
             reason,
         };
-        let text = match std::fs::read_to_string(&path) {
+        // A link is not followed: it would be replaced by a file the next time that something is recorded.
+        let read = || -> io::Result<String> {
+            let mut text = String::new();
+            std::fs::File::options()
+                .read(true)
+                .custom_flags(libc::O_NOFOLLOW)
+                .open(&path)?
+                .take(LARGEST)
+                .read_to_string(&mut text)?;
+            Ok(text)
+        };
+        let text = match read() {
             Ok(text) => text,
+            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+                return Err(bad("it is a link".to_owned()));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Self {
                     path,

@@ -41,6 +41,10 @@ impl Default for Patience {
     }
 }
 
+/// What stays free on the disk, in bytes, where neither the server nor anybody else has stated the size of the file.
+const ROOM_LEFT: u64 = 512 << 20;
+/// How many bytes of such a file come between two looks at the room.
+const LOOK_EVERY: u64 = 16 << 20;
 /// How often a file may change on the server while it is fetched.
 const MOST_CHANGES: u32 = 3;
 /// How often a pause asks whether the user wants to stop.
@@ -78,7 +82,7 @@ pub(super) fn complete(
                 changes += 1;
                 if changes > MOST_CHANGES {
                     return Err(FetchError::Refused {
-                        url: request.url.to_owned(),
+                        url: request.address(),
                         reason: format!("{reason}, for the {changes}th time"),
                         remedy: "wait until it rests, or fetch from another address".to_owned(),
                     });
@@ -113,7 +117,7 @@ pub(super) fn complete(
             let kept = partial.report();
             return Err(if answered {
                 FetchError::Broken {
-                    url: request.url.to_owned(),
+                    url: request.address(),
                     attempts: failures,
                     reason,
                     kept,
@@ -149,7 +153,7 @@ fn attempt(
 ) -> Result<Ended, FetchError> {
     let kept = partial.kept();
     emit(Event::Asking {
-        url: request.url.to_owned(),
+        url: request.address(),
         kept,
     });
     let there = partial.description().clone();
@@ -158,7 +162,7 @@ fn attempt(
         Ok(answer) => answer,
         Err(trouble) => return ended(request, partial, trouble),
     };
-    let total = match judge(request.url, kept, &there, &answer.head) {
+    let total = match judge(&request.address(), kept, &there, &answer.head) {
         Verdict::Whole { description, again } => {
             let total = description.total;
             check_size(request, total)?;
@@ -183,7 +187,7 @@ fn attempt(
         }
         Verdict::Never { reason, remedy } => {
             return Err(FetchError::Refused {
-                url: request.url.to_owned(),
+                url: request.address(),
                 reason,
                 remedy: remedy.to_owned(),
             });
@@ -208,6 +212,10 @@ fn receive(
     total: Option<u64>,
     emit: Emit<'_>,
 ) -> Result<Ended, FetchError> {
+    let mut looked = partial.kept();
+    if total.or(request.stated.bytes).is_none() {
+        files::leave_room(partial.path(), LOOK_EVERY, ROOM_LEFT)?;
+    }
     loop {
         let bytes = match http.next(answer) {
             Ok(Some(bytes)) => bytes,
@@ -220,11 +228,16 @@ fn receive(
         let after = partial.kept() + bytes.len() as u64;
         if let Some(most) = most.filter(|most| after > *most) {
             return Err(FetchError::Refused {
-                url: request.url.to_owned(),
+                url: request.address(),
                 reason: format!("the server sends more than the {most} bytes of the file"),
                 remedy: "remove the file that ends in `.partial`, and fetch from another address"
                     .to_owned(),
             });
+        }
+        if most.is_none() && after >= looked + LOOK_EVERY {
+            // Nobody knows how much is to come, so that the disk is left some room for everybody else.
+            looked = after;
+            files::leave_room(partial.path(), LOOK_EVERY, ROOM_LEFT)?;
         }
         partial.append(bytes)?;
         emit(Event::Received {
@@ -247,7 +260,7 @@ fn ended(request: &Request<'_>, partial: &Partial, trouble: Trouble) -> Result<E
             kept: partial.report(),
         }),
         Trouble::Impossible(reason) => Err(FetchError::BadAddress {
-            url: request.url.to_owned(),
+            url: request.address(),
             reason,
         }),
         Trouble::Unreachable(reason) => Ok(Ended::Later {

@@ -154,6 +154,12 @@ impl ReportConfig {
         format!("{stem}.comparisons.csv")
     }
 
+    /// The files of the figures, from the folder of the Markdown file.
+    pub fn figures(&self) -> impl Iterator<Item = &str> {
+        let figures = self.figures.iter();
+        figures.map(|spec| spec.figure.file().value.as_str())
+    }
+
     /// Every metric that a table or figure shows, and where it is named.
     pub fn metrics(&self) -> Vec<Spanned<String>> {
         let tables = self.tables.iter().map(|spec| spec.table.question());

@@ -156,7 +156,7 @@ impl Hint for ReportError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::TemplateUnreadable { .. } => {
-                "`template` under `[report]` is a path from the folder that `repro` runs in".to_owned()
+                "`template` under `[report]` is a path from the folder that `repro` runs in, to a file of at most 1 MiB that lies in it".to_owned()
             }
             Self::Template { hint, .. }
             | Self::UnknownMetric { hint, .. }

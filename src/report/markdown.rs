@@ -5,12 +5,18 @@
 
 use std::fmt::Write as _;
 
+use crate::visible::{as_words, visible};
+
+/// What parts a text without a trace for the reader, so that GitHub sees neither an address nor a name in it.
+const PART: &str = "<span></span>";
+
 /// Text as one line of Markdown that is shown literally; safe within a table cell, a heading and a paragraph.
 pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
+    let words = as_words(text);
+    let mut escaped = String::with_capacity(words.len());
     let mut previous = ' ';
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
+    for (place, character) in words.char_indices() {
+        let rest = &words[place + character.len_utf8()..];
         match character {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
@@ -23,21 +29,42 @@ pub fn escape(text: &str) -> String {
             }
             // An underscore within a word starts no emphasis, and names are full of them.
             '_' if previous.is_alphanumeric()
-                && characters.peek().is_some_and(|next| next.is_alphanumeric()) =>
+                && rest.chars().next().is_some_and(char::is_alphanumeric) =>
             {
                 escaped.push('_');
             }
             '_' => escaped.push_str("\\_"),
-            character if is_break(character) => {
-                if !escaped.ends_with(' ') {
-                    escaped.push(' ');
+            character => {
+                escaped.push(character);
+                if begins_link(&words[..place], character, rest) {
+                    escaped.push_str(PART);
                 }
             }
-            character => escaped.push(character),
         }
         previous = character;
     }
     escaped
+}
+
+/// Whether GitHub would make a link of what is around a character: an address (`https://…`, `www.…`, `mail@host`), a mention (`@name`), an
+/// issue (`#1`, `GH-1`).
+fn begins_link(before: &str, character: char, rest: &str) -> bool {
+    let ends_with = |word: &str| {
+        let at = before.len().checked_sub(word.len());
+        let parts = at.and_then(|at| before.split_at_checked(at));
+        parts.is_some_and(|(front, end)| {
+            end.eq_ignore_ascii_case(word) && !front.ends_with(char::is_alphanumeric)
+        })
+    };
+    let next = rest.chars().next();
+    match character {
+        ':' => rest.starts_with("//"),
+        '@' => next.is_some_and(char::is_alphanumeric),
+        '#' => next.is_some_and(|next| next.is_ascii_digit()),
+        '.' => ends_with("www"),
+        '-' => ends_with("gh") && next.is_some_and(|next| next.is_ascii_digit()),
+        _ => false,
+    }
 }
 
 /// Text as inline code, safe within a table cell.
@@ -50,10 +77,8 @@ pub fn code(text: &str) -> String {
         return format!("`{text}`");
     }
     let mut escaped = String::from("<code>");
-    for character in text.chars() {
-        if is_break(character) {
-            escaped.push(' ');
-        } else if character.is_ascii_punctuation() {
+    for character in as_words(text).chars() {
+        if character.is_ascii_punctuation() {
             // Writing to a String does not fail.
             let _ = write!(escaped, "&#{};", u32::from(character));
         } else {
@@ -87,7 +112,7 @@ pub fn fenced(text: &str, language: &str) -> String {
         .max()
         .unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
-    format!("{fence}{language}\n{}\n{fence}", text.trim_end())
+    format!("{fence}{language}\n{}\n{fence}", visible(text.trim_end()))
 }
 
 /// A table whose cells are Markdown already: a heading per column, columns with numbers to the right.
@@ -102,11 +127,6 @@ pub fn table(heads: &[String], numeric: &[bool], rows: &[Vec<String>]) -> String
         let _ = writeln!(text, "| {} |", row.join(" | "));
     }
     text
-}
-
-/// Characters that would end a line or show nothing.
-fn is_break(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -124,6 +144,31 @@ mod tests {
         assert_eq!(escape("`*[x](y)~"), "\\`\\*\\[x\\](y)\\~");
         assert_eq!(escape("&lt;"), "&amp;lt;");
         assert_eq!(escape("$x$"), "&#36;x&#36;");
+    }
+
+    #[test]
+    fn what_is_hidden_is_shown() {
+        assert_eq!(escape("a\u{202e}b\u{1b}[2J"), "a\\\\u{202e}b\\\\u{1b}\\[2J");
+        assert_eq!(code("a\u{202e}b"), "<code>a&#92;u&#123;202e&#125;b</code>");
+        assert_eq!(fenced("a\u{1b}\nb", ""), "```\na\\u{1b}\nb\n```");
+    }
+
+    #[test]
+    fn nothing_becomes_a_link() {
+        assert_eq!(escape("https://a.b"), "https:<span></span>//a.b");
+        assert_eq!(
+            escape("@octocat, a@b.c"),
+            "@<span></span>octocat, a@<span></span>b.c"
+        );
+        assert_eq!(
+            escape("o/r#12 and GH-3"),
+            "o/r#<span></span>12 and GH-<span></span>3"
+        );
+        assert_eq!(escape("WWW.a.b"), "WWW.<span></span>a.b");
+        // What makes no link stays as it is.
+        for plain in ["a: b", "a @ b", "C# and #a", "high-3", "www a.b", "é-1"] {
+            assert_eq!(escape(plain), plain);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::error::ReportError;
 use super::input::{Graph, GraphNode, GraphRole};
+use crate::visible::as_words;
 
 /// Mermaid refuses more than 500 edges, and a drawing is of no use long before.
 const MOST_EDGES: usize = 300;
@@ -63,13 +64,12 @@ fn shape(node: &GraphNode) -> String {
 /// to the fence around it is written so.
 fn escape(label: &str) -> String {
     let mut escaped = String::new();
-    for character in label.chars() {
+    for character in as_words(label).chars() {
         match character {
             letter if letter.is_alphanumeric() || " .,:-()/=+".contains(letter) => {
                 escaped.push(letter);
             }
             '_' => escaped.push('_'),
-            control if control.is_control() => escaped.push(' '),
             other if other.is_ascii() => {
                 let _ = write!(escaped, "#{};", u32::from(other));
             }

@@ -45,4 +45,4 @@ pub use input::{
     DatasetSummary, Departure, Graph, GraphEdge, GraphNode, GraphRole, ImageSheet, MissingResult,
     ModelSummary, NodeRecord, ReportInput, ResultsFile, SkippedImage, TrainingCurve, TrainingPoint,
 };
-pub use rendering::{Rendered, compare, render};
+pub use rendering::{Rendered, compare, look_at_template, render};

@@ -1,5 +1,7 @@
 //! From input to files: tables, figures, the drawing of the graph, and the template around them.
 
+use std::path::Path;
+
 use super::comparison::{Comparison, Outcomes};
 use super::config::ReportConfig;
 use super::context;
@@ -18,13 +20,25 @@ pub struct Rendered {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-/// Makes the report. Equal input gives equal bytes.
+/// Looks whether the template of a report can be read and parses, as is known before there is anything to report.
+///
+/// # Errors
+/// A template that cannot be read, or does not parse.
+pub fn look_at_template(config: &ReportConfig, base: &Path) -> Result<(), ReportError> {
+    Template::open(config.template.as_deref(), base).map(|_| ())
+}
+
+/// Makes the report. Equal input gives equal bytes. `base` is the folder that the template's path starts from.
 ///
 /// # Errors
 /// A template that cannot be read or filled in, and tables and figures that the results do not fit into.
-pub fn render(input: &ReportInput, config: &ReportConfig) -> Result<Rendered, ReportError> {
+pub fn render(
+    input: &ReportInput,
+    config: &ReportConfig,
+    base: &Path,
+) -> Result<Rendered, ReportError> {
     // The template is looked at first: a slip in it is found before the figures are drawn.
-    let template = Template::open(config.template.as_deref())?;
+    let template = Template::open(config.template.as_deref(), base)?;
     let tables: Vec<RenderedTable> = config
         .tables
         .iter()

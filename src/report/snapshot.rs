@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::axes::KnownAxes;
 use super::config::ReportConfig;
@@ -338,7 +338,7 @@ fn rendered() -> Rendered {
         ReportConfig::parse(fields, "example", &KnownAxes::default())
     });
     assert!(mistakes.is_empty(), "{mistakes:?}");
-    render(&example(), &config.unwrap()).unwrap()
+    render(&example(), &config.unwrap(), Path::new(".")).unwrap()
 }
 
 /// The expected files: their paths and their texts.
@@ -408,7 +408,7 @@ fn nothing_hostile_reaches_the_page() {
     let (config, _) = parsed(CONFIG, |fields| {
         ReportConfig::parse(fields, "example", &KnownAxes::default())
     });
-    let rendered = render(&input, &config.unwrap()).unwrap();
+    let rendered = render(&input, &config.unwrap(), Path::new(".")).unwrap();
     // Queries quote names as they are, within fences that the names cannot end.
     let mut fence: Option<&str> = None;
     let mut open = Vec::new();
@@ -446,7 +446,12 @@ fn nothing_hostile_reaches_the_page() {
 
 #[test]
 fn an_empty_experiment_still_has_a_report() {
-    let rendered = render(&ReportInput::default(), &ReportConfig::plain("x")).unwrap();
+    let rendered = render(
+        &ReportInput::default(),
+        &ReportConfig::plain("x"),
+        Path::new("."),
+    )
+    .unwrap();
     assert!(
         rendered.markdown.contains("There are no results yet."),
         "{}",

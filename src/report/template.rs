@@ -3,6 +3,10 @@
 //! Every string that a template prints is escaped for Markdown, so that a template is safe without doing anything. Markdown that was made here
 //! (tables, captions) is marked as such and printed as it is. An undefined name is an error that names file and line.
 
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
@@ -16,6 +20,15 @@ use crate::text;
 /// The name of the built-in template, which the user's own may extend or include.
 pub const BUILT_IN: &str = "report.md.jinja";
 
+/// The largest template, in bytes.
+pub const LARGEST: u64 = 1 << 20;
+/// The longest report that a template may print, in bytes.
+const LONGEST_REPORT: usize = 64 << 20;
+/// Steps of the template engine that a report may take. The largest built-in one, of 400 results in its tables, takes a hundredth of them.
+const MOST_STEPS: u64 = 50_000_000;
+/// What is said of a longer report.
+const TOO_LONG: &str = "the report is longer than 64 MiB";
+
 const BUILT_IN_TEXT: &str = include_str!("../../templates/report.md.jinja");
 
 /// A template that parses.
@@ -26,35 +39,34 @@ pub struct Template {
 }
 
 impl Template {
-    /// Opens the user's template, or the built-in one.
+    /// Opens the user's template, a path from the folder `base`, or the built-in one.
     ///
     /// # Errors
-    /// A file that cannot be read or does not parse.
-    pub fn open(path: Option<&str>) -> Result<Self, ReportError> {
+    /// A file that is not a regular one below `base`, is larger than [`LARGEST`], cannot be read, or does not parse.
+    pub fn open(path: Option<&str>, base: &Path) -> Result<Self, ReportError> {
         match path {
             None => Self::parse(BUILT_IN, None),
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|source| {
-                    ReportError::TemplateUnreadable {
-                        file: path.to_owned(),
-                        source,
-                    }
+                let text = read(base, path).map_err(|source| ReportError::TemplateUnreadable {
+                    file: path.to_owned(),
+                    source,
                 })?;
-                Self::parse(path, Some(text))
+                let name = base.join(path).display().to_string();
+                Self::parse(&name, Some(text))
             }
         }
     }
 
     /// Parses a template from its text; the built-in one where there is none.
     fn parse(name: &str, text: Option<String>) -> Result<Self, ReportError> {
-        let mut environment = environment().map_err(|error| describe(&error))?;
+        let mut environment = environment().map_err(|error| describe(&error, name))?;
         environment
             .add_template(BUILT_IN, BUILT_IN_TEXT)
-            .map_err(|error| describe(&error))?;
+            .map_err(|error| describe(&error, name))?;
         if let Some(text) = text {
             environment
                 .add_template_owned(name.to_owned(), text)
-                .map_err(|error| describe(&error))?;
+                .map_err(|error| describe(&error, name))?;
         }
         Ok(Self {
             environment,
@@ -70,12 +82,56 @@ impl Template {
         let template = self
             .environment
             .get_template(&self.name)
-            .map_err(|error| describe(&error))?;
+            .map_err(|error| describe(&error, &self.name))?;
+        let mut out = Bounded(Vec::new());
         template
-            .render(context)
-            .map(|text| tidy(&text))
-            .map_err(|error| describe(&error))
+            .render_captured_to(context, &mut out)
+            .map_err(|error| describe(&error, &self.name))?;
+        Ok(tidy(&String::from_utf8_lossy(&out.0)))
     }
+}
+
+/// What a template has printed, up to [`LONGEST_REPORT`].
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST_REPORT {
+            return Err(io::Error::other(TOO_LONG));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The text of a template: of a regular file, which does not lie elsewhere by `..` or by a link either.
+fn read(base: &Path, path: &str) -> io::Result<String> {
+    let folder = base.canonicalize()?;
+    let file = base.join(path).canonicalize()?;
+    if !file.starts_with(&folder) {
+        return Err(io::Error::other(format!(
+            "it lies outside of {}",
+            folder.display()
+        )));
+    }
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut text = String::new();
+    File::open(&file)?
+        .take(LARGEST + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return Err(io::Error::other(format!(
+            "it is larger than {}",
+            text::bytes(LARGEST)
+        )));
+    }
+    Ok(text)
 }
 
 /// The environment with our escaping and filters.
@@ -87,6 +143,7 @@ fn environment() -> Result<Environment<'static>, Error> {
             .lstrip_blocks(true)
             .build()?,
     );
+    environment.set_fuel(Some(MOST_STEPS));
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_debug(true);
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("markdown".into()));
@@ -166,12 +223,19 @@ fn tidy(text: &str) -> String {
     tidied
 }
 
-/// A template's error with its place and the text that it is about.
-fn describe(error: &Error) -> ReportError {
+/// A template's error with its place and the text that it is about; `name` is that of the template, where the error has none.
+fn describe(error: &Error, name: &str) -> ReportError {
     let text = error
         .range()
         .and_then(|range| error.template_source()?.get(range));
     let problem = match error.detail() {
+        _ if error.kind() == ErrorKind::OutOfFuel => {
+            format!(
+                "the template takes more than {} steps",
+                text::count(MOST_STEPS)
+            )
+        }
+        _ if error.kind() == ErrorKind::WriteFailure => TOO_LONG.to_owned(),
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     };
@@ -189,10 +253,13 @@ fn describe(error: &Error) -> ReportError {
         ErrorKind::UnknownFilter | ErrorKind::UnknownFunction | ErrorKind::UnknownTest => {
             "the filters are listed in `docs/report-templates.md`"
         }
+        ErrorKind::OutOfFuel | ErrorKind::WriteFailure => {
+            "shorten the loops of the template; `docs/report-templates.md` states what it may take"
+        }
         _ => "the names that a template may use are listed in `docs/report-templates.md`",
     };
     ReportError::Template {
-        file: error.name().unwrap_or(BUILT_IN).to_owned(),
+        file: error.name().unwrap_or(name).to_owned(),
         line: error.line().unwrap_or(1),
         problem,
         hint: hint.to_owned(),
@@ -276,8 +343,47 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = Template::open(Some("no/such.md.jinja")).unwrap_err();
+        let error = Template::open(Some("no/such.md.jinja"), Path::new(".")).unwrap_err();
         assert!(error.to_string().contains("`no/such.md.jinja`"), "{error}");
+    }
+
+    #[test]
+    fn only_a_small_regular_file_below_the_folder_is_a_template() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("base");
+        std::fs::create_dir(&base).unwrap();
+        std::fs::write(folder.path().join("secret"), "secret").unwrap();
+        std::fs::write(base.join("own"), "own").unwrap();
+        std::fs::write(base.join("large"), vec![b'x'; 1 + (1 << 20)]).unwrap();
+        std::os::unix::fs::symlink("../secret", base.join("link")).unwrap();
+        std::os::unix::fs::symlink("own", base.join("inside")).unwrap();
+        let open = |path: &str| Template::open(Some(path), &base);
+        let secret = folder.path().join("secret").display().to_string();
+        for (path, says) in [
+            ("../secret", "outside"),
+            (&secret, "outside"),
+            ("link", "outside"),
+            ("/dev/zero", "outside"),
+            (".", "not a regular file"),
+            ("large", "larger than 1.0 MiB"),
+        ] {
+            let error = open(path).unwrap_err().to_string();
+            assert!(error.contains(says), "{path}: {error}");
+        }
+        for path in ["own", "inside", &base.join("own").display().to_string()] {
+            open(path).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_a_template_takes_is_bounded() {
+        let loops =
+            "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}";
+        let text = fill(loops, ().into()).unwrap_err();
+        assert!(text.contains("more than 50,000,000 steps"), "{text}");
+        let long = "{% for a in range(100) %}{{ 'x' * 1000000 }}{% endfor %}";
+        let text = fill(long, ().into()).unwrap_err();
+        assert!(text.contains("longer than 64 MiB"), "{text}");
     }
 
     #[test]

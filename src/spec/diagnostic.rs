@@ -8,6 +8,7 @@ use miette::{
 use serde::Serialize;
 
 use super::source::{Source, Span};
+use crate::visible::{on_one_line, visible};
 
 /// One error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,11 +157,12 @@ impl Diagnostics {
             .with_links(false)
             .with_context_lines(1);
         let mut text = String::new();
+        let name = on_one_line(&self.source.name);
+        let source = visible(&self.source.text);
         for item in self.sorted() {
             let located = Rendered {
-                item,
-                source: NamedSource::new(&self.source.name, self.source.text.to_string())
-                    .with_language("toml"),
+                item: &self.shown(item, &source),
+                source: NamedSource::new(&name, source.to_string()).with_language("toml"),
                 place: self.source.line_and_column(item.span.start),
             };
             // Writing to a String does not fail; a handler that does is reported in its place.
@@ -170,6 +172,30 @@ impl Diagnostics {
             text.push('\n');
         }
         text
+    }
+}
+
+impl Diagnostics {
+    /// An error as it is shown beside `source`, which is the file's text with everything hidden in it escaped.
+    fn shown(&self, item: &Diagnostic, source: &str) -> Diagnostic {
+        let offset = |offset: usize| {
+            if source.len() == self.source.text.len() {
+                return offset;
+            }
+            // Escapes are longer than what they stand for, so that everything behind them has moved.
+            let before = self.source.text.get(..offset);
+            before.map_or(source.len(), |before| visible(before).len())
+        };
+        Diagnostic {
+            message: visible(&item.message).into_owned(),
+            span: Span {
+                start: offset(item.span.start),
+                end: offset(item.span.end),
+            },
+            label: visible(&item.label).into_owned(),
+            hint: item.hint.as_deref().map(|hint| visible(hint).into_owned()),
+            ..*item
+        }
     }
 }
 

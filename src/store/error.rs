@@ -52,6 +52,12 @@ pub enum StoreError {
         /// Bytes that were free on that file system when it failed, where it could be asked.
         available: Option<u64>,
     },
+    /// There is a file already where one is to be written for the user.
+    #[error("{} is there already; choose another name, or replace it with --force", path.display())]
+    Exists {
+        /// The file that is there.
+        path: PathBuf,
+    },
     /// Any other failure of the operating system.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {

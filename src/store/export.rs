@@ -16,12 +16,24 @@ use super::root::Store;
 
 impl Store {
     /// Writes all parts of an artifact of features or samples, after verifying them, into one Parquet file with the same columns and the
-    /// same schema metadata. Returns the number of rows. The file appears only when it is whole.
+    /// same schema metadata. Returns the number of rows. The file appears only when it is whole. A file that is there is replaced only
+    /// with `replace`.
     ///
     /// # Errors
     ///
-    /// When the artifact is missing or damaged, or the file cannot be written.
-    pub fn export(&self, fingerprint: &Fingerprint, target: &Path) -> Result<u64, StoreError> {
+    /// [`StoreError::Exists`] where there is a file; when the artifact is missing or damaged, or the file cannot be written.
+    pub fn export(
+        &self,
+        fingerprint: &Fingerprint,
+        target: &Path,
+        replace: bool,
+    ) -> Result<u64, StoreError> {
+        let exists = || StoreError::Exists {
+            path: target.to_owned(),
+        };
+        if !replace && target.symlink_metadata().is_ok() {
+            return Err(exists());
+        }
         let manifest = self.require_manifest(fingerprint)?;
         let parts = self.open_parts(&manifest, |_| true)?;
         let Some(first) = parts.first() else {
@@ -42,7 +54,13 @@ impl Store {
             rows += batch.num_rows() as u64;
             writer.write(batch).map_err(writing)?;
         }
-        writer.into_inner().map_err(writing)?.commit()?;
+        let written = writer.into_inner().map_err(writing)?;
+        if replace {
+            written.commit()?;
+        } else if !written.commit_if_absent()? {
+            // Somebody has made the file meanwhile.
+            return Err(exists());
+        }
         Ok(rows)
     }
 }

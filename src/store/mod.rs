@@ -88,7 +88,7 @@ pub use memo::Memo;
 pub use part::{FeaturePart, FeatureValues};
 pub use quarantine::SetAside;
 pub use query::KnownColumn;
-pub use query_result::{Cell, QueryError, QueryResult};
+pub use query_result::{AFTER_DAMAGE, Cell, Lacking, QueryError, QueryResult};
 pub use recipe::{FieldChange, Recipe, RecipeError};
 pub use results::{AxisType, AxisValue, Better, Counted, ResultRow};
 pub use results_table::{FIXED_COLUMNS, ResultColumn, source_column};

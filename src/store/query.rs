@@ -14,11 +14,14 @@
 //! | `artifacts` | one row an artifact: `fingerprint`, `kind`, `label`, `rows`, `bytes`, `made_at` |
 //! | `features_<hex>` | the vectors of one feature artifact, named by the first 12 (at least 4) digits of its fingerprint |
 //!
-//! Files are read as they are there, after a look at their sizes; [`Store::verify`](super::Store::verify) is what
-//! compares their digests.
+//! A query is one `SELECT` over these tables, and reads nothing else (`statement`). Of the artifacts, only those behind the tables that
+//! it names are read, and only after their bytes were compared with the digests in their manifests (`sound`). What is damaged is
+//! told, with the rows that the answer lacks because of it.
 
 mod explain;
 mod results;
+mod sound;
+mod statement;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,16 +31,14 @@ use polars::prelude::{
     AnyValue, Column, DataFrame, IntoLazy, IpcScanOptions, LazyFrame, PlRefPath, PolarsError,
     PolarsResult, ScanArgsParquet, ScanSources, Series, UnifiedScanArgs, col, lit,
 };
-use polars::sql::{SQLContext, extract_table_identifiers};
+use polars::sql::SQLContext;
 
 use self::explain::explain;
-use super::error::StoreError;
-use super::fingerprint::ArtifactKind;
+use self::sound::Reading;
 use super::manifest::Manifest;
 use super::names::{CANDIDATES, CURVES, FIT, PATH, PREDICTIONS, SELECTION, table_file};
-use super::part::part_index;
-use super::query_result::{Cell, QueryError, QueryResult};
-use super::results::{AxisType, ResultRow};
+use super::query_result::{Cell, Lacking, QueryError, QueryResult};
+use super::results::AxisType;
 use super::root::Store;
 
 const RESULTS: &str = "results";
@@ -52,6 +53,9 @@ const SHOWN_VALUES: usize = 3;
 /// The tables of one query, by name.
 type Tables = BTreeMap<String, LazyFrame>;
 
+/// The tables over all heads, each of one file of every head that has it.
+const OF_HEADS: [&str; 6] = [CURVES, PREDICTIONS, SELECTION, CANDIDATES, FIT, PATH];
+
 /// A column of an axis, or of a role's fingerprints, that the table `results` has even where no result fills it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownColumn<'a> {
@@ -62,25 +66,32 @@ pub struct KnownColumn<'a> {
 }
 
 impl Store {
-    /// Runs one SQL statement (in the dialect of polars) over the tables described above. `known` are the columns of `results` that
-    /// are there before any result is, in their order.
+    /// Runs one `SELECT` (in the dialect of polars) over the tables described above. `known` are the columns of `results` that
+    /// are there before any result is, in their order. What the answer lacks because artifacts are damaged is told to `lacking`, before
+    /// the answer is computed.
     ///
     /// # Errors
     ///
-    /// [`QueryError::Sql`] with the engine's message and which tables and columns there are; [`QueryError::Store`]
-    /// when the store cannot be read.
-    pub fn query(&self, sql: &str, known: &[KnownColumn<'_>]) -> Result<QueryResult, QueryError> {
-        let (manifests, _) = self.manifests()?;
-        // A query that cannot be parsed mentions no table here; executing it shows what is wrong.
-        let mentioned = extract_table_identifiers(sql, false, true).unwrap_or_default();
-        let rows = if mentioned.iter().any(|name| name == RESULTS) {
-            self.results(&manifests)?
-        } else {
-            Vec::new()
+    /// [`QueryError::Refused`] for what is not one `SELECT` over these tables; [`QueryError::Sql`] with the engine's message and which
+    /// tables and columns there are; [`QueryError::Damaged`] where nothing of a table can be read; [`QueryError::Store`] when the store
+    /// cannot be read.
+    pub fn query(
+        &self,
+        sql: &str,
+        known: &[KnownColumn<'_>],
+        lacking: &mut dyn FnMut(&Lacking),
+    ) -> Result<QueryResult, QueryError> {
+        let (manifests, problems) = self.manifests()?;
+        let mentioned = match statement::tables_of(sql) {
+            Ok(mentioned) => mentioned,
+            Err(statement::Fault::Refused(message)) => return Err(QueryError::Refused(message)),
+            Err(statement::Fault::Unreadable(reason)) => {
+                let error = PolarsError::SQLInterface(reason.into());
+                return Err(explain(&error, &[], &mut Tables::new(), &manifests));
+            }
         };
-        let tables = self.tables(&manifests, &mentioned, (&rows, known));
-        let tables =
-            tables.map_err(|error| explain(&error, &mentioned, &mut Tables::new(), &manifests))?;
+        let mut reading = Reading::new(self, &manifests, &problems, lacking);
+        let tables = tables(&mut reading, &mentioned, known)?;
         let mut context = SQLContext::new();
         for (name, table) in &tables {
             context.register(name, table.clone());
@@ -91,126 +102,84 @@ impl Store {
             .and_then(|frame| cells(&frame))
             .map_err(|error| explain(&error, &mentioned, &mut tables.clone(), &manifests))
     }
+}
 
-    fn tables(
-        &self,
-        manifests: &[Manifest],
-        mentioned: &[String],
-        (rows, known): (&[ResultRow], &[KnownColumn<'_>]),
-    ) -> PolarsResult<Tables> {
-        let mut tables = Tables::new();
-        tables.insert("artifacts".to_owned(), artifacts_table(manifests)?);
-        tables.insert(RESULTS.to_owned(), results::table(rows, known)?);
-        for name in [CURVES, PREDICTIONS, SELECTION, CANDIDATES, FIT, PATH] {
-            if let Some(table) = self.heads_table(manifests, name)? {
-                tables.insert(name.to_owned(), table);
+/// The tables of the store that a query names.
+fn tables(
+    reading: &mut Reading<'_>,
+    mentioned: &[String],
+    known: &[KnownColumn<'_>],
+) -> Result<Tables, QueryError> {
+    let mut tables = Tables::new();
+    for name in mentioned {
+        let engine = |error: PolarsError| QueryError::Sql {
+            message: error.to_string(),
+            hint: format!(
+                "the table `{name}` cannot be read; `repro cache verify` looks for damage"
+            ),
+        };
+        let table = match name.as_str() {
+            "artifacts" => {
+                reading.list_all();
+                Some(artifacts_table(reading.manifests).map_err(engine)?)
             }
-        }
-        for name in mentioned {
-            if let Some(table) = self.features_table(manifests, name)? {
-                tables.insert(name.clone(), table);
+            RESULTS => {
+                let rows = reading.results()?;
+                Some(results::table(&rows, known).map_err(engine)?)
             }
-            if let Some(table) = self.logits_table(manifests, name)? {
-                tables.insert(name.clone(), table);
+            name if OF_HEADS.contains(&name) => {
+                let files = reading.heads(name)?;
+                (!files.is_empty())
+                    .then(|| heads_table(&files, name))
+                    .transpose()
+                    .map_err(engine)?
             }
+            name => match (reading.features(name)?, reading.logits(name)?) {
+                (Some(parts), _) => Some(features_table(&parts).map_err(engine)?),
+                (None, Some(file)) => Some(logits_table(&file).map_err(engine)?),
+                (None, None) => None,
+            },
+        };
+        if let Some(table) = table {
+            tables.insert(name.clone(), table);
         }
-        Ok(tables)
     }
+    Ok(tables)
+}
 
-    /// The rows of all tables of results, of this release and of others.
-    fn results(&self, manifests: &[Manifest]) -> Result<Vec<ResultRow>, StoreError> {
-        let file = table_file(RESULTS);
-        let mut rows = Vec::new();
-        for manifest in manifests {
-            if manifest.kind == ArtifactKind::Metric && manifest.file(&file).is_some() {
-                let table = self.table(&manifest.fingerprint, RESULTS)?;
-                rows.extend(ResultRow::from_batch(&table).map_err(|error| match error {
-                    StoreError::BadTable { reason } => StoreError::BadTable {
-                        reason: format!("artifact {}: {reason}", manifest.fingerprint.short()),
-                    },
-                    other => other,
-                })?);
-            }
-        }
-        Ok(rows)
-    }
+/// One table of all heads that have it, each row with the fingerprint of its head. `name` is that of the file in their folders.
+fn heads_table(files: &[PathBuf], name: &str) -> PolarsResult<LazyFrame> {
+    const PATH: &str = "path of the file";
+    let arguments = ScanArgsParquet {
+        include_file_paths: Some(PATH.into()),
+        allow_missing_columns: true,
+        ..parquet()
+    };
+    let table = LazyFrame::scan_parquet_sources(sources(files)?, arguments)?;
+    // The path ends in the artifact's fingerprint of 64 digits, a slash, and the file's name.
+    let from_the_end = i64::try_from(64 + 1 + table_file(name).len()).unwrap_or(i64::MAX);
+    let fingerprint = col(PATH)
+        .str()
+        .slice(lit(-from_the_end), lit(64))
+        .alias("head_fingerprint");
+    Ok(table
+        .with_column(fingerprint)
+        .drop(polars::prelude::cols([PATH])))
+}
 
-    fn heads_table(&self, manifests: &[Manifest], name: &str) -> PolarsResult<Option<LazyFrame>> {
-        const PATH: &str = "path of the file";
-        let file = format!("{name}.parquet");
-        let files = self.files(manifests, ArtifactKind::Head, &file);
-        if files.is_empty() {
-            return Ok(None);
-        }
-        let arguments = ScanArgsParquet {
-            include_file_paths: Some(PATH.into()),
-            allow_missing_columns: true,
-            ..parquet()
-        };
-        let table = LazyFrame::scan_parquet_sources(sources(&files)?, arguments)?;
-        // The path ends in the artifact's fingerprint of 64 digits, a slash, and the file's name.
-        let from_the_end = i64::try_from(64 + 1 + file.len()).unwrap_or(i64::MAX);
-        let fingerprint = col(PATH)
-            .str()
-            .slice(lit(-from_the_end), lit(64))
-            .alias("head_fingerprint");
-        Ok(Some(
-            table
-                .with_column(fingerprint)
-                .drop(polars::prelude::cols([PATH])),
-        ))
-    }
+/// The logits of one head. Their lists are as long as there are classes, so that those of all heads make no table.
+fn logits_table(file: &PathBuf) -> PolarsResult<LazyFrame> {
+    LazyFrame::scan_parquet_sources(sources(std::slice::from_ref(file))?, parquet())
+}
 
-    /// The logits that a table's name speaks of, if it speaks of those of exactly one head. Their lists are as long as there are classes, so
-    /// that those of all heads make no table.
-    fn logits_table(&self, manifests: &[Manifest], name: &str) -> PolarsResult<Option<LazyFrame>> {
-        let with_logits = |manifest: &&Manifest| {
-            manifest.kind == ArtifactKind::Head && manifest.file(LOGITS_FILE).is_some()
-        };
-        let heads = manifests.iter().filter(with_logits);
-        let Some(manifest) = named(name, LOGITS_PREFIX, heads) else {
-            return Ok(None);
-        };
-        let folder = self.artifact_folder(manifest.kind, &manifest.fingerprint);
-        let files = [folder.join(LOGITS_FILE)];
-        LazyFrame::scan_parquet_sources(sources(&files)?, parquet()).map(Some)
-    }
-
-    /// The feature artifact that a table's name speaks of, if it speaks of exactly one.
-    fn features_table(
-        &self,
-        manifests: &[Manifest],
-        name: &str,
-    ) -> PolarsResult<Option<LazyFrame>> {
-        let features = manifests
-            .iter()
-            .filter(|manifest| manifest.kind == ArtifactKind::Features);
-        let Some(manifest) = named(name, FEATURES_PREFIX, features) else {
-            return Ok(None);
-        };
-        let folder = self.artifact_folder(manifest.kind, &manifest.fingerprint);
-        let parts = manifest
-            .files
-            .iter()
-            .filter(|file| part_index(&file.name).is_some());
-        let files: Vec<PathBuf> = parts.map(|file| folder.join(&file.name)).collect();
-        let arguments = UnifiedScanArgs {
-            glob: false,
-            hive_options: HiveOptions::new_disabled(),
-            ..UnifiedScanArgs::default()
-        };
-        LazyFrame::scan_ipc_sources(sources(&files)?, IpcScanOptions::default(), arguments)
-            .map(Some)
-    }
-
-    /// The files of that name in all artifacts of a kind.
-    fn files(&self, manifests: &[Manifest], kind: ArtifactKind, name: &str) -> Vec<PathBuf> {
-        manifests
-            .iter()
-            .filter(|manifest| manifest.kind == kind && manifest.file(name).is_some())
-            .map(|manifest| self.artifact_folder(kind, &manifest.fingerprint).join(name))
-            .collect()
-    }
+/// The parts of one artifact of features.
+fn features_table(parts: &[PathBuf]) -> PolarsResult<LazyFrame> {
+    let arguments = UnifiedScanArgs {
+        glob: false,
+        hive_options: HiveOptions::new_disabled(),
+        ..UnifiedScanArgs::default()
+    };
+    LazyFrame::scan_ipc_sources(sources(parts)?, IpcScanOptions::default(), arguments)
 }
 
 /// The artifact whose fingerprint a table's name gives the first digits of, if there is exactly one.

@@ -1,12 +1,14 @@
 //! Answers of [`Store::query`](super::Store::query), free of the engine that found them.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::error::StoreError;
 
-use crate::message::Hint;
+use crate::message::{Hint, Message};
+use crate::text::count;
 
 /// The rows that a query found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -58,12 +60,64 @@ impl Serialize for Cell {
     }
 }
 
+/// Rows that an answer lacks because an artifact is damaged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    /// The table that lacks them.
+    pub table: String,
+    /// The file that is damaged, or cannot be read.
+    pub file: PathBuf,
+    /// How, to be read after the file's name.
+    pub reason: String,
+    /// How many rows they are; `None` where nothing tells.
+    pub rows: Option<u64>,
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} {}: `{}` lacks ",
+            self.file.display(),
+            self.reason,
+            self.table
+        )?;
+        match self.rows {
+            Some(1) => write!(formatter, "1 row"),
+            Some(rows) => write!(formatter, "{} rows", count(rows)),
+            None => write!(formatter, "its rows"),
+        }
+    }
+}
+
+/// What to do about damage that a query came upon.
+pub const AFTER_DAMAGE: &str = "`repro cache verify --set-aside` moves what is damaged out of the way, and the next run makes it again";
+
+/// At most this many names stand in one message.
+const MOST_NAMES: usize = 12;
+
+/// Names for a message: the first of them, and how many more there are.
+pub(super) fn some_of<S: AsRef<str>>(names: &[S]) -> String {
+    let shown: Vec<&str> = names.iter().take(MOST_NAMES).map(AsRef::as_ref).collect();
+    let shown = shown.join(", ");
+    match names.len().saturating_sub(MOST_NAMES) {
+        0 => shown,
+        more => format!("{shown}, … and {} more", count(more as u64)),
+    }
+}
+
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// An artifact or the store's folder cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Nothing of a table can be read.
+    #[error("nothing of the table `{}` can be read: {} {}", .0.table, .0.file.display(), .0.reason)]
+    Damaged(Lacking),
+    /// The text is not one `SELECT` over the tables of the store.
+    #[error("cannot run the query: {}", .0.text)]
+    Refused(Message),
     /// The query cannot be understood or carried out.
     #[error("cannot run the query: {message}")]
     Sql {
@@ -78,6 +132,8 @@ impl Hint for QueryError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Store(_) => None,
+            Self::Damaged(_) => Some(AFTER_DAMAGE.to_owned()),
+            Self::Refused(message) => message.hint.clone(),
             Self::Sql { hint, .. } => Some(hint.clone()),
         }
     }
@@ -117,6 +173,15 @@ mod tests {
             cells.map(|cell| cell.to_string()),
             ["null", "true", "18446744073709551615", "0.625", "a"]
         );
+    }
+
+    #[test]
+    fn long_lists_of_names_are_cut() {
+        let names: Vec<String> = (0..MOST_NAMES + 1234)
+            .map(|number| number.to_string())
+            .collect();
+        assert!(some_of(&names).ends_with("10, 11, … and 1,234 more"));
+        assert_eq!(some_of(&names[..3]), "0, 1, 2");
     }
 
     #[test]

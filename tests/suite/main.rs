@@ -3,7 +3,8 @@
 //! Start with [`fixture`], which runs the real program in a folder of its own; [`cases`] holds snapshots of
 //! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`calibration`], [`cka`],
 //! [`pretraining`], [`samples`], [`fine_tuning`], [`test_view`], [`joined`], [`interruption`] and [`damage`] run small experiments; [`fgvc`] runs a
-//! shipped one on small [`stand_ins`] of its datasets; [`querying`] and [`results`] ask for what they leave; [`coverage`] measures intervals and
+//! shipped one on small [`stand_ins`] of its datasets; [`querying`] and [`results`] ask for what they leave, and [`query_reads`] asks for what it must not read; [`network`] counts connections; [`others_files`] and
+//! [`hostile_text`] hold what must not be written, and what must not be obeyed; [`coverage`] measures intervals and
 //! tests; [`fetch`] and [`data`] download files from [`http_server`];
 //! [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots again.
@@ -63,6 +64,8 @@ mod heads_killed;
 mod heads_memory;
 #[cfg(feature = "torch")]
 mod heads_sanity;
+#[cfg(feature = "torch")]
+mod hostile_text;
 mod http_server;
 #[cfg(feature = "torch")]
 mod interruption;
@@ -70,13 +73,19 @@ mod interruption;
 mod joined;
 mod models;
 #[cfg(feature = "torch")]
+mod network;
+#[cfg(feature = "torch")]
 mod networks;
+#[cfg(feature = "torch")]
+mod others_files;
 mod plan_scale;
 #[cfg(feature = "torch")]
 mod pretraining;
 mod props;
 #[cfg(feature = "torch")]
 mod python;
+#[cfg(feature = "torch")]
+mod query_reads;
 #[cfg(feature = "torch")]
 mod querying;
 #[cfg(feature = "torch")]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::which::{self, Which};
 use crate::cli::exit::Failure;
-use crate::cli::{Context, table};
+use crate::cli::{Context, printed, table};
 use crate::datasets::survey::{self, SplitSpread};
 use crate::datasets::{DatasetError, Manifest, OpenDataset};
 use crate::graph::DatasetNode;
@@ -81,7 +81,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             outcome: open.map(|open| look(node, &open, &rows, arguments.quick)),
         });
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = printed::stdout(arguments.json);
     if arguments.json {
         let records: Vec<Value> = all.iter().map(record).collect();
         serde_json::to_writer_pretty(&mut out, &records).map_err(std::io::Error::from)?;

@@ -9,8 +9,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::which::{self, Which};
-use crate::cli::Context;
 use crate::cli::exit::Failure;
+use crate::cli::{Context, printed};
 use crate::datasets::{DatasetError, Listing};
 use crate::message::Hint;
 use crate::papers::table_5::{self, PaperRow, Verdict};
@@ -78,7 +78,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             paper,
         });
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = printed::stdout(arguments.json);
     if arguments.json {
         let records: Vec<Value> = all.iter().map(record).collect();
         serde_json::to_writer_pretty(&mut out, &records).map_err(std::io::Error::from)?;

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::cli::fetching::{self, Downloader};
+use crate::cli::{Context, printed};
 use crate::datasets::published::{ByHand, PublishedDataset};
 use crate::message::Message;
 use crate::spec::suggest;
@@ -86,7 +86,7 @@ pub fn run(
         "in an experiment: kind = \"{}\", root = \"{root}\"",
         dataset.kind
     );
-    let mut out = std::io::stdout().lock();
+    let mut out = printed::stdout(arguments.json);
     if arguments.json {
         let record = json!({
             "dataset": dataset.name,

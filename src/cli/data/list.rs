@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::exit::Failure;
-use crate::cli::{fetching, table};
+use crate::cli::{fetching, printed, table};
 use crate::datasets::published::{HandFile, PublishedDataset};
 
 /// Arguments of `repro data list`.
@@ -22,7 +22,7 @@ pub struct Arguments {
 
 /// Shows what there is.
 pub fn run(datasets: &[PublishedDataset], arguments: &Arguments) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
+    let mut out = printed::stdout(arguments.json);
     if arguments.json {
         let records: Vec<Value> = datasets.iter().map(record).collect();
         serde_json::to_writer_pretty(&mut out, &records).map_err(std::io::Error::from)?;

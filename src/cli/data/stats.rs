@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::which::{self, Which};
 use crate::cli::exit::Failure;
-use crate::cli::{Context, table};
+use crate::cli::{Context, printed, table};
 use crate::datasets::survey::{self, Appearance, SplitSpread};
 use crate::inputs::InputError;
 use crate::text::{count, plural};
@@ -33,7 +33,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let chosen = arguments.which.choose()?;
     let reading = which::reading(context)?;
     let environment = reading.environment();
-    let mut out = std::io::stdout().lock();
+    let mut out = printed::stdout(arguments.json);
     let mut records = Vec::new();
     for (place, &index) in chosen.chosen.iter().enumerate() {
         let name = &chosen.nodes[index].name;

@@ -86,7 +86,7 @@ pub(super) fn record(url: &str, target: &Path, stated: &Stated, fetched: &Fetche
     };
     json!({
         "path": target.display().to_string(),
-        "url": url,
+        "url": fetch::without_credentials(url),
         "bytes": fetched.bytes,
         "sha256": fetched.sha256,
         "how": fetched.how,

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::cli::exit::Failure;
 use crate::cli::fetching::{self, Downloader};
-use crate::cli::{Context, table};
+use crate::cli::{Context, printed, table};
 use crate::fetch::{Digest, Published, Stated};
 use crate::message::Message;
 use crate::models::{self, Preset, WEIGHTS_FOLDER};
@@ -61,7 +61,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let url = arguments.url.as_deref().unwrap_or(&checkpoint.url);
     let fetched =
         Downloader::new(arguments.force, arguments.hurry).download(url, &target, &stated)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = printed::stdout(arguments.json);
     if arguments.json {
         let mut record = fetching::record(url, &target, &stated, &fetched);
         record["preset"] = name.as_str().into();
@@ -107,7 +107,7 @@ fn list(json: bool) -> Result<(), Failure> {
     let published: Vec<(String, String, Published)> = presets
         .filter_map(|preset| Some((preset.name, preset.title, preset.checkpoint?)))
         .collect();
-    let mut out = std::io::stdout().lock();
+    let mut out = printed::stdout(json);
     if json {
         let records: Vec<Value> = published
             .iter()

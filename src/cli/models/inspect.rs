@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::exit::Failure;
-use super::super::table;
+use super::super::{printed, table};
 use crate::models;
 use crate::models::checkpoint::stored_tensors::{StoredTensors, shown};
 use crate::text::{bytes, count, plural};
@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let fitting: Vec<String> = kinds
         .flat_map(|kind| (kind.more.fitting)(&tensors))
         .collect();
-    let mut out = std::io::stdout().lock();
+    let mut out = printed::stdout(arguments.json);
     if arguments.json {
         serde_json::to_writer_pretty(&mut out, &record(&tensors, &fitting))
             .map_err(std::io::Error::from)?;

@@ -16,6 +16,7 @@ use plotters::style::{Color, FontDesc, FontFamily, FontStyle, FontTransform, Tex
 use super::lettering::shortened;
 use super::theme::{CARD, EDGE, INK, MUTED, Swatch, style_sheet};
 use crate::report::error::ReportError;
+use crate::visible::as_words;
 
 /// Units of a drawing per CSS pixel.
 pub const UNITS: i32 = 4;
@@ -220,7 +221,7 @@ impl Canvas<'_> {
             .color(&color)
             .pos(Pos::new(horizontal, VPos::Center));
         self.area
-            .draw(&Text::new(text.to_owned(), units(place), style))
+            .draw(&Text::new(as_words(text).into_owned(), units(place), style))
     }
 }
 
@@ -242,12 +243,11 @@ pub fn rounded(value: f64) -> i32 {
 /// Text within an XML element.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
-    for character in text.chars() {
+    for character in as_words(text).chars() {
         match character {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
-            control if control.is_control() => escaped.push(' '),
             other => escaped.push(other),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::canvas::rounded;
+use crate::visible::as_words;
 
 /// About how wide a text is, in CSS pixels. No font is at hand, so that this errs on the wide side.
 pub fn width_of(text: &str, size: f64) -> i32 {
@@ -22,16 +23,7 @@ pub fn width_of(text: &str, size: f64) -> i32 {
 
 /// A text that fits into some pixels: its middle gives way to an ellipsis.
 pub fn shortened(text: &str, size: f64, room: i32) -> String {
-    let characters: Vec<char> = text
-        .chars()
-        .map(|character| {
-            if character.is_control() {
-                ' '
-            } else {
-                character
-            }
-        })
-        .collect();
+    let characters: Vec<char> = as_words(text).chars().collect();
     let mut kept = characters.len();
     loop {
         let shown: String = if kept == characters.len() {

@@ -2,10 +2,11 @@
 
 use polars::prelude::{PlSmallStr, PolarsError};
 
-use super::{FEATURES_PREFIX, Tables};
+use super::{FEATURES_PREFIX, OF_HEADS, RESULTS, Tables};
 use crate::store::fingerprint::ArtifactKind;
 use crate::store::manifest::Manifest;
-use crate::store::query_result::{QueryError, did_you_mean};
+use crate::store::names::table_file;
+use crate::store::query_result::{QueryError, did_you_mean, some_of};
 
 /// Adds to the engine's message the tables and columns that there are.
 pub(super) fn explain(
@@ -15,19 +16,13 @@ pub(super) fn explain(
     manifests: &[Manifest],
 ) -> QueryError {
     let mut message = error.to_string();
-    let shorts: Vec<String> = manifests
-        .iter()
-        .filter(|manifest| manifest.kind == ArtifactKind::Features)
-        .map(|manifest| format!("{FEATURES_PREFIX}{}", manifest.fingerprint.short()))
-        .collect();
-    let mut known: Vec<String> = tables.keys().cloned().collect();
-    known.extend(shorts.into_iter().filter(|name| !tables.contains_key(name)));
+    let known = names(manifests);
     // A name that the query itself introduces by WITH is not a table of the store, yet the engine does not mind it.
     let unknown = mentioned
         .iter()
         .find(|name| !tables.contains_key(*name) && message.contains(name.as_str()));
     let hint = if let Some(name) = unknown {
-        let listed = if tables.contains_key("curves") {
+        let listed = if known.iter().any(|name| name == "curves") {
             ""
         } else {
             " (and `curves`, once a head is trained)"
@@ -37,7 +32,7 @@ pub(super) fn explain(
         format!(
             "{}the tables are {}{listed}",
             meant.unwrap_or_default(),
-            known.join(", ")
+            some_of(&known)
         )
     } else {
         let asked: Vec<String> = mentioned
@@ -50,7 +45,7 @@ pub(super) fn explain(
             .filter_map(|name| describe(name, tables, &message))
             .collect();
         if described.is_empty() {
-            format!("the tables are {}", known.join(", "))
+            format!("the tables are {}", some_of(&known))
         } else {
             // The engine's own list of columns would say the same once more.
             if let Some(end) = message.find("; valid columns") {
@@ -60,6 +55,25 @@ pub(super) fn explain(
         }
     };
     QueryError::Sql { message, hint }
+}
+
+/// The tables that there are: those over all artifacts, then those of single ones.
+fn names(manifests: &[Manifest]) -> Vec<String> {
+    let mut names = vec!["artifacts".to_owned(), RESULTS.to_owned()];
+    names.extend(OF_HEADS.into_iter().filter_map(|table| {
+        let file = table_file(table);
+        let has = |manifest: &Manifest| {
+            manifest.kind == ArtifactKind::Head && manifest.file(&file).is_some()
+        };
+        manifests.iter().any(has).then(|| table.to_owned())
+    }));
+    names.sort();
+    let features = manifests.iter();
+    let features = features.filter(|manifest| manifest.kind == ArtifactKind::Features);
+    names.extend(
+        features.map(|manifest| format!("{FEATURES_PREFIX}{}", manifest.fingerprint.short())),
+    );
+    names
 }
 
 /// The columns of a table, and the one that might have been meant by the first name that `message` quotes.

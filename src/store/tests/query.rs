@@ -51,6 +51,11 @@ const KNOWN: [KnownColumn<'static>; 4] = [
     },
 ];
 
+/// The answer of a store without damage.
+fn ask(store: &Store, sql: &str, known: &[KnownColumn<'_>]) -> Result<QueryResult, QueryError> {
+    store.query(sql, known, &mut |lacking| panic!("{lacking}"))
+}
+
 fn at_seed(mut row: ResultRow, seed: u32) -> ResultRow {
     row.axes.insert("seed".to_owned(), seed.into());
     row
@@ -102,12 +107,12 @@ fn filled() -> (tempfile::TempDir, Store, Fingerprint, Vec<Fingerprint>) {
 #[test]
 fn results_can_be_filtered_and_averaged() {
     let (_folder, store, _, _) = filled();
-    let result = store
-        .query(
-            "SELECT head, AVG(value) AS mean, COUNT(*) AS runs FROM results GROUP BY head",
-            &KNOWN,
-        )
-        .unwrap();
+    let result = ask(
+        &store,
+        "SELECT head, AVG(value) AS mean, COUNT(*) AS runs FROM results GROUP BY head",
+        &KNOWN,
+    )
+    .unwrap();
     assert_eq!(result.columns, ["head", "mean", "runs"]);
     assert_eq!(
         result.rows,
@@ -117,12 +122,12 @@ fn results_can_be_filtered_and_averaged() {
             Cell::Integer(2)
         ]]
     );
-    let result = store
-        .query(
-            "SELECT noise_seed, token, higher_is_better FROM results WHERE seed = 1",
-            &KNOWN,
-        )
-        .unwrap();
+    let result = ask(
+        &store,
+        "SELECT noise_seed, token, higher_is_better FROM results WHERE seed = 1",
+        &KNOWN,
+    )
+    .unwrap();
     assert_eq!(
         result.rows,
         [[Cell::Integer(7), Cell::Null, Cell::Boolean(true)]]
@@ -151,8 +156,7 @@ fn results_of_all_releases_are_one_table_by_the_names_of_their_columns() {
             writer.write_table("results", &batch).unwrap();
         });
     }
-    let result = store
-        .query(
+    let result = ask(&store,
             "SELECT value, low, timestep, left_block, seed, left_fingerprint FROM results GROUP BY ALL ORDER BY value, seed",
             &KNOWN,
         )
@@ -197,7 +201,7 @@ fn results_of_all_releases_are_one_table_by_the_names_of_their_columns() {
             ],
         ]
     );
-    let all = store.query("SELECT * FROM results", &KNOWN).unwrap();
+    let all = ask(&store, "SELECT * FROM results", &KNOWN).unwrap();
     assert_eq!(all.rows.len(), 5);
     let expected = [
         "metric",
@@ -214,21 +218,24 @@ fn results_of_all_releases_are_one_table_by_the_names_of_their_columns() {
     ];
     assert_eq!(all.columns[..expected.len()], expected);
     // A seed that only fits without a sign is a text, and so is the column then.
-    let seeds = store
-        .query(
-            "SELECT DISTINCT noise_seed FROM results ORDER BY noise_seed",
-            &KNOWN,
-        )
-        .unwrap();
+    let seeds = ask(
+        &store,
+        "SELECT DISTINCT noise_seed FROM results ORDER BY noise_seed",
+        &KNOWN,
+    )
+    .unwrap();
     assert!(seeds.rows.contains(&vec![Cell::Text(u64::MAX.to_string())]));
 }
 
 #[test]
 fn curves_know_their_head() {
     let (_folder, store, _, heads) = filled();
-    let result = store
-        .query("SELECT * FROM curves ORDER BY head_fingerprint", &KNOWN)
-        .unwrap();
+    let result = ask(
+        &store,
+        "SELECT * FROM curves ORDER BY head_fingerprint",
+        &KNOWN,
+    )
+    .unwrap();
     assert_eq!(result.columns, ["value", "head_fingerprint"]);
     let mut expected: Vec<Cell> = heads
         .iter()
@@ -252,7 +259,7 @@ fn features_are_a_table_and_vectors_are_summed_up() {
         "SELECT id, label, feature FROM features_{} WHERE label < 7 ORDER BY id",
         features.short()
     );
-    let result = store.query(&sql, &KNOWN).unwrap();
+    let result = ask(&store, &sql, &KNOWN).unwrap();
     let vector = Cell::Vector("[0, 0.5, 1, … 5 values]".to_owned());
     let text = |text: &str| Cell::Text(text.to_owned());
     assert_eq!(
@@ -267,12 +274,12 @@ fn features_are_a_table_and_vectors_are_summed_up() {
 #[test]
 fn artifacts_are_listed() {
     let (_folder, store, features, _) = filled();
-    let result = store
-        .query(
-            "SELECT fingerprint, rows, label FROM artifacts WHERE kind = 'features'",
-            &KNOWN,
-        )
-        .unwrap();
+    let result = ask(
+        &store,
+        "SELECT fingerprint, rows, label FROM artifacts WHERE kind = 'features'",
+        &KNOWN,
+    )
+    .unwrap();
     let label = Cell::Text("label".to_owned());
     assert_eq!(
         result.rows,
@@ -284,15 +291,14 @@ fn artifacts_are_listed() {
 fn an_empty_store_has_empty_results() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open_read_only(folder.path().join("none")).unwrap();
-    let result = store
-        .query(
-            "SELECT metric, value, token, head_fingerprint FROM results WHERE seed > 1",
-            &KNOWN,
-        )
-        .unwrap();
+    let result = ask(
+        &store,
+        "SELECT metric, value, token, head_fingerprint FROM results WHERE seed > 1",
+        &KNOWN,
+    )
+    .unwrap();
     assert_eq!((result.columns.len(), result.rows.len()), (4, 0));
-    let message = store
-        .query("SELECT * FROM curves", &KNOWN)
+    let message = ask(&store, "SELECT * FROM curves", &KNOWN)
         .unwrap_err()
         .explain()
         .to_string();
@@ -305,7 +311,7 @@ fn an_empty_store_has_empty_results() {
 #[test]
 fn errors_name_what_there_is_and_what_may_be_meant() {
     let (_folder, store, features, _) = filled();
-    let message = |sql: &str| store.query(sql, &KNOWN).unwrap_err().explain().to_string();
+    let message = |sql: &str| ask(&store, sql, &KNOWN).unwrap_err().explain().to_string();
     let unknown = message("SELECT * FROM reslts");
     assert!(unknown.contains("did you mean `results`?"), "{unknown}");
     assert!(
@@ -331,5 +337,5 @@ fn errors_name_what_there_is_and_what_may_be_meant() {
         "{syntax}"
     );
     let two = message("SELECT 1; SELECT 2");
-    assert!(two.contains("only one) statement"), "{two}");
+    assert!(two.contains("holds 2"), "{two}");
 }

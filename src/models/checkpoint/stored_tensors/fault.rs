@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::visible::on_one_line;
+
 /// A file of tensors that cannot be used.
 #[derive(Debug, Error)]
 #[error("{} {fault}", path.display())]
@@ -87,20 +89,12 @@ pub struct Place {
 /// A text from a file for a message: cut to a length, without characters that a terminal obeys.
 pub fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
-    let mut shown: String = text.chars().take(LONGEST).flat_map(escaped).collect();
+    let beginning: String = text.chars().take(LONGEST).collect();
+    let mut shown = on_one_line(&beginning).into_owned();
     if text.chars().nth(LONGEST).is_some() {
         shown.push('…');
     }
     shown
-}
-
-/// The character itself, or an escape where it is a control character or steers the direction of writing.
-fn escaped(character: char) -> impl Iterator<Item = char> {
-    let is_plain = !character.is_control()
-        && !matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    let plain = is_plain.then_some(character).into_iter();
-    let escape = (!is_plain).then(|| character.escape_default());
-    plain.chain(escape.into_iter().flatten())
 }
 
 #[cfg(test)]

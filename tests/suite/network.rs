@@ -1,0 +1,250 @@
+//! Only `repro models fetch` and `repro data fetch` talk to the network, whatever the other commands are given to read.
+//!
+//! Reading the source for names of libraries, as `tidy` does, does not see a library that connects by itself. So the program runs here
+//! under a filter of the kernel that ends it, by SIGSYS, as soon as it opens a socket of the internet's protocols, and with a listener
+//! that stands for every address and every proxy, and must not be connected to.
+
+use std::net::TcpListener;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::Command;
+
+use crate::fixture::{CliTest, Output, finish};
+use crate::small::{SMALL, run, small};
+
+/// Makes the program end by SIGSYS where it opens a socket for IPv4 or IPv6, and with it all that it starts.
+fn without_internet(command: &mut Command) {
+    use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
+
+    let code = |code: u32| u16::try_from(code).unwrap();
+    let load = |offset| libc::sock_filter {
+        code: code(BPF_LD | BPF_W | BPF_ABS),
+        jt: 0,
+        jf: 0,
+        k: offset,
+    };
+    let jump_if = |value, jt, jf| libc::sock_filter {
+        code: code(BPF_JMP | BPF_JEQ | BPF_K),
+        jt,
+        jf,
+        k: value,
+    };
+    let end = |action| libc::sock_filter {
+        code: code(BPF_RET | BPF_K),
+        jt: 0,
+        jf: 0,
+        k: action,
+    };
+    let number = |number: i64| u32::try_from(number).unwrap();
+    // Offsets of `struct seccomp_data`: the number of the call at 0, the lower half of its first argument at 16.
+    let filter = [
+        load(0),
+        jump_if(number(libc::SYS_socket), 0, 3),
+        load(16),
+        jump_if(number(libc::AF_INET.into()), 2, 0),
+        jump_if(number(libc::AF_INET6.into()), 1, 0),
+        end(libc::SECCOMP_RET_ALLOW),
+        end(libc::SECCOMP_RET_KILL_PROCESS),
+    ];
+    let install = move || {
+        let program = libc::sock_fprog {
+            len: u16::try_from(filter.len()).unwrap_or(u16::MAX),
+            filter: filter.as_ptr().cast_mut(),
+        };
+        #[expect(unsafe_code, reason = "the standard library has no such filters")]
+        // SAFETY: both calls only read what they are given, which lives until they return, and change this process alone.
+        let done = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+                && libc::prctl(
+                    libc::PR_SET_SECCOMP,
+                    libc::SECCOMP_MODE_FILTER,
+                    &raw const program,
+                ) == 0
+        };
+        if done {
+            Ok(())
+        } else {
+            Err(std::io::Error::last_os_error())
+        }
+    };
+    #[expect(
+        unsafe_code,
+        reason = "what runs between fork and exec is unsafe to write"
+    )]
+    // SAFETY: two system calls and no allocation.
+    unsafe {
+        command.pre_exec(install);
+    }
+}
+
+/// A listener that nobody may connect to.
+struct Nobody {
+    listener: TcpListener,
+    address: String,
+}
+
+impl Nobody {
+    fn listen() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        Self { listener, address }
+    }
+
+    /// How many connections were made since the last time. The kernel accepts them without anybody's doing.
+    fn connections(&self) -> usize {
+        std::iter::from_fn(|| self.listener.accept().ok()).count()
+    }
+
+    /// The program under the filter, with the listener as the proxy of every protocol. It must end by itself, and not have connected.
+    #[track_caller]
+    fn run(&self, cli: &CliTest, arguments: &[&str]) -> Output {
+        let mut command = cli.command(arguments);
+        self.be_every_proxy(&mut command);
+        without_internet(&mut command);
+        let output = command.output().unwrap();
+        assert_eq!(
+            output.status.signal(),
+            None,
+            "`repro {}` opened a socket",
+            arguments.join(" ")
+        );
+        assert_eq!(self.connections(), 0, "{arguments:?}");
+        finish(output)
+    }
+
+    fn be_every_proxy(&self, command: &mut Command) {
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+            command
+                .env(name, &self.address)
+                .env(name.to_lowercase(), &self.address);
+        }
+        command.env_remove("NO_PROXY").env_remove("no_proxy");
+    }
+}
+
+#[test]
+fn the_filter_ends_what_fetches_and_the_listener_counts_it() {
+    let (cli, nobody) = (CliTest::new(), Nobody::listen());
+    let url = format!("{}/weights.pt", nobody.address);
+    let fetch = [
+        "models",
+        "fetch",
+        "adm-64-cond",
+        "--url",
+        &url,
+        "--hurry",
+        "10000",
+    ];
+    let mut command = cli.command(&fetch);
+    without_internet(&mut command);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.signal(), Some(libc::SIGSYS), "{output:?}");
+    assert_eq!(nobody.connections(), 0);
+
+    let mut command = cli.command(&fetch);
+    command.env("NO_PROXY", "*");
+    command.output().unwrap();
+    assert!(nobody.connections() > 0);
+    // Whatever the address is, the proxy is asked.
+    let elsewhere = ["models", "fetch", "adm-64-cond", "--hurry", "10000"];
+    let mut command = cli.command(&elsewhere);
+    nobody.be_every_proxy(&mut command);
+    command.output().unwrap();
+    assert!(nobody.connections() > 0);
+}
+
+#[test]
+fn no_command_but_fetch_opens_a_socket() {
+    let (cli, nobody) = (small(), Nobody::listen());
+    for arguments in [
+        &["check", "small.toml"][..],
+        &["plan", "small.toml"],
+        &[
+            "run",
+            "small.toml",
+            "--device",
+            "cpu",
+            "--json-log",
+            "log.jsonl",
+        ],
+        &["report", "small.toml"],
+        &[
+            "report",
+            "small.toml",
+            "--from",
+            "reports/small.results.csv",
+        ],
+        &["query", "SELECT * FROM results"],
+        &[
+            "query",
+            "SELECT * FROM predictions JOIN curves USING (head_fingerprint)",
+        ],
+        &["list", "artifacts"],
+        &["list", "kinds"],
+        &["list", "models"],
+        &["data", "list"],
+        &["data", "check", "small.toml"],
+        &["models", "fetch"],
+        &["cache", "verify"],
+    ] {
+        nobody.run(&cli, arguments).expect_code(0);
+    }
+    let output = nobody.run(&cli, &["doctor"]);
+    assert!(output.code.is_some_and(|code| code < 2), "{output}");
+}
+
+#[test]
+fn an_address_where_a_file_belongs_is_not_asked_for() {
+    let (cli, nobody) = (small(), Nobody::listen());
+    run(&cli, "small.toml");
+    let base = &nobody.address;
+    for sql in [
+        format!("SELECT * FROM read_parquet('{base}/a.parquet?cell=42')"),
+        format!("SELECT * FROM read_ipc('{base}/a.arrow')"),
+        format!("SELECT * FROM read_csv('{base}/a.csv')"),
+        format!("SELECT * FROM results WHERE value IN (SELECT x FROM read_parquet('{base}/a'))"),
+        format!("WITH a AS (SELECT * FROM read_parquet('{base}/a')) SELECT 1"),
+        format!("SELECT * FROM '{base}/a.parquet'"),
+        format!("SELECT * FROM \"{base}/a.parquet\""),
+        format!("COPY results TO '{base}/a.parquet'"),
+    ] {
+        nobody.run(&cli, &["query", &sql]).expect_code(2);
+    }
+    let address = format!("{base}/file");
+    for (from, to) in [
+        ("root = \"fashion\"", format!("root = \"{address}\"")),
+        (
+            "weights = { synthetic = 1 }",
+            format!("weights = \"{address}.pt\""),
+        ),
+        (
+            "output = \"reports/small.md\"",
+            format!("output = \"reports/small.md\"\ntemplate = \"{address}.jinja\""),
+        ),
+        (
+            "name  = \"small\"",
+            format!("name  = \"small\"\ntitle = \"{address}\""),
+        ),
+    ] {
+        let text = SMALL.replace(from, &to);
+        assert_ne!(text, SMALL);
+        cli.write("changed.toml", text);
+        for command in ["check", "plan", "run", "report"] {
+            nobody.run(&cli, &[command, "changed.toml"]);
+        }
+    }
+    for arguments in [
+        &["check", &address][..],
+        &["run", &address],
+        &["models", "inspect", &address],
+        &["models", "convert", &address, "out.safetensors"],
+        &["report", "small.toml", "--from", &address],
+        &["query", "SELECT 1", "--cache", &address],
+    ] {
+        let output = nobody.run(&cli, arguments);
+        assert!(
+            output.code.is_some_and(|code| code != 0),
+            "{arguments:?}: {output}"
+        );
+    }
+}
