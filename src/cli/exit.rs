@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::say;
 use crate::bug::Bug;
 use crate::datasets::DatasetError;
 use crate::exec::NodeError;
