@@ -140,22 +140,52 @@ pub struct OpenDataset {
     /// Every sample, in the one order that everything downstream uses.
     pub manifest: Manifest,
     /// Reads images.
-    pub images: Box<dyn ReadImage>,
+    images: Box<dyn ReadImage>,
 }
 
-/// Reads one image of a dataset.
-pub trait ReadImage: Send + Sync {
+impl OpenDataset {
+    /// A dataset with these samples, whose images are read by `images`.
+    pub fn new(manifest: Manifest, images: Box<dyn ReadImage>) -> Self {
+        Self { manifest, images }
+    }
+
     /// The image of a manifest row, decoded, in its own size and colors.
     ///
     /// # Errors
-    /// An image that cannot be read or does not decode.
-    fn read(&self, row: usize) -> Result<Image, DatasetError>;
+    /// An image that cannot be read or does not decode; [`DatasetError::Changed`] for one that is not what the manifest lists.
+    pub fn image(&self, row: usize) -> Result<Image, DatasetError> {
+        self.images.read(row, self.sample(row)?)
+    }
 
     /// The image of a manifest row as it is stored, such as the bytes of a JPEG file; `None` where bare pixels are stored.
     ///
     /// # Errors
-    /// An image that cannot be read.
-    fn encoded(&self, _row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
+    /// As [`OpenDataset::image`], but for the decoding.
+    pub fn encoded(&self, row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
+        self.images.encoded(row, self.sample(row)?)
+    }
+
+    fn sample(&self, row: usize) -> Result<&Sample, DatasetError> {
+        self.manifest.samples.get(row).ok_or_else(|| {
+            DatasetError::Selection(format!("there is no image in row {row}").into())
+        })
+    }
+}
+
+/// Reads one image of a dataset. Bytes that are read from the disk only now are compared with the digest that the manifest has for
+/// the sample: the file may be another one than when it was listed.
+pub trait ReadImage: Send + Sync {
+    /// The image of a manifest row, which is that of `sample`, decoded, in its own size and colors.
+    ///
+    /// # Errors
+    /// An image that cannot be read or does not decode; [`DatasetError::Changed`] for one whose bytes are not those of `sample`.
+    fn read(&self, row: usize, sample: &Sample) -> Result<Image, DatasetError>;
+
+    /// The image of a manifest row as it is stored, such as the bytes of a JPEG file; `None` where bare pixels are stored.
+    ///
+    /// # Errors
+    /// As [`ReadImage::read`], but for the decoding.
+    fn encoded(&self, _row: usize, _sample: &Sample) -> Result<Option<Vec<u8>>, DatasetError> {
         Ok(None)
     }
 }
@@ -205,6 +235,12 @@ pub enum DatasetError {
         /// What the decoder reported.
         problem: String,
     },
+    /// A file whose bytes are not those that were listed.
+    #[error("{} changed: its bytes are not those that the experiment was planned with", path.display())]
+    Changed {
+        /// The file, or the place in an archive or a table.
+        path: PathBuf,
+    },
     /// A file that cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
@@ -229,6 +265,10 @@ impl Hint for DatasetError {
             | Self::Malformed { hint, .. } => Some(hint.clone()),
             Self::BadImage { .. } => Some(
                 "fix or remove it, or set `on_bad_image = \"skip\"` in the extraction".to_owned(),
+            ),
+            Self::Changed { .. } => Some(
+                "leave the files of a dataset alone until a run has ended; the same command plans again, with the files as they are now"
+                    .to_owned(),
             ),
             Self::Selection(message) => message.hint.clone(),
             Self::Io { .. } | Self::Bug(_) => None,

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use super::commit;
 use super::error::StoreError;
-use super::fingerprint::{ArtifactKind, Fingerprint};
+use super::fingerprint::Fingerprint;
 use super::listing::entries;
-use super::names::PRETRAINED_WEIGHTS;
 use super::recipe::Recipe;
 use super::root::Store;
 use super::verify::digest_of;
+use crate::checked_file::{CheckError, CheckedFile};
 
 /// How many are kept: the newest, and one to fall back on.
 const KEPT: usize = 2;
@@ -28,23 +28,24 @@ pub struct Checkpoints {
     folder: PathBuf,
 }
 
-/// One checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One checkpoint, open.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Steps that were made when it was written.
     pub step: u32,
-    /// The file, whose name has the step and a digest.
-    pub path: PathBuf,
+    /// The file, whose name has the step and a digest, and whose bytes have that digest.
+    pub file: CheckedFile,
+}
+
+/// The name of a checkpoint's file, taken apart.
+struct Named {
+    step: u32,
+    /// The first digits of the digest.
+    digest: String,
+    path: PathBuf,
 }
 
 impl Store {
-    /// Where the weights of a training are once it is done, whatever folder anybody stands in.
-    pub fn pretrained_weights(&self, fingerprint: &Fingerprint) -> PathBuf {
-        let folder = self.artifact_folder(ArtifactKind::Pretraining, fingerprint);
-        let file = folder.join(PRETRAINED_WEIGHTS);
-        std::path::absolute(&file).unwrap_or(file)
-    }
-
     /// The checkpoints of trainings by this recipe, which is without their number of steps.
     pub fn checkpoints(&self, trunk: &Recipe) -> Checkpoints {
         let folder = self.root().join("checkpoints");
@@ -55,23 +56,24 @@ impl Store {
 }
 
 impl Checkpoints {
-    /// The newest one that is whole and has at most so many steps. Damaged ones are passed over; they are named in the second
+    /// The newest one that is whole and has at most so many steps, open. Damaged and unreadable ones are passed over; they are named in the second
     /// part of the answer.
     ///
     /// # Errors
     /// The folder cannot be read.
     pub fn newest(&self, at_most: u32) -> Result<(Option<Checkpoint>, Vec<PathBuf>), StoreError> {
         let mut damaged = Vec::new();
-        for (checkpoint, digest) in self.all()?.into_iter().rev() {
-            if checkpoint.step > at_most {
+        for Named { step, digest, path } in self.all()?.into_iter().rev() {
+            if step > at_most {
                 continue;
             }
-            let found = digest_of(&checkpoint.path)
-                .map_err(|error| StoreError::io("read", &checkpoint.path, None, error))?;
-            if found.to_string().starts_with(&digest) {
-                return Ok((Some(checkpoint), damaged));
+            let is_right = |found: &[u8; 32]| Fingerprint(*found).to_string().starts_with(&digest);
+            match CheckedFile::open_where(&path, is_right) {
+                Ok(file) => return Ok((Some(Checkpoint { step, file }), damaged)),
+                // A training with another number of steps shares the folder and may have removed it.
+                Err(CheckError::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(_) => damaged.push(path),
             }
-            damaged.push(checkpoint.path);
         }
         Ok((None, damaged))
     }
@@ -104,13 +106,13 @@ impl Checkpoints {
         let name = format!("step-{step:08}-{digest}.safetensors");
         commit::name_staged(staged, &self.folder.join(name))?;
         let mut older = self.all()?;
-        older.retain(|(checkpoint, _)| checkpoint.step <= step);
+        older.retain(|named| named.step <= step);
         let surplus = older.len().saturating_sub(KEPT);
-        for (checkpoint, _) in older.into_iter().take(surplus) {
-            match fs::remove_file(&checkpoint.path) {
+        for Named { path, .. } in older.into_iter().take(surplus) {
+            match fs::remove_file(&path) {
                 // A training with another number of steps shares the folder and may have been faster.
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(StoreError::io("remove", &checkpoint.path, None, error));
+                    return Err(StoreError::io("remove", &path, None, error));
                 }
                 _ => {}
             }
@@ -132,7 +134,7 @@ impl Checkpoints {
     }
 
     /// All of them with their digests, by step.
-    fn all(&self) -> Result<Vec<(Checkpoint, String)>, StoreError> {
+    fn all(&self) -> Result<Vec<Named>, StoreError> {
         if !self.folder.is_dir() {
             return Ok(Vec::new());
         }
@@ -150,10 +152,10 @@ impl Checkpoints {
                 && digest.len() == DIGEST_DIGITS
             {
                 let digest = digest.to_owned();
-                found.push((Checkpoint { step, path }, digest));
+                found.push(Named { step, digest, path });
             }
         }
-        found.sort_by_key(|(checkpoint, _)| checkpoint.step);
+        found.sort_by_key(|named| named.step);
         Ok(found)
     }
 }
@@ -161,6 +163,7 @@ impl Checkpoints {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::ArtifactKind;
 
     #[test]
     fn the_newest_whole_one_counts_and_two_are_kept() {
@@ -180,7 +183,11 @@ mod tests {
         assert_eq!(steps(29), (Some(20), 0));
         assert_eq!(steps(19), (None, 0));
         let newest = checkpoints.newest(100).unwrap().0.unwrap();
-        fs::write(&newest.path, [1; 99]).unwrap();
+        let path = newest.file.path().to_owned();
+        fs::write(&path, [1; 99]).unwrap();
+        assert_eq!(steps(100), (Some(20), 1));
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
         assert_eq!(steps(100), (Some(20), 1));
     }
 }

@@ -94,6 +94,20 @@ impl Manifest {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
+    /// The entry of a file that has to be there.
+    pub(super) fn require(&self, name: &str) -> Result<&FileEntry, StoreError> {
+        self.file(name).ok_or_else(|| StoreError::NoSuchFile {
+            artifact: self.fingerprint,
+            name: name.to_owned(),
+            known: self
+                .files
+                .iter()
+                .map(|file| format!("`{}`", file.name))
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
+    }
+
     /// The entry of a file by its name; `None` where the artifact has none.
     pub fn file(&self, name: &str) -> Option<&FileEntry> {
         self.files.iter().find(|file| file.name == name)
@@ -213,6 +227,7 @@ fn parse(path: &Path, text: &[u8]) -> Result<Result<Manifest, String>, StoreErro
 /// How a file's size, or its absence, contradicts the manifest.
 pub(super) fn wrong_size(file: &Path, entry: &FileEntry) -> Result<Option<String>, StoreError> {
     match fs::metadata(file) {
+        Ok(metadata) if !metadata.is_file() => Ok(Some("is not a regular file".to_owned())),
         Ok(metadata) if metadata.len() == entry.bytes => Ok(None),
         Ok(metadata) => Ok(Some(format!(
             "has {} bytes instead of {}",

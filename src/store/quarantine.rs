@@ -62,7 +62,6 @@ impl Store {
         from: &Path,
         reason: String,
     ) -> Result<SetAside, StoreError> {
-        self.forget_verified(from);
         let folder = self.fresh_quarantine(fingerprint)?;
         let note = format!("{} {reason}\n", from.display());
         commit::write_file(&folder.join("reason.txt"), note.as_bytes())?;

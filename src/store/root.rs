@@ -1,10 +1,9 @@
 //! Opening a store, and the paths within it.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::commit;
 use super::error::StoreError;
@@ -12,6 +11,7 @@ use super::fingerprint::{ArtifactKind, Fingerprint};
 use super::memo::Memo;
 use super::names::artifact_path;
 use super::scratch::Scratch;
+use crate::checked_file::CheckedFiles;
 
 /// Format of the store that this release writes; the number in the file `FORMAT`.
 ///
@@ -29,15 +29,13 @@ const FOLDERS: [&str; 6] = [
     "runs",
 ];
 
-/// Files that this process has read and found to have these BLAKE3 digests.
-type VerifiedFiles = BTreeSet<(PathBuf, [u8; 32])>;
-
 /// A folder of artifacts. Cheap to clone; clones share what they know to be verified.
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(super) root: PathBuf,
     writable: bool,
-    pub(super) verified: Arc<Mutex<VerifiedFiles>>,
+    /// Files that this process has compared with their digests.
+    pub(super) checked: Arc<CheckedFiles>,
 }
 
 impl Store {
@@ -104,7 +102,7 @@ impl Store {
         Self {
             root,
             writable,
-            verified: Arc::default(),
+            checked: Arc::default(),
         }
     }
 
@@ -128,8 +126,8 @@ impl Store {
         Scratch::new(self.root.join("archives"))
     }
 
-    /// Folder of an artifact, whether it exists or not.
-    pub fn artifact_folder(&self, kind: ArtifactKind, fingerprint: &Fingerprint) -> PathBuf {
+    /// Folder of an artifact, whether it exists or not. Whoever reads a file in it does so by [`Store::open_file`].
+    pub(super) fn artifact_folder(&self, kind: ArtifactKind, fingerprint: &Fingerprint) -> PathBuf {
         self.root
             .join(artifact_path(kind.name(), &fingerprint.to_string()))
     }

@@ -66,7 +66,6 @@ impl ArtifactWriter {
         lock: Option<ArtifactLock>,
         set_aside: Vec<SetAside>,
     ) -> Self {
-        store.forget_verified(&folder);
         Self {
             fingerprint: recipe.fingerprint(),
             label: label.to_owned(),
