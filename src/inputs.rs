@@ -14,7 +14,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::datasets::{DatasetError, Digester, Environment, OpenDataset, Scratch, WriteContent};
+use crate::checked_blocks::CheckedBlocks;
+use crate::datasets::{
+    Dataset, DatasetError, Digester, Environment, OpenDataset, Scratch, WriteContent,
+};
 use crate::graph::{Experiment, ModelNode};
 use crate::message::Hint;
 use crate::models::WeightsSource;
@@ -139,6 +142,31 @@ impl Scratch for StoreScratch<'_> {
         self.files.keep(family, name, write)
     }
 
+    fn find_blocks(&self, family: &str, name: &str) -> io::Result<Option<CheckedBlocks>> {
+        self.files.find_blocks(family, name)
+    }
+
+    fn keep_blocks(
+        &self,
+        family: &str,
+        name: &str,
+        write: WriteContent<'_>,
+    ) -> io::Result<CheckedBlocks> {
+        self.files.keep_blocks(family, name, write)
+    }
+
+    fn set_aside(&self, path: &Path, reason: &str) -> io::Result<()> {
+        let aside = self
+            .files
+            .set_aside(path, reason)
+            .map_err(io::Error::other)?;
+        let (path, aside) = (path.display(), aside.display());
+        (self.tell)(&format!(
+            "set aside: {path} {reason}; it lies in {aside} now"
+        ));
+        Ok(())
+    }
+
     fn tell(&self, message: &str) {
         (self.tell)(message);
     }
@@ -214,12 +242,28 @@ fn open_datasets(experiment: &Experiment, environment: &Environment<'_>) -> Vec<
                 continue;
             }
         };
-        all.push(match node.dataset.open(environment, upstream) {
+        all.push(match opened(&*node.dataset, environment, upstream) {
             Ok(open) => Opened::Here(Arc::new(open)),
             Err(error) => Opened::Failed(error),
         });
     }
     all
+}
+
+/// Opens a dataset. Where what was unpacked of an archive is found damaged, it is set aside and unpacked anew.
+fn opened(
+    dataset: &dyn Dataset,
+    environment: &Environment<'_>,
+    upstream: Option<Arc<OpenDataset>>,
+) -> Result<OpenDataset, DatasetError> {
+    match dataset.open(environment, upstream.clone()) {
+        Err(DatasetError::Unpacked { path, reason }) => {
+            let set_aside = environment.scratch.set_aside(&path, &reason);
+            set_aside.map_err(|source| DatasetError::io(&path, source, &reason))?;
+            dataset.open(environment, upstream)
+        }
+        other => other,
+    }
 }
 
 /// What the planner has to know of a dataset that is there.

@@ -8,6 +8,7 @@
 mod atomic_file;
 pub mod axes;
 pub mod bug;
+pub mod checked_blocks;
 pub mod checked_file;
 #[expect(
     clippy::print_stderr,

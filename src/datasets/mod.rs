@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::bug::Bug;
+use crate::checked_blocks::damage_in;
 use crate::imaging::Image;
 use crate::message::{Hint, Message};
 use crate::spec::fields::Spanned;
@@ -241,6 +242,14 @@ pub enum DatasetError {
         /// The file, or the place in an archive or a table.
         path: PathBuf,
     },
+    /// What was unpacked of an archive into the cache, and is not any more what was written there.
+    #[error("{} {reason}", path.display())]
+    Unpacked {
+        /// The file in the cache.
+        path: PathBuf,
+        /// How it is damaged, to be read after its name.
+        reason: String,
+    },
     /// A file that cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
@@ -270,6 +279,10 @@ impl Hint for DatasetError {
                 "leave the files of a dataset alone until a run has ended; the same command plans again, with the files as they are now"
                     .to_owned(),
             ),
+            Self::Unpacked { .. } => Some(
+                "the archive itself is not what is damaged: `repro run` and `repro plan` set this file aside and unpack the archive anew"
+                    .to_owned(),
+            ),
             Self::Selection(message) => message.hint.clone(),
             Self::Io { .. } | Self::Bug(_) => None,
         }
@@ -277,8 +290,14 @@ impl Hint for DatasetError {
 }
 
 impl DatasetError {
-    /// An I/O error, with "not found" told apart.
+    /// An I/O error, with "not found" and damage in the cache told apart.
     pub fn io(path: &Path, source: std::io::Error, hint: &str) -> Self {
+        if let Some(damage) = damage_in(&source) {
+            return Self::Unpacked {
+                path: damage.path.clone(),
+                reason: damage.reason.clone(),
+            };
+        }
         if source.kind() == std::io::ErrorKind::NotFound {
             Self::Missing {
                 path: path.to_owned(),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::event::{Emit, Event};
 use super::{NodeError, StopSignal};
+use crate::datasets::DatasetError;
 use crate::inputs::Inputs;
 use crate::machine::device::{self, Device};
 use crate::message::Hint;
@@ -168,9 +169,25 @@ impl Outcome {
 
 /// Moves a damaged artifact out of the way; what was moved, and why. Not a failure: a second look at the plan makes it again.
 fn set_aside(store: &Store, error: &NodeError) -> Option<String> {
-    let NodeError::Store(StoreError::Corrupt { artifact, .. }) = error else {
-        return None;
-    };
-    let aside = store.quarantine(artifact).ok()??;
-    Some(format!("{} {}", aside.from.display(), aside.reason))
+    match error {
+        NodeError::Store(StoreError::Corrupt { artifact, .. }) => {
+            let aside = store.quarantine(artifact).ok()??;
+            let what = format!("{} {}", aside.from.display(), aside.reason);
+            // Whoever read it compared it first; but when it was damaged nobody knows.
+            let made_from_it = store.derived(&[]).ok()?;
+            let made_from_it = made_from_it.iter().filter(|one| one.origin == *artifact);
+            Some(match made_from_it.count() {
+                0 => what,
+                count => format!(
+                    "{what}; {} made from it earlier, which `repro cache verify` names",
+                    crate::text::plural(count, "artifact")
+                ),
+            })
+        }
+        NodeError::Dataset(DatasetError::Unpacked { path, reason }) => {
+            store.archives().set_aside(path, reason).ok()?;
+            Some(format!("{} {reason}", path.display()))
+        }
+        _ => None,
+    }
 }

@@ -14,6 +14,7 @@
 //!   locks/<64 hex>.lock                     who makes an artifact now; empty files may stay behind
 //!   locks/job-<name>/<shard>.lock           who computes a shard now; see `claims.rs`
 //!   quarantine/<64 hex>-<n>/                damaged files and folders, moved here, never deleted
+//!   damaged/<64 hex>                        that an artifact was found damaged, and how; see `lineage.rs`
 //!   memo/                                   digests of input files by their size and times
 //!   archives/                               what is made of datasets' archives to read them in place; may be deleted
 //!   runs/                                   records of runs
@@ -48,6 +49,7 @@ mod features;
 mod fingerprint;
 mod images;
 mod kept_file;
+mod lineage;
 mod listing;
 mod lock;
 mod manifest;
@@ -78,6 +80,7 @@ pub use error::StoreError;
 pub use features::{FeaturePartReader, FeatureReader};
 pub use fingerprint::{ArtifactKind, Fingerprint, FingerprintError};
 pub use images::{ImagePart, ImageReader};
+pub use lineage::Derived;
 pub use listing::{Entry, Listing, Partial, Problem};
 pub use lock::{OnWait, Patience, Waiting, wait_quietly};
 pub use manifest::{FileEntry, MANIFEST_FORMAT, Made, Manifest};

@@ -20,9 +20,10 @@ pub const STORE_FORMAT: u64 = 1;
 
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_WORD: &str = "repro-store";
-const FOLDERS: [&str; 6] = [
+const FOLDERS: [&str; 7] = [
     "archives",
     "artifacts",
+    "damaged",
     "locks",
     "memo",
     "quarantine",
@@ -130,6 +131,11 @@ impl Store {
     pub(super) fn artifact_folder(&self, kind: ArtifactKind, fingerprint: &Fingerprint) -> PathBuf {
         self.root
             .join(artifact_path(kind.name(), &fingerprint.to_string()))
+    }
+
+    /// Folder of the records of damage.
+    pub(super) fn damaged_folder(&self) -> PathBuf {
+        self.root.join("damaged")
     }
 
     /// Folder of damaged things.
