@@ -8,11 +8,13 @@ use super::{NodeError, StopSignal};
 use crate::datasets::DatasetError;
 use crate::inputs::Inputs;
 use crate::machine::device::{self, Device};
+use crate::machine::{instructions, threads};
 use crate::message::Hint;
 use crate::plan::{Plan, PlannedArtifact, StepId};
 use crate::store::{
     ArtifactWriter, Begin, Fingerprint, Made, Patience, Store, StoreError, Waiting,
 };
+use crate::trainer::pretraining::PretrainError;
 
 /// What a job works with. Each worker has one of its own, with its device.
 #[derive(Clone, Copy)]
@@ -77,7 +79,13 @@ impl Run<'_> {
             wall_seconds,
             device: device::name(self.device),
             versions: self.versions.clone(),
-            notes: BTreeMap::new(),
+            notes: BTreeMap::from([
+                (
+                    "instructions".to_owned(),
+                    instructions::of_libtorch().to_owned(),
+                ),
+                ("threads".to_owned(), threads::current().to_string()),
+            ]),
         }
     }
 }
@@ -184,7 +192,8 @@ fn set_aside(store: &Store, error: &NodeError) -> Option<String> {
                 ),
             })
         }
-        NodeError::Dataset(DatasetError::Unpacked { path, reason }) => {
+        NodeError::Dataset(DatasetError::Unpacked { path, reason })
+        | NodeError::Pretrain(PretrainError::Image(DatasetError::Unpacked { path, reason })) => {
             store.archives().set_aside(path, reason).ok()?;
             Some(format!("{} {reason}", path.display()))
         }

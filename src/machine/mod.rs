@@ -1,6 +1,7 @@
 //! The machine: devices, memory, and what Linux reports of them. Ground floor: nothing here knows an experiment.
 
 pub mod device;
+pub mod instructions;
 pub mod libtorch;
 #[cfg(feature = "torch")]
 pub mod memory;

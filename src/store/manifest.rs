@@ -55,6 +55,9 @@ pub struct FileEntry {
     /// What computed a part, such as "cpu" or "cuda:0"; absent for other files and for parts of older releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// The instructions of the CPU that computed a part, such as "AVX512"; absent as `device` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
 }
 
 /// The circumstances under which an artifact was made.

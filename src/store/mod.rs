@@ -85,7 +85,7 @@ pub use listing::{Entry, Listing, Partial, Problem};
 pub use lock::{OnWait, Patience, Waiting, wait_quietly};
 pub use manifest::{FileEntry, MANIFEST_FORMAT, Made, Manifest};
 pub use memo::Memo;
-pub use part::{FeaturePart, FeatureValues};
+pub use part::{ComputedOn, FeaturePart, FeatureValues};
 pub use quarantine::SetAside;
 pub use query::KnownColumn;
 pub use query_result::{Cell, QueryError, QueryResult};

@@ -15,7 +15,7 @@ use memmap2::Mmap;
 
 use super::fingerprint::Fingerprint;
 use super::manifest::FileEntry;
-use super::part::{BODY_KEY, DEVICE_KEY, FINGERPRINT_KEY, PartForm, schema};
+use super::part::{BODY_KEY, DEVICE_KEY, FINGERPRINT_KEY, INSTRUCTIONS_KEY, PartForm, schema};
 use super::recipe::Recipe;
 use crate::checked_file::CheckedFile;
 use crate::feature_type::FeatureType;
@@ -44,6 +44,8 @@ struct Footer {
     body_digest: Option<String>,
     /// What computed the part.
     device: Option<String>,
+    /// The instructions of the CPU that computed it.
+    instructions: Option<String>,
 }
 
 /// Opens a part whose bytes were compared with the manifest; also gives the file that was mapped. A failure is a sentence
@@ -77,7 +79,7 @@ pub(super) fn open_unverified(
     }
     digest.update(rest);
     let bytes = map.len() as u64;
-    let device = footer.device.clone();
+    let (device, instructions) = (footer.device.clone(), footer.instructions.clone());
     let part = decode(map, footer, recipe)?;
     let entry = FileEntry {
         name: name.to_owned(),
@@ -85,6 +87,7 @@ pub(super) fn open_unverified(
         blake3: Fingerprint(*digest.finalize().as_bytes()),
         rows: part.batch.num_rows() as u64,
         device,
+        instructions,
     };
     Ok((part, entry))
 }
@@ -134,6 +137,7 @@ fn read_footer(file: &[u8]) -> Result<Footer, String> {
         pair.value().map(str::to_owned)
     };
     let (body_digest, device) = (stated(BODY_KEY), stated(DEVICE_KEY));
+    let instructions = stated(INSTRUCTIONS_KEY);
     Ok(Footer {
         schema,
         version: footer.version(),
@@ -142,6 +146,7 @@ fn read_footer(file: &[u8]) -> Result<Footer, String> {
         length,
         body_digest,
         device,
+        instructions,
     })
 }
 
