@@ -175,6 +175,7 @@ impl Scratch for StoreScratch<'_> {
 /// What datasets are opened with: paths, digests and what is made of archives.
 pub struct Reading<'a> {
     base: &'a Path,
+    store: Store,
     digester: MemoDigester,
     scratch: StoreScratch<'a>,
 }
@@ -185,6 +186,7 @@ impl<'a> Reading<'a> {
     pub fn new(base: &'a Path, store: &Store, tell: &'a (dyn Fn(&str) + Sync)) -> Self {
         Self {
             base,
+            store: store.clone(),
             digester: MemoDigester { memo: store.memo() },
             scratch: StoreScratch {
                 files: store.archives(),
@@ -279,13 +281,28 @@ fn facts_of(open: &OpenDataset) -> DatasetFacts {
 /// The identity of a model's weights, as [`Facts::weights`] has it.
 fn identify_weights(
     node: &ModelNode,
-    environment: &Environment<'_>,
+    reading: &Reading<'_>,
 ) -> Result<Option<String>, DatasetError> {
     let WeightsSource::File(path) = node.model.weights() else {
         return Ok(node.model.weights().identity());
     };
-    let path = environment.base.join(path);
-    let digest = environment.digester.digest_file(&path)?;
+    let path = reading.base.join(path);
+    let digest = reading.digester.digest_file(&path)?;
+    // A network that a head has tuned is a file of an artifact.
+    let listed = reading.store.listed(&path);
+    if let Some((artifact, listed)) = listed.map_err(|error| told(&path, error))?
+        && blake3::Hash::from_bytes(listed).to_hex().as_str() != digest
+    {
+        return Err(DatasetError::Malformed {
+            path,
+            problem: format!(
+                "it does not have the digest that the manifest of artifact {} states",
+                artifact.short()
+            ),
+            hint: "`repro cache verify --set-aside` sets the artifact aside, and the experiment that made it makes it again"
+                .to_owned(),
+        });
+    }
     Ok(Some(format!("blake3:{digest}")))
 }
 
@@ -336,7 +353,7 @@ pub fn open(
     }
     let mut weights = Vec::new();
     for node in &experiment.models {
-        match identify_weights(node, &environment) {
+        match identify_weights(node, &reading) {
             Ok(identity) => {
                 memory.keep_weights(node, identity.as_deref());
                 weights.push(identity);

@@ -121,6 +121,30 @@ impl Store {
         self.set_aside(artifact, &derived.folder, reason).map(Some)
     }
 
+    /// The artifact that a path is a file of, and the digest that its manifest has for that; `None` for a path outside of the store's
+    /// artifacts, and for a file that no manifest lists.
+    ///
+    /// # Errors
+    ///
+    /// When the manifest is damaged or cannot be read.
+    pub fn listed(&self, path: &Path) -> Result<Option<(Fingerprint, [u8; 32])>, StoreError> {
+        let Ok(root) = std::path::absolute(&self.root) else {
+            return Ok(None);
+        };
+        let within = std::path::absolute(path).ok();
+        let within = within.as_deref().and_then(|path| path.strip_prefix(root).ok());
+        let folder = within.and_then(Path::parent).and_then(name_of);
+        let (Some(name), Some(fingerprint)) = (
+            within.and_then(name_of),
+            folder.and_then(|folder| folder.parse().ok()),
+        ) else {
+            return Ok(None);
+        };
+        let manifest = self.manifest(&fingerprint)?;
+        let entry = manifest.as_ref().and_then(|manifest| manifest.file(name));
+        Ok(entry.map(|entry| (fingerprint, entry.blake3.0)))
+    }
+
     /// Records that an artifact was found damaged.
     pub(super) fn record_damage(
         &self,
