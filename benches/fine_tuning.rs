@@ -8,10 +8,11 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use repro::checked_file::CheckedFile;
 use repro::diffusion::noise::fill_noise;
 use repro::heads::{self, FeatureShape, Head};
 use repro::machine::memory::RetainFreedMemory;
@@ -61,7 +62,7 @@ impl NoisyImages for Noise {
 struct Nowhere;
 
 impl CheckpointStore for Nowhere {
-    fn newest(&self, _at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
+    fn newest(&self, _at_most: u32) -> Result<Option<(u32, CheckedFile)>, String> {
         Ok(None)
     }
 

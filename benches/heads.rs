@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use half::f16;
+use repro::checked_file::CheckedFile;
 use repro::feature_type::FeatureType;
 use repro::heads::{ALL, FeatureShape, Head};
 use repro::random::Stream;
@@ -91,7 +92,7 @@ impl Rows for Random {
 struct Nowhere;
 
 impl CheckpointStore for Nowhere {
-    fn newest(&self, _at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
+    fn newest(&self, _at_most: u32) -> Result<Option<(u32, CheckedFile)>, String> {
         Ok(None)
     }
 

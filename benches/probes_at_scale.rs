@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use half::f16;
+use repro::checked_file::CheckedFile;
 use repro::feature_type::FeatureType;
 use repro::heads::{ALL, FeatureShape, Head};
 use repro::spec::{Diagnostics, Fields, Source, Span, tree};
@@ -182,7 +183,7 @@ fn written(root: &Path, size: &Size) -> Result<(Cached, Vec<PathBuf>), Box<dyn E
 struct Nowhere;
 
 impl CheckpointStore for Nowhere {
-    fn newest(&self, _at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
+    fn newest(&self, _at_most: u32) -> Result<Option<(u32, CheckedFile)>, String> {
         Ok(None)
     }
 

@@ -14,7 +14,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::datasets::{DatasetError, Digester, Environment, OpenDataset, Scratch, WriteContent};
+use crate::checked_blocks::CheckedBlocks;
+use crate::datasets::{
+    Dataset, DatasetError, Digester, Environment, OpenDataset, Scratch, WriteContent,
+};
 use crate::graph::{Experiment, ModelNode};
 use crate::message::Hint;
 use crate::models::WeightsSource;
@@ -139,6 +142,31 @@ impl Scratch for StoreScratch<'_> {
         self.files.keep(family, name, write)
     }
 
+    fn find_blocks(&self, family: &str, name: &str) -> io::Result<Option<CheckedBlocks>> {
+        self.files.find_blocks(family, name)
+    }
+
+    fn keep_blocks(
+        &self,
+        family: &str,
+        name: &str,
+        write: WriteContent<'_>,
+    ) -> io::Result<CheckedBlocks> {
+        self.files.keep_blocks(family, name, write)
+    }
+
+    fn set_aside(&self, path: &Path, reason: &str) -> io::Result<()> {
+        let aside = self
+            .files
+            .set_aside(path, reason)
+            .map_err(io::Error::other)?;
+        let (path, aside) = (path.display(), aside.display());
+        (self.tell)(&format!(
+            "set aside: {path} {reason}; it lies in {aside} now"
+        ));
+        Ok(())
+    }
+
     fn tell(&self, message: &str) {
         (self.tell)(message);
     }
@@ -147,6 +175,7 @@ impl Scratch for StoreScratch<'_> {
 /// What datasets are opened with: paths, digests and what is made of archives.
 pub struct Reading<'a> {
     base: &'a Path,
+    store: Store,
     digester: MemoDigester,
     scratch: StoreScratch<'a>,
 }
@@ -157,6 +186,7 @@ impl<'a> Reading<'a> {
     pub fn new(base: &'a Path, store: &Store, tell: &'a (dyn Fn(&str) + Sync)) -> Self {
         Self {
             base,
+            store: store.clone(),
             digester: MemoDigester { memo: store.memo() },
             scratch: StoreScratch {
                 files: store.archives(),
@@ -214,12 +244,28 @@ fn open_datasets(experiment: &Experiment, environment: &Environment<'_>) -> Vec<
                 continue;
             }
         };
-        all.push(match node.dataset.open(environment, upstream) {
+        all.push(match opened(&*node.dataset, environment, upstream) {
             Ok(open) => Opened::Here(Arc::new(open)),
             Err(error) => Opened::Failed(error),
         });
     }
     all
+}
+
+/// Opens a dataset. Where what was unpacked of an archive is found damaged, it is set aside and unpacked anew.
+fn opened(
+    dataset: &dyn Dataset,
+    environment: &Environment<'_>,
+    upstream: Option<Arc<OpenDataset>>,
+) -> Result<OpenDataset, DatasetError> {
+    match dataset.open(environment, upstream.clone()) {
+        Err(DatasetError::Unpacked { path, reason }) => {
+            let set_aside = environment.scratch.set_aside(&path, &reason);
+            set_aside.map_err(|source| DatasetError::io(&path, source, &reason))?;
+            dataset.open(environment, upstream)
+        }
+        other => other,
+    }
 }
 
 /// What the planner has to know of a dataset that is there.
@@ -235,13 +281,28 @@ fn facts_of(open: &OpenDataset) -> DatasetFacts {
 /// The identity of a model's weights, as [`Facts::weights`] has it.
 fn identify_weights(
     node: &ModelNode,
-    environment: &Environment<'_>,
+    reading: &Reading<'_>,
 ) -> Result<Option<String>, DatasetError> {
     let WeightsSource::File(path) = node.model.weights() else {
         return Ok(node.model.weights().identity());
     };
-    let path = environment.base.join(path);
-    let digest = environment.digester.digest_file(&path)?;
+    let path = reading.base.join(path);
+    let digest = reading.digester.digest_file(&path)?;
+    // A network that a head has tuned is a file of an artifact.
+    let listed = reading.store.listed(&path);
+    if let Some((artifact, listed)) = listed.map_err(|error| told(&path, error))?
+        && blake3::Hash::from_bytes(listed).to_hex().as_str() != digest
+    {
+        return Err(DatasetError::Malformed {
+            path,
+            problem: format!(
+                "it does not have the digest that the manifest of artifact {} states",
+                artifact.short()
+            ),
+            hint: "`repro cache verify --set-aside` sets the artifact aside, and the experiment that made it makes it again"
+                .to_owned(),
+        });
+    }
     Ok(Some(format!("blake3:{digest}")))
 }
 
@@ -292,7 +353,7 @@ pub fn open(
     }
     let mut weights = Vec::new();
     for node in &experiment.models {
-        match identify_weights(node, &environment) {
+        match identify_weights(node, &reading) {
             Ok(identity) => {
                 memory.keep_weights(node, identity.as_deref());
                 weights.push(identity);

@@ -8,6 +8,8 @@
 mod atomic_file;
 pub mod axes;
 pub mod bug;
+pub mod checked_blocks;
+pub mod checked_file;
 pub mod cli;
 pub mod collect;
 pub mod datasets;

@@ -83,22 +83,44 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn verify(context: &Context, store: &Store, set_aside: bool) -> Result<(), Failure> {
-    let problems = store.verify()?;
+    let mut problems = store.verify()?;
+    let derived = store.derived(&problems)?;
+    problems.extend(store.archives().verify());
     let mut out = printed::stdout(false);
     for problem in &problems {
         writeln!(out, "{} {}", problem.file.display(), problem.reason)?;
     }
-    if problems.is_empty() {
+    for one in &derived {
+        let (folder, origin) = (one.folder.display(), one.origin.short());
+        writeln!(out, "{folder} was made from {origin}, which was damaged")?;
+    }
+    if problems.is_empty() && derived.is_empty() {
         writeln!(out, "every file has the digest that its manifest lists")?;
         return Ok(());
     }
     if !set_aside {
-        return Err(Failure::Cache(Message::new(format!("{} in the cache", plural(problems.len(), "problem"))).hint("`repro cache verify --set-aside` moves what is damaged out of the way, and the next run makes it again")));
+        let count = plural(problems.len() + derived.len(), "problem");
+        return Err(Failure::Cache(Message::new(format!("{count} in the cache")).hint("`repro cache verify --set-aside` moves what is damaged, and what was made from it, out of the way, and the next run makes it again")));
     }
     let store = Store::open(&context.cache)?;
-    for fingerprint in problems.iter().filter_map(|problem| problem.fingerprint) {
-        if let Some(aside) = store.quarantine(&fingerprint)? {
-            say!("{} lies in {} now", fingerprint.short(), aside.to.display());
+    for problem in &problems {
+        match problem.fingerprint {
+            Some(fingerprint) => {
+                if let Some(aside) = store.quarantine(&fingerprint)? {
+                    say!("{} lies in {} now", fingerprint.short(), aside.to.display());
+                }
+            }
+            None => {
+                let aside = store.archives().set_aside(&problem.file, &problem.reason)?;
+                let (from, to) = (problem.file.display(), aside.display());
+                say!("{from} lies in {to} now");
+            }
+        }
+    }
+    for one in &derived {
+        if let Some(aside) = store.set_aside_derived(one)? {
+            let (short, to) = (one.fingerprint.short(), aside.to.display());
+            say!("{short} lies in {to} now");
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Digester;
+use crate::checked_blocks::CheckedBlocks;
 
 /// Where paths start, who digests, and where what is made of archives is kept.
 #[derive(Clone, Copy)]
@@ -31,6 +32,30 @@ pub trait Scratch: Sync {
     /// The first error of `write`, or a file that cannot be written.
     fn keep(&self, family: &str, name: &str, write: WriteContent<'_>) -> io::Result<PathBuf>;
 
+    /// The file `FAMILY-NAME`, or `None` where [`Scratch::keep_blocks`] has not kept it. Its bytes are compared with their digests when
+    /// they are read.
+    ///
+    /// # Errors
+    /// A file that cannot be opened, or has another length than was written.
+    fn find_blocks(&self, family: &str, name: &str) -> io::Result<Option<CheckedBlocks>>;
+
+    /// As [`Scratch::keep`], for a large file that is read in places.
+    ///
+    /// # Errors
+    /// As [`Scratch::keep`].
+    fn keep_blocks(
+        &self,
+        family: &str,
+        name: &str,
+        write: WriteContent<'_>,
+    ) -> io::Result<CheckedBlocks>;
+
+    /// Moves a damaged file of [`Scratch::keep_blocks`] out of the way, so that it is made again.
+    ///
+    /// # Errors
+    /// A file that cannot be moved.
+    fn set_aside(&self, path: &Path, reason: &str) -> io::Result<()>;
+
     /// Reports what takes long to whoever waits.
     fn tell(&self, message: &str);
 
@@ -50,10 +75,31 @@ impl Scratch for NoScratch {
     }
 
     fn keep(&self, _family: &str, _name: &str, _write: WriteContent<'_>) -> io::Result<PathBuf> {
-        Err(io::Error::other("there is no folder to keep it in"))
+        Err(nowhere())
+    }
+
+    fn find_blocks(&self, _family: &str, _name: &str) -> io::Result<Option<CheckedBlocks>> {
+        Ok(None)
+    }
+
+    fn keep_blocks(
+        &self,
+        _family: &str,
+        _name: &str,
+        _write: WriteContent<'_>,
+    ) -> io::Result<CheckedBlocks> {
+        Err(nowhere())
+    }
+
+    fn set_aside(&self, _path: &Path, _reason: &str) -> io::Result<()> {
+        Err(nowhere())
     }
 
     fn tell(&self, _message: &str) {}
+}
+
+fn nowhere() -> io::Error {
+    io::Error::other("there is no folder to keep it in")
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::bug::Bug;
+use crate::checked_blocks::damage_in;
 use crate::imaging::Image;
 use crate::message::{Hint, Message};
 use crate::spec::fields::Spanned;
@@ -140,22 +141,52 @@ pub struct OpenDataset {
     /// Every sample, in the one order that everything downstream uses.
     pub manifest: Manifest,
     /// Reads images.
-    pub images: Box<dyn ReadImage>,
+    images: Box<dyn ReadImage>,
 }
 
-/// Reads one image of a dataset.
-pub trait ReadImage: Send + Sync {
+impl OpenDataset {
+    /// A dataset with these samples, whose images are read by `images`.
+    pub fn new(manifest: Manifest, images: Box<dyn ReadImage>) -> Self {
+        Self { manifest, images }
+    }
+
     /// The image of a manifest row, decoded, in its own size and colors.
     ///
     /// # Errors
-    /// An image that cannot be read or does not decode.
-    fn read(&self, row: usize) -> Result<Image, DatasetError>;
+    /// An image that cannot be read or does not decode; [`DatasetError::Changed`] for one that is not what the manifest lists.
+    pub fn image(&self, row: usize) -> Result<Image, DatasetError> {
+        self.images.read(row, self.sample(row)?)
+    }
 
     /// The image of a manifest row as it is stored, such as the bytes of a JPEG file; `None` where bare pixels are stored.
     ///
     /// # Errors
-    /// An image that cannot be read.
-    fn encoded(&self, _row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
+    /// As [`OpenDataset::image`], but for the decoding.
+    pub fn encoded(&self, row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
+        self.images.encoded(row, self.sample(row)?)
+    }
+
+    fn sample(&self, row: usize) -> Result<&Sample, DatasetError> {
+        self.manifest.samples.get(row).ok_or_else(|| {
+            DatasetError::Selection(format!("there is no image in row {row}").into())
+        })
+    }
+}
+
+/// Reads one image of a dataset. Bytes that are read from the disk only now are compared with the digest that the manifest has for
+/// the sample: the file may be another one than when it was listed.
+pub trait ReadImage: Send + Sync {
+    /// The image of a manifest row, which is that of `sample`, decoded, in its own size and colors.
+    ///
+    /// # Errors
+    /// An image that cannot be read or does not decode; [`DatasetError::Changed`] for one whose bytes are not those of `sample`.
+    fn read(&self, row: usize, sample: &Sample) -> Result<Image, DatasetError>;
+
+    /// The image of a manifest row as it is stored, such as the bytes of a JPEG file; `None` where bare pixels are stored.
+    ///
+    /// # Errors
+    /// As [`ReadImage::read`], but for the decoding.
+    fn encoded(&self, _row: usize, _sample: &Sample) -> Result<Option<Vec<u8>>, DatasetError> {
         Ok(None)
     }
 }
@@ -205,6 +236,20 @@ pub enum DatasetError {
         /// What the decoder reported.
         problem: String,
     },
+    /// A file whose bytes are not those that were listed.
+    #[error("{} changed: its bytes are not those that the experiment was planned with", path.display())]
+    Changed {
+        /// The file, or the place in an archive or a table.
+        path: PathBuf,
+    },
+    /// What was unpacked of an archive into the cache, and is not any more what was written there.
+    #[error("{} {reason}", path.display())]
+    Unpacked {
+        /// The file in the cache.
+        path: PathBuf,
+        /// How it is damaged, to be read after its name.
+        reason: String,
+    },
     /// A file that cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
@@ -230,6 +275,14 @@ impl Hint for DatasetError {
             Self::BadImage { .. } => Some(
                 "fix or remove it, or set `on_bad_image = \"skip\"` in the extraction".to_owned(),
             ),
+            Self::Changed { .. } => Some(
+                "leave the files of a dataset alone until a run has ended; the same command plans again, with the files as they are now"
+                    .to_owned(),
+            ),
+            Self::Unpacked { .. } => Some(
+                "the archive itself is not what is damaged: `repro run` and `repro plan` set this file aside and unpack the archive anew"
+                    .to_owned(),
+            ),
             Self::Selection(message) => message.hint.clone(),
             Self::Io { .. } | Self::Bug(_) => None,
         }
@@ -237,8 +290,14 @@ impl Hint for DatasetError {
 }
 
 impl DatasetError {
-    /// An I/O error, with "not found" told apart.
+    /// An I/O error, with "not found" and damage in the cache told apart.
     pub fn io(path: &Path, source: std::io::Error, hint: &str) -> Self {
+        if let Some(damage) = damage_in(&source) {
+            return Self::Unpacked {
+                path: damage.path.clone(),
+                reason: damage.reason.clone(),
+            };
+        }
         if source.kind() == std::io::ErrorKind::NotFound {
             Self::Missing {
                 path: path.to_owned(),

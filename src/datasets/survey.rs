@@ -103,7 +103,7 @@ pub fn crosses_splits(manifest: &Manifest, rows: &[usize]) -> bool {
 pub fn unreadable(dataset: &OpenDataset, done: &(dyn Fn() + Sync)) -> Vec<(usize, DatasetError)> {
     let rows = (0..dataset.manifest.samples.len()).into_par_iter();
     rows.filter_map(|row| {
-        let read = dataset.images.read(row);
+        let read = dataset.image(row);
         done();
         read.err().map(|error| (row, error))
     })
@@ -135,7 +135,7 @@ impl Appearance {
     /// Looks at some rows; `done` is called for each, from several threads. Memory is needed for one image a thread.
     pub fn of(dataset: &OpenDataset, rows: &[usize], done: &(dyn Fn() + Sync)) -> Self {
         let looked = rows.par_iter().fold(Self::default, |mut all, &row| {
-            match dataset.images.read(row) {
+            match dataset.image(row) {
                 Ok(image) => all.add(&image, format_of(dataset, row)),
                 Err(_) => all.unreadable += 1,
             }
@@ -222,7 +222,7 @@ pub fn range(counts: &BTreeMap<usize, usize>) -> Option<(usize, usize, usize)> {
 
 /// The format that an image is stored in, by its first bytes.
 fn format_of(dataset: &OpenDataset, row: usize) -> &'static str {
-    match dataset.images.encoded(row) {
+    match dataset.encoded(row) {
         Ok(Some(bytes)) => match image::guess_format(&bytes) {
             Ok(image::ImageFormat::Jpeg) => "JPEG",
             Ok(image::ImageFormat::Png) => "PNG",
@@ -241,7 +241,7 @@ mod tests {
     struct Images(Vec<Option<Image>>);
 
     impl ReadImage for Images {
-        fn read(&self, row: usize) -> Result<Image, DatasetError> {
+        fn read(&self, row: usize, _sample: &Sample) -> Result<Image, DatasetError> {
             let image = self.0[row].clone();
             image.ok_or_else(|| DatasetError::Selection("no image".into()))
         }
@@ -258,10 +258,10 @@ mod tests {
                 content: (*content).to_owned(),
             });
         let classes = ["cat", "dog"].map(str::to_owned).to_vec();
-        OpenDataset {
-            manifest: Manifest::new(classes, samples.collect()),
-            images: Box::new(Images(rows.iter().map(|row| row.3.clone()).collect())),
-        }
+        OpenDataset::new(
+            Manifest::new(classes, samples.collect()),
+            Box::new(Images(rows.iter().map(|row| row.3.clone()).collect())),
+        )
     }
 
     fn five() -> OpenDataset {

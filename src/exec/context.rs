@@ -5,13 +5,16 @@ use std::path::Path;
 
 use super::event::{Emit, Event};
 use super::{NodeError, StopSignal};
+use crate::datasets::DatasetError;
 use crate::inputs::Inputs;
 use crate::machine::device::{self, Device};
+use crate::machine::{instructions, threads};
 use crate::message::Hint;
 use crate::plan::{Plan, PlannedArtifact, StepId};
 use crate::store::{
     ArtifactWriter, Begin, Fingerprint, Made, Patience, Store, StoreError, Waiting,
 };
+use crate::trainer::pretraining::PretrainError;
 
 /// What a job works with. Each worker has one of its own, with its device.
 #[derive(Clone, Copy)]
@@ -76,7 +79,13 @@ impl Run<'_> {
             wall_seconds,
             device: device::name(self.device),
             versions: self.versions.clone(),
-            notes: BTreeMap::new(),
+            notes: BTreeMap::from([
+                (
+                    "instructions".to_owned(),
+                    instructions::of_libtorch().to_owned(),
+                ),
+                ("threads".to_owned(), threads::current().to_string()),
+            ]),
         }
     }
 }
@@ -182,9 +191,26 @@ impl Outcome {
 
 /// Moves a damaged artifact out of the way; what was moved, and why. Not a failure: a second look at the plan makes it again.
 fn set_aside(store: &Store, error: &NodeError) -> Option<String> {
-    let NodeError::Store(StoreError::Corrupt { artifact, .. }) = error else {
-        return None;
-    };
-    let aside = store.quarantine(artifact).ok()??;
-    Some(format!("{} {}", aside.from.display(), aside.reason))
+    match error {
+        NodeError::Store(StoreError::Corrupt { artifact, .. }) => {
+            let aside = store.quarantine(artifact).ok()??;
+            let what = format!("{} {}", aside.from.display(), aside.reason);
+            // Whoever read it compared it first; but when it was damaged nobody knows.
+            let made_from_it = store.derived(&[]).ok()?;
+            let made_from_it = made_from_it.iter().filter(|one| one.origin == *artifact);
+            Some(match made_from_it.count() {
+                0 => what,
+                count => format!(
+                    "{what}; {} made from it earlier, which `repro cache verify` names",
+                    crate::text::plural(count, "artifact")
+                ),
+            })
+        }
+        NodeError::Dataset(DatasetError::Unpacked { path, reason })
+        | NodeError::Pretrain(PretrainError::Image(DatasetError::Unpacked { path, reason })) => {
+            store.archives().set_aside(path, reason).ok()?;
+            Some(format!("{} {reason}", path.display()))
+        }
+        _ => None,
+    }
 }

@@ -20,6 +20,8 @@ mod prepare;
 pub mod schedule;
 pub(crate) mod scoring;
 pub(crate) mod skipped;
+#[cfg(feature = "torch")]
+mod weights;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

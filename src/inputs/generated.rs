@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Inputs;
 use crate::bug::Bug;
-use crate::datasets::{DatasetError, Manifest, OpenDataset, ReadImage};
+use crate::datasets::{DatasetError, Manifest, OpenDataset, ReadImage, Sample};
 use crate::diffusion::noise::image_id;
 use crate::imaging::Image;
 use crate::plan::DatasetUse;
@@ -40,10 +40,10 @@ impl Inputs {
         };
         let reader = store.images(fingerprint, rows)?;
         let ids = (0..split.samples).map(image_id);
-        Ok(Arc::new(OpenDataset {
-            manifest: Manifest::generated(ids, &split.split, facts.digest.clone()),
-            images: Box::new(Made { reader }),
-        }))
+        Ok(Arc::new(OpenDataset::new(
+            Manifest::generated(ids, &split.split, facts.digest.clone()),
+            Box::new(Made { reader }),
+        )))
     }
 }
 
@@ -60,7 +60,7 @@ impl Made {
 }
 
 impl ReadImage for Made {
-    fn read(&self, row: usize) -> Result<Image, DatasetError> {
+    fn read(&self, row: usize, _sample: &Sample) -> Result<Image, DatasetError> {
         Image::decode(self.file(row)?).map_err(|error| {
             let id = image_id(row);
             DatasetError::Selection(
@@ -69,7 +69,7 @@ impl ReadImage for Made {
         })
     }
 
-    fn encoded(&self, row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
+    fn encoded(&self, row: usize, _sample: &Sample) -> Result<Option<Vec<u8>>, DatasetError> {
         Ok(Some(self.file(row)?.to_vec()))
     }
 }

@@ -44,7 +44,7 @@ impl ImageSource<'_> {
     /// # Errors
     /// An image that cannot be read or does not decode.
     pub fn planes(&self, row: usize, shown: Showing<'_>) -> Result<Vec<f32>, DatasetError> {
-        let image = self.dataset.images.read(row)?;
+        let image = self.dataset.image(row)?;
         let draw = Draw {
             seed: shown.seed,
             sample: &self.sample(row).id,
@@ -72,7 +72,7 @@ mod tests {
     struct One;
 
     impl ReadImage for One {
-        fn read(&self, _row: usize) -> Result<Image, DatasetError> {
+        fn read(&self, _row: usize, _sample: &Sample) -> Result<Image, DatasetError> {
             Ok(Image::gray(2, 2, vec![0, 255, 0, 255]))
         }
     }
@@ -82,10 +82,10 @@ mod tests {
         let ids = std::iter::once("image-0".to_owned());
         let preprocess = Preprocess::default();
         let source = ImageSource {
-            dataset: Arc::new(OpenDataset {
-                manifest: Manifest::generated(ids, "test", String::new()),
-                images: Box::new(One),
-            }),
+            dataset: Arc::new(OpenDataset::new(
+                Manifest::generated(ids, "test", String::new()),
+                Box::new(One),
+            )),
             preprocess: &preprocess,
             normalization: Normalization::default(),
             input: InputSpec {

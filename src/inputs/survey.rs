@@ -102,7 +102,7 @@ pub fn survey(
     }
     let mut weights = Vec::new();
     for node in &experiment.models {
-        let identity = identify_weights(node, &environment).or_else(|error| {
+        let identity = identify_weights(node, &reading).or_else(|error| {
             let remembered = memory.weights(node, &error);
             if remembered.is_none() && otherwise == Otherwise::Fail {
                 return Err(error);

@@ -3,6 +3,7 @@
 pub mod cgroup;
 pub mod device;
 pub mod files;
+pub mod instructions;
 pub mod libtorch;
 #[cfg(feature = "torch")]
 pub mod memory;

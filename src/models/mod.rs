@@ -21,6 +21,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::checked_file::CheckedFile;
 use crate::diffusion::Coefficients;
 use crate::fetch::Published;
 use crate::imaging::Normalization;
@@ -63,7 +64,7 @@ impl WeightsSource {
     /// training has to be asked.
     pub fn identity(&self) -> Option<String> {
         match self {
-            Self::File(_) | Self::Pretrained(_) => None,
+            Self::File(_) | Self::Opened(_) | Self::Pretrained(_) => None,
             Self::Synthetic(seed) => Some(format!("{SYNTHETIC}:{seed}")),
             Self::Initialization(seed) => Some(format!("{INITIALIZATION}:{seed}")),
             Self::None => Some("none".to_owned()),
@@ -75,7 +76,7 @@ impl WeightsSource {
         match self {
             Self::Synthetic(seed) => Some((SYNTHETIC, *seed)),
             Self::Initialization(seed) => Some((INITIALIZATION, *seed)),
-            Self::File(_) | Self::Pretrained(_) | Self::None => None,
+            Self::File(_) | Self::Opened(_) | Self::Pretrained(_) | Self::None => None,
         }
     }
 }
@@ -108,6 +109,8 @@ pub const WEIGHTS_FOLDER: &str = "data/weights";
 pub enum WeightsSource {
     /// A safetensors file or a PyTorch checkpoint; relative to the folder that `repro` runs in.
     File(PathBuf),
+    /// Such a file that is open, and whose bytes were compared with the digest that they have to have.
+    Opened(Arc<CheckedFile>),
     /// Random weights: the synthetic rule of `synthetic.rs` with a seed, which has no layers of zeros; the same everywhere.
     Synthetic(u64),
     /// The network's own initialization with a seed: what a training would begin with, layers of zeros included.

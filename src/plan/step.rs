@@ -14,9 +14,9 @@ use crate::graph::{ExtractionNode, HeadNode, PretrainNode, Randomness, SamplesNo
 use crate::heads::FeatureShape;
 use crate::imaging::Preprocess;
 use crate::metrics::Metric;
-use crate::models::{Model, TapShape, WeightsSource};
+use crate::models::{Model, TapShape};
 use crate::numbers::to_usize;
-use crate::store::{AxisValue, Fingerprint, Recipe, Store};
+use crate::store::{AxisValue, Fingerprint, Recipe};
 
 /// Index of a step in [`Plan::steps`](super::Plan).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,19 +146,6 @@ pub struct ModelUse {
     pub is_one_of_several: bool,
     /// Its values for the keys that the file sweeps over.
     pub axes: Axes,
-}
-
-impl ModelUse {
-    /// The model with weights that can be loaded: those of its training, where it has one.
-    pub fn with_weights(&self, store: &Store) -> Arc<dyn Model> {
-        match &self.trained {
-            Some((_, fingerprint)) => {
-                let file = store.pretrained_weights(fingerprint);
-                self.model.with_weights(WeightsSource::File(file))
-            }
-            None => Arc::clone(&self.model),
-        }
-    }
 }
 
 /// One network to train.

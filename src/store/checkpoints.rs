@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 
 use super::commit;
 use super::error::StoreError;
-use super::fingerprint::{ArtifactKind, Fingerprint};
+use super::fingerprint::Fingerprint;
 use super::listing::entries;
 use super::lock::ArtifactLock;
-use super::names::PRETRAINED_WEIGHTS;
 use super::recipe::Recipe;
 use super::root::Store;
 use super::verify::digest_of;
+use crate::checked_file::{CheckError, CheckedFile};
 
 /// How many are kept: the newest, and one to fall back on.
 const KEPT: usize = 2;
@@ -50,23 +50,24 @@ struct Scan {
     from: PathBuf,
 }
 
-/// One checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One checkpoint, open.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Steps that were made when it was written.
     pub step: u32,
-    /// The file, whose name has the step and a digest.
-    pub path: PathBuf,
+    /// The file, whose name has the step and a digest, and whose bytes have that digest.
+    pub file: CheckedFile,
+}
+
+/// The name of a checkpoint's file, taken apart.
+struct Named {
+    step: u32,
+    /// The first digits of the digest.
+    digest: String,
+    path: PathBuf,
 }
 
 impl Store {
-    /// Where the weights of a training are once it is done, whatever folder anybody stands in.
-    pub fn pretrained_weights(&self, fingerprint: &Fingerprint) -> PathBuf {
-        let folder = self.artifact_folder(ArtifactKind::Pretraining, fingerprint);
-        let file = folder.join(PRETRAINED_WEIGHTS);
-        std::path::absolute(&file).unwrap_or(file)
-    }
-
     /// The checkpoints of trainings by this recipe, which is without their number of steps.
     pub fn checkpoints(&self, trunk: &Recipe) -> Checkpoints {
         let folder = self.root().join("checkpoints");
@@ -133,27 +134,30 @@ pub(super) fn heads_of(folder: &Path) -> Option<BTreeSet<String>> {
 }
 
 impl Checkpoints {
-    /// The newest one that is whole and has at most so many steps. Damaged ones, and what cannot be read, are passed over and moved to
-    /// the quarantine; where they lay is the second part of the answer.
+    /// The newest one that is whole and has at most so many steps, open. Damaged ones, and what cannot be read, are passed over and
+    /// moved to the quarantine; where they lay is the second part of the answer.
     pub fn newest(&self, at_most: u32) -> (Option<Checkpoint>, Vec<PathBuf>) {
         let mut damaged = Vec::new();
         let from = self.scan.as_ref().map_or(&self.folder, |scan| &scan.from);
         // A folder that cannot be read has nothing to resume from; whether it can be written to is another matter.
-        for (checkpoint, digest) in all(from).unwrap_or_default().into_iter().rev() {
-            if checkpoint.step > at_most {
+        for Named { step, digest, path } in all(from).unwrap_or_default().into_iter().rev() {
+            if step > at_most {
                 continue;
             }
-            let reason = match digest_of(&checkpoint.path) {
-                Ok(found) if found.to_string().starts_with(&digest) => {
-                    return (Some(checkpoint), damaged);
+            let is_right = |found: &[u8; 32]| Fingerprint(*found).to_string().starts_with(&digest);
+            let reason = match CheckedFile::open_where(&path, is_right) {
+                Ok(file) => return (Some(Checkpoint { step, file }), damaged),
+                // A training with another number of steps shares the folder and may have removed it.
+                Err(CheckError::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {
+                    continue;
                 }
-                Ok(_) => "does not have the digest that its name states".to_owned(),
-                Err(error) => format!("cannot be read: {error}"),
+                Err(CheckError::Unreadable(error)) => format!("cannot be read: {error}"),
+                Err(_) => "does not have the digest that its name states".to_owned(),
             };
             // Passed over all the same where it cannot be moved.
-            let of = Fingerprint::of(checkpoint.path.as_os_str().as_encoded_bytes());
-            let _ = self.store.set_aside(&of, &checkpoint.path, reason);
-            damaged.push(checkpoint.path);
+            let of = Fingerprint::of(path.as_os_str().as_encoded_bytes());
+            let _ = self.store.set_aside(&of, &path, reason);
+            damaged.push(path);
         }
         (None, damaged)
     }
@@ -186,13 +190,13 @@ impl Checkpoints {
         let name = format!("step-{step:08}-{digest}.safetensors");
         commit::name_staged(staged, &self.folder.join(name))?;
         let mut older = all(&self.folder)?;
-        older.retain(|(checkpoint, _)| checkpoint.step <= step);
+        older.retain(|named| named.step <= step);
         let surplus = older.len().saturating_sub(KEPT);
-        for (checkpoint, _) in older.into_iter().take(surplus) {
-            match fs::remove_file(&checkpoint.path) {
+        for Named { path, .. } in older.into_iter().take(surplus) {
+            match fs::remove_file(&path) {
                 // A training with another number of steps shares the folder and may have been faster.
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(StoreError::io("remove", &checkpoint.path, None, error));
+                    return Err(StoreError::io("remove", &path, None, error));
                 }
                 _ => {}
             }
@@ -256,7 +260,7 @@ fn remove(folder: &Path) -> Result<(), StoreError> {
 }
 
 /// All checkpoints in a folder with their digests, by step.
-fn all(folder: &Path) -> Result<Vec<(Checkpoint, String)>, StoreError> {
+fn all(folder: &Path) -> Result<Vec<Named>, StoreError> {
     let mut found = Vec::new();
     for path in entries(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -271,16 +275,17 @@ fn all(folder: &Path) -> Result<Vec<(Checkpoint, String)>, StoreError> {
             && digest.len() == DIGEST_DIGITS
         {
             let digest = digest.to_owned();
-            found.push((Checkpoint { step, path }, digest));
+            found.push(Named { step, digest, path });
         }
     }
-    found.sort_by_key(|(checkpoint, _)| checkpoint.step);
+    found.sort_by_key(|named| named.step);
     Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::ArtifactKind;
 
     #[test]
     fn the_newest_whole_one_counts_and_two_are_kept() {
@@ -300,15 +305,17 @@ mod tests {
         assert_eq!(steps(29), (Some(20), 0));
         assert_eq!(steps(19), (None, 0));
         let newest = checkpoints.newest(100).0.unwrap();
-        fs::write(&newest.path, [1; 99]).unwrap();
+        let path = newest.file.path().to_owned();
+        fs::write(&path, [1; 99]).unwrap();
         assert_eq!(steps(100), (Some(20), 1));
         // It lies in the quarantine now.
         assert_eq!(steps(100), (Some(20), 0));
         let newest = checkpoints.newest(100).0.unwrap();
-        fs::remove_file(&newest.path).unwrap();
-        fs::create_dir(&newest.path).unwrap();
+        let path = newest.file.path().to_owned();
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
         assert_eq!(steps(100), (None, 1));
-        std::os::unix::fs::symlink("/nowhere", &newest.path).unwrap();
+        std::os::unix::fs::symlink("/nowhere", &path).unwrap();
         assert_eq!(steps(100), (None, 1));
         assert_eq!(fs::read_dir(folder.path().join("quarantine")).unwrap().count(), 3);
     }

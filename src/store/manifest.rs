@@ -55,6 +55,9 @@ pub struct FileEntry {
     /// What computed a part, such as "cpu" or "cuda:0"; absent for other files and for parts of older releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// The instructions of the CPU that computed a part, such as "AVX512"; absent as `device` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
 }
 
 /// The circumstances under which an artifact was made.
@@ -92,6 +95,20 @@ impl Manifest {
     /// Size of all files but the manifest, in bytes.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// The entry of a file that has to be there.
+    pub(super) fn require(&self, name: &str) -> Result<&FileEntry, StoreError> {
+        self.file(name).ok_or_else(|| StoreError::NoSuchFile {
+            artifact: self.fingerprint,
+            name: name.to_owned(),
+            known: self
+                .files
+                .iter()
+                .map(|file| format!("`{}`", file.name))
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
     }
 
     /// The entry of a file by its name; `None` where the artifact has none.
@@ -201,6 +218,8 @@ fn parse(path: &Path, text: &[u8]) -> Result<Result<Manifest, String>, StoreErro
     #[derive(Deserialize)]
     struct Head {
         format: u64,
+        /// Absent in manifests of older releases.
+        digest: Option<String>,
     }
     match serde_json::from_slice::<Head>(text) {
         Ok(head) if head.format > MANIFEST_FORMAT => Err(StoreError::NewerFormat {
@@ -208,6 +227,9 @@ fn parse(path: &Path, text: &[u8]) -> Result<Result<Manifest, String>, StoreErro
             found: head.format,
             supported: MANIFEST_FORMAT,
         }),
+        Ok(head) if !head.digest.is_none_or(|digest| is_sealed(text, &digest)) => Ok(Err(
+            "does not have the digest that it states".to_owned(),
+        )),
         Ok(_) => Ok(serde_json::from_slice::<Manifest>(text)
             .map_err(|error| format!("cannot be read: {error}"))
             .and_then(|manifest| {
@@ -227,10 +249,37 @@ fn parse(path: &Path, text: &[u8]) -> Result<Result<Manifest, String>, StoreErro
     }
 }
 
+/// What stands in place of a manifest's digest while that is computed.
+const UNSEALED: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The content of a manifest's file. Its field `digest` is the BLAKE3 digest of the text in which that digest is all zeros.
+pub(super) fn sealed(manifest: &Manifest) -> serde_json::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Sealed<'a> {
+        digest: &'a str,
+        #[serde(flatten)]
+        manifest: &'a Manifest,
+    }
+    let text = serde_json::to_string_pretty(&Sealed {
+        digest: UNSEALED,
+        manifest,
+    })? + "\n";
+    let digest = Fingerprint::of(text.as_bytes()).to_string();
+    // It stands first, so the zeros of a label are left alone.
+    Ok(text.replacen(UNSEALED, &digest, 1).into_bytes())
+}
+
+/// Whether a text is what [`sealed`] has made, with this digest.
+fn is_sealed(text: &[u8], digest: &str) -> bool {
+    let text = String::from_utf8_lossy(text);
+    digest.len() == UNSEALED.len()
+        && Fingerprint::of(text.replacen(digest, UNSEALED, 1).as_bytes()).to_string() == digest
+}
+
 /// How a file's size, or its absence, contradicts the manifest.
 pub(super) fn wrong_size(file: &Path, entry: &FileEntry) -> Result<Option<String>, StoreError> {
     match fs::metadata(file) {
-        Ok(metadata) if !metadata.is_file() => Ok(Some("is not a file".to_owned())),
+        Ok(metadata) if !metadata.is_file() => Ok(Some("is not a regular file".to_owned())),
         Ok(metadata) if metadata.len() == entry.bytes => Ok(None),
         Ok(metadata) => Ok(Some(format!(
             "has {} bytes instead of {}",
@@ -279,5 +328,33 @@ mod tests {
         assert!(matches!(state(), Ok(State::Damaged { .. })));
         fs::write(&path, "").unwrap();
         assert!(matches!(state(), Ok(State::Damaged { .. })));
+    }
+
+    #[test]
+    fn any_change_of_a_manifest_shows() {
+        let recipe = Recipe::new(ArtifactKind::Head, 1, &"fields").unwrap();
+        let manifest = Manifest {
+            format: MANIFEST_FORMAT,
+            kind: ArtifactKind::Head,
+            fingerprint: recipe.fingerprint(),
+            label: format!("a label with {UNSEALED}"),
+            recipe,
+            files: Vec::new(),
+            rows: 0,
+            made: Made::default(),
+        };
+        let path = Path::new(MANIFEST_FILE);
+        let text = sealed(&manifest).unwrap();
+        assert_eq!(parse(path, &text).unwrap(), Ok(manifest.clone()));
+        for at in 0..text.len() {
+            let mut damaged = text.clone();
+            damaged[at] ^= 1;
+            // Another spelling of the key `digest` says nothing else than that there is none.
+            if let Ok(Ok(found)) = parse(path, &damaged) {
+                assert_eq!(found, manifest, "{at}");
+            }
+        }
+        let unsealed = serde_json::to_vec_pretty(&manifest).unwrap();
+        assert_eq!(parse(path, &unsealed).unwrap(), Ok(manifest));
     }
 }

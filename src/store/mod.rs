@@ -15,6 +15,7 @@
 //!   locks/store.lock                        who has the store open; see `clean.rs`
 //!   locks/job-<name>/<shard>.lock           who computes a shard now; see `claims.rs`
 //!   quarantine/<64 hex>-<n>/                damaged files and folders, moved here, never deleted
+//!   damaged/<64 hex>                        that an artifact was found damaged, and how; see `lineage.rs`
 //!   memo/                                   digests of input files by their size and times
 //!   archives/                               what is made of datasets' archives to read them in place; may be deleted
 //!   runs/                                   records of runs
@@ -50,6 +51,7 @@ mod features;
 mod fingerprint;
 mod images;
 mod kept_file;
+mod lineage;
 mod listing;
 mod lock;
 mod manifest;
@@ -81,11 +83,12 @@ pub use error::StoreError;
 pub use features::{FeaturePartReader, FeatureReader};
 pub use fingerprint::{ArtifactKind, Fingerprint, FingerprintError};
 pub use images::{ImagePart, ImageReader};
+pub use lineage::Derived;
 pub use listing::{Entry, Listing, Partial, Problem};
 pub use lock::{OnWait, Patience, Waiting, wait_quietly};
 pub use manifest::{FileEntry, MANIFEST_FORMAT, Made, Manifest};
 pub use memo::Memo;
-pub use part::{FeaturePart, FeatureValues};
+pub use part::{ComputedOn, FeaturePart, FeatureValues};
 pub use quarantine::SetAside;
 pub use query::KnownColumn;
 pub use query_result::{AFTER_DAMAGE, Cell, Lacking, QueryError, QueryResult};

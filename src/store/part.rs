@@ -41,6 +41,17 @@ pub(super) const FORMAT_KEY: &str = "repro.format";
 pub(super) const BODY_KEY: &str = "repro.body-blake3";
 /// Key in the footer of a part: what computed it, such as "cpu".
 pub(super) const DEVICE_KEY: &str = "repro.device";
+/// Key in the footer of a part: the instructions of the CPU that computed it, such as "AVX512".
+pub(super) const INSTRUCTIONS_KEY: &str = "repro.instructions";
+
+/// What computes parts; it can change the last digits of what they hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComputedOn {
+    /// The device, such as "cpu" or "cuda:0".
+    pub device: String,
+    /// The instructions of the CPU, such as "AVX512".
+    pub instructions: String,
+}
 
 /// The rows of one part. All slices have the same length, the number of rows.
 #[derive(Debug, Clone)]
@@ -270,7 +281,7 @@ pub(super) fn write(
     target: &Path,
     name: &str,
     recipe: &Recipe,
-    device: Option<&str>,
+    computed_on: Option<&ComputedOn>,
     batch: &RecordBatch,
 ) -> Result<Option<FileEntry>, StoreError> {
     let bad = |reason| StoreError::BadContent {
@@ -293,8 +304,9 @@ pub(super) fn write(
     writer.write(batch).map_err(failed)?;
     let body = writer.get_ref().digest.finalize();
     writer.write_metadata(BODY_KEY, body.to_hex().as_str());
-    if let Some(device) = device {
-        writer.write_metadata(DEVICE_KEY, device);
+    if let Some(computed_on) = computed_on {
+        writer.write_metadata(DEVICE_KEY, &computed_on.device);
+        writer.write_metadata(INSTRUCTIONS_KEY, &computed_on.instructions);
     }
     writer.finish().map_err(failed)?;
     let Digesting {
@@ -314,6 +326,7 @@ pub(super) fn write(
         bytes,
         blake3: Fingerprint(*digest.finalize().as_bytes()),
         rows: batch.num_rows() as u64,
-        device: device.map(str::to_owned),
+        device: computed_on.map(|on| on.device.clone()),
+        instructions: computed_on.map(|on| on.instructions.clone()),
     }))
 }

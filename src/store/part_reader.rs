@@ -15,8 +15,9 @@ use memmap2::Mmap;
 
 use super::fingerprint::Fingerprint;
 use super::manifest::FileEntry;
-use super::part::{BODY_KEY, DEVICE_KEY, FINGERPRINT_KEY, PartForm, schema};
+use super::part::{BODY_KEY, DEVICE_KEY, FINGERPRINT_KEY, INSTRUCTIONS_KEY, PartForm, schema};
 use super::recipe::Recipe;
+use crate::checked_file::CheckedFile;
 use crate::feature_type::FeatureType;
 
 /// Length of what ends an Arrow file: the length of the footer and the magic word.
@@ -43,14 +44,20 @@ struct Footer {
     body_digest: Option<String>,
     /// What computed the part.
     device: Option<String>,
+    /// The instructions of the CPU that computed it.
+    instructions: Option<String>,
 }
 
 /// Opens a part whose bytes were compared with the manifest; also gives the file that was mapped. A failure is a sentence
 /// about the file, to be read after its name.
-pub(super) fn open_verified(path: &Path, recipe: &Recipe) -> Result<(MappedPart, File), String> {
-    let (map, file) = map(path)?;
+pub(super) fn open_checked(
+    checked: CheckedFile,
+    recipe: &Recipe,
+) -> Result<(MappedPart, File), String> {
+    let map = checked.map();
+    let map = map.map_err(|error| format!("cannot be mapped into memory: {error}"))?;
     let footer = read_footer(&map)?;
-    Ok((decode(map, footer, recipe)?, file))
+    Ok((decode(map, footer, recipe)?, checked.into_file()))
 }
 
 /// Opens a part that no manifest vouches for, checking it against the digest that it carries itself. Nothing is
@@ -60,7 +67,7 @@ pub(super) fn open_unverified(
     name: &str,
     recipe: &Recipe,
 ) -> Result<(MappedPart, FileEntry), String> {
-    let (map, _) = map(path)?;
+    let map = map(path)?;
     let footer = read_footer(&map)?;
     let (body, rest) = map
         .split_at_checked(footer.start + footer.length)
@@ -72,7 +79,7 @@ pub(super) fn open_unverified(
     }
     digest.update(rest);
     let bytes = map.len() as u64;
-    let device = footer.device.clone();
+    let (device, instructions) = (footer.device.clone(), footer.instructions.clone());
     let part = decode(map, footer, recipe)?;
     let entry = FileEntry {
         name: name.to_owned(),
@@ -80,18 +87,18 @@ pub(super) fn open_unverified(
         blake3: Fingerprint(*digest.finalize().as_bytes()),
         rows: part.batch.num_rows() as u64,
         device,
+        instructions,
     };
     Ok((part, entry))
 }
 
-fn map(path: &Path) -> Result<(Mmap, File), String> {
+fn map(path: &Path) -> Result<Mmap, String> {
     let file = File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
     #[expect(unsafe_code, reason = "there is no safe way to map a file")]
     // SAFETY: committed files are never written to again; they are only ever renamed or unlinked, and neither changes
     // the bytes under a mapping. Whoever edits a store's files by hand is outside of what can be guarded against.
     let map = unsafe { Mmap::map(&file) };
-    let map = map.map_err(|error| format!("cannot be mapped into memory: {error}"))?;
-    Ok((map, file))
+    map.map_err(|error| format!("cannot be mapped into memory: {error}"))
 }
 
 fn read_footer(file: &[u8]) -> Result<Footer, String> {
@@ -130,6 +137,7 @@ fn read_footer(file: &[u8]) -> Result<Footer, String> {
         pair.value().map(str::to_owned)
     };
     let (body_digest, device) = (stated(BODY_KEY), stated(DEVICE_KEY));
+    let instructions = stated(INSTRUCTIONS_KEY);
     Ok(Footer {
         schema,
         version: footer.version(),
@@ -138,6 +146,7 @@ fn read_footer(file: &[u8]) -> Result<Footer, String> {
         length,
         body_digest,
         device,
+        instructions,
     })
 }
 

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::path::PathBuf;
 
+use rayon::prelude::*;
+
 use super::error::StoreError;
 use super::manifest::{FileEntry, Manifest};
 use super::part::{part_index, part_name};
-use super::part_reader::{MappedPart, open_verified};
+use super::part_reader::{MappedPart, open_checked};
 use super::root::Store;
 
 /// A part whose bytes are those of the manifest.
@@ -31,15 +33,17 @@ impl Store {
         manifest: &Manifest,
         chosen: impl Fn(&FileEntry) -> bool + Sync,
     ) -> Result<Vec<OpenedPart>, StoreError> {
-        let is_chosen = |entry: &FileEntry| part_index(&entry.name).is_some() && chosen(entry);
-        self.verify_files(manifest, is_chosen)?;
-        let folder = self.artifact_folder(manifest.kind, &manifest.fingerprint);
-        let open = part_entries(manifest)
+        let chosen: Vec<&FileEntry> = part_entries(manifest)
             .into_iter()
-            .filter(|entry| chosen(entry));
-        let open = open.map(|entry| {
-            let path = folder.join(&entry.name);
-            let opened = open_verified(&path, &manifest.recipe);
+            .filter(|entry| chosen(entry))
+            .collect();
+        let files = chosen
+            .into_par_iter()
+            .map(|entry| Ok((entry, self.open_file(manifest, entry)?)));
+        let files: Vec<_> = files.collect::<Result<_, StoreError>>()?;
+        let open = files.into_iter().map(|(entry, checked)| {
+            let path = checked.path().to_owned();
+            let opened = open_checked(checked, &manifest.recipe);
             let (part, file) = opened.map_err(|reason| corrupt(manifest, path.clone(), reason))?;
             if part.batch.num_rows() as u64 != entry.rows {
                 let reason = format!("does not have the {} rows of the manifest", entry.rows);

@@ -11,6 +11,9 @@ use super::lock::ArtifactLock;
 use super::manifest::State;
 use super::root::Store;
 
+/// What the folder of a whole artifact is called in the quarantine.
+pub(super) const WHOLE: &str = "artifact";
+
 /// Something that was moved out of the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAside {
@@ -62,12 +65,12 @@ impl Store {
         from: &Path,
         reason: String,
     ) -> Result<SetAside, StoreError> {
-        self.forget_verified(from);
         let folder = self.fresh_quarantine(fingerprint)?;
         let note = format!("{} {reason}\n", from.display());
         commit::write_file(&folder.join("reason.txt"), note.as_bytes())?;
         let name = if from.is_dir() {
-            "artifact".into()
+            self.record_damage(fingerprint, &note)?;
+            WHOLE.into()
         } else {
             from.file_name().unwrap_or_default().to_owned()
         };

@@ -1,10 +1,9 @@
 //! Opening a store, and the paths within it.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::clean::Opened;
 use super::commit;
@@ -14,6 +13,7 @@ use super::lock::Locks;
 use super::memo::Memo;
 use super::names::artifact_path;
 use super::scratch::Scratch;
+use crate::checked_file::CheckedFiles;
 
 /// Format of the store that this release writes; the number in the file `FORMAT`.
 ///
@@ -22,10 +22,11 @@ pub const STORE_FORMAT: u64 = 1;
 
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_WORD: &str = "repro-store";
-const FOLDERS: [&str; 7] = [
+const FOLDERS: [&str; 8] = [
     "archives",
     "artifacts",
     "checkpoints",
+    "damaged",
     "locks",
     "memo",
     "quarantine",
@@ -35,15 +36,13 @@ const FOLDERS: [&str; 7] = [
 /// What to do where a store has lost its `FORMAT`. The rest of it is as good as it was: every artifact has its own manifest.
 const REPAIR: &str = "if this release made it, put the line `repro-store 1` into that file and run `repro cache verify`; else name the folder of a store";
 
-/// Files that this process has read and found to have these BLAKE3 digests.
-type VerifiedFiles = BTreeSet<(PathBuf, [u8; 32])>;
-
 /// A folder of artifacts. Cheap to clone; clones share what they know to be verified.
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(super) root: PathBuf,
     writable: bool,
-    pub(super) verified: Arc<Mutex<VerifiedFiles>>,
+    /// Files that this process has compared with their digests.
+    pub(super) checked: Arc<CheckedFiles>,
     /// The artifacts that this process makes now.
     pub(super) locks: Arc<Locks>,
     /// That this process has the store open, as long as any clone of it is there.
@@ -118,7 +117,7 @@ impl Store {
             locks: Arc::new(Locks::new(root.join("locks"))),
             root,
             writable,
-            verified: Arc::default(),
+            checked: Arc::default(),
             opened: None,
         }
     }
@@ -148,10 +147,15 @@ impl Store {
         Scratch::new(self.root.join("archives"))
     }
 
-    /// Folder of an artifact, whether it exists or not.
-    pub fn artifact_folder(&self, kind: ArtifactKind, fingerprint: &Fingerprint) -> PathBuf {
+    /// Folder of an artifact, whether it exists or not. Whoever reads a file in it does so by [`Store::open_file`].
+    pub(super) fn artifact_folder(&self, kind: ArtifactKind, fingerprint: &Fingerprint) -> PathBuf {
         self.root
             .join(artifact_path(kind.name(), &fingerprint.to_string()))
+    }
+
+    /// Folder of the records of damage.
+    pub(super) fn damaged_folder(&self) -> PathBuf {
+        self.root.join("damaged")
     }
 
     /// Folder of damaged things.

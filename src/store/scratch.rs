@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::commit::{self, StagedFile};
 use super::error::StoreError;
+use super::listing::{Problem, entries};
+use crate::atomic_file::is_temporary;
+use crate::checked_blocks::{BlockDigests, CheckedBlocks, DigestingBlocks, RECORD, damage_in};
 
 /// A folder of such files.
 #[derive(Debug)]
@@ -47,6 +50,108 @@ impl Scratch {
         Ok(path)
     }
 
+    /// The file of a family that [`Scratch::keep_blocks`] has kept, if it is there with its digests; see [`CheckedBlocks`].
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be opened, or has another length than was written.
+    pub fn find_blocks(&self, family: &str, name: &str) -> io::Result<Option<CheckedBlocks>> {
+        let path = self.path(family, name);
+        let record = fs::read(record_of(&path)).ok();
+        let Some(known) = record.and_then(|record| BlockDigests::from_bytes(&record)) else {
+            return Ok(None);
+        };
+        match CheckedBlocks::open(&path, known) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
+    /// As [`Scratch::keep`], for a large file that is read in places: the digests of its blocks are kept beside it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scratch::keep`].
+    pub fn keep_blocks(
+        &self,
+        family: &str,
+        name: &str,
+        write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<CheckedBlocks> {
+        commit::make_folder(&self.folder).map_err(plain)?;
+        let path = self.path(family, name);
+        let mut staged = DigestingBlocks::new(StagedFile::create(&path, None).map_err(plain)?);
+        write(&mut staged)?;
+        let (staged, digests) = staged.finish();
+        // Without its digests the file counts for nothing, so it does not matter which of them a kill leaves.
+        commit::write_file(&record_of(&path), &digests.to_bytes()).map_err(plain)?;
+        staged.commit().map_err(plain)?;
+        self.give_up_others(family, &path);
+        CheckedBlocks::open(&path, digests)
+    }
+
+    /// Compares every file that was kept with the digests of its blocks; what is wrong, ordered by path.
+    pub fn verify(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for record in entries(&self.folder).unwrap_or_default() {
+            let name = record.file_name().unwrap_or_default().to_string_lossy();
+            let Some(name) = name.strip_suffix(RECORD).filter(|name| !is_temporary(name)) else {
+                continue;
+            };
+            let file = self.folder.join(name);
+            let reason = match fs::read(&record).map(|record| BlockDigests::from_bytes(&record)) {
+                Err(error) => Some((record, format!("cannot be read: {error}"))),
+                Ok(None) => Some((record, "is damaged".to_owned())),
+                Ok(Some(known)) => {
+                    let compared =
+                        CheckedBlocks::open(&file, known).and_then(|checked| checked.compare_all());
+                    compared.err().map(|error| match damage_in(&error) {
+                        Some(damage) => (file, damage.reason.clone()),
+                        None => (file, format!("cannot be read: {error}")),
+                    })
+                }
+            };
+            problems.extend(reason.map(|(file, reason)| Problem {
+                fingerprint: None,
+                file,
+                reason,
+            }));
+        }
+        problems
+    }
+
+    /// Moves a file of this folder into the quarantine beside it, and its digests away, so that it is made again. Gives its new place.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] when moving fails.
+    pub fn set_aside(&self, path: &Path, reason: &str) -> Result<PathBuf, StoreError> {
+        let quarantine = self.folder.with_file_name("quarantine");
+        commit::make_folder(&quarantine)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let note = format!("{} {reason}\n", path.display());
+        let mut number = 1_u64;
+        let folder = loop {
+            let folder = quarantine.join(format!("{name}-{number}"));
+            match fs::create_dir(&folder) {
+                Ok(()) => break folder,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => {
+                    return Err(StoreError::io("create the folder", &folder, None, error));
+                }
+            }
+        };
+        commit::write_file(&folder.join("reason.txt"), note.as_bytes())?;
+        let to = folder.join(&*name);
+        commit::rename(path, &to)?;
+        match fs::remove_file(record_of(path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io("remove", &record_of(path), None, error))
+            }
+            _ => Ok(to),
+        }
+    }
+
     /// What others of the family were made of has changed since, so nobody asks for them again.
     fn give_up_others(&self, family: &str, kept: &Path) {
         let Ok(entries) = fs::read_dir(&self.folder) else {
@@ -55,7 +160,7 @@ impl Scratch {
         let begins = format!("{family}-");
         for path in entries.flatten().map(|entry| entry.path()) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with(&begins) && path != kept {
+            if name.starts_with(&begins) && path != kept && path != record_of(kept) {
                 // Whoever cannot remove it keeps a file too many.
                 let _ = fs::remove_file(&path);
             }
@@ -65,6 +170,13 @@ impl Scratch {
     fn path(&self, family: &str, name: &str) -> PathBuf {
         self.folder.join(format!("{family}-{name}"))
     }
+}
+
+/// The file with the digests of the blocks of another.
+fn record_of(path: &Path) -> PathBuf {
+    let mut record = path.as_os_str().to_owned();
+    record.push(RECORD);
+    record.into()
 }
 
 fn plain(error: StoreError) -> io::Error {

@@ -1,7 +1,5 @@
 //! Everything tabular that is not a feature: Parquet, compressed, with the recipe in the file's metadata.
 
-use std::fs::{self, File};
-
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use parquet::arrow::ArrowWriter;
@@ -12,11 +10,11 @@ use parquet::file::properties::WriterProperties;
 
 use super::error::StoreError;
 use super::fingerprint::Fingerprint;
-use super::manifest::{FileEntry, Manifest};
 use super::names::table_file;
 use super::part::file_metadata;
 use super::recipe::Recipe;
 use super::root::Store;
+use super::verify::failed_check;
 use crate::numbers::to_usize;
 
 /// The bytes of a Parquet file that holds `batch`. The same batch always gives the same bytes.
@@ -44,10 +42,11 @@ impl Store {
     pub fn table(&self, fingerprint: &Fingerprint, name: &str) -> Result<RecordBatch, StoreError> {
         let name = table_file(name);
         let manifest = self.require_manifest(fingerprint)?;
-        let entry = entry(&manifest, &name)?;
-        self.verify_files(&manifest, |file| file.name == name)?;
-        let path = self.artifact_folder(manifest.kind, fingerprint).join(&name);
-        let file = File::open(&path).map_err(StoreError::reading(&path))?;
+        let entry = manifest.require(&name)?;
+        let checked = self.open_file(&manifest, entry)?;
+        let path = checked.path().to_owned();
+        let file = checked.file().try_clone();
+        let file = file.map_err(StoreError::reading(&path))?;
         // The bytes are those that were committed, so a failure here is one of reading, not damage.
         let unreadable = |error: String| StoreError::BadTable {
             reason: format!("{}: {error}", path.display()),
@@ -63,6 +62,8 @@ impl Store {
         let batches = reader
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| unreadable(error.to_string()))?;
+        let unchanged = checked.unchanged();
+        unchanged.map_err(|error| failed_check(&manifest, path.clone(), error))?;
         concat_batches(&schema, &batches).map_err(|error| unreadable(error.to_string()))
     }
 
@@ -73,31 +74,8 @@ impl Store {
     /// [`StoreError::Missing`], [`StoreError::NoSuchFile`], or [`StoreError::Corrupt`].
     pub fn bytes(&self, fingerprint: &Fingerprint, name: &str) -> Result<Vec<u8>, StoreError> {
         let manifest = self.require_manifest(fingerprint)?;
-        let entry = entry(&manifest, name)?;
-        let path = self.artifact_folder(manifest.kind, fingerprint).join(name);
-        let bytes = fs::read(&path).map_err(StoreError::reading(&path))?;
-        if Fingerprint::of(&bytes) == entry.blake3 {
-            Ok(bytes)
-        } else {
-            let reason = "does not have the digest that the manifest states".to_owned();
-            Err(StoreError::Corrupt {
-                artifact: *fingerprint,
-                file: path,
-                reason,
-            })
-        }
+        let checked = self.open_file(&manifest, manifest.require(name)?)?;
+        let bytes = checked.read();
+        bytes.map_err(|error| failed_check(&manifest, checked.path().to_owned(), error))
     }
-}
-
-fn entry<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a FileEntry, StoreError> {
-    manifest.file(name).ok_or_else(|| StoreError::NoSuchFile {
-        artifact: manifest.fingerprint,
-        name: name.to_owned(),
-        known: manifest
-            .files
-            .iter()
-            .map(|file| format!("`{}`", file.name))
-            .collect::<Vec<_>>()
-            .join(", "),
-    })
 }

@@ -2,8 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
-use std::sync::PoisonError;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
@@ -11,7 +10,10 @@ use super::error::StoreError;
 use super::fingerprint::Fingerprint;
 use super::listing::Problem;
 use super::manifest::{FileEntry, Manifest, is_damage, wrong_size};
+use super::names::PRETRAINED_WEIGHTS;
+use super::parts::corrupt;
 use super::root::Store;
+use crate::checked_file::{CheckError, CheckedFile};
 
 impl Store {
     /// Reads and hashes every file of every complete artifact, and returns what is wrong with them, ordered by path.
@@ -51,51 +53,55 @@ impl Store {
         Ok(problems)
     }
 
-    /// Verifies the chosen files of an artifact, each once in the life of this process (of this [`Store`] and its
-    /// clones): reading features again for another head must not cost another pass over all bytes.
-    pub(super) fn verify_files(
+    /// Opens a file of an artifact: the only way to its bytes. The first time in the life of this process (of this [`Store`] and its
+    /// clones) all of them are read and compared with the digest in the manifest; later only if the file is another one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] when the bytes are not those that were committed.
+    pub(super) fn open_file(
         &self,
         manifest: &Manifest,
-        chosen: impl Fn(&FileEntry) -> bool + Sync,
-    ) -> Result<(), StoreError> {
-        let folder = self.artifact_folder(manifest.kind, &manifest.fingerprint);
-        manifest
-            .files
-            .par_iter()
-            .filter(|entry| chosen(entry))
-            .try_for_each(|entry| {
-                let file = folder.join(&entry.name);
-                let key = (file.clone(), entry.blake3.0);
-                if self
-                    .verified
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .contains(&key)
-                {
-                    return Ok(());
-                }
-                if let Some(reason) = wrong_bytes(&file, entry)? {
-                    return Err(StoreError::Corrupt {
-                        artifact: manifest.fingerprint,
-                        file,
-                        reason,
-                    });
-                }
-                self.verified
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(key);
-                Ok(())
-            })
+        entry: &FileEntry,
+    ) -> Result<CheckedFile, StoreError> {
+        let file = self
+            .artifact_folder(manifest.kind, &manifest.fingerprint)
+            .join(&entry.name);
+        let opened = self.checked.open(&file, &entry.blake3.0);
+        opened.map_err(|error| failed_check(manifest, file, error))
     }
 
-    /// Forgets what was verified of an artifact whose files are about to change.
-    pub(super) fn forget_verified(&self, folder: &Path) {
-        self.verified
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|(file, _)| !file.starts_with(folder));
+    /// Opens the weights of a training that is done, after comparing them with their digest.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Missing`], [`StoreError::NoSuchFile`], or [`StoreError::Corrupt`].
+    pub fn trained_weights(&self, fingerprint: &Fingerprint) -> Result<CheckedFile, StoreError> {
+        let manifest = self.require_manifest(fingerprint)?;
+        self.open_file(&manifest, manifest.require(PRETRAINED_WEIGHTS)?)
     }
+
+    /// Opens a file that a user has named, if it has the digest that it had when it was looked at.
+    ///
+    /// # Errors
+    ///
+    /// See [`CheckError`].
+    pub fn open_input(&self, path: &Path, digest: &[u8; 32]) -> Result<CheckedFile, CheckError> {
+        self.checked.open(path, digest)
+    }
+}
+
+/// The error of a file of an artifact that cannot be used.
+pub(super) fn failed_check(manifest: &Manifest, file: PathBuf, error: CheckError) -> StoreError {
+    let reason = match error {
+        CheckError::Unreadable(source) if source.kind() == io::ErrorKind::NotFound => {
+            "is missing".to_owned()
+        }
+        CheckError::Unreadable(source) => return StoreError::io("read", &file, None, source),
+        CheckError::Differs => "does not have the digest that the manifest states".to_owned(),
+        CheckError::NoFile | CheckError::Changed => error.to_string(),
+    };
+    corrupt(manifest, file, reason)
 }
 
 /// How a file differs from what the manifest has for it, to be read after the file's name.

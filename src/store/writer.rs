@@ -17,7 +17,7 @@ use super::listing::entries;
 use super::lock::ArtifactLock;
 use super::manifest::{FileEntry, is_plain_name};
 use super::names::table_file;
-use super::part::{self, FeaturePart, PartForm, part_index, part_name};
+use super::part::{self, ComputedOn, FeaturePart, PartForm, part_index, part_name};
 use super::part_reader::open_unverified;
 use super::quarantine::SetAside;
 use super::recipe::Recipe;
@@ -44,8 +44,8 @@ pub struct ArtifactWriter {
     form: Option<PartForm>,
     /// The right to make the artifact alone; `None` where others may write parts of it at the same time.
     lock: Option<ArtifactLock>,
-    /// What computes the parts, such as "cpu".
-    device: Option<String>,
+    /// What computes the parts.
+    computed_on: Option<ComputedOn>,
 }
 
 /// What an earlier attempt has left, after validation.
@@ -66,7 +66,6 @@ impl ArtifactWriter {
         lock: Option<ArtifactLock>,
         set_aside: Vec<SetAside>,
     ) -> Self {
-        store.forget_verified(&folder);
         Self {
             fingerprint: recipe.fingerprint(),
             label: label.to_owned(),
@@ -74,7 +73,7 @@ impl ArtifactWriter {
             expected_rows: None,
             form: None,
             lock,
-            device: None,
+            computed_on: None,
             store,
             recipe,
             folder,
@@ -98,8 +97,8 @@ impl ArtifactWriter {
     }
 
     /// Sets what computes the parts that this writer writes from now on.
-    pub fn computed_on(&mut self, device: &str) {
-        self.device = Some(device.to_owned());
+    pub fn computed_on(&mut self, computed_on: ComputedOn) {
+        self.computed_on = Some(computed_on);
     }
 
     /// Declares how many rows each part of an artifact has (`expected_rows[part]`), and returns the parts that
@@ -207,8 +206,8 @@ impl ArtifactWriter {
         }
         let batch = batch(&self.recipe).map_err(|reason| self.bad(&name, reason))?;
         let target = self.folder.join(&name);
-        let device = self.device.as_deref();
-        let written = part::write(&target, &name, &self.recipe, device, &batch)?;
+        let computed_on = self.computed_on.as_ref();
+        let written = part::write(&target, &name, &self.recipe, computed_on, &batch)?;
         let entry = match written {
             Some(entry) => entry,
             // Somebody else was first.
@@ -303,6 +302,7 @@ impl ArtifactWriter {
             blake3: digest_of(staged.path()).map_err(read)?,
             rows: 0,
             device: None,
+            instructions: None,
         };
         commit::name_staged(staged, &target)?;
         self.files.insert(name.to_owned(), entry);
@@ -328,6 +328,7 @@ impl ArtifactWriter {
             blake3: Fingerprint::of(bytes),
             rows,
             device: None,
+            instructions: None,
         };
         self.files.insert(name, entry);
         Ok(())

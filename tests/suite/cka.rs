@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use repro::store::names::artifact_path;
 use repro::store::{ArtifactKind, Begin, FeaturePart, FeatureValues, Made, Store, wait_quietly};
 use serde_json::json;
 
@@ -124,7 +125,11 @@ fn exchange_two_images(cli: &CliTest, label: &str) {
     let (mut ids, splits) = (texts(part.ids().collect()), texts(part.splits().collect()));
     let (rows, width) = (ids.len(), reader.width());
     ids.swap(rows - 1, rows - 2);
-    fs::remove_dir_all(store.artifact_folder(ArtifactKind::Features, fingerprint)).unwrap();
+    fs::remove_dir_all(store.root().join(artifact_path(
+        ArtifactKind::Features.name(),
+        &fingerprint.to_string(),
+    )))
+    .unwrap();
     let begun = store.begin(&entry.recipe, &entry.label, &mut wait_quietly);
     let Begin::Writer(mut writer) = begun.unwrap() else {
         panic!("it is still there");

@@ -4,9 +4,9 @@
 //! Data, oracle and tolerances: `tests/golden/heads/README.md`. The tolerances here are the ones written there and are never
 //! widened.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use repro::checked_file::CheckedFile;
 use repro::heads::{FeatureShape, Head, Mode, Parameter, ParameterForm};
 use repro::models::checkpoint::synthetic;
 use repro::trainer::heads::{
@@ -55,7 +55,7 @@ impl Head for Begun {
 struct Nowhere;
 
 impl CheckpointStore for Nowhere {
-    fn newest(&self, _at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
+    fn newest(&self, _at_most: u32) -> Result<Option<(u32, CheckedFile)>, String> {
         Ok(None)
     }
 

@@ -5,10 +5,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use repro::checked_file::CheckedFile;
 use repro::heads::{self, FeatureShape, Head};
 use repro::message::Message;
 use repro::models::extractor::ForwardError;
@@ -131,7 +132,7 @@ impl NoisyImages for Batch {
 struct Nowhere;
 
 impl CheckpointStore for Nowhere {
-    fn newest(&self, _at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
+    fn newest(&self, _at_most: u32) -> Result<Option<(u32, CheckedFile)>, String> {
         Ok(None)
     }
 

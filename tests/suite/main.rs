@@ -25,11 +25,15 @@ mod baselines;
 #[cfg(feature = "torch")]
 mod calibration;
 mod cases;
+#[cfg(feature = "torch")]
+mod changed_inputs;
 mod checkpoints;
 mod circles;
 #[cfg(feature = "torch")]
 mod cka;
 mod cli;
+#[cfg(feature = "torch")]
+mod corruption;
 mod coverage;
 #[cfg(feature = "torch")]
 mod damage;

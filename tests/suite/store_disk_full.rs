@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use repro::store::names::artifact_path;
 use repro::store::{
     ArtifactKind, ArtifactWriter, Begin, FeaturePart, FeatureValues, Made, Recipe, Store,
     StoreError, wait_quietly,
@@ -118,11 +119,13 @@ fn child_on_a_small_disk() {
         Err(StoreError::Incomplete { .. })
     ));
 
-    let names: Vec<_> =
-        std::fs::read_dir(store.artifact_folder(recipe.kind(), &recipe.fingerprint()))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
+    let names: Vec<_> = std::fs::read_dir(store.root().join(artifact_path(
+        recipe.kind().name(),
+        &recipe.fingerprint().to_string(),
+    )))
+    .unwrap()
+    .map(|entry| entry.unwrap().file_name())
+    .collect();
     assert_eq!(
         names,
         ["part-00000.arrow"],

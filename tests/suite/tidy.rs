@@ -275,6 +275,39 @@ fn only_the_store_and_the_report_write_files() {
     );
 }
 
+/// Where the store opens files, and why none of these is a file of an artifact that was not compared: `checked_file.rs` compares;
+/// `part_reader.rs` opens parts that prove themselves, before there is a manifest; `manifest.rs` reads what has the digests; the memo
+/// hashes what users name; `verify.rs` hashes; `scratch.rs` reads records with digests of their own; `root.rs` reads `FORMAT`.
+const OPENERS: [&str; 6] = [
+    "store/manifest.rs",
+    "store/memo/",
+    "store/part_reader.rs",
+    "store/root.rs",
+    "store/scratch.rs",
+    "store/verify.rs",
+];
+
+#[test]
+fn bytes_of_artifacts_are_read_by_one_way() {
+    let files = sources()
+        .into_iter()
+        .filter(|file| within(file, &["store/"]) && !within(file, &OPENERS) && !file.is_test)
+        .filter(|file| !file.name.contains("tests"));
+    forbid(
+        files,
+        &["File::open", "fs::read(", "fs::read_to_string", "Mmap::map"],
+        "files of artifacts are opened by `Store::open_file`, which compares them",
+    );
+    let files = sources()
+        .into_iter()
+        .filter(|file| !within(file, &["store/"]) && !file.is_test);
+    forbid(
+        files,
+        &[".artifact_folder("],
+        "the store gives no paths of what it holds",
+    );
+}
+
 #[test]
 fn only_fetch_talks_to_the_network() {
     let files = sources()

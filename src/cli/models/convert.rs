@@ -44,7 +44,7 @@ pub(super) enum Dtype {
 /// Writes the file.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     write(
-        &arguments.source,
+        &StoredTensors::open(&arguments.source)?,
         &arguments.target,
         arguments.dtype,
         arguments.force,
@@ -53,19 +53,18 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Writes the tensors of one file into another.
 pub(super) fn write(
-    source: &Path,
+    source: &StoredTensors,
     target: &Path,
     dtype: Dtype,
     force: bool,
 ) -> Result<(), Failure> {
-    let source = StoredTensors::open(source)?;
     let element = match dtype {
         Dtype::F32 => Some(ElementType::F32),
         Dtype::F16 => Some(ElementType::F16),
         Dtype::Bf16 => Some(ElementType::Bf16),
         Dtype::Keep => None,
     };
-    let written = convert(&source, target, element, force)?;
+    let written = convert(source, target, element, force)?;
     for other in source.others() {
         say!("left out: {}, {}", shown(&other.name), other.what);
     }

@@ -9,6 +9,7 @@ use super::super::{Context, experiment};
 use super::convert::{Dtype, write};
 
 use crate::message::Message;
+use crate::models::checkpoint::stored_tensors::StoredTensors;
 
 /// Arguments of `repro models export`.
 #[derive(Debug, Args)]
@@ -67,7 +68,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             )),
         ));
     }
-    let source = store.pretrained_weights(&artifact.fingerprint);
+    let source = store.trained_weights(&artifact.fingerprint)?;
     say!("{name}: {}", artifact.fingerprint);
+    let source = StoredTensors::open_checked(&source)?;
     write(&source, &arguments.target, arguments.dtype, arguments.force)
 }

@@ -229,8 +229,8 @@ mod tests {
         let folder = small();
         let cut = open(folder.path(), NOTICE).unwrap();
         let kept = open(folder.path(), Trim::NONE).unwrap();
-        assert_eq!(cut.images.read(0).unwrap().size(), (4, 10));
-        assert_eq!(kept.images.read(0).unwrap().size(), (4, 30));
+        assert_eq!(cut.image(0).unwrap().size(), (4, 10));
+        assert_eq!(kept.image(0).unwrap().size(), (4, 30));
         assert_ne!(cut.manifest.digest(), kept.manifest.digest());
         // An image that is nothing but its banner.
         let image = folder
@@ -239,7 +239,7 @@ mod tests {
         image::RgbImage::new(4, 20)
             .save_with_format(&image, image::ImageFormat::Png)
             .unwrap();
-        let error = cut.images.read(0).err().unwrap().to_string();
+        let error = cut.image(0).err().unwrap().to_string();
         assert!(error.contains("it has 20 rows"), "{error}");
     }
 

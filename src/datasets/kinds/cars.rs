@@ -228,7 +228,7 @@ mod tests {
             ]
         );
         assert_eq!(dataset.manifest.classes[0], "AM General Hummer SUV 2000");
-        assert_eq!(dataset.images.read(2).unwrap().pixels()[0], 2);
+        assert_eq!(dataset.image(2).unwrap().pixels()[0], 2);
 
         // A copy with folders in folders, and the labeled list under the name of the other one.
         let labeled = root.join("cars_test_annos_withlabels.mat");

@@ -108,7 +108,7 @@ mod tests {
             ]
         );
         assert_eq!(around.manifest.classes[1], "002.Laysan_Albatross");
-        assert_eq!(around.images.read(1).unwrap().pixels()[..3], [2, 20, 30]);
+        assert_eq!(around.image(1).unwrap().pixels()[..3], [2, 20, 30]);
     }
 
     #[test]

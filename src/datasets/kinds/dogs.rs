@@ -172,7 +172,7 @@ mod tests {
         );
         let classes = ["n02085620-Chihuahua", "n02085782-Japanese_spaniel"];
         assert_eq!(dataset.manifest.classes, classes);
-        assert_eq!(dataset.images.read(2).unwrap().pixels()[0], 2);
+        assert_eq!(dataset.image(2).unwrap().pixels()[0], 2);
     }
 
     #[test]

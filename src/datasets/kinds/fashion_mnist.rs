@@ -121,14 +121,14 @@ impl Dataset for FashionMnist {
         }
         let (height, width) = side.unwrap_or((0, 0));
         let classes = CLASSES.iter().map(|&class| class.to_owned()).collect();
-        Ok(OpenDataset {
-            manifest: Manifest::new(classes, samples),
-            images: Box::new(AllImages {
+        Ok(OpenDataset::new(
+            Manifest::new(classes, samples),
+            Box::new(AllImages {
                 pixels,
                 height,
                 width,
             }),
-        })
+        ))
     }
 }
 
@@ -140,7 +140,7 @@ struct AllImages {
 }
 
 impl ReadImage for AllImages {
-    fn read(&self, row: usize) -> Result<Image, DatasetError> {
+    fn read(&self, row: usize, _sample: &Sample) -> Result<Image, DatasetError> {
         let size = self.height * self.width;
         match self.pixels.get(row * size..(row + 1) * size) {
             Some(pixels) => Ok(Image::gray(self.width, self.height, pixels.to_vec())),

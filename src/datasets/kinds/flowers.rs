@@ -141,7 +141,7 @@ mod tests {
             ]
         );
         assert_eq!(dataset.manifest.classes, ["1", "2", "3"]);
-        assert_eq!(dataset.images.read(0).unwrap().pixels()[0], 1);
+        assert_eq!(dataset.image(0).unwrap().pixels()[0], 1);
     }
 
     #[test]

@@ -135,10 +135,10 @@ impl Dataset for ImageFolder {
             .into_iter()
             .map(|(id, _, _, location)| (id, location))
             .collect();
-        Ok(OpenDataset {
-            manifest: Manifest::new(classes, samples),
-            images: Box::new(Files::new(files, Trim::NONE)),
-        })
+        Ok(OpenDataset::new(
+            Manifest::new(classes, samples),
+            Box::new(Files::new(files, Trim::NONE)),
+        ))
     }
 }
 
@@ -213,7 +213,7 @@ mod tests {
             ]
         );
         assert_eq!(open.manifest.classes, ["cat", "dog"]);
-        assert_eq!(open.images.read(3).unwrap().size(), (3, 2));
+        assert_eq!(open.image(3).unwrap().size(), (3, 2));
     }
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
         fs::create_dir_all(folder.path().join("train/cat")).unwrap();
         fs::write(folder.path().join("train/cat/broken.jpg"), b"no image").unwrap();
         let open = open(folder.path()).unwrap();
-        let error = open.images.read(0).err().unwrap().to_string();
+        let error = open.image(0).err().unwrap().to_string();
         assert!(
             error.contains("train/cat/broken.jpg") && error.contains("does not decode"),
             "{error}"

@@ -1,7 +1,7 @@
 //! Reading images that are files of their own, unpacked or not, whole or without some rows at their bottom.
 
 use crate::datasets::tree::Location;
-use crate::datasets::{DatasetError, ReadImage};
+use crate::datasets::{DatasetError, ReadImage, Sample};
 use crate::imaging::{Image, Rectangle};
 
 /// No image is longer; the largest of ImageNet has 15 MB.
@@ -64,12 +64,26 @@ impl Files {
             DatasetError::Selection(format!("there is no image in row {row}").into())
         })
     }
+
+    /// The bytes of a file, if they are those that were listed.
+    fn bytes_of(&self, location: &Location, sample: &Sample) -> Result<Vec<u8>, DatasetError> {
+        let bytes = location.read(MOST_BYTES, "it was there when the folder was listed")?;
+        let digest = blake3::hash(&bytes).to_hex().to_string();
+        if self.trim.content(digest) == sample.content {
+            Ok(bytes)
+        } else {
+            Err(DatasetError::Changed {
+                path: location.path(),
+            })
+        }
+    }
 }
 
 impl ReadImage for Files {
-    fn read(&self, row: usize) -> Result<Image, DatasetError> {
+    fn read(&self, row: usize, sample: &Sample) -> Result<Image, DatasetError> {
         let (id, location) = self.file(row)?;
-        let image = Image::decode(&bytes_of(location)?).map_err(|error| error.to_string());
+        let image =
+            Image::decode(&self.bytes_of(location, sample)?).map_err(|error| error.to_string());
         let image = image.and_then(|image| self.trim.apply(image));
         image.map_err(|problem| DatasetError::BadImage {
             id: id.clone(),
@@ -78,12 +92,8 @@ impl ReadImage for Files {
         })
     }
 
-    fn encoded(&self, row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
+    fn encoded(&self, row: usize, sample: &Sample) -> Result<Option<Vec<u8>>, DatasetError> {
         let (_, location) = self.file(row)?;
-        bytes_of(location).map(Some)
+        self.bytes_of(location, sample).map(Some)
     }
-}
-
-fn bytes_of(location: &Location) -> Result<Vec<u8>, DatasetError> {
-    location.read(MOST_BYTES, "it was there when the folder was listed")
 }

@@ -94,10 +94,10 @@ impl Rows {
             })
             .collect::<Result<_, DatasetError>>()?;
         let files = self.images.into_iter().map(|row| (row.id, row.location));
-        Ok(OpenDataset {
-            manifest: Manifest::new(self.classes, samples),
-            images: Box::new(Files::new(files.collect(), trim)),
-        })
+        Ok(OpenDataset::new(
+            Manifest::new(self.classes, samples),
+            Box::new(Files::new(files.collect(), trim)),
+        ))
     }
 
     /// What the lists name, and how much of it is there.
@@ -263,7 +263,7 @@ mod tests {
         backwards.reverse();
         let other = open(folder, backwards).unwrap();
         assert_eq!(dataset.manifest.digest(), other.manifest.digest());
-        assert_eq!(dataset.images.read(2).unwrap().size(), (4, 30));
+        assert_eq!(dataset.image(2).unwrap().size(), (4, 30));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use super::headers::{self, Allowance, Fault, Member, MemberKind};
 use super::index::Index;
 use super::source::Source;
+use crate::checked_blocks::Damage;
 use crate::datasets::{DatasetError, Environment};
 use crate::message::Message;
 use crate::text;
@@ -166,8 +167,8 @@ fn decompress(
     let failed = |source| DatasetError::io(path, source, REMEDY);
     let scratch = environment.scratch;
     let (family, name) = identity.kept("tar");
-    if let Some(kept) = scratch.find(&family, &name) {
-        return Source::open(&kept).map_err(|source| DatasetError::io(&kept, source, REMEDY));
+    if let Some(kept) = scratch.find_blocks(&family, &name).map_err(failed)? {
+        return Ok(Source::Unpacked(kept));
     }
     let packed = file.metadata().map_err(failed)?.len();
     let mut content = Counted {
@@ -194,7 +195,7 @@ fn decompress(
         path.display(),
         text::bytes(packed)
     ));
-    let kept = scratch.keep(&family, &name, &mut |out| {
+    let kept = scratch.keep_blocks(&family, &name, &mut |out| {
         out.write_all(&small)?;
         io::copy(&mut content, out).map(|_| ())
     });
@@ -205,9 +206,9 @@ fn decompress(
                 "{}: {} in {}",
                 path.display(),
                 text::bytes(content.count),
-                kept.display()
+                kept.path().display()
             ));
-            Source::open(&kept).map_err(|source| DatasetError::io(&kept, source, REMEDY))
+            Ok(Source::Unpacked(kept))
         }
         (Err(error), None) => Err(DatasetError::Selection(
             Message::new(format!(
@@ -248,6 +249,13 @@ fn scan(
 ) -> Result<Index, DatasetError> {
     let found = all_members(source, nested).and_then(Index::new);
     let index = found.map_err(|Fault { at, problem }| {
+        // A damaged copy in the cache says nothing about the archive.
+        if let Source::Unpacked(blocks) = source
+            && let Some(damage) = blocks.damage()
+        {
+            let Damage { path, reason } = damage.clone();
+            return DatasetError::Unpacked { path, reason };
+        }
         let of = if compressed {
             " of what it unpacks into"
         } else {

@@ -46,7 +46,7 @@ pub(in crate::datasets) fn assert_same(left: &OpenDataset, right: &OpenDataset) 
     assert_eq!(left.manifest.samples, right.manifest.samples);
     assert_eq!(left.manifest.digest(), right.manifest.digest());
     for row in 0..right.manifest.samples.len() {
-        let (left, right) = (left.images.read(row), right.images.read(row));
+        let (left, right) = (left.image(row), right.image(row));
         assert_eq!(left.unwrap().pixels(), right.unwrap().pixels());
     }
 }

@@ -2,12 +2,17 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::archive::Archive;
 use super::source::{Source, part};
+use crate::bug::Bug;
 use crate::datasets::{DatasetError, Digester};
+
+/// The remedy for a file of the cache that cannot be read.
+const GONE: &str = "it was there when the archive was opened";
 
 /// A file, or a member of an archive. Cheap to clone and to hold a million of.
 #[derive(Debug, Clone)]
@@ -99,6 +104,7 @@ impl Location {
                 let (content, _) = archive.index.member(*place);
                 match &archive.source {
                     Source::File { path, .. } => digester.digest_range(path, content),
+                    Source::Unpacked(blocks) => self.remembered(digester, blocks.path(), &content),
                     Source::Memory(bytes) => {
                         let bytes = part(bytes, content);
                         let bytes = bytes.map_err(|source: io::Error| DatasetError::Io {
@@ -110,5 +116,23 @@ impl Location {
                 }
             }
         }
+    }
+
+    /// The digest of a member of an archive that was unpacked to `path`: it is computed from bytes that were compared.
+    fn remembered(
+        &self,
+        digester: &dyn Digester,
+        path: &Path,
+        content: &Range<u64>,
+    ) -> Result<String, DatasetError> {
+        let question = format!("BLAKE3 of bytes {} to {}", content.start, content.end);
+        let digests = digester.digest_parts(path, &question, 1, &mut || {
+            let bytes = self.read(u64::MAX, GONE)?;
+            Ok(vec![*blake3::hash(&bytes).as_bytes()])
+        })?;
+        let [digest] = digests.as_slice() else {
+            return Err(Bug::new("one part has not one digest").into());
+        };
+        Ok(blake3::Hash::from_bytes(*digest).to_hex().to_string())
     }
 }

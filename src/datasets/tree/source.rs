@@ -1,5 +1,6 @@
 //! The bytes of an archive, read at any place from any thread.
 
+use crate::checked_blocks::CheckedBlocks;
 use crate::numbers::to_usize;
 use std::fs::File;
 use std::io;
@@ -19,6 +20,8 @@ pub(super) enum Source {
         /// Length in bytes, from when the file was opened.
         length: u64,
     },
+    /// In a file of the cache, which was unpacked there.
+    Unpacked(CheckedBlocks),
     /// In memory.
     Memory(Vec<u8>),
 }
@@ -38,6 +41,7 @@ impl Source {
     pub(super) fn length(&self) -> u64 {
         match self {
             Self::File { length, .. } => *length,
+            Self::Unpacked(blocks) => blocks.length(),
             Self::Memory(bytes) => bytes.len() as u64,
         }
     }
@@ -45,10 +49,11 @@ impl Source {
     /// Fills a buffer from a place.
     ///
     /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] where there are not as many bytes; a file that cannot be read.
+    /// [`Damage`](crate::checked_blocks::Damage); [`io::ErrorKind::UnexpectedEof`] where there are not as many bytes; a file that cannot be read.
     pub(super) fn fill(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
         match self {
             Self::File { file, .. } => file.read_exact_at(buffer, at),
+            Self::Unpacked(blocks) => blocks.fill(buffer, at),
             Self::Memory(bytes) => {
                 let end = at.saturating_add(buffer.len() as u64);
                 buffer.copy_from_slice(part(bytes, at..end)?);

@@ -10,6 +10,7 @@ use tar::{EntryType, Header};
 
 use super::super::{NoScratch, PlainDigester, Scratch, WriteContent};
 use super::*;
+use crate::checked_blocks::CheckedBlocks;
 use crate::message::Hint;
 
 /// Puts an archive together, member by member.
@@ -253,6 +254,24 @@ impl Scratch for Half {
         write(&mut io::sink()).map(|()| PathBuf::new())
     }
 
+    fn find_blocks(&self, _family: &str, _name: &str) -> io::Result<Option<CheckedBlocks>> {
+        Ok(None)
+    }
+
+    fn keep_blocks(
+        &self,
+        _family: &str,
+        _name: &str,
+        write: WriteContent<'_>,
+    ) -> io::Result<CheckedBlocks> {
+        write(&mut io::sink())?;
+        Err(io::Error::other("nothing is kept"))
+    }
+
+    fn set_aside(&self, _path: &Path, _reason: &str) -> io::Result<()> {
+        Err(io::Error::other("nothing is kept"))
+    }
+
     fn tell(&self, _message: &str) {}
 
     fn most_in_memory(&self) -> u64 {
@@ -391,6 +410,24 @@ impl Scratch for Kept {
         self.files.keep(family, name, write)
     }
 
+    fn find_blocks(&self, family: &str, name: &str) -> io::Result<Option<CheckedBlocks>> {
+        self.files.find_blocks(family, name)
+    }
+
+    fn keep_blocks(
+        &self,
+        family: &str,
+        name: &str,
+        write: WriteContent<'_>,
+    ) -> io::Result<CheckedBlocks> {
+        self.files.keep_blocks(family, name, write)
+    }
+
+    fn set_aside(&self, path: &Path, reason: &str) -> io::Result<()> {
+        let aside = self.files.set_aside(path, reason);
+        aside.map(|_| ()).map_err(io::Error::other)
+    }
+
     fn tell(&self, message: &str) {
         self.told.lock().unwrap().push(message.to_owned());
     }
@@ -417,7 +454,8 @@ fn a_large_archive_is_decompressed_once() {
         let location = tree.root().file("a.jpg").unwrap();
         let digest = blake3::hash(b"one").to_hex().to_string();
         assert_eq!(location.digest(&PlainDigester).unwrap(), digest);
-        assert_eq!(fs::read_dir(&cache).unwrap().count(), 1);
+        // The archive, and the digests of its blocks.
+        assert_eq!(fs::read_dir(&cache).unwrap().count(), 2);
     }
     let told = scratch.told.lock().unwrap().clone();
     assert_eq!(told.len(), 2, "{told:?}");
@@ -430,7 +468,7 @@ fn a_large_archive_is_decompressed_once() {
     .unwrap();
     let tree = open_tree(folder.path(), false, &scratch).unwrap();
     assert_eq!(read(&tree, "b.jpg").unwrap(), b"two!");
-    assert_eq!(fs::read_dir(&cache).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 2);
 
     let nowhere = Kept::new(&archive.join("below a file"));
     let error = open_tree(folder.path(), false, &nowhere).err().unwrap();

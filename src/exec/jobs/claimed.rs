@@ -8,9 +8,9 @@ use std::time::Duration;
 use crate::exec::NodeError;
 use crate::exec::context::Run;
 use crate::exec::event::Event;
-use crate::machine::device;
+use crate::machine::{device, instructions};
 use crate::plan::{PlannedArtifact, Shards};
-use crate::store::{ArtifactWriter, Begin, Claim, Claims};
+use crate::store::{ArtifactWriter, Begin, Claim, Claims, ComputedOn};
 
 /// How long to wait before asking again whether somebody else is done with a shard.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -72,7 +72,10 @@ impl<'a> Claimed<'a> {
             let Begin::Writer(mut writer) = begun else {
                 continue;
             };
-            writer.computed_on(&device::name(run.device));
+            writer.computed_on(ComputedOn {
+                device: device::name(run.device),
+                instructions: instructions::of_libtorch().to_owned(),
+            });
             let committed = writer.committed_parts(&cut.shards.lengths())?;
             for aside in writer.set_aside().iter().chain(&committed.set_aside) {
                 if !cut.joins {

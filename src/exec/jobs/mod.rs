@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use super::context::{Run, StepResult};
 use super::event::{Event, Working};
+use super::weights::loadable;
 use super::{NodeError, attempt};
 use crate::machine::memory::RetainFreedMemory;
 use crate::models::Precision;
@@ -55,7 +56,7 @@ impl Lane {
             self.loaded = None;
         }
         if self.loaded.is_none() {
-            let network = model.with_weights(run.store);
+            let network = loadable(run, model)?;
             let network = network.load(run.base, run.device, precision)?;
             self.loaded = Some(Loaded {
                 key,

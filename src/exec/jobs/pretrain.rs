@@ -17,6 +17,7 @@ use crate::exec::event::Event;
 use crate::imaging::Normalization;
 use crate::inputs::{ImageSource, Showing};
 use crate::machine::memory::RetainFreedMemory;
+use crate::models::checkpoint::weights::WeightMap;
 use crate::models::denoising::Trainable;
 use crate::plan::{PlannedArtifact, Pretrain};
 use crate::store::Checkpoints;
@@ -84,7 +85,8 @@ pub(super) fn run_pretrain(
         (run.emit)(Event::SetAside { what });
     }
     if let Some(newest) = newest {
-        state.restore(config, &newest.path, newest.step)?;
+        let stored = WeightMap::from_checked(newest.file.into())?;
+        state.restore(config, stored, newest.step)?;
     }
     let _kept = RetainFreedMemory::begin();
     let resumed = state.step;

@@ -13,9 +13,9 @@ mod notes;
 mod table;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,6 +23,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::commit;
 use super::error::StoreError;
 use super::fingerprint::Fingerprint;
+use crate::checked_file::Stamp;
 use table::{Short, Table, short};
 
 /// How long a file has to have been left alone before its digest is remembered.
@@ -41,51 +42,29 @@ pub struct Memo {
     tables: RwLock<BTreeMap<PathBuf, Arc<Table>>>,
 }
 
-/// All that shows whether a file is still the one that was hashed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
-    bytes: u64,
-    inode: u64,
-    /// Modification of the content: seconds since 1970 and nanoseconds.
-    modified: (i64, i64),
-    /// Modification of the status, which no program can set back.
-    changed: (i64, i64),
+/// A stamp, in short.
+fn mark(stamp: &Stamp) -> Short {
+    let mut bytes = [0; 48];
+    let numbers = [
+        stamp.bytes.to_le_bytes(),
+        stamp.inode.to_le_bytes(),
+        stamp.modified.0.to_le_bytes(),
+        stamp.modified.1.to_le_bytes(),
+        stamp.changed.0.to_le_bytes(),
+        stamp.changed.1.to_le_bytes(),
+    ];
+    for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
+        place.copy_from_slice(&number);
+    }
+    short(&bytes)
 }
 
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            bytes: metadata.size(),
-            inode: metadata.ino(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    /// The stamp, in short.
-    fn mark(&self) -> Short {
-        let mut bytes = [0; 48];
-        let numbers = [
-            self.bytes.to_le_bytes(),
-            self.inode.to_le_bytes(),
-            self.modified.0.to_le_bytes(),
-            self.modified.1.to_le_bytes(),
-            self.changed.0.to_le_bytes(),
-            self.changed.1.to_le_bytes(),
-        ];
-        for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
-            place.copy_from_slice(&number);
-        }
-        short(&bytes)
-    }
-
-    /// Whether the file had been left alone for `racy` at the time `now`, in seconds since 1970.
-    fn settled(&self, now: Duration, racy: Duration) -> bool {
-        let latest = self.modified.max(self.changed);
-        let age_in_seconds = i64::try_from(now.saturating_sub(racy).as_secs()).unwrap_or(i64::MAX);
-        // Compared in whole seconds, which can only err toward hashing once more.
-        latest.0 < age_in_seconds
-    }
+/// Whether a file had been left alone for `racy` at the time `now`, in seconds since 1970.
+fn is_settled(stamp: &Stamp, now: Duration, racy: Duration) -> bool {
+    let latest = stamp.modified.max(stamp.changed);
+    let age_in_seconds = i64::try_from(now.saturating_sub(racy).as_secs()).unwrap_or(i64::MAX);
+    // Compared in whole seconds, which can only err toward hashing once more.
+    latest.0 < age_in_seconds
 }
 
 impl Memo {
@@ -158,7 +137,7 @@ impl Memo {
             Ok::<_, StoreError>(Stamp::of(&metadata))
         };
         let before = stamp()?;
-        let (table, mark) = (self.table(path), before.mark());
+        let (table, mark) = (self.table(path), mark(&before));
         let question = short(question.as_bytes());
         let key = |part: usize| short(&[&question[..], &(part as u64).to_le_bytes()].concat());
         let remembered = table.as_ref().and_then(|table| {
@@ -175,7 +154,7 @@ impl Memo {
         };
         if let Some(table) = table
             && before == stamp()?
-            && before.settled(started, self.racy)
+            && is_settled(&before, started, self.racy)
         {
             for (part, digest) in digests.iter().enumerate() {
                 table.put(key(part), mark, *digest);
@@ -215,7 +194,7 @@ impl Memo {
     ) -> Result<[u8; 32], StoreError> {
         let reading = |error| StoreError::io("read", path, None, error);
         if let Some((table, key)) = &place {
-            let mark = Stamp::of(&fs::metadata(path).map_err(reading)?).mark();
+            let mark = mark(&Stamp::of(&fs::metadata(path).map_err(reading)?));
             if let Some(digest) = table.get(key, &mark) {
                 return Ok(digest);
             }
@@ -229,9 +208,9 @@ impl Memo {
         let after = Stamp::of(&file.metadata().map_err(reading)?);
         if let Some((table, key)) = place
             && before == after
-            && before.settled(started, self.racy)
+            && is_settled(&before, started, self.racy)
         {
-            table.put(key, before.mark(), digest);
+            table.put(key, mark(&before), digest);
         }
         Ok(digest)
     }

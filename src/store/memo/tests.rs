@@ -19,7 +19,7 @@ fn lie_about(memo_folder: &Path, file: &Path, lie: Fingerprint) {
     let folder = file.parent().unwrap();
     let stored = trusting(memo_folder).file_of(folder);
     let table = Table::load(&stored, folder.to_owned());
-    let mark = Stamp::of(&fs::metadata(file).unwrap()).mark();
+    let mark = mark(&Stamp::of(&fs::metadata(file).unwrap()));
     let name = file.file_name().unwrap().as_encoded_bytes();
     table.put(short(name), mark, lie.0);
     fs::create_dir_all(memo_folder).unwrap();
@@ -161,7 +161,7 @@ fn ranges_are_remembered_until_the_file_changes() {
         "{past_the_end}"
     );
     let table = memo.table(&file).unwrap();
-    let mark = Stamp::of(&fs::metadata(&file).unwrap()).mark();
+    let mark = mark(&Stamp::of(&fs::metadata(&file).unwrap()));
     drop(memo);
 
     // All four are on the disk, and none holds once the file is another.

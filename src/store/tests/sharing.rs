@@ -30,6 +30,13 @@ fn many_threads_make_an_artifact_once() {
     assert!(waits.into_inner() > 0);
 }
 
+fn on(device: &str) -> ComputedOn {
+    ComputedOn {
+        device: device.to_owned(),
+        instructions: format!("those beside {device}"),
+    }
+}
+
 #[test]
 fn writers_of_parts_need_no_lock_and_the_first_one_wins() {
     let (_folder, store) = store();
@@ -42,8 +49,8 @@ fn writers_of_parts_need_no_lock_and_the_first_one_wins() {
     for writer in [&mut first, &mut second] {
         assert!(writer.committed_parts(&[4, 4]).unwrap().parts.is_empty());
     }
-    first.computed_on("cpu");
-    second.computed_on("cuda:1");
+    first.computed_on(on("cpu"));
+    second.computed_on(on("cuda:1"));
     first.write_features(0, content(0, 4, 3).part()).unwrap();
     // The same part once more, from another device: it is there already.
     second.write_features(0, content(0, 4, 3).part()).unwrap();
@@ -57,6 +64,11 @@ fn writers_of_parts_need_no_lock_and_the_first_one_wins() {
         .map(|file| file.device.as_deref())
         .collect();
     assert_eq!(devices, [Some("cpu"), Some("cuda:1")]);
+    let instructions = manifest
+        .files
+        .iter()
+        .map(|file| file.instructions.as_deref());
+    assert!(instructions.eq([Some("those beside cpu"), Some("those beside cuda:1")]));
     // Finished by another, it is as good as finished by oneself.
     assert_eq!(first.finish(made()).unwrap(), manifest);
     assert!(matches!(

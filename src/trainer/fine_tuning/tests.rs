@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
+use crate::checked_file::CheckedFile;
 use crate::diffusion::noise::fill_noise;
 use crate::heads::Head;
 use crate::message::Message;
@@ -61,13 +62,14 @@ impl NoisyImages for Images {
 struct Folder(Option<PathBuf>);
 
 impl CheckpointStore for Folder {
-    fn newest(&self, _at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
+    fn newest(&self, _at_most: u32) -> Result<Option<(u32, CheckedFile)>, String> {
         let Some(folder) = &self.0 else {
             return Ok(None);
         };
         let steps = (0..1000u32).rev();
         let mut all = steps.map(|step| (step, folder.join(step.to_string())));
-        Ok(all.find(|(_, path)| path.exists()))
+        let newest = all.find(|(_, path)| path.exists());
+        Ok(newest.map(|(step, path)| (step, CheckedFile::open_where(&path, |_| true).unwrap())))
     }
 
     fn write(&self, count: u32, write: WriteTo<'_>) -> Result<(), TrainError> {

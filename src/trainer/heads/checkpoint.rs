@@ -3,15 +3,13 @@
 //! Each head's tensors stand under its name, so that a scan may resume with a part of the heads: those that a stopped run had
 //! still to finish. Curves are tensors too, of six 64-bit numbers for each epoch.
 
-use std::fs::File;
-use std::path::Path;
-
 use memmap2::Mmap;
 use safetensors::SafeTensors;
 use tch::{Device, Tensor};
 
 use super::stack::Stack;
 use super::{CheckpointStore, Epoch, TrainError};
+use crate::checked_file::CheckedFile;
 use crate::models::checkpoint::parameters::write_safetensors;
 use crate::numbers::to_i64;
 
@@ -33,16 +31,13 @@ pub(in crate::trainer) fn open(
     at_most: u32,
 ) -> Result<Option<Stored>, TrainError> {
     let newest = keep.newest(at_most).map_err(TrainError::Checkpoint)?;
-    newest.map(|(count, path)| read(count, &path)).transpose()
+    newest.map(|(count, file)| read(count, &file)).transpose()
 }
 
-fn read(count: u32, path: &Path) -> Result<Stored, TrainError> {
-    let broken = |reason: String| TrainError::Checkpoint(format!("{}: {reason}", path.display()));
-    let file = File::open(path).map_err(|error| broken(error.to_string()))?;
-    #[expect(unsafe_code, reason = "there is no safe way to map a file")]
-    // SAFETY: checkpoints appear whole under their names and are never written again; a file that is removed meanwhile stays
-    // readable for whoever has it open.
-    let file = unsafe { Mmap::map(&file) }.map_err(|error| broken(error.to_string()))?;
+fn read(count: u32, file: &CheckedFile) -> Result<Stored, TrainError> {
+    let path = file.path().display();
+    let broken = |reason: String| TrainError::Checkpoint(format!("{path}: {reason}"));
+    let file = file.map().map_err(|error| broken(error.to_string()))?;
     SafeTensors::deserialize(&file).map_err(|error| broken(error.to_string()))?;
     Ok(Stored { count, file })
 }

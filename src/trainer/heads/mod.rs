@@ -30,12 +30,13 @@ mod tests;
 mod whole;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tch::Device;
 
 use super::Training;
 use crate::bug::Bug;
+use crate::checked_file::CheckedFile;
 use crate::heads::{Course, FeatureShape, Head};
 use crate::message::{Hint, Message};
 use crate::metrics::{HeldOutLogits, Predictions};
@@ -100,11 +101,11 @@ pub type WriteTo<'w> = &'w mut dyn FnMut(&Path) -> io::Result<()>;
 
 /// Where checkpoints are kept.
 pub trait CheckpointStore {
-    /// The newest whole one of at most so many epochs: its number of epochs and its file.
+    /// The newest whole one of at most so many epochs: its number of epochs and its file, whose bytes were checked.
     ///
     /// # Errors
     /// Why none could be read, as a sentence.
-    fn newest(&self, at_most: u32) -> Result<Option<(u32, PathBuf)>, String>;
+    fn newest(&self, at_most: u32) -> Result<Option<(u32, CheckedFile)>, String>;
 
     /// Keeps one: `write` writes its file to a path.
     ///

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 
 use super::*;
+use crate::checked_file::CheckedFile;
 use crate::random::Stream;
 use crate::spec::{Diagnostics, Fields, Source, Span, Table, tree};
 use crate::trainer::{Decay, Optimizer, Schedule, UpdateRule, Views};
@@ -66,14 +67,15 @@ fn samples_of(width: u32, count: usize, separable: bool, seed: u64) -> RowsInMem
 struct Folder(Option<PathBuf>);
 
 impl CheckpointStore for Folder {
-    fn newest(&self, at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
+    fn newest(&self, at_most: u32) -> Result<Option<(u32, CheckedFile)>, String> {
         let Some(folder) = &self.0 else {
             return Ok(None);
         };
         let all = (0..=at_most)
             .rev()
             .map(|epoch| (epoch, folder.join(epoch.to_string())));
-        Ok(all.into_iter().find(|(_, path)| path.exists()))
+        let newest = all.into_iter().find(|(_, path)| path.exists());
+        Ok(newest.map(|(epoch, path)| (epoch, CheckedFile::open_where(&path, |_| true).unwrap())))
     }
 
     fn write(&self, epochs: u32, write: WriteTo<'_>) -> Result<(), TrainError> {

@@ -1,7 +1,5 @@
 //! All that changes from step to step, and its file: what a training resumes from, bit for bit.
 
-use std::path::Path;
-
 use safetensors::SafeTensorError;
 use tch::{Kind, Tensor};
 
@@ -127,10 +125,9 @@ impl State {
     pub fn restore(
         &mut self,
         config: &Pretraining,
-        path: &Path,
+        mut stored: WeightMap,
         step: u32,
     ) -> Result<(), WeightError> {
-        let mut stored = WeightMap::from_file(path)?;
         let parameters = self.parameters.take_alike(PARAMETER, &mut stored);
         let average = Average::restored(config.average, &self.parameters, &mut stored);
         let moments = self.moments.restored(&self.parameters, step, &mut stored);

@@ -116,6 +116,7 @@ mod steps {
     use crate::diffusion::respacing::Respacing;
     use crate::message::Hint;
     use crate::models::Model;
+    use crate::models::checkpoint::weights::WeightMap;
     use crate::models::denoising::Denoise;
     use crate::random::Stream;
     use crate::trainer::pretraining::config::POINT_EVERY;
@@ -198,7 +199,8 @@ mod steps {
             let path = folder.path().join("checkpoint.safetensors");
             std::fs::write(&path, bytes).unwrap();
             let (config, state) = (&running.config, &mut running.state);
-            state.restore(config, &path, step).unwrap();
+            let stored = WeightMap::from_file(&path).unwrap();
+            state.restore(config, stored, step).unwrap();
             running
         }
     }
@@ -299,7 +301,8 @@ mod steps {
         std::fs::write(&path, running.state.averages_to_bytes().unwrap()).unwrap();
         let mut other = Running::new("steps = 2");
         let (config, state) = (&other.config, &mut other.state);
-        assert!(state.restore(config, &path, 1).is_err());
+        let stored = WeightMap::from_file(&path).unwrap();
+        assert!(state.restore(config, stored, 1).is_err());
         assert_eq!(state.step, 0);
     }
 }

@@ -109,13 +109,13 @@ impl Dataset for Cifar10 {
                 number += 1;
             }
         }
-        Ok(OpenDataset {
-            manifest: Manifest::new(classes, samples),
-            images: Box::new(Records {
+        Ok(OpenDataset::new(
+            Manifest::new(classes, samples),
+            Box::new(Records {
                 a_batch: batches.first().map_or(0, Member::records),
                 batches: batches.into_iter().map(|batch| batch.bytes).collect(),
             }),
-        })
+        ))
     }
 }
 
@@ -176,7 +176,7 @@ impl Records {
 }
 
 impl ReadImage for Records {
-    fn read(&self, row: usize) -> Result<Image, DatasetError> {
+    fn read(&self, row: usize, _sample: &Sample) -> Result<Image, DatasetError> {
         let Some(planes) = self.planes(row) else {
             return Err(DatasetError::Selection(
                 format!("there is no image in row {row}").into(),

@@ -100,11 +100,11 @@ fn archive_and_folder_are_one_dataset() {
     );
 
     for dataset in [&packed, &unpacked] {
-        let image = dataset.images.read(10).unwrap();
+        let image = dataset.image(10).unwrap();
         assert_eq!((image.size(), image.channels()), ((32, 32), 3));
         assert_eq!(image.pixels()[..6], [16, 101, 201, 15, 100, 200]);
         assert_eq!(image.pixels()[3 * PLANE - 3..], [15, 100, 200]);
-        assert!(dataset.images.read(12).is_err());
+        assert!(dataset.image(12).is_err());
     }
 }
 

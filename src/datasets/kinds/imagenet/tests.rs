@@ -75,7 +75,7 @@ fn labels_are_ranks_and_both_layouts_are_one_dataset() {
         ]
     );
     assert_eq!(dataset.manifest.samples[2].split, "val");
-    assert_eq!(dataset.images.read(3).unwrap().pixels()[0], 3);
+    assert_eq!(dataset.image(3).unwrap().pixels()[0], 3);
 
     // `meta.mat` says the same as `map_clsloc.txt`.
     let synsets = [(1.0, "n02119789"), (2.0, "n01440764"), (3.0, "n02100735")];

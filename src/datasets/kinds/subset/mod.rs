@@ -142,10 +142,10 @@ impl Dataset for Subset {
             .iter()
             .map(|&row| upstream.manifest.samples[row].clone())
             .collect();
-        Ok(OpenDataset {
-            manifest: Manifest::new(upstream.manifest.classes.clone(), samples),
-            images: Box::new(Rows { rows, upstream }),
-        })
+        Ok(OpenDataset::new(
+            Manifest::new(upstream.manifest.classes.clone(), samples),
+            Box::new(Rows { rows, upstream }),
+        ))
     }
 }
 
@@ -270,12 +270,12 @@ impl Rows {
 }
 
 impl ReadImage for Rows {
-    fn read(&self, row: usize) -> Result<Image, DatasetError> {
-        self.upstream.images.read(self.upstream_row(row)?)
+    fn read(&self, row: usize, _sample: &Sample) -> Result<Image, DatasetError> {
+        self.upstream.image(self.upstream_row(row)?)
     }
 
-    fn encoded(&self, row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
-        self.upstream.images.encoded(self.upstream_row(row)?)
+    fn encoded(&self, row: usize, _sample: &Sample) -> Result<Option<Vec<u8>>, DatasetError> {
+        self.upstream.encoded(self.upstream_row(row)?)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::parquet::{Block, ImageFile};
-use crate::datasets::{DatasetError, ReadImage};
+use crate::datasets::{DatasetError, ReadImage, Sample};
 use crate::imaging::Image;
 use crate::message::{Hint, Message};
 
@@ -42,7 +42,17 @@ impl Images {
         }
     }
 
-    fn bytes(&self, row: usize) -> Result<(Vec<u8>, PathBuf), DatasetError> {
+    /// The bytes of an image, if they are those that were listed, and the file that has them.
+    fn bytes(&self, row: usize, sample: &Sample) -> Result<(Vec<u8>, PathBuf), DatasetError> {
+        let (bytes, path) = self.found(row)?;
+        if blake3::hash(&bytes).to_hex().as_str() == sample.content {
+            Ok((bytes, path))
+        } else {
+            Err(DatasetError::Changed { path })
+        }
+    }
+
+    fn found(&self, row: usize) -> Result<(Vec<u8>, PathBuf), DatasetError> {
         match self.places.get(row) {
             None => Err(DatasetError::Selection(
                 format!("there is no image in row {row}").into(),
@@ -93,8 +103,8 @@ impl Images {
 }
 
 impl ReadImage for Images {
-    fn read(&self, row: usize) -> Result<Image, DatasetError> {
-        let (bytes, path) = self.bytes(row)?;
+    fn read(&self, row: usize, sample: &Sample) -> Result<Image, DatasetError> {
+        let (bytes, path) = self.bytes(row, sample)?;
         Image::decode(&bytes).map_err(|error| DatasetError::BadImage {
             id: self.ids[row].clone(),
             path,
@@ -102,7 +112,7 @@ impl ReadImage for Images {
         })
     }
 
-    fn encoded(&self, row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
-        self.bytes(row).map(|(bytes, _)| Some(bytes))
+    fn encoded(&self, row: usize, sample: &Sample) -> Result<Option<Vec<u8>>, DatasetError> {
+        self.bytes(row, sample).map(|(bytes, _)| Some(bytes))
     }
 }

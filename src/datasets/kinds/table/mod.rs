@@ -213,10 +213,10 @@ impl Dataset for Table {
             ));
         }
         let ids = samples.iter().map(|sample| sample.id.clone()).collect();
-        Ok(OpenDataset {
-            manifest: Manifest::new(classes, samples),
-            images: Box::new(Images::new(ids, places, image_files)),
-        })
+        Ok(OpenDataset::new(
+            Manifest::new(classes, samples),
+            Box::new(Images::new(ids, places, image_files)),
+        ))
     }
 }
 

@@ -132,14 +132,14 @@ fn shards_of_images_are_one_dataset_in_any_order_of_reading() {
     // Backwards, twice, and from several threads.
     let rows = (0..12usize).rev().chain(0..12).collect::<Vec<_>>();
     rows.par_iter().for_each(|&row| {
-        let image = dataset.images.read(row).unwrap();
+        let image = dataset.image(row).unwrap();
         assert_eq!(usize::from(image.pixels()[0]), row);
         assert_eq!(
-            dataset.images.encoded(row).unwrap().unwrap(),
+            dataset.encoded(row).unwrap().unwrap(),
             png(u8::try_from(row).unwrap())
         );
     });
-    assert!(dataset.images.read(12).is_err());
+    assert!(dataset.image(12).is_err());
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_column_may_have_the_splits_and_another_the_ids() {
             row("three", "test", 1)
         ]
     );
-    assert_eq!(dataset.images.read(1).unwrap().pixels()[0], 1);
+    assert_eq!(dataset.image(1).unwrap().pixels()[0], 1);
     given.classes = Some(PathBuf::from("classes.txt"));
     assert_eq!(seen(&open(folder, &given).unwrap())[0].2, 0);
     given.classes = Some(PathBuf::from("lists/all.csv"));

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::features::FeatureRows;
 use crate::bug::Bug;
+use crate::datasets::DatasetError;
 use crate::exec::NodeError;
 use crate::exec::batches;
 use crate::exec::context::Run;
@@ -14,6 +15,7 @@ use crate::message::{Hint, Message};
 use crate::models::extractor::{Images, Network, TapRequest};
 use crate::numbers::to_u32;
 use crate::plan::{Extract, PassKey};
+use crate::store::Store;
 use crate::trainer::TrainError;
 use crate::trainer::fine_tuning::{NoisyImages, walk};
 use crate::trainer::heads::{Rows, Samples};
@@ -23,6 +25,7 @@ pub(super) struct FreshImages<'a> {
     preparation: Preparation<'a>,
     /// Their rows in the dataset, in the order in which features are kept.
     rows: Vec<usize>,
+    store: Store,
 }
 
 impl<'a> FreshImages<'a> {
@@ -37,6 +40,7 @@ impl<'a> FreshImages<'a> {
         Ok(Self {
             rows: manifest.reading_order(Some(split)),
             preparation,
+            store: run.store.clone(),
         })
     }
 
@@ -81,7 +85,18 @@ impl NoisyImages for FreshImages<'_> {
         let batch = preparation.batch(&rows, first.saturating_add(draw));
         batch
             .map(|batch| batch.pixels)
-            .map_err(|error| error.explain())
+            .map_err(|error| match error {
+                DatasetError::Unpacked { path, reason } => {
+                    let what = Message::new(format!("{} {reason}", path.display()));
+                    match self.store.archives().set_aside(&path, &reason) {
+                        Ok(_) => {
+                            what.hint("it was set aside; the same command unpacks the archive anew")
+                        }
+                        Err(error) => what.hint(format!("move it away: {error}")),
+                    }
+                }
+                error => error.explain(),
+            })
     }
 }
 

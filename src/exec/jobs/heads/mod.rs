@@ -12,14 +12,15 @@ mod tables;
 mod tuning;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
 
+use crate::checked_file::CheckedFile;
 use crate::exec::context::{Run, StepResult};
 use crate::exec::event::Event;
+use crate::exec::weights::loadable;
 use crate::exec::{NodeError, attempt};
 use crate::graph::OnBadImage;
 use crate::machine::device::{self, Device};
@@ -329,7 +330,7 @@ fn fresh_rows<'a>(
     (node, epochs): (&crate::graph::HeadNode, u32),
 ) -> Result<FreshRows<'a>, NodeError> {
     let images = FreshImages::new(run, extract, key, &node.training.train_split)?;
-    let network = extract.model.with_weights(run.store);
+    let network = loadable(run, &extract.model)?;
     let network = network.load(run.base, run.device, extract.node.precision)?;
     let at_once = fresh::images_at_once(run, extract);
     let block = find_block(&*extract.model.model, extract.node.block).ok_or_else(|| {
@@ -352,10 +353,10 @@ fn fresh_rows<'a>(
 struct StoredCheckpoints(Checkpoints);
 
 impl CheckpointStore for StoredCheckpoints {
-    fn newest(&self, at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
+    fn newest(&self, at_most: u32) -> Result<Option<(u32, CheckedFile)>, String> {
         // Damaged ones are passed over: what they would have saved is trained again.
         let (newest, _) = self.0.newest(at_most);
-        Ok(newest.map(|checkpoint| (checkpoint.step, checkpoint.path)))
+        Ok(newest.map(|checkpoint| (checkpoint.step, checkpoint.file)))
     }
 
     fn write(&self, epochs: u32, write: WriteTo<'_>) -> Result<(), TrainError> {

@@ -1,14 +1,15 @@
 //! One head that is trained with the network below it.
 
 use std::cell::Cell;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::fresh::{FreshImages, images_at_once};
 use super::{OneHead, StoredCheckpoints, commit};
+use crate::checked_file::CheckedFile;
 use crate::exec::NodeError;
 use crate::exec::context::Run;
 use crate::exec::event::Event;
+use crate::exec::weights::loadable;
 use crate::machine::device::Device;
 use crate::machine::memory::RetainFreedMemory;
 use crate::models::checkpoint::parameters::write_safetensors;
@@ -39,7 +40,7 @@ pub(in crate::exec::jobs) fn run_tuned(run: &Run<'_>, head: OneHead<'_>) -> Resu
     };
     let (node, extract) = (&work.node, &*work.features);
     let extraction = &extract.node;
-    let model = extract.model.with_weights(run.store);
+    let model = loadable(run, &extract.model)?;
     let (Some(fine_tuning), Some(tunable)) = (node.training.fine_tune, model.tunable()) else {
         return Err(NodeError::bug("a model that has nothing to train is tuned"));
     };
@@ -133,7 +134,7 @@ impl Paced {
 }
 
 impl CheckpointStore for Paced {
-    fn newest(&self, at_most: u32) -> Result<Option<(u32, PathBuf)>, String> {
+    fn newest(&self, at_most: u32) -> Result<Option<(u32, CheckedFile)>, String> {
         self.kept.newest(at_most)
     }
 

@@ -35,6 +35,8 @@ use memmap2::{Mmap, UncheckedAdvice};
 pub use fault::{Fault, Place, StoredTensorsError, shown};
 use state_dict::StateDict;
 
+use crate::checked_file::CheckedFile;
+
 /// An open file of named tensors.
 #[derive(Debug)]
 pub struct StoredTensors {
@@ -127,6 +129,23 @@ impl StoredTensors {
         // SAFETY: the map is only read. If another process shortened the file meanwhile, reading would end this process
         // with a signal, which is why the file must not change; no memory becomes invalid otherwise.
         let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
+        Self::mapped(path, map)
+    }
+
+    /// [`StoredTensors::open`] for a file that is open, and whose bytes were checked. Whoever has read its tensors asks whether it is
+    /// [`CheckedFile::unchanged`].
+    ///
+    /// # Errors
+    /// As [`StoredTensors::open`].
+    pub fn open_checked(file: &CheckedFile) -> Result<Self, StoredTensorsError> {
+        let map = file.map().map_err(|source| StoredTensorsError {
+            path: file.path().into(),
+            fault: Fault::Unreadable(source),
+        })?;
+        Self::mapped(file.path(), map)
+    }
+
+    fn mapped(path: &Path, map: Mmap) -> Result<Self, StoredTensorsError> {
         let tensors = Self::read(path, Content::Mapped(map))?;
         // The headers of an archive's members are all over the file, and each brought its neighborhood into memory.
         tensors.release_range(0..tensors.content.bytes().len());

@@ -3,7 +3,8 @@
 //! A network asks for every tensor by name and shape. What does not fit is not reported at the first tensor but
 //! collected, so that one message lists every missing, unused and misshapen name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use safetensors::Dtype;
 use tch::{Device, Kind, Tensor};
@@ -14,6 +15,7 @@ use super::parameters::Parameters;
 use super::stored_tensors::{StoredTensors, StoredTensorsError};
 use super::synthetic;
 pub use super::weight_mismatch::{WeightMismatch, WrongShape};
+use crate::checked_file::{CheckError, CheckedFile};
 use crate::message::Hint;
 use crate::models::WeightsSource;
 use crate::models::nn::initial::Initial;
@@ -40,8 +42,11 @@ pub struct WeightMap {
 
 #[derive(Debug)]
 enum Source {
-    File(StoredTensors),
-    Synthetic { seed: u64 },
+    /// A file, with the open file that was checked, where it was.
+    File(StoredTensors, Option<Arc<CheckedFile>>),
+    Synthetic {
+        seed: u64,
+    },
     Initial(Initial),
 }
 
@@ -60,9 +65,27 @@ pub enum WeightError {
         /// The training's name.
         name: String,
     },
+    /// The file is not the one that was looked at before.
+    #[error("{} {problem}", path.display())]
+    Check {
+        /// The file.
+        path: PathBuf,
+        /// How it differs.
+        problem: CheckError,
+    },
     /// There is no source at all.
     #[error("the network has parameters, but no weights were given")]
     NotGiven,
+}
+
+impl WeightError {
+    /// That a file is not, or no longer, the one that was looked at.
+    pub(crate) fn check(path: &Path, problem: CheckError) -> Self {
+        Self::Check {
+            path: path.to_owned(),
+            problem,
+        }
+    }
 }
 
 impl Hint for WeightError {
@@ -71,7 +94,15 @@ impl Hint for WeightError {
             Self::NotTrained { .. } => {
                 Some("run the experiment; `repro models export` makes a file of them".to_owned())
             }
-            Self::File(_) | Self::Mismatch(_) | Self::NotGiven => None,
+            Self::Check {
+                problem: CheckError::Differs | CheckError::Changed,
+                ..
+            } => Some(
+                "it is another file than the one that the experiment was planned with: leave weights alone until a run has ended; \
+                 the same command plans again, with the file as it is now"
+                    .to_owned(),
+            ),
+            Self::Check { .. } | Self::File(_) | Self::Mismatch(_) | Self::NotGiven => None,
         }
     }
 }
@@ -83,7 +114,16 @@ impl WeightMap {
     /// # Errors
     /// The file cannot be read, is truncated, damaged or something else, or asks for more than tensors.
     pub fn from_file(path: &Path) -> Result<Self, WeightError> {
-        Ok(Self::new(Source::File(StoredTensors::open(path)?)))
+        Ok(Self::new(Source::File(StoredTensors::open(path)?, None)))
+    }
+
+    /// [`WeightMap::from_file`] for a file whose bytes were checked; [`WeightMap::finish`] fails if it has changed since.
+    ///
+    /// # Errors
+    /// As [`WeightMap::from_file`].
+    pub fn from_checked(file: Arc<CheckedFile>) -> Result<Self, WeightError> {
+        let tensors = StoredTensors::open_checked(&file)?;
+        Ok(Self::new(Source::File(tensors, Some(file))))
     }
 
     /// Parameters from where an experiment says that they come from; a relative path starts at `base`. `initial` is the network's own
@@ -98,6 +138,7 @@ impl WeightMap {
     ) -> Result<Self, WeightError> {
         match source {
             WeightsSource::File(path) => Self::from_file(&base.join(path)),
+            WeightsSource::Opened(file) => Self::from_checked(Arc::clone(file)),
             WeightsSource::Synthetic(seed) => Ok(Self::synthetic(*seed)),
             WeightsSource::Initialization(seed) => Ok(Self::initial(initial(*seed))),
             WeightsSource::Pretrained(name) => Err(WeightError::NotTrained { name: name.clone() }),
@@ -117,7 +158,7 @@ impl WeightMap {
 
     fn new(source: Source) -> Self {
         let source_name = match &source {
-            Source::File(file) => file.path().display().to_string(),
+            Source::File(file, _) => file.path().display().to_string(),
             Source::Synthetic { seed } => format!("synthetic weights (seed {seed})"),
             Source::Initial(rule) => format!("initial weights (seed {})", rule.seed()),
         };
@@ -149,7 +190,7 @@ impl WeightMap {
     /// network. Messages then have the names of the file.
     #[must_use]
     pub fn named_as_in(mut self, known: &[FileNames], probe: &str) -> Self {
-        if let Source::File(file) = &self.source {
+        if let Source::File(file, _) = &self.source {
             self.names = FileNames::of(file, known, probe);
         }
         self
@@ -228,7 +269,7 @@ impl WeightMap {
             Source::Initial(rule) => {
                 Some(Tensor::from_slice(&rule.fill(name, shape)).view(&*sizes))
             }
-            Source::File(file) => read(
+            Source::File(file, _) => read(
                 file,
                 &self.names.stored(name),
                 shape,
@@ -278,7 +319,7 @@ impl WeightMap {
     /// The shape of a tensor in the file; `None` where there is no file or no such tensor.
     pub fn shape_of(&self, name: &str) -> Option<Vec<usize>> {
         match &self.source {
-            Source::File(file) => file
+            Source::File(file, _) => file
                 .get(&self.names.stored(name))
                 .map(|stored| stored.shape.to_vec()),
             Source::Synthetic { .. } | Source::Initial(_) => None,
@@ -293,10 +334,14 @@ impl WeightMap {
     /// Compares what was taken with what there is.
     ///
     /// # Errors
-    /// Lists every missing, unused and misshapen name at once.
+    /// Lists every missing, unused and misshapen name at once; a file that was checked and has changed since.
     pub fn finish(&self) -> Result<(), WeightError> {
+        if let Source::File(_, Some(checked)) = &self.source {
+            let unchanged = checked.unchanged();
+            unchanged.map_err(|error| WeightError::check(checked.path(), error))?;
+        }
         let mut mismatch = self.mismatch.clone();
-        if let Source::File(file) = &self.source {
+        if let Source::File(file, _) = &self.source {
             let requested = self.requested.iter().map(|(name, _)| name);
             let mut known: Vec<&str> = requested.chain(&self.skipped).map(String::as_str).collect();
             known.sort_unstable();
