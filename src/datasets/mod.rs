@@ -205,6 +205,14 @@ pub enum DatasetError {
         /// What the decoder reported.
         problem: String,
     },
+    /// An image that decodes, and cannot be made square.
+    #[error("image `{id}` cannot be made square: {problem}")]
+    Oversized {
+        /// The sample's id.
+        id: String,
+        /// What is too large.
+        problem: String,
+    },
     /// A file that cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
@@ -227,7 +235,7 @@ impl Hint for DatasetError {
             Self::Missing { hint, .. }
             | Self::MissingImages { hint, .. }
             | Self::Malformed { hint, .. } => Some(hint.clone()),
-            Self::BadImage { .. } => Some(
+            Self::BadImage { .. } | Self::Oversized { .. } => Some(
                 "fix or remove it, or set `on_bad_image = \"skip\"` in the extraction".to_owned(),
             ),
             Self::Selection(message) => message.hint.clone(),
@@ -237,6 +245,11 @@ impl Hint for DatasetError {
 }
 
 impl DatasetError {
+    /// Whether it is the fault of one image, which `on_bad_image` says what to do about.
+    pub fn is_of_one_image(&self) -> bool {
+        matches!(self, Self::BadImage { .. } | Self::Oversized { .. })
+    }
+
     /// An I/O error, with "not found" told apart.
     pub fn io(path: &Path, source: std::io::Error, hint: &str) -> Self {
         if source.kind() == std::io::ErrorKind::NotFound {

@@ -7,10 +7,15 @@
 //! # Deviations
 //! None: the values are the same (`tests/golden/preprocessing`). A part of the result can be asked for, and only that is computed.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
-use super::convolve::{across, down};
+use super::convolve::{across, bytes_across, bytes_down, down};
+use super::room::Room;
 use super::{Image, Rectangle};
+use crate::limits::IMAGE_MEMORY;
+use crate::text;
 
 /// Bits behind the point of a weight: 32, less 8 for a value and 2 for sums of weights beyond 0 to 1.
 pub(super) const WEIGHT_BITS: u32 = 32 - 8 - 2;
@@ -67,9 +72,30 @@ impl Filter {
     }
 }
 
+/// A resize that takes more memory than is given to images ([`IMAGE_MEMORY`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "resizing its {} × {} pixels to {} × {} takes {} of memory; at most {} are given to an image",
+    from[0], from[1], to[0], to[1], text::bytes(*bytes), text::bytes(IMAGE_MEMORY)
+)]
+pub struct TooMuch {
+    /// Width and height of the image, in pixels.
+    pub from: [usize; 2],
+    /// Width and height that it was to get, in pixels.
+    pub to: [usize; 2],
+    /// The memory that it takes, in bytes.
+    pub bytes: u64,
+}
+
 /// The image at another size, `[width, height]` in pixels from 1. A direction that has its size already is not filtered.
-#[must_use]
-pub fn resize(image: &Image, [width, height]: [usize; 2], filter: Filter) -> Image {
+///
+/// # Errors
+/// A resize that takes more memory than is given to images.
+pub fn resize(
+    image: &Image,
+    [width, height]: [usize; 2],
+    filter: Filter,
+) -> Result<Image, TooMuch> {
     let whole = Rectangle {
         left: 0,
         top: 0,
@@ -79,37 +105,98 @@ pub fn resize(image: &Image, [width, height]: [usize; 2], filter: Filter) -> Ima
     resize_part(image, [width, height], filter, whole)
 }
 
-/// A part of [`resize`]'s result: the same pixels as `resize(…).crop(part)`, without those around it. The part is within the
-/// result and has at least one pixel.
-#[must_use]
+/// A part of [`resize`]'s result: the same pixels as `resize(…).crop(part)`, without those around it, and from the rows that it needs. The
+/// part is within the result and has at least one pixel.
+///
+/// # Errors
+/// A resize that takes more memory than is given to images.
 pub fn resize_part(
     image: &Image,
-    [width, height]: [usize; 2],
+    to: [usize; 2],
     filter: Filter,
     part: Rectangle,
-) -> Image {
-    let columns = Rectangle {
-        top: 0,
-        height: image.height,
-        ..part
+) -> Result<Image, TooMuch> {
+    let [width, height] = to;
+    let room = Room::enter();
+    let too_much = |bytes| TooMuch {
+        from: image.size().into(),
+        to,
+        bytes,
     };
-    let rows = Rectangle {
-        left: 0,
-        width: part.width,
-        ..part
-    };
-    let narrowed = if width == image.width {
-        image.crop(columns)
-    } else {
-        let taps = taps(image.width, width, filter);
-        across(image, taps.get(part.left..part.left + part.width))
-    };
-    if height == image.height {
-        narrowed.crop(rows)
-    } else {
-        let taps = taps(image.height, height, filter);
-        down(&narrowed, taps.get(part.top..part.top + part.height))
+    // Weights of a direction are as many as its longer side, each several times over.
+    let weights = bytes_of_taps(image.width, width, filter, part.width)
+        .saturating_add(bytes_of_taps(image.height, height, filter, part.height));
+    if weights > IMAGE_MEMORY {
+        return Err(too_much(weights));
     }
+    let columns = part.left..part.left + part.width;
+    let columns = (width != image.width).then(|| taps(image.width, width, filter, columns));
+    let rows = part.top..part.top + part.height;
+    let down_taps = (height != image.height).then(|| taps(image.height, height, filter, rows));
+    let needed = match &down_taps {
+        None => {
+            let end = (part.top + part.height).min(image.height);
+            part.top.min(end)..end
+        }
+        Some(taps) => rows_of(taps),
+    };
+    let (wide, channels) = (part.width, image.channels);
+    let across_bytes = columns.as_deref().map_or_else(
+        || wide as u64 * (needed.len() * channels) as u64,
+        |taps| bytes_across(image.width, needed.len(), channels, taps),
+    );
+    let down_bytes = down_taps.as_deref();
+    let down_bytes = down_bytes.map_or(0, |taps| bytes_down(wide, needed.len(), channels, taps));
+    // The image itself, and the one that it was cropped from.
+    let bytes = (2 * image.pixels.len() as u64)
+        .saturating_add(weights)
+        .saturating_add(across_bytes)
+        .saturating_add(down_bytes);
+    if bytes > IMAGE_MEMORY {
+        return Err(too_much(bytes));
+    }
+    room.take(bytes);
+    let narrowed = match columns {
+        Some(taps) => across(image, needed.clone(), &taps),
+        None => image.crop(Rectangle {
+            top: needed.start,
+            height: needed.len(),
+            ..part
+        }),
+    };
+    Ok(match down_taps {
+        None => narrowed,
+        Some(mut taps) => {
+            for tap in &mut taps {
+                tap.first -= needed.start;
+            }
+            down(&narrowed, &taps)
+        }
+    })
+}
+
+/// The rows that taps read. They begin at an even one, so that pairs of rows stay the same ones.
+fn rows_of(taps: &[Tap]) -> Range<usize> {
+    let first = taps.iter().map(|tap| tap.first).min().unwrap_or(0);
+    let end = taps.iter().map(|tap| tap.first + tap.weights.len()).max();
+    let first = first - first % 2;
+    first..end.unwrap_or(first).max(first)
+}
+
+/// About the memory that the taps of `part` pixels take, in bytes; before they are made.
+fn bytes_of_taps(from: usize, to: usize, filter: Filter, part: usize) -> u64 {
+    if from == to {
+        return 0;
+    }
+    let stretch = from as u64 / (to as u64).max(1) + 1;
+    // Bicubic reaches to two pixels on each side.
+    let weights = match filter {
+        Filter::Box => stretch + 2,
+        Filter::Bilinear => 2 * stretch + 2,
+        Filter::Bicubic => 4 * stretch + 2,
+    };
+    let each = weights * size_of::<i32>() as u64 + size_of::<Tap>() as u64;
+    (part as u64).saturating_mul(each)
 }
 
 /// What one pixel of a result is made of: consecutive pixels of the source, each with a weight.
@@ -121,8 +208,9 @@ pub(super) struct Tap {
     pub(super) weights: Vec<i32>,
 }
 
-/// The taps of every pixel of one direction.
-fn taps(from: usize, to: usize, filter: Filter) -> Vec<Tap> {
+/// The taps of some pixels of one direction; none where not all of them are there.
+fn taps(from: usize, to: usize, filter: Filter, part: Range<usize>) -> Vec<Tap> {
+    let part = if part.end <= to { part } else { 0..0 };
     let scale = from as f64 / to as f64;
     let stretch = scale.max(1.0);
     let support = filter.support() * stretch;
@@ -140,7 +228,7 @@ fn taps(from: usize, to: usize, filter: Filter) -> Vec<Tap> {
             weights: heights.iter().map(|height| fixed(height * share)).collect(),
         }
     };
-    (0..to).map(of_pixel).collect()
+    part.map(of_pixel).collect()
 }
 
 /// The whole pixels below a place; places before the image are its begin.
@@ -203,11 +291,11 @@ mod tests {
         };
         let mut image = image.clone();
         if width != image.width {
-            let (taps, to) = (taps(image.width, width, filter), [width, image.height]);
+            let (taps, to) = (taps(image.width, width, filter, 0..width), [width, image.height]);
             image = pass(&image, &taps, true, to);
         }
         if height != image.height {
-            let taps = taps(image.height, height, filter);
+            let taps = taps(image.height, height, filter, 0..height);
             image = pass(&image, &taps, false, [width, height]);
         }
         image
@@ -234,7 +322,7 @@ mod tests {
                 let image = noise(width, height, channels);
                 for &(name, filter) in Filter::CHOICES {
                     for to in sizes.iter().flat_map(|&x| sizes.map(|y| [x, y])) {
-                        let found = resize(&image, to, filter);
+                        let found = resize(&image, to, filter).unwrap();
                         assert!(
                             found == plainly(&image, to, filter),
                             "{name} {width}x{height}x{channels} to {to:?}"
@@ -250,7 +338,7 @@ mod tests {
         let pixels = (0..30 * 30 * 3).map(|index| if index / 3 % 4 < 2 { 0 } else { 255 });
         let image = Image::color(30, 30, pixels.collect());
         for to in [[50, 50], [13, 13], [300, 7]] {
-            let found = resize(&image, to, Filter::Bicubic);
+            let found = resize(&image, to, Filter::Bicubic).unwrap();
             assert_eq!(found, plainly(&image, to, Filter::Bicubic));
         }
     }
@@ -266,17 +354,47 @@ mod tests {
         };
         for to in [[20, 17], [37, 17], [20, 29], [37, 29], [64, 50]] {
             assert_eq!(
-                resize_part(&image, to, Filter::Bicubic, part),
-                resize(&image, to, Filter::Bicubic).crop(part),
+                resize_part(&image, to, Filter::Bicubic, part).unwrap(),
+                resize(&image, to, Filter::Bicubic).unwrap().crop(part),
                 "{to:?}"
             );
         }
     }
 
     #[test]
+    fn a_part_in_the_middle_of_a_long_image_needs_no_more_than_its_rows() {
+        let image = noise(3, 40_000, 3);
+        let part = Rectangle {
+            left: 5,
+            top: 250_001,
+            width: 20,
+            height: 30,
+        };
+        let found = resize_part(&image, [30, 400_000], Filter::Bicubic, part).unwrap();
+        let near = image.crop(Rectangle {
+            left: 0,
+            top: 24_900,
+            width: 3,
+            height: 300,
+        });
+        let near = resize(&near, [30, 3000], Filter::Bicubic).unwrap();
+        let part = Rectangle {
+            top: 250_001 - 249_000,
+            ..part
+        };
+        assert_eq!(found, near.crop(part));
+        // The whole of it would be 36 MB; of an image of a million rows, far too much.
+        let image = Image::gray(1, 1_000_000, vec![9; 1_000_000]);
+        let error = resize(&image, [28, 28_000_000], Filter::Bicubic).unwrap_err();
+        assert!(error.bytes > IMAGE_MEMORY, "{error}");
+        let text = error.to_string();
+        assert!(text.starts_with("resizing its 1 × 1000000 pixels to 28 × 28000000 takes"), "{text}");
+    }
+
+    #[test]
     fn weights_of_a_half_are_pillows() {
         // Two pixels to one: a mean, halves upwards.
         let image = Image::gray(4, 1, vec![0, 1, 254, 255]);
-        assert_eq!(resize(&image, [2, 1], Filter::Box).pixels(), [1, 255]);
+        assert_eq!(resize(&image, [2, 1], Filter::Box).unwrap().pixels(), [1, 255]);
     }
 }

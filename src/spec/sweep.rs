@@ -15,18 +15,19 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::key::{AnyKey, Lists};
 use super::source::Span;
 use super::tree::{Entry, Node, Table, Value};
-
-/// More nodes than this from one table is taken for a slip.
-pub const MOST_INSTANCES: usize = 100_000;
+use crate::limits::MOST_NODES;
+use crate::text;
 
 /// The keys that steer a sweep and reach no kind.
 pub const SWEEP_KEYS: &[&str] = &["zip", "cases"];
 
-/// Expands the sweeps of one table, in the order of the file: the first axis varies slowest.
+/// Expands the sweeps of one table, in the order of the file: the first axis varies slowest. They are counted before: more than `most`
+/// tables are an error, and none of them is made.
 pub fn expand(
     table: &Table,
     keys: &[&dyn AnyKey],
     context: &str,
+    most: usize,
     diagnostics: &RefCell<Diagnostics>,
 ) -> Vec<Table> {
     let report = |diagnostic| diagnostics.borrow_mut().push(diagnostic);
@@ -36,6 +37,20 @@ pub fn expand(
         base = base.without(key);
     }
     let mut tables = cases(table, &base, context, &report);
+    let sizes = tables.iter().map(|case| factors(case, table, keys));
+    let sizes: Vec<Vec<(String, usize)>> = sizes.collect();
+    let total = sizes.iter().fold(0usize, |total, factors| {
+        total.saturating_add(product(factors))
+    });
+    if total > most {
+        let largest = sizes.iter().max_by_key(|factors| product(factors));
+        let mut largest = largest.cloned().unwrap_or_default();
+        if tables.len() > 1 {
+            largest.insert(0, ("cases".to_owned(), tables.len()));
+        }
+        report(too_large(table, context, total, &largest));
+        return Vec::new();
+    }
     if let Some(names) = &zipped {
         tables = tables
             .iter()
@@ -58,19 +73,79 @@ pub fn expand(
                 None => vec![table.clone()],
             })
             .collect();
-        if tables.len() > MOST_INSTANCES {
-            report(Diagnostic::new(
-                "sweep::too-large",
-                table
-                    .get(&axis)
-                    .map_or(Span::default(), |entry| entry.node.span),
-                format!("the sweeps of {context} give more than {MOST_INSTANCES} nodes"),
-                "this list passes the limit",
-            ));
-            return Vec::new();
-        }
     }
     tables
+}
+
+/// What a table sweeps over, each key with the number of its values. What is zipped counts once, under the first of its keys.
+pub fn factors(table: &Table, typed: &Table, keys: &[&dyn AnyKey]) -> Vec<(String, usize)> {
+    let zipped: Vec<&str> = match typed.get("zip").map(|entry| &entry.node.value) {
+        Some(Value::List(names)) => names.iter().filter_map(text_of).collect(),
+        _ => Vec::new(),
+    };
+    let mut factors = Vec::new();
+    for entry in &table.entries {
+        if SWEEP_KEYS.contains(&entry.key.as_str()) {
+            continue;
+        }
+        let place = zipped.iter().position(|name| *name == entry.key);
+        let items = match (&entry.node.value, place) {
+            (_, Some(1..)) => continue,
+            (Value::List(items), Some(0)) => Some(items.as_slice()),
+            (value, _) => {
+                let key = keys.iter().find(|key| key.name() == entry.key);
+                swept_items(value, key.map_or(Lists::Sweep, |key| key.lists()))
+            }
+        };
+        if let Some(items) = items {
+            factors.push((entry.key.clone(), items.len()));
+        }
+    }
+    factors
+}
+
+fn text_of(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// How many tables a sweep gives.
+fn product(factors: &[(String, usize)]) -> usize {
+    let numbers = factors.iter().map(|(_, number)| *number);
+    numbers.fold(1, usize::saturating_mul)
+}
+
+/// The error of an experiment that would have too many nodes. `factors` are what they come from, each with its number.
+pub fn too_large(
+    table: &Table,
+    context: &str,
+    total: usize,
+    factors: &[(String, usize)],
+) -> Diagnostic {
+    let longest = factors.iter().max_by_key(|(_, number)| *number);
+    let entry = longest.and_then(|(key, _)| table.get(key));
+    let entry = entry.or_else(|| table.entries.first());
+    let shown: Vec<String> = factors
+        .iter()
+        .filter(|(_, number)| *number > 1)
+        .map(|(what, number)| format!("{} {what}", text::count(*number)))
+        .collect();
+    Diagnostic::new(
+        "sweep::too-large",
+        entry.map_or(Span::default(), |entry| entry.node.span),
+        format!(
+            "the sweeps of {context} give {} nodes: {}",
+            text::count(total),
+            shown.join(" × ")
+        ),
+        "the longest of them",
+    )
+    .hint(format!(
+        "an experiment has at most {} nodes over all of its tables; shorten a list, or divide the experiment",
+        text::count(MOST_NODES)
+    ))
 }
 
 /// One table for each item of a list; the table itself where the value is not a sweep.
@@ -121,7 +196,7 @@ fn empty(entry: &Entry, context: &str) -> Diagnostic {
 fn zipped_names(table: &Table, context: &str, report: &impl Fn(Diagnostic)) -> Option<Vec<Node>> {
     let entry = table.get("zip")?;
     match &entry.node.value {
-        Value::List(names) => Some(names.clone()),
+        Value::List(names) => Some(names.to_vec()),
         other => {
             report(Diagnostic::new(
                 "spec::wrong-type",
@@ -217,7 +292,7 @@ fn cases(table: &Table, base: &Table, context: &str, report: &impl Fn(Diagnostic
         report(empty(entry, context));
     }
     let mut tables = Vec::new();
-    for item in items {
+    for item in items.iter() {
         match &item.value {
             Value::Table(case) => {
                 tables.push(case.entries.iter().fold(base.clone(), |table, entry| {
@@ -257,7 +332,7 @@ mod tests {
         let source = Source::new("x.toml", text);
         let diagnostics = RefCell::new(Diagnostics::new(source.clone()));
         let table = tree::parse(&source, &mut diagnostics.borrow_mut());
-        let tables = expand(&table, KEYS, "node `x`", &diagnostics);
+        let tables = expand(&table, KEYS, "node `x`", 1000, &diagnostics);
         let shown = tables
             .iter()
             .map(|table| {
@@ -335,6 +410,25 @@ mod tests {
             ["steps=c", "steps=[{}]", "steps=[{},{}]"]
         );
         assert_eq!(shown("a = [{}, {}]\n"), ["a={}", "a={}"]);
+    }
+
+    #[test]
+    fn sweeps_are_counted_before_they_are_expanded() {
+        let list = |count: usize| format!("{:?}", (0..count).collect::<Vec<_>>());
+        let of = |text: String| {
+            let (tables, codes) = run(&text);
+            (tables.len(), codes)
+        };
+        let grid = |a, b| of(format!("a = {}\nb = {}\n", list(a), list(b)));
+        assert_eq!(grid(10, 100), (1000, vec![]));
+        assert_eq!(grid(11, 100), (0, vec!["sweep::too-large"]));
+        // Their product does not fit into 64 bits.
+        let many: Vec<String> = (0..11).map(|key| format!("k{key} = {}\n", list(100))).collect();
+        assert_eq!(of(many.concat()), (0, vec!["sweep::too-large"]));
+        let zipped = format!("a = {0}\nb = {0}\nzip = [\"a\", \"b\"]\n", list(1000));
+        assert_eq!(of(zipped), (1000, vec![]));
+        let cases = format!("cases = [{{ a = {0} }}, {{ a = {0} }}, {{ b = 1 }}]\n", list(500));
+        assert_eq!(of(cases), (0, vec!["sweep::too-large"]));
     }
 
     #[test]

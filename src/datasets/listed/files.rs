@@ -3,9 +3,7 @@
 use crate::datasets::tree::Location;
 use crate::datasets::{DatasetError, ReadImage};
 use crate::imaging::{Image, Rectangle};
-
-/// No image is longer; the largest of ImageNet has 15 MB.
-const MOST_BYTES: u64 = 1 << 30;
+use crate::limits::IMAGE_FILE;
 
 /// What is cut off an image before anything else looks at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,13 +67,18 @@ impl Files {
 impl ReadImage for Files {
     fn read(&self, row: usize) -> Result<Image, DatasetError> {
         let (id, location) = self.file(row)?;
-        let image = Image::decode(&bytes_of(location)?).map_err(|error| error.to_string());
-        let image = image.and_then(|image| self.trim.apply(image));
-        image.map_err(|problem| DatasetError::BadImage {
+        let bad = |problem| DatasetError::BadImage {
             id: id.clone(),
             path: location.path(),
             problem,
-        })
+        };
+        let bytes = bytes_of(location).map_err(|error| match location.broken_link() {
+            Some(problem) => bad(format!("it is {problem}")),
+            None => error,
+        })?;
+        let image = Image::decode(&bytes).map_err(|error| error.to_string());
+        let image = image.and_then(|image| self.trim.apply(image));
+        image.map_err(bad)
     }
 
     fn encoded(&self, row: usize) -> Result<Option<Vec<u8>>, DatasetError> {
@@ -85,5 +88,5 @@ impl ReadImage for Files {
 }
 
 fn bytes_of(location: &Location) -> Result<Vec<u8>, DatasetError> {
-    location.read(MOST_BYTES, "it was there when the folder was listed")
+    location.read(IMAGE_FILE, "it was there when the folder was listed")
 }

@@ -1,0 +1,48 @@
+//! What one file may take: every bound on what is read from outside, in one place. `docs/limits.md` lists them with what they cost.
+//!
+//! A bound is far above what is published, and far below what fills a machine. Whoever refuses something names what was found and the
+//! bound.
+
+/// Memory in which all threads together decode and resize images, in bytes. An image that needs more by itself is refused as one that does
+/// not decode; others wait until there is room.
+pub const IMAGE_MEMORY: u64 = 1 << 31;
+
+/// Memory that an image is taken to need for each of its pixels while it is decoded and resized, in bytes: 8 for four channels of 16 bits, 3
+/// for the result, rounded up.
+pub const IMAGE_BYTES_PER_PIXEL: u64 = 12;
+
+/// More pixels than this are not decoded. It is where Pillow refuses, too.
+pub const MOST_PIXELS: u64 = IMAGE_MEMORY / IMAGE_BYTES_PER_PIXEL;
+
+/// No file with an image is longer, in bytes; the largest of `ImageNet` has 15 MB.
+pub const IMAGE_FILE: u64 = 1 << 30;
+
+/// What an archive or an IDX file may unpack into for each of its bytes: compressed photographs hardly shrink, and texts by less than this.
+pub const UNPACKED_TIMES: u64 = 20;
+
+/// What an archive may unpack into whatever its own size, in bytes.
+pub const UNPACKED_ALWAYS: u64 = 1 << 26;
+
+/// No archive unpacks into more, in bytes.
+pub const UNPACKED_MOST: u64 = 1 << 40;
+
+/// The most that an IDX file holds, in bytes: sixty thousand images of 128 × 128. It is held in memory.
+pub const IDX_MOST: u64 = 1 << 30;
+
+/// What a page of a Parquet file may unpack into, in bytes. Writers aim at 1 MiB; pages of photographs have some hundred of them.
+pub const PARQUET_PAGE: u64 = 1 << 28;
+
+/// The most that columns of a table hold which are read as a whole (labels, splits, ids and paths), in bytes.
+pub const TABLE_COLUMNS: u64 = 1 << 30;
+
+/// No list of names, labels or splits is longer, in bytes; the longest that is published has less than 8 MiB.
+pub const LIST_FILE: u64 = 1 << 26;
+
+/// The most bytes of a template, and of what it renders into.
+pub const TEMPLATE: u64 = 1 << 24;
+
+/// The most bytes of an experiment file.
+pub const EXPERIMENT_FILE: u64 = 1 << 24;
+
+/// The most nodes of an experiment, over all of its tables and after all sweeps. More are taken for a slip.
+pub const MOST_NODES: usize = 100_000;
