@@ -12,6 +12,7 @@ mod matlab;
 pub mod published;
 pub mod survey;
 mod tree;
+mod unpacked;
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};

@@ -23,8 +23,8 @@ pub(super) fn decode(bytes: &[u8], room: &Room) -> Result<Image, DecodeError> {
     let header = decoder.read_header_info().map_err(damaged)?;
     let (width, height) = (header.width, header.height);
     check_size(width, height, room)?;
-    // Palettes and grays of less than 8 bits become whole bytes.
-    decoder.set_transformations(Transformations::EXPAND);
+    // Palettes and grays of less than 8 bits become whole bytes, and of 16 bits the upper byte is taken.
+    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
     let mut reader = decoder.read_info().map_err(damaged)?;
     let size = reader.output_buffer_size();
     let size = size.ok_or_else(|| DecodeError::Damaged("its pixels cannot be counted".into()))?;
@@ -43,10 +43,6 @@ pub(super) fn decode(bytes: &[u8], room: &Room) -> Result<Image, DecodeError> {
         (BitDepth::Eight, ColorType::Rgba) => {
             RgbaImage::from_raw(width, height, pixels).map(|color| rgb(color.into()))
         }
-        (BitDepth::Sixteen, ColorType::Grayscale) => Some(upper(&pixels, 1, [0, 0, 0])),
-        (BitDepth::Sixteen, ColorType::GrayscaleAlpha) => Some(upper(&pixels, 2, [0, 0, 0])),
-        (BitDepth::Sixteen, ColorType::Rgb) => Some(upper(&pixels, 3, [0, 1, 2])),
-        (BitDepth::Sixteen, ColorType::Rgba) => Some(upper(&pixels, 4, [0, 1, 2])),
         (bits, color) => {
             let problem = format!("its pixels are {color:?} of {bits:?} bits");
             return Err(DecodeError::Damaged(problem));
@@ -60,14 +56,4 @@ pub(super) fn decode(bytes: &[u8], room: &Room) -> Result<Image, DecodeError> {
 /// Red, green and blue of every pixel; transparency is dropped.
 fn rgb(image: DynamicImage) -> Vec<u8> {
     image.into_rgb8().into_raw()
-}
-
-/// The upper 8 bits of three of each pixel's channels, which have 16 bits, the upper ones first.
-fn upper(bytes: &[u8], channels: usize, wanted: [usize; 3]) -> Vec<u8> {
-    let pixels = bytes.chunks_exact(2 * channels);
-    let mut colors = Vec::with_capacity(3 * pixels.len());
-    for pixel in pixels {
-        colors.extend(wanted.map(|channel| pixel[2 * channel]));
-    }
-    colors
 }

@@ -3,6 +3,9 @@
 //! Every string that a template prints is escaped for Markdown, so that a template is safe without doing anything. Markdown that was made here
 //! (tables, captions) is marked as such and printed as it is. An undefined name is an error that names file and line.
 
+use std::io::{self, Write};
+use std::path::Path;
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
@@ -11,6 +14,7 @@ use super::error::ReportError;
 use super::markdown;
 use super::number;
 use super::trace;
+use crate::limits;
 use crate::text;
 
 /// The name of the built-in template, which the user's own may extend or include.
@@ -34,7 +38,7 @@ impl Template {
         match path {
             None => Self::parse(BUILT_IN, None),
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|source| {
+                let text = limits::read_text(Path::new(path), limits::TEMPLATE).map_err(|source| {
                     ReportError::TemplateUnreadable {
                         file: path.to_owned(),
                         source,
@@ -71,10 +75,29 @@ impl Template {
             .environment
             .get_template(&self.name)
             .map_err(|error| describe(&error))?;
+        let mut written = Limited(Vec::new());
         template
-            .render(context)
-            .map(|text| tidy(&text))
-            .map_err(|error| describe(&error))
+            .render_captured_to(context, &mut written)
+            .map_err(|error| describe(&error))?;
+        Ok(tidy(&String::from_utf8_lossy(&written.0)))
+    }
+}
+
+/// What a template has written, up to a limit.
+struct Limited(Vec<u8>);
+
+impl Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len().saturating_add(bytes.len()) > limits::REPORT {
+            let most = text::bytes(limits::REPORT as u64);
+            return Err(io::Error::other(format!("a report has at most {most}")));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -89,6 +112,7 @@ fn environment() -> Result<Environment<'static>, Error> {
     );
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_debug(true);
+    environment.set_fuel(Some(limits::TEMPLATE_STEPS));
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("markdown".into()));
     environment.set_formatter(|output, _, value| {
         let text = value.to_string();
@@ -168,14 +192,18 @@ fn tidy(text: &str) -> String {
 
 /// A template's error with its place and the text that it is about.
 fn describe(error: &Error) -> ReportError {
-    let text = error
+    let of_template = error
         .range()
         .and_then(|range| error.template_source()?.get(range));
     let problem = match error.detail() {
+        _ if error.kind() == ErrorKind::OutOfFuel => format!(
+            "it takes more than {} steps",
+            text::count(limits::TEMPLATE_STEPS)
+        ),
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     };
-    let problem = match text.filter(|text| !text.contains('\n')) {
+    let problem = match of_template.filter(|text| !text.contains('\n')) {
         Some(text) => format!("{problem} in `{text}`"),
         None => problem,
     };
@@ -189,6 +217,7 @@ fn describe(error: &Error) -> ReportError {
         ErrorKind::UnknownFilter | ErrorKind::UnknownFunction | ErrorKind::UnknownTest => {
             "the filters are listed in `docs/report-templates.md`"
         }
+        ErrorKind::OutOfFuel => "its loops go over far more than there is; see `docs/limits.md`",
         _ => "the names that a template may use are listed in `docs/report-templates.md`",
     };
     ReportError::Template {
