@@ -51,6 +51,15 @@ pub const PARQUET_BLOCK: u64 = 1 << 28;
 /// The most rows of a table.
 pub const TABLE_ROWS: u64 = 1 << 26;
 
+/// The longest header of a safetensors file, in bytes; other readers of the format refuse longer ones, too.
+pub const SAFETENSORS_HEADER: u64 = 100_000_000;
+
+/// The most tensors, and other entries, of a checkpoint.
+pub const CHECKPOINT_ENTRIES: usize = 1 << 19;
+
+/// The most axes of a tensor; libtorch has no more.
+pub const TENSOR_AXES: usize = 64;
+
 /// The most bytes of a template.
 pub const TEMPLATE: u64 = 1 << 24;
 

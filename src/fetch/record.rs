@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::error::FetchError;
 use super::files;
+use crate::limits::{self, read_text};
 
 /// The record's file name; there is one in each folder.
 pub const NAME: &str = "fetched.toml";
@@ -63,6 +64,14 @@ struct File {
     files: Vec<Entry>,
 }
 
+/// What the record of a folder lists; nothing where there is none.
+///
+/// # Errors
+/// A record that cannot be read.
+pub fn recorded(folder: &Path) -> Result<Vec<Entry>, FetchError> {
+    Record::read(folder).map(|record| record.files)
+}
+
 /// The entries of one folder, and where they are stored.
 #[derive(Debug)]
 pub(super) struct Record {
@@ -78,7 +87,7 @@ impl Record {
             path: path.clone(),
             reason,
         };
-        let text = match std::fs::read_to_string(&path) {
+        let text = match read_text(&path, limits::LIST_FILE) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Self {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::axes::Sweeps;
 use super::resolve::Names;
 use super::{DatasetNode, Experiment, ExtractionNode, ModelNode, extraction};
+use crate::imaging::Preprocess;
 use crate::limits::MOST_NODES;
 use crate::report::ReportConfig;
 use crate::report::axes::KnownAxes;
@@ -43,12 +44,26 @@ pub fn build_models(source: &Source) -> Result<Vec<ModelNode>, Diagnostics> {
     read_part(source).map(|experiment| experiment.models)
 }
 
+/// A dataset with the ways in which a file shows its images to networks: how they become squares, and of which side in pixels.
+pub type ShownDataset = (DatasetNode, Vec<(Preprocess, usize)>);
+
 /// Reads and checks the datasets of a file, which need not be an experiment.
 ///
 /// # Errors
 /// Every error of the file, but that it has no section `[experiment]`.
-pub fn build_datasets(source: &Source) -> Result<Vec<DatasetNode>, Diagnostics> {
-    read_part(source).map(|experiment| experiment.datasets)
+pub fn build_datasets(source: &Source) -> Result<Vec<ShownDataset>, Diagnostics> {
+    let experiment = read_part(source)?;
+    let mut shown: Vec<BTreeSet<(Preprocess, usize)>> =
+        vec![BTreeSet::new(); experiment.datasets.len()];
+    for one in &experiment.extractions {
+        let side = experiment.models[one.model].model.input().side as usize;
+        if let Some(ways) = shown.get_mut(one.dataset) {
+            ways.insert((one.preprocess.clone(), side));
+            ways.insert((one.test_preprocess.clone(), side));
+        }
+    }
+    let ways = shown.into_iter().map(|ways| ways.into_iter().collect());
+    Ok(experiment.datasets.into_iter().zip(ways).collect())
 }
 
 fn read_part(source: &Source) -> Result<Experiment, Diagnostics> {

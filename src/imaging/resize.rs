@@ -291,7 +291,10 @@ mod tests {
         };
         let mut image = image.clone();
         if width != image.width {
-            let (taps, to) = (taps(image.width, width, filter, 0..width), [width, image.height]);
+            let (taps, to) = (
+                taps(image.width, width, filter, 0..width),
+                [width, image.height],
+            );
             image = pass(&image, &taps, true, to);
         }
         if height != image.height {
@@ -388,13 +391,19 @@ mod tests {
         let error = resize(&image, [28, 28_000_000], Filter::Bicubic).unwrap_err();
         assert!(error.bytes > IMAGE_MEMORY, "{error}");
         let text = error.to_string();
-        assert!(text.starts_with("resizing its 1 × 1000000 pixels to 28 × 28000000 takes"), "{text}");
+        assert!(
+            text.starts_with("resizing its 1 × 1000000 pixels to 28 × 28000000 takes"),
+            "{text}"
+        );
     }
 
     #[test]
     fn weights_of_a_half_are_pillows() {
         // Two pixels to one: a mean, halves upwards.
         let image = Image::gray(4, 1, vec![0, 1, 254, 255]);
-        assert_eq!(resize(&image, [2, 1], Filter::Box).unwrap().pixels(), [1, 255]);
+        assert_eq!(
+            resize(&image, [2, 1], Filter::Box).unwrap().pixels(),
+            [1, 255]
+        );
     }
 }

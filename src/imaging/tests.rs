@@ -105,7 +105,9 @@ fn the_random_crop_of_guided_diffusion_is_a_window_of_its_resized_image() {
     let resized = whole(64).apply(&image, 64, DRAW).unwrap();
     let mut corners = std::collections::BTreeSet::new();
     for draw in 0..20 {
-        let square = crop([0.5, 0.5]).apply(&image, 32, Draw { draw, ..DRAW }).unwrap();
+        let square = crop([0.5, 0.5])
+            .apply(&image, 32, Draw { draw, ..DRAW })
+            .unwrap();
         let places = (0..=32).flat_map(|left| (0..=32).map(move |top| (left, top)));
         let found = places.into_iter().find(|&(left, top)| {
             let part = Rectangle {

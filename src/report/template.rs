@@ -38,12 +38,13 @@ impl Template {
         match path {
             None => Self::parse(BUILT_IN, None),
             Some(path) => {
-                let text = limits::read_text(Path::new(path), limits::TEMPLATE).map_err(|source| {
-                    ReportError::TemplateUnreadable {
-                        file: path.to_owned(),
-                        source,
-                    }
-                })?;
+                let text =
+                    limits::read_text(Path::new(path), limits::TEMPLATE).map_err(|source| {
+                        ReportError::TemplateUnreadable {
+                            file: path.to_owned(),
+                            source,
+                        }
+                    })?;
                 Self::parse(path, Some(text))
             }
         }

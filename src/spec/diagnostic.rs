@@ -219,8 +219,7 @@ impl fmt::Display for Rendered<'_> {
         write!(
             formatter,
             "{}:{line}:{column}: {}",
-            self.name,
-            self.item.message
+            self.name, self.item.message
         )
     }
 }

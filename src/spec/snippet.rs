@@ -34,7 +34,11 @@ impl Snippet {
         let start = floor(text, span.start);
         let end = floor(text, span.end.max(start));
         let begin_of = |place: usize| text[..place].rfind('\n').map_or(0, |newline| newline + 1);
-        let end_of = |place: usize| text[place..].find('\n').map_or(text.len(), |end| place + end);
+        let end_of = |place: usize| {
+            text[place..]
+                .find('\n')
+                .map_or(text.len(), |end| place + end)
+        };
         let first = begin_of(start);
         let mut last = end_of(start);
         let mut lines = 1;
@@ -155,7 +159,10 @@ mod tests {
     fn short_lines_are_shown_as_they_are() {
         let text = "a = 1\nb = two\nc = 3\nd = 4\n";
         let span = Span { start: 10, end: 13 };
-        assert_eq!(shown(text, span), ("a = 1\nb = two\nc = 3".into(), "two".into()));
+        assert_eq!(
+            shown(text, span),
+            ("a = 1\nb = two\nc = 3".into(), "two".into())
+        );
         let span = Span { start: 0, end: 1 };
         assert_eq!(shown(text, span), ("a = 1\nb = two".into(), "a".into()));
         let span = Span { start: 0, end: 0 };
@@ -164,15 +171,43 @@ mod tests {
 
     #[test]
     fn of_long_lines_the_part_around_the_error_is_shown() {
-        let line = format!("a = [{} wrong, {}]", "1, ".repeat(50_000), "ß, ".repeat(50_000));
+        let line = format!(
+            "a = [{} wrong, {}]",
+            "1, ".repeat(50_000),
+            "ß, ".repeat(50_000)
+        );
         let start = line.find("wrong").unwrap();
-        let (text, marked) = shown(&line, Span { start, end: start + 5 });
+        let (text, marked) = shown(
+            &line,
+            Span {
+                start,
+                end: start + 5,
+            },
+        );
         assert_eq!(marked, "wrong");
-        assert!(text.len() < 260 && text.starts_with('…') && text.ends_with('…'), "{text}");
-        let (text, marked) = shown(&line, Span { start: 4, end: line.len() });
+        assert!(
+            text.len() < 260 && text.starts_with('…') && text.ends_with('…'),
+            "{text}"
+        );
+        let (text, marked) = shown(
+            &line,
+            Span {
+                start: 4,
+                end: line.len(),
+            },
+        );
         assert!(text.len() < 260 && marked.starts_with("[1, 1"), "{text}");
         let many = "x = [\n".to_owned() + &"1,\n".repeat(10_000) + "]\n";
-        let (text, marked) = shown(&many, Span { start: 4, end: many.len() - 1 });
-        assert!(text.lines().count() < 20 && marked.starts_with('['), "{text}");
+        let (text, marked) = shown(
+            &many,
+            Span {
+                start: 4,
+                end: many.len() - 1,
+            },
+        );
+        assert!(
+            text.lines().count() < 20 && marked.starts_with('['),
+            "{text}"
+        );
     }
 }

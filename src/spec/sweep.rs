@@ -423,11 +423,16 @@ mod tests {
         assert_eq!(grid(10, 100), (1000, vec![]));
         assert_eq!(grid(11, 100), (0, vec!["sweep::too-large"]));
         // Their product does not fit into 64 bits.
-        let many: Vec<String> = (0..11).map(|key| format!("k{key} = {}\n", list(100))).collect();
+        let many: Vec<String> = (0..11)
+            .map(|key| format!("k{key} = {}\n", list(100)))
+            .collect();
         assert_eq!(of(many.concat()), (0, vec!["sweep::too-large"]));
         let zipped = format!("a = {0}\nb = {0}\nzip = [\"a\", \"b\"]\n", list(1000));
         assert_eq!(of(zipped), (1000, vec![]));
-        let cases = format!("cases = [{{ a = {0} }}, {{ a = {0} }}, {{ b = 1 }}]\n", list(500));
+        let cases = format!(
+            "cases = [{{ a = {0} }}, {{ a = {0} }}, {{ b = 1 }}]\n",
+            list(500)
+        );
         assert_eq!(of(cases), (0, vec!["sweep::too-large"]));
     }
 

@@ -268,7 +268,8 @@ mod tests {
     use crate::message::Hint;
 
     fn parse(bytes: &[u8], rank: usize) -> Result<Idx, String> {
-        Idx::parse(PathBuf::from("x-idx"), bytes.to_vec(), rank).map_err(|error| error.explain().to_string())
+        Idx::parse(PathBuf::from("x-idx"), bytes.to_vec(), rank)
+            .map_err(|error| error.explain().to_string())
     }
 
     #[test]

@@ -8,8 +8,8 @@ use super::super::{Experiment, ExtractionNode, HeadNode, OnBadImage};
 use super::{Builder, joins};
 use crate::heads::{ALL, Head};
 use crate::models::Precision;
-use crate::spec::{Fields, Table, Value};
 use crate::spec::sections::Sections;
+use crate::spec::{Fields, Table, Value};
 use crate::trainer::config::{self, FINE_TUNE};
 use crate::trainer::{Training, Views};
 
@@ -241,7 +241,10 @@ impl Builder<'_> {
 fn size_of(tables: &[Table], extractions: &Names, seeds: usize) -> (usize, Vec<(String, usize)>) {
     let (mut total, mut most) = (0usize, (0, 0));
     for table in tables {
-        let features = match table.get(config::FEATURES.name).map(|entry| &entry.node.value) {
+        let features = match table
+            .get(config::FEATURES.name)
+            .map(|entry| &entry.node.value)
+        {
             Some(Value::Text(name)) => extractions.count(name),
             _ => 0,
         };
@@ -251,7 +254,12 @@ fn size_of(tables: &[Table], extractions: &Names, seeds: usize) -> (usize, Vec<(
         most = most.max((features, seeds));
     }
     let beside = [("sets of features", most.0), ("seeds", most.1)];
-    (total, beside.map(|(what, number)| (what.to_owned(), number)).into())
+    (
+        total,
+        beside
+            .map(|(what, number)| (what.to_owned(), number))
+            .into(),
+    )
 }
 
 /// What heads read: each extraction by itself, or the first of those that differ only in view and draw, and the others.
@@ -265,9 +273,9 @@ fn by_views(
     }
     let mut heads: Vec<(usize, Vec<usize>)> = Vec::new();
     for &index in found {
-        let known = heads.iter_mut().find(|(first, _)| {
-            extractions[*first].differs_in_view_alone(&extractions[index])
-        });
+        let known = heads
+            .iter_mut()
+            .find(|(first, _)| extractions[*first].differs_in_view_alone(&extractions[index]));
         match known {
             Some((_, others)) => others.push(index),
             None => heads.push((index, Vec::new())),

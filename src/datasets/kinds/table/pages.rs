@@ -64,7 +64,9 @@ struct Header {
 }
 
 fn read_header(file: &File, at: u64, end: u64) -> Option<Header> {
-    let most = usize::try_from(end - at).unwrap_or(usize::MAX).min(LONGEST_HEADER);
+    let most = usize::try_from(end - at)
+        .unwrap_or(usize::MAX)
+        .min(LONGEST_HEADER);
     let mut wanted = FIRST_READ.min(most);
     loop {
         let mut bytes = vec![0; wanted];
@@ -140,7 +142,10 @@ impl Compact<'_> {
     }
 
     /// The form of the next field, and its number; nothing at the end of a structure.
-    #[expect(clippy::option_option, reason = "the outer one is of the reader, the inner one of the structure")]
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one is of the reader, the inner one of the structure"
+    )]
     fn field(&mut self, field: &mut i64) -> Option<Option<u8>> {
         let head = self.byte()?;
         if head == 0 {
@@ -236,12 +241,16 @@ mod tests {
         let about = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).unwrap();
         let groups = about.metadata().row_groups();
         let chunks = groups.iter().flat_map(|group| group.columns());
-        chunks.map(|chunk| largest_of_dictionary(&file, chunk)).collect()
+        chunks
+            .map(|chunk| largest_of_dictionary(&file, chunk))
+            .collect()
     }
 
     #[test]
     fn headers_of_all_forms_are_walked() {
-        let values: Vec<Vec<u8>> = (0..1000u32).map(|row| vec![(row % 7) as u8; 2000]).collect();
+        let values: Vec<Vec<u8>> = (0..1000u32)
+            .map(|row| vec![(row % 7) as u8; 2000])
+            .collect();
         for version in [
             parquet::file::properties::WriterVersion::PARQUET_1_0,
             parquet::file::properties::WriterVersion::PARQUET_2_0,

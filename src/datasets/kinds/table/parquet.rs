@@ -179,7 +179,10 @@ impl ImageFile {
 
     /// The BLAKE3 digest of every image, in the order of the rows.
     pub(super) fn digests(&self) -> Result<Vec<[u8; 32]>, DatasetError> {
-        let reader = self.builder()?.with_batch_size(self.most.min(BATCH)).build();
+        let reader = self
+            .builder()?
+            .with_batch_size(self.most.min(BATCH))
+            .build();
         let mut digests = Vec::new();
         for images in self.images(reader.map_err(|error| broken(&self.path, &error))?) {
             let images = images?;
