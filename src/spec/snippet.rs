@@ -5,7 +5,7 @@ use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanConten
 use super::source::{Source, Span};
 
 /// Lines are shown up to so many bytes.
-const LONGEST_LINE: usize = 240;
+const LONGEST_LINE: usize = 160;
 /// Of a longer line, so many bytes before the error are shown.
 const BEFORE: usize = 60;
 /// An error that goes over more lines is shown as its first ones.
@@ -48,7 +48,7 @@ impl Snippet {
             lines += 1;
         }
         let before = (first > 0).then(|| begin_of(first - 1)..first - 1);
-        let after = (last < text.len()).then(|| last + 1..end_of(last + 1));
+        let after = (last + 1 < text.len()).then(|| last + 1..end_of(last + 1));
         let mut snippet = Self {
             name: source.name.clone(),
             text: String::new(),
@@ -161,10 +161,10 @@ mod tests {
         let span = Span { start: 10, end: 13 };
         assert_eq!(
             shown(text, span),
-            ("a = 1\nb = two\nc = 3".into(), "two".into())
+            ("a = 1\nb = two\nc = 3\n".into(), "two".into())
         );
         let span = Span { start: 0, end: 1 };
-        assert_eq!(shown(text, span), ("a = 1\nb = two".into(), "a".into()));
+        assert_eq!(shown(text, span), ("a = 1\nb = two\n".into(), "a".into()));
         let span = Span { start: 0, end: 0 };
         assert_eq!(shown("", span), (String::new(), String::new()));
     }
@@ -186,7 +186,7 @@ mod tests {
         );
         assert_eq!(marked, "wrong");
         assert!(
-            text.len() < 260 && text.starts_with('…') && text.ends_with('…'),
+            text.len() < 180 && text.starts_with('…') && text.ends_with('…'),
             "{text}"
         );
         let (text, marked) = shown(
@@ -196,7 +196,7 @@ mod tests {
                 end: line.len(),
             },
         );
-        assert!(text.len() < 260 && marked.starts_with("[1, 1"), "{text}");
+        assert!(text.len() < 180 && marked.starts_with("[1, 1"), "{text}");
         let many = "x = [\n".to_owned() + &"1,\n".repeat(10_000) + "]\n";
         let (text, marked) = shown(
             &many,
