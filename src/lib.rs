@@ -22,6 +22,7 @@ pub mod graph;
 pub mod heads;
 pub mod imaging;
 pub mod inputs;
+pub mod limits;
 mod lock_file;
 pub mod machine;
 pub mod message;

@@ -1,4 +1,6 @@
-//! Small helpers for numbers in text.
+//! Small helpers for texts and for numbers in them.
+
+use std::borrow::Cow;
 
 /// A count with thousands separated by commas: 1,234,567.
 pub fn count(number: impl TryInto<u64>) -> String {
@@ -21,6 +23,14 @@ pub fn plural(number: usize, noun: &str) -> String {
         (_, false) => "s",
     };
     format!("{} {noun}{ending}", count(number))
+}
+
+/// A text, or its first characters and `…` where it has more than `most`.
+pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+    }
 }
 
 /// A size in bytes, in binary units.

@@ -6,6 +6,7 @@ use super::exit::Failure;
 use super::{Context, colors};
 use crate::graph::{self, Experiment};
 use crate::inputs::{self, Inputs, Otherwise};
+use crate::limits;
 use crate::message::Message;
 use crate::plan::{self, Absent, Plan};
 use crate::spec::{Diagnostics, Source};
@@ -17,7 +18,7 @@ pub(super) const WIDTH: usize = 100;
 
 /// Reads a file.
 pub(super) fn read(file: &Path) -> Result<Source, Failure> {
-    match std::fs::read_to_string(file) {
+    match limits::read_text(file, limits::EXPERIMENT_FILE) {
         Ok(text) => Ok(Source::new(file.display().to_string(), text)),
         Err(error) => Err(Failure::Usage(
             Message::new(format!(

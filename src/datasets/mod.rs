@@ -12,6 +12,7 @@ mod matlab;
 pub mod published;
 pub mod survey;
 mod tree;
+mod unpacked;
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -250,6 +251,14 @@ pub enum DatasetError {
         /// How it is damaged, to be read after its name.
         reason: String,
     },
+    /// An image that decodes, and cannot be made square.
+    #[error("image `{id}` cannot be made square: {problem}")]
+    Oversized {
+        /// The sample's id.
+        id: String,
+        /// What is too large.
+        problem: String,
+    },
     /// A file that cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
@@ -272,7 +281,7 @@ impl Hint for DatasetError {
             Self::Missing { hint, .. }
             | Self::MissingImages { hint, .. }
             | Self::Malformed { hint, .. } => Some(hint.clone()),
-            Self::BadImage { .. } => Some(
+            Self::BadImage { .. } | Self::Oversized { .. } => Some(
                 "fix or remove it, or set `on_bad_image = \"skip\"` in the extraction".to_owned(),
             ),
             Self::Changed { .. } => Some(
@@ -290,6 +299,11 @@ impl Hint for DatasetError {
 }
 
 impl DatasetError {
+    /// Whether it is the fault of one image, which `on_bad_image` says what to do about.
+    pub fn is_of_one_image(&self) -> bool {
+        matches!(self, Self::BadImage { .. } | Self::Oversized { .. })
+    }
+
     /// An I/O error, with "not found" and damage in the cache told apart.
     pub fn io(path: &Path, source: std::io::Error, hint: &str) -> Self {
         if let Some(damage) = damage_in(&source) {

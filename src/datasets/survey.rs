@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{DatasetError, Manifest, OpenDataset};
-use crate::imaging::Image;
+use crate::imaging::preprocess::{Draw, View};
+use crate::imaging::{Image, Preprocess, Room};
 
 /// How the samples of one split are spread over the classes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -99,15 +100,44 @@ pub fn crosses_splits(manifest: &Manifest, rows: &[usize]) -> bool {
     splits.any(|split| Some(split) != first)
 }
 
-/// The rows whose images cannot be read or do not decode, and why; `done` is called for each image, from several threads.
-pub fn unreadable(dataset: &OpenDataset, done: &(dyn Fn() + Sync)) -> Vec<(usize, DatasetError)> {
+/// The rows whose images cannot be read, do not decode, or cannot be made square in one of the ways that they are shown; and why.
+/// `shown` has each way with the side of the square in pixels; `done` is called for each image, from several threads.
+pub fn unreadable(
+    dataset: &OpenDataset,
+    shown: &[(Preprocess, usize)],
+    done: &(dyn Fn() + Sync),
+) -> Vec<(usize, DatasetError)> {
     let rows = (0..dataset.manifest.samples.len()).into_par_iter();
     rows.filter_map(|row| {
-        let read = dataset.image(row);
+        let looked = look(dataset, row, shown);
         done();
-        read.err().map(|error| (row, error))
+        looked.err().map(|error| (row, error))
     })
     .collect()
+}
+
+fn look(
+    dataset: &OpenDataset,
+    row: usize,
+    shown: &[(Preprocess, usize)],
+) -> Result<(), DatasetError> {
+    let _room = Room::enter();
+    let image = dataset.image(row)?;
+    let id = &dataset.manifest.samples[row].id;
+    for (preprocess, side) in shown {
+        let draw = Draw {
+            seed: 0,
+            sample: id,
+            view: View::Center.name(),
+            draw: 0,
+        };
+        let square = preprocess.apply(&image, *side, draw);
+        square.map_err(|error| DatasetError::Oversized {
+            id: id.clone(),
+            problem: error.to_string(),
+        })?;
+    }
+    Ok(())
 }
 
 /// What the images of a dataset are like.
@@ -135,6 +165,7 @@ impl Appearance {
     /// Looks at some rows; `done` is called for each, from several threads. Memory is needed for one image a thread.
     pub fn of(dataset: &OpenDataset, rows: &[usize], done: &(dyn Fn() + Sync)) -> Self {
         let looked = rows.par_iter().fold(Self::default, |mut all, &row| {
+            let _room = Room::enter();
             match dataset.image(row) {
                 Ok(image) => all.add(&image, format_of(dataset, row)),
                 Err(_) => all.unreadable += 1,
@@ -297,7 +328,7 @@ mod tests {
         assert_eq!(found, [vec![0, 2], vec![1, 3]]);
         assert!(!crosses_splits(&dataset.manifest, &found[0]));
         assert!(crosses_splits(&dataset.manifest, &found[1]));
-        let bad: Vec<_> = unreadable(&dataset, &|| ())
+        let bad: Vec<_> = unreadable(&dataset, &[], &|| ())
             .into_iter()
             .map(|(row, _)| row)
             .collect();

@@ -67,7 +67,7 @@ impl<'a> Preparation<'a> {
             .zip(rows)
             .map(|(target, &row)| match self.image(row, draw, target) {
                 Ok(()) => Ok(None),
-                Err(error @ DatasetError::BadImage { .. }) if self.skip_bad_images => {
+                Err(error) if self.skip_bad_images && error.is_of_one_image() => {
                     target.fill(0.0);
                     Ok(Some(error.to_string()))
                 }

@@ -29,7 +29,7 @@ pub use error::{ChangedDigest, FetchError, Kept, WrongDigest};
 pub use event::{Emit, Event};
 pub use http::{file_name, without_credentials};
 pub use published::{Origin, Published, StatedDigest};
-pub use record::{Entry, How, NAME as RECORD};
+pub use record::{Entry, How, NAME as RECORD, recorded};
 pub use transfer::Patience;
 
 use lock::Lock;

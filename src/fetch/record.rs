@@ -3,8 +3,7 @@
 //! Where nobody has stated the digest of a file, the first fetch decides: its digest is recorded here, and every later fetch,
 //! on any machine that has this file, is compared with it. So it may be committed to version control.
 
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -12,12 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::error::FetchError;
 use super::files;
+use crate::limits::{self, read_text_unlinked};
 
 /// The record's file name; there is one in each folder.
 pub const NAME: &str = "fetched.toml";
-
-/// The largest record that is read, in bytes.
-const LARGEST: u64 = 16 << 20;
 
 /// Format of the file; one of another format is not touched.
 const FORMAT: u32 = 1;
@@ -67,6 +64,14 @@ struct File {
     files: Vec<Entry>,
 }
 
+/// What the record of a folder lists; nothing where there is none.
+///
+/// # Errors
+/// A record that cannot be read.
+pub fn recorded(folder: &Path) -> Result<Vec<Entry>, FetchError> {
+    Record::read(folder).map(|record| record.files)
+}
+
 /// The entries of one folder, and where they are stored.
 #[derive(Debug)]
 pub(super) struct Record {
@@ -83,17 +88,7 @@ impl Record {
             reason,
         };
         // A link is not followed: it would be replaced by a file the next time that something is recorded.
-        let read = || -> io::Result<String> {
-            let mut text = String::new();
-            std::fs::File::options()
-                .read(true)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(&path)?
-                .take(LARGEST)
-                .read_to_string(&mut text)?;
-            Ok(text)
-        };
-        let text = match read() {
+        let text = match read_text_unlinked(&path, limits::LIST_FILE) {
             Ok(text) => text,
             Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
                 return Err(bad("it is a link".to_owned()));

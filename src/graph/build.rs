@@ -14,6 +14,8 @@ use std::sync::Arc;
 use super::axes::Sweeps;
 use super::resolve::Names;
 use super::{DatasetNode, Experiment, ExtractionNode, ModelNode, extraction};
+use crate::imaging::Preprocess;
+use crate::limits::MOST_NODES;
 use crate::report::ReportConfig;
 use crate::report::axes::KnownAxes;
 use crate::spec::sections::{self, EXPERIMENT, RawNode, Sections, is_name_character};
@@ -42,12 +44,26 @@ pub fn build_models(source: &Source) -> Result<Vec<ModelNode>, Diagnostics> {
     read_part(source).map(|experiment| experiment.models)
 }
 
+/// A dataset with the ways in which a file shows its images to networks: how they become squares, and of which side in pixels.
+pub type ShownDataset = (DatasetNode, Vec<(Preprocess, usize)>);
+
 /// Reads and checks the datasets of a file, which need not be an experiment.
 ///
 /// # Errors
 /// Every error of the file, but that it has no section `[experiment]`.
-pub fn build_datasets(source: &Source) -> Result<Vec<DatasetNode>, Diagnostics> {
-    read_part(source).map(|experiment| experiment.datasets)
+pub fn build_datasets(source: &Source) -> Result<Vec<ShownDataset>, Diagnostics> {
+    let experiment = read_part(source)?;
+    let mut shown: Vec<BTreeSet<(Preprocess, usize)>> =
+        vec![BTreeSet::new(); experiment.datasets.len()];
+    for one in &experiment.extractions {
+        let side = experiment.models[one.model].model.input().side as usize;
+        if let Some(ways) = shown.get_mut(one.dataset) {
+            ways.insert((one.preprocess.clone(), side));
+            ways.insert((one.test_preprocess.clone(), side));
+        }
+    }
+    let ways = shown.into_iter().map(|ways| ways.into_iter().collect());
+    Ok(experiment.datasets.into_iter().zip(ways).collect())
 }
 
 fn read_part(source: &Source) -> Result<Experiment, Diagnostics> {
@@ -69,6 +85,21 @@ fn read(source: &Source) -> (Experiment, Diagnostics) {
     };
     let experiment = builder.experiment(&sections);
     (experiment, diagnostics.into_inner())
+}
+
+/// All nodes that an experiment has so far.
+fn nodes_of(experiment: &Experiment) -> usize {
+    [
+        experiment.datasets.len(),
+        experiment.pretrains.len(),
+        experiment.models.len(),
+        experiment.samples.len(),
+        experiment.extractions.len(),
+        experiment.heads.len(),
+        experiment.metrics.len(),
+    ]
+    .iter()
+    .sum()
 }
 
 struct Builder<'a> {
@@ -173,7 +204,8 @@ impl Builder<'_> {
         let mut names = Names::new("extraction");
         for node in &sections.extractions {
             names.declare(&node.name);
-            let tables = self.expand(node, "extraction", &extraction::DOC);
+            let before = experiment.extractions.len();
+            let tables = self.expand(experiment, node, "extraction", &extraction::DOC);
             let beside_noise = tables.iter().any(|table| {
                 let model = table.get("model").map(|entry| &entry.node.value);
                 let Some(Value::Text(name)) = model else {
@@ -182,9 +214,10 @@ impl Builder<'_> {
                 let mut named = experiment.models.iter().filter(|node| node.name == *name);
                 named.any(|node| node.model.input().noise.is_some())
             });
+            let of = (node, "extraction", &extraction::DOC);
             // A model without noise gives the same features at every timestep of a sweep.
             let mut seen = BTreeSet::new();
-            for table in tables {
+            'tables: for table in tables {
                 let fields = self.node_fields(&table, "extraction", node);
                 fields.check_keys(&extraction::DOC.all_keys(), &[]);
                 let swept = self
@@ -214,6 +247,15 @@ impl Builder<'_> {
                             beside_noise,
                         };
                         let parsed = extraction::parse(&fields, &node.name, place, &*model);
+                        let beside = [
+                            ("models".to_owned(), models.len()),
+                            ("datasets".to_owned(), datasets.len()),
+                            ("blocks".to_owned(), parsed.len()),
+                        ];
+                        if !self.has_room(experiment, of, parsed.len(), &beside) {
+                            experiment.extractions.truncate(before);
+                            break 'tables;
+                        }
                         for mut extraction in parsed {
                             extraction.swept = swept.clone();
                             if !made_for_nothing && seen.insert(extraction.clone()) {
@@ -269,13 +311,40 @@ impl Builder<'_> {
         kind::find(all, section, &fields)
     }
 
-    fn expand(&self, node: &RawNode, section: &str, doc: &KindDoc) -> Vec<Table> {
+    /// The tables without sweeps of a node. Each becomes a node at least, so they are no more than the experiment has room for.
+    fn expand(
+        &self,
+        experiment: &Experiment,
+        node: &RawNode,
+        section: &str,
+        doc: &KindDoc,
+    ) -> Vec<Table> {
         sweep::expand(
             &node.table,
             &doc.all_keys(),
             &format!("{section} `{}`", node.name),
+            MOST_NODES.saturating_sub(nodes_of(experiment)),
             self.diagnostics,
         )
+    }
+
+    /// Whether an experiment has room for more nodes, `more` of which come from one node of the file; reports it where it has not, with
+    /// what they come from beside its sweeps.
+    fn has_room(
+        &self,
+        experiment: &Experiment,
+        (node, section, doc): (&RawNode, &str, &KindDoc),
+        more: usize,
+        beside: &[(String, usize)],
+    ) -> bool {
+        if nodes_of(experiment).saturating_add(more) <= MOST_NODES {
+            return true;
+        }
+        let mut factors = sweep::factors(&node.table, &node.table, &doc.all_keys());
+        factors.extend_from_slice(beside);
+        let context = format!("{section} `{}`", node.name);
+        self.report(sweep::too_large(&node.table, &context, more, &factors));
+        false
     }
 
     fn node_fields<'t>(&'t self, table: &'t Table, section: &str, node: &RawNode) -> Fields<'t> {

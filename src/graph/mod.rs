@@ -29,7 +29,7 @@ use crate::trainer::pretraining::Pretraining;
 use crate::trainer::{Optimizer, Training};
 
 pub use axes::Swept;
-pub use build::{build, build_datasets, build_models};
+pub use build::{ShownDataset, build, build_datasets, build_models};
 pub use extraction::DOC as EXTRACTION;
 pub use preprocess::STEPS as PREPROCESS_STEPS;
 pub use pretrain::DOC as PRETRAIN;

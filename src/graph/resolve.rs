@@ -1,5 +1,7 @@
 //! Names: from what was typed to the nodes that are meant.
 
+use std::collections::HashMap;
+
 use crate::spec::fields::Spanned;
 use crate::spec::{Diagnostic, Fields, suggest};
 
@@ -7,29 +9,45 @@ use crate::spec::{Diagnostic, Fields, suggest};
 #[derive(Debug, Default)]
 pub(super) struct Names {
     section: &'static str,
+    /// Names in the order of the file, each with its instances.
     entries: Vec<(String, Vec<usize>)>,
+    places: HashMap<String, usize>,
 }
 
 impl Names {
     pub(super) fn new(section: &'static str) -> Self {
         Self {
             section,
-            entries: Vec::new(),
+            ..Self::default()
         }
     }
 
     /// Declares a name, even one whose node turned out wrong: a reference to it is not a second error.
     pub(super) fn declare(&mut self, name: &str) {
-        if !self.entries.iter().any(|(known, _)| known == name) {
-            self.entries.push((name.to_owned(), Vec::new()));
-        }
+        self.instances(name);
     }
 
     pub(super) fn add(&mut self, name: &str, index: usize) {
-        self.declare(name);
-        if let Some((_, indices)) = self.entries.iter_mut().find(|(known, _)| known == name) {
-            indices.push(index);
-        }
+        self.instances(name).push(index);
+    }
+
+    fn instances(&mut self, name: &str) -> &mut Vec<usize> {
+        let place = match self.places.get(name) {
+            Some(place) => *place,
+            None => {
+                let place = self.entries.len();
+                self.places.insert(name.to_owned(), place);
+                self.entries.push((name.to_owned(), Vec::new()));
+                place
+            }
+        };
+        &mut self.entries[place].1
+    }
+
+    /// How many instances a name has; none where it is not there.
+    pub(super) fn count(&self, name: &str) -> usize {
+        let place = self.places.get(name);
+        place.map_or(0, |place| self.entries[*place].1.len())
     }
 
     /// The instances of a name that a key refers to; reports a name that is not there.
@@ -39,8 +57,8 @@ impl Names {
         key: &str,
         name: &Spanned<String>,
     ) -> Vec<usize> {
-        if let Some((_, indices)) = self.entries.iter().find(|(known, _)| *known == name.value) {
-            return indices.clone();
+        if let Some(place) = self.places.get(&name.value) {
+            return self.entries[*place].1.clone();
         }
         let known = self.entries.iter().map(|(name, _)| name.as_str());
         let hint = suggest::hint(&name.value, known)

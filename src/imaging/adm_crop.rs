@@ -9,12 +9,12 @@
 use std::borrow::Cow;
 
 use super::random_crop::{random_corner, random_shorter_side, round_half_even};
-use super::{Filter, Image, Rectangle, resize, resize_part};
+use super::{Filter, Image, Rectangle, TooMuch, resize, resize_part};
 use crate::random::Stream;
 
 /// The center as guided-diffusion cuts it.
-pub(super) fn adm_center_crop(image: &Image, side: usize) -> Image {
-    let scaled = adm_resized(image, side);
+pub(super) fn adm_center_crop(image: &Image, side: usize) -> Result<Image, TooMuch> {
+    let scaled = adm_resized(image, side)?;
     scaled.crop(side, |sides| [(sides[0] - side) / 2, (sides[1] - side) / 2])
 }
 
@@ -24,9 +24,9 @@ pub(super) fn adm_random_crop(
     side: usize,
     fraction: [f64; 2],
     mut stream: Stream,
-) -> Image {
+) -> Result<Image, TooMuch> {
     let shorter = random_shorter_side(side, fraction, &mut stream);
-    adm_resized(image, shorter).crop(side, |sides| random_corner(sides, side, &mut stream))
+    adm_resized(image, shorter)?.crop(side, |sides| random_corner(sides, side, &mut stream))
 }
 
 /// An image on its way to another size, in guided-diffusion's manner.
@@ -38,22 +38,26 @@ struct AdmResized<'a> {
 }
 
 /// The shorter side becomes `shorter` pixels.
-fn adm_resized(image: &Image, shorter: usize) -> AdmResized<'_> {
+fn adm_resized(image: &Image, shorter: usize) -> Result<AdmResized<'_>, TooMuch> {
     let shorter_of = |image: &Image| image.width.min(image.height);
     let mut halved = Cow::Borrowed(image);
     while shorter_of(&halved) >= 2 * shorter {
         let (width, height) = halved.size();
-        halved = Cow::Owned(resize(&halved, [width / 2, height / 2], Filter::Box));
+        halved = Cow::Owned(resize(&halved, [width / 2, height / 2], Filter::Box)?);
     }
     let scale = shorter as f64 / shorter_of(&halved) as f64;
     let (width, height) = halved.size();
     let sides = [width, height].map(|length| round_half_even(length as f64 * scale));
-    AdmResized { halved, sides }
+    Ok(AdmResized { halved, sides })
 }
 
 impl AdmResized<'_> {
     /// The square of `side` pixels at the corner, left and top, that `corner` chooses by width and height.
-    fn crop(&self, side: usize, corner: impl FnOnce([usize; 2]) -> [usize; 2]) -> Image {
+    fn crop(
+        &self,
+        side: usize,
+        corner: impl FnOnce([usize; 2]) -> [usize; 2],
+    ) -> Result<Image, TooMuch> {
         let [left, top] = corner(self.sides);
         let part = Rectangle {
             left,

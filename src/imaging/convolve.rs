@@ -6,6 +6,8 @@
 //! The innermost loops count by hand: iterators over so few numbers are not melted into them at the level of optimization that this
 //! package is built with.
 
+use std::ops::Range;
+
 use wide::{i16x8, i32x4, i32x8, u8x16};
 
 use super::Image;
@@ -68,25 +70,54 @@ impl Pairs {
     }
 }
 
-/// The horizontal pass: one pixel for each tap. An image without pixels where there are no taps.
-pub(super) fn across(image: &Image, taps: Option<&[Tap]>) -> Image {
-    let taps = taps.unwrap_or_default();
+/// The horizontal pass over some rows: one pixel for each tap. An image without pixels where there are no taps.
+pub(super) fn across(image: &Image, rows: Range<usize>, taps: &[Tap]) -> Image {
+    let height = rows.len();
+    let length = image.width * image.channels;
+    let source = &image.pixels[rows.start * length..rows.end * length];
     let pixels = if image.channels == 1 {
-        across_channels::<1>(image, taps)
+        across_channels::<1>(source, [image.width, height], taps)
     } else {
-        across_channels::<3>(image, taps)
+        across_channels::<3>(source, [image.width, height], taps)
     };
     Image {
         width: taps.len(),
+        height,
         pixels,
         ..*image
     }
 }
 
+/// Memory that [`across`] takes beside the image, in bytes.
+pub(super) fn bytes_across(width: usize, rows: usize, channels: usize, taps: &[Tap]) -> u64 {
+    let result = rows as u64 * (taps.len() * channels) as u64;
+    // Two rows as pairs of pixels, one as bytes.
+    result + bytes_of_pairs(taps) + (width * (size_of::<i16x8>() + channels)) as u64
+}
+
+/// Memory that [`down`] takes beside the image, in bytes.
+pub(super) fn bytes_down(width: usize, rows: usize, channels: usize, taps: &[Tap]) -> u64 {
+    let length = width * channels;
+    let groups = length.div_ceil(LANES) as u64;
+    let vectors = groups * rows.div_ceil(2) as u64 * size_of::<[i16x8; 4]>() as u64;
+    vectors + bytes_of_pairs(taps) + length as u64 * taps.len() as u64
+}
+
+/// What [`Pairs`] takes.
+fn bytes_of_pairs(taps: &[Tap]) -> u64 {
+    let each = taps.iter().map(|tap| tap.weights.len() / 2 + 2).max();
+    let each = each.unwrap_or(0) as u64;
+    taps.len() as u64 * (each * size_of::<[i16x8; 2]>() as u64 + size_of::<usize>() as u64)
+}
+
 /// Two rows at a time share the weights.
-fn across_channels<const CHANNELS: usize>(image: &Image, taps: &[Tap]) -> Vec<u8> {
-    let (length, target_length) = (image.width * CHANNELS, taps.len() * CHANNELS);
-    let mut target = vec![0; target_length * image.height];
+fn across_channels<const CHANNELS: usize>(
+    pixels: &[u8],
+    [width, height]: [usize; 2],
+    taps: &[Tap],
+) -> Vec<u8> {
+    let (length, target_length) = (width * CHANNELS, taps.len() * CHANNELS);
+    let mut target = vec![0; target_length * height];
     if target.is_empty() {
         return target;
     }
@@ -97,7 +128,7 @@ fn across_channels<const CHANNELS: usize>(image: &Image, taps: &[Tap]) -> Vec<u8
     let mut vectors = [(); 2].map(|()| vec![i16x8::ZERO; pairs.span]);
     let begin = pairs.first * 2 * CHANNELS;
     let targets = target.chunks_mut(2 * target_length);
-    for (source, target) in image.pixels.chunks(2 * length).zip(targets) {
+    for (source, target) in pixels.chunks(2 * length).zip(targets) {
         for (source, vectors) in source.chunks_exact(length).zip(&mut vectors) {
             row[..length].copy_from_slice(source);
             pair_up::<CHANNELS>(&row[begin..], vectors);
@@ -133,8 +164,7 @@ fn across_channels<const CHANNELS: usize>(image: &Image, taps: &[Tap]) -> Vec<u8
 }
 
 /// The vertical pass: one row for each tap. An image without pixels where there are no taps.
-pub(super) fn down(image: &Image, taps: Option<&[Tap]>) -> Image {
-    let taps = taps.unwrap_or_default();
+pub(super) fn down(image: &Image, taps: &[Tap]) -> Image {
     let length = image.width * image.channels;
     let mut target = vec![0; length * taps.len()];
     if target.is_empty() {

@@ -19,10 +19,9 @@ use std::io::Cursor;
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
-use super::Image;
-
-/// More pixels than this are taken for an attack: an image of a few kilobytes that fills the memory. It is where Pillow refuses.
-pub const MOST_PIXELS: u64 = 178_956_970;
+use super::room::Room;
+use super::{Image, png};
+use crate::limits::{IMAGE_BYTES_PER_PIXEL, MOST_PIXELS};
 
 /// Why bytes cannot be decoded to an image.
 #[derive(Debug, thiserror::Error)]
@@ -67,43 +66,32 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
             });
         }
     }
-    if reader.format() == Some(ImageFormat::Jpeg) {
-        check_jpeg(bytes)?;
+    let room = Room::enter();
+    if reader.format() == Some(ImageFormat::Png) {
+        return png::decode(bytes, &room);
     }
+    check_jpeg(bytes)?;
     // The bound on pixels is stricter than the reader's own on bytes.
     reader.no_limits();
     let decoder = reader.into_decoder().map_err(damaged)?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MOST_PIXELS {
-        return Err(DecodeError::TooLarge { width, height });
-    }
+    check_size(width, height, &room)?;
     let decoded = DynamicImage::from_decoder(decoder).map_err(damaged)?;
     if width == 0 || height == 0 {
         return Err(DecodeError::Damaged("it has no pixels".to_owned()));
     }
-    Ok(Image::color(
-        width as usize,
-        height as usize,
-        to_rgb(decoded),
-    ))
+    let pixels = decoded.into_rgb8().into_raw();
+    Ok(Image::color(width as usize, height as usize, pixels))
 }
 
-/// Red, green and blue of every pixel; transparency is dropped.
-fn to_rgb(image: DynamicImage) -> Vec<u8> {
-    match image {
-        DynamicImage::ImageLuma16(gray) => upper(gray.as_raw(), 1, [0, 0, 0]),
-        DynamicImage::ImageLumaA16(gray) => upper(gray.as_raw(), 2, [0, 0, 0]),
-        DynamicImage::ImageRgb16(color) => upper(color.as_raw(), 3, [0, 1, 2]),
-        DynamicImage::ImageRgba16(color) => upper(color.as_raw(), 4, [0, 1, 2]),
-        other => other.into_rgb8().into_raw(),
+/// Refuses more pixels than are decoded, and waits for room for the others.
+pub(super) fn check_size(width: u32, height: u32, room: &Room) -> Result<(), DecodeError> {
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > MOST_PIXELS {
+        return Err(DecodeError::TooLarge { width, height });
     }
-}
-
-/// The upper 8 bits of three of each pixel's channels.
-fn upper(values: &[u16], channels: usize, wanted: [usize; 3]) -> Vec<u8> {
-    let pixels = values.chunks_exact(channels);
-    let pixels = pixels.flat_map(|pixel| wanted.map(|channel| pixel[channel].to_be_bytes()[0]));
-    pixels.collect()
+    room.take(pixels * IMAGE_BYTES_PER_PIXEL);
+    Ok(())
 }
 
 fn name(format: Option<ImageFormat>, bytes: &[u8]) -> String {

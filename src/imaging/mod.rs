@@ -7,16 +7,19 @@ mod adm_crop;
 mod convolve;
 mod decode;
 mod normalize;
+mod png;
 pub mod preprocess;
 mod random_crop;
 mod resize;
+mod room;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{DecodeError, MOST_PIXELS};
+pub use decode::DecodeError;
 pub use normalize::Normalization;
 pub use preprocess::Preprocess;
-pub use resize::{Filter, resize, resize_part};
+pub use resize::{Filter, TooMuch, resize, resize_part};
+pub use room::Room;
 
 /// An image of 8-bit pixels, row-major, channels interleaved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +69,7 @@ impl Image {
     /// Decodes JPEG or PNG by content, never by name; the result has three channels.
     ///
     /// # Errors
-    /// Bytes that are neither, that are damaged or cut off, or more than [`MOST_PIXELS`].
+    /// Bytes that are neither, that are damaged or cut off, or more than [`MOST_PIXELS`](crate::limits::MOST_PIXELS).
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         decode::decode(bytes)
     }

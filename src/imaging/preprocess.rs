@@ -22,7 +22,7 @@ use serde::Serialize;
 
 use super::adm_crop::{adm_center_crop, adm_random_crop};
 use super::random_crop::{random_crop, round_half_even};
-use super::{Filter, Image, Rectangle, resize, resize_part};
+use super::{Filter, Image, Rectangle, Room, TooMuch, resize, resize_part};
 use crate::numbers::to_u32;
 use crate::random::Stream;
 
@@ -256,8 +256,12 @@ impl Preprocess {
     }
 
     /// The square of `side` pixels that this preprocessing makes of an image.
-    #[must_use]
-    pub fn apply(&self, image: &Image, side: usize, draw: Draw<'_>) -> Image {
+    ///
+    /// # Errors
+    /// An image that would grow too large on the way.
+    pub fn apply(&self, image: &Image, side: usize, draw: Draw<'_>) -> Result<Image, TooMuch> {
+        // What one step took is kept for the next.
+        let _room = Room::enter();
         let named;
         let steps = match self {
             Self::Named(name) => {
@@ -273,14 +277,14 @@ impl Preprocess {
                 // What is cropped away is not computed.
                 (&Step::Resize { side, filter }, Some(&Step::CenterCrop { side: part })) => {
                     position += 1;
-                    resize_center_crop(&image, side as usize, filter, part as usize)
+                    resize_center_crop(&image, side as usize, filter, part as usize)?
                 }
-                _ => step.apply(&image, || draw.stream(position)),
+                _ => step.apply(&image, || draw.stream(position))?,
             };
             image = Cow::Owned(next);
             position += 1;
         }
-        image.into_owned()
+        Ok(image.into_owned())
     }
 }
 
@@ -313,7 +317,7 @@ impl Step {
         }
     }
 
-    fn apply(&self, image: &Image, stream: impl Fn() -> Stream) -> Image {
+    fn apply(&self, image: &Image, stream: impl Fn() -> Stream) -> Result<Image, TooMuch> {
         match self {
             Self::AdmCenterCrop { side } => adm_center_crop(image, *side as usize),
             Self::AdmRandomCrop { side, fraction } => {
@@ -323,7 +327,9 @@ impl Step {
             Self::Resize { side, filter } => {
                 resize(image, resized(image.size(), *side as usize), *filter)
             }
-            Self::CenterCrop { side } => image.crop(center(image.size().into(), *side as usize)),
+            Self::CenterCrop { side } => {
+                Ok(image.crop(center(image.size().into(), *side as usize)))
+            }
             Self::RandomResizedCrop {
                 side,
                 scale,
@@ -335,19 +341,24 @@ impl Step {
                 let part = random_crop(sides, numbers(scale), numbers(ratio), &mut stream());
                 resize(&image.crop(part), [*side as usize; 2], *filter)
             }
-            Self::Flip => image.flip(),
+            Self::Flip => Ok(image.flip()),
             Self::RandomFlip { probability } => {
                 if f64::from(stream().next_unit()) < probability.0 {
-                    image.flip()
+                    Ok(image.flip())
                 } else {
-                    image.clone()
+                    Ok(image.clone())
                 }
             }
         }
     }
 }
 
-fn resize_center_crop(image: &Image, side: usize, filter: Filter, part: usize) -> Image {
+fn resize_center_crop(
+    image: &Image,
+    side: usize,
+    filter: Filter,
+    part: usize,
+) -> Result<Image, TooMuch> {
     let sides = resized(image.size(), side);
     resize_part(image, sides, filter, center(sides, part))
 }

@@ -7,10 +7,18 @@
 //! # Deviations
 //! None: the values are the same (`tests/golden/preprocessing`). A part of the result can be asked for, and only that is computed.
 
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
 use serde::Serialize;
 
-use super::convolve::{across, down};
+use super::convolve::{across, bytes_across, bytes_down, down};
+use super::room::Room;
 use super::{Image, Rectangle};
+use crate::limits::IMAGE_MEMORY;
+use crate::text;
 
 /// Bits behind the point of a weight: 32, less 8 for a value and 2 for sums of weights beyond 0 to 1.
 pub(super) const WEIGHT_BITS: u32 = 32 - 8 - 2;
@@ -67,9 +75,30 @@ impl Filter {
     }
 }
 
+/// A resize that takes more memory than is given to images ([`IMAGE_MEMORY`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "resizing its {} × {} pixels to {} × {} takes {} of memory; at most {} are given to an image",
+    from[0], from[1], to[0], to[1], text::bytes(*bytes), text::bytes(IMAGE_MEMORY)
+)]
+pub struct TooMuch {
+    /// Width and height of the image, in pixels.
+    pub from: [usize; 2],
+    /// Width and height that it was to get, in pixels.
+    pub to: [usize; 2],
+    /// The memory that it takes, in bytes.
+    pub bytes: u64,
+}
+
 /// The image at another size, `[width, height]` in pixels from 1. A direction that has its size already is not filtered.
-#[must_use]
-pub fn resize(image: &Image, [width, height]: [usize; 2], filter: Filter) -> Image {
+///
+/// # Errors
+/// A resize that takes more memory than is given to images.
+pub fn resize(
+    image: &Image,
+    [width, height]: [usize; 2],
+    filter: Filter,
+) -> Result<Image, TooMuch> {
     let whole = Rectangle {
         left: 0,
         top: 0,
@@ -79,37 +108,98 @@ pub fn resize(image: &Image, [width, height]: [usize; 2], filter: Filter) -> Ima
     resize_part(image, [width, height], filter, whole)
 }
 
-/// A part of [`resize`]'s result: the same pixels as `resize(…).crop(part)`, without those around it. The part is within the
-/// result and has at least one pixel.
-#[must_use]
+/// A part of [`resize`]'s result: the same pixels as `resize(…).crop(part)`, without those around it, and from the rows that it needs. The
+/// part is within the result and has at least one pixel.
+///
+/// # Errors
+/// A resize that takes more memory than is given to images.
 pub fn resize_part(
     image: &Image,
-    [width, height]: [usize; 2],
+    to: [usize; 2],
     filter: Filter,
     part: Rectangle,
-) -> Image {
-    let columns = Rectangle {
-        top: 0,
-        height: image.height,
-        ..part
+) -> Result<Image, TooMuch> {
+    let [width, height] = to;
+    let room = Room::enter();
+    let too_much = |bytes| TooMuch {
+        from: image.size().into(),
+        to,
+        bytes,
     };
-    let rows = Rectangle {
-        left: 0,
-        width: part.width,
-        ..part
-    };
-    let narrowed = if width == image.width {
-        image.crop(columns)
-    } else {
-        let taps = taps(image.width, width, filter);
-        across(image, taps.get(part.left..part.left + part.width))
-    };
-    if height == image.height {
-        narrowed.crop(rows)
-    } else {
-        let taps = taps(image.height, height, filter);
-        down(&narrowed, taps.get(part.top..part.top + part.height))
+    // Weights of a direction are as many as its longer side, each several times over.
+    let weights = bytes_of_taps(image.width, width, filter, part.width)
+        .saturating_add(bytes_of_taps(image.height, height, filter, part.height));
+    if weights > IMAGE_MEMORY {
+        return Err(too_much(weights));
     }
+    let columns = part.left..part.left + part.width;
+    let columns = (width != image.width).then(|| taps(image.width, width, filter, columns));
+    let rows = part.top..part.top + part.height;
+    let down_taps = (height != image.height).then(|| taps(image.height, height, filter, rows));
+    let needed = match &down_taps {
+        None => {
+            let end = (part.top + part.height).min(image.height);
+            part.top.min(end)..end
+        }
+        Some(taps) => rows_of(taps),
+    };
+    let (wide, channels) = (part.width, image.channels);
+    let across_bytes = columns.as_deref().map_or_else(
+        || wide as u64 * (needed.len() * channels) as u64,
+        |taps| bytes_across(image.width, needed.len(), channels, taps),
+    );
+    let down_bytes = down_taps.as_deref();
+    let down_bytes = down_bytes.map_or(0, |taps| bytes_down(wide, needed.len(), channels, taps));
+    // The image itself, and the one that it was cropped from.
+    let bytes = (2 * image.pixels.len() as u64)
+        .saturating_add(weights)
+        .saturating_add(across_bytes)
+        .saturating_add(down_bytes);
+    if bytes > IMAGE_MEMORY {
+        return Err(too_much(bytes));
+    }
+    room.take(bytes);
+    let narrowed = match columns {
+        Some(taps) => across(image, needed.clone(), &taps),
+        None => image.crop(Rectangle {
+            top: needed.start,
+            height: needed.len(),
+            ..part
+        }),
+    };
+    Ok(match down_taps {
+        None => narrowed,
+        Some(mut taps) => {
+            for tap in &mut taps {
+                tap.first -= needed.start;
+            }
+            down(&narrowed, &taps)
+        }
+    })
+}
+
+/// The rows that taps read. They begin at an even one, so that pairs of rows stay the same ones.
+fn rows_of(taps: &[Tap]) -> Range<usize> {
+    let first = taps.iter().map(|tap| tap.first).min().unwrap_or(0);
+    let end = taps.iter().map(|tap| tap.first + tap.weights.len()).max();
+    let first = first - first % 2;
+    first..end.unwrap_or(first).max(first)
+}
+
+/// About the memory that the taps of `part` pixels take, in bytes; before they are made.
+fn bytes_of_taps(from: usize, to: usize, filter: Filter, part: usize) -> u64 {
+    if from == to {
+        return 0;
+    }
+    let stretch = from as u64 / (to as u64).max(1) + 1;
+    // Bicubic reaches to two pixels on each side.
+    let weights = match filter {
+        Filter::Box => stretch + 2,
+        Filter::Bilinear => 2 * stretch + 2,
+        Filter::Bicubic => 4 * stretch + 2,
+    };
+    let each = weights * size_of::<i32>() as u64 + size_of::<Tap>() as u64;
+    (part as u64).saturating_mul(each)
 }
 
 /// What one pixel of a result is made of: consecutive pixels of the source, each with a weight.
@@ -121,8 +211,9 @@ pub(super) struct Tap {
     pub(super) weights: Vec<i32>,
 }
 
-/// The taps of every pixel of one direction.
-fn taps(from: usize, to: usize, filter: Filter) -> Vec<Tap> {
+/// The taps of some pixels of one direction; none where not all of them are there.
+fn taps(from: usize, to: usize, filter: Filter, part: Range<usize>) -> Vec<Tap> {
+    let part = if part.end <= to { part } else { 0..0 };
     let scale = from as f64 / to as f64;
     let stretch = scale.max(1.0);
     let support = filter.support() * stretch;
@@ -140,7 +231,7 @@ fn taps(from: usize, to: usize, filter: Filter) -> Vec<Tap> {
             weights: heights.iter().map(|height| fixed(height * share)).collect(),
         }
     };
-    (0..to).map(of_pixel).collect()
+    part.map(of_pixel).collect()
 }
 
 /// The whole pixels below a place; places before the image are its begin.
@@ -160,123 +251,4 @@ fn whole(place: f64) -> usize {
 )]
 fn fixed(weight: f64) -> i32 {
     (weight * f64::from(1 << WEIGHT_BITS) + 0.5f64.copysign(weight)) as i32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The two passes as they are defined, one value at a time.
-    fn plainly(image: &Image, [width, height]: [usize; 2], filter: Filter) -> Image {
-        let channels = image.channels;
-        let pass = |from: &Image, taps: &[Tap], is_across: bool, to: [usize; 2]| {
-            let (along, across) = if is_across {
-                (1, from.width)
-            } else {
-                (from.width, 1)
-            };
-            let mut pixels = Vec::new();
-            for y in 0..to[1] {
-                for x in 0..to[0] {
-                    let (tap, fixed) = if is_across {
-                        (&taps[x], y)
-                    } else {
-                        (&taps[y], x)
-                    };
-                    for channel in 0..channels {
-                        let mut sum = 1i64 << (WEIGHT_BITS - 1);
-                        for (step, weight) in tap.weights.iter().enumerate() {
-                            let place = (tap.first + step) * along + fixed * across;
-                            let value = from.pixels[place * channels + channel];
-                            sum += i64::from(*weight) * i64::from(value);
-                        }
-                        pixels.push(u8::try_from((sum >> WEIGHT_BITS).clamp(0, 255)).unwrap());
-                    }
-                }
-            }
-            Image {
-                width: to[0],
-                height: to[1],
-                channels,
-                pixels,
-            }
-        };
-        let mut image = image.clone();
-        if width != image.width {
-            let (taps, to) = (taps(image.width, width, filter), [width, image.height]);
-            image = pass(&image, &taps, true, to);
-        }
-        if height != image.height {
-            let taps = taps(image.height, height, filter);
-            image = pass(&image, &taps, false, [width, height]);
-        }
-        image
-    }
-
-    fn noise(width: usize, height: usize, channels: usize) -> Image {
-        let mut stream = crate::random::Stream::new(1, "pixels");
-        let count = width * height * channels;
-        Image {
-            width,
-            height,
-            channels,
-            pixels: (0..count)
-                .map(|_| u8::try_from(stream.next_below(256)).unwrap())
-                .collect(),
-        }
-    }
-
-    #[test]
-    fn every_size_and_filter_is_as_defined() {
-        let sizes = [1, 2, 3, 5, 8, 17, 31, 40];
-        for channels in [1, 3] {
-            for (width, height) in [(1, 1), (2, 3), (7, 5), (33, 18), (19, 64)] {
-                let image = noise(width, height, channels);
-                for &(name, filter) in Filter::CHOICES {
-                    for to in sizes.iter().flat_map(|&x| sizes.map(|y| [x, y])) {
-                        let found = resize(&image, to, filter);
-                        assert!(
-                            found == plainly(&image, to, filter),
-                            "{name} {width}x{height}x{channels} to {to:?}"
-                        );
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn extremes_stay_within_8_bits() {
-        let pixels = (0..30 * 30 * 3).map(|index| if index / 3 % 4 < 2 { 0 } else { 255 });
-        let image = Image::color(30, 30, pixels.collect());
-        for to in [[50, 50], [13, 13], [300, 7]] {
-            let found = resize(&image, to, Filter::Bicubic);
-            assert_eq!(found, plainly(&image, to, Filter::Bicubic));
-        }
-    }
-
-    #[test]
-    fn a_part_is_the_same_pixels() {
-        let image = noise(37, 29, 3);
-        let part = Rectangle {
-            left: 3,
-            top: 5,
-            width: 11,
-            height: 9,
-        };
-        for to in [[20, 17], [37, 17], [20, 29], [37, 29], [64, 50]] {
-            assert_eq!(
-                resize_part(&image, to, Filter::Bicubic, part),
-                resize(&image, to, Filter::Bicubic).crop(part),
-                "{to:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn weights_of_a_half_are_pillows() {
-        // Two pixels to one: a mean, halves upwards.
-        let image = Image::gray(4, 1, vec![0, 1, 254, 255]);
-        assert_eq!(resize(&image, [2, 1], Filter::Box).pixels(), [1, 255]);
-    }
 }

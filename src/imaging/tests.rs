@@ -81,7 +81,7 @@ fn every_shape_becomes_the_square() {
     ] {
         let image = Image::color(width, height, vec![90; 3 * width * height]);
         for preprocess in WORDS.iter().chain([&random, &adm]) {
-            let square = preprocess.apply(&image, 32, DRAW);
+            let square = preprocess.apply(&image, 32, DRAW).unwrap();
             let shown = format!("{} of {width}x{height}", preprocess.name());
             assert_eq!(square.size(), (32, 32), "{shown}");
             assert!(square.pixels().iter().all(|&pixel| pixel == 90), "{shown}");
@@ -98,14 +98,16 @@ fn the_random_crop_of_guided_diffusion_is_a_window_of_its_resized_image() {
     let whole = |side| Preprocess::Steps(vec![Step::AdmCenterCrop { side }]);
     let crop = |fraction| Preprocess::Steps(vec![adm_random_crop(32, fraction)]);
     assert_eq!(
-        crop([1.0, 1.0]).apply(&image, 32, DRAW),
-        whole(32).apply(&image, 32, DRAW)
+        crop([1.0, 1.0]).apply(&image, 32, DRAW).unwrap(),
+        whole(32).apply(&image, 32, DRAW).unwrap()
     );
     // 32 / 0.5 is 64: once halved, then bicubic.
-    let resized = whole(64).apply(&image, 64, DRAW);
+    let resized = whole(64).apply(&image, 64, DRAW).unwrap();
     let mut corners = std::collections::BTreeSet::new();
     for draw in 0..20 {
-        let square = crop([0.5, 0.5]).apply(&image, 32, Draw { draw, ..DRAW });
+        let square = crop([0.5, 0.5])
+            .apply(&image, 32, Draw { draw, ..DRAW })
+            .unwrap();
         let places = (0..=32).flat_map(|left| (0..=32).map(move |top| (left, top)));
         let found = places.into_iter().find(|&(left, top)| {
             let part = Rectangle {
@@ -161,8 +163,8 @@ fn random_steps_are_a_function_of_seed_sample_view_draw_and_place() {
     let image = Image::color(80, 60, pixels);
     for step in [random_crop(16), adm_random_crop(16, [0.3, 1.0])] {
         let crop = Preprocess::Steps(vec![step.clone()]);
-        let first = crop.apply(&image, 16, DRAW);
-        assert_eq!(crop.apply(&image, 16, DRAW), first);
+        let first = crop.apply(&image, 16, DRAW).unwrap();
+        assert_eq!(crop.apply(&image, 16, DRAW).unwrap(), first);
         for other in [
             Draw { seed: 8, ..DRAW },
             Draw {
@@ -175,10 +177,10 @@ fn random_steps_are_a_function_of_seed_sample_view_draw_and_place() {
             },
             Draw { draw: 1, ..DRAW },
         ] {
-            assert_ne!(crop.apply(&image, 16, other), first, "{other:?}");
+            assert_ne!(crop.apply(&image, 16, other).unwrap(), first, "{other:?}");
         }
         let second = Preprocess::Steps(vec![Step::Flip, Step::Flip, step]);
-        assert_ne!(second.apply(&image, 16, DRAW), first);
+        assert_ne!(second.apply(&image, 16, DRAW).unwrap(), first);
     }
 }
 
@@ -197,7 +199,9 @@ fn random_flips_are_as_often_as_said() {
                     draw: *draw,
                     ..DRAW
                 },
-            ) != image
+            )
+            .unwrap()
+                != image
         };
         (0..count).filter(one).count()
     };
@@ -252,7 +256,7 @@ fn compare_with_references(
     ] {
         let path = folder.join(format!("{photograph}.{name}.png"));
         if path.is_file() {
-            let found = preprocess.apply(source, side, DRAW);
+            let found = preprocess.apply(source, side, DRAW).unwrap();
             let (most, mean) = distance(&found, &read(&path));
             println!("{photograph}.{name}: at most {most}, mean {mean:.4}");
             assert!(
@@ -405,6 +409,67 @@ fn arithmetic_coding_and_12_bits_are_refused_and_damage_is_no_panic() {
         for value in [0, 0x7f, 0xff] {
             let _ = with(place, value);
         }
+    }
+}
+
+/// A PNG of one gray value, with chunks of one's own behind its header.
+fn png_of(width: u32, height: u32, more: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
+    let mut chunk = |name: &[u8; 4], content: &[u8]| {
+        bytes.extend(u32::try_from(content.len()).unwrap().to_be_bytes());
+        let mut checksum = flate2::Crc::new();
+        checksum.update(name);
+        checksum.update(content);
+        bytes.extend_from_slice(name);
+        bytes.extend_from_slice(content);
+        bytes.extend(checksum.sum().to_be_bytes());
+    };
+    let sides = [width.to_be_bytes(), height.to_be_bytes()].concat();
+    chunk(b"IHDR", &[&sides[..], &[8, 0, 0, 0, 0]].concat());
+    for (name, content) in more {
+        chunk(name, content);
+    }
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    for _ in 0..height {
+        std::io::Write::write_all(&mut packed, &vec![0; width as usize + 1]).unwrap();
+    }
+    chunk(b"IDAT", &packed.finish().unwrap());
+    chunk(b"IEND", &[]);
+    bytes
+}
+
+/// The work on a strip is that on its middle; the whole of it, 28 times as wide, would be 2.4 GB.
+#[test]
+fn a_strip_of_a_million_pixels_becomes_a_square_without_its_length_in_memory() {
+    for (width, height) in [(1, 1_000_000), (1_000_000, 1)] {
+        let image = Image::decode(&png_of(width, height, &[])).unwrap();
+        for preprocess in &WORDS {
+            let square = preprocess.apply(&image, 28, DRAW).unwrap();
+            assert_eq!(square.size(), (28, 28));
+        }
+        // Without a crop behind it, it is refused.
+        let whole = Preprocess::Steps(vec![
+            Step::Resize {
+                side: 28,
+                filter: Filter::Bilinear,
+            },
+            Step::Flip,
+            Step::CenterCrop { side: 28 },
+        ]);
+        let error = whole.apply(&image, 28, DRAW).unwrap_err().to_string();
+        assert!(error.contains("28000000"), "{error}");
+        assert!(error.contains("at most"), "{error}");
+    }
+}
+
+/// The profile does not even unpack: nothing has looked at it.
+#[test]
+fn a_color_profile_is_not_unpacked() {
+    let profile = [b"name\0\0".as_slice(), b"no compressed data"].concat();
+    let plain = Image::decode(&png_of(3, 2, &[])).unwrap();
+    for name in [b"iCCP", b"zTXt"] {
+        let with = Image::decode(&png_of(3, 2, &[(name, profile.clone())])).unwrap();
+        assert_eq!(with, plain);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::datasets::{DatasetError, OpenDataset, Sample};
 use crate::imaging::preprocess::Draw;
-use crate::imaging::{Normalization, Preprocess};
+use crate::imaging::{Normalization, Preprocess, Room};
 use crate::models::InputSpec;
 
 /// The images of a dataset as a network reads them.
@@ -42,8 +42,10 @@ impl ImageSource<'_> {
     /// The image of a row, `[C, H, W]`, without noise.
     ///
     /// # Errors
-    /// An image that cannot be read or does not decode.
+    /// An image that cannot be read, does not decode, or grows too large on its way to the square.
     pub fn planes(&self, row: usize, shown: Showing<'_>) -> Result<Vec<f32>, DatasetError> {
+        // From the file to the square in one stay, so that the pixels of waiting threads are none.
+        let _room = Room::enter();
         let image = self.dataset.image(row)?;
         let draw = Draw {
             seed: shown.seed,
@@ -53,6 +55,10 @@ impl ImageSource<'_> {
         };
         let side = self.input.side as usize;
         let square = self.preprocess.apply(&image, side, draw);
+        let square = square.map_err(|error| DatasetError::Oversized {
+            id: self.sample(row).id.clone(),
+            problem: error.to_string(),
+        })?;
         let square = if shown.mirrored {
             square.flip()
         } else {

@@ -3,8 +3,7 @@
 //! Every string that a template prints is escaped for Markdown, so that a template is safe without doing anything. Markdown that was made here
 //! (tables, captions) is marked as such and printed as it is. An undefined name is an error that names file and line.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
@@ -15,19 +14,11 @@ use super::error::ReportError;
 use super::markdown;
 use super::number;
 use super::trace;
+use crate::limits;
 use crate::text;
 
 /// The name of the built-in template, which the user's own may extend or include.
 pub const BUILT_IN: &str = "report.md.jinja";
-
-/// The largest template, in bytes.
-pub const LARGEST: u64 = 1 << 20;
-/// The longest report that a template may print, in bytes.
-const LONGEST_REPORT: usize = 64 << 20;
-/// Steps of the template engine that a report may take. The largest built-in one, of 400 results in its tables, takes a hundredth of them.
-const MOST_STEPS: u64 = 50_000_000;
-/// What is said of a longer report.
-const TOO_LONG: &str = "the report is longer than 64 MiB";
 
 const BUILT_IN_TEXT: &str = include_str!("../../templates/report.md.jinja");
 
@@ -42,7 +33,7 @@ impl Template {
     /// Opens the user's template, a path from the folder `base`, or the built-in one.
     ///
     /// # Errors
-    /// A file that is not a regular one below `base`, is larger than [`LARGEST`], cannot be read, or does not parse.
+    /// A file that is not a regular one below `base`, is larger than [`limits::TEMPLATE`], cannot be read, or does not parse.
     pub fn open(path: Option<&str>, base: &Path) -> Result<Self, ReportError> {
         match path {
             None => Self::parse(BUILT_IN, None),
@@ -91,13 +82,13 @@ impl Template {
     }
 }
 
-/// What a template has printed, up to [`LONGEST_REPORT`].
+/// What a template has printed, up to [`limits::REPORT`].
 struct Bounded(Vec<u8>);
 
 impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > LONGEST_REPORT {
-            return Err(io::Error::other(TOO_LONG));
+        if self.0.len().saturating_add(bytes.len()) > limits::REPORT {
+            return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -121,17 +112,7 @@ fn read(base: &Path, path: &str) -> io::Result<String> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    let mut text = String::new();
-    File::open(&file)?
-        .take(LARGEST + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST {
-        return Err(io::Error::other(format!(
-            "it is larger than {}",
-            text::bytes(LARGEST)
-        )));
-    }
-    Ok(text)
+    limits::read_text(&file, limits::TEMPLATE)
 }
 
 /// The environment with our escaping and filters.
@@ -143,9 +124,9 @@ fn environment() -> Result<Environment<'static>, Error> {
             .lstrip_blocks(true)
             .build()?,
     );
-    environment.set_fuel(Some(MOST_STEPS));
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_debug(true);
+    environment.set_fuel(Some(limits::TEMPLATE_STEPS));
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("markdown".into()));
     environment.set_formatter(|output, _, value| {
         let text = value.to_string();
@@ -225,21 +206,24 @@ fn tidy(text: &str) -> String {
 
 /// A template's error with its place and the text that it is about; `name` is that of the template, where the error has none.
 fn describe(error: &Error, name: &str) -> ReportError {
-    let text = error
+    let of_template = error
         .range()
         .and_then(|range| error.template_source()?.get(range));
     let problem = match error.detail() {
         _ if error.kind() == ErrorKind::OutOfFuel => {
             format!(
                 "the template takes more than {} steps",
-                text::count(MOST_STEPS)
+                text::count(limits::TEMPLATE_STEPS)
             )
         }
-        _ if error.kind() == ErrorKind::WriteFailure => TOO_LONG.to_owned(),
+        _ if error.kind() == ErrorKind::WriteFailure => format!(
+            "the report is longer than {}",
+            text::bytes(limits::REPORT as u64)
+        ),
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     };
-    let problem = match text.filter(|text| !text.contains('\n')) {
+    let problem = match of_template.filter(|text| !text.contains('\n')) {
         Some(text) => format!("{problem} in `{text}`"),
         None => problem,
     };
@@ -254,7 +238,7 @@ fn describe(error: &Error, name: &str) -> ReportError {
             "the filters are listed in `docs/report-templates.md`"
         }
         ErrorKind::OutOfFuel | ErrorKind::WriteFailure => {
-            "shorten the loops of the template; `docs/report-templates.md` states what it may take"
+            "shorten the loops of the template; `docs/limits.md` states what it may take"
         }
         _ => "the names that a template may use are listed in `docs/report-templates.md`",
     };

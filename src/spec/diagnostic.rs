@@ -1,17 +1,19 @@
 //! Errors in an experiment file: where, what, and what to do about it.
 
-use std::fmt;
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt::{self, Write};
 
-use miette::{
-    GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity, SourceCode,
-};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode};
 use serde::Serialize;
 
-use super::source::{Source, Span};
+use super::snippet::Snippet;
+use super::source::{Places, Source, Span};
+use crate::text;
 use crate::visible::{on_one_line, visible};
 
 /// One error.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     /// Stable code such as `spec::unknown-key`; documented in `docs/errors.md`.
     pub code: &'static str,
@@ -63,7 +65,14 @@ pub struct Diagnostics {
     /// The file that the places of the errors refer to.
     pub source: Source,
     items: Vec<Diagnostic>,
+    /// The same, to find repeated ones at once.
+    known: HashSet<Diagnostic>,
 }
+
+/// So many errors are shown to people; the first ones tell what is wrong with a file that has more.
+const MOST_SHOWN: usize = 100;
+/// Longer texts from the file within an error are cut, in characters.
+const LONGEST_TEXT: usize = 1000;
 
 /// One error as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -78,10 +87,17 @@ pub struct DiagnosticRecord<'a> {
     pub code: &'static str,
     /// What is wrong.
     pub message: &'a str,
-    /// The part of the file that the error is about, as it was typed.
-    pub text: &'a str,
+    /// The part of the file that the error is about, as it was typed; the begin of a long one.
+    pub text: Cow<'a, str>,
     /// What to do about it.
     pub hint: Option<&'a str>,
+}
+
+/// Cuts a text that quotes too much of a file.
+fn cut(quoted: &mut String) {
+    if let Cow::Owned(short) = text::shortened(quoted, LONGEST_TEXT) {
+        *quoted = short;
+    }
 }
 
 impl Diagnostics {
@@ -90,12 +106,15 @@ impl Diagnostics {
         Self {
             source,
             items: Vec::new(),
+            known: HashSet::new(),
         }
     }
 
     /// Records an error; one that a sweep repeats is recorded once.
-    pub fn push(&mut self, diagnostic: Diagnostic) {
-        if !self.items.contains(&diagnostic) {
+    pub fn push(&mut self, mut diagnostic: Diagnostic) {
+        cut(&mut diagnostic.message);
+        diagnostic.hint.iter_mut().for_each(cut);
+        if self.known.insert(diagnostic.clone()) {
             self.items.push(diagnostic);
         }
     }
@@ -104,6 +123,7 @@ impl Diagnostics {
     #[must_use]
     pub fn without(mut self, code: &str) -> Self {
         self.items.retain(|item| item.code != code);
+        self.known.retain(|item| item.code != code);
         self
     }
 
@@ -126,17 +146,18 @@ impl Diagnostics {
 
     /// All of them as records for `--json`.
     pub fn records(&self) -> Vec<DiagnosticRecord<'_>> {
+        let mut places = Places::new(&self.source);
         self.sorted()
             .into_iter()
             .map(|item| {
-                let (line, column) = self.source.line_and_column(item.span.start);
+                let (line, column) = places.next(item.span.start);
                 DiagnosticRecord {
                     file: &self.source.name,
                     line,
                     column,
                     code: item.code,
                     message: &item.message,
-                    text: self.source.slice(item.span),
+                    text: text::shortened(self.source.slice(item.span), LONGEST_TEXT),
                     hint: item.hint.as_deref(),
                 }
             })
@@ -159,17 +180,25 @@ impl Diagnostics {
         let mut text = String::new();
         let name = on_one_line(&self.source.name);
         let source = visible(&self.source.text);
-        for item in self.sorted() {
+        let shown = Source::new(name.clone(), source.to_string());
+        let mut places = Places::new(&self.source);
+        for item in self.sorted().into_iter().take(MOST_SHOWN) {
+            let place = places.next(item.span.start);
+            let item = self.shown(item, &source);
             let located = Rendered {
-                item: &self.shown(item, &source),
-                source: NamedSource::new(&name, source.to_string()).with_language("toml"),
-                place: self.source.line_and_column(item.span.start),
+                item: &item,
+                name: &name,
+                snippet: Snippet::new(&shown, item.span, place),
+                place,
             };
             // Writing to a String does not fail; a handler that does is reported in its place.
             if handler.render_report(&mut text, &located).is_err() {
                 text.push_str(&item.message);
             }
             text.push('\n');
+        }
+        if let Some(more @ 1..) = self.items.len().checked_sub(MOST_SHOWN) {
+            let _ = writeln!(text, "  … and {more} more; `--json` has all of them");
         }
         text
     }
@@ -202,7 +231,8 @@ impl Diagnostics {
 /// An error together with its source, in the shape that miette renders.
 struct Rendered<'a> {
     item: &'a Diagnostic,
-    source: NamedSource<String>,
+    name: &'a str,
+    snippet: Snippet,
     place: (usize, usize),
 }
 
@@ -218,8 +248,7 @@ impl fmt::Display for Rendered<'_> {
         write!(
             formatter,
             "{}:{line}:{column}: {}",
-            self.source.name(),
-            self.item.message
+            self.name, self.item.message
         )
     }
 }
@@ -243,11 +272,11 @@ impl miette::Diagnostic for Rendered<'_> {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&self.source)
+        Some(&self.snippet)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = self.item.span;
+        let span = self.snippet.span;
         let length = span.end.saturating_sub(span.start);
         Some(Box::new(std::iter::once(LabeledSpan::new(
             Some(self.item.label.clone()),

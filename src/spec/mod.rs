@@ -14,6 +14,7 @@ pub mod form;
 pub mod key;
 pub mod kind;
 pub mod sections;
+mod snippet;
 pub mod source;
 pub mod suggest;
 pub mod sweep;

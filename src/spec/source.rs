@@ -57,6 +57,42 @@ impl Source {
     }
 }
 
+/// Lines and columns of places that are asked for from the first to the last: the text is walked over once.
+#[derive(Debug)]
+pub struct Places<'a> {
+    text: &'a str,
+    offset: usize,
+    line: usize,
+    column: usize,
+}
+
+impl<'a> Places<'a> {
+    /// From the begin of a file.
+    pub fn new(source: &'a Source) -> Self {
+        Self {
+            text: &source.text,
+            offset: 0,
+            line: 1,
+            column: 1,
+        }
+    }
+
+    /// Line and column of a byte offset, as [`Source::line_and_column`] has them. The offset is not before the one that was asked for last.
+    pub fn next(&mut self, offset: usize) -> (usize, usize) {
+        let offset = offset.min(self.text.len());
+        let between = self.text.get(self.offset..offset).unwrap_or_default();
+        match between.rfind('\n') {
+            Some(newline) => {
+                self.line += between.matches('\n').count();
+                self.column = between[newline + 1..].chars().count() + 1;
+            }
+            None => self.column += between.chars().count(),
+        }
+        self.offset = offset.max(self.offset);
+        (self.line, self.column)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,5 +106,9 @@ mod tests {
         let quote = source.text.find('"').unwrap();
         assert_eq!(source.line_and_column(quote), (2, 5));
         assert_eq!(source.line_and_column(10_000), (3, 1));
+        let mut places = Places::new(&source);
+        for offset in [0, 0, 4, 6, 7, quote, 10_000] {
+            assert_eq!(places.next(offset), source.line_and_column(offset));
+        }
     }
 }

@@ -9,24 +9,28 @@
 //! Keys whose value is a list by nature ([`Lists::Value`]) sweep over a list of lists; under those whose value may be a list of tables
 //! ([`Lists::Steps`]) such a list is one value, and any other sweeps.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::key::{AnyKey, Lists};
 use super::source::Span;
 use super::tree::{Entry, Node, Table, Value};
-
-/// More nodes than this from one table is taken for a slip.
-pub const MOST_INSTANCES: usize = 100_000;
+use crate::limits::MOST_NODES;
+use crate::text;
 
 /// The keys that steer a sweep and reach no kind.
 pub const SWEEP_KEYS: &[&str] = &["zip", "cases"];
 
-/// Expands the sweeps of one table, in the order of the file: the first axis varies slowest.
+/// Expands the sweeps of one table, in the order of the file: the first axis varies slowest. They are counted before: more than `most`
+/// tables are an error, and none of them is made.
 pub fn expand(
     table: &Table,
     keys: &[&dyn AnyKey],
     context: &str,
+    most: usize,
     diagnostics: &RefCell<Diagnostics>,
 ) -> Vec<Table> {
     let report = |diagnostic| diagnostics.borrow_mut().push(diagnostic);
@@ -36,6 +40,20 @@ pub fn expand(
         base = base.without(key);
     }
     let mut tables = cases(table, &base, context, &report);
+    let sizes = tables.iter().map(|case| factors(case, table, keys));
+    let sizes: Vec<Vec<(String, usize)>> = sizes.collect();
+    let total = sizes.iter().fold(0usize, |total, factors| {
+        total.saturating_add(product(factors))
+    });
+    if total > most {
+        let largest = sizes.iter().max_by_key(|factors| product(factors));
+        let mut largest = largest.cloned().unwrap_or_default();
+        if tables.len() > 1 {
+            largest.insert(0, ("cases".to_owned(), tables.len()));
+        }
+        report(too_large(table, context, total, &largest));
+        return Vec::new();
+    }
     if let Some(names) = &zipped {
         tables = tables
             .iter()
@@ -58,19 +76,79 @@ pub fn expand(
                 None => vec![table.clone()],
             })
             .collect();
-        if tables.len() > MOST_INSTANCES {
-            report(Diagnostic::new(
-                "sweep::too-large",
-                table
-                    .get(&axis)
-                    .map_or(Span::default(), |entry| entry.node.span),
-                format!("the sweeps of {context} give more than {MOST_INSTANCES} nodes"),
-                "this list passes the limit",
-            ));
-            return Vec::new();
-        }
     }
     tables
+}
+
+/// What a table sweeps over, each key with the number of its values. What is zipped counts once, under the first of its keys.
+pub fn factors(table: &Table, typed: &Table, keys: &[&dyn AnyKey]) -> Vec<(String, usize)> {
+    let zipped: Vec<&str> = match typed.get("zip").map(|entry| &entry.node.value) {
+        Some(Value::List(names)) => names.iter().filter_map(text_of).collect(),
+        _ => Vec::new(),
+    };
+    let mut factors = Vec::new();
+    for entry in &table.entries {
+        if SWEEP_KEYS.contains(&entry.key.as_str()) {
+            continue;
+        }
+        let place = zipped.iter().position(|name| *name == entry.key);
+        let items = match (&entry.node.value, place) {
+            (_, Some(1..)) => continue,
+            (Value::List(items), Some(0)) => Some(items.as_slice()),
+            (value, _) => {
+                let key = keys.iter().find(|key| key.name() == entry.key);
+                swept_items(value, key.map_or(Lists::Sweep, |key| key.lists()))
+            }
+        };
+        if let Some(items) = items {
+            factors.push((entry.key.clone(), items.len()));
+        }
+    }
+    factors
+}
+
+fn text_of(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// How many tables a sweep gives.
+fn product(factors: &[(String, usize)]) -> usize {
+    let numbers = factors.iter().map(|(_, number)| *number);
+    numbers.fold(1, usize::saturating_mul)
+}
+
+/// The error of an experiment that would have too many nodes. `factors` are what they come from, each with its number.
+pub fn too_large(
+    table: &Table,
+    context: &str,
+    total: usize,
+    factors: &[(String, usize)],
+) -> Diagnostic {
+    let longest = factors.iter().max_by_key(|(_, number)| *number);
+    let entry = longest.and_then(|(key, _)| table.get(key));
+    let entry = entry.or_else(|| table.entries.first());
+    let shown: Vec<String> = factors
+        .iter()
+        .filter(|(_, number)| *number > 1)
+        .map(|(what, number)| format!("{} {what}", text::count(*number)))
+        .collect();
+    Diagnostic::new(
+        "sweep::too-large",
+        entry.map_or(Span::default(), |entry| entry.key_span),
+        format!(
+            "the sweeps of {context} give {} nodes: {}",
+            text::count(total),
+            shown.join(" × ")
+        ),
+        "the longest of them",
+    )
+    .hint(format!(
+        "an experiment has at most {} nodes over all of its tables; shorten a list, or divide the experiment",
+        text::count(MOST_NODES)
+    ))
 }
 
 /// One table for each item of a list; the table itself where the value is not a sweep.
@@ -121,7 +199,7 @@ fn empty(entry: &Entry, context: &str) -> Diagnostic {
 fn zipped_names(table: &Table, context: &str, report: &impl Fn(Diagnostic)) -> Option<Vec<Node>> {
     let entry = table.get("zip")?;
     match &entry.node.value {
-        Value::List(names) => Some(names.clone()),
+        Value::List(names) => Some(names.to_vec()),
         other => {
             report(Diagnostic::new(
                 "spec::wrong-type",
@@ -217,7 +295,7 @@ fn cases(table: &Table, base: &Table, context: &str, report: &impl Fn(Diagnostic
         report(empty(entry, context));
     }
     let mut tables = Vec::new();
-    for item in items {
+    for item in items.iter() {
         match &item.value {
             Value::Table(case) => {
                 tables.push(case.entries.iter().fold(base.clone(), |table, entry| {
@@ -236,111 +314,4 @@ fn cases(table: &Table, base: &Table, context: &str, report: &impl Fn(Diagnostic
         }
     }
     tables
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::spec::form::Text;
-    use crate::spec::key::{Key, Keys};
-    use crate::spec::source::Source;
-    use crate::spec::tree;
-
-    const KEYS: Keys = &[
-        &Key::seed("a"),
-        &Key::seed("b"),
-        &Key::list("views", Text("a view")),
-        &Key::word_or("steps", &[("crop", ())], "a list of steps"),
-    ];
-
-    fn run(text: &str) -> (Vec<String>, Vec<&'static str>) {
-        let source = Source::new("x.toml", text);
-        let diagnostics = RefCell::new(Diagnostics::new(source.clone()));
-        let table = tree::parse(&source, &mut diagnostics.borrow_mut());
-        let tables = expand(&table, KEYS, "node `x`", &diagnostics);
-        let shown = tables
-            .iter()
-            .map(|table| {
-                let pairs: Vec<String> = table
-                    .entries
-                    .iter()
-                    .map(|entry| format!("{}={}", entry.key, show(&entry.node)))
-                    .collect();
-                pairs.join(" ")
-            })
-            .collect();
-        let codes = diagnostics
-            .borrow()
-            .sorted()
-            .iter()
-            .map(|item| item.code)
-            .collect();
-        (shown, codes)
-    }
-
-    fn show(node: &Node) -> String {
-        match &node.value {
-            Value::Integer(integer) => integer.to_string(),
-            Value::Text(text) => text.clone(),
-            Value::List(items) => {
-                format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(","))
-            }
-            Value::Table(_) => "{}".to_owned(),
-            _ => "?".to_owned(),
-        }
-    }
-
-    #[test]
-    fn lists_make_a_grid_with_the_first_axis_slowest() {
-        let (tables, codes) = run("a = [1, 2]\nb = [3, 4]\n");
-        assert_eq!(tables, ["a=1 b=3", "a=1 b=4", "a=2 b=3", "a=2 b=4"]);
-        assert!(codes.is_empty());
-    }
-
-    #[test]
-    fn zip_walks_in_step_and_wants_equal_lengths() {
-        assert_eq!(
-            run("a = [1, 2]\nb = [3, 4]\nzip = [\"a\", \"b\"]\n").0,
-            ["a=1 b=3", "a=2 b=4"]
-        );
-        assert_eq!(
-            run("a = [1, 2]\nb = [3]\nzip = [\"a\", \"b\"]\n").1,
-            ["sweep::zip-lengths"]
-        );
-        assert_eq!(run("a = 1\nzip = [\"a\"]\n").1, ["sweep::zip-without-list"]);
-    }
-
-    #[test]
-    fn cases_are_laid_over_the_rest() {
-        let (tables, _) = run("a = 1\ncases = [{ b = 3 }, { a = 2, b = [4, 5] }]\n");
-        assert_eq!(tables, ["a=1 b=3", "a=2 b=4", "a=2 b=5"]);
-    }
-
-    #[test]
-    fn keys_that_are_lists_by_nature_sweep_over_lists_of_lists() {
-        assert_eq!(run("views = [\"c\", \"f\"]\n").0, ["views=[c,f]"]);
-        assert_eq!(
-            run("views = [[\"c\"], [\"c\", \"f\"]]\n").0,
-            ["views=[c]", "views=[c,f]"]
-        );
-    }
-
-    #[test]
-    fn lists_of_tables_are_one_value_where_a_key_takes_steps() {
-        let shown = |text| run(text).0;
-        assert_eq!(shown("steps = [{ a = 1 }, { b = 2 }]\n"), ["steps=[{},{}]"]);
-        assert_eq!(shown("steps = [\"c\", \"f\"]\n"), ["steps=c", "steps=f"]);
-        assert_eq!(
-            shown("steps = [\"c\", [{ a = 1 }], [{ b = 2 }, {}]]\n"),
-            ["steps=c", "steps=[{}]", "steps=[{},{}]"]
-        );
-        assert_eq!(shown("a = [{}, {}]\n"), ["a={}", "a={}"]);
-    }
-
-    #[test]
-    fn an_empty_sweep_is_a_mistake() {
-        let (tables, codes) = run("a = []\nb = 1\n");
-        assert!(tables.is_empty());
-        assert_eq!(codes, ["sweep::empty"]);
-    }
 }

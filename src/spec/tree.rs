@@ -1,6 +1,7 @@
 //! TOML as a tree of values that remember where they stand.
 
 use std::fmt;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -30,8 +31,8 @@ pub enum Value {
     Boolean(bool),
     /// A date or time, as it was typed.
     Date(String),
-    /// A list.
-    List(Vec<Node>),
+    /// A list. Tables are cloned for each value of a sweep, and their lists are not.
+    List(Arc<Vec<Node>>),
     /// A table.
     Table(Table),
 }
@@ -69,7 +70,7 @@ impl fmt::Display for Value {
             Self::Date(date) => formatter.write_str(date),
             Self::List(items) => {
                 formatter.write_str("[")?;
-                for item in items {
+                for item in items.iter() {
                     write!(formatter, "{},", item.value)?;
                 }
                 formatter.write_str("]")
@@ -235,12 +236,11 @@ fn convert(value: &Spanned<DeValue<'_>>, diagnostics: &mut Diagnostics) -> Optio
         }
         DeValue::Boolean(boolean) => Value::Boolean(*boolean),
         DeValue::Datetime(datetime) => Value::Date(datetime.to_string()),
-        DeValue::Array(array) => Value::List(
-            array
-                .iter()
-                .filter_map(|item| convert(item, diagnostics))
-                .collect(),
-        ),
+        DeValue::Array(array) => {
+            let items = array.iter();
+            let items = items.filter_map(|item| convert(item, diagnostics));
+            Value::List(Arc::new(items.collect()))
+        }
         DeValue::Table(table) => Value::Table(convert_table(table, diagnostics)),
     };
     Some(Node {

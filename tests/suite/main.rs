@@ -48,6 +48,7 @@ mod fine_tuning;
     allow(dead_code, reason = "without libtorch nothing is run")
 )]
 mod fixture;
+mod fuzz;
 #[cfg(feature = "torch")]
 mod golden_guided_diffusion;
 #[cfg(feature = "torch")]
@@ -75,6 +76,7 @@ mod http_server;
 mod interruption;
 #[cfg(feature = "torch")]
 mod joined;
+mod limits;
 mod models;
 #[cfg(feature = "torch")]
 mod network;

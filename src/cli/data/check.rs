@@ -11,6 +11,7 @@ use crate::cli::{Context, printed, table};
 use crate::datasets::survey::{self, SplitSpread};
 use crate::datasets::{DatasetError, Manifest, OpenDataset};
 use crate::graph::DatasetNode;
+use crate::imaging::Preprocess;
 use crate::message::{Hint, Message};
 use crate::papers::table_5::PaperRow;
 use crate::text::{count, plural};
@@ -78,7 +79,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             dataset: node.name.clone(),
             kind: node.dataset.kind(),
             root: node.root.clone(),
-            outcome: open.map(|open| look(node, &open, &rows, arguments.quick)),
+            outcome: open.map(|open| {
+                let shown = &chosen.shown[index];
+                look((node, shown), &open, &rows, arguments.quick)
+            }),
         });
     }
     let mut out = printed::stdout(arguments.json);
@@ -97,7 +101,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     conclude(&all)
 }
 
-fn look(node: &DatasetNode, open: &OpenDataset, rows: &[PaperRow], quick: bool) -> Looked {
+fn look(
+    (node, shown): (&DatasetNode, &[(Preprocess, usize)]),
+    open: &OpenDataset,
+    rows: &[PaperRow],
+    quick: bool,
+) -> Looked {
     let manifest = &open.manifest;
     let classes = manifest.classes.len();
     let row = PaperRow::find(rows, node.dataset.kind(), classes);
@@ -105,7 +114,7 @@ fn look(node: &DatasetNode, open: &OpenDataset, rows: &[PaperRow], quick: bool) 
     let unreadable = if quick {
         Vec::new()
     } else {
-        survey::unreadable(open, &|| bar.inc(1))
+        survey::unreadable(open, shown, &|| bar.inc(1))
     };
     bar.finish_and_clear();
     let unreadable = unreadable.into_iter().map(|(row, error)| {

@@ -13,6 +13,7 @@ use crate::cli::exit::Failure;
 use crate::cli::experiment;
 use crate::datasets::{DatasetError, Environment, OpenDataset};
 use crate::graph::{self, DatasetNode};
+use crate::imaging::Preprocess;
 use crate::inputs::Reading;
 use crate::message::Message;
 use crate::papers::table_5::{self, PaperRow};
@@ -44,6 +45,8 @@ pub(super) struct Which {
 pub(super) struct Chosen {
     /// All datasets of the file: a chosen one may be made from another.
     pub(super) nodes: Vec<DatasetNode>,
+    /// How the file shows the images of each to networks, and the sides of the squares in pixels.
+    pub(super) shown: Vec<Vec<(Preprocess, usize)>>,
     /// The chosen ones, as indices into `nodes`.
     pub(super) chosen: Vec<usize>,
 }
@@ -65,10 +68,11 @@ impl Which {
                 Source::new("the arguments".to_owned(), text)
             }
         };
-        let nodes = graph::build_datasets(&source).map_err(|diagnostics| Failure::Diagnostics {
+        let found = graph::build_datasets(&source).map_err(|diagnostics| Failure::Diagnostics {
             rendered: experiment::rendered(&diagnostics),
             summary: experiment::summary(&diagnostics),
         })?;
+        let (nodes, shown): (Vec<DatasetNode>, Vec<_>) = found.into_iter().unzip();
         if nodes.is_empty() {
             let name = &source.name;
             return Err(Failure::Usage(
@@ -95,6 +99,7 @@ impl Which {
         Ok(Chosen {
             chosen: chosen.collect(),
             nodes,
+            shown,
         })
     }
 }

@@ -13,6 +13,9 @@ use crate::models;
 use crate::models::checkpoint::stored_tensors::{StoredTensors, shown};
 use crate::text::{bytes, count, plural};
 
+/// So many entries are listed for people; the networks of papers have some thousand.
+const SHOWN: usize = 10_000;
+
 /// Arguments of `repro models inspect`.
 #[derive(Debug, Args)]
 #[command(
@@ -81,6 +84,7 @@ fn page(tensors: &StoredTensors, fitting: &[String]) -> String {
     };
     let rows: Vec<Vec<String>> = tensors
         .descriptions()
+        .take(SHOWN)
         .map(|(name, dtype, shape)| vec![shown(name), dtype.to_string(), format!("{shape:?}")])
         .collect();
     let mut page = format!(
@@ -97,16 +101,26 @@ fn page(tensors: &StoredTensors, fitting: &[String]) -> String {
         },
         table::render(&["name", "type", "shape"], &rows),
     );
+    say_rest(&mut page, sums.tensors);
     if !tensors.others().is_empty() {
         let rows: Vec<Vec<String>> = tensors
             .others()
             .iter()
+            .take(SHOWN)
             .map(|other| vec![shown(&other.name), other.what.clone()])
             .collect();
         page.push_str("\n\nnot a tensor:\n");
         page.push_str(&table::render(&["name", "what it is"], &rows));
+        say_rest(&mut page, tensors.others().len());
     }
     page
+}
+
+fn say_rest(page: &mut String, all: usize) {
+    if let Some(rest @ 1..) = all.checked_sub(SHOWN) {
+        let rest = count(rest as u64);
+        page.push_str(&format!("\n… and {rest} more; --json has all of them"));
+    }
 }
 
 fn record(tensors: &StoredTensors, fitting: &[String]) -> serde_json::Value {

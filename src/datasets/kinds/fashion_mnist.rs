@@ -11,11 +11,14 @@ use std::sync::Arc;
 
 use flate2::read::GzDecoder;
 
+use crate::datasets::tree::Location;
+use crate::datasets::unpacked::Unpacked;
 use crate::datasets::{
     Dataset, DatasetError, DatasetKind, Environment, Manifest, OpenDataset, ReadImage, Sample,
     train_and_test,
 };
 use crate::imaging::Image;
+use crate::limits::WHOLE_FILE;
 use crate::spec::{Fields, Key, Kind, KindDoc, Text};
 
 const ROOT: Key<Text> = Key::text("root", "a folder")
@@ -117,7 +120,11 @@ impl Dataset for FashionMnist {
                     content: blake3::hash(image).to_hex().to_string(),
                 });
             }
-            pixels.extend_from_slice(&images.values);
+            if pixels.is_empty() {
+                pixels = images.values;
+            } else {
+                pixels.extend_from_slice(&images.values);
+            }
         }
         let (height, width) = side.unwrap_or((0, 0));
         let classes = CLASSES.iter().map(|&class| class.to_owned()).collect();
@@ -171,27 +178,27 @@ impl Idx {
                     "`root` must be the folder with the four IDX files of Fashion-MNIST; `repro data fetch fashion-mnist` downloads them",
                 )
             })?;
+            let failed = |source| DatasetError::io(&compressed, source, "the file is gone");
+            let packed = file.metadata().map_err(failed)?.len();
+            let mut content = Unpacked::new(GzDecoder::new(file), packed, WHOLE_FILE);
             let mut bytes = Vec::new();
-            GzDecoder::new(file)
-                .read_to_end(&mut bytes)
-                .map_err(|source| DatasetError::Malformed {
-                    path: compressed.clone(),
-                    problem: format!(
-                        "its compressed data is damaged or cut off after {} bytes ({source})",
-                        bytes.len()
-                    ),
+            let read = content.read_to_end(&mut bytes);
+            if let Err(source) = read {
+                return Err(DatasetError::Malformed {
+                    path: compressed,
+                    problem: content.problem.unwrap_or_else(|| source.to_string()),
                     hint: "download the file again".to_owned(),
-                })?;
+                });
+            }
             (compressed, bytes)
         } else {
-            let bytes = std::fs::read(&plain)
-                .map_err(|source| DatasetError::io(&plain, source, "the file is gone"))?;
+            let bytes = Location::file(&plain).read(WHOLE_FILE, "the file is gone")?;
             (plain, bytes)
         };
-        Self::parse(path, &bytes, rank)
+        Self::parse(path, bytes, rank)
     }
 
-    fn parse(path: PathBuf, bytes: &[u8], rank: usize) -> Result<Self, DatasetError> {
+    fn parse(path: PathBuf, mut bytes: Vec<u8>, rank: usize) -> Result<Self, DatasetError> {
         let mut idx = Self {
             path,
             dimensions: Vec::new(),
@@ -240,7 +247,8 @@ impl Idx {
                 "its header announces {wanted} values, but {found} follow"
             )));
         }
-        idx.values = bytes[header..].to_vec();
+        bytes.drain(..header);
+        idx.values = bytes;
         Ok(idx)
     }
 
@@ -260,7 +268,8 @@ mod tests {
     use crate::message::Hint;
 
     fn parse(bytes: &[u8], rank: usize) -> Result<Idx, String> {
-        Idx::parse(PathBuf::from("x-idx"), bytes, rank).map_err(|error| error.explain().to_string())
+        Idx::parse(PathBuf::from("x-idx"), bytes.to_vec(), rank)
+            .map_err(|error| error.explain().to_string())
     }
 
     #[test]

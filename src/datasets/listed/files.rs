@@ -3,9 +3,7 @@
 use crate::datasets::tree::Location;
 use crate::datasets::{DatasetError, ReadImage, Sample};
 use crate::imaging::{Image, Rectangle};
-
-/// No image is longer; the largest of ImageNet has 15 MB.
-const MOST_BYTES: u64 = 1 << 30;
+use crate::limits::IMAGE_FILE;
 
 /// What is cut off an image before anything else looks at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +65,7 @@ impl Files {
 
     /// The bytes of a file, if they are those that were listed.
     fn bytes_of(&self, location: &Location, sample: &Sample) -> Result<Vec<u8>, DatasetError> {
-        let bytes = location.read(MOST_BYTES, "it was there when the folder was listed")?;
+        let bytes = location.read(IMAGE_FILE, "it was there when the folder was listed")?;
         let digest = blake3::hash(&bytes).to_hex().to_string();
         if self.trim.content(digest) == sample.content {
             Ok(bytes)
@@ -82,14 +80,18 @@ impl Files {
 impl ReadImage for Files {
     fn read(&self, row: usize, sample: &Sample) -> Result<Image, DatasetError> {
         let (id, location) = self.file(row)?;
-        let image =
-            Image::decode(&self.bytes_of(location, sample)?).map_err(|error| error.to_string());
-        let image = image.and_then(|image| self.trim.apply(image));
-        image.map_err(|problem| DatasetError::BadImage {
+        let bad = |problem| DatasetError::BadImage {
             id: id.clone(),
             path: location.path(),
             problem,
-        })
+        };
+        let bytes = self.bytes_of(location, sample).map_err(|error| match location.broken_link() {
+            Some(problem) => bad(format!("it is {problem}")),
+            None => error,
+        })?;
+        let image = Image::decode(&bytes).map_err(|error| error.to_string());
+        let image = image.and_then(|image| self.trim.apply(image));
+        image.map_err(bad)
     }
 
     fn encoded(&self, row: usize, sample: &Sample) -> Result<Option<Vec<u8>>, DatasetError> {

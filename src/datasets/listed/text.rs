@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::datasets::DatasetError;
 use crate::datasets::tree::Location;
-
-/// No list is longer; the longest that is published has less than 8 MiB.
-const MOST_BYTES: u64 = 1 << 26;
+use crate::limits::LIST_FILE;
 
 /// A list, whole in memory.
 pub(in crate::datasets) struct TextFile {
@@ -25,7 +23,7 @@ impl TextFile {
         location: &Location,
         remedy: &'static str,
     ) -> Result<Self, DatasetError> {
-        let bytes = location.read(MOST_BYTES, remedy)?;
+        let bytes = location.read(LIST_FILE, remedy)?;
         let path = location.path();
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self { path, text, remedy }),

@@ -15,16 +15,11 @@ use super::headers::{self, Allowance, Fault, Member, MemberKind};
 use super::index::Index;
 use super::source::Source;
 use crate::checked_blocks::Damage;
+use crate::datasets::unpacked::Unpacked;
 use crate::datasets::{DatasetError, Environment};
 use crate::message::Message;
 use crate::text;
 
-/// Compressed photographs hardly shrink, and texts by less than this; what grows by more was made to fill a disk.
-const MOST_TIMES: u64 = 20;
-/// What an archive may unpack into whatever its own size, in bytes.
-const ALWAYS_ALLOWED: u64 = 1 << 26;
-/// No archive unpacks into more bytes.
-const MOST_BYTES: u64 = 1 << 40;
 /// An index of fewer members is made faster than it is found again.
 const LEAST_KEPT: usize = 1000;
 
@@ -129,34 +124,6 @@ fn is_compressed(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Reads what is decompressed, counts it, and refuses to give more than the limit.
-struct Counted<R> {
-    inner: R,
-    count: u64,
-    most: u64,
-    problem: Option<String>,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer).inspect_err(|error| {
-            self.problem = Some(format!(
-                "its compressed data is damaged or cut off after {} bytes of what it unpacks into ({error})",
-                self.count
-            ));
-        })?;
-        self.count += read as u64;
-        if self.count > self.most {
-            self.problem = Some(format!(
-                "it unpacks into more than {} bytes, which is more than an archive of its size holds",
-                self.most
-            ));
-            return Err(io::Error::other("too much"));
-        }
-        Ok(read)
-    }
-}
-
 /// The archive without its compression.
 fn decompress(
     path: &Path,
@@ -171,15 +138,8 @@ fn decompress(
         return Ok(Source::Unpacked(kept));
     }
     let packed = file.metadata().map_err(failed)?.len();
-    let mut content = Counted {
-        inner: MultiGzDecoder::new(BufReader::with_capacity(1 << 20, file)),
-        count: 0,
-        most: packed
-            .saturating_mul(MOST_TIMES)
-            .saturating_add(ALWAYS_ALLOWED)
-            .min(MOST_BYTES),
-        problem: None,
-    };
+    let inner = MultiGzDecoder::new(BufReader::with_capacity(1 << 20, file));
+    let mut content = Unpacked::new(inner, packed, u64::MAX);
     // Its beginning, at least.
     let mut small = Vec::new();
     let most = scratch.most_in_memory();

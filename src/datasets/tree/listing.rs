@@ -1,6 +1,7 @@
 //! Listing a folder of the disk.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use crate::datasets::DatasetError;
@@ -17,10 +18,23 @@ pub(super) fn is_image(name: &str) -> bool {
     ENDINGS.contains(&ending.to_lowercase().as_str())
 }
 
-/// The names of the folders in a folder, or of its files that are taken for images; hidden ones are left out, links are followed.
+/// Why a link leads nowhere, such as "a link to `x`, which is not there"; `None` for what is no link, or a sound one.
+pub(in crate::datasets) fn broken_link(path: &Path) -> Option<String> {
+    let target = fs::read_link(path).ok()?;
+    let error = fs::metadata(path).err()?;
+    let why = match error.raw_os_error() {
+        Some(libc::ELOOP) => "which leads in a circle".to_owned(),
+        _ if error.kind() == io::ErrorKind::NotFound => "which is not there".to_owned(),
+        _ => format!("which cannot be followed ({error})"),
+    };
+    Some(format!("a link to `{}`, {why}", target.display()))
+}
+
+/// The names of the folders in a folder, or of its files that are taken for images; hidden ones are left out, links are followed. A link
+/// that leads nowhere is an image if it is called like one: a bad one.
 ///
 /// # Errors
-/// A folder that cannot be read, or a name that is not UTF-8.
+/// A folder that cannot be read, a link in place of a folder that leads nowhere, or a name that is not UTF-8.
 pub(super) fn entries(path: &Path, folders: bool) -> Result<Vec<String>, DatasetError> {
     let failed =
         |source| DatasetError::io(path, source, "`root` must be a folder of class folders");
@@ -35,13 +49,30 @@ pub(super) fn entries(path: &Path, folders: bool) -> Result<Vec<String>, Dataset
                 hint: "rename the file".to_owned(),
             });
         };
-        let kind = fs::metadata(entry.path()).map_err(failed)?;
-        let wanted = if folders {
-            kind.is_dir()
-        } else {
-            kind.is_file() && is_image(name)
+        if name.starts_with('.') {
+            continue;
+        }
+        let path = entry.path();
+        let is_wanted = match fs::metadata(&path) {
+            Ok(kind) if folders => kind.is_dir(),
+            Ok(kind) => kind.is_file() && is_image(name),
+            Err(source) => match broken_link(&path) {
+                Some(_) if is_image(name) => !folders,
+                Some(_) if !folders => false,
+                Some(problem) => {
+                    return Err(DatasetError::Malformed {
+                        path,
+                        problem: format!("it is {problem}"),
+                        hint: "put back what it leads to, or remove it".to_owned(),
+                    });
+                }
+                None => {
+                    let hint = "it was there when the folder was listed";
+                    return Err(DatasetError::io(&path, source, hint));
+                }
+            },
         };
-        if wanted && !name.starts_with('.') {
+        if is_wanted {
             names.push(name.to_owned());
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::archive::Archive;
+use super::listing::broken_link;
 use super::source::{Source, part};
 use crate::bug::Bug;
 use crate::datasets::{DatasetError, Digester};
@@ -60,6 +61,14 @@ impl Location {
         }
     }
 
+    /// Why it is a link that leads nowhere; `None` where it is something else.
+    pub(in crate::datasets) fn broken_link(&self) -> Option<String> {
+        match &self.0 {
+            Place::File(path) => broken_link(path),
+            Place::Member { .. } => None,
+        }
+    }
+
     /// The file, whole.
     ///
     /// # Errors
@@ -99,7 +108,11 @@ impl Location {
         digester: &dyn Digester,
     ) -> Result<String, DatasetError> {
         match &self.0 {
-            Place::File(path) => digester.digest_file(path),
+            Place::File(path) => digester.digest_file(path).or_else(|error| {
+                // What is there in place of the content, so that it differs from the content once that is there.
+                let broken = self.broken_link().ok_or(error)?;
+                Ok(blake3::hash(broken.as_bytes()).to_hex().to_string())
+            }),
             Place::Member { archive, place } => {
                 let (content, _) = archive.index.member(*place);
                 match &archive.source {

@@ -35,7 +35,7 @@ impl Builder<'_> {
             let Some(kind) = self.kind("dataset", node, datasets::ALL) else {
                 continue;
             };
-            for table in self.expand(node, "dataset", &kind.doc) {
+            for table in self.expand(experiment, node, "dataset", &kind.doc) {
                 let fields = self.node_fields(&table, "dataset", node);
                 if let Some(dataset) = kind.read(&fields) {
                     declared.push(Declared {

@@ -8,8 +8,8 @@ use super::super::{Experiment, ExtractionNode, HeadNode, OnBadImage};
 use super::{Builder, joins};
 use crate::heads::{ALL, Head};
 use crate::models::Precision;
-use crate::spec::Fields;
 use crate::spec::sections::Sections;
+use crate::spec::{Fields, Table, Value};
 use crate::trainer::config::{self, FINE_TUNE};
 use crate::trainer::{Training, Views};
 
@@ -27,7 +27,12 @@ impl Builder<'_> {
                 continue;
             };
             let keys = kind.doc.all_keys();
-            for table in self.expand(node, "head", &kind.doc) {
+            let tables = self.expand(experiment, node, "head", &kind.doc);
+            let (total, beside) = size_of(&tables, extractions, experiment.seeds.len());
+            if !self.has_room(experiment, (node, "head", &kind.doc), total, &beside) {
+                continue;
+            }
+            for table in tables {
                 let fields = self.node_fields(&table, "head", node);
                 let head = kind.read(&fields);
                 let training = Training::parse(&fields);
@@ -232,17 +237,45 @@ impl Builder<'_> {
     }
 }
 
+/// How many heads the tables of a node give, one for each set of features and seed, and the most sets and seeds of one table.
+fn size_of(tables: &[Table], extractions: &Names, seeds: usize) -> (usize, Vec<(String, usize)>) {
+    let (mut total, mut most) = (0usize, (0, 0));
+    for table in tables {
+        let features = match table
+            .get(config::FEATURES.name)
+            .map(|entry| &entry.node.value)
+        {
+            Some(Value::Text(name)) => extractions.count(name),
+            _ => 0,
+        };
+        let own_seed = table.get(config::SEED.name).is_some();
+        let seeds = if own_seed { 1 } else { seeds };
+        total = total.saturating_add(features.saturating_mul(seeds));
+        most = most.max((features, seeds));
+    }
+    let beside = [("sets of features", most.0), ("seeds", most.1)];
+    (
+        total,
+        beside
+            .map(|(what, number)| (what.to_owned(), number))
+            .into(),
+    )
+}
+
 /// What heads read: each extraction by itself, or the first of those that differ only in view and draw, and the others.
 fn by_views(
     extractions: &[ExtractionNode],
     found: &[usize],
     views: Views,
 ) -> Vec<(usize, Vec<usize>)> {
+    if views == Views::Apart {
+        return found.iter().map(|&index| (index, Vec::new())).collect();
+    }
     let mut heads: Vec<(usize, Vec<usize>)> = Vec::new();
     for &index in found {
-        let known = heads.iter_mut().find(|(first, _)| {
-            views != Views::Apart && extractions[*first].differs_in_view_alone(&extractions[index])
-        });
+        let known = heads
+            .iter_mut()
+            .find(|(first, _)| extractions[*first].differs_in_view_alone(&extractions[index]));
         match known {
             Some((_, others)) => others.push(index),
             None => heads.push((index, Vec::new())),

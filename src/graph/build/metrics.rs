@@ -6,11 +6,13 @@ use super::super::resolve::Names;
 use super::super::{Experiment, HeadNode, MetricInputs, MetricNode};
 use super::Builder;
 use crate::axes::OF_CHOICES;
+use crate::limits::MOST_NODES;
 use crate::metrics::{ALL, CHOOSE, EXTRACTIONS, HEADS, LEFT, RIGHT, Reads, SPLIT};
 use crate::report::axes::KnownAxes;
 use crate::report::selection::axes_at;
 use crate::spec::sections::Sections;
 use crate::spec::{Fields, Key, List, Text};
+use crate::text::count;
 
 impl Builder<'_> {
     pub(super) fn metrics(
@@ -25,7 +27,7 @@ impl Builder<'_> {
                 continue;
             };
             let keys = kind.doc.all_keys();
-            for table in self.expand(node, "metric", &kind.doc) {
+            for table in self.expand(experiment, node, "metric", &kind.doc) {
                 let fields = self.node_fields(&table, "metric", node);
                 let Some(metric) = kind.read(&fields) else {
                     continue;
@@ -192,6 +194,18 @@ fn of_pairs(
     } else {
         left.clone()
     };
+    let possible = left.len().saturating_mul(right.len());
+    if possible > MOST_NODES {
+        let message = format!(
+            "{} compares {} × {} sets of features",
+            fields.context(),
+            count(left.len()),
+            count(right.len())
+        );
+        let hint = format!("at most {} pairs are compared", count(MOST_NODES));
+        fields.invalid(LEFT.name, "sweep::too-large", message, Some(hint));
+        return None;
+    }
     let dataset = |index: usize| experiment.extractions[index].dataset;
     let mut pairs = Vec::new();
     for &left in &left {

@@ -35,7 +35,7 @@ impl Builder<'_> {
                 all_read = false;
                 continue;
             };
-            let tables = self.expand(node, "model", &kind.doc);
+            let tables = self.expand(experiment, node, "model", &kind.doc);
             all_read &= !tables.is_empty();
             for table in tables {
                 let fields = self.node_fields(&table, "model", node);
@@ -110,7 +110,7 @@ impl Builder<'_> {
         };
         for node in sections.pretrains.iter().filter(|node| node.name == *name) {
             let keys = pretrain::DOC.all_keys();
-            for table in self.expand(node, "pretrain", &pretrain::DOC) {
+            for table in self.expand(experiment, node, "pretrain", &pretrain::DOC) {
                 let fields = self.node_fields(&table, "pretrain", node);
                 fields.check_keys(&keys, &[]);
                 let swept = self.sweeps.said("pretrain", &table, &keys);
@@ -161,7 +161,7 @@ impl Builder<'_> {
         let mut names = Names::new("samples");
         for node in &sections.samples {
             names.declare(&node.name);
-            for table in self.expand(node, "samples", &samples::DOC) {
+            for table in self.expand(experiment, node, "samples", &samples::DOC) {
                 let fields = self.node_fields(&table, "samples", node);
                 fields.check_keys(&samples::DOC.all_keys(), &[]);
                 let swept = self

@@ -9,6 +9,8 @@ use flate2::read::GzDecoder;
 
 use super::{BATCHES, MOST_RECORDS, NAMES, RECORD};
 use crate::datasets::DatasetError;
+use crate::datasets::unpacked::Unpacked;
+use crate::limits::WHOLE_FILE;
 
 /// The archive as it is published.
 const ARCHIVE: &str = "cifar-10-binary.tar.gz";
@@ -132,7 +134,9 @@ fn from_archive(path: &Path) -> Result<Vec<Member>, DatasetError> {
         problem: format!("its data is damaged or cut off ({source})"),
         hint: "download the file again".to_owned(),
     };
-    let mut archive = tar::Archive::new(GzDecoder::new(BufReader::new(file)));
+    let packed = file.metadata().map_err(damaged)?.len();
+    let content = Unpacked::new(GzDecoder::new(BufReader::new(file)), packed, WHOLE_FILE);
+    let mut archive = tar::Archive::new(content);
     let mut found: Vec<Member> = Vec::new();
     for entry in archive.entries().map_err(damaged)? {
         let entry = entry.map_err(damaged)?;

@@ -1,5 +1,7 @@
 //! The columns of one file, but for images that are in it: labels, splits, ids, paths.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -8,10 +10,12 @@ use arrow::datatypes::{DataType, Int64Type, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::parquet::{broken, metadata};
+use super::parquet::{broken, metadata, rows_at_once};
 use super::{REMEDY, malformed};
 use crate::datasets::DatasetError;
+use crate::limits::{TABLE_COLUMNS, WHOLE_FILE};
 use crate::spec::suggest;
+use crate::text;
 
 /// What the columns are called.
 pub(super) struct Names<'a> {
@@ -122,16 +126,27 @@ fn read_parquet(path: &Path, names: &Names<'_>) -> Result<Columns, DatasetError>
     if !has_bytes {
         wanted.push(names.image);
     }
-    let projection = ProjectionMask::columns(about.parquet_schema(), wanted);
+    let projection = ProjectionMask::columns(about.parquet_schema(), wanted.iter().copied());
+    let at_once = rows_at_once(path, &file, &about, |column| wanted.contains(&column))?;
     let rows = about.metadata().file_metadata().num_rows();
     let rows =
         usize::try_from(rows).map_err(|_| malformed(path, format!("it states {rows} rows")))?;
     let reader =
         ParquetRecordBatchReaderBuilder::new_with_metadata(file, about).with_projection(projection);
+    let reader = reader.with_batch_size(at_once);
     let reader = reader.build().map_err(|error| broken(path, &error))?;
-    let batches: Vec<_> = reader
-        .collect::<Result<_, _>>()
-        .map_err(|error| broken(path, &error))?;
+    let (mut batches, mut bytes) = (Vec::new(), 0u64);
+    for batch in reader {
+        let batch = batch.map_err(|error| broken(path, &error))?;
+        bytes = bytes.saturating_add(batch.get_array_memory_size() as u64);
+        if bytes > TABLE_COLUMNS {
+            let most = text::bytes(TABLE_COLUMNS);
+            let problem =
+                format!("its labels, splits, ids and paths take more than {most} of memory");
+            return Err(malformed(path, problem));
+        }
+        batches.push(batch);
+    }
     let column = |name: &str, as_type: DataType| -> Result<ArrayRef, DatasetError> {
         let arrays = batches
             .iter()
@@ -216,7 +231,10 @@ fn stated_classes(schema: &Schema, label: &str) -> Option<Vec<String>> {
 
 fn read_csv(path: &Path, names: &Names<'_>) -> Result<Columns, DatasetError> {
     let broken = |error: csv::Error| malformed(path, format!("it cannot be read as CSV: {error}"));
-    let mut reader = csv::Reader::from_path(path).map_err(broken)?;
+    let hint = "it was there when the folder was listed";
+    let file = File::open(path).map_err(|source| DatasetError::io(path, source, hint))?;
+    // One byte more than is read shows that there is more.
+    let mut reader = csv::Reader::from_reader(file.take(WHOLE_FILE + 1));
     let heads = reader.headers().map_err(broken)?.clone();
     let known: Vec<&str> = heads.iter().collect();
     let place = |name: &str| {
@@ -244,6 +262,10 @@ fn read_csv(path: &Path, names: &Names<'_>) -> Result<Columns, DatasetError> {
             }
             column.push(value.to_owned());
         }
+    }
+    if reader.position().byte() > WHOLE_FILE {
+        let problem = format!("it has more than {}", text::bytes(WHOLE_FILE));
+        return Err(malformed(path, problem));
     }
     let [images, labels, splits, ids] = columns;
     let numbers: Option<Vec<i64>> = labels.iter().map(|label| label.parse().ok()).collect();

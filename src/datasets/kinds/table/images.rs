@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::parquet::{Block, ImageFile};
+use crate::datasets::tree::Location;
 use crate::datasets::{DatasetError, ReadImage, Sample};
 use crate::imaging::Image;
+use crate::limits::IMAGE_FILE;
 use crate::message::{Hint, Message};
 
 /// Where an image is.
@@ -59,8 +61,7 @@ impl Images {
             )),
             Some(Place::File(path)) => {
                 let hint = "it was there when the table was read";
-                let bytes =
-                    std::fs::read(path).map_err(|source| DatasetError::io(path, source, hint))?;
+                let bytes = Location::file(path).read(IMAGE_FILE, hint)?;
                 Ok((bytes, path.clone()))
             }
             Some(Place::Row(file_number, row)) => {

@@ -11,6 +11,7 @@
 mod columns;
 mod files;
 mod images;
+mod pages;
 mod parquet;
 #[cfg(test)]
 mod tests;

@@ -15,8 +15,9 @@ use parquet::arrow::arrow_reader::{
     ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
 
-use super::malformed;
+use super::{malformed, pages};
 use crate::datasets::DatasetError;
+use crate::limits::{PARQUET_BLOCK, TABLE_ROWS};
 
 /// About so many bytes of images are in a block.
 const BLOCK_BYTES: usize = 8 << 20;
@@ -31,6 +32,8 @@ pub(super) struct ImageFile {
     metadata: ArrowReaderMetadata,
     projection: ProjectionMask,
     blocks: Vec<Span>,
+    /// Rows that are read at once.
+    most: usize,
 }
 
 /// A run of rows within one row group, which is read at once.
@@ -62,6 +65,35 @@ pub(super) fn metadata(path: &Path) -> Result<(File, ArrowReaderMetadata), Datas
     Ok((file, metadata))
 }
 
+/// As many rows of some columns as may be read at once: so few that they fit if each has the longest value of a dictionary.
+///
+/// # Errors
+/// A page that unpacks into too much, and more rows than a table has.
+pub(super) fn rows_at_once(
+    path: &Path,
+    file: &File,
+    metadata: &ArrowReaderMetadata,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<usize, DatasetError> {
+    let mut longest = 1;
+    let mut rows = 0u64;
+    for group in metadata.metadata().row_groups() {
+        rows = rows.saturating_add(group.num_rows().try_into().unwrap_or(u64::MAX));
+        for chunk in group.columns() {
+            if is_wanted(&chunk.column_path().string()) {
+                let dictionary = pages::largest_of_dictionary(file, chunk);
+                longest = longest.max(dictionary.map_err(|problem| malformed(path, problem))?);
+            }
+        }
+    }
+    if rows > TABLE_ROWS {
+        let problem = format!("it states {rows} rows; a table has at most {TABLE_ROWS}");
+        return Err(malformed(path, problem));
+    }
+    let rows = PARQUET_BLOCK / longest;
+    Ok(usize::try_from(rows.clamp(1, BLOCK_ROWS as u64)).unwrap_or(BLOCK_ROWS))
+}
+
 /// A file that the reader of Parquet files cannot read.
 pub(super) fn broken(path: &Path, error: &dyn std::fmt::Display) -> DatasetError {
     malformed(path, format!("it cannot be read as Parquet: {error}"))
@@ -70,7 +102,7 @@ pub(super) fn broken(path: &Path, error: &dyn std::fmt::Display) -> DatasetError
 impl ImageFile {
     /// Opens a file whose column `column` holds bytes of images, or structures with a field `bytes`.
     pub(super) fn open(path: &Path, column: &str) -> Result<Self, DatasetError> {
-        let (_, metadata) = metadata(path)?;
+        let (file, metadata) = metadata(path)?;
         let field = metadata.schema().field_with_name(column);
         let is_structure =
             field.is_ok_and(|field| matches!(field.data_type(), DataType::Struct(_)));
@@ -79,6 +111,7 @@ impl ImageFile {
         } else {
             column.to_owned()
         };
+        let most = rows_at_once(path, &file, &metadata, |column| column == leaf)?;
         let mut blocks = Vec::new();
         let mut from = 0;
         for (group, about) in metadata.metadata().row_groups().iter().enumerate() {
@@ -92,7 +125,7 @@ impl ImageFile {
                 .map(parquet::file::metadata::ColumnChunkMetaData::uncompressed_size)
                 .sum();
             let mean = usize::try_from(bytes).unwrap_or_default() / rows.max(1);
-            let step = (BLOCK_BYTES / mean.max(1)).clamp(1, BLOCK_ROWS);
+            let step = (BLOCK_BYTES / mean.max(1)).clamp(1, most);
             for within in (0..rows).step_by(step) {
                 blocks.push(Span {
                     from: from + within,
@@ -108,6 +141,7 @@ impl ImageFile {
             projection: ProjectionMask::columns(metadata.parquet_schema(), [leaf.as_str()]),
             metadata,
             blocks,
+            most,
         })
     }
 
@@ -145,7 +179,10 @@ impl ImageFile {
 
     /// The BLAKE3 digest of every image, in the order of the rows.
     pub(super) fn digests(&self) -> Result<Vec<[u8; 32]>, DatasetError> {
-        let reader = self.builder()?.with_batch_size(BATCH).build();
+        let reader = self
+            .builder()?
+            .with_batch_size(self.most.min(BATCH))
+            .build();
         let mut digests = Vec::new();
         for images in self.images(reader.map_err(|error| broken(&self.path, &error))?) {
             let images = images?;

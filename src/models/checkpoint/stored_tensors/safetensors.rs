@@ -11,16 +11,17 @@
 //! overflow there.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use ::safetensors::tensor::TensorInfo;
-use serde::Deserialize;
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::Entry;
 use super::fault::Fault;
+use crate::limits::{CHECKPOINT_ENTRIES, SAFETENSORS_HEADER, TENSOR_AXES};
 use crate::numbers::to_usize;
 
-/// Longer headers are refused, as by other readers of the format.
-const LONGEST_HEADER: u64 = 100_000_000;
 /// Bytes that hold the header's length.
 const LENGTH_BYTES: u64 = 8;
 /// The header's entry for free text, which is not a tensor.
@@ -31,7 +32,7 @@ pub(super) fn begins(file: &[u8]) -> bool {
     let Some((length, rest)) = file.split_first_chunk() else {
         return false;
     };
-    u64::from_le_bytes(*length) <= LONGEST_HEADER && rest.first() == Some(&b'{')
+    u64::from_le_bytes(*length) <= SAFETENSORS_HEADER && rest.first() == Some(&b'{')
 }
 
 /// Reads and checks the header of the file whose bytes are `file`.
@@ -49,7 +50,7 @@ pub(super) fn read(file: &[u8]) -> Result<BTreeMap<String, Entry>, Fault> {
         return Err(truncated(LENGTH_BYTES));
     };
     let length = u64::from_le_bytes(*length);
-    if length > LONGEST_HEADER {
+    if length > SAFETENSORS_HEADER {
         return Err(no_safetensors(format!(
             "its first eight bytes announce a header of {length} bytes"
         )));
@@ -60,15 +61,8 @@ pub(super) fn read(file: &[u8]) -> Result<BTreeMap<String, Entry>, Fault> {
     let Some((header, data)) = rest.split_at_checked(to_usize(length)) else {
         return Err(truncated(LENGTH_BYTES + length));
     };
-    let header: BTreeMap<String, serde_json::Value> =
+    let Header(mut tensors) =
         serde_json::from_slice(header).map_err(|error| corrupt(error.to_string()))?;
-
-    let mut tensors = Vec::new();
-    for (name, value) in header.into_iter().filter(|(name, _)| name != METADATA) {
-        let info = TensorInfo::deserialize(value)
-            .map_err(|error| corrupt(format!("tensor `{name}`: {error}")))?;
-        tensors.push((name, info));
-    }
     tensors.sort_by_key(|(_, info)| info.data_offsets);
 
     let mut entries = BTreeMap::new();
@@ -82,6 +76,13 @@ pub(super) fn read(file: &[u8]) -> Result<BTreeMap<String, Entry>, Fault> {
         },
     ) in tensors
     {
+        if shape.len() > TENSOR_AXES {
+            let reason = format!(
+                "tensor `{name}` has {} axes; at most {TENSOR_AXES} are read",
+                shape.len()
+            );
+            return Err(corrupt(reason));
+        }
         if start != end_of_last || end < start {
             let reason = format!(
                 "tensor `{name}` lies at bytes {start} to {end}, but the one before it ends at {end_of_last}"
@@ -121,6 +122,45 @@ pub(super) fn read(file: &[u8]) -> Result<BTreeMap<String, Entry>, Fault> {
             "the file holds {found} bytes, but its tensors end at {expected}"
         ))),
         std::cmp::Ordering::Equal => Ok(entries),
+    }
+}
+
+/// The tensors of a header. Read one at a time: as a tree of values, a header takes sixteen times its own size.
+struct Header(Vec<(String, TensorInfo)>);
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Header;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+                let mut tensors = Vec::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == METADATA {
+                        map.next_value::<IgnoredAny>()?;
+                        continue;
+                    }
+                    if tensors.len() == CHECKPOINT_ENTRIES {
+                        return Err(A::Error::custom(format!(
+                            "it has more than {CHECKPOINT_ENTRIES} tensors"
+                        )));
+                    }
+                    let info = map.next_value::<TensorInfo>();
+                    let info = info
+                        .map_err(|error| A::Error::custom(format!("tensor `{name}`: {error}")))?;
+                    tensors.push((name, info));
+                }
+                Ok(Header(tensors))
+            }
+        }
+
+        deserializer.deserialize_map(Entries)
     }
 }
 

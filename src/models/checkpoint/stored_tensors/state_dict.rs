@@ -10,11 +10,10 @@ use std::ops::Range;
 use super::fault::{Fault, shown};
 use super::pickle::{Global, Object, Pickle, Storage, Value};
 use super::{Entry, OtherEntry, view};
+use crate::limits::{CHECKPOINT_ENTRIES, TENSOR_AXES};
 
 /// Dicts nested deeper are refused; this also ends dicts that hold themselves.
 const DEEPEST: usize = 32;
-/// More entries, of all dicts together, are refused.
-const MOST_ENTRIES: usize = 1 << 19;
 /// More bytes of names, of all entries together, are refused.
 const MOST_NAME_BYTES: usize = 8 << 20;
 /// How much more all tensors may take than the file, because tensors may share a storage.
@@ -52,8 +51,10 @@ pub(super) fn flatten(
     let mut open = vec![(root, String::new(), 1_usize)];
     while let Some((dict, prefix, depth)) = open.pop() {
         entries = entries.saturating_add(dict.entries.len());
-        if entries > MOST_ENTRIES {
-            return Err(pickle.corrupt(format!("its dicts have more than {MOST_ENTRIES} entries")));
+        if entries > CHECKPOINT_ENTRIES {
+            return Err(pickle.corrupt(format!(
+                "its dicts have more than {CHECKPOINT_ENTRIES} entries"
+            )));
         }
         for &(key, value) in &dict.entries {
             let key = match key {
@@ -125,6 +126,12 @@ fn place(
     ) else {
         return Err(misfit());
     };
+    if shape.len() > TENSOR_AXES {
+        let axes = shape.len();
+        return Err(pickle.corrupt(format!(
+            "a tensor has {axes} axes; at most {TENSOR_AXES} are read"
+        )));
+    }
     let layout = view::check(tensor.offset, &shape, &strides, storage.count)
         .map_err(|reason| pickle.corrupt(reason))?;
     let bytes = locate(storage)?;

@@ -1,0 +1,123 @@
+//! What one file may take: every bound on what is read from outside, in one place. `docs/limits.md` lists them with what they cost.
+//!
+//! A bound is far above what is published, and far below what fills a machine. Whoever refuses something names what was found and the
+//! bound.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::text;
+
+/// Memory in which all threads together decode and resize images, in bytes. An image that needs more by itself is refused as one that does
+/// not decode; others wait until there is room.
+pub const IMAGE_MEMORY: u64 = 1 << 31;
+
+/// Memory that an image is taken to need for each of its pixels while it is decoded and resized, in bytes: 8 for four channels of 16 bits, 3
+/// for the result, rounded up.
+pub const IMAGE_BYTES_PER_PIXEL: u64 = 12;
+
+/// More pixels than this are not decoded. It is where Pillow refuses, too.
+pub const MOST_PIXELS: u64 = IMAGE_MEMORY / IMAGE_BYTES_PER_PIXEL;
+
+/// No file with an image is longer, in bytes; the largest of `ImageNet` has 15 MB.
+pub const IMAGE_FILE: u64 = 1 << 30;
+
+/// What an archive or an IDX file may unpack into for each of its bytes: compressed photographs hardly shrink, and texts by less than this.
+pub const UNPACKED_TIMES: u64 = 20;
+
+/// What an archive may unpack into whatever its own size, in bytes.
+pub const UNPACKED_ALWAYS: u64 = 1 << 26;
+
+/// No archive unpacks into more, in bytes.
+pub const UNPACKED_MOST: u64 = 1 << 40;
+
+/// No file of a dataset that is read as a whole (an IDX file, a table as CSV) is longer, in bytes.
+pub const WHOLE_FILE: u64 = 1 << 30;
+
+/// What a page of a Parquet file may unpack into, in bytes. Writers aim at 1 MiB; pages of photographs have some hundred of them.
+pub const PARQUET_PAGE: u64 = 1 << 28;
+
+/// The most that columns of a table hold which are read as a whole (labels, splits, ids and paths), in bytes.
+pub const TABLE_COLUMNS: u64 = 1 << 30;
+
+/// No list of names, labels or splits is longer, in bytes; the longest that is published has less than 8 MiB.
+pub const LIST_FILE: u64 = 1 << 26;
+
+/// What a block of rows of a Parquet file may take in memory, in bytes: as many rows are read at once as fit if each has the longest value
+/// of a dictionary.
+pub const PARQUET_BLOCK: u64 = 1 << 28;
+
+/// The most rows of a table.
+pub const TABLE_ROWS: u64 = 1 << 26;
+
+/// The longest header of a safetensors file, in bytes; other readers of the format refuse longer ones, too.
+pub const SAFETENSORS_HEADER: u64 = 100_000_000;
+
+/// The most tensors, and other entries, of a checkpoint.
+pub const CHECKPOINT_ENTRIES: usize = 1 << 19;
+
+/// The most axes of a tensor; libtorch has no more.
+pub const TENSOR_AXES: usize = 64;
+
+/// The most bytes of a template.
+pub const TEMPLATE: u64 = 1 << 20;
+
+/// The most bytes of a report.
+pub const REPORT: usize = 64 << 20;
+
+/// The most steps that a template takes, each about a name, a value or an operator that is met.
+pub const TEMPLATE_STEPS: u64 = 50_000_000;
+
+/// The most bytes of an experiment file.
+pub const EXPERIMENT_FILE: u64 = 1 << 24;
+
+/// The most nodes of an experiment, over all of its tables and after all sweeps. More are taken for a slip.
+pub const MOST_NODES: usize = 100_000;
+
+/// What may be unpacked out of `packed` bytes, in bytes.
+pub fn unpacked(packed: u64) -> u64 {
+    packed
+        .saturating_mul(UNPACKED_TIMES)
+        .saturating_add(UNPACKED_ALWAYS)
+        .min(UNPACKED_MOST)
+}
+
+/// Reads a file of text of at most `most` bytes. What stands under the name may have no end.
+///
+/// # Errors
+/// A file that cannot be read, is longer, or is not text.
+pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    text_of(File::open(path)?, most)
+}
+
+/// [`read_text`], without following a link of that name, which is an error (`ELOOP`).
+///
+/// # Errors
+/// As [`read_text`].
+pub fn read_text_unlinked(path: &Path, most: u64) -> io::Result<String> {
+    let mut options = File::options();
+    text_of(
+        options
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(path)?,
+        most,
+    )
+}
+
+fn text_of(file: File, most: u64) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(most + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!(
+                "it has more than {}, the most that is read of such a file",
+                text::bytes(most)
+            ),
+        ));
+    }
+    Ok(text)
+}

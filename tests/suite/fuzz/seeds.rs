@@ -1,0 +1,174 @@
+//! Sound files for each reader: what the mutations begin with.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use super::readers;
+use crate::fixture::{gzip, root, tar, walk};
+
+/// Sound files for a reader, some of them hostile ones of before. `store` is a cache with artifacts.
+pub fn of(name: &str, store: Option<&Path>) -> Vec<Vec<u8>> {
+    let png = || fs::read(root().join("tests/golden/decoding/palette.png")).unwrap();
+    let photos = || {
+        let members = [
+            ("train/a/1.png", png()),
+            ("train/b/2.png", png()),
+            ("test/a/3.png", png()),
+        ];
+        tar(&members.map(|(name, bytes)| (name.to_owned(), bytes)))
+    };
+    match name {
+        "experiment" => files("tests/suite/cases", &["toml"], 20_000),
+        "image" => files("tests/golden/decoding", &["png", "jpg"], 60_000),
+        "idx" => vec![IDX.to_vec()],
+        "idx-gz" => vec![gzip(IDX), gzip(&[0; 10_000])],
+        "cifar-batch" => vec![cifar()],
+        "cifar-archive" => {
+            let folder = "cifar-10-batches-bin";
+            let batches = (1..=5).map(|number| format!("data_batch_{number}.bin"));
+            let mut members: Vec<(String, Vec<u8>)> = batches
+                .chain(["test_batch.bin".to_owned()])
+                .map(|name| (format!("{folder}/{name}"), cifar()))
+                .collect();
+            members.push((format!("{folder}/batches.meta.txt"), b"a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n".to_vec()));
+            vec![gzip(&tar(&members))]
+        }
+        "matlab" => vec![matlab(false), matlab(true)],
+        "tar" => vec![photos()],
+        "tgz" => vec![gzip(&photos())],
+        "parquet" => [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::ZSTD(ZstdLevel::default())]
+            .map(|compression| parquet_file(&png(), compression))
+            .to_vec(),
+        "csv" => vec![b"path,label,split,id\na.png,cat,train,1\na.png,dog,test,2\n\"a.png\",\"x\"\"y\",test,3\n".to_vec()],
+        "list" => vec![b"1 001.a/1.jpg\n".to_vec(), b"1 1\n".to_vec(), b"1 001.a\n2 b c\n".to_vec()],
+        "checkpoint" => {
+            let mut all = files("tests/hostile_pickles", &["pt"], 60_000);
+            all.extend(files("tests/golden/checkpoints", &["pt", "pth", "safetensors"], 60_000));
+            all
+        }
+        "template" => vec![
+            b"{% extends \"report.md.jinja\" %}{% block head %}{{ title }}{% endblock %}".to_vec(),
+            b"{% for row in rows %}{{ row | cell }} {{ count | thousands }}{% if loop.last %}{{ rows | listed }}{% endif %}{% endfor %}".to_vec(),
+            b"{% macro m(a) %}{{ a ~ a }}{% endmacro %}{{ m(title) }}{{ none or title | code }}{{ range(3) | list }}".to_vec(),
+        ],
+        "results-csv" => files("reports", &["results.csv"], 20_000),
+        "comparisons-csv" => files("reports", &["comparisons.csv"], 20_000),
+        "fetched" => vec![
+            b"format = 1\n[[file]]\nname = \"a\"\nurl = \"https://a.org/a\"\nbytes = 3\nsha256 = \"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"\nverified = true\nhow = \"fetched\"\nat = \"2026-01-01T00:00:00Z\"\n".to_vec(),
+        ],
+        "manifest" | "part" | "results" | "predictions" => {
+            let file = match name {
+                "manifest" => "manifest.json",
+                "part" => "part-00000.arrow",
+                "results" => "results.parquet",
+                _ => "predictions.parquet",
+            };
+            let mut found = Vec::new();
+            if let Some(store) = store {
+                readers::find(&store.join("artifacts"), file, &mut found);
+            }
+            found.iter().map(|path| fs::read(path).unwrap()).collect()
+        }
+        "sql" => [
+            "SELECT value, metric FROM results WHERE dataset = 'd' ORDER BY value DESC LIMIT 3",
+            "WITH a AS (SELECT id, predicted FROM predictions) SELECT COUNT(*) FROM a GROUP BY predicted HAVING COUNT(*) > 1",
+            "SELECT a.kind FROM artifacts a JOIN artifacts b ON a.fingerprint = b.fingerprint UNION SELECT 'x'",
+            "SELECT * FROM read_parquet('a.parquet')",
+        ]
+        .map(|sql| sql.as_bytes().to_vec())
+        .to_vec(),
+        other => panic!("no seeds for `{other}`"),
+    }
+}
+
+/// Files below a folder of the checkout that end so and are no longer than `most` bytes.
+fn files(folder: &str, endings: &[&str], most: u64) -> Vec<Vec<u8>> {
+    let mut paths = walk(&root().join(folder));
+    paths.sort();
+    paths.retain(|path| {
+        let name = path.to_string_lossy();
+        endings
+            .iter()
+            .any(|ending| name.ends_with(&format!(".{ending}")))
+            && fs::metadata(path).is_ok_and(|about| about.len() <= most)
+    });
+    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// Two gray images of 2 × 2 pixels.
+const IDX: &[u8] = &[
+    0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8,
+];
+
+/// Two images of CIFAR-10, each behind its label.
+fn cifar() -> Vec<u8> {
+    (0..2 * 3073u32)
+        .map(|at| {
+            if at % 3073 == 0 {
+                3
+            } else {
+                at.to_le_bytes()[0]
+            }
+        })
+        .collect()
+}
+
+/// A MATLAB file with `labels`, `trnid`, `valid` and `tstid`.
+fn matlab(packed: bool) -> Vec<u8> {
+    let element = |kind: u32, bytes: &[u8]| {
+        let mut all = [kind.to_le_bytes(), (bytes.len() as u32).to_le_bytes()].concat();
+        all.extend_from_slice(bytes);
+        all.resize(all.len().next_multiple_of(8), 0);
+        all
+    };
+    let mut file = vec![b' '; 124];
+    file.extend([0, 1, b'I', b'M']);
+    for (name, value) in [
+        ("labels", 1.0f64),
+        ("trnid", 1.0),
+        ("valid", 1.0),
+        ("tstid", 1.0),
+    ] {
+        let array = [
+            element(6, &[6, 0, 0, 0, 0, 0, 0, 0]),
+            element(5, &[1, 0, 0, 0, 1, 0, 0, 0]),
+            element(1, name.as_bytes()),
+            element(9, &value.to_le_bytes()),
+        ];
+        let matrix = element(14, &array.concat());
+        if packed {
+            let mut encoder =
+                flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut encoder, &matrix).unwrap();
+            let packed = encoder.finish().unwrap();
+            file.extend(15u32.to_le_bytes());
+            file.extend((packed.len() as u32).to_le_bytes());
+            file.extend(packed);
+        } else {
+            file.extend(matrix);
+        }
+    }
+    file
+}
+
+fn parquet_file(image: &[u8], compression: Compression) -> Vec<u8> {
+    let images: ArrayRef = Arc::new(BinaryArray::from_iter_values([image, image, image, b"x"]));
+    let labels: ArrayRef = Arc::new(Int64Array::from(vec![0, 1, 1, 0]));
+    let splits: ArrayRef = Arc::new(StringArray::from(vec!["train", "test", "test", "train"]));
+    let columns = [("image", images), ("label", labels), ("split", splits)];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let properties = WriterProperties::builder()
+        .set_compression(compression)
+        .build();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    bytes
+}
