@@ -109,9 +109,9 @@ impl Failure {
             }
             Self::OutputClosed => {}
             Self::StoppedWith(text) => say!("{text}"),
-            Self::Stopped => say!(
-                "stopped; everything committed is kept, run the same command again to resume"
-            ),
+            Self::Stopped => {
+                say!("stopped; everything committed is kept, run the same command again to resume")
+            }
         }
     }
 }

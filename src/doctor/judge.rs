@@ -402,7 +402,10 @@ mod tests {
         assert!(left.fact.starts_with("2 files ("), "{}", left.fact);
         facts.memory.as_mut().unwrap().group = Some(4_000_000_000);
         let memory = check(&facts, "memory").fact;
-        assert!(memory.ends_with("; the control group leaves 4.0 GB"), "{memory}");
+        assert!(
+            memory.ends_with("; the control group leaves 4.0 GB"),
+            "{memory}"
+        );
         facts.cache.obstacle = Some("Permission denied".to_owned());
         assert_eq!(check(&facts, "cache").mark, Mark::Problem);
     }

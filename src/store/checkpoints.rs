@@ -106,7 +106,11 @@ impl Store {
         };
         let mut most = shared(&checkpoints.folder);
         for folder in entries(&scan.trunk).unwrap_or_default() {
-            let count = if folder == checkpoints.folder { 0 } else { shared(&folder) };
+            let count = if folder == checkpoints.folder {
+                0
+            } else {
+                shared(&folder)
+            };
             if count > most
                 && let Some(lock) = self.lock_folder(&folder)?
             {
@@ -148,7 +152,10 @@ impl Checkpoints {
             let reason = match CheckedFile::open_where(&path, is_right) {
                 Ok(file) => return (Some(Checkpoint { step, file }), damaged),
                 // A training with another number of steps shares the folder and may have removed it.
-                Err(CheckError::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {
+                Err(CheckError::Unreadable(error))
+                    if error.kind() == io::ErrorKind::NotFound
+                        && path.symlink_metadata().is_err() =>
+                {
                     continue;
                 }
                 Err(CheckError::Unreadable(error)) => format!("cannot be read: {error}"),
@@ -317,7 +324,12 @@ mod tests {
         assert_eq!(steps(100), (None, 1));
         std::os::unix::fs::symlink("/nowhere", &path).unwrap();
         assert_eq!(steps(100), (None, 1));
-        assert_eq!(fs::read_dir(folder.path().join("quarantine")).unwrap().count(), 3);
+        assert_eq!(
+            fs::read_dir(folder.path().join("quarantine"))
+                .unwrap()
+                .count(),
+            3
+        );
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Store {
     pub fn set_aside_derived(&self, derived: &Derived) -> Result<Option<SetAside>, StoreError> {
         self.require_writable()?;
         let artifact = &derived.fingerprint;
-        let Some(_lock) = ArtifactLock::try_acquire(&self.lock_file(artifact))? else {
+        let Some(_lock) = ArtifactLock::try_acquire(&self.locks, *artifact)? else {
             return Ok(None);
         };
         if !derived.folder.is_dir() {
@@ -132,7 +132,9 @@ impl Store {
             return Ok(None);
         };
         let within = std::path::absolute(path).ok();
-        let within = within.as_deref().and_then(|path| path.strip_prefix(root).ok());
+        let within = within
+            .as_deref()
+            .and_then(|path| path.strip_prefix(root).ok());
         let folder = within.and_then(Path::parent).and_then(name_of);
         let (Some(name), Some(fingerprint)) = (
             within.and_then(name_of),

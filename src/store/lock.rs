@@ -255,7 +255,11 @@ mod tests {
         let fingerprint = Fingerprint::of(b"x");
         let held = ArtifactLock::acquire(&ours, fingerprint, "x", &mut wait_quietly).unwrap();
         for locks in [&ours, &theirs] {
-            assert!(ArtifactLock::try_acquire(locks, fingerprint).unwrap().is_none());
+            assert!(
+                ArtifactLock::try_acquire(locks, fingerprint)
+                    .unwrap()
+                    .is_none()
+            );
         }
 
         let mut calls = Vec::new();
@@ -280,7 +284,11 @@ mod tests {
         assert!(calls[1].2 < calls[2].2);
 
         drop(held);
-        assert!(ArtifactLock::try_acquire(&theirs, fingerprint).unwrap().is_some());
+        assert!(
+            ArtifactLock::try_acquire(&theirs, fingerprint)
+                .unwrap()
+                .is_some()
+        );
     }
 
     #[test]
@@ -290,7 +298,9 @@ mod tests {
         let held: Vec<ArtifactLock> = (0..2000_u32)
             .map(|number| {
                 let fingerprint = Fingerprint::of(&number.to_le_bytes());
-                ArtifactLock::try_acquire(&locks, fingerprint).unwrap().unwrap()
+                ArtifactLock::try_acquire(&locks, fingerprint)
+                    .unwrap()
+                    .unwrap()
             })
             .collect();
         let files = || std::fs::read_dir(folder.path()).unwrap().count();
@@ -326,10 +336,18 @@ mod tests {
         let path = locks.path(place(&fingerprint).0);
         let target = folder.path().join("elsewhere");
         std::fs::create_dir(&path).unwrap();
-        drop(ArtifactLock::try_acquire(&locks, fingerprint).unwrap().unwrap());
+        drop(
+            ArtifactLock::try_acquire(&locks, fingerprint)
+                .unwrap()
+                .unwrap(),
+        );
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&target, &path).unwrap();
-        drop(ArtifactLock::try_acquire(&locks, fingerprint).unwrap().unwrap());
+        drop(
+            ArtifactLock::try_acquire(&locks, fingerprint)
+                .unwrap()
+                .unwrap(),
+        );
         assert!(path.symlink_metadata().unwrap().is_file() && !target.exists());
     }
 }

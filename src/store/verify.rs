@@ -46,7 +46,11 @@ impl Store {
                 }),
                 // Other files are looked at all the same.
                 Err(error) => {
-                    problems.push(Problem::unreadable(Some(manifest.fingerprint), &file, &error));
+                    problems.push(Problem::unreadable(
+                        Some(manifest.fingerprint),
+                        &file,
+                        &error,
+                    ));
                 }
             }
         }

@@ -85,10 +85,12 @@ impl ReadImage for Files {
             path: location.path(),
             problem,
         };
-        let bytes = self.bytes_of(location, sample).map_err(|error| match location.broken_link() {
-            Some(problem) => bad(format!("it is {problem}")),
-            None => error,
-        })?;
+        let bytes =
+            self.bytes_of(location, sample)
+                .map_err(|error| match location.broken_link() {
+                    Some(problem) => bad(format!("it is {problem}")),
+                    None => error,
+                })?;
         let image = Image::decode(&bytes).map_err(|error| error.to_string());
         let image = image.and_then(|image| self.trim.apply(image));
         image.map_err(bad)
