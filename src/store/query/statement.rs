@@ -221,7 +221,7 @@ mod tests {
         for sql in [
             "SELECT * FROM TABLE(read_parquet('a'))",
             "SELECT * FROM results, LATERAL read_parquet('a') b",
-            "TABLE results",
+            "SELECT 1 UNION ALL TABLE results",
         ] {
             assert!(refusal(sql).contains("hint: "), "{sql}");
         }
