@@ -65,7 +65,9 @@ impl Range {
 pub(crate) fn try_lock_range(file: &File, range: Range) -> io::Result<bool> {
     match control(file, libc::F_OFD_SETLK, &mut ranged(libc::F_WRLCK, range)) {
         Ok(()) => Ok(true),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
+            Ok(false)
+        }
         Err(error) => Err(error),
     }
 }

@@ -104,9 +104,9 @@ impl Failure {
             Self::Diagnostics { rendered, summary } => say!("{rendered}error: {summary}"),
             Self::OutputClosed => {}
             Self::StoppedWith(text) => say!("{text}"),
-            Self::Stopped => say!(
-                "stopped; everything committed is kept, run the same command again to resume"
-            ),
+            Self::Stopped => {
+                say!("stopped; everything committed is kept, run the same command again to resume");
+            }
         }
     }
 }

@@ -70,8 +70,10 @@ pub(super) fn versions() -> BTreeMap<String, String> {
 #[cfg(feature = "torch")]
 pub(super) fn disk_full() -> Failure {
     Failure::Cache(
-        crate::message::Message::new("the disk of the cache is full, see above; nothing more was begun")
-            .hint("free some space, or raise the quota; the same command resumes from here"),
+        crate::message::Message::new(
+            "the disk of the cache is full, see above; nothing more was begun",
+        )
+        .hint("free some space, or raise the quota; the same command resumes from here"),
     )
 }
 

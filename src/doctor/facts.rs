@@ -97,7 +97,9 @@ impl Facts {
             devices: device::devices(),
             gpu_models: gpu_models(),
             cache: folder(cache),
-            leftovers: Store::open_read_only(cache).ok().map(|store| store.leftovers()),
+            leftovers: Store::open_read_only(cache)
+                .ok()
+                .map(|store| store.leftovers()),
             working: folder(Path::new(".")),
             python: python(),
         }

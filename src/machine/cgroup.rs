@@ -51,7 +51,11 @@ fn folders(mount: &Path, groups: &str, controller: &str) -> Vec<PathBuf> {
 }
 
 fn number(folder: &Path, file: &str) -> Option<u64> {
-    fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok()
+    fs::read_to_string(folder.join(file))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 fn memory_below(mount: &Path, groups: &str) -> Option<u64> {
@@ -72,7 +76,10 @@ fn memory_below(mount: &Path, groups: &str) -> Option<u64> {
         let held = used.saturating_sub(reclaimable.unwrap_or(0));
         Some(limit.saturating_sub(held))
     };
-    folders(mount, groups, "memory").into_iter().filter_map(left).min()
+    folders(mount, groups, "memory")
+        .into_iter()
+        .filter_map(left)
+        .min()
 }
 
 fn processors_below(mount: &Path, groups: &str) -> Option<usize> {
@@ -90,7 +97,10 @@ fn processors_below(mount: &Path, groups: &str) -> Option<usize> {
         };
         (period > 0).then(|| quota.div_ceil(period).max(1))
     };
-    let least = folders(mount, groups, "cpu").into_iter().filter_map(share).min()?;
+    let least = folders(mount, groups, "cpu")
+        .into_iter()
+        .filter_map(share)
+        .min()?;
     usize::try_from(least).ok()
 }
 
@@ -145,7 +155,10 @@ mod tests {
                 ("memory/memory.limit_in_bytes", "9223372036854771712\n"),
                 ("memory/a/memory.limit_in_bytes", "4000\n"),
                 ("memory/a/memory.usage_in_bytes", "1500\n"),
-                ("memory/a/memory.stat", "inactive_file 1\ntotal_inactive_file 500\n"),
+                (
+                    "memory/a/memory.stat",
+                    "inactive_file 1\ntotal_inactive_file 500\n",
+                ),
                 ("cpu/b/cpu.cfs_quota_us", "-1\n"),
                 ("cpu/b/cpu.cfs_period_us", "100000\n"),
             ],

@@ -31,9 +31,14 @@ mod tests {
     fn the_limit_is_the_highest_afterwards() {
         raise_limit();
         let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
-        let line = limits.lines().find(|line| line.starts_with("Max open files"));
+        let line = limits
+            .lines()
+            .find(|line| line.starts_with("Max open files"));
         let numbers: Vec<&str> = line.unwrap().split_whitespace().skip(3).take(2).collect();
         let number = |text: &str| text.parse::<u64>().unwrap_or(u64::MAX);
-        assert!(number(numbers[0]) >= number(numbers[1]).min(HIGHEST), "{line:?}");
+        assert!(
+            number(numbers[0]) >= number(numbers[1]).min(HIGHEST),
+            "{line:?}"
+        );
     }
 }

@@ -105,7 +105,11 @@ impl Store {
         };
         let mut most = shared(&checkpoints.folder);
         for folder in entries(&scan.trunk).unwrap_or_default() {
-            let count = if folder == checkpoints.folder { 0 } else { shared(&folder) };
+            let count = if folder == checkpoints.folder {
+                0
+            } else {
+                shared(&folder)
+            };
             if count > most
                 && let Some(lock) = self.lock_folder(&folder)?
             {
@@ -310,7 +314,12 @@ mod tests {
         assert_eq!(steps(100), (None, 1));
         std::os::unix::fs::symlink("/nowhere", &newest.path).unwrap();
         assert_eq!(steps(100), (None, 1));
-        assert_eq!(fs::read_dir(folder.path().join("quarantine")).unwrap().count(), 3);
+        assert_eq!(
+            fs::read_dir(folder.path().join("quarantine"))
+                .unwrap()
+                .count(),
+            3
+        );
     }
 
     #[test]

@@ -54,8 +54,9 @@ impl Opened {
             Ok(()) => {
                 let mut signs = Vec::new();
                 file.read_to_end(&mut signs).ok()?;
-                let count = |sign| signs.iter().filter(|found| **found == sign).count();
-                if count(OPENED) != count(CLOSED) {
+                let (opened, closed): (Vec<u8>, Vec<u8>) =
+                    signs.into_iter().partition(|sign| *sign == OPENED);
+                if opened.len() != closed.len() {
                     clean();
                 }
                 file.set_len(0).ok()?;
@@ -124,7 +125,15 @@ impl Store {
 
     /// Every file or folder that killed runs left: files that have no name yet, files of locks, checkpoints of what is done.
     fn each_leftover(&self, found: &mut dyn FnMut(&Path)) {
-        for folder in ["", "archives", "locks", "memo", "quarantine", "runs"] {
+        for folder in [
+            "",
+            "archives",
+            "checkpoints",
+            "locks",
+            "memo",
+            "quarantine",
+            "runs",
+        ] {
             temporary_in(&self.root.join(folder), found);
         }
         for kind in list(&self.root.join("artifacts")) {
@@ -135,7 +144,8 @@ impl Store {
         for path in list(&self.root.join("locks")) {
             let name = name_of(&path);
             let of_one_artifact = name.strip_suffix(".lock");
-            let of_one_artifact = of_one_artifact.is_some_and(|name| name.parse::<Fingerprint>().is_ok());
+            let of_one_artifact =
+                of_one_artifact.is_some_and(|name| name.parse::<Fingerprint>().is_ok());
             if of_one_artifact || (name.starts_with("job-") && path.is_dir()) {
                 found(&path);
             }
@@ -178,13 +188,19 @@ fn list(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The file itself, or the files below a folder.
 fn files_in(path: &Path) -> Vec<PathBuf> {
     if path.is_dir() && !path.is_symlink() {
-        list(path).iter().flat_map(|inner| files_in(inner)).collect()
+        list(path)
+            .iter()
+            .flat_map(|inner| files_in(inner))
+            .collect()
     } else {
         vec![path.to_owned()]
     }
@@ -203,7 +219,8 @@ mod tests {
         let left = [
             root.join("archives/.tmp-birds-1.tar-x"),
             root.join("artifacts/head/00/x/.tmp-head.safetensors-x"),
-            root.join("locks").join(format!("{}.lock", Fingerprint::of(b"x"))),
+            root.join("locks")
+                .join(format!("{}.lock", Fingerprint::of(b"x"))),
             job.join("00000.lock"),
         ];
         let leave = || {
@@ -217,7 +234,13 @@ mod tests {
         // Nobody was killed, so nobody looks.
         let open = Store::open(&root).unwrap();
         assert_eq!(there(), 4);
-        assert_eq!(open.leftovers(), Leftovers { files: 4, bytes: 16 });
+        assert_eq!(
+            open.leftovers(),
+            Leftovers {
+                files: 4,
+                bytes: 16
+            }
+        );
         // What a killed process leaves of the signs.
         fs::write(root.join("locks/store.lock"), "+").unwrap();
         let beside = Store::open(&root).unwrap();

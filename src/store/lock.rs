@@ -103,7 +103,7 @@ impl Locks {
             let failed = |error| StoreError::io("lock", &path, None, error);
             let open = match held.files.remove(&file) {
                 Some(open) => open,
-                None => self.open(&path)?,
+                None => open(&path)?,
             };
             let taken = lock_file::try_lock_range(&open, Range::of_this_process(start));
             held.files.insert(file, open);
@@ -139,28 +139,6 @@ impl Locks {
         held.let_go_of(file);
     }
 
-    /// Opens a file of locks. What lies in its place and is no file is moved away; a link is not followed.
-    fn open(&self, path: &Path) -> Result<File, StoreError> {
-        let first = lock_file::open(path);
-        let failed = |error| StoreError::io("lock", path, None, error);
-        match first {
-            Ok(open) => Ok(open),
-            Err(_) if path.symlink_metadata().is_ok_and(|found| !found.is_file()) => {
-                let mut number = 1_u32;
-                let aside = loop {
-                    let aside = path.with_extension(format!("aside-{number}"));
-                    if aside.symlink_metadata().is_err() {
-                        break aside;
-                    }
-                    number += 1;
-                };
-                commit::rename(path, &aside)?;
-                lock_file::open(path).map_err(failed)
-            }
-            Err(error) => Err(failed(error)),
-        }
-    }
-
     /// Who has an artifact locked: "process 4711", or "another process".
     fn holder(&self, fingerprint: &Fingerprint) -> String {
         let (file, start) = place(fingerprint);
@@ -180,6 +158,28 @@ impl Held {
         if locked.next().is_none() {
             self.files.remove(&file);
         }
+    }
+}
+
+/// Opens a file of locks. What lies in its place and is no file is moved away; a link is not followed.
+fn open(path: &Path) -> Result<File, StoreError> {
+    let first = lock_file::open(path);
+    let failed = |error| StoreError::io("lock", path, None, error);
+    match first {
+        Ok(open) => Ok(open),
+        Err(_) if path.symlink_metadata().is_ok_and(|found| !found.is_file()) => {
+            let mut number = 1_u32;
+            let aside = loop {
+                let aside = path.with_extension(format!("aside-{number}"));
+                if aside.symlink_metadata().is_err() {
+                    break aside;
+                }
+                number += 1;
+            };
+            commit::rename(path, &aside)?;
+            lock_file::open(path).map_err(failed)
+        }
+        Err(error) => Err(failed(error)),
     }
 }
 
@@ -255,7 +255,11 @@ mod tests {
         let fingerprint = Fingerprint::of(b"x");
         let held = ArtifactLock::acquire(&ours, fingerprint, "x", &mut wait_quietly).unwrap();
         for locks in [&ours, &theirs] {
-            assert!(ArtifactLock::try_acquire(locks, fingerprint).unwrap().is_none());
+            assert!(
+                ArtifactLock::try_acquire(locks, fingerprint)
+                    .unwrap()
+                    .is_none()
+            );
         }
 
         let mut calls = Vec::new();
@@ -280,7 +284,11 @@ mod tests {
         assert!(calls[1].2 < calls[2].2);
 
         drop(held);
-        assert!(ArtifactLock::try_acquire(&theirs, fingerprint).unwrap().is_some());
+        assert!(
+            ArtifactLock::try_acquire(&theirs, fingerprint)
+                .unwrap()
+                .is_some()
+        );
     }
 
     #[test]
@@ -290,7 +298,9 @@ mod tests {
         let held: Vec<ArtifactLock> = (0..2000_u32)
             .map(|number| {
                 let fingerprint = Fingerprint::of(&number.to_le_bytes());
-                ArtifactLock::try_acquire(&locks, fingerprint).unwrap().unwrap()
+                ArtifactLock::try_acquire(&locks, fingerprint)
+                    .unwrap()
+                    .unwrap()
             })
             .collect();
         let files = || std::fs::read_dir(folder.path()).unwrap().count();
@@ -326,10 +336,18 @@ mod tests {
         let path = locks.path(place(&fingerprint).0);
         let target = folder.path().join("elsewhere");
         std::fs::create_dir(&path).unwrap();
-        drop(ArtifactLock::try_acquire(&locks, fingerprint).unwrap().unwrap());
+        drop(
+            ArtifactLock::try_acquire(&locks, fingerprint)
+                .unwrap()
+                .unwrap(),
+        );
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&target, &path).unwrap();
-        drop(ArtifactLock::try_acquire(&locks, fingerprint).unwrap().unwrap());
+        drop(
+            ArtifactLock::try_acquire(&locks, fingerprint)
+                .unwrap()
+                .unwrap(),
+        );
         assert!(path.symlink_metadata().unwrap().is_file() && !target.exists());
     }
 }

@@ -68,6 +68,8 @@ mod http_server;
 mod interruption;
 #[cfg(feature = "torch")]
 mod joined;
+#[cfg(feature = "torch")]
+mod long_runs;
 mod models;
 #[cfg(feature = "torch")]
 mod networks;

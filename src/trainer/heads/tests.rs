@@ -78,10 +78,8 @@ impl CheckpointStore for Folder {
 
     fn write(&self, epochs: u32, write: WriteTo<'_>) -> Result<(), TrainError> {
         match &self.0 {
-            Some(folder) => {
-                write(&folder.join(epochs.to_string()))
-                    .map_err(|error| TrainError::Checkpoint(error.to_string()))
-            }
+            Some(folder) => write(&folder.join(epochs.to_string()))
+                .map_err(|error| TrainError::Checkpoint(error.to_string())),
             None => Ok(()),
         }
     }
