@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
@@ -156,12 +157,36 @@ pub(crate) fn write(target: &Path, bytes: &[u8]) -> io::Result<()> {
     file.commit()
 }
 
-/// Writes a whole file, unless it has these bytes already; returns whether it was written.
+/// A temporary file that nobody has written to for so long belongs to a process that was killed.
+const ABANDONED_AFTER: Duration = Duration::from_mins(10);
+
+/// Writes a whole file, unless it has these bytes already; returns whether it was written. What killed processes left of files of this
+/// name is removed: the folder is the user's, so nobody else would.
 pub(crate) fn write_if_different(target: &Path, bytes: &[u8]) -> io::Result<bool> {
     if fs::read(target).is_ok_and(|present| present == bytes) {
         return Ok(false);
     }
+    clear_abandoned(target);
     write(target, bytes).map(|()| true)
+}
+
+fn clear_abandoned(target: &Path) {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let begins = format!("{TEMPORARY}{name}-");
+    for entry in fs::read_dir(folder_of(target))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+        if entry.file_name().to_string_lossy().starts_with(&begins)
+            && age.is_some_and(|age| age > ABANDONED_AFTER)
+        {
+            // One that cannot be removed does no harm.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Moves a file or a folder to a name that is free, lasting once this returns: renames it, or where that is another file system,
@@ -265,7 +290,23 @@ mod tests {
         let target = folder.path().join("report.md");
         assert!(write_if_different(&target, b"one").unwrap());
         assert!(!write_if_different(&target, b"one").unwrap());
+        let left = |name: &str, seconds| {
+            let file = File::create(folder.path().join(name)).unwrap();
+            let times = fs::FileTimes::new();
+            let time = fs::metadata(&target).unwrap().modified().unwrap();
+            let time = time - Duration::from_secs(seconds);
+            file.set_times(times.set_modified(time)).unwrap();
+        };
+        left(".tmp-report.md-old", 700);
+        left(".tmp-report.md-new", 7);
+        left(".tmp-other.md-old", 700);
         assert!(write_if_different(&target, b"two").unwrap());
+        let mut names = names(folder.path());
+        names.sort();
+        assert_eq!(
+            names,
+            [".tmp-other.md-old", ".tmp-report.md-new", "report.md"]
+        );
         assert_eq!(fs::read(&target).unwrap(), b"two");
     }
 

@@ -110,7 +110,7 @@ impl Failure {
             Self::OutputClosed => {}
             Self::StoppedWith(text) => say!("{text}"),
             Self::Stopped => {
-                say!("stopped; everything committed is kept, run the same command again to resume")
+                say!("stopped; everything committed is kept, run the same command again to resume");
             }
         }
     }

@@ -123,6 +123,10 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(help_or_mistake) => return explain(&help_or_mistake),
     };
+    if let Err(failure) = process::check_threads() {
+        failure.print();
+        return failure.code();
+    }
     let cache = arguments
         .cache
         .unwrap_or_else(|| arguments.directory.join(".repro"));

@@ -1,6 +1,8 @@
 //! What subcommands that work for long take from the process that they run in: the clock, and the wish to stop.
 
+use super::exit::Failure;
 use crate::exec::StopSignal;
+use crate::message::Message;
 
 /// The time now, as RFC 3339 in UTC.
 #[expect(
@@ -10,6 +12,33 @@ use crate::exec::StopSignal;
 pub(super) fn clock() -> String {
     let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now());
     now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+/// More threads than any machine has use for; libraries start as many as they are told, and hang.
+const MOST_THREADS: usize = 1024;
+
+/// Refuses numbers of threads in the environment with which libraries hang or panic. What says nothing to them is left alone.
+///
+/// # Errors
+/// The variable, and what it may be.
+pub(super) fn check_threads() -> Result<(), Failure> {
+    // Nought is a choice of its own for the one library, and nonsense for the other.
+    for (name, least) in [("RAYON_NUM_THREADS", 0), ("POLARS_MAX_THREADS", 1)] {
+        let Some(value) = std::env::var_os(name) else {
+            continue;
+        };
+        let threads = value.to_str().and_then(|text| text.parse::<usize>().ok());
+        if !threads.is_some_and(|threads| (least..=MOST_THREADS).contains(&threads)) {
+            return Err(Failure::Usage(
+                Message::new(format!(
+                    "the environment variable {name} is `{}`, but has to be a number of threads from {least} to {MOST_THREADS}",
+                    value.display()
+                ))
+                .hint(format!("leave {name} unset for as many threads as there are cores")),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What the handler of `ctrlc` takes.

@@ -118,14 +118,11 @@ fn processor(processor: &Processor) -> Check {
 
 fn memory(memory: &Memory) -> Check {
     const TOPIC: &str = "memory";
-    let mut fact = format!(
-        "{} of {} available",
-        gigabytes(memory.available),
-        gigabytes(memory.total)
-    );
-    if let Some(group) = memory.group {
-        fact += &format!("; the control group leaves {}", gigabytes(group));
-    }
+    let (available, total) = (gigabytes(memory.available), gigabytes(memory.total));
+    let group = memory.group.map(gigabytes);
+    let group = group.map(|left| format!("; the control group leaves {left}"));
+    let group = group.unwrap_or_default();
+    let fact = format!("{available} of {total} available{group}");
     if memory.available < LOW_MEMORY {
         let remedy = "close other programs before running the 256-pixel U-Net, whose weights alone take 2.2 GB in float32";
         return Check::warning(TOPIC, fact, remedy);
@@ -393,10 +390,8 @@ mod tests {
             "/cache does not exist yet and can be made"
         );
         assert_eq!(check(&facts, "cache disk").mark, Mark::Warning);
-        facts.leftovers = Some(Leftovers {
-            files: 2,
-            bytes: 5000,
-        });
+        let (files, bytes) = (2, 5000);
+        facts.leftovers = Some(Leftovers { files, bytes });
         let left = check(&facts, "leftovers");
         assert_eq!(left.mark, Mark::Warning);
         assert!(left.fact.starts_with("2 files ("), "{}", left.fact);

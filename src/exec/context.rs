@@ -112,6 +112,10 @@ impl From<Result<(), NodeError>> for StepResult {
 
 /// How jobs ended.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a way to end, and several may be true at once"
+)]
 pub struct Outcome {
     /// Whether the user stopped the run.
     pub stopped: bool,

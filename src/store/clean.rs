@@ -54,8 +54,9 @@ impl Opened {
             Ok(()) => {
                 let mut signs = Vec::new();
                 file.read_to_end(&mut signs).ok()?;
-                let count = |sign| signs.iter().filter(|found| **found == sign).count();
-                if count(OPENED) != count(CLOSED) {
+                let (opened, closed): (Vec<u8>, Vec<u8>) =
+                    signs.into_iter().partition(|sign| *sign == OPENED);
+                if opened.len() != closed.len() {
                     clean();
                 }
                 file.set_len(0).ok()?;
@@ -124,7 +125,15 @@ impl Store {
 
     /// Every file or folder that killed runs left: files that have no name yet, files of locks, checkpoints of what is done.
     fn each_leftover(&self, found: &mut dyn FnMut(&Path)) {
-        for folder in ["", "archives", "locks", "memo", "quarantine", "runs"] {
+        for folder in [
+            "",
+            "archives",
+            "checkpoints",
+            "locks",
+            "memo",
+            "quarantine",
+            "runs",
+        ] {
             temporary_in(&self.root.join(folder), found);
         }
         for kind in list(&self.root.join("artifacts")) {

@@ -136,6 +136,7 @@ impl Store {
     fn survey(&self) -> Result<Vec<Found>, StoreError> {
         let mut folders = Vec::new();
         let mut unreadable = Vec::new();
+        entries(&self.root.join("artifacts"))?;
         // Whatever cannot be read hides what is in it, and nothing else.
         let mut list = |folder: &Path| {
             entries(folder).unwrap_or_else(|error| {

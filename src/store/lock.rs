@@ -103,7 +103,7 @@ impl Locks {
             let failed = |error| StoreError::io("lock", &path, None, error);
             let open = match held.files.remove(&file) {
                 Some(open) => open,
-                None => self.open(&path)?,
+                None => open(&path)?,
             };
             let taken = lock_file::try_lock_range(&open, Range::of_this_process(start));
             held.files.insert(file, open);
@@ -139,28 +139,6 @@ impl Locks {
         held.let_go_of(file);
     }
 
-    /// Opens a file of locks. What lies in its place and is no file is moved away; a link is not followed.
-    fn open(&self, path: &Path) -> Result<File, StoreError> {
-        let first = lock_file::open(path);
-        let failed = |error| StoreError::io("lock", path, None, error);
-        match first {
-            Ok(open) => Ok(open),
-            Err(_) if path.symlink_metadata().is_ok_and(|found| !found.is_file()) => {
-                let mut number = 1_u32;
-                let aside = loop {
-                    let aside = path.with_extension(format!("aside-{number}"));
-                    if aside.symlink_metadata().is_err() {
-                        break aside;
-                    }
-                    number += 1;
-                };
-                commit::rename(path, &aside)?;
-                lock_file::open(path).map_err(failed)
-            }
-            Err(error) => Err(failed(error)),
-        }
-    }
-
     /// Who has an artifact locked: "process 4711", or "another process".
     fn holder(&self, fingerprint: &Fingerprint) -> String {
         let (file, start) = place(fingerprint);
@@ -180,6 +158,28 @@ impl Held {
         if locked.next().is_none() {
             self.files.remove(&file);
         }
+    }
+}
+
+/// Opens a file of locks. What lies in its place and is no file is moved away; a link is not followed.
+fn open(path: &Path) -> Result<File, StoreError> {
+    let first = lock_file::open(path);
+    let failed = |error| StoreError::io("lock", path, None, error);
+    match first {
+        Ok(open) => Ok(open),
+        Err(_) if path.symlink_metadata().is_ok_and(|found| !found.is_file()) => {
+            let mut number = 1_u32;
+            let aside = loop {
+                let aside = path.with_extension(format!("aside-{number}"));
+                if aside.symlink_metadata().is_err() {
+                    break aside;
+                }
+                number += 1;
+            };
+            commit::rename(path, &aside)?;
+            lock_file::open(path).map_err(failed)
+        }
+        Err(error) => Err(failed(error)),
     }
 }
 

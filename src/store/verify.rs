@@ -45,13 +45,14 @@ impl Store {
                     reason,
                 }),
                 // Other files are looked at all the same.
-                Err(error) => {
+                Err(error @ StoreError::Io { .. }) => {
                     problems.push(Problem::unreadable(
                         Some(manifest.fingerprint),
                         &file,
                         &error,
                     ));
                 }
+                Err(error) => return Err(error),
             }
         }
         Ok(problems)

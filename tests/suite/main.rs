@@ -77,6 +77,8 @@ mod interruption;
 #[cfg(feature = "torch")]
 mod joined;
 mod limits;
+#[cfg(feature = "torch")]
+mod long_runs;
 mod models;
 #[cfg(feature = "torch")]
 mod network;
