@@ -392,7 +392,7 @@ fn in_store(stage: &Stage, name: &str, bytes: &[u8]) {
         agree(&mut about, name, bytes);
         fs::write(&manifest, about.to_string()).expect("a manifest");
     }
-    let store = Store::open(&copy).expect("a store");
+    let store = Store::open_read_only(&copy).expect("a store");
     if let Ok(listing) = store.listing() {
         for fingerprint in listing.artifacts.keys() {
             let _ = store.features(fingerprint);
