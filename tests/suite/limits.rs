@@ -179,7 +179,7 @@ fn links_that_lead_nowhere_are_bad_images_and_named() {
         cli.write("x.toml", experiment(""));
         bounded(&cli, &["run", "x.toml", "--cache", "other"])
             .expect_code(1)
-            .expect_in_stderr(&["which is not there"]);
+            .expect_in_stderr(&["light/", "it is a link to"]);
     }
     // In place of a folder of a class.
     let gone = cli.path("photos/train/gone");
@@ -296,10 +296,7 @@ fn sweeps_are_counted_over_all_tables_before_they_are_expanded() {
     );
     refused(
         &(experiment("") + &head("h", &lists)),
-        &[
-            "head `h`",
-            "1,000,000 nodes: 100 epochs × 100 batch_size × 100 seed",
-        ],
+        &["head `h`", "1,000,000 nodes", "100 epochs × 100 batch_size"],
     );
     // Each table alone is small enough.
     let seeds = format!("seed = [{}]", numbers(60_000));
@@ -325,7 +322,7 @@ fn errors_show_the_part_of_a_long_line_that_they_are_about() {
     let long = format!(
         "{}\n[head.h]\nkind = \"linear\"\nfeatures = \"e\"\nseed = [{}\"x\", 1]\n",
         experiment(""),
-        "1, ".repeat(130_000)
+        "1, ".repeat(90_000)
     );
     cli.write("x.toml", long);
     let output = bounded(&cli, &["check", "x.toml"]).expect_code(2);

@@ -396,7 +396,7 @@ fn in_store(stage: &Stage, name: &str, bytes: &[u8]) {
     } else if let Ok(about) = serde_json::from_slice(bytes) {
         fs::write(path, unsealed(about)).expect("a manifest");
     }
-    let store = Store::open(&copy).expect("a store");
+    let store = Store::open_read_only(&copy).expect("a store");
     if let Ok(listing) = store.listing() {
         for fingerprint in listing.artifacts.keys() {
             let _ = store.features(fingerprint);
