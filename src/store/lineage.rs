@@ -132,7 +132,9 @@ impl Store {
             return Ok(None);
         };
         let within = std::path::absolute(path).ok();
-        let within = within.as_deref().and_then(|path| path.strip_prefix(root).ok());
+        let within = within
+            .as_deref()
+            .and_then(|path| path.strip_prefix(root).ok());
         let folder = within.and_then(Path::parent).and_then(name_of);
         let (Some(name), Some(fingerprint)) = (
             within.and_then(name_of),

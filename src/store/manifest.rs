@@ -210,9 +210,12 @@ fn parse(path: &Path, text: &[u8]) -> Result<Result<Manifest, String>, StoreErro
             found: head.format,
             supported: MANIFEST_FORMAT,
         }),
-        Ok(head) if !head.digest.is_none_or(|digest| is_sealed(text, &digest)) => Ok(Err(
-            "does not have the digest that it states".to_owned(),
-        )),
+        Ok(Head {
+            digest: Some(digest),
+            ..
+        }) if !is_sealed(text, &digest) => {
+            Ok(Err("does not have the digest that it states".to_owned()))
+        }
         Ok(_) => Ok(serde_json::from_slice::<Manifest>(text)
             .map_err(|error| format!("cannot be read: {error}"))
             .and_then(|manifest| {

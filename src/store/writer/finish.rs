@@ -9,7 +9,9 @@ use crate::store::commit;
 use crate::store::error::StoreError;
 use crate::store::listing::entries;
 use crate::store::lock::{ArtifactLock, wait_quietly};
-use crate::store::manifest::{FileEntry, MANIFEST_FILE, MANIFEST_FORMAT, Made, Manifest, State, sealed};
+use crate::store::manifest::{
+    FileEntry, MANIFEST_FILE, MANIFEST_FORMAT, Made, Manifest, State, sealed,
+};
 use crate::store::part::part_index;
 
 impl ArtifactWriter {
@@ -77,8 +79,7 @@ impl ArtifactWriter {
             files,
             made,
         };
-        let text =
-            sealed(&manifest).map_err(|error| self.bad(MANIFEST_FILE, error.to_string()))?;
+        let text = sealed(&manifest).map_err(|error| self.bad(MANIFEST_FILE, error.to_string()))?;
         commit::write_file(&self.folder.join(MANIFEST_FILE), &text)?;
         self.clear_temporary_files();
         Ok(manifest)
