@@ -104,17 +104,14 @@ fn verify(context: &Context, store: &Store, set_aside: bool) -> Result<(), Failu
     }
     let store = Store::open(&context.cache)?;
     for problem in &problems {
-        match problem.fingerprint {
-            Some(fingerprint) => {
-                if let Some(aside) = store.quarantine(&fingerprint)? {
-                    say!("{} lies in {} now", fingerprint.short(), aside.to.display());
-                }
+        if let Some(fingerprint) = problem.fingerprint {
+            if let Some(aside) = store.quarantine(&fingerprint)? {
+                say!("{} lies in {} now", fingerprint.short(), aside.to.display());
             }
-            None => {
-                let aside = store.archives().set_aside(&problem.file, &problem.reason)?;
-                let (from, to) = (problem.file.display(), aside.display());
-                say!("{from} lies in {to} now");
-            }
+        } else {
+            let aside = store.archives().set_aside(&problem.file, &problem.reason)?;
+            let (from, to) = (problem.file.display(), aside.display());
+            say!("{from} lies in {to} now");
         }
     }
     for one in &derived {

@@ -227,12 +227,10 @@ fn parse(path: &Path, text: &[u8]) -> Result<Result<Manifest, String>, StoreErro
             found: head.format,
             supported: MANIFEST_FORMAT,
         }),
-        Ok(head)
-            if head
-                .digest
-                .as_deref()
-                .is_some_and(|digest| !is_sealed(text, digest)) =>
-        {
+        Ok(Head {
+            digest: Some(digest),
+            ..
+        }) if !is_sealed(text, &digest) => {
             Ok(Err("does not have the digest that it states".to_owned()))
         }
         Ok(_) => Ok(serde_json::from_slice::<Manifest>(text)

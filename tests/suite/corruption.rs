@@ -59,7 +59,7 @@ impl Damage {
             Self::Folder => fs::create_dir(path).unwrap(),
             Self::Unreadable => {
                 fs::write(path, bytes).unwrap();
-                fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+                fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
             }
         }
     }
@@ -217,8 +217,11 @@ of   = "held-out"
 output = "report.md"
 
 [[report.table]]
-kind    = "list"
+kind    = "grid"
 metric  = "top1"
+rows    = "head"
+columns = "block"
+over    = ["learning_rate", "epochs"]
 
 [[report.figure]]
 kind = "loss"
@@ -231,14 +234,35 @@ file = "few.svg"
 of   = "few"
 "#;
 
+/// A longer training of the same network, which resumes from the checkpoint of the shorter one.
+const LONGER: &str = r#"
+[model.longer]
+kind                  = "guided-diffusion"
+weights               = { pretrain = "longer" }
+image_size            = 8
+in_channels           = 1
+model_channels        = 32
+num_res_blocks        = 1
+channel_mult          = [1]
+attention_resolutions = []
+num_heads             = 1
+learn_sigma           = true
+
+[pretrain.longer]
+dataset    = "fashion"
+steps      = 4
+batch_size = 2
+optimizer  = { kind = "adamw", lr = 1e-2 }
+average    = 0.5
+"#;
+
 /// The experiment, and one that reads all that it leaves.
 fn experiments() -> (String, String) {
     let first = format!("{}{PHOTOS}", tiny("10", 3));
     let more = format!("{}{PHOTOS}", tiny("[10, 200]", 4))
         .replace("epochs   = 2", "epochs   = [2, 3]")
-        .replace("pool     = 8", "pool     = [8, 2]")
-        .replace("steps      = 3", "steps      = 4");
-    (first, more)
+        .replace("pool     = 8", "pool     = [8, 2]");
+    (first, more + LONGER)
 }
 
 /// Copies a cache by hard links: no file of it is ever written to again.
@@ -255,7 +279,7 @@ fn link(cli: &CliTest, from: &str, to: &str) {
 fn pages(cli: &CliTest) -> Vec<String> {
     let entries = fs::read_dir(cli.path("")).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let is_page = |name: &String| name.starts_with("report.") || name.ends_with(".svg");
+    let is_page = |name: &String| name.starts_with("report.") || name.contains(".svg");
     names.filter(is_page).collect()
 }
 
