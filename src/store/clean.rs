@@ -241,8 +241,8 @@ mod tests {
                 bytes: 16
             }
         );
-        // What a killed process leaves of the signs.
-        fs::write(root.join("locks/store.lock"), "+").unwrap();
+        // The sign of the one that is open, and of one that was killed.
+        fs::write(root.join("locks/store.lock"), "++").unwrap();
         let beside = Store::open(&root).unwrap();
         assert_eq!(there(), 4, "somebody has it open");
         drop((open, beside));
