@@ -46,8 +46,8 @@ pub const TABLE_COLUMNS: u64 = 1 << 30;
 pub const LIST_FILE: u64 = 1 << 26;
 
 /// What a block of rows of a Parquet file may take in memory, in bytes: as many rows are read at once as fit if each has the longest value
-/// of a dictionary.
-pub const PARQUET_BLOCK: u64 = 1 << 28;
+/// of a dictionary. Two blocks a thread are kept.
+pub const PARQUET_BLOCK: u64 = 1 << 25;
 
 /// The most rows of a table.
 pub const TABLE_ROWS: u64 = 1 << 26;

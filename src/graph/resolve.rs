@@ -32,14 +32,13 @@ impl Names {
     }
 
     fn instances(&mut self, name: &str) -> &mut Vec<usize> {
-        let place = match self.places.get(name) {
-            Some(place) => *place,
-            None => {
-                let place = self.entries.len();
-                self.places.insert(name.to_owned(), place);
-                self.entries.push((name.to_owned(), Vec::new()));
-                place
-            }
+        let place = if let Some(place) = self.places.get(name) {
+            *place
+        } else {
+            let place = self.entries.len();
+            self.places.insert(name.to_owned(), place);
+            self.entries.push((name.to_owned(), Vec::new()));
+            place
         };
         &mut self.entries[place].1
     }

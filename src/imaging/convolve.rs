@@ -88,26 +88,19 @@ pub(super) fn across(image: &Image, rows: Range<usize>, taps: &[Tap]) -> Image {
     }
 }
 
-/// Memory that [`across`] takes beside the image, in bytes.
+/// Memory that [`across`] takes beside the image and the weights, in bytes.
 pub(super) fn bytes_across(width: usize, rows: usize, channels: usize, taps: &[Tap]) -> u64 {
     let result = rows as u64 * (taps.len() * channels) as u64;
     // Two rows as pairs of pixels, one as bytes.
-    result + bytes_of_pairs(taps) + (width * (size_of::<i16x8>() + channels)) as u64
+    result + (width * (size_of::<i16x8>() + channels)) as u64
 }
 
-/// Memory that [`down`] takes beside the image, in bytes.
+/// Memory that [`down`] takes beside the image and the weights, in bytes.
 pub(super) fn bytes_down(width: usize, rows: usize, channels: usize, taps: &[Tap]) -> u64 {
     let length = width * channels;
     let groups = length.div_ceil(LANES) as u64;
     let vectors = groups * rows.div_ceil(2) as u64 * size_of::<[i16x8; 4]>() as u64;
-    vectors + bytes_of_pairs(taps) + length as u64 * taps.len() as u64
-}
-
-/// What [`Pairs`] takes.
-fn bytes_of_pairs(taps: &[Tap]) -> u64 {
-    let each = taps.iter().map(|tap| tap.weights.len() / 2 + 2).max();
-    let each = each.unwrap_or(0) as u64;
-    taps.len() as u64 * (each * size_of::<[i16x8; 2]>() as u64 + size_of::<usize>() as u64)
+    vectors + length as u64 * taps.len() as u64
 }
 
 /// Two rows at a time share the weights.

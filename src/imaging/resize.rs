@@ -132,6 +132,7 @@ pub fn resize_part(
     if weights > IMAGE_MEMORY {
         return Err(too_much(weights));
     }
+    room.take(weights);
     let columns = part.left..part.left + part.width;
     let columns = (width != image.width).then(|| taps(image.width, width, filter, columns));
     let rows = part.top..part.top + part.height;
@@ -198,7 +199,9 @@ fn bytes_of_taps(from: usize, to: usize, filter: Filter, part: usize) -> u64 {
         Filter::Bilinear => 2 * stretch + 2,
         Filter::Bicubic => 4 * stretch + 2,
     };
-    let each = weights * size_of::<i32>() as u64 + size_of::<Tap>() as u64;
+    // A tap, its list, and the same in pairs with both halves four times over (`convolve.rs`).
+    let each =
+        weights * size_of::<i32>() as u64 + (size_of::<Tap>() + 16) as u64 + (weights / 2 + 2) * 32;
     (part as u64).saturating_mul(each)
 }
 

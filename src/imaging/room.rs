@@ -35,6 +35,10 @@ impl Room {
 
     /// Waits until this thread can hold `bytes` in all; at once where it holds as many already. More than [`IMAGE_MEMORY`] are never
     /// there: whoever asks has refused those before.
+    #[expect(
+        clippy::unused_self,
+        reason = "only who has entered may take; what is taken is the thread's"
+    )]
     pub(super) fn take(&self, bytes: u64) {
         let bytes = bytes.min(IMAGE_MEMORY);
         let (entered, mine) = MINE.get();

@@ -233,7 +233,7 @@ fn packed_files_that_unpack_into_too_much_are_refused() {
 fn table(path: &Path, image: &[u8], rows: usize, dictionary: bool) {
     let images: ArrayRef = Arc::new(BinaryArray::from_iter_values(vec![image; rows]));
     let labels: ArrayRef = Arc::new(Int64Array::from_iter_values(
-        (0..rows as i64).map(|row| row % 2),
+        [0, 1].into_iter().cycle().take(rows),
     ));
     let batch = RecordBatch::try_from_iter([("image", images), ("label", labels)]).unwrap();
     let properties = WriterProperties::builder()
@@ -335,10 +335,9 @@ fn errors_show_the_part_of_a_long_line_that_they_are_about() {
     assert!(long < Some(200), "{long:?} characters in a line");
     output.expect_in_stderr(&["…", "\"x\", 1]"]);
     // Many errors: the first of them.
-    let many: String = (0..20_000)
-        .map(|number| format!("[head.h{number}]\nkind = \"none\"\n"))
-        .collect();
-    cli.write("x.toml", experiment("") + &many);
+    let head = |number| format!("[head.h{number}]\nkind = \"none\"\n");
+    let many: Vec<String> = (0..20_000).map(head).collect();
+    cli.write("x.toml", experiment("") + &many.concat());
     let output = bounded(&cli, &["check", "x.toml"]).expect_code(2);
     assert!(
         output.stderr.len() < 200_000,

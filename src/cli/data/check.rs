@@ -72,7 +72,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let environment = reading.environment();
     let rows = which::table_5()?;
     let mut all = Vec::new();
-    for &index in &chosen.chosen {
+    for &index in &chosen.indices {
         let node = &chosen.nodes[index];
         let open = chosen.open(&environment, index);
         all.push(Findings {

@@ -35,7 +35,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let environment = reading.environment();
     let mut out = printed::stdout(arguments.json);
     let mut records = Vec::new();
-    for (place, &index) in chosen.chosen.iter().enumerate() {
+    for (place, &index) in chosen.indices.iter().enumerate() {
         let name = &chosen.nodes[index].name;
         let open = chosen.open(&environment, index);
         let open = open.map_err(|source| InputError::Dataset {

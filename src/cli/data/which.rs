@@ -48,7 +48,7 @@ pub(super) struct Chosen {
     /// How the file shows the images of each to networks, and the sides of the squares in pixels.
     pub(super) shown: Vec<Vec<(Preprocess, usize)>>,
     /// The chosen ones, as indices into `nodes`.
-    pub(super) chosen: Vec<usize>,
+    pub(super) indices: Vec<usize>,
 }
 
 impl Which {
@@ -97,7 +97,7 @@ impl Which {
             |node: &DatasetNode| self.names.is_empty() || self.names.contains(&node.name);
         let chosen = (0..nodes.len()).filter(|index| is_chosen(&nodes[*index]));
         Ok(Chosen {
-            chosen: chosen.collect(),
+            indices: chosen.collect(),
             nodes,
             shown,
         })

@@ -119,7 +119,9 @@ fn page(tensors: &StoredTensors, fitting: &[String]) -> String {
 fn say_rest(page: &mut String, all: usize) {
     if let Some(rest @ 1..) = all.checked_sub(SHOWN) {
         let rest = count(rest as u64);
-        page.push_str(&format!("\n… and {rest} more; --json has all of them"));
+        page.push_str("\n… and ");
+        page.push_str(&rest);
+        page.push_str(" more; --json has all of them");
     }
 }
 

@@ -231,7 +231,7 @@ fn what_would_do_harm_is_refused_with_its_place() {
         (
             "bomb",
             fixture::gzip(&vec![0; (1 << 26) + (1 << 24)]),
-            "bytes, which is more than an archive of its size holds",
+            "MiB, the most that is taken for a file of its size",
         ),
     ] {
         let error = tree(&bytes, false, &Half).err();

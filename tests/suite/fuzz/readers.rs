@@ -197,7 +197,6 @@ pub fn reader(name: &str) -> &'static Reader {
 }
 
 /// Reads some bytes with the reader of a name, in a folder that is kept from call to call.
-#[allow(dead_code, reason = "of the targets of libFuzzer")]
 pub fn once(name: &str, bytes: &[u8]) {
     thread_local! {
         static STAGE: Stage = Stage::new();

@@ -122,7 +122,7 @@ fn cifar() -> Vec<u8> {
 /// A MATLAB file with `labels`, `trnid`, `valid` and `tstid`.
 fn matlab(packed: bool) -> Vec<u8> {
     let element = |kind: u32, bytes: &[u8]| {
-        let mut all = [kind.to_le_bytes(), (bytes.len() as u32).to_le_bytes()].concat();
+        let mut all = [kind.to_le_bytes(), length(bytes).to_le_bytes()].concat();
         all.extend_from_slice(bytes);
         all.resize(all.len().next_multiple_of(8), 0);
         all
@@ -148,13 +148,17 @@ fn matlab(packed: bool) -> Vec<u8> {
             std::io::Write::write_all(&mut encoder, &matrix).unwrap();
             let packed = encoder.finish().unwrap();
             file.extend(15u32.to_le_bytes());
-            file.extend((packed.len() as u32).to_le_bytes());
+            file.extend(length(&packed).to_le_bytes());
             file.extend(packed);
         } else {
             file.extend(matrix);
         }
     }
     file
+}
+
+fn length(bytes: &[u8]) -> u32 {
+    bytes.len().try_into().unwrap()
 }
 
 fn parquet_file(image: &[u8], compression: Compression) -> Vec<u8> {

@@ -96,12 +96,11 @@ impl Compact<'_> {
         let (mut kind, mut unpacked, mut packed) = (None, None, None);
         let mut field = 0;
         while let Some(form) = self.field(&mut field)? {
-            let number = match form {
-                3..=6 => Some(self.zigzag()?),
-                _ => {
-                    self.skip(form, DEEPEST)?;
-                    None
-                }
+            let number = if matches!(form, 3..=6) {
+                Some(self.zigzag()?)
+            } else {
+                self.skip(form, DEEPEST)?;
+                None
             };
             match field {
                 1 => kind = number,
@@ -226,13 +225,14 @@ mod tests {
     use parquet::arrow::ArrowWriter;
     use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
     use parquet::basic::{Compression, ZstdLevel};
+    use parquet::file::metadata::RowGroupMetaData;
     use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
     use super::*;
 
     fn written(values: &[Vec<u8>], properties: WriterProperties) -> Vec<Result<u64, String>> {
         let column: ArrayRef = Arc::new(BinaryArray::from_iter_values(values));
-        let numbers: ArrayRef = Arc::new(Int32Array::from_iter_values(0..values.len() as i32));
+        let numbers: ArrayRef = Arc::new(Int32Array::from_iter_values((0..).take(values.len())));
         let batch = RecordBatch::try_from_iter([("image", column), ("label", numbers)]).unwrap();
         let mut file = tempfile::tempfile().unwrap();
         let mut writer = ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).unwrap();
@@ -240,7 +240,7 @@ mod tests {
         writer.close().unwrap();
         let about = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).unwrap();
         let groups = about.metadata().row_groups();
-        let chunks = groups.iter().flat_map(|group| group.columns());
+        let chunks = groups.iter().flat_map(RowGroupMetaData::columns);
         chunks
             .map(|chunk| largest_of_dictionary(&file, chunk))
             .collect()
