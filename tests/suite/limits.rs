@@ -344,7 +344,7 @@ fn errors_show_the_part_of_a_long_line_that_they_are_about() {
         "{} bytes",
         output.stderr.len()
     );
-    output.expect_in_stderr(&["… and 19900 more", "20000 errors"]);
+    output.expect_in_stderr(&["… and 19900 more", "20,000 errors"]);
 }
 
 #[test]
