@@ -98,9 +98,7 @@ impl Hint for WeightError {
                 problem: CheckError::Differs | CheckError::Changed,
                 ..
             } => Some(
-                "it is another file than the one that the experiment was planned with: leave weights alone until a run has ended; \
-                 the same command plans again, with the file as it is now"
-                    .to_owned(),
+                "it is not the file that the experiment was planned with; the same command plans again, with the file as it is now".to_owned(),
             ),
             Self::Check { .. } | Self::File(_) | Self::Mismatch(_) | Self::NotGiven => None,
         }
