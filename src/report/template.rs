@@ -349,7 +349,7 @@ mod tests {
             ("link", "outside"),
             ("/dev/zero", "outside"),
             (".", "not a regular file"),
-            ("large", "larger than 1.0 MiB"),
+            ("large", "more than 1.0 MiB"),
         ] {
             let error = open(path).unwrap_err().to_string();
             assert!(error.contains(says), "{path}: {error}");
@@ -367,7 +367,7 @@ mod tests {
         assert!(text.contains("more than 50,000,000 steps"), "{text}");
         let long = "{% for a in range(100) %}{{ 'x' * 1000000 }}{% endfor %}";
         let text = fill(long, ().into()).unwrap_err();
-        assert!(text.contains("longer than 64 MiB"), "{text}");
+        assert!(text.contains("longer than 64.0 MiB"), "{text}");
     }
 
     #[test]

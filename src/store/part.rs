@@ -318,7 +318,11 @@ pub(super) fn write(
         Ok(true) => {}
         Ok(false) => return Ok(None),
         // Whoever finished the artifact meanwhile has cleared the temporary file away.
-        Err(_) if target.exists() => return Ok(None),
+        Err(StoreError::Io { source, .. })
+            if source.kind() == io::ErrorKind::NotFound && target.exists() =>
+        {
+            return Ok(None);
+        }
         Err(error) => return Err(error),
     }
     Ok(Some(FileEntry {

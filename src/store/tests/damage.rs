@@ -160,11 +160,13 @@ fn what_the_file_system_gives_away_shows_without_hashing() {
         text.replace(r#"timestep\":90"#, r#"timestep\":91"#),
     )
     .unwrap();
-    assert!(
-        store.listing().unwrap().problems[0]
-            .reason
-            .contains("another artifact")
-    );
+    let reason = || store.listing().unwrap().problems[0].reason.clone();
+    assert_eq!(reason(), "does not have the digest that it states");
+    let other = super::recipe(91);
+    make(&store, &other);
+    let of_other = store.artifact_folder(other.kind(), &other.fingerprint());
+    fs::copy(of_other.join("manifest.json"), &manifest).unwrap();
+    assert!(reason().contains("another artifact"), "{}", reason());
     assert!(matches!(
         store.manifest(&fingerprint),
         Err(StoreError::Corrupt { .. })
