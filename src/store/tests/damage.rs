@@ -155,11 +155,15 @@ fn what_the_file_system_gives_away_shows_without_hashing() {
         .artifact_folder(recipe.kind(), &fingerprint)
         .join("manifest.json");
     let text = fs::read_to_string(&manifest).unwrap();
-    fs::write(
-        &manifest,
-        text.replace(r#"timestep\":90"#, r#"timestep\":91"#),
-    )
-    .unwrap();
+    let other = text.replace(r#"timestep\":90"#, r#"timestep\":91"#);
+    fs::write(&manifest, &other).unwrap();
+    assert!(
+        store.listing().unwrap().problems[0]
+            .reason
+            .contains("the digest that it states")
+    );
+    // Manifests of older releases have no digest.
+    fs::write(&manifest, other.replace("\"digest\"", "\"no digest\"")).unwrap();
     assert!(
         store.listing().unwrap().problems[0]
             .reason
