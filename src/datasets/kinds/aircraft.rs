@@ -240,7 +240,7 @@ mod tests {
             .save_with_format(&image, image::ImageFormat::Png)
             .unwrap();
         let error = cut.image(0).err().unwrap().to_string();
-        assert!(error.contains("changed"), "{error}");
+        assert!(error.contains("0056978.jpg changed"), "{error}");
         let cut = open(folder.path(), NOTICE).unwrap();
         let error = cut.image(0).err().unwrap().to_string();
         assert!(error.contains("it has 20 rows"), "{error}");
