@@ -108,8 +108,9 @@ pub fn p_value(p: f64) -> String {
     if p >= 0.995 {
         return "1".to_owned();
     }
-    if p == 0.0 {
-        return "0".to_owned();
+    // What floats cannot hold is small, and never nothing.
+    if p < 1e-300 {
+        return "< 1e-300".to_owned();
     }
     if p < 1e-3 {
         return format!("{p:.1e}");
@@ -131,6 +132,9 @@ mod tests {
     #[test]
     fn p_values_have_two_digits() {
         let texts = [1.0, 0.9951, 0.5, 0.068_12, 0.001_234, 5.12e-9, 0.0].map(p_value);
-        assert_eq!(texts, ["1", "1", "0.50", "0.068", "0.0012", "5.1e-9", "0"]);
+        assert_eq!(
+            texts,
+            ["1", "1", "0.50", "0.068", "0.0012", "5.1e-9", "< 1e-300"]
+        );
     }
 }
