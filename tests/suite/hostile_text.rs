@@ -180,7 +180,7 @@ fn a_template_is_a_small_file_of_the_folder_and_ends() {
         ("link.jinja", "it lies outside of"),
         ("/dev/zero", "it lies outside of"),
         ("fashion", "it is not a regular file"),
-        ("large.jinja", "it is larger than 1.0 MiB"),
+        ("large.jinja", "it has more than 1.0 MiB"),
         ("none.jinja", "No such file"),
     ] {
         with(template);
@@ -198,7 +198,7 @@ fn a_template_is_a_small_file_of_the_folder_and_ends() {
     let before = cli.read("reports/small.md");
     for (template, says) in [
         ("loops.jinja", "steps"),
-        ("long.jinja", "longer than 64 MiB"),
+        ("long.jinja", "longer than 64.0 MiB"),
     ] {
         with(template);
         let begun = Instant::now();
