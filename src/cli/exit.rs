@@ -104,7 +104,7 @@ impl Failure {
             }
             // What is from the file was made harmless before the colors came in.
             Self::Diagnostics { rendered, summary } => {
-                say::colored(&rendered);
+                say::colored(rendered);
                 say!("error: {summary}");
             }
             Self::OutputClosed => {}

@@ -229,7 +229,9 @@ fn of_all_views(
     }
     if views > 1 {
         let count = views as f32;
-        sum.iter_mut().for_each(|sum| *sum /= count);
+        for sum in &mut sum {
+            *sum /= count;
+        }
     }
     Ok(sum)
 }
