@@ -234,8 +234,12 @@ impl<'a> Reading<'a> {
         problem.fingerprint.as_ref().is_some_and(named)
     }
 
-    /// The manifest of a damaged artifact, where it can be read: it tells whether the artifact had a table, and how long it was.
+    /// The manifest of a damaged artifact, where it is not what is damaged: it tells whether the artifact had a table, and how long
+    /// that was.
     fn manifest_of(&self, problem: &Problem, kind: ArtifactKind) -> Option<Manifest> {
+        if problem.file.ends_with(MANIFEST_FILE) {
+            return None;
+        }
         let fingerprint = problem.fingerprint.as_ref()?;
         let folder = self.store.artifact_folder(kind, fingerprint);
         let text = fs::read(folder.join(MANIFEST_FILE)).ok()?;
