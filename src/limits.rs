@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::text;
@@ -92,22 +91,11 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     text_of(File::open(path)?, most)
 }
 
-/// [`read_text`], without following a link of that name, which is an error (`ELOOP`).
+/// [`read_text`] of a file that is open.
 ///
 /// # Errors
 /// As [`read_text`].
-pub fn read_text_unlinked(path: &Path, most: u64) -> io::Result<String> {
-    let mut options = File::options();
-    text_of(
-        options
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path)?,
-        most,
-    )
-}
-
-fn text_of(file: File, most: u64) -> io::Result<String> {
+pub fn text_of(file: File, most: u64) -> io::Result<String> {
     let mut text = String::new();
     file.take(most + 1).read_to_string(&mut text)?;
     if text.len() as u64 > most {

@@ -104,7 +104,7 @@ mod made {
         }
     }
 
-    pub(in crate::atomic_file) fn at(operation: Operation) -> io::Result<()> {
+    pub(in super::super) fn at(operation: Operation) -> io::Result<()> {
         match next(operation) {
             Some(Fault::Error(error) | Fault::Half(error)) => {
                 Err(io::Error::from_raw_os_error(error))
@@ -114,7 +114,7 @@ mod made {
         }
     }
 
-    pub(in crate::atomic_file) fn at_write(bytes: usize) -> io::Result<usize> {
+    pub(in super::super) fn at_write(bytes: usize) -> io::Result<usize> {
         match next(Operation::Write) {
             Some(Fault::Error(error)) => Err(io::Error::from_raw_os_error(error)),
             Some(Fault::Gone) => Err(io::Error::from_raw_os_error(INPUT_OUTPUT)),

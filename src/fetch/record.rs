@@ -3,7 +3,9 @@
 //! Where nobody has stated the digest of a file, the first fetch decides: its digest is recorded here, and every later fetch,
 //! on any machine that has this file, is compared with it. So it may be committed to version control.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::error::FetchError;
 use super::files;
-use crate::limits::{self, read_text_unlinked};
+use crate::limits;
 
 /// The record's file name; there is one in each folder.
 pub const NAME: &str = "fetched.toml";
@@ -88,7 +90,12 @@ impl Record {
             reason,
         };
         // A link is not followed: it would be replaced by a file the next time that something is recorded.
-        let text = match read_text_unlinked(&path, limits::LIST_FILE) {
+        let mut options = fs::File::options();
+        let opened = options
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&path);
+        let text = match opened.and_then(|file| limits::text_of(file, limits::LIST_FILE)) {
             Ok(text) => text,
             Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
                 return Err(bad("it is a link".to_owned()));

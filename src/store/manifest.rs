@@ -212,6 +212,12 @@ pub(super) fn read_state(
     Ok(State::Complete(Box::new(manifest)))
 }
 
+/// The manifest of an artifact in whatever state; `None` where it cannot be read. For messages alone.
+pub(super) fn of_damaged(folder: &Path) -> Option<Manifest> {
+    let path = folder.join(MANIFEST_FILE);
+    parse(&path, &fs::read(&path).ok()?).ok()?.ok()
+}
+
 /// The manifest, or why it is damaged. A newer format is not damage, so it is an error.
 fn parse(path: &Path, text: &[u8]) -> Result<Result<Manifest, String>, StoreError> {
     /// Read first, because a newer format need not have the other fields.

@@ -3,7 +3,6 @@
 //! What is damaged or cannot be read is left out, and told with the rows that the answer lacks because of it. Artifacts of kinds that the
 //! query does not touch are not looked at.
 
-use std::fs;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
@@ -12,7 +11,7 @@ use super::{FEATURES_PREFIX, FEWEST_DIGITS, LOGITS_FILE, LOGITS_PREFIX, RESULTS,
 use crate::store::error::StoreError;
 use crate::store::fingerprint::{ArtifactKind, Fingerprint};
 use crate::store::listing::Problem;
-use crate::store::manifest::{FileEntry, MANIFEST_FILE, Manifest};
+use crate::store::manifest::{FileEntry, MANIFEST_FILE, Manifest, of_damaged};
 use crate::store::names::table_file;
 use crate::store::part::part_index;
 use crate::store::query_result::{Lacking, QueryError};
@@ -241,9 +240,7 @@ impl<'a> Reading<'a> {
             return None;
         }
         let fingerprint = problem.fingerprint.as_ref()?;
-        let folder = self.store.artifact_folder(kind, fingerprint);
-        let text = fs::read(folder.join(MANIFEST_FILE)).ok()?;
-        serde_json::from_slice(&text).ok()
+        of_damaged(&self.store.artifact_folder(kind, fingerprint))
     }
 }
 
