@@ -3,7 +3,7 @@
 //!
 //! A [`CheckedFile`] is an open file. Its bytes were read once from that very file and had the digest that they have to have, so
 //! whatever takes the place of its name afterwards is not read. There is no other way to make one. What is written into the file
-//! after the check changes its [`Stamp`], and [`CheckedFile::unchanged`] says so: readers ask it when they are done.
+//! after the check changes its stamp (size, inode, times), and [`CheckedFile::unchanged`] says so: readers ask it when they are done.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
