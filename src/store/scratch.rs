@@ -43,6 +43,7 @@ impl Scratch {
     ) -> io::Result<PathBuf> {
         commit::make_folder(&self.folder).map_err(plain)?;
         let path = self.path(family, name);
+        self.make_way(&path)?;
         let mut staged = StagedFile::create(&path, None).map_err(plain)?;
         write(&mut staged)?;
         staged.commit().map_err(plain)?;
@@ -80,6 +81,8 @@ impl Scratch {
     ) -> io::Result<CheckedBlocks> {
         commit::make_folder(&self.folder).map_err(plain)?;
         let path = self.path(family, name);
+        self.make_way(&record_of(&path))?;
+        self.make_way(&path)?;
         let mut staged = DigestingBlocks::new(StagedFile::create(&path, None).map_err(plain)?);
         write(&mut staged)?;
         let (staged, digests) = staged.finish();
@@ -88,6 +91,16 @@ impl Scratch {
         staged.commit().map_err(plain)?;
         self.give_up_others(family, &path);
         CheckedBlocks::open(&path, digests)
+    }
+
+    /// Moves a folder aside that has the name of a file which is to be written: no rename replaces it.
+    fn make_way(&self, path: &Path) -> io::Result<()> {
+        let there = path.symlink_metadata();
+        if there.is_ok_and(|there| there.is_dir()) {
+            let aside = self.set_aside(path, "is not a regular file");
+            aside.map_err(plain)?;
+        }
+        Ok(())
     }
 
     /// Compares every file that was kept with the digests of its blocks; what is wrong, ordered by path.
@@ -217,5 +230,13 @@ mod tests {
         let path = scratch.keep("birds", "2.tar", &mut write).unwrap();
         assert_eq!(scratch.find("birds", "2.tar"), Some(path));
         assert_eq!(names(&place), ["birds-2.tar", "dogs-1.tar"]);
+        // A folder in the way goes to the quarantine.
+        fs::create_dir(place.join("cats-1.tar")).unwrap();
+        scratch.keep("cats", "1.tar", &mut write).unwrap();
+        fs::create_dir(record_of(&place.join("cats-2.tar"))).unwrap();
+        scratch.keep_blocks("cats", "2.tar", &mut write).unwrap();
+        assert!(scratch.find_blocks("cats", "2.tar").unwrap().is_some());
+        let aside = folder.path().join("quarantine");
+        assert_eq!(names(&aside), ["cats-1.tar-1", "cats-2.tar.blocks-1"]);
     }
 }
