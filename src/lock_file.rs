@@ -17,7 +17,7 @@ const LONGEST_NAME: u64 = 4096;
 /// process has it. The lock lasts as long as the returned file is open.
 ///
 /// # Errors
-/// The file cannot be opened or locked; a link, or a file that is no lock, has its name.
+/// The file cannot be opened or locked; a link or another file has its name.
 pub(crate) fn try_lock(path: &Path) -> io::Result<Option<File>> {
     let mut file = open(path)?;
     match file.try_lock() {
@@ -27,7 +27,7 @@ pub(crate) fn try_lock(path: &Path) -> io::Result<Option<File>> {
     }
     if !is_ours(&mut file)? {
         return Err(io::Error::other(
-            "a file that is no lock has the name of the lock; move it away",
+            "another file has the name of the lock; move it away",
         ));
     }
     // The name only serves the messages of those who wait, so a full disk is no reason to fail here.
@@ -175,7 +175,7 @@ mod tests {
         assert!(!folder.path().join("nowhere").exists());
         fs::write(&other, "chapter 1").unwrap();
         let error = try_lock(&other).unwrap_err().to_string();
-        assert!(error.contains("no lock"), "{error}");
+        assert!(error.contains("another file"), "{error}");
         assert_eq!(fs::read_to_string(&other).unwrap(), "chapter 1");
 
         let path = folder.path().join("own");

@@ -126,8 +126,10 @@ impl Store {
 
     /// The lock of a folder of checkpoints; `None` where another process uses it.
     fn lock_folder(&self, folder: &Path) -> Result<Option<ArtifactLock>, StoreError> {
-        let name = folder.as_os_str().as_encoded_bytes();
-        ArtifactLock::try_acquire(&self.locks, Fingerprint::of(name))
+        // By its place in the store: another process may name the store by another path.
+        let place = folder.strip_prefix(self.root()).unwrap_or(folder);
+        let name = Fingerprint::of(place.as_os_str().as_encoded_bytes());
+        ArtifactLock::try_acquire(&self.locks, name)
     }
 }
 
@@ -354,6 +356,12 @@ mod tests {
         assert_eq!(step(&left), Some(5));
         left.clear().unwrap();
         drop(left);
+        // By another path it is the same folder, and in use as well.
+        let used = of(&[one]);
+        let elsewhere = Store::open(folder.path().join(".")).unwrap();
+        let other = elsewhere.checkpoints_of(&recipe, &[one, three]).unwrap();
+        assert_eq!(step(&other), None);
+        drop((used, other));
         // The other head of it was not trained yet.
         assert_eq!(step(&of(&[one])), Some(5));
     }

@@ -161,7 +161,7 @@ impl Held {
     }
 }
 
-/// Opens a file of locks. What lies in its place and is no file is moved away; a link is not followed.
+/// Opens a file of locks. Anything but a regular file in its place is moved away; a link is not followed.
 fn open(path: &Path) -> Result<File, StoreError> {
     let first = lock_file::open(path);
     let failed = |error| StoreError::io("lock", path, None, error);
