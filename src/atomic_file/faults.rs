@@ -53,9 +53,9 @@ mod made {
         Gone,
         /// A write takes half of the bytes, and the next one fails with this error number.
         Half(i32),
-        /// A write takes one byte, which is no error.
+        /// A write takes one byte, after which the writer goes on.
         Short,
-        /// A write is interrupted by a signal, which is no error.
+        /// A write is interrupted by a signal, after which the writer goes on.
         Interrupted,
     }
 

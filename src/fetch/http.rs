@@ -206,7 +206,7 @@ pub fn without_credentials(url: &str) -> String {
         let _ = parsed.set_password(None);
         return parsed.into();
     }
-    // What is no address may still hold a password.
+    // Text that does not parse as an address may still hold a password.
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
     match rest[..end].rfind('@') {

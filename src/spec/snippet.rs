@@ -42,7 +42,7 @@ impl Snippet {
         let first = begin_of(start);
         let mut last = end_of(start);
         let mut lines = 1;
-        // The newline that ends a span is no line of it.
+        // The newline that ends a span does not count as a line of it.
         while last < end.saturating_sub(1) && lines < MOST_LINES {
             last = end_of(last + 1);
             lines += 1;

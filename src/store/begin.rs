@@ -98,7 +98,7 @@ impl Store {
 
     /// Clears what an attempt that did not finish left in an artifact's folder. Temporary files mean nothing and go, but for those of
     /// parts that somebody may still be writing; parts stay, to be validated; anything else was written before a manifest that never
-    /// came, would be overwritten by this attempt or be in its way, and goes: it is no damage, and so no evidence of any.
+    /// came, would be overwritten by this attempt or be in its way, and goes: it says nothing about the disk.
     fn tidy(&self, recipe: &Recipe) -> Result<(), StoreError> {
         for path in entries(&self.artifact_folder(recipe.kind(), &recipe.fingerprint()))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -115,7 +115,7 @@ impl Store {
     }
 }
 
-/// Removes a file or a folder; one that is gone already is no error.
+/// Removes a file or a folder; one that is gone already counts as removed.
 fn remove(path: &Path) -> Result<(), StoreError> {
     let removed = if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
         fs::remove_dir_all(path)

@@ -35,7 +35,7 @@ struct Entry<'a> {
     event: &'a Event,
 }
 
-/// Why there is no log.
+/// Why a log cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum LogError {
     /// Something else has the name.
@@ -67,7 +67,7 @@ impl JsonLog {
     /// A log that goes on where the one in the file ends, or begins a new file. With `force` it replaces whatever file is there.
     ///
     /// # Errors
-    /// A file that is there and is no log, and one that cannot be opened.
+    /// Another kind of file, or one that cannot be opened.
     pub(in crate::cli) fn continued(
         path: &Path,
         force: bool,

@@ -18,7 +18,7 @@ pub(super) fn is_image(name: &str) -> bool {
     ENDINGS.contains(&ending.to_lowercase().as_str())
 }
 
-/// Why a link leads nowhere, such as "a link to `x`, which is not there"; `None` for what is no link, or a sound one.
+/// Why a link leads nowhere, such as "a link to `x`, which is not there"; `None` for a sound link, and for anything else than a link.
 pub(in crate::datasets) fn broken_link(path: &Path) -> Option<String> {
     let target = fs::read_link(path).ok()?;
     let error = fs::metadata(path).err()?;
