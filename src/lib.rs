@@ -39,3 +39,4 @@ pub mod store;
 pub mod text;
 pub mod trainer;
 pub mod visible;
+pub mod warning;
