@@ -14,6 +14,7 @@ pub mod cli;
 pub mod collect;
 pub mod datasets;
 pub mod diffusion;
+pub mod disk;
 pub mod doctor;
 pub mod exec;
 pub mod feature_type;

@@ -66,8 +66,9 @@ pub const TEMPLATE: u64 = 1 << 20;
 /// The most bytes of a report.
 pub const REPORT: usize = 64 << 20;
 
-/// The most steps that a template takes, each about a name, a value or an operator that is met.
-pub const TEMPLATE_STEPS: u64 = 50_000_000;
+/// The most steps that a template takes, each about a name, a value or an operator that is met, or 64 bytes of text that are made: the
+/// strings of a template take 1 GB at most.
+pub const TEMPLATE_STEPS: u64 = 16_000_000;
 
 /// The most bytes of an experiment file.
 pub const EXPERIMENT_FILE: u64 = 1 << 24;

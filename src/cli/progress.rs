@@ -258,6 +258,9 @@ impl Display {
                     state.say(&format!("done in {}", duration(*seconds)));
                 }
             }
+            Event::MetricOverSome { label, scored, of } => state.say(&format!(
+                "warning: metric `{label}` is kept for {scored} of {of}: the others were not made"
+            )),
             Event::ShardCommitted { .. } | Event::MetricFinished { .. } => {}
         }
     }

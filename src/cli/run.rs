@@ -60,6 +60,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     {
         return Err(error.into());
     }
+    with_torch::need_room(&planned.plan, &context.cache)?;
     let workers = arguments.working.workers()?;
     let listeners = arguments
         .working
@@ -90,13 +91,15 @@ mod with_torch {
     use crate::cli::working::{Listeners, names};
     use crate::collect::place::Place;
     use crate::collect::report;
+    use crate::disk::free_bytes;
     use crate::exec::attempt;
     use crate::exec::context::{Outcome, Run};
     use crate::exec::event::Event;
     use crate::exec::schedule::{Worker, schedule};
     use crate::message::Message;
-    use crate::plan::{JobKind, Work};
+    use crate::plan::{JobKind, Plan, Work};
     use crate::store::{Store, StoreError};
+    use crate::text::bytes;
 
     /// The cache for writing, or for reading where it cannot be written to, and why: a run that finds everything there writes nothing.
     pub(super) fn open(cache: &Path) -> Result<(Store, Option<StoreError>), Failure> {
@@ -107,6 +110,24 @@ mod with_torch {
                 Ok((Store::open_read_only(cache)?, Some(error)))
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Fails where the disk of the cache has no room for the features and images that are to be made. Where that cannot be asked, the
+    /// attempt will show it.
+    pub(super) fn need_room(plan: &Plan, cache: &Path) -> Result<(), Failure> {
+        let needed: u64 = plan.jobs.iter().map(|job| job.cost.bytes).sum();
+        match free_bytes(cache) {
+            Some(free) if free < needed => Err(Failure::Cache(
+                Message::new(format!(
+                    "the features that this run makes take {}, and the disk of the cache {} has {} free; nothing was begun",
+                    bytes(needed),
+                    cache.display(),
+                    bytes(free)
+                ))
+                .hint("free some space, or put the cache on another disk with `--cache`"),
+            )),
+            _ => Ok(()),
         }
     }
 

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::disk::free_bytes;
 use crate::machine::cgroup;
 use crate::machine::device::{self, CudaBackend, DeviceInfo};
 use crate::machine::libtorch::{self, Libtorch};
@@ -157,9 +158,7 @@ fn folder(path: &Path) -> Folder {
         .unwrap_or(&path);
     Folder {
         exists: path.exists(),
-        free: rustix::fs::statvfs(existing)
-            .ok()
-            .and_then(|disk| disk.f_bavail.checked_mul(disk.f_frsize)),
+        free: free_bytes(existing),
         obstacle: try_writing(existing).err().map(|error| error.to_string()),
         path,
     }

@@ -215,6 +215,15 @@ pub enum Event {
         /// Wall time.
         seconds: f64,
     },
+    /// A metric is kept of some of what it reads, because the rest could not be made.
+    MetricOverSome {
+        /// The metric's name.
+        label: String,
+        /// How many heads, choices or sets of features are scored.
+        scored: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// A metric is computed.
     MetricFinished {
         /// The label of the metric's artifact.

@@ -23,7 +23,8 @@ pub use self::lanes::Worker;
 use self::lanes::{side_by_side, with_threads_of};
 use super::context::{Outcome, Run, StepResult};
 use super::jobs::{self, Lane};
-use crate::plan::{JobKind, StepId};
+use crate::plan::{JobKind, StepId, Work};
+use crate::store::Fingerprint;
 
 /// Carries out the jobs of a plan.
 pub fn schedule(run: &Run<'_>, workers: &[Worker]) -> Outcome {
@@ -279,12 +280,22 @@ impl State {
         self.waiting.iter().copied().filter(is_ready)
     }
 
-    /// The steps of a job that need nothing that was not made.
+    /// The steps of a job that need nothing that was not made, and metrics that can score a part.
     fn possible(&self, run: &Run<'_>, job: usize) -> Vec<StepId> {
         let steps = run.plan.jobs[job].steps.iter().copied();
         steps
-            .filter(|&id| self.culprit(run, id).is_none())
+            .filter(|&id| self.culprit(run, id).is_none() || self.has_part(run, id))
             .collect()
+    }
+
+    /// Whether a step is a metric of which some items could be made.
+    fn has_part(&self, run: &Run<'_>, id: StepId) -> bool {
+        let Work::Evaluate(work) = &run.plan.step(id).work else {
+            return false;
+        };
+        let fingerprint = |step| run.plan.step(step).artifact.fingerprint;
+        let is_made = |fingerprint: &Fingerprint| !self.outcome.unmade.contains_key(fingerprint);
+        !self.outcome.disk_full && work.has_made(&fingerprint, &is_made)
     }
 
     /// Which failure is to blame if a step cannot be made.

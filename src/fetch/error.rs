@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::digest::Digest;
-use super::files;
 use crate::message::Hint;
 use crate::text::{bytes, count};
 
@@ -227,7 +226,7 @@ impl FetchError {
             | io::ErrorKind::FileTooLarge => Self::DiskFull {
                 path: path.to_owned(),
                 needed: None,
-                available: path.parent().and_then(files::free_bytes),
+                available: crate::disk::free_bytes(path),
             },
             _ => Self::Io {
                 doing,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::FetchError;
 use crate::atomic_file::{self, folder_of};
+use crate::disk::free_bytes;
 
 /// A path with something added to its name: `weights.pt` and `.partial` give `weights.pt.partial`.
 pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
@@ -48,17 +49,6 @@ pub(super) fn free_name(path: &Path, ending: &str) -> PathBuf {
         candidate = with_ending(path, &format!("{ending}-{number}"));
     }
     candidate
-}
-
-/// The bytes that an ordinary user may still write to the file system of a folder.
-pub(super) fn free_bytes(folder: &Path) -> Option<u64> {
-    let folder = if folder.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        folder
-    };
-    let status = rustix::fs::statvfs(folder).ok()?;
-    Some(status.f_bavail.saturating_mul(status.f_frsize))
 }
 
 /// Fails where `needed` more bytes have no room beside `path`. Where it cannot be asked, the attempt will show it.

@@ -86,7 +86,7 @@ pub const ALL: &[Claim] = &[
     },
     Claim {
         id: BEATS_BIGBIGAN,
-        text: "GD (L, pool 1x1) is 1.15 points above BigBiGAN in ImageNet linear probing",
+        text: "GD (L, pool 1x1) is 1.15 points above BigBiGAN in ImageNet linear probing, with an FID 2.33 below its 28.54",
         source: "text on Table 1",
     },
     Claim {

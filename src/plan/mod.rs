@@ -19,6 +19,7 @@ mod lower;
 pub mod recipes;
 pub mod rules;
 mod shards;
+mod some_items;
 mod step;
 mod text;
 

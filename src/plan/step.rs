@@ -316,6 +316,8 @@ pub struct Evaluate {
     pub name: String,
     /// What is computed.
     pub metric: Arc<dyn Metric>,
+    /// The axes that are chosen; none where all heads are scored.
+    pub choose: Vec<String>,
     /// What it reads.
     pub items: Items,
     /// Its values for the keys that the file sweeps over.

@@ -212,7 +212,7 @@ fn describe(error: &Error, name: &str) -> ReportError {
     let problem = match error.detail() {
         _ if error.kind() == ErrorKind::OutOfFuel => {
             format!(
-                "the template takes more than {} steps",
+                "the template takes more than {} steps, of which each makes at most 64 bytes of text",
                 text::count(limits::TEMPLATE_STEPS)
             )
         }
@@ -266,6 +266,14 @@ mod tests {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), Value::from(*value))),
         )
+    }
+
+    #[test]
+    fn text_that_doubles_without_being_printed_is_bounded() {
+        let doubled = "{% set ns = namespace(text='ab') %}\
+            {% for _ in range(60) %}{% set ns.text = ns.text ~ ns.text %}{% endfor %}";
+        let error = fill(doubled, names(&[])).unwrap_err();
+        assert!(error.contains("more than 16,000,000 steps"), "{error}");
     }
 
     #[test]
@@ -364,7 +372,7 @@ mod tests {
         let loops =
             "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}";
         let text = fill(loops, ().into()).unwrap_err();
-        assert!(text.contains("more than 50,000,000 steps"), "{text}");
+        assert!(text.contains("more than 16,000,000 steps"), "{text}");
         let long = "{% for a in range(100) %}{{ 'x' * 1000000 }}{% endfor %}";
         let text = fill(long, ().into()).unwrap_err();
         assert!(text.contains("longer than 64.0 MiB"), "{text}");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::fingerprint::Fingerprint;
 use crate::bug::Bug;
+use crate::disk::free_bytes;
 
 /// A failure of the store. Every message names the file and, where there is one, the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -172,12 +173,6 @@ impl StoreError {
     pub(super) fn reading(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         move |source| Self::io("read", path, None, source)
     }
-}
-
-/// Free bytes for an ordinary user on the file system that holds `path`'s folder.
-fn free_bytes(path: &Path) -> Option<u64> {
-    let status = rustix::fs::statvfs(path.parent()?).ok()?;
-    Some(status.f_bavail.saturating_mul(status.f_frsize))
 }
 
 fn room(needed: Option<u64>, available: Option<u64>) -> String {

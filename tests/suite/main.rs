@@ -39,6 +39,8 @@ mod coverage;
 mod damage;
 mod data;
 mod data_check;
+#[cfg(feature = "torch")]
+mod failed_heads;
 mod fetch;
 mod fgvc;
 #[cfg(feature = "torch")]

@@ -1,12 +1,12 @@
-//! One metric: predictions or features from the store, scores into the store.
+//! One metric: predictions or features from the store, scores into the store. Where something that it reads was not made, the rest is scored.
 
 use crate::exec::NodeError;
 use crate::exec::context::Run;
 use crate::exec::event::Event;
 use crate::exec::scoring::evaluate;
 use crate::plan::{Evaluate, PlannedArtifact};
-use crate::store::ResultRow;
 use crate::store::names::RESULTS;
+use crate::store::{Fingerprint, ResultRow};
 
 /// Scores everything that a metric reads and commits the table of results.
 pub(super) fn run_metric(
@@ -14,6 +14,31 @@ pub(super) fn run_metric(
     artifact: &PlannedArtifact,
     work: &Evaluate,
 ) -> Result<(), NodeError> {
+    let fingerprint = |step| run.plan.step(step).artifact.fingerprint;
+    // What is there and cannot be read is an error of its own, and not left out.
+    let is_made = |fingerprint: &Fingerprint| !matches!(run.store.manifest(fingerprint), Ok(None));
+    let part = work.over_made(&fingerprint, &is_made);
+    let part = part.map_err(|error| NodeError::bug(&error.to_string()))?;
+    let Some((part, recipe)) = part else {
+        return Ok(());
+    };
+    if part.items.count() == work.items.count() {
+        return score(run, artifact, work);
+    }
+    let artifact = PlannedArtifact {
+        fingerprint: recipe.fingerprint(),
+        recipe,
+        ..artifact.clone()
+    };
+    (run.emit)(Event::MetricOverSome {
+        label: artifact.label.clone(),
+        scored: part.items.count(),
+        of: work.items.count(),
+    });
+    score(run, &artifact, &part)
+}
+
+fn score(run: &Run<'_>, artifact: &PlannedArtifact, work: &Evaluate) -> Result<(), NodeError> {
     let started = std::time::Instant::now();
     let Some(mut writer) = run.begin(artifact)? else {
         return Ok(());

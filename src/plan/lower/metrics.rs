@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::PlanError;
-use super::super::recipes::{MetricRecipe, ScoredHead, ScoredSet};
 use super::super::step::{Evaluate, HeadItem, Items, StepId, Work};
 use super::choices::choices;
 use super::features::{Role, Wanted};
@@ -39,44 +38,33 @@ impl Lowering<'_> {
     ) -> Result<(), PlanError> {
         // A head that is named twice, or that a repeated value of a sweep makes twice, is scored once.
         let mut seen = BTreeSet::new();
-        let mut scored: Vec<ScoredHead<'_>> = Vec::new();
         let mut items = Vec::new();
         for item in indices.iter().map(|&index| &heads[index]) {
             let train = &item.train;
-            let row = ScoredHead {
-                fingerprint: self.steps[item.step.0].artifact.fingerprint.to_string(),
-                head: &train.node.name,
-                extraction: &train.features.node.name,
-                model: &train.features.model.name,
-                dataset: &train.features.images.name,
-            };
-            if seen.insert((item.step, row.head, row.extraction, row.model, row.dataset)) {
-                scored.push(row);
+            let names = [
+                &train.node.name,
+                &train.features.node.name,
+                &train.features.model.name,
+                &train.features.images.name,
+            ];
+            if seen.insert((item.step, names)) {
                 items.push(item.clone());
             }
         }
-        let recipe = MetricRecipe {
-            metric: &node.metric.identity(),
-            choose: &node.choose,
-            heads: Some(scored),
-            sets: None,
-            split: None,
-        }
-        .recipe()?;
         if node.choose.is_empty() {
             let inputs = items.iter().map(|item| item.step).collect();
-            return self.evaluate(node, recipe, inputs, Items::Heads(items));
+            return self.evaluate(node, inputs, Items::Heads(items.clone()), &items);
         }
         let mut inputs = Vec::new();
         let mut chosen = Vec::new();
-        for choice in choices(&node.choose, items) {
+        for choice in choices(&node.choose, items.clone()) {
             let item = self.chosen(Arc::new(choice))?;
             inputs.extend(&item.refits);
             // The scores that decide are read again, to say which head it is.
             inputs.extend(item.choice.heads.iter().map(|head| head.step));
             chosen.push(item);
         }
-        self.evaluate(node, recipe, inputs, Items::Chosen(chosen))
+        self.evaluate(node, inputs, Items::Chosen(chosen), &items)
     }
 
     fn of_features(
@@ -87,10 +75,8 @@ impl Lowering<'_> {
     ) -> Result<(), PlanError> {
         let mut inputs = BTreeSet::new();
         let mut items = Vec::new();
-        let mut sets = Vec::new();
         for group in groups {
             let mut item = Vec::new();
-            let mut recorded = Vec::new();
             for index in group {
                 let extraction = &self.experiment.extractions[index];
                 let images = &self.datasets[extraction.dataset];
@@ -111,48 +97,35 @@ impl Lowering<'_> {
                     return Err(Bug::new(what).into());
                 };
                 inputs.insert(step);
-                recorded.push(ScoredSet {
-                    fingerprint: extract.fingerprint.to_string(),
-                    extraction: &extraction.name,
-                    model: &self.experiment.models[extraction.model].name,
-                    dataset: &self.experiment.datasets[extraction.dataset].name,
-                });
                 item.push(extract);
             }
             items.push(item);
-            sets.push(recorded);
         }
-        let recipe = MetricRecipe {
-            metric: &node.metric.identity(),
-            choose: &[],
-            heads: None,
-            sets: Some(sets),
-            split: Some(split),
-        }
-        .recipe()?;
         let items = Items::Features {
             items,
             split: split.to_owned(),
         };
-        self.evaluate(node, recipe, inputs.into_iter().collect(), items)
+        self.evaluate(node, inputs.into_iter().collect(), items, &[])
     }
 
+    /// `heads` are all that are scored or compete, in the order of the experiment.
     fn evaluate(
         &mut self,
         node: &MetricNode,
-        recipe: crate::store::Recipe,
         inputs: Vec<StepId>,
         items: Items,
+        heads: &[HeadItem],
     ) -> Result<(), PlanError> {
-        let artifact = self.known.artifact(node.name.clone(), recipe);
-        let work = || {
-            Work::Evaluate(Box::new(Evaluate {
-                name: node.name.clone(),
-                metric: Arc::clone(&node.metric),
-                items,
-                swept: node.swept.clone(),
-            }))
+        let work = Evaluate {
+            name: node.name.clone(),
+            metric: Arc::clone(&node.metric),
+            choose: node.choose.clone(),
+            items,
+            swept: node.swept.clone(),
         };
-        self.step(artifact, inputs, work).map(|_| ())
+        let recipe = work.recipe(heads, &|step| self.steps[step.0].artifact.fingerprint)?;
+        let artifact = self.known.artifact(node.name.clone(), recipe);
+        self.step(artifact, inputs, || Work::Evaluate(Box::new(work)))
+            .map(|_| ())
     }
 }

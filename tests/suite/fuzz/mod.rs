@@ -63,6 +63,8 @@ readers! {
     results_csv = "results-csv";
     comparisons_csv = "comparisons-csv";
     fetched = "fetched";
+    answer = "answer";
+    partial = "partial";
     manifest = "manifest";
     part = "part";
     results = "results";

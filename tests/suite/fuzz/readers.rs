@@ -2,6 +2,9 @@
 //!
 //! Shared by the mutations beside this file and by the targets of libFuzzer in `fuzz/`.
 
+#[path = "downloads.rs"]
+mod downloads;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -159,6 +162,16 @@ pub const READERS: &[Reader] = &[
     Reader {
         name: "fetched",
         read: fetched,
+        memory: 300,
+    },
+    Reader {
+        name: "answer",
+        read: |stage, bytes| downloads::answer(stage.folder.path(), bytes),
+        memory: 300,
+    },
+    Reader {
+        name: "partial",
+        read: |stage, bytes| downloads::partial(stage.folder.path(), bytes),
         memory: 300,
     },
     Reader {

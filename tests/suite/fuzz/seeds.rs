@@ -62,6 +62,21 @@ pub fn of(name: &str, store: Option<&Path>) -> Vec<Vec<u8>> {
         "fetched" => vec![
             b"format = 1\n[[file]]\nname = \"a\"\nurl = \"https://a.org/a\"\nbytes = 3\nsha256 = \"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"\nverified = true\nhow = \"fetched\"\nat = \"2026-01-01T00:00:00Z\"\n".to_vec(),
         ],
+        "answer" => [
+            "200 OK\r\nContent-Length: 10\r\nETag: \"v1\"\r\n\r\n0123456789",
+            "200 OK\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n0123456789",
+            "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n0123\r\n6\r\n456789\r\n0\r\n\r\n",
+            "200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
+            "206 Partial Content\r\nContent-Range: bytes 0-9/10\r\nContent-Length: 10\r\n\r\n0123456789",
+            "416 Range Not Satisfiable\r\nContent-Range: bytes */10\r\n\r\n",
+            "503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
+        ]
+        .map(|text| format!("HTTP/1.1 {text}").into_bytes())
+        .to_vec(),
+        "partial" => vec![
+            b"url = \"http://127.0.0.1:1/a.bin\"\ntotal = 10\netag = '\"v1\"'\n".to_vec(),
+            b"url = \"http://127.0.0.1:1/a.bin\"\nlast_modified = \"Thu, 01 Jan 2026 00:00:00 GMT\"\n".to_vec(),
+        ],
         "manifest" | "part" | "results" | "predictions" => {
             let file = match name {
                 "manifest" => "manifest.json",
