@@ -8,6 +8,8 @@ mod memory;
 mod published;
 mod source;
 mod survey;
+mod warnings;
+mod weights;
 
 use std::io;
 use std::ops::Range;
@@ -18,11 +20,11 @@ use crate::checked_blocks::CheckedBlocks;
 use crate::datasets::{
     Dataset, DatasetError, Digester, Environment, OpenDataset, Scratch, WriteContent,
 };
-use crate::graph::{Experiment, ModelNode};
+use crate::graph::Experiment;
 use crate::message::Hint;
-use crate::models::WeightsSource;
 use crate::plan::{DatasetFacts, Facts};
 use crate::store::{self, Memo, Store, StoreError};
+use crate::warning::Warning;
 use memory::Memory;
 
 pub use source::{ImageSource, Showing};
@@ -79,6 +81,8 @@ pub struct Inputs {
     datasets: Vec<Option<Arc<OpenDataset>>>,
     /// What the planner has to know.
     pub facts: Facts,
+    /// What looks wrong with them.
+    warnings: Vec<Warning>,
 }
 
 /// Content digests through the store's memo: a file is read again only when its size or its times changed.
@@ -278,44 +282,9 @@ fn facts_of(open: &OpenDataset) -> DatasetFacts {
     }
 }
 
-/// The identity of a model's weights, as [`Facts::weights`] has it.
-fn identify_weights(
-    node: &ModelNode,
-    reading: &Reading<'_>,
-) -> Result<Option<String>, DatasetError> {
-    let WeightsSource::File(path) = node.model.weights() else {
-        return Ok(node.model.weights().identity());
-    };
-    let path = reading.base.join(path);
-    let digest = reading.digester.digest_file(&path)?;
-    // A network that a head has tuned is a file of an artifact.
-    let listed = reading.store.listed(&path);
-    if let Some((artifact, listed)) = listed.map_err(|error| told(&path, error))?
-        && blake3::Hash::from_bytes(listed).to_hex().as_str() != digest
-    {
-        return Err(DatasetError::Malformed {
-            path,
-            problem: format!(
-                "it does not have the digest that the manifest of artifact {} states",
-                artifact.short()
-            ),
-            hint: "`repro cache verify --set-aside` sets the artifact aside, and the experiment that made it makes it again"
-                .to_owned(),
-        });
-    }
-    Ok(Some(format!("blake3:{digest}")))
-}
-
 fn dataset_error(name: &str, source: DatasetError) -> InputError {
     InputError::Dataset {
         name: name.to_owned(),
-        source,
-    }
-}
-
-fn weights_error(node: &ModelNode, source: DatasetError) -> InputError {
-    InputError::Weights {
-        name: node.name.clone(),
         source,
     }
 }
@@ -353,22 +322,24 @@ pub fn open(
     }
     let mut weights = Vec::new();
     for node in &experiment.models {
-        match identify_weights(node, &reading) {
+        match weights::identify(node, &reading) {
             Ok(identity) => {
                 memory.keep_weights(node, identity.as_deref());
                 weights.push(identity);
             }
-            Err(source) => errors.push(weights_error(node, source)),
+            Err(source) => weights::add_error(&mut errors, node, source),
         }
     }
     if !errors.is_empty() {
         return Err(InputErrors(errors));
     }
+    let warnings = warnings::of(experiment, &datasets);
     Ok(Inputs {
         datasets,
         facts: Facts {
             datasets: facts,
             weights,
         },
+        warnings,
     })
 }

@@ -33,6 +33,7 @@ mod numbers;
 pub mod papers;
 pub mod plan;
 pub mod random;
+pub mod recognized;
 pub mod report;
 pub mod spec;
 pub mod statistics;

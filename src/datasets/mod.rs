@@ -13,6 +13,7 @@ pub mod published;
 pub mod survey;
 mod tree;
 mod unpacked;
+pub mod warnings;
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use crate::imaging::Image;
 use crate::message::{Hint, Message};
 use crate::spec::fields::Spanned;
 use crate::spec::{Key, Kind, Parse, Text};
+use crate::warning::Warning;
 
 pub use digest::{Digester, PlainDigester};
 pub use environment::{Environment, NoScratch, Scratch, WriteContent};
@@ -143,12 +145,29 @@ pub struct OpenDataset {
     pub manifest: Manifest,
     /// Reads images.
     images: Box<dyn ReadImage>,
+    /// What looks wrong with its files, such as those that are left out.
+    warnings: Vec<Warning>,
 }
 
 impl OpenDataset {
     /// A dataset with these samples, whose images are read by `images`.
     pub fn new(manifest: Manifest, images: Box<dyn ReadImage>) -> Self {
-        Self { manifest, images }
+        Self {
+            manifest,
+            images,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The same dataset, with what looks wrong with its files.
+    #[must_use]
+    pub fn with_warnings(self, warnings: Vec<Warning>) -> Self {
+        Self { warnings, ..self }
+    }
+
+    /// What looks wrong with its files, such as those that are left out.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// The image of a manifest row, decoded, in its own size and colors.

@@ -20,6 +20,8 @@ pub(super) fn loadable(run: &Run<'_>, model: &ModelUse) -> Result<Arc<dyn Model>
         (None, WeightsSource::File(path)) => {
             let path = run.base.join(path);
             let digest = model.weights.strip_prefix(DIGEST);
+            // A prefix of names may stand behind it.
+            let digest = digest.and_then(|digest| digest.split(' ').next());
             let digest = digest.and_then(|digest| digest.parse::<Fingerprint>().ok());
             let digest = digest
                 .ok_or_else(|| NodeError::bug("weights in a file were planned without a digest"))?;

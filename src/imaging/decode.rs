@@ -10,7 +10,8 @@
 //! - Grays of 16 bits: their upper 8 bits are taken, as Pillow does for colors of 16 bits. Pillow's own rule for grays, everything
 //!   above 255 becomes white, leaves nothing of a photograph.
 //! - JPEG by `zune-jpeg` and not libjpeg-turbo: values differ by less than 1 on average (`tests/golden/preprocessing`), in CMYK too.
-//! - JPEG with arithmetic coding and JPEG of 12 bits are refused. So is everything that is neither JPEG nor PNG.
+//! - JPEG with arithmetic coding and JPEG of 12 bits are refused. So is everything that is none of the six formats below.
+//! - Those of `formats.rs`.
 //!
 //! # Parity
 //! `tests/golden/decoding`.
@@ -20,21 +21,23 @@ use std::io::Cursor;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::room::Room;
-use super::{Image, png};
+use super::{Image, formats, png};
 use crate::limits::{IMAGE_BYTES_PER_PIXEL, MOST_PIXELS};
 
 /// Why bytes cannot be decoded to an image.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// Neither JPEG nor PNG.
-    #[error("it is {found}; JPEG and PNG are read, recognized by their content")]
+    /// None of the formats that are read.
+    #[error(
+        "it is {found}; JPEG, PNG, WebP, BMP, TIFF and GIF are read, recognized by their content"
+    )]
     Format {
         /// What it is, in words.
         found: String,
     },
     /// A form that is not read.
     #[error("it is {0}, which is not read; save it as a baseline JPEG or as PNG")]
-    Unsupported(&'static str),
+    Unsupported(String),
     /// Sides whose product is above [`MOST_PIXELS`].
     #[error(
         "it says that it is {width} × {height} pixels; at most {MOST_PIXELS} pixels are decoded"
@@ -53,22 +56,23 @@ pub enum DecodeError {
     Damaged(String),
 }
 
-/// Decodes JPEG or PNG; the result has three channels.
+/// Decodes an image of one of the formats that are read; the result has three channels.
 pub(super) fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
     let damaged = |error: image::ImageError| DecodeError::Damaged(error.to_string());
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let mut reader = reader.map_err(|error| DecodeError::Damaged(error.to_string()))?;
+    let room = Room::enter();
     match reader.format() {
-        Some(ImageFormat::Jpeg | ImageFormat::Png) => {}
+        Some(ImageFormat::Jpeg) => {}
+        Some(ImageFormat::Png) => return png::decode(bytes, &room),
+        Some(
+            format @ (ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Tiff | ImageFormat::Gif),
+        ) => return formats::decode(bytes, format, &room),
         other => {
             return Err(DecodeError::Format {
                 found: name(other, bytes),
             });
         }
-    }
-    let room = Room::enter();
-    if reader.format() == Some(ImageFormat::Png) {
-        return png::decode(bytes, &room);
     }
     check_jpeg(bytes)?;
     // The bound on pixels is stricter than the reader's own on bytes.
@@ -119,11 +123,18 @@ fn check_jpeg(bytes: &[u8]) -> Result<(), DecodeError> {
             }
             0xc0..=0xc2 if bits == 8 => {}
             0xc9..=0xcb | 0xcd..=0xcf if is_frame => {
-                return Err(DecodeError::Unsupported("JPEG with arithmetic coding"));
+                return Err(DecodeError::Unsupported(
+                    "JPEG with arithmetic coding".to_owned(),
+                ));
             }
-            0xc0..=0xc2 => return Err(DecodeError::Unsupported("JPEG of other than 8 bits")),
+            0xc0..=0xc2 => {
+                let what = "JPEG of other than 8 bits".to_owned();
+                return Err(DecodeError::Unsupported(what));
+            }
             _ if is_frame => {
-                return Err(DecodeError::Unsupported("lossless or hierarchical JPEG"));
+                return Err(DecodeError::Unsupported(
+                    "lossless or hierarchical JPEG".to_owned(),
+                ));
             }
             _ => {}
         }

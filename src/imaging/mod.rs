@@ -6,6 +6,7 @@
 mod adm_crop;
 mod convolve;
 mod decode;
+mod formats;
 mod normalize;
 mod png;
 pub mod preprocess;
@@ -66,10 +67,10 @@ impl Image {
         }
     }
 
-    /// Decodes JPEG or PNG by content, never by name; the result has three channels.
+    /// Decodes JPEG, PNG, WebP, BMP, TIFF or GIF by content, never by name; the result has three channels.
     ///
     /// # Errors
-    /// Bytes that are neither, that are damaged or cut off, or more than [`MOST_PIXELS`](crate::limits::MOST_PIXELS).
+    /// Bytes that are none of these, that are damaged or cut off, or more than [`MOST_PIXELS`](crate::limits::MOST_PIXELS).
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         decode::decode(bytes)
     }

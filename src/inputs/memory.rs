@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::weights::with_prefix;
 use super::{Opened, facts_of};
 use crate::datasets::{DatasetError, Environment, SplitCount};
 use crate::graph::{DatasetNode, Experiment, ModelNode};
@@ -68,7 +69,7 @@ impl Memory<'_> {
     /// Notes what a file of weights is that is there.
     pub(super) fn keep_weights(&self, node: &ModelNode, identity: Option<&str>) {
         if let (WeightsSource::File(path), Some(identity)) = (node.model.weights(), identity) {
-            let _ = self.memo.keep_note(&about_weights(path), &identity);
+            let _ = self.memo.keep_note(&about_weights(path, node), &identity);
         }
     }
 
@@ -105,7 +106,7 @@ impl Memory<'_> {
     pub(super) fn weights(&self, node: &ModelNode, failure: &DatasetError) -> Option<String> {
         match (node.model.weights(), failure) {
             (WeightsSource::File(path), DatasetError::Missing { .. }) => {
-                self.memo.note(&about_weights(path))
+                self.memo.note(&about_weights(path, node))
             }
             _ => None,
         }
@@ -132,6 +133,6 @@ impl Memory<'_> {
     }
 }
 
-fn about_weights(path: &Path) -> String {
-    format!("weights {}", path.display())
+fn about_weights(path: &Path, node: &ModelNode) -> String {
+    with_prefix(format!("weights {}", path.display()), node)
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::weights::with_prefix;
 use crate::bug::Bug;
 use crate::datasets::{DatasetError, Environment, SplitCount, published};
 use crate::graph::{DatasetNode, ModelNode};
@@ -172,7 +173,8 @@ pub(super) fn absent_weights(
         remembered: remembered.is_some(),
         expected: Expected::Weights { bytes },
     };
-    let identity = remembered.unwrap_or_else(|| format!("absent:{}", path.display()));
+    let identity =
+        remembered.unwrap_or_else(|| with_prefix(format!("absent:{}", path.display()), node));
     Ok((identity, absent))
 }
 

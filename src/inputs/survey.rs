@@ -4,8 +4,7 @@ use std::path::Path;
 
 use super::published::{absent_dataset, absent_part, absent_weights};
 use super::{
-    InputErrors, Inputs, Opened, Reading, dataset_error, facts_of, identify_weights, open_datasets,
-    weights_error,
+    InputErrors, Inputs, Opened, Reading, dataset_error, facts_of, open_datasets, warnings, weights,
 };
 use crate::datasets::DatasetError;
 use crate::graph::{DatasetNode, Experiment};
@@ -100,9 +99,9 @@ pub fn survey(
             facts
         }));
     }
-    let mut weights = Vec::new();
+    let mut identities = Vec::new();
     for node in &experiment.models {
-        let identity = identify_weights(node, &reading).or_else(|error| {
+        let identity = weights::identify(node, &reading).or_else(|error| {
             let remembered = memory.weights(node, &error);
             if remembered.is_none() && otherwise == Otherwise::Fail {
                 return Err(error);
@@ -114,21 +113,23 @@ pub fn survey(
         match identity {
             Ok(identity) => {
                 memory.keep_weights(node, identity.as_deref());
-                weights.push(identity);
+                identities.push(identity);
             }
-            Err(error) => errors.push(weights_error(node, error)),
+            Err(error) => weights::add_error(&mut errors, node, error),
         }
     }
     if !errors.is_empty() {
         return Err(InputErrors(errors));
     }
+    let warnings = warnings::of(experiment, &datasets);
     Ok(Surveyed {
         inputs: Inputs {
             datasets,
             facts: Facts {
                 datasets: facts,
-                weights,
+                weights: identities,
             },
+            warnings,
         },
         absent,
     })

@@ -21,6 +21,31 @@ pub const PRESET: Key<Text> = Key::text("preset", "the name of a preset")
     .optional("none")
     .doc("A network with a name; `repro list models` shows them. Other keys of the shape then stay out.");
 
+/// The key that `prefix` below reads.
+pub const PREFIX: Key<Text> = Key::text("prefix", "the beginning of names")
+    .optional("none")
+    .doc("What stands before the network's own names of the tensors in the file of `weights`, such as `module.`; tensors whose names begin otherwise are left alone.");
+
+/// Reads `prefix`; empty where it is absent. Reports one beside weights that are not in a file.
+pub(super) fn prefix(fields: &Fields<'_>, weights: Option<&WeightsSource>) -> String {
+    let Some(prefix) = fields.given(&PREFIX) else {
+        return String::new();
+    };
+    if weights.is_some_and(|weights| !matches!(weights, WeightsSource::File(_))) {
+        fields.invalid(
+            PREFIX.name,
+            "graph::model-misfit",
+            format!(
+                "`{}` of {} is about names in a file, and its weights are not in one",
+                PREFIX.name,
+                fields.context()
+            ),
+            Some("leave it out".to_owned()),
+        );
+    }
+    prefix
+}
+
 /// Reads `weights = "file"`, `weights = { synthetic = 7 }`, `weights = { initialization = 7 }` or `weights = { pretrain = "name" }`.
 pub(super) fn weights(fields: &Fields<'_>) -> Option<WeightsSource> {
     let node = fields.get(&WEIGHTS)?;

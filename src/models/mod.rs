@@ -27,6 +27,7 @@ use crate::fetch::Published;
 use crate::imaging::Normalization;
 use crate::spec::{Kind, Parse, suggest};
 
+use checkpoint::comparison::Required;
 use checkpoint::stored_tensors::StoredTensors;
 
 pub use block::{BlockIndex, BlockInfo, Reduce, TapShape};
@@ -151,6 +152,16 @@ pub trait Model: Send + Sync + Debug {
 
     /// What it reads.
     fn input(&self) -> InputSpec;
+
+    /// What stands before the names of its tensors in the file of its weights, by the experiment; empty where it says nothing.
+    fn prefix(&self) -> &str {
+        ""
+    }
+
+    /// What it needs of a file of weights; `None` where it has no parameters.
+    fn required(&self) -> Option<Required<'_>> {
+        None
+    }
 
     /// Its blocks, in the order of computation, numbered as in the paper.
     fn blocks(&self) -> &[BlockInfo];

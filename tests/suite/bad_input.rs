@@ -133,7 +133,7 @@ fn a_folder_without_images_is_named() {
         &cli,
         &[
             "photos",
-            "no class folder with JPEG or PNG files",
+            "no class folder with images, only `cats`",
             "ROOT/train/CLASS/FILE",
         ],
     );

@@ -3,7 +3,8 @@
 //! Start with [`fixture`], which runs the real program in a folder of its own; [`cases`] holds snapshots of
 //! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`calibration`], [`cka`],
 //! [`pretraining`], [`samples`], [`fine_tuning`], [`test_view`], [`joined`], [`interruption`] and [`damage`] run small experiments; [`fgvc`] runs a
-//! shipped one on small [`stand_ins`] of its datasets; [`querying`] and [`results`] ask for what they leave, and [`query_reads`] asks for what it must not read; [`network`] counts connections; [`others_files`] and
+//! shipped one on small [`stand_ins`] of its datasets; [`querying`] and [`results`] ask for what they leave, and [`query_reads`] asks for what it must not read; [`network`] counts connections; [`image_folders`] and [`foreign_checkpoints`] hold files of
+//! other people's making; [`others_files`] and
 //! [`hostile_text`] hold what must not be written, and what must not be obeyed; [`coverage`] measures intervals and
 //! tests; [`fetch`] and [`data`] download files from [`http_server`];
 //! [`props`] plans random ones; [`tidy`] reads the source tree.
@@ -50,6 +51,7 @@ mod fine_tuning;
     allow(dead_code, reason = "without libtorch nothing is run")
 )]
 mod fixture;
+mod foreign_checkpoints;
 mod fuzz;
 #[cfg(feature = "torch")]
 mod golden_guided_diffusion;
@@ -74,6 +76,7 @@ mod heads_sanity;
 #[cfg(feature = "torch")]
 mod hostile_text;
 mod http_server;
+mod image_folders;
 #[cfg(feature = "torch")]
 mod interruption;
 #[cfg(feature = "torch")]

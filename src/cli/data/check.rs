@@ -9,12 +9,14 @@ use super::which::{self, Which};
 use crate::cli::exit::Failure;
 use crate::cli::{Context, printed, table};
 use crate::datasets::survey::{self, SplitSpread};
+use crate::datasets::warnings;
 use crate::datasets::{DatasetError, Manifest, OpenDataset};
 use crate::graph::DatasetNode;
 use crate::imaging::Preprocess;
 use crate::message::{Hint, Message};
 use crate::papers::table_5::PaperRow;
 use crate::text::{count, plural};
+use crate::warning::Warning;
 
 /// So many images that do not decode, and so many duplicates, are listed for people.
 const SHOWN: usize = 10;
@@ -49,6 +51,8 @@ struct Looked {
     splits: Vec<SplitSpread>,
     /// The row of Table 5 that the dataset belongs to, and how it compares.
     paper: Option<(String, String, bool)>,
+    /// What looks wrong with its files and its classes.
+    warnings: Vec<Warning>,
     /// How many images were decoded; `None` where none was to be.
     decoded: Option<usize>,
     /// Ids and reasons.
@@ -130,6 +134,7 @@ fn look(
             let verdict = row.compare(classes, &manifest.splits());
             (row.dataset.clone(), verdict.to_string(), verdict.matches())
         }),
+        warnings: warnings_of(open),
         decoded: (!quick).then_some(manifest.samples.len()),
         unreadable: unreadable.collect(),
         duplicates: duplicates
@@ -137,6 +142,20 @@ fn look(
             .map(|rows| twice(manifest, rows))
             .collect(),
     }
+}
+
+/// What looks wrong with the files of a dataset, and with its classes where a head is trained on `train` and tested on another split.
+fn warnings_of(open: &OpenDataset) -> Vec<Warning> {
+    let mut found = open.warnings().to_vec();
+    let splits = open.manifest.splits().into_iter().map(|count| count.split);
+    for split in splits.filter(|split| split != "train") {
+        for warning in warnings::of_classes(&open.manifest, "train", &split) {
+            if !found.contains(&warning) {
+                found.push(warning);
+            }
+        }
+    }
+    found
 }
 
 fn twice(manifest: &Manifest, rows: &[usize]) -> Twice {
@@ -174,6 +193,10 @@ fn show(out: &mut impl Write, findings: &Findings) -> std::io::Result<()> {
     match &looked.paper {
         Some((row, verdict, _)) => writeln!(out, "{row} in the paper: {verdict}")?,
         None => writeln!(out, "Table 5 of the paper has no such dataset")?,
+    }
+    for warning in &looked.warnings {
+        let message = Message::new(&warning.message).maybe_hint(warning.hint.clone());
+        writeln!(out, "warning[{}]: {message}", warning.code)?;
     }
     match looked.decoded {
         None => writeln!(out, "images: not decoded (--quick)")?,
@@ -275,6 +298,7 @@ fn record(findings: &Findings) -> Value {
             "table_5": looked.paper.as_ref().map(|(row, verdict, matches)| json!({
                 "dataset": row, "verdict": verdict, "matches": matches,
             })),
+            "warnings": looked.warnings,
             "decoded": looked.decoded,
             "unreadable": looked.unreadable.iter().map(|(sample, reason)| json!({
                 "sample": sample, "reason": reason,

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::super::exit::Failure;
 use super::super::{printed, table};
 use crate::models;
+use crate::models::checkpoint::comparison::{Nearly, is_of_optimizer, nearly_fitting};
 use crate::models::checkpoint::stored_tensors::{StoredTensors, shown};
 use crate::text::{bytes, count, plural};
 
@@ -79,7 +80,7 @@ fn page(tensors: &StoredTensors, fitting: &[String]) -> String {
         .map(|(dtype, tensors)| format!("{} {dtype}", count(*tensors as u64)))
         .collect();
     let fits = match fitting {
-        [] => "fits no preset by names and shapes".to_owned(),
+        [] => said_of_misfit(tensors),
         presets => format!("fits {} by names and shapes", presets.join(", ")),
     };
     let rows: Vec<Vec<String>> = tensors
@@ -116,6 +117,36 @@ fn page(tensors: &StoredTensors, fitting: &[String]) -> String {
     page
 }
 
+/// What a file that fits no preset as it is may be.
+fn said_of_misfit(tensors: &StoredTensors) -> String {
+    let nearly = nearly_fitting(tensors);
+    let lines = nearly.iter().map(|one| {
+        let Nearly {
+            preset,
+            prefix,
+            is_double,
+        } = one;
+        let prefixed = match prefix.as_str() {
+            "" => String::new(),
+            prefix => format!(" with prefix `{}`", shown(prefix)),
+        };
+        let double = if *is_double {
+            "; its numbers are f64, and `repro models convert IN OUT.safetensors --dtype f32` writes a file that can be used"
+        } else {
+            ""
+        };
+        format!("fits {preset}{prefixed}{double}")
+    });
+    let lines: Vec<String> = lines.collect();
+    if !lines.is_empty() {
+        lines.join("\n")
+    } else if is_of_optimizer(tensors) {
+        "is the state of an optimizer, and not of a network".to_owned()
+    } else {
+        "fits no preset by names and shapes".to_owned()
+    }
+}
+
 fn say_rest(page: &mut String, all: usize) {
     if let Some(rest @ 1..) = all.checked_sub(SHOWN) {
         let rest = count(rest as u64);
@@ -143,6 +174,11 @@ fn record(tensors: &StoredTensors, fitting: &[String]) -> serde_json::Value {
         "bytes": sums.bytes,
         "types": sums.types,
         "presets": fitting,
+        "nearly": nearly_fitting(tensors)
+            .iter()
+            .map(|one| json!({ "preset": one.preset, "prefix": one.prefix, "f64": one.is_double }))
+            .collect::<Vec<_>>(),
+        "is_optimizer": is_of_optimizer(tensors),
         "tensors": each,
         "others": others,
     })

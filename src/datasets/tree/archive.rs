@@ -13,11 +13,13 @@ use rayon::prelude::*;
 
 use super::headers::{self, Allowance, Fault, Member, MemberKind};
 use super::index::Index;
+use super::links;
 use super::source::Source;
 use crate::checked_blocks::Damage;
 use crate::datasets::unpacked::Unpacked;
 use crate::datasets::{DatasetError, Environment};
 use crate::message::Message;
+use crate::recognized::{BEGINNING, recognized};
 use crate::text;
 
 /// An index of fewer members is made faster than it is found again.
@@ -54,6 +56,9 @@ impl Archive {
         }
         let identity = Identity::new(path, &before).map_err(failed)?;
         let compressed = is_compressed(&file).map_err(failed)?;
+        if !compressed {
+            refuse_others(path, &file).map_err(failed)??;
+        }
         let source = if compressed {
             decompress(path, file, &identity, environment)?
         } else {
@@ -122,6 +127,31 @@ fn is_compressed(file: &File) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// An error for a file that begins as one of another kind does.
+fn refuse_others(path: &Path, file: &File) -> io::Result<Result<(), DatasetError>> {
+    let mut beginning = [0; BEGINNING];
+    let length = file.read_at(&mut beginning, 0)?;
+    // The name of a member may begin as another file does.
+    let is_tar = beginning.get(257..262) == Some(b"ustar");
+    let found = recognized(&beginning[..length]).filter(|_| !is_tar);
+    let Some(found) = found else {
+        return Ok(Ok(()));
+    };
+    let (then, hint) = if found.is_packed {
+        (
+            "which is not read",
+            "unpack it, or pack what is in it again as .tar or .tar.gz",
+        )
+    } else {
+        ("and not a tar archive", REMEDY)
+    };
+    Ok(Err(DatasetError::Malformed {
+        path: path.to_owned(),
+        problem: format!("it is {}, {then}", found.what),
+        hint: hint.to_owned(),
+    }))
 }
 
 /// The archive without its compression.
@@ -238,7 +268,7 @@ fn all_members(source: &Source, nested: bool) -> Result<Vec<Member>, Fault> {
     let allowance = Allowance::default();
     let outer = headers::members(source, 0..source.length(), &allowance)?;
     if !nested {
-        return Ok(outer);
+        return links::follow(outer, &allowance);
     }
     // The archives are far from each other, so a disk serves several readers better than one.
     let parts = outer.into_par_iter().map(|member| {
@@ -260,9 +290,11 @@ fn all_members(source: &Source, nested: bool) -> Result<Vec<Member>, Fault> {
                 });
             }
             file.name = format!("{folder}/{}", file.name);
+            let target = file.target.take();
+            file.target = target.map(|target| format!("{folder}/{target}"));
         }
         Ok(inner)
     });
     let parts: Vec<Vec<Member>> = parts.collect::<Result<_, Fault>>()?;
-    Ok(parts.into_iter().flatten().collect())
+    links::follow(parts.into_iter().flatten().collect(), &allowance)
 }

@@ -6,7 +6,7 @@
 //! memory and takes an archive that was cut off for one that ends.
 //!
 //! # Deviations
-//! Links, devices and the like are listed, so that whoever asks for one gets an error, and never followed. An archive with a
+//! Devices and the like are listed, so that whoever asks for one gets an error; links are followed within the archive (`links`). An archive with a
 //! sparse file is refused: its bytes are not those of the file. So is one with names that lead outside, that are not UTF-8 or
 //! that are there twice, and one without the mark of its end.
 
@@ -42,7 +42,11 @@ impl Default for Allowance {
 }
 
 impl Allowance {
-    fn take(&self, name: &str) -> Result<(), String> {
+    /// Counts a name.
+    ///
+    /// # Errors
+    /// More than there may be.
+    pub(super) fn take(&self, name: &str) -> Result<(), String> {
         let less = |left: &AtomicU64, by: u64| {
             let less = |left: u64| left.checked_sub(by);
             left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
@@ -63,7 +67,7 @@ pub(super) enum MemberKind {
     File,
     /// A folder; only there so that empty ones are known.
     Folder,
-    /// A link to another file.
+    /// A link that is not followed, or not yet.
     Link,
     /// A device, a pipe or something else that has no content.
     Other,
@@ -80,6 +84,8 @@ pub(super) struct Member {
     pub(super) header: u64,
     /// Where its content is.
     pub(super) content: Range<u64>,
+    /// The path in the archive that a link leads to; `None` for all else, and for a link that leads out of it.
+    pub(super) target: Option<String>,
 }
 
 /// What is wrong with an archive, and where.
@@ -102,6 +108,7 @@ struct Walk<'a> {
 #[derive(Default)]
 struct Extension {
     name: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
     size: Option<u64>,
 }
 
@@ -140,8 +147,15 @@ pub(super) fn members(
             }
             EntryType::XHeader => read_pax(&walk.extension(at, stated)?, &mut extension)
                 .map_err(|problem| fault(problem.to_owned()))?,
-            // The target of a link, and what holds for all members, such as a comment.
-            EntryType::GNULongLink | EntryType::XGlobalHeader => {
+            EntryType::GNULongLink => {
+                let mut link = walk.extension(at, stated)?;
+                while link.last() == Some(&0) {
+                    link.pop();
+                }
+                extension.link = Some(link);
+            }
+            // What holds for all members, such as a comment.
+            EntryType::XGlobalHeader => {
                 walk.extension(at, stated)?;
             }
             EntryType::GNUSparse => {
@@ -154,6 +168,7 @@ pub(super) fn members(
                 let name = extension
                     .name
                     .unwrap_or_else(|| header.path_bytes().into_owned());
+                let entry = kind;
                 let (kind, has_content) = match kind {
                     // Archives older than POSIX mark a folder by the end of its name.
                     _ if name.last() == Some(&b'/') => (MemberKind::Folder, false),
@@ -167,6 +182,15 @@ pub(super) fn members(
                 };
                 let name = plain_name(&name).map_err(fault)?;
                 let size = extension.size.unwrap_or(stated);
+                let target = match kind {
+                    MemberKind::Link => {
+                        let link = extension
+                            .link
+                            .or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
+                        link.and_then(|link| inside(&name, &link, entry == EntryType::Link))
+                    }
+                    _ => None,
+                };
                 let content = walk.skip(at, if has_content { size } else { 0 })?;
                 // The folder that the archive was made from.
                 if !name.is_empty() {
@@ -176,6 +200,7 @@ pub(super) fn members(
                         kind,
                         header: at,
                         content,
+                        target,
                     });
                 }
             }
@@ -264,6 +289,7 @@ fn read_pax(records: &[u8], extension: &mut Extension) -> Result<(), &'static st
         let record = record.map_err(|_| "has malformed PAX records")?;
         match record.key_bytes() {
             b"path" => extension.name = Some(record.value_bytes().to_vec()),
+            b"linkpath" => extension.link = Some(record.value_bytes().to_vec()),
             b"size" => {
                 let size = record.value().ok().and_then(|size| size.parse().ok());
                 extension.size = Some(size.ok_or("has a PAX record `size` that is not a number")?);
@@ -275,6 +301,28 @@ fn read_pax(records: &[u8], extension: &mut Extension) -> Result<(), &'static st
         }
     }
     Ok(())
+}
+
+/// The path in the archive that the link `name` leads to; `None` where it leads out of it. A hard link counts from the archive's root.
+fn inside(name: &str, link: &[u8], is_hard: bool) -> Option<String> {
+    let link = std::str::from_utf8(link).ok()?;
+    if link.is_empty() || link.starts_with('/') || link.len() > MOST_NAME || link.contains('\0') {
+        return None;
+    }
+    let mut path: Vec<&str> = match name.rsplit_once('/') {
+        Some((folder, _)) if !is_hard => folder.split('/').collect(),
+        _ => Vec::new(),
+    };
+    for part in link.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                path.pop()?;
+            }
+            part => path.push(part),
+        }
+    }
+    Some(path.join("/"))
 }
 
 /// A name as a path inside the archive, without `./` at its beginning and `/` at its end; empty for the archive's own folder.

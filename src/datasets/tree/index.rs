@@ -2,6 +2,7 @@
 //!
 //! Held as Arrow columns, so that the index of ImageNet is 60 MB and not three times that, and can be kept as it is.
 
+use std::collections::HashMap;
 use std::io::{self, Cursor, Write};
 use std::ops::Range;
 use std::sync::Arc;
@@ -159,13 +160,16 @@ impl Index {
     }
 }
 
+/// An index that was kept before links were followed has another one.
 fn schema() -> Schema {
-    Schema::new(vec![
+    let fields = vec![
         Field::new("name", DataType::LargeUtf8, false),
         Field::new("start", DataType::UInt64, false),
         Field::new("end", DataType::UInt64, false),
         Field::new("kind", DataType::UInt8, false),
-    ])
+    ];
+    let links = ("links".to_owned(), "followed".to_owned());
+    Schema::new_with_metadata(fields, HashMap::from([links]))
 }
 
 fn code(kind: MemberKind) -> u8 {

@@ -9,6 +9,7 @@
 mod archive;
 mod headers;
 mod index;
+mod links;
 mod listing;
 mod location;
 mod source;
@@ -18,7 +19,6 @@ pub(super) mod fixture;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,7 +26,11 @@ use super::{DatasetError, Environment};
 use archive::Archive;
 use headers::MemberKind;
 
+pub(super) use listing::Contents;
 pub(super) use location::Location;
+
+/// What a link in an archive is that was not followed.
+const UNFOLLOWED: &str = "a link that leads out of the archive, to nothing in it, or in a circle";
 
 /// An archive that the owner of a dataset publishes.
 #[derive(Debug, Clone, Copy)]
@@ -214,7 +218,7 @@ impl<'t> Folder<'t> {
             let kind = match archive.index.member(place).1 {
                 MemberKind::File => return Ok(Location::member(archive, place)),
                 MemberKind::Folder => continue,
-                MemberKind::Link => "a link, which is not followed",
+                MemberKind::Link => UNFOLLOWED,
                 MemberKind::Other => "neither a file nor a folder",
             };
             return Err(DatasetError::Malformed {
@@ -232,56 +236,85 @@ impl<'t> Folder<'t> {
         archives.any(|(archive, inside)| archive.index.has_folder(inside)) || self.path().is_dir()
     }
 
+    /// Where it is on the disk, without links; `None` in an archive, whose links were followed when it was opened.
+    pub(super) fn without_links(&self) -> Option<PathBuf> {
+        self.path().canonicalize().ok()
+    }
+
     /// The names of the folders in it, sorted; hidden ones are left out.
     ///
     /// # Errors
-    /// A folder that cannot be read, or a name that is not UTF-8.
+    /// A folder that cannot be read, the name of a folder or an image that is not UTF-8, and a link that leads nowhere and may have led to
+    /// a folder.
     pub(super) fn folders(&self) -> Result<Vec<String>, DatasetError> {
-        self.entries(true)
+        let contents = self.contents()?;
+        if let Some((name, what)) = contents.broken.iter().next() {
+            return Err(DatasetError::Malformed {
+                path: self.join(name).path(),
+                problem: format!("it is {what}"),
+                hint: "put back what it leads to, or remove it".to_owned(),
+            });
+        }
+        Ok(contents.folders.into_iter().collect())
     }
 
     /// The names of the files in it that are taken for images, sorted; hidden ones are left out.
     ///
     /// # Errors
-    /// As of [`Folder::folders`].
+    /// A folder that cannot be read, the name of a folder or an image that is not UTF-8.
     pub(super) fn images(&self) -> Result<Vec<String>, DatasetError> {
-        self.entries(false)
+        Ok(self.contents()?.images.into_iter().collect())
     }
 
-    fn entries(&self, folders: bool) -> Result<Vec<String>, DatasetError> {
-        let mut names = BTreeSet::new();
+    /// All that lies in it.
+    ///
+    /// # Errors
+    /// As of [`Folder::images`].
+    pub(super) fn contents(&self) -> Result<Contents, DatasetError> {
+        let mut contents = Contents::default();
         let mut packed = false;
         for (archive, inside) in self.tree.archives(&self.inside) {
             packed = true;
             let mut last = "";
             for (path, kind) in archive.index.below(inside) {
-                let (name, rest) = path
-                    .split_once('/')
-                    .map_or((path, None), |(name, rest)| (name, Some(rest)));
-                let is_folder = rest.is_some() || kind == MemberKind::Folder;
-                let wanted = is_folder == folders && (folders || listing::is_image(name));
-                if wanted && name != last && !name.starts_with('.') {
-                    names.insert(name.to_owned());
-                    last = name;
+                let (name, is_folder) = match path.split_once('/') {
+                    Some((name, _)) => (name, true),
+                    None => (path, kind == MemberKind::Folder),
+                };
+                if name == last || name.starts_with('.') {
+                    continue;
                 }
+                last = name;
+                let of_its_kind = if is_folder {
+                    &mut contents.folders
+                } else if listing::is_image(name) {
+                    &mut contents.images
+                } else if kind == MemberKind::Link {
+                    contents
+                        .broken
+                        .insert(name.to_owned(), UNFOLLOWED.to_owned());
+                    continue;
+                } else {
+                    &mut contents.others
+                };
+                of_its_kind.insert(name.to_owned());
             }
         }
         let on_disk = self.path();
         // Of a root that is an archive there is no folder.
         if !packed || on_disk.is_dir() {
-            names.extend(listing::entries(&on_disk, folders)?);
+            contents.add_of_disk(&on_disk)?;
         }
         // An archive may belong into this folder itself.
-        if folders {
-            for (at, _) in &self.tree.packed {
-                let below = match self.inside.as_str() {
-                    "" => Some(at.as_str()),
-                    inside => at.strip_prefix(inside).and_then(|at| at.strip_prefix('/')),
-                };
-                let name = below.and_then(|below| below.split('/').next());
-                names.extend(name.filter(|name| !name.is_empty()).map(str::to_owned));
-            }
+        for (at, _) in &self.tree.packed {
+            let below = match self.inside.as_str() {
+                "" => Some(at.as_str()),
+                inside => at.strip_prefix(inside).and_then(|at| at.strip_prefix('/')),
+            };
+            let name = below.and_then(|below| below.split('/').next());
+            let name = name.filter(|name| !name.is_empty());
+            contents.folders.extend(name.map(str::to_owned));
         }
-        Ok(names.into_iter().collect())
+        Ok(contents)
     }
 }

@@ -306,11 +306,11 @@ fn links_and_devices_are_never_followed() {
     for (name, says) in [
         (
             "f/a.jpg",
-            "`f/a.jpg` in it is a link, which is not followed",
+            "`f/a.jpg` in it is a link that leads out of the archive",
         ),
         (
             "f/b.jpg",
-            "`f/b.jpg` in it is a link, which is not followed",
+            "`f/b.jpg` in it is a link that leads out of the archive",
         ),
         ("f/c.jpg", "`f/c.jpg` in it is neither a file nor a folder"),
         ("f/d.jpg", "`f/d.jpg` in it is neither a file nor a folder"),

@@ -1,6 +1,7 @@
 //! Weights: read from files without trusting them ([`stored_tensors`]), made by a rule ([`synthetic`]), handed to the layers of a
 //! network by name ([`weights`](crate::models::checkpoint)), written and converted.
 
+pub mod comparison;
 pub mod conversion;
 pub mod file_names;
 #[cfg(feature = "torch")]

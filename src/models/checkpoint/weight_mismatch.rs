@@ -4,6 +4,13 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::stored_tensors::shown;
+use crate::message::Hint;
+use crate::text::count;
+
+/// So many names of a group are shown.
+const SHOWN: usize = 10;
+
 /// Every difference between the parameters that a network needs and those that there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Error)]
 pub struct WeightMismatch {
@@ -17,6 +24,21 @@ pub struct WeightMismatch {
     pub wrong_shape: Vec<WrongShape>,
     /// Names and types of tensors that hold no f32, f16 or bf16 numbers.
     pub wrong_type: Vec<(String, String)>,
+    /// The one cause of all of this, where there is one.
+    pub advice: Option<Advice>,
+}
+
+/// The one cause of all differences between a file and a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Other texts stand before the names of the tensors than the experiment says: each of these would fit.
+    Prefix(Vec<String>),
+    /// All that differs is that numbers have 64 bits.
+    Double,
+    /// The file holds what an optimizer keeps.
+    Optimizer,
+    /// The file fits these networks, by their names.
+    Preset(Vec<String>),
 }
 
 /// A tensor whose shape is not the network's.
@@ -39,6 +61,7 @@ impl WeightMismatch {
             unused,
             wrong_shape,
             wrong_type,
+            advice: _,
         } = self;
         missing.is_empty() && unused.is_empty() && wrong_shape.is_empty() && wrong_type.is_empty()
     }
@@ -46,11 +69,37 @@ impl WeightMismatch {
 
 impl fmt::Display for WeightMismatch {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{} does not fit the network; check that preset and checkpoint belong together",
-            self.source_name
-        )?;
+        let file = &self.source_name;
+        match &self.advice {
+            Some(Advice::Prefix(prefixes)) if prefixes.iter().all(String::is_empty) => {
+                return write!(
+                    formatter,
+                    "{file} does not fit the network with the prefix that the model states; it does without one"
+                );
+            }
+            Some(Advice::Prefix(prefixes)) => {
+                return write!(
+                    formatter,
+                    "{file} does not fit the network: the names of the tensors begin with {}",
+                    quoted(prefixes).join(" or ")
+                );
+            }
+            Some(Advice::Double) => {
+                return write!(
+                    formatter,
+                    "{file} does not fit the network: its numbers are f64; f32, f16 and bf16 are read"
+                );
+            }
+            Some(Advice::Optimizer) => {
+                return write!(
+                    formatter,
+                    "{file} does not fit the network: it is the state of an optimizer"
+                );
+            }
+            Some(Advice::Preset(_)) | None => {
+                write!(formatter, "{file} does not fit the network")?;
+            }
+        }
         let missing = self
             .missing
             .iter()
@@ -77,7 +126,40 @@ impl fmt::Display for WeightMismatch {
     }
 }
 
-/// Writes a group of names. All of them: which key is wrong is what the reader needs to know.
+impl Hint for WeightMismatch {
+    fn hint(&self) -> Option<String> {
+        Some(match &self.advice {
+            Some(Advice::Prefix(prefixes)) => match prefixes.iter().find(|one| !one.is_empty()) {
+                Some(prefix) => format!(
+                    "write `prefix = {}` in the model",
+                    toml::Value::String(prefix.clone())
+                ),
+                None => "leave `prefix` out of the model".to_owned(),
+            },
+            Some(Advice::Double) => format!(
+                "`repro models convert {} OUT.safetensors --dtype f32` writes a file that fits",
+                self.source_name
+            ),
+            Some(Advice::Optimizer) => {
+                "name the file with the network's weights, which most trainings save beside it"
+                    .to_owned()
+            }
+            Some(Advice::Preset(names)) => format!("it fits {}", quoted(names).join(" and ")),
+            None => {
+                "check that preset and checkpoint belong together; `repro models inspect` shows what the file holds"
+                    .to_owned()
+            }
+        })
+    }
+}
+
+/// Names in quotation marks, harmless for a terminal.
+fn quoted(names: &[String]) -> Vec<String> {
+    let names = names.iter();
+    names.map(|name| format!("`{}`", shown(name))).collect()
+}
+
+/// Writes the beginning of a group of names, and how many more there are.
 fn list(
     formatter: &mut fmt::Formatter<'_>,
     what: &str,
@@ -86,11 +168,15 @@ fn list(
     if names.len() == 0 {
         return Ok(());
     }
-    write!(formatter, "\n  {} {what}:", names.len())?;
-    for name in names {
+    let all = names.len();
+    write!(formatter, "\n  {all} {what}:")?;
+    for name in names.take(SHOWN) {
         write!(formatter, "\n    {name}")?;
     }
-    Ok(())
+    match all.checked_sub(SHOWN) {
+        None | Some(0) => Ok(()),
+        Some(more) => write!(formatter, "\n    … and {} more", count(more as u64)),
+    }
 }
 
 #[cfg(test)]
@@ -98,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_listed_with_a_count() {
+    fn the_first_names_are_listed_with_a_count() {
         let mismatch = WeightMismatch {
             missing: (0..250).map(|i| (format!("layer.{i}"), vec![1])).collect(),
             unused: vec!["head.weight".to_owned()],
@@ -109,10 +195,54 @@ mod tests {
             text.contains("250 missing:") && text.contains("1 unused:"),
             "{text}"
         );
+        for shown in 0..10 {
+            assert!(text.contains(&format!("`layer.{shown}` [1]")), "{text}");
+        }
         assert!(
-            (0..250).all(|i| text.contains(&format!("`layer.{i}` [1]"))),
+            text.contains("… and 240 more") && !text.contains("layer.10"),
             "{text}"
         );
+        assert_eq!(text.lines().count(), 15, "{text}");
         assert!(text.contains("`head.weight`"), "{text}");
+    }
+
+    #[test]
+    fn one_cause_takes_one_line_and_a_hint() {
+        let of = |advice| WeightMismatch {
+            source_name: "net.pt".to_owned(),
+            missing: vec![("a".to_owned(), vec![1])],
+            advice: Some(advice),
+            ..WeightMismatch::default()
+        };
+        for (advice, says, hint) in [
+            (
+                Advice::Prefix(vec!["ema.".to_owned(), "model.".to_owned()]),
+                "begin with `ema.` or `model.`",
+                "write `prefix = \"ema.\"` in the model",
+            ),
+            (
+                Advice::Prefix(vec![String::new()]),
+                "it does without one",
+                "leave `prefix` out of the model",
+            ),
+            (
+                Advice::Double,
+                "its numbers are f64",
+                "`repro models convert net.pt OUT.safetensors --dtype f32` writes a file that fits",
+            ),
+            (
+                Advice::Optimizer,
+                "the state of an optimizer",
+                "name the file with the network's weights, which most trainings save beside it",
+            ),
+        ] {
+            let mismatch = of(advice);
+            let text = mismatch.to_string();
+            assert!(text.contains(says) && text.lines().count() == 1, "{text}");
+            assert_eq!(mismatch.hint().unwrap(), hint);
+        }
+        let other = of(Advice::Preset(vec!["adm-nano".to_owned()]));
+        assert_eq!(other.hint().unwrap(), "it fits `adm-nano`");
+        assert!(other.to_string().contains("1 missing:"));
     }
 }

@@ -40,6 +40,12 @@ def png(image, **options):
     return buffer.getvalue()
 
 
+def other(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
 def ycck():
     """Luminance, chroma and black as four plain components, said to be YCCK in Adobe's segment."""
     inverted = Image.fromarray(255 - colours).convert("YCbCr")
@@ -83,6 +89,25 @@ files = {
     "profile.png": png(rgb, icc_profile=profile),
     "colours-16.png": png_of_16_bits(wide.reshape(HEIGHT, -1), 2),
     "alpha-16.png": png_of_16_bits(np.concatenate([wide, alpha[..., None].astype(int) * 257], -1).reshape(HEIGHT, -1), 6),
+    "colours.bmp": other(rgb, "BMP"),
+    "palette.bmp": other(rgb.quantize(16), "BMP"),
+    "grey.bmp": other(Image.fromarray(grey), "BMP"),
+    "two-greys.bmp": other(Image.fromarray(grey).convert("1"), "BMP"),
+    "colours.tif": other(rgb, "TIFF"),
+    "grey.tif": other(Image.fromarray(grey), "TIFF"),
+    "two-greys.tif": other(Image.fromarray(grey).convert("1"), "TIFF"),
+    "alpha.tif": other(Image.merge("RGBA", [*rgb.split(), Image.fromarray(alpha)]), "TIFF"),
+    "lzw.tif": other(rgb, "TIFF", compression="tiff_lzw"),
+    "deflate.tif": other(rgb, "TIFF", compression="tiff_adobe_deflate"),
+    "cmyk.tif": other(cmyk, "TIFF"),
+    "palette.gif": other(rgb.quantize(16), "GIF"),
+    "transparent.gif": other(transparent, "GIF", transparency=3),
+    "moving.gif": other(rgb.quantize(16), "GIF", save_all=True, append_images=[Image.fromarray(grey)]),
+    "lossless.webp": other(rgb, "WEBP", lossless=True),
+    "alpha.webp": other(Image.merge("RGBA", [*rgb.split(), Image.fromarray(alpha)]), "WEBP", lossless=True, exact=True),
+    "lossy.webp": other(rgb, "WEBP", quality=80),
+    "moving.webp": other(rgb, "WEBP", lossless=True, save_all=True, append_images=[Image.fromarray(grey).convert("RGB")]),
+    "is-a-bmp.jpg": other(rgb, "BMP"),
     "greys-16.png": png_of_16_bits(grey.astype(int) * 257 - np.minimum(grey, 100), 0),
 }
 for name, data in files.items():

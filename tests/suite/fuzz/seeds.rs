@@ -25,7 +25,7 @@ pub fn of(name: &str, store: Option<&Path>) -> Vec<Vec<u8>> {
     };
     match name {
         "experiment" => files("tests/suite/cases", &["toml"], 20_000),
-        "image" => files("tests/golden/decoding", &["png", "jpg"], 60_000),
+        "image" => files("tests/golden/decoding", &["png", "jpg", "webp", "bmp", "tif", "gif"], 60_000),
         "idx" => vec![IDX.to_vec()],
         "idx-gz" => vec![gzip(IDX), gzip(&[0; 10_000])],
         "cifar-batch" => vec![cifar()],

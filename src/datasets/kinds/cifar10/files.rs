@@ -82,6 +82,7 @@ fn wanted() -> impl Iterator<Item = &'static str> {
 /// Reads the list of classes, and the batches in their order.
 pub(super) fn read(root: &Path) -> Result<(Member, Vec<Member>), DatasetError> {
     let (folder, archive) = (root.join(FOLDER), root.join(ARCHIVE));
+    refuse_others(root)?;
     let mut members = if folder.exists() {
         wanted()
             .map(|name| from_folder(&folder, name))
@@ -93,6 +94,38 @@ pub(super) fn read(root: &Path) -> Result<(Member, Vec<Member>), DatasetError> {
     match members.pop() {
         Some(names) => Ok((names, batches)),
         None => Err(lacks(&archive, NAMES)),
+    }
+}
+
+/// An error for a folder with another version of the files, or that is one level too deep.
+fn refuse_others(root: &Path) -> Result<(), DatasetError> {
+    if root.join(FOLDER).exists() || root.join(ARCHIVE).exists() {
+        return Ok(());
+    }
+    let malformed = |problem: String, hint: String| DatasetError::Malformed {
+        path: root.to_owned(),
+        problem,
+        hint,
+    };
+    if root.join("data_batch_1.bin").exists() {
+        return Err(malformed(
+            "it holds the files themselves".to_owned(),
+            format!("`root` is the folder above: the one that holds `{FOLDER}`"),
+        ));
+    }
+    let python = [
+        "cifar-10-python.tar.gz",
+        "cifar-10-batches-py",
+        "data_batch_1",
+    ];
+    match python.iter().find(|name| root.join(name).exists()) {
+        None => Ok(()),
+        Some(name) => Err(malformed(
+            format!(
+                "it holds the version of CIFAR-10 for Python, `{name}`, and the binary version is read"
+            ),
+            format!("`repro data fetch cifar10` downloads `{ARCHIVE}`"),
+        )),
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) fn matching(pattern: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     if !name.contains('*') {
         return if pattern.is_file() {
             Ok(vec![pattern.to_owned()])
+        } else if pattern.is_dir() {
+            Err(a_folder(pattern))
         } else {
             Err(missing())
         };
@@ -42,6 +44,37 @@ pub(super) fn matching(pattern: &Path) -> Result<Vec<PathBuf>, DatasetError> {
         return Err(missing());
     }
     Ok(found)
+}
+
+/// That a folder was named in place of files, with how its files are named.
+fn a_folder(path: &Path) -> DatasetError {
+    let names: Vec<String> = std::fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    let of = |ending: &str| {
+        names.iter().find(|name| name.ends_with(ending))?;
+        let has = |split: &str| {
+            names
+                .iter()
+                .any(|name| name.starts_with(split) && name.ends_with(ending))
+        };
+        let path = path.display();
+        Some(if has("train") && has("test") {
+            format!("{{ train = \"{path}/train*{ending}\", test = \"{path}/test*{ending}\" }}")
+        } else {
+            format!("\"{path}/*{ending}\"")
+        })
+    };
+    DatasetError::Malformed {
+        path: path.to_owned(),
+        problem: "it is a folder".to_owned(),
+        hint: match of(".parquet").or_else(|| of(".csv")) {
+            Some(files) => format!("write `files = {files}`"),
+            None => HINT.to_owned(),
+        },
+    }
 }
 
 /// Whether a name is like a pattern in which each `*` stands for anything.

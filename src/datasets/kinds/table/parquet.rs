@@ -4,6 +4,7 @@
 //! with one huge group can be read as well.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, ArrayRef, AsArray, LargeBinaryArray};
@@ -18,7 +19,10 @@ use parquet::arrow::arrow_reader::{
 use super::{malformed, pages};
 use crate::datasets::DatasetError;
 use crate::limits::{PARQUET_BLOCK, TABLE_ROWS};
+use crate::recognized::{BEGINNING, recognized};
 
+/// What a Parquet file begins and ends with.
+const MAGIC: &[u8; 4] = b"PAR1";
 /// About so many bytes of images are in a block.
 const BLOCK_BYTES: usize = 8 << 20;
 /// A block has no more rows.
@@ -61,8 +65,33 @@ pub(super) fn metadata(path: &Path) -> Result<(File, ArrowReaderMetadata), Datas
     let hint = "it was there when the folder was listed";
     let file = File::open(path).map_err(|source| DatasetError::io(path, source, hint))?;
     let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
-    let metadata = metadata.map_err(|error| broken(path, &error))?;
+    let metadata = metadata.map_err(|error| unreadable(path, &file, &error))?;
     Ok((file, metadata))
+}
+
+/// A file whose metadata cannot be read: what it is, where that can be told.
+fn unreadable(path: &Path, file: &File, error: &dyn std::fmt::Display) -> DatasetError {
+    let mut beginning = [0; BEGINNING];
+    let length = file.read_at(&mut beginning, 0).unwrap_or_default();
+    let beginning = &beginning[..length];
+    let mut end = [0; MAGIC.len()];
+    let ends = file.metadata().is_ok_and(|about| {
+        let place = about.len().saturating_sub(MAGIC.len() as u64);
+        file.read_exact_at(&mut end, place).is_ok() && end == *MAGIC
+    });
+    match recognized(beginning) {
+        _ if beginning.is_empty() => malformed(path, "it is empty".to_owned()),
+        _ if beginning.starts_with(MAGIC) && !ends => malformed(
+            path,
+            "it is cut off: it does not end as a Parquet file does; download or copy it again"
+                .to_owned(),
+        ),
+        Some(found) if !beginning.starts_with(MAGIC) => malformed(
+            path,
+            format!("it is {}, and not a Parquet file", found.what),
+        ),
+        _ => broken(path, error),
+    }
 }
 
 /// As many rows of some columns as may be read at once: so few that they fit if each has the longest value of a dictionary.

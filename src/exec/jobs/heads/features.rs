@@ -60,6 +60,17 @@ fn places_of(
     Ok((places, labels))
 }
 
+/// An error where no image of a split, which has some, is left.
+pub(super) fn check_left(rows: usize, split: &str, skip: bool) -> Result<(), NodeError> {
+    if rows > 0 || !skip {
+        return Ok(());
+    }
+    let message = format!("no image of split `{split}` decodes: all of them were left out");
+    Err(NodeError::Values(Message::new(message).hint(
+        "`repro data check` says what is wrong with each; the run's warnings do so, too",
+    )))
+}
+
 impl<'a> FeatureRows<'a> {
     /// The samples of a split. `skip` allows that images did not decode; they are left out.
     pub(super) fn new(

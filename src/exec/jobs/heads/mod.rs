@@ -29,7 +29,7 @@ use crate::models::find_block;
 use crate::plan::{self, Extract, JobKind, PassKey, PlannedArtifact, ScanKey, StepId, Train, Work};
 use crate::store::{ArtifactWriter, Checkpoints, FeatureReader, Fingerprint, Recipe, StoreError};
 use crate::trainer::heads::{
-    self as trainer, CheckpointStore, Data, Job, Limits, MeanRows, Rows, WriteTo,
+    self as trainer, CheckpointStore, Data, Job, Limits, MeanRows, Rows, Samples, WriteTo,
 };
 use crate::trainer::{TestAverage, TrainError};
 use commit::commit;
@@ -208,6 +208,8 @@ fn scan(
         train_split,
         skip,
     )?;
+    features::check_left(test_rows.len(), test_split, skip)?;
+    features::check_left(train_rows.len(), train_split, skip)?;
     let judged_rows = if is_held_out_apart(first.train) {
         let behind = joined.iter().map(|[_, _, held_out]| held_out);
         let rows = FeatureRows::new(vec![&held_out], train_split, skip)?;

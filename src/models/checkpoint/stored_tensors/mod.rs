@@ -36,6 +36,7 @@ pub use fault::{Fault, Place, StoredTensorsError, shown};
 use state_dict::StateDict;
 
 use crate::checked_file::CheckedFile;
+use crate::recognized::{BEGINNING, recognized};
 
 /// An open file of named tensors.
 #[derive(Debug)]
@@ -125,6 +126,12 @@ impl StoredTensors {
             fault: Fault::Unreadable(source),
         };
         let file = File::open(path).map_err(unreadable)?;
+        if file.metadata().is_ok_and(|about| about.is_dir()) {
+            return Err(StoredTensorsError {
+                path: path.into(),
+                fault: Fault::NotACheckpoint("it is a folder".to_owned()),
+            });
+        }
         #[expect(unsafe_code, reason = "there is no safe way to map a file")]
         // SAFETY: the map is only read. If another process shortened the file meanwhile, reading would end this process
         // with a signal, which is why the file must not change; no memory becomes invalid otherwise.
@@ -255,7 +262,7 @@ fn read(file: &[u8]) -> Result<(Container, StateDict), Fault> {
     } else if legacy::is_pickle(file) && !safetensors::begins(file) {
         Ok((Container::Legacy, legacy::read(file)?))
     } else if let Some(what) = something_else(file) {
-        Err(Fault::NotACheckpoint(what.to_owned()))
+        Err(Fault::NotACheckpoint(what))
     } else {
         let found = StateDict {
             tensors: safetensors::read(file)?,
@@ -266,21 +273,19 @@ fn read(file: &[u8]) -> Result<(Container, StateDict), Fault> {
 }
 
 /// What is often found in place of a checkpoint.
-fn something_else(file: &[u8]) -> Option<&'static str> {
-    let begins = |start: &[u8]| {
-        let file = file.trim_ascii_start().get(..start.len());
-        file.is_some_and(|file| file.eq_ignore_ascii_case(start))
-    };
-    if begins(b"<!doctype") || begins(b"<html") || begins(b"<?xml") {
-        Some("it is a web page, as a server sends one instead of the file when something is wrong")
-    } else if begins(b"version https://git-lfs") {
-        Some("it is a pointer of Git LFS, which `git lfs pull` replaces by the file")
-    } else if begins(&[0x1f, 0x8b]) {
-        Some("it is packed with gzip, and has to be unpacked first")
+fn something_else(file: &[u8]) -> Option<String> {
+    if safetensors::begins(file) {
+        None
+    } else if let Some(found) = recognized(&file[..file.len().min(BEGINNING)]) {
+        let then = if found.is_packed {
+            ", and has to be unpacked first"
+        } else {
+            ""
+        };
+        Some(format!("it is {}{then}", found.what))
     } else if file.get(257..262) == Some(b"ustar") {
-        Some(
-            "it is a tar archive, as PyTorch wrote before version 0.2; a newer PyTorch can save it again",
-        )
+        let what = "it is a tar archive, as PyTorch wrote before version 0.2; a newer PyTorch can save it again";
+        Some(what.to_owned())
     } else {
         None
     }

@@ -3,18 +3,20 @@
 //! A network asks for every tensor by name and shape. What does not fit is not reported at the first tensor but
 //! collected, so that one message lists every missing, unused and misshapen name.
 
+mod read;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use safetensors::Dtype;
 use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
+use super::comparison;
 use super::file_names::FileNames;
 use super::parameters::Parameters;
 use super::stored_tensors::{StoredTensors, StoredTensorsError};
 use super::synthetic;
-pub use super::weight_mismatch::{WeightMismatch, WrongShape};
+pub use super::weight_mismatch::{Advice, WeightMismatch, WrongShape};
 use crate::checked_file::{CheckError, CheckedFile};
 use crate::message::Hint;
 use crate::models::WeightsSource;
@@ -30,8 +32,10 @@ pub struct WeightMap {
     device: Device,
     precision: Precision,
     layout: Layout,
-    /// How the file names the network's tensors.
+    /// How the file names the network's tensors, behind `prefix`.
     names: FileNames,
+    /// What stands before the names of the network's tensors in the file, by the experiment.
+    prefix: String,
     requested: Vec<(String, Vec<usize>)>,
     /// Names that the file may hold and that nobody reads.
     skipped: Vec<String>,
@@ -100,7 +104,8 @@ impl Hint for WeightError {
             } => Some(
                 "it is not the file that the experiment was planned with; the same command plans again, with the file as it is now".to_owned(),
             ),
-            Self::Check { .. } | Self::File(_) | Self::Mismatch(_) | Self::NotGiven => None,
+            Self::Mismatch(mismatch) => mismatch.hint(),
+            Self::Check { .. } | Self::File(_) | Self::NotGiven => None,
         }
     }
 }
@@ -170,6 +175,7 @@ impl WeightMap {
             precision: Precision::F32,
             layout: Layout::ChannelsInnermost,
             names: FileNames::PLAIN,
+            prefix: String::new(),
             requested: Vec::new(),
             skipped: Vec::new(),
             mismatch,
@@ -188,10 +194,24 @@ impl WeightMap {
     /// network. Messages then have the names of the file.
     #[must_use]
     pub fn named_as_in(mut self, known: &[FileNames], probe: &str) -> Self {
-        if let Source::File(file, _) = &self.source {
+        if let Source::File(file, _) = &self.source
+            && self.prefix.is_empty()
+        {
             self.names = FileNames::of(file, known, probe);
         }
         self
+    }
+
+    /// Looks tensors up in a file behind this text, and leaves those alone whose names begin otherwise. An empty one changes nothing.
+    #[must_use]
+    pub fn prefixed(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.prefix);
+        self
+    }
+
+    /// What the file calls a tensor of the network.
+    fn stored(&self, name: &str) -> String {
+        format!("{}{}", self.prefix, self.names.stored(name))
     }
 
     /// Allows a tensor of that name in the file, which the network has no use for.
@@ -259,6 +279,7 @@ impl WeightMap {
 
     fn find(&mut self, name: &str, shape: &[usize]) -> Tensor {
         self.requested.push((name.into(), shape.into()));
+        let stored = self.stored(name);
         let sizes: Vec<i64> = shape.iter().map(|&size| to_i64(size)).collect();
         let tensor = match &self.source {
             Source::Synthetic { seed } => {
@@ -267,13 +288,7 @@ impl WeightMap {
             Source::Initial(rule) => {
                 Some(Tensor::from_slice(&rule.fill(name, shape)).view(&*sizes))
             }
-            Source::File(file, _) => read(
-                file,
-                &self.names.stored(name),
-                shape,
-                &sizes,
-                &mut self.mismatch,
-            ),
+            Source::File(file, _) => read::read(file, &stored, shape, &sizes, &mut self.mismatch),
         };
         match tensor {
             Some(tensor) => tensor.to_device(self.device),
@@ -318,7 +333,7 @@ impl WeightMap {
     pub fn shape_of(&self, name: &str) -> Option<Vec<usize>> {
         match &self.source {
             Source::File(file, _) => file
-                .get(&self.names.stored(name))
+                .get(&self.stored(name))
                 .map(|stored| stored.shape.to_vec()),
             Source::Synthetic { .. } | Source::Initial(_) => None,
         }
@@ -344,10 +359,15 @@ impl WeightMap {
             let mut known: Vec<&str> = requested.chain(&self.skipped).map(String::as_str).collect();
             known.sort_unstable();
             let unused = file.names().filter(|stored| {
-                let name = self.names.of_network(stored);
+                let name = stored.strip_prefix(self.prefix.as_str());
+                let name = name.and_then(|name| self.names.of_network(name));
                 name.is_some_and(|name| known.binary_search(&name).is_err())
             });
             mismatch.unused = unused.map(String::from).collect();
+            if !mismatch.is_empty() {
+                let prefix = self.stored("");
+                mismatch.advice = comparison::advice(file, &self.requested, &prefix, &mismatch);
+            }
         }
         if mismatch.is_empty() {
             Ok(())
@@ -355,44 +375,6 @@ impl WeightMap {
             Err(WeightError::Mismatch(Box::new(mismatch)))
         }
     }
-}
-
-/// Copies a tensor out of the file, or records in `mismatch` why that is impossible.
-fn read(
-    file: &StoredTensors,
-    name: &str,
-    shape: &[usize],
-    sizes: &[i64],
-    mismatch: &mut WeightMismatch,
-) -> Option<Tensor> {
-    let Some(stored) = file.get(name) else {
-        mismatch.missing.push((name.into(), shape.into()));
-        return None;
-    };
-    if stored.shape != shape {
-        let (expected, found) = (shape.into(), stored.shape.into());
-        mismatch.wrong_shape.push(WrongShape {
-            name: name.into(),
-            expected,
-            found,
-        });
-        return None;
-    }
-    let kind = match stored.dtype {
-        Dtype::F32 => Kind::Float,
-        Dtype::F16 => Kind::Half,
-        Dtype::BF16 => Kind::BFloat16,
-        other => {
-            mismatch
-                .wrong_type
-                .push((name.into(), format!("{other:?}")));
-            return None;
-        }
-    };
-    // The bytes are copied as they are; libtorch, like the format, is little-endian on every supported platform.
-    let tensor = Tensor::from_data_size(&stored.bytes, sizes, kind).to_kind(Kind::Float);
-    file.release(name);
-    Some(tensor)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Tests of the parameters that a network takes.
 
 use super::*;
+use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 /// Writes a file of f32 tensors, `a` [2] and `b` [2, 2], and one of another type, and opens it.

@@ -29,6 +29,8 @@ use self::config::Config;
 use crate::diffusion::respacing::Respacing;
 use crate::diffusion::{Coefficients, Diffusion, DiffusionError, Schedule};
 use crate::imaging::Normalization;
+use crate::models::checkpoint::comparison::Required;
+use crate::models::checkpoint::file_names::FileNames;
 use crate::models::denoising::DenoisingModel;
 use crate::models::tuning::TunableModel;
 use crate::models::{
@@ -124,7 +126,7 @@ pub const KIND: ModelKind = ModelKind::with(
     KindDoc {
         name: "guided-diffusion",
         summary: "The ADM U-Net of openai/guided-diffusion: a preset, or any other shape written out.",
-        keys: &[&WEIGHTS, &declaration::PRESET],
+        keys: &[&WEIGHTS, &declaration::PREFIX, &declaration::PRESET],
         shared: SHAPE,
     },
     parse,
@@ -145,6 +147,7 @@ fn presets() -> Vec<Preset> {
             schedule: preset.noise_schedule,
             diffusion,
             weights: WeightsSource::Synthetic(0),
+            prefix: String::new(),
         };
         Some(Preset {
             name: preset.name,
@@ -158,6 +161,7 @@ fn presets() -> Vec<Preset> {
 
 fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     let weights = declaration::weights(fields);
+    let prefix = declaration::prefix(fields, weights.as_ref());
     let (variant, config, schedule, steps) = match declaration::preset(&KIND, fields, SHAPE)? {
         Some(name) => {
             let preset = presets::find(&name).ok()?;
@@ -209,6 +213,7 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
         schedule,
         diffusion,
         weights: weights?,
+        prefix,
     }))
 }
 
@@ -244,6 +249,8 @@ struct GuidedDiffusion {
     diffusion: Diffusion,
     blocks: Vec<BlockInfo>,
     weights: WeightsSource,
+    /// What stands before the names in the file of weights.
+    prefix: String,
 }
 
 impl GuidedDiffusion {
@@ -271,6 +278,19 @@ impl Model for GuidedDiffusion {
                 steps: self.diffusion_steps(),
             }),
         }
+    }
+
+    fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    fn required(&self) -> Option<Required<'_>> {
+        Some(Required {
+            tensors: self.config.state_dict(),
+            known: &[FileNames::PLAIN],
+            skipped: |_| false,
+            prefix: &self.prefix,
+        })
     }
 
     fn blocks(&self) -> &[BlockInfo] {
@@ -325,7 +345,7 @@ impl Model for GuidedDiffusion {
     > {
         use crate::models::checkpoint::weights::WeightMap;
         let weights = WeightMap::from_source(&self.weights, base, &|seed| self.initial(seed))?;
-        let mut weights = weights.on(device);
+        let mut weights = weights.prefixed(&self.prefix).on(device);
         weights.convolve_in(precision);
         let network = network::Network::new(&self.config, &mut weights)?;
         Ok(Box::new(Extractor {

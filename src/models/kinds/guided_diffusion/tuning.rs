@@ -34,6 +34,7 @@ pub(super) fn begin(
     checkpointing: ActivationCheckpointing,
 ) -> Result<Tuned, WeightError> {
     let mut weights = WeightMap::from_source(&model.weights, base, &|seed| model.initial(seed))?
+        .prefixed(&model.prefix)
         .on(device)
         .trainable();
     weights.convolve_in(precision);

@@ -23,6 +23,8 @@ use serde_json::json;
 
 use self::config::Config;
 use crate::imaging::Normalization;
+use crate::models::checkpoint::comparison::Required;
+use crate::models::checkpoint::file_names::BATCH_COUNT;
 use crate::models::checkpoint::stored_tensors::StoredTensors;
 use crate::models::{
     BlockInfo, InputSpec, Model, ModelKind, Preset, Presets, WeightsSource, declaration,
@@ -58,7 +60,7 @@ pub const KIND: ModelKind = ModelKind::with(
     KindDoc {
         name: "resnet",
         summary: "A ResNet of bottleneck blocks, such as ResNet-50: a preset, or any other shape written out. It reads images without noise.",
-        keys: &[&WEIGHTS, &declaration::PRESET],
+        keys: &[&WEIGHTS, &declaration::PREFIX, &declaration::PRESET],
         shared: SHAPE,
     },
     parse,
@@ -78,6 +80,7 @@ fn presets() -> Vec<Preset> {
             preset.name,
             preset.network,
             WeightsSource::Synthetic(0),
+            String::new(),
         )),
     })
     .collect()
@@ -92,6 +95,7 @@ fn fitting(tensors: &StoredTensors) -> Vec<String> {
 
 fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     let weights = declaration::weights(fields);
+    let prefix = declaration::prefix(fields, weights.as_ref());
     let (variant, config) = match declaration::preset(&KIND, fields, SHAPE)? {
         Some(name) => {
             let preset = presets::find(&name)?;
@@ -102,7 +106,7 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     if !fields.is_sound() {
         return None;
     }
-    Some(Arc::new(ResNet::new(variant, config, weights?)))
+    Some(Arc::new(ResNet::new(variant, config, weights?, prefix)))
 }
 
 /// A network that is written out.
@@ -125,15 +129,18 @@ struct ResNet {
     config: Config,
     blocks: Vec<BlockInfo>,
     weights: WeightsSource,
+    /// What stands before the names in the file of weights.
+    prefix: String,
 }
 
 impl ResNet {
-    fn new(variant: String, config: Config, weights: WeightsSource) -> Self {
+    fn new(variant: String, config: Config, weights: WeightsSource, prefix: String) -> Self {
         Self {
             variant,
             blocks: config.blocks(),
             config,
             weights,
+            prefix,
         }
     }
 }
@@ -154,6 +161,19 @@ impl Model for ResNet {
             normalization: Normalization::Imagenet,
             noise: None,
         }
+    }
+
+    fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    fn required(&self) -> Option<Required<'_>> {
+        Some(Required {
+            tensors: self.config.state_dict(),
+            known: config::FILE_NAMES,
+            skipped: |name| name.ends_with(BATCH_COUNT),
+            prefix: &self.prefix,
+        })
     }
 
     fn blocks(&self) -> &[BlockInfo] {
@@ -193,6 +213,7 @@ impl Model for ResNet {
         use crate::models::nn::initial::Initial;
         let initial = |seed| Initial::kaiming(seed, &self.config.state_dict());
         let weights = WeightMap::from_source(&self.weights, base, &initial)?.on(device);
+        let weights = weights.prefixed(&self.prefix);
         let mut weights = weights.named_as_in(config::FILE_NAMES, config::PROBE);
         weights.convolve_in(precision);
         let network = network::Network::new(&self.config, &mut weights)?;

@@ -1,8 +1,18 @@
-//! `image-folder`: class folders of JPEG or PNG files.
+//! `image-folder`: class folders of images.
 //!
 //! Two layouts are understood: `ROOT/SPLIT/CLASS/FILE`, where the first level holds folders called `train`, `test`, `val` or
 //! `valid`; and `ROOT/CLASS/FILE`, of which `test_fraction` of each class becomes the test split, chosen by a hash of the
-//! file's name, so that adding a file moves no other file.
+//! file's name, so that adding a file moves no other file. Folders below that of a class belong to the class.
+//!
+//! # Reference
+//! torchvision's `ImageFolder`: folders are walked down, links are followed, classes are sorted by name.
+//!
+//! # Deviations
+//! Files whose names begin with a dot are left out. So are class folders without images, which torchvision refuses; `walk.rs` counts what
+//! is left out. A folder that can only be laid out by mistake is refused (`layout.rs`).
+
+mod layout;
+mod walk;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -18,6 +28,8 @@ use crate::datasets::{
 };
 use crate::numbers::to_u32;
 use crate::spec::{Fields, Key, Kind, KindDoc, Number, Text};
+use layout::{Layout, SPLITS};
+use walk::LeftOut;
 
 const ROOT: Key<Text> = Key::text("root", "a path").doc(
     "Holds the split or class folders, or is a tar archive of them, compressed or not; relative to the folder that `repro` runs in.",
@@ -30,20 +42,12 @@ const TEST_FRACTION: Key<Number> = Key::number("test_fraction", Number::from(0.0
 pub const KIND: DatasetKind = Kind::new(
     KindDoc {
         name: "image-folder",
-        summary: "Class folders of JPEG or PNG files: `ROOT/train/CLASS/FILE` and `ROOT/test/CLASS/FILE`, or `ROOT/CLASS/FILE`.",
+        summary: "Class folders of images: `ROOT/train/CLASS/FILE` and `ROOT/test/CLASS/FILE`, or `ROOT/CLASS/FILE`; deeper folders belong to the class.",
         keys: &[&ROOT, &TEST_FRACTION],
         shared: &[],
     },
     parse,
 );
-
-/// First-level folders that are splits, and what the split is called.
-const SPLITS: [(&str, &str); 4] = [
-    ("train", "train"),
-    ("val", "val"),
-    ("valid", "val"),
-    ("test", "test"),
-];
 
 fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
     Some(Arc::new(ImageFolder {
@@ -70,44 +74,52 @@ impl Dataset for ImageFolder {
     ) -> Result<OpenDataset, DatasetError> {
         let tree = Tree::open(&self.root, &[], environment)?;
         let root = tree.root();
-        let top = root.folders()?;
+        let top = root.contents()?;
+        let mut left_out = LeftOut::default();
+        left_out.add_above_classes("", &top);
+        // A link in place of a folder of classes or of a split may have led to one.
+        root.folders()?;
+        let above: Vec<PathBuf> = root.without_links().into_iter().collect();
         let mut files = Vec::new();
-        let split_folders: Vec<_> = top
-            .iter()
-            .filter_map(|name| split_of(name).map(|split| (name, split)))
-            .collect();
-        if split_folders.is_empty() {
-            for class in &top {
-                let folder = root.join(class);
-                for file in folder.images()? {
-                    let id = format!("{class}/{file}");
-                    let split = if share(&id) < self.test_fraction {
-                        "test"
-                    } else {
-                        "train"
-                    };
-                    let location = folder.file(&file)?;
-                    files.push((id, split.to_owned(), class.clone(), location));
+        match layout::of(&root, &top)? {
+            Layout::Classes(classes) => {
+                for class in classes {
+                    let found = left_out.walk(&root.join(&class), &class, &above)?;
+                    files.extend(found.into_iter().map(|(id, location)| {
+                        let split = if share(&id) < self.test_fraction {
+                            "test"
+                        } else {
+                            "train"
+                        };
+                        (id, split.to_owned(), class.clone(), location)
+                    }));
                 }
             }
-        } else {
-            for (name, split) in split_folders {
-                for class in root.join(name).folders()? {
-                    let folder = root.join(name).join(&class);
-                    for file in folder.images()? {
-                        let id = format!("{name}/{class}/{file}");
-                        let location = folder.file(&file)?;
-                        files.push((id, split.to_owned(), class.clone(), location));
+            Layout::Splits(splits) => {
+                let is_split = |folder: &&String| splits.iter().any(|(name, _)| name == *folder);
+                let beside = top.folders.iter().filter(|folder| !is_split(folder));
+                left_out.add_beside_splits(beside);
+                for (name, split) in &splits {
+                    let folder = root.join(name);
+                    left_out.add_above_classes(name, &folder.contents()?);
+                    let above: Vec<PathBuf> = above
+                        .iter()
+                        .cloned()
+                        .chain(folder.without_links())
+                        .collect();
+                    for class in folder.folders()? {
+                        let id = format!("{name}/{class}");
+                        let found = left_out.walk(&folder.join(&class), &id, &above)?;
+                        let found = found.into_iter();
+                        files.extend(found.map(|(id, location)| {
+                            (id, (*split).to_owned(), class.clone(), location)
+                        }));
                     }
                 }
             }
         }
         if files.is_empty() {
-            return Err(DatasetError::Malformed {
-                path: root.path(),
-                problem: "it holds no class folder with JPEG or PNG files".to_owned(),
-                hint: "expected ROOT/CLASS/FILE or ROOT/train/CLASS/FILE".to_owned(),
-            });
+            return Err(layout::no_images(&root, &top, left_out.unread()));
         }
         let order = |split: &str| SPLITS.iter().position(|(_, name)| *name == split);
         files
@@ -138,7 +150,8 @@ impl Dataset for ImageFolder {
         Ok(OpenDataset::new(
             Manifest::new(classes, samples),
             Box::new(Files::new(files, Trim::NONE)),
-        ))
+        )
+        .with_warnings(left_out.warnings(&root.path().display().to_string())))
     }
 }
 
@@ -148,13 +161,6 @@ fn share(id: &str) -> f64 {
     let mut bytes = [0; 4];
     bytes.copy_from_slice(&hash.as_bytes()[..4]);
     f64::from(u32::from_le_bytes(bytes)) / 4_294_967_296.0
-}
-
-fn split_of(folder: &str) -> Option<&'static str> {
-    SPLITS
-        .iter()
-        .find(|(name, _)| *name == folder)
-        .map(|(_, split)| *split)
 }
 
 #[cfg(test)]
@@ -267,7 +273,7 @@ mod tests {
                 .err()
                 .unwrap()
                 .to_string()
-                .contains("no class folder")
+                .contains("it is empty")
         );
         assert!(
             open(&folder.path().join("nowhere"))

@@ -1,0 +1,82 @@
+//! Files of weights: what they are for recipes, and whether the networks that they are for can be built of them. Only descriptions of
+//! tensors are read, so that a file that does not fit is an error before anything is computed.
+
+use std::path::Path;
+
+use super::{InputError, Reading, told};
+use crate::datasets::{DatasetError, Digester};
+use crate::graph::ModelNode;
+use crate::message::{Hint, Message};
+use crate::models::WeightsSource;
+use crate::models::checkpoint::comparison::compare;
+use crate::models::checkpoint::stored_tensors::StoredTensors;
+
+/// The identity of a model's weights, as [`Facts::weights`](crate::plan::Facts::weights) has it.
+///
+/// # Errors
+/// A file that cannot be read, is not a checkpoint, or does not fit the network.
+pub(super) fn identify(
+    node: &ModelNode,
+    reading: &Reading<'_>,
+) -> Result<Option<String>, DatasetError> {
+    let WeightsSource::File(path) = node.model.weights() else {
+        return Ok(node.model.weights().identity());
+    };
+    let path = reading.base.join(path);
+    let digest = reading.digester.digest_file(&path)?;
+    // A network that a head has tuned is a file of an artifact.
+    let listed = reading.store.listed(&path);
+    if let Some((artifact, listed)) = listed.map_err(|error| told(&path, error))?
+        && blake3::Hash::from_bytes(listed).to_hex().as_str() != digest
+    {
+        return Err(DatasetError::Malformed {
+            path,
+            problem: format!(
+                "it does not have the digest that the manifest of artifact {} states",
+                artifact.short()
+            ),
+            hint: "`repro cache verify --set-aside` sets the artifact aside, and the experiment that made it makes it again"
+                .to_owned(),
+        });
+    }
+    check(node, &path)?;
+    Ok(Some(with_prefix(format!("blake3:{digest}"), node)))
+}
+
+/// The identity of a file for a model: the prefix of names chooses among the tensors of one file.
+pub(super) fn with_prefix(identity: String, node: &ModelNode) -> String {
+    match node.model.prefix() {
+        "" => identity,
+        prefix => format!("{identity} {prefix}"),
+    }
+}
+
+/// Whether a network can be built of a file.
+fn check(node: &ModelNode, path: &Path) -> Result<(), DatasetError> {
+    let Some(required) = node.model.required() else {
+        return Ok(());
+    };
+    let tensors = StoredTensors::open(path)
+        .map_err(|error| DatasetError::Selection(error.to_string().into()))?;
+    let mismatch = compare(&tensors, &required);
+    if mismatch.is_empty() {
+        return Ok(());
+    }
+    let message = Message::new(mismatch.to_string()).maybe_hint(mismatch.hint());
+    Err(DatasetError::Selection(message))
+}
+
+/// Adds what is wrong with the weights of a model, once for all models that a sweep makes of one declaration.
+pub(super) fn add_error(errors: &mut Vec<InputError>, node: &ModelNode, source: DatasetError) {
+    let text = source.to_string();
+    let is_known = errors.iter().any(|error| match error {
+        InputError::Weights { name, source } => *name == node.name && source.to_string() == text,
+        InputError::Dataset { .. } => false,
+    });
+    if !is_known {
+        errors.push(InputError::Weights {
+            name: node.name.clone(),
+            source,
+        });
+    }
+}
