@@ -11,7 +11,8 @@ torch_version=2.11.0
 # What libtorch_cpu.so links to, even where it never touches a GPU. The other 3.6 GB of NVIDIA packages
 # that PyTorch asks for are only wanted where there is a driver.
 torch_cpu_packages=("torch==$torch_version" nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85)
-test_packages=(polars==2.1.0 pyarrow==26.0.1)
+# Not one version of NumPy: none is for all of Python 3.10 to 3.14.
+test_packages=(polars==2.1.0 pyarrow==26.0.1 "numpy>=2.2,<2.5")
 
 # Exit codes of the set-up; those of the program and of `cargo test` are passed on as they are.
 setup_failed=69
@@ -355,7 +356,7 @@ build_with_log() {
 
 # --- Python for the tests ------------------------------------------------------------------------
 
-# Sets REPRO_TEST_PYTHONPATH, where the tests that read the cache from Python find polars and pyarrow; one
+# Sets REPRO_TEST_PYTHONPATH, where the tests that read the cache from Python find polars, pyarrow and numpy; one
 # that is already set wins.
 prepare_test_python() {
     local stamp
@@ -364,12 +365,12 @@ prepare_test_python() {
     # pyarrow's build is for one minor version of Python only.
     stamp="${test_packages[*]} $(python3 -c 'import sys; print(*sys.version_info[:2], sep=".")' 2>/dev/null || true)"
     is_stamped "$REPRO_TEST_PYTHONPATH" "$stamp" && return
-    say "installing ${test_packages[*]} into .python, to read the cache from Python in the tests: about 110 MB to download, 340 MB on disk"
+    say "installing ${test_packages[*]} into .python, to read the cache from Python in the tests: about 130 MB to download, 410 MB on disk"
     pip_install "$REPRO_TEST_PYTHONPATH" "$stamp" 1000 check_test_python \
-        "or set REPRO_TEST_PYTHONPATH to a folder with both packages" "${test_packages[@]}"
+        "or set REPRO_TEST_PYTHONPATH to a folder with these packages" "${test_packages[@]}"
 }
 
 check_test_python() {
-    PYTHONPATH=$1 python3 -c 'import polars, pyarrow' 2>&1 | tail -n 1
+    PYTHONPATH=$1 python3 -c 'import numpy, polars, pyarrow' 2>&1 | tail -n 1
     return "${PIPESTATUS[0]}"
 }

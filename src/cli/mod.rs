@@ -10,10 +10,12 @@ mod cache;
 mod check;
 mod completions;
 mod data;
+mod demo;
 pub mod doctor;
 mod exit;
 mod experiment;
 mod fetching;
+mod init;
 mod job;
 mod list;
 mod models;
@@ -77,6 +79,10 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write an experiment to start from.
+    Init(init::Arguments),
+    /// Run a small experiment, to see that this machine works; half a minute.
+    Demo(demo::Arguments),
     /// Run an experiment: compute what the cache lacks, write the report.
     Run(run::Arguments),
     /// Do one job of a plan and nothing else; for schedulers outside.
@@ -116,6 +122,17 @@ struct Context {
     cache: PathBuf,
 }
 
+#[cfg(feature = "torch")]
+impl Context {
+    /// A folder with a cache of its own.
+    fn own(base: PathBuf) -> Self {
+        Self {
+            cache: base.join(".repro"),
+            base,
+        }
+    }
+}
+
 /// Parses the arguments, carries them out, and says how it ended.
 pub fn main() -> ExitCode {
     machine::files::raise_limit();
@@ -130,11 +147,15 @@ pub fn main() -> ExitCode {
     let cache = arguments
         .cache
         .unwrap_or_else(|| arguments.directory.join(".repro"));
+    // A new experiment is not looked for, but made where it was asked for.
+    let typed = arguments.directory.clone();
     let context = Context {
         base: arguments.directory,
         cache,
     };
     let outcome = match arguments.command {
+        Command::Init(arguments) => init::run(&typed, &arguments),
+        Command::Demo(arguments) => demo::run(&typed, arguments),
         Command::Run(arguments) => run::run(&context, &arguments),
         Command::Job(arguments) => job::run(&context, &arguments),
         Command::Check(arguments) => check::run(&arguments),

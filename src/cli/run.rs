@@ -21,6 +21,14 @@ pub struct Arguments {
     working: Working,
 }
 
+impl Arguments {
+    /// The arguments of a run of this file.
+    #[cfg(feature = "torch")]
+    pub(super) fn of(file: PathBuf, working: Working) -> Self {
+        Self { file, working }
+    }
+}
+
 /// Says that this build cannot run anything.
 #[cfg(not(feature = "torch"))]
 pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {

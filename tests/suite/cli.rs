@@ -4,7 +4,9 @@ use std::process::Stdio;
 
 use crate::fixture::{CliTest, root, with_snapshots};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 13] = [
+    "init",
+    "demo",
     "run",
     "check",
     "plan",

@@ -7,6 +7,7 @@
 //! other people's making; [`others_files`] and
 //! [`hostile_text`] hold what must not be written, and what must not be obeyed; [`coverage`] measures intervals and
 //! tests; [`fetch`] and [`data`] download files from [`http_server`];
+//! [`init`] writes experiments to start from; [`python_package`] and [`wheel`] hold what is installed by pip;
 //! [`props`] plans random ones; [`tidy`] reads the source tree.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots again.
 
@@ -77,6 +78,7 @@ mod heads_sanity;
 mod hostile_text;
 mod http_server;
 mod image_folders;
+mod init;
 #[cfg(feature = "torch")]
 mod interruption;
 #[cfg(feature = "torch")]
@@ -97,6 +99,7 @@ mod pretraining;
 mod props;
 #[cfg(feature = "torch")]
 mod python;
+mod python_package;
 #[cfg(feature = "torch")]
 mod query_reads;
 #[cfg(feature = "torch")]
@@ -119,6 +122,8 @@ mod store_processes;
 #[cfg(feature = "torch")]
 mod test_view;
 mod tidy;
+#[cfg(feature = "torch")]
+mod wheel;
 #[cfg(feature = "torch")]
 mod without_data;
 #[cfg(feature = "torch")]

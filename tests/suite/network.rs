@@ -186,6 +186,8 @@ fn no_command_but_fetch_opens_a_socket() {
         &["data", "check", "small.toml"],
         &["models", "fetch"],
         &["cache", "verify"],
+        &["init", "new"],
+        &["demo", "--device", "cpu"],
     ] {
         nobody.run(&cli, arguments).expect_code(0);
     }

@@ -550,6 +550,7 @@ fn no_text_names_a_folder_of_one_machine() {
         "reports",
         "templates",
         "tests",
+        "python",
         "scripts",
         "data/models",
         ".cargo",
