@@ -73,6 +73,12 @@ pub const TEMPLATE_STEPS: u64 = 16_000_000;
 /// The most bytes of an experiment file.
 pub const EXPERIMENT_FILE: u64 = 1 << 24;
 
+/// The most bytes of a `repro.toml`.
+pub const SETTINGS: u64 = 1 << 20;
+
+/// The most bytes of a file with a query.
+pub const QUERY: u64 = 1 << 20;
+
 /// The most nodes of an experiment, over all of its tables and after all sweeps. More are taken for a slip.
 pub const MOST_NODES: usize = 100_000;
 

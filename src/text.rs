@@ -49,26 +49,30 @@ pub fn bytes(size: u64) -> String {
     }
 }
 
-/// A size that was typed: a number and one of `B`, `KiB`, `MiB`, `GiB`, `TiB` or their decimal kin `kB`, `MB`, `GB`, `TB`.
+/// A size that was typed: a number and a unit, in capitals or not. `K`, `M`, `G` and `T` are `KiB`, `MiB`, `GiB` and `TiB`, as for Slurm,
+/// Java and Docker; `kB`, `MB`, `GB` and `TB` are powers of ten.
 ///
 /// # Errors
 /// What is wrong, in a sentence.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
-    const UNITS: [(&str, u64); 9] = [
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-        ("TiB", 1 << 40),
-        ("kB", 1_000),
-        ("MB", 1_000_000),
-        ("GB", 1_000_000_000),
-        ("TB", 1_000_000_000_000),
-        ("B", 1),
-    ];
-    let found = UNITS.iter().find_map(|(unit, size)| {
-        let number = text.trim().strip_suffix(unit)?.trim().parse::<f64>();
-        number.ok().map(|number| number * *size as f64)
-    });
+    let typed = text.trim();
+    let unit = typed.trim_start_matches(|letter: char| !letter.is_ascii_alphabetic());
+    let number = typed.strip_suffix(unit).unwrap_or_default().trim();
+    let size: Option<u64> = match unit.to_ascii_lowercase().as_str() {
+        "b" => Some(1),
+        "k" | "kib" => Some(1 << 10),
+        "m" | "mib" => Some(1 << 20),
+        "g" | "gib" => Some(1 << 30),
+        "t" | "tib" => Some(1 << 40),
+        "kb" => Some(1_000),
+        "mb" => Some(1_000_000),
+        "gb" => Some(1_000_000_000),
+        "tb" => Some(1_000_000_000_000),
+        _ => None,
+    };
+    let found = size
+        .zip(number.parse::<f64>().ok())
+        .map(|(size, number)| number * size as f64);
     match found {
         #[expect(
             clippy::cast_possible_truncation,
@@ -77,7 +81,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
         )]
         Some(size) if (1.0..1e18).contains(&size) => Ok(size as u64),
         _ => Err(format!(
-            "invalid size `{text}`: expected a number and a unit, such as `8GiB` or `500MB`"
+            "invalid size `{text}`: expected a number and a unit, such as `8G`, `8GiB` or `500MB`"
         )),
     }
 }
@@ -93,6 +97,27 @@ pub fn parse_seconds(text: &str) -> Result<f64, String> {
             "invalid duration `{text}`: expected a number of seconds from 0, such as `60` or `0.5`"
         )),
     }
+}
+
+/// A rate with three significant digits: "0.123", "32.3", "1,240".
+pub fn rate(a_second: f64) -> String {
+    let digits = match a_second.abs() {
+        0.0..1.0 => 3,
+        1.0..9.995 => 2,
+        9.995..99.95 => 1,
+        _ => 0,
+    };
+    if digits > 0 || a_second < 999.5 {
+        return format!("{a_second:.digits$}");
+    }
+    let size = 10_f64.powf(a_second.log10().floor() - 2.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "nothing goes on 2^63 times a second"
+    )]
+    let rounded = ((a_second / size).round() * size).round() as u64;
+    count(rounded)
 }
 
 /// A duration: "0.3 s", "12 s", "4 min 05 s", "2 h 07 min".
@@ -121,13 +146,23 @@ mod tests {
     fn sizes_are_read_in_both_kinds_of_units() {
         for (text, size) in [
             ("8GiB", 8 << 30),
+            ("8G", 8 << 30),
+            ("8g", 8 << 30),
+            ("8 gib", 8 << 30),
+            ("8GB", 8_000_000_000),
+            ("500M", 500 << 20),
+            ("500m", 500 << 20),
+            ("2T", 2 << 40),
+            ("16kb", 16_000),
             ("1.5 KiB", 1536),
             ("500MB", 500_000_000),
             ("64B", 64),
         ] {
             assert_eq!(parse_bytes(text), Ok(size), "{text}");
         }
-        for text in ["8", "GiB", "-1GiB", "0B", "eightGiB", "1e30TiB"] {
+        for text in [
+            "8", "GiB", "-1GiB", "0B", "eightGiB", "1e30TiB", "8X", "8Gi", "",
+        ] {
             assert!(parse_bytes(text).unwrap_err().contains("such as"), "{text}");
         }
     }
@@ -141,6 +176,18 @@ mod tests {
         assert_eq!(plural(2, "pass"), "2 passes");
         assert_eq!(bytes(10), "10 B");
         assert_eq!(bytes(1536), "1.5 KiB");
+        for (a_second, text) in [
+            (0.0, "0.000"),
+            (0.123_4, "0.123"),
+            (5.043_1, "5.04"),
+            (32.255_6, "32.3"),
+            (99.96, "100"),
+            (279.4, "279"),
+            (1_236.0, "1,240"),
+            (98_765.0, "98,800"),
+        ] {
+            assert_eq!(rate(a_second), text);
+        }
         assert_eq!(duration(0.25), "0.2 s");
         assert_eq!(duration(65.0), "1 min 05 s");
         assert_eq!(duration(7500.0), "2 h 05 min");

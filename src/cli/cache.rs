@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::Context;
 use super::exit::Failure;
-use super::{experiment, printed};
+use super::{experiment, printed, say};
 use crate::message::Message;
 use crate::numbers::to_usize;
 use crate::store::Store;
@@ -71,12 +71,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
                 ));
             };
             let rows = store.export(fingerprint, file, *force)?;
-            say!(
+            say::always(&format!(
                 "{}: {} of {}",
                 file.display(),
                 plural(to_usize(rows), "row"),
                 entry.label
-            );
+            ));
             Ok(())
         }
     }

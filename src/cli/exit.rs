@@ -108,9 +108,11 @@ impl Failure {
                 say!("error: {summary}");
             }
             Self::OutputClosed => {}
-            Self::StoppedWith(text) => say!("{text}"),
+            Self::StoppedWith(text) => say::always(&text.to_string()),
             Self::Stopped => {
-                say!("stopped; everything committed is kept, run the same command again to resume");
+                say::always(
+                    "stopped; everything committed is kept, run the same command again to resume",
+                );
             }
         }
     }

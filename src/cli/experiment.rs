@@ -2,19 +2,22 @@
 
 use std::path::Path;
 
+use super::Context;
 use super::exit::Failure;
-use super::{Context, colors};
+use super::style::{Stream, Style, in_ascii};
 use crate::graph::{self, Experiment};
 use crate::inputs::{self, Inputs, Otherwise};
 use crate::limits;
+use crate::machine::instructions;
 use crate::message::Message;
+use crate::models::Precision;
 use crate::plan::{self, Absent, Plan};
 use crate::spec::{Diagnostics, Source};
-use crate::store::Store;
+use crate::store::{Listing, Store};
 use crate::text::plural;
 
-/// Columns of text for people.
-pub(super) const WIDTH: usize = 100;
+/// Columns of errors with their places, where the terminal is not narrower.
+const WIDTH: usize = 100;
 
 /// Reads a file.
 pub(super) fn read(file: &Path) -> Result<Source, Failure> {
@@ -41,7 +44,10 @@ pub(super) fn check(file: &Path) -> Result<Experiment, Failure> {
 
 /// All errors of a file, each at its place.
 pub(super) fn rendered(diagnostics: &Diagnostics) -> String {
-    diagnostics.render(colors(), WIDTH)
+    let style = Style::of(Stream::Err);
+    let width = style.width.unwrap_or(WIDTH).min(WIDTH);
+    let text = diagnostics.render(style.color, width);
+    if style.ascii { in_ascii(&text) } else { text }
 }
 
 /// How many errors a file has.
@@ -62,11 +68,37 @@ pub(super) fn existing_cache(context: &Context) -> Result<Store, Failure> {
     Ok(Store::open_read_only(&context.cache)?)
 }
 
+/// Says which project a command is about, where it is not the working folder and nobody named it.
+fn say_where(context: &Context) {
+    if context.is_above {
+        say!("project: {}", context.base.display());
+    }
+}
+
+/// Warns of 16-bit numbers on a processor that has to imitate them.
+pub(super) fn warn_of_bf16(plan: &Plan) {
+    let is_bf16 = plan
+        .passes()
+        .iter()
+        .any(|pass| pass.key.precision == Precision::Bf16);
+    if is_bf16 && !instructions::has_bf16() {
+        let message = Message::new(
+            "this processor has no instructions for bfloat16 (AVX-512 BF16 or AMX): `precision = \"bf16\"` is about 20 times as slow on it as f32",
+        );
+        say!(
+            "warning: {}",
+            message.hint("leave `precision` out, or run on a GPU")
+        );
+    }
+}
+
 /// A checked experiment, its opened inputs and its plan.
 pub(super) struct Planned {
     pub(super) experiment: Experiment,
     pub(super) inputs: Inputs,
     pub(super) plan: Plan,
+    /// What the cache had.
+    pub(super) listing: Listing,
 }
 
 /// Checks a file, opens its inputs and plans it against a store.
@@ -77,6 +109,7 @@ pub(super) fn plan(
     observe: &mut dyn FnMut(&'static str, &Plan),
 ) -> Result<Planned, Failure> {
     let experiment = check(file)?;
+    say_where(context);
     let tell = |message: &str| say!("{message}");
     let inputs = inputs::open(&experiment, &context.base, store, &tell)?;
     let listing = store.listing()?;
@@ -85,6 +118,7 @@ pub(super) fn plan(
         experiment,
         inputs,
         plan,
+        listing,
     })
 }
 
@@ -97,6 +131,7 @@ pub(super) fn survey(
     observe: &mut dyn FnMut(&'static str, &Plan),
 ) -> Result<(Planned, Vec<Absent>), Failure> {
     let experiment = check(file)?;
+    say_where(context);
     let tell = |message: &str| say!("{message}");
     let surveyed = inputs::survey(&experiment, &context.base, store, &tell, otherwise)?;
     let listing = store.listing()?;
@@ -105,6 +140,7 @@ pub(super) fn survey(
         experiment,
         inputs: surveyed.inputs,
         plan,
+        listing,
     };
     Ok((planned, surveyed.absent))
 }

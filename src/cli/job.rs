@@ -28,7 +28,7 @@ pub struct Arguments {
     #[arg(long, value_name = "A..B", value_parser = parse_shards)]
     shards: Option<(usize, usize)>,
     #[command(flatten)]
-    working: Working,
+    pub(super) working: Working,
 }
 
 /// Reads `0..4`.
@@ -99,7 +99,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     };
     let outcome = run_one(&run, &workers, job, shards.as_ref());
     listeners.conclude(if outcome.stopped {
-        Err(Failure::Stopped)
+        Err(listeners.stopped())
     } else if outcome.disk_full {
         Err(super::working::disk_full())
     } else if let Some(label) = outcome.failed.first() {

@@ -52,7 +52,11 @@ enum What {
         model: Option<String>,
     },
     /// What the cache holds.
-    Artifacts,
+    Artifacts {
+        /// Print all of them, also on a terminal.
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 /// Prints a listing.
@@ -66,7 +70,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         What::Axes => axes::list(arguments.json),
         What::Models { model: None } => all_models(arguments.json),
         What::Models { model: Some(model) } => one_model(model, arguments.json),
-        What::Artifacts => artifacts(context, arguments.json),
+        What::Artifacts { all } => artifacts(context, arguments.json, *all),
     }
 }
 
@@ -190,7 +194,9 @@ fn reference() -> Result<(), Failure> {
         text.push('\n');
     }
     text.push_str(&axes::markdown());
-    print_text(text.trim_end())
+    // A page to be copied.
+    writeln!(printed::unfolded(), "{}", text.trim_end())?;
+    Ok(())
 }
 
 /// Whether a kind has the keys of training besides its own.
@@ -303,7 +309,7 @@ fn model_record(name: &str, model: &dyn Model) -> Value {
     })
 }
 
-fn artifacts(context: &Context, json: bool) -> Result<(), Failure> {
+fn artifacts(context: &Context, json: bool, all: bool) -> Result<(), Failure> {
     let listing = experiment::existing_cache(context)?.listing()?;
     for problem in &listing.problems {
         say!("warning: {} {}", problem.file.display(), problem.reason);
@@ -342,9 +348,10 @@ fn artifacts(context: &Context, json: bool) -> Result<(), Failure> {
             ]
         })
         .collect();
-    print_text(&table::render(
+    print_text(&table::render_some(
         &["fingerprint", "kind", "rows", "size", "made", "label"],
         &rows,
+        all,
     ))
 }
 

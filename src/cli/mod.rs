@@ -18,20 +18,23 @@ mod fetching;
 mod init;
 mod job;
 mod list;
+mod meter;
 mod models;
 mod plan;
 mod printed;
 mod process;
 #[cfg(feature = "torch")]
 mod progress;
+mod project;
 mod query;
 mod report;
 mod run;
+mod style;
 mod table;
 mod terminal;
 mod working;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -40,6 +43,8 @@ use clap::{Parser, Subcommand};
 pub use exit::{Failure, exit_codes};
 
 use crate::machine;
+use project::Project;
+use say::Level;
 
 const EXAMPLES: &str = "Examples:\n\
 \x20 repro check experiments/quickstart.toml     check an experiment file\n\
@@ -59,19 +64,23 @@ const EXAMPLES: &str = "Examples:\n\
     after_help = format!("{EXAMPLES}\n\n{}", exit::exit_codes_in_short())
 )]
 pub struct Arguments {
-    /// The folder that the paths inside experiment files start from, and the cache; FILE arguments are taken as typed.
-    #[arg(
-        short = 'C',
-        long,
-        global = true,
-        default_value = ".",
-        value_name = "FOLDER"
-    )]
-    directory: PathBuf,
+    /// The folder that the paths inside experiment files start from, and the cache; FILE arguments are taken as typed. If not given: the
+    /// nearest folder, from this one upwards, with a `repro.toml` or a `.repro`.
+    #[arg(short = 'C', long, global = true, value_name = "FOLDER")]
+    directory: Option<PathBuf>,
 
-    /// Where features and results are kept; `.repro` in the folder that relative paths start from if not given.
-    #[arg(long, global = true, env = "REPRO_CACHE", value_name = "FOLDER")]
+    /// Where features and results are kept. If not given: what the variable REPRO_CACHE says, or `repro.toml`, or `.repro` in the
+    /// folder that relative paths start from.
+    #[arg(long, global = true, value_name = "FOLDER")]
     cache: Option<PathBuf>,
+
+    /// Print errors and the paths of what was written, and nothing else on stderr.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+
+    /// Print every event of a run.
+    #[arg(short, long, global = true)]
+    verbose: bool,
 
     #[command(subcommand)]
     command: Command,
@@ -116,22 +125,7 @@ enum Command {
 }
 
 /// What every subcommand may need.
-#[derive(Debug)]
-struct Context {
-    base: PathBuf,
-    cache: PathBuf,
-}
-
-#[cfg(feature = "torch")]
-impl Context {
-    /// A folder with a cache of its own.
-    fn own(base: PathBuf) -> Self {
-        Self {
-            cache: base.join(".repro"),
-            base,
-        }
-    }
-}
+type Context = Project;
 
 /// Parses the arguments, carries them out, and says how it ended.
 pub fn main() -> ExitCode {
@@ -140,24 +134,35 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(help_or_mistake) => return explain(&help_or_mistake),
     };
+    say::set(match (arguments.quiet, arguments.verbose) {
+        (true, _) => Level::Quiet,
+        (false, true) => Level::Verbose,
+        (false, false) => Level::Usual,
+    });
     if let Err(failure) = process::check_threads() {
         failure.print();
         return failure.code();
     }
-    let cache = arguments
-        .cache
-        .unwrap_or_else(|| arguments.directory.join(".repro"));
     // A new experiment is not looked for, but made where it was asked for.
-    let typed = arguments.directory.clone();
-    let context = Context {
-        base: arguments.directory,
-        cache,
+    let typed = arguments.directory.clone().unwrap_or_else(|| ".".into());
+    let context = match Project::find(arguments.directory, arguments.cache) {
+        Ok(context) => context,
+        Err(failure) => {
+            failure.print();
+            return failure.code();
+        }
     };
     let outcome = match arguments.command {
         Command::Init(arguments) => init::run(&typed, &arguments),
         Command::Demo(arguments) => demo::run(&typed, arguments),
-        Command::Run(arguments) => run::run(&context, &arguments),
-        Command::Job(arguments) => job::run(&context, &arguments),
+        Command::Run(mut arguments) => {
+            arguments.working.or(&context.run);
+            run::run(&context, &arguments)
+        }
+        Command::Job(mut arguments) => {
+            arguments.working.or(&context.run);
+            job::run(&context, &arguments)
+        }
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&context, &arguments),
         Command::Report(arguments) => report::run(&context, &arguments),
@@ -197,10 +202,4 @@ fn explain(error: &clap::Error) -> ExitCode {
         }
         _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
     }
-}
-
-/// Whether text for people may carry colors: on a terminal, unless `NO_COLOR` says no.
-fn colors() -> bool {
-    std::io::stderr().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -9,7 +10,11 @@ use super::Context;
 use super::exit::Failure;
 use super::{experiment, printed};
 use crate::inputs::Otherwise;
-use crate::plan::{Absent, Plan, PlanRecord, render, render_jobs};
+use crate::machine::{device, instructions};
+use crate::models::{self, Model};
+use crate::plan::{
+    Absent, ExpectedTime, Plan, PlanRecord, Rates, render, render_jobs, render_time,
+};
 use crate::store::Store;
 use crate::text::plural;
 
@@ -63,7 +68,20 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         &mut observe,
     )?;
     let plan = planned.plan;
-    let printed = print(&plan, &absent, &steps, arguments);
+    let on_cpu = match context.run.device.as_deref() {
+        Some(device) => device == "cpu",
+        None => !device::has_nvidia_driver(),
+    };
+    if on_cpu {
+        experiment::warn_of_bf16(&plan);
+    }
+    let presets = models::presets().into_iter().map(|preset| preset.model);
+    let passes = plan.passes();
+    let own = passes.iter().map(|pass| Arc::clone(&pass.model.model));
+    let networks: Vec<Arc<dyn Model>> = own.chain(presets).collect();
+    let rates = Rates::of(&planned.listing, &networks, instructions::of_libtorch());
+    let expected = rates.expect(&plan);
+    let printed = print(&plan, &absent, (&steps, expected.as_ref()), arguments);
     // The exit code answers, whether or not somebody reads the text to its end.
     if let Err(error) = printed
         && (!arguments.check || error.kind() != std::io::ErrorKind::BrokenPipe)
@@ -78,16 +96,16 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints the plan in the form that was asked for; `steps` is the text of `--steps`.
+/// Prints the plan in the form that was asked for; `steps` is the text of `--steps`, and `expected` how long the passes take.
 fn print(
     plan: &Plan,
     absent: &[Absent],
-    steps: &str,
+    (steps, expected): (&str, Option<&ExpectedTime>),
     arguments: &Arguments,
 ) -> std::io::Result<()> {
     let mut out = printed::stdout(arguments.json);
     if arguments.json {
-        let record = PlanRecord::new(plan, absent);
+        let record = PlanRecord::new(plan, absent, expected);
         serde_json::to_writer_pretty(&mut out, &record)?;
         writeln!(out)?;
     } else {
@@ -95,6 +113,7 @@ fn print(
             writeln!(out, "{steps}")?;
         }
         write!(out, "{}", render(plan, absent, arguments.artifacts))?;
+        write!(out, "{}", render_time(plan, expected))?;
         if arguments.jobs {
             write!(out, "\njobs:\n{}", render_jobs(plan))?;
         }

@@ -3,12 +3,14 @@
 mod bars;
 mod log;
 
-use std::io::IsTerminal;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use self::bars::Bars;
+use super::exit::Failure;
+use super::say::{self, Level};
 use crate::exec::event::{Event, Working};
-use crate::text::{count, duration, plural};
+use crate::text::{count, duration, plural, rate};
 
 pub(super) use log::{JsonLog, LogError};
 
@@ -21,6 +23,24 @@ struct State {
     bars: Bars,
     /// Passes of the run; none where one job runs by itself.
     passes: usize,
+    /// What the passes that have yet to begin cost, in multiply-adds, by their number.
+    ahead: BTreeMap<usize, u64>,
+    /// What the passes cost that are done, in multiply-adds, and the seconds that they took.
+    behind: (f64, f64),
+    /// Costs of those under way.
+    under_way: BTreeMap<usize, u64>,
+    /// Who is waited for.
+    holders: BTreeSet<String>,
+    kept: Kept,
+}
+
+/// What a run has committed.
+#[derive(Debug, Default)]
+struct Kept {
+    shards: usize,
+    heads: usize,
+    /// Whether a training went on that keeps checkpoints.
+    trains: bool,
 }
 
 impl Display {
@@ -28,10 +48,47 @@ impl Display {
     pub(super) fn new() -> Self {
         Self {
             state: Mutex::new(State {
-                bars: Bars::new(std::io::stderr().is_terminal()),
+                bars: Bars::new(),
                 passes: 0,
+                ahead: BTreeMap::new(),
+                behind: (0.0, 0.0),
+                under_way: BTreeMap::new(),
+                holders: BTreeSet::new(),
+                kept: Kept::default(),
             }),
         }
+    }
+
+    /// Tells what the passes of a run cost, in multiply-adds, in their order: what is left of the run is estimated from that.
+    pub(super) fn expect(&self, passes: &[u64]) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.ahead = (1..).zip(passes.iter().copied()).collect();
+    }
+
+    /// How a run ends that the user stopped: with what it has committed.
+    pub(super) fn stopped(&self) -> Failure {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Kept {
+            shards,
+            heads,
+            trains,
+        } = state.kept;
+        let kept: Vec<String> = [(shards, "shard"), (heads, "head")]
+            .into_iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, what)| plural(number, what))
+            .collect();
+        let text = match (kept.as_slice(), trains) {
+            ([], false) => {
+                "stopped; this run has committed nothing yet, run the same command again".to_owned()
+            }
+            ([], true) => return Failure::Stopped,
+            (kept, _) => format!(
+                "stopped; everything committed is kept ({} by this run), run the same command again to resume",
+                kept.join(" and ")
+            ),
+        };
+        Failure::StoppedWith(text.into())
     }
 
     /// Shows one event.
@@ -62,7 +119,10 @@ impl Display {
                 dataset, samples, ..
             } => state.say(&format!("{dataset}: {}", plural(*samples, "image"))),
             Event::Waiting { label, holder } => {
-                state.say(&format!("waiting for {holder}, which makes {label}"));
+                // Another run on the same experiment makes one artifact after the other; one line says it.
+                if state.holders.insert(holder.clone()) || say::level() == Level::Verbose {
+                    state.say(&format!("waiting for {holder}, which makes {label}"));
+                }
             }
             Event::SetAside { what } => state.say(&format!("warning: set aside: {what}")),
             Event::FitNotConverged {
@@ -93,8 +153,9 @@ impl Display {
                     plural(*batch_size as usize, "image")
                 );
                 let work = Working::Pretrain(label.clone());
-                let left = steps - *done as usize;
-                state.bars.begin(work, (name, title), left, "steps");
+                state.kept.trains = true;
+                let amounts = (*done as usize, steps);
+                state.bars.begin(work, (name, title), amounts, "steps");
             }
             Event::PretrainAdvanced { label, loss, .. } => {
                 let loss = loss.map(|loss| format!(", loss {loss:.4}"));
@@ -107,10 +168,10 @@ impl Display {
                 loss,
                 seconds,
             } => {
-                let rate = *images as f64 / seconds.max(1e-9);
+                let rate = rate(*images as f64 / seconds.max(1e-9));
                 let loss = loss.map_or_else(String::new, |loss| format!(", loss {loss:.4}"));
                 let line = format!(
-                    "pretrain {label} done in {}, {rate:.1} images/s{loss}",
+                    "pretrain {label} done in {}, {rate} images/s{loss}",
                     duration(*seconds)
                 );
                 state.finish(&Working::Pretrain(label.clone()), &line);
@@ -125,7 +186,7 @@ impl Display {
                 let title = format!("{name}{}", committed_already(*committed));
                 let work = Working::Samples(label.clone());
                 let names = (name, title);
-                state.bars.begin(work, names, *forwards, "forwards");
+                state.bars.begin(work, names, (0, *forwards), "forwards");
             }
             Event::SamplesAdvanced { label, images } => {
                 let work = Working::Samples(label.clone());
@@ -154,10 +215,16 @@ impl Display {
                 let name = state.name_of_pass(*pass);
                 let title = format!("{name} {label}: {}{resumed}", plural(*taps, "tap"));
                 let work = Working::Pass(*pass);
-                state.bars.begin(work, (name, title), *images, "images");
+                let amounts = (*committed, committed + images);
+                state.bars.begin(work, (name, title), amounts, "images");
+                if let Some(cost) = state.ahead.remove(pass) {
+                    state.under_way.insert(*pass, cost);
+                }
             }
             Event::PassAdvanced { pass, images } => {
-                state.bars.advance(&Working::Pass(*pass), *images, None);
+                let rest = state.rest_of_passes();
+                let work = Working::Pass(*pass);
+                state.bars.advance(&work, *images, rest.as_deref());
             }
             Event::PassFinished {
                 pass,
@@ -165,9 +232,13 @@ impl Display {
                 seconds,
                 ..
             } => {
-                let rate = *images as f64 / seconds.max(1e-9);
+                if let Some(cost) = state.under_way.remove(pass) {
+                    state.behind.0 += cost as f64;
+                    state.behind.1 += seconds;
+                }
+                let rate = rate(*images as f64 / seconds.max(1e-9));
                 let line = format!(
-                    "{} done: {} in {}, {rate:.1} images/s",
+                    "{} done: {} in {}, {rate} images/s",
                     state.name_of_pass(*pass),
                     plural(*images, "image"),
                     duration(*seconds)
@@ -178,13 +249,19 @@ impl Display {
                 "warning: memory ran out; {job} continues with {} at once",
                 plural(*images, "image")
             )),
-            Event::Abandoned { work } => state.bars.end(work),
+            Event::Abandoned { work } => {
+                if let Working::Pass(pass) = work {
+                    state.under_way.remove(pass);
+                }
+                state.bars.end(work);
+            }
             Event::ImageSkipped { id, reason } => {
                 state.say(&format!("warning: skipped {id}: {reason}"));
             }
             Event::HeadsStarted { heads } => {
                 let names = ("heads".to_owned(), "heads".to_owned());
-                state.bars.begin(Working::Heads, names, *heads, "heads");
+                state.kept.trains = true;
+                state.bars.begin(Working::Heads, names, (0, *heads), "heads");
             }
             Event::HeadsAdvanced {
                 heads,
@@ -207,7 +284,11 @@ impl Display {
                 let remark = format!(" (epoch {epoch} of {epochs}, {seen})");
                 state.bars.advance(&Working::Heads, 0, Some(&remark));
             }
-            Event::HeadFinished { .. } => state.bars.advance(&Working::Heads, 1, None),
+            Event::HeadFinished { label, seconds, .. } => {
+                state.kept.heads += 1;
+                state.bars.advance(&Working::Heads, 1, None);
+                state.event(&format!("head {label} done in {}", duration(*seconds)));
+            }
             Event::HeadsFinished { heads, seconds } => {
                 let line = format!(
                     "{} trained in {}",
@@ -228,10 +309,10 @@ impl Display {
                 };
                 state.say(&format!("error: {label}{artifact}: {error}"));
             }
-            Event::ReportWritten { path, files } => state.say(&format!(
-                "{path} is written, with {}",
-                plural(*files, "figure")
-            )),
+            Event::ReportWritten { path, files } => {
+                let line = format!("{path} is written, with {}", plural(*files, "figure"));
+                state.bars.above(|| say::always(&line));
+            }
             Event::RunFinished {
                 nothing_to_do,
                 stopped,
@@ -261,7 +342,13 @@ impl Display {
             Event::MetricOverSome { label, scored, of } => state.say(&format!(
                 "warning: metric `{label}` is kept for {scored} of {of}: the others were not made"
             )),
-            Event::ShardCommitted { .. } | Event::MetricFinished { .. } => {}
+            Event::ShardCommitted { job, shard } => {
+                state.kept.shards += 1;
+                state.event(&format!("{job}: shard {shard} is committed"));
+            }
+            Event::MetricFinished { label, results } => {
+                state.event(&format!("metric {label}: {}", plural(*results, "result")));
+            }
         }
     }
 }
@@ -285,6 +372,25 @@ impl State {
 
     fn say(&self, line: &str) {
         self.bars.say(line);
+    }
+
+    /// Prints a line of an event that people do not wait for.
+    fn event(&self, line: &str) {
+        if say::level() == Level::Verbose {
+            self.say(line);
+        }
+    }
+
+    /// How long all passes take still, by what those took that are done; `None` where this is the last one, or nothing is measured.
+    fn rest_of_passes(&self) -> Option<String> {
+        let (cost, seconds) = self.behind;
+        if self.ahead.is_empty() || cost <= 0.0 {
+            return None;
+        }
+        let ahead: u64 = self.ahead.values().sum();
+        let workers = self.under_way.len().max(1) as f64;
+        let left = self.bars.seconds_left_of_passes()? + ahead as f64 * seconds / cost / workers;
+        Some(format!("; {} left of all passes", duration(left)))
     }
 
     /// Work is done; what is said of it takes the place of its bar.

@@ -8,6 +8,8 @@ use clap::Args;
 use super::Context;
 use super::exit::Failure;
 use super::experiment;
+use super::project::from_base;
+use super::say;
 use crate::collect::place::Place;
 use crate::collect::{from_results, report};
 use crate::inputs::Otherwise;
@@ -35,7 +37,7 @@ pub struct Arguments {
 
 /// Renders and writes the report.
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
-    let command = command(&arguments.file);
+    let command = command(&context.base, &arguments.file);
     let to = Place {
         base: &context.base,
         command: &command,
@@ -79,7 +81,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     } else {
         "is up to date"
     };
-    say!("{} {state}", written.path);
+    say::always(&format!("{} {state}", written.path));
     if written.missing > 0 {
         say!(
             "warning: {} missing; `repro run` computes what is not there",
@@ -130,7 +132,7 @@ fn with_hint(failure: Failure, file: &std::path::Path) -> Failure {
     }
 }
 
-/// The command that makes a report again, as its readers type it.
-pub(super) fn command(file: &std::path::Path) -> String {
-    format!("./repro run {}", file.display())
+/// The command that makes a report again, as its readers type it in the folder of the project.
+pub(super) fn command(base: &std::path::Path, file: &std::path::Path) -> String {
+    format!("./repro run {}", from_base(base, file).display())
 }

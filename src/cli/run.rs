@@ -18,7 +18,7 @@ pub struct Arguments {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
-    working: Working,
+    pub(super) working: Working,
 }
 
 impl Arguments {
@@ -44,6 +44,7 @@ const MOST_ATTEMPTS: usize = 3;
 #[cfg(feature = "torch")]
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     use super::experiment;
+    use super::working::has_cpu;
     use crate::collect::place;
     use crate::exec::NodeError;
     use crate::report::look_at_template;
@@ -61,8 +62,17 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             arguments.working.force,
         )?;
     }
+    let is_new = !context.cache.exists();
     let (store, unwritable) = with_torch::open(&context.cache)?;
-    let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _| {})?;
+    let planned = match experiment::plan(context, &arguments.file, &store, &mut |_, _| {}) {
+        Ok(planned) => planned,
+        Err(failure) => {
+            if is_new {
+                store.remove_unused();
+            }
+            return Err(failure);
+        }
+    };
     if let Some(error) = unwritable
         && !planned.plan.is_done()
     {
@@ -70,6 +80,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     }
     with_torch::need_room(&planned.plan, &context.cache)?;
     let workers = arguments.working.workers()?;
+    if has_cpu(&workers) {
+        experiment::warn_of_bf16(&planned.plan);
+    }
     let listeners = arguments
         .working
         .listeners(&store, !planned.plan.is_done())?;
@@ -159,7 +172,7 @@ mod with_torch {
             for attempt in 1.. {
                 let outcome = self.once();
                 if !outcome.set_aside || outcome.stopped || outcome.disk_full {
-                    return ending(&outcome);
+                    return ending(&outcome, self.listeners);
                 }
                 if attempt == MOST_ATTEMPTS {
                     break;
@@ -211,7 +224,13 @@ mod with_torch {
         fn begin(&self, emit: &dyn Fn(Event)) {
             let plan = &self.planned.plan;
             let of_kind = |kind: JobKind| plan.jobs.iter().filter(move |job| job.kind == kind);
-            let images = plan.passes().iter().map(|pass| pass.images() as u64).sum();
+            let passes = plan.passes();
+            let costs: Vec<u64> = passes
+                .iter()
+                .map(|pass| pass.cost().multiply_adds)
+                .collect();
+            self.listeners.expect(&costs);
+            let images = passes.iter().map(|pass| pass.images() as u64).sum();
             let heads = plan
                 .jobs
                 .iter()
@@ -232,12 +251,13 @@ mod with_torch {
                 experiment,
                 inputs,
                 plan,
+                ..
             } = &self.planned;
             if experiment.report.is_none() {
                 return false;
             }
             let base = &self.context.base;
-            let command = command(&self.arguments.file);
+            let command = command(base, &self.arguments.file);
             let to = Place {
                 base,
                 command: &command,
@@ -263,9 +283,9 @@ mod with_torch {
     }
 
     /// How the program ends.
-    fn ending(outcome: &Outcome) -> Result<(), Failure> {
+    fn ending(outcome: &Outcome, listeners: &Listeners) -> Result<(), Failure> {
         if outcome.stopped {
-            return Err(Failure::Stopped);
+            return Err(listeners.stopped());
         }
         if outcome.disk_full {
             return Err(crate::cli::working::disk_full());

@@ -8,8 +8,7 @@ use std::io::{self, Write as _};
 
 use indicatif::{ProgressDrawTarget, TermLike};
 
-/// Columns and rows where the terminal does not say.
-const USUAL: (u16, u16) = (80, 24);
+use super::style::size_of_stderr;
 
 /// stderr as a terminal for bars.
 pub(super) fn bars() -> ProgressDrawTarget {
@@ -32,33 +31,15 @@ impl Stderr {
             Self::send(&text);
         }
     }
-
-    /// Columns and rows.
-    fn size() -> (u16, u16) {
-        let mut size = libc::winsize {
-            ws_row: 0,
-            ws_col: 0,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        #[expect(unsafe_code, reason = "there is no safe way to ask a terminal")]
-        // SAFETY: the pointer is to a value of the type that the request fills.
-        let asked = unsafe { libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &raw mut size) };
-        if asked == 0 && size.ws_col > 0 && size.ws_row > 0 {
-            (size.ws_col, size.ws_row)
-        } else {
-            USUAL
-        }
-    }
 }
 
 impl TermLike for Stderr {
     fn width(&self) -> u16 {
-        Self::size().0
+        size_of_stderr().0.try_into().unwrap_or(u16::MAX)
     }
 
     fn height(&self) -> u16 {
-        Self::size().1
+        size_of_stderr().1.try_into().unwrap_or(u16::MAX)
     }
 
     fn move_cursor_up(&self, n: usize) -> io::Result<()> {

@@ -7,31 +7,29 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::Failure;
+use super::project::RunSettings;
+
+/// More workers than any device has use for.
+pub(super) const MOST_WORKERS: u16 = 1024;
 
 /// Arguments of subcommands that work.
 #[derive(Debug, Args)]
 pub struct Working {
-    /// Where tensors live: `auto`, `cpu`, `cuda` or `cuda:N`.
-    #[arg(
-        long,
-        default_value = "auto",
-        value_name = "DEVICE",
-        conflicts_with = "devices"
-    )]
-    device: String,
+    /// Where tensors live: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` if neither given nor in `repro.toml`.
+    #[arg(long, value_name = "DEVICE", conflicts_with = "devices")]
+    device: Option<String>,
     /// Several devices, one worker on each, such as `cuda:0,cuda:1`; a device that is named twice gets two.
     #[arg(long, value_name = "DEVICES", value_delimiter = ',')]
     devices: Vec<String>,
-    /// How many workers share the device. On the CPU the threads are divided among them. Results do not depend on it beyond rounding.
+    /// How many workers share the device; 1 if neither given nor in `repro.toml`. On the CPU the threads are divided among them. Results do not depend on it beyond rounding.
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 1,
-        value_parser = clap::value_parser!(u16).range(1..=1024),
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_WORKERS)),
         conflicts_with = "devices"
     )]
-    workers: u16,
-    /// How much memory the training of heads may take, such as `8GiB`; half of what is available if not given. Results do not depend on it.
+    workers: Option<u16>,
+    /// How much memory the training of heads may take, such as `8G`; half of what is available if neither given nor in `repro.toml`. `8G` and `8GiB` are 8 × 2^30 bytes, `8GB` are 8 × 10^9. Results do not depend on it.
     #[arg(long, value_name = "SIZE", value_parser = crate::text::parse_bytes)]
     memory: Option<u64>,
     /// How many seconds of training heads may be lost when the program is killed, beside the epoch that it is in; 0 keeps a checkpoint after every epoch. Results do not depend on it.
@@ -46,6 +44,15 @@ pub struct Working {
 }
 
 impl Working {
+    /// Takes the project's settings for what was not given.
+    pub(super) fn or(&mut self, settings: &RunSettings) {
+        self.memory = self.memory.or(settings.memory);
+        if self.devices.is_empty() {
+            self.device = self.device.take().or_else(|| settings.device.clone());
+            self.workers = self.workers.or(settings.workers);
+        }
+    }
+
     /// Says that this build cannot run anything.
     #[cfg(not(feature = "torch"))]
     pub(super) fn refuse(&self) -> Failure {
@@ -112,7 +119,8 @@ mod with_torch {
 
         fn choices(&self) -> Result<Vec<DeviceChoice>, Failure> {
             let names: Vec<&str> = if self.devices.is_empty() {
-                vec![self.device.as_str(); usize::from(self.workers)]
+                let device = self.device.as_deref().unwrap_or("auto");
+                vec![device; usize::from(self.workers.unwrap_or(1))]
             } else {
                 self.devices.iter().map(String::as_str).collect()
             };
@@ -208,6 +216,16 @@ mod with_torch {
             }
         }
 
+        /// What the passes of the run cost, in multiply-adds, in their order.
+        pub(in crate::cli) fn expect(&self, passes: &[u64]) {
+            self.display.expect(passes);
+        }
+
+        /// How a run ends that the user stopped.
+        pub(in crate::cli) fn stopped(&self) -> Failure {
+            self.display.stopped()
+        }
+
         /// How the program ends, with what became of the log that was asked for: told here where something else went wrong, too.
         ///
         /// # Errors
@@ -240,6 +258,11 @@ mod with_torch {
         }
     }
 
+    /// Whether some worker computes on the processor.
+    pub(in crate::cli) fn has_cpu(workers: &[Worker]) -> bool {
+        workers.iter().any(|worker| worker.device == Device::Cpu)
+    }
+
     /// The devices of workers, for people: `cpu`, `2 × cpu`, `cuda:0, cuda:1`.
     pub(in crate::cli) fn names(workers: &[Worker]) -> String {
         let mut counted: Vec<(String, usize)> = Vec::new();
@@ -259,4 +282,4 @@ mod with_torch {
 }
 
 #[cfg(feature = "torch")]
-pub(super) use with_torch::{Listeners, names};
+pub(super) use with_torch::{Listeners, has_cpu, names};

@@ -99,7 +99,7 @@ fn processor(processor: &Processor) -> Check {
     let bf16 = if found.iter().any(|name| name.ends_with("bf16")) {
         "yes"
     } else {
-        "no"
+        "no, so that `precision = \"bf16\"` is about 20 times as slow as f32"
     };
     let fact = format!(
         "{model}, {threads} threads, {}; bf16 in hardware: {bf16}",

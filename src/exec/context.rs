@@ -12,7 +12,7 @@ use crate::machine::{instructions, threads};
 use crate::message::Hint;
 use crate::plan::{Plan, PlannedArtifact, StepId};
 use crate::store::{
-    ArtifactWriter, Begin, Fingerprint, Made, Patience, Store, StoreError, Waiting,
+    ArtifactWriter, Begin, Fingerprint, INSTRUCTIONS, Made, Patience, Store, StoreError, Waiting,
 };
 use crate::trainer::pretraining::PretrainError;
 
@@ -81,7 +81,7 @@ impl Run<'_> {
             versions: self.versions.clone(),
             notes: BTreeMap::from([
                 (
-                    "instructions".to_owned(),
+                    INSTRUCTIONS.to_owned(),
                     instructions::of_libtorch().to_owned(),
                 ),
                 ("threads".to_owned(), threads::current().to_string()),

@@ -15,7 +15,20 @@ use crate::datasets::{DatasetError, Environment, SplitCount};
 use crate::graph::{DatasetNode, Experiment, ModelNode};
 use crate::models::WeightsSource;
 use crate::plan::DatasetFacts;
-use crate::store::Memo;
+use crate::store::{ClassNames, Memo, Store};
+
+/// The names of classes of all datasets that a store remembers.
+pub fn class_names(store: &Store) -> Vec<ClassNames> {
+    let notes = store.memo().notes::<Remembered>(DATASET);
+    let classes = notes.into_iter().map(|note| ClassNames {
+        digest: note.digest,
+        names: note.classes,
+    });
+    classes.collect()
+}
+
+/// How the subjects of notes about datasets begin.
+const DATASET: &str = "dataset ";
 
 /// The store's memory of an experiment's inputs.
 pub(super) struct Memory<'a> {
@@ -114,7 +127,7 @@ impl Memory<'_> {
 
     /// The declaration of a dataset and of all that it is made from.
     fn about(&self, node: &DatasetNode) -> String {
-        let own = format!("dataset {} {}", node.dataset.kind(), node.declaration);
+        let own = format!("{DATASET}{} {}", node.dataset.kind(), node.declaration);
         let upstream = node.upstream.map(|index| &self.experiment.datasets[index]);
         match upstream {
             None => own,

@@ -9,6 +9,8 @@
 //! On processors that are not x86-64 there is one name, `DEFAULT`. oneMKL and oneDNN choose their kernels on their own, by the
 //! processor; variables that tell them otherwise are not looked at.
 
+use super::texts;
+
 /// The variable by which a user chooses.
 #[cfg(target_arch = "x86_64")]
 const CHOICE: &str = "ATEN_CPU_CAPABILITY";
@@ -30,6 +32,22 @@ pub fn of_libtorch() -> &'static str {
     "DEFAULT"
 }
 
+/// Whether the processor multiplies in bfloat16 by itself; without, libtorch converts each number, which takes about 20 times as long as
+/// f32 (58.0 s for 256 images that take 2.95 s, on two cores with AVX-512).
+pub fn has_bf16() -> bool {
+    let facts = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    lists_bf16(&facts)
+}
+
+/// Whether the text of `/proc/cpuinfo` lists instructions for bfloat16.
+fn lists_bf16(facts: &str) -> bool {
+    let flags = texts::field(facts, "flags").or_else(|| texts::field(facts, "Features"));
+    flags.is_some_and(|flags| {
+        let mut flags = flags.split_whitespace();
+        flags.any(|flag| matches!(flag, "amx_bf16" | "avx512_bf16" | "bf16"))
+    })
+}
+
 #[cfg(target_arch = "x86_64")]
 fn chosen_of(chosen: &str, has_avx2: bool, has_avx512: bool) -> &'static str {
     match chosen {
@@ -45,6 +63,15 @@ fn chosen_of(chosen: &str, has_avx2: bool, has_avx512: bool) -> &'static str {
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instructions_for_bfloat16_are_found() {
+        assert!(lists_bf16(
+            "processor\t: 0\nflags\t\t: fpu avx512_bf16 sse\n"
+        ));
+        assert!(lists_bf16("Features\t: fp asimd bf16\n"));
+        assert!(!lists_bf16("flags\t\t: fpu avx512f sse\nbugs\t: bf16\n"));
+    }
 
     #[test]
     fn the_user_chooses_and_the_processor_otherwise() {

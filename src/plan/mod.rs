@@ -16,6 +16,7 @@ mod choice;
 pub mod job;
 mod known;
 mod lower;
+mod rates;
 pub mod recipes;
 pub mod rules;
 mod shards;
@@ -35,6 +36,7 @@ use crate::store::{Fingerprint, Listing, RecipeError};
 pub use absent::{Absent, Expected};
 pub use choice::{Choice, ChosenItem, Refit};
 pub use job::{Cost, Job, JobKind, Pass, PassKey, ScanKey, Tap, job_name};
+pub use rates::{ExpectedTime, Rates, render_time};
 pub use shards::Shards;
 pub use step::{
     DatasetUse, Evaluate, Extract, HeadItem, Items, Joined, ModelUse, PlannedArtifact, Pretrain,

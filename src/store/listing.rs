@@ -14,6 +14,9 @@ use super::part::part_index;
 use super::recipe::Recipe;
 use super::root::Store;
 
+/// The note of an artifact about the instructions that computed it.
+pub const INSTRUCTIONS: &str = "instructions";
+
 /// What the store has at one moment.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Listing {
@@ -42,6 +45,10 @@ pub struct Entry {
     pub made_at: String,
     /// How long the making took, in seconds.
     pub wall_seconds: f64,
+    /// The device that computed it, such as "cpu".
+    pub device: String,
+    /// The instructions of the processor that computed it, such as "AVX512"; `None` in artifacts of older releases.
+    pub instructions: Option<String>,
 }
 
 /// An artifact that was begun and not finished.
@@ -171,6 +178,8 @@ impl From<Manifest> for Entry {
             rows: manifest.rows,
             made_at: manifest.made.at,
             wall_seconds: manifest.made.wall_seconds,
+            device: manifest.made.device,
+            instructions: manifest.made.notes.get(INSTRUCTIONS).cloned(),
         }
     }
 }

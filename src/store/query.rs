@@ -11,6 +11,7 @@
 //! | `fit` | where fits of heads to all samples ended, and `head_fingerprint` |
 //! | `path` | the penalties that heads were chosen from, and `head_fingerprint` |
 //! | `logits_<hex>` | the logits of one head, where it keeps them, named by the first 12 (at least 4) digits of its fingerprint |
+//! | `classes` | one row a class of a dataset that results are about: `dataset`, `label`, `name` |
 //! | `artifacts` | one row an artifact: `fingerprint`, `kind`, `label`, `rows`, `bytes`, `made_at` |
 //! | `features_<hex>` | the vectors of one feature artifact, named by the first 12 (at least 4) digits of its fingerprint |
 //!
@@ -18,18 +19,23 @@
 //! it names are read, and only after their bytes were compared with the digests in their manifests (`sound`). What is damaged is
 //! told, with the rows that the answer lacks because of it.
 
+mod answer;
+mod classes;
+mod engine;
 mod explain;
+mod listed;
 mod results;
 mod sound;
 mod statement;
+mod syntax;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use polars::io::HiveOptions;
 use polars::prelude::{
-    AnyValue, Column, DataFrame, IntoLazy, IpcScanOptions, LazyFrame, PlRefPath, PolarsError,
-    PolarsResult, ScanArgsParquet, ScanSources, Series, UnifiedScanArgs, col, lit,
+    Column, DataFrame, DataType, IntoLazy, IpcScanOptions, LazyFrame, PlRefPath, PolarsError,
+    PolarsResult, ScanArgsParquet, ScanSources, UnifiedScanArgs, col, lit,
 };
 use polars::sql::SQLContext;
 
@@ -37,18 +43,21 @@ use self::explain::explain;
 use self::sound::Reading;
 use super::manifest::Manifest;
 use super::names::{CANDIDATES, CURVES, FIT, PATH, PREDICTIONS, SELECTION, table_file};
-use super::query_result::{Cell, Lacking, QueryError, QueryResult};
+use super::query_result::{Lacking, QueryError};
 use super::results::AxisType;
 use super::root::Store;
+use crate::message::Message;
+
+pub use answer::Answer;
+pub use listed::TableSummary;
 
 const RESULTS: &str = "results";
+const CLASSES: &str = "classes";
 const FEATURES_PREFIX: &str = "features_";
 const LOGITS_PREFIX: &str = "logits_";
 const LOGITS_FILE: &str = "logits.parquet";
 /// Fewer digits of a fingerprint than these are not taken for one.
 const FEWEST_DIGITS: usize = 4;
-/// Values of a vector that its summary shows.
-const SHOWN_VALUES: usize = 3;
 
 /// The tables of one query, by name.
 type Tables = BTreeMap<String, LazyFrame>;
@@ -65,10 +74,27 @@ pub struct KnownColumn<'a> {
     pub kind: AxisType,
 }
 
+/// What the labels of a dataset are called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassNames {
+    /// The digest of the dataset's manifest.
+    pub digest: String,
+    /// The names, by label from 0.
+    pub names: Vec<String>,
+}
+
+/// What a query is answered with beside the artifacts.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// The columns of `results` that are there before any result is, in their order.
+    pub columns: &'a [KnownColumn<'a>],
+    /// The names of classes; asked for where a query reads them.
+    pub classes: &'a dyn Fn() -> Vec<ClassNames>,
+}
+
 impl Store {
-    /// Runs one `SELECT` (in the dialect of polars) over the tables described above. `known` are the columns of `results` that
-    /// are there before any result is, in their order. What the answer lacks because artifacts are damaged is told to `lacking`, before
-    /// the answer is computed.
+    /// Runs one `SELECT` (in the dialect of polars) over the tables described above. What the answer lacks because artifacts are damaged
+    /// is told to `lacking`, before the answer is computed.
     ///
     /// # Errors
     ///
@@ -78,16 +104,15 @@ impl Store {
     pub fn query(
         &self,
         sql: &str,
-        known: &[KnownColumn<'_>],
+        known: Known<'_>,
         lacking: &mut dyn FnMut(&Lacking),
-    ) -> Result<QueryResult, QueryError> {
+    ) -> Result<Answer, QueryError> {
+        self.require_readable_path()?;
         let (manifests, problems) = self.manifests()?;
         let mentioned = match statement::tables_of(sql) {
             Ok(mentioned) => mentioned,
-            Err(statement::Fault::Refused(message)) => return Err(QueryError::Refused(message)),
-            Err(statement::Fault::Unreadable(reason)) => {
-                let error = PolarsError::SQLInterface(reason.into());
-                return Err(explain(&error, &[], &mut Tables::new(), &manifests));
+            Err(statement::Fault::Refused(message) | statement::Fault::Unreadable(message)) => {
+                return Err(QueryError::Refused(message));
             }
         };
         let mut reading = Reading::new(self, &manifests, &problems, lacking);
@@ -96,19 +121,39 @@ impl Store {
         for (name, table) in &tables {
             context.register(name, table.clone());
         }
-        context
-            .execute(sql)
-            .and_then(LazyFrame::collect)
-            .and_then(|frame| cells(&frame))
+        let sql = syntax::without_exponents(sql);
+        engine::attempt(|| context.execute(&sql)?.collect())
+            .map(Answer::new)
             .map_err(|error| explain(&error, &mentioned, &mut tables.clone(), &manifests))
     }
+
+    /// Refuses a store whose path the engine cannot take.
+    fn require_readable_path(&self) -> Result<(), QueryError> {
+        if readable(&self.root).is_some() {
+            return Ok(());
+        }
+        Err(QueryError::Refused(
+            Message::new(format!(
+                "the path of the cache, {}, is not UTF-8, which the SQL engine needs",
+                self.root.display()
+            ))
+            .hint("make a link to the folder by `ln -s`, and name that by `--cache`"),
+        ))
+    }
+}
+
+/// A path in a form that the engine takes: absolute, or else as it is where only what is above it is not UTF-8.
+fn readable(path: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(path).ok();
+    let forms = absolute.into_iter().chain([path.to_owned()]);
+    forms.into_iter().find(|path| path.to_str().is_some())
 }
 
 /// The tables of the store that a query names.
 fn tables(
     reading: &mut Reading<'_>,
     mentioned: &[String],
-    known: &[KnownColumn<'_>],
+    known: Known<'_>,
 ) -> Result<Tables, QueryError> {
     let mut tables = Tables::new();
     for name in mentioned {
@@ -125,7 +170,12 @@ fn tables(
             }
             RESULTS => {
                 let rows = reading.results()?;
-                Some(results::table(&rows, known).map_err(engine)?)
+                Some(results::table(&rows, known.columns).map_err(engine)?)
+            }
+            CLASSES => {
+                let rows = reading.results()?;
+                let classes = (known.classes)();
+                Some(classes::table(&rows, reading.manifests, &classes).map_err(engine)?)
             }
             name if OF_HEADS.contains(&name) => {
                 let files = reading.heads(name)?;
@@ -179,7 +229,9 @@ fn features_table(parts: &[PathBuf]) -> PolarsResult<LazyFrame> {
         hive_options: HiveOptions::new_disabled(),
         ..UnifiedScanArgs::default()
     };
-    LazyFrame::scan_ipc_sources(sources(parts)?, IpcScanOptions::default(), arguments)
+    let table = LazyFrame::scan_ipc_sources(sources(parts)?, IpcScanOptions::default(), arguments)?;
+    // As `predictions` has it: columns of different types cannot be joined.
+    Ok(table.with_column(col("label").cast(DataType::Int64)))
 }
 
 /// The artifact whose fingerprint a table's name gives the first digits of, if there is exactly one.
@@ -209,10 +261,9 @@ fn parquet() -> ScanArgsParquet {
 }
 
 fn sources(files: &[PathBuf]) -> PolarsResult<ScanSources> {
-    let paths = files.iter().map(|file| {
-        let file = std::path::absolute(file).map_err(PolarsError::from)?;
-        PlRefPath::try_from_path(&file)
-    });
+    let paths = files
+        .iter()
+        .map(|file| PlRefPath::try_from_path(&readable(file).unwrap_or_else(|| file.clone())));
     Ok(ScanSources::Paths(
         paths
             .collect::<PolarsResult<Vec<_>>>()?
@@ -243,62 +294,4 @@ fn artifacts_table(manifests: &[Manifest]) -> PolarsResult<LazyFrame> {
         texts("made_at", |manifest| manifest.made.at.clone()),
     ];
     Ok(DataFrame::new(manifests.len(), columns)?.lazy())
-}
-
-fn cells(frame: &DataFrame) -> PolarsResult<QueryResult> {
-    let columns = frame
-        .get_column_names()
-        .into_iter()
-        .map(ToString::to_string)
-        .collect();
-    let row = |row| {
-        frame
-            .columns()
-            .iter()
-            .map(|column| column.get(row).map(|value| cell(&value)))
-            .collect()
-    };
-    let rows = (0..frame.height()).map(row).collect::<PolarsResult<_>>()?;
-    Ok(QueryResult { columns, rows })
-}
-
-fn cell(value: &AnyValue<'_>) -> Cell {
-    match value {
-        AnyValue::Null => Cell::Null,
-        AnyValue::Boolean(value) => Cell::Boolean(*value),
-        AnyValue::String(text) => Cell::Text((*text).to_owned()),
-        AnyValue::StringOwned(text) => Cell::Text(text.to_string()),
-        AnyValue::UInt8(value) => Cell::Integer((*value).into()),
-        AnyValue::UInt16(value) => Cell::Integer((*value).into()),
-        AnyValue::UInt32(value) => Cell::Integer((*value).into()),
-        AnyValue::UInt64(value) => Cell::Integer((*value).into()),
-        AnyValue::Int8(value) => Cell::Integer((*value).into()),
-        AnyValue::Int16(value) => Cell::Integer((*value).into()),
-        AnyValue::Int32(value) => Cell::Integer((*value).into()),
-        AnyValue::Int64(value) => Cell::Integer((*value).into()),
-        AnyValue::Int128(value) => Cell::Integer(*value),
-        AnyValue::Float16(value) => short_number(f32::from(*value)),
-        AnyValue::Float32(value) => short_number(*value),
-        AnyValue::Float64(value) => Cell::Number(*value),
-        AnyValue::Array(values, _) | AnyValue::List(values) => Cell::Vector(summary(values)),
-        // What no table of the store holds, but a query may compute.
-        other => Cell::Text(other.to_string()),
-    }
-}
-
-/// The double that is written with the same few digits as the float: 0.1, not 0.10000000149011612.
-fn short_number(value: f32) -> Cell {
-    Cell::Number(value.to_string().parse().unwrap_or_else(|_| value.into()))
-}
-
-fn summary(values: &Series) -> String {
-    let mut shown: Vec<String> = values
-        .iter()
-        .take(SHOWN_VALUES)
-        .map(|value| cell(&value).to_string())
-        .collect();
-    if values.len() > SHOWN_VALUES {
-        shown.push(format!("… {} values", values.len()));
-    }
-    format!("[{}]", shown.join(", "))
 }

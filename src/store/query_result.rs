@@ -10,15 +10,6 @@ use super::error::StoreError;
 use crate::message::{Hint, Message};
 use crate::text::count;
 
-/// The rows that a query found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct QueryResult {
-    /// Names of the columns.
-    pub columns: Vec<String>,
-    /// Rows; each has one cell a column.
-    pub rows: Vec<Vec<Cell>>,
-}
-
 /// One value of a query's result.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
@@ -32,9 +23,12 @@ pub enum Cell {
     Number(f64),
     /// A text.
     Text(String),
-    /// A summary of a vector: its first values and its length, as `[0.1, 0.2, 0.3, … 128 values]`.
-    Vector(String),
+    /// A vector. Shown by its first values and its length, as `[0.1, 0.2, 0.3, … 128 values]`; serialized as all of it.
+    Vector(Vec<Cell>),
 }
+
+/// Values of a vector that are shown.
+const SHOWN_VALUES: usize = 3;
 
 impl fmt::Display for Cell {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,7 +37,15 @@ impl fmt::Display for Cell {
             Self::Boolean(value) => fmt::Display::fmt(value, formatter),
             Self::Integer(value) => fmt::Display::fmt(value, formatter),
             Self::Number(value) => fmt::Display::fmt(value, formatter),
-            Self::Text(text) | Self::Vector(text) => formatter.pad(text),
+            Self::Text(text) => formatter.pad(text),
+            Self::Vector(values) => {
+                let shown = values.iter().take(SHOWN_VALUES);
+                let mut shown: Vec<String> = shown.map(ToString::to_string).collect();
+                if values.len() > SHOWN_VALUES {
+                    shown.push(format!("… {} values", values.len()));
+                }
+                formatter.pad(&format!("[{}]", shown.join(", ")))
+            }
         }
     }
 }
@@ -55,7 +57,8 @@ impl Serialize for Cell {
             Self::Boolean(value) => serializer.serialize_bool(*value),
             Self::Integer(value) => serializer.serialize_i128(*value),
             Self::Number(value) => serializer.serialize_f64(*value),
-            Self::Text(text) | Self::Vector(text) => serializer.serialize_str(text),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Vector(values) => values.serialize(serializer),
         }
     }
 }
@@ -164,14 +167,22 @@ mod tests {
             Cell::Integer(u64::MAX.into()),
             Cell::Number(0.625),
             Cell::Text("a".to_owned()),
+            Cell::Vector((0..5).map(Cell::Integer).collect()),
         ];
         assert_eq!(
             serde_json::to_string(&cells).unwrap(),
-            r#"[null,true,18446744073709551615,0.625,"a"]"#
+            r#"[null,true,18446744073709551615,0.625,"a",[0,1,2,3,4]]"#
         );
         assert_eq!(
             cells.map(|cell| cell.to_string()),
-            ["null", "true", "18446744073709551615", "0.625", "a"]
+            [
+                "null",
+                "true",
+                "18446744073709551615",
+                "0.625",
+                "a",
+                "[0, 1, 2, … 5 values]"
+            ]
         );
     }
 

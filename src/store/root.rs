@@ -112,6 +112,37 @@ impl Store {
         Ok(store)
     }
 
+    /// Whether a folder is that of a store, of whatever format.
+    pub fn is_at(root: &Path) -> bool {
+        root.join(FORMAT_FILE).is_file()
+    }
+
+    /// Removes a store that was just made and in which nothing was kept, so that a command that could not begin leaves nothing. One
+    /// that holds anything stays.
+    pub fn remove_unused(self) {
+        let root = self.root.clone();
+        drop(self);
+        let is_empty =
+            |folder: &Path| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+        let others = FOLDERS.iter().filter(|folder| **folder != "locks");
+        if !others.clone().all(|folder| is_empty(&root.join(folder))) {
+            return;
+        }
+        // Whatever cannot be removed stays, and so does what is in the way of the last line.
+        for lock in fs::read_dir(root.join("locks"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let _ = fs::remove_file(lock.path());
+        }
+        for folder in FOLDERS {
+            let _ = fs::remove_dir(root.join(folder));
+        }
+        let _ = fs::remove_file(root.join(FORMAT_FILE));
+        let _ = fs::remove_dir(root);
+    }
+
     fn at(root: PathBuf, writable: bool) -> Self {
         Self {
             locks: Arc::new(Locks::new(root.join("locks"))),
@@ -275,6 +306,22 @@ mod tests {
             "repro-store 1\n"
         );
         Store::open_read_only(&root).unwrap();
+    }
+
+    #[test]
+    fn a_store_in_which_nothing_was_kept_can_be_removed_and_another_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("store");
+        assert!(!Store::is_at(&root));
+        let store = Store::open(&root).unwrap();
+        assert!(Store::is_at(&root));
+        store.remove_unused();
+        assert!(!root.exists());
+        let store = Store::open(&root).unwrap();
+        store.memo().keep_note("cats", &1).unwrap();
+        store.remove_unused();
+        assert!(Store::is_at(&root));
+        assert_eq!(Store::open(&root).unwrap().memo().note("cats"), Some(1));
     }
 
     #[test]

@@ -90,7 +90,8 @@ fn a_killed_and_an_interrupted_run_go_on_to_the_same_bytes() {
         if name == "INT" {
             let texts = [
                 "stopping after the current batch",
-                "stopped; everything committed is kept, run the same command again to resume",
+                "stopped; everything committed is kept (",
+                " by this run), run the same command again to resume",
             ];
             output.expect_code(130).expect_in_stderr(&texts);
         } else {

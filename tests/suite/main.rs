@@ -3,9 +3,10 @@
 //! Start with [`fixture`], which runs the real program in a folder of its own; [`cases`] holds snapshots of
 //! `repro check` and `repro plan` over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`calibration`], [`cka`],
 //! [`pretraining`], [`samples`], [`fine_tuning`], [`test_view`], [`joined`], [`interruption`] and [`damage`] run small experiments; [`fgvc`] runs a
-//! shipped one on small [`stand_ins`] of its datasets; [`querying`] and [`results`] ask for what they leave, and [`query_reads`] asks for what it must not read; [`network`] counts connections; [`image_folders`] and [`foreign_checkpoints`] hold files of
-//! other people's making; [`others_files`] and
-//! [`hostile_text`] hold what must not be written, and what must not be obeyed; [`coverage`] measures intervals and
+//! shipped one on small [`stand_ins`] of its datasets; [`querying`] and [`results`] ask for what they leave, and [`query_reads`] asks for
+//! what it must not read; [`network`] counts connections; [`image_folders`] and [`foreign_checkpoints`] hold files of other people's
+//! making; [`others_files`] and [`hostile_text`] hold what must not be written, and what must not be obeyed; [`project`] is run in
+//! subfolders, and [`terminal`] on terminals of 80 and 60 columns; [`coverage`] measures intervals and
 //! tests; [`fetch`] and [`data`] download files from [`http_server`];
 //! [`init`] writes experiments to start from; [`python_package`] and [`wheel`] hold what is installed by pip;
 //! [`props`] plans random ones; [`tidy`] reads the source tree.
@@ -96,6 +97,8 @@ mod others_files;
 mod plan_scale;
 #[cfg(feature = "torch")]
 mod pretraining;
+#[cfg(feature = "torch")]
+mod project;
 mod props;
 #[cfg(feature = "torch")]
 mod python;
@@ -119,6 +122,8 @@ mod small;
 mod stand_ins;
 mod store_disk_full;
 mod store_processes;
+#[cfg(feature = "torch")]
+mod terminal;
 #[cfg(feature = "torch")]
 mod test_view;
 mod tidy;

@@ -147,6 +147,8 @@ fn listing(plan: &Plan, chosen: &[Index], begun: &[Index]) -> Listing {
             bytes: 1,
             made_at: String::new(),
             wall_seconds: 0.0,
+            device: String::new(),
+            instructions: None,
         };
         listing.artifacts.insert(artifact.fingerprint, entry);
     }

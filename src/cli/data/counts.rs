@@ -78,7 +78,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             paper,
         });
     }
-    let mut out = printed::stdout(arguments.json);
+    let mut out = if arguments.json {
+        printed::stdout(true)
+    } else {
+        // A page to be copied.
+        printed::unfolded()
+    };
     if arguments.json {
         let records: Vec<Value> = all.iter().map(record).collect();
         serde_json::to_writer_pretty(&mut out, &records).map_err(std::io::Error::from)?;

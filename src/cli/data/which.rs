@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::bug::Bug;
 use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::cli::experiment;
+use crate::cli::meter::{Meter, Unit};
 use crate::datasets::{DatasetError, Environment, OpenDataset};
 use crate::graph::{self, DatasetNode};
 use crate::imaging::Preprocess;
@@ -138,14 +138,33 @@ pub(super) fn table_5() -> Result<Vec<PaperRow>, Failure> {
     })
 }
 
-/// A bar on stderr over so many images; where that is no terminal, nothing is shown.
-pub(super) fn bar(title: &str, images: usize) -> ProgressBar {
-    let bar = ProgressBar::new(images as u64);
-    if let Ok(style) =
-        ProgressStyle::with_template("{msg} {wide_bar} {human_pos} of {human_len} images, {eta}")
-    {
-        bar.set_style(style);
+/// Work over so many images, counted from several threads: a bar on a terminal, a line now and then elsewhere.
+pub(super) fn bar(title: &str, images: usize) -> Counting {
+    let meter = Meter::new(Unit::Things("images"), 0, Some(images as u64), title, None);
+    Counting {
+        title: title.to_owned(),
+        meter: Mutex::new(meter),
     }
-    bar.set_message(title.to_owned());
-    bar
+}
+
+/// See [`bar`].
+pub(super) struct Counting {
+    title: String,
+    meter: Mutex<Meter>,
+}
+
+impl Counting {
+    /// So many more were looked at.
+    pub(super) fn inc(&self, step: u64) {
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(numbers) = meter.advance(step) {
+            say!("  {}: {numbers}", self.title);
+        }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn finish_and_clear(&self) {
+        let meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        meter.end();
+    }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use self::progress::Display;
 use super::exit::Failure;
 use super::process;
+use super::say;
 use crate::bug::Bug;
 use crate::exec::StopSignal;
 use crate::fetch::{self, Fetched, How, Patience, Proof, Published, Request, Stated};
@@ -58,7 +59,7 @@ impl Downloader {
         });
         display.clear();
         let fetched = outcome?;
-        display.say(&last_words(target, &stated.by, &fetched));
+        say::always(&last_words(target, &stated.by, &fetched));
         Ok(fetched)
     }
 }

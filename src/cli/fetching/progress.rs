@@ -1,50 +1,28 @@
 //! Shows on stderr how a file comes: a bar on a terminal, a line now and then elsewhere.
 
 use std::cell::RefCell;
-use std::io::IsTerminal;
-use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
-
-use crate::cli::terminal;
+use crate::cli::meter::{Meter, Unit};
 use crate::fetch::Event;
 use crate::text::{bytes, duration};
 
-/// How often a plain line is printed.
-const PLAIN: Duration = Duration::from_secs(10);
-
 /// A display for this process's stderr.
+#[derive(Default)]
 pub(super) struct Display {
-    bars: bool,
     state: RefCell<State>,
 }
 
+#[derive(Default)]
 struct State {
-    bar: Option<ProgressBar>,
-    /// When the last plain line was printed.
-    said: Instant,
-    begun: Instant,
-    /// Where the bytes begin that came since then.
-    from: u64,
-    total: Option<u64>,
+    /// What comes now.
+    meter: Option<Meter>,
     /// Whether a server was asked before.
     asked: bool,
 }
 
 impl Display {
     pub(super) fn new() -> Self {
-        let now = Instant::now();
-        Self {
-            bars: std::io::stderr().is_terminal(),
-            state: RefCell::new(State {
-                bar: None,
-                said: now,
-                begun: now,
-                from: 0,
-                total: None,
-                asked: false,
-            }),
-        }
+        Self::default()
     }
 
     /// Shows one event.
@@ -99,89 +77,36 @@ impl Display {
 
     /// Prints a line.
     pub(super) fn say(&self, line: &str) {
-        match &self.state.borrow().bar {
-            Some(bar) => bar.suspend(|| say!("{line}")),
+        match &self.state.borrow().meter {
+            Some(meter) => meter.say(line),
             None => say!("{line}"),
         }
     }
 
     /// Takes the bar away, if there is one.
     pub(super) fn clear(&self) {
-        if let Some(bar) = self.state.borrow_mut().bar.take() {
-            bar.finish_and_clear();
-        }
+        self.state.borrow_mut().meter = None;
     }
 
     fn begin(&self, title: &str, from: u64, total: Option<u64>) {
         self.clear();
+        let meter = Meter::new(Unit::Bytes, from, total, "", None);
         let size = total.map_or_else(|| "of unknown size".to_owned(), bytes);
         match title {
-            "" if self.bars => {}
-            "" => self.say(&format!("  {size}")),
-            title => self.say(title),
+            "" if meter.has_bar() => {}
+            "" => say!("  {size}"),
+            title => meter.say(title),
         }
-        let now = Instant::now();
-        let bar = self.bars.then(|| bar(from, total));
-        {
-            let mut state = self.state.borrow_mut();
-            (state.bar, state.said, state.begun) = (bar, now, now);
-            (state.from, state.total) = (from, total);
-        }
+        self.state.borrow_mut().meter = Some(meter);
     }
 
     fn advance(&self, done: u64) {
-        let line = {
-            let mut state = self.state.borrow_mut();
-            if let Some(bar) = &state.bar {
-                bar.set_position(done);
-                return;
-            }
-            if state.said.elapsed() < PLAIN {
-                return;
-            }
-            state.said = Instant::now();
-            state.line(done)
+        let mut state = self.state.borrow_mut();
+        let Some(meter) = &mut state.meter else {
+            return;
         };
-        self.say(&line);
-    }
-}
-
-impl State {
-    fn line(&self, done: u64) -> String {
-        let seconds = self.begun.elapsed().as_secs_f64().max(1e-9);
-        let rate = done.saturating_sub(self.from) as f64 / seconds;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "no network brings 2^63 bytes a second"
-        )]
-        let a_second = bytes(rate as u64);
-        match self.total {
-            Some(total) => format!(
-                "  {} of {}, {a_second}/s, {} left",
-                bytes(done),
-                bytes(total),
-                duration(total.saturating_sub(done) as f64 / rate.max(1.0))
-            ),
-            None => format!("  {}, {a_second}/s", bytes(done)),
+        if let Some(numbers) = meter.reach(done) {
+            say!("  {numbers}");
         }
     }
-}
-
-fn bar(from: u64, total: Option<u64>) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(total, terminal::bars());
-    let template = match total {
-        Some(_) => {
-            "  {bar:32} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left"
-        }
-        None => "  {spinner} {binary_bytes}  {binary_bytes_per_sec}",
-    };
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
-    }
-    bar.set_position(from);
-    // What was there before says nothing about the rate.
-    bar.reset_eta();
-    bar.enable_steady_tick(Duration::from_millis(500));
-    bar
 }

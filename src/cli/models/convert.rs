@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::super::exit::Failure;
+use super::super::say;
 use crate::models::checkpoint::conversion::{ConversionError, ElementType, convert};
 use crate::models::checkpoint::stored_tensors::{StoredTensors, shown};
 use crate::text::{bytes, plural};
@@ -68,12 +69,12 @@ pub(super) fn write(
     for other in source.others() {
         say!("left out: {}, {}", shown(&other.name), other.what);
     }
-    say!(
+    say::always(&format!(
         "{}: {}, {}",
         target.display(),
         plural(written.tensors, "tensor"),
         bytes(written.bytes)
-    );
+    ));
     Ok(())
 }
 

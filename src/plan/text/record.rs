@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Totals;
 use crate::plan::job::{Cost, JobKind, Pass};
-use crate::plan::{Absent, Plan, State, Step, Work};
+use crate::plan::{Absent, ExpectedTime, Plan, State, Step, Work};
 use crate::text::plural;
 
 /// The plan as `--json` prints it.
@@ -26,6 +26,8 @@ pub struct PlanRecord {
     pub sampling_images: u64,
     /// Multiply-adds of the samples.
     pub sampling_multiply_adds: u64,
+    /// Seconds that the passes are expected to take; `None` where there are none, or nothing comparable was measured here.
+    pub expected_seconds: Option<f64>,
     /// Bytes of features that will be written.
     pub feature_bytes: u64,
     /// Scans of features in which heads train.
@@ -102,8 +104,8 @@ pub struct ArtifactRecord {
 }
 
 impl PlanRecord {
-    /// The record of a plan; `absent` are the inputs that are not on disk.
-    pub fn new(plan: &Plan, absent: &[Absent]) -> Self {
+    /// The record of a plan; `absent` are the inputs that are not on disk, and `expected` is how long the passes take.
+    pub fn new(plan: &Plan, absent: &[Absent], expected: Option<&ExpectedTime>) -> Self {
         let passes = plan.passes();
         let totals = Totals::of(&passes);
         let trained = plan.steps.iter().filter(|step| step.is_missing());
@@ -128,6 +130,7 @@ impl PlanRecord {
             multiply_adds: totals.cost.multiply_adds,
             sampling_images: sampling().map(|cost| cost.images).sum(),
             sampling_multiply_adds: sampling().map(|cost| cost.multiply_adds).sum(),
+            expected_seconds: expected.map(|expected| expected.seconds),
             feature_bytes: totals.cost.bytes,
             scans: plan
                 .jobs

@@ -5,7 +5,7 @@
 //! of all that, in hexadecimal. A file that is not exactly this is forgotten.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -47,20 +47,36 @@ impl Memo {
 
     /// The note about something, where one is kept.
     pub fn note<N: DeserializeOwned>(&self, about: &str) -> Option<N> {
-        let text = fs::read_to_string(self.note_file(about)).ok()?;
-        let (body, digest) = text.rsplit_once('\n')?;
-        let hashed = &text[..=body.len()];
-        if blake3::hash(hashed.as_bytes()).to_hex().as_str() != digest {
-            return None;
-        }
-        let note: Note<String, N> = serde_json::from_str(body.strip_prefix(FORMAT)?).ok()?;
+        let note = read(&self.note_file(about))?;
         (note.about == about).then_some(note.says)
+    }
+
+    /// The notes about everything that begins with `prefix` and that say something of this form, in the order of their files.
+    pub fn notes<N: DeserializeOwned>(&self, prefix: &str) -> Vec<N> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        files.retain(|file| file.extension().is_some_and(|ending| ending == "note"));
+        files.sort();
+        let notes = files.iter().filter_map(|file| read::<N>(file));
+        let about = notes.filter(|note| note.about.starts_with(prefix));
+        about.map(|note| note.says).collect()
     }
 
     fn note_file(&self, about: &str) -> PathBuf {
         let name = Fingerprint::of(about.as_bytes());
         self.folder.join(format!("{name}.note"))
     }
+}
+
+/// The note in a file; `None` where the file is not exactly one.
+fn read<N: DeserializeOwned>(file: &Path) -> Option<Note<String, N>> {
+    let text = fs::read_to_string(file).ok()?;
+    let (body, digest) = text.rsplit_once('\n')?;
+    let hashed = &text[..=body.len()];
+    if blake3::hash(hashed.as_bytes()).to_hex().as_str() != digest {
+        return None;
+    }
+    serde_json::from_str(body.strip_prefix(FORMAT)?).ok()
 }
 
 #[cfg(test)]
@@ -77,6 +93,8 @@ mod tests {
         assert_eq!(memo.note("cats"), Some(2));
         assert_eq!(memo.note::<u32>("dogs"), None);
         assert_eq!(memo.note::<String>("cats"), None);
+        assert_eq!(memo.notes::<u32>("c"), [2]);
+        assert_eq!(memo.notes::<u32>("d"), [0; 0]);
         let file = memo.note_file("cats");
         let kept = fs::read(&file).unwrap();
         for place in 0..kept.len() {

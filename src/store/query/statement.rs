@@ -6,10 +6,13 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor};
+use sqlparser::ast::{
+    Expr, GroupByExpr, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor,
+};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserOptions};
 
+use super::syntax;
 use crate::message::Message;
 
 /// Why a text is not carried out.
@@ -17,8 +20,8 @@ use crate::message::Message;
 pub(super) enum Fault {
     /// It is SQL, but not a query that only reads the store.
     Refused(Message),
-    /// It is not SQL. The parser's message.
-    Unreadable(String),
+    /// It is not SQL, as far as the parser understands it.
+    Unreadable(Message),
 }
 
 /// The names of the tables that a query reads, each once. Names that the query itself introduces by `WITH` are among them.
@@ -31,7 +34,9 @@ pub(super) fn tables_of(sql: &str) -> Result<Vec<String>, Fault> {
         trailing_commas: true,
         ..ParserOptions::default()
     };
-    let unreadable = |error: sqlparser::parser::ParserError| Fault::Unreadable(error.to_string());
+    let unreadable = |error: sqlparser::parser::ParserError| {
+        Fault::Unreadable(syntax::explain(sql, &error.to_string()))
+    };
     let statements = Parser::new(&GenericDialect)
         .with_options(options)
         .try_with_sql(sql)
@@ -85,10 +90,16 @@ impl Visitor for Names {
     fn pre_visit_statement(&mut self, statement: &Statement) -> Flow {
         match statement {
             Statement::Query(_) => ControlFlow::Continue(()),
-            other => stop(refused(format!(
-                "`{}` is not a query: `repro query` reads the cache and changes nothing",
-                called(other)
-            ))),
+            other => {
+                let text = format!(
+                    "`{}` is not a query: `repro query` reads the cache and changes nothing",
+                    called(other)
+                );
+                stop(match instead_of(other) {
+                    Some(hint) => Message::new(text).hint(hint),
+                    None => refused(text),
+                })
+            }
         }
     }
 
@@ -102,7 +113,7 @@ impl Visitor for Names {
                 "`SELECT … INTO` makes a table, and `repro query` changes nothing",
             ));
         }
-        ControlFlow::Continue(())
+        grouping(select)
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> Flow {
@@ -134,6 +145,62 @@ impl Visitor for Names {
                 "`{}` is not available in a query",
                 shortened(&other.to_string())
             ))),
+        }
+    }
+}
+
+/// What does the same as a statement that is not a query.
+fn instead_of(statement: &Statement) -> Option<&'static str> {
+    match statement {
+        Statement::ExplainTable { .. } | Statement::ShowColumns { .. } => {
+            Some("`repro query --tables TABLE` lists the columns of a table")
+        }
+        Statement::ShowTables { .. } => Some("`repro query --tables` lists the tables"),
+        Statement::Copy { .. } => Some(
+            "write the `SELECT` alone, and `--output FILE` behind it, such as `--output results.csv`",
+        ),
+        _ => None,
+    }
+}
+
+/// Refuses what the engine cannot group by, and windows over groups, at which it panics.
+fn grouping(select: &Select) -> Flow {
+    let GroupByExpr::Expressions(by, modifiers) = &select.group_by else {
+        return ControlFlow::Continue(());
+    };
+    let sets = by.iter().find_map(|expression| match expression {
+        Expr::Rollup(_) => Some("ROLLUP"),
+        Expr::Cube(_) => Some("CUBE"),
+        Expr::GroupingSets(_) => Some("GROUPING SETS"),
+        _ => None,
+    });
+    if let Some(name) = sets.or((!modifiers.is_empty()).then_some("… WITH")) {
+        return stop(
+            Message::new(format!("`GROUP BY {name}` is not available")).hint(
+                "write one `SELECT … GROUP BY …` for each level, with `UNION ALL` between them",
+            ),
+        );
+    }
+    if !by.is_empty() && select.projection.visit(&mut Windows).is_break() {
+        return stop(
+            Message::new("a window function (`OVER`) beside `GROUP BY` is not available").hint(
+                "group in a query of its own: `SELECT *, row_number() OVER (ORDER BY mean) FROM (SELECT head, avg(value) AS mean FROM results GROUP BY head)`",
+            ),
+        );
+    }
+    ControlFlow::Continue(())
+}
+
+/// Stops at a window function.
+struct Windows;
+
+impl Visitor for Windows {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
+        match expression {
+            Expr::Function(function) if function.over.is_some() => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
         }
     }
 }
@@ -197,6 +264,42 @@ mod tests {
     }
 
     #[test]
+    fn what_does_the_same_is_named() {
+        for (sql, name, hint) in [
+            ("SHOW TABLES", "`SHOW TABLES`", "`repro query --tables`"),
+            (
+                "DESCRIBE results",
+                "`DESCRIBE`",
+                "`repro query --tables TABLE`",
+            ),
+            ("COPY results TO 'x.csv'", "`COPY`", "`--output FILE`"),
+            (
+                "SELECT head, avg(value) FROM results GROUP BY ROLLUP(head)",
+                "`GROUP BY ROLLUP` is not available",
+                "UNION ALL",
+            ),
+            (
+                "SELECT head, avg(value) FROM results GROUP BY CUBE(head, block)",
+                "`GROUP BY CUBE` is not available",
+                "UNION ALL",
+            ),
+            (
+                "SELECT head, row_number() OVER (ORDER BY head) FROM results GROUP BY head",
+                "beside `GROUP BY`",
+                "in a query of its own",
+            ),
+        ] {
+            let refusal = refusal(sql);
+            assert!(
+                refusal.contains(name) && refusal.contains(hint),
+                "{sql}: {refusal}"
+            );
+        }
+        let windows = "SELECT head, row_number() OVER (ORDER BY value) FROM results";
+        assert_eq!(tables_of(windows).unwrap(), ["results"]);
+    }
+
+    #[test]
     fn table_functions_are_found_wherever_they_stand() {
         for sql in [
             "SELECT * FROM read_parquet('a')",
@@ -237,8 +340,6 @@ mod tests {
             ("INSERT INTO results SELECT * FROM results", "`INSERT INTO`"),
             ("UPDATE results SET value = 1", "`UPDATE`"),
             ("EXPLAIN SELECT * FROM results", "`EXPLAIN SELECT`"),
-            ("SHOW TABLES", "`SHOW TABLES`"),
-            ("COPY results TO 'x.csv'", "`COPY`"),
             ("ALTER TABLE results RENAME TO other", "`ALTER TABLE`"),
             ("SELECT * INTO x FROM results", "INTO"),
             ("WITH a AS (DELETE FROM results) SELECT 1", "`DELETE FROM`"),

@@ -51,9 +51,32 @@ const KNOWN: [KnownColumn<'static>; 4] = [
     },
 ];
 
+/// What a query found.
+struct QueryResult {
+    columns: Vec<String>,
+    rows: Vec<Vec<Cell>>,
+}
+
 /// The answer of a store without damage.
-fn ask(store: &Store, sql: &str, known: &[KnownColumn<'_>]) -> Result<QueryResult, QueryError> {
-    store.query(sql, known, &mut |lacking| panic!("{lacking}"))
+fn ask(store: &Store, sql: &str, columns: &[KnownColumn<'_>]) -> Result<QueryResult, QueryError> {
+    let known = Known {
+        columns,
+        classes: &Vec::new,
+    };
+    let answer = store.query(sql, known, &mut |lacking| panic!("{lacking}"))?;
+    let rows = (0..answer.rows()).map(|row| answer.row(row));
+    Ok(QueryResult {
+        columns: answer.columns(),
+        rows: rows.collect::<Result<_, _>>()?,
+    })
+}
+
+/// Why a query has no answer.
+fn refusal(store: &Store, sql: &str) -> QueryError {
+    match ask(store, sql, &KNOWN) {
+        Err(error) => error,
+        Ok(answer) => panic!("{sql}: {:?}", answer.rows),
+    }
 }
 
 fn at_seed(mut row: ResultRow, seed: u32) -> ResultRow {
@@ -260,7 +283,9 @@ fn features_are_a_table_and_vectors_are_summed_up() {
         features.short()
     );
     let result = ask(&store, &sql, &KNOWN).unwrap();
-    let vector = Cell::Vector("[0, 0.5, 1, … 5 values]".to_owned());
+    let values = [0.0, 0.5, 1.0, 1.5, 2.0];
+    let vector = Cell::Vector(values.into_iter().map(Cell::Number).collect());
+    assert_eq!(vector.to_string(), "[0, 0.5, 1, … 5 values]");
     let text = |text: &str| Cell::Text(text.to_owned());
     assert_eq!(
         result.rows,
@@ -298,12 +323,13 @@ fn an_empty_store_has_empty_results() {
     )
     .unwrap();
     assert_eq!((result.columns.len(), result.rows.len()), (4, 0));
-    let message = ask(&store, "SELECT * FROM curves", &KNOWN)
-        .unwrap_err()
+    let message = refusal(&store, "SELECT * FROM curves")
         .explain()
         .to_string();
     assert!(
-        message.contains("artifacts, results (and `curves`, once a head is trained)"),
+        message.contains("unknown table `curves`")
+            && message.contains("the tables are artifacts, classes, results;")
+            && message.ends_with("(and `curves`, once a head is trained)"),
         "{message}"
     );
 }
@@ -311,7 +337,7 @@ fn an_empty_store_has_empty_results() {
 #[test]
 fn errors_name_what_there_is_and_what_may_be_meant() {
     let (_folder, store, features, _) = filled();
-    let message = |sql: &str| ask(&store, sql, &KNOWN).unwrap_err().explain().to_string();
+    let message = |sql: &str| refusal(&store, sql).explain().to_string();
     let unknown = message("SELECT * FROM reslts");
     assert!(unknown.contains("did you mean `results`?"), "{unknown}");
     assert!(
@@ -320,8 +346,9 @@ fn errors_name_what_there_is_and_what_may_be_meant() {
     );
     let column = message("SELECT vlue FROM results");
     assert!(
-        column.contains("column \"vlue\"\n  hint: did you mean `value`?")
-            && column.ends_with("features_fingerprint"),
+        column.contains("unknown column `vlue`\n  hint: did you mean `value`?")
+            && column.contains("`results` has the columns metric, value, low")
+            && column.ends_with("`repro query --tables results` describes them"),
         "{column}"
     );
     let joined = message(
@@ -333,9 +360,11 @@ fn errors_name_what_there_is_and_what_may_be_meant() {
     );
     let syntax = message("SELEC 1");
     assert!(
-        syntax.contains("the tables are artifacts, curves, results"),
+        syntax.contains("syntax error at line 1, column 1: expected an SQL statement, found SELEC\n  | SELEC 1\n  | ^"),
         "{syntax}"
     );
+    let function = message("SELECT foo(value) FROM results");
+    assert!(function.contains("unknown function `foo`"), "{function}");
     let two = message("SELECT 1; SELECT 2");
     assert!(two.contains("holds 2"), "{two}");
 }

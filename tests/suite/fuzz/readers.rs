@@ -14,7 +14,7 @@ use repro::imaging::preprocess::{Draw, Named, Preprocess};
 use repro::models::checkpoint::stored_tensors::StoredTensors;
 use repro::report::template::Template;
 use repro::spec::Source;
-use repro::store::Store;
+use repro::store::{Known, Store};
 use repro::{graph, report};
 use tempfile::TempDir;
 
@@ -418,7 +418,8 @@ fn in_store(stage: &Stage, name: &str, bytes: &[u8]) {
         }
     }
     for table in ["artifacts", "results", "predictions", "features", "curves"] {
-        let _ = store.query(&format!("SELECT * FROM {table} LIMIT 5"), &[], &mut |_| {});
+        let sql = format!("SELECT * FROM {table} LIMIT 5");
+        let _ = store.query(&sql, nothing_known(), &mut |_| {});
     }
     drop(store);
     fs::write(path, original).expect("a file");
@@ -502,11 +503,23 @@ fn predictions(stage: &Stage, bytes: &[u8]) {
     in_store(stage, "predictions.parquet", bytes);
 }
 
+/// What a query is answered with where nothing but the store is known.
+fn nothing_known() -> Known<'static> {
+    Known {
+        columns: &[],
+        classes: &Vec::new,
+    }
+}
+
 fn sql(stage: &Stage, bytes: &[u8]) {
     let Some(store) = &stage.store else { return };
     let store = Store::open_read_only(store).expect("a store");
-    match store.query(&text(bytes), &[], &mut |_| {}) {
-        Ok(_) => {}
+    match store.query(&text(bytes), nothing_known(), &mut |_| {}) {
+        Ok(answer) => {
+            for row in 0..answer.rows().min(100) {
+                assert!(answer.row(row).is_ok());
+            }
+        }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
