@@ -1,7 +1,7 @@
 //! The network and what stands around it, as benchmarks: `cargo bench`, or one group with `cargo bench -- taps`.
 //!
 //! `cargo bench -- --save-baseline before` keeps the figures, and `cargo bench -- --baseline before` compares with them.
-//! docs/performance.md says what the figures mean; `benches/against_reference.py` compares with the reference code.
+//! docs/reference/performance.md says what the figures mean; `benches/against_reference.py` compares with the reference code.
 
 #![expect(clippy::expect_used, reason = "a benchmark fails this way")]
 

@@ -107,7 +107,7 @@ pub const WELL_KNOWN: &[Axis] = &[
     axis(
         CHOSEN,
         AxisType::Text,
-        "The axes whose values `choose` of the metric chose on held-out samples, such as `block, pool`; null where nothing was chosen.",
+        "The axes whose values `choose` of the metric chose on the validation split, such as `block, pool`; null where nothing was chosen.",
     ),
     axis(
         CHOSEN_FROM,

@@ -28,7 +28,7 @@ pub(crate) const RECORD: &str = ".blocks";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} {reason}", path.display())]
 pub struct Damage {
-    /// The file.
+    /// The damaged file.
     pub path: PathBuf,
     /// How it differs, to be read after its name.
     pub reason: String,

@@ -34,7 +34,7 @@ pub use survey::{Otherwise, Surveyed, survey};
 /// Why an input cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
-    /// A dataset.
+    /// A dataset that cannot be opened.
     #[error("dataset `{name}`: {source}")]
     Dataset {
         /// The dataset's name in the experiment.
@@ -257,7 +257,7 @@ fn open_datasets(experiment: &Experiment, environment: &Environment<'_>) -> Vec<
     all
 }
 
-/// Opens a dataset. Where what was unpacked of an archive is found damaged, it is set aside and unpacked anew.
+/// Opens a dataset. Where what was unpacked of an archive is found damaged, it is set aside and unpacked again.
 fn opened(
     dataset: &dyn Dataset,
     environment: &Environment<'_>,

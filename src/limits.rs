@@ -1,4 +1,4 @@
-//! What one file may take: every bound on what is read from outside, in one place. `docs/limits.md` lists them with what they cost.
+//! What one file may take: every bound on what is read from outside, in one place. `docs/concepts/limits.md` lists them with what they cost.
 //!
 //! A bound is far above what is published, and far below what fills a machine. Whoever refuses something names what was found and the
 //! bound.

@@ -30,7 +30,7 @@ pub(crate) fn try_lock(path: &Path) -> io::Result<Option<File>> {
             "another file has the name of the lock; move it away",
         ));
     }
-    // The name only serves the messages of those who wait, so a full disk is no reason to fail here.
+    // The name only serves the messages of those who wait, so a full disk is not an error here.
     let _ = sign(&mut file);
     Ok(Some(file))
 }

@@ -23,7 +23,7 @@ pub enum Failure {
     Diagnostics {
         /// Each error at its place.
         rendered: String,
-        /// How many there are.
+        /// The line that counts the errors, such as `a.toml: 2 errors`.
         summary: String,
     },
     /// The arguments, or what they name, are wrong.

@@ -102,7 +102,7 @@ enum Command {
     Plan(plan::Arguments),
     /// Render the report again from the cache; computes nothing.
     Report(report::Arguments),
-    /// Ask the cache in SQL.
+    /// Query the cache with SQL.
     Query(query::Arguments),
     /// Show kinds, models with their blocks, or artifacts.
     List(list::Arguments),

@@ -36,7 +36,7 @@ pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     Err(arguments.working.refuse())
 }
 
-/// Runs that follow one another because damaged artifacts were set aside; more of them than this is no accident.
+/// Runs that follow one another because damaged artifacts were set aside; more of them than this have another cause.
 #[cfg(feature = "torch")]
 const MOST_ATTEMPTS: usize = 3;
 

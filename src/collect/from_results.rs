@@ -11,7 +11,7 @@ use super::report::{Written, put};
 use crate::exec::NodeError;
 use crate::graph::{Experiment, ModelNode};
 use crate::message::Message;
-use crate::papers::departures;
+use crate::papers::deviations;
 use crate::report::{
     ModelSummary, ReportConfig, ReportInput, ResultsFile, comparison, results_csv,
 };
@@ -59,7 +59,7 @@ pub fn write(
             .map(|node| summary(node, &results))
             .collect(),
         seeds: experiment.seeds.clone(),
-        departures: departures::of(experiment, &|_, _| None),
+        deviations: deviations::of(experiment, &|_, _| None),
         command: command.to_owned(),
         results_file: Some(ResultsFile {
             path: path.to_owned(),

@@ -17,7 +17,7 @@ use crate::imaging::preprocess::{Preprocess, Step};
 use crate::inputs::Inputs;
 use crate::message::Message;
 use crate::numbers::to_u32;
-use crate::papers::departures;
+use crate::papers::deviations;
 use crate::plan::{Evaluate, Items, Plan, Train, Work};
 use crate::report::figures::Wanted;
 use crate::report::{
@@ -27,7 +27,7 @@ use crate::report::{
 use crate::store::names::RESULTS;
 use crate::store::{AxisValue, ResultRow, Store};
 
-/// What was written.
+/// What became of the files of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     /// Whether any file was not there with these bytes already.
@@ -136,7 +136,7 @@ fn gather(
         nodes,
         versions,
         seeds: experiment.seeds.clone(),
-        departures: departures::of(experiment, &|dataset, split| {
+        deviations: deviations::of(experiment, &|dataset, split| {
             plan.datasets
                 .get(dataset)
                 .map(|images| images.samples_of(split))

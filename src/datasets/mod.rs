@@ -100,7 +100,7 @@ pub trait Dataset: Send + Sync + Debug {
         Vec::new()
     }
 
-    /// What the dataset settles that the paper leaves open; reports list it beside the departures from the paper.
+    /// What the dataset settles that the paper leaves open; reports list it beside the deviations from the paper.
     fn open_questions(&self) -> Vec<OpenQuestion> {
         Vec::new()
     }

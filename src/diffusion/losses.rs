@@ -25,7 +25,7 @@ use super::Diffusion;
 pub use super::PUBLISHED_LAMBDA;
 use super::reverse::{Columns, ReverseError, StepBack, both_parts, parts};
 
-/// What is minimized.
+/// The training loss of a diffusion network, in the terms of Nichol and Dhariwal (2021).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Objective {
     /// `L_simple`: the mean square of what is wrong in the predicted noise. A predicted variance learns nothing.

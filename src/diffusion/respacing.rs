@@ -36,7 +36,7 @@ pub enum RespacingError {
         "`{text}` chooses no timesteps; write a number of steps such as 25, one for each section such as 10,15,20, or ddim25"
     )]
     Text {
-        /// What was written.
+        /// The rule as it was typed.
         text: String,
     },
     /// A section with nothing to choose from, or more steps than it has.

@@ -76,7 +76,7 @@ impl<F: FnMut(&Tensor, u32) -> Result<Tensor, ForwardError>> Denoiser for F {
 pub struct Sampling {
     /// The process, usually respaced.
     pub diffusion: Diffusion,
-    /// How a step is taken.
+    /// DDIM or ancestral sampling.
     pub method: Method,
     /// The variance of an ancestral step; [`Method::Ddim`] goes without.
     pub variance: Variance,

@@ -30,7 +30,7 @@ pub struct Check {
     pub topic: &'static str,
     /// How it came out.
     pub mark: Mark,
-    /// What was found.
+    /// The finding, as a fragment without its topic.
     pub fact: String,
     /// What to do; there is one just when `mark` is not [`Mark::Ok`].
     pub remedy: Option<String>,

@@ -30,7 +30,7 @@ pub(crate) struct Chosen {
     candidates: Vec<Candidate<HeadItem>>,
 }
 
-/// Heads that differ in their seeds alone, with their mean scores on held-out samples.
+/// Heads that differ in their seeds alone, with their mean scores on the validation split.
 #[derive(Debug)]
 struct Candidate<H> {
     place: Place,
@@ -42,7 +42,7 @@ struct Candidate<H> {
 /// Chooses; nothing where a candidate is not there yet.
 ///
 /// # Errors
-/// The store cannot be read, or a head has no score on held-out samples.
+/// The store cannot be read, or a head has no score on the validation split.
 pub(crate) fn choose(
     plan: &Plan,
     store: &Store,
@@ -240,7 +240,7 @@ fn held_out(store: &Store, fingerprint: &Fingerprint) -> Result<(f64, f64), Node
         (Some(loss), Some(top1)) => Ok((loss, top1)),
         _ => Err(NodeError::Values(
             format!(
-                "the scores of head {} on held-out samples lack a column",
+                "the scores of head {} on the validation split lack a column",
                 fingerprint.short()
             )
             .into(),

@@ -68,7 +68,7 @@ pub enum Event {
         images: u64,
         /// The loss by the last point of the curve.
         loss: Option<f32>,
-        /// Wall time.
+        /// Seconds by the clock, at least 0.
         seconds: f64,
     },
     /// Samples begin.
@@ -95,7 +95,7 @@ pub enum Event {
         label: String,
         /// Images that this run made; those of earlier runs do not count.
         images: usize,
-        /// Wall time.
+        /// Seconds by the clock, at least 0.
         seconds: f64,
     },
     /// A pass begins.
@@ -138,7 +138,7 @@ pub enum Event {
         pass: usize,
         /// Images that ran.
         images: usize,
-        /// Wall time.
+        /// Seconds by the clock, at least 0.
         seconds: f64,
         /// Time spent decoding, cropping and adding noise, beside the network.
         prepare_seconds: f64,
@@ -205,14 +205,14 @@ pub enum Event {
         label: String,
         /// The loss of its last epoch, in nats; `None` for a head that is fitted full-batch.
         train_loss: Option<f64>,
-        /// Wall time.
+        /// Seconds by the clock, at least 0.
         seconds: f64,
     },
     /// All heads are trained.
     HeadsFinished {
         /// Heads that were trained.
         heads: usize,
-        /// Wall time.
+        /// Seconds by the clock, at least 0.
         seconds: f64,
     },
     /// A metric is kept of some of what it reads, because the rest could not be made.
@@ -261,7 +261,7 @@ pub enum Event {
         failed: usize,
         /// How many artifacts were not made because of that.
         unmade: usize,
-        /// Wall time.
+        /// Seconds by the clock, at least 0.
         seconds: f64,
     },
 }

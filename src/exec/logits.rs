@@ -43,7 +43,7 @@ pub(crate) fn attach(
     if held_out {
         let table = store.table(fingerprint, HELD_OUT_LOGITS)?;
         let found = labels(&table).zip(logits(&table));
-        let (labels, logits) = found.ok_or_else(|| malformed("held-out logits"))?;
+        let (labels, logits) = found.ok_or_else(|| malformed("logits of the validation split"))?;
         predictions.held_out = Some(HeldOutLogits { labels, logits });
     }
     Ok(())

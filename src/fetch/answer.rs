@@ -49,7 +49,7 @@ pub(super) enum Verdict {
     Never {
         /// What the server answered.
         reason: String,
-        /// What to do.
+        /// The hint of the error.
         remedy: &'static str,
     },
 }

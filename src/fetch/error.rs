@@ -44,7 +44,7 @@ impl Kept {
      SHA-256 found:    {found}"
 )]
 pub struct WrongDigest {
-    /// Where they came from.
+    /// The address that was fetched from.
     pub url: String,
     /// The digest that they should have.
     pub expected: Digest,
@@ -64,7 +64,7 @@ pub struct WrongDigest {
      one are not results of the other", record.display()
 )]
 pub struct ChangedDigest {
-    /// Where they came from.
+    /// The address that was fetched from.
     pub url: String,
     /// When the other file was recorded.
     pub at: String,
@@ -74,7 +74,7 @@ pub struct ChangedDigest {
     pub record: PathBuf,
     /// The digest of what came now.
     pub found: Digest,
-    /// Where it is now.
+    /// The file that came, under its name with `.rejected`.
     pub rejected: PathBuf,
 }
 
@@ -126,7 +126,7 @@ pub enum FetchError {
         url: String,
         /// What the server answered instead.
         reason: String,
-        /// What to do about it.
+        /// The hint of the error.
         remedy: String,
     },
     /// The server has another file than was published.
@@ -161,7 +161,7 @@ pub enum FetchError {
     OtherFile {
         /// The file that is there already.
         path: PathBuf,
-        /// How it differs.
+        /// The difference in size or digest, as a fragment.
         difference: String,
     },
     /// The list of what was fetched cannot be read.
@@ -171,7 +171,7 @@ pub enum FetchError {
     BadRecord {
         /// The `fetched.toml` that cannot be read.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault, as a fragment.
         reason: String,
     },
     /// The file system has no room for the file.

@@ -41,7 +41,7 @@ pub enum Event {
     },
     /// It broke, and is tried again after a pause.
     Retrying {
-        /// What happened.
+        /// The error of the attempt, as a fragment.
         reason: String,
         /// Bytes received so far, those of earlier attempts included.
         kept: u64,

@@ -62,7 +62,7 @@ pub struct Stated {
     pub bytes: Option<u64>,
     /// `None` where nobody has stated it.
     pub sha256: Option<Digest>,
-    /// On whose word, for messages.
+    /// Who vouches for it, for messages.
     pub by: String,
 }
 

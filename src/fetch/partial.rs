@@ -166,7 +166,7 @@ impl Partial {
         self.description.total == Some(self.kept)
     }
 
-    /// Where it is.
+    /// The file that grows, beside its place.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

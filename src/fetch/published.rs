@@ -20,7 +20,7 @@ pub struct Published {
     pub sha256: Option<StatedDigest>,
 }
 
-/// A digest, and on whose word.
+/// A digest, and who vouches for it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StatedDigest {

@@ -11,7 +11,7 @@
 //! # Deviations
 //! The paper does not say whether an activation follows each convolution. Its description has none, so there is none here
 //! unless `activation = "relu"`; the max pools are then all that is not linear.
-//! The tables write 1k for a width, which is 1024 or 1000. Here it is 1024; see docs/heads.md.
+//! The tables write 1k for a width, which is 1024 or 1000. Here it is 1024; see docs/concepts/heads.md.
 //! Initial weights: see [`Initializer::Uniform`](super::Initializer::Uniform).
 //!
 //! # Parity

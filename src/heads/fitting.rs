@@ -7,14 +7,14 @@ pub enum Fitting<'a> {
     /// By steps of an optimizer on batches.
     Steps,
     /// From all samples at once, which have to be in memory.
-    Whole(&'a dyn FitWhole),
+    FullBatch(&'a dyn FullBatchFit),
     /// From as many scans of all samples as it takes, block by block.
     Blocks(&'a dyn FitBlocks),
 }
 
 /// All samples of a split.
 #[derive(Debug, Clone, Copy)]
-pub struct Whole<'a> {
+pub struct FullBatch<'a> {
     /// `[N, D]`, f32.
     pub features: &'a Tensor,
     /// `[N]`, i64, each below `classes`; on the device of the features.
@@ -24,7 +24,7 @@ pub struct Whole<'a> {
 }
 
 /// A head whose training split itself is what predicts.
-pub trait FitWhole {
+pub trait FullBatchFit {
     /// The logits `[T, K]` of features `[T, D]`, both f32, on one device with the training split. Both splits have samples.
     ///
     /// The result depends on nothing but these arguments. Memory beyond them is bounded, whatever N and T are, but for the
@@ -32,7 +32,7 @@ pub trait FitWhole {
     ///
     /// # Panics
     /// libtorch panics if the device is out of memory.
-    fn predict(&self, train: Whole<'_>, test: &Tensor) -> Tensor;
+    fn predict(&self, train: FullBatch<'_>, test: &Tensor) -> Tensor;
 }
 
 /// Why a fit has no result.
@@ -90,12 +90,12 @@ pub struct Fitted {
     /// `[K]`, f64.
     pub bias: Tensor,
     /// How it got there.
-    pub course: Course,
+    pub trace: FitTrace,
 }
 
 /// How a fit found its parameters.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Course {
+pub enum FitTrace {
     /// Step by step, until the gradient was short enough or the iterations were over.
     Iterated {
         /// Before the first iteration and after each one.
@@ -109,7 +109,7 @@ pub enum Course {
         candidates: Vec<Candidate>,
         /// The one that was chosen.
         chosen: usize,
-        /// By what.
+        /// The predictions whose error decided.
         judge: Judge,
     },
 }
@@ -117,7 +117,7 @@ pub enum Course {
 /// The objective and its gradient after an iteration.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Iteration {
-    /// What is minimized.
+    /// Mean loss over the samples plus the penalty.
     pub objective: f64,
     /// The largest absolute value in its gradient.
     pub gradient: f64,

@@ -20,7 +20,7 @@ use tch::{Kind as Type, Tensor};
 #[cfg(feature = "torch")]
 use super::Mode;
 #[cfg(feature = "torch")]
-use super::fitting::{FitWhole, Fitting, Whole, blocks};
+use super::fitting::{Fitting, FullBatch, FullBatchFit, blocks};
 use super::{FeatureShape, Head, HeadKind, ParameterForm};
 #[cfg(feature = "torch")]
 use crate::numbers::to_i64;
@@ -92,7 +92,7 @@ impl Head for Knn {
 
     #[cfg(feature = "torch")]
     fn fitting(&self) -> Fitting<'_> {
-        Fitting::Whole(self)
+        Fitting::FullBatch(self)
     }
 
     /// Without a training split there is no class to vote for: `[N, 1, 0]`.
@@ -110,8 +110,8 @@ impl Head for Knn {
 const MOST_SIMILARITIES: i64 = 1 << 26;
 
 #[cfg(feature = "torch")]
-impl FitWhole for Knn {
-    fn predict(&self, train: Whole<'_>, test: &Tensor) -> Tensor {
+impl FullBatchFit for Knn {
+    fn predict(&self, train: FullBatch<'_>, test: &Tensor) -> Tensor {
         let _guard = tch::no_grad_guard();
         let memory = normalized(train.features).transpose(0, 1);
         let samples = memory.size()[1];
@@ -193,7 +193,7 @@ mod tests {
     fn fit(head: &Knn, train: &[f32], labels: &[i64], test: &[f32]) -> Vec<Vec<f32>> {
         let features = Tensor::from_slice(train).view([-1, 2]);
         let labels = Tensor::from_slice(labels);
-        let whole = Whole {
+        let whole = FullBatch {
             features: &features,
             labels: &labels,
             classes: 3,

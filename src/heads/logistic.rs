@@ -24,7 +24,7 @@ use std::sync::Arc;
 use tch::{Kind as Type, Tensor};
 
 #[cfg(feature = "torch")]
-use super::fitting::{Blocks, Course, FitBlocks, FitError, Fitted, Fitting};
+use super::fitting::{Blocks, FitBlocks, FitError, FitTrace, Fitted, Fitting};
 #[cfg(feature = "torch")]
 use super::lbfgs::{Limits, minimize};
 use super::{FeatureShape, Head, HeadKind, ParameterForm, Role};
@@ -145,7 +145,7 @@ impl FitBlocks for Logistic {
         Ok(Fitted {
             weight,
             bias,
-            course: Course::Iterated {
+            trace: FitTrace::Iterated {
                 iterations,
                 tolerance: self.tolerance,
             },
@@ -220,7 +220,7 @@ mod tests {
 
     fn fit(head: &Logistic, samples: &InMemory) -> (Fitted, Vec<Iteration>) {
         let fitted = head.fit(samples, None).unwrap();
-        let Course::Iterated { iterations, .. } = &fitted.course else {
+        let FitTrace::Iterated { iterations, .. } = &fitted.trace else {
             panic!("{fitted:?}");
         };
         let iterations = iterations.clone();

@@ -9,7 +9,7 @@
 //! `[N, D]` to `[N, H₀]`, `[N, H₁]` … `[N, K]`, with D = C × S × S.
 //!
 //! # Deviations
-//! The tables write 2k for the width of a hidden layer, which is 2048 or 2000. Here it is 2048; see docs/heads.md.
+//! The tables write 2k for the width of a hidden layer, which is 2048 or 2000. Here it is 2048; see docs/concepts/heads.md.
 //! Initial weights: see [`Initializer::Uniform`](super::Initializer::Uniform).
 //!
 //! # Parity

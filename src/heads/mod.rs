@@ -38,8 +38,8 @@ use crate::spec::{Kind, Parse};
 pub(crate) use fitting::InMemory;
 #[cfg(feature = "torch")]
 pub use fitting::{
-    Blocks, Candidate, Course, FitBlocks, FitError, FitWhole, Fitted, Fitting, Iteration, Judge,
-    Whole,
+    Blocks, Candidate, FitBlocks, FitError, FitTrace, Fitted, Fitting, FullBatch, FullBatchFit,
+    Iteration, Judge,
 };
 pub use parameters::{Initializer, Parameter, ParameterForm, Role};
 

@@ -89,7 +89,7 @@ fn processors_below(mount: &Path, groups: &str) -> Option<usize> {
                 let (quota, period) = text.trim().split_once(' ')?;
                 (quota.parse::<u64>().ok()?, period.parse::<u64>().ok()?)
             }
-            // -1, which is no such number, where there is no limit.
+            // -1, which does not parse, where there is no limit.
             Err(_) => (
                 number(&folder, "cpu.cfs_quota_us")?,
                 number(&folder, "cpu.cfs_period_us")?,

@@ -32,7 +32,7 @@ pub enum DeviceError {
         "unknown device `{text}`; write `auto`, `cpu`, `cuda` or `cuda:<index>`, as in `cuda:0`"
     )]
     Unknown {
-        /// What was written.
+        /// The device as it was typed.
         text: String,
     },
     /// A GPU was asked for, and CUDA did not come in.

@@ -2,7 +2,7 @@
 //!
 //! Every layer of a network allocates feature maps of tens to hundreds of megabytes. By default the C library asks the operating
 //! system for each of them and gives it back at once, and each of its pages has to be cleared and mapped again. Freed
-//! feature maps are kept for the next layer instead while passes run on the CPU: see docs/performance.md for what that saves.
+//! feature maps are kept for the next layer instead while passes run on the CPU: see docs/reference/performance.md for what that saves.
 
 use std::sync::{Mutex, PoisonError};
 

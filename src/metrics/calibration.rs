@@ -64,7 +64,7 @@ impl Metric for Calibration {
         let held_out = predictions.held_out.as_ref().ok_or(MetricError::Bug)?;
         let labels = predictions.labels();
         let predicted = labeled(logits, &labels, "predicted")?;
-        let temperature = labeled(&held_out.logits, &held_out.labels, "held-out")?.temperature();
+        let temperature = labeled(&held_out.logits, &held_out.labels, "validation")?.temperature();
         let values = [
             predicted.ece(1.0),
             temperature,

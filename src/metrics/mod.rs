@@ -174,7 +174,7 @@ pub trait Metric: Send + Sync + Debug {
     /// The name of its kind, as it is typed.
     fn kind(&self) -> &'static str;
 
-    /// What it reads.
+    /// Predictions of heads, features, or pairs of features.
     fn reads(&self) -> Reads {
         Reads::Predictions
     }
@@ -193,7 +193,7 @@ pub trait Metric: Send + Sync + Debug {
     fn evaluate(&self, input: MetricInput<'_>) -> Result<Vec<Vec<Score>>, MetricError>;
 
     /// One score for each predicted row, in their order, whose mean is the value of an output: what differences of two heads are paired by.
-    /// `None` where the metric has no such output, or an output that is no mean over rows, or reads something else than predictions.
+    /// `None` where the metric has no such output, or an output that is not a mean over rows, or reads something else than predictions.
     fn per_sample(&self, predictions: &Predictions, output: &str) -> Option<Vec<f64>> {
         let _ = (predictions, output);
         None

@@ -98,7 +98,7 @@ pub enum ForwardError {
     #[error("the network reads noisy images, but no timestep was given")]
     TimestepMissing,
     /// A network was to run to its end and has none.
-    #[error("the network gives no output, only the maps of its blocks")]
+    #[error("the network gives no output, only the feature maps of its blocks")]
     NoOutput,
     /// An unconditional network got classes.
     #[error("the network is unconditional, but class labels were given")]

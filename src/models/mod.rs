@@ -150,7 +150,7 @@ pub trait Model: Send + Sync + Debug {
     /// The preset's name, or `custom`.
     fn variant(&self) -> &str;
 
-    /// What it reads.
+    /// Side, channels, normalization, and whether there is noise.
     fn input(&self) -> InputSpec;
 
     /// What stands before the names of its tensors in the file of its weights, by the experiment; empty where it says nothing.

@@ -66,7 +66,7 @@ pub enum TapError {
     /// The model was not made for it.
     #[error("the model has no timestep {timestep}; its last one is {last}")]
     NoSuchTimestep {
-        /// What was asked for.
+        /// The timestep of `--timestep`.
         timestep: u32,
         /// The noisiest that there is.
         last: u32,

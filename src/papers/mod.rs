@@ -1,5 +1,5 @@
 //! What a paper says, and how an experiment is held against it: arXiv 2307.08702.
 
 pub mod claims;
-pub mod departures;
+pub mod deviations;
 pub mod table_5;

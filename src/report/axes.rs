@@ -55,7 +55,7 @@ pub fn of<'a>(rows: impl IntoIterator<Item = &'a ResultRow>) -> Vec<&'a str> {
     names
 }
 
-/// The axes whose values were chosen on held-out samples; none for a result that nobody chose.
+/// The axes whose values were chosen on the validation split; none for a result that nobody chose.
 pub fn chosen(row: &ResultRow) -> Vec<String> {
     let listed = row
         .axes

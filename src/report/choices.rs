@@ -1,4 +1,4 @@
-//! What was chosen on held-out samples, as a report lists it: from the results alone.
+//! What was chosen on the validation split, as a report lists it: from the results alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 

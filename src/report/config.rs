@@ -10,7 +10,7 @@ use crate::spec::{Custom, Diagnostic, Fields, Key, KindDoc, Span, Text, kind};
 
 const TEMPLATE: Key<Text> = Key::text("template", "a path")
     .optional("the built-in template")
-    .doc("A template of your own; see `docs/report-templates.md`.");
+    .doc("A template of your own; see `docs/reference/report-templates.md`.");
 const OUTPUT: Key<Text> = Key::text("output", "a path ending in `.md`")
     .optional("`reports/NAME.md`")
     .doc("The Markdown file to write, from the folder that `repro` runs in.");
@@ -55,7 +55,7 @@ pub struct ReportConfig {
 pub struct TableSpec {
     /// The kind's name.
     pub kind: &'static str,
-    /// Where it stands.
+    /// Place of the table's header in the experiment file.
     pub span: Span,
     /// What the kind has read from the section.
     pub table: Arc<dyn Table>,
@@ -66,7 +66,7 @@ pub struct TableSpec {
 pub struct FigureSpec {
     /// The kind's name.
     pub kind: &'static str,
-    /// Where it stands.
+    /// Place of the table's header in the experiment file.
     pub span: Span,
     /// What the kind has read from the section.
     pub figure: Arc<dyn Figure>,

@@ -1,6 +1,6 @@
 //! What a template sees: the report's input under its own names, and what was made of it.
 //!
-//! `docs/report-templates.md` lists it all; a test holds the two together.
+//! `docs/reference/report-templates.md` lists it all; a test holds the two together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn the_documentation_lists_every_name() {
-        let manual = include_str!("../../docs/report-templates.md");
+        let manual = include_str!("../../docs/reference/report-templates.md");
         let context = context(&input(vec![row(0, 0.5)]), &[], &[], &Files::default()).unwrap();
         for name in context.try_iter().unwrap() {
             assert!(

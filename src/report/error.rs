@@ -26,7 +26,7 @@ pub enum ReportError {
         line: usize,
         /// What the template engine reported.
         problem: String,
-        /// What to do.
+        /// The remedy, as a fragment that a hint begins with.
         hint: String,
     },
     /// The input cannot be handed to a template.
@@ -83,9 +83,9 @@ pub enum ReportError {
     Unfit {
         /// The table, as messages name it.
         place: String,
-        /// What does not fit.
+        /// The misfit, as a fragment that does not name the table.
         problem: String,
-        /// What to do.
+        /// The remedy, as a fragment that a hint begins with.
         hint: String,
     },
     /// The scores of single samples cannot be read.
@@ -98,7 +98,7 @@ pub enum ReportError {
         place: String,
         /// The line, from 1.
         line: usize,
-        /// What is wrong.
+        /// The fault in that line, as a fragment.
         problem: String,
     },
     /// A result that is not a finite number.
@@ -122,7 +122,7 @@ pub enum ReportError {
         value: String,
         /// The scale's name.
         scale: &'static str,
-        /// What to do.
+        /// The remedy, as a fragment that a hint begins with.
         hint: &'static str,
     },
     /// More than a reader can tell apart.
@@ -130,7 +130,7 @@ pub enum ReportError {
     TooMany {
         /// The figure, as messages name it.
         place: String,
-        /// How many there are.
+        /// Lines, cells or images that the figure would have; above `limit`.
         count: usize,
         /// Of what.
         what: &'static str,

@@ -1,6 +1,6 @@
 //! What a report is made from: plain data, gathered by whoever asks for a report.
 //!
-//! Templates see exactly these fields under these names, so a rename here changes `docs/report-templates.md` too.
+//! Templates see exactly these fields under these names, so a rename here changes `docs/reference/report-templates.md` too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,7 +45,7 @@ pub struct ReportInput {
     /// The seeds of the experiment.
     pub seeds: Vec<u64>,
     /// Where the experiment departs from the paper.
-    pub departures: Vec<Departure>,
+    pub deviations: Vec<Deviation>,
     /// The command that makes this report again.
     pub command: String,
     /// How the losses of networks went while they were trained; one that is not trained yet is left out.
@@ -162,19 +162,19 @@ pub struct GraphNode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GraphRole {
-    /// A dataset.
+    /// `[dataset.*]`.
     Dataset,
-    /// A model.
+    /// `[model.*]`.
     Model,
-    /// An extraction of features.
+    /// `[extraction.*]`.
     Extraction,
-    /// A head.
+    /// `[head.*]`.
     Head,
-    /// A metric.
+    /// `[metric.*]`.
     Metric,
-    /// The training of a network.
+    /// `[pretrain.*]`.
     Pretraining,
-    /// Images sampled from a network.
+    /// `[samples.*]`.
     Samples,
     /// The report.
     Report,
@@ -196,7 +196,7 @@ pub struct DatasetSummary {
     pub name: String,
     /// The kind's name, such as `image-folder`.
     pub kind: String,
-    /// The kinds of the datasets that it is a part of, the nearest first; empty for one that is no part.
+    /// The kinds of the datasets that it is a part of, the nearest first; empty for one that is not a part.
     pub part_of: Vec<String>,
     /// The manifest's digest, in hexadecimal.
     pub digest: String,
@@ -255,13 +255,13 @@ pub struct NodeRecord {
 
 /// One difference from the paper.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Departure {
+pub struct Deviation {
     /// What differs.
     pub topic: String,
     /// What the paper does.
     pub paper: String,
-    /// What is done here.
+    /// What the experiment does, as a fragment.
     pub here: String,
-    /// Why it is done so.
+    /// The reason, as a fragment; where none is known, that it is declared in the experiment.
     pub reason: String,
 }

@@ -42,7 +42,7 @@ pub use comparison::{Compared, Comparison, Outcome, Outcomes};
 pub use config::ReportConfig;
 pub use error::ReportError;
 pub use input::{
-    DatasetSummary, Departure, Graph, GraphEdge, GraphNode, GraphRole, ImageSheet, MissingResult,
+    DatasetSummary, Deviation, Graph, GraphEdge, GraphNode, GraphRole, ImageSheet, MissingResult,
     ModelSummary, NodeRecord, ReportInput, ResultsFile, SkippedImage, TrainingCurve, TrainingPoint,
 };
 pub use rendering::{Rendered, compare, look_at_template, render};

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::axes::KnownAxes;
 use super::config::ReportConfig;
 use super::input::{
-    DatasetSummary, Departure, Graph, GraphEdge, GraphNode, GraphRole, ImageSheet, MissingResult,
+    DatasetSummary, Deviation, Graph, GraphEdge, GraphNode, GraphRole, ImageSheet, MissingResult,
     ModelSummary, NodeRecord, ReportInput, SkippedImage, TrainingCurve, TrainingPoint,
 };
 use super::rendering::{Rendered, render};
@@ -318,7 +318,7 @@ fn example() -> ReportInput {
             ("libtorch".to_owned(), "2.11.0".to_owned()),
         ]),
         seeds: vec![0, 1, 2],
-        departures: vec![Departure {
+        deviations: vec![Deviation {
             topic: "views".to_owned(),
             paper: "fresh random crops every epoch".to_owned(),
             here: "center crop, features stored once".to_owned(),
@@ -399,7 +399,7 @@ fn nothing_hostile_reaches_the_page() {
     input.datasets[0].skipped[0].id = hostile.to_owned();
     input.nodes[0].label = hostile.to_owned();
     input.graph.nodes[0].label = hostile.to_owned();
-    input.departures[0].reason = hostile.to_owned();
+    input.deviations[0].reason = hostile.to_owned();
     input.models[0].weights = hostile.to_owned();
     input.sheets.iter_mut().for_each(|sheet| {
         sheet.caption = hostile.to_owned();

@@ -229,18 +229,18 @@ fn describe(error: &Error, name: &str) -> ReportError {
     };
     let hint = match error.kind() {
         ErrorKind::SyntaxError => {
-            "templates are written in Jinja's language; see `docs/report-templates.md`"
+            "templates are written in Jinja's language; see `docs/reference/report-templates.md`"
         }
         ErrorKind::TemplateNotFound => {
             "a template may extend or include `report.md.jinja`, the built-in one, and nothing else"
         }
         ErrorKind::UnknownFilter | ErrorKind::UnknownFunction | ErrorKind::UnknownTest => {
-            "the filters are listed in `docs/report-templates.md`"
+            "the filters are listed in `docs/reference/report-templates.md`"
         }
         ErrorKind::OutOfFuel | ErrorKind::WriteFailure => {
-            "shorten the loops of the template; `docs/limits.md` states what it may take"
+            "shorten the loops of the template; `docs/concepts/limits.md` states what it may take"
         }
-        _ => "the names that a template may use are listed in `docs/report-templates.md`",
+        _ => "the names that a template may use are listed in `docs/reference/report-templates.md`",
     };
     ReportError::Template {
         file: error.name().unwrap_or(name).to_owned(),

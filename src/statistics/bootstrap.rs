@@ -12,7 +12,7 @@
 //! **Ends.** Where every sample is right, or none is, no resample differs, and the interval would have no width. It is Wilson's there, of as many samples
 //! as the weights of the mean are worth (Kish): 1 / Σ wᵢ², with wᵢ = 1 / (C n_c), which is n where all classes are of one size.
 //!
-//! The interval holds for the head as it is: it knows nothing of other seeds or training sets. `docs/statistics.md` has its measured coverage.
+//! The interval holds for the head as it is: it knows nothing of other seeds or training sets. `docs/concepts/statistics.md` has its measured coverage.
 //!
 //! # Reference
 //! Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. Rao and Wu, Resampling Inference with Complex Survey Data (1988), for the scale. Kish,
@@ -44,7 +44,7 @@ const LEAST_WEIGHT: f64 = 1e-25;
 pub struct Share {
     /// Those that are right; at most `count`.
     pub correct: u64,
-    /// All of them.
+    /// Samples in all, right or not.
     pub count: u64,
 }
 

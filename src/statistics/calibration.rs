@@ -4,7 +4,7 @@
 //! logarithm of a softmax would be infinite where the softmax rounds to 0.
 //!
 //! **ECE**: samples are put into 15 bins of equal width by their confidence, the largest probability; bin j is ((j − 1)/15, j/15]. The error is the
-//! mean, over samples, of |accuracy − mean confidence| of their bin. It is biased upward with few samples in a bin, and it is no proper score: a
+//! mean, over samples, of |accuracy − mean confidence| of their bin. It is biased upward with few samples in a bin, and it is not a proper score: a
 //! head can lower it and become worse.
 //!
 //! **Temperature**: logits are divided by the one T that minimizes the NLL of other samples than those that it is judged on. The NLL is convex in

@@ -23,7 +23,7 @@ pub struct SeedsAndImages {
     pub images: f64,
     /// Variance between seeds.
     pub seeds: f64,
-    /// What is left.
+    /// Variance within a cell of image and seed, at least 0.
     pub residual: f64,
 }
 
@@ -47,7 +47,7 @@ pub fn seeds_and_images(scores: &[Vec<f64>]) -> Option<SeedsAndImages> {
 pub struct Components {
     /// One variance for each factor, in their order.
     pub factors: Vec<f64>,
-    /// What is left.
+    /// Variance that no factor explains.
     pub residual: f64,
 }
 

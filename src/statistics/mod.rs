@@ -2,7 +2,7 @@
 //!
 //! Everything here is a function of numbers in `f64`: no file, no tensor, nothing of a metric or of a report. Sums go in a fixed order,
 //! so that values do not depend on the number of threads. What has no value (no samples, matrices of different shapes) is `None`, or not
-//! a number where the text says so; nothing is made up for it. `docs/statistics.md` says which method stands where in a report, and what
+//! a number where the text says so; nothing is made up for it. `docs/concepts/statistics.md` says which method stands where in a report, and what
 //! was measured of each.
 //!
 //! # Parity

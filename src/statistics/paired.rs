@@ -11,7 +11,7 @@
 //!
 //! # Which quantile
 //! V_seeds has m − 1 degrees of freedom, which are one to four, and a normal quantile takes it for exact. Measured on normal numbers without a difference,
-//! 300 images, as the share of |d| beyond the interval of 95 % (`docs/statistics.md` has the table): where seeds matter, the normal quantile is
+//! 300 images, as the share of |d| beyond the interval of 95 % (`docs/concepts/statistics.md` has the table): where seeds matter, the normal quantile is
 //! wrong in 8 to 23 % of the tables with 2 and 3 seeds. Student's quantile with Satterthwaite's degrees of freedom is in 5 to 13 %, since two terms with
 //! one or two degrees of freedom do not tell how many they are worth together. What holds is Banerjee's interval,
 //!

@@ -94,7 +94,7 @@ impl ObjectInProgress {
         let tree = Tree::of(value).map_err(|error| within(key, &error))?;
         if self.fields.insert(key.to_owned(), tree).is_some() {
             return Err(CanonicalError::custom(format!(
-                "field `{key}` stands there twice"
+                "field `{key}` is there twice"
             )));
         }
         Ok(())

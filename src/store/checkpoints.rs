@@ -44,7 +44,7 @@ struct Scan {
     heads: BTreeSet<String>,
     /// The folder of all that read the same features.
     trunk: PathBuf,
-    /// That the folder is in use, and that of a killed run which this one goes on from.
+    /// That the folder is in use, and that of a killed run from which this one resumes.
     locks: Vec<ArtifactLock>,
     /// Where the heads may have been left: the folder itself, or that of a killed run.
     from: PathBuf,

@@ -13,7 +13,7 @@ use super::root::Store;
 
 /// A part whose bytes are those of the manifest.
 pub(super) struct OpenedPart {
-    /// Where it is.
+    /// Path of the part in the artifact's folder.
     pub(super) path: PathBuf,
     /// Its record batch, mapped from the file.
     pub(super) part: MappedPart,

@@ -19,7 +19,7 @@ pub(super) const WHOLE: &str = "artifact";
 pub struct SetAside {
     /// Where it lay.
     pub from: PathBuf,
-    /// Where it is now.
+    /// Its path in the quarantine.
     pub to: PathBuf,
     /// What is wrong with it, to be read after its name.
     pub reason: String,

@@ -21,7 +21,7 @@ pub enum Cell {
     Integer(i128),
     /// A floating-point number.
     Number(f64),
-    /// A text.
+    /// A string as the table holds it.
     Text(String),
     /// A vector. Shown by its first values and its length, as `[0.1, 0.2, 0.3, … 128 values]`; serialized as all of it.
     Vector(Vec<Cell>),

@@ -29,6 +29,6 @@ pub use gradients::{clip_gradients, gradient_norm};
 #[cfg(feature = "torch")]
 pub use heads::TrainError;
 #[cfg(feature = "torch")]
-pub use optimizer::Moments;
+pub use optimizer::OptimizerState;
 #[cfg(feature = "torch")]
 pub use rates::{Rate, Rates};

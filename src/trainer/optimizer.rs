@@ -31,14 +31,14 @@ const SMALLEST_LENGTH: f64 = 1e-9;
 /// # Parity
 /// Three steps of AdamW on a U-Net: 2e-5, in `tests/suite/golden_sampling.rs`. Adam and SGD on every head: the golden traces.
 #[derive(Debug)]
-pub struct Moments {
+pub struct OptimizerState {
     first: Vec<Tensor>,
     /// Empty for rules that have none.
     second: Vec<Tensor>,
     steps: i32,
 }
 
-impl Moments {
+impl OptimizerState {
     /// Zero moments for parameters of these shapes.
     pub fn new(rule: UpdateRule, parameters: &[Tensor]) -> Self {
         let zeros = || {
@@ -56,7 +56,7 @@ impl Moments {
         }
     }
 
-    /// One step with the optimizer's own rates; `factor` is on the learning rate. See [`Moments::step`].
+    /// One step with the optimizer's own rates; `factor` is on the learning rate. See [`OptimizerState::step`].
     pub fn step_alike(&mut self, optimizer: &Optimizer, factor: f64, parameters: &mut [Tensor]) {
         let rates = Rates {
             step: Rate::All(optimizer.lr * factor),
@@ -66,7 +66,7 @@ impl Moments {
     }
 
     /// One step. The gradients are those that the last backward pass left in the parameters, the same ones in the same order
-    /// every time; afterwards they are zero. See [`Moments::step_by`].
+    /// every time; afterwards they are zero. See [`OptimizerState::step_by`].
     pub fn step(
         &mut self,
         optimizer: &Optimizer,
@@ -191,7 +191,7 @@ impl Moments {
         }
     }
 
-    /// How many steps were made. With [`Moments::state`] it is all that has to be kept.
+    /// How many steps were made. With [`OptimizerState::state`] it is all that has to be kept.
     pub fn steps(&self) -> u32 {
         self.steps.unsigned_abs()
     }
@@ -205,7 +205,7 @@ impl Moments {
             .flat_map(|(prefix, tensors)| parameters.name(prefix, tensors))
     }
 
-    /// Takes the moments of `parameters` after `steps` from what [`Moments::state`] left in a file: the next step gives the
+    /// Takes the moments of `parameters` after `steps` from what [`OptimizerState::state`] left in a file: the next step gives the
     /// bits that it would have given. Whoever calls this must call [`WeightMap::finish`] in the end.
     ///
     /// # Panics
@@ -278,7 +278,7 @@ mod tests {
     /// Steps with the gradient 1 on the weights 2 and -4.
     fn after(steps: usize, kind: UpdateRule) -> Vec<f32> {
         let mut parameters = [Tensor::from_slice(&[2.0_f32, -4.0]).set_requires_grad(true)];
-        let mut moments = Moments::new(kind, &parameters);
+        let mut moments = OptimizerState::new(kind, &parameters);
         for _ in 0..steps {
             parameters[0].sum(tch::Kind::Float).backward();
             moments.step_alike(&optimizer(kind), 0.5, &mut parameters);
@@ -340,7 +340,7 @@ mod tests {
                 let heads = i64::try_from(rates.len()).unwrap();
                 let stacked = Tensor::from_slice(values).view([heads, -1]);
                 let mut parameters = [stacked.set_requires_grad(true)];
-                let mut moments = Moments::new(kind, &parameters);
+                let mut moments = OptimizerState::new(kind, &parameters);
                 let (lr, decay): (Vec<f64>, Vec<f64>) = rates.iter().copied().unzip();
                 let rates = Rates {
                     step: Rate::each(lr),

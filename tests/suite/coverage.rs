@@ -1,4 +1,4 @@
-//! How often intervals hold the truth, and tests find what is not there: the tables of docs/statistics.md.
+//! How often intervals hold the truth, and tests find what is not there: the tables of docs/concepts/statistics.md.
 //!
 //! Coverage of a share's interval is a sum over all numbers of right samples, and so exact. The others are simulated with fixed seeds; a bound
 //! holds unless so few tables would have it in one of a thousand simulations, which Clopper and Pearson's limit of the count says.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use repro::heads::{self, FeatureShape, Head, Mode, Role};
 use repro::models::checkpoint::synthetic;
 use repro::spec::{Diagnostics, Fields, Source, Span, kind, tree};
-use repro::trainer::{Moments, Optimizer, UpdateRule};
+use repro::trainer::{Optimizer, OptimizerState, UpdateRule};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
 use tch::{Kind, Reduction, Tensor};
@@ -140,7 +140,7 @@ fn losses(logits: &Tensor, labels: &Tensor) -> Tensor {
 
 /// An optimizer of the golden file.
 enum Rule {
-    Adam(Moments),
+    Adam(OptimizerState),
     Descent,
 }
 
@@ -217,7 +217,7 @@ fn follow(
 
     let mut parameters = stack(&*head, shape, seeds, kind);
     let mut rule = if adam {
-        Rule::Adam(Moments::new(UpdateRule::Adam, &parameters))
+        Rule::Adam(OptimizerState::new(UpdateRule::Adam, &parameters))
     } else {
         Rule::Descent
     };
@@ -329,12 +329,12 @@ fn attention_heads_follow_the_reference() {
     follow_all("attention", 3);
 }
 
-/// The heads of the paper, as `docs/heads.md` lists them, have the counts of the golden file.
+/// The heads of the paper, as `docs/concepts/heads.md` lists them, have the counts of the golden file.
 #[test]
 fn the_page_of_heads_has_the_golden_counts() {
     let golden = root().join("tests/golden/heads/parameter-counts.json");
     let golden: Value = serde_json::from_slice(&std::fs::read(golden).unwrap()).unwrap();
-    let page = std::fs::read_to_string(root().join("docs/heads.md")).unwrap();
+    let page = std::fs::read_to_string(root().join("docs/concepts/heads.md")).unwrap();
     let mut wanted = BTreeMap::new();
     let sections = ["linear", "mlp", "cnn", "attention"].map(|section| &golden[section]);
     for (name, entry) in sections
@@ -374,5 +374,5 @@ fn the_page_of_heads_has_the_golden_counts() {
         let printed: f64 = printed.parse().unwrap();
         assert!((printed - millions).abs() < 1e-9, "{row}");
     }
-    assert!(wanted.is_empty(), "docs/heads.md lacks {wanted:?}");
+    assert!(wanted.is_empty(), "docs/concepts/heads.md lacks {wanted:?}");
 }

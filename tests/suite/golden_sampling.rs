@@ -16,7 +16,7 @@ use repro::models::extractor::{ForwardError, Until};
 use repro::models::kinds::guided_diffusion::config::Config;
 use repro::models::kinds::guided_diffusion::network::Network;
 use repro::models::kinds::guided_diffusion::presets;
-use repro::trainer::{Average, Moments, Optimizer, UpdateRule, gradient_norm};
+use repro::trainer::{Average, Optimizer, OptimizerState, UpdateRule, gradient_norm};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tch::{Device, Kind, Tensor};
 
@@ -385,7 +385,7 @@ fn train(
     golden: &Golden,
     network: &Network,
     parameters: &mut Parameters,
-    moments: &mut Moments,
+    moments: &mut OptimizerState,
     average: &mut Average,
 ) -> f64 {
     let loss = terms(golden, network, &linear(), HYBRID)
@@ -419,7 +419,7 @@ fn assert_trained(golden: &Golden, key: &str, found: &Tensor) {
 fn three_steps_of_training_match_golden_and_go_on_from_a_file() {
     let golden = Golden::read();
     let (network, mut parameters) = trainable();
-    let mut moments = Moments::new(ADAM_W.kind, parameters.tensors());
+    let mut moments = OptimizerState::new(ADAM_W.kind, parameters.tensors());
     let mut average = Average::new(0.9, parameters.tensors());
     let mut losses = Vec::new();
     let mut stored = Vec::new();

@@ -15,7 +15,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::fixture::{CliTest, Output, finish};
 
-/// Address space that the program has here, in KiB: what it needs by itself, and little more than the bounds of `docs/limits.md`.
+/// Address space that the program has here, in KiB: what it needs by itself, and little more than the bounds of `docs/concepts/limits.md`.
 const SPACE: u64 = 5 << 20;
 
 /// Runs the program with bounded memory, so that a bomb ends it and not the machine.

@@ -9,7 +9,7 @@
 //! subfolders, and [`terminal`] on terminals of 80 and 60 columns; [`coverage`] measures intervals and
 //! tests; [`fetch`] and [`data`] download files from [`http_server`];
 //! [`init`] writes experiments to start from; [`python_package`] and [`wheel`] hold what is installed by pip;
-//! [`props`] plans random ones; [`tidy`] reads the source tree.
+//! [`props`] plans random ones; [`tidy`] reads the source tree, [`words`] its language, and [`pages`] follows the documentation.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots again.
 
 #![expect(
@@ -94,6 +94,8 @@ mod network;
 mod networks;
 #[cfg(feature = "torch")]
 mod others_files;
+#[cfg(feature = "torch")]
+mod pages;
 mod plan_scale;
 #[cfg(feature = "torch")]
 mod pretraining;
@@ -131,5 +133,6 @@ mod tidy;
 mod wheel;
 #[cfg(feature = "torch")]
 mod without_data;
+mod words;
 #[cfg(feature = "torch")]
 mod workers;

@@ -1,6 +1,6 @@
 //! Plans of large sweeps: what planning allocates grows with the number of nodes, and not with its square.
 //!
-//! Counted and not timed: the bytes and the number of allocations are the same on every machine. Times are in docs/performance.md.
+//! Counted and not timed: the bytes and the number of allocations are the same on every machine. Times are in docs/reference/performance.md.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -62,7 +62,7 @@ fn features(cli: &CliTest, texts: &[&str]) -> BTreeMap<String, Vec<f32>> {
 }
 
 #[test]
-fn cached_features_of_test_and_held_out_images_are_those_of_the_centre() {
+fn cached_features_of_test_and_held_out_images_are_those_of_the_center() {
     let cli = CliTest::with_fashion(60, 30);
     let probe = head("probe", "");
     let metric = "\n[metric.accuracy]\nkind = \"accuracy\"\nof = \"probe\"\n";

@@ -170,7 +170,7 @@ fn row_of(counted: &Counted) -> Vec<String> {
     ]
 }
 
-/// What the paper prints where that is no count.
+/// What the paper prints where that is not a count.
 fn printed(counted: &Counted) -> Option<String> {
     let (row, _) = counted.paper.as_ref()?;
     let printed = row.printed.as_ref()?;

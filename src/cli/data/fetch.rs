@@ -39,7 +39,7 @@ pub struct Arguments {
     hurry: u32,
 }
 
-/// Brings the files of a dataset.
+/// Downloads the files of a dataset.
 pub fn run(
     context: &Context,
     datasets: &[PublishedDataset],
@@ -102,7 +102,7 @@ pub fn run(
     Ok(())
 }
 
-/// Says which files have to be brought by hand, from where and to where.
+/// Says which files have to be downloaded by hand, from where and to where.
 fn to_be_brought(dataset: &PublishedDataset, by_hand: &ByHand) -> Failure {
     let files = by_hand.files.iter().map(|file| {
         let digest = match (&file.sha256, &file.md5) {

@@ -1,4 +1,4 @@
-//! `repro data list`: what can be fetched, and what has to be brought by hand.
+//! `repro data list`: what can be fetched, and what has to be fetched by hand.
 
 use std::io::Write;
 
@@ -39,7 +39,7 @@ pub fn run(datasets: &[PublishedDataset], arguments: &Arguments) -> Result<(), F
                 fetching::size(dataset.bytes()),
                 match dataset.by_hand {
                     None => "fetched".to_owned(),
-                    Some(_) => "brought by hand".to_owned(),
+                    Some(_) => "fetched by hand".to_owned(),
                 },
                 dataset.license.clone(),
                 dataset.folder.clone(),

@@ -1,4 +1,4 @@
-//! What the commands that fetch share: one file brought with its progress shown, and what there is to say of it afterwards.
+//! What the commands that fetch share: one file downloaded with its progress shown, and what there is to say of it afterwards.
 
 mod progress;
 
@@ -15,7 +15,7 @@ use crate::exec::StopSignal;
 use crate::fetch::{self, Fetched, How, Patience, Proof, Published, Request, Stated};
 use crate::text::bytes;
 
-/// Brings files for one call of the program.
+/// Downloads files for one call of the program.
 pub(super) struct Downloader {
     stop: &'static StopSignal,
     patience: Patience,
@@ -38,7 +38,7 @@ impl Downloader {
         }
     }
 
-    /// Brings one file and says on stderr how it comes, what there is now, and what speaks for it.
+    /// Downloads one file and says on stderr how it comes, what there is now, and what speaks for it.
     pub(super) fn download(
         &self,
         url: &str,

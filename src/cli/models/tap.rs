@@ -24,7 +24,7 @@ pub struct Arguments {
     /// The images.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// Where the maps go; an existing file is replaced.
+    /// The file for the feature maps; an existing file is replaced.
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     /// The noise step t of the images.
@@ -33,7 +33,7 @@ pub struct Arguments {
     /// `all` (and `out`), or a list of blocks and ranges such as `5-8,13,out`.
     #[arg(long, value_name = "LIST", default_value = "all")]
     blocks: String,
-    /// `full` for whole maps, or the side of the adaptive average pool; tokens and vectors are stored whole.
+    /// `full` for whole feature maps, or the side of the adaptive average pool; tokens and vectors are stored whole.
     #[arg(long, value_name = "SIDE", default_value = "full")]
     pool: String,
     /// What the network computes in: `f32`, `bf16` or `f16`.

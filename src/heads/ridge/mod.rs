@@ -29,7 +29,7 @@ use tch::{Kind as Type, Tensor};
 #[cfg(feature = "torch")]
 use self::solve::{Pairs, Solved};
 #[cfg(feature = "torch")]
-use super::fitting::{Blocks, Candidate, Course, FitBlocks, FitError, Fitted, Fitting, Judge};
+use super::fitting::{Blocks, Candidate, FitBlocks, FitError, FitTrace, Fitted, Fitting, Judge};
 use super::{FeatureShape, Head, HeadKind, ParameterForm, Role};
 #[cfg(feature = "torch")]
 use super::{Mode, stacked::linear_shared};
@@ -172,7 +172,7 @@ impl FitBlocks for Ridge {
             .zip(&scores)
             .map(|(&penalty, score)| score.of(penalty))
             .collect();
-        // The first of equals; what is no number never is.
+        // The first of equals; NaN never is.
         let finite = candidates.iter().enumerate();
         let finite = finite.filter(|(_, candidate)| candidate.loss.is_finite());
         let best = finite.min_by(|(_, left), (_, right)| left.loss.total_cmp(&right.loss));
@@ -187,7 +187,7 @@ impl FitBlocks for Ridge {
         Ok(Fitted {
             weight,
             bias,
-            course: Course::Path {
+            trace: FitTrace::Path {
                 candidates,
                 chosen,
                 judge,

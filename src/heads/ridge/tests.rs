@@ -99,11 +99,11 @@ fn the_penalty_with_the_least_left_out_error_is_chosen() {
     };
     let head = ridge(&numbers(&facts["penalties"]));
     let fitted = head.fit(&samples, None).unwrap();
-    let Course::Path {
+    let FitTrace::Path {
         candidates,
         chosen,
         judge,
-    } = fitted.course
+    } = fitted.trace
     else {
         panic!("{fitted:?}");
     };
@@ -133,9 +133,9 @@ fn a_validation_split_judges_where_there_is_one() {
     };
     let (train, held_out) = (part(0, 90), part(90, 30));
     let fitted = ridge(&[1.0, 1e5]).fit(&train, Some(&held_out)).unwrap();
-    let Course::Path {
+    let FitTrace::Path {
         candidates, chosen, ..
-    } = fitted.course
+    } = fitted.trace
     else {
         panic!("{fitted:?}");
     };

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_learnt_and_nothing_is_named() {
+    fn nothing_is_learned_and_nothing_is_named() {
         let model = pixels(3, 28);
         assert_eq!(model.weights(), &WeightsSource::None);
         let given = model.with_weights(WeightsSource::Synthetic(1));

@@ -90,7 +90,7 @@ impl Uncertainty {
             let found = scored.and_then(|scored| share_or_mean(&scored, &selection.unit));
             all.push(match found {
                 Some(estimate) => Comparison {
-                    // Whether a mean is zero is no question here.
+                    // Whether a mean is zero is not tested here.
                     p: None,
                     ..estimate.into(comparison)
                 },

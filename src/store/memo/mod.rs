@@ -163,8 +163,8 @@ impl Memo {
         Ok(Ok(digests))
     }
 
-    /// Writes what was learnt since the last time. Whatever another process wrote meanwhile about the same folders is
-    /// overwritten, and will be learnt again.
+    /// Writes what was learned since the last time. Whatever another process wrote meanwhile about the same folders is
+    /// overwritten, and will be learned again.
     ///
     /// # Errors
     ///

@@ -39,9 +39,9 @@ pub(super) struct Table {
     subject: PathBuf,
     /// Records as they are on disk, in ascending order. Reading them needs no lock.
     stored: Vec<u8>,
-    /// What was learnt since: marks and digests by key.
-    learnt: RwLock<BTreeMap<Short, (Short, [u8; LONG])>>,
-    /// Whether something was learnt that is not on the disk.
+    /// What was learned since: marks and digests by key.
+    learned: RwLock<BTreeMap<Short, (Short, [u8; LONG])>>,
+    /// Whether something was learned that is not on the disk.
     changed: AtomicBool,
 }
 
@@ -53,7 +53,7 @@ impl Table {
         Self {
             subject,
             stored: stored.unwrap_or_default(),
-            learnt: RwLock::default(),
+            learned: RwLock::default(),
             changed: AtomicBool::new(false),
         }
     }
@@ -70,26 +70,26 @@ impl Table {
         {
             return Some(digest);
         }
-        let learnt = self.learnt.read().unwrap_or_else(PoisonError::into_inner);
-        let (known, digest) = learnt.get(key)?;
+        let learned = self.learned.read().unwrap_or_else(PoisonError::into_inner);
+        let (known, digest) = learned.get(key)?;
         (known == mark).then_some(*digest)
     }
 
     /// Remembers a digest.
     pub(super) fn put(&self, key: Short, mark: Short, digest: [u8; LONG]) {
-        let mut learnt = self.learnt.write().unwrap_or_else(PoisonError::into_inner);
-        learnt.insert(key, (mark, digest));
+        let mut learned = self.learned.write().unwrap_or_else(PoisonError::into_inner);
+        learned.insert(key, (mark, digest));
         self.changed.store(true, Ordering::Relaxed);
     }
 
-    /// The file's bytes, if something was learnt since the last time that this was asked.
+    /// The file's bytes, if something was learned since the last time that this was asked.
     pub(super) fn take_changed(&self) -> Option<Vec<u8>> {
         self.changed.swap(false, Ordering::Relaxed).then(|| {
-            let learnt = self.learnt.read().unwrap_or_else(PoisonError::into_inner);
+            let learned = self.learned.read().unwrap_or_else(PoisonError::into_inner);
             let mut all: BTreeMap<&[u8], [u8; RECORD]> = BTreeMap::new();
             let (stored, _) = self.stored.as_chunks::<RECORD>();
             all.extend(stored.iter().map(|record| (&record[..SHORT], *record)));
-            for (key, (mark, digest)) in learnt.iter() {
+            for (key, (mark, digest)) in learned.iter() {
                 let mut record = [0; RECORD];
                 record[..SHORT].copy_from_slice(key);
                 record[SHORT..2 * SHORT].copy_from_slice(mark);

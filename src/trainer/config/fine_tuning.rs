@@ -19,12 +19,12 @@ const RECOMPUTE: Key<Boolean> = Key::boolean("recompute").default(true).doc(
 /// The table `fine_tune` of a head.
 pub const DOC: KindDoc = KindDoc {
     name: "fine_tune",
-    summary: "How the network below a head is trained. Its learning rate follows the head's schedule.",
+    summary: "How the backbone of a head is trained. Its learning rate follows the head's schedule.",
     keys: &[&optimizer::KIND, &LR, &RECOMPUTE],
     shared: OTHER_KEYS,
 };
 
-/// How the network below a head is trained. Its learning rate follows the head's schedule.
+/// How the backbone of a head is trained. Its learning rate follows the head's schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct FineTuning {
     /// How its gradients make a step.

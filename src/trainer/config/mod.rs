@@ -18,7 +18,7 @@ use crate::spec::{
 
 pub use fine_tuning::FineTuning;
 pub use optimizer::{Optimizer, UpdateRule};
-pub use schedule::{Decay, Moment, Schedule};
+pub use schedule::{Decay, Progress, Schedule};
 
 /// The features that a head reads.
 pub const FEATURES: Key<Text> = Key::text("features", "the name of an extraction")
@@ -238,7 +238,7 @@ pub struct Training {
     pub label_smoothing: f64,
     /// What a sample weighs in the loss.
     pub class_weights: ClassWeights,
-    /// The longest that the gradient of all parameters may be.
+    /// Maximum norm of the gradient of all parameters, above 0; a longer one is scaled down to it.
     pub clip: Option<f64>,
     /// The share of each class of the training split that becomes the validation split, in `[0, 0.5]`.
     pub holdout: f64,

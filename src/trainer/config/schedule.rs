@@ -68,7 +68,7 @@ pub enum Decay {
 
 /// Where in its course a training is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+pub struct Progress {
     /// The epoch, from 0.
     pub epoch: u32,
     /// The step within the epoch, from 0.
@@ -94,8 +94,8 @@ impl Default for Schedule {
 
 impl Schedule {
     /// The factor on the learning rate for a step.
-    pub fn factor(&self, moment: Moment) -> f64 {
-        let Moment {
+    pub fn factor(&self, moment: Progress) -> f64 {
+        let Progress {
             epoch,
             step,
             steps,
@@ -157,8 +157,8 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    fn at(epoch: u32, step: u32) -> Moment {
-        Moment {
+    fn at(epoch: u32, step: u32) -> Progress {
+        Progress {
             epoch,
             step,
             steps: 10,

@@ -28,7 +28,7 @@ use tch::{Device, Kind, Tensor};
 use self::pool::{pooled, through_the_pool};
 use self::state::State;
 pub use self::walk::{Each, NoisyImages, walk};
-use super::config::{ClassWeights, FineTuning, Moment};
+use super::config::{ClassWeights, FineTuning, Progress};
 use super::heads::checkpoint;
 use super::heads::order::{equal_parts, hold_out, within};
 use super::heads::scan::balanced;
@@ -210,7 +210,7 @@ impl Loop<'_> {
 
     fn factor(&self, epoch: u32, step: usize) -> f64 {
         let training = self.task.job.training;
-        training.schedule.factor(Moment {
+        training.schedule.factor(Progress {
             epoch,
             step: to_u32(step),
             steps: to_u32(self.steps),
@@ -323,7 +323,7 @@ impl Loop<'_> {
         Ok(Outcome {
             epochs: stack.curves[0].clone(),
             epoch: stack.last_epoch(0),
-            course: None,
+            trace: None,
             held_out: None,
             predictions: Predictions::new(predictions(task.test, ranked)),
             logits: task.job.training.logits.then_some(all),

@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 use super::{Task, stack_of_one};
 use crate::models::checkpoint::parameters::Parameters;
 use crate::models::tuning::Tuned;
-use crate::trainer::Moments;
+use crate::trainer::OptimizerState;
 use crate::trainer::heads::checkpoint::{self, Stored};
 use crate::trainer::heads::stack::Stack;
 use crate::trainer::heads::{CheckpointStore, TrainError};
@@ -24,7 +24,7 @@ pub(super) struct State<'a> {
     /// The head, as a stack of one.
     pub(super) stack: Stack<'a>,
     /// What the network's optimizer remembers.
-    pub(super) moments: Moments,
+    pub(super) moments: OptimizerState,
 }
 
 impl<'a> State<'a> {
@@ -39,7 +39,7 @@ impl<'a> State<'a> {
         let mut state = Self {
             made: 0,
             stack: stack_of_one(task, fit)?,
-            moments: Moments::new(rule, tuned.trained.tensors()),
+            moments: OptimizerState::new(rule, tuned.trained.tensors()),
         };
         if let Some(stored) = checkpoint::open(keep, u32::MAX)?
             && stored.has(task.job.name)

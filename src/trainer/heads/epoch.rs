@@ -8,10 +8,10 @@ use super::TrainError;
 use super::held::Held;
 use super::order::{Window, mixed_views, within};
 use super::rows::{load, load_into, room};
-use super::scan::{Course, Scan};
+use super::scan::{Scan, SeedSamples};
 use super::stack::Stack;
 use crate::numbers::{to_i64, to_u32};
-use crate::trainer::config::{Moment, Views};
+use crate::trainer::config::{Progress, Views};
 
 /// Where the samples of a window are.
 enum Source<'t> {
@@ -73,7 +73,7 @@ impl Scan<'_> {
     /// The view and the row of each sample that a course trains on, in an epoch.
     fn seen(&self, course: usize, epoch: u32) -> Vec<(usize, usize)> {
         let (count, views) = (self.samples, self.data.train.views());
-        let Course { seed, fit, .. } = &self.courses[course];
+        let SeedSamples { seed, fit, .. } = &self.courses[course];
         let views: Vec<usize> = match self.views {
             Views::Apart => vec![0; count],
             Views::InTurn => vec![epoch as usize % views; count],
@@ -142,7 +142,7 @@ impl Scan<'_> {
     ) -> Result<(), TrainError> {
         let steps = self.steps();
         for &course in courses {
-            let Course {
+            let SeedSamples {
                 seed,
                 fit,
                 standard,
@@ -174,7 +174,7 @@ impl Scan<'_> {
                         load(self.data.train, &which, width, self.data.device)?
                     }
                 };
-                let moment = |epochs: u32| Moment {
+                let moment = |epochs: u32| Progress {
                     epoch,
                     step: to_u32(window.first + number),
                     steps,

@@ -37,7 +37,7 @@ use tch::Device;
 use super::Training;
 use crate::bug::Bug;
 use crate::checked_file::CheckedFile;
-use crate::heads::{Course, FeatureShape, Head};
+use crate::heads::{FeatureShape, FitTrace, Head};
 use crate::message::{Hint, Message};
 use crate::metrics::{HeldOutLogits, Predictions};
 
@@ -51,7 +51,7 @@ pub use rows::{Rows, RowsInMemory, Samples};
 pub struct Job<'a> {
     /// The kind of head and its own keys.
     pub head: &'a dyn Head,
-    /// How it is trained.
+    /// Optimizer, schedule, epochs and what is held back for validation.
     pub training: &'a Training,
     /// Seed of its initial weights and of the order of samples.
     pub seed: u64,
@@ -139,7 +139,7 @@ pub struct Outcome {
     /// The epoch, from 1, whose weights these are: the last one, or with `patience` the best one.
     pub epoch: u32,
     /// How a head that is fitted to all samples got there.
-    pub course: Option<Course>,
+    pub trace: Option<FitTrace>,
     /// Loss and share of right answers by which a head that is fitted to all samples may be chosen: on the validation split, or
     /// those of the leave-one-out predictions.
     pub held_out: Option<(f64, f64)>,

@@ -19,7 +19,7 @@ use crate::numbers::{to_i64, to_u32};
 use crate::trainer::config::{ClassWeights, Views};
 
 /// What the heads of one seed see of the training split.
-pub(super) struct Course {
+pub(super) struct SeedSamples {
     pub(super) seed: u64,
     /// Rows to train on, and rows of the validation split.
     pub(super) fit: Vec<usize>,
@@ -36,7 +36,7 @@ pub(super) struct Scan<'a> {
     /// Each with the place of its course.
     pub(super) stacks: Vec<(usize, Stack<'a>)>,
     /// One for each seed.
-    pub(super) courses: Vec<Course>,
+    pub(super) courses: Vec<SeedSamples>,
     /// Rows to train on; as many for each seed.
     pub(super) samples: usize,
     /// Classes of all rows of the training split, `[n]`, on the device.
@@ -55,11 +55,11 @@ impl<'a> Scan<'a> {
     ) -> Result<Self, TrainError> {
         let training = jobs[members[0]].training;
         let seeds: BTreeSet<u64> = members.iter().map(|&job| jobs[job].seed).collect();
-        let courses: Vec<Course> = seeds
+        let courses: Vec<SeedSamples> = seeds
             .into_iter()
             .map(|seed| {
                 let (fit, held_out) = hold_out(data.train, training.holdout, seed);
-                Course {
+                SeedSamples {
                     seed,
                     fit,
                     held_out,

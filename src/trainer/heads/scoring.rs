@@ -13,7 +13,7 @@ use crate::metrics::{Prediction, Predictions, rank_of_label};
 use crate::models::checkpoint::parameters::to_safetensors;
 use crate::models::extractor::to_vec;
 use crate::numbers::{to_i64, to_u32};
-use crate::trainer::config::Moment;
+use crate::trainer::config::Progress;
 
 /// Samples that are predicted at once.
 const PREDICTED_AT_ONCE: usize = 2048;
@@ -31,7 +31,7 @@ impl Scan<'_> {
             if !stack.is_active(epoch) {
                 continue;
             }
-            let factor = stack.training.schedule.factor(Moment {
+            let factor = stack.training.schedule.factor(Progress {
                 epoch,
                 step: steps - 1,
                 steps,
@@ -123,7 +123,7 @@ impl Scan<'_> {
                 let outcome = Outcome {
                     epochs: stack.curves[position].clone(),
                     epoch: stack.last_epoch(position),
-                    course: None,
+                    trace: None,
                     held_out: None,
                     predictions: Predictions::new(predictions(self.data.test, ranked)),
                     logits: stack.training.logits.then_some(logits),

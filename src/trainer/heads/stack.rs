@@ -14,7 +14,7 @@ use crate::numbers::{to_i64, to_u32};
 use crate::trainer::TrainError;
 use crate::trainer::config::Training;
 use crate::trainer::gradients::clip_gradients_of_each;
-use crate::trainer::optimizer::Moments;
+use crate::trainer::optimizer::OptimizerState;
 use crate::trainer::rates::{Rate, Rates};
 
 /// Heads that agree in everything but learning rate and weight decay.
@@ -30,7 +30,7 @@ pub(in crate::trainer) struct Stack<'a> {
     decays: Vec<f64>,
     /// Each with a leading dimension of M, in the order of the form.
     parameters: Vec<Tensor>,
-    moments: Moments,
+    moments: OptimizerState,
     /// What `balanced` weighs a sample of each class by, `[K]`.
     class_weights: Option<Tensor>,
     /// Summed losses of the epoch, `[M]` f64, and samples that were right, `[M]` i64.
@@ -99,7 +99,10 @@ impl<'a> Stack<'a> {
             training: first.training,
             learning_rates: of(|training| training.optimizer.lr),
             decays: of(|training| training.optimizer.weight_decay),
-            moments: Moments::new(first.training.optimizer.kind, &trained(&form, &parameters)),
+            moments: OptimizerState::new(
+                first.training.optimizer.kind,
+                &trained(&form, &parameters),
+            ),
             class_weights,
             sums: zero_sums(count, device),
             curves: vec![Vec::new(); members.len()],
@@ -323,7 +326,7 @@ impl<'a> Stack<'a> {
     /// The cross entropy of each head and sample, `[M, N]`.
     fn losses(&self, logits: &Tensor, targets: &Tensor, smoothing: f64, weighted: bool) -> Tensor {
         let (samples, heads) = (logits.size()[0], logits.size()[1]);
-        // Samples innermost: libtorch's softmax of ten classes that are side by side takes twenty times as long as that of ten
+        // Samples contiguous: libtorch's softmax of ten classes that are side by side takes twenty times as long as that of ten
         // rows of samples, and half as long as the products of a linear head.
         let classes_before_samples = logits.permute([1, 2, 0]).contiguous();
         let targets = targets.unsqueeze(0).expand([heads, samples], false);

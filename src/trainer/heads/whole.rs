@@ -12,7 +12,7 @@ use super::scoring::{Ranked, rank_all, serialized};
 use super::standard::Standard;
 use super::{Data, Job, Limits, Outcome, TrainError};
 use crate::bug::Bug;
-use crate::heads::{Blocks, Course, FitBlocks, FitError, FitWhole, Fitting, Whole};
+use crate::heads::{Blocks, FitBlocks, FitError, FitTrace, Fitting, FullBatch, FullBatchFit};
 use crate::metrics::{HeldOutLogits, Predictions};
 use crate::models::extractor::to_vec;
 use crate::numbers::to_i64;
@@ -36,10 +36,10 @@ pub(super) fn fit(
         held_out: &held_out,
     };
     match job.head.fitting() {
-        Fitting::Whole(head) => from_memory(head, job, data, limits, split),
+        Fitting::FullBatch(head) => from_memory(head, job, data, limits, split),
         Fitting::Blocks(head) => by_blocks(head, job, data, limits, split),
         Fitting::Steps => {
-            Err(Bug::new("a head that is trained in steps was to be fitted at once").into())
+            Err(Bug::new("a head that is trained in steps was to be fitted full-batch").into())
         }
     }
 }
@@ -71,7 +71,7 @@ fn check_memory(needed: u64, limits: &Limits<'_>) -> Result<(), TrainError> {
 }
 
 fn from_memory(
-    head: &dyn FitWhole,
+    head: &dyn FullBatchFit,
     job: &Job<'_>,
     data: &Data<'_>,
     limits: &Limits<'_>,
@@ -88,7 +88,7 @@ fn from_memory(
     };
     let features = read(data.train, 0, split.fit)?;
     let labels = labels_of(data, split.fit);
-    let whole = Whole {
+    let whole = FullBatch {
         features: &features,
         labels: &labels,
         classes: data.classes,
@@ -197,11 +197,11 @@ fn by_blocks(
             fitted.bias.to_kind(Kind::Float),
         ),
     };
-    let judged = match &fitted.course {
-        Course::Path {
+    let judged = match &fitted.trace {
+        FitTrace::Path {
             candidates, chosen, ..
         } => candidates.get(*chosen).map(|one| (one.loss, one.top1)),
-        Course::Iterated { .. } => (scores.samples > 0.0).then(|| scores.means()),
+        FitTrace::Iterated { .. } => (scores.samples > 0.0).then(|| scores.means()),
     };
     outcome(
         job,
@@ -210,7 +210,7 @@ fn by_blocks(
         Found {
             held_out: judged,
             held_out_logits: kept,
-            course: Some(fitted.course),
+            trace: Some(fitted.trace),
             weights: vec![("fcs.0.weight", weight), ("fcs.0.bias", bias)],
         },
     )
@@ -241,7 +241,7 @@ fn of_all_views(
 struct Found {
     held_out: Option<(f64, f64)>,
     held_out_logits: Option<HeldOutLogits>,
-    course: Option<Course>,
+    trace: Option<FitTrace>,
     weights: Vec<(&'static str, Tensor)>,
 }
 
@@ -258,7 +258,7 @@ fn outcome(
     Ok(Outcome {
         epochs: Vec::new(),
         epoch: 0,
-        course: found.course,
+        trace: found.trace,
         held_out: found.held_out,
         predictions: Predictions::new(super::scoring::predictions(data.test, ranked.0)),
         logits: job.training.logits.then(|| logits.to_vec()),
@@ -297,7 +297,7 @@ impl Score {
     }
 }
 
-/// Samples as a fit reads them: from memory where they are kept there, else from where they are stored, in every scan anew.
+/// Samples as a fit reads them: from memory where they are kept there, else from where they are stored, again in every scan.
 struct Source<'a> {
     data: &'a Data<'a>,
     rows: &'a dyn Rows,

@@ -110,7 +110,7 @@ enum Chosen {
     Bound,
 }
 
-/// What is minimized.
+/// The training loss: `simple`, `hybrid` or `bound`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Loss {
@@ -148,7 +148,7 @@ pub struct Pretraining {
     pub warmup: u32,
     /// The share of the average that stays at a step.
     pub average: f64,
-    /// What is minimized.
+    /// The training loss; `simple` for a network that predicts no variance.
     pub loss: Loss,
     /// At which timesteps.
     pub timesteps: Timesteps,

@@ -8,7 +8,7 @@ use crate::diffusion::timesteps::{LossHistory, TimestepSampler};
 use crate::models::checkpoint::parameters::{Parameters, to_safetensors};
 use crate::models::checkpoint::weights::{WeightError, WeightMap};
 use crate::numbers::to_i64;
-use crate::trainer::{Average, Moments};
+use crate::trainer::{Average, OptimizerState};
 
 /// What a stored parameter is called, before its name; a name alone is that of an average.
 const PARAMETER: &str = "parameter.";
@@ -42,7 +42,7 @@ pub struct State {
     /// The parameters, which share their memory with the network.
     pub parameters: Parameters,
     /// What the optimizer remembers.
-    pub moments: Moments,
+    pub moments: OptimizerState,
     /// The exponential moving average of the parameters, which becomes the weights.
     pub average: Average,
     /// What the choice of timesteps remembers.
@@ -58,7 +58,7 @@ impl State {
     pub fn new(config: &Pretraining, parameters: Parameters, diffusion_steps: u32) -> Self {
         Self {
             step: 0,
-            moments: Moments::new(config.optimizer.kind, parameters.tensors()),
+            moments: OptimizerState::new(config.optimizer.kind, parameters.tensors()),
             average: Average::new(config.average, parameters.tensors()),
             timesteps: match config.timesteps {
                 Timesteps::Uniform => TimestepSampler::Uniform {

@@ -4,7 +4,7 @@ use super::{OneHead, fits, tables};
 use crate::exec::NodeError;
 use crate::exec::context::Run;
 use crate::exec::event::Event;
-use crate::heads::Course;
+use crate::heads::FitTrace;
 use crate::store::ArtifactWriter;
 use crate::store::names::{
     CANDIDATES, CURVES, FIT, HEAD_WEIGHTS, HELD_OUT_LOGITS, LOGITS, OBJECTIVE, PATH, PREDICTIONS,
@@ -24,8 +24,8 @@ pub(super) fn commit(
     if !outcome.epochs.is_empty() {
         writer.write_table(CURVES, &tables::curves(&outcome.epochs)?)?;
     }
-    match &outcome.course {
-        Some(Course::Iterated {
+    match &outcome.trace {
+        Some(FitTrace::Iterated {
             iterations,
             tolerance,
         }) => {
@@ -42,7 +42,7 @@ pub(super) fn commit(
                 }
             }
         }
-        Some(Course::Path {
+        Some(FitTrace::Path {
             candidates,
             chosen,
             judge,

@@ -89,9 +89,8 @@ impl NoisyImages for FreshImages<'_> {
                 DatasetError::Unpacked { path, reason } => {
                     let what = Message::new(format!("{} {reason}", path.display()));
                     match self.store.archives().set_aside(&path, &reason) {
-                        Ok(_) => {
-                            what.hint("it was set aside; the same command unpacks the archive anew")
-                        }
+                        Ok(_) => what
+                            .hint("it was set aside; the same command unpacks the archive again"),
                         Err(error) => what.hint(format!("move it away: {error}")),
                     }
                 }

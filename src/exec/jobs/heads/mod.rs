@@ -145,7 +145,7 @@ fn scanned(
     fates.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether what is held out of training is shown otherwise than what is trained on.
+/// Whether the validation split is shown otherwise than what is trained on.
 fn is_held_out_apart(train: &Train) -> bool {
     let other = |held_out: &Extract, trained: &Extract| held_out.fingerprint != trained.fingerprint;
     other(&train.held_out, &train.trained)
@@ -216,7 +216,7 @@ fn scan(
         let rows = rows.joining(behind, train_split, skip)?;
         if !rows.has_samples_of(&train_rows) {
             return Err(NodeError::bug(
-                "what is held out is shown otherwise in another order",
+                "the validation split is shown otherwise in another order",
             ));
         }
         Some(rows)

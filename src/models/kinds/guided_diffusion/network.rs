@@ -106,7 +106,7 @@ fn joined(h: Tensor, skip: Option<Tensor>) -> Tensor {
 }
 
 /// From this `model_channels` on, feature maps are channels-last. Measured at 32, where it takes three times as long,
-/// and at 256; see docs/performance.md.
+/// and at 256; see docs/reference/performance.md.
 const WIDE: u32 = 128;
 
 fn map_layout(config: &Config, weights: &WeightMap) -> MapLayout {

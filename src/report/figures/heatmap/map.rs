@@ -26,7 +26,7 @@ const LETTERS: f64 = 12.5;
 /// The size of both where there are many columns.
 const SMALL_LETTERS: f64 = 10.5;
 
-/// What is drawn.
+/// A table of values as colored cells.
 pub(super) struct Map {
     /// Names of the rows, from top to bottom.
     pub(super) rows: Vec<String>,
@@ -38,7 +38,7 @@ pub(super) struct Map {
     pub(super) rows_title: String,
     /// What stands above the columns' names.
     pub(super) columns_title: String,
-    /// How values are shown.
+    /// The unit of `values`.
     pub(super) unit: Unit,
     /// The lowest of `values`, where the color scale begins.
     pub(super) low: f64,

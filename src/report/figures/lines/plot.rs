@@ -51,7 +51,7 @@ pub(super) struct Point {
     pub(super) bar_text: Option<String>,
 }
 
-/// What is drawn.
+/// Lines on the shown scale, ready to be placed on the canvas.
 pub(super) struct Plot {
     /// One line for each series, each with its own mark.
     pub(super) lines: Vec<Line>,
@@ -61,7 +61,7 @@ pub(super) struct Plot {
     pub(super) x_title: String,
     /// The vertical axis.
     pub(super) ticks: Ticks,
-    /// How values are shown.
+    /// The unit of the vertical axis.
     pub(super) unit: Unit,
     /// Whether the lines' names are written beside them.
     pub(super) named: bool,

@@ -25,7 +25,7 @@ const LETTERS: f64 = 12.5;
 /// How much of the color what was recorded has.
 const FAINT: f64 = 0.5;
 
-/// What is drawn.
+/// The loss of a training by its steps.
 pub(super) struct Plot {
     /// What was recorded.
     points: Vec<(u64, f64)>,

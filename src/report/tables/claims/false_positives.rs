@@ -1,6 +1,6 @@
 //! How often claims get a verdict on made-up scores without any effect, and with one.
 //!
-//! `docs/statistics.md` has the table that this prints. Scores are normal numbers of images, cells and seeds; what a share of right answers does is the same, since
+//! `docs/concepts/statistics.md` has the table that this prints. Scores are normal numbers of images, cells and seeds; what a share of right answers does is the same, since
 //! means over hundreds of images are normal either way.
 
 use std::sync::Arc;

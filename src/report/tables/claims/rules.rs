@@ -30,7 +30,7 @@ pub(super) struct Finding {
     pub(super) claim: &'static str,
     /// Which part of it; empty where it is one.
     pub(super) part: String,
-    /// What was found.
+    /// The verdict, or why there is none.
     pub(super) found: Found,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Finding {
 pub(super) enum Found {
     /// It was tested.
     Tested {
-        /// By what.
+        /// The test, with its p before Holm's correction.
         decision: Decision,
         /// What was measured, in words.
         measured: String,

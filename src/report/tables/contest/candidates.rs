@@ -140,7 +140,7 @@ impl<'a> Candidates<'a> {
         values.len() == pairs.len()
     }
 
-    /// Where a candidate stands, in words; what it has not, such as a timestep, is left out.
+    /// Where a candidate stands, in words, without the axes that it lacks, such as a timestep.
     pub(super) fn place(&self, key: &[AxisValue]) -> String {
         let parts: Vec<String> = self
             .told

@@ -59,7 +59,10 @@ impl Shown<'_, '_> {
             (false, 0 | 1) if cell.rows[0].axes.contains_key(CHOSEN) => {
                 let (places, among) = chosen(cell);
                 place = markdown::escape(&places);
-                (format!("chosen from {among} on held-out images"), absent())
+                (
+                    format!("chosen from {among} on validation images"),
+                    absent(),
+                )
             }
             (true, _) => ("fixed beforehand".to_owned(), absent()),
             (false, 0 | 1) => ("the only one".to_owned(), absent()),
@@ -148,7 +151,7 @@ impl How {
 /// Places of one contender that are all named.
 const MOST_PLACES: usize = 2;
 
-/// Where the runs of a cell stand that was chosen on held-out images, and among how many candidates.
+/// Where the runs of a cell stand that was chosen on validation images, and among how many candidates.
 fn chosen(cell: &Cell<'_>) -> (String, String) {
     let places: BTreeSet<String> = cell.rows.iter().map(|row| choices::place(row)).collect();
     let among = cell.rows.iter().filter_map(|row| row.axes.get(CHOSEN_FROM));

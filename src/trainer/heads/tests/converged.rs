@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 use super::*;
 use crate::feature_type::FeatureType;
 use crate::heads::golden::{assert_near, facts, tensor};
-use crate::heads::{Course, FitBlocks, Fitted, Fitting, InMemory};
+use crate::heads::{FitBlocks, FitTrace, Fitted, Fitting, InMemory};
 use crate::trainer::heads::rows::load;
 use crate::trainer::heads::standard::Standard;
 
@@ -73,7 +73,7 @@ fn logistic_regression_on_standardized_features_is_at_the_recorded_optimum() {
         let logits = features.linear(&fitted.weight, Some(&fitted.bias));
         let probabilities = logits.softmax(1, None);
         assert!(off(&probabilities, &expected("probabilities")) < 1e-6);
-        let Course::Iterated { iterations, .. } = &fitted.course else {
+        let FitTrace::Iterated { iterations, .. } = &fitted.trace else {
             panic!("{fitted:?}");
         };
         // Ours is divided by c times the number of samples.
@@ -86,7 +86,7 @@ fn logistic_regression_on_standardized_features_is_at_the_recorded_optimum() {
 #[test]
 fn ridge_on_standardized_features_has_the_recorded_weights() {
     let (fitted, _) = fit(&*head("ridge", "penalty = [1.0, 0.1, 10.0]"));
-    let Course::Path { chosen, .. } = fitted.course else {
+    let FitTrace::Path { chosen, .. } = fitted.trace else {
         panic!("{fitted:?}");
     };
     assert_eq!(chosen, 0);
@@ -195,7 +195,7 @@ fn memory_and_number_type_change_nothing_but_where_samples_are_read_from() {
             assert!(memory < at_once + 1_000_000, "{kind} {memory}");
             assert_eq!(plenty.weights, little.weights, "{kind}");
             assert_eq!(plenty.logits, little.logits, "{kind}");
-            assert_eq!(plenty.course, little.course, "{kind}");
+            assert_eq!(plenty.trace, little.trace, "{kind}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of the departures.
+//! Tests of the deviations.
 
 use super::*;
 use crate::spec::Source;
@@ -16,7 +16,7 @@ fn what_becomes_of_the_notice_of_copyright_is_stated() {
         let stated = of(&experiment, &|_, _| None);
         let notice = stated
             .iter()
-            .find(|departure| departure.topic.contains("FGVC-Aircraft"))
+            .find(|deviation| deviation.topic.contains("FGVC-Aircraft"))
             .unwrap();
         assert_eq!(
             (notice.paper.as_str(), notice.here.as_str()),
@@ -25,8 +25,8 @@ fn what_becomes_of_the_notice_of_copyright_is_stated() {
     }
 }
 
-/// The departures of a small experiment.
-fn rows(models: &str, extraction: &str, head: &str) -> Vec<Departure> {
+/// The deviations of a small experiment.
+fn rows(models: &str, extraction: &str, head: &str) -> Vec<Deviation> {
     let text = format!(
         "[experiment]\nname = \"case\"\n\n[dataset.garments]\nkind = \"fashion-mnist\"\nroot = \"data\"\n\n\
          [dataset.few]\nkind = \"subset\"\nof = \"garments\"\nlimit = {{ train = 2000, test = 1000 }}\n\n{models}\n\
@@ -45,8 +45,8 @@ fn rows(models: &str, extraction: &str, head: &str) -> Vec<Departure> {
 const RANDOM: &str = "[model.unet]\nkind = \"guided-diffusion\"\npreset = \"adm-nano\"\nweights = { synthetic = 7 }\n";
 
 /// What is done here, by topic.
-fn here(departures: &[Departure], topic: &str) -> Vec<String> {
-    let of_topic = departures.iter().filter(|row| row.topic == topic);
+fn here(deviations: &[Deviation], topic: &str) -> Vec<String> {
+    let of_topic = deviations.iter().filter(|row| row.topic == topic);
     of_topic.map(|row| row.here.clone()).collect()
 }
 

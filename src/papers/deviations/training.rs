@@ -125,7 +125,7 @@ pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
             DECLARED,
         ),
         (
-            "Bound on gradients",
+            "Gradient clipping",
             "none stated",
             &|training| training.clip.map(|longest| format!("{longest}")),
             DECLARED,
@@ -134,10 +134,14 @@ pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
             "Training samples",
             "all",
             &|training| {
-                (training.holdout > 0.0)
-                    .then(|| format!("{} % of each class held out", training.holdout * 100.0))
+                (training.holdout > 0.0).then(|| {
+                    format!(
+                        "{} % of each class is a validation split",
+                        training.holdout * 100.0
+                    )
+                })
             },
-            "candidates are chosen on what is held out",
+            "candidates are chosen on the validation split",
         ),
         (
             "End of training",
@@ -167,7 +171,7 @@ pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
     }
 }
 
-/// What a probe on a frozen network has that the paper's has not.
+/// What a probe on a frozen network has and the paper's lacks.
 fn probes(experiment: &Experiment, add: Add<'_>) {
     let normalized = experiment
         .heads

@@ -7,7 +7,7 @@ mod tests;
 mod training;
 
 use crate::graph::Experiment;
-use crate::report::Departure;
+use crate::report::Deviation;
 
 /// The reason of what the experiment says itself.
 const DECLARED: &str = "declared in the experiment";
@@ -20,19 +20,19 @@ pub type SamplesOf<'s> = &'s dyn Fn(usize, &str) -> Option<u64>;
 /// Takes a row: topic, what the paper does, what is done here, and why.
 type Add<'a> = &'a mut dyn FnMut(&str, &str, String, &str);
 
-/// The departures of an experiment from the protocol of arXiv 2307.08702, in a fixed order. What the paper leaves open is listed beside
+/// The deviations of an experiment from the protocol of arXiv 2307.08702, in a fixed order. What the paper leaves open is listed beside
 /// them.
-pub fn of(experiment: &Experiment, samples: SamplesOf<'_>) -> Vec<Departure> {
-    let mut departures = Vec::new();
+pub fn of(experiment: &Experiment, samples: SamplesOf<'_>) -> Vec<Deviation> {
+    let mut deviations = Vec::new();
     let mut add = |topic: &str, paper: &str, here: String, reason: &str| {
-        let departure = Departure {
+        let deviation = Deviation {
             topic: topic.to_owned(),
             paper: paper.to_owned(),
             here,
             reason: reason.to_owned(),
         };
-        if !departures.contains(&departure) {
-            departures.push(departure);
+        if !deviations.contains(&deviation) {
+            deviations.push(deviation);
         }
     };
     networks::add(experiment, &mut add);
@@ -43,5 +43,5 @@ pub fn of(experiment: &Experiment, samples: SamplesOf<'_>) -> Vec<Departure> {
         add(question.topic, "not stated", here, question.reason);
     }
     training::add(experiment, &mut add);
-    departures
+    deviations
 }
