@@ -5,6 +5,7 @@ use std::path::Path;
 use super::Context;
 use super::exit::Failure;
 use super::style::{Stream, Style, in_ascii};
+use super::unopened;
 use crate::graph::{self, Experiment};
 use crate::inputs::{self, Inputs, Otherwise};
 use crate::limits;
@@ -22,14 +23,26 @@ const WIDTH: usize = 100;
 /// Reads a file.
 pub(super) fn read(file: &Path) -> Result<Source, Failure> {
     match limits::read_text(file, limits::EXPERIMENT_FILE) {
-        Ok(text) => Ok(Source::new(file.display().to_string(), text)),
-        Err(error) => Err(Failure::Usage(
-            Message::new(format!(
-                "cannot read the experiment file {}: {error}",
-                file.display()
-            ))
-            .hint("name an experiment file, such as experiments/quickstart.toml"),
-        )),
+        Ok(text) => {
+            let home = std::env::var("HOME").ok().filter(|home| !home.is_empty());
+            Ok(Source::new(file.display().to_string(), text).with_home(home))
+        }
+        Err(error) => {
+            let (what, hint) = if error.kind() == std::io::ErrorKind::InvalidData {
+                (
+                    "it is not text in UTF-8".to_owned(),
+                    "save it as UTF-8 in your editor, if it is an experiment file",
+                )
+            } else {
+                (
+                    error.to_string(),
+                    "name an experiment file, such as experiments/quickstart.toml",
+                )
+            };
+            let file = file.display();
+            let text = format!("cannot read the experiment file {file}: {what}");
+            Err(Failure::Usage(Message::new(text).hint(hint)))
+        }
     }
 }
 
@@ -111,9 +124,11 @@ pub(super) fn plan(
     let experiment = check(file)?;
     say_where(context);
     let tell = |message: &str| say!("{message}");
-    let inputs = inputs::open(&experiment, &context.base, store, &tell)?;
+    let inputs = inputs::open(&experiment, &context.base, store, &tell)
+        .map_err(|errors| unopened::failure(context, &experiment, errors))?;
     let listing = store.listing()?;
-    let plan = plan::plan(&experiment, &inputs.facts, &listing, observe)?;
+    let plan = plan::plan(&experiment, &inputs.facts, &listing, observe)
+        .map_err(|error| unopened::misfit(&experiment, error))?;
     Ok(Planned {
         experiment,
         inputs,
@@ -133,9 +148,11 @@ pub(super) fn survey(
     let experiment = check(file)?;
     say_where(context);
     let tell = |message: &str| say!("{message}");
-    let surveyed = inputs::survey(&experiment, &context.base, store, &tell, otherwise)?;
+    let surveyed = inputs::survey(&experiment, &context.base, store, &tell, otherwise)
+        .map_err(|errors| unopened::failure(context, &experiment, errors))?;
     let listing = store.listing()?;
-    let plan = plan::plan(&experiment, &surveyed.inputs.facts, &listing, observe)?;
+    let plan = plan::plan(&experiment, &surveyed.inputs.facts, &listing, observe)
+        .map_err(|error| unopened::misfit(&experiment, error))?;
     let planned = Planned {
         experiment,
         inputs: surveyed.inputs,

@@ -32,6 +32,8 @@ mod run;
 mod style;
 mod table;
 mod terminal;
+mod unopened;
+mod warnings;
 mod working;
 
 use std::io::Write;

@@ -8,7 +8,8 @@ use clap::Args;
 
 use super::Context;
 use super::exit::Failure;
-use super::{experiment, printed};
+use super::warnings::Deny;
+use super::{experiment, printed, unopened};
 use crate::inputs::Otherwise;
 use crate::machine::{device, instructions};
 use crate::models::{self, Model};
@@ -46,6 +47,8 @@ pub struct Arguments {
     /// Exit with code 1 if anything would be computed.
     #[arg(long)]
     check: bool,
+    #[command(flatten)]
+    deny: Deny,
 }
 
 /// Prints the plan.
@@ -67,6 +70,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         Otherwise::Estimate,
         &mut observe,
     )?;
+    arguments.deny.judge(&planned)?;
+    for advice in unopened::advice(context, &planned.experiment, &absent) {
+        say!("hint: {advice}");
+    }
     let plan = planned.plan;
     let on_cpu = match context.run.device.as_deref() {
         Some(device) => device == "cpu",

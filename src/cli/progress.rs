@@ -115,6 +115,8 @@ impl Display {
                     ));
                 }
             }
+            // Warnings are printed before anything is computed.
+            Event::Warned { .. } => {}
             Event::DatasetOpened {
                 dataset, samples, ..
             } => state.say(&format!("{dataset}: {}", plural(*samples, "image"))),

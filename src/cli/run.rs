@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::Context;
 use super::exit::Failure;
+use super::warnings::Deny;
 use super::working::Working;
 
 /// Arguments of `repro run`.
@@ -19,13 +20,19 @@ pub struct Arguments {
     file: PathBuf,
     #[command(flatten)]
     pub(super) working: Working,
+    #[command(flatten)]
+    pub(super) deny: Deny,
 }
 
 impl Arguments {
     /// The arguments of a run of this file.
     #[cfg(feature = "torch")]
     pub(super) fn of(file: PathBuf, working: Working) -> Self {
-        Self { file, working }
+        Self {
+            file,
+            working,
+            deny: Deny::default(),
+        }
     }
 }
 
@@ -33,6 +40,7 @@ impl Arguments {
 #[cfg(not(feature = "torch"))]
 pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     super::experiment::check(&arguments.file)?;
+    let _ = &arguments.deny;
     Err(arguments.working.refuse())
 }
 
@@ -73,6 +81,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             return Err(failure);
         }
     };
+    arguments.deny.judge(&planned)?;
     if let Some(error) = unwritable
         && !planned.plan.is_done()
     {
@@ -112,6 +121,7 @@ mod with_torch {
     use crate::cli::working::{Listeners, names};
     use crate::collect::place::Place;
     use crate::collect::report;
+    use crate::collect::warnings::Warnings;
     use crate::disk::free_bytes;
     use crate::exec::attempt;
     use crate::exec::context::{Outcome, Run};
@@ -170,7 +180,7 @@ mod with_torch {
         /// What failed, and where artifacts are found damaged again and again.
         pub(super) fn carry_out(&mut self) -> Result<(), Failure> {
             for attempt in 1.. {
-                let outcome = self.once();
+                let outcome = self.once(attempt);
                 if !outcome.set_aside || outcome.stopped || outcome.disk_full {
                     return ending(&outcome, self.listeners);
                 }
@@ -189,11 +199,14 @@ mod with_torch {
             ))
         }
 
-        fn once(&self) -> Outcome {
+        fn once(&self, attempt: usize) -> Outcome {
             let started = Instant::now();
             let plan = &self.planned.plan;
             let emit = |event: Event| self.listeners.tell(&event);
             self.begin(&emit);
+            if attempt == 1 {
+                self.warn(&emit);
+            }
             let run = Run {
                 plan,
                 inputs: &self.planned.inputs,
@@ -243,6 +256,23 @@ mod with_torch {
                 images,
                 heads: heads.count(),
             });
+        }
+
+        /// Tells whoever listens of what was printed before.
+        fn warn(&self, emit: &dyn Fn(Event)) {
+            let Planned {
+                experiment,
+                inputs,
+                plan,
+            } = &self.planned;
+            for warning in Warnings::of(experiment, inputs, plan).records() {
+                emit(Event::Warned {
+                    code: warning.code,
+                    place: warning.place,
+                    message: warning.message,
+                    hint: warning.hint,
+                });
+            }
         }
 
         /// Writes the report where it differs; whether it did.

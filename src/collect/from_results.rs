@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::drawing;
 use super::place::{self, Place};
 use super::report::{Written, put};
+use super::warnings::Warnings;
 use crate::exec::NodeError;
 use crate::graph::{Experiment, ModelNode};
 use crate::message::Message;
@@ -52,6 +53,7 @@ pub fn write(
     let input = ReportInput {
         name: experiment.name.clone(),
         title: experiment.title.clone(),
+        warnings: Warnings::of_file(experiment).records(),
         graph: drawing::graph(experiment),
         models: experiment
             .models

@@ -1,7 +1,7 @@
 //! From the plan and the store to what a report shows. Features and heads are as they are; nothing is trained.
 //!
 //! [`report`] gathers and writes, and [`place`] says what it may replace; `drawing` has the graph, `pictures` the curves and images, `outcomes` the scores of single
-//! samples.
+//! samples, [`warnings`] what looks like a slip.
 
 mod drawing;
 pub mod from_results;
@@ -9,3 +9,4 @@ mod outcomes;
 pub(crate) mod pictures;
 pub mod place;
 pub mod report;
+pub mod warnings;

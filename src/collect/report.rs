@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::outcomes::Kept;
 use super::place::{self, Place};
+use super::warnings::Warnings;
 use super::{drawing, pictures};
 use crate::atomic_file::{self, folder_of};
 use crate::axes::decided_by;
@@ -130,6 +131,7 @@ fn gather(
         comparisons: None,
         cropped: cropped(experiment),
         missing,
+        warnings: Warnings::of(experiment, inputs, plan).records(),
         graph: drawing::graph(experiment),
         datasets: datasets(experiment, plan, store)?,
         models: models(plan)?,

@@ -19,6 +19,17 @@ pub enum Event {
         /// Heads to train.
         heads: usize,
     },
+    /// Something in the experiment or its inputs looks like a slip.
+    Warned {
+        /// Stable code, such as `graph::unused`.
+        code: String,
+        /// The experiment file, line and column, each from 1; `None` for what is not in the file.
+        place: Option<String>,
+        /// What looks wrong.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
     /// A dataset was opened.
     DatasetOpened {
         /// The dataset's name in the experiment.

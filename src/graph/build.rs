@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::axes::Sweeps;
 use super::resolve::Names;
-use super::{DatasetNode, Experiment, ExtractionNode, ModelNode, extraction};
+use super::{DatasetNode, Experiment, ExtractionNode, ModelNode, extraction, warnings};
 use crate::imaging::Preprocess;
 use crate::limits::MOST_NODES;
 use crate::report::ReportConfig;
@@ -83,8 +83,11 @@ fn read(source: &Source) -> (Experiment, Diagnostics) {
         diagnostics: &diagnostics,
         sweeps: Sweeps::of(&sections),
     };
-    let experiment = builder.experiment(&sections);
-    (experiment, diagnostics.into_inner())
+    let mut experiment = builder.experiment(&sections);
+    if diagnostics.borrow().is_empty() {
+        warnings::find(&sections, &mut experiment);
+    }
+    (experiment, diagnostics.into_inner().folded())
 }
 
 /// All nodes that an experiment has so far.
@@ -122,6 +125,7 @@ impl Builder<'_> {
             heads: Vec::new(),
             metrics: Vec::new(),
             report: None,
+            warnings: Diagnostics::new(self.diagnostics.borrow().source.clone()),
         };
         let (mut dataset_names, generated) = self.datasets(sections, &mut experiment);
         let (training_names, model_names) =
@@ -139,6 +143,9 @@ impl Builder<'_> {
             experiment.report = ReportConfig::parse(&fields, &experiment.name, &axes);
             if let Some(config) = &experiment.report {
                 report::check(config, &experiment.metrics, &fields);
+                if self.diagnostics.borrow().is_empty() {
+                    report::check_results(config, &experiment, &fields);
+                }
                 for reference in config.references() {
                     let names = match reference.section {
                         "pretrain" => &training_names,
@@ -201,7 +208,7 @@ impl Builder<'_> {
         datasets: &Names,
         models: &Names,
     ) -> Names {
-        let mut names = Names::new("extraction");
+        let mut names = Names::new("extraction", sections);
         for node in &sections.extractions {
             names.declare(&node.name);
             let before = experiment.extractions.len();
@@ -376,6 +383,11 @@ impl Builder<'_> {
             hint = hint.map(|hint| format!("set `{key}`: {hint}"));
         }
         fields.invalid(key, "graph::unknown-split", message, hint);
+    }
+
+    /// Whether a section may have more nodes than could be read.
+    fn may_hide_any(&self, section: &str) -> bool {
+        self.diagnostics.borrow().follow_ups.may_hide_any(section)
     }
 
     fn report(&self, diagnostic: Diagnostic) {

@@ -6,7 +6,7 @@ use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
 use crate::models::{BlockIndex, BlockInfo, Model, Precision, Reduce, TapShape};
 use crate::spec::{
-    Choice, Count, Custom, Diagnostic, Fields, Key, KindDoc, OrWord, Seed, Text, Value,
+    Choice, Count, Custom, Diagnostic, Fields, Key, KindDoc, OrWord, Seed, Text, Value, Wanted,
 };
 
 /// Key of the model, by its name in the experiment.
@@ -241,7 +241,7 @@ fn reduce(
                         POOL.name,
                         "graph::pool-too-large",
                         format!(
-                            "pool {side} is larger than the map of block {}, which is {height} × {width}",
+                            "pool {side} is larger than the feature map of block {}, which is {height} × {width}",
                             block.index
                         ),
                         Some(format!("at most {} for this block", height.min(width))),
@@ -341,9 +341,56 @@ fn parse_blocks<'m>(fields: &Fields<'_>, model: &'m dyn Model) -> Vec<&'m BlockI
             }
             found.into_iter().collect()
         }
-        other => {
-            fields.wrong_type_at(node.span, "block", "an integer or \"all\"", other);
+        Value::Text(text) => {
+            let hint = hint_of_block(text, blocks, model.variant());
+            let message = format!(
+                "`block` of {} must be an integer or \"all\", not `{text}`",
+                fields.context()
+            );
+            fields.report(
+                Diagnostic::new("spec::wrong-type", node.span, message, "a string here").hint(hint),
+            );
             Vec::new()
         }
+        other => {
+            let words = (Wanted::Integer, "an integer or \"all\"");
+            fields.wrong_type_at(node.span, BLOCK.name, words, other);
+            Vec::new()
+        }
+    }
+}
+
+/// Which block may be meant by a text: `all`, a number in quotation marks, or the name of a module as PyTorch has it.
+fn hint_of_block(text: &str, blocks: &[BlockInfo], variant: &str) -> String {
+    if text.eq_ignore_ascii_case("all") {
+        return "did you mean `\"all\"`?".to_owned();
+    }
+    if let Ok(number) = text.trim().parse::<u32>() {
+        return format!("take the quotation marks off: `block = {number}`");
+    }
+    // The number of a list of modules is a part of the name: `output_blocks.5` begins `output_blocks.5.0`.
+    let is_of = |block: &&BlockInfo| {
+        let inner = text.strip_prefix(block.path.as_str());
+        block.path == text || inner.is_some_and(|inner| inner.starts_with('.'))
+    };
+    if let Some(block) = blocks.iter().find(is_of) {
+        return format!("`{}` is `block = {}`", block.path, block.index.0);
+    }
+    let within = |block: &&BlockInfo| {
+        let inner = block.path.strip_prefix(text);
+        inner.is_some_and(|inner| inner.starts_with('.'))
+    };
+    let numbers: Vec<String> = blocks
+        .iter()
+        .filter(within)
+        .map(|block| block.index.0.to_string())
+        .collect();
+    match numbers.as_slice() {
+        [] => format!(
+            "blocks are numbered from 1 to {}; `repro list models {variant}` shows their modules",
+            blocks.len()
+        ),
+        [one] => format!("`{text}` is `block = {one}`"),
+        several => format!("`{text}` has the blocks {}", several.join(", ")),
     }
 }

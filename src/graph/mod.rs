@@ -9,10 +9,12 @@ mod build;
 mod extraction;
 mod kinds;
 mod node_axes;
+pub mod planned;
 mod preprocess;
 mod pretrain;
 mod resolve;
 mod samples;
+mod warnings;
 
 use std::sync::Arc;
 
@@ -25,12 +27,14 @@ use crate::imaging::{Normalization, Preprocess};
 use crate::metrics::Metric;
 use crate::models::{BlockIndex, Model, Precision, Reduce, find_block};
 use crate::report::ReportConfig;
+use crate::spec::{Diagnostic, Diagnostics, Span};
 use crate::trainer::pretraining::Pretraining;
 use crate::trainer::{Optimizer, Training};
 
 pub use axes::Swept;
 pub use build::{ShownDataset, build, build_datasets, build_models};
 pub use extraction::DOC as EXTRACTION;
+pub use node_axes::Origin;
 pub use preprocess::STEPS as PREPROCESS_STEPS;
 pub use pretrain::DOC as PRETRAIN;
 pub use samples::{DOC as SAMPLES, SampleMethod};
@@ -60,9 +64,26 @@ pub struct Experiment {
     pub metrics: Vec<MetricNode>,
     /// The report, where one is asked for.
     pub report: Option<ReportConfig>,
+    /// What looks like a slip in the file, with the file itself.
+    pub warnings: Diagnostics,
 }
 
 impl Experiment {
+    /// The error of a report that writes a file of another experiment's report, which names it at `place`.
+    pub fn shared_output(&self, file: &str, place: &str) -> Diagnostics {
+        let mut diagnostics = Diagnostics::new(self.warnings.source.clone());
+        let files = self.report.iter().flat_map(ReportConfig::output_files);
+        let span = files.into_iter().find(|(own, _)| own == file);
+        let span = span.map_or_else(Span::default, |(_, span)| span);
+        let message =
+            format!("the report writes `{file}`, which another experiment writes at {place}");
+        diagnostics.push(
+            Diagnostic::new("graph::duplicate-output", span, message, "written by both")
+                .hint("give each experiment an `output` of its own"),
+        );
+        diagnostics
+    }
+
     /// The splits that a dataset has, or some of which it has; `None` where its files decide that.
     pub fn splits_of(&self, dataset: usize) -> Option<Vec<String>> {
         let node = self.datasets.get(dataset)?;
@@ -98,6 +119,8 @@ pub struct DatasetNode {
     pub dataset: Arc<dyn Dataset>,
     /// Its `root`, as it was typed, for people.
     pub root: Option<String>,
+    /// Where the file says what is read: the value of `root`, `files` or `of`, or the node's name.
+    pub place: Span,
     /// All of its keys, as they were typed: equal declarations have equal texts. What it is made from has a text of its own.
     pub declaration: String,
     /// The dataset that it is made from, as an index into [`Experiment::datasets`].
@@ -115,6 +138,8 @@ pub struct ModelNode {
     pub name: String,
     /// What was declared.
     pub model: Arc<dyn Model>,
+    /// Where the file says what its weights are: the value of `weights`, or the node's name.
+    pub place: Span,
     /// The training that its weights come from, as an index into [`Experiment::pretrains`].
     pub pretrain: Option<usize>,
     /// Its values for the keys that the file sweeps over.
@@ -269,6 +294,8 @@ pub struct HeadNode {
     pub name: String,
     /// The kind of head and its own keys.
     pub head: Arc<dyn Head>,
+    /// Where its name stands in the file.
+    pub place: Span,
     /// How it is trained.
     pub training: Training,
     /// What it reads and predicts from, as an index into [`Experiment::extractions`].
@@ -311,6 +338,8 @@ impl HeadNode {
 pub struct MetricNode {
     /// The node's name.
     pub name: String,
+    /// Where its name stands in the file.
+    pub place: Span,
     /// What is computed.
     pub metric: Arc<dyn Metric>,
     /// The axes that are chosen by the validation split; none where all heads are scored.

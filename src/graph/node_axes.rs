@@ -2,7 +2,7 @@
 
 use super::axes::Axes;
 use super::{Experiment, ExtractionNode, HeadNode, Swept};
-use crate::models::{Reduce, TapShape};
+use crate::models::{Reduce, TapShape, WeightsSource, find_block};
 use crate::store::AxisValue;
 
 /// What the axes of the dataset that a network was trained on begin with.
@@ -23,7 +23,41 @@ pub(super) fn of_upstream(axis: &str) -> String {
     axis.replacen("dataset_", "dataset_of_", 1)
 }
 
+/// Where features come from, as their axes say it.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// The model's name.
+    pub model: &'a str,
+    /// Where the model's weights come from.
+    pub source: &'a WeightsSource,
+    /// What identifies weights that are not random.
+    pub weights: &'a str,
+    /// The dataset's name.
+    pub dataset: &'a str,
+    /// The model's values for the swept keys.
+    pub of_model: &'a Axes,
+    /// The dataset's values for the swept keys.
+    pub of_dataset: &'a Axes,
+}
+
 impl ExtractionNode {
+    /// Its axes, with those of its dataset and its model.
+    pub fn all_axes(&self, tap: TapShape, origin: &Origin<'_>) -> Axes {
+        let mut axes = self.axes(tap);
+        let mut put = |name: &str, value: AxisValue| axes.insert(name.to_owned(), value);
+        put("model", origin.model.into());
+        put("dataset", origin.dataset.into());
+        let random = origin.source.rule_and_seed();
+        let rule = random.map_or(origin.weights, |(rule, _)| rule);
+        put("weights", rule.into());
+        if let Some((_, seed)) = random {
+            put("weights_seed", seed.into());
+        }
+        axes.extend(origin.of_dataset.clone());
+        axes.extend(origin.of_model.clone());
+        axes
+    }
+
     /// Its own axes, without those of its dataset and its model; `tap` is the shape of the block's output.
     pub fn axes(&self, tap: TapShape) -> Axes {
         let mut axes = Axes::new();
@@ -72,6 +106,29 @@ impl HeadNode {
 }
 
 impl Experiment {
+    /// The axes of an extraction's features before its weights are read: a word stands for what identifies those of a file. `None` where its
+    /// model has no such tap.
+    pub fn planned_axes(&self, extraction: usize) -> Option<Axes> {
+        let node = self.extractions.get(extraction)?;
+        let model = &self.models[node.model];
+        let source = model.model.weights();
+        let weights = match source {
+            WeightsSource::File(path) => path.display().to_string(),
+            WeightsSource::Pretrained(name) => format!("{name} {:?}", model.pretrain),
+            _ => "none".to_owned(),
+        };
+        let tap = find_block(&*model.model, node.block)?.shape;
+        let origin = Origin {
+            model: &model.name,
+            source,
+            weights: &weights,
+            dataset: &self.datasets[node.dataset].name,
+            of_model: &self.model_axes(node.model),
+            of_dataset: &self.dataset_axes(node.dataset),
+        };
+        Some(node.all_axes(tap, &origin))
+    }
+
     /// A dataset's values for the swept keys, and those of what it is made from, under other names; for images that a run makes
     /// also those of their samples.
     pub fn dataset_axes(&self, dataset: usize) -> Axes {

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use crate::models;
 use crate::spec::fields::Spanned;
-use crate::spec::{Diagnostic, Fields, suggest};
+use crate::spec::sections::is_name_character;
+use crate::spec::{Diagnostic, Fields, Sections, suggest};
 
 /// The nodes of one section by name. A swept node has several instances.
 #[derive(Debug, Default)]
@@ -12,12 +14,20 @@ pub(super) struct Names {
     /// Names in the order of the file, each with its instances.
     entries: Vec<(String, Vec<usize>)>,
     places: HashMap<String, usize>,
+    /// The names of the other sections, each with its section.
+    elsewhere: Vec<(&'static str, String)>,
 }
 
 impl Names {
-    pub(super) fn new(section: &'static str) -> Self {
+    /// No names yet of a section; those of the others are known from the file.
+    pub(super) fn new(section: &'static str, sections: &Sections) -> Self {
+        let named = sections.named().into_iter();
+        let elsewhere = named.filter(|(other, _)| *other != section);
         Self {
             section,
+            elsewhere: elsewhere
+                .map(|(other, name)| (other, name.to_owned()))
+                .collect(),
             ..Self::default()
         }
     }
@@ -59,9 +69,10 @@ impl Names {
         if let Some(place) = self.places.get(&name.value) {
             return self.entries[*place].1.clone();
         }
-        let known = self.entries.iter().map(|(name, _)| name.as_str());
-        let hint = suggest::hint(&name.value, known)
-            .unwrap_or_else(|| format!("add `[{}.{}]`", self.section, name.value));
+        if fields.may_hide(self.section, &name.value) {
+            return Vec::new();
+        }
+        let hint = self.hint(&name.value);
         fields.report(
             Diagnostic::new(
                 "graph::missing-node",
@@ -77,5 +88,44 @@ impl Names {
             .hint(hint),
         );
         Vec::new()
+    }
+
+    /// What may be meant by a name that is not there.
+    fn hint(&self, name: &str) -> String {
+        let section = self.section;
+        let known = || self.entries.iter().map(|(name, _)| name.as_str());
+        let listed = || match known().map(|name| format!("`{name}`")).collect::<Vec<_>>() {
+            none if none.is_empty() => format!("add `[{section}.NAME]`"),
+            some => format!("of section `{section}` there is {}", some.join(", ")),
+        };
+        if let Some((_, bare)) = name
+            .split_once('.')
+            .filter(|(before, _)| *before == section)
+        {
+            return format!("write the name alone: `{bare}`");
+        }
+        if let Some((other, _)) = self.elsewhere.iter().find(|(_, other)| other == name) {
+            let article = if other.starts_with('e') { "an" } else { "a" };
+            return format!("`{name}` is {article} {other}; {}", listed());
+        }
+        if section == "model" && models::preset(name).is_some() {
+            return format!(
+                "`{name}` is a preset: write `[model.NAME]` with `preset = \"{name}\"`, and that name here"
+            );
+        }
+        if name.contains(['/', '\\']) || name.starts_with('~') {
+            return format!(
+                "a path stands in the `[{section}.NAME]` that is named here; {}",
+                listed()
+            );
+        }
+        suggest::hint(name, known()).unwrap_or_else(|| {
+            // A name that cannot be one would be the next error.
+            if name.chars().all(is_name_character) {
+                format!("add `[{section}.{name}]`")
+            } else {
+                format!("add `[{section}.NAME]`")
+            }
+        })
     }
 }

@@ -64,6 +64,10 @@ impl Metric for Accuracy {
         outputs.collect()
     }
 
+    fn most_classes(&self) -> Option<u32> {
+        self.top.last().copied()
+    }
+
     fn evaluate(&self, input: MetricInput<'_>) -> Result<Vec<Vec<Score>>, MetricError> {
         let MetricInput::Predictions(predictions) = input else {
             return Err(MetricError::Bug);

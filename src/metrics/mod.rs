@@ -185,6 +185,12 @@ pub trait Metric: Send + Sync + Debug {
     /// Names, units and directions of the values that it gives for each item.
     fn outputs(&self) -> Vec<Output>;
 
+    /// Up to how many classes one of its values is the same whatever is predicted, such as 5 for `top5`; `None` for a metric whose values
+    /// always depend on predictions.
+    fn most_classes(&self) -> Option<u32> {
+        None
+    }
+
     /// The scores of each item of the input: one for predictions and for a set of features, one for each pair. Every row is scored; nothing
     /// is left out.
     ///

@@ -1,7 +1,9 @@
 //! What the tables of all kinds of models have in common: where weights come from, and a preset instead of a shape.
 
 use super::{INITIALIZATION, ModelKind, SYNTHETIC, WeightsSource};
-use crate::spec::{AnyKey, Custom, Diagnostic, Fields, Key, Keys, Seed, Text, Value, suggest};
+use crate::spec::{
+    AnyKey, Custom, Diagnostic, Fields, Key, Keys, Seed, Text, Value, Wanted, suggest,
+};
 
 /// The key that `weights` below reads.
 pub const WEIGHTS: Key<Custom> = Key::custom(
@@ -46,10 +48,39 @@ pub(super) fn prefix(fields: &Fields<'_>, weights: Option<&WeightsSource>) -> St
     prefix
 }
 
+/// Words that people write where they want random weights.
+const RANDOM: [&str; 6] = [
+    SYNTHETIC,
+    INITIALIZATION,
+    "random",
+    "none",
+    "untrained",
+    "scratch",
+];
+
 /// Reads `weights = "file"`, `weights = { synthetic = 7 }`, `weights = { initialization = 7 }` or `weights = { pretrain = "name" }`.
 pub(super) fn weights(fields: &Fields<'_>) -> Option<WeightsSource> {
     let node = fields.get(&WEIGHTS)?;
     match &node.value {
+        Value::Text(word) if RANDOM.contains(&word.to_lowercase().as_str()) => {
+            let rule = if word.eq_ignore_ascii_case(INITIALIZATION) {
+                INITIALIZATION
+            } else {
+                SYNTHETIC
+            };
+            fields.invalid(
+                WEIGHTS.name,
+                "spec::out-of-range",
+                format!(
+                    "`weights = \"{word}\"` of {} is the path of a file",
+                    fields.context()
+                ),
+                Some(format!(
+                    "for random weights write `weights = {{ {rule} = 1 }}`; a file of that name is `./{word}`"
+                )),
+            );
+            None
+        }
         Value::Text(_) => fields
             .get(&WEIGHTS_FILE)
             .map(|path| WeightsSource::File(path.into())),
@@ -68,7 +99,8 @@ pub(super) fn weights(fields: &Fields<'_>) -> Option<WeightsSource> {
             table.get(&SYNTHETIC_SEED).map(WeightsSource::Synthetic)
         }
         other => {
-            fields.wrong_type_at(node.span, WEIGHTS.name, &WEIGHTS.describe().value, other);
+            let words = WEIGHTS.describe().value;
+            fields.wrong_type_at(node.span, WEIGHTS.name, (Wanted::Other, &words), other);
             None
         }
     }

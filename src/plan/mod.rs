@@ -23,6 +23,7 @@ mod shards;
 mod some_items;
 mod step;
 mod text;
+pub mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -10,13 +10,15 @@ use super::choice::{ChosenItem, Refit};
 use super::job::Cost;
 use super::{DatasetFacts, Shards};
 use crate::graph::axes::Axes;
-use crate::graph::{ExtractionNode, HeadNode, PretrainNode, Randomness, SamplesNode, Swept};
+use crate::graph::{
+    ExtractionNode, HeadNode, Origin, PretrainNode, Randomness, SamplesNode, Swept,
+};
 use crate::heads::FeatureShape;
 use crate::imaging::Preprocess;
 use crate::metrics::Metric;
 use crate::models::{Model, TapShape};
 use crate::numbers::to_usize;
-use crate::store::{AxisValue, Fingerprint, Recipe};
+use crate::store::{Fingerprint, Recipe};
 
 /// Index of a step in [`Plan::steps`](super::Plan).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -244,19 +246,15 @@ impl Extract {
 
     /// The axes of results that come from it.
     pub fn axes(&self) -> Axes {
-        let mut axes = self.node.axes(self.tap);
-        let mut put = |name: &str, value: AxisValue| axes.insert(name.to_owned(), value);
-        put("model", self.model.name.as_str().into());
-        put("dataset", self.images.name.as_str().into());
-        let random = self.model.model.weights().rule_and_seed();
-        let rule = random.map_or(self.model.weights.as_str(), |(rule, _)| rule);
-        put("weights", rule.into());
-        if let Some((_, seed)) = random {
-            put("weights_seed", seed.into());
-        }
-        axes.extend(self.images.axes.clone());
-        axes.extend(self.model.axes.clone());
-        axes
+        let origin = Origin {
+            model: &self.model.name,
+            source: self.model.model.weights(),
+            weights: &self.model.weights,
+            dataset: &self.images.name,
+            of_model: &self.model.axes,
+            of_dataset: &self.images.axes,
+        };
+        self.node.all_axes(self.tap, &origin)
     }
 }
 

@@ -1,12 +1,13 @@
 //! What `[report]` asks for: a template, an output file, tables and figures.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::axes::KnownAxes;
 use super::figures::{self, Figure, Reference, Wanted};
 use super::tables::{self, Table};
 use crate::spec::fields::Spanned;
-use crate::spec::{Custom, Diagnostic, Fields, Key, KindDoc, Span, Text, kind};
+use crate::spec::{Custom, Diagnostic, Fields, Key, KindDoc, Span, Text, Value, kind};
 
 const TEMPLATE: Key<Text> = Key::text("template", "a path")
     .optional("the built-in template")
@@ -57,6 +58,8 @@ pub struct TableSpec {
     pub kind: &'static str,
     /// Place of the table's header in the experiment file.
     pub span: Span,
+    /// Where its keys have their values.
+    pub keys: KeySpans,
     /// What the kind has read from the section.
     pub table: Arc<dyn Table>,
 }
@@ -68,8 +71,27 @@ pub struct FigureSpec {
     pub kind: &'static str,
     /// Place of the table's header in the experiment file.
     pub span: Span,
+    /// Where its keys have their values.
+    pub keys: KeySpans,
     /// What the kind has read from the section.
     pub figure: Arc<dyn Figure>,
+}
+
+/// Where the values of a table stand in the file, by key; those of an inner table by both keys, such as `where.timestep`.
+pub type KeySpans = BTreeMap<String, Span>;
+
+fn key_spans(fields: &Fields<'_>) -> KeySpans {
+    let mut spans = KeySpans::new();
+    for entry in fields.entries() {
+        spans.insert(entry.key.clone(), entry.node.span);
+        if let Value::Table(inner) = &entry.node.value {
+            let inner = inner.entries.iter();
+            spans.extend(
+                inner.map(|inner| (format!("{}.{}", entry.key, inner.key), inner.node.span)),
+            );
+        }
+    }
+    spans
 }
 
 impl ReportConfig {
@@ -102,6 +124,7 @@ impl ReportConfig {
                 config.tables.push(TableSpec {
                     kind: kind.doc.name,
                     span: fields.span(),
+                    keys: key_spans(&fields),
                     table,
                 });
             }
@@ -114,6 +137,7 @@ impl ReportConfig {
                 config.figures.push(FigureSpec {
                     kind: kind.doc.name,
                     span: fields.span(),
+                    keys: key_spans(&fields),
                     figure,
                 });
             }

@@ -54,6 +54,20 @@ pub enum ReportError {
         /// What the results hold on these axes.
         hint: String,
     },
+    /// A filter names a value that no result has.
+    #[error("{place}: no result of `{metric}` has {axis} = {value}, which `where` asks for")]
+    NoValue {
+        /// The table or figure, as messages name it.
+        place: String,
+        /// The metric's name.
+        metric: String,
+        /// The axis's name.
+        axis: String,
+        /// The value, as it would be typed.
+        value: String,
+        /// What the results hold on this axis.
+        hint: String,
+    },
     /// Results that differ in more than the seed fall into one cell.
     #[error("{place}: results that differ in {varying} would be averaged in one cell ({cell})")]
     Averaging {
@@ -161,6 +175,7 @@ impl Hint for ReportError {
             Self::Template { hint, .. }
             | Self::UnknownMetric { hint, .. }
             | Self::NoRows { hint, .. }
+            | Self::NoValue { hint, .. }
             | Self::Unfit { hint, .. } => hint.clone(),
             Self::Scale { hint, .. } => (*hint).to_owned(),
             Self::Averaging {

@@ -32,6 +32,8 @@ pub struct ReportInput {
     pub cropped: BTreeSet<String>,
     /// Results that were asked for and are not there.
     pub missing: Vec<MissingResult>,
+    /// What looks like a slip in the experiment or in its inputs.
+    pub warnings: Vec<ReportWarning>,
     /// The experiment's graph, one drawn node per node of the file.
     pub graph: Graph,
     /// One for each dataset of the experiment.
@@ -66,6 +68,19 @@ impl ReportInput {
     pub fn compared<'a>(&'a self, place: &'a str) -> Compared<'a> {
         Compared::at(self.comparisons.as_deref(), place)
     }
+}
+
+/// What looks like a slip.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ReportWarning {
+    /// Stable code, such as `graph::unused`.
+    pub code: String,
+    /// The experiment file, line and column, each from 1; `None` for what is not in the file.
+    pub place: Option<String>,
+    /// What looks wrong, as a lower-case fragment.
+    pub message: String,
+    /// What to do about it, as a lower-case fragment.
+    pub hint: Option<String>,
 }
 
 /// A file of results, which holds neither curves nor images.

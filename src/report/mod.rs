@@ -43,6 +43,7 @@ pub use config::ReportConfig;
 pub use error::ReportError;
 pub use input::{
     DatasetSummary, Deviation, Graph, GraphEdge, GraphNode, GraphRole, ImageSheet, MissingResult,
-    ModelSummary, NodeRecord, ReportInput, ResultsFile, SkippedImage, TrainingCurve, TrainingPoint,
+    ModelSummary, NodeRecord, ReportInput, ReportWarning, ResultsFile, SkippedImage, TrainingCurve,
+    TrainingPoint,
 };
 pub use rendering::{Rendered, compare, look_at_template, render};

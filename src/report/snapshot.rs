@@ -11,7 +11,8 @@ use super::axes::KnownAxes;
 use super::config::ReportConfig;
 use super::input::{
     DatasetSummary, Deviation, Graph, GraphEdge, GraphNode, GraphRole, ImageSheet, MissingResult,
-    ModelSummary, NodeRecord, ReportInput, SkippedImage, TrainingCurve, TrainingPoint,
+    ModelSummary, NodeRecord, ReportInput, ReportWarning, SkippedImage, TrainingCurve,
+    TrainingPoint,
 };
 use super::rendering::{Rendered, render};
 use super::testing::{parsed, row, with};
@@ -266,6 +267,12 @@ fn example() -> ReportInput {
             missing("300", "27", "not run yet"),
             missing("150", "22", "seed 2 was canceled"),
         ],
+        warnings: vec![ReportWarning {
+            code: "graph::unused".to_owned(),
+            place: Some("experiments/example.toml:21:7".to_owned()),
+            message: "no metric scores head `spare`, so no result shows it".to_owned(),
+            hint: Some("add it to `of` of a metric, or take it out".to_owned()),
+        }],
         graph: Graph {
             nodes: vec![
                 node(
@@ -397,6 +404,7 @@ fn nothing_hostile_reaches_the_page() {
         .for_each(|row| *row = with(row.clone(), [("dataset", hostile.into())]));
     input.datasets[0].name = hostile.to_owned();
     input.datasets[0].skipped[0].id = hostile.to_owned();
+    input.warnings[0].message = hostile.to_owned();
     input.nodes[0].label = hostile.to_owned();
     input.graph.nodes[0].label = hostile.to_owned();
     input.deviations[0].reason = hostile.to_owned();

@@ -1,20 +1,43 @@
-//! Errors in an experiment file: where, what, and what to do about it.
+//! Errors and warnings in an experiment file: where, what, and what to do about it.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::{self, Write};
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
 use serde::Serialize;
 
+use super::follow_ups::FollowUps;
 use super::snippet::Snippet;
 use super::source::{Places, Source, Span};
 use crate::text;
 use crate::visible::{on_one_line, visible};
 
-/// One error.
+/// Whether a file can be used all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It cannot.
+    Error,
+    /// It can, but something in it looks like a slip.
+    Warning,
+}
+
+impl Severity {
+    /// As it stands before a code.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// One error or warning.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
+    /// Whether it is an error.
+    pub severity: Severity,
     /// Stable code such as `spec::unknown-key`; documented in `docs/errors.md`.
     pub code: &'static str,
     /// What is wrong, as a lower-case fragment.
@@ -36,11 +59,25 @@ impl Diagnostic {
         label: impl Into<String>,
     ) -> Self {
         Self {
+            severity: Severity::Error,
             code,
             message: message.into(),
             span,
             label: label.into(),
             hint: None,
+        }
+    }
+
+    /// A warning without a hint.
+    pub fn warning(
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::new(code, span, message, label)
         }
     }
 
@@ -64,9 +101,13 @@ impl Diagnostic {
 pub struct Diagnostics {
     /// The file that the places of the errors refer to.
     pub source: Source,
-    items: Vec<Diagnostic>,
+    pub(super) items: Vec<Diagnostic>,
     /// The same, to find repeated ones at once.
     known: HashSet<Diagnostic>,
+    /// How many were recorded, those included that are repeated or follow from others.
+    recorded: usize,
+    /// What could not be read.
+    pub follow_ups: FollowUps,
 }
 
 /// So many errors are shown to people; the first ones tell what is wrong with a file that has more.
@@ -83,6 +124,8 @@ pub struct DiagnosticRecord<'a> {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
+    /// `error` or `warning`.
+    pub severity: Severity,
     /// Stable code.
     pub code: &'static str,
     /// What is wrong.
@@ -107,16 +150,27 @@ impl Diagnostics {
             source,
             items: Vec::new(),
             known: HashSet::new(),
+            recorded: 0,
+            follow_ups: FollowUps::default(),
         }
     }
 
-    /// Records an error; one that a sweep repeats is recorded once.
+    /// Records an error; one that a sweep repeats is listed once, and one that may be due to an error of syntax is not listed.
     pub fn push(&mut self, mut diagnostic: Diagnostic) {
+        self.recorded += 1;
+        if self.follow_ups.is_broken(diagnostic.span.start) {
+            return;
+        }
         cut(&mut diagnostic.message);
         diagnostic.hint.iter_mut().for_each(cut);
         if self.known.insert(diagnostic.clone()) {
             self.items.push(diagnostic);
         }
+    }
+
+    /// How many were recorded so far, whether or not they are listed: equal numbers mean that nothing was wrong in between.
+    pub(super) fn recorded(&self) -> usize {
+        self.recorded
     }
 
     /// The same but for the errors of one code.
@@ -155,6 +209,7 @@ impl Diagnostics {
                     file: &self.source.name,
                     line,
                     column,
+                    severity: item.severity,
                     code: item.code,
                     message: &item.message,
                     text: text::shortened(self.source.slice(item.span), LONGEST_TEXT),
@@ -257,11 +312,15 @@ impl std::error::Error for Rendered<'_> {}
 
 impl miette::Diagnostic for Rendered<'_> {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(self.item.code))
+        let Diagnostic { severity, code, .. } = self.item;
+        Some(Box::new(format!("{}[{code}]", severity.word())))
     }
 
-    fn severity(&self) -> Option<Severity> {
-        Some(Severity::Error)
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.item.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {

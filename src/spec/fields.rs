@@ -1,7 +1,9 @@
 //! Reading one table key by key, collecting every error on the way.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
+use super::advice::{self, Wanted};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::form::{Form, List};
 use super::key::{AnyKey, Key};
@@ -32,6 +34,10 @@ pub struct Fields<'a> {
     span: Span,
     diagnostics: &'a RefCell<Diagnostics>,
     before: usize,
+    /// The key that the table stands under, where that sweeps over a list of tables.
+    under: Option<String>,
+    /// The keys that unknown ones stand for: they are not missing.
+    meant: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Fields<'a> {
@@ -42,13 +48,15 @@ impl<'a> Fields<'a> {
         span: Span,
         diagnostics: &'a RefCell<Diagnostics>,
     ) -> Self {
-        let before = diagnostics.borrow().len();
+        let before = diagnostics.borrow().recorded();
         Self {
             table,
             context: context.into(),
             span,
             diagnostics,
             before,
+            under: None,
+            meant: RefCell::default(),
         }
     }
 
@@ -93,7 +101,7 @@ impl<'a> Fields<'a> {
 
     /// Whether no new error was recorded since this reader was made.
     pub fn is_sound(&self) -> bool {
-        self.diagnostics.borrow().len() == self.before
+        self.diagnostics.borrow().recorded() == self.before
     }
 
     /// Reports keys that are not in `known`, required ones that are missing, and values that their declarations do not allow.
@@ -104,17 +112,27 @@ impl<'a> Fields<'a> {
             .map(|key| key.name())
             .chain(extra.iter().copied());
         for entry in &self.table.entries {
-            if !names.clone().any(|name| name == entry.key) {
-                self.report(
-                    Diagnostic::new(
-                        "spec::unknown-key",
-                        entry.key_span,
-                        format!("unknown key `{}` in {}", entry.key, self.context),
-                        "not a key of this table",
-                    )
-                    .maybe_hint(suggest::hint(&entry.key, names.clone())),
-                );
+            if names.clone().any(|name| name == entry.key) {
+                continue;
             }
+            // A key that is there already was not meant once more.
+            let free = names.clone().filter(|name| !self.has(name));
+            let meant = suggest::nearest(&entry.key, free);
+            self.meant.borrow_mut().extend(meant.map(str::to_owned));
+            let hint = match meant {
+                Some(meant) => Some(format!("did you mean `{meant}`?")),
+                None => advice::key_within(&entry.key, known, self.typed(entry.node.span).as_str())
+                    .or_else(|| suggest::hint(&entry.key, names.clone())),
+            };
+            self.report(
+                Diagnostic::new(
+                    "spec::unknown-key",
+                    entry.key_span,
+                    format!("unknown key `{}` in {}", entry.key, self.context),
+                    "not a key of this table",
+                )
+                .maybe_hint(hint),
+            );
         }
         for key in known {
             if key.is_required() && !self.has(key.name()) {
@@ -124,8 +142,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Reports that a key is missing.
+    /// Reports that a key is missing, unless an unknown one stands for it.
     pub fn missing(&self, key: &dyn AnyKey) {
+        if self.meant.borrow().contains(key.name()) {
+            return;
+        }
         let doc = key.describe();
         self.report(
             Diagnostic::new(
@@ -170,12 +191,36 @@ impl<'a> Fields<'a> {
     pub fn table(&self, key: &str) -> Option<Fields<'a>> {
         let entry = self.table.get(key)?;
         match &entry.node.value {
-            Value::Table(table) => Some(self.nested(table, key, entry.node.span)),
+            Value::Table(table) => {
+                let mut fields = self.nested(table, key, entry.node.span);
+                fields.under = Some(key.to_owned());
+                Some(fields)
+            }
             other => {
-                self.wrong_type(entry, "a table", other);
+                self.wrong_type(entry, (Wanted::Table, "a table"), other);
                 None
             }
         }
+    }
+
+    /// What stands at a place, as it was typed.
+    pub(super) fn typed(&self, span: Span) -> String {
+        self.diagnostics.borrow().source.slice(span).to_owned()
+    }
+
+    /// The line of a place, from 1.
+    pub fn line_of(&self, span: Span) -> usize {
+        self.diagnostics
+            .borrow()
+            .source
+            .line_and_column(span.start)
+            .0
+    }
+
+    /// Whether a node may be there, although it is not found; see [`FollowUps`](super::follow_ups::FollowUps).
+    pub fn may_hide(&self, section: &str, name: &str) -> bool {
+        let diagnostics = self.diagnostics.borrow();
+        diagnostics.follow_ups.may_hide(section, name)
     }
 
     /// A reader over a table without entries, as if it stood under a key that is absent.
@@ -192,7 +237,11 @@ impl<'a> Fields<'a> {
             return Vec::new();
         };
         let Value::List(items) = &entry.node.value else {
-            self.wrong_type(entry, "a list of tables", &entry.node.value);
+            self.wrong_type(
+                entry,
+                (Wanted::Tables, "a list of tables"),
+                &entry.node.value,
+            );
             return Vec::new();
         };
         let mut readers = Vec::new();
@@ -201,7 +250,7 @@ impl<'a> Fields<'a> {
                 Value::Table(table) => {
                     readers.push(self.nested(table, &format!("{key} {}", index + 1), item.span));
                 }
-                other => self.wrong_type_at(item.span, key, "a table", other),
+                other => self.wrong_type_at(item.span, key, (Wanted::Table, "a table"), other),
             }
         }
         readers
@@ -217,18 +266,60 @@ impl<'a> Fields<'a> {
         &self.table.entries
     }
 
-    /// Reports that a value has the wrong type.
-    pub fn wrong_type_at(&self, span: Span, key: &str, wanted: &str, found: &Value) {
-        self.report(Diagnostic::new(
-            "spec::wrong-type",
-            span,
-            format!(
-                "`{key}` of {} must be {wanted}, not {}",
-                self.context,
-                found.type_name()
-            ),
-            format!("{} here", found.type_name()),
-        ));
+    /// Reports that a value has the wrong type, with the right spelling where that can be told; `wanted` is the right type, and what
+    /// the value may be in words.
+    pub fn wrong_type_at(
+        &self,
+        span: Span,
+        key: &str,
+        (wanted, words): (Wanted, &str),
+        found: &Value,
+    ) {
+        let hint = advice::right_type(
+            &advice::Place {
+                key,
+                typed: &self.typed(span),
+                beside: &self.beside(key),
+                under: self.under.as_deref(),
+            },
+            wanted,
+            found,
+            &|span| self.typed(span),
+        );
+        self.wrong_type_with(span, key, words, found, hint);
+    }
+
+    /// Reports that a value has the wrong type, with a hint.
+    pub(super) fn wrong_type_with(
+        &self,
+        span: Span,
+        key: &str,
+        words: &str,
+        found: &Value,
+        hint: Option<String>,
+    ) {
+        self.report(
+            Diagnostic::new(
+                "spec::wrong-type",
+                span,
+                format!(
+                    "`{key}` of {} must be {words}, not {}",
+                    self.context,
+                    found.type_name()
+                ),
+                format!("{} here", found.type_name()),
+            )
+            .maybe_hint(hint),
+        );
+    }
+
+    /// The other entries of the table, as they were typed.
+    fn beside(&self, key: &str) -> Vec<String> {
+        let others = self.table.entries.iter().filter(|entry| entry.key != key);
+        let others = others.filter(|_| self.under.is_some()).take(8);
+        others
+            .map(|entry| format!("{} = {}", entry.key, self.typed(entry.node.span)))
+            .collect()
     }
 
     fn nested(&self, table: &'a Table, key: &str, span: Span) -> Fields<'a> {
@@ -240,7 +331,7 @@ impl<'a> Fields<'a> {
         )
     }
 
-    fn wrong_type(&self, entry: &Entry, wanted: &str, found: &Value) {
+    fn wrong_type(&self, entry: &Entry, wanted: (Wanted, &str), found: &Value) {
         self.wrong_type_at(entry.node.span, &entry.key, wanted, found);
     }
 

@@ -67,6 +67,9 @@ pub trait AnyKey: Sync {
     /// Its name, form, default and meaning in words.
     fn describe(&self) -> KeyDoc;
 
+    /// The keys of its value, where that is a table with keys of its own.
+    fn inner(&self) -> Option<&'static KindDoc>;
+
     /// Reports what is wrong with its value, where there is one.
     fn check(&self, fields: &Fields<'_>);
 }
@@ -289,6 +292,10 @@ impl<F: Form> AnyKey for Key<F> {
             is_list: self.lists() == Lists::Value,
             is_steps: self.lists() == Lists::Steps,
         }
+    }
+
+    fn inner(&self) -> Option<&'static KindDoc> {
+        self.form.inner()
     }
 
     fn check(&self, fields: &Fields<'_>) {

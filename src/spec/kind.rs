@@ -9,6 +9,7 @@ use super::fields::Fields;
 use super::form::Text;
 use super::key::{AnyKey, Key, Keys};
 use super::suggest;
+use super::tree::Value;
 
 /// The documentation of one kind, or of a table that has one form only.
 #[derive(Debug, Clone, Copy)]
@@ -97,6 +98,15 @@ pub fn find<P, M>(
     let names = all.iter().map(|kind| kind.doc.name);
     if !fields.has(KIND.name) {
         let listed: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+        let mut keys = fields.entries().iter().map(|entry| entry.key.as_str());
+        let other = keys.find(|key| suggest::nearest(key, [KIND.name]).is_some());
+        let hint = match other {
+            Some(other) => format!(
+                "`{other}` is called `kind` here: one of {}",
+                listed.join(", ")
+            ),
+            None => format!("one of {}", listed.join(", ")),
+        };
         fields.report(
             Diagnostic::new(
                 "spec::missing-key",
@@ -104,7 +114,27 @@ pub fn find<P, M>(
                 format!("{} needs the key `kind`", fields.context()),
                 "missing here",
             )
-            .hint(format!("one of {}", listed.join(", "))),
+            .hint(hint),
+        );
+        return None;
+    }
+    if let Some(Value::List(kinds)) = fields.raw(KIND.name).map(|node| &node.value) {
+        let first = kinds
+            .first()
+            .map_or("…".to_owned(), |kind| fields.typed(kind.span));
+        fields.report(
+            Diagnostic::new(
+                "spec::wrong-type",
+                fields.span_of(KIND.name),
+                format!(
+                    "`kind` of {} must be one word: it does not sweep",
+                    fields.context()
+                ),
+                "a list here",
+            )
+            .hint(format!(
+                "write one table for each kind, this one with `kind = {first}`"
+            )),
         );
         return None;
     }

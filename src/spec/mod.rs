@@ -8,8 +8,11 @@
 //! **Architecture invariant:** nothing here reads a file other than the experiment file itself, knows what a tensor is,
 //! or depends on the clock or the environment.
 
+mod advice;
 pub mod diagnostic;
 pub mod fields;
+mod folding;
+pub mod follow_ups;
 pub mod form;
 pub mod key;
 pub mod kind;
@@ -18,9 +21,12 @@ mod snippet;
 pub mod source;
 pub mod suggest;
 pub mod sweep;
+mod synonyms;
+mod syntax;
 pub mod tree;
 
-pub use diagnostic::{Diagnostic, Diagnostics};
+pub use advice::Wanted;
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use fields::Fields;
 pub use form::{
     Boolean, Choice, Count, Custom, List, Map, Nested, Number, OneOf, OrWord, Seed, Text, WordOr,

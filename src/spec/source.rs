@@ -28,6 +28,8 @@ pub struct Source {
     pub name: String,
     /// The whole text; [`Span`]s are byte offsets into it.
     pub text: Arc<str>,
+    /// The folder that `~/` stands for at the begin of a path; `None` where it stands for itself.
+    pub home: Option<Arc<str>>,
 }
 
 impl Source {
@@ -36,6 +38,16 @@ impl Source {
         Self {
             name: name.into(),
             text: text.into(),
+            home: None,
+        }
+    }
+
+    /// The same source, where `~/` at the begin of a path stands for this folder.
+    #[must_use]
+    pub fn with_home(self, home: Option<String>) -> Self {
+        Self {
+            home: home.map(Into::into),
+            ..self
         }
     }
 

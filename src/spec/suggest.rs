@@ -1,8 +1,23 @@
-//! "Did you mean": the nearest legal word.
+//! "Did you mean": the nearest legal word, or what the word of another tool is called here.
 
-/// The candidate that a mistyped word most likely meant, if one is near enough to be worth showing.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+use super::synonyms;
+
+/// The candidate that a word most likely meant, if one is near enough to be worth showing: the same but for case and separators, then
+/// what other tools call so, then what differs in a few letters.
+pub fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
     let lowered = word.to_lowercase();
+    let bare = |text: &str| text.to_lowercase().replace(['-', '_', ' '], "");
+    let mut alike = candidates.clone().into_iter();
+    if let Some(candidate) = alike.find(|candidate| bare(candidate) == bare(word)) {
+        return Some(candidate);
+    }
+    let all: Vec<&str> = candidates.clone().into_iter().collect();
+    if let Some(candidate) = synonyms::meant(&lowered, all.iter().copied()) {
+        return Some(candidate);
+    }
     candidates
         .into_iter()
         .map(|candidate| {
@@ -47,6 +62,8 @@ mod tests {
         let kinds = ["fashion-mnist", "image-folder", "subset"];
         assert_eq!(nearest("fashon-mnist", kinds), Some("fashion-mnist"));
         assert_eq!(nearest("Image-Folder", kinds), Some("image-folder"));
+        assert_eq!(nearest("imagefolder", kinds), Some("image-folder"));
+        assert_eq!(nearest("folder", kinds), Some("image-folder"));
         assert_eq!(nearest("tiger", kinds), None);
         assert_eq!(
             hint("tiger", kinds).unwrap(),

@@ -1,6 +1,7 @@
 //! TOML as a tree of values that remember where they stand.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -8,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::source::{Source, Span};
+use super::syntax;
 
 /// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,12 +40,34 @@ pub enum Value {
 }
 
 impl Value {
+    /// Puts a folder in the place of `~` in every text that begins with `~/`.
+    pub(super) fn expand_home(&mut self, home: &str) {
+        match self {
+            Self::Text(text) => {
+                if let Some(rest) = text.strip_prefix("~/") {
+                    *text = format!("{}/{rest}", home.trim_end_matches('/'));
+                }
+            }
+            Self::List(items) => {
+                for item in Arc::make_mut(items) {
+                    item.value.expand_home(home);
+                }
+            }
+            Self::Table(table) => {
+                for entry in &mut table.entries {
+                    entry.node.value.expand_home(home);
+                }
+            }
+            Self::Integer(_) | Self::Number(_) | Self::Boolean(_) | Self::Date(_) => {}
+        }
+    }
+
     /// The type in words, for messages.
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::Text(_) => "a string",
             Self::Integer(_) => "an integer",
-            Self::Number(_) => "a number",
+            Self::Number(_) => "a floating-point number",
             Self::Boolean(_) => "a boolean",
             Self::Date(_) => "a date",
             Self::List(_) => "a list",
@@ -141,112 +165,94 @@ impl Table {
 /// Parses a file. What does not parse is reported, and the rest is still read.
 pub fn parse(source: &Source, diagnostics: &mut Diagnostics) -> Table {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
-    // Where a whole table is defined twice, the parser complains of each of its keys too: those are the same error.
-    let mut repeated = None;
-    for error in errors {
-        let span = error.span().map_or_else(Span::default, Span::from);
-        let message = error.message().trim().to_owned();
-        if !message.contains("duplicate key") {
-            let message = format!("not valid TOML: {message}");
-            diagnostics.push(Diagnostic::new("toml::syntax", span, message, "here"));
-            continue;
-        }
-        let header = header_before(&source.text, span.start);
-        if repeated.is_some() && repeated == header {
-            continue;
-        }
-        if stands_in_header(&source.text, span.start) {
-            repeated = header;
-        }
-        diagnostics.push(
-            Diagnostic::new(
-                "spec::duplicate-name",
-                span,
-                format!("`{}` is defined twice", source.slice(span)),
-                "defined before",
-            )
-            .hint("two nodes of one section need two names, and a key stands once in a table"),
-        );
-    }
-    convert_table(table.get_ref(), diagnostics)
-}
-
-/// Offset of the last line up to an offset that begins with `[`.
-fn header_before(text: &str, offset: usize) -> Option<usize> {
-    let end = text
-        .get(offset..)?
-        .find('\n')
-        .map_or(text.len(), |end| offset + end);
-    let mut start = 0;
-    let mut found = None;
-    for line in text.get(..end)?.split_inclusive('\n') {
-        if line.trim_start().starts_with('[') {
-            found = Some(start);
-        }
-        start += line.len();
-    }
-    found
-}
-
-/// Whether an offset stands in a line that begins with `[`.
-fn stands_in_header(text: &str, offset: usize) -> bool {
-    let start = text
-        .get(..offset)
-        .and_then(|before| before.rfind('\n'))
-        .map_or(0, |newline| newline + 1);
-    text.get(start..)
-        .is_some_and(|line| line.trim_start().starts_with('['))
-}
-
-fn convert_table(table: &DeTable<'_>, diagnostics: &mut Diagnostics) -> Table {
-    let mut entries: Vec<Entry> = table
-        .iter()
-        .filter_map(|(key, value)| {
-            Some(Entry {
-                key: key.get_ref().to_string(),
-                key_span: key.span().into(),
-                node: convert(value, diagnostics)?,
-            })
-        })
-        .collect();
-    entries.sort_by_key(|entry| entry.key_span);
-    Table { entries }
-}
-
-/// Converts one value; numbers that no 64-bit type holds are reported and left out.
-fn convert(value: &Spanned<DeValue<'_>>, diagnostics: &mut Diagnostics) -> Option<Node> {
-    let span = Span::from(value.span());
-    let converted = match value.get_ref() {
-        DeValue::String(text) => Value::Text(text.to_string()),
-        DeValue::Integer(integer) => {
-            let Ok(integer) = i64::from_str_radix(integer.as_str(), integer.radix()) else {
-                let message = format!("integer `{}` does not fit into 64 bits", integer.as_str());
-                diagnostics.push(Diagnostic::new("toml::syntax", span, message, "too large"));
-                return None;
-            };
-            Value::Integer(integer)
-        }
-        DeValue::Float(float) => {
-            let Ok(number) = float.as_str().parse() else {
-                let message = format!("`{}` is not a number", float.as_str());
-                diagnostics.push(Diagnostic::new("toml::syntax", span, message, "here"));
-                return None;
-            };
-            Value::Number(number)
-        }
-        DeValue::Boolean(boolean) => Value::Boolean(*boolean),
-        DeValue::Datetime(datetime) => Value::Date(datetime.to_string()),
-        DeValue::Array(array) => {
-            let items = array.iter();
-            let items = items.filter_map(|item| convert(item, diagnostics));
-            Value::List(Arc::new(items.collect()))
-        }
-        DeValue::Table(table) => Value::Table(convert_table(table, diagnostics)),
+    let conversion = Conversion {
+        repeated: syntax::report(source, &errors, diagnostics),
+        lines: syntax::Lines::of(&source.text),
     };
-    Some(Node {
-        value: converted,
-        span,
-    })
+    conversion.table(table.get_ref(), diagnostics)
+}
+
+/// What has to be known while values are converted.
+struct Conversion<'a> {
+    /// The repetitions of tables, whose keys the parser adds to the first.
+    repeated: Vec<Range<usize>>,
+    lines: syntax::Lines<'a>,
+}
+
+impl Conversion<'_> {
+    /// Whether a key stands in a repetition of its table.
+    fn is_repeated(&self, place: usize) -> bool {
+        let next = self.repeated.partition_point(|table| table.start <= place);
+        let table = next.checked_sub(1).and_then(|own| self.repeated.get(own));
+        table.is_some_and(|table| table.contains(&place)) && !self.lines.is_in_header(place)
+    }
+
+    fn table(&self, table: &DeTable<'_>, diagnostics: &mut Diagnostics) -> Table {
+        let mut entries: Vec<Entry> = table
+            .iter()
+            .filter(|(key, _)| !self.is_repeated(key.span().start))
+            .filter_map(|(key, value)| {
+                Some(Entry {
+                    key: key.get_ref().to_string(),
+                    key_span: key.span().into(),
+                    node: self.value(value, diagnostics)?,
+                })
+            })
+            .collect();
+        entries.sort_by_key(|entry| entry.key_span);
+        Table { entries }
+    }
+
+    /// Converts one value; numbers that no 64-bit type holds are reported and left out.
+    fn value(&self, value: &Spanned<DeValue<'_>>, diagnostics: &mut Diagnostics) -> Option<Node> {
+        let span = Span::from(value.span());
+        // The parser puts an empty number where it has reported that there is none.
+        let is_reported = match value.get_ref() {
+            DeValue::Integer(integer) => integer.as_str().is_empty(),
+            DeValue::Float(float) => float.as_str().is_empty(),
+            DeValue::Table(_) | DeValue::Array(_) => false,
+            _ => span.start == span.end,
+        };
+        if is_reported {
+            return None;
+        }
+        let converted = match value.get_ref() {
+            DeValue::String(text) => Value::Text(text.to_string()),
+            DeValue::Integer(integer) => {
+                let Ok(integer) = i64::from_str_radix(integer.as_str(), integer.radix()) else {
+                    let message =
+                        format!("integer `{}` does not fit into 64 bits", integer.as_str());
+                    let hint = format!("the largest integer is {}", i64::MAX);
+                    let diagnostic = Diagnostic::new("toml::syntax", span, message, "too large");
+                    diagnostics.push(diagnostic.hint(hint));
+                    let table = self.lines.table_at(span.start);
+                    diagnostics.follow_ups.break_off(table.into());
+                    return None;
+                };
+                Value::Integer(integer)
+            }
+            DeValue::Float(float) => {
+                let Ok(number) = float.as_str().parse() else {
+                    let message = format!("`{}` is not a number", float.as_str());
+                    diagnostics.push(Diagnostic::new("toml::syntax", span, message, "here"));
+                    return None;
+                };
+                Value::Number(number)
+            }
+            DeValue::Boolean(boolean) => Value::Boolean(*boolean),
+            DeValue::Datetime(datetime) => Value::Date(datetime.to_string()),
+            DeValue::Array(array) => {
+                let items = array.iter();
+                let items = items.filter_map(|item| self.value(item, diagnostics));
+                Value::List(Arc::new(items.collect()))
+            }
+            DeValue::Table(table) => Value::Table(self.table(table, diagnostics)),
+        };
+        Some(Node {
+            value: converted,
+            span,
+        })
+    }
 }
 
 #[cfg(test)]

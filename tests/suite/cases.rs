@@ -59,7 +59,7 @@ fn check_says_what_the_snapshots_say() {
             .unwrap()
             .iter()
             .filter(|record| record["file"] == file.as_str());
-        let mut places = Vec::new();
+        let (mut places, mut severities) = (Vec::new(), Vec::new());
         for record in records {
             let place = format!("{file}:{}:{}: ", record["line"], record["column"]);
             assert!(output.stderr.contains(&place), "{file}: no {place}");
@@ -68,13 +68,17 @@ fn check_says_what_the_snapshots_say() {
                 "{record}"
             );
             places.push((record["line"].as_u64(), record["column"].as_u64()));
+            severities.push(record["severity"].as_str().unwrap().to_owned());
         }
         assert!(places.is_sorted(), "{file}: {places:?}");
         assert_eq!(output.stderr.matches("╭─[").count(), places.len(), "{file}");
         let is_good = file.starts_with("good");
+        let has_warnings = file.starts_with("warning");
+        let severity = if has_warnings { "warning" } else { "error" };
+        assert!(severities.iter().all(|one| one == severity), "{file}");
         assert_eq!(
             (output.code, places.is_empty()),
-            (Some(if is_good { 0 } else { 2 }), is_good),
+            (Some(if is_good || has_warnings { 0 } else { 2 }), is_good),
             "{file}"
         );
     }
@@ -142,4 +146,212 @@ fn several_files_are_checked_at_once_and_each_is_named() {
         .map(|record| record["file"].as_str().unwrap())
         .collect();
     assert_eq!(files, ["bad.toml", "worse.toml"]);
+}
+
+#[test]
+fn a_file_that_is_missing_hides_no_errors_of_the_others() {
+    let cli = CliTest::new();
+    let good = std::fs::read_to_string(root().join("tests/suite/cases/check/good.toml")).unwrap();
+    cli.write("bad.toml", good.replace("linear", "liner"));
+    cli.run(&["check", "nope.toml", "bad.toml", "none.toml"])
+        .expect_code(2)
+        .expect_in_stderr(&[
+            "bad.toml: 1 error",
+            "did you mean `linear`?",
+            "cannot read the experiment file nope.toml",
+            "cannot read the experiment file none.toml",
+        ]);
+    let records = cli
+        .run(&["check", "--json", "nope.toml", "bad.toml"])
+        .expect_code(2)
+        .expect_in_stderr(&["nope.toml"])
+        .json();
+    assert_eq!(records.as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_file_in_another_encoding_is_told_so() {
+    let cli = CliTest::new();
+    cli.write(
+        "latin.toml",
+        b"[experiment]\nname = \"x\"\ntitle = \"caf\xe9\"\n",
+    );
+    cli.run(&["check", "latin.toml"])
+        .expect_code(2)
+        .expect_in_stderr(&["latin.toml: it is not text in UTF-8", "save it as UTF-8"]);
+}
+
+#[test]
+fn two_experiments_that_write_one_report_are_refused() {
+    let cli = CliTest::new();
+    let good = std::fs::read_to_string(root().join("tests/suite/cases/check/good.toml")).unwrap();
+    cli.write("a.toml", &good);
+    cli.write(
+        "b.toml",
+        good.replace("name = \"case\"", "name = \"other\""),
+    );
+    cli.run(&["check", "a.toml"]).expect_code(0);
+    cli.run(&["check", "b.toml"]).expect_code(0);
+    cli.run(&["check", "a.toml", "b.toml"])
+        .expect_code(2)
+        .expect_in_stderr(&[
+            "graph::duplicate-output",
+            "the report writes `reports/case.md`, which another experiment writes at a.toml:",
+            "b.toml: 1 error",
+        ]);
+}
+
+#[test]
+fn warnings_are_errors_where_they_are_denied() {
+    let cli = CliTest::with_fashion(12, 6);
+    let good = std::fs::read_to_string(root().join("tests/suite/cases/check/good.toml")).unwrap();
+    cli.write(
+        "good.toml",
+        good.replace("epochs   = 2", "epochs   = 2\nbatch_size = 4"),
+    );
+    let slip = good.replace("epochs   = 2", "epochs   = 2\ntest     = \"train\"");
+    cli.write("slip.toml", &slip);
+    let deny = ["--deny", "warnings"];
+    for command in ["check", "plan"] {
+        cli.run(&[command, "good.toml", deny[0], deny[1]])
+            .expect_code(0);
+        cli.run(&[command, "slip.toml"])
+            .expect_code(0)
+            .expect_in_stderr(&["warning[graph::test-is-train]", "slip.toml:"]);
+        cli.run(&[command, "slip.toml", deny[0], deny[1]])
+            .expect_code(2)
+            .expect_in_stderr(&["which `--deny warnings` makes errors"]);
+    }
+    // What needs the sizes of datasets is known to `plan`.
+    let few = cli.run(&["plan", "slip.toml"]).expect_code(0);
+    few.expect_in_stderr(&[
+        "warning[run::one-step]",
+        "split `train` of dataset `fashion` has 12 samples, and `batch_size` is 256",
+    ]);
+    cli.run(&["run", "slip.toml", deny[0], deny[1]])
+        .expect_code(2)
+        .expect_in_stderr(&["slip.toml: 2 warnings, which `--deny warnings` makes errors"]);
+    assert!(!cli.path("reports/case.md").exists());
+}
+
+#[test]
+fn warnings_of_a_run_are_printed_logged_and_reported_once() {
+    let cli = CliTest::with_fashion(12, 6);
+    let good = std::fs::read_to_string(root().join("tests/suite/cases/check/good.toml")).unwrap();
+    cli.write(
+        "good.toml",
+        good.replace("epochs   = 2", "epochs   = 2\nbatch_size = 4"),
+    );
+    cli.run(&["run", "good.toml", "--json-log", "good.jsonl"])
+        .expect_code(0);
+    let log = std::fs::read_to_string(cli.path("good.jsonl")).unwrap();
+    assert!(!log.contains("\"warned\""));
+    let report = std::fs::read_to_string(cli.path("reports/case.md")).unwrap();
+    assert!(!report.contains("## Warnings"), "{report}");
+
+    cli.write(
+        "slip.toml",
+        good.replace("epochs   = 2", "epochs   = 2\ntest     = \"train\""),
+    );
+    let output = cli
+        .run(&["run", "slip.toml", "--json-log", "slip.jsonl"])
+        .expect_code(0);
+    for code in ["graph::test-is-train", "run::one-step"] {
+        let warning = format!("warning[{code}]");
+        assert_eq!(output.stderr.matches(&warning).count(), 1, "{output}");
+        let log = std::fs::read_to_string(cli.path("slip.jsonl")).unwrap();
+        let events: Vec<serde_json::Value> = log
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .filter(|event: &serde_json::Value| event["event"] == "warned")
+            .filter(|event| event["code"] == code)
+            .collect();
+        assert_eq!(events.len(), 1, "{log}");
+        assert!(
+            events[0]["place"]
+                .as_str()
+                .unwrap()
+                .starts_with("slip.toml:")
+        );
+        let report = std::fs::read_to_string(cli.path("reports/case.md")).unwrap();
+        assert!(
+            report.contains("## Warnings") && report.contains(code),
+            "{report}"
+        );
+    }
+}
+
+#[test]
+fn metrics_that_are_right_by_nature_are_told() {
+    let cli = CliTest::with_fashion(12, 6);
+    let good = std::fs::read_to_string(root().join("tests/suite/cases/check/good.toml")).unwrap();
+    cli.write(
+        "all.toml",
+        good.replace("of   = \"probe\"", "of   = \"probe\"\ntop = [1, 10]"),
+    );
+    cli.run(&["plan", "all.toml"]).expect_code(0).expect_in_stderr(&[
+        "warning[run::always-right]",
+        "`top10` of metric `accuracy` is 100 % whatever is predicted: dataset `fashion` has 10 classes",
+    ]);
+}
+
+#[test]
+fn a_tilde_is_the_home_folder_and_a_split_that_is_missing_has_a_place() {
+    let cli = CliTest::with_fashion(12, 6);
+    let good = std::fs::read_to_string(root().join("tests/suite/cases/check/good.toml")).unwrap();
+    let text = good.replace("root = \"fashion\"", "root = \"~/fashion\"");
+    cli.write("home.toml", &text);
+    let plan = |home: &std::path::Path| {
+        let mut command = cli.command(&["plan", "home.toml"]);
+        let output = command.env("HOME", home).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    assert_eq!(plan(&cli.path("")).0, Some(0));
+    let (code, text) = plan(&cli.path("elsewhere"));
+    assert_eq!(code, Some(3), "{text}");
+    assert!(
+        text.contains("home.toml:6:8") && text.contains("elsewhere/fashion"),
+        "{text}"
+    );
+
+    cli.write(
+        "split.toml",
+        good.replace("epochs   = 2", "epochs   = 2\ntest     = \"val\""),
+    );
+    cli.run(&["plan", "split.toml"])
+        .expect_code(2)
+        .expect_in_stderr(&["split.toml:", "split `val`"]);
+}
+
+#[test]
+fn paths_that_are_missing_are_shown_with_their_place_and_what_is_near() {
+    let cli = CliTest::with_fashion(12, 6);
+    let good = std::fs::read_to_string(root().join("tests/suite/cases/check/good.toml")).unwrap();
+    let with = |root: &str| good.replace("root = \"fashion\"", &format!("root = \"{root}\""));
+    for (name, text, expected) in [
+        (
+            "near",
+            with("fashoin"),
+            &[
+                "near.toml:6:8: dataset `fashion`",
+                "did you mean `fashion`?",
+                "relative paths start from ",
+            ][..],
+        ),
+        (
+            "home",
+            with("$HOME/fashion"),
+            &["home.toml:6:8", "`$HOME` are not expanded", "`~/`"][..],
+        ),
+    ] {
+        cli.write(&format!("{name}.toml"), text);
+        for command in ["plan", "run"] {
+            cli.run(&[command, &format!("{name}.toml")])
+                .expect_code(3)
+                .expect_in_stderr(expected);
+        }
+    }
 }

@@ -8,13 +8,14 @@ use crate::graph::resolve::Names;
 use crate::graph::{DatasetNode, Experiment, Swept};
 use crate::spec::fields::Spanned;
 use crate::spec::sections::Sections;
-use crate::spec::{Diagnostic, Fields, Table};
+use crate::spec::{Diagnostic, Fields, Span, Table};
 
 /// A dataset whose upstream is still a name.
 pub(super) struct Declared {
     pub(super) name: String,
     dataset: Arc<dyn Dataset>,
     root: Option<String>,
+    place: Span,
     declaration: String,
     upstream: Option<Spanned<String>>,
     swept: Swept,
@@ -28,7 +29,7 @@ impl Builder<'_> {
         sections: &Sections,
         experiment: &mut Experiment,
     ) -> (Names, Vec<Declared>) {
-        let mut names = Names::new("dataset");
+        let mut names = Names::new("dataset", sections);
         let mut declared = Vec::new();
         for node in &sections.datasets {
             names.declare(&node.name);
@@ -42,6 +43,7 @@ impl Builder<'_> {
                         name: node.name.clone(),
                         upstream: dataset.upstream().cloned(),
                         root: fields.given(&datasets::ROOT),
+                        place: fields.span_of(read_by(&fields)),
                         declaration: table.to_string(),
                         dataset,
                         swept: self.sweeps.said("dataset", &table, &kind.doc.all_keys()),
@@ -100,6 +102,7 @@ impl Builder<'_> {
                     name: one.name.clone(),
                     dataset: Arc::clone(&one.dataset),
                     root: None,
+                    place: one.place,
                     declaration: one.declaration.clone(),
                     upstream: None,
                     samples: Some(index),
@@ -149,6 +152,7 @@ impl Builder<'_> {
                         name: candidate.name.clone(),
                         dataset: Arc::clone(&candidate.dataset),
                         root: candidate.root.clone(),
+                        place: candidate.place,
                         declaration: candidate.declaration.clone(),
                         upstream,
                         samples: None,
@@ -198,6 +202,13 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+/// The key that says what a dataset reads.
+fn read_by(fields: &Fields<'_>) -> &'static str {
+    let keys = [datasets::ROOT.name, "files", "of"];
+    let given = keys.into_iter().find(|key| fields.has(key));
+    given.unwrap_or(datasets::ROOT.name)
 }
 
 /// The circle that a dataset is part of, in words; `None` where it merely hangs on one.

@@ -20,7 +20,7 @@ impl Builder<'_> {
         experiment: &mut Experiment,
         extractions: &Names,
     ) -> Names {
-        let mut names = Names::new("head");
+        let mut names = Names::new("head", sections);
         for node in &sections.heads {
             names.declare(&node.name);
             let Some(kind) = self.kind("head", node, ALL) else {
@@ -92,6 +92,7 @@ impl Builder<'_> {
                         experiment.heads.push(HeadNode {
                             name: node.name.clone(),
                             head: Arc::clone(&head),
+                            place: node.span,
                             training: training.clone(),
                             features,
                             more_views: more_views.clone(),

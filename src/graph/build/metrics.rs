@@ -44,6 +44,7 @@ impl Builder<'_> {
                     Self::check_splits(experiment, &inputs, &fields);
                     experiment.metrics.push(MetricNode {
                         name: node.name.clone(),
+                        place: node.span,
                         metric,
                         choose,
                         inputs,

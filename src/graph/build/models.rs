@@ -21,14 +21,14 @@ impl Builder<'_> {
         datasets: &Names,
         generated: &[Declared],
     ) -> (Names, Names) {
-        let mut names = Names::new("model");
-        let mut trainings = Names::new("pretrain");
+        let mut names = Names::new("model", sections);
+        let mut trainings = Names::new("pretrain", sections);
         for node in &sections.pretrains {
             trainings.declare(&node.name);
         }
         let mut used = Vec::new();
         // A model that cannot be read may be the one that uses a training.
-        let mut all_read = true;
+        let mut all_read = !self.may_hide_any("model");
         for node in &sections.models {
             names.declare(&node.name);
             let Some(kind) = self.kind("model", node, models::ALL) else {
@@ -70,6 +70,7 @@ impl Builder<'_> {
                     experiment.models.push(ModelNode {
                         name: node.name.clone(),
                         model: Arc::clone(&model),
+                        place: fields.span_of(WEIGHTS.name),
                         pretrain,
                         swept: swept.clone(),
                         swept_weights: swept_weights.clone(),
@@ -158,7 +159,7 @@ impl Builder<'_> {
         experiment: &mut Experiment,
         models: &Names,
     ) -> Names {
-        let mut names = Names::new("samples");
+        let mut names = Names::new("samples", sections);
         for node in &sections.samples {
             names.declare(&node.name);
             for table in self.expand(experiment, node, "samples", &samples::DOC) {

@@ -1,9 +1,15 @@
 //! The report of the graph: what it shows has to be computed, and what it writes are different files.
 
-use super::super::MetricNode;
+use std::collections::BTreeMap;
+
+use super::super::{Experiment, MetricNode, planned};
+use crate::axes::{AT_BORDER, CHOSEN_FROM, without_prefix};
+use crate::message::Hint;
 use crate::metrics::{Better, Output};
-use crate::report::ReportConfig;
-use crate::spec::{Diagnostic, Fields, suggest};
+use crate::report::config::KeySpans;
+use crate::report::selection::Question;
+use crate::report::{ReportConfig, ReportError, ReportInput};
+use crate::spec::{Diagnostic, Fields, Span, suggest};
 
 /// Reports what is wrong with a report, given the metrics of its experiment.
 pub(super) fn check(config: &ReportConfig, metrics: &[MetricNode], fields: &Fields<'_>) {
@@ -19,12 +25,15 @@ pub(super) fn check(config: &ReportConfig, metrics: &[MetricNode], fields: &Fiel
 fn check_outputs(config: &ReportConfig, fields: &Fields<'_>) {
     let files = config.output_files();
     for (index, (file, span)) in files.iter().enumerate() {
-        if files[..index].iter().any(|(earlier, _)| earlier == file) {
+        if let Some((_, earlier)) = files[..index].iter().find(|(earlier, _)| earlier == file) {
             fields.report(
                 Diagnostic::new(
                     "graph::duplicate-output",
                     *span,
-                    format!("two parts of the report write `{file}`"),
+                    format!(
+                        "two parts of the report write `{file}`, the first in line {}",
+                        fields.line_of(*earlier)
+                    ),
                     "written before",
                 )
                 .hint("give each figure a `file` of its own"),
@@ -40,7 +49,8 @@ fn check_metrics(config: &ReportConfig, outputs: &[Output], fields: &Fields<'_>)
             continue;
         }
         let names = outputs.iter().map(|output| output.name.as_str());
-        let hint = suggest::hint(&metric.value, names)
+        let hint = top_of(&metric.value, outputs)
+            .or_else(|| suggest::hint(&metric.value, names))
             .unwrap_or_else(|| "add a `[metric.NAME]`".to_owned());
         fields.report(
             Diagnostic::new(
@@ -55,6 +65,28 @@ fn check_metrics(config: &ReportConfig, outputs: &[Output], fields: &Fields<'_>)
             .hint(hint),
         );
     }
+}
+
+/// How an accuracy gets the output `top1`, where it has others alone.
+fn top_of(wanted: &str, outputs: &[Output]) -> Option<String> {
+    let number = |name: &str| name.strip_prefix("top")?.parse::<u32>().ok();
+    let wanted = number(wanted)?;
+    let mut there: Vec<u32> = outputs
+        .iter()
+        .filter_map(|output| number(&output.name))
+        .collect();
+    let listed = |numbers: &[u32]| {
+        let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
+        format!("`top = [{}]`", numbers.join(", "))
+    };
+    let has = (!there.is_empty()).then(|| listed(&there))?;
+    there.push(wanted);
+    there.sort_unstable();
+    there.dedup();
+    Some(format!(
+        "the accuracy of this experiment has {has}; write {}",
+        listed(&there)
+    ))
 }
 
 /// A table that says which results are better can only show a metric of which that can be said.
@@ -108,4 +140,80 @@ fn check_axes(config: &ReportConfig, outputs: &[Output], fields: &Fields<'_>) {
             .hint(hint),
         );
     }
+}
+
+/// Axes whose values are known only when all is computed: what identifies weights, classes, and what came of a choice.
+const KNOWN_LATER: [&str; 5] = ["weights", "class", "predicted", CHOSEN_FROM, AT_BORDER];
+
+/// Puts the results that the experiment will have through every table and figure: what they refuse is known before anything is
+/// computed. The rule is that of the report itself, since it is the report that is made, of made-up values.
+pub(super) fn check_results(config: &ReportConfig, experiment: &Experiment, fields: &Fields<'_>) {
+    let mut inputs: BTreeMap<String, ReportInput> = BTreeMap::new();
+    let mut refused = |question: &Question,
+                       render: &dyn Fn(&ReportInput) -> Option<ReportError>| {
+        let is_later = |axis: &str| KNOWN_LATER.contains(&without_prefix(axis));
+        if question.filters.iter().any(|filter| is_later(&filter.axis)) {
+            return None;
+        }
+        let metric = &question.metric.value;
+        let input = inputs.entry(metric.clone()).or_insert_with(|| ReportInput {
+            name: experiment.name.clone(),
+            results: planned::results(experiment, metric),
+            seeds: experiment.seeds.clone(),
+            ..ReportInput::default()
+        });
+        render(input)
+    };
+    for spec in &config.tables {
+        let render = |input: &ReportInput| spec.table.render(input, input.compared("")).err();
+        let error = refused(spec.table.question(), &render);
+        report_refused(error.as_ref(), &spec.keys, spec.span, fields);
+    }
+    for spec in &config.figures {
+        let render = |input: &ReportInput| spec.figure.render(input).err();
+        if let Some(question) = spec.figure.question() {
+            let error = refused(question, &render);
+            report_refused(error.as_ref(), &spec.keys, spec.span, fields);
+        }
+    }
+}
+
+/// Reports what a table or figure refuses, at the key that decides it. What depends on more than where results stand is left to the run.
+fn report_refused(error: Option<&ReportError>, keys: &KeySpans, header: Span, fields: &Fields<'_>) {
+    let Some(error) = error else {
+        return;
+    };
+    let at = |names: &[&str]| {
+        let found = names.iter().find_map(|name| keys.get(*name));
+        found.copied().unwrap_or(header)
+    };
+    let (code, span, label) = match error {
+        ReportError::NoRows { .. } => ("report::no-results", at(&["where"]), "nothing is left"),
+        ReportError::NoValue { axis, .. } => (
+            "report::no-results",
+            at(&[format!("where.{axis}").as_str(), "where"]),
+            "no result has this",
+        ),
+        ReportError::Averaging { .. } => {
+            ("report::averaging", header, "differ in more than is shown")
+        }
+        ReportError::Scale { .. } => ("report::scale", at(&["x_scale", "x"]), "words have no size"),
+        ReportError::TooMany { .. } => (
+            "report::too-many",
+            at(&["series"]),
+            "too many to tell apart",
+        ),
+        ReportError::Unfit { .. } => ("report::unfit", header, "cannot be made of these results"),
+        ReportError::TemplateUnreadable { .. }
+        | ReportError::Template { .. }
+        | ReportError::Context(_)
+        | ReportError::UnknownMetric { .. }
+        | ReportError::Ambiguous { .. }
+        | ReportError::Outcomes(_)
+        | ReportError::ResultsFile { .. }
+        | ReportError::NotFinite { .. }
+        | ReportError::Drawing { .. }
+        | ReportError::DanglingEdge(_) => return,
+    };
+    fields.report(Diagnostic::new(code, span, error.to_string(), label).maybe_hint(error.hint()));
 }

@@ -1,6 +1,5 @@
 //! From the graph to the plan: heads that compete, and the training of the best on all training samples.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::PlanError;
@@ -8,32 +7,24 @@ use super::super::choice::{Choice, ChosenItem, Refit};
 use super::super::recipes::RefitRecipe;
 use super::super::step::{HeadItem, Work};
 use super::Lowering;
-use crate::axes::decided_by;
+use crate::graph::axes::Axes;
+use crate::graph::planned::competing;
 use crate::store::{AxisValue, Recipe};
 
 /// The heads that compete with each other: those that agree on every axis but the chosen ones, what these decide, and the seed.
 pub(super) fn choices(chosen: &[String], heads: Vec<HeadItem>) -> Vec<Choice> {
-    let mut places: BTreeMap<Vec<(String, String)>, usize> = BTreeMap::new();
-    let mut choices: Vec<Choice> = Vec::new();
-    for head in heads {
-        let axes = head.train.axes().into_iter();
-        let shared = axes.filter(|(axis, _)| {
-            let is_chosen = |chosen: &String| chosen == axis || decided_by(axis) == Some(chosen);
-            axis != "seed" && !chosen.iter().any(is_chosen)
-        });
-        let shared = shared
-            .map(|(axis, value)| (axis, value.to_string()))
-            .collect();
-        let place = *places.entry(shared).or_insert_with(|| {
-            choices.push(Choice {
-                axes: chosen.to_vec(),
-                heads: Vec::new(),
-            });
-            choices.len() - 1
-        });
-        choices[place].heads.push(head);
-    }
-    choices
+    let axes: Vec<Axes> = heads.iter().map(|head| head.train.axes()).collect();
+    let mut heads: Vec<Option<HeadItem>> = heads.into_iter().map(Some).collect();
+    let groups = competing(chosen, &axes).into_iter();
+    groups
+        .map(|group| Choice {
+            axes: chosen.to_vec(),
+            heads: group
+                .into_iter()
+                .filter_map(|index| heads[index].take())
+                .collect(),
+        })
+        .collect()
 }
 
 impl Refit {

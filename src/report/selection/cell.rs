@@ -205,7 +205,7 @@ mod tests {
         let none = question("metric = \"top1\"\nwhere = { timestep = 150 }");
         let text = none.put("table", &input).unwrap_err().explain().to_string();
         assert!(
-            text.contains("timestep = 150") && text.contains("`timestep` is one of `90`"),
+            text.contains("timestep = 150") && text.contains("`timestep` is `90`"),
             "{text}"
         );
     }

@@ -1,5 +1,7 @@
 //! What a table or figure asks for.
 
+use std::collections::BTreeSet;
+
 use super::Selection;
 use super::value_of;
 use crate::report::axes::{self, KnownAxes};
@@ -7,7 +9,9 @@ use crate::report::error::ReportError;
 use crate::report::input::{MissingResult, ReportInput};
 use crate::report::number::Unit;
 use crate::spec::fields::Spanned;
-use crate::spec::{Custom, Diagnostic, Fields, Key, List, Node, Span, Text, Value, suggest};
+use crate::spec::{
+    Custom, Diagnostic, Fields, Key, List, Node, Span, Text, Value, Wanted, suggest,
+};
 use crate::store::{AxisValue, ResultRow};
 
 /// The key of the metric, the same in every kind.
@@ -111,6 +115,9 @@ impl Question {
         if of_metric.is_empty() && missing.is_empty() {
             return Err(self.unknown_metric(place, input));
         }
+        for filter in &self.filters {
+            self.check_values(place, filter, &of_metric, &missing)?;
+        }
         let passes = |row: &&ResultRow| self.filters.iter().all(|filter| filter.passes(row));
         let rows: Vec<&ResultRow> = of_metric.iter().copied().filter(passes).collect();
         let may_pass =
@@ -128,6 +135,35 @@ impl Question {
             rows,
             missing,
         })
+    }
+
+    /// Whether some result has each of the values that a filter names, or may have it when it is there: of a list of which one value
+    /// exists nobody would see that the other does not.
+    fn check_values(
+        &self,
+        place: &str,
+        filter: &Filter,
+        rows: &[&ResultRow],
+        missing: &[&MissingResult],
+    ) -> Result<(), ReportError> {
+        let is_there = |wanted: &AxisValue| {
+            let has = |row: &&ResultRow| axes::same(wanted, &value_of(row, &filter.axis));
+            let may_have = |missing: &&MissingResult| {
+                let text = missing.axes.get(&filter.axis);
+                text.is_none_or(|text| *text == wanted.to_string())
+            };
+            rows.iter().any(has) || missing.iter().any(may_have)
+        };
+        match filter.values.iter().find(|wanted| !is_there(wanted)) {
+            None => Ok(()),
+            Some(value) => Err(ReportError::NoValue {
+                place: place.to_owned(),
+                metric: self.metric.value.clone(),
+                axis: filter.axis.clone(),
+                value: typed(value),
+                hint: hint_of_value(&filter.axis, value, rows),
+            }),
+        }
     }
 
     fn unknown_metric(&self, place: &str, input: &ReportInput) -> ReportError {
@@ -168,6 +204,50 @@ impl Question {
         }
     }
 }
+
+/// A value as it would be typed.
+fn typed(value: &AxisValue) -> String {
+    match value {
+        AxisValue::Text(text) => format!("{text:?}"),
+        number => number.to_string(),
+    }
+}
+
+/// What may be meant by a value that no result has on an axis.
+fn hint_of_value(axis: &str, value: &AxisValue, rows: &[&ResultRow]) -> String {
+    let there: BTreeSet<AxisValue> = rows.iter().map(|row| value_of(row, axis)).collect();
+    let alike = there
+        .iter()
+        .find(|other| other.to_string() == value.to_string());
+    if let Some(other) = alike {
+        return format!("write `{axis} = {}`: the results have that", typed(other));
+    }
+    let has = |name: &&&str| {
+        rows.iter()
+            .any(|row| axes::same(value, &value_of(row, name)))
+    };
+    let listed: Vec<String> = there
+        .iter()
+        .map(|value| format!("`{}`", typed(value)))
+        .collect();
+    let listed = match listed.as_slice() {
+        [one] => format!("in the results, `{axis}` is {one}"),
+        [first @ .., _] if first.len() >= MOST_LISTED => format!(
+            "in the results, `{axis}` is one of {}, … ({} in all)",
+            first[..MOST_LISTED].join(", "),
+            listed.len()
+        ),
+        _ => format!("in the results, `{axis}` is one of {}", listed.join(", ")),
+    };
+    let names = axes::of(rows.iter().copied());
+    match names.iter().find(has) {
+        Some(other) => format!("did you mean `{other} = {}`? {listed}", typed(value)),
+        None => listed,
+    }
+}
+
+/// So many values of an axis are listed in a hint.
+const MOST_LISTED: usize = 24;
 
 /// Reads the name of one axis.
 pub fn axis_at(fields: &Fields<'_>, key: &Key<Text>, known: &KnownAxes) -> Option<String> {
@@ -273,7 +353,7 @@ fn axis_value(table: &Fields<'_>, key: &str, node: &Node, wanted: &str) -> Optio
         Value::Number(number) => Some(AxisValue::Number(*number)),
         Value::Text(text) => Some(AxisValue::Text(text.clone())),
         other => {
-            table.wrong_type_at(node.span, key, wanted, other);
+            table.wrong_type_at(node.span, key, (Wanted::Other, wanted), other);
             None
         }
     }

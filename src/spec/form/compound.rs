@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::ops::RangeInclusive;
 
 use super::{Choice, Form};
+use crate::spec::advice::{self, Wanted};
 use crate::spec::fields::{Fields, Spanned};
 use crate::spec::key::Lists;
 use crate::spec::kind::KindDoc;
@@ -158,8 +159,10 @@ impl Form for Nested {
         format!("a table of the keys under `{}`", self.0.name)
     }
 
-    fn read<'a>(&self, fields: &Fields<'a>, key: &str, _: &'a Node) -> Option<Fields<'a>> {
-        fields.table(key)
+    fn read<'a>(&self, fields: &Fields<'a>, key: &str, node: &'a Node) -> Option<Fields<'a>> {
+        // What is not a table was reported when the keys were checked.
+        let is_table = matches!(node.value, Value::Table(_));
+        is_table.then(|| fields.table(key)).flatten()
     }
 
     fn value<'a>(&self, _: Empty, fields: &Fields<'a>, key: &str) -> Fields<'a> {
@@ -172,8 +175,16 @@ impl Form for Nested {
         format!("{{ {} }}", shown.collect::<Vec<_>>().join(", "))
     }
 
-    fn check(&self, fields: &Fields<'_>, key: &str, _: &Node) {
-        if let Some(table) = fields.table(key) {
+    fn inner(&self) -> Option<&'static KindDoc> {
+        Some(self.0)
+    }
+
+    fn check(&self, fields: &Fields<'_>, key: &str, node: &Node) {
+        if !matches!(node.value, Value::Table(_)) {
+            let typed = fields.typed(node.span);
+            let hint = advice::table_of(key, self.0, &node.value, &typed);
+            fields.wrong_type_with(node.span, key, "a table", &node.value, Some(hint));
+        } else if let Some(table) = fields.table(key) {
             table.check_keys(&self.0.all_keys(), &[]);
         }
     }
@@ -217,7 +228,7 @@ impl<T: Copy + PartialEq + Sync + 'static> Form for WordOr<T> {
             Value::Text(_) => self.words.read(fields, key, node).map(WordOrNode::Word),
             Value::List(_) => Some(WordOrNode::List(node)),
             other => {
-                fields.wrong_type_at(node.span, key, &self.words(), other);
+                fields.wrong_type_at(node.span, key, (Wanted::Other, &self.words()), other);
                 None
             }
         }

@@ -10,6 +10,7 @@ pub use words::{Boolean, Choice, Text};
 
 use super::fields::Fields;
 use super::key::Lists;
+use super::kind::KindDoc;
 use super::tree::Node;
 
 /// The form of a key's value.
@@ -34,6 +35,11 @@ pub trait Form: Copy + Sync + 'static {
     /// What a list means.
     fn lists(&self) -> Lists {
         Lists::Sweep
+    }
+
+    /// The keys of a value that is a table with keys of its own.
+    fn inner(&self) -> Option<&'static KindDoc> {
+        None
     }
 
     /// Reports what is wrong with a value.

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::{Form, alternatives};
+use crate::spec::advice::Wanted;
 use crate::spec::fields::Fields;
 use crate::spec::tree::{Node, Value};
 
@@ -123,7 +124,12 @@ impl Form for Seed {
 
 fn integer(form: &impl Form, fields: &Fields<'_>, key: &str, node: &Node) -> Option<i64> {
     let Value::Integer(integer) = node.value else {
-        fields.wrong_type_at(node.span, key, &form.words(), &node.value);
+        fields.wrong_type_at(
+            node.span,
+            key,
+            (Wanted::Integer, &form.words()),
+            &node.value,
+        );
         return None;
     };
     Some(integer)
@@ -154,8 +160,13 @@ impl Form for OrWord {
         match &node.value {
             Value::Text(text) if text == self.word => Some(None),
             Value::Integer(_) => self.count.read(fields, key, node).map(Some),
+            Value::Text(text) if text.eq_ignore_ascii_case(self.word) => {
+                let hint = Some(format!("did you mean `\"{}\"`?", self.word));
+                fields.wrong_type_with(node.span, key, &self.words(), &node.value, hint);
+                None
+            }
             other => {
-                fields.wrong_type_at(node.span, key, &self.words(), other);
+                fields.wrong_type_at(node.span, key, (Wanted::Integer, &self.words()), other);
                 None
             }
         }
@@ -170,7 +181,7 @@ impl Form for OrWord {
     }
 }
 
-/// A finite number within bounds, integers included: `f64`.
+/// A finite number within bounds, integers included, that a 32-bit float does not take for 0: `f64`.
 #[derive(Debug, Clone, Copy)]
 pub struct Number {
     low: f64,
@@ -247,12 +258,18 @@ impl Form for Number {
             Value::Number(number) => *number,
             Value::Integer(integer) => *integer as f64,
             other => {
-                fields.wrong_type_at(node.span, key, &self.words(), other);
+                fields.wrong_type_at(node.span, key, (Wanted::Number, &self.words()), other);
                 return None;
             }
         };
-        if self.admits(number) {
+        let is_lost = number != 0.0 && number.abs() < f64::from(f32::MIN_POSITIVE);
+        if self.admits(number) && !is_lost {
             return Some(number);
+        }
+        if is_lost {
+            let words = format!("{}, and not closer to 0 than 1.2e-38", self.words());
+            fields.out_of_range(key, node.span, &number_text(number), &words);
+            return None;
         }
         fields.out_of_range(key, node.span, &number_text(number), &self.words());
         None

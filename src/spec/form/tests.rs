@@ -46,7 +46,7 @@ fn integers_say_their_range_and_keep_it() {
             "20",
             "`k` of head `x` must be an integer from 1 to 20, not 21",
             "`k` of head `x` must be an integer from 1 to 20, not -1",
-            "`k` of head `x` must be an integer from 1 to 20, not a number",
+            "`k` of head `x` must be an integer from 1 to 20, not a floating-point number",
         ]
     );
     assert_eq!(

@@ -1,6 +1,7 @@
 //! Booleans, strings and words.
 
 use super::{Form, alternatives};
+use crate::spec::advice::Wanted;
 use crate::spec::fields::Fields;
 use crate::spec::tree::{Node, Value};
 
@@ -18,7 +19,12 @@ impl Form for Boolean {
 
     fn read<'a>(&self, fields: &Fields<'a>, key: &str, node: &'a Node) -> Option<bool> {
         let Value::Boolean(boolean) = node.value else {
-            fields.wrong_type_at(node.span, key, &self.words(), &node.value);
+            fields.wrong_type_at(
+                node.span,
+                key,
+                (Wanted::Boolean, &self.words()),
+                &node.value,
+            );
             return None;
         };
         Some(boolean)
@@ -51,7 +57,7 @@ impl Form for Text {
                 "" | "a string" => "a string".to_owned(),
                 what => format!("a string ({what})"),
             };
-            fields.wrong_type_at(node.span, key, &wanted, &node.value);
+            fields.wrong_type_at(node.span, key, (Wanted::Text, &wanted), &node.value);
             return None;
         };
         Some(text.clone())

@@ -1,0 +1,61 @@
+//! Warnings on the command line: printed once, and errors where `--deny warnings` was given.
+
+use clap::{Args, ValueEnum};
+
+use super::exit::Failure;
+use super::experiment::{Planned, rendered};
+use crate::collect::warnings::Warnings;
+use crate::message::Message;
+use crate::text::plural;
+
+/// The option `--deny`.
+#[derive(Debug, Clone, Args)]
+pub struct Deny {
+    /// Take warnings for errors: exit code 2 where there is one.
+    #[arg(long, value_name = "WHAT", value_enum)]
+    deny: Vec<Denied>,
+}
+
+/// What can be taken for an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Denied {
+    /// Every warning.
+    Warnings,
+}
+
+impl Deny {
+    /// Whether warnings are errors.
+    pub(super) fn warnings(&self) -> bool {
+        self.deny.contains(&Denied::Warnings)
+    }
+
+    /// Prints the warnings of a planned experiment.
+    ///
+    /// # Errors
+    /// Any warning, where they are denied.
+    pub(super) fn judge(&self, planned: &Planned) -> Result<(), Failure> {
+        let warnings = Warnings::of(&planned.experiment, &planned.inputs, &planned.plan);
+        print(&warnings);
+        if self.warnings() && !warnings.is_empty() {
+            let name = &warnings.placed.source.name;
+            return Err(Failure::Usage(denied(name, warnings.len()).into()));
+        }
+        Ok(())
+    }
+}
+
+/// The last word on a file whose warnings are denied.
+pub(super) fn denied(file: &str, warnings: usize) -> String {
+    format!(
+        "{file}: {}, which `--deny warnings` makes errors",
+        plural(warnings, "warning")
+    )
+}
+
+fn print(warnings: &Warnings) {
+    super::say::colored(&rendered(&warnings.placed));
+    for warning in &warnings.others {
+        let message = Message::new(warning.message.as_str()).maybe_hint(warning.hint.clone());
+        say!("warning[{}]: {message}", warning.code);
+    }
+}

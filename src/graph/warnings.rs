@@ -1,0 +1,191 @@
+//! What looks like a slip in a file that has no errors: what is computed and in no result, and keys that hardly mean what they say.
+
+use std::collections::BTreeSet;
+
+use super::{Experiment, MetricInputs};
+use crate::spec::sections::{RawNode, SEEDS, Sections};
+use crate::spec::{Diagnostic, Span, Value};
+use crate::trainer::config;
+
+/// `seeds = 3` is taken for three seeds up to this number; `seeds = 42` is a seed that people like.
+const MOST_SEEDS_MEANT: i64 = 10;
+
+/// Looks for warnings in an experiment without errors, and keeps them in it.
+pub(super) fn find(sections: &Sections, experiment: &mut Experiment) {
+    let mut found = Vec::new();
+    found.extend(one_seed(sections));
+    found.extend(unused_heads(sections, experiment));
+    found.extend(unused_extractions(sections, experiment));
+    found.extend(unused_sources(sections, experiment));
+    found.extend(tested_on_training(sections, experiment));
+    for warning in found {
+        experiment.warnings.push(warning);
+    }
+}
+
+/// A number where a list of seeds may be meant.
+fn one_seed(sections: &Sections) -> Option<Diagnostic> {
+    let entry = sections.experiment.as_ref()?.table.get(SEEDS.name)?;
+    let Value::Integer(number @ 2..=MOST_SEEDS_MEANT) = entry.node.value else {
+        return None;
+    };
+    let seeds: Vec<String> = (0..number).map(|seed| seed.to_string()).collect();
+    let message = format!("`seeds = {number}` is one seed, {number}, and not {number} seeds");
+    Some(
+        Diagnostic::warning("graph::one-seed", entry.node.span, message, "one seed").hint(format!(
+            "for {number} seeds write `seeds = [{}]`; for the one seed `seeds = [{number}]`",
+            seeds.join(", ")
+        )),
+    )
+}
+
+/// The nodes of a section of which none has an index among those that are used.
+fn unused<'s>(
+    nodes: &'s [RawNode],
+    names: impl Iterator<Item = String>,
+    used: &BTreeSet<usize>,
+) -> Vec<&'s RawNode> {
+    let used: BTreeSet<String> = names
+        .enumerate()
+        .filter(|(index, _)| used.contains(index))
+        .map(|(_, name)| name)
+        .collect();
+    nodes
+        .iter()
+        .filter(|node| !used.contains(&node.name))
+        .collect()
+}
+
+fn unused_warning(node: &RawNode, message: String, hint: &str) -> Diagnostic {
+    Diagnostic::warning("graph::unused", node.span, message, "not used").hint(hint)
+}
+
+/// Heads that no metric scores, in a file that has metrics or a report.
+fn unused_heads(sections: &Sections, experiment: &Experiment) -> Vec<Diagnostic> {
+    if experiment.metrics.is_empty() && experiment.report.is_none() {
+        return Vec::new();
+    }
+    let used = experiment
+        .metrics
+        .iter()
+        .flat_map(|metric| metric.inputs.heads());
+    let used: BTreeSet<usize> = used.copied().collect();
+    let names = experiment.heads.iter().map(|head| head.name.clone());
+    let nodes = unused(&sections.heads, names, &used).into_iter();
+    nodes
+        .map(|node| {
+            let message = format!(
+                "no metric scores head `{}`, so no result shows it",
+                node.name
+            );
+            unused_warning(node, message, "add it to `of` of a metric, or take it out")
+        })
+        .collect()
+}
+
+/// Extractions that neither a head nor a metric reads, in a file that has some.
+fn unused_extractions(sections: &Sections, experiment: &Experiment) -> Vec<Diagnostic> {
+    if experiment.heads.is_empty() && experiment.metrics.is_empty() {
+        return Vec::new();
+    }
+    let of_heads = experiment.heads.iter().flat_map(|head| {
+        let others = head.more_views.iter().chain(&head.joined);
+        std::iter::once(head.features).chain(others.copied())
+    });
+    let of_metrics = experiment
+        .metrics
+        .iter()
+        .flat_map(|metric| metric.inputs.features());
+    let used: BTreeSet<usize> = of_heads.chain(of_metrics).collect();
+    let names = experiment.extractions.iter().map(|one| one.name.clone());
+    let nodes = unused(&sections.extractions, names, &used).into_iter();
+    nodes
+        .map(|node| {
+            let message = format!("no head and no metric reads extraction `{}`", node.name);
+            unused_warning(
+                node,
+                message,
+                "name it in `features` of a head, or take it out",
+            )
+        })
+        .collect()
+}
+
+/// Datasets and models that nothing reads: their files are opened all the same.
+fn unused_sources(sections: &Sections, experiment: &Experiment) -> Vec<Diagnostic> {
+    if experiment.extractions.is_empty() {
+        // Such a file describes its parts for other commands.
+        return Vec::new();
+    }
+    let references = experiment
+        .report
+        .iter()
+        .flat_map(|report| report.references());
+    let named: BTreeSet<(&str, String)> = references
+        .map(|reference| (reference.section, reference.name.value))
+        .collect();
+    let datasets = experiment.extractions.iter().map(|one| one.dataset);
+    let datasets = datasets.chain(experiment.pretrains.iter().map(|one| one.dataset));
+    let upstream = experiment.datasets.iter().filter_map(|one| one.upstream);
+    let datasets: BTreeSet<usize> = datasets.chain(upstream).collect();
+    let models = experiment.extractions.iter().map(|one| one.model);
+    let models: BTreeSet<usize> = models
+        .chain(experiment.samples.iter().map(|one| one.model))
+        .chain(experiment.pretrains.iter().map(|one| one.model))
+        .collect();
+    let of_datasets = unused(
+        &sections.datasets,
+        experiment.datasets.iter().map(|one| one.name.clone()),
+        &datasets,
+    );
+    let of_models = unused(
+        &sections.models,
+        experiment.models.iter().map(|one| one.name.clone()),
+        &models,
+    );
+    let of_datasets = of_datasets.into_iter().map(|node| ("dataset", node));
+    let all = of_datasets.chain(of_models.into_iter().map(|node| ("model", node)));
+    all.filter(|(section, node)| !named.contains(&(*section, node.name.clone())))
+        .map(|(section, node)| {
+            let message = format!("nothing reads {section} `{}`", node.name);
+            unused_warning(node, message, "name it in an extraction, or take it out")
+        })
+        .collect()
+}
+
+/// Heads that are scored on what they were trained on, each node once.
+fn tested_on_training(sections: &Sections, experiment: &Experiment) -> Vec<Diagnostic> {
+    let scored = experiment
+        .metrics
+        .iter()
+        .filter_map(|metric| match &metric.inputs {
+            MetricInputs::Heads(heads) => Some(heads),
+            MetricInputs::Features { .. } | MetricInputs::Pairs { .. } => None,
+        });
+    let scored: BTreeSet<usize> = scored.flatten().copied().collect();
+    let heads = experiment.heads.iter().enumerate();
+    let alike = heads.filter(|(index, head)| {
+        scored.contains(index) && head.training.train_split == head.training.test_split
+    });
+    let names: BTreeSet<&str> = alike.map(|(_, head)| head.name.as_str()).collect();
+    let nodes = sections
+        .heads
+        .iter()
+        .filter(|node| names.contains(node.name.as_str()));
+    nodes
+        .map(|node| {
+            let at = |key: &str| node.table.get(key).map(|entry| entry.node.span);
+            let span: Span = at(config::TEST.name).or_else(|| at(config::TRAIN.name)).unwrap_or(node.span);
+            Diagnostic::warning(
+                "graph::test-is-train",
+                span,
+                format!(
+                    "head `{}` is tested on the split that it is trained on: its scores are training scores",
+                    node.name
+                ),
+                "the same split",
+            )
+            .hint("name another split in `test`; without the key it is `test`")
+        })
+        .collect()
+}
