@@ -9,7 +9,7 @@ use crate::message::Message;
 use crate::text::plural;
 
 /// The option `--deny`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Deny {
     /// Take warnings for errors: exit code 2 where there is one.
     #[arg(long, value_name = "WHAT", value_enum)]

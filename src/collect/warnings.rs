@@ -27,11 +27,12 @@ impl Warnings {
     }
 
     /// Every warning: those of the file, those that need the sizes of its datasets, and those of what it reads.
-    pub fn of(experiment: &Experiment, _inputs: &Inputs, plan: &Plan) -> Self {
+    pub fn of(experiment: &Experiment, inputs: &Inputs, plan: &Plan) -> Self {
         let mut warnings = Self::of_file(experiment);
         for warning in plan::warnings::find(experiment, plan) {
             warnings.placed.push(warning);
         }
+        warnings.others.extend(inputs.warnings());
         warnings
     }
 

@@ -45,6 +45,7 @@ fn one_head_that_diverges_takes_no_result_from_the_others() {
     let rows = cli.query("SELECT learning_rate, value FROM results");
     assert_eq!(rows.len(), 1, "{rows:?}");
     assert_eq!(rows[0]["learning_rate"], 0.01);
+    cli.run(&["report", "x.toml"]).expect_code(0);
     let report = cli.read("x.md");
     let value = rows[0]["value"].as_f64().unwrap() * 100.0;
     assert!(report.contains(&format!("{value:.2}")), "{report}");
