@@ -12,6 +12,7 @@ pub mod checked_blocks;
 pub mod checked_file;
 pub mod cli;
 pub mod collect;
+mod contained;
 pub mod datasets;
 pub mod diffusion;
 pub mod disk;

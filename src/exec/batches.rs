@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::panic_text;
+use crate::contained::text_of;
 use crate::machine::device::{self, Device};
 use crate::models::extractor::{Features, ForwardError, Images, Network, TapRequest};
 use crate::models::{BlockIndex, Model, Precision};
@@ -131,7 +131,7 @@ impl BackOff {
                     pieces.push(made?);
                     done += count;
                 }
-                Err(panic) if count > 1 && is_out_of_memory(&panic_text(&*panic)) => {
+                Err(panic) if count > 1 && is_out_of_memory(&text_of(&*panic)) => {
                     self.most = count / 2;
                     told(self.most);
                 }
@@ -233,7 +233,7 @@ mod tests {
             let network = Small(most, words);
             let run = || BackOff::new().features(&network, images(&[0.0; 8], 4), TAPS, &mut |_| {});
             let panic = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
-            assert!(panic_text(&*panic).contains(words));
+            assert!(text_of(&*panic).contains(words));
         }
     }
 

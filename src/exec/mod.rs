@@ -26,6 +26,8 @@ mod weights;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::bug::Bug;
+#[cfg(feature = "torch")]
+use crate::contained::contained;
 use crate::datasets::DatasetError;
 use crate::message::{Hint, Message};
 use crate::store::StoreError;
@@ -77,39 +79,7 @@ impl StopSignal {
 /// As the work, or [`NodeError::Panicked`] with the panic's message, which is then printed nowhere else.
 #[cfg(feature = "torch")]
 pub(crate) fn attempt<T>(work: impl FnOnce() -> Result<T, NodeError>) -> Result<T, NodeError> {
-    use std::cell::Cell;
-    use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-    use std::sync::Once;
-
-    thread_local! {
-        static ATTEMPTING: Cell<bool> = const { Cell::new(false) };
-    }
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let loud = take_hook();
-        set_hook(Box::new(move |panic| {
-            if !ATTEMPTING.get() {
-                loud(panic);
-            }
-        }));
-    });
-    let nested = ATTEMPTING.replace(true);
-    let outcome = catch_unwind(AssertUnwindSafe(work));
-    ATTEMPTING.set(nested);
-    outcome.unwrap_or_else(|panic| Err(NodeError::Panicked(panic_text(&*panic))))
-}
-
-/// A panic's message. libtorch appends its own call stack; its first lines say what is wrong.
-#[cfg(feature = "torch")]
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
-    let text = text.unwrap_or("no reason given");
-    // Where an error is quoted within another, its lines are escaped.
-    let text = text.split("\\n").next().unwrap_or(text);
-    text.lines().take(3).collect::<Vec<_>>().join(" ")
+    contained(work).unwrap_or_else(|panic| Err(NodeError::Panicked(panic)))
 }
 
 /// Seconds that each stage of a pass worked. The stages overlap, so they do not add up to the wall time.

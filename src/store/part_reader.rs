@@ -18,6 +18,7 @@ use super::manifest::FileEntry;
 use super::part::{BODY_KEY, DEVICE_KEY, FINGERPRINT_KEY, INSTRUCTIONS_KEY, PartForm, schema};
 use super::recipe::Recipe;
 use crate::checked_file::CheckedFile;
+use crate::contained::contained;
 use crate::feature_type::FeatureType;
 
 /// Length of what ends an Arrow file: the length of the footer and the magic word.
@@ -178,8 +179,8 @@ fn decode(map: Mmap, footer: Footer, recipe: &Recipe) -> Result<MappedPart, Stri
     let decoder = FileDecoder::new(Arc::new(found), version).with_require_alignment(true);
     let map = Arc::new(map);
     let buffer = buffer_over(&map)?.slice_with_length(start, length);
-    let batch = decoder
-        .read_record_batch(&block, &buffer)
+    let batch = contained(|| decoder.read_record_batch(&block, &buffer))
+        .map_err(|panic| format!("cannot be decoded: {panic}"))?
         .map_err(|error| format!("cannot be decoded: {error}"))?
         .ok_or("has no record batch")?;
     Ok(MappedPart { batch, form, map })

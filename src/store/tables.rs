@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
@@ -15,6 +16,7 @@ use super::part::file_metadata;
 use super::recipe::Recipe;
 use super::root::Store;
 use super::verify::failed_check;
+use crate::contained::contained;
 use crate::numbers::to_usize;
 
 /// The bytes of a Parquet file that holds `batch`. The same batch always gives the same bytes.
@@ -51,17 +53,17 @@ impl Store {
         let unreadable = |error: String| StoreError::BadTable {
             reason: format!("{}: {error}", path.display()),
         };
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)
-            .map_err(|error| unreadable(error.to_string()))?;
-        let schema = builder.schema().clone();
         let rows = to_usize(entry.rows).max(1);
-        let reader = builder
-            .with_batch_size(rows)
-            .build()
-            .map_err(|error| unreadable(error.to_string()))?;
-        let batches = reader
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| unreadable(error.to_string()))?;
+        let read = || -> Result<(SchemaRef, Vec<RecordBatch>), String> {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file);
+            let builder = builder.map_err(|error| error.to_string())?;
+            let schema = builder.schema().clone();
+            let reader = builder.with_batch_size(rows).build();
+            let reader = reader.map_err(|error| error.to_string())?;
+            let batches = reader.collect::<Result<Vec<_>, _>>();
+            Ok((schema, batches.map_err(|error| error.to_string())?))
+        };
+        let (schema, batches) = contained(read).and_then(|read| read).map_err(unreadable)?;
         let unchanged = checked.unchanged();
         unchanged.map_err(|error| failed_check(&manifest, path.clone(), error))?;
         concat_batches(&schema, &batches).map_err(|error| unreadable(error.to_string()))

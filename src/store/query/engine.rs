@@ -1,33 +1,13 @@
 //! Calls of the SQL engine, whose panics are errors of the query: it panics at functions that this build does not have.
 
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::Once;
-
 use polars::prelude::{PolarsError, PolarsResult};
 
-/// How the engine's own threads are called.
-const THREADS: &str = "polars-";
+use crate::contained::contained;
 
 /// Carries out something of the engine's.
 pub(super) fn attempt<T>(work: impl FnOnce() -> PolarsResult<T>) -> PolarsResult<T> {
-    static QUIET: Once = Once::new();
-    // What its threads say of a panic is said again below, in a sentence.
-    QUIET.call_once(|| {
-        let others = panic::take_hook();
-        panic::set_hook(Box::new(move |panicked| {
-            let thread = std::thread::current();
-            if !thread.name().is_some_and(|name| name.starts_with(THREADS)) {
-                others(panicked);
-            }
-        }));
-    });
-    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        let text = payload
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| payload.downcast_ref::<&str>().copied())
-            .unwrap_or("it gave no reason");
-        let reason = format!("the SQL engine cannot do this: {}", text.trim());
+    contained(work).unwrap_or_else(|panic| {
+        let reason = format!("the SQL engine cannot do this: {}", panic.trim());
         Err(PolarsError::SQLInterface(reason.into()))
     })
 }

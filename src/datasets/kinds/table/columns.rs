@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Int64Type, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::parquet::{broken, metadata, rows_at_once};
+use super::parquet::{broken, metadata, reading, rows_at_once};
 use super::{REMEDY, malformed};
 use crate::datasets::DatasetError;
 use crate::limits::{TABLE_COLUMNS, WHOLE_FILE};
@@ -61,7 +61,7 @@ pub(super) enum Labels {
 pub(super) fn read(path: &Path, names: &Names<'_>) -> Result<Columns, DatasetError> {
     let ending = path.extension().and_then(|ending| ending.to_str());
     match ending {
-        Some("parquet") => read_parquet(path, names),
+        Some("parquet") => reading(path, || read_parquet(path, names)),
         Some("csv") => read_csv(path, names),
         _ => Err(malformed(
             path,

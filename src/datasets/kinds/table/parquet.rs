@@ -17,6 +17,7 @@ use parquet::arrow::arrow_reader::{
 };
 
 use super::{malformed, pages};
+use crate::contained::contained;
 use crate::datasets::DatasetError;
 use crate::limits::{PARQUET_BLOCK, TABLE_ROWS};
 use crate::recognized::{BEGINNING, recognized};
@@ -128,9 +129,21 @@ pub(super) fn broken(path: &Path, error: &dyn std::fmt::Display) -> DatasetError
     malformed(path, format!("it cannot be read as Parquet: {error}"))
 }
 
+/// Reads with the library, whose panics at damaged files are errors of the file.
+pub(super) fn reading<T>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, DatasetError>,
+) -> Result<T, DatasetError> {
+    contained(work).unwrap_or_else(|panic| Err(broken(path, &panic)))
+}
+
 impl ImageFile {
     /// Opens a file whose column `column` holds bytes of images, or structures with a field `bytes`.
     pub(super) fn open(path: &Path, column: &str) -> Result<Self, DatasetError> {
+        reading(path, || Self::opened(path, column))
+    }
+
+    fn opened(path: &Path, column: &str) -> Result<Self, DatasetError> {
         let (file, metadata) = metadata(path)?;
         let field = metadata.schema().field_with_name(column);
         let is_structure =
@@ -174,7 +187,7 @@ impl ImageFile {
         })
     }
 
-    /// Where it is.
+    /// The path that it was opened at.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -189,6 +202,10 @@ impl ImageFile {
 
     /// Reads a block.
     pub(super) fn read(&self, block: usize) -> Result<Block, DatasetError> {
+        reading(&self.path, || self.block(block))
+    }
+
+    fn block(&self, block: usize) -> Result<Block, DatasetError> {
         let span = self.blocks.get(block);
         let span =
             span.ok_or_else(|| malformed(&self.path, "it has fewer rows than it says".to_owned()))?;
@@ -208,6 +225,10 @@ impl ImageFile {
 
     /// The BLAKE3 digest of every image, in the order of the rows.
     pub(super) fn digests(&self) -> Result<Vec<[u8; 32]>, DatasetError> {
+        reading(&self.path, || self.digests_of_all())
+    }
+
+    fn digests_of_all(&self) -> Result<Vec<[u8; 32]>, DatasetError> {
         let reader = self
             .builder()?
             .with_batch_size(self.most.min(BATCH))

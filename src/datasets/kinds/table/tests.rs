@@ -297,7 +297,10 @@ fn what_does_not_fit_is_named_with_its_row_and_remedy() {
     }
     std::fs::write(&path, "PAR1 no table").unwrap();
     let cut = open(folder, &table(&[(None, parquet)])).err().unwrap();
-    assert!(cut.contains("cannot be read as Parquet"), "{cut}");
+    assert!(cut.contains("it is cut off"), "{cut}");
+    std::fs::write(&path, "PAR1 no table PAR1").unwrap();
+    let damaged = open(folder, &table(&[(None, parquet)])).err().unwrap();
+    assert!(damaged.contains("cannot be read as Parquet"), "{damaged}");
     let gone = open(folder, &table(&[(None, "data/*.parquet")]))
         .err()
         .unwrap();
