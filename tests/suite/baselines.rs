@@ -21,9 +21,10 @@ block    = 1
 pool     = [7, 28]
 
 [head.probe]
-kind     = "linear"
-features = ["taps", "pixels"]
-epochs   = 2
+kind       = "linear"
+features   = ["taps", "pixels"]
+epochs     = 2
+batch_size = 20
 
 [metric.accuracy]
 kind = "accuracy"
@@ -33,11 +34,11 @@ of   = "probe"
 output = "reports/baseline.md"
 
 [[report.table]]
-kind     = "contest"
+kind     = "comparison"
 title    = "Who is best"
 metric   = "top1"
-among    = "model"
-champion = "unet"
+by        = "model"
+reference = "unet"
 fixed    = { block = 2, timestep = 90, pool = 2 }
 
 [[report.table]]
@@ -130,7 +131,7 @@ fn pixels_compete_with_a_network() {
         .skip(2)
         .take_while(|line| line.starts_with('|'))
         .collect();
-    assert_eq!(claims.len(), 8 + 9, "{claims:#?}");
+    assert_eq!(claims.len(), 8 + 10, "{claims:#?}");
     for tested in [
         "whole grid: mean absolute",
         "steep drop at high noise: per unit",
@@ -142,7 +143,7 @@ fn pixels_compete_with_a_network() {
         );
     }
     assert!(
-        claims[16].contains("| – | – | not applicable here: no results of CKA |"),
+        claims[17].contains("| – | – | not applicable here: no results of CKA |"),
         "{claims:#?}"
     );
     assert!(
@@ -251,7 +252,7 @@ fn what_was_compared_is_rendered_from_its_file() {
             count(",component,"),
             count(",claim,")
         ),
-        (2, 2, 6 + 3, 3 * 3, 8 + 9),
+        (2, 2, 6 + 3, 3 * 3, 8 + 10),
         "{compared}"
     );
 

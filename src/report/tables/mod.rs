@@ -4,9 +4,9 @@
 //! two lines below: `mod name;` and `&name::KIND,`.
 
 mod claims;
+mod comparison;
 mod components;
 mod confusion;
-mod contest;
 mod footnotes;
 mod grid;
 mod per_class;
@@ -26,7 +26,7 @@ use crate::spec::{Kind, ParseWith};
 /// Every kind of table.
 pub const ALL: &[&TableKind] = &[
     &grid::KIND,
-    &contest::KIND,
+    &comparison::KIND,
     &claims::KIND,
     &components::KIND,
     &per_class::KIND,

@@ -1,4 +1,4 @@
-//! A contest of made-up results, worked out by hand.
+//! A comparison of made-up results, worked out by hand.
 
 use super::*;
 use crate::message::Hint;
@@ -7,9 +7,9 @@ use crate::report::input::ReportInput;
 use crate::report::testing::{FirstOnes, input, of_head, parsed, row, with};
 use crate::store::{Better, ResultRow};
 
-const TABLE: &str = "kind = \"contest\"\ntitle = \"Who is best\"\nmetric = \"top1\"\namong = \"model\"\nchampion = \"unet\"\n";
+const TABLE: &str = "kind = \"comparison\"\ntitle = \"Who is best\"\nmetric = \"top1\"\nby = \"model\"\nreference = \"unet\"\n";
 
-fn contest(text: &str) -> Arc<dyn Table> {
+fn comparison(text: &str) -> Arc<dyn Table> {
     let (table, mistakes) = parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
     assert!(mistakes.is_empty(), "{mistakes:?}");
     table.unwrap()
@@ -63,8 +63,8 @@ fn results() -> Vec<ResultRow> {
 }
 
 #[test]
-fn the_best_of_each_is_compared_with_the_champion() {
-    let rendered = contest(TABLE).shown(&input(results())).unwrap();
+fn the_best_of_each_is_compared_with_the_reference() {
+    let rendered = comparison(TABLE).shown(&input(results())).unwrap();
     // unet: 0.83, deviation 0.036056, error 0.020817. raw: 0.72, deviation 0.02, error 0.011547. Of the first ones, images 700 to 799 are
     // right for unet alone in seed 0, 720 to 819 and 740 to 869 in the others: differences of 0.10, 0.10 and 0.13, whose variance over
     // seeds is 0.0003 / 3; over images it is 7.3529e-5, and 0.11 ± √(1.9623² · 7.3529e-5 + 4.3027² · 1e-4) is the interval.
@@ -94,7 +94,7 @@ fn the_best_of_each_is_compared_with_the_champion() {
 
 #[test]
 fn without_the_file_of_comparisons_cells_say_so() {
-    let rendered = contest(TABLE).without_file(&input(results()));
+    let rendered = comparison(TABLE).without_file(&input(results()));
     let line = "| unet, best of 3 − once | –<sup>2</sup> | – | – | – | – |";
     assert!(rendered.body.contains(line), "{}", rendered.body);
     assert!(rendered.body.contains("optimistic | –<sup>2</sup> |"));
@@ -108,7 +108,7 @@ fn without_the_file_of_comparisons_cells_say_so() {
 #[test]
 fn every_contender_is_shown_at_the_fixed_choice() {
     let text = format!("{TABLE}fixed = {{ block = 7, pool = 1 }}\n");
-    let rendered = contest(&text).shown(&input(results())).unwrap();
+    let rendered = comparison(&text).shown(&input(results())).unwrap();
     let lines: Vec<&str> = rendered.body.lines().collect();
     assert_eq!(
         lines[4],
@@ -137,7 +137,7 @@ fn every_contender_is_shown_at_the_fixed_choice() {
 
     // On an axis on which a contender has one value, that is its choice too.
     let text = format!("{TABLE}fixed = {{ block = 7, pool = 7 }}\n");
-    let rendered = contest(&text).shown(&input(results())).unwrap();
+    let rendered = comparison(&text).shown(&input(results())).unwrap();
     assert!(
         rendered
             .body
@@ -151,7 +151,7 @@ fn every_contender_is_shown_at_the_fixed_choice() {
 fn a_fixed_choice_that_is_not_there_says_why() {
     let text = format!("{TABLE}fixed = {{ block = 5 }}\n");
     let mut waiting = input(results());
-    let rendered = contest(&text).shown(&waiting).unwrap();
+    let rendered = comparison(&text).shown(&waiting).unwrap();
     assert!(
         rendered
             .body
@@ -165,7 +165,7 @@ fn a_fixed_choice_that_is_not_there_says_why() {
             .into(),
         why: "not run yet".to_owned(),
     }];
-    let rendered = contest(&text).shown(&waiting).unwrap();
+    let rendered = comparison(&text).shown(&waiting).unwrap();
     assert!(
         rendered.notes[1].contains("not run yet"),
         "{:?}",
@@ -173,7 +173,7 @@ fn a_fixed_choice_that_is_not_there_says_why() {
     );
 
     let text = format!("{TABLE}fixed = {{ block = 7 }}\n");
-    let error = contest(&text)
+    let error = comparison(&text)
         .shown(&input(results()))
         .unwrap_err()
         .explain()
@@ -190,7 +190,7 @@ fn less_may_be_better() {
     for row in &mut rows {
         (row.better, row.unit) = (Better::Lower, "nats".to_owned());
     }
-    let rendered = contest(TABLE).shown(&input(rows)).unwrap();
+    let rendered = comparison(TABLE).shown(&input(rows)).unwrap();
     let lines: Vec<&str> = rendered.body.lines().collect();
     assert!(
         rendered.body.contains("| compared | difference | 95"),
@@ -212,7 +212,10 @@ fn less_may_be_better() {
     for row in &mut rows {
         row.better = Better::Neither;
     }
-    let error = contest(TABLE).shown(&input(rows)).unwrap_err().to_string();
+    let error = comparison(TABLE)
+        .shown(&input(rows))
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("neither higher nor lower values of `top1` are better"),
         "{error}"
@@ -222,7 +225,7 @@ fn less_may_be_better() {
 #[test]
 fn one_seed_has_no_error_and_equal_results_no_difference() {
     let one = vec![at("unet", 7, 2, 0, 0.8), at("raw", 1, 7, 0, 0.5)];
-    let rendered = contest(TABLE).shown(&input(one)).unwrap();
+    let rendered = comparison(TABLE).shown(&input(one)).unwrap();
     assert!(
         rendered
             .body
@@ -237,7 +240,7 @@ fn one_seed_has_no_error_and_equal_results_no_difference() {
     );
 
     let even = [0, 1].map(|seed| [at("unet", 7, 2, seed, 0.8), at("raw", 1, 7, seed, 0.8)]);
-    let rendered = contest(TABLE).shown(&input(even.concat())).unwrap();
+    let rendered = comparison(TABLE).shown(&input(even.concat())).unwrap();
     assert!(
         rendered
             .body
@@ -250,18 +253,19 @@ fn one_seed_has_no_error_and_equal_results_no_difference() {
 #[test]
 fn what_cannot_compete_is_refused() {
     let unknown = TABLE.replace("\"unet\"", "\"unat\"");
-    let error = contest(&unknown)
+    let error = comparison(&unknown)
         .shown(&input(results()))
         .unwrap_err()
         .explain()
         .to_string();
     assert!(
-        error.contains("`unat`") && error.contains("`champion` is one of `once`, `raw` and `unet`"),
+        error.contains("`unat`")
+            && error.contains("`reference` is one of `once`, `raw` and `unet`"),
         "{error}"
     );
     let mut rows = results();
     rows[0].axes.insert("split".to_owned(), "train".into());
-    let error = contest(TABLE)
+    let error = comparison(TABLE)
         .shown(&input(rows))
         .unwrap_err()
         .explain()
@@ -281,7 +285,7 @@ fn an_axis_that_another_decides_is_not_told_twice() {
         ];
         *row = with(row.clone(), names.map(|(axis, value)| (axis, value.into())));
     }
-    let rendered = contest(TABLE).shown(&input(rows)).unwrap();
+    let rendered = comparison(TABLE).shown(&input(rows)).unwrap();
     assert!(
         rendered.body.contains("| block 7, pool 2, probe-2 |"),
         "{}",
@@ -293,7 +297,7 @@ fn an_axis_that_another_decides_is_not_told_twice() {
 fn hostile_names_are_escaped() {
     let mut rows = results();
     rows[0].axes.insert("model".to_owned(), "a|<b>".into());
-    let rendered = contest(TABLE).shown(&input(rows)).unwrap();
+    let rendered = comparison(TABLE).shown(&input(rows)).unwrap();
     assert!(
         rendered.body.contains("| a\\|&lt;b&gt; |"),
         "{}",
@@ -304,7 +308,7 @@ fn hostile_names_are_escaped() {
 #[test]
 fn mistakes_are_found_where_they_stand() {
     let (table, mistakes) = parsed(
-        "kind = \"contest\"\nmetric = \"top1\"\namong = \"seed\"\nchampion = 1\nfixed = { seed = 1, blok = 2, pool = [1, 2] }\nselect = \"best\"\n",
+        "kind = \"comparison\"\nmetric = \"top1\"\nby = \"seed\"\nreference = 1\nfixed = { seed = 1, blok = 2, pool = [1, 2] }\nselect = \"best\"\n",
         |fields| KIND.read_with(fields, &KnownAxes::default()),
     );
     assert!(table.is_none());

@@ -1,8 +1,8 @@
-//! The candidates of a contest, the best of each contender, and what each reaches at the choice that was made beforehand.
+//! The candidates of a comparison, the best of each contender, and what each reaches at the choice that was made beforehand.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Contest;
+use super::BestOf;
 use crate::report::axes;
 use crate::report::error::ReportError;
 use crate::report::number::{listed, standard_error};
@@ -44,7 +44,7 @@ pub(super) struct Candidates<'a> {
     /// Every axis but those that are averaged over.
     spread: Vec<String>,
     /// The position in `spread` of the axis that competes.
-    among: usize,
+    by: usize,
     /// The positions in `spread` of the axes that name a candidate's place.
     told: Vec<usize>,
 }
@@ -57,11 +57,11 @@ pub(super) fn error(cell: &Cell<'_>) -> Option<f64> {
 
 impl<'a> Candidates<'a> {
     /// Gathers the candidates.
-    pub(super) fn of(contest: &Contest, selection: &Selection<'a>) -> Result<Self, ReportError> {
+    pub(super) fn of(comparison: &BestOf, selection: &Selection<'a>) -> Result<Self, ReportError> {
         for axis in COMPARABLE {
             let values = selection.values(axis);
             let spread_out =
-                contest.among == axis || contest.question.over.iter().any(|o| o == axis);
+                comparison.by == axis || comparison.question.over.iter().any(|o| o == axis);
             if values.len() > 1 && !spread_out {
                 let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
                 return Err(ReportError::Unfit {
@@ -76,19 +76,19 @@ impl<'a> Candidates<'a> {
         }
         let mut spread: Vec<String> = axes::of(selection.rows.iter().copied())
             .into_iter()
-            .filter(|axis| !contest.question.over.iter().any(|over| over == axis))
+            .filter(|axis| !comparison.question.over.iter().any(|over| over == axis))
             .map(str::to_owned)
             .collect();
         // What no row has is one value for all, and may still be asked for.
-        if !spread.contains(&contest.among) {
-            spread.push(contest.among.clone());
+        if !spread.contains(&comparison.by) {
+            spread.push(comparison.by.clone());
         }
         let cells = selection.cells(&spread)?;
-        let among = spread.iter().position(|axis| *axis == contest.among);
+        let by = spread.iter().position(|axis| *axis == comparison.by);
         let mut candidates = Self {
             cells,
             spread,
-            among: among.unwrap_or_default(),
+            by: by.unwrap_or_default(),
             told: Vec::new(),
         };
         candidates.told = candidates.telling();
@@ -99,7 +99,7 @@ impl<'a> Candidates<'a> {
     fn telling(&self) -> Vec<usize> {
         let mut groups: BTreeMap<&AxisValue, Vec<&[AxisValue]>> = BTreeMap::new();
         for key in self.cells.keys() {
-            groups.entry(&key[self.among]).or_default().push(key);
+            groups.entry(&key[self.by]).or_default().push(key);
         }
         let varies = |position: usize| {
             groups
@@ -114,11 +114,11 @@ impl<'a> Candidates<'a> {
         });
         let mut told: Vec<usize> = first
             .chain(rest)
-            .filter(|&position| position != self.among && varies(position))
+            .filter(|&position| position != self.by && varies(position))
             .collect();
         for position in DERIVED.iter().filter_map(of) {
-            let mut known = told.iter().chain(std::iter::once(&self.among));
-            let is_new = position != self.among
+            let mut known = told.iter().chain(std::iter::once(&self.by));
+            let is_new = position != self.by
                 && varies(position)
                 && !known.any(|&known| self.decides(known, position));
             if is_new {
@@ -130,7 +130,7 @@ impl<'a> Candidates<'a> {
 
     /// Whether, for each contender, one axis has one value only for each value of another.
     fn decides(&self, known: usize, derived: usize) -> bool {
-        let known = |key: &'_ Vec<AxisValue>| [key[self.among].clone(), key[known].clone()];
+        let known = |key: &'_ Vec<AxisValue>| [key[self.by].clone(), key[known].clone()];
         let pairs: BTreeSet<_> = self
             .cells
             .keys()
@@ -154,7 +154,7 @@ impl<'a> Candidates<'a> {
     /// The rows of the table: the best first, what was not measured last, and behind each what it has at the fixed choice.
     pub(super) fn ranked<'s>(
         &'s self,
-        contest: &Contest,
+        comparison: &BestOf,
         selection: &'s Selection<'a>,
     ) -> Result<Vec<Contender<'s>>, ReportError> {
         // Negated where less is better, so that more is better from here on.
@@ -166,24 +166,24 @@ impl<'a> Candidates<'a> {
                     place: selection.place.clone(),
                     problem: format!(
                         "neither higher nor lower values of `{}` are better, so nothing can be the best",
-                        contest.question.metric.value
+                        comparison.question.metric.value
                     ),
                     hint: "name a metric such as `top1`, or show it by a table of kind `grid`"
                         .to_owned(),
                 });
             }
         };
-        let values = selection.values(&contest.among);
-        let is_champion = |value: &AxisValue| axes::same(value, &contest.champion);
-        if !values.iter().any(is_champion) {
+        let values = selection.values(&comparison.by);
+        let is_reference = |value: &AxisValue| axes::same(value, &comparison.reference);
+        if !values.iter().any(is_reference) {
             let known: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
             return Err(ReportError::Unfit {
                 place: selection.place.clone(),
                 problem: format!(
-                    "the champion `{}` has no result: no `{}` is called so",
-                    contest.champion, contest.among
+                    "the reference `{}` has no result: no `{}` is called so",
+                    comparison.reference, comparison.by
                 ),
-                hint: format!("`champion` is one of {}", listed(&known)),
+                hint: format!("`reference` is one of {}", listed(&known)),
             });
         }
         let mut rows: Vec<Contender<'s>> = values
@@ -198,7 +198,7 @@ impl<'a> Candidates<'a> {
                         best
                     }
                 };
-                let names = std::slice::from_ref(&contest.among);
+                let names = std::slice::from_ref(&comparison.by);
                 Contender {
                     is_fixed: false,
                     searched: own.len(),
@@ -213,16 +213,16 @@ impl<'a> Candidates<'a> {
                 .map_or(f64::NEG_INFINITY, |(_, cell)| sign * cell.mean)
         };
         rows.sort_by(|left, right| height(right).total_cmp(&height(left)));
-        if contest.fixed.is_empty() {
+        if comparison.fixed.is_empty() {
             return Ok(rows);
         }
         let mut with_fixed = Vec::with_capacity(2 * rows.len());
         for row in rows {
-            let is_champion = is_champion(&row.value);
-            let fixed = if is_champion {
-                Some(self.fixed(contest, selection, &row.value)?)
+            let is_reference = is_reference(&row.value);
+            let fixed = if is_reference {
+                Some(self.fixed(comparison, selection, &row.value)?)
             } else {
-                self.fixed_of_other(contest, &row)
+                self.fixed_of_other(comparison, &row)
             };
             with_fixed.push(row);
             with_fixed.extend(fixed);
@@ -231,7 +231,7 @@ impl<'a> Candidates<'a> {
     }
 
     fn of_contender(&self, value: &AxisValue) -> Vec<Candidate<'_>> {
-        let own = |key: &&Vec<AxisValue>| key[self.among] == *value;
+        let own = |key: &&Vec<AxisValue>| key[self.by] == *value;
         self.cells
             .iter()
             .filter(|(key, _)| own(key))
@@ -243,7 +243,7 @@ impl<'a> Candidates<'a> {
     /// an axis on which it has one value only, such as the pool of an image itself, there is no choice to be made.
     fn fixed_of_other<'s>(
         &'s self,
-        contest: &Contest,
+        comparison: &BestOf,
         contender: &Contender<'s>,
     ) -> Option<Contender<'s>> {
         let all = self.of_contender(&contender.value);
@@ -255,7 +255,7 @@ impl<'a> Candidates<'a> {
                 .any(|(key, _)| key[position] != all[0].0[position])
         };
         let chosen = |key: &[AxisValue]| {
-            contest.fixed.iter().all(|choice| {
+            comparison.fixed.iter().all(|choice| {
                 let position = self.spread.iter().position(|axis| *axis == choice.axis);
                 position.is_some_and(|position| !is_open(position) || choice.admits(&key[position]))
             })
@@ -278,20 +278,20 @@ impl<'a> Candidates<'a> {
         self.of_contender(value)
     }
 
-    /// The champion at the fixed choice.
+    /// The reference at the fixed choice.
     fn fixed<'s>(
         &'s self,
-        contest: &Contest,
+        comparison: &BestOf,
         selection: &'s Selection<'a>,
-        champion: &AxisValue,
+        reference: &AxisValue,
     ) -> Result<Contender<'s>, ReportError> {
         let chosen = |key: &[AxisValue]| {
-            contest.fixed.iter().all(|choice| {
+            comparison.fixed.iter().all(|choice| {
                 let mut axes = self.spread.iter().zip(key);
                 axes.any(|(axis, value)| *axis == choice.axis && choice.admits(value))
             })
         };
-        let mut own = self.of_contender(champion);
+        let mut own = self.of_contender(reference);
         own.retain(|(key, _)| chosen(key));
         if let [(first, _), _, ..] = own.as_slice() {
             let differing: Vec<String> = (0..self.spread.len())
@@ -301,20 +301,20 @@ impl<'a> Candidates<'a> {
             return Err(ReportError::Unfit {
                 place: selection.place.clone(),
                 problem: format!(
-                    "`fixed` leaves {} candidates of `{champion}`, which differ in {}",
+                    "`fixed` leaves {} candidates of `{reference}`, which differ in {}",
                     own.len(),
                     listed(&differing)
                 ),
                 hint: format!("name a value of {} in `fixed` too", listed(&differing)),
             });
         }
-        let (mut names, mut values) = (vec![contest.among.clone()], vec![champion.clone()]);
-        for choice in &contest.fixed {
+        let (mut names, mut values) = (vec![comparison.by.clone()], vec![reference.clone()]);
+        for choice in &comparison.fixed {
             names.push(choice.axis.clone());
             values.extend(choice.values.first().cloned());
         }
         Ok(Contender {
-            value: champion.clone(),
+            value: reference.clone(),
             is_fixed: true,
             searched: own.len(),
             best: own.first().copied(),

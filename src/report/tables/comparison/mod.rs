@@ -1,7 +1,7 @@
-//! Table kind `contest`: who is best, and by how much.
+//! Table kind `comparison`: who is best, and by how much.
 //!
 //! For each value of one axis, such as `model`, the best combination of all other axes is searched. A first table shows what it
-//! reached, where, among how many, and what picking it gained; a second one has the differences to the champion, paired over images
+//! reached, where, among how many, and what picking it gained; a second one has the differences to the reference, paired over images
 //! and crossed with runs (`versus.rs`). The search is on the split that is shown, so every best of several is optimistic, which its row
 //! says, and rows `fixed` show the contenders at a choice that was made beforehand.
 
@@ -30,25 +30,25 @@ use crate::report::selection::{
 use crate::spec::{Custom, Fields, Key, Kind, KindDoc, Text};
 use crate::store::{AxisValue, Better};
 
-const AMONG: Key<Text> = Key::text("among", "an axis").doc(
+const BY: Key<Text> = Key::text("by", "an axis").doc(
     "The axis whose values compete, such as `model`. For each, the best combination of all other axes is searched.",
 );
-const CHAMPION: Key<Custom> = Key::custom("champion", "a value of that axis")
+const REFERENCE: Key<Custom> = Key::custom("reference", "a value of that axis")
     .doc("The one that all others are compared with.");
 const FIXED: Key<Custom> = Key::custom("fixed", "a table of axis = value")
     .optional("none")
     .doc("One choice made before the results were seen, such as `{ block = 7, timestep = 90, pool = 2 }`: rows of their own show the contenders there. A contender that has one value only of an axis has it there too.");
 
-/// `kind = "contest"`.
+/// `kind = "comparison"`.
 pub const KIND: TableKind = Kind::new(
     KindDoc {
-        name: "contest",
-        summary: "Who is best, and by how much: the best result of each value of one axis, and its difference to the champion, paired over images.",
+        name: "comparison",
+        summary: "Who is best, and by how much: the best result of each value of one axis, and its difference to the reference, paired over images.",
         keys: &[
             &METRIC_KEY,
             &TITLE_KEY,
-            &AMONG,
-            &CHAMPION,
+            &BY,
+            &REFERENCE,
             &FIXED,
             &FILTER_KEY,
             &OVER_KEY,
@@ -66,20 +66,20 @@ const ABSENT: &str = "–";
 
 fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
     let question = Question::parse(fields, known);
-    let among = axis_at(fields, &AMONG, known);
-    let champion = value_at(fields, &CHAMPION);
+    let by = axis_at(fields, &BY, known);
+    let reference = value_at(fields, &REFERENCE);
     let fixed = filters_at(fields, &FIXED, known);
-    let (question, among, champion) = (question?, among?, champion?);
+    let (question, by, reference) = (question?, by?, reference?);
     let context = fields.context();
-    if question.over.contains(&among) {
-        let message = format!("{context} cannot compare `{among}` and average over it");
-        fields.invalid(AMONG.name, "report::axis-twice", message, None);
+    if question.over.contains(&by) {
+        let message = format!("{context} cannot compare `{by}` and average over it");
+        fields.invalid(BY.name, "report::axis-twice", message, None);
     }
     for choice in &fixed {
         let axis = &choice.axis;
-        if *axis == among || question.over.contains(axis) {
+        if *axis == by || question.over.contains(axis) {
             let message =
-                format!("`fixed` of {context} cannot name `{axis}`, which `among` or `over` names");
+                format!("`fixed` of {context} cannot name `{axis}`, which `by` or `over` names");
             fields.invalid(FIXED.name, "report::axis-twice", message, None);
         }
         if choice.values.len() > 1 {
@@ -91,25 +91,25 @@ fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
         }
     }
     fields.is_sound().then(|| {
-        Arc::new(Contest {
+        Arc::new(BestOf {
             question,
-            among,
-            champion,
+            by,
+            reference,
             fixed,
         }) as Arc<dyn Table>
     })
 }
 
 #[derive(Debug)]
-struct Contest {
+struct BestOf {
     question: Question,
-    among: String,
-    champion: AxisValue,
+    by: String,
+    reference: AxisValue,
     /// One value each; none if there is to be no such row.
     fixed: Vec<Filter>,
 }
 
-impl Table for Contest {
+impl Table for BestOf {
     fn question(&self) -> &Question {
         &self.question
     }
@@ -148,7 +148,7 @@ impl Table for Contest {
             Unit::Plain(_) => "",
         };
         let mut heads = vec![
-            markdown::escape(&axes::label(&self.among)),
+            markdown::escape(&axes::label(&self.by)),
             "mean ± standard error".to_owned(),
             "reached at".to_owned(),
             "picked".to_owned(),
@@ -165,7 +165,7 @@ impl Table for Contest {
         let reached = markdown::table(&heads, &numeric[..heads.len()], &lines);
         let lines: Vec<Vec<String>> = pairs(self, &rows)
             .into_iter()
-            .map(|(champion, other)| shown.difference(&name(champion), &name(other)))
+            .map(|(reference, other)| shown.difference(&name(reference), &name(other)))
             .collect();
         let body = if lines.is_empty() {
             reached
@@ -190,13 +190,13 @@ impl Table for Contest {
             caption: self.caption(&selection, &described, how),
             body,
             notes,
-            fixed: selection.fixed(std::slice::from_ref(&self.among)),
+            fixed: selection.fixed(std::slice::from_ref(&self.by)),
             sql: query::of_selection(&selection),
         })
     }
 }
 
-impl Contest {
+impl BestOf {
     /// What messages call it.
     fn place(&self) -> String {
         format!("table `{}`", self.question.title)
@@ -227,7 +227,7 @@ impl Contest {
         )
     }
 
-    /// What is written below every contest.
+    /// What is written below every comparison.
     fn notes(&self, selection: &Selection<'_>, how: How) -> Vec<String> {
         let runs = match self.question.over.as_slice() {
             [only] => format!("{}s", axes::label(only)),

@@ -1,4 +1,4 @@
-//! The lines of a contest's two tables: what each contender reached and how it was picked, and how far apart two are.
+//! The lines of a comparison's two tables: what each contender reached and how it was picked, and how far apart two are.
 
 use std::collections::BTreeSet;
 
@@ -129,7 +129,7 @@ impl Shown<'_, '_> {
     }
 }
 
-/// How the rows of a contest came about.
+/// How the rows of a comparison came about.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How {
     /// One of them is the best of several on the images that are shown.

@@ -1,6 +1,6 @@
-//! What a contest compares: the champion with every other contender, and each pick with what it would score on other images.
+//! What a comparison compares: the reference with every other contender, and each pick with what it would score on other images.
 //!
-//! Three pairs are made for every other contender: both at their best, both at the choice that was made beforehand, and the champion
+//! Three pairs are made for every other contender: both at their best, both at the choice that was made beforehand, and the reference
 //! at that choice with the other at its best. The first is between two picks on the very images that are shown; the last
 //! gives the advantage of picking to the other side alone. They are paired over images and crossed with runs; the p-values of all
 //! pairs of the table are adjusted by Holm's method.
@@ -9,7 +9,7 @@
 //! candidates on one half, less the same candidate on the other half, as a mean over both directions of [`HALVINGS`] halvings. With half as
 //! many images to pick on it is more than with all.
 
-use super::Contest;
+use super::BestOf;
 use super::candidates::{Candidates, Contender};
 use crate::report::axes;
 use crate::report::comparison::runs::{NO_SCORES, Scored, difference};
@@ -30,7 +30,7 @@ pub(super) const OPTIMISM: &str = "optimism";
 /// How many halvings the gain of picking is averaged over.
 pub(super) const HALVINGS: u32 = 20;
 
-/// Two rows of the table, the champion's first.
+/// Two rows of the table, the reference's first.
 pub(super) type Pair<'r, 'a> = (&'r Contender<'a>, &'r Contender<'a>);
 
 /// A row as comparisons call it: "unet, best of 195".
@@ -44,45 +44,50 @@ pub(super) fn name(row: &Contender<'_>) -> String {
 }
 
 /// The rows that are compared, in the order in which they are shown.
-pub(super) fn pairs<'r, 'a>(contest: &Contest, rows: &'r [Contender<'a>]) -> Vec<Pair<'r, 'a>> {
-    let is_champion = |row: &&Contender<'_>| axes::same(&row.value, &contest.champion);
+pub(super) fn pairs<'r, 'a>(comparison: &BestOf, rows: &'r [Contender<'a>]) -> Vec<Pair<'r, 'a>> {
+    let is_reference = |row: &&Contender<'_>| axes::same(&row.value, &comparison.reference);
     let measured = || rows.iter().filter(|row| row.best.is_some());
-    let champion = measured().find(|row| is_champion(row) && !row.is_fixed);
-    let fixed = measured().find(|row| is_champion(row) && row.is_fixed);
+    let reference = measured().find(|row| is_reference(row) && !row.is_fixed);
+    let fixed = measured().find(|row| is_reference(row) && row.is_fixed);
     let others = |is_fixed: bool| {
         measured().filter(move |row| {
-            !axes::same(&row.value, &contest.champion) && row.is_fixed == is_fixed
+            !axes::same(&row.value, &comparison.reference) && row.is_fixed == is_fixed
         })
     };
-    let with = |champion: Option<&'r Contender<'a>>, is_fixed: bool| {
-        let pairs = others(is_fixed).filter_map(move |other| Some((champion?, other)));
+    let with = |reference: Option<&'r Contender<'a>>, is_fixed: bool| {
+        let pairs = others(is_fixed).filter_map(move |other| Some((reference?, other)));
         pairs.collect::<Vec<Pair<'r, 'a>>>()
     };
-    [with(champion, false), with(fixed, true), with(fixed, false)].concat()
+    [
+        with(reference, false),
+        with(fixed, true),
+        with(fixed, false),
+    ]
+    .concat()
 }
 
 /// All differences and gains of a table.
 pub(super) fn comparisons(
-    contest: &Contest,
+    comparison: &BestOf,
     candidates: &Candidates<'_>,
     (selection, rows): (&Selection<'_>, &[Contender<'_>]),
     outcomes: &dyn Outcomes,
 ) -> Result<Vec<Comparison>, ReportError> {
-    let over = &contest.question.over;
+    let over = &comparison.question.over;
     let scored = |row: &Contender<'_>| match row.best {
         Some((_, cell)) => Scored::of(cell, over, outcomes),
         None => Ok(None),
     };
     let mut all = Vec::new();
-    for (champion, other) in pairs(contest, rows) {
+    for (reference, other) in pairs(comparison, rows) {
         let comparison = Comparison {
             about: DIFFERENCE.to_owned(),
-            subject: name(champion),
+            subject: name(reference),
             against: name(other),
             ..Comparison::default()
         };
-        let found = match (scored(champion)?, scored(other)?) {
-            (Some(champion), Some(other)) => difference(&champion, &other),
+        let found = match (scored(reference)?, scored(other)?) {
+            (Some(reference), Some(other)) => difference(&reference, &other),
             _ => Err(NO_SCORES.to_owned()),
         };
         all.push(match found {
