@@ -114,7 +114,7 @@ pub fn rate(a_second: f64) -> String {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "nothing goes on 2^63 times a second"
+        reason = "nothing happens 2^63 times a second"
     )]
     let rounded = ((a_second / size).round() * size).round() as u64;
     count(rounded)

@@ -51,35 +51,35 @@ pub fn run(start: &Path, arguments: Arguments) -> Result<(), Failure> {
 mod with_torch {
     use std::io::Write;
 
-    use super::super::{init, printed, table};
+    use super::super::{init, printed, query, table};
     use super::{Context, Failure};
-    use crate::axes;
-    use crate::store::Store;
+    use crate::store::{Cell, Lacking, Store};
 
     /// The results of `templates/init/demo.toml`, as shares of 300 images in percent.
     const RESULTS: &str = "SELECT model, timestep AS \"noise step\", block, \
-        round(100 * value, 1) AS \"top-1, %\", \
-        round(100 * low, 1) AS \"95 % from\", round(100 * high, 1) AS \"to\" \
+        100 * value AS \"top-1, %\", 100 * low AS \"95 % from\", 100 * high AS \"to\" \
         FROM results WHERE metric = 'top1' ORDER BY model, timestep, block";
 
     /// Prints the table, and where the rest is.
     pub(super) fn show(context: &Context) -> Result<(), Failure> {
         let store = Store::open_read_only(&context.cache)?;
-        let mut tell = |lacking: &crate::store::Lacking| say!("warning: {lacking}");
-        let answer = store.query(RESULTS, &axes::columns(), &mut tell)?;
+        let mut tell = |lacking: &Lacking| say!("warning: {lacking}");
+        let answer = query::ask(&store, RESULTS, &mut tell)?;
         // A model that reads images without noise has no noise step.
-        let cell = |cell: &crate::store::Cell| match cell {
-            crate::store::Cell::Null => String::new(),
-            cell => cell.to_string(),
+        let cell = |cell: &Cell| -> String {
+            match cell {
+                Cell::Null => String::new(),
+                Cell::Number(percent) => format!("{percent:.1}"),
+                cell => cell.to_string(),
+            }
         };
-        let rows: Vec<Vec<String>> = answer
-            .rows
-            .iter()
-            .map(|row| row.iter().map(cell).collect())
-            .collect();
+        let mut rows = Vec::with_capacity(answer.rows());
+        for row in 0..answer.rows() {
+            rows.push(answer.row(row)?.iter().map(cell).collect());
+        }
         let base = &context.base;
         let mut out = printed::stdout(false);
-        writeln!(out, "{}", table::render(&answer.columns, &rows))?;
+        writeln!(out, "{}", table::render(&answer.columns(), &rows))?;
         writeln!(
             out,
             "a linear probe, trained on 400 images of garments and scored on 300 others"

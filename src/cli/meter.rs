@@ -164,13 +164,13 @@ fn numbers(unit: Unit, (from, done, of): (u64, u64, Option<u64>), elapsed: Durat
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "nothing brings 2^63 bytes a second"
+            reason = "no work does 2^63 things a second"
         )]
         Unit::Bytes => bytes(a_second as u64),
     };
     text.extend([", ", &speed, "/s"]);
-    if let Some(of) = of {
-        let left = of.saturating_sub(done) as f64 / a_second;
+    if let Some(of) = of.filter(|of| *of > done) {
+        let left = (of - done) as f64 / a_second;
         text.extend([", ", &duration(left), " left"]);
     }
     text
@@ -193,12 +193,11 @@ fn bar(
     among: Option<&MultiProgress>,
 ) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(of, ProgressDrawTarget::hidden());
-    let bar = match among {
-        Some(others) => others.add(bar),
-        None => {
-            bar.set_draw_target(terminal::bars());
-            bar
-        }
+    let bar = if let Some(others) = among {
+        others.add(bar)
+    } else {
+        bar.set_draw_target(terminal::bars());
+        bar
     };
     let columns = size_of_stderr().0.saturating_sub(NUMBERS).clamp(6, BAR);
     let drawn = match of {
@@ -240,7 +239,7 @@ mod tests {
             (0, 60, "0 of 3,000 images"),
             (128, 1, "128 of 3,000 images"),
             (256, 8, "256 of 3,000 images, 32.0/s, 1 min 26 s left"),
-            (3000, 100, "3,000 of 3,000 images, 30.0/s, 0.0 s left"),
+            (3000, 100, "3,000 of 3,000 images, 30.0/s"),
         ] {
             assert_eq!(
                 numbers(images, (0, done, Some(3000)), after(seconds)),

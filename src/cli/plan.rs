@@ -72,7 +72,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     )?;
     arguments.deny.judge(&planned)?;
     for advice in unopened::advice(context, &planned.experiment, &absent) {
-        say!("hint: {advice}");
+        say!("note: {advice}");
     }
     let plan = planned.plan;
     let on_cpu = match context.run.device.as_deref() {

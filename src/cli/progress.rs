@@ -2,11 +2,13 @@
 
 mod bars;
 mod log;
+mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use self::bars::Bars;
+use self::state::{Kept, State, committed_already};
 use super::exit::Failure;
 use super::say::{self, Level};
 use crate::exec::event::{Event, Working};
@@ -17,30 +19,6 @@ pub(super) use log::{JsonLog, LogError};
 /// Shows what happens on stderr: a bar for each piece of work on a terminal, lines elsewhere.
 pub(super) struct Display {
     state: Mutex<State>,
-}
-
-struct State {
-    bars: Bars,
-    /// Passes of the run; none where one job runs by itself.
-    passes: usize,
-    /// What the passes that have yet to begin cost, in multiply-adds, by their number.
-    ahead: BTreeMap<usize, u64>,
-    /// What the passes cost that are done, in multiply-adds, and the seconds that they took.
-    behind: (f64, f64),
-    /// Costs of those under way.
-    under_way: BTreeMap<usize, u64>,
-    /// Who is waited for.
-    holders: BTreeSet<String>,
-    kept: Kept,
-}
-
-/// What a run has committed.
-#[derive(Debug, Default)]
-struct Kept {
-    shards: usize,
-    heads: usize,
-    /// Whether a training went on that keeps checkpoints.
-    trains: bool,
 }
 
 impl Display {
@@ -170,10 +148,14 @@ impl Display {
                 loss,
                 seconds,
             } => {
-                let rate = rate(*images as f64 / seconds.max(1e-9));
+                // Nothing was left to do of one that ended behind its last checkpoint.
+                let rate = match *images {
+                    0 => String::new(),
+                    images => format!(", {} images/s", rate(images as f64 / seconds.max(1e-9))),
+                };
                 let loss = loss.map_or_else(String::new, |loss| format!(", loss {loss:.4}"));
                 let line = format!(
-                    "pretrain {label} done in {}, {rate} images/s{loss}",
+                    "pretrain {label} done in {}{rate}{loss}",
                     duration(*seconds)
                 );
                 state.finish(&Working::Pretrain(label.clone()), &line);
@@ -352,52 +334,5 @@ impl Display {
                 state.event(&format!("metric {label}: {}", plural(*results, "result")));
             }
         }
-    }
-}
-
-/// What is said where images of an earlier run are kept.
-fn committed_already(images: usize) -> String {
-    match images {
-        0 => String::new(),
-        images => format!(", {} already committed", count(images)),
-    }
-}
-
-impl State {
-    /// `pass 2/3`; just `pass` where one job runs by itself.
-    fn name_of_pass(&self, pass: usize) -> String {
-        match self.passes {
-            0 => "pass".to_owned(),
-            passes => format!("pass {pass}/{passes}"),
-        }
-    }
-
-    fn say(&self, line: &str) {
-        self.bars.say(line);
-    }
-
-    /// Prints a line of an event that people do not wait for.
-    fn event(&self, line: &str) {
-        if say::level() == Level::Verbose {
-            self.say(line);
-        }
-    }
-
-    /// How long all passes take still, by what those took that are done; `None` where this is the last one, or nothing is measured.
-    fn rest_of_passes(&self) -> Option<String> {
-        let (cost, seconds) = self.behind;
-        if self.ahead.is_empty() || cost <= 0.0 {
-            return None;
-        }
-        let ahead: u64 = self.ahead.values().sum();
-        let workers = self.under_way.len().max(1) as f64;
-        let left = self.bars.seconds_left_of_passes()? + ahead as f64 * seconds / cost / workers;
-        Some(format!("; {} left of all passes", duration(left)))
-    }
-
-    /// Work is done; what is said of it takes the place of its bar.
-    fn finish(&mut self, work: &Working, line: &str) {
-        self.bars.end(work);
-        self.say(line);
     }
 }

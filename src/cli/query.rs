@@ -22,6 +22,10 @@ use crate::text::{count, plural};
 #[command(
     after_help = "A query is one SELECT in the dialect of Polars; it reads nothing but the cache, and changes nothing. Files are compared with their digests before they are read.\n\nExamples:\n  repro query                                   the tables\n  repro query --tables results                  the columns of one\n  repro query \"SELECT timestep, block, pool, avg(value) AS top1 FROM results WHERE metric = 'top1' GROUP BY timestep, block, pool ORDER BY top1 DESC LIMIT 5\"\n  repro query \"SELECT * FROM results\" --output results.csv\n  repro query --file best.sql --format markdown"
 )]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub struct Arguments {
     /// The query; without one, the tables are listed.
     #[arg(value_name = "SQL", allow_hyphen_values = true)]
@@ -31,7 +35,7 @@ pub struct Arguments {
     file: Option<PathBuf>,
     /// List the tables with their rows, or the columns of one.
     #[arg(long, value_name = "TABLE", num_args = 0..=1, conflicts_with_all = ["sql", "file", "output"])]
-    tables: Option<Option<String>>,
+    tables: Option<Vec<String>>,
     /// What the answer is written as; if not given, what the ending of `--output` says, or a table.
     #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "json")]
     format: Option<Format>,
@@ -52,7 +56,7 @@ pub struct Arguments {
     csv: bool,
     /// What other programs call `--format` or `--file`.
     #[arg(short = 'f', hide = true, value_name = "WHAT", num_args = 0..=1)]
-    other: Option<Option<String>>,
+    other: Option<Vec<String>>,
 }
 
 /// What an answer is written as.
@@ -79,9 +83,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         (None, Some(file)) => read(file)?,
         (None, None) => {
             let store = experiment::existing_cache(context)?;
-            return match &arguments.tables {
-                Some(Some(name)) => columns(&store, name, &target),
-                Some(None) | None => tables(&store, &target),
+            return match arguments.tables.as_deref().and_then(<[String]>::first) {
+                Some(name) => columns(&store, name, &target),
+                None => tables(&store, &target),
             };
         }
     };
@@ -103,7 +107,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn ask(store: &Store, sql: &str, tell: &mut dyn FnMut(&Lacking)) -> Result<Answer, Failure> {
+/// Asks the cache, whose results have the axes of this release and the class names that it remembers.
+pub(super) fn ask(
+    store: &Store,
+    sql: &str,
+    tell: &mut dyn FnMut(&Lacking),
+) -> Result<Answer, Failure> {
     let known = Known {
         columns: &axes::columns(),
         classes: &|| inputs::class_names(store),
@@ -151,14 +160,14 @@ fn tables(store: &Store, target: &Target<'_>) -> Result<(), Failure> {
     let tables = store.query_tables()?;
     let rows = tables.iter().map(|table| {
         let what = match table.tables {
-            1 if !table.name.ends_with("XXXX") => table.what.to_owned(),
+            1 if !table.name.ends_with('X') => table.what.to_owned(),
             several => format!(
                 "{} ({}, each named by the first digits of its fingerprint)",
                 table.what,
                 plural(several, "table")
             ),
         };
-        let counted = table.rows.map_or_else(|| "?".to_owned(), count);
+        let counted = table.rows.map_or_else(String::new, count);
         vec![table.name.clone(), counted, what]
     });
     target.list(&heads, &rows.collect::<Vec<_>>())

@@ -264,6 +264,7 @@ mod with_torch {
                 experiment,
                 inputs,
                 plan,
+                ..
             } = &self.planned;
             for warning in Warnings::of(experiment, inputs, plan).records() {
                 emit(Event::Warned {

@@ -149,17 +149,17 @@ pub(super) fn in_ascii(text: &str) -> String {
             '│' | '┃' | '┆' | '╎' | '┊' => "|",
             '╭' | '┌' | '╔' => ",",
             '╰' | '└' | '╚' => "`",
-            '┬' | '┴' | '┼' | '├' | '┤' | '╞' | '╪' | '╡' | '┐' | '┘' | '╮' | '╯' => {
+            '┬' | '┴' | '┼' | '├' | '┤' | '╞' | '╪' | '╡' | '┐' | '┘' | '╮' | '╯' | '✓' | '✔' => {
                 "+"
             }
             '←' => "<-",
             '→' => "->",
             '▶' | '▸' => ">",
             '×' | '✗' | '✘' => "x",
-            '✓' | '✔' => "+",
             '…' => "...",
             '⚠' => "!",
-            '•' | '·' => "*",
+            '•' => "*",
+            '·' => ".",
             '≥' => ">=",
             '≤' => "<=",
             '±' => "+-",
@@ -178,7 +178,7 @@ pub(super) fn in_ascii(text: &str) -> String {
     ascii
 }
 
-/// Text with its long lines folded between words; what goes on in the next line stands further in.
+/// Text with its long lines folded between words; what continues in the next line is indented.
 pub(super) fn folded(text: &str, width: usize) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     for line in text.split_inclusive('\n') {

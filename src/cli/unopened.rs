@@ -89,7 +89,12 @@ pub(super) fn advice(context: &Context, experiment: &Experiment, absent: &[Absen
                 ("weights of model", node?.place)
             }
         };
-        let missing = Path::new(&one.missing);
+        let root = context.base.join(&one.path);
+        let missing = if root.exists() {
+            Path::new(&one.missing)
+        } else {
+            root.as_path()
+        };
         let advice = not_a_path(&one.path).or_else(|| nearest(&context.base, missing))?;
         let name = &one.name;
         Some(format!(
@@ -124,7 +129,10 @@ fn explained(context: &Context, experiment: &Experiment, error: &InputError) -> 
     let typed = typed.as_deref();
     advice.extend(typed.and_then(not_a_path));
     if advice.is_empty() {
-        advice.extend(nearest(&context.base, path));
+        // Where the root itself is missing, the root is what is misspelt, and not what was looked for in it.
+        let root = typed.map(|typed| context.base.join(typed));
+        let missing = root.filter(|root| !root.exists());
+        advice.extend(nearest(&context.base, missing.as_deref().unwrap_or(path)));
         advice.push(hint.clone());
         if typed.is_none_or(|typed| Path::new(typed).is_relative()) {
             let base = context.base.canonicalize();
@@ -171,7 +179,7 @@ fn place_of(
     }
 }
 
-/// What is meant by a text that is no path of a file system.
+/// What is meant by a text that only looks like a path.
 fn not_a_path(typed: &str) -> Option<String> {
     if typed.contains('$') {
         return Some(

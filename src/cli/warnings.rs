@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::exit::Failure;
 use super::experiment::{Planned, rendered};
+use super::say;
 use crate::collect::warnings::Warnings;
 use crate::message::Message;
 use crate::text::plural;
@@ -19,7 +20,7 @@ pub struct Deny {
 /// What can be taken for an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Denied {
-    /// Every warning.
+    // Without a text of its own: help pages would become twice as long.
     Warnings,
 }
 
@@ -53,7 +54,10 @@ pub(super) fn denied(file: &str, warnings: usize) -> String {
 }
 
 fn print(warnings: &Warnings) {
-    super::say::colored(&rendered(&warnings.placed));
+    if say::level() == say::Level::Quiet {
+        return;
+    }
+    say::colored(&rendered(&warnings.placed));
     for warning in &warnings.others {
         let message = Message::new(warning.message.as_str()).maybe_hint(warning.hint.clone());
         say!("warning[{}]: {message}", warning.code);

@@ -36,7 +36,7 @@ impl Warnings {
         warnings
     }
 
-    /// How many there are.
+    /// The number of all, with a place and without.
     pub fn len(&self) -> usize {
         self.placed.len() + self.others.len()
     }

@@ -241,9 +241,9 @@ pub enum DatasetError {
     Malformed {
         /// The malformed file or folder.
         path: PathBuf,
-        /// What is wrong.
+        /// A lower-case fragment.
         problem: String,
-        /// What to do.
+        /// A lower-case fragment.
         hint: String,
     },
     /// An image that does not decode.
@@ -308,7 +308,7 @@ impl Hint for DatasetError {
                     .to_owned(),
             ),
             Self::Unpacked { .. } => Some(
-                "the archive itself is not what is damaged: `repro run` and `repro plan` set this file aside and unpack the archive anew"
+                "the archive itself is not what is damaged: `repro run` and `repro plan` set this file aside and unpack the archive again"
                     .to_owned(),
             ),
             Self::Selection(message) => message.hint.clone(),

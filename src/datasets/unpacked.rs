@@ -39,7 +39,7 @@ impl<R: Read> Read for Unpacked<R> {
         self.count += read as u64;
         if self.count > self.most {
             let problem = format!(
-                "it unpacks into more than {}, the most that is taken for a file of its size",
+                "it unpacks into more than {}, the most that a file of its size may",
                 text::bytes(self.most)
             );
             self.problem = Some(problem.clone());

@@ -27,7 +27,7 @@ pub enum Event {
         place: Option<String>,
         /// What looks wrong.
         message: String,
-        /// What to do about it.
+        /// A lower-case fragment that may follow `hint: `.
         hint: Option<String>,
     },
     /// A dataset was opened.

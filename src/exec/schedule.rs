@@ -295,7 +295,9 @@ impl State {
         };
         let fingerprint = |step| run.plan.step(step).artifact.fingerprint;
         let is_made = |fingerprint: &Fingerprint| !self.outcome.unmade.contains_key(fingerprint);
-        !self.outcome.disk_full && work.has_made(&fingerprint, &is_made)
+        // What was set aside is made again by the next run, and everything that hangs on it.
+        let is_last = !self.outcome.disk_full && !self.outcome.set_aside;
+        is_last && work.has_made(&fingerprint, &is_made)
     }
 
     /// Which failure is to blame if a step cannot be made.

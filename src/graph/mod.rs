@@ -115,7 +115,7 @@ impl Experiment {
 pub struct DatasetNode {
     /// What follows `dataset.` in the section's header; nodes that a sweep makes share it.
     pub name: String,
-    /// What was declared.
+    /// As its kind reads its table.
     pub dataset: Arc<dyn Dataset>,
     /// Its `root`, as it was typed, for people.
     pub root: Option<String>,
@@ -136,7 +136,7 @@ pub struct DatasetNode {
 pub struct ModelNode {
     /// What follows `model.` in the section's header; nodes that a sweep makes share it.
     pub name: String,
-    /// What was declared.
+    /// As its kind reads its table.
     pub model: Arc<dyn Model>,
     /// Where the file says what its weights are: the value of `weights`, or the node's name.
     pub place: Span,
@@ -161,7 +161,7 @@ pub struct PretrainNode {
     pub split: String,
     /// How images become squares.
     pub preprocess: Preprocess,
-    /// How it is trained.
+    /// The keys of its training, with their defaults.
     pub training: Pretraining,
     /// Steps between checkpoints. The weights do not depend on it.
     pub checkpoint_every: u32,
@@ -178,7 +178,7 @@ pub struct SamplesNode {
     pub model: usize,
     /// How many images to sample; at least 1.
     pub count: u32,
-    /// How a step is taken.
+    /// DDPM or DDIM.
     pub method: SampleMethod,
     /// Which timesteps.
     pub respacing: Respacing,
@@ -296,7 +296,7 @@ pub struct HeadNode {
     pub head: Arc<dyn Head>,
     /// Where its name stands in the file.
     pub place: Span,
-    /// How it is trained.
+    /// The keys of its training, with their defaults.
     pub training: Training,
     /// What it reads and predicts from, as an index into [`Experiment::extractions`].
     pub features: usize,
@@ -340,7 +340,7 @@ pub struct MetricNode {
     pub name: String,
     /// Where its name stands in the file.
     pub place: Span,
-    /// What is computed.
+    /// As its kind reads its table.
     pub metric: Arc<dyn Metric>,
     /// The axes that are chosen by the validation split; none where all heads are scored.
     pub choose: Vec<String>,

@@ -21,7 +21,7 @@ pub const KEY: Key<WordOr<Named>> = Key::word_or("preprocess", Named::CHOICES, "
 pub const TEST_KEY: Key<WordOr<Named>> =
     Key::word_or("test_preprocess", Named::CHOICES, "a list of steps")
         .optional("`preprocess` without what it draws: random crops become `adm-center-crop`, and random flips are left out")
-        .doc("How images become squares that are predicted or held out of training. Nothing in it may be random.");
+        .doc("How images become squares that are predicted or in a validation split. Nothing in it may be random.");
 
 /// The key `normalize`.
 pub const NORMALIZE: Key<Choice<Normalization>> =

@@ -115,7 +115,7 @@ impl Names {
         }
         if name.contains(['/', '\\']) || name.starts_with('~') {
             return format!(
-                "a path stands in the `[{section}.NAME]` that is named here; {}",
+                "a path is written in the `[{section}.NAME]` that is named here; {}",
                 listed()
             );
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Experiment, MetricInputs};
+use crate::report::ReportConfig;
 use crate::spec::sections::{RawNode, SEEDS, Sections};
 use crate::spec::{Diagnostic, Span, Value};
 use crate::trainer::config;
@@ -117,10 +118,7 @@ fn unused_sources(sections: &Sections, experiment: &Experiment) -> Vec<Diagnosti
         // Such a file describes its parts for other commands.
         return Vec::new();
     }
-    let references = experiment
-        .report
-        .iter()
-        .flat_map(|report| report.references());
+    let references = experiment.report.iter().flat_map(ReportConfig::references);
     let named: BTreeSet<(&str, String)> = references
         .map(|reference| (reference.section, reference.name.value))
         .collect();

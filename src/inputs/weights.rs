@@ -45,7 +45,7 @@ pub(super) fn identify(
 
 /// The identity of a file for a model: the prefix of names chooses among the tensors of one file.
 pub(super) fn with_prefix(identity: String, node: &ModelNode) -> String {
-    match node.model.prefix() {
+    match node.model.prefix().as_str() {
         "" => identity,
         prefix => format!("{identity} {prefix}"),
     }

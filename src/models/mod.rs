@@ -154,8 +154,8 @@ pub trait Model: Send + Sync + Debug {
     fn input(&self) -> InputSpec;
 
     /// What stands before the names of its tensors in the file of its weights, by the experiment; empty where it says nothing.
-    fn prefix(&self) -> &str {
-        ""
+    fn prefix(&self) -> String {
+        String::new()
     }
 
     /// What it needs of a file of weights; `None` where it has no parameters.

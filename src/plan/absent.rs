@@ -36,7 +36,7 @@ pub struct Absent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "input", rename_all = "lowercase")]
 pub enum Expected {
-    /// A dataset.
+    /// A dataset whose images are not on disk.
     Dataset {
         /// How many classes it has.
         classes: usize,

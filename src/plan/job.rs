@@ -37,7 +37,7 @@ pub enum JobKind {
     Tuning,
     /// The best of several heads, trained on all training samples; those of all seeds together.
     Refit,
-    /// A metric.
+    /// One metric over all that it reads.
     Metric,
 }
 
@@ -80,7 +80,7 @@ pub struct Job {
     pub needs: BTreeSet<usize>,
     /// How many shards it has; `None` for a job that cannot be cut.
     pub shards: Option<usize>,
-    /// What it costs.
+    /// Of what is still missing.
     pub cost: Cost,
 }
 

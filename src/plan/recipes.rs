@@ -24,7 +24,7 @@ pub struct PretrainRecipe<'a> {
     pub split: &'a str,
     /// How images become squares.
     pub preprocess: &'a Preprocess,
-    /// How it is trained.
+    /// The keys of its training, with their defaults.
     pub training: Pretraining,
     /// Version of the noise generator.
     pub noise_version: u32,
@@ -64,7 +64,7 @@ pub struct SamplesRecipe<'a> {
     pub weights: &'a str,
     /// Images that are made.
     pub count: u32,
-    /// How a step is taken.
+    /// `ddpm` or `ddim`.
     pub method: &'a str,
     /// How random a step of DDIM is.
     pub eta: Option<f64>,
@@ -175,7 +175,7 @@ impl FeaturesRecipe<'_> {
 pub struct HeadRecipe<'a> {
     /// The head's form.
     pub head: &'a Value,
-    /// How it is trained.
+    /// The keys of its training, with their defaults.
     pub training: &'a Training,
     /// Seed of weights and order.
     pub seed: u64,
@@ -257,7 +257,7 @@ impl RefitRecipe<'_> {
 /// A metric's table of results. Its rows carry the names that the experiment gives to things, so they are part of it.
 #[derive(Debug, Serialize)]
 pub struct MetricRecipe<'a> {
-    /// What is computed.
+    /// The identity that the metric states of itself.
     pub metric: &'a Value,
     /// The axes that are chosen; none where all heads are scored.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]

@@ -106,7 +106,7 @@ impl Items {
         }
     }
 
-    /// How many there are.
+    /// The number of heads, choices, or items of features.
     pub fn count(&self) -> usize {
         match self {
             Self::Heads(heads) => heads.len(),

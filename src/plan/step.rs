@@ -138,7 +138,7 @@ impl DatasetUse {
 pub struct ModelUse {
     /// Its name in the experiment.
     pub name: String,
-    /// What was declared.
+    /// As its kind reads its table.
     pub model: Arc<dyn Model>,
     /// The identity of its weights: `synthetic:SEED`, `initialization:SEED`, `blake3:HEX`, `pretraining:FINGERPRINT` or `none`.
     pub weights: String,
@@ -153,7 +153,7 @@ pub struct ModelUse {
 /// One network to train.
 #[derive(Debug, Clone)]
 pub struct Pretrain {
-    /// What was asked for.
+    /// The node of the experiment.
     pub node: PretrainNode,
     /// The dataset whose images it is trained on.
     pub images: Arc<DatasetUse>,
@@ -168,7 +168,7 @@ pub struct Pretrain {
 /// Samples: images that a network makes.
 #[derive(Debug, Clone)]
 pub struct Sample {
-    /// What was asked for.
+    /// The node of the experiment.
     pub node: SamplesNode,
     /// The network that is sampled from, with the identity of its weights.
     pub model: Arc<ModelUse>,
@@ -215,7 +215,7 @@ pub struct Shown {
 /// The features of one tap of a network.
 #[derive(Debug, Clone)]
 pub struct Extract {
-    /// What was asked for.
+    /// The node of the experiment.
     pub node: ExtractionNode,
     /// Which images these features are of, and how they were shown.
     pub shown: Shown,
@@ -261,7 +261,7 @@ impl Extract {
 /// One head to train.
 #[derive(Debug, Clone)]
 pub struct Train {
-    /// What was asked for.
+    /// The node of the experiment.
     pub node: HeadNode,
     /// What it predicts from.
     pub features: Arc<Extract>,
@@ -312,11 +312,11 @@ impl Train {
 pub struct Evaluate {
     /// The metric's name in the experiment.
     pub name: String,
-    /// What is computed.
+    /// As its kind reads its table.
     pub metric: Arc<dyn Metric>,
     /// The axes that are chosen; none where all heads are scored.
     pub choose: Vec<String>,
-    /// What it reads.
+    /// One score or more comes of each.
     pub items: Items,
     /// Its values for the keys that the file sweeps over.
     pub swept: Swept,

@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn a_small_table_names_its_heads() {
-        let input = input(vec![row(0, 0.5), row(1, 0.6)]);
+        let late = with(row(1, 0.6), [("timestep", 150_u32.into())]);
+        let input = input(vec![row(0, 0.5), late]);
         let question =
             question("metric = \"top1\"\nwhere = { split = \"test\", timestep = [90, 150] }");
         let selection = question.put("table", &input).unwrap();
@@ -190,7 +191,7 @@ mod tests {
         assert_eq!(
             of_selection(&selection),
             format!(
-                "SELECT * FROM results\nWHERE metric = 'top1'\n  AND split = 'test'\n  AND timestep IN (90, 150)\n  AND head_fingerprint IN ('{zero}', '{one}')\nORDER BY seed"
+                "SELECT * FROM results\nWHERE metric = 'top1'\n  AND split = 'test'\n  AND timestep IN (90, 150)\n  AND head_fingerprint IN ('{zero}', '{one}')\nORDER BY timestep, seed"
             )
         );
     }
@@ -221,7 +222,8 @@ mod tests {
             "{both}"
         );
 
-        let input = input(vec![head]);
+        let of_token = with(row(1, 0.5), [("token", "class".into())]);
+        let input = input(vec![head, of_token]);
         let asked = question("metric = \"top1\"\nwhere = { token = [\"none\", \"class\"] }");
         let text = of_selection(&asked.put("table", &input).unwrap());
         assert!(

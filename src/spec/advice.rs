@@ -59,7 +59,7 @@ pub(super) fn right_type(
             let items: Vec<String> = items.iter().map(|item| typed_at(item.span)).collect();
             place.instead_of_list(&items)
         }
-        (Wanted::Text, Value::Integer(_) | Value::Number(_) | Value::Boolean(_)) => Some(format!(
+        (Wanted::Text, Value::Integer(_) | Value::Number(_)) => Some(format!(
             "put it into quotation marks: `{key} = \"{typed}\"`"
         )),
         (Wanted::Text, _) | (_, Value::Table(_) | Value::Date(_)) => None,

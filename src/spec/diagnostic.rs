@@ -42,11 +42,11 @@ pub struct Diagnostic {
     pub code: &'static str,
     /// What is wrong, as a lower-case fragment.
     pub message: String,
-    /// Where it stands.
+    /// The bytes of the file that it is about.
     pub span: Span,
     /// A few words to stand at the place itself.
     pub label: String,
-    /// What to do about it.
+    /// A lower-case fragment that may follow `hint: `.
     pub hint: Option<String>,
 }
 
@@ -102,12 +102,18 @@ pub struct Diagnostics {
     /// The file that the places of the errors refer to.
     pub source: Source,
     pub(super) items: Vec<Diagnostic>,
-    /// The same, to find repeated ones at once.
+    seen: Box<Seen>,
+    /// What could not be read.
+    pub follow_ups: Box<FollowUps>,
+}
+
+/// What was recorded so far.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    /// The errors that are kept, to find repeated ones at once.
     known: HashSet<Diagnostic>,
     /// How many were recorded, those included that are repeated or follow from others.
     recorded: usize,
-    /// What could not be read.
-    pub follow_ups: FollowUps,
 }
 
 /// So many errors are shown to people; the first ones tell what is wrong with a file that has more.
@@ -128,11 +134,11 @@ pub struct DiagnosticRecord<'a> {
     pub severity: Severity,
     /// Stable code.
     pub code: &'static str,
-    /// What is wrong.
+    /// A lower-case fragment.
     pub message: &'a str,
     /// The part of the file that the error is about, as it was typed; the begin of a long one.
     pub text: Cow<'a, str>,
-    /// What to do about it.
+    /// A lower-case fragment that may follow `hint: `.
     pub hint: Option<&'a str>,
 }
 
@@ -149,35 +155,34 @@ impl Diagnostics {
         Self {
             source,
             items: Vec::new(),
-            known: HashSet::new(),
-            recorded: 0,
-            follow_ups: FollowUps::default(),
+            seen: Box::default(),
+            follow_ups: Box::default(),
         }
     }
 
     /// Records an error; one that a sweep repeats is listed once, and one that may be due to an error of syntax is not listed.
     pub fn push(&mut self, mut diagnostic: Diagnostic) {
-        self.recorded += 1;
+        self.seen.recorded += 1;
         if self.follow_ups.is_broken(diagnostic.span.start) {
             return;
         }
         cut(&mut diagnostic.message);
         diagnostic.hint.iter_mut().for_each(cut);
-        if self.known.insert(diagnostic.clone()) {
+        if self.seen.known.insert(diagnostic.clone()) {
             self.items.push(diagnostic);
         }
     }
 
     /// How many were recorded so far, whether or not they are listed: equal numbers mean that nothing was wrong in between.
     pub(super) fn recorded(&self) -> usize {
-        self.recorded
+        self.seen.recorded
     }
 
     /// The same but for the errors of one code.
     #[must_use]
     pub fn without(mut self, code: &str) -> Self {
         self.items.retain(|item| item.code != code);
-        self.known.retain(|item| item.code != code);
+        self.seen.known.retain(|item| item.code != code);
         self
     }
 

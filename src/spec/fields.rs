@@ -16,7 +16,7 @@ use super::tree::{Entry, Node, Table, Value};
 pub struct Spanned<T> {
     /// What was read at `span`.
     pub value: T,
-    /// Where it stands.
+    /// The bytes of the file that hold it.
     pub span: Span,
 }
 

@@ -15,7 +15,7 @@ pub fn nearest<'a>(
         return Some(candidate);
     }
     let all: Vec<&str> = candidates.clone().into_iter().collect();
-    if let Some(candidate) = synonyms::meant(&lowered, all.iter().copied()) {
+    if let Some(candidate) = synonyms::meant(&lowered, &all) {
         return Some(candidate);
     }
     candidates

@@ -110,7 +110,7 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
             "valid",
             "test_size",
         ],
-        &["holdout", "test"],
+        &["holdout"],
     ),
     (&["early_stopping"], &["patience"]),
     (
@@ -203,17 +203,17 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
 ];
 
 /// What a word of other tools is called among some candidates; `None` where none of them is meant.
-pub(super) fn meant<'a>(
-    word: &str,
-    candidates: impl Iterator<Item = &'a str> + Clone,
-) -> Option<&'a str> {
+pub(super) fn meant<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let wanted = SYNONYMS
         .iter()
         .filter(|(typed, _)| typed.contains(&word))
         .flat_map(|(_, meant)| meant.iter());
-    wanted
-        .filter(|meant| **meant != word)
-        .find_map(|meant| candidates.clone().find(|candidate| candidate == meant))
+    wanted.filter(|meant| **meant != word).find_map(|meant| {
+        candidates
+            .iter()
+            .copied()
+            .find(|candidate| candidate == meant)
+    })
 }
 
 #[cfg(test)]
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn words_of_others_mean_what_is_there() {
-        let of = |word, known: &[&'static str]| meant(word, known.iter().copied());
+        let of = |word, known: &[&'static str]| meant(word, known);
         assert_eq!(of("t", &["block", "timestep"]), Some("timestep"));
         assert_eq!(
             of("lr", &["epochs", "learning_rate"]),

@@ -274,8 +274,8 @@ impl<'a> Lines<'a> {
 
     /// Whether a place stands in a line that begins with `[`.
     pub(super) fn is_in_header(&self, place: usize) -> bool {
-        let line = self.starts[..self.number(place)].last().copied();
-        line.is_some_and(|line| self.headers.binary_search(&line).is_ok())
+        let line = self.starts.get(self.number(place) - 1);
+        line.is_some_and(|line| self.headers.binary_search(line).is_ok())
     }
 
     /// The header that begins at a place, without its last brackets.

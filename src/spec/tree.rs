@@ -16,7 +16,7 @@ use super::syntax;
 pub struct Node {
     /// What was typed, by TOML type.
     pub value: Value,
-    /// Where it stands.
+    /// The bytes of the file that hold it.
     pub span: Span,
 }
 

@@ -287,7 +287,10 @@ fn other_layouts_are_told_with_what_was_found() {
     for (names, texts) in [
         (
             &["train/x.png", "train/y.png", "test/z.png"][..],
-            &["it holds 2", "no class folder", "train/CLASS/FILE"][..],
+            &[
+                "./d/test is malformed: it holds 1 image and no class folder",
+                "test/CLASS/FILE",
+            ][..],
         ),
         (
             &["Train/cat/x.png", "Test/cat/y.png"],
@@ -306,7 +309,7 @@ fn other_layouts_are_told_with_what_was_found() {
         ),
         (
             &["train/x.png", "bus/y.png"],
-            &["`train` is taken for a split", "train/train, train/bus"],
+            &["`train` counts as a split", "train/train, train/bus"],
         ),
         (
             &["x.png", "y.png"],
@@ -434,7 +437,7 @@ fn colors_for_a_gray_network_are_told() {
     let cli = photos();
     let warnings = |text: String| {
         let experiment = graph::build(&Source::new("x.toml".to_owned(), text));
-        let store = Store::open_read_only(&cli.path(".repro")).unwrap();
+        let store = Store::open_read_only(cli.path(".repro")).unwrap();
         let inputs = inputs::open(&experiment.ok().unwrap(), &cli.path(""), &store, &|_| {});
         inputs.unwrap().warnings()
     };
@@ -467,7 +470,14 @@ mod runs {
         cli.write("photos/train/cat/0.png", "x");
         let output = cli.run(&["run", "x.toml"]).expect_code(0);
         let output = output.expect_in_stderr(&["train/cat/0.png"]);
-        assert!(!output.stderr.contains("on_bad_image"), "{output}");
+        let mut skipped = output
+            .stderr
+            .lines()
+            .filter(|line| line.contains("skipped"));
+        assert!(
+            skipped.all(|line| !line.contains("on_bad_image")),
+            "{output}"
+        );
     }
 
     #[test]

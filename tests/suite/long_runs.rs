@@ -149,7 +149,11 @@ fn answers_that_nobody_reads_end_quietly_and_those_without_room_with_a_code() {
             "{arguments}: {}",
             cli.read("err")
         );
-        assert_eq!(cli.read("err"), "", "{arguments}");
+        let said = cli.read("err");
+        assert!(
+            said.is_empty() || said.starts_with("warning["),
+            "{arguments}: {said}"
+        );
         let ended = shell(&cli, &format!("\"$R\" {arguments} > /dev/full"))
             .output()
             .unwrap();

@@ -53,6 +53,7 @@ mod fine_tuning;
     allow(dead_code, reason = "without libtorch nothing is run")
 )]
 mod fixture;
+#[cfg(feature = "torch")]
 mod foreign_checkpoints;
 mod fuzz;
 #[cfg(feature = "torch")]

@@ -60,9 +60,10 @@ timestep = 10
 block    = [1, 2]
 
 [head.probe]
-kind     = "linear"
-features = "taps"
-epochs   = 2
+kind       = "linear"
+features   = "taps"
+epochs     = 2
+batch_size = 4
 
 [metric.accuracy]
 kind = "accuracy"

@@ -107,11 +107,19 @@ fn frames_are_what_the_cache_holds() {
     }
     // The axes that are always there are listed once more in Python.
     let script_of_axes = "import json; from repro._frames import AXES; print(json.dumps(AXES))";
-    let listed = python.run(root(), &["-c", script_of_axes]).expect_code(0).json();
+    let listed = python
+        .run(root(), &["-c", script_of_axes])
+        .expect_code(0)
+        .json();
     let axes = cli.run(&["list", "axes", "--json"]).expect_code(0).json();
     let axes = axes.as_array().unwrap().iter();
     let axes: serde_json::Map<_, _> = axes
-        .map(|axis| (axis["name"].as_str().unwrap().to_owned(), axis["type"].clone()))
+        .map(|axis| {
+            (
+                axis["name"].as_str().unwrap().to_owned(),
+                axis["type"].clone(),
+            )
+        })
         .collect();
     assert_eq!(listed, serde_json::Value::Object(axes));
 

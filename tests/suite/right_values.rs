@@ -83,7 +83,7 @@ optimizer = { lr = 1e-2 }
 kind      = "linear"
 features  = "pixels"
 holdout   = 0.1
-optimizer = { lr = 1e-3 }
+optimizer = { lr = 1e-2 }
 
 [metric.accuracy]
 kind = "accuracy"

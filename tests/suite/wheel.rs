@@ -55,6 +55,12 @@ fn environment(cli: &CliTest, wheel: &Path) {
 #[test]
 #[ignore = "half a minute: a wheel of 40 MB twice, and the demo"]
 fn a_wheel_installs_and_runs_without_a_compiler() {
+    if !packages().join("torch/version.py").is_file() {
+        let why = "libtorch is an unpacked archive, and not in the package that Python installs";
+        assert!(std::env::var_os("CI").is_none(), "{why}");
+        println!("skipped: {why}");
+        return;
+    }
     let cli = CliTest::new();
     let first = wheel(&cli, "wheels");
     let name = first.file_name().unwrap().to_str().unwrap();

@@ -66,7 +66,7 @@ impl Bars {
         });
     }
 
-    /// Work went on by some units; `remark` stands behind its title, such as ", loss 0.1".
+    /// Work advanced by some units; `remark` stands behind its title, such as ", loss 0.1".
     pub(super) fn advance(&mut self, work: &Working, step: usize, remark: Option<&str>) {
         let Some(running) = self.running.iter_mut().find(|one| one.work == *work) else {
             return;

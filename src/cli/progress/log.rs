@@ -64,7 +64,7 @@ impl JsonLog {
         Ok(Self::of(path, file, clock))
     }
 
-    /// A log that goes on where the one in the file ends, or begins a new file. With `force` it replaces whatever file is there.
+    /// A log that continues where the one in the file ends, or begins a new file. With `force` it replaces whatever file is there.
     ///
     /// # Errors
     /// Another kind of file, or one that cannot be opened.

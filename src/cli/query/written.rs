@@ -156,7 +156,7 @@ impl<'a> Target<'a> {
             Format::Json => {
                 let object = |row: &Vec<String>| {
                     let cells = heads.iter().zip(row);
-                    let cells = cells.map(|(head, cell)| ((*head).to_owned(), cell.clone().into()));
+                    let cells = cells.map(|(head, cell)| ((*head).to_owned(), as_json(cell)));
                     Value::Object(cells.collect())
                 };
                 let objects: Vec<Value> = rows.iter().map(object).collect();
@@ -172,6 +172,15 @@ impl<'a> Target<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// A cell of a list: a number where it is one, and null where it is empty.
+fn as_json(cell: &str) -> Value {
+    match cell.replace(',', "").parse::<u64>() {
+        Ok(number) => number.into(),
+        Err(_) if cell.is_empty() => Value::Null,
+        Err(_) => cell.into(),
     }
 }
 

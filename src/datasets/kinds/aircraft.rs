@@ -74,7 +74,7 @@ struct Aircraft {
 }
 
 impl Aircraft {
-    /// What the lists name.
+    /// The images with their classes and splits, as the lists have them.
     fn rows(&self, environment: &Environment<'_>) -> Result<Rows, DatasetError> {
         let tree = Tree::open(&self.root, &PACKED, environment)?;
         let inside = ["", "data", "fgvc-aircraft-2013b/data"];

@@ -59,7 +59,7 @@ const LISTS: [(&str, &str, &[&str]); 2] = [
 /// The MATLAB file with the class names, in the order of their numbers.
 const NAMES: &str = "cars_meta.mat";
 
-/// What the lists name.
+/// The images with their classes and splits, as the lists have them.
 fn rows(root: &Folder<'_>) -> Result<Rows, DatasetError> {
     let inside = ["devkit", "car_devkit/devkit", "stanford_cars/devkit"];
     let devkit = root.find(&inside, NAMES, REMEDY)?;

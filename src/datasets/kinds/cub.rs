@@ -35,7 +35,7 @@ const LISTED: ListedKind = ListedKind {
 
 const REMEDY: &str = "get `CUB_200_2011.tgz` from https://data.caltech.edu/records/65de6-vp158 (`repro data fetch cub`), and set `root` to its folder, or unpack it again and set `root` to the folder `CUB_200_2011` that it makes; of a cut, `images.txt`, `image_class_labels.txt` and `train_test_split.txt` have to be cut in the same way";
 
-/// What the lists name.
+/// The images with their classes and splits, as the lists have them.
 fn rows(root: &Folder<'_>) -> Result<Rows, DatasetError> {
     let folder = root.find(&["", "CUB_200_2011"], "images.txt", REMEDY)?;
     read_joined(&folder, Classes::Listed, REMEDY)

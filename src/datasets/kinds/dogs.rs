@@ -45,7 +45,7 @@ const REMEDY: &str = "get `images.tar` and `lists.tar` from http://vision.stanfo
 /// The lists, and the split of each.
 const LISTS: [(&str, &str); 2] = [("train", "train_list.mat"), ("test", "test_list.mat")];
 
-/// What the lists name.
+/// The images with their classes and splits, as the lists have them.
 fn rows(root: &Folder<'_>) -> Result<Rows, DatasetError> {
     let folder = root.find(&["", "lists"], "train_list.mat", REMEDY)?;
     let images_folder = root.join("Images");

@@ -44,7 +44,7 @@ const LISTS: [(&str, &str); 3] = [("train", "trnid"), ("train", "valid"), ("test
 /// More classes than any set has; a number that is far off is not taken for one.
 const MOST_CLASSES: u32 = 10_000;
 
-/// What the lists name.
+/// The images with their classes and splits, as the lists have them.
 fn rows(root: &Folder<'_>) -> Result<Rows, DatasetError> {
     let folder = root.find(&["", "flowers-102"], "setid.mat", REMEDY)?;
     let lists = Variables::read(&folder.file("setid.mat")?, REMEDY)?;

@@ -37,7 +37,7 @@ const LISTED: ListedKind = ListedKind {
 
 const REMEDY: &str = "get `nabirds.tar.gz`, which Cornell gives to whoever accepts the terms of use at https://dl.allaboutbirds.org/nabirds, and set `root` to its folder, or unpack it again and set `root` to the folder `nabirds` that it makes";
 
-/// What the lists name.
+/// The images with their classes and splits, as the lists have them.
 fn rows(root: &Folder<'_>) -> Result<Rows, DatasetError> {
     let folder = root.find(&["", "nabirds"], "images.txt", REMEDY)?;
     read_joined(&folder, Classes::Seen, REMEDY)

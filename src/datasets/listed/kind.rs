@@ -44,7 +44,7 @@ pub(in crate::datasets) struct Listed {
 }
 
 impl Listed {
-    /// What the lists name.
+    /// The images with their classes and splits, as the lists have them.
     pub(in crate::datasets) fn rows(
         &self,
         environment: &Environment<'_>,

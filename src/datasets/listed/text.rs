@@ -35,7 +35,7 @@ impl TextFile {
         }
     }
 
-    /// Where it is.
+    /// The path that it was opened at.
     pub(in crate::datasets) fn path(&self) -> &Path {
         &self.path
     }

@@ -43,7 +43,7 @@ pub fn numbers(name: &str, numbers: &[f64]) -> Vec<u8> {
     array(6, numbers.len(), name, &[data])
 }
 
-/// A text.
+/// A variable of characters.
 pub fn text(name: &str, text: &str) -> Vec<u8> {
     array(4, text.len(), name, &[element(16, text.as_bytes())])
 }

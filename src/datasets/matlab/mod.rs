@@ -130,7 +130,7 @@ impl Variables {
         }
     }
 
-    /// Where it is.
+    /// The path that it was opened at.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

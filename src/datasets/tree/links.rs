@@ -101,7 +101,7 @@ fn added(members: &[Member], allowance: &Allowance) -> Result<HashMap<String, Me
                     name,
                     target: further.clone(),
                     header: link.header,
-                    through: [link.through.as_slice(), &[target.clone()]].concat(),
+                    through: [link.through.as_slice(), std::slice::from_ref(&target)].concat(),
                 }),
                 None => add(name, member)?,
             }

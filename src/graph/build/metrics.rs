@@ -154,7 +154,7 @@ fn of_heads(
         }
         if reads == Reads::HeldOutLogits {
             let message = format!(
-                "{context} fits a temperature to held-out samples, and `choose` trains the best head again on all of them"
+                "{context} fits a temperature to the validation split, and `choose` trains the best head again on all of them"
             );
             let hint = "leave `choose` out, and name the values that another metric chose";
             report(CHOOSE.name, "graph::cannot-choose", message, hint);
@@ -170,8 +170,9 @@ fn of_heads(
     if reads == Reads::HeldOutLogits
         && let Some(head) = found(|head| head.training.holdout == 0.0)
     {
-        let message =
-            format!("{context} fits a temperature to held-out samples, and head `{head}` has none");
+        let message = format!(
+            "{context} fits a temperature to a validation split, and head `{head}` has none"
+        );
         report(HEADS.name, "graph::no-holdout", message, HOLD_OUT);
     }
     Some(MetricInputs::Heads(heads))

@@ -84,7 +84,7 @@ pub struct JobRecord {
     pub needs: Vec<String>,
     /// How many shards it can be cut into; `None` for a job that cannot be cut.
     pub shards: Option<usize>,
-    /// What it costs.
+    /// Of what is still missing.
     pub cost: Cost,
 }
 

@@ -200,8 +200,14 @@ mod tests {
     #[test]
     fn filters_compare_by_value_and_say_what_there_is() {
         let input = input(vec![row(0, 0.4), row(1, 0.6)]);
-        let one = question("metric = \"top1\"\nwhere = { seed = 1, timestep = [90.0, 91] }");
+        let one = question("metric = \"top1\"\nwhere = { seed = 1, timestep = [90.0] }");
         assert_eq!(one.put("table", &input).unwrap().rows.len(), 1);
+        let part = question("metric = \"top1\"\nwhere = { timestep = [90.0, 91] }");
+        let error = part.put("table", &input).unwrap_err();
+        assert!(matches!(error, ReportError::NoValue { .. }), "{error}");
+        let text = question("metric = \"top1\"\nwhere = { timestep = \"90\" }");
+        let text = text.put("table", &input).unwrap_err().explain().to_string();
+        assert!(text.contains("write `timestep = 90`"), "{text}");
         let none = question("metric = \"top1\"\nwhere = { timestep = 150 }");
         let text = none.put("table", &input).unwrap_err().explain().to_string();
         assert!(

@@ -70,7 +70,6 @@ fn in_words(kind: &DataType) -> String {
     match kind {
         DataType::Boolean => "true or false".to_owned(),
         DataType::String => "text".to_owned(),
-        DataType::Float32 | DataType::Float64 => "number".to_owned(),
         kind if kind.is_integer() => "integer".to_owned(),
         kind if kind.is_float() => "number".to_owned(),
         DataType::Array(_, width) => format!("vector of {width}"),

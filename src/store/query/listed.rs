@@ -1,6 +1,8 @@
 //! The tables that there are, for people who want to know what to ask for.
 
-use super::{CLASSES, FEATURES_PREFIX, LOGITS_FILE, LOGITS_PREFIX, OF_HEADS, RESULTS};
+use super::{
+    CLASSES, FEATURES_PREFIX, FEWEST_DIGITS, LOGITS_FILE, LOGITS_PREFIX, OF_HEADS, RESULTS,
+};
 use crate::store::error::StoreError;
 use crate::store::fingerprint::ArtifactKind;
 use crate::store::manifest::{FileEntry, Manifest};
@@ -59,7 +61,7 @@ impl Store {
             });
         }
         let single = |prefix: &str, what, of: &dyn Fn(&Manifest) -> Option<u64>| TableSummary {
-            name: format!("{prefix}XXXX"),
+            name: format!("{prefix}{}", "X".repeat(FEWEST_DIGITS)),
             tables: manifests.iter().filter_map(of).count(),
             rows: Some(manifests.iter().filter_map(of).sum()),
             what,

@@ -152,7 +152,7 @@ fn download(
                 answer(&asked, &mut stream);
             }
         });
-        let result = fetch(&request, &mut |_| {}, &|| false);
+        let result = fetch(&request, &|_| {}, &|| false);
         // Wakes the server, which may wait for another request.
         drop(TcpStream::connect(address));
         result

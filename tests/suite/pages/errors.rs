@@ -16,6 +16,9 @@ const EXCERPTS: &[&str] = &[
     "report::bad-file-name",
     "report::no-direction",
     "report::unknown-axis",
+    // Told by `plan` and `run`, which need a dataset.
+    "run::always-right",
+    "run::one-step",
     "spec::missing-section",
     "sweep::too-large",
 ];
@@ -110,10 +113,8 @@ fn with_example(base: &str, example: &str) -> String {
 }
 
 fn trimmed(text: &str) -> String {
-    text.trim()
-        .lines()
-        .map(|line| format!("{}\n", line.trim_end()))
-        .collect()
+    let lines: Vec<&str> = text.trim().lines().map(str::trim_end).collect();
+    lines.join("\n") + "\n"
 }
 
 #[test]
@@ -136,7 +137,9 @@ fn examples_of_errors_are_what_check_prints() {
             .lines()
             .last()
             .is_some_and(|line| line.starts_with("error: example.toml: "));
-        if !shown.lines().any(|line| line == code) || !ends_well {
+        let is_warning = shown.lines().any(|line| line == format!("warning[{code}]"));
+        let is_error = shown.lines().any(|line| line == format!("error[{code}]"));
+        if !is_warning && !(is_error && ends_well) {
             found.push(format!(
                 "{code}: the example is of another code, or not of example.toml:\n{shown}"
             ));
@@ -146,7 +149,7 @@ fn examples_of_errors_are_what_check_prints() {
         }
         cli.write("example.toml", with_example(&base, &toml.concat()));
         let output = cli.run(&["check", "example.toml"]);
-        let printed = trimmed(&format!("{}{}", output.stdout, output.stderr));
+        let printed = trimmed(&output.stderr);
         if printed != trimmed(shown) {
             found.push(format!(
                 "{code}: the page shows\n{shown}\n--- printed\n{printed}"

@@ -75,7 +75,7 @@ impl Page {
                         .map(str::to_owned),
                     content: lines[at + 1..end]
                         .iter()
-                        .map(|line| format!("{line}\n"))
+                        .flat_map(|line| [line, "\n"])
                         .collect(),
                 });
                 at = end;
@@ -264,7 +264,11 @@ fn lines_of_prose_are_no_wider_than_others() {
 
 #[test]
 fn blocks_of_toml_can_be_read() {
-    for page in pages() {
+    // Those of docs/errors.md have errors on purpose.
+    for page in pages()
+        .into_iter()
+        .filter(|page| page.name != "docs/errors.md")
+    {
         for block in page.blocks().iter().filter(|block| block.is("toml")) {
             let read = toml::from_str::<toml::Table>(&block.content);
             assert!(

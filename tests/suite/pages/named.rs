@@ -1,5 +1,7 @@
 //! Whatever a page, a message or a template calls a command, an option or a page is one.
 
+use std::path::Path;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
@@ -81,7 +83,7 @@ fn unknown(help: &Help, line: &str) -> Option<String> {
     let mut listed = subcommands(&help.of(""));
     for word in &words {
         if listed.contains(word) {
-            command = format!("{command} {word}").trim().to_owned();
+            format!("{command} {word}").trim().clone_into(&mut command);
             listed = subcommands(&help.of(&command));
         } else {
             let is_word = !word.is_empty() && word.chars().all(|one| one.is_ascii_lowercase());
@@ -194,7 +196,12 @@ fn pages_that_files_name_exist() {
                 .unwrap_or(text.len() - at);
             let path = text[at..at + end].trim_end_matches('.');
             let is_whole = !text[..at].ends_with(is_path);
-            if is_whole && path.ends_with(".md") && !root().join(path).exists() {
+            if is_whole
+                && Path::new(path)
+                    .extension()
+                    .is_some_and(|ending| ending == "md")
+                && !root().join(path).exists()
+            {
                 found.push(format!("{}: {path}", relative(&file, root())));
             }
         }

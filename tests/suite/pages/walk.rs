@@ -25,8 +25,8 @@ fn each_page_shows_what_the_program_prints() {
 }
 
 #[test]
-#[ignore = "minutes: runs the quickstart"]
-fn a_stranger_walks_through_all_pages_in_one_folder() {
+#[ignore = "a quarter of an hour: runs the quickstart from an empty cache; see .ci/nightly"]
+fn nightly_a_stranger_walks_through_all_pages_in_one_folder() {
     let desk = Desk::new();
     let mut differences = Vec::new();
     for page in walk() {

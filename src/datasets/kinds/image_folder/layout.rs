@@ -122,7 +122,7 @@ fn check_split(root: &Folder<'_>, top: &Contents, split: &str) -> Result<(), Dat
     Err(match beside {
         Some(other) => unlike(
             root,
-            format!("`{split}` is taken for a split, and holds {images} and no class folder"),
+            format!("`{split}` counts as a split, and holds {images} and no class folder"),
             &format!(
                 "if `{split}` is a class as `{other}` is, move all classes into a folder `train`: train/{split}, train/{other}"
             ),

@@ -36,7 +36,7 @@ const ROOT: Key<Text> = Key::text("root", "a path").doc(
 );
 const TEST_FRACTION: Key<Number> = Key::number("test_fraction", Number::from(0.0).to(1.0))
     .default(0.2)
-    .doc("The share of each class that is held out for testing where the folder has no splits; chosen by a hash of the file name.");
+    .doc("The share of each class that becomes the test split where the folder has no splits; chosen by a hash of the file name.");
 
 /// `kind = "image-folder"`.
 pub const KIND: DatasetKind = Kind::new(

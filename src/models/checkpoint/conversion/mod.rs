@@ -32,7 +32,7 @@ pub use numbers::ElementType;
 
 /// The header is padded to a multiple of this, so that the data are aligned.
 const ALIGNMENT: usize = 8;
-/// What was written.
+/// The file of a conversion that is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
     /// How many tensors were written.

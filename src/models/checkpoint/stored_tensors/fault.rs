@@ -42,7 +42,7 @@ pub enum Fault {
     /// A pickle that makes no sense, or does not fit the data beside it.
     #[error("has a corrupt pickle: {reason} ({place}); download or write the file again")]
     CorruptPickle {
-        /// What does not fit.
+        /// A lower-case fragment.
         reason: String,
         /// Where in the pickle.
         place: Box<Place>,
@@ -54,7 +54,7 @@ pub enum Fault {
          written by whoever made it, with `torch.save(model.state_dict(), …)` or as safetensors"
     )]
     RefusedPickle {
-        /// What was asked for.
+        /// The name of a global, an opcode or a storage.
         what: String,
         /// Where in the pickle.
         place: Box<Place>,
@@ -69,7 +69,7 @@ pub enum Fault {
     Unsupported {
         /// What sort it is.
         reason: String,
-        /// What to do.
+        /// A lower-case fragment.
         remedy: &'static str,
     },
 }

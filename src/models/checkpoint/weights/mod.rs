@@ -72,9 +72,9 @@ pub enum WeightError {
     /// The file is not the one that was looked at before.
     #[error("{} {problem}", path.display())]
     Check {
-        /// The file.
+        /// The file as it was named.
         path: PathBuf,
-        /// How it differs.
+        /// The tensors that are missing, left over, or of another shape.
         problem: CheckError,
     },
     /// There is no source at all.

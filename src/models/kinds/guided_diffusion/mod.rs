@@ -280,8 +280,8 @@ impl Model for GuidedDiffusion {
         }
     }
 
-    fn prefix(&self) -> &str {
-        &self.prefix
+    fn prefix(&self) -> String {
+        self.prefix.clone()
     }
 
     fn required(&self) -> Option<Required<'_>> {

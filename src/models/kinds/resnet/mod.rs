@@ -163,8 +163,8 @@ impl Model for ResNet {
         }
     }
 
-    fn prefix(&self) -> &str {
-        &self.prefix
+    fn prefix(&self) -> String {
+        self.prefix.clone()
     }
 
     fn required(&self) -> Option<Required<'_>> {

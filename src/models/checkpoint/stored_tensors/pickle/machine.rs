@@ -20,7 +20,7 @@ pub(super) struct Machine<'p> {
     stream: &'static str,
     /// The name of the opcode that is carried out.
     opcode: &'static str,
-    /// Where it stands.
+    /// In bytes from the beginning of the pickle.
     offset: usize,
     pub stack: Vec<Value<'p>>,
     marks: Vec<usize>,
@@ -197,7 +197,7 @@ impl<'p> Machine<'p> {
     fn protocol(&mut self) -> Result<(), Fault> {
         let protocol = self.need(Reader::u8)?;
         if self.offset != 0 {
-            return Err(self.corrupt("its protocol stands in the middle".to_owned()));
+            return Err(self.corrupt("its protocol is stated in the middle".to_owned()));
         }
         if (2..=5).contains(&protocol) {
             return Ok(());

@@ -53,7 +53,7 @@ pub(super) enum Value<'p> {
     Long(&'p [u8]),
     /// A number.
     Float(f64),
-    /// A text.
+    /// Of UTF-8, within the pickle.
     Text(&'p str),
     /// A name that is let through.
     Global(Global),
