@@ -9,7 +9,7 @@ fn main() -> std::process::ExitCode {
 #[cfg(target_os = "linux")]
 #[expect(
     unsafe_code,
-    reason = "there is no other way to be called before libraries are"
+    reason = "the linker alone can have a function called before libraries are"
 )]
 #[used]
 // SAFETY: the section holds functions of this type, and nothing else is put there.

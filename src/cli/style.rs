@@ -133,7 +133,7 @@ fn size(descriptor: libc::c_int) -> Option<(usize, usize)> {
         ws_xpixel: 0,
         ws_ypixel: 0,
     };
-    #[expect(unsafe_code, reason = "there is no safe way to ask a terminal")]
+    #[expect(unsafe_code, reason = "only the C library can ask a terminal")]
     // SAFETY: the pointer is to a value of the type that the request fills.
     let asked = unsafe { libc::ioctl(descriptor, libc::TIOCGWINSZ, &raw mut size) };
     let is_known = asked == 0 && size.ws_col > 0 && size.ws_row > 0;

@@ -86,7 +86,7 @@ fn files_that_are_there_stay_as_they_are() {
     ]);
     assert!(mine == cli.files("."), "nothing was written");
 
-    // What people have already is no reason to stop.
+    // What people have already is kept, and the rest is written.
     fs::remove_file(cli.path("experiments/two-networks.toml")).unwrap();
     let output = cli.run(&arguments).expect_code(0);
     let kept = "kept .gitignore as it is; add a line `.repro/`";
