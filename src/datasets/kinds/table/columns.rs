@@ -133,7 +133,7 @@ fn read_parquet(path: &Path, names: &Names<'_>) -> Result<Columns, DatasetError>
         usize::try_from(rows).map_err(|_| malformed(path, format!("it states {rows} rows")))?;
     let reader =
         ParquetRecordBatchReaderBuilder::new_with_metadata(file, about).with_projection(projection);
-    let reader = reader.with_batch_size(at_once);
+    let reader = reader.with_batch_size(at_once.rows);
     let reader = reader.build().map_err(|error| broken(path, &error))?;
     let (mut batches, mut bytes) = (Vec::new(), 0u64);
     for batch in reader {

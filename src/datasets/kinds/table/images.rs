@@ -21,6 +21,9 @@ pub(super) enum Place {
     File(PathBuf),
 }
 
+/// Blocks that are kept take about so many bytes at most, or are two.
+const KEPT_BYTES: usize = 1 << 28;
+
 /// A block that is kept: which it is, and what it holds once somebody has read it.
 type Kept = ((usize, usize), Arc<OnceLock<Result<Block, Message>>>);
 
@@ -86,8 +89,10 @@ impl Images {
 
     /// The place of a block among those that are kept, made if it has none.
     fn kept(&self, file: usize, block: usize) -> Arc<OnceLock<Result<Block, Message>>> {
-        // Two for each thread that may read in parallel, each at a place of its own.
-        let most = 2 * rayon::current_num_threads() + 2;
+        // Two for each thread that may read in parallel, each at a place of its own; fewer of large ones.
+        let threads = 2 * rayon::current_num_threads() + 2;
+        let largest = self.files.iter().map(ImageFile::block_bytes).max();
+        let most = (KEPT_BYTES / largest.unwrap_or(1).max(1)).clamp(2, threads);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let found = kept.iter().position(|(key, _)| *key == (file, block));
         let entry = match found {

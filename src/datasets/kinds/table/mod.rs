@@ -70,7 +70,7 @@ pub const KIND: DatasetKind = Kind::new(
 const REMEDY: &str = "`repro list kinds table` tells how the files have to be";
 
 fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {
-    Some(Arc::new(Table {
+    Some(Arc::new(ImageTable {
         files: files(fields)?,
         image: fields.get(&IMAGE)?,
         label: fields.get(&LABEL)?,
@@ -97,7 +97,7 @@ fn files(fields: &Fields<'_>) -> Option<Vec<(Option<String>, PathBuf)>> {
 }
 
 #[derive(Debug)]
-struct Table {
+struct ImageTable {
     /// Patterns of files, each with its split, or without where a column has it.
     files: Vec<(Option<String>, PathBuf)>,
     image: String,
@@ -129,7 +129,7 @@ fn malformed(path: &Path, problem: String) -> DatasetError {
     }
 }
 
-impl Dataset for Table {
+impl Dataset for ImageTable {
     fn kind(&self) -> &'static str {
         KIND.doc.name
     }
@@ -221,7 +221,7 @@ impl Dataset for Table {
     }
 }
 
-impl Table {
+impl ImageTable {
     /// The names of the classes: those of the list, else those in the metadata of the files, else what the labels are.
     fn class_names(&self, base: &Path, parts: &[Part]) -> Result<Vec<String>, DatasetError> {
         if let Some(path) = &self.classes {

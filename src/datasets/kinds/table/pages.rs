@@ -23,17 +23,23 @@ const LONGEST_HEADER: usize = 1 << 24;
 /// Structures lie within each other no deeper.
 const DEEPEST: u32 = 16;
 
-/// The largest of a column's values, as far as its pages tell, in bytes: a value in a dictionary may stand in any number of rows.
+/// What the pages of a column in one row group unpack into.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Largest {
+    /// The dictionary, in bytes: none of its values is longer, and one may stand in any number of rows.
+    pub(super) dictionary: u64,
+    /// The largest of the other pages, in bytes.
+    pub(super) page: u64,
+}
+
+/// What the pages of a column unpack into, by their headers.
 ///
 /// # Errors
 /// A page that unpacks into more than [`PARQUET_PAGE`], and a header that cannot be read, in words.
-pub(super) fn largest_of_dictionary(
-    file: &File,
-    chunk: &ColumnChunkMetaData,
-) -> Result<u64, String> {
+pub(super) fn largest(file: &File, chunk: &ColumnChunkMetaData) -> Result<Largest, String> {
     let (mut at, length) = chunk.byte_range();
     let end = at.saturating_add(length);
-    let mut dictionary = 0;
+    let mut largest = Largest::default();
     let name = chunk.column_path().string();
     while at < end {
         let header = read_header(file, at, end)
@@ -45,14 +51,17 @@ pub(super) fn largest_of_dictionary(
                 text::bytes(PARQUET_PAGE)
             ));
         }
-        if header.is_dictionary {
-            dictionary = header.unpacked.max(dictionary);
-        }
+        let of_kind = if header.is_dictionary {
+            &mut largest.dictionary
+        } else {
+            &mut largest.page
+        };
+        *of_kind = header.unpacked.max(*of_kind);
         at = at
             .saturating_add(header.length as u64)
             .saturating_add(header.packed);
     }
-    Ok(dictionary)
+    Ok(largest)
 }
 
 struct Header {
@@ -230,7 +239,7 @@ mod tests {
 
     use super::*;
 
-    fn written(values: &[Vec<u8>], properties: WriterProperties) -> Vec<Result<u64, String>> {
+    fn written(values: &[Vec<u8>], properties: WriterProperties) -> Vec<Result<Largest, String>> {
         let column: ArrayRef = Arc::new(BinaryArray::from_iter_values(values));
         let numbers: ArrayRef = Arc::new(Int32Array::from_iter_values((0..).take(values.len())));
         let batch = RecordBatch::try_from_iter([("image", column), ("label", numbers)]).unwrap();
@@ -241,9 +250,7 @@ mod tests {
         let about = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).unwrap();
         let groups = about.metadata().row_groups();
         let chunks = groups.iter().flat_map(RowGroupMetaData::columns);
-        chunks
-            .map(|chunk| largest_of_dictionary(&file, chunk))
-            .collect()
+        chunks.map(|chunk| largest(&file, chunk)).collect()
     }
 
     #[test]
@@ -271,7 +278,8 @@ mod tests {
                         .build();
                     let found = written(&values, properties);
                     // Seven values of 2,000 bytes, each with its length.
-                    assert_eq!(found[0], Ok(7 * 2004), "{version:?} {compression:?}");
+                    let dictionary = found[0].as_ref().unwrap().dictionary;
+                    assert_eq!(dictionary, 7 * 2004, "{version:?} {compression:?}");
                     assert!(found[1].is_ok(), "{:?}", found[1]);
                 }
             }

@@ -1,7 +1,8 @@
 //! Images in a column of a Parquet file, read a block of rows at a time.
 //!
 //! A block never crosses a row group. Within a group, the pages before it are skipped without being unpacked, so blocks of a file
-//! with one huge group can be read as well.
+//! with one huge group can be read as well. A page is unpacked as a whole, and writers put up to a thousand images into one, however large
+//! they are; so a block is no smaller than the largest page, and going through the rows in order unpacks each page twice at most.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -24,7 +25,7 @@ use crate::recognized::{BEGINNING, recognized};
 
 /// What a Parquet file begins and ends with.
 const MAGIC: &[u8; 4] = b"PAR1";
-/// About so many bytes of images are in a block.
+/// About so many bytes of images are in a block, and more where pages are larger.
 const BLOCK_BYTES: usize = 8 << 20;
 /// A block has no more rows.
 const BLOCK_ROWS: usize = 1024;
@@ -39,6 +40,8 @@ pub(super) struct ImageFile {
     blocks: Vec<Span>,
     /// Rows that are read at once.
     most: usize,
+    /// Bytes of images in a block, about.
+    block_bytes: usize,
 }
 
 /// A run of rows within one row group, which is read at once.
@@ -95,7 +98,15 @@ fn unreadable(path: &Path, file: &File, error: &dyn std::fmt::Display) -> Datase
     }
 }
 
-/// As many rows of some columns as may be read at once: so few that they fit if each has the longest value of a dictionary.
+/// How much of some columns is read at once.
+pub(super) struct AtOnce {
+    /// As many rows as may be: so few that they fit if each has the longest value of a dictionary.
+    pub(super) rows: usize,
+    /// What the largest page that is not a dictionary unpacks into, in bytes.
+    page: usize,
+}
+
+/// How much of some columns may be read at once.
 ///
 /// # Errors
 /// A page that unpacks into too much, and more rows than a table has.
@@ -104,15 +115,17 @@ pub(super) fn rows_at_once(
     file: &File,
     metadata: &ArrowReaderMetadata,
     is_wanted: impl Fn(&str) -> bool,
-) -> Result<usize, DatasetError> {
-    let mut longest = 1;
+) -> Result<AtOnce, DatasetError> {
+    let (mut longest, mut page) = (1, 0);
     let mut rows = 0u64;
     for group in metadata.metadata().row_groups() {
         rows = rows.saturating_add(group.num_rows().try_into().unwrap_or(u64::MAX));
         for chunk in group.columns() {
             if is_wanted(&chunk.column_path().string()) {
-                let dictionary = pages::largest_of_dictionary(file, chunk);
-                longest = longest.max(dictionary.map_err(|problem| malformed(path, problem))?);
+                let largest = pages::largest(file, chunk);
+                let largest = largest.map_err(|problem| malformed(path, problem))?;
+                longest = longest.max(largest.dictionary);
+                page = page.max(largest.page);
             }
         }
     }
@@ -121,7 +134,10 @@ pub(super) fn rows_at_once(
         return Err(malformed(path, problem));
     }
     let rows = PARQUET_BLOCK / longest;
-    Ok(usize::try_from(rows.clamp(1, BLOCK_ROWS as u64)).unwrap_or(BLOCK_ROWS))
+    Ok(AtOnce {
+        rows: usize::try_from(rows.clamp(1, BLOCK_ROWS as u64)).unwrap_or(BLOCK_ROWS),
+        page: usize::try_from(page).unwrap_or(usize::MAX),
+    })
 }
 
 /// A file that the reader of Parquet files cannot read.
@@ -153,7 +169,9 @@ impl ImageFile {
         } else {
             column.to_owned()
         };
-        let most = rows_at_once(path, &file, &metadata, |column| column == leaf)?;
+        let at_once = rows_at_once(path, &file, &metadata, |column| column == leaf)?;
+        let most = at_once.rows;
+        let block_bytes = at_once.page.max(BLOCK_BYTES);
         let mut blocks = Vec::new();
         let mut from = 0;
         for (group, about) in metadata.metadata().row_groups().iter().enumerate() {
@@ -167,7 +185,7 @@ impl ImageFile {
                 .map(parquet::file::metadata::ColumnChunkMetaData::uncompressed_size)
                 .sum();
             let mean = usize::try_from(bytes).unwrap_or_default() / rows.max(1);
-            let step = (BLOCK_BYTES / mean.max(1)).clamp(1, most);
+            let step = (block_bytes / mean.max(1)).clamp(1, most);
             for within in (0..rows).step_by(step) {
                 blocks.push(Span {
                     from: from + within,
@@ -184,12 +202,18 @@ impl ImageFile {
             metadata,
             blocks,
             most,
+            block_bytes,
         })
     }
 
     /// The path that it was opened at.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// About how many bytes of images a block has.
+    pub(super) fn block_bytes(&self) -> usize {
+        self.block_bytes
     }
 
     /// The block of a row, and the row's place in it.

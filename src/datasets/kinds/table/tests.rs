@@ -74,11 +74,11 @@ fn write_shades(path: &Path, shades: std::ops::Range<u8>, metadata: Option<&str>
     );
 }
 
-fn table(files: &[(Option<&str>, &str)]) -> Table {
+fn table(files: &[(Option<&str>, &str)]) -> ImageTable {
     let files = files
         .iter()
         .map(|(split, path)| (split.map(str::to_owned), PathBuf::from(path)));
-    Table {
+    ImageTable {
         files: files.collect(),
         image: "image".to_owned(),
         label: "label".to_owned(),
@@ -89,7 +89,7 @@ fn table(files: &[(Option<&str>, &str)]) -> Table {
     }
 }
 
-fn open(folder: &Path, table: &Table) -> Result<OpenDataset, String> {
+fn open(folder: &Path, table: &ImageTable) -> Result<OpenDataset, String> {
     let environment = Environment {
         base: folder,
         ..Environment::plain()
@@ -102,6 +102,41 @@ const BOTH: [(Option<&str>, &str); 2] = [
     (Some("train"), "data/train-*.parquet"),
     (Some("test"), "data/test.parquet"),
 ];
+
+#[test]
+fn a_page_of_many_large_images_is_one_block() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.parquet");
+    let large = |rows: u8| -> ArrayRef {
+        let images = (0..rows).map(|row| Some(vec![row; 1 << 20]));
+        Arc::new(images.collect::<BinaryArray>())
+    };
+    let blocks = |rows_of_page: usize| {
+        let batch = RecordBatch::try_from_iter([("image", large(40))]).unwrap();
+        let properties = WriterProperties::builder()
+            .set_dictionary_enabled(false)
+            .set_compression(Compression::SNAPPY)
+            .set_data_page_size_limit(1 << 30)
+            .set_write_batch_size(rows_of_page)
+            .set_data_page_row_count_limit(rows_of_page)
+            .build();
+        let file = std::fs::File::create(&path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let opened = super::parquet::ImageFile::open(&path, "image").unwrap();
+        for row in [0, 17, 39] {
+            let (block, place) = opened.block_of(row);
+            let block = opened.read(block).unwrap();
+            assert_eq!(block.image(place).unwrap()[0], row as u8);
+        }
+        opened.block_of(39).0 + 1
+    };
+    // All in one page, which is unpacked once; pages of two are read eight megabytes at a time.
+    assert_eq!(blocks(40), 1);
+    let small = blocks(2);
+    assert!((5..=7).contains(&small), "{small}");
+}
 
 #[test]
 fn shards_of_images_are_one_dataset_in_any_order_of_reading() {
