@@ -36,20 +36,16 @@ class Artifact:
 
 
 def find(cache: str | os.PathLike[str] | None) -> Path:
-    """The cache folder: `cache`, else the variable REPRO_CACHE, else the nearest `.repro` from the working folder upwards.
+    """The cache folder: `cache`, else the variable REPRO_CACHE, else that of the project: the nearest folder from the working folder
+    upwards with a `repro.toml` or a cache in `.repro`, as the program finds it.
 
-    Raises CacheError where there is none, or one of a format that is not read.
+    Raises CacheError where there is none, one of a format that is not read, or a `repro.toml` that cannot be read.
     """
     named = cache if cache is not None else os.environ.get("REPRO_CACHE") or None
     if named is not None:
         folder = Path(named)
     else:
-        start = Path.cwd()
-        above = (parent / ".repro" for parent in (start, *start.parents))
-        found = next((folder for folder in above if (folder / "FORMAT").is_file()), None)
-        if found is None:
-            raise CacheError(f"no cache in {start} or above it; run an experiment first, or give the folder as `cache=`")
-        folder = found
+        folder = _of_project(Path.cwd())
     try:
         # A folder of other things may have a long file of this name.
         with (folder / "FORMAT").open(encoding="utf-8") as file:
@@ -59,6 +55,43 @@ def find(cache: str | os.PathLike[str] | None) -> Path:
     if written != FORMAT:
         raise CacheError(f"{folder / 'FORMAT'}: expected `{FORMAT}`, found `{written}`")
     return folder
+
+
+def _of_project(start: Path) -> Path:
+    """The cache of the project that `start` is in."""
+    for folder in (start, *start.parents):
+        settings, usual = folder / "repro.toml", folder / ".repro"
+        if settings.is_file():
+            cache = folder / (_path_in(settings) or usual)
+            if (cache / "FORMAT").is_file():
+                return cache
+            raise CacheError(f"no cache in {cache}; run an experiment first, or give the folder as `cache=`")
+        if (usual / "FORMAT").is_file():
+            return usual
+    raise CacheError(f"no cache in {start} or above it; run an experiment first, or give the folder as `cache=`")
+
+
+def _path_in(settings: Path) -> Path | None:
+    """The key `path` of `[cache]` in a `repro.toml`; `~/` stands for the user's folder."""
+    try:
+        text = settings.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CacheError(f"cannot read {settings}: {error}") from error
+    try:
+        import tomllib
+    except ModuleNotFoundError as error:  # Python 3.10
+        if "[cache]" not in text and "cache." not in text:
+            return None
+        raise CacheError(f"reading {settings} needs Python 3.11; give the folder as `cache=`") from error
+    try:
+        path = tomllib.loads(text).get("cache", {}).get("path")
+    except (tomllib.TOMLDecodeError, AttributeError) as error:
+        raise CacheError(f"cannot read {settings}: {error}") from error
+    if path is None:
+        return None
+    if not isinstance(path, str):
+        raise CacheError(f"{settings}: `path` of `[cache]` has to be a string, found `{path}`")
+    return Path(path).expanduser() if path.startswith("~/") else Path(path)
 
 
 def artifacts(cache: Path, kind: str) -> list[Artifact]:

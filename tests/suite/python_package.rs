@@ -238,3 +238,52 @@ fn the_command_says_which_pytorch_to_install() {
         .expect_code(69)
         .expect_in_stderr(&["cannot start", "install repro again"]);
 }
+
+#[test]
+fn python_finds_the_cache_that_the_program_finds() {
+    let cli = CliTest::new();
+    let find = |folder: &str| {
+        let script = "import sys\nsys.path.insert(0, sys.argv[1])\nfrom repro import _cache\n\
+                      try:\n    print(_cache.find(None))\nexcept _cache.CacheError as error:\n    sys.exit(str(error))\n";
+        let mut command = Command::new("python3");
+        command
+            .args(["-B", "-c", script])
+            .arg(root().join("python"))
+            .current_dir(cli.path(folder))
+            .env_remove("REPRO_CACHE");
+        if let Some(packages) = std::env::var_os("REPRO_TEST_PYTHONPATH") {
+            command.env("PYTHONPATH", packages);
+        }
+        finish(command.output().unwrap())
+    };
+    let cache = |folder: &str| {
+        fs::create_dir_all(cli.path(folder)).unwrap();
+        fs::write(cli.path(folder).join("FORMAT"), "repro-store 1\n").unwrap();
+    };
+    let expect = |folder: &str, found: &str| {
+        let output = find(folder).expect_code(0);
+        let printed = Path::new(output.stdout.trim()).canonicalize().unwrap();
+        assert_eq!(printed, cli.path(found).canonicalize().unwrap());
+    };
+    fs::create_dir_all(cli.path("project/notebooks")).unwrap();
+    find("project/notebooks")
+        .expect_code(1)
+        .expect_in_stderr(&["no cache in "]);
+    cache("project/.repro");
+    expect("project/notebooks", "project/.repro");
+    // The settings say otherwise, and count from their own folder.
+    cache("elsewhere");
+    let settings = cli.path("project/repro.toml");
+    fs::write(&settings, "[cache]\npath = \"../elsewhere\"\n").unwrap();
+    expect("project/notebooks", "elsewhere");
+    fs::write(&settings, "[run]\nmemory = \"1GiB\"\n").unwrap();
+    expect("project/notebooks", "project/.repro");
+    fs::write(&settings, "[cache]\npath = 1\n").unwrap();
+    find("project/notebooks")
+        .expect_code(1)
+        .expect_in_stderr(&["repro.toml: `path` of `[cache]` has to be a string, found `1`"]);
+    fs::write(&settings, "[cache\n").unwrap();
+    find("project/notebooks")
+        .expect_code(1)
+        .expect_in_stderr(&["cannot read ", "repro.toml"]);
+}
