@@ -54,8 +54,15 @@ impl Write for OnDisk {
 }
 
 impl AtomicFile {
-    /// Begins the file that is to be called `target`. Its folder has to exist.
+    /// Begins the file that is to be called `target`, in a folder of the user's, which has to exist. What killed processes left of files
+    /// of this name is removed: nobody else would.
     pub(crate) fn create(target: &Path) -> io::Result<Self> {
+        clear_abandoned(target);
+        Self::create_in_cache(target)
+    }
+
+    /// [`AtomicFile::create`] in the cache, where opening it removes what killed processes left.
+    pub(crate) fn create_in_cache(target: &Path) -> io::Result<Self> {
         faults::at(Operation::Create)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let file = tempfile::Builder::new()
@@ -68,12 +75,12 @@ impl AtomicFile {
         })
     }
 
-    /// [`AtomicFile::create`], with what `write` writes to the path it is given, which has to be the same file afterwards.
+    /// [`AtomicFile::create_in_cache`], with what `write` writes to the path it is given, which has to be the same file afterwards.
     pub(crate) fn by_path(
         target: &Path,
         write: &mut dyn FnMut(&Path) -> io::Result<()>,
     ) -> io::Result<Self> {
-        let file = Self::create(target)?;
+        let file = Self::create_in_cache(target)?;
         faults::at(Operation::Write)?;
         write(file.path())?;
         Ok(file)
@@ -160,17 +167,16 @@ pub(crate) fn write(target: &Path, bytes: &[u8]) -> io::Result<()> {
 /// A temporary file that nobody has written to for so long belongs to a process that was killed.
 const ABANDONED_AFTER: Duration = Duration::from_mins(10);
 
-/// Writes a whole file, unless it has these bytes already; returns whether it was written. What killed processes left of files of this
-/// name is removed: the folder is the user's, so nobody else would.
+/// Writes a whole file, unless it has these bytes already; returns whether it was written.
 pub(crate) fn write_if_different(target: &Path, bytes: &[u8]) -> io::Result<bool> {
     if fs::read(target).is_ok_and(|present| present == bytes) {
         return Ok(false);
     }
-    clear_abandoned(target);
     write(target, bytes).map(|()| true)
 }
 
-fn clear_abandoned(target: &Path) {
+/// Removes what killed processes left of files that were to be called `target`: hidden ones that nobody wrote to for ten minutes.
+pub(crate) fn clear_abandoned(target: &Path) {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let begins = format!("{TEMPORARY}{name}-");
     for entry in fs::read_dir(folder_of(target))
@@ -250,6 +256,36 @@ mod tests {
         entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect()
+    }
+
+    #[test]
+    fn what_a_killed_process_left_of_a_file_of_the_users_goes_with_the_next_and_nothing_else_does()
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let long_ago = std::time::SystemTime::now() - 2 * ABANDONED_AFTER;
+        let left = [
+            ".tmp-out.safetensors-a1b2c3",
+            ".tmp-other.safetensors-a1b2c3",
+            "out.safetensors",
+        ];
+        for name in left {
+            let file = File::create(folder.path().join(name)).unwrap();
+            file.set_modified(long_ago).unwrap();
+        }
+        // Of somebody who writes it now.
+        fs::write(folder.path().join(".tmp-out.safetensors-d4e5f6"), b"").unwrap();
+        let target = folder.path().join("out.safetensors");
+        drop(AtomicFile::create_in_cache(&target).unwrap());
+        assert_eq!(names(folder.path()).len(), 4);
+        drop(AtomicFile::create(&target).unwrap());
+        let mut kept = names(folder.path());
+        kept.sort();
+        let expected = [
+            ".tmp-other.safetensors-a1b2c3",
+            ".tmp-out.safetensors-d4e5f6",
+            "out.safetensors",
+        ];
+        assert_eq!(kept, expected);
     }
 
     #[test]

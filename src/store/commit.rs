@@ -19,7 +19,7 @@ impl StagedFile {
     /// Begins the file that is to be called `target`; `needed` is its size in bytes, where known, for the message
     /// when the disk is full.
     pub(super) fn create(target: &Path, needed: Option<u64>) -> Result<Self, StoreError> {
-        let file = AtomicFile::create(target)
+        let file = AtomicFile::create_in_cache(target)
             .map_err(|error| StoreError::io("create a file for", target, needed, error))?;
         Ok(Self {
             file,

@@ -13,6 +13,7 @@ use super::error::StoreError;
 use super::fingerprint::Fingerprint;
 use super::parts::no_parts;
 use super::root::Store;
+use crate::atomic_file;
 
 impl Store {
     /// Writes all parts of an artifact of features or samples, after verifying them, into one Parquet file with the same columns and the
@@ -45,6 +46,7 @@ impl Store {
         let properties = WriterProperties::builder()
             .set_compression(compression)
             .build();
+        atomic_file::clear_abandoned(target);
         let staged = StagedFile::create(target, None)?;
         let schema = first.part.batch.schema();
         let mut writer = ArrowWriter::try_new(staged, schema, Some(properties)).map_err(writing)?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::super::exit::Failure;
+use super::super::meter::{Meter, Unit};
 use super::super::say;
 use crate::models::checkpoint::conversion::{ConversionError, ElementType, convert};
 use crate::models::checkpoint::stored_tensors::{StoredTensors, shown};
@@ -13,7 +14,7 @@ use crate::text::{bytes, plural};
 /// Arguments of `repro models convert`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro models convert 256x256_diffusion_uncond.pt adm-256.safetensors\n  repro models convert 256x256_diffusion_uncond.pt adm-256-half.safetensors --dtype f16\n\nThe file appears only when it is whole, and the same input gives the same bytes. Its metadata name the input and its BLAKE3 digest."
+    after_help = "Examples:\n  repro models convert 256x256_diffusion_uncond.pt adm-256.safetensors\n  repro models convert adm-256.safetensors adm-256-half.safetensors --dtype f16\n\nThe file appears only when it is whole, and the same input gives the same bytes. Its metadata name the input and its BLAKE3 digest."
 )]
 pub struct Arguments {
     /// The checkpoint: a safetensors file or a PyTorch checkpoint.
@@ -65,7 +66,20 @@ pub(super) fn write(
         Dtype::Bf16 => Some(ElementType::Bf16),
         Dtype::Keep => None,
     };
-    let written = convert(source, target, element, force)?;
+    // The file is read twice: for its digest, and for its tensors.
+    let sizes = source.descriptions().map(|(_, dtype, shape)| {
+        let numbers = shape.iter().product::<usize>();
+        (numbers * dtype.bitsize() / 8) as u64
+    });
+    let of = source.file_bytes() + sizes.sum::<u64>();
+    let mut meter = Meter::new(Unit::Bytes, 0, Some(of), "convert", None);
+    let written = convert(source, target, element, force, &mut |read| {
+        if let Some(numbers) = meter.advance(read) {
+            say!("convert: {numbers}");
+        }
+    });
+    meter.end();
+    let written = written?;
     for other in source.others() {
         say!("left out: {}, {}", shown(&other.name), other.what);
     }

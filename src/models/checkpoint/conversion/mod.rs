@@ -16,7 +16,7 @@ mod numbers;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
@@ -94,7 +94,7 @@ pub enum ConversionError {
 
 /// Writes all tensors of `source` to a new safetensors file `target`, whose metadata hold the file name and the BLAKE3
 /// digest of the source. Numbers with a fraction become `element` where it is given. A file that is there is replaced only
-/// with `replace`.
+/// with `replace`. `progress` is told of the bytes of the source that were read: first for the digest, then tensor by tensor.
 ///
 /// # Errors
 /// The target is there, or is the source; a number does not fit the type; reading or writing fails. Nothing is left behind.
@@ -103,6 +103,7 @@ pub fn convert(
     target: &Path,
     element: Option<ElementType>,
     replace: bool,
+    progress: &mut dyn FnMut(u64),
 ) -> Result<Written, ConversionError> {
     if is_same(source.path(), target) {
         return Err(ConversionError::Itself {
@@ -128,7 +129,7 @@ pub fn convert(
         });
     }
     tensors.sort_by_key(|&(name, _, to, _)| (std::cmp::Reverse(to.bitsize()), name));
-    let digest = digest(source.path())?;
+    let digest = digest(source.path(), progress)?;
     let header = header(source.path(), &digest, &tensors);
 
     let mut out = AtomicFile::create(target).map_err(unwritable)?;
@@ -149,6 +150,7 @@ pub fn convert(
             };
             write_converted(&mut out, &tensor.bytes, from, to, unwritable, too_large)?;
         }
+        progress(tensor.bytes.len() as u64);
         source.release(name);
     }
     let bytes = out.len().map_err(unwritable)?;
@@ -178,16 +180,24 @@ fn is_same(one: &Path, other: &Path) -> bool {
 }
 
 /// The BLAKE3 digest of the source, read as a stream so that the map stays out of memory.
-fn digest(path: &Path) -> Result<blake3::Hash, ConversionError> {
+fn digest(path: &Path, progress: &mut dyn FnMut(u64)) -> Result<blake3::Hash, ConversionError> {
     let unreadable = |source| ConversionError::Unreadable {
         path: path.into(),
         source,
     };
     let mut hasher = blake3::Hasher::new();
-    hasher
-        .update_reader(File::open(path).map_err(unreadable)?)
-        .map_err(unreadable)?;
-    Ok(hasher.finalize())
+    let mut file = File::open(path).map_err(unreadable)?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = match file.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finalize()),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unreadable(error)),
+        };
+        hasher.update(&buffer[..read]);
+        progress(read as u64);
+    }
 }
 
 /// The length of the header and the header, which lists the tensors with their places in their order.
@@ -237,7 +247,7 @@ mod tests {
         let view = [("x", view.unwrap())];
         std::fs::write(&from, safetensors::serialize(view, None).unwrap()).unwrap();
         let source = StoredTensors::open(&from).unwrap();
-        let outcome = convert(&source, &to, Some(element), false);
+        let outcome = convert(&source, &to, Some(element), false, &mut |_| {});
         let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
         assert_eq!(left.len(), if outcome.is_ok() { 2 } else { 1 });
         outcome.map_err(|error| error.to_string())?;

@@ -187,6 +187,11 @@ impl StoredTensors {
         &self.path
     }
 
+    /// The size of the file in bytes.
+    pub fn file_bytes(&self) -> u64 {
+        self.content.bytes().len() as u64
+    }
+
     /// How the file holds its tensors.
     pub fn container(&self) -> Container {
         self.container
