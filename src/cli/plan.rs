@@ -5,24 +5,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::Context;
 use super::exit::Failure;
 use super::warnings::Deny;
 use super::{experiment, printed, unopened};
+use crate::collect::warnings::Warnings;
 use crate::inputs::Otherwise;
 use crate::machine::{device, instructions};
 use crate::models::{self, Model};
-use crate::plan::{
-    Absent, ExpectedTime, Plan, PlanRecord, Rates, render, render_jobs, render_time,
-};
+use crate::plan::{Absent, Forecast, Plan, PlanRecord, Rates, render, render_jobs, render_time};
+use crate::report::ReportWarning;
 use crate::store::Store;
 use crate::text::plural;
 
 /// Arguments of `repro plan`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro plan experiments/quickstart.toml\n  repro plan experiments/quickstart.toml --steps    the jobs after each rule of the planner\n  repro plan experiments/quickstart.toml --check    exit code 1 if anything would be computed\n\nWhat is not on disk is named, and planned as it was when it was last read, or by its published size: such a plan is an estimate. `repro run` needs all inputs."
+    after_help = "Examples:\n  repro plan experiments/quickstart.toml\n  repro plan experiments/quickstart.toml --steps    the work of the planner\n  repro plan experiments/quickstart.toml --check    exit code 1 if there is work\n\nWhat is not on disk is named, and planned as it was when it was last read, or by its published size: such a plan is an estimate. `repro run` needs all inputs."
 )]
 #[expect(
     clippy::struct_excessive_bools,
@@ -74,6 +75,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     for advice in unopened::advice(context, &planned.experiment, &absent) {
         say!("note: {advice}");
     }
+    let warnings = Warnings::of(&planned.experiment, &planned.inputs, &planned.plan).records();
     let plan = planned.plan;
     let on_cpu = match context.run.device.as_deref() {
         Some(device) => device == "cpu",
@@ -88,7 +90,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let networks: Vec<Arc<dyn Model>> = own.chain(presets).collect();
     let rates = Rates::of(&planned.listing, &networks, instructions::of_libtorch());
     let expected = rates.expect(&plan);
-    let printed = print(&plan, &absent, (&steps, expected.as_ref()), arguments);
+    let printed = print(&plan, &absent, &warnings, (&steps, &expected), arguments);
     // The exit code answers, whether or not somebody reads the text to its end.
     if let Err(error) = printed
         && (!arguments.check || error.kind() != std::io::ErrorKind::BrokenPipe)
@@ -103,16 +105,29 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints the plan in the form that was asked for; `steps` is the text of `--steps`, and `expected` how long the passes take.
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Record<'a> {
+    #[serde(flatten)]
+    plan: PlanRecord,
+    /// What looks wrong and stops nothing.
+    warnings: &'a [ReportWarning],
+}
+
+/// Prints the plan in the form that was asked for; `steps` is the text of `--steps`, and `expected` how long it all takes.
 fn print(
     plan: &Plan,
     absent: &[Absent],
-    (steps, expected): (&str, Option<&ExpectedTime>),
+    warnings: &[ReportWarning],
+    (steps, expected): (&str, &Forecast),
     arguments: &Arguments,
 ) -> std::io::Result<()> {
     let mut out = printed::stdout(arguments.json);
     if arguments.json {
-        let record = PlanRecord::new(plan, absent, expected);
+        let record = Record {
+            plan: PlanRecord::new(plan, absent, expected),
+            warnings,
+        };
         serde_json::to_writer_pretty(&mut out, &record)?;
         writeln!(out)?;
     } else {

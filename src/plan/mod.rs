@@ -37,11 +37,11 @@ use crate::store::{Fingerprint, Listing, RecipeError};
 pub use absent::{Absent, Expected};
 pub use choice::{Choice, ChosenItem, Refit};
 pub use job::{Cost, Job, JobKind, Pass, PassKey, ScanKey, Tap, job_name};
-pub use rates::{ExpectedTime, Rates, render_time};
+pub use rates::{Forecast, Rates, render_time};
 pub use shards::Shards;
 pub use step::{
     DatasetUse, Evaluate, Extract, HeadItem, Items, Joined, ModelUse, PlannedArtifact, Pretrain,
-    Sample, Shown, State, Step, StepId, Train, Work,
+    Sample, Shown, Step, StepId, StepState, Train, Work,
 };
 pub use text::{PlanRecord, render, render_jobs};
 

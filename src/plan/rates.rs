@@ -1,7 +1,11 @@
-//! How long the passes of a plan take, by what earlier passes took that the store still has the features of.
+//! How long the passes and the heads of a plan take, by what earlier ones took that the store still has.
+//!
+//! [`heads`] has the heads.
 //!
 //! A pass is measured by its multiply-adds a second: a network runs at about the same rate to whatever depth, on whatever images. Where
 //! the network was never run here, the rate is that of others; where nothing was, there is none.
+
+mod heads;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +16,9 @@ use super::{Pass, Plan};
 use crate::models::Model;
 use crate::store::{ArtifactKind, Entry, Listing};
 use crate::text::{duration, plural, rate};
+use heads::HeadRates;
+
+pub use heads::ExpectedHeads;
 
 /// What features of one pass differ in.
 const OF_TAPS: [&str; 4] = ["block", "pool", "token", "storage"];
@@ -22,6 +29,7 @@ pub struct Rates {
     /// The device of the newest of them, and theirs.
     device: String,
     measured: Vec<Measured>,
+    heads: HeadRates,
 }
 
 /// One pass that was measured.
@@ -34,6 +42,15 @@ struct Measured {
     seconds_per_image: f64,
     /// Multiply-adds of an image.
     multiply_adds: u64,
+}
+
+/// How long a plan is expected to take.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Forecast {
+    /// Its passes.
+    pub passes: Option<ExpectedTime>,
+    /// Its heads.
+    pub heads: Option<ExpectedHeads>,
 }
 
 /// How long the passes of a plan are expected to take.
@@ -105,11 +122,20 @@ impl Rates {
         Self {
             measured: measured.collect(),
             device,
+            heads: HeadRates::of(listing, instructions),
+        }
+    }
+
+    /// How long what a plan has to do takes, where anything comparable was measured.
+    pub fn expect(&self, plan: &Plan) -> Forecast {
+        Forecast {
+            passes: self.expect_passes(plan),
+            heads: self.heads.expect(plan),
         }
     }
 
     /// How long the passes of a plan take that it has to run; `None` where there are none, or nothing comparable was measured.
-    pub fn expect(&self, plan: &Plan) -> Option<ExpectedTime> {
+    fn expect_passes(&self, plan: &Plan) -> Option<ExpectedTime> {
         let passes = plan.passes();
         let mut expected = ExpectedTime {
             seconds: 0.0,
@@ -162,8 +188,18 @@ fn median(mut numbers: Vec<f64>) -> Option<f64> {
     numbers.get(numbers.len() / 2).copied()
 }
 
-/// The line of a plan about time; nothing where nothing has to run.
-pub fn render_time(plan: &Plan, expected: Option<&ExpectedTime>) -> String {
+/// The lines of a plan about time; nothing where nothing has to run.
+pub fn render_time(plan: &Plan, expected: &Forecast) -> String {
+    let heads = expected.heads.as_ref().map(ExpectedHeads::render);
+    let lines = render_passes(plan, expected.passes.as_ref()) + &heads.unwrap_or_default();
+    if lines.is_empty() {
+        lines
+    } else {
+        format!("\n{lines}")
+    }
+}
+
+fn render_passes(plan: &Plan, expected: Option<&ExpectedTime>) -> String {
     let multiply_adds: u64 = plan
         .passes()
         .iter()
@@ -171,7 +207,7 @@ pub fn render_time(plan: &Plan, expected: Option<&ExpectedTime>) -> String {
         .sum();
     match expected {
         _ if plan.passes().is_empty() => String::new(),
-        None => "\ntime: no measurement yet on this machine: `repro bench extraction`\n".to_owned(),
+        None => "time: no measurement yet on this machine: `repro bench extraction`\n".to_owned(),
         Some(expected) => {
             let of = if expected.same_networks {
                 "of these networks"
@@ -180,7 +216,7 @@ pub fn render_time(plan: &Plan, expected: Option<&ExpectedTime>) -> String {
             };
             let speed = rate(multiply_adds as f64 / 1e9 / expected.seconds.max(1e-9));
             format!(
-                "\ntime: about {} for the passes on {}, by {} {of} here ({speed} G multiply-adds a second)\n",
+                "time: about {} for the passes on {}, by {} {of} here ({speed} G multiply-adds a second)\n",
                 duration(expected.seconds),
                 expected.device,
                 plural(expected.passes, "pass"),

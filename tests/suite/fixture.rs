@@ -260,7 +260,7 @@ pub fn with_snapshots(cli: &CliTest, work: impl FnOnce()) {
     settings.add_filter(r"\b[0-9a-f]{12}\b", "[digest]");
     settings.add_filter(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "[time]");
     // Matters of the machine.
-    settings.add_filter(r"time: about [^\n]*", "time: [measured]");
+    settings.add_filter(r"time: (about|under) [^\n]*", "time: [measured]");
     settings.add_filter(r"(?m)^warning: this processor has no [^\n]*\n[^\n]*\n", "");
     settings.add_filter(r"[ \t]+\n", "\n");
     settings.bind(work);

@@ -254,6 +254,14 @@ fn a_plan_tells_the_time_by_what_was_measured_here() {
         .json();
     let seconds = record["expected_seconds"].as_f64().unwrap();
     assert!(seconds > 0.0 && seconds < 600.0, "{seconds}");
+    assert_eq!(plan.stdout.matches("\ntime: ").count(), 2, "{plan}");
+    assert!(
+        plan.stdout
+            .contains(" for 4 heads on cpu, by 8 heads here\n"),
+        "{plan}"
+    );
+    let heads = record["expected_head_seconds"].as_f64().unwrap();
+    assert!(heads > 0.0 && heads < 600.0, "{heads}");
     cli.write("other.toml", SMALL.replace("adm-nano", "fashion-28"));
     let plan = cli.run(&["plan", "other.toml"]).expect_code(0);
     assert!(plan.stdout.contains(" of other networks here ("), "{plan}");

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Totals;
 use crate::plan::job::{Cost, JobKind, Pass};
-use crate::plan::{Absent, ExpectedTime, Plan, State, Step, Work};
+use crate::plan::{Absent, Forecast, Plan, Step, StepState, Work};
 use crate::text::plural;
 
 /// The plan as `--json` prints it.
@@ -28,6 +28,8 @@ pub struct PlanRecord {
     pub sampling_multiply_adds: u64,
     /// Seconds that the passes are expected to take; `None` where there are none, or nothing comparable was measured here.
     pub expected_seconds: Option<f64>,
+    /// Seconds that the heads of kinds that were measured here are expected to take; `None` where there are none.
+    pub expected_head_seconds: Option<f64>,
     /// Bytes of features that will be written.
     pub feature_bytes: u64,
     /// Scans of features in which heads train.
@@ -104,8 +106,8 @@ pub struct ArtifactRecord {
 }
 
 impl PlanRecord {
-    /// The record of a plan; `absent` are the inputs that are not on disk, and `expected` is how long the passes take.
-    pub fn new(plan: &Plan, absent: &[Absent], expected: Option<&ExpectedTime>) -> Self {
+    /// The record of a plan; `absent` are the inputs that are not on disk, and `expected` is how long it all takes.
+    pub fn new(plan: &Plan, absent: &[Absent], expected: &Forecast) -> Self {
         let passes = plan.passes();
         let totals = Totals::of(&passes);
         let trained = plan.steps.iter().filter(|step| step.is_missing());
@@ -130,7 +132,8 @@ impl PlanRecord {
             multiply_adds: totals.cost.multiply_adds,
             sampling_images: sampling().map(|cost| cost.images).sum(),
             sampling_multiply_adds: sampling().map(|cost| cost.multiply_adds).sum(),
-            expected_seconds: expected.map(|expected| expected.seconds),
+            expected_seconds: expected.passes.as_ref().map(|passes| passes.seconds),
+            expected_head_seconds: expected.heads.as_ref().map(|heads| heads.seconds),
             feature_bytes: totals.cost.bytes,
             scans: plan
                 .jobs
@@ -166,18 +169,18 @@ impl PlanRecord {
 /// The word for whether a step's artifact is there.
 pub(super) fn state(step: &Step) -> &'static str {
     match step.artifact.state {
-        State::Cached => "cached",
-        State::Partial { .. } => "partial",
-        State::Missing { .. } => "missing",
+        StepState::Cached => "cached",
+        StepState::Partial { .. } => "partial",
+        StepState::Missing { .. } => "missing",
     }
 }
 
 /// Why a step's artifact has to be made; `None` where it is there.
 pub(super) fn why(step: &Step) -> Option<String> {
     match &step.artifact.state {
-        State::Cached => None,
-        State::Partial { parts } => Some(format!("{} committed", plural(parts.len(), "part"))),
-        State::Missing { why } => Some(why.clone()),
+        StepState::Cached => None,
+        StepState::Partial { parts } => Some(format!("{} committed", plural(parts.len(), "part"))),
+        StepState::Missing { why } => Some(why.clone()),
     }
 }
 
