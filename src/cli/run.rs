@@ -118,9 +118,10 @@ mod with_torch {
     use crate::cli::experiment::{self, Planned};
     use crate::cli::process::{clock, stop_signal};
     use crate::cli::report::command;
+    use crate::cli::warnings;
     use crate::cli::working::{Listeners, names};
     use crate::collect::place::Place;
-    use crate::collect::report;
+    use crate::collect::report::{self, Written};
     use crate::collect::warnings::Warnings;
     use crate::disk::free_bytes;
     use crate::exec::attempt;
@@ -129,6 +130,7 @@ mod with_torch {
     use crate::exec::schedule::{Worker, schedule};
     use crate::message::Message;
     use crate::plan::{JobKind, Plan, Work};
+    use crate::report::ReportWarning;
     use crate::store::{Store, StoreError};
     use crate::text::bytes;
 
@@ -180,9 +182,10 @@ mod with_torch {
         /// What failed, and where artifacts are found damaged again and again.
         pub(super) fn carry_out(&mut self) -> Result<(), Failure> {
             for attempt in 1.. {
-                let outcome = self.once(attempt);
+                let (outcome, warnings) = self.once(attempt);
                 if !outcome.set_aside || outcome.stopped || outcome.disk_full {
-                    return ending(&outcome, self.listeners);
+                    ending(&outcome, self.listeners)?;
+                    return self.arguments.deny.of_results(&self.planned, &warnings);
                 }
                 if attempt == MOST_ATTEMPTS {
                     break;
@@ -199,7 +202,7 @@ mod with_torch {
             ))
         }
 
-        fn once(&self, attempt: usize) -> Outcome {
+        fn once(&self, attempt: usize) -> (Outcome, Vec<ReportWarning>) {
             let started = Instant::now();
             let plan = &self.planned.plan;
             let emit = |event: Event| self.listeners.tell(&event);
@@ -221,7 +224,11 @@ mod with_torch {
                 versions: self.versions,
             };
             let mut outcome = schedule(&run, self.workers);
-            let report_changed = outcome.is_complete() && self.report(&emit, &mut outcome);
+            let written = outcome
+                .is_complete()
+                .then(|| self.report(&emit, &mut outcome));
+            let written = written.flatten();
+            let report_changed = written.as_ref().is_some_and(|written| written.changed);
             emit(Event::RunFinished {
                 nothing_to_do: plan.is_done() && !report_changed && outcome.is_complete(),
                 stopped: outcome.stopped,
@@ -231,7 +238,12 @@ mod with_torch {
                 unmade: outcome.unmade.len(),
                 seconds: started.elapsed().as_secs_f64(),
             });
-            outcome
+            let warnings = written.map_or_else(Vec::new, |written| written.warnings);
+            for warning in &warnings {
+                warnings::say_of_results(warning);
+                emit(warned(warning.clone()));
+            }
+            (outcome, warnings)
         }
 
         fn begin(&self, emit: &dyn Fn(Event)) {
@@ -267,26 +279,19 @@ mod with_torch {
                 ..
             } = &self.planned;
             for warning in Warnings::of(experiment, inputs, plan).records() {
-                emit(Event::Warned {
-                    code: warning.code,
-                    place: warning.place,
-                    message: warning.message,
-                    hint: warning.hint,
-                });
+                emit(warned(warning));
             }
         }
 
-        /// Writes the report where it differs; whether it did.
-        fn report(&self, emit: &dyn Fn(Event), outcome: &mut Outcome) -> bool {
+        /// Writes the report where it differs; `None` where there is none, or it cannot be written.
+        fn report(&self, emit: &dyn Fn(Event), outcome: &mut Outcome) -> Option<Written> {
             let Planned {
                 experiment,
                 inputs,
                 plan,
                 ..
             } = &self.planned;
-            if experiment.report.is_none() {
-                return false;
-            }
+            experiment.report.as_ref()?;
             let base = &self.context.base;
             let command = command(base, &self.arguments.file);
             let to = Place {
@@ -299,17 +304,27 @@ mod with_torch {
                 Ok(written) => {
                     if written.changed {
                         emit(Event::ReportWritten {
-                            path: written.path,
+                            path: written.path.clone(),
                             files: written.files,
                         });
                     }
-                    written.changed
+                    Some(written)
                 }
                 Err(error) => {
                     outcome.fail_report(emit, self.store, &error);
-                    false
+                    None
                 }
             }
+        }
+    }
+
+    /// A warning as the log shows it.
+    fn warned(warning: ReportWarning) -> Event {
+        Event::Warned {
+            code: warning.code,
+            place: warning.place,
+            message: warning.message,
+            hint: warning.hint,
         }
     }
 

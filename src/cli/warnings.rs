@@ -7,6 +7,8 @@ use super::experiment::{Planned, rendered};
 use super::say;
 use crate::collect::warnings::Warnings;
 use crate::message::Message;
+#[cfg(feature = "torch")]
+use crate::report::ReportWarning;
 use crate::text::plural;
 
 /// The option `--deny`.
@@ -43,6 +45,35 @@ impl Deny {
         }
         Ok(())
     }
+}
+
+#[cfg(feature = "torch")]
+impl Deny {
+    /// Looks at what only the results of a run show, once they are kept and the report is written.
+    ///
+    /// # Errors
+    /// Any warning, where they are denied.
+    pub(super) fn of_results(
+        &self,
+        planned: &Planned,
+        warnings: &[ReportWarning],
+    ) -> Result<(), Failure> {
+        if !self.warnings() || warnings.is_empty() {
+            return Ok(());
+        }
+        let name = &planned.experiment.warnings.source.name;
+        Err(Failure::Usage(denied(name, warnings.len()).into()))
+    }
+}
+
+/// Prints a warning that only results show.
+#[cfg(feature = "torch")]
+pub(super) fn say_of_results(warning: &ReportWarning) {
+    if say::level() == say::Level::Quiet {
+        return;
+    }
+    let message = Message::new(warning.message.as_str()).maybe_hint(warning.hint.clone());
+    say!("warning[{}]: {message}", warning.code);
 }
 
 /// The last word on a file whose warnings are denied.

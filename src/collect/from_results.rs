@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::drawing;
 use super::place::{self, Place};
 use super::report::{Written, put};
-use super::warnings::Warnings;
+use super::warnings::{Warnings, of_results};
 use crate::exec::NodeError;
 use crate::graph::{Experiment, ModelNode};
 use crate::message::Message;
@@ -53,7 +53,11 @@ pub fn write(
     let input = ReportInput {
         name: experiment.name.clone(),
         title: experiment.title.clone(),
-        warnings: Warnings::of_file(experiment).records(),
+        warnings: [
+            Warnings::of_file(experiment).records(),
+            of_results(&results),
+        ]
+        .concat(),
         graph: drawing::graph(experiment),
         models: experiment
             .models

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::outcomes::Kept;
 use super::place::{self, Place};
-use super::warnings::Warnings;
+use super::warnings::{Warnings, of_results};
 use super::{drawing, pictures};
 use crate::atomic_file::{self, folder_of};
 use crate::axes::decided_by;
@@ -23,7 +23,7 @@ use crate::plan::{Evaluate, Items, Plan, Train, Work};
 use crate::report::figures::Wanted;
 use crate::report::{
     DatasetSummary, MissingResult, ModelSummary, NodeRecord, ReportConfig, ReportInput,
-    SkippedImage, compare, comparison, render, results_csv,
+    ReportWarning, SkippedImage, compare, comparison, render, results_csv,
 };
 use crate::store::names::RESULTS;
 use crate::store::{AxisValue, ResultRow, Store};
@@ -39,6 +39,8 @@ pub struct Written {
     pub files: usize,
     /// How many results were asked for and are not there.
     pub missing: usize,
+    /// What only the results show to look wrong.
+    pub warnings: Vec<ReportWarning>,
 }
 
 /// Renders the report of an experiment from the store and writes it where it differs.
@@ -107,6 +109,7 @@ pub(super) fn put(
         path: config.output.clone(),
         files: rendered.files.len(),
         missing: input.missing.len(),
+        warnings: of_results(&input.results),
     })
 }
 
@@ -123,6 +126,8 @@ fn gather(
 ) -> Result<ReportInput, NodeError> {
     let (results, missing) = results(inputs, plan, store)?;
     let (nodes, versions) = nodes(plan, store)?;
+    let mut warnings = Warnings::of(experiment, inputs, plan).records();
+    warnings.extend(of_results(&results));
     Ok(ReportInput {
         name: experiment.name.clone(),
         title: experiment.title.clone(),
@@ -131,7 +136,7 @@ fn gather(
         comparisons: None,
         cropped: cropped(experiment),
         missing,
-        warnings: Warnings::of(experiment, inputs, plan).records(),
+        warnings,
         graph: drawing::graph(experiment),
         datasets: datasets(experiment, plan, store)?,
         models: models(plan)?,

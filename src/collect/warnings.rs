@@ -4,8 +4,11 @@ use crate::graph::Experiment;
 use crate::inputs::Inputs;
 use crate::plan::{self, Plan};
 use crate::report::ReportWarning;
+use crate::report::choices::choices;
 use crate::spec::Diagnostics;
 use crate::spec::source::Places;
+use crate::store::ResultRow;
+use crate::text::plural;
 use crate::warning::Warning;
 
 /// The warnings of an experiment.
@@ -67,4 +70,42 @@ impl Warnings {
         });
         placed.chain(others).collect()
     }
+}
+
+/// Of so many choices a warning says where they stand.
+const SHOWN: usize = 3;
+
+/// What only results show: choices that stand at the border of what was tried, where the best may lie outside.
+pub fn of_results(rows: &[ResultRow]) -> Vec<ReportWarning> {
+    let made = choices(rows);
+    let made: Vec<_> = made
+        .iter()
+        .filter(|choice| !choice.at_border.is_empty())
+        .collect();
+    if made.is_empty() {
+        return Vec::new();
+    }
+    let shown = made.iter().take(SHOWN);
+    let shown: Vec<String> = shown
+        .map(|choice| {
+            format!(
+                "{} ({}; border in {})",
+                choice.of, choice.place, choice.at_border
+            )
+        })
+        .collect();
+    let more = match made.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    vec![ReportWarning {
+        code: "run::at-border".to_owned(),
+        place: None,
+        message: format!(
+            "{} at the border of what was tried: {}{more}",
+            plural(made.len(), "choice"),
+            shown.join("; ")
+        ),
+        hint: Some("the best may lie outside: try values beyond the border too".to_owned()),
+    }]
 }

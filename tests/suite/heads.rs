@@ -179,6 +179,61 @@ fn what_is_chosen_is_trained_again_on_all_samples() {
 }
 
 #[test]
+fn a_choice_at_the_border_of_what_was_tried_is_a_warning() {
+    let cli = CliTest::with_fashion(60, 30);
+    let report = "\n[report]\noutput = \"reports/border.md\"\n";
+    let keys = "epochs = 8\nbatch_size = 16\nholdout = 0.2\n";
+    let rest = |rates: &str| {
+        format!(
+            "\n[extraction.taps]\nmodel = \"unet\"\ndataset = \"fashion\"\ntimestep = 10\nblock = 1\npool = 7\n\n\
+             [head.probe]\nkind = \"linear\"\nfeatures = \"taps\"\n{keys}optimizer = [{rates}]\n\n\
+             [metric.accuracy]\nkind = \"accuracy\"\nof = \"probe\"\nchoose = [\"learning_rate\"]\n{report}"
+        )
+    };
+    // Of two rates each is at a border; with rates that learn nothing on both sides, the one between is chosen.
+    cli.write(
+        "two.toml",
+        experiment(
+            "heads",
+            &[FASHION, NANO, &rest("{ lr = 1e-9 }, { lr = 1e-2 }")],
+        ),
+    );
+    let output = cli
+        .run(&["run", "two.toml", "--json-log", "two.jsonl"])
+        .expect_code(0);
+    let warning = "warning[run::at-border]: 1 choice at the border of what was tried: probe";
+    assert_eq!(output.stderr.matches(warning).count(), 1, "{output}");
+    let read = |file: &str| std::fs::read_to_string(cli.path(file)).unwrap();
+    let report = read("reports/border.md");
+    assert!(
+        report.contains("## Warnings") && report.contains("run::at-border"),
+        "{report}"
+    );
+    assert_eq!(read("two.jsonl").matches("run::at-border").count(), 1);
+    cli.run(&["run", "two.toml", "--deny", "warnings"])
+        .expect_code(2)
+        .expect_in_stderr(&[
+            warning,
+            "two.toml: 1 warning, which `--deny warnings` makes errors",
+        ]);
+    cli.write(
+        "three.toml",
+        experiment(
+            "heads",
+            &[
+                FASHION,
+                NANO,
+                &rest("{ lr = 1e-9 }, { lr = 1e-2 }, { lr = 1e3 }"),
+            ],
+        ),
+    );
+    let output = cli
+        .run(&["run", "three.toml", "--deny", "warnings", "--force"])
+        .expect_code(0);
+    assert!(!output.stderr.contains("run::at-border"), "{output}");
+}
+
+#[test]
 fn one_head_sees_all_views_and_predicts_from_the_first() {
     let cli = CliTest::with_fashion(60, 30);
     let rest = "\n[extraction.taps]\nmodel = \"unet\"\ndataset = \"fashion\"\ntimestep = 90\nblock = 2\nview = [\"center\", \"flip\"]\ndraw = [0, 1]\n\n\
