@@ -48,7 +48,13 @@ pub(super) fn misfit(experiment: &Experiment, error: PlanError) -> Failure {
                 .find(|node| node.name == *metric)
                 .map(|node| node.place)
         }
-        PlanError::NoTrainingSplit { .. } | PlanError::Recipe(_) | PlanError::Bug(_) => None,
+        PlanError::NoTrainingSplit { pretrain, .. } => {
+            let mut nodes = experiment.pretrains.iter();
+            nodes
+                .find(|node| node.name == *pretrain)
+                .map(|node| node.place)
+        }
+        PlanError::Recipe(_) | PlanError::Bug(_) => None,
     };
     match (Failure::from(error), span) {
         (Failure::Usage(message), Some(span)) => Failure::Usage(Message {

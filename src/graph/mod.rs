@@ -159,6 +159,8 @@ pub struct PretrainNode {
     pub model: usize,
     /// Name of the split to train on.
     pub split: String,
+    /// Where the split is named, or the node where it is not.
+    pub place: Span,
     /// How images become squares.
     pub preprocess: Preprocess,
     /// The keys of its training, with their defaults.

@@ -55,6 +55,7 @@ pub(super) fn parse(
         dataset,
         model: model_index,
         split,
+        place: fields.span_of(SPLIT.name),
         preprocess,
         training,
         checkpoint_every,

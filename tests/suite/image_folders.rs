@@ -207,6 +207,40 @@ fn classes_of_one_split_alone_and_one_class_only_are_told() {
 }
 
 #[test]
+fn a_split_that_only_the_folder_can_tell_is_an_error_with_its_place() {
+    let cli = photos();
+    let pretrain = r#"
+[model.n]
+kind = "guided-diffusion"
+image_size = 8
+channels = 32
+num_res_blocks = 1
+channel_mult = [1]
+attention_resolutions = []
+weights = { pretrain = "p" }
+[pretrain.p]
+dataset = "d"
+steps = 1
+split = "val"
+"#;
+    let of_head = EXPERIMENT.replace("epochs = 1", "epochs = 1\ntest = \"val\"");
+    let of_metric = "\n[metric.c]\nkind = \"cka\"\nof = \"e\"\nwith = \"e\"\nsplit = \"val\"\n";
+    for (text, place, node) in [
+        (of_head, ":17:7", "head `h`"),
+        (format!("{EXPERIMENT}{pretrain}"), ":37:9", "pretrain `p`"),
+        (format!("{EXPERIMENT}{of_metric}"), ":26:9", "metric `c`"),
+    ] {
+        cli.write("x.toml", &text);
+        cli.run(&["plan", "x.toml"])
+            .expect_code(2)
+            .expect_in_stderr(&[
+                &format!("error: x.toml{place}"),
+                &format!("{node} uses split `val`, but dataset `d` has"),
+            ]);
+    }
+}
+
+#[test]
 fn links_are_followed_and_those_that_lead_nowhere_are_named() {
     let cli = photos();
     fs::rename(cli.path("photos/train/cat"), cli.path("photos/cats")).unwrap();
