@@ -21,7 +21,7 @@ enum What {
 #[derive(Debug, Args)]
 #[command(
     after_help = "The images are generated JPEG files of 500 × 375 pixels; files and cache are temporary. One batch runs before the clock starts.\n\n\
-Examples:\n  repro bench extraction\n  repro bench extraction --block 19 --precision bf16\n  repro bench extraction --model adm-tiny --block 13 --images 1000\n  repro bench extraction --device cuda:0 --precision f16 --images 2000 --batch-size 64"
+Examples:\n  repro bench extraction\n  repro bench extraction --block 19 --precision bf16\n  repro bench extraction --model adm-tiny --block 13 --images 1000\n  repro bench extraction --device cuda:0 --precision f16 --batch-size 64"
 )]
 struct Extraction {
     /// A preset's name; `repro list models` shows them.

@@ -21,7 +21,7 @@ pub(super) use template::GARMENTS;
 /// Arguments of `repro init`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro init demo                              the quickstart, with its images and weights, in the new folder `demo`\n  repro init --template image-folder           an experiment on your own images, in the current folder\n\nWith the experiment come a .gitignore, a repro.toml for settings and a GitHub workflow that checks pull requests. Files that are there stay as they are."
+    after_help = "Examples:\n  repro init demo\n      the quickstart, with its images and weights, in the new folder `demo`\n  repro init --template image-folder\n      an experiment on your own images, in the current folder\n\nWith the experiment come a .gitignore, a repro.toml for settings and a GitHub workflow that checks pull requests. Files that are there stay as they are."
 )]
 pub struct Arguments {
     /// The folder; made if it is not there. The current one if not given.

@@ -15,7 +15,7 @@ use super::working::Working;
 /// Arguments of `repro job`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro plan experiments/quickstart.toml --jobs                        lists the jobs\n  repro job experiments/quickstart.toml pass-1a2b3c4d5e6f\n  repro job experiments/quickstart.toml pass-1a2b3c4d5e6f --shards 0..4    shards 0, 1, 2 and 3\n\nWhat a job needs has to be in the cache already; nothing else is computed. `repro run` does all jobs and writes the report."
+    after_help = "Examples:\n  repro plan experiments/quickstart.toml --jobs    lists the jobs\n  repro job experiments/quickstart.toml pass-1a2b3c4d5e6f\n  repro job experiments/quickstart.toml pass-1a2b3c4d5e6f --shards 0..4\n      shards 0, 1, 2 and 3\n\nWhat a job needs has to be in the cache already; nothing else is computed. `repro run` does all jobs and writes the report."
 )]
 pub struct Arguments {
     /// The experiment file.

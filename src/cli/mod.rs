@@ -51,8 +51,8 @@ use say::Level;
 const EXAMPLES: &str = "Examples:\n\
 \x20 repro check experiments/quickstart.toml     check an experiment file\n\
 \x20 repro plan experiments/quickstart.toml      what would run, and why\n\
-\x20 repro run experiments/quickstart.toml       run it; what is in the cache is not run again\n\
-\x20 repro query \"SELECT block, avg(value) FROM results WHERE metric = 'top1' GROUP BY block ORDER BY block\"\n\
+\x20 repro run experiments/quickstart.toml       compute what the cache lacks\n\
+\x20 repro query \"SELECT block, avg(value) FROM results GROUP BY block\"\n\
 \x20 repro list models adm-256-uncond            the blocks of a network\n\
 \x20 repro models fetch adm-256-uncond           download its published weights\n\
 \x20 repro data fetch cifar10                    download a published dataset";

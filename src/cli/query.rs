@@ -20,7 +20,7 @@ use crate::text::{count, plural};
 /// Arguments of `repro query`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A query is one SELECT in the dialect of Polars; it reads nothing but the cache, and changes nothing. Files are compared with their digests before they are read.\n\nExamples:\n  repro query                                   the tables\n  repro query --tables results                  the columns of one\n  repro query \"SELECT timestep, block, pool, avg(value) AS top1 FROM results WHERE metric = 'top1' GROUP BY timestep, block, pool ORDER BY top1 DESC LIMIT 5\"\n  repro query \"SELECT * FROM results\" --output results.csv\n  repro query --file best.sql --format markdown"
+    after_help = "A query is one SELECT in the dialect of Polars; it reads nothing but the cache, and changes nothing. Files are compared with their digests before they are read.\n\nExamples:\n  repro query                                   the tables\n  repro query --tables results                  the columns of one\n  repro query \"SELECT block, avg(value) FROM results GROUP BY block\"\n  repro query \"SELECT * FROM results\" --output results.csv\n  repro query --file best.sql --format markdown"
 )]
 #[expect(
     clippy::struct_excessive_bools,

@@ -250,6 +250,15 @@ fn prose() -> Vec<(String, usize, String)> {
             }
         }
     }
+    // What experiment files say of themselves.
+    for path in walk(&root().join("experiments")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let comments = text.lines().enumerate();
+        let comments = comments.filter(|(_, line)| line.trim_start().starts_with('#'));
+        lines.extend(
+            comments.map(|(index, line)| (relative(&path, root()), index + 1, line.to_owned())),
+        );
+    }
     lines
 }
 
@@ -362,4 +371,28 @@ fn comments_say_more_than_names() {
         "say a unit, a range, an invariant or nothing:\n{}",
         found.join("\n")
     );
+}
+
+#[test]
+fn examples_of_the_help_fit_a_terminal_of_80_columns() {
+    let mut examples = 0;
+    let mut long = Vec::new();
+    for path in walk(&root().join("src/cli")) {
+        let text = fs::read_to_string(&path).unwrap();
+        // A line of an example begins behind a line break that is written as one, or behind a space that is.
+        let text = text.replace("\\x20 ", "\\n  ").replace("\\\"", "\"");
+        for line in text
+            .split("\\n")
+            .filter(|line| line.starts_with("  repro "))
+        {
+            let line = line.split('\n').next().unwrap_or_default();
+            let line = line.trim_end_matches(['\\', '"', ')', ']', ';']);
+            examples += 1;
+            if line.chars().count() > 80 {
+                long.push(format!("{}: {line}", relative(&path, root())));
+            }
+        }
+    }
+    assert!(examples > 40, "{examples}");
+    assert!(long.is_empty(), "{}", long.join("\n"));
 }

@@ -24,7 +24,7 @@ const SHOWN: usize = 10;
 /// Arguments of `repro data check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro data check experiments/quickstart.toml              every dataset of a file\n  repro data check experiments/quickstart.toml fashion      one of them\n  repro data check --kind cub --root data/CUB_200_2011      a folder, without a file\n  repro data check --kind cub --root data/CUB_200_2011 --quick\n\nThe digests of files are remembered in the cache, so the second time is quick. Images that are there twice are found by the bytes of their files; where one is in two splits, a head is tested on what it was trained on. The exit code is 3 if a dataset is not there, is malformed, or has images that do not decode."
+    after_help = "Examples:\n  repro data check experiments/quickstart.toml          every dataset of a file\n  repro data check experiments/quickstart.toml fashion  one of them\n  repro data check --kind cub --root data/CUB_200_2011  a folder, without a file\n  repro data check --kind cub --root data/CUB_200_2011 --quick\n\nThe digests of files are remembered in the cache, so the second time is quick. Images that are there twice are found by the bytes of their files; where one is in two splits, a head is tested on what it was trained on. The exit code is 3 if a dataset is not there, is malformed, or has images that do not decode."
 )]
 pub struct Arguments {
     #[command(flatten)]

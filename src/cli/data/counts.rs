@@ -13,7 +13,7 @@ use crate::cli::exit::Failure;
 use crate::cli::{Context, printed};
 use crate::datasets::{DatasetError, Listing};
 use crate::message::Hint;
-use crate::papers::table_5::{self, PaperRow, Verdict};
+use crate::papers::table_5::{self, CountComparison, PaperRow};
 use crate::report::markdown;
 use crate::text::count;
 
@@ -37,7 +37,7 @@ struct Counted {
     /// What was counted, and whether by lists alone.
     outcome: Result<(Listing, bool), DatasetError>,
     /// The row that it belongs to, and how it compares if it is here.
-    paper: Option<(PaperRow, Option<Verdict>)>,
+    paper: Option<(PaperRow, Option<CountComparison>)>,
 }
 
 /// Prints the report.
@@ -205,7 +205,7 @@ fn record(counted: &Counted) -> Value {
         "table_5": paper.map(|(row, _)| json!({
             "dataset": row.dataset, "classes": row.classes, "train": row.train, "test": row.test,
         })),
-        "matches": verdict.map(Verdict::matches),
+        "matches": verdict.map(CountComparison::matches),
         "verdict": verdict.map(ToString::to_string),
     })
 }

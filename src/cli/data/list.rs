@@ -12,7 +12,7 @@ use crate::datasets::published::{HandFile, PublishedDataset};
 /// Arguments of `repro data list`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro data list\n  repro data list --json    with the address and the digest of every file, and who states it\n\nA license is what the owner of a dataset states on the page that --json names; where none is stated, that page is the place to ask."
+    after_help = "Examples:\n  repro data list\n  repro data list --json    with the address and the digest of every file\n\nA license is what the owner of a dataset states on the page that --json names; where none is stated, that page is the place to ask."
 )]
 pub struct Arguments {
     /// Print JSON.

@@ -15,7 +15,7 @@ use crate::text::{count, plural};
 /// Arguments of `repro data stats`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro data stats experiments/quickstart.toml fashion\n  repro data stats --kind image-folder --root data/sign-language-digits --limit 500\n  repro data stats experiments/quickstart.toml --json\n\nMeans and standard deviations are over all pixels of all images, as fractions of the brightest value. An image is gray if red, green and blue are the same everywhere. A format is told by the content of a file, not by its name."
+    after_help = "Examples:\n  repro data stats experiments/quickstart.toml fashion\n  repro data stats --kind image-folder --root data/photos --limit 500\n  repro data stats experiments/quickstart.toml --json\n\nMeans and standard deviations are over all pixels of all images, as fractions of the brightest value. An image is gray if red, green and blue are the same everywhere. A format is told by the content of a file, not by its name."
 )]
 pub struct Arguments {
     #[command(flatten)]

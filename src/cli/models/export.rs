@@ -14,7 +14,7 @@ use crate::models::checkpoint::stored_tensors::StoredTensors;
 /// Arguments of `repro models export`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro models export experiments/pretrain-fashion.toml fashion-28.safetensors --dtype f16\n  repro models export my-experiment.toml unet.safetensors --model unet\n\nThe file holds the averaged parameters under the names of the reference, so that it serves as `weights` of a model of the same shape. The training has to be done; `repro run` does it."
+    after_help = "Examples:\n  repro models export my-experiment.toml weights.safetensors --dtype f16\n  repro models export my-experiment.toml unet.safetensors --model unet\n\nThe file holds the averaged parameters under the names of the reference, so that it serves as `weights` of a model of the same shape. The training has to be done; `repro run` does it."
 )]
 pub struct Arguments {
     /// The experiment with the training.

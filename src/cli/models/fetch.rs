@@ -16,7 +16,7 @@ use crate::models::{self, Preset, WEIGHTS_FOLDER};
 /// Arguments of `repro models fetch`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro models fetch                                  what can be fetched, and who vouches for it\n  repro models fetch adm-256-uncond                   into data/weights\n  repro models fetch adm-256-uncond --to /big/disk    into another folder\n  repro models fetch adm-256-uncond --url https://mirror.example/256x256_diffusion_uncond.pt\n\nWhat breaks off is tried again; after that, or after Ctrl-C, the same command resumes with what is there. The path of the file is printed on stdout. A file whose digest is not the one that was stated or recorded is never put in place, but set aside as NAME.rejected. data/README.md has more."
+    after_help = "Examples:\n  repro models fetch                                  what can be fetched\n  repro models fetch adm-256-uncond                   into data/weights\n  repro models fetch adm-256-uncond --to /big/disk    into another folder\n  repro models fetch adm-256-uncond --url https://mirror.example/model.pt\n\nWhat breaks off is tried again; after that, or after Ctrl-C, the same command resumes with what is there. The path of the file is printed on stdout. A file whose digest is not the one that was stated or recorded is never put in place, but set aside as NAME.rejected. data/README.md has more."
 )]
 pub struct Arguments {
     /// The preset; without one, what can be fetched is listed.

@@ -15,7 +15,7 @@ use crate::models::checkpoint::stored_tensors::StoredTensorsError;
 /// Arguments of `repro models`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro models fetch                     what can be fetched\n  repro models fetch adm-256-uncond      download the weights of a preset\n  repro models inspect FILE              what a checkpoint holds, and which preset it fits\n  repro models convert FILE OUT.safetensors\n  repro models export EXPERIMENT.toml OUT.safetensors\n\nFILE is a safetensors file or a PyTorch checkpoint, whatever it is called. Nothing in it is executed."
+    after_help = "Examples:\n  repro models fetch                     what can be fetched\n  repro models fetch adm-256-uncond      download the weights of a preset\n  repro models inspect FILE              what a checkpoint holds and fits\n  repro models convert FILE OUT.safetensors\n  repro models export EXPERIMENT.toml OUT.safetensors\n\nFILE is a safetensors file or a PyTorch checkpoint, whatever it is called. Nothing in it is executed."
 )]
 pub struct Arguments {
     #[command(subcommand)]

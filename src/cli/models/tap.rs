@@ -12,7 +12,7 @@ use crate::cli::exit::Failure;
 #[command(
     after_help = "The input is a safetensors file with `x_t`, or with `x0` and `eps` to which the noise of the timestep is added, or with `x0` \
 alone for a network without noise: all [N, C, H, W] F32; and with `y`, [N] I64, for a class-conditional network. The output holds `b01`, `b02`, … and `out`, F32.\n\n\
-Examples:\n  repro models tap adm-256-uncond --weights data/weights/256x256_diffusion_uncond.pt --input in.safetensors --output out.safetensors --timestep 90\n  repro models tap adm-tiny --weights synthetic:1 --input in.safetensors --output out.safetensors --timestep 90 --blocks 5-8,13 --pool 2\n  repro models tap my-network.toml --input in.safetensors --output out.safetensors --timestep 90 --precision bf16"
+Examples:\n  repro models tap my-network.toml --input in.safetensors \\\n      --output out.safetensors --timestep 90 --precision bf16\n  repro models tap adm-tiny --weights synthetic:1 --input in.safetensors \\\n      --output out.safetensors --timestep 90 --blocks 5-8,13 --pool 2"
 )]
 pub struct Arguments {
     /// A preset's name, or a TOML file with one [model.*] table, as in experiments.
