@@ -35,7 +35,7 @@ pub fn schedule(run: &Run<'_>, workers: &[Worker]) -> Outcome {
         .iter()
         .filter(|job| job.kind == JobKind::Heads);
     let shared = Shared {
-        state: Mutex::new(State {
+        state: Mutex::new(ScheduleState {
             waiting: jobs.collect(),
             scans: scans.count(),
             running: BTreeMap::new(),
@@ -122,11 +122,11 @@ pub fn run_one(
 
 /// What the lanes of all workers share.
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<ScheduleState>,
     changed: Condvar,
 }
 
-struct State {
+struct ScheduleState {
     /// Jobs that nobody has begun.
     waiting: BTreeSet<usize>,
     /// Scans of features in the plan.
@@ -163,7 +163,7 @@ enum Task {
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, ScheduleState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -214,7 +214,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl ScheduleState {
     /// Whether a job takes one thread of several, and others may run beside it: a scan of heads whose steps are small, or one of so
     /// many scans that every lane has one of its own. Two scans on a thread each are done sooner than one after the other on two.
     fn is_single(&self, run: &Run<'_>, job: usize, lanes: usize) -> bool {

@@ -26,7 +26,7 @@ pub(super) struct Head {
 
 /// What is to be done with an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Action {
     /// The whole file follows, from its beginning.
     Whole {
         /// What the headers state of the file.
@@ -93,8 +93,8 @@ const OTHER_ADDRESS: &str = "look at the address, or fetch the same file from an
 
 /// What an answer means, after `kept` bytes of the described file were there and the rest was asked for; with `kept` zero,
 /// after the whole was asked for.
-pub(super) fn judge(url: &str, kept: u64, there: &Description, head: &Head) -> Verdict {
-    let never = |reason: String| Verdict::Never {
+pub(super) fn judge(url: &str, kept: u64, there: &Description, head: &Head) -> Action {
+    let never = |reason: String| Action::Never {
         reason,
         remedy: OTHER_ADDRESS,
     };
@@ -108,7 +108,7 @@ pub(super) fn judge(url: &str, kept: u64, there: &Description, head: &Head) -> V
             "the server sends a web page in place of the file; a network that asks for a login does so too"
                 .to_owned(),
         ),
-        200 => Verdict::Whole {
+        200 => Action::Whole {
             description: Description {
                 url: url.to_owned(),
                 total: head.length,
@@ -127,11 +127,11 @@ pub(super) fn judge(url: &str, kept: u64, there: &Description, head: &Head) -> V
                 if first == kept && total.is_none_or(|total| last + 1 == total) =>
             {
                 match changed(there, head, total) {
-                    Some(reason) => Verdict::Changed(reason),
-                    None => Verdict::Rest { total },
+                    Some(reason) => Action::Changed(reason),
+                    None => Action::Rest { total },
                 }
             }
-            _ => Verdict::Never {
+            _ => Action::Never {
                 reason: format!(
                     "the server was asked for the bytes from {kept} on and sends others (`Content-Range: {}`); they were not taken",
                     head.range.as_deref().unwrap_or("none")
@@ -144,11 +144,11 @@ pub(super) fn judge(url: &str, kept: u64, there: &Description, head: &Head) -> V
             Some(ContentRange::Unsatisfied { total })
                 if total == kept && there.total.is_none_or(|known| known == total) =>
             {
-                Verdict::Complete
+                Action::Complete
             }
-            _ => Verdict::Changed("the server's file ends before what is there".to_owned()),
+            _ => Action::Changed("the server's file ends before what is there".to_owned()),
         },
-        408 | 425 | 429 | 500..=599 => Verdict::Later(format!("the server answers {}", status(head))),
+        408 | 425 | 429 | 500..=599 => Action::Later(format!("the server answers {}", status(head))),
         _ => never(format!("the server answers {}", status(head))),
     }
 }
@@ -219,7 +219,7 @@ mod tests {
         }
     }
 
-    fn verdict(kept: u64, head: &Head) -> Verdict {
+    fn verdict(kept: u64, head: &Head) -> Action {
         judge(URL, kept, &there(), head)
     }
 
@@ -254,28 +254,28 @@ mod tests {
 
     #[test]
     fn the_rest_is_taken_only_where_it_fits() {
-        let rest = Verdict::Rest { total: Some(10) };
+        let rest = Action::Rest { total: Some(10) };
         assert_eq!(verdict(4, &answer(206, "bytes 4-9/10")), rest);
         assert_eq!(
             verdict(4, &answer(206, "bytes 4-9/*")),
-            Verdict::Rest { total: None }
+            Action::Rest { total: None }
         );
         for wrong in ["", "bytes 0-9/10", "bytes 5-9/10", "bytes 4-8/10", "junk"] {
-            let Verdict::Never { reason, .. } = verdict(4, &answer(206, wrong)) else {
+            let Action::Never { reason, .. } = verdict(4, &answer(206, wrong)) else {
                 panic!("{wrong}")
             };
             assert!(reason.contains("from 4 on"), "{reason}");
         }
         assert!(matches!(
             verdict(0, &answer(206, "bytes 0-9/10")),
-            Verdict::Never { .. }
+            Action::Never { .. }
         ));
     }
 
     #[test]
     fn the_whole_in_place_of_the_rest_says_why() {
         let why = |kept, head: &Head| match verdict(kept, head) {
-            Verdict::Whole { again, .. } => again,
+            Action::Whole { again, .. } => again,
             other => panic!("{other:?}"),
         };
         let same = answer(200, "");
@@ -290,28 +290,28 @@ mod tests {
     fn another_version_is_noticed_even_by_servers_that_do_not() {
         let mut other = answer(206, "bytes 4-9/10");
         other.etag = Some("\"two\"".to_owned());
-        assert!(matches!(verdict(4, &other), Verdict::Changed(_)));
+        assert!(matches!(verdict(4, &other), Action::Changed(_)));
         assert!(matches!(
             verdict(4, &answer(206, "bytes 4-11/12")),
-            Verdict::Changed(_)
+            Action::Changed(_)
         ));
         let mut silent = answer(206, "bytes 4-9/10");
         silent.etag = None;
-        assert!(matches!(verdict(4, &silent), Verdict::Rest { .. }));
+        assert!(matches!(verdict(4, &silent), Action::Rest { .. }));
     }
 
     #[test]
     fn beyond_the_end_is_the_end_or_another_file() {
-        assert_eq!(verdict(10, &answer(416, "bytes */10")), Verdict::Complete);
+        assert_eq!(verdict(10, &answer(416, "bytes */10")), Action::Complete);
         for other in ["bytes */9", "bytes */12", ""] {
             assert!(
-                matches!(verdict(10, &answer(416, other)), Verdict::Changed(_)),
+                matches!(verdict(10, &answer(416, other)), Action::Changed(_)),
                 "{other}"
             );
         }
         assert!(matches!(
             verdict(0, &answer(416, "bytes */0")),
-            Verdict::Never { .. }
+            Action::Never { .. }
         ));
     }
 
@@ -323,16 +323,16 @@ mod tests {
         packed.encoding = Some("gzip".to_owned());
         let mut plain = answer(200, "");
         plain.encoding = Some("identity".to_owned());
-        assert!(matches!(verdict(0, &page), Verdict::Never { .. }));
-        assert!(matches!(verdict(0, &packed), Verdict::Never { .. }));
-        assert!(matches!(verdict(0, &plain), Verdict::Whole { .. }));
+        assert!(matches!(verdict(0, &page), Action::Never { .. }));
+        assert!(matches!(verdict(0, &packed), Action::Never { .. }));
+        assert!(matches!(verdict(0, &plain), Action::Whole { .. }));
         for status in [401, 403, 404, 410, 204, 304] {
             let verdict = verdict(0, &answer(status, ""));
-            assert!(matches!(verdict, Verdict::Never { .. }), "{status}");
+            assert!(matches!(verdict, Action::Never { .. }), "{status}");
         }
         for status in [408, 429, 500, 503] {
             let verdict = verdict(0, &answer(status, ""));
-            assert!(matches!(verdict, Verdict::Later(_)), "{status}");
+            assert!(matches!(verdict, Action::Later(_)), "{status}");
         }
     }
 }

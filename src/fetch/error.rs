@@ -9,7 +9,7 @@ use crate::text::{bytes, count};
 
 /// What is there of a file that is not whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct Unfinished {
     /// The partial file.
     pub path: PathBuf,
     /// Bytes received so far.
@@ -18,7 +18,7 @@ pub struct Kept {
     pub total: Option<u64>,
 }
 
-impl Kept {
+impl Unfinished {
     /// What is there and what to do with it, as the end of a message.
     fn sentence(kept: Option<&Self>) -> String {
         match kept {
@@ -93,7 +93,7 @@ pub enum FetchError {
     /// No answer came from the server.
     #[error(
         "cannot reach {host}, tried {}: {reason}\n  {}",
-        times(*attempts), Kept::sentence(kept.as_deref())
+        times(*attempts), Unfinished::sentence(kept.as_deref())
     )]
     Unreachable {
         /// The host, with the port where the address names one.
@@ -103,12 +103,12 @@ pub enum FetchError {
         /// What the last attempt reported.
         reason: String,
         /// What is there from before.
-        kept: Option<Box<Kept>>,
+        kept: Option<Box<Unfinished>>,
         /// Where the file would be.
         target: PathBuf,
     },
     /// The transfer broke again and again.
-    #[error("{url} broke off, tried {}: {reason}\n  {}", times(*attempts), Kept::sentence(kept.as_deref()))]
+    #[error("{url} broke off, tried {}: {reason}\n  {}", times(*attempts), Unfinished::sentence(kept.as_deref()))]
     Broken {
         /// The address that was fetched from.
         url: String,
@@ -117,7 +117,7 @@ pub enum FetchError {
         /// What the last attempt reported.
         reason: String,
         /// What was received, if anything.
-        kept: Option<Box<Kept>>,
+        kept: Option<Box<Unfinished>>,
     },
     /// The server does not give the file.
     #[error("{url}: {reason}")]
@@ -210,10 +210,10 @@ pub enum FetchError {
         source: io::Error,
     },
     /// Stopped by the user; what was received is kept.
-    #[error("stopped; {}", Kept::sentence(kept.as_deref()))]
+    #[error("stopped; {}", Unfinished::sentence(kept.as_deref()))]
     Stopped {
         /// What was received, if anything.
-        kept: Option<Box<Kept>>,
+        kept: Option<Box<Unfinished>>,
     },
 }
 

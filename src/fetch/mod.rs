@@ -25,7 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use digest::{Digest, NoDigest};
-pub use error::{ChangedDigest, FetchError, Kept, WrongDigest};
+pub use error::{ChangedDigest, FetchError, Unfinished, WrongDigest};
 pub use event::{Emit, Event};
 pub use http::{file_name, without_credentials};
 pub use published::{Origin, Published, StatedDigest};

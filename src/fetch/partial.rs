@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{FetchError, Kept};
+use super::error::{FetchError, Unfinished};
 use super::files;
 
 /// The largest description, in bytes: servers state little more than names.
@@ -172,8 +172,8 @@ impl Partial {
     }
 
     /// What there is of it, for a message; nothing where it is empty.
-    pub(super) fn report(&self) -> Option<Box<Kept>> {
-        let kept = || Kept {
+    pub(super) fn report(&self) -> Option<Box<Unfinished>> {
+        let kept = || Unfinished {
             path: self.path.clone(),
             bytes: self.kept,
             total: self.description.total,

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::Request;
-use super::answer::{Verdict, judge};
+use super::answer::{Action, judge};
 use super::error::FetchError;
 use super::event::{Emit, Event};
 use super::files;
@@ -163,7 +163,7 @@ fn attempt(
         Err(trouble) => return ended(request, partial, trouble),
     };
     let total = match judge(&request.address(), kept, &there, &answer.head) {
-        Verdict::Whole { description, again } => {
+        Action::Whole { description, again } => {
             let total = description.total;
             check_size(request, total)?;
             if let Some(reason) = again {
@@ -172,20 +172,20 @@ fn attempt(
             partial.begin(description)?;
             total
         }
-        Verdict::Rest { total } => {
+        Action::Rest { total } => {
             let total = total.or(there.total);
             check_size(request, total)?;
             total
         }
-        Verdict::Complete => return Ok(Ended::Whole),
-        Verdict::Changed(reason) => return Ok(Ended::Changed(reason)),
-        Verdict::Later(reason) => {
+        Action::Complete => return Ok(Ended::Whole),
+        Action::Changed(reason) => return Ok(Ended::Changed(reason)),
+        Action::Later(reason) => {
             return Ok(Ended::Later {
                 reason,
                 answered: true,
             });
         }
-        Verdict::Never { reason, remedy } => {
+        Action::Never { reason, remedy } => {
             return Err(FetchError::Refused {
                 url: request.address(),
                 reason,

@@ -48,21 +48,21 @@ pub fn table_5() -> Result<Vec<PaperRow>, toml::de::Error> {
 
 /// How a dataset compares with its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct CountComparison {
     /// What differs, such as "1,500 images for training, not 5,994".
     pub differences: Vec<String>,
     /// The splits of the row that the dataset lacks altogether.
     pub lacking: Vec<&'static str>,
 }
 
-impl Verdict {
+impl CountComparison {
     /// Whether everything that is there is as in the paper.
     pub fn matches(&self) -> bool {
         self.differences.is_empty()
     }
 }
 
-impl std::fmt::Display for Verdict {
+impl std::fmt::Display for CountComparison {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let lacking = self
             .lacking
@@ -116,8 +116,8 @@ impl PaperRow {
     }
 
     /// Compares a dataset; its test images are those of `test`, or else of `val`, as for ImageNet.
-    pub fn compare(&self, classes: usize, splits: &[SplitCount]) -> Verdict {
-        let mut verdict = Verdict {
+    pub fn compare(&self, classes: usize, splits: &[SplitCount]) -> CountComparison {
+        let mut verdict = CountComparison {
             differences: Vec::new(),
             lacking: Vec::new(),
         };

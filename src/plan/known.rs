@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::step::{PlannedArtifact, State};
+use super::step::{PlannedArtifact, StepState};
 use crate::store::{FieldChange, Listing, Recipe};
 
 /// What the store has, with the artifacts of each label at hand for saying what changed.
@@ -27,13 +27,13 @@ impl<'a> Known<'a> {
     pub(super) fn artifact(&self, label: String, recipe: Recipe) -> PlannedArtifact {
         let fingerprint = recipe.fingerprint();
         let state = if self.listing.artifacts.contains_key(&fingerprint) {
-            State::Cached
+            StepState::Cached
         } else if let Some(partial) = self.listing.partial.get(&fingerprint) {
-            State::Partial {
+            StepState::Partial {
                 parts: partial.parts.clone(),
             }
         } else {
-            State::Missing {
+            StepState::Missing {
                 why: self.why(&label, &recipe),
             }
         };

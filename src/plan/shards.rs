@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::step::{PlannedArtifact, State};
+use super::step::{PlannedArtifact, StepState};
 
 /// The shards of a pass, or of samples.
 ///
@@ -49,11 +49,11 @@ impl Shards {
         for artifact in artifacts {
             for (shard, lacks) in lacking.iter_mut().enumerate() {
                 *lacks |= match &artifact.state {
-                    State::Cached => false,
-                    State::Partial { parts } => {
+                    StepState::Cached => false,
+                    StepState::Partial { parts } => {
                         !u32::try_from(shard).is_ok_and(|shard| parts.contains(&shard))
                     }
-                    State::Missing { .. } => true,
+                    StepState::Missing { .. } => true,
                 };
             }
         }
@@ -107,15 +107,15 @@ mod tests {
         };
         let partial = |parts: &[u32]| {
             let parts = parts.iter().copied().collect();
-            artifact(State::Partial { parts })
+            artifact(StepState::Partial { parts })
         };
         let shards = Shards::new(3000, 32);
         let (first, second) = (partial(&[0, 1]), partial(&[1, 2]));
         assert_eq!(shards.lacking([&first]), [2]);
         assert_eq!(shards.lacking([&first, &second]), [0, 2]);
-        assert!(shards.lacking([&artifact(State::Cached)]).is_empty());
+        assert!(shards.lacking([&artifact(StepState::Cached)]).is_empty());
         let why = "never made".to_owned();
-        let missing = artifact(State::Missing { why });
+        let missing = artifact(StepState::Missing { why });
         assert_eq!(shards.lacking([&first, &missing]), [0, 1, 2]);
     }
 }

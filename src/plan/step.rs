@@ -26,7 +26,7 @@ pub struct StepId(pub usize);
 
 /// Whether an artifact has to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum StepState {
     /// It is in the store.
     Cached,
     /// Some of its parts are.
@@ -41,7 +41,7 @@ pub enum State {
     },
 }
 
-impl State {
+impl StepState {
     /// Whether nothing has to be done.
     pub fn is_cached(&self) -> bool {
         matches!(self, Self::Cached)
@@ -58,7 +58,7 @@ pub struct PlannedArtifact {
     /// Its name in the store: the digest of `recipe`.
     pub fingerprint: Fingerprint,
     /// Whether it has to be made.
-    pub state: State,
+    pub state: StepState,
 }
 
 /// One thing that a run leaves.

@@ -9,7 +9,7 @@ use super::commit;
 use super::error::StoreError;
 use super::listing::entries;
 use super::lock::{ArtifactLock, OnWait};
-use super::manifest::{MANIFEST_FILE, Manifest, State};
+use super::manifest::{MANIFEST_FILE, Manifest, ManifestState};
 use super::part::part_index;
 use super::recipe::Recipe;
 use super::root::Store;
@@ -46,12 +46,12 @@ impl Store {
         let folder = self.artifact_folder(recipe.kind(), &fingerprint);
         let mut set_aside = Vec::new();
         match self.state(recipe.kind(), &fingerprint)? {
-            State::Complete(manifest) => return Ok(Begin::AlreadyThere(manifest)),
-            State::Damaged { file, reason } => {
+            ManifestState::Complete(manifest) => return Ok(Begin::AlreadyThere(manifest)),
+            ManifestState::Damaged { file, reason } => {
                 let reason = format!("is damaged: {} {reason}", file.display());
                 set_aside.push(self.set_aside(&fingerprint, &folder, reason)?);
             }
-            State::Absent => {}
+            ManifestState::Absent => {}
         }
         commit::make_folder(&folder)?;
         self.tidy(recipe)?;
@@ -79,10 +79,10 @@ impl Store {
         let folder = self.artifact_folder(recipe.kind(), &fingerprint);
         let mut set_aside = Vec::new();
         match self.state(recipe.kind(), &fingerprint)? {
-            State::Complete(manifest) => return Ok(Begin::AlreadyThere(manifest)),
+            ManifestState::Complete(manifest) => return Ok(Begin::AlreadyThere(manifest)),
             // Under the lock and by a second look: another writer may be setting it aside right now.
-            State::Damaged { .. } => set_aside.extend(self.quarantine(&fingerprint)?),
-            State::Absent => {}
+            ManifestState::Damaged { .. } => set_aside.extend(self.quarantine(&fingerprint)?),
+            ManifestState::Absent => {}
         }
         commit::make_folder(&folder)?;
         self.tidy(recipe)?;

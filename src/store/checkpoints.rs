@@ -43,7 +43,7 @@ pub struct Checkpoints {
 struct Scan {
     heads: BTreeSet<String>,
     /// The folder of all that read the same features.
-    trunk: PathBuf,
+    of_all: PathBuf,
     /// That the folder is in use, and that of a killed run from which this one resumes.
     locks: Vec<ArtifactLock>,
     /// Where the heads may have been left: the folder itself, or that of a killed run.
@@ -69,34 +69,34 @@ struct Named {
 
 impl Store {
     /// The checkpoints of trainings by this recipe, which is without their number of steps.
-    pub fn checkpoints(&self, trunk: &Recipe) -> Checkpoints {
+    pub fn checkpoints(&self, recipe: &Recipe) -> Checkpoints {
         let folder = self.root().join("checkpoints");
         Checkpoints {
             store: self.clone(),
-            folder: folder.join(trunk.fingerprint().to_string()),
+            folder: folder.join(recipe.fingerprint().to_string()),
             scan: None,
         }
     }
 
-    /// The checkpoints of heads that train together; `trunk` is what all heads share that could. What a killed run left of most of
+    /// The checkpoints of heads that train together; `recipe` is what all heads share that could. What a killed run left of most of
     /// them is found, unless another process is at it.
     ///
     /// # Errors
     /// Locks cannot be taken.
     pub fn checkpoints_of(
         &self,
-        trunk: &Recipe,
+        recipe: &Recipe,
         heads: &[Fingerprint],
     ) -> Result<Checkpoints, StoreError> {
-        let mut checkpoints = self.checkpoints(trunk);
-        let trunk = checkpoints.folder.clone();
+        let mut checkpoints = self.checkpoints(recipe);
+        let of_all = checkpoints.folder.clone();
         let heads: BTreeSet<String> = heads.iter().map(ToString::to_string).collect();
         let all: Vec<&str> = heads.iter().map(String::as_str).collect();
-        checkpoints.folder = trunk.join(Fingerprint::of(all.concat().as_bytes()).to_string());
+        checkpoints.folder = of_all.join(Fingerprint::of(all.concat().as_bytes()).to_string());
         let mut scan = Scan {
             heads,
             from: checkpoints.folder.clone(),
-            trunk,
+            of_all,
             locks: Vec::new(),
         };
         scan.locks.extend(self.lock_folder(&checkpoints.folder)?);
@@ -105,7 +105,7 @@ impl Store {
             left.intersection(&scan.heads).count()
         };
         let mut most = shared(&checkpoints.folder);
-        for folder in entries(&scan.trunk).unwrap_or_default() {
+        for folder in entries(&scan.of_all).unwrap_or_default() {
             let count = if folder == checkpoints.folder {
                 0
             } else {
@@ -254,7 +254,7 @@ impl Checkpoints {
             remove(&scan.from)?;
         }
         // Only where nobody else has checkpoints in it.
-        let _ = fs::remove_dir(&scan.trunk);
+        let _ = fs::remove_dir(&scan.of_all);
         Ok(())
     }
 }

@@ -117,9 +117,9 @@ impl Store {
                 fs::remove_file(path)
             };
         });
-        for trunk in list(&self.root.join("checkpoints")) {
+        for training in list(&self.root.join("checkpoints")) {
             // Only one that is empty.
-            let _ = fs::remove_dir(trunk);
+            let _ = fs::remove_dir(training);
         }
     }
 
@@ -150,13 +150,13 @@ impl Store {
                 found(&path);
             }
         }
-        for trunk in list(&self.root.join("checkpoints")) {
-            if self.is_done(&name_of(&trunk)) {
-                found(&trunk);
+        for training in list(&self.root.join("checkpoints")) {
+            if self.is_done(&name_of(&training)) {
+                found(&training);
                 continue;
             }
-            temporary_in(&trunk, found);
-            for scan in list(&trunk).into_iter().filter(|path| path.is_dir()) {
+            temporary_in(&training, found);
+            for scan in list(&training).into_iter().filter(|path| path.is_dir()) {
                 let heads = checkpoints::heads_of(&scan);
                 if heads.is_some_and(|heads| heads.iter().all(|head| self.is_done(head))) {
                     found(&scan);

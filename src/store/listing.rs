@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::error::StoreError;
 use super::fingerprint::{ArtifactKind, Fingerprint};
-use super::manifest::{Manifest, State, read_state};
+use super::manifest::{Manifest, ManifestState, read_state};
 use super::part::part_index;
 use super::recipe::Recipe;
 use super::root::Store;
@@ -198,9 +198,9 @@ fn look_at(kind: ArtifactKind, folder: &Path) -> Found {
         })
     };
     match read_state(folder, kind, &fingerprint) {
-        Ok(State::Complete(manifest)) => Found::Complete(manifest),
-        Ok(State::Damaged { file, reason }) => problem(file, reason),
-        Ok(State::Absent) => {
+        Ok(ManifestState::Complete(manifest)) => Found::Complete(manifest),
+        Ok(ManifestState::Damaged { file, reason }) => problem(file, reason),
+        Ok(ManifestState::Absent) => {
             let files = match entries(folder) {
                 Ok(files) => files,
                 Err(error) => {

@@ -77,7 +77,7 @@ pub struct Made {
 
 /// What stands in the folder of an artifact.
 #[derive(Debug)]
-pub(super) enum State {
+pub(super) enum ManifestState {
     /// No manifest, so no artifact, though there may be committed parts.
     Absent,
     /// A manifest whose files are all there with the right sizes; their bytes are not looked at.
@@ -126,9 +126,9 @@ impl Store {
     pub fn manifest(&self, fingerprint: &Fingerprint) -> Result<Option<Manifest>, StoreError> {
         for kind in ArtifactKind::ALL {
             match self.state(*kind, fingerprint)? {
-                State::Absent => {}
-                State::Complete(manifest) => return Ok(Some(*manifest)),
-                State::Damaged { file, reason } => {
+                ManifestState::Absent => {}
+                ManifestState::Complete(manifest) => return Ok(Some(*manifest)),
+                ManifestState::Damaged { file, reason } => {
                     return Err(StoreError::Corrupt {
                         artifact: *fingerprint,
                         file,
@@ -157,7 +157,7 @@ impl Store {
         &self,
         kind: ArtifactKind,
         fingerprint: &Fingerprint,
-    ) -> Result<State, StoreError> {
+    ) -> Result<ManifestState, StoreError> {
         read_state(&self.artifact_folder(kind, fingerprint), kind, fingerprint)
     }
 }
@@ -178,22 +178,22 @@ pub(super) fn read_state(
     folder: &Path,
     kind: ArtifactKind,
     fingerprint: &Fingerprint,
-) -> Result<State, StoreError> {
+) -> Result<ManifestState, StoreError> {
     let path = folder.join(MANIFEST_FILE);
     let text = match fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
-            return Ok(State::Absent);
+            return Ok(ManifestState::Absent);
         }
         Err(error) if is_damage(&error) => {
             let reason = format!("cannot be read: {error}");
-            return Ok(State::Damaged { file: path, reason });
+            return Ok(ManifestState::Damaged { file: path, reason });
         }
         Err(error) => return Err(StoreError::io("read", &path, None, error)),
     };
     let manifest = match parse(&path, &text)? {
         Ok(manifest) => manifest,
-        Err(reason) => return Ok(State::Damaged { file: path, reason }),
+        Err(reason) => return Ok(ManifestState::Damaged { file: path, reason }),
     };
     if manifest.kind != kind
         || manifest.fingerprint != *fingerprint
@@ -201,15 +201,15 @@ pub(super) fn read_state(
         || manifest.recipe.fingerprint() != *fingerprint
     {
         let reason = "speaks of another artifact than the one it lies with".to_owned();
-        return Ok(State::Damaged { file: path, reason });
+        return Ok(ManifestState::Damaged { file: path, reason });
     }
     for entry in &manifest.files {
         let file = folder.join(&entry.name);
         if let Some(reason) = wrong_size(&file, entry)? {
-            return Ok(State::Damaged { file, reason });
+            return Ok(ManifestState::Damaged { file, reason });
         }
     }
-    Ok(State::Complete(Box::new(manifest)))
+    Ok(ManifestState::Complete(Box::new(manifest)))
 }
 
 /// The manifest of an artifact in whatever state; `None` where it cannot be read. For messages alone.
@@ -327,16 +327,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(MANIFEST_FILE);
         let state = || read_state(folder.path(), ArtifactKind::Head, &Fingerprint::of(b""));
-        assert!(matches!(state(), Ok(State::Absent)));
+        assert!(matches!(state(), Ok(ManifestState::Absent)));
         fs::write(&path, r#"{"format": 2, "else": "unknown"}"#).unwrap();
         assert!(matches!(
             state(),
             Err(StoreError::NewerFormat { found: 2, .. })
         ));
         fs::write(&path, "{\"format\": 1").unwrap();
-        assert!(matches!(state(), Ok(State::Damaged { .. })));
+        assert!(matches!(state(), Ok(ManifestState::Damaged { .. })));
         fs::write(&path, "").unwrap();
-        assert!(matches!(state(), Ok(State::Damaged { .. })));
+        assert!(matches!(state(), Ok(ManifestState::Damaged { .. })));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::commit;
 use super::error::StoreError;
 use super::fingerprint::{ArtifactKind, Fingerprint};
 use super::lock::ArtifactLock;
-use super::manifest::State;
+use super::manifest::ManifestState;
 use super::root::Store;
 
 /// What the folder of a whole artifact is called in the quarantine.
@@ -42,9 +42,11 @@ impl Store {
         };
         for kind in ArtifactKind::ALL {
             let reason = match self.state(*kind, fingerprint)? {
-                State::Absent => None,
-                State::Damaged { file, reason } => Some(format!("{} {reason}", file.display())),
-                State::Complete(manifest) => self
+                ManifestState::Absent => None,
+                ManifestState::Damaged { file, reason } => {
+                    Some(format!("{} {reason}", file.display()))
+                }
+                ManifestState::Complete(manifest) => self
                     .damage(&manifest)?
                     .into_iter()
                     .next()

@@ -186,7 +186,7 @@ impl ResultRow {
     ///
     /// [`StoreError::BadTable`] when a fixed column is missing, or a column has a type or nulls that this release does not read.
     pub fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, StoreError> {
-        let table = Table(batch);
+        let table = ResultsTable(batch);
         let mut rows = vec![Self::default(); batch.num_rows()];
         for (row, metric) in rows.iter_mut().zip(table.required("metric")?.texts()) {
             metric.unwrap_or_default().clone_into(&mut row.metric);
@@ -251,12 +251,12 @@ fn missing(column: &str) -> StoreError {
 }
 
 /// A record batch, read column by column.
-struct Table<'a>(&'a RecordBatch);
+struct ResultsTable<'a>(&'a RecordBatch);
 
 /// A column of one of the types that results are kept in.
 struct Column(ArrayRef);
 
-impl Table<'_> {
+impl ResultsTable<'_> {
     /// A fixed column, which has no nulls.
     fn required(&self, name: &str) -> Result<Column, StoreError> {
         let column = self.optional(name)?.ok_or_else(|| missing(name))?;

@@ -496,11 +496,11 @@ fn what_killed_runs_leave_is_counted_and_removed() {
     for path in left {
         cli.write(path, "1234");
     }
-    let trunk = fs::read_dir(cli.path(".repro/checkpoints")).unwrap();
-    let trunk = trunk
+    let training = fs::read_dir(cli.path(".repro/checkpoints")).unwrap();
+    let training = training
         .map(|entry| entry.unwrap().path())
         .find(|path| path.is_dir());
-    let inner = trunk.unwrap().join(".tmp-step-00000007-a1b2c3");
+    let inner = training.unwrap().join(".tmp-step-00000007-a1b2c3");
     fs::write(&inner, "1234").unwrap();
     let doctor = cli.run(&["doctor"]);
     assert!(

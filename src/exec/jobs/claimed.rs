@@ -36,7 +36,7 @@ pub(super) struct Claimed<'a> {
     claims: Claims,
     /// Behind one lock: the thread that claims asks them what is there, the thread that writes writes.
     writers: Mutex<Vec<Open>>,
-    state: Mutex<State>,
+    state: Mutex<ClaimState>,
 }
 
 /// An artifact that has to be made.
@@ -46,7 +46,7 @@ struct Open {
     writer: ArtifactWriter,
 }
 
-struct State {
+struct ClaimState {
     /// Shards that were missing at the beginning, and that nobody has been seen to finish.
     left: BTreeSet<usize>,
     /// Shards that somebody else was at when they were last asked for.
@@ -106,7 +106,7 @@ impl<'a> Claimed<'a> {
             claims: run.store.claims(cut.name),
             cut,
             writers: Mutex::new(open),
-            state: Mutex::new(State {
+            state: Mutex::new(ClaimState {
                 left,
                 elsewhere: BTreeSet::new(),
                 held: BTreeMap::new(),
@@ -169,7 +169,7 @@ impl<'a> Claimed<'a> {
         }
     }
 
-    fn say_waiting(&self, state: &mut State) {
+    fn say_waiting(&self, state: &mut ClaimState) {
         if std::mem::replace(&mut state.said, true) {
             return;
         }

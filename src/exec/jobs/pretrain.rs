@@ -22,7 +22,7 @@ use crate::models::denoising::Trainable;
 use crate::plan::{PlannedArtifact, Pretrain};
 use crate::store::Checkpoints;
 use crate::store::names::{CURVE, PRETRAINED_WEIGHTS};
-use crate::trainer::pretraining::{CurvePoint, Images, State, Trainer};
+use crate::trainer::pretraining::{CurvePoint, Images, Trainer, TrainerState};
 
 /// The images of the split to train on, without their classes.
 struct SplitImages<'a> {
@@ -77,7 +77,7 @@ pub(super) fn run_pretrain(
         network,
         parameters,
     } = denoising.begin_training(config.seed, run.device, config.precision)?;
-    let mut state = State::new(config, parameters, diffusion.steps());
+    let mut state = TrainerState::new(config, parameters, diffusion.steps());
     let checkpoints = run.store.checkpoints(&work.checkpoints);
     let (newest, damaged) = checkpoints.newest(config.steps);
     for path in damaged {
@@ -158,7 +158,7 @@ fn split_images<'a>(run: &Run<'_>, work: &'a Pretrain) -> Result<SplitImages<'a>
     })
 }
 
-fn keep(checkpoints: &Checkpoints, state: &State) -> Result<(), NodeError> {
+fn keep(checkpoints: &Checkpoints, state: &TrainerState) -> Result<(), NodeError> {
     let bytes = state.to_bytes().map_err(unwritable)?;
     Ok(checkpoints.write(state.step, &bytes)?)
 }

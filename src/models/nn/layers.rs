@@ -3,7 +3,7 @@
 //! They are plain structs over tensors, frozen or trained as `weights.rs` hands them out; tch's variable stores are not needed.
 //!
 //! # Deviations
-//! - Feature maps of wide networks are channels-last in memory, see [`Layout`]. The axes are `[N, C, H, W]` all the
+//! - Feature maps of wide networks are channels-last in memory, see [`MemoryFormat`]. The axes are `[N, C, H, W]` all the
 //!   same.
 //! - TF32 is off whatever libtorch's default is, and convolutions on a GPU take deterministic algorithms only.
 
@@ -14,20 +14,20 @@ use crate::models::checkpoint::weights::WeightMap;
 
 /// Memory format of the feature maps of a network, and of the kernels of its convolutions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
+pub enum MemoryFormat {
     /// Row after row, channel after channel. Group normalization of few channels, and its backward pass, are several times as
     /// fast this way.
-    RowMajor,
+    Contiguous,
     /// All channels of a pixel side by side, which is how the fastest convolutions of many channels read and write them.
-    ChannelsInnermost,
+    ChannelsLast,
 }
 
-impl Layout {
+impl MemoryFormat {
     /// A `[N, C, H, W]` tensor in this layout; copies nothing where it is already.
     pub fn of(self, x: &Tensor) -> Tensor {
         match self {
-            Self::RowMajor => x.contiguous(),
-            Self::ChannelsInnermost => channels_last(x),
+            Self::Contiguous => x.contiguous(),
+            Self::ChannelsLast => channels_last(x),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::plan::{Plan, PlannedArtifact, Sample, State, Train, Work};
+use crate::plan::{Plan, PlannedArtifact, Sample, StepState, Train, Work};
 use crate::text::{count, plural};
 
 /// What goes through networks while heads are trained; nothing where all of them read cached features.
@@ -50,8 +50,8 @@ pub(super) fn render_trainings(plan: &Plan) -> String {
             continue;
         };
         let state = match step.artifact.state {
-            State::Cached => "cached",
-            State::Partial { .. } | State::Missing { .. } => "to train",
+            StepState::Cached => "cached",
+            StepState::Partial { .. } | StepState::Missing { .. } => "to train",
         };
         let config = &training.node.training;
         let _ = writeln!(

@@ -24,7 +24,7 @@ use super::commit;
 use super::error::StoreError;
 use super::fingerprint::Fingerprint;
 use crate::checked_file::Stamp;
-use table::{Short, Table, short};
+use table::{MemoTable, Short, short};
 
 /// How long a file has to have been left alone before its digest is remembered.
 const RACY: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ pub struct Memo {
     racy: Duration,
     /// Tables of folders and files, by their paths as typed and by their absolute ones. One file a folder, not one a
     /// digest, keeps the memo of a million images at a thousand files.
-    tables: RwLock<BTreeMap<PathBuf, Arc<Table>>>,
+    tables: RwLock<BTreeMap<PathBuf, Arc<MemoTable>>>,
 }
 
 /// A stamp, in short.
@@ -189,7 +189,7 @@ impl Memo {
     fn digest(
         &self,
         path: &Path,
-        place: Option<(Arc<Table>, Short)>,
+        place: Option<(Arc<MemoTable>, Short)>,
         feed: impl FnOnce(&mut File, &mut blake3::Hasher) -> std::io::Result<()>,
     ) -> Result<[u8; 32], StoreError> {
         let reading = |error| StoreError::io("read", path, None, error);
@@ -216,7 +216,7 @@ impl Memo {
     }
 
     /// The table of a folder or of a file; `None` where it has no absolute path, and then nothing is remembered.
-    fn table(&self, subject: &Path) -> Option<Arc<Table>> {
+    fn table(&self, subject: &Path) -> Option<Arc<MemoTable>> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(table) = tables.get(subject) {
             return Some(Arc::clone(table));
@@ -226,8 +226,9 @@ impl Memo {
         let absolute = std::path::absolute(Path::new(".").join(subject)).ok()?;
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let table = tables.get(&absolute).cloned();
-        let table = table
-            .unwrap_or_else(|| Arc::new(Table::load(&self.file_of(&absolute), absolute.clone())));
+        let table = table.unwrap_or_else(|| {
+            Arc::new(MemoTable::load(&self.file_of(&absolute), absolute.clone()))
+        });
         tables.insert(absolute, Arc::clone(&table));
         tables.insert(subject.to_owned(), Arc::clone(&table));
         Some(table)

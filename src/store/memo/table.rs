@@ -34,7 +34,7 @@ pub(super) fn short(bytes: &[u8]) -> Short {
 
 /// Digests of the files of a folder, or of the parts of a file.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct MemoTable {
     /// The folder or file, as an absolute path.
     subject: PathBuf,
     /// Records as they are on disk, in ascending order. Reading them needs no lock.
@@ -45,7 +45,7 @@ pub(super) struct Table {
     changed: AtomicBool,
 }
 
-impl Table {
+impl MemoTable {
     /// The table of a subject in a file, or an empty one where there is none that can be used.
     pub(super) fn load(file: &Path, subject: PathBuf) -> Self {
         let stored = fs::read(file).ok();
@@ -161,7 +161,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("table");
         let subject = PathBuf::from("/images/cat");
-        let table = Table::load(&file, subject.clone());
+        let table = MemoTable::load(&file, subject.clone());
         let (one, two, mark) = (short(b"one"), short(b"two"), short(b"mark"));
         table.put(one, mark, [1; LONG]);
         table.put(two, mark, [2; LONG]);
@@ -169,24 +169,30 @@ mod tests {
         assert_eq!(table.take_changed(), None);
         fs::write(&file, &bytes).unwrap();
 
-        let again = Table::load(&file, subject.clone());
+        let again = MemoTable::load(&file, subject.clone());
         assert_eq!(again.get(&one, &mark), Some([1; LONG]));
         assert_eq!(again.get(&two, &short(b"another mark")), None);
         again.put(two, mark, [3; LONG]);
         fs::write(&file, again.take_changed().unwrap()).unwrap();
-        let third = Table::load(&file, subject.clone());
+        let third = MemoTable::load(&file, subject.clone());
         assert_eq!(third.get(&one, &mark), Some([1; LONG]));
         assert_eq!(third.get(&two, &mark), Some([3; LONG]));
 
-        let other = Table::load(&file, PathBuf::from("/images/dog"));
+        let other = MemoTable::load(&file, PathBuf::from("/images/dog"));
         assert_eq!(other.get(&one, &mark), None);
         for place in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[place] ^= 1;
             fs::write(&file, &damaged).unwrap();
-            assert_eq!(Table::load(&file, subject.clone()).get(&one, &mark), None);
+            assert_eq!(
+                MemoTable::load(&file, subject.clone()).get(&one, &mark),
+                None
+            );
             fs::write(&file, &bytes[..place]).unwrap();
-            assert_eq!(Table::load(&file, subject.clone()).get(&one, &mark), None);
+            assert_eq!(
+                MemoTable::load(&file, subject.clone()).get(&one, &mark),
+                None
+            );
         }
     }
 }

@@ -18,7 +18,7 @@ fn trusting(folder: &Path) -> Memo {
 fn lie_about(memo_folder: &Path, file: &Path, lie: Fingerprint) {
     let folder = file.parent().unwrap();
     let stored = trusting(memo_folder).file_of(folder);
-    let table = Table::load(&stored, folder.to_owned());
+    let table = MemoTable::load(&stored, folder.to_owned());
     let mark = mark(&Stamp::of(&fs::metadata(file).unwrap()));
     let name = file.file_name().unwrap().as_encoded_bytes();
     table.put(short(name), mark, lie.0);
@@ -165,7 +165,7 @@ fn ranges_are_remembered_until_the_file_changes() {
     drop(memo);
 
     // All four are on the disk, and none holds once the file is another.
-    let again = Table::load(
+    let again = MemoTable::load(
         &trusting(&memo_folder).file_of(table.subject()),
         file.clone(),
     );

@@ -10,7 +10,7 @@ use crate::store::error::StoreError;
 use crate::store::listing::entries;
 use crate::store::lock::{ArtifactLock, wait_quietly};
 use crate::store::manifest::{
-    FileEntry, MANIFEST_FILE, MANIFEST_FORMAT, Made, Manifest, State, sealed,
+    FileEntry, MANIFEST_FILE, MANIFEST_FORMAT, Made, Manifest, ManifestState, sealed,
 };
 use crate::store::part::part_index;
 
@@ -28,7 +28,7 @@ impl ArtifactWriter {
             let lock =
                 ArtifactLock::acquire(locks, self.fingerprint, &self.label, &mut wait_quietly)?;
             self.lock = Some(lock);
-            if let State::Complete(manifest) =
+            if let ManifestState::Complete(manifest) =
                 self.store.state(self.recipe.kind(), &self.fingerprint)?
             {
                 return Ok(*manifest);

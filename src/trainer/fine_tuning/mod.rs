@@ -26,7 +26,7 @@ use std::cell::RefCell;
 use tch::{Device, Kind, Tensor};
 
 use self::pool::{pooled, through_the_pool};
-use self::state::State;
+use self::state::TuningState;
 pub use self::walk::{Each, NoisyImages, walk};
 use super::config::{ClassWeights, FineTuning, Progress};
 use super::heads::checkpoint;
@@ -104,7 +104,7 @@ pub fn fine_tune(
         }
     }
     let (fit, held_out) = hold_out(task.train, training.holdout, task.job.seed);
-    let state = State::begin(task, &fit, tuned, keep)?;
+    let state = TuningState::begin(task, &fit, tuned, keep)?;
     let mut tuning = Loop {
         task,
         tuned: RefCell::new(tuned),
@@ -146,7 +146,7 @@ struct Loop<'a> {
     steps: usize,
     fit: Vec<usize>,
     held_out: Vec<usize>,
-    state: State<'a>,
+    state: TuningState<'a>,
 }
 
 impl Loop<'_> {

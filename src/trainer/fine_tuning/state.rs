@@ -18,7 +18,7 @@ const LOSS: &str = "loss";
 const RIGHT: &str = "right";
 
 /// A training between two steps, but for the network's parameters.
-pub(super) struct State<'a> {
+pub(super) struct TuningState<'a> {
     /// Steps that were made, over all epochs.
     pub(super) made: u32,
     /// The head, as a stack of one.
@@ -27,7 +27,7 @@ pub(super) struct State<'a> {
     pub(super) moments: OptimizerState,
 }
 
-impl<'a> State<'a> {
+impl<'a> TuningState<'a> {
     /// From the newest checkpoint, or from before the first step.
     pub(super) fn begin(
         task: &'a Task<'_>,

@@ -17,4 +17,4 @@ pub use config::{Loss, OPTIMIZER_DOC, Pretraining, Timesteps};
 #[cfg(feature = "torch")]
 pub use run::{Images, PretrainError, Trainer};
 #[cfg(feature = "torch")]
-pub use state::{CurvePoint, State};
+pub use state::{CurvePoint, TrainerState};

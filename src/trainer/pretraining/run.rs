@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use super::config::{POINT_EVERY, Pretraining, Timesteps};
 use super::order::Order;
-use super::state::{CurvePoint, State};
+use super::state::{CurvePoint, TrainerState};
 use crate::bug::Bug;
 use crate::diffusion::Diffusion;
 use crate::diffusion::losses::Shown;
@@ -125,7 +125,7 @@ impl<'a, I: Images> Trainer<'a, I> {
     ///
     /// # Panics
     /// libtorch panics where memory is exhausted.
-    pub fn step(&mut self, state: &mut State) -> Result<(), PretrainError<I::Error>> {
+    pub fn step(&mut self, state: &mut TrainerState) -> Result<(), PretrainError<I::Error>> {
         let (config, step) = (self.config, state.step);
         let batch = self.order.batch(step, config.batch_size);
         let draws = state
@@ -219,7 +219,7 @@ impl<'a, I: Images> Trainer<'a, I> {
 
 /// Adds loss and gradient norm to what the next point of the curve sums up, and the point itself where it is due.
 #[expect(clippy::cast_possible_truncation, reason = "kept as 32-bit floats")]
-fn note(state: &mut State, numbers: [f64; 2], learning_rate: f64) {
+fn note(state: &mut TrainerState, numbers: [f64; 2], learning_rate: f64) {
     for (sum, number) in state.since_point.iter_mut().zip(numbers) {
         *sum += number as f32;
     }

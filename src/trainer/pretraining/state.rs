@@ -36,7 +36,7 @@ pub struct CurvePoint {
 
 /// All that changes from step to step.
 #[derive(Debug)]
-pub struct State {
+pub struct TrainerState {
     /// Steps that were made.
     pub step: u32,
     /// The parameters, which share their memory with the network.
@@ -53,7 +53,7 @@ pub struct State {
     pub since_point: [f32; 2],
 }
 
-impl State {
+impl TrainerState {
     /// Before the first step.
     pub fn new(config: &Pretraining, parameters: Parameters, diffusion_steps: u32) -> Self {
         Self {
@@ -115,7 +115,7 @@ impl State {
         to_safetensors(self.average.state(&self.parameters))
     }
 
-    /// Puts this state, which is one from before the first step, to where [`State::to_bytes`] was called after `step` steps.
+    /// Puts this state, which is one from before the first step, to where [`TrainerState::to_bytes`] was called after `step` steps.
     ///
     /// # Errors
     /// The file cannot be read or belongs to another training.

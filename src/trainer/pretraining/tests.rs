@@ -110,7 +110,7 @@ mod steps {
 
     use std::convert::Infallible;
 
-    use super::super::{Images, PretrainError, State, Trainer};
+    use super::super::{Images, PretrainError, Trainer, TrainerState};
     use super::*;
     use crate::diffusion::Diffusion;
     use crate::diffusion::respacing::Respacing;
@@ -154,7 +154,7 @@ mod steps {
         model: std::sync::Arc<dyn Model>,
         network: Box<dyn Denoise>,
         diffusion: Diffusion,
-        state: State,
+        state: TrainerState,
     }
 
     impl Running {
@@ -167,7 +167,7 @@ mod steps {
             let trainable = denoising
                 .begin_training(config.seed, tch::Device::Cpu, config.precision)
                 .unwrap();
-            let state = State::new(&config, trainable.parameters, diffusion.steps());
+            let state = TrainerState::new(&config, trainable.parameters, diffusion.steps());
             Self {
                 network: trainable.network,
                 config,

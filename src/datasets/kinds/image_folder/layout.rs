@@ -34,7 +34,7 @@ const SHOWN: usize = 3;
 
 /// What the folders at the first level are.
 #[derive(Debug)]
-pub(super) enum Layout {
+pub(super) enum FolderLayout {
     /// Some are splits: their names, and what the splits are called.
     Splits(Vec<(String, &'static str)>),
     /// All are classes.
@@ -56,7 +56,7 @@ fn is_like_split(folder: &str) -> bool {
 ///
 /// # Errors
 /// Splits without class folders, folders that look like splits and are not called like them, and one folder too many above them.
-pub(super) fn of(root: &Folder<'_>, top: &Contents) -> Result<Layout, DatasetError> {
+pub(super) fn of(root: &Folder<'_>, top: &Contents) -> Result<FolderLayout, DatasetError> {
     let splits: Vec<(String, &'static str)> = top
         .folders
         .iter()
@@ -66,7 +66,7 @@ pub(super) fn of(root: &Folder<'_>, top: &Contents) -> Result<Layout, DatasetErr
         for (name, _) in &splits {
             check_split(root, top, name)?;
         }
-        return Ok(Layout::Splits(splits));
+        return Ok(FolderLayout::Splits(splits));
     }
     let mut like: Vec<&String> = Vec::new();
     for name in top.folders.iter().filter(|name| is_like_split(name)) {
@@ -108,7 +108,7 @@ pub(super) fn of(root: &Folder<'_>, top: &Contents) -> Result<Layout, DatasetErr
     if top.folders.is_empty() {
         return Err(nothing(root, top));
     }
-    Ok(Layout::Classes(top.folders.iter().cloned().collect()))
+    Ok(FolderLayout::Classes(top.folders.iter().cloned().collect()))
 }
 
 /// A split has to hold folders of classes.

@@ -28,7 +28,7 @@ use crate::datasets::{
 };
 use crate::numbers::to_u32;
 use crate::spec::{Fields, Key, Kind, KindDoc, Number, Text};
-use layout::{Layout, SPLITS};
+use layout::{FolderLayout, SPLITS};
 use walk::LeftOut;
 
 const ROOT: Key<Text> = Key::text("root", "a path").doc(
@@ -82,7 +82,7 @@ impl Dataset for ImageFolder {
         let above: Vec<PathBuf> = root.without_links().into_iter().collect();
         let mut files = Vec::new();
         match layout::of(&root, &top)? {
-            Layout::Classes(classes) => {
+            FolderLayout::Classes(classes) => {
                 for class in classes {
                     let found = left_out.walk(&root.join(&class), &class, &above)?;
                     files.extend(found.into_iter().map(|(id, location)| {
@@ -95,7 +95,7 @@ impl Dataset for ImageFolder {
                     }));
                 }
             }
-            Layout::Splits(splits) => {
+            FolderLayout::Splits(splits) => {
                 let is_split = |folder: &&String| splits.iter().any(|(name, _)| name == *folder);
                 let beside = top.folders.iter().filter(|folder| !is_split(folder));
                 left_out.add_beside_splits(beside);

@@ -14,7 +14,7 @@ pub(super) const MOST_AXES: usize = 64;
 
 /// A checked view.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(super) struct CheckedView {
     /// First and one past the last element that the view touches, as numbers of the storage's elements.
     pub elements: Range<usize>,
     /// Whether the elements are in a row, in row-major order.
@@ -27,7 +27,7 @@ pub(super) fn check(
     shape: &[usize],
     strides: &[usize],
     stored: usize,
-) -> Result<Layout, String> {
+) -> Result<CheckedView, String> {
     if shape.len() != strides.len() {
         return Err(format!(
             "a tensor has {} sizes and {} strides",
@@ -50,7 +50,7 @@ pub(super) fn check(
         return Err(outside());
     }
     if shape.contains(&0) {
-        return Ok(Layout {
+        return Ok(CheckedView {
             elements: offset..offset,
             is_contiguous: true,
         });
@@ -72,7 +72,7 @@ pub(super) fn check(
             "a tensor of shape {shape:?} has more elements than its storage, which holds {stored}, as if it were expanded: save its `.clone()`"
         ));
     }
-    Ok(Layout {
+    Ok(CheckedView {
         elements: offset..last + 1,
         is_contiguous,
     })

@@ -21,7 +21,7 @@ use crate::checked_file::{CheckError, CheckedFile};
 use crate::message::Hint;
 use crate::models::WeightsSource;
 use crate::models::nn::initial::Initial;
-use crate::models::nn::layers::Layout;
+use crate::models::nn::layers::MemoryFormat;
 use crate::models::nn::precision::Precision;
 use crate::numbers::to_i64;
 
@@ -31,7 +31,7 @@ pub struct WeightMap {
     source: Source,
     device: Device,
     precision: Precision,
-    layout: Layout,
+    layout: MemoryFormat,
     /// How the file names the network's tensors, behind `prefix`.
     names: FileNames,
     /// What stands before the names of the network's tensors in the file, by the experiment.
@@ -173,7 +173,7 @@ impl WeightMap {
             source,
             device: Device::Cpu,
             precision: Precision::F32,
-            layout: Layout::ChannelsInnermost,
+            layout: MemoryFormat::ChannelsLast,
             names: FileNames::PLAIN,
             prefix: String::new(),
             requested: Vec::new(),
@@ -300,12 +300,12 @@ impl WeightMap {
     }
 
     /// Gives kernels of convolutions the memory format of feature maps, from now on.
-    pub fn lay_out(&mut self, layout: Layout) {
+    pub fn lay_out(&mut self, layout: MemoryFormat) {
         self.layout = layout;
     }
 
     /// The memory format of kernels of convolutions.
-    pub fn layout(&self) -> Layout {
+    pub fn layout(&self) -> MemoryFormat {
         self.layout
     }
 

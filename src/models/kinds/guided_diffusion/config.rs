@@ -13,7 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::Layout;
+use super::layout::UNetLayout;
 use crate::models::block::BlockInfo;
 use crate::numbers::to_u32;
 
@@ -218,13 +218,13 @@ impl Config {
 
     /// Every block in the order of the forward pass. Meaningful once [`Config::validate`] found nothing.
     pub fn blocks(&self) -> Vec<BlockInfo> {
-        Layout::new(self).block_infos()
+        UNetLayout::new(self).block_infos()
     }
 
     /// Name and shape of every parameter, in the order of upstream's state dict. Meaningful once [`Config::validate`]
     /// found nothing.
     pub fn state_dict(&self) -> Vec<(String, Vec<usize>)> {
-        Layout::new(self).state_dict()
+        UNetLayout::new(self).state_dict()
     }
 
     /// Number of parameters. Meaningful once [`Config::validate`] found nothing.

@@ -13,7 +13,7 @@ use crate::models::block::{BlockIndex, BlockInfo};
 
 /// A whole U-Net.
 #[derive(Clone, Debug)]
-pub struct Layout {
+pub struct UNetLayout {
     config: Config,
     /// All blocks in the order of the forward pass: encoder, middle, decoder.
     pub blocks: Vec<BlockLayout>,
@@ -45,7 +45,7 @@ pub enum Part {
     Decoder,
 }
 
-impl Layout {
+impl UNetLayout {
     /// Lays out the network. Meaningful if `config.validate()` found nothing.
     pub fn new(config: &Config) -> Self {
         let levels = config.level_channels();
@@ -290,6 +290,6 @@ mod tests {
             assert_eq!(info.multiply_adds, total, "{}", info.path);
         }
         let output = 64 * 9 * 32 * u64::from(config.out_channels());
-        assert_eq!(Layout::new(&config).multiply_adds(), total + output);
+        assert_eq!(UNetLayout::new(&config).multiply_adds(), total + output);
     }
 }

@@ -366,7 +366,7 @@ impl DenoisingModel for GuidedDiffusion {
     }
 
     fn multiply_adds(&self) -> u64 {
-        layout::Layout::new(&self.config).multiply_adds()
+        layout::UNetLayout::new(&self.config).multiply_adds()
     }
 
     #[cfg(feature = "torch")]

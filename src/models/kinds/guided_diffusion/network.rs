@@ -23,13 +23,13 @@ use tch::{Device, Kind, Tensor};
 
 use super::config::Config;
 use super::layer::Layer;
-use super::layout::{Layout, Part};
+use super::layout::{Part, UNetLayout};
 pub use super::parts::TimeEmbedding;
 use super::parts::{AttentionBlock, Downsample, NormConvolution, ResBlock, Upsample};
 use crate::models::block::BlockIndex;
 use crate::models::checkpoint::weights::{WeightError, WeightMap};
 use crate::models::extractor::{ForwardError, Until};
-use crate::models::nn::layers::{Convolution, Layout as MapLayout, silu};
+use crate::models::nn::layers::{Convolution, MemoryFormat, silu};
 use crate::models::nn::precision::Precision;
 use crate::numbers::to_u32;
 
@@ -109,12 +109,12 @@ fn joined(h: Tensor, skip: Option<Tensor>) -> Tensor {
 /// and at 256; see docs/reference/performance.md.
 const WIDE: u32 = 128;
 
-fn map_layout(config: &Config, weights: &WeightMap) -> MapLayout {
+fn map_layout(config: &Config, weights: &WeightMap) -> MemoryFormat {
     let wide = config.model_channels >= WIDE;
     if weights.is_trainable() || weights.device() == Device::Cpu && !wide {
-        MapLayout::RowMajor
+        MemoryFormat::Contiguous
     } else {
-        MapLayout::ChannelsInnermost
+        MemoryFormat::ChannelsLast
     }
 }
 
@@ -133,7 +133,7 @@ pub struct Network {
     /// What the blocks compute in.
     precision: Precision,
     /// The memory format of its feature maps.
-    layout: MapLayout,
+    layout: MemoryFormat,
 }
 
 impl Network {
@@ -143,7 +143,7 @@ impl Network {
     /// Lists every parameter that is missing, unused or of another shape. A configuration in which
     /// [`Config::validate`] finds misfits gives a network that fails when it runs.
     pub fn new(config: &Config, weights: &mut WeightMap) -> Result<Self, WeightError> {
-        let layout = Layout::new(config);
+        let layout = UNetLayout::new(config);
         weights.lay_out(map_layout(config, weights));
         let time_embed = TimeEmbedding::new(weights, config);
         let label_emb = config.num_classes.map(|classes| {

@@ -16,7 +16,7 @@ use tch::{Device, Kind, Tensor};
 use super::config::{Config, GROUPS};
 use super::layer::{Resample, modulation_channels};
 use crate::models::checkpoint::weights::WeightMap;
-use crate::models::nn::layers::{Convolution, GroupNorm, Layout, Linear, silu, sum};
+use crate::models::nn::layers::{Convolution, GroupNorm, Linear, MemoryFormat, silu, sum};
 
 /// Keeps group normalization from dividing by zero.
 const EPSILON: f64 = 1e-5;
@@ -197,7 +197,7 @@ pub struct AttentionBlock {
     proj_out: Linear,
     heads: i64,
     use_new_attention_order: bool,
-    layout: Layout,
+    layout: MemoryFormat,
 }
 
 impl AttentionBlock {

@@ -17,7 +17,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::GuidedDiffusion;
 use super::layer::Layer;
-use super::layout::Layout;
+use super::layout::UNetLayout;
 use super::network::Network;
 use crate::models::checkpoint::weights::{WeightError, WeightMap};
 use crate::models::extractor::{ForwardError, Until};
@@ -39,7 +39,7 @@ pub(super) fn begin(
         .trainable();
     weights.convolve_in(precision);
     let network = Network::new(&model.config, &mut weights)?;
-    let layout = Layout::new(&model.config);
+    let layout = UNetLayout::new(&model.config);
     let (before, after) = layout
         .blocks
         .split_at(layout.blocks.len().min(tap.0 as usize));

@@ -20,7 +20,7 @@ use super::config::{Bottleneck, Config};
 use crate::models::BlockIndex;
 use crate::models::checkpoint::weights::{WeightError, WeightMap};
 use crate::models::extractor::{ForwardError, Until};
-use crate::models::nn::layers::{BatchNorm, Convolution, Layout, Linear, sum};
+use crate::models::nn::layers::{BatchNorm, Convolution, Linear, MemoryFormat, sum};
 use crate::models::nn::precision::Precision;
 
 /// Of batch normalization, torchvision's default.
@@ -122,7 +122,7 @@ pub struct Network {
     /// The linear layer at the end, where there are classes.
     classifier: Option<Linear>,
     precision: Precision,
-    layout: Layout,
+    layout: MemoryFormat,
 }
 
 impl Network {
@@ -132,9 +132,9 @@ impl Network {
     /// Lists every tensor that is missing, unused or of another shape.
     pub fn new(config: &Config, weights: &mut WeightMap) -> Result<Self, WeightError> {
         weights.lay_out(if config.base_width >= WIDE {
-            Layout::ChannelsInnermost
+            MemoryFormat::ChannelsLast
         } else {
-            Layout::RowMajor
+            MemoryFormat::Contiguous
         });
         let stem = ConvNorm::new(weights, ("conv1", "bn1"), (3, config.base_width), 7, 2);
         let blocks = config.bottlenecks();
