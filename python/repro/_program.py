@@ -52,6 +52,9 @@ def main() -> int:
         # Before all others: a libtorch of another version may be on the path.
         paths = [str(libtorch()), environment.get("LD_LIBRARY_PATH", "")]
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(path for path in paths if path)
+        # Threads that wait for each other give the core to others after microseconds; libgomp reads this before the program begins.
+        if not environment.get("OMP_WAIT_POLICY"):
+            environment.setdefault("GOMP_SPINCOUNT", "1000")
         os.execve(program, ["repro", *sys.argv[1:]], environment)
     except Incomplete as problem:
         print(f"repro: error: {problem}", file=sys.stderr)

@@ -104,6 +104,8 @@ mod with_torch {
 
     /// What OpenMP's threads do while they wait; read by the library when it is loaded.
     const WAIT_POLICY: &str = "OMP_WAIT_POLICY";
+    /// How often they look before they sleep; `./repro` and the command of the wheel set it, so that they sleep soon.
+    const SPIN_COUNT: &str = "GOMP_SPINCOUNT";
 
     impl Working {
         /// Bytes that the training of heads may take.
@@ -138,7 +140,8 @@ mod with_torch {
         pub(in crate::cli) fn settle(&self) -> Result<(), Failure> {
             let on_cpu = self.choices()?.into_iter();
             let on_cpu = on_cpu.filter(|choice| !matches!(choice, DeviceChoice::Cuda(_)));
-            if on_cpu.count() < 2 || std::env::var_os(WAIT_POLICY).is_some() {
+            let is_told = |name| std::env::var_os(name).is_some();
+            if on_cpu.count() < 2 || is_told(WAIT_POLICY) || is_told(SPIN_COUNT) {
                 return Ok(());
             }
             if let Ok(program) = std::env::current_exe() {

@@ -212,11 +212,7 @@ fn a_split_that_only_the_folder_can_tell_is_an_error_with_its_place() {
     let pretrain = r#"
 [model.n]
 kind = "guided-diffusion"
-image_size = 8
-channels = 32
-num_res_blocks = 1
-channel_mult = [1]
-attention_resolutions = []
+preset = "adm-tiny"
 weights = { pretrain = "p" }
 [pretrain.p]
 dataset = "d"
@@ -227,7 +223,7 @@ split = "val"
     let of_metric = "\n[metric.c]\nkind = \"cka\"\nof = \"e\"\nwith = \"e\"\nsplit = \"val\"\n";
     for (text, place, node) in [
         (of_head, ":17:7", "head `h`"),
-        (format!("{EXPERIMENT}{pretrain}"), ":37:9", "pretrain `p`"),
+        (format!("{EXPERIMENT}{pretrain}"), ":33:9", "pretrain `p`"),
         (format!("{EXPERIMENT}{of_metric}"), ":26:9", "metric `c`"),
     ] {
         cli.write("x.toml", &text);

@@ -170,7 +170,7 @@ fn installed(torch: Option<&str>) -> CliTest {
             cli.write(&format!("site/repro/{name}"), fs::read(&file).unwrap());
         }
     }
-    let program = "#!/bin/sh\necho \"$LD_LIBRARY_PATH\"\nprintf '<%s>' \"$@\"\nexit 3\n";
+    let program = "#!/bin/sh\necho \"$LD_LIBRARY_PATH\"\n[ -z \"$SHOW_SPINS\" ] || echo \"spins ${GOMP_SPINCOUNT-unset}\"\nprintf '<%s>' \"$@\"\nexit 3\n";
     cli.write("site/repro/bin/repro", program);
     let executable = fs::Permissions::from_mode(0o755);
     fs::set_permissions(cli.path("site/repro/bin/repro"), executable).unwrap();
@@ -211,6 +211,54 @@ fn the_command_becomes_the_program_with_the_libtorch_of_its_environment() {
         assert_eq!(arguments, "<query><SELECT 1><><--help>");
         assert_eq!(output.stderr, "");
     }
+}
+
+/// What a launcher tells libgomp, given what the user told it.
+fn expect_spins(start: impl Fn(&[(&str, &str)]) -> Output) {
+    for (told, spins) in [
+        (vec![], "spins 1000"),
+        (vec![("GOMP_SPINCOUNT", "7")], "spins 7"),
+        (vec![("OMP_WAIT_POLICY", "active")], "spins unset"),
+    ] {
+        let output = start(&told);
+        assert!(output.stdout.contains(spins), "{output}");
+    }
+}
+
+#[test]
+fn threads_that_wait_give_their_core_away_soon_unless_the_user_says_otherwise() {
+    let clean = |command: &mut Command, told: &[(&str, &str)]| {
+        command
+            .env_remove("GOMP_SPINCOUNT")
+            .env_remove("OMP_WAIT_POLICY")
+            .env("SHOW_SPINS", "1")
+            .envs(told.iter().copied());
+        finish(command.output().unwrap())
+    };
+    let wheel = installed(Some("2.11.0"));
+    expect_spins(|told| {
+        let mut command = Command::new("python3");
+        command
+            .args(["-S", "-B", "-m", "repro"])
+            .env("PYTHONPATH", wheel.path("site"));
+        clean(&mut command, told)
+    });
+    // The launcher of a checkout, with a program that is built.
+    let checkout = CliTest::new();
+    checkout.write("repro", fs::read(root().join("repro")).unwrap());
+    checkout.write(
+        "scripts/setup.sh",
+        "binary=$root/program\nis_built() { true; }\n",
+    );
+    checkout.write(
+        "program",
+        "#!/bin/sh\necho \"spins ${GOMP_SPINCOUNT-unset}\"\n",
+    );
+    for file in ["repro", "program"] {
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(checkout.path(file), executable).unwrap();
+    }
+    expect_spins(|told| clean(&mut Command::new(checkout.path("repro")), told));
 }
 
 #[test]

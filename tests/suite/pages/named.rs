@@ -48,7 +48,11 @@ pub fn subcommands(help: &str) -> Vec<String> {
         return Vec::new();
     };
     let lines = listed.lines().take_while(|line| !line.is_empty());
-    let names = lines.filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
+    // Lines that are indented deeper go on with the description of the one above.
+    let names = lines.filter_map(|line| {
+        let line = line.strip_prefix("  ")?;
+        (!line.starts_with(' ')).then(|| line.split_whitespace().next())?
+    });
     names
         .filter(|name| *name != "help")
         .map(str::to_owned)
