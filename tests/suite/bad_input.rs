@@ -231,9 +231,7 @@ mod weights {
 
     /// A golden checkpoint, with some tensors renamed or cut.
     fn write_changed(path: &Path, change: impl Fn(&str, &mut Vec<usize>) -> Option<String>) {
-        let golden =
-            crate::fixture::root().join("tests/golden/guided_diffusion/adm-nano.safetensors");
-        let bytes = fs::read(golden).unwrap();
+        let bytes = fs::read(crate::fixture::nano_weights()).unwrap();
         let tensors = SafeTensors::deserialize(&bytes).unwrap();
         let changed = tensors.tensors().into_iter().filter_map(|(name, view)| {
             let mut shape = view.shape().to_vec();
@@ -282,10 +280,10 @@ mod weights {
         let golden = crate::fixture::root().join("tests/golden/guided_diffusion");
         let mut scores = Vec::new();
         for (name, file) in [
-            ("net.safetensors", "adm-nano.safetensors"),
-            ("net.pt", "adm-nano.zip.pt"),
+            ("net.safetensors", crate::fixture::nano_weights().to_owned()),
+            ("net.pt", golden.join("adm-nano.zip.pt")),
             // What a file is called does not matter.
-            ("net.ckpt", "adm-nano.legacy.pt"),
+            ("net.ckpt", golden.join("adm-nano.legacy.pt")),
         ] {
             let cli = with_weights();
             let text = cli.read("bad.toml").replace("net.safetensors", name);
@@ -293,7 +291,7 @@ mod weights {
                 "bad.toml",
                 text + "[metric.top]\nkind = \"accuracy\"\nof = \"probe\"\n",
             );
-            fs::copy(golden.join(file), cli.path(name)).unwrap();
+            fs::copy(file, cli.path(name)).unwrap();
             cli.run(&["run", "bad.toml"]).expect_code(0);
             scores.push(cli.query("SELECT id, predicted, rank FROM predictions ORDER BY id"));
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use repro::store::ArtifactKind;
 
-use crate::fixture::{CliTest, Output, finish, gzip, root, tar};
+use crate::fixture::{CliTest, Output, finish, gzip, nano_weights, tar};
 use crate::interruption::signal;
 use crate::small::{parts, run};
 
@@ -213,8 +213,7 @@ fn two_models() -> CliTest {
     let cli = CliTest::new();
     cli.image_folder("photos", 30);
     cli.write("two.toml", TWO_MODELS);
-    let golden = root().join("tests/golden/guided_diffusion/adm-nano.safetensors");
-    let mut weights = fs::read(golden).unwrap();
+    let mut weights = fs::read(nano_weights()).unwrap();
     cli.write("one.safetensors", &weights);
     let last = weights.len() - 1;
     weights[last] ^= 0x80;

@@ -11,7 +11,7 @@ use repro::models::checkpoint::synthetic;
 use repro::models::kinds::guided_diffusion::presets;
 use serde_json::{Value, json};
 
-use crate::fixture::{CliTest, root, walk, with_snapshots};
+use crate::fixture::{CliTest, nano_weights, root, walk, with_snapshots};
 
 /// The files of a folder below `tests` that end in `.pt`, by their names.
 fn checkpoints(folder: &str) -> BTreeMap<String, PathBuf> {
@@ -116,7 +116,7 @@ fn what_is_no_tensor_is_told() {
 #[test]
 fn the_golden_checkpoints_hold_the_tensors_of_the_safetensors_file() {
     let folder = root().join("tests/golden/guided_diffusion");
-    let expected = StoredTensors::open(&folder.join("adm-nano.safetensors")).unwrap();
+    let expected = StoredTensors::open(nano_weights()).unwrap();
     assert_eq!(expected.container(), Container::Safetensors);
     for name in ["adm-nano.zip.pt", "adm-nano.legacy.pt"] {
         let tensors = StoredTensors::open(&folder.join(name)).unwrap();

@@ -5,11 +5,14 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use repro::models::checkpoint::stored_tensors::StoredTensors;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -73,6 +76,30 @@ impl std::fmt::Display for Output {
             self.stdout, self.stderr
         )
     }
+}
+
+/// The weights of `adm-nano` as the library of the format writes them, from the golden checkpoint of PyTorch; the same file for all tests.
+pub fn nano_weights() -> &'static Path {
+    static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let golden = root().join("tests/golden/guided_diffusion/adm-nano.zip.pt");
+        let golden = StoredTensors::open(&golden).unwrap();
+        let tensors = golden.descriptions().map(|(name, dtype, shape)| {
+            let bytes = golden.get(name).unwrap().bytes.into_owned();
+            (name.to_owned(), (dtype, shape.to_vec(), bytes))
+        });
+        let tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = tensors.collect();
+        let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
+            (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+        });
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let mut file = tempfile::NamedTempFile::new_in(folder).unwrap();
+        let bytes = safetensors::serialize(views, None).unwrap();
+        file.write_all(&bytes).unwrap();
+        let path = folder.join("adm-nano.safetensors");
+        file.persist(&path).unwrap();
+        path
+    });
+    &FILE
 }
 
 impl CliTest {

@@ -6,7 +6,7 @@ use std::fs;
 use repro::models::checkpoint::stored_tensors::StoredTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::fixture::{CliTest, Output, root};
+use crate::fixture::{CliTest, Output, nano_weights, root};
 
 const MISSING_INPUT: i32 = 3;
 
@@ -15,8 +15,7 @@ const MISSING_INPUT: i32 = 3;
 type Rename<'a> = &'a dyn Fn(usize, &str) -> String;
 
 fn checkpoint(cli: &CliTest, name: &str, dtype: Dtype, rename: &[Rename<'_>]) {
-    let golden = root().join("tests/golden/guided_diffusion/adm-nano.safetensors");
-    let golden = StoredTensors::open(&golden).unwrap();
+    let golden = StoredTensors::open(nano_weights()).unwrap();
     let mut tensors = Vec::new();
     for rename in rename {
         for (number, (name, _, shape)) in golden.descriptions().enumerate() {

@@ -16,6 +16,8 @@ use repro::models::nn::precision::Precision;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tch::{Device, Kind, Tensor};
 
+use crate::fixture::nano_weights;
+
 const X_T: f64 = 1e-6;
 const FULL_MAP: f64 = 1e-4;
 const POOLED: f64 = 5e-5;
@@ -222,24 +224,26 @@ fn adm_tiny_matches_golden_at_every_timestep() {
 fn adm_nano_matches_golden_with_synthetic_and_with_stored_weights() {
     let golden = Golden::read("adm-nano-features.safetensors");
     let config = preset("adm-nano");
-    let stored = |name| WeightMap::from_file(&path(name)).unwrap();
+    let files = [
+        nano_weights().to_owned(),
+        path("adm-nano.zip.pt"),
+        path("adm-nano.legacy.pt"),
+    ];
+    let stored = |file: &Path| WeightMap::from_file(file).unwrap();
     for network in [
         network(&config, WeightMap::synthetic(2)),
-        network(&config, stored("adm-nano.safetensors")),
-        network(&config, stored("adm-nano.zip.pt")),
-        network(&config, stored("adm-nano.legacy.pt")),
+        network(&config, stored(&files[0])),
+        network(&config, stored(&files[1])),
+        network(&config, stored(&files[2])),
     ] {
         for timestep in [0, 150] {
             assert_timestep(&golden, &network, &config, timestep);
         }
     }
     // The files hold the same bits as the rule gives.
-    for name in [
-        "adm-nano.safetensors",
-        "adm-nano.zip.pt",
-        "adm-nano.legacy.pt",
-    ] {
-        let (mut file, mut rule) = (stored(name), WeightMap::synthetic(2));
+    for file in &files {
+        let name = file.display();
+        let (mut file, mut rule) = (stored(file), WeightMap::synthetic(2));
         for (name, shape) in config.state_dict() {
             assert_eq!(file.take(&name, &shape), rule.take(&name, &shape), "{name}");
         }
@@ -427,7 +431,7 @@ fn impossible_requests_are_errors() {
 
 /// Builds adm-nano from its golden file after `change` had its way with the tensors, and expects a refusal.
 fn mismatch_after(change: impl Fn(&mut BTreeMap<String, TensorView<'_>>)) -> WeightMismatch {
-    let bytes = std::fs::read(path("adm-nano.safetensors")).unwrap();
+    let bytes = std::fs::read(nano_weights()).unwrap();
     let mut tensors: BTreeMap<String, _> = SafeTensors::deserialize(&bytes)
         .unwrap()
         .tensors()

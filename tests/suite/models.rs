@@ -6,7 +6,7 @@ use std::path::Path;
 use repro::models::checkpoint::stored_tensors::{Container, StoredTensors};
 use serde_json::json;
 
-use crate::fixture::{CliTest, root, with_snapshots};
+use crate::fixture::{CliTest, nano_weights, root, with_snapshots};
 
 const MISTAKE: i32 = 2;
 const MALFORMED_INPUT: i32 = 3;
@@ -91,9 +91,8 @@ fn convert_writes_the_same_tensors_in_the_same_bytes() {
         .expect_code(0);
     assert_eq!(output.stdout, "");
     output.expect_in_stderr(&["nano.safetensors: 88 tensors"]);
-    let golden = root().join("tests/golden/guided_diffusion/adm-nano.safetensors");
     let (golden, written) = (
-        StoredTensors::open(&golden).unwrap(),
+        StoredTensors::open(nano_weights()).unwrap(),
         StoredTensors::open(&cli.path("nano.safetensors")).unwrap(),
     );
     assert_eq!(written.container(), Container::Safetensors);

@@ -9,7 +9,7 @@ use repro::models::{self, BlockIndex, Precision, WeightsSource};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::fixture::{CliTest, root};
+use crate::fixture::{CliTest, nano_weights, root};
 use crate::small::{SMALL, run, small};
 
 fn golden(name: &str) -> PathBuf {
@@ -86,7 +86,7 @@ fn nano() -> (CliTest, Arrays) {
 fn tapped_maps_are_the_golden_ones() {
     let (cli, expected) = nano();
     for input in ["clean.safetensors", "noisy.safetensors"] {
-        let weights = golden("adm-nano.safetensors");
+        let weights = nano_weights();
         let output = cli
             .run(&[
                 "models",
