@@ -70,8 +70,11 @@ pub const REPORT: usize = 64 << 20;
 /// strings of a template take 1 GB at most.
 pub const TEMPLATE_STEPS: u64 = 16_000_000;
 
-/// The most bytes of an experiment file.
+/// The most bytes of an experiment file, with all that it includes.
 pub const EXPERIMENT_FILE: u64 = 1 << 24;
+
+/// The most files that an experiment file includes, those included that others of them do.
+pub const MOST_INCLUDED: usize = 64;
 
 /// The most bytes of a `repro.toml`.
 pub const SETTINGS: u64 = 1 << 20;

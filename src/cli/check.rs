@@ -7,20 +7,25 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::Failure;
+use super::overrides::Overrides;
 use super::warnings::{self, Deny};
 use super::{experiment, printed};
 use crate::graph;
 use crate::message::Message;
-use crate::spec::Diagnostics;
+use crate::spec::{Diagnostics, Source, compose};
 use crate::text::plural;
 
 /// Arguments of `repro check`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  repro check experiments/*.toml")]
+#[command(
+    after_help = "Examples:\n  repro check experiments/*.toml\n  repro check experiments/quickstart.toml --set head.probe.epochs=2"
+)]
 pub struct Arguments {
-    /// Experiment files.
+    /// Experiment files. Without `--profile`, each is checked as it stands and under each of its profiles.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
     /// Print errors and warnings as JSON, one list over all files.
     #[arg(long)]
     json: bool,
@@ -28,29 +33,109 @@ pub struct Arguments {
     deny: Deny,
 }
 
+/// A file and the profile that overrides it.
+type Variant = (String, Option<String>);
+
 /// Where the reports of the files that were checked go: each with the file that names it, and the place there.
 #[derive(Default)]
-struct Outputs(BTreeMap<String, (String, String)>);
+struct Outputs(BTreeMap<String, (Variant, String)>);
 
 impl Outputs {
     /// Remembers the files of a report. Gives the first that another experiment writes as well, and where that is named.
     fn add(&mut self, experiment: &graph::Experiment) -> Option<(String, String)> {
         let config = experiment.report.as_ref()?;
         let source = &experiment.warnings.source;
+        let variant = (
+            source.name.clone(),
+            source.profile.as_deref().map(str::to_owned),
+        );
         let mut taken = None;
         for (file, span) in config.output_files() {
             match self.0.get(&file) {
-                Some((own, _)) if *own == source.name => {}
+                Some((own, _)) if *own == variant => {}
                 Some((_, place)) if taken.is_none() => taken = Some((file, place.clone())),
                 Some(_) => {}
                 None => {
-                    let (line, column) = source.line_and_column(span.start);
-                    let place = format!("{}:{line}:{column}", source.name);
-                    self.0.insert(file, (source.name.clone(), place));
+                    let place = source.place(span.start);
+                    self.0.insert(file, (variant.clone(), place));
                 }
             }
         }
         taken
+    }
+}
+
+/// What was found in one file: as it stands, and under each of its profiles.
+struct Checked {
+    errors: Diagnostics,
+    warnings: Diagnostics,
+    /// The experiment as it stands, or under the profile that was asked for; `None` where it has errors.
+    experiment: Option<graph::Experiment>,
+    /// The profiles that were checked besides.
+    profiles: Vec<String>,
+}
+
+impl Checked {
+    fn of(source: &Source, outputs: &mut Outputs) -> Self {
+        let profiles = match source.profile {
+            Some(_) => Vec::new(),
+            None => compose::profiles(source),
+        };
+        let mut checked = Self {
+            errors: Diagnostics::new(source.clone()),
+            warnings: Diagnostics::new(source.clone()),
+            experiment: None,
+            profiles: profiles.clone(),
+        };
+        let variants = profiles.iter().map(|name| Some(name.as_str()));
+        for profile in std::iter::once(None).chain(variants) {
+            let variant = source.clone();
+            let variant = match profile {
+                Some(_) => variant.with_profile(profile),
+                None => variant,
+            };
+            match graph::build(&variant) {
+                Ok(experiment) => {
+                    checked.warnings.extend(&experiment.warnings, profile);
+                    if let Some((file, place)) = outputs.add(&experiment) {
+                        let shared = experiment.shared_output(&file, &place);
+                        checked.errors.extend(&shared, profile);
+                    }
+                    if profile.is_none() {
+                        checked.experiment = Some(experiment);
+                    }
+                }
+                Err(errors) => checked.errors.extend(&errors, profile),
+            }
+        }
+        checked
+    }
+
+    /// What a file without errors has.
+    fn summary(&self, name: &str) -> String {
+        let counts = self.experiment.iter().flat_map(|experiment| {
+            [
+                plural(experiment.extractions.len(), "feature set"),
+                plural(experiment.heads.len(), "head"),
+                plural(experiment.metrics.len(), "metric"),
+            ]
+        });
+        let mut text = counts.collect::<Vec<_>>().join(", ");
+        if !self.profiles.is_empty() {
+            let (what, names) = (
+                if self.profiles.len() == 1 {
+                    "profile"
+                } else {
+                    "profiles"
+                },
+                self.profiles.join(", "),
+            );
+            text.push_str(&format!("; {what} {names}"));
+        }
+        if !self.warnings.is_empty() {
+            text.push_str(&format!("; {}", plural(self.warnings.len(), "warning")));
+        }
+        format!("{name}: no errors ({text})")
     }
 }
 
@@ -70,7 +155,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Ok(())
     };
     for file in &arguments.files {
-        let source = match experiment::read(file) {
+        let source = match experiment::read(file, &arguments.overrides) {
             Ok(source) => source,
             // The others are checked all the same.
             Err(Failure::Usage(message)) => {
@@ -79,42 +164,23 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             }
             Err(other) => return Err(other),
         };
-        let diagnostics = match graph::build(&source) {
-            Ok(experiment) => {
-                let shared = outputs.add(&experiment);
-                let shared = shared.map(|(file, place)| experiment.shared_output(&file, &place));
-                if !arguments.json && shared.is_none() {
-                    writeln!(
-                        out,
-                        "{}: no errors ({}, {}, {}{})",
-                        source.name,
-                        plural(experiment.extractions.len(), "feature set"),
-                        plural(experiment.heads.len(), "head"),
-                        plural(experiment.metrics.len(), "metric"),
-                        match experiment.warnings.len() {
-                            0 => String::new(),
-                            some => format!("; {}", plural(some, "warning")),
-                        }
-                    )?;
-                }
-                record(&experiment.warnings)?;
-                if !experiment.warnings.is_empty() {
-                    warned.push_str(&experiment::rendered(&experiment.warnings));
-                    if arguments.deny.warnings() {
-                        let warnings = experiment.warnings.len();
-                        summaries.push(warnings::denied(&source.name, warnings));
-                    }
-                }
-                match shared {
-                    Some(diagnostics) => diagnostics,
-                    None => continue,
-                }
+        let checked = Checked::of(&source, &mut outputs);
+        record(&checked.warnings)?;
+        if !checked.warnings.is_empty() {
+            warned.push_str(&experiment::rendered(&checked.warnings));
+            if arguments.deny.warnings() {
+                summaries.push(warnings::denied(&source.name, checked.warnings.len()));
             }
-            Err(diagnostics) => diagnostics,
-        };
-        record(&diagnostics)?;
-        rendered.push_str(&experiment::rendered(&diagnostics));
-        summaries.push(experiment::summary(&diagnostics));
+        }
+        if checked.errors.is_empty() {
+            if !arguments.json {
+                writeln!(out, "{}", checked.summary(&source.name))?;
+            }
+            continue;
+        }
+        record(&checked.errors)?;
+        rendered.push_str(&experiment::rendered(&checked.errors));
+        summaries.push(experiment::summary(&checked.errors));
     }
     if arguments.json {
         serde_json::to_writer_pretty(&mut out, &records).map_err(std::io::Error::from)?;

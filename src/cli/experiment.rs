@@ -1,9 +1,10 @@
 //! From a file name to a planned experiment, for every subcommand that needs one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Context;
 use super::exit::Failure;
+use super::overrides::{ExperimentFile, Overrides};
 use super::style::{Stream, Style, in_ascii};
 use super::unopened;
 use crate::graph::{self, Experiment};
@@ -13,6 +14,7 @@ use crate::machine::instructions;
 use crate::message::Message;
 use crate::models::Precision;
 use crate::plan::{self, Absent, Plan};
+use crate::spec::include::IncludedFile;
 use crate::spec::{Diagnostics, Source};
 use crate::store::{Listing, Store};
 use crate::text::plural;
@@ -20,39 +22,63 @@ use crate::text::plural;
 /// Columns of errors with their places, where the terminal is not narrower.
 const WIDTH: usize = 100;
 
-/// Reads a file.
-pub(super) fn read(file: &Path) -> Result<Source, Failure> {
-    match limits::read_text(file, limits::EXPERIMENT_FILE) {
-        Ok(text) => {
-            let home = std::env::var("HOME").ok().filter(|home| !home.is_empty());
-            Ok(Source::new(file.display().to_string(), text).with_home(home))
+/// Reads a file with all that it includes, and what overrides it.
+pub(super) fn read(file: &Path, overrides: &Overrides) -> Result<Source, Failure> {
+    let text = read_text(file).map_err(|error| {
+        let text = format!(
+            "cannot read the experiment file {}: {}",
+            file.display(),
+            error.text
+        );
+        let hint = error.hint.unwrap_or_else(|| {
+            "name an experiment file, such as experiments/quickstart.toml".to_owned()
+        });
+        Failure::Usage(Message::new(text).hint(hint))
+    })?;
+    let home = std::env::var("HOME").ok().filter(|home| !home.is_empty());
+    let mut included = |path: &Path| {
+        Ok(IncludedFile {
+            path: path.to_owned(),
+            identity: identity(path),
+            text: read_text(path)?,
+        })
+    };
+    let source = Source::new(file.display().to_string(), text).with_home(home);
+    Ok(source
+        .with_included(file, &identity(file), &mut included)
+        .with_sets(&overrides.set)
+        .with_profile(overrides.profile.as_deref()))
+}
+
+/// The same for every path that leads to a file.
+fn identity(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Reads an experiment file, or one that is included. Says why it cannot be read, and not which it is.
+fn read_text(file: &Path) -> Result<String, Message> {
+    limits::read_text(file, limits::EXPERIMENT_FILE).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::InvalidData {
+            Message::new("it is not text in UTF-8")
+                .hint("save it as UTF-8 in your editor, if it is an experiment file")
+        } else {
+            Message::new(error.to_string())
         }
-        Err(error) => {
-            let (what, hint) = if error.kind() == std::io::ErrorKind::InvalidData {
-                (
-                    "it is not text in UTF-8".to_owned(),
-                    "save it as UTF-8 in your editor, if it is an experiment file",
-                )
-            } else {
-                (
-                    error.to_string(),
-                    "name an experiment file, such as experiments/quickstart.toml",
-                )
-            };
-            let file = file.display();
-            let text = format!("cannot read the experiment file {file}: {what}");
-            Err(Failure::Usage(Message::new(text).hint(hint)))
-        }
-    }
+    })
 }
 
 /// Reads and checks a file.
-pub(super) fn check(file: &Path) -> Result<Experiment, Failure> {
-    let source = read(file)?;
-    graph::build(&source).map_err(|diagnostics| Failure::Diagnostics {
-        rendered: rendered(&diagnostics),
-        summary: summary(&diagnostics),
-    })
+pub(super) fn check(file: &ExperimentFile) -> Result<Experiment, Failure> {
+    let source = read(&file.file, &file.overrides)?;
+    graph::build(&source).map_err(|diagnostics| failure(&diagnostics))
+}
+
+/// The failure of a file with errors.
+pub(super) fn failure(diagnostics: &Diagnostics) -> Failure {
+    Failure::Diagnostics {
+        rendered: rendered(diagnostics),
+        summary: summary(diagnostics),
+    }
 }
 
 /// All errors of a file, each at its place.
@@ -117,7 +143,7 @@ pub(super) struct Planned {
 /// Checks a file, opens its inputs and plans it against a store.
 pub(super) fn plan(
     context: &Context,
-    file: &Path,
+    file: &ExperimentFile,
     store: &Store,
     observe: &mut dyn FnMut(&'static str, &Plan),
 ) -> Result<Planned, Failure> {
@@ -140,7 +166,7 @@ pub(super) fn plan(
 /// Checks a file and plans it against a store, whether or not its inputs are on disk. Gives the inputs that are not as well.
 pub(super) fn survey(
     context: &Context,
-    file: &Path,
+    file: &ExperimentFile,
     store: &Store,
     otherwise: Otherwise,
     observe: &mut dyn FnMut(&'static str, &Plan),

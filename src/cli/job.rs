@@ -4,12 +4,11 @@
 //! while other jobs finish. Doing a job twice, or in two places at once, does no harm: parts prove themselves, and artifacts are
 //! finished under a lock.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use super::Context;
 use super::exit::Failure;
+use super::overrides::ExperimentFile;
 use super::working::Working;
 
 /// Arguments of `repro job`.
@@ -18,9 +17,8 @@ use super::working::Working;
     after_help = "Examples:\n  repro plan experiments/quickstart.toml --jobs    lists the jobs\n  repro job experiments/quickstart.toml pass-1a2b3c4d5e6f\n  repro job experiments/quickstart.toml pass-1a2b3c4d5e6f --shards 0..4\n      shards 0, 1, 2 and 3\n\nWhat a job needs has to be in the cache already; nothing else is computed. `repro run` does all jobs and writes the report."
 )]
 pub struct Arguments {
-    /// The experiment file.
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[command(flatten)]
+    experiment: ExperimentFile,
     /// The job's name, as `repro plan --jobs` lists it.
     #[arg(value_name = "JOB")]
     job: String,
@@ -51,7 +49,7 @@ fn parse_shards(text: &str) -> Result<(usize, usize), String> {
 /// Says that this build cannot run anything.
 #[cfg(not(feature = "torch"))]
 pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
-    super::experiment::check(&arguments.file)?;
+    super::experiment::check(&arguments.experiment)?;
     let _ = (&arguments.job, arguments.shards);
     Err(arguments.working.refuse())
 }
@@ -69,9 +67,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     use crate::store::Store;
 
     arguments.working.settle()?;
-    experiment::check(&arguments.file)?;
+    experiment::check(&arguments.experiment)?;
     let store = Store::open(&context.cache)?;
-    let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _| {})?;
+    let planned = experiment::plan(context, &arguments.experiment, &store, &mut |_, _| {})?;
     let Some(job) = with_torch::find(&planned.plan, &arguments.job)? else {
         say!(
             "nothing to do: what {} makes is in the cache",

@@ -75,7 +75,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Every kind and every table that has one form only: its section, and what it says of itself.
-fn all_kinds() -> Vec<(&'static str, &'static KindDoc)> {
+pub(super) fn all_kinds() -> Vec<(&'static str, &'static KindDoc)> {
     fn docs<P, M>(
         section: &'static str,
         kinds: &'static [&'static Kind<P, M>],

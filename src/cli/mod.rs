@@ -20,6 +20,7 @@ mod job;
 mod list;
 mod meter;
 mod models;
+mod overrides;
 mod plan;
 mod printed;
 mod process;
@@ -29,6 +30,8 @@ mod project;
 mod query;
 mod report;
 mod run;
+mod schema;
+mod show;
 mod style;
 mod table;
 mod terminal;
@@ -100,6 +103,10 @@ enum Command {
     Job(job::Arguments),
     /// Check experiment files and report all errors.
     Check(check::Arguments),
+    /// Print an experiment file with all that it includes, overridden by a profile and `--set`.
+    Show(show::Arguments),
+    /// Print a JSON Schema of experiment files, for editors.
+    Schema(schema::Arguments),
     /// Show what a run would do, and why; computes nothing.
     Plan(plan::Arguments),
     /// Render the report again from the cache; computes nothing.
@@ -166,6 +173,8 @@ pub fn main() -> ExitCode {
             job::run(&context, &arguments)
         }
         Command::Check(arguments) => check::run(&arguments),
+        Command::Show(arguments) => show::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Plan(arguments) => plan::run(&context, &arguments),
         Command::Report(arguments) => report::run(&context, &arguments),
         Command::Query(arguments) => query::run(&context, &arguments),

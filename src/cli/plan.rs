@@ -1,7 +1,6 @@
 //! `repro plan`: what a run would do. Never touches libtorch.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -9,6 +8,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::exit::Failure;
+use super::overrides::ExperimentFile;
 use super::warnings::Deny;
 use super::{experiment, printed, unopened};
 use crate::collect::warnings::Warnings;
@@ -30,9 +30,8 @@ use crate::text::plural;
     reason = "each is a flag of the command line"
 )]
 pub struct Arguments {
-    /// The experiment file.
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[command(flatten)]
+    experiment: ExperimentFile,
     /// Show the jobs after each rule of the planner.
     #[arg(long)]
     steps: bool,
@@ -66,7 +65,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     };
     let (planned, absent) = experiment::survey(
         context,
-        &arguments.file,
+        &arguments.experiment,
         &store,
         Otherwise::Estimate,
         &mut observe,

@@ -8,6 +8,7 @@ use clap::Args;
 use super::Context;
 use super::exit::Failure;
 use super::experiment;
+use super::overrides::ExperimentFile;
 use super::project::from_base;
 use super::say;
 use crate::collect::place::Place;
@@ -24,9 +25,8 @@ use crate::text::plural;
     after_help = "Examples:\n  repro report experiments/quickstart.toml\n  repro report experiments/quickstart.toml --from reports/quickstart.results.csv\n\nAn input that is not on disk is taken to be what the cache remembers of it from the last time that it was read, and named."
 )]
 pub struct Arguments {
-    /// The experiment file.
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[command(flatten)]
+    experiment: ExperimentFile,
     /// Take the results from this file, which a run wrote beside a report, instead of the cache. Neither datasets nor weights are needed.
     #[arg(long, value_name = "RESULTS.csv")]
     from: Option<PathBuf>,
@@ -37,14 +37,14 @@ pub struct Arguments {
 
 /// Renders and writes the report.
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
-    let command = command(&context.base, &arguments.file);
+    let command = command(&context.base, &arguments.experiment);
     let to = Place {
         base: &context.base,
         command: &command,
         force: arguments.force,
     };
     let written = if let Some(results) = &arguments.from {
-        let experiment = experiment::check(&arguments.file)?;
+        let experiment = experiment::check(&arguments.experiment)?;
         let path = results.display().to_string();
         let text = std::fs::read_to_string(results).map_err(|error| {
             Failure::Input(
@@ -61,12 +61,13 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         let store = Store::open_read_only(&context.cache)?;
         let surveyed = experiment::survey(
             context,
-            &arguments.file,
+            &arguments.experiment,
             &store,
             Otherwise::Fail,
             &mut |_, _| {},
         );
-        let (planned, absent) = surveyed.map_err(|failure| with_hint(failure, &arguments.file))?;
+        let (planned, absent) =
+            surveyed.map_err(|failure| with_hint(failure, &arguments.experiment))?;
         tell(&absent);
         report::write(
             &planned.experiment,
@@ -122,17 +123,23 @@ fn tell(absent: &[Absent]) {
 }
 
 /// Says what else can be done where an input is neither on disk nor remembered.
-fn with_hint(failure: Failure, file: &std::path::Path) -> Failure {
+fn with_hint(failure: Failure, experiment: &ExperimentFile) -> Failure {
     match failure {
         Failure::Input(message) => Failure::Input(Message::new(message.to_string()).hint(format!(
-            "the cache does not remember it either; `repro report {} --from RESULTS.csv` needs only the results that a run wrote beside a report",
-            file.display()
+            "the cache does not remember it either; `repro report {}{} --from RESULTS.csv` needs only the results that a run wrote beside a report",
+            experiment.file.display(),
+            experiment.overrides.as_typed()
         ))),
         other => other,
     }
 }
 
 /// The command that makes a report again, as its readers type it in the folder of the project.
-pub(super) fn command(base: &std::path::Path, file: &std::path::Path) -> String {
-    format!("./repro run {}", from_base(base, file).display())
+pub(super) fn command(base: &std::path::Path, experiment: &ExperimentFile) -> String {
+    let file = from_base(base, &experiment.file);
+    format!(
+        "./repro run {}{}",
+        file.display(),
+        experiment.overrides.as_typed()
+    )
 }

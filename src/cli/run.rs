@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::Context;
 use super::exit::Failure;
+use super::overrides::ExperimentFile;
 use super::warnings::Deny;
 use super::working::Working;
 
@@ -15,9 +16,8 @@ use super::working::Working;
     after_help = "Examples:\n  repro run experiments/quickstart.toml\n  repro run experiments/quickstart.toml --device cuda:0\n  repro run experiments/quickstart.toml --devices cuda:0,cuda:1\n  repro run experiments/quickstart.toml --json-log run.jsonl\n\nCtrl-C stops after the current batch; the same command resumes from the last committed shard."
 )]
 pub struct Arguments {
-    /// The experiment file.
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[command(flatten)]
+    experiment: ExperimentFile,
     #[command(flatten)]
     pub(super) working: Working,
     #[command(flatten)]
@@ -29,7 +29,7 @@ impl Arguments {
     #[cfg(feature = "torch")]
     pub(super) fn of(file: PathBuf, working: Working) -> Self {
         Self {
-            file,
+            experiment: ExperimentFile::plain(file),
             working,
             deny: Deny::default(),
         }
@@ -39,7 +39,7 @@ impl Arguments {
 /// Says that this build cannot run anything.
 #[cfg(not(feature = "torch"))]
 pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
-    super::experiment::check(&arguments.file)?;
+    super::experiment::check(&arguments.experiment)?;
     let _ = &arguments.deny;
     Err(arguments.working.refuse())
 }
@@ -59,7 +59,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
 
     arguments.working.settle()?;
     // The file is checked before anything is made or loaded.
-    let checked = experiment::check(&arguments.file)?;
+    let checked = experiment::check(&arguments.experiment)?;
     if let Some(config) = &checked.report {
         // Not only when everything is computed: a run of days is not to end at somebody else's file.
         look_at_template(config, &context.base).map_err(NodeError::from)?;
@@ -72,7 +72,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     }
     let is_new = !context.cache.exists();
     let (store, unwritable) = with_torch::open(&context.cache)?;
-    let planned = match experiment::plan(context, &arguments.file, &store, &mut |_, _| {}) {
+    let planned = match experiment::plan(context, &arguments.experiment, &store, &mut |_, _| {}) {
         Ok(planned) => planned,
         Err(failure) => {
             if is_new {
@@ -191,7 +191,7 @@ mod with_torch {
                     break;
                 }
                 // Damaged artifacts are out of the way now; they are made again by the same rules as anything that is missing.
-                let file = &self.arguments.file;
+                let file = &self.arguments.experiment;
                 self.planned = experiment::plan(self.context, file, self.store, &mut |_, _| {})?;
             }
             Err(Failure::Cache(
@@ -293,7 +293,7 @@ mod with_torch {
             } = &self.planned;
             experiment.report.as_ref()?;
             let base = &self.context.base;
-            let command = command(base, &self.arguments.file);
+            let command = command(base, &self.arguments.experiment);
             let to = Place {
                 base,
                 command: &command,

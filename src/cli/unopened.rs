@@ -113,9 +113,7 @@ pub(super) fn advice(context: &Context, experiment: &Experiment, absent: &[Absen
 
 /// A place as it stands before a message.
 fn in_file(experiment: &Experiment, span: Span) -> String {
-    let source = &experiment.warnings.source;
-    let (line, column) = source.line_and_column(span.start);
-    format!("{}:{line}:{column}: ", source.name)
+    format!("{}: ", experiment.warnings.source.place(span.start))
 }
 
 fn source_of(error: &InputError) -> &DatasetError {

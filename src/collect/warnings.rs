@@ -57,7 +57,10 @@ impl Warnings {
             let (line, column) = places.next(item.span.start);
             ReportWarning {
                 code: item.code.to_owned(),
-                place: Some(format!("{}:{line}:{column}", source.name)),
+                place: Some(format!(
+                    "{}:{line}:{column}",
+                    source.name_at(item.span.start)
+                )),
                 message: item.message.clone(),
                 hint: item.hint.clone(),
             }

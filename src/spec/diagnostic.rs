@@ -1,7 +1,7 @@
 //! Errors and warnings in an experiment file: where, what, and what to do about it.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write};
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
@@ -124,7 +124,7 @@ const LONGEST_TEXT: usize = 1000;
 /// One error as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub struct DiagnosticRecord<'a> {
-    /// The file as the user named it.
+    /// The file as the user named it, or as the file that includes it does; `--set` for what that says.
     pub file: &'a str,
     /// Line, from 1.
     pub line: usize,
@@ -173,6 +173,34 @@ impl Diagnostics {
         }
     }
 
+    /// Takes over what was found in one part of the source, which begins at `start`.
+    pub(super) fn absorb(&mut self, found: Self, start: usize) {
+        self.follow_ups.absorb(&found.follow_ups, start);
+        for item in found.items {
+            let span = item.span.moved(start);
+            // What may be due to an error of syntax was left out where it was found.
+            let item = Diagnostic { span, ..item };
+            self.seen.recorded += 1;
+            if self.seen.known.insert(item.clone()) {
+                self.items.push(item);
+            }
+        }
+    }
+
+    /// Adds the errors of the same source under a profile that are not known yet, and says under which; `None` for the file as it stands.
+    pub fn extend(&mut self, others: &Self, profile: Option<&str>) {
+        let named = profile.map(|name| format!("profile `{name}`"));
+        for item in &others.items {
+            if self.seen.known.insert(item.clone()) {
+                let mut item = item.clone();
+                let note = named.iter().filter(|name| !item.message.contains(*name));
+                let note: String = note.map(|name| format!(", with {name}")).collect();
+                item.message.push_str(&note);
+                self.items.push(item);
+            }
+        }
+    }
+
     /// How many were recorded so far, whether or not they are listed: equal numbers mean that nothing was wrong in between.
     pub(super) fn recorded(&self) -> usize {
         self.seen.recorded
@@ -211,7 +239,7 @@ impl Diagnostics {
             .map(|item| {
                 let (line, column) = places.next(item.span.start);
                 DiagnosticRecord {
-                    file: &self.source.name,
+                    file: self.source.name_at(item.span.start),
                     line,
                     column,
                     severity: item.severity,
@@ -238,17 +266,19 @@ impl Diagnostics {
             .with_links(false)
             .with_context_lines(1);
         let mut text = String::new();
-        let name = on_one_line(&self.source.name);
-        let source = visible(&self.source.text);
-        let shown = Source::new(name.clone(), source.to_string());
         let mut places = Places::new(&self.source);
+        let mut parts: HashMap<usize, ShownPart> = HashMap::new();
         for item in self.sorted().into_iter().take(MOST_SHOWN) {
             let place = places.next(item.span.start);
-            let item = self.shown(item, &source);
+            let part = self.source.part_at(item.span.start);
+            let part = parts
+                .entry(part)
+                .or_insert_with(|| ShownPart::of(&self.source, part));
+            let item = part.shown(item);
             let located = Rendered {
                 item: &item,
-                name: &name,
-                snippet: Snippet::new(&shown, item.span, place),
+                name: &part.shown.name,
+                snippet: Snippet::new(&part.shown, item.span, place),
                 place,
             };
             // Writing to a String does not fail; a handler that does is reported in its place.
@@ -264,16 +294,37 @@ impl Diagnostics {
     }
 }
 
-impl Diagnostics {
-    /// An error as it is shown beside `source`, which is the file's text with everything hidden in it escaped.
-    fn shown(&self, item: &Diagnostic, source: &str) -> Diagnostic {
+/// A part of a source with everything hidden in it escaped, as it is shown around errors.
+struct ShownPart {
+    /// The part as it was typed.
+    typed: Source,
+    /// Where it stands in the source.
+    start: usize,
+    shown: Source,
+}
+
+impl ShownPart {
+    fn of(source: &Source, part: usize) -> Self {
+        let typed = source.alone(part);
+        let shown = Source::new(on_one_line(&typed.name), &*visible(&typed.text));
+        Self {
+            start: source.parts[part].span.start,
+            typed,
+            shown,
+        }
+    }
+
+    /// An error of the part as it is shown beside the escaped text.
+    fn shown(&self, item: &Diagnostic) -> Diagnostic {
+        let (typed, shown) = (&self.typed.text, &self.shown.text);
         let offset = |offset: usize| {
-            if source.len() == self.source.text.len() {
+            let offset = offset.saturating_sub(self.start);
+            if typed.len() == shown.len() {
                 return offset;
             }
             // Escapes are longer than what they stand for, so that everything behind them has moved.
-            let before = self.source.text.get(..offset);
-            before.map_or(source.len(), |before| visible(before).len())
+            let before = typed.get(..offset);
+            before.map_or(shown.len(), |before| visible(before).len())
         };
         Diagnostic {
             message: visible(&item.message).into_owned(),

@@ -208,13 +208,10 @@ impl<'a> Fields<'a> {
         self.diagnostics.borrow().source.slice(span).to_owned()
     }
 
-    /// The line of a place, from 1.
-    pub fn line_of(&self, span: Span) -> usize {
-        self.diagnostics
-            .borrow()
-            .source
-            .line_and_column(span.start)
-            .0
+    /// Where something stands, as seen from another place: `line 3` of the same file, or `parts/gd.toml:3:1`.
+    pub fn place_of(&self, span: Span, from: Span) -> String {
+        let diagnostics = self.diagnostics.borrow();
+        diagnostics.source.place_from(span, from)
     }
 
     /// Whether a node may be there, although it is not found; see [`FollowUps`](super::follow_ups::FollowUps).

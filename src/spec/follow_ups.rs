@@ -24,6 +24,16 @@ impl FollowUps {
         *end = table.end.max(*end);
     }
 
+    /// Takes over what could not be read of one part of a source, which begins at `start`.
+    pub(super) fn absorb(&mut self, found: &Self, start: usize) {
+        for (&from, &to) in &found.broken {
+            self.break_off(Span::from(from..to).moved(start));
+        }
+        self.sections.extend(found.sections.iter().cloned());
+        self.names.extend(found.names.iter().cloned());
+        self.all |= found.all;
+    }
+
     /// A node of a section has no name of its own.
     pub fn lose_section(&mut self, section: &str) {
         self.sections.insert(section.to_owned());

@@ -15,6 +15,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::fields::Fields;
 use super::form::{Boolean, Choice, Count, Custom, Form, List, Map, Number, OneOf, OrWord, Seed};
@@ -66,6 +67,9 @@ pub trait AnyKey: Sync {
 
     /// Its name, form, default and meaning in words.
     fn describe(&self) -> KeyDoc;
+
+    /// What may stand under it, as a JSON Schema with what it does: one value, or a list that sweeps over such values.
+    fn schema(&self) -> serde_json::Value;
 
     /// The keys of its value, where that is a table with keys of its own.
     fn inner(&self) -> Option<&'static KindDoc>;
@@ -294,6 +298,21 @@ impl<F: Form> AnyKey for Key<F> {
         }
     }
 
+    fn schema(&self) -> serde_json::Value {
+        let doc = self.describe();
+        let value = self.form.schema();
+        let mut schema = match value.as_object() {
+            Some(any) if any.is_empty() => value,
+            _ => json!({ "anyOf": [value, { "type": "array", "items": value }] }),
+        };
+        let default = doc.default.map_or_else(
+            || "Required.".to_owned(),
+            |default| format!("Default: {default}."),
+        );
+        schema["description"] = format!("{} {} {default}", upper_first(&doc.value), doc.doc).into();
+        schema
+    }
+
     fn inner(&self) -> Option<&'static KindDoc> {
         self.form.inner()
     }
@@ -303,6 +322,17 @@ impl<F: Form> AnyKey for Key<F> {
             self.form.check(fields, self.name, node);
         }
     }
+}
+
+/// A sentence of a fragment.
+fn upper_first(fragment: &str) -> String {
+    let mut letters = fragment.chars();
+    let first: String = letters
+        .next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .collect();
+    format!("{first}{}.", letters.as_str())
 }
 
 impl fmt::Debug for dyn AnyKey {

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde_json::{Map, json};
+
 use super::diagnostic::Diagnostic;
 use super::fields::Fields;
 use super::form::Text;
@@ -28,6 +30,21 @@ impl KindDoc {
     /// Its own keys, then the shared ones.
     pub fn all_keys(&self) -> Vec<&'static dyn AnyKey> {
         self.keys.iter().chain(self.shared).copied().collect()
+    }
+
+    /// The tables that have no other keys than these and the `further` ones, as a JSON Schema. None is required: a file may leave a key
+    /// to one that it includes, or that includes it.
+    pub fn schema(&self, further: Map<String, serde_json::Value>) -> serde_json::Value {
+        let mut properties = further;
+        for key in self.all_keys() {
+            properties.insert(key.name().to_owned(), key.schema());
+        }
+        json!({
+            "type": "object",
+            "description": self.summary,
+            "properties": properties,
+            "additionalProperties": false,
+        })
     }
 }
 

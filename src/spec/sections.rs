@@ -2,13 +2,15 @@
 
 use std::cell::RefCell;
 
+use super::compose::{self, PROFILE};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::form::{Count, List, Text};
+use super::include::INCLUDE;
 use super::key::Key;
 use super::kind::KindDoc;
 use super::source::{Source, Span};
 use super::suggest;
-use super::tree::{self, Entry, Table, Value};
+use super::tree::{Entry, Table, Value};
 
 /// The sections that hold named nodes.
 pub const NODE_SECTIONS: &[&str] = &[
@@ -99,7 +101,7 @@ impl Sections {
 
     /// Reads the sections of a file, recording every section that is none.
     pub fn read(source: &Source, diagnostics: &RefCell<Diagnostics>) -> Self {
-        let mut root = tree::parse(source, &mut diagnostics.borrow_mut());
+        let mut root = compose::compose(source, &mut diagnostics.borrow_mut());
         if let Some(home) = &source.home {
             let of_files = root.entries.iter_mut();
             for entry in of_files.filter(|entry| ["dataset", "model"].contains(&entry.key.as_str()))
@@ -113,6 +115,10 @@ impl Sections {
         let mut sections = Self::default();
         for entry in &root.entries {
             let Value::Table(table) = &entry.node.value else {
+                // What it would have included is not known.
+                if suggest::nearest(&entry.key, [INCLUDE]).is_some() {
+                    diagnostics.borrow_mut().follow_ups.lose_all();
+                }
                 report(outside(&entry.key, entry.key_span));
                 continue;
             };
@@ -225,7 +231,7 @@ fn known_sections() -> impl Iterator<Item = &'static str> + Clone {
     NODE_SECTIONS
         .iter()
         .copied()
-        .chain(["experiment", "report"])
+        .chain(["experiment", "report", PROFILE])
 }
 
 fn unknown_section(key: &str, span: Span) -> Diagnostic {
@@ -252,6 +258,15 @@ fn outside(key: &str, span: Span) -> Diagnostic {
             "not a table",
         )
         .hint(format!("write `{header}`, and its keys below"));
+    }
+    if suggest::nearest(key, [INCLUDE]).is_some() {
+        return Diagnostic::new(
+            "spec::unknown-key",
+            span,
+            format!("unknown key `{key}` above all sections"),
+            "not a key of the file",
+        )
+        .hint(format!("did you mean `{INCLUDE}`?"));
     }
     let of_experiment = EXPERIMENT.keys.iter().any(|known| known.name() == key);
     let diagnostic = Diagnostic::new(

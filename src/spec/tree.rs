@@ -20,6 +20,25 @@ pub struct Node {
     pub span: Span,
 }
 
+impl Node {
+    fn move_by(&mut self, bytes: usize) {
+        self.span = self.span.moved(bytes);
+        match &mut self.value {
+            Value::List(items) => {
+                for item in Arc::make_mut(items) {
+                    item.move_by(bytes);
+                }
+            }
+            Value::Table(table) => table.move_by(bytes),
+            Value::Text(_)
+            | Value::Integer(_)
+            | Value::Number(_)
+            | Value::Boolean(_)
+            | Value::Date(_) => {}
+        }
+    }
+}
+
 /// A TOML value. Dates are kept as text: no key takes one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
@@ -146,6 +165,20 @@ impl Table {
             }),
         }
         table
+    }
+
+    /// Takes a key out.
+    pub(super) fn take(&mut self, key: &str) -> Option<Entry> {
+        let place = self.entries.iter().position(|entry| entry.key == key)?;
+        Some(self.entries.remove(place))
+    }
+
+    /// Moves all places so many bytes further on.
+    pub(super) fn move_by(&mut self, bytes: usize) {
+        for entry in &mut self.entries {
+            entry.key_span = entry.key_span.moved(bytes);
+            entry.node.move_by(bytes);
+        }
     }
 
     /// The same table without a key.

@@ -4,6 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use repro::message::Message;
+use repro::spec::include::IncludedFile;
+use repro::spec::{Source, compose};
 
 use crate::fixture::{CliTest, Output, root, walk, with_snapshots};
 
@@ -16,8 +21,53 @@ fn with_cases(folder: &str) -> (CliTest, Vec<String>) {
         cli.write(file, std::fs::read(&case).unwrap());
         files.push(file.to_owned());
     }
+    for part in walk(&root().join("tests/suite/cases/parts")) {
+        let file = part.file_name().unwrap().to_str().unwrap();
+        cli.write(&format!("parts/{file}"), std::fs::read(&part).unwrap());
+    }
     assert!(!files.is_empty(), "no cases in {folder}");
     (cli, files)
+}
+
+/// What a case is checked with: its first line may be `# arguments: --profile smoke`.
+pub fn arguments(text: &str) -> Vec<String> {
+    let first = text.lines().next().unwrap_or_default();
+    let arguments = first.strip_prefix("# arguments: ").unwrap_or_default();
+    arguments.split_whitespace().map(str::to_owned).collect()
+}
+
+/// A case with the files that it includes, as `repro check` reads it: under its arguments, or as it stands and under each profile.
+pub fn sources(case: &Path) -> Vec<Source> {
+    let text = std::fs::read_to_string(case).unwrap();
+    let arguments = arguments(&text);
+    // Where a case runs, the parts are beside it: here they are beside the folders of the cases.
+    let folder = case.parent().unwrap();
+    let typed = folder.parent().unwrap().join(case.file_name().unwrap());
+    let mut read = |path: &Path| {
+        let beside = folder.join(path.file_name().unwrap());
+        let real = if path.exists() { path } else { &beside };
+        let failed = |error: std::io::Error| Message::new(error.to_string());
+        Ok(IncludedFile {
+            path: path.to_owned(),
+            identity: real.canonicalize().map_err(failed)?,
+            text: std::fs::read_to_string(real).map_err(failed)?,
+        })
+    };
+    let after = |name: &'static str| {
+        let pairs = arguments.windows(2).filter(move |pair| pair[0] == name);
+        pairs.map(|pair| pair[1].clone())
+    };
+    let sets: Vec<String> = after("--set").collect();
+    let source = Source::new("case.toml", text)
+        .with_included(&typed, &case.canonicalize().unwrap(), &mut read)
+        .with_sets(&sets);
+    let named: Vec<String> = after("--profile").collect();
+    if let Some(name) = named.first() {
+        return vec![source.with_profile(Some(name))];
+    }
+    let profiles = compose::profiles(&source).into_iter();
+    let profiles = profiles.map(|name| source.clone().with_profile(Some(&name)));
+    std::iter::once(source.clone()).chain(profiles).collect()
 }
 
 /// Compares what the program prints with the snapshots; continues after a difference, so that one run shows all.
@@ -50,25 +100,38 @@ const COMMANDS: &[&str] = if cfg!(feature = "torch") {
 #[test]
 fn check_says_what_the_snapshots_say() {
     let (cli, files) = with_cases("check");
-    let run = |file: &String| (file.clone(), cli.run(&["check", file]));
+    let check = |file: &String, json: &[&str]| {
+        let overrides = arguments(&cli.read(file));
+        let mut all = [&["check", file.as_str()], json].concat();
+        all.extend(overrides.iter().map(String::as_str));
+        cli.run(&all)
+    };
+    let run = |file: &String| (file.clone(), check(file, &[]));
     let outputs: BTreeMap<String, Output> = files.iter().map(run).collect();
     compare(&cli, "check", &outputs);
 
     // The records hold the same errors, in the order of their places. Each file alone: together their reports would be in each other's way.
     for (file, output) in &outputs {
-        let alone = cli.run(&["check", "--json", file]);
+        let alone = check(file, &["--json"]);
         assert_eq!(alone.code, output.code, "{file}");
         let records = alone.json();
         let records = records.as_array().unwrap().iter();
         let (mut places, mut severities) = (Vec::new(), Vec::new());
         for record in records {
-            let place = format!("{file}:{}:{}: ", record["line"], record["column"]);
+            let named = record["file"].as_str().unwrap();
+            let place = format!("{named}:{}:{}: ", record["line"], record["column"]);
             assert!(output.stderr.contains(&place), "{file}: no {place}");
             assert!(
                 output.stderr.contains(record["code"].as_str().unwrap()),
                 "{record}"
             );
-            places.push((record["line"].as_u64(), record["column"].as_u64()));
+            // The file itself is before what it includes.
+            places.push((
+                named != file,
+                named.to_owned(),
+                record["line"].as_u64(),
+                record["column"].as_u64(),
+            ));
             severities.push(record["severity"].as_str().unwrap().to_owned());
         }
         assert!(places.is_sorted(), "{file}: {places:?}");

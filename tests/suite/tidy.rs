@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use repro::cli::exit_codes;
 use repro::graph;
-use repro::spec::Source;
 
+use crate::cases;
 use crate::fixture::{CliTest, relative, root, walk};
 
 /// No file of `src` is longer.
@@ -425,7 +426,15 @@ fn nothing_is_left_unfinished() {
 /// Every `"room::some-error"` in a text, quotes or backticks around it.
 fn codes(text: &str, quote: char) -> BTreeSet<String> {
     let rooms = [
-        "toml::", "spec::", "sweep::", "graph::", "report::", "run::", "data::",
+        "toml::",
+        "spec::",
+        "include::",
+        "profile::",
+        "sweep::",
+        "graph::",
+        "report::",
+        "run::",
+        "data::",
     ];
     let pieces = text.split(quote).filter(|piece| {
         let name = rooms.iter().find_map(|room| piece.strip_prefix(room));
@@ -493,13 +502,14 @@ fn every_diagnostic_has_a_case() {
         .collect();
     let mut seen = BTreeSet::new();
     for case in walk(&root().join("tests/suite/cases/check")) {
-        let source = Source::new("case.toml", fs::read_to_string(case).unwrap());
-        let found = match graph::build(&source) {
-            Ok(experiment) => experiment.warnings,
-            Err(errors) => errors,
-        };
-        let records = found.records().into_iter();
-        seen.extend(records.map(|record| record.code.to_owned()));
+        for source in cases::sources(&case) {
+            let found = match graph::build(&source) {
+                Ok(experiment) => experiment.warnings,
+                Err(errors) => errors,
+            };
+            let records = found.records().into_iter();
+            seen.extend(records.map(|record| record.code.to_owned()));
+        }
     }
     assert!(seen.is_subset(&used), "{seen:?}");
     // What needs datasets has its tests in cases.rs and image_folders.rs.
@@ -535,7 +545,12 @@ fn the_reference_page_is_what_the_program_says() {
 fn every_shipped_experiment_is_without_errors() {
     let experiments = walk(&root().join("experiments"));
     assert!(!experiments.is_empty());
-    for experiment in experiments {
+    // What others include is no experiment by itself.
+    let is_part = |path: &Path| {
+        path.parent()
+            .is_some_and(|folder| folder.ends_with("parts"))
+    };
+    for experiment in experiments.into_iter().filter(|path| !is_part(path)) {
         let output = CliTest::new().run(&["check", experiment.to_str().unwrap()]);
         assert_eq!(output.code, Some(0), "{output}");
     }

@@ -11,6 +11,7 @@ use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::cli::experiment;
 use crate::cli::meter::{Meter, Unit};
+use crate::cli::overrides::Overrides;
 use crate::datasets::{DatasetError, Environment, OpenDataset};
 use crate::graph::{self, DatasetNode};
 use crate::imaging::Preprocess;
@@ -55,7 +56,7 @@ impl Which {
     /// Reads the file, or the arguments as if they were one.
     pub(super) fn choose(&self) -> Result<Chosen, Failure> {
         let source = match (&self.file, &self.kind, &self.root) {
-            (Some(file), _, _) => experiment::read(file)?,
+            (Some(file), _, _) => experiment::read(file, &Overrides::default())?,
             (None, kind, root) => {
                 let quoted = |text: &Option<String>| {
                     toml::Value::String(text.clone().unwrap_or_default()).to_string()

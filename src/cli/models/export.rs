@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::super::exit::Failure;
+use super::super::overrides::ExperimentFile;
 use super::super::{Context, experiment};
 use super::convert::{Dtype, write};
 
@@ -17,9 +18,8 @@ use crate::models::checkpoint::stored_tensors::StoredTensors;
     after_help = "Examples:\n  repro models export my-experiment.toml weights.safetensors --dtype f16\n  repro models export my-experiment.toml unet.safetensors --model unet\n\nThe file holds the averaged parameters under the names of the reference, so that it serves as `weights` of a model of the same shape. The training has to be done; `repro run` does it."
 )]
 pub struct Arguments {
-    /// The experiment with the training.
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[command(flatten)]
+    experiment: ExperimentFile,
     /// The safetensors file to write.
     #[arg(value_name = "OUT.safetensors")]
     target: PathBuf,
@@ -37,7 +37,7 @@ pub struct Arguments {
 /// Writes the file.
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let store = experiment::existing_cache(context)?;
-    let planned = experiment::plan(context, &arguments.file, &store, &mut |_, _| {})?;
+    let planned = experiment::plan(context, &arguments.experiment, &store, &mut |_, _| {})?;
     let trained = planned.plan.models.iter().filter_map(|model| {
         let (step, _) = model.trained?;
         Some((model.name.as_str(), &planned.plan.step(step).artifact))
@@ -53,7 +53,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Usage(match names.as_slice() {
             [] => Message::new(format!(
                 "no model of {} is trained in it",
-                arguments.file.display()
+                arguments.experiment.file.display()
             ))
             .hint("a model with `weights = { pretrain = \"NAME\" }` is"),
             names => Message::new(format!("{} models fit", found.len()))
@@ -64,7 +64,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Usage(
             Message::new(format!("model `{name}` is not trained yet")).hint(format!(
                 "`repro run {}` trains it, and resumes where it was stopped",
-                arguments.file.display()
+                arguments.experiment.file.display()
             )),
         ));
     }

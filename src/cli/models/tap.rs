@@ -67,6 +67,7 @@ mod with_torch {
     use super::{Arguments, Context, Failure};
     use crate::atomic_file;
     use crate::cli::experiment;
+    use crate::cli::overrides::Overrides;
     use crate::exec::attempt;
     use crate::graph;
     use crate::machine::device;
@@ -132,7 +133,7 @@ mod with_torch {
                 .hint(hint.unwrap_or_else(|| "`repro list models` shows the presets".to_owned())),
             ));
         }
-        let source = experiment::read(file)?;
+        let source = experiment::read(file, &Overrides::default())?;
         let nodes = graph::build_models(&source).map_err(|diagnostics| Failure::Diagnostics {
             rendered: experiment::rendered(&diagnostics),
             summary: experiment::summary(&diagnostics),

@@ -31,8 +31,8 @@ fn check_outputs(config: &ReportConfig, fields: &Fields<'_>) {
                     "graph::duplicate-output",
                     *span,
                     format!(
-                        "two parts of the report write `{file}`, the first in line {}",
-                        fields.line_of(*earlier)
+                        "two parts of the report write `{file}`, the first in {}",
+                        fields.place_of(*earlier, *span)
                     ),
                     "written before",
                 )

@@ -3,6 +3,8 @@
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
 
+use serde_json::json;
+
 use super::{Choice, Form};
 use crate::spec::advice::{self, Wanted};
 use crate::spec::fields::{Fields, Spanned};
@@ -77,6 +79,15 @@ impl<F: Form> Form for List<F> {
         }
     }
 
+    fn schema(&self) -> serde_json::Value {
+        let item = self.item.schema();
+        let mut list = json!({ "type": "array", "items": item, "minItems": self.least });
+        if self.most != usize::MAX {
+            list["maxItems"] = self.most.into();
+        }
+        json!({ "anyOf": [item, list] })
+    }
+
     fn read<'a>(
         &self,
         fields: &Fields<'a>,
@@ -123,6 +134,10 @@ impl<F: Form> Form for Map<F> {
         format!("a table of {} = {}", self.what, self.value.words())
     }
 
+    fn schema(&self) -> serde_json::Value {
+        json!({ "type": "object", "additionalProperties": self.value.schema() })
+    }
+
     fn read<'a>(
         &self,
         fields: &Fields<'a>,
@@ -157,6 +172,10 @@ impl Form for Nested {
 
     fn words(&self) -> String {
         format!("a table of the keys under `{}`", self.0.name)
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        self.0.schema(serde_json::Map::new())
     }
 
     fn read<'a>(&self, fields: &Fields<'a>, key: &str, node: &'a Node) -> Option<Fields<'a>> {
@@ -218,6 +237,11 @@ impl<T: Copy + PartialEq + Sync + 'static> Form for WordOr<T> {
         format!("{}, or {}", self.words.words(), self.list)
     }
 
+    fn schema(&self) -> serde_json::Value {
+        let list = json!({ "type": "array", "items": { "type": "object" } });
+        json!({ "anyOf": [self.words.schema(), list] })
+    }
+
     fn read<'a>(
         &self,
         fields: &Fields<'a>,
@@ -273,6 +297,11 @@ impl Form for Custom {
 
     fn words(&self) -> String {
         self.words.to_owned()
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        // What takes the value apart is not a declaration.
+        json!({})
     }
 
     fn read<'a>(&self, _: &Fields<'a>, _: &str, node: &'a Node) -> Option<&'a Node> {

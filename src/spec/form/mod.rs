@@ -23,6 +23,9 @@ pub trait Form: Copy + Sync + 'static {
     /// What a value may be: "an integer from 1 to 64".
     fn words(&self) -> String;
 
+    /// What a value may be, as a JSON Schema.
+    fn schema(&self) -> serde_json::Value;
+
     /// Reads a value; what is wrong with it is reported.
     fn read<'a>(&self, fields: &Fields<'a>, key: &str, node: &'a Node) -> Option<Self::Value<'a>>;
 

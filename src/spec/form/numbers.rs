@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use serde_json::json;
+
 use super::{Form, alternatives};
 use crate::spec::advice::Wanted;
 use crate::spec::fields::Fields;
@@ -40,6 +42,14 @@ impl Form for Count {
         }
     }
 
+    fn schema(&self) -> serde_json::Value {
+        let mut schema = json!({ "type": "integer", "minimum": self.least });
+        if self.most != u32::MAX {
+            schema["maximum"] = self.most.into();
+        }
+        schema
+    }
+
     fn read<'a>(&self, fields: &Fields<'a>, key: &str, node: &'a Node) -> Option<u32> {
         let integer = integer(self, fields, key, node)?;
         let found = u32::try_from(integer).ok();
@@ -69,6 +79,10 @@ impl Form for OneOf {
 
     fn words(&self) -> String {
         alternatives(self.0.iter().map(u32::to_string))
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        json!({ "enum": self.0 })
     }
 
     fn read<'a>(&self, fields: &Fields<'a>, key: &str, node: &'a Node) -> Option<u32> {
@@ -102,6 +116,10 @@ impl Form for Seed {
 
     fn words(&self) -> String {
         "an integer from 0".to_owned()
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        json!({ "type": "integer", "minimum": 0 })
     }
 
     fn read<'a>(&self, fields: &Fields<'a>, key: &str, node: &'a Node) -> Option<u64> {
@@ -154,6 +172,10 @@ impl Form for OrWord {
 
     fn words(&self) -> String {
         format!("{}, or \"{}\"", self.count.words(), self.word)
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        json!({ "anyOf": [self.count.schema(), { "const": self.word }] })
     }
 
     fn read<'a>(&self, fields: &Fields<'a>, key: &str, node: &'a Node) -> Option<Option<u32>> {
@@ -251,6 +273,24 @@ impl Form for Number {
             (_, false) => format!(", below {}", number_text(self.high)),
         };
         format!("a number {low} {}{high}", number_text(self.low))
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        let low = if self.low_included {
+            "minimum"
+        } else {
+            "exclusiveMinimum"
+        };
+        let mut schema = json!({ "type": "number", low: self.low });
+        if self.high.is_finite() {
+            let high = if self.high_included {
+                "maximum"
+            } else {
+                "exclusiveMaximum"
+            };
+            schema[high] = self.high.into();
+        }
+        schema
     }
 
     fn read<'a>(&self, fields: &Fields<'a>, key: &str, node: &'a Node) -> Option<f64> {

@@ -1,5 +1,7 @@
 //! Booleans, strings and words.
 
+use serde_json::json;
+
 use super::{Form, alternatives};
 use crate::spec::advice::Wanted;
 use crate::spec::fields::Fields;
@@ -15,6 +17,10 @@ impl Form for Boolean {
 
     fn words(&self) -> String {
         "`true` or `false`".to_owned()
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        json!({ "type": "boolean" })
     }
 
     fn read<'a>(&self, fields: &Fields<'a>, key: &str, node: &'a Node) -> Option<bool> {
@@ -51,6 +57,10 @@ impl Form for Text {
         self.0.to_owned()
     }
 
+    fn schema(&self) -> serde_json::Value {
+        json!({ "type": "string" })
+    }
+
     fn read<'a>(&self, fields: &Fields<'a>, key: &str, node: &'a Node) -> Option<String> {
         let Value::Text(text) = &node.value else {
             let wanted = match self.0 {
@@ -82,6 +92,11 @@ impl<T: Copy + PartialEq + Sync + 'static> Form for Choice<T> {
 
     fn words(&self) -> String {
         alternatives(self.0.iter().map(|(word, _)| format!("`{word}`")))
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        let words = self.0.iter().map(|(word, _)| *word);
+        json!({ "enum": words.collect::<Vec<_>>() })
     }
 
     fn read<'a>(&self, fields: &Fields<'a>, key: &str, node: &'a Node) -> Option<T> {

@@ -4,7 +4,7 @@ use crate::fixture::CliTest;
 
 use super::Page;
 
-/// Codes whose example shows a part of a file, or differs in more than one table; for these only the code and the last line are compared.
+/// Codes whose example shows a part of a file, differs in more than one table, or needs other files or arguments; for these only the code and the last line are compared.
 const EXCERPTS: &[&str] = &[
     "graph::fine-tuning-misfit",
     "graph::metric-misfit",
@@ -13,6 +13,11 @@ const EXCERPTS: &[&str] = &[
     "graph::no-pairs",
     "graph::tap-misfit",
     "graph::unused-pretrain",
+    "include::conflict",
+    "include::cycle",
+    "include::twice",
+    "include::unreadable",
+    "profile::unknown",
     "report::bad-file-name",
     "report::no-direction",
     "report::unknown-axis",
