@@ -59,7 +59,10 @@ pub fn choices(rows: &[ResultRow]) -> BTreeSet<ChoiceMade> {
         let names_it = |axis: &str| {
             let is_picked = picked.iter().any(|one| one == axis);
             let differs = values.get(axis).is_some_and(|values| values.len() > 1);
+            // Features are often called as the head that reads them.
+            let repeats = axis == "extraction" && row.axis(axis) == row.axis("head");
             (NAMES.contains(&axis) || differs)
+                && !repeats
                 && !is_picked
                 && axis != "seed"
                 && !OF_CHOICES.contains(&axis)
