@@ -35,6 +35,7 @@ mod show;
 mod style;
 mod table;
 mod terminal;
+mod trace;
 mod unopened;
 mod warnings;
 mod working;
@@ -111,6 +112,8 @@ enum Command {
     Plan(plan::Arguments),
     /// Render the report again from the cache; computes nothing.
     Report(report::Arguments),
+    /// Follow a number of a report to its results and artifacts.
+    Trace(trace::Arguments),
     /// Query the cache with SQL.
     Query(query::Arguments),
     /// Show kinds, models with their blocks, or artifacts.
@@ -177,6 +180,7 @@ pub fn main() -> ExitCode {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Plan(arguments) => plan::run(&context, &arguments),
         Command::Report(arguments) => report::run(&context, &arguments),
+        Command::Trace(arguments) => trace::run(&context, &arguments),
         Command::Query(arguments) => query::run(&context, &arguments),
         Command::List(arguments) => list::run(&context, &arguments),
         Command::Data(arguments) => data::run(&context, &arguments),

@@ -1,28 +1,32 @@
 //! `repro report`: the report again, from what the cache or a file of results holds. Computes nothing; cells that are not there say so.
 //! Inputs that are not on disk are what the cache remembers of them.
 
+use std::io::Write as _;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Args;
 
 use super::Context;
 use super::exit::Failure;
-use super::experiment;
+use super::experiment::{self, Planned};
 use super::overrides::ExperimentFile;
 use super::project::from_base;
-use super::say;
+use super::{printed, say};
 use crate::collect::place::Place;
 use crate::collect::{from_results, report};
+use crate::exec::NodeError;
 use crate::inputs::Otherwise;
 use crate::message::Message;
 use crate::plan::{Absent, Expected};
+use crate::report::{ReportConfig, ReportInput, latex, rendering};
 use crate::store::Store;
 use crate::text::plural;
 
 /// Arguments of `repro report`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro report experiments/quickstart.toml\n  repro report experiments/quickstart.toml --from reports/quickstart.results.csv\n\nAn input that is not on disk is taken to be what the cache remembers of it from the last time that it was read, and named."
+    after_help = "Examples:\n  repro report experiments/quickstart.toml\n  repro report experiments/quickstart.toml --from reports/quickstart.results.csv\n  repro report experiments/quickstart.toml --latex 1 > table.tex\n  repro report experiments/quickstart.toml --data\n\nAn input that is not on disk is taken to be what the cache remembers of it from the last time that it was read, and named."
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -33,6 +37,32 @@ pub struct Arguments {
     /// Replace files that are there and were not written for this experiment.
     #[arg(long)]
     force: bool,
+    /// Print a table as LaTeX, by its number, or all of them; write nothing.
+    #[arg(long, value_name = "N|all", num_args = 0..=1, default_missing_value = "all", conflicts_with = "data")]
+    latex: Option<Which>,
+    /// Write what each figure draws as a CSV file beside it, `FIGURE.data.csv`.
+    #[arg(long)]
+    data: bool,
+}
+
+/// Which tables are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    /// From 1.
+    Table(usize),
+}
+
+impl FromStr for Which {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            _ if text == "all" => Ok(Self::All),
+            Ok(number @ 1..) => Ok(Self::Table(number)),
+            _ => Err("expected the number of a table, from 1, or `all`".to_owned()),
+        }
+    }
 }
 
 /// Renders and writes the report.
@@ -42,6 +72,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         base: &context.base,
         command: &command,
         force: arguments.force,
+        data: arguments.data,
     };
     let written = if let Some(results) = &arguments.from {
         let experiment = experiment::check(&arguments.experiment)?;
@@ -56,6 +87,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         let beside = beside
             .as_ref()
             .map(|(path, text)| (path.as_str(), text.as_str()));
+        if let Some(which) = arguments.latex {
+            let (input, config) = from_results::prepare(&experiment, (&path, &text), beside, &to)?;
+            return print_latex(which, &input, &config);
+        }
         from_results::write(&experiment, (&path, &text), beside, &to)?
     } else {
         let store = Store::open_read_only(&context.cache)?;
@@ -69,13 +104,17 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         let (planned, absent) =
             surveyed.map_err(|failure| with_hint(failure, &arguments.experiment))?;
         tell(&absent);
-        report::write(
-            &planned.experiment,
-            &planned.inputs,
-            &planned.plan,
-            &store,
-            &to,
-        )?
+        let Planned {
+            experiment,
+            inputs,
+            plan,
+            ..
+        } = &planned;
+        if let (Some(which), Some(config)) = (arguments.latex, &experiment.report) {
+            let input = report::prepare(experiment, inputs, plan, &store, &to)?;
+            return print_latex(which, &input, config);
+        }
+        report::write(experiment, inputs, plan, &store, &to)?
     };
     let state = if written.changed {
         "is written"
@@ -88,6 +127,32 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             "warning: {} missing; `repro run` computes what is not there",
             plural(written.missing, "result")
         );
+    }
+    Ok(())
+}
+
+/// Prints tables as LaTeX.
+fn print_latex(which: Which, input: &ReportInput, config: &ReportConfig) -> Result<(), Failure> {
+    let tables = rendering::tables(input, config).map_err(NodeError::from)?;
+    let wanted = match which {
+        Which::All => 0..tables.len(),
+        Which::Table(number) if number <= tables.len() => number - 1..number,
+        Which::Table(number) => {
+            return Err(Failure::Usage(
+                Message::new(format!(
+                    "the report has no table {number}; it has {}",
+                    plural(tables.len(), "table")
+                ))
+                .hint("tables are numbered in the order of the experiment file"),
+            ));
+        }
+    };
+    let mut out = printed::unfolded();
+    for (number, table) in tables.iter().enumerate() {
+        if wanted.contains(&number) {
+            let label = format!("{}-{}", input.name, number + 1);
+            writeln!(out, "{}", latex::table(table, &label))?;
+        }
     }
     Ok(())
 }

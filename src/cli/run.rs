@@ -298,6 +298,7 @@ mod with_torch {
                 base,
                 command: &command,
                 force: self.arguments.working.force,
+                data: false,
             };
             let written = attempt(|| report::write(experiment, inputs, plan, self.store, &to));
             match written {

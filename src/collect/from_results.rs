@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 
 use super::drawing;
 use super::place::{self, Place};
-use super::report::{Written, put};
+use super::report::{Written, data_files, put};
 use super::warnings::{Warnings, of_results};
 use crate::exec::NodeError;
 use crate::graph::{Experiment, ModelNode};
+use crate::limits;
 use crate::message::Message;
 use crate::papers::deviations;
 use crate::report::{
@@ -18,18 +19,17 @@ use crate::report::{
 };
 use crate::store::{AxisValue, ResultRow};
 
-/// Renders the report of an experiment from the text of a file of results and that of the file of comparisons beside it, each with its
-/// path, and writes it where it differs.
+/// Everything that the report of an experiment shows, from the text of a file of results and that of the file of comparisons beside it, each
+/// with its path; and what the experiment asks of a report. Nothing is written.
 ///
 /// # Errors
-/// A file that cannot be read or holds no results, a template that fails, a folder that cannot be written to, somebody else's
-/// files in the way.
-pub fn write(
+/// A file that cannot be read or holds no results.
+pub fn prepare(
     experiment: &Experiment,
     (path, text): (&str, &str),
     comparisons: Option<(&str, &str)>,
     to: &Place<'_>,
-) -> Result<Written, NodeError> {
+) -> Result<(ReportInput, ReportConfig), NodeError> {
     let Place { base, command, .. } = *to;
     let results = results_csv::read(path, text)?;
     if results.is_empty() {
@@ -41,9 +41,8 @@ pub fn write(
     let comparisons = comparisons
         .map(|(path, text)| comparison::file::read(path, text))
         .transpose()?;
-    let plain = ReportConfig::plain(&experiment.name);
-    let config = experiment.report.as_ref().unwrap_or(&plain);
-    place::look_at(base, &experiment.name, config, &[], to.force)?;
+    let plain = || ReportConfig::plain(&experiment.name);
+    let config = experiment.report.clone().unwrap_or_else(plain);
     let target = base.join(&config.output);
     let folder = target.parent().unwrap_or(base);
     let of_others = config.wanted().into_iter().map(|(file, _)| file);
@@ -70,12 +69,39 @@ pub fn write(
         results_file: Some(ResultsFile {
             path: path.to_owned(),
         }),
+        manual: place::manual(base, &config),
         drawn,
         results,
         comparisons,
         ..ReportInput::default()
     };
-    put(&input, config, base)
+    Ok((input, config))
+}
+
+/// Renders the report of an experiment from the text of a file of results and that of the file of comparisons beside it, each with its
+/// path, and writes it where it differs.
+///
+/// # Errors
+/// A file that cannot be read or holds no results, a template that fails, a folder that cannot be written to, somebody else's
+/// files in the way.
+pub fn write(
+    experiment: &Experiment,
+    results: (&str, &str),
+    comparisons: Option<(&str, &str)>,
+    to: &Place<'_>,
+) -> Result<Written, NodeError> {
+    let (input, config) = prepare(experiment, results, comparisons, to)?;
+    let base = to.base;
+    let mut beside = vec![config.provenance_file()];
+    if to.data {
+        beside.extend(data_files(&config));
+    }
+    place::look_at(base, &experiment.name, &config, &beside, to.force)?;
+    let file = base.join(config.provenance_file());
+    let earlier = limits::read_text(&file, limits::WHOLE_FILE).unwrap_or_default();
+    put(&input, &config, to, |provenance| {
+        provenance.with_run_of(&earlier)
+    })
 }
 
 /// A model as far as its node and the results show.

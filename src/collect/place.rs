@@ -1,8 +1,8 @@
 //! Where a report is written, and whether what is there already may be replaced.
 //!
 //! The first line of a report says that it was written here, for which experiment, and with which figures. What has that line is
-//! replaced by the next report of the same experiment, with the figures that the line lists and the two files of results that
-//! are named after the report. Whatever else has one of these names is somebody else's, and is left alone unless the user says otherwise.
+//! replaced by the next report of the same experiment, with the figures that the line lists and the files of results, comparisons and
+//! provenance that are named after the report. Whatever else has one of these names is somebody else's, and is left alone unless the user says otherwise.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -22,6 +22,8 @@ pub struct Place<'a> {
     pub command: &'a str,
     /// Whether to replace what is not the experiment's own.
     pub force: bool,
+    /// Whether to write what each figure draws as a CSV file beside it.
+    pub data: bool,
 }
 
 const BEGINS: &str = "<!-- repro: the report of ";
@@ -29,6 +31,16 @@ const FIGURES: &str = "; figures: ";
 const ENDS: &str = "; edits are overwritten -->";
 /// The longest first line that is looked at, in bytes.
 const LONGEST_LINE: u64 = 1 << 20;
+
+/// Where this program's own pages explain the tables of a report, from the folder that reports are written from.
+const MANUAL: &str = "docs/concepts/statistics.md";
+
+/// The address of the page that explains the tables, from the folder of the report; `None` where the project does not have it, so that no
+/// report has a link that leads nowhere.
+pub(super) fn manual(base: &Path, config: &ReportConfig) -> Option<String> {
+    let up = "../".repeat(config.output.matches('/').count());
+    base.join(MANUAL).is_file().then(|| format!("{up}{MANUAL}"))
+}
 
 /// The first line of the report of the experiment with that name.
 pub(super) fn first_line(experiment: &str, config: &ReportConfig) -> String {
@@ -60,7 +72,11 @@ pub fn look(
     config: &ReportConfig,
     force: bool,
 ) -> Result<(), NodeError> {
-    let files = [config.results_file(), config.comparisons_file()];
+    let files = [
+        config.results_file(),
+        config.comparisons_file(),
+        config.provenance_file(),
+    ];
     look_at(base, experiment, config, &files, force)
 }
 

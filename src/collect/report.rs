@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use super::materials::{cropped, datasets, log_snr, models};
 use super::outcomes::Kept;
 use super::place::{self, Place};
 use super::warnings::{Warnings, of_results};
@@ -12,21 +13,19 @@ use crate::atomic_file::{self, folder_of};
 use crate::axes::decided_by;
 use crate::exec::NodeError;
 use crate::exec::scoring::evaluate;
-use crate::exec::skipped::skipped;
-use crate::graph::{DatasetNode, Experiment, OnBadImage};
-use crate::imaging::preprocess::{Preprocess, Step};
+use crate::graph::{Experiment, OnBadImage};
 use crate::inputs::Inputs;
 use crate::message::Message;
-use crate::numbers::to_u32;
 use crate::papers::deviations;
 use crate::plan::{Evaluate, Items, Plan, Train, Work};
 use crate::report::figures::Wanted;
+use crate::report::provenance::Provenance;
 use crate::report::{
-    DatasetSummary, MissingResult, ModelSummary, NodeRecord, ReportConfig, ReportInput,
-    ReportWarning, SkippedImage, compare, comparison, render, results_csv,
+    MissingResult, NodeRecord, ReportConfig, ReportInput, ReportWarning, compare, comparison,
+    data_file, render, results_csv,
 };
 use crate::store::names::RESULTS;
-use crate::store::{AxisValue, ResultRow, Store};
+use crate::store::{ResultRow, Store};
 
 /// What became of the files of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,12 +54,63 @@ pub fn write(
     store: &Store,
     to: &Place<'_>,
 ) -> Result<Written, NodeError> {
-    let Some(config) = &experiment.report else {
-        return Err(NodeError::Values("the experiment has no `[report]`".into()));
-    };
-    let Place { base, command, .. } = *to;
+    let config = config(experiment)?;
+    let base = to.base;
     place::look(base, &experiment.name, config, to.force)?;
+    if to.data {
+        place::look_at(
+            base,
+            &experiment.name,
+            config,
+            &data_files(config),
+            to.force,
+        )?;
+    }
+    let input = prepare(experiment, inputs, plan, store, to)?;
+    let comparisons = input.comparisons.as_deref().unwrap_or_default();
+    let text = comparison::file::write(comparisons);
+    let file = base.join(config.comparisons_file());
+    // Where nothing is compared there is no file, unless one is left that says something else.
+    let is_needed = !comparisons.is_empty() || file.is_file();
+    let mut written = put(&input, config, to, |provenance| provenance)?;
+    let results = results_csv::write(&input.results);
+    written.changed |= write_if_different(&base.join(config.results_file()), results.as_bytes())?;
+    if is_needed {
+        written.changed |= write_if_different(&file, text.as_bytes())?;
+    }
+    Ok(written)
+}
+
+/// The files that [`Place::data`] asks for, from the folder that paths start from.
+pub(super) fn data_files(config: &ReportConfig) -> Vec<String> {
+    let folder = folder_of(Path::new(&config.output)).to_owned();
+    let files = config.figures().map(data_file);
+    files
+        .map(|file| folder.join(file).display().to_string())
+        .collect()
+}
+
+/// What the experiment file asks of a report.
+fn config(experiment: &Experiment) -> Result<&ReportConfig, NodeError> {
+    let none = || NodeError::Values("the experiment has no `[report]`".into());
+    experiment.report.as_ref().ok_or_else(none)
+}
+
+/// Everything that the report of an experiment shows, with what is compared, from the store. Nothing is written.
+///
+/// # Errors
+/// A store that cannot be read, and results that do not fit what the file asks for.
+pub fn prepare(
+    experiment: &Experiment,
+    inputs: &Inputs,
+    plan: &Plan,
+    store: &Store,
+    to: &Place<'_>,
+) -> Result<ReportInput, NodeError> {
+    let config = config(experiment)?;
+    let Place { base, command, .. } = *to;
     let mut input = gather(experiment, inputs, plan, store, command)?;
+    input.manual = place::manual(base, config);
     let folder = base.join(&config.output);
     let folder = folder.parent().unwrap_or(base);
     for (file, wanted) in config.wanted() {
@@ -75,26 +125,19 @@ pub fn write(
         ));
     }
     let comparisons = compare(&input, config, &Kept::of(plan, inputs, store)?)?;
-    let text = comparison::file::write(&comparisons);
-    let file = base.join(config.comparisons_file());
-    // Where nothing is compared there is no file, unless one is left that says something else.
-    let is_needed = !comparisons.is_empty() || file.is_file();
     input.comparisons = Some(comparisons);
-    let mut written = put(&input, config, base)?;
-    let results = results_csv::write(&input.results);
-    written.changed |= write_if_different(&base.join(config.results_file()), results.as_bytes())?;
-    if is_needed {
-        written.changed |= write_if_different(&file, text.as_bytes())?;
-    }
-    Ok(written)
+    Ok(input)
 }
 
-/// Renders a report and writes its Markdown and its figures where they differ from what is there.
+/// Renders a report and writes its Markdown, its figures and its provenance where they differ from what is there; `complete` has the last
+/// word on the provenance.
 pub(super) fn put(
     input: &ReportInput,
     config: &ReportConfig,
-    base: &Path,
+    to: &Place<'_>,
+    complete: impl FnOnce(Provenance) -> Provenance,
 ) -> Result<Written, NodeError> {
+    let base = to.base;
     let rendered = render(input, config, base)?;
     let target = base.join(&config.output);
     let folder = target.parent().unwrap_or(base);
@@ -104,6 +147,13 @@ pub(super) fn put(
     for (file, bytes) in &rendered.files {
         changed |= write_if_different(&folder.join(file), bytes)?;
     }
+    if to.data {
+        for (file, text) in &rendered.data {
+            changed |= write_if_different(&folder.join(file), text.as_bytes())?;
+        }
+    }
+    let provenance = complete(rendered.provenance).text();
+    changed |= write_if_different(&base.join(config.provenance_file()), provenance.as_bytes())?;
     Ok(Written {
         changed,
         path: config.output.clone(),
@@ -153,6 +203,7 @@ fn gather(
         sheets: pictures::sheets(experiment, inputs, plan, store)?,
         results_file: None,
         absent_datasets: absent_datasets(inputs, plan),
+        manual: None,
         drawn: BTreeSet::new(),
     })
 }
@@ -189,7 +240,7 @@ fn results(
                 missing.extend(outputs().map(|output| MissingResult {
                     metric: output.name,
                     axes: BTreeMap::new(),
-                    why: "it is not computed yet, and its dataset is not on disk".to_owned(),
+                    why: "not computed yet: its dataset is not on disk".to_owned(),
                 }));
                 false
             }
@@ -202,7 +253,7 @@ fn results(
                     missing.extend(outputs().map(|output| MissingResult {
                         metric: output.name,
                         axes: axes.clone(),
-                        why: "its head is not trained yet".to_owned(),
+                        why: "not trained yet".to_owned(),
                     }));
                 }
                 false
@@ -213,7 +264,7 @@ fn results(
             missing.extend(outputs().map(|output| MissingResult {
                 metric: output.name,
                 axes: BTreeMap::new(),
-                why: "it is not computed yet".to_owned(),
+                why: "not computed yet".to_owned(),
             }));
         }
     }
@@ -276,107 +327,6 @@ fn nodes(plan: &Plan, store: &Store) -> Result<Nodes, NodeError> {
     let versions = versions.into_iter();
     let versions = versions.map(|(component, versions)| (component, versions.join(", ")));
     Ok((nodes, versions.collect()))
-}
-
-fn datasets(
-    experiment: &Experiment,
-    plan: &Plan,
-    store: &Store,
-) -> Result<Vec<DatasetSummary>, NodeError> {
-    let mut summaries = Vec::new();
-    for (node, images) in experiment.datasets.iter().zip(&plan.datasets) {
-        let mut left_out = BTreeSet::new();
-        for extract in plan.features.iter().filter(|extract| {
-            extract.images.index == images.index && extract.node.on_bad_image == OnBadImage::Skip
-        }) {
-            if matches!(store.manifest(&extract.fingerprint), Ok(Some(_))) {
-                left_out.extend(skipped(store, &extract.fingerprint)?);
-            }
-        }
-        let facts = &images.facts;
-        let rows = facts.splits.iter();
-        let rows = rows.map(|count| (count.split.clone(), count.samples as u64));
-        summaries.push(DatasetSummary {
-            name: node.name.clone(),
-            kind: node.dataset.kind().to_owned(),
-            part_of: part_of(experiment, node),
-            digest: facts.digest.clone(),
-            rows: rows.collect(),
-            classes: to_u32(facts.classes.len()),
-            skipped: left_out
-                .into_iter()
-                .map(|id| SkippedImage {
-                    id,
-                    reason: "it does not decode".to_owned(),
-                })
-                .collect(),
-        });
-    }
-    Ok(summaries)
-}
-
-/// The kinds of the datasets that one is a part of, the nearest first.
-fn part_of(experiment: &Experiment, node: &DatasetNode) -> Vec<String> {
-    let mut kinds = Vec::new();
-    let mut upstream = node.upstream;
-    // A dataset stands behind the one that it is made from, so that no circle can be here.
-    while let Some(index) = upstream {
-        let found = &experiment.datasets[index];
-        kinds.push(found.dataset.kind().to_owned());
-        upstream = found.upstream;
-    }
-    kinds
-}
-
-/// The names of the extractions whose features are of random resized crops.
-fn cropped(experiment: &Experiment) -> BTreeSet<String> {
-    let crops = |preprocess: &Preprocess| match preprocess {
-        Preprocess::Named(_) => false,
-        Preprocess::Steps(steps) => steps
-            .iter()
-            .any(|step| matches!(step, Step::RandomResizedCrop { .. })),
-    };
-    let extractions = experiment.extractions.iter();
-    extractions
-        .filter(|node| crops(&node.preprocess))
-        .map(|node| node.name.clone())
-        .collect()
-}
-
-/// The ratio of signal to noise at the timesteps that results are of, by the schedules of their models.
-fn log_snr(plan: &Plan, results: &[ResultRow]) -> BTreeMap<String, BTreeMap<u32, f64>> {
-    let mut ratios: BTreeMap<String, BTreeMap<u32, f64>> = BTreeMap::new();
-    for row in results {
-        let (Some(model), Some(AxisValue::Integer(timestep))) =
-            (row.axes.get("model"), row.axes.get("timestep"))
-        else {
-            continue;
-        };
-        let model = model.to_string();
-        let node = plan.models.iter().find(|node| node.name == model);
-        let (Some(node), Ok(timestep)) = (node, u32::try_from(*timestep)) else {
-            continue;
-        };
-        if let Some(at) = node.model.coefficients(timestep) {
-            let ratio = 2.0 * (f64::from(at.signal) / f64::from(at.noise)).ln();
-            ratios.entry(model).or_default().insert(timestep, ratio);
-        }
-    }
-    ratios
-}
-
-fn models(plan: &Plan) -> Result<Vec<ModelSummary>, NodeError> {
-    let models = plan.models.iter().map(|node| {
-        Ok(ModelSummary {
-            name: node.name.clone(),
-            kind: node.model.kind().to_owned(),
-            configuration: node.model.variant().to_owned(),
-            parameters: node.model.parameter_count(),
-            weights: node.weights.clone(),
-            blocks: to_u32(node.model.blocks().len()),
-        })
-    });
-    models.collect()
 }
 
 /// Writes a file unless it has these bytes already; returns whether it was written.

@@ -2,4 +2,5 @@
 
 pub mod claims;
 pub mod deviations;
+pub mod reference;
 pub mod table_5;

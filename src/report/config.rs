@@ -12,6 +12,9 @@ use crate::spec::{Custom, Diagnostic, Fields, Key, KindDoc, Span, Text, Value, k
 const TEMPLATE: Key<Text> = Key::text("template", "a path")
     .optional("the built-in template")
     .doc("A template of your own; see `docs/reference/report-templates.md`.");
+const QUESTION: Key<Text> = Key::text("question", "a sentence")
+    .optional("nothing")
+    .doc("What the experiment asks, in one sentence; stands below the title of the report.");
 const OUTPUT: Key<Text> = Key::text("output", "a path ending in `.md`")
     .optional("`reports/NAME.md`")
     .doc("The Markdown file to write, from the folder that `repro` runs in.");
@@ -28,7 +31,7 @@ const FIGURE: Key<Custom> = Key::custom("figure", "a list of tables")
 pub const DOC: KindDoc = KindDoc {
     name: "report",
     summary: "The report. It has no `kind` key.",
-    keys: &[&TEMPLATE, &OUTPUT, &TABLE, &FIGURE],
+    keys: &[&QUESTION, &TEMPLATE, &OUTPUT, &TABLE, &FIGURE],
     shared: &[],
 };
 
@@ -39,6 +42,8 @@ pub const FILE_KEY: Key<Text> = Key::text("file", "a path ending in `.svg`")
 /// The report that an experiment asks for.
 #[derive(Debug, Clone)]
 pub struct ReportConfig {
+    /// What the experiment asks, in one sentence.
+    pub question: Option<String>,
     /// The template's path; `None` for the built-in one.
     pub template: Option<String>,
     /// The Markdown file, relative and with `/` between folders.
@@ -98,6 +103,7 @@ impl ReportConfig {
     /// The report of an experiment that has no `[report]`: the built-in template, without tables and figures of its own.
     pub fn plain(experiment: &str) -> Self {
         Self {
+            question: None,
             template: None,
             output: default_output(experiment),
             output_span: Span::default(),
@@ -110,6 +116,7 @@ impl ReportConfig {
     pub fn parse(fields: &Fields<'_>, experiment: &str, known: &KnownAxes) -> Option<Self> {
         fields.check_keys(&DOC.all_keys(), &[]);
         let mut config = Self::plain(experiment);
+        config.question = fields.get(&QUESTION);
         config.template = fields.get(&TEMPLATE);
         config.output_span = fields.span();
         if let Some(output) = file_name(fields, &OUTPUT, ".md") {
@@ -143,39 +150,6 @@ impl ReportConfig {
             }
         }
         fields.is_sound().then_some(config)
-    }
-
-    /// Every file that the report writes, as seen from the folder that `repro` runs in, and where it is named; two of them may be equal.
-    pub fn output_files(&self) -> Vec<(String, Span)> {
-        let folder = self
-            .output
-            .rfind('/')
-            .map_or("", |slash| self.output.get(..=slash).unwrap_or(""));
-        let figures = self.figures.iter().map(|spec| {
-            let file = spec.figure.file();
-            (format!("{folder}{}", file.value), file.span)
-        });
-        [
-            self.output.clone(),
-            self.results_file(),
-            self.comparisons_file(),
-        ]
-        .into_iter()
-        .map(|file| (file, self.output_span))
-        .chain(figures)
-        .collect()
-    }
-
-    /// The file of the results, beside the Markdown file: `reports/NAME.results.csv`.
-    pub fn results_file(&self) -> String {
-        let stem = self.output.strip_suffix(".md").unwrap_or(&self.output);
-        format!("{stem}.results.csv")
-    }
-
-    /// The file of the comparisons, beside the Markdown file: `reports/NAME.comparisons.csv`.
-    pub fn comparisons_file(&self) -> String {
-        let stem = self.output.strip_suffix(".md").unwrap_or(&self.output);
-        format!("{stem}.comparisons.csv")
     }
 
     /// The files of the figures, from the folder of the Markdown file.
@@ -289,6 +263,7 @@ series = "timestep"
             "reports/a.md",
             "reports/a.results.csv",
             "reports/a.comparisons.csv",
+            "reports/a.provenance.json",
             "reports/a/blocks.svg",
         ];
         assert_eq!(files, expected);

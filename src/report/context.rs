@@ -9,13 +9,17 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use super::axes;
+use super::cells;
 use super::choices::choices;
+use super::config::ReportConfig;
 use super::error::ReportError;
-use super::figures::{RenderedFigure, ShownArtifact};
-use super::input::{NodeRecord, ReportInput};
+use super::figures::RenderedFigure;
+use super::input::ReportInput;
 use super::mermaid;
+use super::provenance::beside;
+use super::shown::{figure, headlines, table, trace};
 use super::tables::RenderedTable;
-use super::trace::{self, Trace};
+use super::totals::{total, totals};
 use crate::axes::PAIR;
 use crate::store::{AxisValue, ResultColumn, ResultRow, source_column};
 
@@ -45,47 +49,44 @@ struct Summary {
     skipped: usize,
 }
 
-/// Nodes of one kind, added up.
-#[derive(Debug, Default, Serialize)]
-struct KindTotal {
-    kind: String,
-    nodes: u64,
-    rows: u64,
-    bytes: u64,
-    wall_seconds: f64,
-    devices: BTreeSet<String>,
-}
-
-/// The files beside the Markdown file, from its folder.
-#[derive(Debug, Clone, Default)]
-pub struct Files {
-    /// That of the results.
-    pub results: String,
-    /// That of the comparisons, where there are any.
-    pub comparisons: Option<String>,
-}
-
 /// The names that a template may use.
 ///
 /// # Errors
 /// A graph with an edge into nothing.
 pub fn context(
     input: &ReportInput,
+    config: &ReportConfig,
     tables: &[RenderedTable],
     figures: &[RenderedFigure],
-    files: &Files,
 ) -> Result<Value, ReportError> {
     let mut names: BTreeMap<String, Value> = BTreeMap::new();
     if let serde_json::Value::Object(fields) = serde_json::to_value(input)? {
         names.extend(fields.into_iter().map(|(name, value)| (name, plain(value))));
     }
     names.insert("results".to_owned(), results(&input.results));
-    names.insert("results_csv".to_owned(), markup(&files.results));
-    let comparisons = files.comparisons.as_deref();
+    names.insert(
+        "question".to_owned(),
+        config
+            .question
+            .as_deref()
+            .map_or(Value::from(()), Value::from),
+    );
+    names.insert(
+        "results_csv".to_owned(),
+        markup(beside(&config.results_file())),
+    );
+    let comparisons = input.comparisons.as_deref().unwrap_or_default();
+    let comparisons_csv = config.comparisons_file();
+    let comparisons_csv = (!comparisons.is_empty()).then(|| beside(&comparisons_csv));
     names.insert(
         "comparisons_csv".to_owned(),
-        comparisons.map_or(Value::from(()), markup),
+        comparisons_csv.map_or(Value::from(()), markup),
     );
+    names.insert(
+        "provenance_json".to_owned(),
+        markup(beside(&config.provenance_file())),
+    );
+    names.insert("claims".to_owned(), cells::claims(comparisons));
     let kinds = totals(&input.nodes);
     names.insert(
         "summary".to_owned(),
@@ -95,13 +96,48 @@ pub fn context(
         "total".to_owned(),
         plain(serde_json::to_value(total("all", &input.nodes))?),
     );
+    let counts: Vec<(String, u64, u64)> = kinds
+        .iter()
+        .map(|kind| (kind.kind.clone(), kind.nodes, kind.rows))
+        .collect();
+    names.insert(
+        "provenance".to_owned(),
+        cells::called(
+            Value::from_pairs([("seeds", input.seeds.iter().copied().collect::<Value>())]),
+            cells::provenance(&input.seeds, &counts),
+        ),
+    );
     names.insert("node_kinds".to_owned(), plain(serde_json::to_value(kinds)?));
-    names.insert("tables".to_owned(), tables.iter().map(table).collect());
-    names.insert("figures".to_owned(), figures.iter().map(figure).collect());
+    let (headline, of_figures) = headlines(config, figures);
+    let shown = tables.iter().zip(&config.tables).enumerate();
+    let shown = shown.map(|(index, (rendered, spec))| {
+        let manual = input.manual.as_deref();
+        let explained = manual.map(|manual| format!("{manual}#table-{}", spec.kind));
+        table(
+            rendered,
+            (index, spec.kind),
+            headline == Some(index),
+            explained.as_deref(),
+        )
+    });
+    names.insert("tables".to_owned(), shown.collect());
+    let shown = figures.iter().zip(&config.figures).enumerate();
+    let shown = shown.map(|(index, (rendered, spec))| {
+        figure(rendered, (index, spec.kind), of_figures == Some(index))
+    });
+    names.insert("figures".to_owned(), shown.collect());
     let choices = choices(&input.results);
     names.insert("choices".to_owned(), plain(serde_json::to_value(choices)?));
-    names.insert("trace".to_owned(), traced(trace::trace(input)));
+    names.insert("trace".to_owned(), trace(config, tables, figures));
     let drawing = mermaid::flowchart(&input.graph)?;
+    for (name, markdown) in [
+        ("graph", cells::graph(input, drawing.as_deref())),
+        ("deviations", cells::deviations(&input.deviations)),
+    ] {
+        if let Some(value) = names.remove(name) {
+            names.insert(name.to_owned(), cells::called(value, markdown));
+        }
+    }
     names.insert(
         "mermaid".to_owned(),
         drawing.map_or(Value::from(()), Value::from_safe_string),
@@ -152,67 +188,12 @@ fn result(row: &ResultRow, names: &BTreeSet<&str>) -> Value {
     Value::from_pairs(columns)
 }
 
-fn table(table: &RenderedTable) -> Value {
-    object([
-        ("title", Value::from(table.title.as_str())),
-        ("caption", markup(&table.caption)),
-        ("body", markup(&table.body)),
-        (
-            "notes",
-            table.notes.iter().map(|note| markup(note)).collect(),
-        ),
-        ("fixed", table.fixed.iter().map(String::as_str).collect()),
-        ("sql", Value::from(table.sql.as_str())),
-    ])
-}
-
-fn figure(figure: &RenderedFigure) -> Value {
-    object([
-        ("title", Value::from(figure.title.as_str())),
-        ("file", markup(&figure.file)),
-        ("alternative", Value::from(figure.alternative.as_str())),
-        ("caption", markup(&figure.caption)),
-        (
-            "notes",
-            figure.notes.iter().map(|note| markup(note)).collect(),
-        ),
-        ("fixed", figure.fixed.iter().map(String::as_str).collect()),
-        (
-            "sql",
-            figure.sql.as_deref().map_or(Value::from(()), Value::from),
-        ),
-        (
-            "artifact",
-            figure.artifact.as_ref().map_or(Value::from(()), artifact),
-        ),
-    ])
-}
-
-fn artifact(artifact: &ShownArtifact) -> Value {
-    object([
-        ("fingerprint", Value::from(artifact.fingerprint.as_str())),
-        ("file", Value::from(artifact.file.as_str())),
-    ])
-}
-
-fn traced(trace: Trace) -> Value {
-    object([
-        ("count", Value::from(trace.count)),
-        (
-            "table",
-            trace.table.map_or(Value::from(()), Value::from_safe_string),
-        ),
-        ("fixed", trace.fixed.iter().map(String::as_str).collect()),
-        ("sql", trace.sql.map_or(Value::from(()), Value::from)),
-    ])
-}
-
-fn object<const N: usize>(pairs: [(&'static str, Value); N]) -> Value {
+pub(super) fn object<const N: usize>(pairs: [(&'static str, Value); N]) -> Value {
     Value::from_pairs(pairs)
 }
 
 /// Markdown that was made here and is printed as it is.
-fn markup(text: &str) -> Value {
+pub(super) fn markup(text: &str) -> Value {
     Value::from_safe_string(text.to_owned())
 }
 
@@ -269,42 +250,6 @@ fn as_values<S: Serializer>(
     list.end()
 }
 
-/// The nodes by kind, in the order in which the kinds first appear.
-fn totals(nodes: &[NodeRecord]) -> Vec<KindTotal> {
-    let mut kinds: Vec<&str> = Vec::new();
-    for node in nodes {
-        if !kinds.contains(&node.kind.as_str()) {
-            kinds.push(&node.kind);
-        }
-    }
-    let of_kind = |kind: &str| -> Vec<NodeRecord> {
-        nodes
-            .iter()
-            .filter(|node| node.kind == kind)
-            .cloned()
-            .collect()
-    };
-    kinds
-        .into_iter()
-        .map(|kind| total(kind, &of_kind(kind)))
-        .collect()
-}
-
-fn total(kind: &str, nodes: &[NodeRecord]) -> KindTotal {
-    let mut total = KindTotal {
-        kind: kind.to_owned(),
-        ..KindTotal::default()
-    };
-    for node in nodes {
-        total.nodes += 1;
-        total.rows = total.rows.saturating_add(node.rows);
-        total.bytes = total.bytes.saturating_add(node.bytes);
-        total.wall_seconds += node.wall_seconds;
-        total.devices.insert(node.device.clone());
-    }
-    total
-}
-
 /// JSON as a template's value. What is not a finite number in Rust is `null` in JSON and `none` here.
 fn plain(value: serde_json::Value) -> Value {
     match value {
@@ -329,33 +274,6 @@ fn plain(value: serde_json::Value) -> Value {
 mod tests {
     use super::*;
     use crate::report::testing::{input, pair, row};
-
-    #[test]
-    fn nodes_add_up_by_kind_in_their_order() {
-        let node = |kind: &str, wall_seconds, device: &str| NodeRecord {
-            kind: kind.to_owned(),
-            wall_seconds,
-            device: device.to_owned(),
-            rows: 2,
-            ..NodeRecord::default()
-        };
-        let totals = totals(&[
-            node("features", 1.5, "cpu"),
-            node("head", 0.5, "cpu"),
-            node("features", 2.0, "cuda:0"),
-        ]);
-        assert_eq!(
-            (
-                totals[0].kind.as_str(),
-                totals[0].nodes,
-                totals[0].rows,
-                totals[0].devices.len()
-            ),
-            ("features", 2, 4, 2)
-        );
-        assert!((totals[0].wall_seconds - 3.5).abs() < 1e-12);
-        assert_eq!(totals[1].kind, "head");
-    }
 
     #[test]
     fn a_template_sees_every_column_and_none_where_a_row_has_nothing() {
@@ -383,7 +301,13 @@ mod tests {
     #[test]
     fn the_documentation_lists_every_name() {
         let manual = include_str!("../../docs/reference/report-templates.md");
-        let context = context(&input(vec![row(0, 0.5)]), &[], &[], &Files::default()).unwrap();
+        let context = context(
+            &input(vec![row(0, 0.5)]),
+            &ReportConfig::plain("x"),
+            &[],
+            &[],
+        )
+        .unwrap();
         for name in context.try_iter().unwrap() {
             assert!(
                 manual.contains(&format!("| `{name}` |")),

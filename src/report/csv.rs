@@ -9,12 +9,12 @@ use crate::store::AxisValue;
 pub(super) type Records = Vec<(usize, Vec<Cell>)>;
 
 /// The shortest digits that read back to the same bits; a point or an exponent tells them from an integer.
-pub(super) fn digits(number: f64) -> String {
+pub(in crate::report) fn digits(number: f64) -> String {
     format!("{number:?}")
 }
 
 /// The text of an axis as a cell that does not read as a number or as null.
-pub(super) fn text(text: &str) -> String {
+pub(in crate::report) fn text(text: &str) -> String {
     if text.is_empty() || text.parse::<f64>().is_ok() {
         format!("\"{text}\"")
     } else {
@@ -23,7 +23,7 @@ pub(super) fn text(text: &str) -> String {
 }
 
 /// A text as a cell, in quotation marks where it needs them.
-pub(super) fn quoted(text: &str) -> String {
+pub(in crate::report) fn quoted(text: &str) -> String {
     let needs_quotes = |character: char| matches!(character, ',' | '"' | '\n' | '\r');
     if text.contains(needs_quotes) || text.trim() != text {
         format!("\"{}\"", text.replace('"', "\"\""))

@@ -102,6 +102,14 @@ pub enum ReportError {
         /// The remedy, as a fragment that a hint begins with.
         hint: String,
     },
+    /// An id that leads to nothing, or a file that cannot be followed.
+    #[error("{problem}")]
+    Trace {
+        /// What it leads to nothing for, as a fragment.
+        problem: String,
+        /// The remedy, as a fragment that a hint begins with.
+        hint: String,
+    },
     /// The scores of single samples cannot be read.
     #[error("{0}")]
     Outcomes(String),
@@ -176,6 +184,7 @@ impl Hint for ReportError {
             | Self::UnknownMetric { hint, .. }
             | Self::NoRows { hint, .. }
             | Self::NoValue { hint, .. }
+            | Self::Trace { hint, .. }
             | Self::Unfit { hint, .. } => hint.clone(),
             Self::Scale { hint, .. } => (*hint).to_owned(),
             Self::Averaging {

@@ -58,12 +58,28 @@ pub struct ReportInput {
     pub results_file: Option<ResultsFile>,
     /// Names of datasets that are not on disk.
     pub absent_datasets: BTreeSet<String>,
+    /// The address of `docs/concepts/statistics.md` from the folder of the Markdown file, where it is at hand.
+    #[serde(skip)]
+    pub manual: Option<String>,
     /// The files of figures that show what is neither in a file of results nor in the cache, and that an earlier run drew; from the
     /// folder of the Markdown file.
     pub drawn: BTreeSet<String>,
 }
 
 impl ReportInput {
+    /// Where some of the results stand in [`Self::results`], in the order given. Rows that are not borrowed from there are left out.
+    pub fn positions(&self, rows: &[&ResultRow]) -> Vec<usize> {
+        // Cells hold references into the results, so that the address says which one it is; rows that agree in everything are two rows.
+        let size = size_of::<ResultRow>();
+        let start = self.results.as_ptr().addr();
+        let position = |row: &&ResultRow| {
+            let offset = std::ptr::from_ref(*row).addr().checked_sub(start)?;
+            let position = offset / size;
+            (offset % size == 0 && position < self.results.len()).then_some(position)
+        };
+        rows.iter().filter_map(position).collect()
+    }
+
     /// What is known of a table ("table 1") or figure (its file).
     pub fn compared<'a>(&'a self, place: &'a str) -> Compared<'a> {
         Compared::at(self.comparisons.as_deref(), place)

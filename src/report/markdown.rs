@@ -46,6 +46,20 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
+/// Text as it stands within an element of HTML that is written on a line of its own, such as `<summary>`: no Markdown is read there.
+pub fn html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in as_words(text).chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            character => escaped.push(character),
+        }
+    }
+    escaped
+}
+
 /// Whether GitHub would make a link of what is around a character: an address (`https://…`, `www.…`, `mail@host`), a mention (`@name`), an
 /// issue (`#1`, `GH-1`).
 fn begins_link(before: &str, character: char, rest: &str) -> bool {
@@ -139,6 +153,10 @@ mod tests {
         assert_eq!(
             escape("<script>alert(1)</script>"),
             "&lt;script&gt;alert(1)&lt;/script&gt;"
+        );
+        assert_eq!(
+            html("<b>a_b*</b>\r\n`&`"),
+            "&lt;b&gt;a_b*&lt;/b&gt; `&amp;`"
         );
         assert_eq!(escape("two\r\nlines"), "two lines");
         assert_eq!(escape("`*[x](y)~"), "\\`\\*\\[x\\](y)\\~");

@@ -1,7 +1,7 @@
 //! The report: Markdown, tables, figures and a drawing of the graph, all made from result rows.
 //!
 //! Start with [`input`], what a report is made from, and [`config`], what `[report]` asks for. [`selection`] picks
-//! rows and averages them over seeds, [`tables`] and [`figures`] show them (one file a kind), [`query`] and [`trace`] lead
+//! rows and averages them over seeds, [`tables`] and [`figures`] show them (one file a kind), [`query`], [`provenance`] and [`trace`] lead
 //! from a number back to its bytes, [`comparison`] has what is said of how far results are apart, [`mermaid`] draws the graph, and [`template`] puts it all into Markdown. [`render`] runs
 //! through these in order.
 //!
@@ -14,6 +14,7 @@
 //! **Architecture invariant:** nothing here computes a tensor, reads a clock or writes a file. Equal input gives equal bytes.
 
 pub mod axes;
+mod cells;
 pub mod choices;
 pub mod comparison;
 pub mod config;
@@ -21,16 +22,21 @@ pub mod context;
 mod csv;
 pub mod error;
 pub mod figures;
+pub mod files;
 pub mod input;
+pub mod latex;
 pub mod markdown;
 pub mod mermaid;
 pub mod number;
+pub mod provenance;
 pub mod query;
 pub mod rendering;
 pub mod results_csv;
 pub mod selection;
+mod shown;
 pub mod tables;
 pub mod template;
+mod totals;
 pub mod trace;
 
 #[cfg(test)]
@@ -46,4 +52,4 @@ pub use input::{
     ModelSummary, NodeRecord, ReportInput, ReportWarning, ResultsFile, SkippedImage, TrainingCurve,
     TrainingPoint,
 };
-pub use rendering::{Rendered, compare, look_at_template, render};
+pub use rendering::{Rendered, compare, data_file, look_at_template, render};

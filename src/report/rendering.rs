@@ -8,6 +8,7 @@ use super::context;
 use super::error::ReportError;
 use super::figures::RenderedFigure;
 use super::input::ReportInput;
+use super::provenance::Provenance;
 use super::tables::RenderedTable;
 use super::template::Template;
 
@@ -18,6 +19,10 @@ pub struct Rendered {
     pub markdown: String,
     /// The figures that were drawn: their paths from the folder of the Markdown file, and their bytes.
     pub files: Vec<(String, Vec<u8>)>,
+    /// Where the numbers come from, for the file beside it.
+    pub provenance: Provenance,
+    /// What figures draw, as CSV, where that is numbers: paths from the folder of the Markdown file, and the texts.
+    pub data: Vec<(String, String)>,
 }
 
 /// Looks whether the template of a report can be read and parses, as is known before there is anything to report.
@@ -39,36 +44,52 @@ pub fn render(
 ) -> Result<Rendered, ReportError> {
     // The template is looked at first: a slip in it is found before the figures are drawn.
     let template = Template::open(config.template.as_deref(), base)?;
-    let tables: Vec<RenderedTable> = config
-        .tables
-        .iter()
-        .enumerate()
-        .map(|(index, spec)| {
-            let place = place_of_table(index);
-            spec.table.render(input, input.compared(&place))
-        })
-        .collect::<Result<_, _>>()?;
+    let tables = tables(input, config)?;
     let figures: Vec<RenderedFigure> = config
         .figures
         .iter()
         .map(|spec| spec.figure.render(input))
         .collect::<Result<_, _>>()?;
-    let beside = |file: String| file.rsplit('/').next().unwrap_or(&file).to_owned();
-    let has_comparisons = input
-        .comparisons
-        .as_ref()
-        .is_some_and(|comparisons| !comparisons.is_empty());
-    let files = context::Files {
-        results: beside(config.results_file()),
-        comparisons: has_comparisons.then(|| beside(config.comparisons_file())),
-    };
-    let context = context::context(input, &tables, &figures, &files)?;
+    let context = context::context(input, config, &tables, &figures)?;
+    let provenance = Provenance::of(input, config, &tables, &figures)?;
     let markdown = template.fill(context)?;
+    let data = figures
+        .iter()
+        .filter_map(|figure| Some((data_file(&figure.file), figure.data.clone()?)));
+    let data = data.collect();
     let files = figures
         .into_iter()
         .filter_map(|figure| Some((figure.file, figure.svg?.into_bytes())))
         .collect();
-    Ok(Rendered { markdown, files })
+    Ok(Rendered {
+        markdown,
+        files,
+        provenance,
+        data,
+    })
+}
+
+/// The file that holds what a figure draws, beside the figure's own.
+pub fn data_file(figure: &str) -> String {
+    let stem = figure.strip_suffix(".svg").unwrap_or(figure);
+    format!("{stem}.data.csv")
+}
+
+/// The tables of a report, in their order.
+///
+/// # Errors
+/// Tables that the results do not fit into.
+pub fn tables(
+    input: &ReportInput,
+    config: &ReportConfig,
+) -> Result<Vec<RenderedTable>, ReportError> {
+    let tables = config.tables.iter().enumerate();
+    tables
+        .map(|(index, spec)| {
+            let place = place_of_table(index);
+            spec.table.render(input, input.compared(&place))
+        })
+        .collect()
 }
 
 /// What all tables and figures say of how far results are apart, in their order.

@@ -21,26 +21,13 @@ pub fn write(rows: &[ResultRow]) -> String {
     let axes = axes::of(rows);
     let roles = query::all_roles(rows);
 
-    let mut sorted: Vec<&ResultRow> = rows.iter().collect();
-    sorted.sort_by(|left, right| {
-        let by_axes = axes
-            .iter()
-            .map(|name| left.axes.get(*name).cmp(&right.axes.get(*name)))
-            .find(|order| order.is_ne());
-        left.metric
-            .cmp(&right.metric)
-            .then(by_axes.unwrap_or(std::cmp::Ordering::Equal))
-            .then_with(|| left.sources.cmp(&right.sources))
-            .then_with(|| left.value.total_cmp(&right.value))
-    });
-
     let [metric, fixed @ ..] = FIXED_COLUMNS;
     let mut heads = vec![metric.to_owned()];
     heads.extend(axes.iter().map(|axis| quoted(axis)));
     heads.extend(fixed.map(str::to_owned));
     heads.extend(roles.iter().map(|role| quoted(&source_column(role))));
     let mut file = heads.join(",") + "\n";
-    for row in sorted {
+    for row in order(rows).into_iter().map(|position| &rows[position]) {
         let mut cells = vec![quoted(&row.metric)];
         cells.extend(axes.iter().map(|axis| match row.axes.get(*axis) {
             None => String::new(),
@@ -75,6 +62,34 @@ pub fn write(rows: &[ResultRow]) -> String {
         let _ = writeln!(file, "{}", cells.join(","));
     }
     file
+}
+
+/// The positions of the rows in the order of the file.
+fn order(rows: &[ResultRow]) -> Vec<usize> {
+    let axes = axes::of(rows);
+    let mut sorted: Vec<usize> = (0..rows.len()).collect();
+    sorted.sort_by(|&left, &right| {
+        let (left, right) = (&rows[left], &rows[right]);
+        let by_axes = axes
+            .iter()
+            .map(|name| left.axes.get(*name).cmp(&right.axes.get(*name)))
+            .find(|order| order.is_ne());
+        left.metric
+            .cmp(&right.metric)
+            .then(by_axes.unwrap_or(std::cmp::Ordering::Equal))
+            .then_with(|| left.sources.cmp(&right.sources))
+            .then_with(|| left.value.total_cmp(&right.value))
+    });
+    sorted
+}
+
+/// The line of the file that each row stands in; the heading is line 1, and texts on axes are taken to have no line end.
+pub fn lines(rows: &[ResultRow]) -> Vec<usize> {
+    let mut lines = vec![0; rows.len()];
+    for (number, position) in order(rows).into_iter().enumerate() {
+        lines[position] = number + 2;
+    }
+    lines
 }
 
 /// The rows of a file's text; `place` is the file as messages name it.

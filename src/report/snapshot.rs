@@ -336,6 +336,7 @@ fn example() -> ReportInput {
         sheets: sheets(),
         results_file: None,
         absent_datasets: BTreeSet::new(),
+        manual: Some("../docs/concepts/statistics.md".to_owned()),
         drawn: BTreeSet::new(),
     }
 }
@@ -386,6 +387,29 @@ fn rewrite_the_expected_report() {
     for (path, text) in files(rendered()) {
         fs::write(path, text).unwrap();
     }
+}
+
+#[test]
+fn another_machine_changes_nothing_but_the_provenance() {
+    let (config, _) = parsed(CONFIG, |fields| {
+        ReportConfig::parse(fields, "example", &KnownAxes::default())
+    });
+    let mut elsewhere = example();
+    elsewhere
+        .versions
+        .insert("libtorch".to_owned(), "9".to_owned());
+    for node in &mut elsewhere.nodes {
+        node.device = "cuda:0 (another accelerator)".to_owned();
+        node.wall_seconds *= 3.0;
+        node.bytes += 17;
+    }
+    let other = render(&elsewhere, &config.unwrap(), Path::new(".")).unwrap();
+    let here = rendered();
+    assert_eq!(other.markdown, here.markdown);
+    assert_eq!(other.files, here.files);
+    let text = other.provenance.text();
+    assert_ne!(text, here.provenance.text());
+    assert!(text.contains("another accelerator"), "{text}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 
+use super::cells;
 use super::error::ReportError;
 use super::markdown;
 use super::number;
@@ -138,6 +139,7 @@ fn environment() -> Result<Environment<'static>, Error> {
         written.map_err(Error::from)
     });
     environment.add_filter("cell", |text: String| markup(markdown::escape(&text)));
+    environment.add_filter("html", |text: String| markup(markdown::html(&text)));
     environment.add_filter("code", |text: String| markup(markdown::code(&text)));
     environment.add_filter("fenced", |text: String, language: Option<String>| {
         markup(markdown::fenced(&text, language.as_deref().unwrap_or("")))
@@ -151,7 +153,7 @@ fn environment() -> Result<Environment<'static>, Error> {
     environment.add_filter("duration", |seconds: Option<f64>| {
         seconds
             .filter(|seconds| *seconds >= 0.0)
-            .map_or_else(|| "–".to_owned(), text::duration)
+            .map_or_else(|| "not known".to_owned(), text::duration)
     });
     environment.add_filter("listed", |values: Vec<Value>| {
         let words: Vec<String> = values
@@ -167,6 +169,7 @@ fn environment() -> Result<Environment<'static>, Error> {
             .collect();
         markup(number::listed(&words))
     });
+    cells::add(&mut environment);
     Ok(environment)
 }
 

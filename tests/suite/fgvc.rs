@@ -220,7 +220,8 @@ fn it_runs_from_end_to_end_on_stand_ins() {
     assert!(rows.iter().all(|row| row["count"] == stand_ins::TEST));
     let report = cli.read("reports/fgvc.md");
     let table = report
-        .split("\n## ")
+        .split("\n<details>\n")
+        .flat_map(|part| part.split("\n## "))
         .find(|part| part.contains("Figure 4: top-1 accuracy by head and dataset"));
     let table = table.unwrap_or_else(|| panic!("{report}"));
     for name in DATASETS {

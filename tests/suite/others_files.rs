@@ -147,7 +147,12 @@ fn a_report_replaces_only_a_report_of_the_same_experiment() {
     );
     assert_eq!(cli.read("reports/small.md"), THESIS);
     fs::remove_file(cli.path("reports/small.md")).unwrap();
-    for beside in ["small.svg", "small.results.csv", "small.comparisons.csv"] {
+    for beside in [
+        "small.svg",
+        "small.results.csv",
+        "small.comparisons.csv",
+        "small.provenance.json",
+    ] {
         let beside = format!("reports/{beside}");
         cli.write(&beside, THESIS);
         expect_refused(&cli, &arguments, &[&beside, "no report at", "`small`"]);

@@ -178,7 +178,7 @@ fn intervals_reach_the_table_and_the_report_and_predictions_can_be_compared() {
 
     let report = cli.read("querying.md");
     for expected in [
-        "mean over 2 seeds (0, 1), with the 95 % interval of the mean over the seeds (Student's t with n − 1 degrees of freedom)",
+        "mean over 2 seeds (0, 1), with the 95 % interval of the mean",
         "with the 95 % interval over the scored images and the seeds",
     ] {
         assert!(report.contains(expected), "{expected}: {report}");

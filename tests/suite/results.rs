@@ -4,6 +4,7 @@ use repro::graph::{self, Experiment};
 use repro::models::find_block;
 use repro::spec::Source;
 use repro::store::AxisValue;
+use serde_json::Value;
 
 use crate::fixture::CliTest;
 use crate::small::{FASHION, NANO, RAW, experiment, run};
@@ -87,11 +88,12 @@ fn ran() -> CliTest {
     cli
 }
 
-/// The part of a report between its title and the drawing of the graph: all tables and figures.
-fn shown(report: &str) -> &str {
-    let begin = report.find("## Results").unwrap();
+/// The parts of a report that show results: the first screen, and all tables and figures.
+fn shown(report: &str) -> String {
+    let deviations = report.find("## Deviations").unwrap();
+    let begin = report.find("## All tables and figures").unwrap();
     let end = report.find("## How this was made").unwrap();
-    &report[begin..end]
+    format!("{}{}", &report[..deviations], &report[begin..end])
 }
 
 #[test]
@@ -180,7 +182,7 @@ fn a_report_is_rendered_from_the_csv_without_datasets_and_cache() {
     reader.run(&from).expect_code(0);
     let rendered = reader.read("reports/swept.md");
     let before_noise = |report: &str| {
-        let part = shown(report).to_owned();
+        let part = shown(report);
         let end = part.find("Images at growing noise").unwrap();
         part[..end].to_owned()
     };
@@ -192,6 +194,75 @@ fn a_report_is_rendered_from_the_csv_without_datasets_and_cache() {
     );
     assert!(reader.read("reports/noise.svg").contains("not available"));
     assert!(rendered.contains("The results were read from `published.csv`."));
+
+    // A cell leads to the same rows in both, and to the artifacts where they are listed.
+    let traced = |cli: &CliTest| -> Value {
+        let output = cli.run(&["trace", "swept:1:r1", "--json"]).expect_code(0);
+        serde_json::from_str(&output.stdout).unwrap()
+    };
+    reader.write("reports/swept.results.csv", &csv);
+    let (of_run, of_file) = (traced(&cli), traced(&reader));
+    assert!(
+        !of_run["results"].as_array().unwrap().is_empty(),
+        "{of_run}"
+    );
+    assert_eq!(of_run["results"], of_file["results"]);
+    assert_eq!(of_run["command"], "./repro run swept.toml");
+    let artifacts = of_run["artifacts"].as_array().unwrap();
+    for artifact in artifacts {
+        assert_eq!(artifact["in_cache"], true, "{artifact}");
+        assert!(
+            !artifact["label"].as_str().unwrap().is_empty(),
+            "{artifact}"
+        );
+    }
+    assert_eq!(of_file["artifacts"][0]["label"], "");
+    let listed = cli.run(&["trace", "swept"]).expect_code(0);
+    assert!(listed.stdout.contains("swept:1"), "{listed}");
+    for (id, says) in [
+        ("swept:99", "no table or figure `99`"),
+        ("swept:1:r99c1", "no results behind a cell"),
+        ("swept:1:r1:c1:x", "invalid id"),
+    ] {
+        cli.run(&["trace", id])
+            .expect_code(2)
+            .expect_in_stderr(&[says]);
+    }
+    cli.run(&["trace", "nothing:1"]).expect_code(3);
+
+    // A report that is rendered from a file keeps what is known of the run.
+    let of_run = |cli: &CliTest| -> Value {
+        let text = cli.read("reports/swept.provenance.json");
+        serde_json::from_str::<Value>(&text).unwrap()["run"].clone()
+    };
+    let before = of_run(&cli);
+    assert!(!before["artifacts"]["rows"].as_array().unwrap().is_empty());
+    cli.run(&[
+        "report",
+        "swept.toml",
+        "--from",
+        "reports/swept.results.csv",
+    ])
+    .expect_code(0);
+    assert_eq!(of_run(&cli), before);
+
+    // Tables go into a paper, and what a figure draws into a file beside it.
+    let latex = cli
+        .run(&["report", "swept.toml", "--latex", "1"])
+        .expect_code(0);
+    assert!(
+        latex.stdout.contains("\\begin{tabular}") && latex.stdout.contains("\\bottomrule"),
+        "{latex}"
+    );
+    cli.run(&["report", "swept.toml", "--latex", "99"])
+        .expect_code(2)
+        .expect_in_stderr(&["no table 99"]);
+    assert!(!cli.path("reports/k.data.csv").exists());
+    cli.run(&["report", "swept.toml", "--data"]).expect_code(0);
+    assert!(
+        cli.read("reports/k.data.csv")
+            .contains(",mean,low,high,results\n")
+    );
 
     // What an earlier run drew stays.
     reader.write("reports/noise.svg", &noise);

@@ -253,15 +253,33 @@ fn a_report_says_what_is_not_computed_yet() {
         cli.files(".repro/artifacts") == before,
         "it computes nothing"
     );
-    assert!(
-        cli.read("reports/small.md")
-            .contains("its head is not trained yet")
-    );
+    assert!(cli.read("reports/small.md").contains("not trained yet"));
     run(&cli, "small.toml");
-    assert!(
-        !cli.read("reports/small.md")
-            .contains("its head is not trained yet")
-    );
+    assert!(!cli.read("reports/small.md").contains("not trained yet"));
+}
+
+#[test]
+fn a_run_elsewhere_writes_the_same_report() {
+    let here = small();
+    run(&here, "small.toml");
+    let elsewhere = small();
+    let mut command = elsewhere.command(&["run", "small.toml"]);
+    command
+        .env("OMP_NUM_THREADS", "2")
+        .env("RAYON_NUM_THREADS", "2");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    for file in ["small.md", "small.svg", "small.results.csv"] {
+        let file = format!("reports/{file}");
+        assert_eq!(here.read(&file), elsewhere.read(&file), "{file}");
+    }
+    let run_of = |cli: &CliTest| -> Value {
+        let text = cli.read("reports/small.provenance.json");
+        serde_json::from_str::<Value>(&text).unwrap()["run"].clone()
+    };
+    let (one, other) = (run_of(&here), run_of(&elsewhere));
+    assert!(!one["versions"].as_object().unwrap().is_empty());
+    assert_ne!(one["kinds"], other["kinds"], "two runs take the same time");
 }
 
 #[test]

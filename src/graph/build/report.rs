@@ -209,6 +209,7 @@ fn report_refused(error: Option<&ReportError>, keys: &KeySpans, header: Span, fi
         | ReportError::Context(_)
         | ReportError::UnknownMetric { .. }
         | ReportError::Ambiguous { .. }
+        | ReportError::Trace { .. }
         | ReportError::Outcomes(_)
         | ReportError::ResultsFile { .. }
         | ReportError::NotFinite { .. }

@@ -80,8 +80,13 @@ impl<'a> Compared<'a> {
     }
 
     /// Whether there are none because their file is not there.
-    pub fn is_unknown(&self) -> bool {
+    fn is_unknown(&self) -> bool {
         self.known.is_none()
+    }
+
+    /// Why there is no comparison, as a fragment.
+    pub fn why_none(&self) -> &'static str {
+        if self.is_unknown() { UNKNOWN } else { OTHERS }
     }
 
     /// All of a kind, in their order.
@@ -100,8 +105,17 @@ impl<'a> Compared<'a> {
     }
 }
 
+/// What verdicts on claims are kept as.
+pub const CLAIM: &str = "claim";
+
+/// The verdict on a claim that has nothing to rest on.
+pub const NOT_APPLICABLE: &str = "not applicable here";
+
 /// Why cells that need comparisons are empty where their file is not there, as a fragment.
-pub const UNKNOWN: &str = "it is computed from the outcomes of single images, which are in the file of comparisons that `repro run` writes beside a report, and that file is not there";
+const UNKNOWN: &str = "no file of comparisons: it is computed from the outcomes of single images, which are in the file of comparisons that `repro run` writes beside a report, and that file is not there";
+
+/// Why they are empty where the file has nothing about them.
+const OTHERS: &str = "not compared: the file of comparisons is of other results";
 
 /// A p-value with two significant digits: "0.068", "5.1e-9".
 pub fn p_value(p: f64) -> String {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use self::map::Map;
 use super::canvas::{Words, draw};
-use super::{Figure, FigureKind, RenderedFigure};
+use super::{Figure, FigureKind, RenderedFigure, data};
 use crate::report::axes::{self, KnownAxes};
 use crate::report::config::{FILE_KEY, file_name};
 use crate::report::error::ReportError;
@@ -128,6 +128,8 @@ impl Figure for Heatmap {
             notes: selection.absent(),
             fixed: selection.fixed(&spread),
             sql: Some(query::of_selection(&selection)),
+            rows: input.positions(&selection.rows),
+            data: Some(data::of_cells(&spread, &cells, |_, _| None)),
             artifact: None,
             svg: Some(svg),
         })

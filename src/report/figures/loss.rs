@@ -12,7 +12,7 @@ use self::curve::Curve;
 use self::plot::{Plot, SIZE};
 use super::canvas::{Words, draw};
 use super::pending::pending;
-use super::{Figure, FigureKind, Reference, RenderedFigure, ShownArtifact, Wanted};
+use super::{Figure, FigureKind, Reference, RenderedFigure, ShownArtifact, Wanted, data};
 use crate::report::axes::KnownAxes;
 use crate::report::config::{FILE_KEY, file_name};
 use crate::report::error::ReportError;
@@ -131,6 +131,8 @@ impl Figure for Loss {
             notes,
             fixed: Vec::new(),
             sql: None,
+            rows: Vec::new(),
+            data: Some(data::of_curve(training)),
             artifact: Some(ShownArtifact::of(
                 "pretraining",
                 &training.fingerprint,

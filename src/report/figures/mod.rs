@@ -5,6 +5,7 @@
 //! paper, [`lettering`] the widths of texts, [`marker`] the shapes, [`scale`] the axes, and [`mosaic`] images side by side.
 
 pub mod canvas;
+mod data;
 mod heatmap;
 pub mod lettering;
 mod lines;
@@ -164,6 +165,10 @@ pub struct RenderedFigure {
     pub fixed: Vec<String>,
     /// The query that gives the rows behind the figure; `None` where it shows no results.
     pub sql: Option<String>,
+    /// The positions of these rows in [`ReportInput::results`].
+    pub rows: Vec<usize>,
+    /// What is drawn, as the text of a CSV file; `None` where that is images, or nothing yet.
+    pub data: Option<String>,
     /// The artifact that it shows; `None` where it shows results, or what is in no artifact.
     pub artifact: Option<ShownArtifact>,
     /// The drawing; `None` where the file that is there stays as it is.

@@ -61,6 +61,8 @@ pub(super) fn pending(
         notes: Vec::new(),
         fixed: Vec::new(),
         sql: None,
+        rows: Vec::new(),
+        data: None,
         artifact: None,
         svg,
     })

@@ -128,6 +128,8 @@ pub(super) fn rendered(
         notes: Vec::new(),
         fixed: Vec::new(),
         sql: None,
+        rows: Vec::new(),
+        data: None,
         artifact,
     })
 }

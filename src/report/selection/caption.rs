@@ -7,6 +7,7 @@ use crate::report::axes;
 use crate::report::comparison::Compared;
 use crate::report::markdown;
 use crate::report::number::{confidence, listed};
+use crate::report::trace;
 use crate::store::AxisValue;
 use crate::text::plural;
 
@@ -17,9 +18,10 @@ pub struct Spread {
     pub fewest: usize,
     /// The most runs behind one number.
     pub most: usize,
-    /// How the numbers were averaged, and what is shown beside them: "mean ± sample standard deviation over 3 seeds (0, 1, 2)".
+    /// How the numbers were averaged, and what is shown beside them, for a caption that has `docs/concepts/statistics.md` beside it: "mean ±
+    /// standard deviation over 3 seeds (0, 1, 2)".
     pub phrase: String,
-    /// The same without what needs a sentence of its own.
+    /// The same for a figure that stands alone, with the name of the method.
     pub brief: String,
     /// The same where no spread is shown: "mean over 3 seeds (0, 1, 2)".
     pub mean: String,
@@ -106,10 +108,15 @@ impl Spread {
             }
         };
         let phrase = match (shown, most) {
-            (Uncertainty::Images, 2..) if !is_crossed => format!(
-                "{brief}; it is the mean of the {those}' bounds, which treats the {those}' errors on the same images as fully shared and is therefore too wide rather than too narrow"
-            ),
-            _ => brief.clone(),
+            (Uncertainty::Deviation, 2..) => format!("mean ± standard deviation {}", over_what()),
+            (Uncertainty::Seeds, 2..) => format!("{mean}, with the {level} interval of the mean"),
+            (Uncertainty::Images, 2..) if !is_crossed => {
+                format!(
+                    "{mean}, with the mean of the {those}' {level} intervals over the scored images"
+                )
+            }
+            (Uncertainty::Images, 1..) => brief.clone(),
+            _ => mean.clone(),
         };
         Self {
             fewest,
@@ -132,7 +139,7 @@ fn in_brackets(values: &BTreeSet<AxisValue>) -> String {
 }
 
 impl Selection<'_> {
-    /// On how many images each value was measured, as a sentence without its full stop; `None` where nothing is counted.
+    /// On how many images each value was measured: "n = 1,000 test images of small"; `None` where nothing is counted.
     pub fn scored(&self) -> Option<String> {
         let mut counts: BTreeMap<(String, String), BTreeSet<u64>> = BTreeMap::new();
         for row in &self.rows {
@@ -160,9 +167,8 @@ impl Selection<'_> {
             })
             .collect();
         Some(match phrases.as_slice() {
-            [] => "Nothing was scored".to_owned(),
-            [only] => format!("Each value is out of {only}"),
-            several => format!("The values are out of {}", listed(several)),
+            [] => "nothing was scored".to_owned(),
+            several => format!("n = {}", listed(several)),
         })
     }
 
@@ -170,10 +176,10 @@ impl Selection<'_> {
     pub fn caption(&self, averaged: &str) -> String {
         let scored = self.scored();
         let scored = scored.map_or_else(String::new, |scored| {
-            format!(" {}.", markdown::escape(&scored))
+            format!("; {}", markdown::escape(&scored))
         });
         format!(
-            "{}, {}: {}.{scored}",
+            "{}, {}: {}{scored}.",
             markdown::code(&self.question.metric.value),
             markdown::escape(&self.unit.phrase()),
             markdown::escape(averaged),
@@ -195,7 +201,8 @@ impl Selection<'_> {
             if axes::is_absent(only) {
                 return None;
             }
-            Some(format!("{} {only}", axes::label(axis)))
+            let only = only.to_string();
+            Some(format!("{} {}", axes::label(axis), trace::short(&only)))
         };
         let axes = axes::of(self.rows.iter().copied());
         axes.into_iter().filter(shown).filter_map(agreed).collect()
@@ -227,13 +234,13 @@ mod tests {
     use crate::store::{Counted, ResultRow};
 
     #[test]
-    fn one_seed_shows_no_spread_and_several_are_counted() {
+    fn one_seed_has_no_spread_and_several_are_counted() {
         let spread = vec!["timestep".to_owned()];
         let question = question("metric = \"top1\"");
         let one = input(vec![row(0, 0.5)]);
         let selection = question.put("table", &one).unwrap();
         let phrase = Spread::of(&selection, &selection.cells(&spread).unwrap()).phrase;
-        assert_eq!(phrase, "one seed each (0), so that no spread is shown");
+        assert_eq!(phrase, "one seed each (0)");
 
         let later = with(row(0, 0.7), [("timestep", 150_u32.into())]);
         let uneven = input(vec![row(0, 0.5), row(1, 0.6), later]);
@@ -242,7 +249,7 @@ mod tests {
         assert_eq!((described.fewest, described.most), (1, 2));
         assert_eq!(
             described.phrase,
-            "mean ± sample standard deviation (n − 1) over 1 to 2 seeds (0, 1)"
+            "mean ± standard deviation over 1 to 2 seeds (0, 1)"
         );
     }
 
@@ -261,12 +268,12 @@ mod tests {
         let selection = question.put("table", &uneven).unwrap();
         assert_eq!(
             selection.scored().unwrap(),
-            "The values are out of 999 test images of fashion and 1,000 test images of fashion"
+            "n = 999 test images of fashion and 1,000 test images of fashion"
         );
         let even = input(vec![row(0, 0.5)]);
         assert_eq!(
             question.put("table", &even).unwrap().scored().unwrap(),
-            "Each value is out of 1,000 test images of fashion"
+            "n = 1,000 test images of fashion"
         );
     }
 

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::footnotes::Footnotes;
-use super::{RenderedTable, Table, TableKind};
+use super::{Body, RenderedTable, Table, TableCell, TableKind};
 use crate::report::axes::{self, KnownAxes};
 use crate::report::comparison::runs::{NO_SCORES, Scored};
-use crate::report::comparison::{Compared, Comparison, Outcomes, UNKNOWN};
+use crate::report::comparison::{Compared, Comparison, Outcomes};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
 use crate::report::markdown;
@@ -127,21 +127,18 @@ impl Table for Components {
         let described = Spread::of(&selection, &cells);
         let mut footnotes = Footnotes::default();
         let mut lines = Vec::new();
-        for key in cells.keys() {
+        for (key, cell) in &cells {
             let subject = axes::phrases(&spread, key);
             let parts: Vec<&Comparison> = compared
                 .all(COMPONENT)
                 .filter(|part| part.subject == subject)
                 .collect();
             let label = key.first().map(ToString::to_string).unwrap_or_default();
-            lines.extend(rows(&label, &parts, &selection.unit, |why| {
-                let why = why.unwrap_or(if compared.is_unknown() {
-                    UNKNOWN
-                } else {
-                    "the file of comparisons is of other results"
-                });
-                footnotes.mark(why)
-            }));
+            let rows = rows(&label, &parts, &selection.unit, |why| {
+                footnotes.absent(why.unwrap_or(compared.why_none()))
+            });
+            let rows = rows.into_iter();
+            lines.extend(rows.map(|line| TableCell::line(line, input, &cell.rows)));
         }
         let points = match selection.unit {
             Unit::Percent => ", points",
@@ -164,12 +161,11 @@ impl Table for Components {
             }
         }
         let mut notes = footnotes.lines();
-        notes.push("A score is that of one image in one run. The standard error is the deviation divided by the root of the number of values: the part of the uncertainty of the mean that more values of that component would lessen. Components are estimated by Henderson's first method; one that comes out below zero is shown as 0. The residual is what images and axes do not explain alone: one run fits an image better than another.".to_owned());
         notes.extend(selection.absent());
         Ok(RenderedTable {
             title: self.question.title.clone(),
             caption: selection.caption(&described.mean),
-            body: markdown::table(&heads, &numeric, &lines),
+            body: Body::of(heads, numeric, lines),
             notes,
             fixed: selection.fixed(&spread),
             sql: query::of_selection(&selection),
@@ -234,23 +230,29 @@ fn parts(scored: &Scored, over: &[String]) -> Result<Vec<Comparison>, String> {
     Ok(all.chain(std::iter::once(rest)).map(part).collect())
 }
 
-/// The lines of one cell; `mark` gives the footnote of a reason, or of there being no comparison.
+/// The lines of one cell; `absent` gives the cell for a reason, or for there being no comparison.
 fn rows(
     label: &str,
     parts: &[&Comparison],
     unit: &Unit,
-    mut mark: impl FnMut(Option<&str>) -> String,
+    mut absent: impl FnMut(Option<&str>) -> String,
 ) -> Vec<Vec<String>> {
     let known: Option<Vec<(&Comparison, f64)>> = parts
         .iter()
         .map(|part| Some((*part, part.estimate?.max(0.0))))
         .collect();
-    let absent = || "–".to_owned();
     let label = markdown::escape(label);
     let Some(known) = known.filter(|known| !known.is_empty()) else {
         let why = parts.first().map(|part| part.text.as_str());
-        let cell = format!("–{}", mark(why));
-        return vec![vec![label, cell, absent(), absent(), absent(), absent()]];
+        let nothing = String::new;
+        return vec![vec![
+            label,
+            absent(why),
+            nothing(),
+            nothing(),
+            nothing(),
+            nothing(),
+        ]];
     };
     let total: f64 = known.iter().map(|(_, variance)| variance).sum();
     let line = |(part, variance): (&Comparison, f64)| {
@@ -308,11 +310,17 @@ mod tests {
             .render(&rows, Compared::at(Some(&compared), ""))
             .unwrap();
         assert!(
-            rendered.body.contains("| images | 1,000 | 40.02 |")
-                && rendered.body.contains("| seed | 2 | 14.11 |")
-                && rendered.body.contains("| residual | 2,000 | 28.30 |"),
+            rendered
+                .body
+                .markdown()
+                .contains("| images | 1,000 | 40.02 |")
+                && rendered.body.markdown().contains("| seed | 2 | 14.11 |")
+                && rendered
+                    .body
+                    .markdown()
+                    .contains("| residual | 2,000 | 28.30 |"),
             "{}",
-            rendered.body
+            rendered.body.markdown()
         );
     }
 
@@ -326,10 +334,13 @@ mod tests {
             .render(&rows, Compared::at(Some(&compared), ""))
             .unwrap();
         assert!(
-            rendered.body.contains("| once | –<sup>1</sup> | – |")
-                && rendered.body.contains("| tiny | seed | 2 |"),
+            rendered
+                .body
+                .markdown()
+                .contains("| once | no value<sup>1</sup> |  |")
+                && rendered.body.markdown().contains("| tiny | seed | 2 |"),
             "{}",
-            rendered.body
+            rendered.body.markdown()
         );
         assert!(rendered.notes[0].contains("one run only"));
         let unknown = table.render(&rows, Compared::at(None, "")).unwrap();

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{RenderedTable, Table, TableKind};
+use super::{Body, RenderedTable, Table, TableCell, TableKind};
 use crate::report::axes::KnownAxes;
 use crate::report::comparison::Compared;
 use crate::report::error::ReportError;
@@ -53,8 +53,8 @@ struct Confusion {
     show: u32,
 }
 
-/// Mean counts by true and predicted class.
-type Counts = BTreeMap<(AxisValue, AxisValue), f64>;
+/// Mean counts by true and predicted class, with the positions of the results behind each.
+type Counts = BTreeMap<(AxisValue, AxisValue), (f64, Vec<usize>)>;
 
 impl Table for Confusion {
     fn question(&self) -> &Question {
@@ -88,7 +88,8 @@ impl Table for Confusion {
                 };
                 // A run in which the pair does not occur has no row.
                 let sum: f64 = cell.rows.iter().map(|row| row.value).sum();
-                Some(((class.clone(), predicted.clone()), sum / runs as f64))
+                let count = (sum / runs as f64, input.positions(&cell.rows));
+                Some(((class.clone(), predicted.clone()), count))
             })
             .collect();
         let classes: BTreeSet<&AxisValue> = counts
@@ -146,61 +147,68 @@ fn shown(count: f64) -> String {
     }
 }
 
-fn matrix(counts: &Counts, classes: &BTreeSet<&AxisValue>) -> String {
+fn matrix(counts: &Counts, classes: &BTreeSet<&AxisValue>) -> Body {
     let mut heads = vec!["class".to_owned()];
     heads.extend(
         classes
             .iter()
             .map(|class| markdown::escape(&class.to_string())),
     );
-    let lines: Vec<Vec<String>> = classes
+    let lines: Vec<Vec<TableCell>> = classes
         .iter()
         .map(|&class| {
-            let mut line = vec![markdown::escape(&class.to_string())];
+            let mut line = vec![TableCell::from(markdown::escape(&class.to_string()))];
             line.extend(classes.iter().map(|&predicted| {
                 let count = counts.get(&(class.clone(), predicted.clone()));
-                let text = count.map_or_else(|| "0".to_owned(), |count| shown(*count));
-                if class == predicted {
+                let text = count.map_or_else(|| "0".to_owned(), |(count, _)| shown(*count));
+                let text = if class == predicted {
                     format!("**{text}**")
                 } else {
                     text
-                }
+                };
+                let rows = count.map_or_else(Vec::new, |(_, rows)| rows.clone());
+                TableCell { text, rows }
             }));
             line
         })
         .collect();
-    markdown::table(&heads, &vec![true; heads.len()], &lines)
+    let numeric = vec![true; heads.len()];
+    Body::of(heads, numeric, lines)
 }
 
 /// The most frequent pairs of different classes; of equally frequent ones those with lower numbers.
-fn pairs(counts: &Counts, show: usize) -> String {
+fn pairs(counts: &Counts, show: usize) -> Body {
     let mut of_class: BTreeMap<&AxisValue, f64> = BTreeMap::new();
-    for ((class, _), count) in counts {
+    for ((class, _), (count, _)) in counts {
         *of_class.entry(class).or_default() += count;
     }
-    let mut confused: Vec<(&(AxisValue, AxisValue), f64)> = counts
+    let mut confused: Vec<(&(AxisValue, AxisValue), &(f64, Vec<usize>))> = counts
         .iter()
         .filter(|((class, predicted), _)| class != predicted)
-        .map(|(pair, count)| (pair, *count))
         .collect();
-    confused.sort_by(|left, right| right.1.total_cmp(&left.1));
+    confused.sort_by(|left, right| right.1.0.total_cmp(&left.1.0));
     confused.truncate(show);
-    let lines: Vec<Vec<String>> = confused
+    let lines: Vec<Vec<TableCell>> = confused
         .into_iter()
-        .map(|((class, predicted), count)| {
+        .map(|((class, predicted), (count, rows))| {
             let share = of_class
                 .get(class)
                 .map_or(f64::NAN, |all| 100.0 * count / all);
-            vec![
+            [
                 markdown::escape(&class.to_string()),
                 markdown::escape(&predicted.to_string()),
-                shown(count),
+                shown(*count),
                 format!("{share:.1}"),
             ]
+            .map(|text| TableCell {
+                text,
+                rows: rows.clone(),
+            })
+            .into()
         })
         .collect();
     let heads = ["class", "predicted", "images", "% of the class"].map(str::to_owned);
-    markdown::table(&heads, &[true; 4], &lines)
+    Body::of(heads.into(), vec![true; 4], lines)
 }
 
 #[cfg(test)]
@@ -242,7 +250,7 @@ mod tests {
         ];
         let rendered = render("", rows);
         assert_eq!(
-            rendered.body,
+            rendered.body.markdown(),
             "| class | 0 | 1 |\n| ---: | ---: | ---: |\n| 0 | **9.5** | 0.5 |\n| 1 | 0 | **10** |\n"
         );
         assert!(
@@ -260,7 +268,7 @@ mod tests {
             count(9, 2, 0, 1.0),
         ]);
         assert_eq!(
-            render("show = 2", rows).body,
+            render("show = 2", rows).body.markdown(),
             "| class | predicted | images | % of the class |\n| ---: | ---: | ---: | ---: |\n| 7 | 1 | 8 | 50.0 |\n| 3 | 4 | 2 | 20.0 |\n"
         );
     }

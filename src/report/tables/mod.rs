@@ -3,18 +3,18 @@
 //! A kind parses one `[[report.table]]` into a [`Table`], which turns the report's input into Markdown. Adding a kind is one new file and
 //! two lines below: `mod name;` and `&name::KIND,`.
 
+mod body;
 mod claims;
 mod comparison;
 mod components;
 mod confusion;
 mod footnotes;
 mod grid;
+mod paper;
 mod per_class;
 
 use std::fmt::Debug;
 use std::sync::Arc;
-
-use serde::Serialize;
 
 use super::axes::KnownAxes;
 use super::comparison::{Compared, Comparison, Outcomes};
@@ -23,10 +23,13 @@ use super::input::ReportInput;
 use super::selection::Question;
 use crate::spec::{Kind, ParseWith};
 
+pub use body::{Block, Body, TableCell};
+
 /// Every kind of table.
 pub const ALL: &[&TableKind] = &[
     &grid::KIND,
     &comparison::KIND,
+    &paper::KIND,
     &claims::KIND,
     &components::KIND,
     &per_class::KIND,
@@ -75,16 +78,17 @@ pub trait Table: Send + Sync + Debug {
     ) -> Result<RenderedTable, ReportError>;
 }
 
-/// A table in Markdown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A table that is ready to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderedTable {
     /// The title, as it was typed.
     pub title: String,
-    /// One sentence or more on what the numbers are, in Markdown.
+    /// One sentence on what the numbers are, in Markdown: metric, unit, averaging, number of images. What is true of every table of the kind
+    /// stands in `docs/concepts/statistics.md`, under the heading of the kind.
     pub caption: String,
-    /// The table itself, in Markdown.
-    pub body: String,
-    /// What a reader must know besides, one paragraph each, in Markdown.
+    /// The table itself.
+    pub body: Body,
+    /// What a reader must know of this table besides, one paragraph each, in Markdown.
     pub notes: Vec<String>,
     /// What all results of the table have in common, in words.
     pub fixed: Vec<String>,

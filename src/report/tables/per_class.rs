@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::footnotes::Footnotes;
-use super::{RenderedTable, Table, TableKind};
+use super::{Body, RenderedTable, Table, TableCell, TableKind};
 use crate::report::axes::{self, KnownAxes};
 use crate::report::comparison::Compared;
 use crate::report::error::ReportError;
@@ -52,9 +52,6 @@ pub const KIND: TableKind = Kind::new(
 
 /// Decimals of a printed mean.
 const DECIMALS: usize = 1;
-
-/// A cell that was not measured.
-const ABSENT: &str = "–";
 
 fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
     let question = Question::parse(fields, known)?;
@@ -109,25 +106,28 @@ impl Table for PerClass {
         let shown = self.shown(&cells, &columns, all.clone());
         let mut footnotes = Footnotes::default();
         let lines = shown.iter().map(|class| {
-            let mut line = vec![markdown::escape(&class.to_string())];
+            let mut line = vec![TableCell::from(markdown::escape(&class.to_string()))];
             for column in &columns {
                 let key: Vec<AxisValue> = std::iter::once(class).chain(column).cloned().collect();
-                line.push(cell(&selection, &cells, &spread, &key, &mut footnotes));
+                let text = cell(&selection, &cells, &spread, &key, &mut footnotes);
+                let behind = cells.get(&key).map_or(&[][..], |cell| &cell.rows);
+                line.push(TableCell::of(text, input, behind));
             }
-            line.push(images(&cells, class));
+            line.push(images(&cells, class).into());
             line
         });
-        let lines: Vec<Vec<String>> = lines.collect();
+        let lines: Vec<Vec<TableCell>> = lines.collect();
         let mut heads = vec![CLASS.to_owned()];
         heads.extend(columns.iter().map(|column| match &self.columns {
             Some(axis) => markdown::escape(&axes::phrases(std::slice::from_ref(axis), column)),
             None => markdown::escape(&self.question.metric.value),
         }));
         heads.push("images".to_owned());
+        let numeric = vec![true; heads.len()];
         let mut notes = footnotes.lines();
         if shown.len() < all.len() {
             notes.push(format!(
-                "Shown are the {} of {} classes with the lowest means. They were picked by these values, so that on other images they would be higher.",
+                "The {} of {} classes with the lowest means, picked by these values.",
                 shown.len(),
                 all.len()
             ));
@@ -141,7 +141,7 @@ impl Table for PerClass {
                 markdown::escape(&selection.unit.phrase()),
                 markdown::escape(&described.phrase)
             ),
-            body: markdown::table(&heads, &vec![true; heads.len()], &lines),
+            body: Body::of(heads, numeric, lines),
             notes,
             fixed: selection.fixed(&spread),
             sql: query::of_selection(&selection),
@@ -189,10 +189,7 @@ fn cell(
 ) -> String {
     let Some(cell) = cells.get(key) else {
         let reason = selection.reason(spread, key);
-        return format!(
-            "{ABSENT}{}",
-            footnotes.mark(reason.unwrap_or("no such result"))
-        );
+        return footnotes.absent(reason.unwrap_or("no such combination"));
     };
     let mean = selection.unit.show(cell.mean, DECIMALS);
     // A class has the interval of its own result.
@@ -211,7 +208,7 @@ fn images(cells: &Cells<'_>, class: &AxisValue) -> String {
         .collect();
     let texts: Vec<String> = counts.iter().map(ToString::to_string).collect();
     if texts.is_empty() {
-        ABSENT.to_owned()
+        "not counted".to_owned()
     } else {
         texts.join(", ")
     }
@@ -255,7 +252,7 @@ mod tests {
     fn classes_stand_in_order_with_their_intervals_and_images() {
         // The made-up intervals end 3 points below and 2 above.
         assert_eq!(
-            render("").body,
+            render("").body.markdown(),
             "| class | class_accuracy | images |\n| ---: | ---: | ---: |\n| 0 | 85.0 [82.0, 87.0] | 10 |\n| 1 | 50.0 [47.0, 52.0] | 10 |\n| 2 | 75.0 [72.0, 77.0] | 4 |\n"
         );
     }
@@ -264,7 +261,7 @@ mod tests {
     fn the_lowest_are_shown_first_and_it_is_said_that_they_were_picked() {
         let rendered = render("columns = \"head\"\nshow = 2");
         assert_eq!(
-            rendered.body,
+            rendered.body.markdown(),
             "| class | linear | images |\n| ---: | ---: | ---: |\n| 1 | 50.0 [47.0, 52.0] | 10 |\n| 2 | 75.0 [72.0, 77.0] | 4 |\n"
         );
         assert!(rendered.notes[0].contains("2 of 3 classes"), "{rendered:?}");

@@ -26,11 +26,11 @@ use self::bank::Bank;
 use self::grid::Grid;
 use self::rules::{Evidence, Finding, Found};
 use super::footnotes::Footnotes;
-use super::{RenderedTable, Table, TableKind};
+use super::{Body, RenderedTable, Table, TableCell, TableKind};
 use crate::numbers::to_usize;
 use crate::papers::claims;
 use crate::report::axes::KnownAxes;
-use crate::report::comparison::{Compared, Comparison, Outcomes, UNKNOWN, p_value};
+use crate::report::comparison::{CLAIM, Compared, Comparison, NOT_APPLICABLE, Outcomes, p_value};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
 use crate::report::markdown;
@@ -138,13 +138,9 @@ impl Table for Claims {
             let text = markdown::escape(claim.text);
             let source = markdown::escape(claim.source);
             if found.is_empty() {
-                let why = if compared.is_unknown() {
-                    UNKNOWN
-                } else {
-                    "the file of comparisons is of other results"
-                };
-                let verdict = format!("–{}", footnotes.mark(why));
-                lines.push(vec![text, source, "–".to_owned(), "–".to_owned(), verdict]);
+                let verdict = footnotes.absent(compared.why_none());
+                let line = vec![text, source, String::new(), String::new(), verdict];
+                lines.push(line.into_iter().map(TableCell::from).collect());
                 continue;
             }
             for (index, one) in found.into_iter().enumerate() {
@@ -154,12 +150,18 @@ impl Table for Claims {
                 } else {
                     [String::new(), String::new()]
                 };
-                lines.push([vec![text, source], line(one)].concat());
+                let texts = [vec![text, source], line(one)].concat();
+                // What claims about datasets, networks and heads rest on is more than the grid; the text names it.
+                let behind: &[_] = if rules::CLAIMS.contains(&claim.id) {
+                    &selection.rows
+                } else {
+                    &[]
+                };
+                lines.push(TableCell::line(texts, input, behind));
             }
         }
         let heads = ["claim", "source", "measured", "p by Holm", "verdict"].map(str::to_owned);
         let mut notes = footnotes.lines();
-        notes.extend(IN_WORDS.map(str::to_owned));
         notes.extend(grid.remarks());
         let described = Spread::of(&selection, &cells);
         let runs = compared.all(CLAIM).find_map(|one| one.runs);
@@ -175,13 +177,13 @@ impl Table for Claims {
         Ok(RenderedTable {
             title: self.question.title.clone(),
             caption: format!(
-                "{} The grid has {}, {} and {}. The claims are those of arXiv 2307.08702; the verdicts are computed from these results by the rules below and say what holds here, in this setting.",
+                "{} {}, {} and {}. Claims of arXiv 2307.08702; the verdicts are computed from these results and hold for this setting.",
                 selection.caption(&described.mean),
                 plural(blocks, "block"),
                 plural(timesteps, "timestep"),
                 plural(pools, "pool"),
             ),
-            body: markdown::table(&heads, &[false, false, false, true, false], &lines),
+            body: Body::of(heads.into(), vec![false, false, false, true, false], lines),
             notes,
             fixed: selection.fixed(&spread),
             sql: query::of_selection(&selection),
@@ -189,25 +191,10 @@ impl Table for Claims {
     }
 }
 
-/// What verdicts are kept as.
-const CLAIM: &str = "claim";
-
 /// The verdicts.
 const CONFIRMED: &str = "confirmed";
 const REFUTED: &str = "refuted";
 const UNDECIDED: &str = "undecided";
-const NOT_APPLICABLE: &str = "not applicable here";
-
-/// What is written below the table.
-const IN_WORDS: [&str; 7] = [
-    "Verdicts: the images are halved by a hash of their ids, one half names the cells that a claim is about (the best timestep, the sign of each difference), and the other half measures their difference, image by image and run by run, crossed with the runs. p is twice the median over 20 halvings, two-sided, and by Holm adjusted for all rows with a p. A claim is confirmed or refuted where that is below 0.05, and undecided elsewhere. Differences are medians over the halvings; other numbers are of all images.",
-    "Sensitive to an axis: the mean absolute difference of two values of it, all else equal. Most sensitive to the block: that of the block less that of each other axis is above zero; least sensitive to the pool: that of each other axis less that of the pool is. It depends on which values were run.",
-    "An optimum inside: the best timestep that is neither the first nor the last of those run is above the best one before it and the best one behind it. Of the paper's t = 90 it is what other timesteps can show.",
-    "Middle of the network: by the mean over timesteps and pools, the best block within the middle third of the network's blocks is above the best one outside.",
-    "Steep drop: between neighboring timesteps, by the mean over blocks and pools, the steepest fall per unit of log SNR that ends above the median is steeper than the steepest change, up or down, up to the median.",
-    "Where a claim needs several contrasts (both neighbors of a peak, three of four heads, most datasets), it is confirmed by the test that as many are above zero, and refuted by the test that too many are below.",
-    "A claim about a dataset, a network or a head is tested on all results of the metric that have both sides: the best cell of each, named on one half of the images.",
-];
 
 /// The findings with their verdicts, by Holm's method over all that were tested.
 fn judged(findings: Vec<Finding>) -> Vec<Comparison> {
@@ -262,15 +249,14 @@ fn judged(findings: Vec<Finding>) -> Vec<Comparison> {
 
 /// What was measured, its p and the verdict.
 fn line(one: &Comparison) -> Vec<String> {
-    let absent = || "–".to_owned();
+    let untested = || "not tested".to_owned();
     let text = markdown::escape(&one.text);
     if one.verdict == NOT_APPLICABLE {
-        let part = if one.against.is_empty() {
-            absent()
-        } else {
-            markdown::escape(&one.against)
+        let part = match one.against.as_str() {
+            "" => "not measured".to_owned(),
+            part => markdown::escape(part),
         };
-        return vec![part, absent(), format!("{NOT_APPLICABLE}: {text}")];
+        return vec![part, untested(), format!("{NOT_APPLICABLE}: {text}")];
     }
     let measured = if one.against.is_empty() {
         text
@@ -283,7 +269,11 @@ fn line(one: &Comparison) -> Vec<String> {
     } else {
         format!("**{verdict}**")
     };
-    vec![measured, one.adjusted.map_or_else(absent, p_value), verdict]
+    vec![
+        measured,
+        one.adjusted.map_or_else(untested, p_value),
+        verdict,
+    ]
 }
 
 impl Claims {

@@ -7,7 +7,7 @@ use crate::report::axes;
 use crate::report::error::ReportError;
 use crate::report::number::{listed, standard_error};
 use crate::report::selection::{Cell, Cells, Selection};
-use crate::store::{AxisValue, Better};
+use crate::store::{AxisValue, Better, ResultRow};
 
 /// Axes on which results have to agree before they can compete at all.
 const COMPARABLE: [&str; 2] = ["dataset", "split"];
@@ -34,6 +34,13 @@ pub(super) struct Contender<'a> {
     pub(super) searched: usize,
     /// Why there is no candidate, where something is known about it.
     pub(super) absent: Option<&'a str>,
+}
+
+impl<'a> Contender<'a> {
+    /// The results of its best candidate.
+    pub(super) fn rows(&self) -> &[&'a ResultRow] {
+        self.best.map_or(&[], |(_, cell)| &cell.rows)
+    }
 }
 
 /// Every combination of axes that has results.

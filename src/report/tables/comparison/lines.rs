@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use super::DECIMALS;
 use super::candidates::{Candidates, Contender, error};
 use super::versus::{DIFFERENCE, OPTIMISM, name};
-use super::{ABSENT, DECIMALS};
 use crate::axes::{CHOSEN, CHOSEN_FROM};
 use crate::report::axes;
 use crate::report::choices;
-use crate::report::comparison::{Compared, Comparison, UNKNOWN, p_value};
+use crate::report::comparison::{Compared, Comparison, p_value};
 use crate::report::markdown;
 use crate::report::selection::{Cell, Selection, Spread, value_of};
 use crate::report::tables::footnotes::Footnotes;
@@ -30,15 +30,16 @@ impl Shown<'_, '_> {
         candidates: &Candidates<'_>,
         described: &Spread,
     ) -> Vec<String> {
-        let absent = || ABSENT.to_owned();
+        let unpicked = || "nothing picked".to_owned();
         let mut label = markdown::escape(&row.value.to_string());
         if row.is_fixed {
             label.push_str(", fixed");
         }
         let Some((key, cell)) = row.best else {
-            let reason = row.absent.unwrap_or("no such result was asked for");
-            let mean = format!("{ABSENT}{}", self.footnotes.mark(reason));
-            return vec![label, mean, absent(), absent(), absent()];
+            let reason = row.absent.unwrap_or("no such combination");
+            let nothing = String::new;
+            let mean = self.footnotes.absent(reason);
+            return vec![label, mean, nothing(), nothing(), nothing()];
         };
         let unit = &self.selection.unit;
         let error = error(cell).map(|error| format!(" ± {}", unit.show(error, DECIMALS)));
@@ -61,11 +62,11 @@ impl Shown<'_, '_> {
                 place = markdown::escape(&places);
                 (
                     format!("chosen from {among} on validation images"),
-                    absent(),
+                    unpicked(),
                 )
             }
-            (true, _) => ("fixed beforehand".to_owned(), absent()),
-            (false, 0 | 1) => ("the only one".to_owned(), absent()),
+            (true, _) => ("fixed beforehand".to_owned(), unpicked()),
+            (false, 0 | 1) => ("the only one".to_owned(), unpicked()),
             (false, searched) => {
                 let split = value_of(cell.rows[0], "split");
                 let found = self.compared.find(OPTIMISM, &name(row), "");
@@ -80,18 +81,25 @@ impl Shown<'_, '_> {
                 (markdown::escape(&how), gained)
             }
         };
-        let place = if place.is_empty() { absent() } else { place };
+        let place = if place.is_empty() {
+            "one place only".to_owned()
+        } else {
+            place
+        };
         vec![label, mean, place, picked, gained]
     }
 
     /// A difference with its interval and tests.
     pub(super) fn difference(&mut self, subject: &str, against: &str) -> Vec<String> {
         let label = markdown::escape(&format!("{subject} − {against}"));
-        let absent = || ABSENT.to_owned();
+        let nothing = String::new;
+        let untested = || "not tested".to_owned();
         let found = self.compared.find(DIFFERENCE, subject, against);
         let (one, estimate) = match self.known(found) {
             Ok(known) => known,
-            Err(cell) => return vec![label, cell, absent(), absent(), absent(), absent()],
+            Err(cell) => {
+                return vec![label, cell, nothing(), nothing(), nothing(), nothing()];
+            }
         };
         let unit = &self.selection.unit;
         let interval = one.interval.map(|bounds| {
@@ -105,10 +113,10 @@ impl Shown<'_, '_> {
         vec![
             label,
             signed(unit.show(estimate, DECIMALS)),
-            interval.unwrap_or_else(absent),
-            one.p.map_or_else(absent, p_value),
-            one.adjusted.map_or_else(absent, p_value),
-            discordant.unwrap_or_else(absent),
+            interval.unwrap_or_else(|| "no interval".to_owned()),
+            one.p.map_or_else(untested, p_value),
+            one.adjusted.map_or_else(untested, p_value),
+            discordant.unwrap_or_else(|| "not counted".to_owned()),
         ]
     }
 
@@ -122,10 +130,9 @@ impl Shown<'_, '_> {
                 Some(estimate) => return Ok((one, estimate)),
                 None => one.text.as_str(),
             },
-            None if self.compared.is_unknown() => UNKNOWN,
-            None => "the file of comparisons is of other results",
+            None => self.compared.why_none(),
         };
-        Err(format!("{ABSENT}{}", self.footnotes.mark(why)))
+        Err(self.footnotes.absent(why))
     }
 }
 
@@ -134,16 +141,12 @@ impl Shown<'_, '_> {
 pub(super) struct How {
     /// One of them is the best of several on the images that are shown.
     pub(super) best_of: bool,
-    /// One of them was chosen on training images.
-    pub(super) chosen: bool,
 }
 
 impl How {
     pub(super) fn of(rows: &[Contender<'_>]) -> Self {
-        let mut cells = rows.iter().filter_map(|row| row.best);
         Self {
             best_of: rows.iter().any(|row| !row.is_fixed && row.searched > 1),
-            chosen: cells.any(|(_, cell)| cell.rows[0].axes.contains_key(CHOSEN)),
         }
     }
 }

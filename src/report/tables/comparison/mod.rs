@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use self::candidates::Candidates;
 use self::lines::{How, Shown};
-use self::versus::{HALVINGS, name, pairs};
+use self::versus::{name, pairs};
 use super::footnotes::Footnotes;
-use super::{RenderedTable, Table, TableKind};
+use super::{Body, RenderedTable, Table, TableCell, TableKind};
 use crate::report::axes::{self, KnownAxes};
 use crate::report::comparison::{Compared, Comparison, Outcomes};
 use crate::report::error::ReportError;
@@ -60,9 +60,6 @@ pub const KIND: TableKind = Kind::new(
 
 /// Decimals of a printed mean, error or difference.
 const DECIMALS: usize = 2;
-
-/// What is not defined or was not measured.
-const ABSENT: &str = "–";
 
 fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
     let question = Question::parse(fields, known);
@@ -139,9 +136,12 @@ impl Table for BestOf {
             compared,
             footnotes: Footnotes::default(),
         };
-        let lines: Vec<Vec<String>> = rows
+        let lines: Vec<Vec<TableCell>> = rows
             .iter()
-            .map(|row| shown.contender(row, &candidates, &described))
+            .map(|row| {
+                let texts = shown.contender(row, &candidates, &described);
+                TableCell::line(texts, input, row.rows())
+            })
             .collect();
         let points = match selection.unit {
             Unit::Percent => ", points",
@@ -162,32 +162,36 @@ impl Table for BestOf {
             }
         }
         let numeric = [false, true, false, false, true];
-        let reached = markdown::table(&heads, &numeric[..heads.len()], &lines);
-        let lines: Vec<Vec<String>> = pairs(self, &rows)
+        let numeric = numeric[..heads.len()].to_vec();
+        let differences: Vec<Vec<TableCell>> = pairs(self, &rows)
             .into_iter()
-            .map(|(reference, other)| shown.difference(&name(reference), &name(other)))
+            .map(|(reference, other)| {
+                let texts = shown.difference(&name(reference), &name(other));
+                let behind = [reference.rows(), other.rows()].concat();
+                TableCell::line(texts, input, &behind)
+            })
             .collect();
-        let body = if lines.is_empty() {
-            reached
-        } else {
-            let heads = [
-                "compared".to_owned(),
-                format!("difference{points}"),
-                format!("{} interval", confidence()),
-                "p".to_owned(),
-                "p by Holm".to_owned(),
-                "right: the first alone, the second alone (p)".to_owned(),
-            ];
-            let numeric = [false, true, true, true, true, true];
-            let differences = markdown::table(&heads, &numeric, &lines);
-            format!("{reached}\n{differences}")
-        };
+        let of_differences = [
+            "compared".to_owned(),
+            format!("difference{points}"),
+            format!("{} interval", confidence()),
+            "p".to_owned(),
+            "p by Holm".to_owned(),
+            "right: the first alone, the second alone (p)".to_owned(),
+        ];
+        let body = Body::of(heads, numeric, lines).and(
+            of_differences.into(),
+            vec![false, true, true, true, true, true],
+            differences,
+        );
         let mut notes = shown.footnotes.lines();
-        notes.extend(self.notes(&selection, how));
+        if selection.better == Some(Better::Lower) && how.best_of {
+            notes.push("Lower values are better, so that a gain is below zero.".to_owned());
+        }
         notes.extend(selection.absent());
         Ok(RenderedTable {
             title: self.question.title.clone(),
-            caption: self.caption(&selection, &described, how),
+            caption: self.caption(&selection, &described),
             body,
             notes,
             fixed: selection.fixed(std::slice::from_ref(&self.by)),
@@ -202,63 +206,20 @@ impl BestOf {
         format!("table `{}`", self.question.title)
     }
 
-    fn caption(&self, selection: &Selection<'_>, described: &Spread, how: How) -> String {
+    fn caption(&self, selection: &Selection<'_>, described: &Spread) -> String {
         let averaged = if described.most > 1 {
-            format!(
-                "{} ± its standard error, which is the sample standard deviation (n − 1) divided by √n",
-                described.mean
-            )
+            format!("{} ± its standard error", described.mean)
         } else {
             format!("{}, so that no error is given", described.mean)
         };
-        let mut picked = selection.caption(&averaged);
-        if how.chosen {
-            picked.push_str(" What is “chosen” was chosen on training images and then trained on all of them; these images decided nothing.");
-        }
-        if how.best_of {
-            picked.push_str(" A “best of” several is picked on the very images that are shown: it is optimistic, and the more candidates there were, the more so.");
-        }
+        let picked = selection.caption(&averaged);
         if self.fixed.is_empty() {
             return picked;
         }
         format!(
-            "{picked} The rows “fixed” are at the one choice that the experiment file names ({}), or, on an axis on which a contender has one value only, at that: nothing is picked there, provided that the choice was written before the results were seen.",
+            "{picked} “Fixed”: {}, as the experiment file says.",
             markdown::escape(&self.choice())
         )
-    }
-
-    /// What is written below every comparison.
-    fn notes(&self, selection: &Selection<'_>, how: How) -> Vec<String> {
-        let runs = match self.question.over.as_slice() {
-            [only] => format!("{}s", axes::label(only)),
-            _ => "runs".to_owned(),
-        };
-        let lower = if selection.better == Some(Better::Lower) {
-            " Lower values are better, so that a gain is below zero."
-        } else {
-            ""
-        };
-        let of_picks = if how.best_of {
-            " Between two picks all of them are optimistic for whoever has more candidates."
-        } else {
-            ""
-        };
-        let mut notes = vec![
-            format!(
-                "The standard error is over {} alone; it does not cover which images were scored.",
-                markdown::escape(&runs)
-            ),
-            format!(
-                "A difference is the first less the second, image by image and run by run; its interval and its p cover which images were scored and the {}. p by Holm is adjusted for all differences of the table.{of_picks} The last column counts the images of the first common run, with McNemar's exact p, which knows nothing of other runs.",
-                markdown::escape(&runs)
-            ),
-        ];
-        if how.best_of {
-            notes.push(format!(
-                "Gained by picking: the best candidate on one half of the images, less the same candidate on the other half, as a mean over {HALVINGS} halvings and both directions. It is for half as many images to pick on; with all of them it is less.{lower}"
-            ));
-        }
-        notes
     }
 
     /// The fixed choice in words.

@@ -2,7 +2,7 @@
 //!
 //! A cell holds a mean over the axes in `over` (the seed, unless the file sets another) and what stands behind it: ± sample
 //! standard deviation, or an interval, as `spread` says (see [`Uncertainty`]). Results that differ in anything else within one
-//! cell are refused. A cell that was not measured shows `–` and says why below.
+//! cell are refused. A cell that was not measured says why.
 
 #[cfg(test)]
 mod tests;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::footnotes::Footnotes;
-use super::{RenderedTable, Table, TableKind};
+use super::{Body, RenderedTable, Table, TableCell, TableKind};
 use crate::report::axes::{self, KnownAxes};
 use crate::report::comparison::{Compared, Comparison, Outcomes};
 use crate::report::error::ReportError;
@@ -53,9 +53,6 @@ pub const KIND: TableKind = Kind::new(
 
 /// Decimals of a printed mean.
 const DECIMALS: usize = 2;
-
-/// A cell that was not measured.
-const ABSENT: &str = "–";
 
 fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
     let question = Question::parse(fields, known);
@@ -125,18 +122,20 @@ impl Table for Grid {
         let mut footnotes = Footnotes::default();
         let mut lines = Vec::new();
         for row in selection.values(&self.rows) {
-            let mut line = vec![markdown::escape(&row.to_string())];
+            let mut line = vec![TableCell::from(markdown::escape(&row.to_string()))];
             for column in &columns {
                 let mut key = vec![row.clone()];
                 key.extend(column.iter().cloned());
-                line.push(self.cell(
+                let text = self.cell(
                     &selection,
                     &cells,
                     &key,
                     (best.as_deref(), compared),
                     &described,
                     &mut footnotes,
-                ));
+                );
+                let behind = cells.get(&key).map_or(&[][..], |cell| &cell.rows);
+                line.push(TableCell::of(text, input, behind));
             }
             lines.push(line);
         }
@@ -162,12 +161,12 @@ impl Table for Grid {
             } else {
                 "highest"
             };
-            notes.push(format!("Bold marks the {which} of the printed means. It is a reading aid: nothing was selected by it."));
+            notes.push(format!("Bold: the {which} printed mean."));
         }
         Ok(RenderedTable {
             title: self.question.title.clone(),
             caption: selection.caption(&described.phrase),
-            body: markdown::table(&heads, &numeric, &lines),
+            body: Body::of(heads, numeric, lines),
             notes,
             fixed: selection.fixed(&spread),
             sql: query::of_selection(&selection),
@@ -220,8 +219,7 @@ impl Grid {
         let spread = self.spread();
         let reason = selection.reason(&spread, key);
         let Some(cell) = cells.get(key) else {
-            let reason = reason.unwrap_or("no such result was asked for");
-            return format!("{ABSENT}{}", footnotes.mark(reason));
+            return footnotes.absent(reason.unwrap_or("no such combination"));
         };
         let mean = selection.unit.show(cell.mean, DECIMALS);
         let mut text = match self.uncertainty.of(cell, (&spread, key), compared) {

@@ -1,0 +1,422 @@
+//! Table kind `paper`: what the paper prints beside what was measured.
+//!
+//! A row names a number of `data/paper/reference.toml` and, by `where`, the results that correspond to it. The verdict is by the declared
+//! tolerance, or else by the interval over the scored images. A row with `needs` has no results yet: it shows the paper's number and says
+//! what is missing, and is measured once there are results.
+
+use std::sync::Arc;
+
+use super::footnotes::Footnotes;
+use super::{Body, RenderedTable, Table, TableCell, TableKind};
+use crate::papers::reference;
+use crate::report::axes::KnownAxes;
+use crate::report::comparison::{Compared, Comparison, Outcomes};
+use crate::report::error::ReportError;
+use crate::report::input::ReportInput;
+use crate::report::markdown;
+use crate::report::number::Unit;
+use crate::report::query;
+use crate::report::selection::{
+    Cell, FILTER_KEY, Filter, INTERVAL, METRIC_KEY, OVER_KEY, Question, Selection, Shown, Spread,
+    TITLE_KEY, Uncertainty, filters_at,
+};
+use crate::spec::{Custom, Fields, Key, Kind, KindDoc, Number, Text, Value};
+
+const OF: Key<Text> = Key::text("of", "a table of the paper")
+    .doc("The table of `data/paper/reference.toml` that has the numbers, such as `table3`.");
+const ROW: Key<Custom> = Key::custom("row", "a list of tables")
+    .list_by_nature()
+    .doc("The rows: `name`; `at`, the entries by which the row of the paper's table is found, such as `{ block = 24, timestep = 90 }`; `value`, the name of the number there (`accuracy` if not given); `where`, the results that correspond to it; and `needs`, what is missing where there are none.");
+const TOLERANCE: Key<Number> = Key::number("tolerance", Number::from(0.0).to(1e9))
+    .optional("the 95 % interval decides")
+    .doc("How far the mean may be from the paper's number to agree with it, as both are shown: in points for rates.");
+
+const NAME: Key<Text> = Key::text("name", "a string").doc("What the row is called.");
+const AT: Key<Custom> =
+    Key::custom("at", "a table of key = value").doc("The row of the paper's table.");
+const VALUE: Key<Text> = Key::text("value", "a word")
+    .default("accuracy")
+    .doc("The number in that row.");
+const NEEDS: Key<Text> = Key::text("needs", "a string")
+    .optional("nothing")
+    .doc("What is missing where there are no results.");
+
+/// `kind = "paper"`.
+pub const KIND: TableKind = Kind::new(
+    KindDoc {
+        name: "paper",
+        summary: "Numbers of the paper beside what was measured: difference, and whether they agree.",
+        keys: &[
+            &METRIC_KEY,
+            &TITLE_KEY,
+            &OF,
+            &ROW,
+            &TOLERANCE,
+            &FILTER_KEY,
+            &OVER_KEY,
+        ],
+        shared: &[],
+    },
+    parse,
+);
+
+/// Decimals of a printed mean or difference.
+const DECIMALS: usize = 2;
+
+fn parse(fields: &Fields<'_>, known: &KnownAxes) -> Option<Arc<dyn Table>> {
+    let question = Question::parse(fields, known);
+    let of = fields.get(&OF);
+    let tolerance = fields.get(&TOLERANCE);
+    let (question, of) = (question?, of?);
+    let rows: Vec<Option<Row>> = fields
+        .tables(ROW.name)
+        .iter()
+        .map(|fields| Row::parse(fields, &of, &question.filters, known))
+        .collect();
+    let rows: Option<Vec<Row>> = rows.into_iter().collect();
+    let rows = rows.filter(|_| fields.is_sound())?;
+    Some(Arc::new(Paper {
+        question,
+        rows,
+        tolerance,
+    }))
+}
+
+#[derive(Debug)]
+struct Paper {
+    question: Question,
+    rows: Vec<Row>,
+    tolerance: Option<f64>,
+}
+
+/// One row.
+#[derive(Debug)]
+struct Row {
+    name: String,
+    /// The paper's number, as it is printed there.
+    printed: f64,
+    /// Those of the table, and its own.
+    filters: Vec<Filter>,
+    /// What is missing where there are no results.
+    needs: Option<String>,
+}
+
+impl Row {
+    fn parse(fields: &Fields<'_>, of: &str, filters: &[Filter], known: &KnownAxes) -> Option<Self> {
+        fields.check_keys(&[&NAME, &AT, &VALUE, &NEEDS], &[FILTER_KEY.name]);
+        let (name, value) = (fields.get(&NAME), fields.get(&VALUE));
+        let own = filters_at(fields, &FILTER_KEY, known);
+        let at = fields.table(AT.name)?;
+        let at: Vec<(String, String)> = at
+            .entries()
+            .iter()
+            .map(|entry| (entry.key.clone(), text(&entry.node.value)))
+            .collect();
+        let (name, value) = (name?, value?);
+        let printed = match reference::number(of, &at, &value) {
+            Ok(printed) => printed,
+            Err(error) => {
+                let message = format!("{}: {}", fields.context(), error.problem);
+                fields.invalid(AT.name, "spec::out-of-range", message, error.hint);
+                return None;
+            }
+        };
+        Some(Self {
+            name,
+            printed,
+            filters: [filters, &own].concat(),
+            needs: fields.get(&NEEDS),
+        })
+    }
+}
+
+/// A value as the paper's table has it.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        Value::Integer(integer) => integer.to_string(),
+        Value::Number(number) => number.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+impl Table for Paper {
+    fn question(&self) -> &Question {
+        &self.question
+    }
+
+    fn ranks(&self) -> bool {
+        false
+    }
+
+    fn compare(
+        &self,
+        input: &ReportInput,
+        outcomes: &dyn Outcomes,
+    ) -> Result<Vec<Comparison>, ReportError> {
+        let mut all = Vec::new();
+        for row in &self.rows {
+            let question = self.asked(row);
+            let Some(selection) = self.put(row, &question, input)? else {
+                continue;
+            };
+            let cells = selection.cells(&[])?;
+            let found = Uncertainty::Images.compare(&selection, &cells, &[], outcomes)?;
+            all.extend(found.into_iter().map(|one| Comparison {
+                subject: row.name.clone(),
+                ..one
+            }));
+        }
+        Ok(all)
+    }
+
+    fn render(
+        &self,
+        input: &ReportInput,
+        compared: Compared<'_>,
+    ) -> Result<RenderedTable, ReportError> {
+        let mut footnotes = Footnotes::default();
+        let mut lines = Vec::new();
+        let mut facts: Option<(String, Unit)> = None;
+        let mut asked = Vec::new();
+        let questions: Vec<Question> = self.rows.iter().map(|row| self.asked(row)).collect();
+        for (row, question) in self.rows.iter().zip(&questions) {
+            let name = markdown::escape(&row.name);
+            let selection = self.put(row, question, input)?;
+            let printed = |unit: &Unit| shown(unit, row.printed);
+            let Some(selection) = selection.filter(|selection| !selection.rows.is_empty()) else {
+                let why = match &row.needs {
+                    Some(needs) => format!("not run: needs {needs}"),
+                    None => "not run".to_owned(),
+                };
+                let nothing = String::new;
+                let cells = [
+                    name,
+                    format!("{:.DECIMALS$}", row.printed),
+                    footnotes.absent(&why),
+                    nothing(),
+                    nothing(),
+                ];
+                lines.push(cells.map(TableCell::from).into());
+                continue;
+            };
+            let cells = selection.cells(&[])?;
+            asked.extend(selection.rows.iter().copied());
+            for cell in cells.values() {
+                let unit = &selection.unit;
+                let bounds = interval(row, cell, compared);
+                let beside = bounds.map_or_else(String::new, |bounds| {
+                    format!(" {}", Shown::Interval(bounds).text(unit, DECIMALS))
+                });
+                let texts = vec![
+                    name.clone(),
+                    printed(unit),
+                    format!("{}{beside}", unit.show(cell.mean, DECIMALS)),
+                    signed(unit.scaled(cell.mean) - row.printed),
+                    self.verdict(row, unit, cell.mean, bounds),
+                ];
+                lines.push(TableCell::line(texts, input, &cell.rows));
+            }
+            if facts.is_none() {
+                let described = Spread::with(&selection, &cells, Uncertainty::Images, compared);
+                facts = Some((selection.caption(&described.phrase), selection.unit.clone()));
+            }
+        }
+        let points = match facts.as_ref().map(|(_, unit)| unit) {
+            Some(Unit::Plain(_)) => "",
+            _ => ", points",
+        };
+        let heads = vec![
+            "what".to_owned(),
+            "paper".to_owned(),
+            "measured".to_owned(),
+            format!("difference{points}"),
+            "verdict".to_owned(),
+        ];
+        let judged = match self.tolerance {
+            Some(tolerance) => format!(
+                " Within {tolerance}{} of the paper's number agrees.",
+                points.replace(", points", " points")
+            ),
+            None => " The paper's number agrees where it is within the interval.".to_owned(),
+        };
+        let caption = facts.map_or_else(
+            || {
+                format!(
+                    "{}: no value is there yet.",
+                    markdown::code(&self.question.metric.value)
+                )
+            },
+            |(caption, _)| caption,
+        );
+        Ok(RenderedTable {
+            title: self.question.title.clone(),
+            caption: format!("{caption}{judged}"),
+            body: Body::of(heads, vec![false, true, true, true, false], lines),
+            notes: footnotes.lines(),
+            fixed: Vec::new(),
+            sql: if asked.is_empty() {
+                String::new()
+            } else {
+                query::of_rows(&asked)
+            },
+        })
+    }
+}
+
+impl Paper {
+    /// The question of one row.
+    fn asked(&self, row: &Row) -> Question {
+        Question {
+            filters: row.filters.clone(),
+            ..self.question.clone()
+        }
+    }
+
+    /// The results of a row; `None` where there are none and the row says why.
+    fn put<'a>(
+        &self,
+        row: &Row,
+        question: &'a Question,
+        input: &'a ReportInput,
+    ) -> Result<Option<Selection<'a>>, ReportError> {
+        let place = format!("row `{}` of table `{}`", row.name, self.question.title);
+        match question.put(&place, input) {
+            Ok(selection) => Ok(Some(selection)),
+            Err(
+                ReportError::NoRows { .. }
+                | ReportError::NoValue { .. }
+                | ReportError::UnknownMetric { .. },
+            ) if row.needs.is_some() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn verdict(&self, row: &Row, unit: &Unit, mean: f64, bounds: Option<[f64; 2]>) -> String {
+        let difference = unit.scaled(mean) - row.printed;
+        let agrees = match (self.tolerance, bounds) {
+            (Some(tolerance), _) => difference.abs() <= tolerance,
+            (None, Some([low, high])) => {
+                (unit.scaled(low)..=unit.scaled(high)).contains(&row.printed)
+            }
+            (None, None) => return "not judged: no tolerance, no interval".to_owned(),
+        };
+        match (agrees, difference > 0.0) {
+            (true, _) => "agrees",
+            (false, true) => "**higher**",
+            (false, false) => "**lower**",
+        }
+        .to_owned()
+    }
+}
+
+/// The interval over the scored images: what was compared, or else the mean of the runs' own bounds.
+fn interval(row: &Row, cell: &Cell<'_>, compared: Compared<'_>) -> Option<[f64; 2]> {
+    let known = compared.find(INTERVAL, &row.name, "");
+    if let Some(bounds) = known.and_then(|known| known.interval) {
+        return Some(bounds);
+    }
+    match Uncertainty::Images.of(cell, (&[], &[]), Compared::at(None, "")) {
+        Some(Shown::Interval(bounds)) => Some(bounds),
+        _ => None,
+    }
+}
+
+/// A number of the paper, which is on the shown scale already.
+fn shown(unit: &Unit, printed: f64) -> String {
+    match unit {
+        Unit::Percent => format!("{printed:.DECIMALS$}"),
+        Unit::Plain(_) => printed.to_string(),
+    }
+}
+
+/// With a sign before what is above zero too.
+fn signed(difference: f64) -> String {
+    let text = format!("{difference:+.DECIMALS$}");
+    let is_zero = text
+        .chars()
+        .skip(1)
+        .all(|digit| digit == '0' || digit == '.');
+    if is_zero { text[1..].to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{FirstOnes, input, of_head, parsed, row, with};
+
+    const ROWS: &str = r#"
+kind = "paper"
+metric = "top1"
+title = "Table 3"
+of = "table3"
+row = [
+  { name = "attention, b = 24", at = { block = 24, timestep = 90 }, value = "attention", where = { head = "attention" } },
+  { name = "linear, b = 24", at = { block = 24, timestep = 90 }, value = "linear", where = { head = "linear" } },
+  { name = "another network", at = { block = 19, timestep = 90 }, value = "linear", where = { head = "none yet" }, needs = "a network" },
+]
+"#;
+
+    fn table(text: &str) -> Result<Arc<dyn Table>, Vec<String>> {
+        let (table, errors) = parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
+        table.filter(|_| errors.is_empty()).ok_or(errors)
+    }
+
+    fn rows() -> ReportInput {
+        let of = |head: &str, value| {
+            let row = with(row(0, value), [("head", head.into())]);
+            of_head(row, format!("{:064x}", head.len()))
+        };
+        input(vec![of("attention", 0.7), of("linear", 0.63)])
+    }
+
+    #[test]
+    fn the_paper_stands_beside_what_was_measured_and_what_was_not() {
+        let table = table(ROWS).unwrap();
+        // The made-up intervals end 3 points below and 2 above.
+        let rendered = table.render(&rows(), Compared::at(None, "")).unwrap();
+        assert_eq!(
+            rendered.body.markdown(),
+            "| what | paper | measured | difference, points | verdict |\n\
+             | :--- | ---: | ---: | ---: | :--- |\n\
+             | attention, b = 24 | 71.89 | 70.00 [67.00, 72.00] | -1.89 | agrees |\n\
+             | linear, b = 24 | 61.95 | 63.00 [60.00, 65.00] | +1.05 | agrees |\n\
+             | another network | 55.09 | not run<sup>1</sup> |  |  |\n"
+        );
+        assert_eq!(rendered.notes, ["<sup>1</sup> not run: needs a network."]);
+    }
+
+    #[test]
+    fn a_tolerance_decides_and_intervals_are_crossed_where_scores_are_there() {
+        let table = table(&format!("{ROWS}tolerance = 1.5\n")).unwrap();
+        let compared = table.compare(&rows(), &FirstOnes).unwrap();
+        assert_eq!(compared.len(), 2);
+        let rendered = table
+            .render(&rows(), Compared::at(Some(&compared), ""))
+            .unwrap();
+        let body = rendered.body.markdown();
+        assert!(
+            body.contains("| -1.89 | **lower** |") && body.contains("| +1.05 | agrees |"),
+            "{body}"
+        );
+        let [low, high] = compared[0].interval.unwrap();
+        assert!(
+            body.contains(&format!("70.00 [{:.2}, {:.2}]", 100.0 * low, 100.0 * high)),
+            "{body}"
+        );
+    }
+
+    #[test]
+    fn a_number_that_the_paper_does_not_print_is_an_error() {
+        let errors = table(&ROWS.replace("timestep = 90", "timestep = 91")).unwrap_err();
+        assert!(errors[0].contains("0 rows of `table3`"), "{errors:?}");
+        let errors = table(&ROWS.replace("needs", "need")).unwrap_err();
+        assert!(errors[0].contains("need"), "{errors:?}");
+        let without = ROWS.replace(", needs = \"a network\"", "");
+        let error = table(&without)
+            .unwrap()
+            .render(&rows(), Compared::at(None, ""))
+            .unwrap_err();
+        assert!(matches!(error, ReportError::NoValue { .. }), "{error}");
+    }
+}
