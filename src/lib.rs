@@ -14,6 +14,7 @@ pub mod cli;
 pub mod collect;
 mod contained;
 pub mod datasets;
+pub mod diff;
 pub mod diffusion;
 pub mod disk;
 pub mod doctor;

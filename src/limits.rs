@@ -82,6 +82,15 @@ pub const SETTINGS: u64 = 1 << 20;
 /// The most bytes of a file with a query.
 pub const QUERY: u64 = 1 << 20;
 
+/// The most bytes of a file of results or comparisons that is compared.
+pub const RESULTS: u64 = 1 << 28;
+
+/// The most bytes of a line that git prints, and of what it says of an error.
+pub const GIT_LINE: u64 = 1 << 16;
+
+/// The most bytes of a list of files that git prints.
+pub const GIT_LIST: u64 = 1 << 26;
+
 /// The most nodes of an experiment, over all of its tables and after all sweeps. More are taken for a slip.
 pub const MOST_NODES: usize = 100_000;
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::exit::Failure;
 use super::overrides::Overrides;
 use super::warnings::{self, Deny};
-use super::{experiment, printed};
+use super::{annotation, experiment, printed};
 use crate::graph;
 use crate::message::Message;
 use crate::spec::{Diagnostics, Source, compose};
@@ -26,15 +26,32 @@ pub struct Arguments {
     files: Vec<PathBuf>,
     #[command(flatten)]
     overrides: Overrides,
-    /// Print errors and warnings as JSON, one list over all files.
-    #[arg(long)]
+    /// Print errors and warnings as JSON, one list over all files; the same as `--format json`.
+    #[arg(long, conflicts_with = "format")]
     json: bool,
+    /// Print errors and warnings for people, as JSON, or as annotations of a GitHub workflow.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
     #[command(flatten)]
     deny: Deny,
 }
 
 /// A file and the profile that overrides it.
 type Variant = (String, Option<String>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    // Without texts of their own: the help page would become twice as long.
+    Text,
+    Json,
+    Github,
+}
+
+impl Arguments {
+    fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+}
 
 /// Where the reports of the files that were checked go: each with the file that names it, and the place there.
 #[derive(Default)]
@@ -144,13 +161,25 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut rendered = String::new();
     let mut summaries = Vec::new();
     let mut records = Vec::new();
-    let mut out = printed::stdout(arguments.json);
+    let mut annotations: Vec<String> = Vec::new();
+    let format = arguments.format();
+    let mut out = match format {
+        Format::Text => printed::stdout(false),
+        Format::Json => printed::stdout(true),
+        Format::Github => printed::unfolded(),
+    };
     let mut outputs = Outputs::default();
     let mut unreadable: Vec<Message> = Vec::new();
     let mut warned = String::new();
     let mut record = |diagnostics: &Diagnostics| -> Result<(), Failure> {
         for record in diagnostics.records() {
-            records.push(serde_json::to_value(record).map_err(std::io::Error::from)?);
+            match format {
+                Format::Text => {}
+                Format::Json => {
+                    records.push(serde_json::to_value(record).map_err(std::io::Error::from)?);
+                }
+                Format::Github => annotations.push(annotation::of(&record)),
+            }
         }
         Ok(())
     };
@@ -173,7 +202,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             }
         }
         if checked.errors.is_empty() {
-            if !arguments.json {
+            if format == Format::Text {
                 writeln!(out, "{}", checked.summary(&source.name))?;
             }
             continue;
@@ -182,9 +211,20 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         rendered.push_str(&experiment::rendered(&checked.errors));
         summaries.push(experiment::summary(&checked.errors));
     }
-    if arguments.json {
-        serde_json::to_writer_pretty(&mut out, &records).map_err(std::io::Error::from)?;
-        writeln!(out)?;
+    match format {
+        Format::Text => {}
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut out, &records).map_err(std::io::Error::from)?;
+            writeln!(out)?;
+        }
+        Format::Github => {
+            annotations.extend(unreadable.iter().map(annotation::of_message));
+            for annotation in annotations {
+                writeln!(out, "{annotation}")?;
+            }
+        }
+    }
+    if format != Format::Text {
         rendered.clear();
         warned.clear();
     }

@@ -108,7 +108,7 @@ pub(super) fn existing_cache(context: &Context) -> Result<Store, Failure> {
 }
 
 /// Says which project a command is about, where it is not the working folder and nobody named it.
-fn say_where(context: &Context) {
+pub(super) fn say_where(context: &Context) {
     if context.is_above {
         say!("project: {}", context.base.display());
     }

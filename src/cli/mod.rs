@@ -5,12 +5,14 @@
 #[macro_use]
 mod say;
 
+mod annotation;
 mod bench;
 mod cache;
 mod check;
 mod completions;
 mod data;
 mod demo;
+mod diff;
 pub mod doctor;
 mod exit;
 mod experiment;
@@ -114,6 +116,8 @@ enum Command {
     Report(report::Arguments),
     /// Follow a number of a report to its results and artifacts.
     Trace(trace::Arguments),
+    /// Show what changed between two sets of results.
+    Diff(diff::Arguments),
     /// Query the cache with SQL.
     Query(query::Arguments),
     /// Show kinds, models with their blocks, or artifacts.
@@ -181,6 +185,7 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&context, &arguments),
         Command::Report(arguments) => report::run(&context, &arguments),
         Command::Trace(arguments) => trace::run(&context, &arguments),
+        Command::Diff(arguments) => diff::run(&context, &arguments),
         Command::Query(arguments) => query::run(&context, &arguments),
         Command::List(arguments) => list::run(&context, &arguments),
         Command::Data(arguments) => data::run(&context, &arguments),

@@ -1,13 +1,14 @@
 //! `repro report`: the report again, from what the cache or a file of results holds. Computes nothing; cells that are not there say so.
 //! Inputs that are not on disk are what the cache remembers of them.
 
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::Context;
+use super::diff;
 use super::exit::Failure;
 use super::experiment::{self, Planned};
 use super::overrides::ExperimentFile;
@@ -15,10 +16,13 @@ use super::project::from_base;
 use super::{printed, say};
 use crate::collect::place::Place;
 use crate::collect::{from_results, report};
+use crate::diff::{Summary, markdown};
 use crate::exec::NodeError;
 use crate::inputs::Otherwise;
+use crate::limits;
 use crate::message::Message;
 use crate::plan::{Absent, Expected};
+use crate::report::comment::Changes;
 use crate::report::{ReportConfig, ReportInput, latex, rendering};
 use crate::store::Store;
 use crate::text::plural;
@@ -26,7 +30,7 @@ use crate::text::plural;
 /// Arguments of `repro report`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro report experiments/quickstart.toml\n  repro report experiments/quickstart.toml --from reports/quickstart.results.csv\n  repro report experiments/quickstart.toml --latex 1 > table.tex\n  repro report experiments/quickstart.toml --data\n\nAn input that is not on disk is taken to be what the cache remembers of it from the last time that it was read, and named."
+    after_help = "Examples:\n  repro report experiments/quickstart.toml\n  repro report experiments/quickstart.toml --from reports/quickstart.results.csv\n  repro report experiments/quickstart.toml --latex 1 > table.tex\n  repro report experiments/quickstart.toml --format comment --base main\n\nAn input that is not on disk is taken to be what the cache remembers of it from the last time that it was read, and named."
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -34,6 +38,12 @@ pub struct Arguments {
     /// Take the results from this file, which a run wrote beside a report, instead of the cache. Neither datasets nor weights are needed.
     #[arg(long, value_name = "RESULTS.csv")]
     from: Option<PathBuf>,
+    /// Write the Markdown file with its figures, or print one comment on a pull request, of the results beside the report or of `--from`.
+    #[arg(long, value_enum, default_value_t = Format::Page)]
+    format: Format,
+    /// Show in the comment what changed against this git revision, file of results or report.
+    #[arg(long, value_name = "BASE")]
+    base: Option<String>,
     /// Replace files that are there and were not written for this experiment.
     #[arg(long)]
     force: bool,
@@ -65,9 +75,24 @@ impl FromStr for Which {
     }
 }
 
+/// What a report is rendered as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    // Without texts of their own: the help page would become twice as long.
+    Page,
+    Comment,
+}
+
 /// Renders and writes the report.
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let command = command(&context.base, &arguments.experiment);
+    if arguments.format == Format::Comment {
+        return comment(context, arguments, &command);
+    }
+    if arguments.base.is_some() {
+        let message = Message::new("`--base` is for a comment, and a report is rendered");
+        return Err(Failure::Usage(message.hint("add `--format comment`")));
+    }
     let to = Place {
         base: &context.base,
         command: &command,
@@ -76,22 +101,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     };
     let written = if let Some(results) = &arguments.from {
         let experiment = experiment::check(&arguments.experiment)?;
-        let path = results.display().to_string();
-        let text = std::fs::read_to_string(results).map_err(|error| {
-            Failure::Input(
-                Message::new(format!("cannot read the results {path}: {error}"))
-                    .hint("name a file that `repro run` wrote beside a report"),
-            )
-        })?;
-        let beside = comparisons_beside(&path)?;
-        let beside = beside
-            .as_ref()
-            .map(|(path, text)| (path.as_str(), text.as_str()));
+        let files = FilesOnDisk::read(results)?;
         if let Some(which) = arguments.latex {
-            let (input, config) = from_results::prepare(&experiment, (&path, &text), beside, &to)?;
+            let (input, config) = from_results::prepare(&experiment, files.texts(), &to)?;
             return print_latex(which, &input, &config);
         }
-        from_results::write(&experiment, (&path, &text), beside, &to)?
+        from_results::write(&experiment, files.texts(), &to)?
     } else {
         let store = Store::open_read_only(&context.cache)?;
         let surveyed = experiment::survey(
@@ -157,13 +172,78 @@ fn print_latex(which: Which, input: &ReportInput, config: &ReportConfig) -> Resu
     Ok(())
 }
 
-/// The file of comparisons that stands beside a file of results, with its text; `None` where there is none.
+/// Prints the report as a comment on a pull request.
+fn comment(context: &Context, arguments: &Arguments, command: &str) -> Result<(), Failure> {
+    let experiment = experiment::check(&arguments.experiment)?;
+    let plain = ReportConfig::plain(&experiment.name);
+    let config = experiment.report.as_ref().unwrap_or(&plain);
+    let results = if let Some(results) = &arguments.from {
+        results.clone()
+    } else if context.base.as_path() == Path::new(".") {
+        // Without a `./` that nobody typed.
+        config.results_file().into()
+    } else {
+        context.base.join(config.results_file())
+    };
+    let files = FilesOnDisk::read(&results)?;
+    let changes = match &arguments.base {
+        None => None,
+        Some(base) => {
+            let compared = diff::sides::read_for(context, base, &files.results.0)?;
+            let differences = diff::differences(context, &compared, false)?;
+            let names = (compared.base.as_str(), compared.head.as_str());
+            let sentences = differences.iter().map(|file| Summary::of(file).sentence());
+            Some(Changes {
+                sentence: sentences.collect::<Vec<_>>().join("; "),
+                text: markdown::render(names, &differences, Some(markdown::MOST)),
+            })
+        }
+    };
+    let text = from_results::comment(&experiment, files.texts(), command, changes.as_ref())?;
+    let mut out = printed::unfolded();
+    write!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+/// A file of results and the file of comparisons beside it, each with its path.
+struct FilesOnDisk {
+    results: (String, String),
+    comparisons: Option<(String, String)>,
+}
+
+impl FilesOnDisk {
+    fn read(results: &Path) -> Result<Self, Failure> {
+        let path = results.display().to_string();
+        let text = limits::read_text(results, limits::RESULTS).map_err(|error| {
+            Failure::Input(
+                Message::new(format!("cannot read the results {path}: {error}"))
+                    .hint("name a file that `repro run` wrote beside a report"),
+            )
+        })?;
+        let comparisons = comparisons_beside(&path)?;
+        Ok(Self {
+            results: (path, text),
+            comparisons,
+        })
+    }
+
+    fn texts(&self) -> from_results::Files<'_> {
+        let (path, text) = &self.results;
+        let comparisons = self.comparisons.as_ref();
+        from_results::Files {
+            results: (path, text),
+            comparisons: comparisons.map(|(path, text)| (path.as_str(), text.as_str())),
+        }
+    }
+}
+
+/// The file of comparisons beside a file of results, with its text; `None` where there is none.
 fn comparisons_beside(results: &str) -> Result<Option<(String, String)>, Failure> {
     let Some(stem) = results.strip_suffix(".results.csv") else {
         return Ok(None);
     };
     let path = format!("{stem}.comparisons.csv");
-    match std::fs::read_to_string(&path) {
+    match limits::read_text(Path::new(&path), limits::RESULTS) {
         Ok(text) => Ok(Some((path, text))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::Input(

@@ -14,23 +14,91 @@ use crate::graph::{Experiment, ModelNode};
 use crate::limits;
 use crate::message::Message;
 use crate::papers::deviations;
+use crate::report::comment::Changes;
 use crate::report::{
-    ModelSummary, ReportConfig, ReportInput, ResultsFile, comparison, results_csv,
+    ModelSummary, ReportConfig, ReportInput, ResultsFile, comment, comparison, results_csv,
 };
 use crate::store::{AxisValue, ResultRow};
 
-/// Everything that the report of an experiment shows, from the text of a file of results and that of the file of comparisons beside it, each
-/// with its path; and what the experiment asks of a report. Nothing is written.
+/// A file of results, and the file of comparisons beside it where there is one: of each its path and its text.
+#[derive(Debug, Clone, Copy)]
+pub struct Files<'a> {
+    /// The file of results.
+    pub results: (&'a str, &'a str),
+    /// The file of comparisons.
+    pub comparisons: Option<(&'a str, &'a str)>,
+}
+
+/// Everything that the report of an experiment shows, from its files; and what the experiment asks of a report. Nothing is written.
 ///
 /// # Errors
 /// A file that cannot be read or holds no results.
 pub fn prepare(
     experiment: &Experiment,
-    (path, text): (&str, &str),
-    comparisons: Option<(&str, &str)>,
+    files: Files<'_>,
     to: &Place<'_>,
 ) -> Result<(ReportInput, ReportConfig), NodeError> {
     let Place { base, command, .. } = *to;
+    let mut input = input(experiment, files, command)?;
+    let plain = || ReportConfig::plain(&experiment.name);
+    let config = experiment.report.clone().unwrap_or_else(plain);
+    let target = base.join(&config.output);
+    let folder = target.parent().unwrap_or(base);
+    let of_others = config.wanted().into_iter().map(|(file, _)| file);
+    input.drawn = of_others
+        .filter(|file| folder.join(file).is_file())
+        .collect();
+    input.manual = place::manual(base, &config);
+    Ok((input, config))
+}
+
+/// Renders the report of an experiment from its files, and writes it where it differs.
+///
+/// # Errors
+/// A file that cannot be read or holds no results, a template that fails, a folder that cannot be written to, somebody else's
+/// files in the way.
+pub fn write(
+    experiment: &Experiment,
+    files: Files<'_>,
+    to: &Place<'_>,
+) -> Result<Written, NodeError> {
+    let (input, config) = prepare(experiment, files, to)?;
+    let base = to.base;
+    let mut beside = vec![config.provenance_file()];
+    if to.data {
+        beside.extend(data_files(&config));
+    }
+    place::look_at(base, &experiment.name, &config, &beside, to.force)?;
+    let file = base.join(config.provenance_file());
+    let earlier = limits::read_text(&file, limits::WHOLE_FILE).unwrap_or_default();
+    put(&input, &config, to, |provenance| {
+        provenance.with_run_of(&earlier)
+    })
+}
+
+/// The report as a comment on a pull request, with what changed against a base where there is one.
+///
+/// # Errors
+/// A file that cannot be read or holds no results, and tables that the results do not fit into.
+pub fn comment(
+    experiment: &Experiment,
+    files: Files<'_>,
+    command: &str,
+    changes: Option<&Changes>,
+) -> Result<String, NodeError> {
+    let input = input(experiment, files, command)?;
+    let plain = ReportConfig::plain(&experiment.name);
+    let config = experiment.report.as_ref().unwrap_or(&plain);
+    Ok(comment::comment(&input, config, changes)?)
+}
+
+/// What the files and the experiment's own file say.
+fn input(
+    experiment: &Experiment,
+    files: Files<'_>,
+    command: &str,
+) -> Result<ReportInput, NodeError> {
+    let (path, text) = files.results;
     let results = results_csv::read(path, text)?;
     if results.is_empty() {
         return Err(NodeError::Values(
@@ -38,18 +106,11 @@ pub fn prepare(
                 .hint("`repro run` writes them beside the report"),
         ));
     }
-    let comparisons = comparisons
+    let comparisons = files
+        .comparisons
         .map(|(path, text)| comparison::file::read(path, text))
         .transpose()?;
-    let plain = || ReportConfig::plain(&experiment.name);
-    let config = experiment.report.clone().unwrap_or_else(plain);
-    let target = base.join(&config.output);
-    let folder = target.parent().unwrap_or(base);
-    let of_others = config.wanted().into_iter().map(|(file, _)| file);
-    let drawn = of_others
-        .filter(|file| folder.join(file).is_file())
-        .collect();
-    let input = ReportInput {
+    Ok(ReportInput {
         name: experiment.name.clone(),
         title: experiment.title.clone(),
         warnings: [
@@ -69,38 +130,9 @@ pub fn prepare(
         results_file: Some(ResultsFile {
             path: path.to_owned(),
         }),
-        manual: place::manual(base, &config),
-        drawn,
         results,
         comparisons,
         ..ReportInput::default()
-    };
-    Ok((input, config))
-}
-
-/// Renders the report of an experiment from the text of a file of results and that of the file of comparisons beside it, each with its
-/// path, and writes it where it differs.
-///
-/// # Errors
-/// A file that cannot be read or holds no results, a template that fails, a folder that cannot be written to, somebody else's
-/// files in the way.
-pub fn write(
-    experiment: &Experiment,
-    results: (&str, &str),
-    comparisons: Option<(&str, &str)>,
-    to: &Place<'_>,
-) -> Result<Written, NodeError> {
-    let (input, config) = prepare(experiment, results, comparisons, to)?;
-    let base = to.base;
-    let mut beside = vec![config.provenance_file()];
-    if to.data {
-        beside.extend(data_files(&config));
-    }
-    place::look_at(base, &experiment.name, &config, &beside, to.force)?;
-    let file = base.join(config.provenance_file());
-    let earlier = limits::read_text(&file, limits::WHOLE_FILE).unwrap_or_default();
-    put(&input, &config, to, |provenance| {
-        provenance.with_run_of(&earlier)
     })
 }
 

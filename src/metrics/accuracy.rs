@@ -40,6 +40,15 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Metric>> {
     Some(Arc::new(Accuracy { top }))
 }
 
+/// The metric with the one output of this name.
+pub(super) fn with_output(name: &str) -> Option<Arc<dyn Metric>> {
+    let k: u32 = name.strip_prefix("top")?.parse().ok()?;
+    let metric = Accuracy { top: vec![k] };
+    // Only as outputs are spelled, and not with zeros or a sign before the digits.
+    let is_it = k > 0 && metric.outputs().first()?.name == name;
+    is_it.then(|| Arc::new(metric) as Arc<dyn Metric>)
+}
+
 #[derive(Debug)]
 struct Accuracy {
     top: Vec<u32>,

@@ -37,6 +37,17 @@ pub const ALL: &[&MetricKind] = &[
 /// A kind of metric.
 pub type MetricKind = Kind<Parse<Arc<dyn Metric>>>;
 
+/// A metric that has a score for each sample behind an output of this name: what there is to go by where results are at hand and not the
+/// experiment that they are of. `None` where no kind has one.
+pub fn with_scores_of(output: &str) -> Option<Arc<dyn Metric>> {
+    let kinds = [
+        accuracy::with_output,
+        mean_per_class::with_output,
+        nll::with_output,
+    ];
+    kinds.into_iter().find_map(|kind| kind(output))
+}
+
 /// The heads that a metric of predictions scores.
 pub const HEADS: Key<List<Text>> =
     Key::list("of", Text("the name of a head")).doc("The heads that are scored.");

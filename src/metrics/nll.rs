@@ -30,6 +30,11 @@ pub const KIND: MetricKind = Kind::new(
 /// The name of its value.
 const NAME: &str = "nll";
 
+/// The metric, if that is the name of its output.
+pub(super) fn with_output(name: &str) -> Option<Arc<dyn Metric>> {
+    (name == NAME).then(|| Arc::new(Nll) as Arc<dyn Metric>)
+}
+
 #[derive(Debug)]
 struct Nll;
 

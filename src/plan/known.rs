@@ -58,20 +58,25 @@ impl<'a> Known<'a> {
         let Some(changes) = nearest else {
             return "never made".to_owned();
         };
-        let mut shown: Vec<String> = Vec::new();
-        for change in &changes {
-            let text = describe(change);
-            if !shown.contains(&text) {
-                shown.push(text);
-            }
-        }
-        let more = match shown.len() {
-            0..=3 => String::new(),
-            count => format!(" and {} more", count - 3),
-        };
-        shown.truncate(3);
-        format!("changed: {}{more}", shown.join(", "))
+        format!("changed: {}", described(&changes))
     }
+}
+
+/// Fields that two recipes differ in, in words; the first three of many.
+pub fn described(changes: &[FieldChange]) -> String {
+    let mut shown: Vec<String> = Vec::new();
+    for change in changes {
+        let text = describe(change);
+        if !shown.contains(&text) {
+            shown.push(text);
+        }
+    }
+    let more = match shown.len() {
+        0..=3 => String::new(),
+        count => format!(" and {} more", count - 3),
+    };
+    shown.truncate(3);
+    format!("{}{more}", shown.join(", "))
 }
 
 /// A changed field in words: `epochs 28 → 5`; digests and lists by their name alone, since their values tell nobody anything.

@@ -37,6 +37,7 @@ use crate::store::{Fingerprint, Listing, RecipeError};
 pub use absent::{Absent, Expected};
 pub use choice::{Choice, ChosenItem, Refit};
 pub use job::{Cost, Job, JobKind, Pass, PassKey, ScanKey, Tap, job_name};
+pub use known::described;
 pub use rates::{Forecast, Rates, render_time};
 pub use shards::Shards;
 pub use step::{

@@ -31,7 +31,7 @@ pub mod tree;
 mod variant;
 
 pub use advice::Wanted;
-pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use diagnostic::{Diagnostic, DiagnosticRecord, Diagnostics, Severity};
 pub use fields::Fields;
 pub use form::{
     Boolean, Choice, Count, Custom, List, Map, Nested, Number, OneOf, OrWord, Seed, Text, WordOr,

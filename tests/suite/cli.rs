@@ -4,13 +4,14 @@ use std::process::Stdio;
 
 use crate::fixture::{CliTest, root, with_snapshots};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "init",
     "demo",
     "run",
     "check",
     "plan",
     "report",
+    "diff",
     "query",
     "list",
     "data",

@@ -43,6 +43,7 @@ mod coverage;
 mod damage;
 mod data;
 mod data_check;
+mod diff;
 #[cfg(feature = "torch")]
 mod failed_heads;
 mod fetch;

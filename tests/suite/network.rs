@@ -174,6 +174,15 @@ fn no_command_but_fetch_opens_a_socket() {
             "--from",
             "reports/small.results.csv",
         ],
+        &[
+            "report",
+            "small.toml",
+            "--format",
+            "comment",
+            "--base",
+            "reports/small.md",
+        ],
+        &["diff", "reports/small.md", "reports/small.results.csv"],
         &["query", "SELECT * FROM results"],
         &[
             "query",
@@ -241,6 +250,8 @@ fn an_address_where_a_file_belongs_is_not_asked_for() {
         &["models", "inspect", &address],
         &["models", "convert", &address, "out.safetensors"],
         &["report", "small.toml", "--from", &address],
+        &["diff", &address],
+        &["diff", "reports/small.md", &address],
         &["query", "SELECT 1", "--cache", &address],
     ] {
         let output = nobody.run(&cli, arguments);

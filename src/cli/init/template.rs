@@ -82,6 +82,6 @@ pub(super) static EVERYWHERE: [File; 3] = [
     ),
     text(
         ".github/workflows/repro.yml",
-        include_str!("../../../templates/init/workflow.yml"),
+        include_str!("../../../docs/ci/workflow.yml"),
     ),
 ];
