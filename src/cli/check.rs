@@ -137,21 +137,16 @@ impl Checked {
                 plural(experiment.metrics.len(), "metric"),
             ]
         });
-        let mut text = counts.collect::<Vec<_>>().join(", ");
-        if !self.profiles.is_empty() {
-            let (what, names) = (
-                if self.profiles.len() == 1 {
-                    "profile"
-                } else {
-                    "profiles"
-                },
-                self.profiles.join(", "),
-            );
-            text.push_str(&format!("; {what} {names}"));
+        let mut parts = vec![counts.collect::<Vec<_>>().join(", ")];
+        match self.profiles.as_slice() {
+            [] => {}
+            [one] => parts.push(format!("profile {one}")),
+            some => parts.push(format!("profiles {}", some.join(", "))),
         }
         if !self.warnings.is_empty() {
-            text.push_str(&format!("; {}", plural(self.warnings.len(), "warning")));
+            parts.push(plural(self.warnings.len(), "warning"));
         }
+        let text = parts.join("; ");
         format!("{name}: no errors ({text})")
     }
 }

@@ -8,10 +8,9 @@ use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
 use serde::Serialize;
 
 use super::follow_ups::FollowUps;
-use super::snippet::Snippet;
+use super::snippet::{ShownPart, Snippet};
 use super::source::{Places, Source, Span};
 use crate::text;
-use crate::visible::{on_one_line, visible};
 
 /// Whether a file can be used all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -291,51 +290,6 @@ impl Diagnostics {
             let _ = writeln!(text, "  … and {more} more; `--json` has all of them");
         }
         text
-    }
-}
-
-/// A part of a source with everything hidden in it escaped, as it is shown around errors.
-struct ShownPart {
-    /// The part as it was typed.
-    typed: Source,
-    /// Where it stands in the source.
-    start: usize,
-    shown: Source,
-}
-
-impl ShownPart {
-    fn of(source: &Source, part: usize) -> Self {
-        let typed = source.alone(part);
-        let shown = Source::new(on_one_line(&typed.name), &*visible(&typed.text));
-        Self {
-            start: source.parts[part].span.start,
-            typed,
-            shown,
-        }
-    }
-
-    /// An error of the part as it is shown beside the escaped text.
-    fn shown(&self, item: &Diagnostic) -> Diagnostic {
-        let (typed, shown) = (&self.typed.text, &self.shown.text);
-        let offset = |offset: usize| {
-            let offset = offset.saturating_sub(self.start);
-            if typed.len() == shown.len() {
-                return offset;
-            }
-            // Escapes are longer than what they stand for, so that everything behind them has moved.
-            let before = typed.get(..offset);
-            before.map_or(shown.len(), |before| visible(before).len())
-        };
-        Diagnostic {
-            message: visible(&item.message).into_owned(),
-            span: Span {
-                start: offset(item.span.start),
-                end: offset(item.span.end),
-            },
-            label: visible(&item.label).into_owned(),
-            hint: item.hint.as_deref().map(|hint| visible(hint).into_owned()),
-            ..*item
-        }
     }
 }
 

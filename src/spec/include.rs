@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(
             problems,
             [
-                "main.toml:3:3: include::twice: c.toml is included twice, first in parts/a.toml:1:29",
+                "main.toml:3:3: include::twice: c.toml is included twice, first in parts/a.toml:1:28",
                 "main.toml:4:3: include::unreadable: cannot read the included file d.toml: no such file",
                 "main.toml:5:3: include::unreadable: `include` names `e.txt`, which is not a relative path of a TOML file",
                 "parts/a.toml:1:12: include::cycle: files include each other in a cycle: main.toml includes parts/a.toml includes parts/../main.toml",

@@ -2,7 +2,9 @@
 
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
+use super::diagnostic::Diagnostic;
 use super::source::{Source, Span};
+use crate::visible::{on_one_line, visible};
 
 /// Lines are shown up to so many bytes.
 const LONGEST_LINE: usize = 160;
@@ -10,6 +12,52 @@ const LONGEST_LINE: usize = 160;
 const BEFORE: usize = 60;
 /// An error that goes over more lines is shown as its first ones.
 const MOST_LINES: usize = 12;
+
+/// A part of a source with everything hidden in it escaped, as it is shown around errors.
+pub(super) struct ShownPart {
+    /// The part as it was typed.
+    typed: Source,
+    /// Where it stands in the source.
+    start: usize,
+    /// The part as it is shown.
+    pub(super) shown: Source,
+}
+
+impl ShownPart {
+    pub(super) fn of(source: &Source, part: usize) -> Self {
+        let typed = source.alone(part);
+        let shown = Source::new(on_one_line(&typed.name), &*visible(&typed.text));
+        Self {
+            start: source.parts[part].span.start,
+            typed,
+            shown,
+        }
+    }
+
+    /// An error of the part as it is shown beside the escaped text.
+    pub(super) fn shown(&self, item: &Diagnostic) -> Diagnostic {
+        let (typed, shown) = (&self.typed.text, &self.shown.text);
+        let offset = |offset: usize| {
+            let offset = offset.saturating_sub(self.start);
+            if typed.len() == shown.len() {
+                return offset;
+            }
+            // Escapes are longer than what they stand for, so that everything behind them has moved.
+            let before = typed.get(..offset);
+            before.map_or(shown.len(), |before| visible(before).len())
+        };
+        Diagnostic {
+            message: visible(&item.message).into_owned(),
+            span: Span {
+                start: offset(item.span.start),
+                end: offset(item.span.end),
+            },
+            label: visible(&item.label).into_owned(),
+            hint: item.hint.as_deref().map(|hint| visible(hint).into_owned()),
+            ..*item
+        }
+    }
+}
 
 /// A few lines of a file.
 #[derive(Debug)]

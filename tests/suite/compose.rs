@@ -160,7 +160,7 @@ fn a_profile_never_writes_over_the_report_of_the_file() {
         "--set",
         "report.output=\"reports/case.md\"",
     ])
-    .expect_code(3)
+    .expect_code(2)
     .expect_in_stderr(&[
         "reports/case.md is there, and is the report of another experiment, `case`",
     ]);

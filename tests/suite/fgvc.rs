@@ -7,7 +7,9 @@ use serde_json::json;
 use crate::fixture::{CliTest, relative, root, walk};
 use crate::stand_ins;
 
-const DATASETS: [&str; 6] = ["aircraft", "cars", "cub", "dogs", "flowers", "nabirds"];
+/// In the order of the files.
+const DATASETS: [&str; 6] = ["cub", "aircraft", "cars", "dogs", "flowers", "nabirds"];
+const MODELS: [&str; 3] = ["diffusion", "simclr", "swav"];
 #[cfg(feature = "torch")]
 const HEADS: [&str; 6] = ["linear", "mlp", "cnn", "attention", "simclr", "swav"];
 
@@ -119,22 +121,22 @@ fn the_plan_needs_none_of_the_data() {
         "weights of model `diffusion`: data/weights/256x256_diffusion_uncond.pt, 2.1 GiB\n",
         "`repro models fetch adm-256-uncond` downloads it\n",
         "an estimate from published sizes",
-        "features: 12 wanted, 0 cached\n  6 passes through the network: 115,304 forwards",
+        "features: 119 wanted, 0 cached\n  36 passes through the network: 531,944 forwards",
         "diffusion ← flowers  t=90  blocks 24  pools 2,16  2 taps of 8,189 images",
-        "heads: 288 wanted, 0 cached\n",
-        "  72 of them on all training samples, once the best of each choice is known\n",
+        "heads: 720 wanted, 0 cached\n",
+        "  108 of them on all training samples, once the best of each choice is known\n",
     ] {
         assert!(plan.stdout.contains(text), "{text}\n{plan}");
     }
     let record = cli.run(&["plan", "--json", "fgvc.toml"]).expect_code(0);
     let record = record.json();
-    assert_eq!(record["forward_images"], 115_304);
+    assert_eq!(record["forward_images"], 531_944);
     let estimated = record["estimated"].as_array().unwrap();
     let names: Vec<_> = estimated
         .iter()
         .filter_map(|one| one["name"].as_str())
         .collect();
-    let expected = DATASETS.into_iter().chain(["diffusion"]);
+    let expected = DATASETS.into_iter().chain(MODELS);
     assert_eq!(names, expected.collect::<Vec<_>>());
     let dogs = &estimated[3];
     assert_eq!(
@@ -149,7 +151,7 @@ fn the_plan_needs_none_of_the_data() {
     if cfg!(feature = "torch") {
         let run = cli.run(&["run", "fgvc.toml"]).expect_code(3);
         let run =
-            run.expect_in_stderr(&["7 inputs cannot be opened", "weights of model `diffusion`"]);
+            run.expect_in_stderr(&["9 inputs cannot be opened", "weights of model `diffusion`"]);
         let named = |name: &&str| run.stderr.contains(&format!("dataset `{name}`: "));
         assert!(DATASETS.iter().all(named), "{run}");
     }
@@ -160,7 +162,8 @@ fn what_is_on_disk_is_planned_as_it_is() {
     let cli = small();
     let plan = cli.run(&["plan", "small.toml"]).expect_code(0);
     let images = stand_ins::TRAIN + stand_ins::TEST;
-    let forwards = format!("{} forwards", images * DATASETS.len());
+    // Each dataset by three networks, and by one of them with crops; one of them at a second noise step.
+    let forwards = format!("{} forwards", images * (4 * DATASETS.len() + 1));
     assert!(plan.stdout.contains(&forwards), "{plan}");
     assert!(!plan.stdout.contains("not on disk"), "{plan}");
     let record = cli.run(&["plan", "--json", "small.toml"]).expect_code(0);

@@ -45,7 +45,9 @@ fn check_outputs(config: &ReportConfig, fields: &Fields<'_>) {
 /// A table or figure can only show a metric that is computed.
 fn check_metrics(config: &ReportConfig, outputs: &[Output], fields: &Fields<'_>) {
     for metric in config.metrics() {
-        if outputs.iter().any(|output| output.name == metric.value) {
+        let is_known = outputs.iter().any(|output| output.name == metric.value);
+        // A metric in a file that could not be included may compute it.
+        if is_known || fields.may_hide("metric", &metric.value) {
             continue;
         }
         let names = outputs.iter().map(|output| output.name.as_str());
