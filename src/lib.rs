@@ -2,7 +2,7 @@
 //!
 //! An experiment is a graph in TOML. Text becomes a graph ([`spec`], [`graph`]), the graph a plan ([`plan`]), the plan is carried
 //! out ([`exec`]) over plug-ins ([`datasets`], [`models`], [`heads`], [`metrics`]) into a content-addressed [`store`], and the
-//! store is shown ([`report`], [`cli`]). Files that others publish are downloaded by [`fetch`]. `ARCHITECTURE.md` has the map and
+//! store is shown ([`report`], [`view`], [`cli`]). Files that others publish are downloaded by [`fetch`]. `ARCHITECTURE.md` has the map and
 //! the invariants.
 
 mod atomic_file;
@@ -42,5 +42,6 @@ pub mod statistics;
 pub mod store;
 pub mod text;
 pub mod trainer;
+pub mod view;
 pub mod visible;
 pub mod warning;

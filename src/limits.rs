@@ -91,6 +91,21 @@ pub const GIT_LINE: u64 = 1 << 16;
 /// The most bytes of a list of files that git prints.
 pub const GIT_LIST: u64 = 1 << 26;
 
+/// The most bytes of the head of a request to `repro view`: its first line, which holds a query, and its headers.
+pub const REQUEST_HEAD: usize = 1 << 15;
+
+/// The most rows of an answer that a page of `repro view` shows.
+pub const SHOWN_ROWS: usize = 1_000;
+
+/// The most bytes of a file beside a report that `repro view` serves.
+pub const SERVED_FILE: u64 = 1 << 26;
+
+/// The most bytes of the record of a run that `repro view` reads for one page; the next page reads on from there.
+pub const RUN_RECORD: u64 = 1 << 26;
+
+/// The longest line of the record of a run, in bytes.
+pub const RUN_LINE: u64 = 1 << 20;
+
 /// The most nodes of an experiment, over all of its tables and after all sweeps. More are taken for a slip.
 pub const MOST_NODES: usize = 100_000;
 

@@ -39,6 +39,7 @@ mod table;
 mod terminal;
 mod trace;
 mod unopened;
+mod view;
 mod warnings;
 mod working;
 
@@ -118,6 +119,8 @@ enum Command {
     Trace(trace::Arguments),
     /// Show what changed between two sets of results.
     Diff(diff::Arguments),
+    /// Show reports, runs and predictions as pages in a browser, on this machine alone.
+    View(view::Arguments),
     /// Query the cache with SQL.
     Query(query::Arguments),
     /// Show kinds, models with their blocks, or artifacts.
@@ -186,6 +189,7 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => report::run(&context, &arguments),
         Command::Trace(arguments) => trace::run(&context, &arguments),
         Command::Diff(arguments) => diff::run(&context, &arguments),
+        Command::View(arguments) => view::run(&context, &arguments),
         Command::Query(arguments) => query::run(&context, &arguments),
         Command::List(arguments) => list::run(&context, &arguments),
         Command::Data(arguments) => data::run(&context, &arguments),

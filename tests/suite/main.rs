@@ -135,6 +135,8 @@ mod terminal;
 mod test_view;
 mod tidy;
 #[cfg(feature = "torch")]
+mod view;
+#[cfg(feature = "torch")]
 mod wheel;
 #[cfg(feature = "torch")]
 mod without_data;

@@ -1,4 +1,5 @@
-//! Only `repro models fetch` and `repro data fetch` talk to the network, whatever the other commands are given to read.
+//! Only `repro models fetch` and `repro data fetch` talk to the network, whatever the other commands are given to read;
+//! `repro view` listens on the loopback, and connects to nobody.
 //!
 //! Reading the source for names of libraries, as `tidy` does, does not see a library that connects by itself. So the program runs here
 //! under a filter of the kernel that ends it, by SIGSYS, as soon as it opens a socket of the internet's protocols, and with a listener
@@ -10,9 +11,24 @@ use std::process::Command;
 
 use crate::fixture::{CliTest, Output, finish};
 use crate::small::{SMALL, run, small};
+use crate::view::Viewing;
 
 /// Makes the program end by SIGSYS where it opens a socket for IPv4 or IPv6, and with it all that it starts.
 fn without_internet(command: &mut Command) {
+    filtered(
+        command,
+        libc::SYS_socket,
+        Some([libc::AF_INET, libc::AF_INET6]),
+    );
+}
+
+/// Makes the program end by SIGSYS where it connects to anything.
+fn without_connecting(command: &mut Command) {
+    filtered(command, libc::SYS_connect, None);
+}
+
+/// Makes the program end by SIGSYS at a system call, or where its first argument is one of two.
+fn filtered(command: &mut Command, call: i64, of: Option<[libc::c_int; 2]>) {
     use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
 
     let code = |code: u32| u16::try_from(code).unwrap();
@@ -36,15 +52,20 @@ fn without_internet(command: &mut Command) {
     };
     let number = |number: i64| u32::try_from(number).unwrap();
     // Offsets of `struct seccomp_data`: the number of the call at 0, the lower half of its first argument at 16.
-    let filter = [
-        load(0),
-        jump_if(number(libc::SYS_socket), 0, 3),
-        load(16),
-        jump_if(number(libc::AF_INET.into()), 2, 0),
-        jump_if(number(libc::AF_INET6.into()), 1, 0),
+    let mut filter = vec![load(0)];
+    match of {
+        None => filter.push(jump_if(number(call), 1, 0)),
+        Some([first, second]) => filter.extend([
+            jump_if(number(call), 0, 3),
+            load(16),
+            jump_if(number(first.into()), 2, 0),
+            jump_if(number(second.into()), 1, 0),
+        ]),
+    }
+    filter.extend([
         end(libc::SECCOMP_RET_ALLOW),
         end(libc::SECCOMP_RET_KILL_PROCESS),
-    ];
+    ]);
     let install = move || {
         let program = libc::sock_fprog {
             len: u16::try_from(filter.len()).unwrap_or(u16::MAX),
@@ -202,6 +223,40 @@ fn no_command_but_fetch_opens_a_socket() {
     }
     let output = nobody.run(&cli, &["doctor"]);
     assert!(output.code.is_some_and(|code| code < 2), "{output}");
+}
+
+#[test]
+fn the_view_listens_on_the_loopback_and_connects_to_nobody() {
+    let (cli, nobody) = (small(), Nobody::listen());
+    run(&cli, "small.toml");
+    let mut command = cli.command(&["view", "small.toml", "--port", "0"]);
+    nobody.be_every_proxy(&mut command);
+    without_connecting(&mut command);
+    let mut view = Viewing::start(command);
+    for path in [
+        "/",
+        "/runs",
+        "/query?sql=SELECT+*+FROM+results",
+        "/samples",
+        "/reports/small.md",
+    ] {
+        assert_eq!(view.get(path).status, 200, "{path}");
+    }
+    // What the kernel lists: addresses and ports of sockets that listen (state 0A), in hexadecimal.
+    let listening = |table: &str| -> Vec<String> {
+        let table = std::fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
+        let fields = table.lines().skip(1).map(|line| line.split_whitespace());
+        let local = fields.filter_map(|mut fields| {
+            let (local, state) = (fields.nth(1)?, fields.nth(1)?);
+            (state == "0A").then(|| local.to_owned())
+        });
+        let port = format!(":{:04X}", view.port);
+        local.filter(|local| local.ends_with(&port)).collect()
+    };
+    assert_eq!(listening("tcp"), [format!("0100007F:{:04X}", view.port)]);
+    assert!(listening("tcp6").is_empty());
+    assert_eq!(view.child.try_wait().unwrap(), None);
+    assert_eq!(nobody.connections(), 0);
 }
 
 #[test]

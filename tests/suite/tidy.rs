@@ -316,7 +316,7 @@ fn bytes_of_artifacts_are_read_by_one_way() {
 fn only_fetch_talks_to_the_network() {
     let files = sources()
         .into_iter()
-        .filter(|file| !within(file, &["fetch/"]));
+        .filter(|file| !within(file, &["fetch/", "view/http.rs"]));
     forbid(
         files,
         &["reqwest", "tokio", "std::net", "TcpStream", "UdpSocket"],
@@ -335,6 +335,33 @@ fn only_fetch_talks_to_the_network() {
         ],
         "fetch does not know what is in a file",
     );
+}
+
+#[test]
+fn the_view_listens_on_the_loopback_and_connects_to_nobody() {
+    let is_server = |file: &File| file.name == "view/http.rs";
+    let server = sources().into_iter().filter(is_server);
+    forbid(
+        server,
+        &[
+            "reqwest",
+            "tokio",
+            "UdpSocket",
+            "connect(",
+            "connect_timeout",
+            "ToSocketAddrs",
+            "SocketAddr",
+            "Ipv6Addr",
+            "UNSPECIFIED",
+            "0.0.0.0",
+        ],
+        "the view opens no connection, and listens on no other address",
+    );
+    let server = sources().into_iter().find(is_server).unwrap();
+    let code: String = server.code().map(|(_, line)| line).collect();
+    let all = code.matches("TcpListener::bind(").count();
+    let loopback = "TcpListener::bind((Ipv4Addr::LOCALHOST, port))";
+    assert_eq!((all, code.matches(loopback).count()), (1, 1));
 }
 
 #[test]
