@@ -175,3 +175,19 @@ fn a_profile_never_writes_over_the_report_of_the_file() {
     ])
     .expect_code(0);
 }
+
+#[test]
+fn a_profile_that_names_the_report_of_the_file_is_refused() {
+    let cli = with_parts();
+    let text = cli.read("good-profiles.toml");
+    let same = "[profile.same.report]\noutput = \"reports/case.md\"\n";
+    cli.write("same.toml", format!("{text}\n{same}"));
+    cli.run(&["check", "same.toml"])
+        .expect_code(2)
+        .expect_in_stderr(&[
+            "graph::duplicate-output",
+            "the report writes `reports/case.md`, which another",
+            "with profile `same`",
+            "same.toml: 1 error",
+        ]);
+}

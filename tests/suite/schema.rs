@@ -4,10 +4,36 @@ use serde_json::Value;
 
 use crate::fixture::{CliTest, root, walk};
 
+fn is_of_type(name: &str, value: &Value) -> bool {
+    match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        other => panic!("unknown type {other}"),
+    }
+}
+
+/// Whether a number, or the length of a list, is beyond a bound.
+fn is_beyond(word: &str, bound: f64, value: &Value) -> bool {
+    let length = |value: &Value| value.as_array().map(|items| items.len() as f64);
+    let (number, length) = (value.as_f64(), length(value));
+    match word {
+        "minimum" => number.is_some_and(|number| number < bound),
+        "maximum" => number.is_some_and(|number| number > bound),
+        "exclusiveMinimum" => number.is_some_and(|number| number <= bound),
+        "exclusiveMaximum" => number.is_some_and(|number| number >= bound),
+        "minItems" => length.is_some_and(|length| length < bound),
+        "maxItems" => length.is_some_and(|length| length > bound),
+        other => panic!("unknown bound {other}"),
+    }
+}
+
 /// Why a value is not valid by a schema: the path of the first value that is not. Knows the words that `repro schema` writes, and fails at others.
 fn invalid(whole: &Value, schema: &Value, value: &Value, path: &str) -> Option<String> {
     let fails = |why: &str| Some(format!("{path}: {why}"));
-    let number = |key: &str| schema.get(key).and_then(Value::as_f64);
     for (word, given) in schema.as_object().unwrap() {
         let found = match word.as_str() {
             "$schema" | "title" | "description" | "$defs" => None,
@@ -16,21 +42,10 @@ fn invalid(whole: &Value, schema: &Value, value: &Value, path: &str) -> Option<S
                 let inner = whole.pointer(pointer).unwrap();
                 invalid(whole, inner, value, path)
             }
-            "type" => {
-                let is_type = match given.as_str().unwrap() {
-                    "object" => value.is_object(),
-                    "array" => value.is_array(),
-                    "string" => value.is_string(),
-                    "boolean" => value.is_boolean(),
-                    "integer" => value.is_i64() || value.is_u64(),
-                    "number" => value.is_number(),
-                    other => panic!("unknown type {other}"),
-                };
-                (!is_type).then(|| format!("{path}: not of type {given}"))
-            }
+            "type" if !is_of_type(given.as_str().unwrap(), value) => fails("another type"),
             "const" if given != value => fails("another value"),
             "enum" if !given.as_array().unwrap().contains(value) => fails("not in the list"),
-            "const" | "enum" => None,
+            "type" | "const" | "enum" => None,
             "anyOf" => {
                 let all = given.as_array().unwrap().iter();
                 let found: Option<Vec<String>> =
@@ -38,46 +53,9 @@ fn invalid(whole: &Value, schema: &Value, value: &Value, path: &str) -> Option<S
                 // The alternative that reads deepest says what is wrong.
                 found.and_then(|found| found.into_iter().max_by_key(String::len))
             }
-            "minimum" => {
-                let low = number("minimum").unwrap();
-                value
-                    .as_f64()
-                    .is_some_and(|value| value < low)
-                    .then(|| format!("{path}: too small"))
-            }
-            "maximum" => {
-                let high = number("maximum").unwrap();
-                value
-                    .as_f64()
-                    .is_some_and(|value| value > high)
-                    .then(|| format!("{path}: too large"))
-            }
-            "exclusiveMinimum" => {
-                let low = number("exclusiveMinimum").unwrap();
-                value
-                    .as_f64()
-                    .is_some_and(|value| value <= low)
-                    .then(|| format!("{path}: too small"))
-            }
-            "exclusiveMaximum" => {
-                let high = number("exclusiveMaximum").unwrap();
-                value
-                    .as_f64()
-                    .is_some_and(|value| value >= high)
-                    .then(|| format!("{path}: too large"))
-            }
-            "minItems" | "maxItems" => {
-                let (length, bound) = match value {
-                    Value::Array(items) => (items.len() as u64, given.as_u64().unwrap()),
-                    _ => continue,
-                };
-                let is_within = if word == "minItems" {
-                    length >= bound
-                } else {
-                    length <= bound
-                };
-                (!is_within).then(|| format!("{path}: too many or too few items"))
-            }
+            "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "minItems"
+            | "maxItems" => is_beyond(word, given.as_f64().unwrap(), value)
+                .then(|| format!("{path}: beyond {word}")),
             "items" => {
                 let items = value.as_array().into_iter().flatten().enumerate();
                 let mut found = items.filter_map(|(index, item)| {
