@@ -174,13 +174,33 @@ pub(super) fn graph(input: &ReportInput, mermaid: Option<&str>) -> String {
     }
 }
 
-/// The table of deviations from the paper.
+/// How the paper's side of a deviation begins where the paper states nothing.
+const UNSTATED: &str = "not stated";
+
+/// The table of deviations from the paper; folded below it what the paper does not state.
 pub(super) fn deviations(all: &[Deviation]) -> String {
-    if all.is_empty() {
+    let (unstated, stated): (Vec<&Deviation>, Vec<&Deviation>) =
+        all.iter().partition(|one| one.paper.starts_with(UNSTATED));
+    let mut parts = Vec::new();
+    if !stated.is_empty() {
+        parts.push(table_of_deviations(&stated));
+    }
+    if !unstated.is_empty() {
+        parts.push(format!(
+            "<details>\n<summary>{} on which the paper states nothing</summary>\n\n{}\n</details>",
+            plural(unstated.len(), "choice"),
+            table_of_deviations(&unstated)
+        ));
+    }
+    if parts.is_empty() {
         return "The experiment declares none.".to_owned();
     }
+    parts.join("\n")
+}
+
+fn table_of_deviations(all: &[&Deviation]) -> String {
     let heads = ["topic", "the paper", "here", "why"].map(str::to_owned);
-    let line = |one: &Deviation| {
+    let line = |one: &&Deviation| {
         [&one.topic, &one.paper, &one.here, &one.reason]
             .map(|text| markdown::escape(text))
             .into()

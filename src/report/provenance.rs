@@ -3,7 +3,7 @@
 //! The Markdown holds what a number is; this file holds what it was made of and how: for each cell of a table and each figure the lines of
 //! the file of results, the query that gives them, and, under `run`, what differs from machine to machine: every artifact with its
 //! fingerprint, how long it took and on what device, and the versions of what made it. So the Markdown changes where a number does.
-//! [`trace`](super::trace) reads it.
+//! [`trace`](super::trace) reads it. Of a fingerprint under `run` there are 16 digits; the file of results has all of them.
 //!
 //! Keys are sorted, and a list has an item a line, so that versions of the file can be compared.
 
@@ -120,12 +120,15 @@ impl Provenance {
     }
 }
 
+/// Digits of an artifact's fingerprint: enough to be told from every other, and a quarter of what the file of results has of it.
+pub(super) const DIGITS: usize = 16;
+
 /// An artifact as a row; times to the millisecond.
 fn artifact(node: &NodeRecord) -> Value {
     json!([
         node.kind,
         node.label,
-        node.fingerprint,
+        node.fingerprint.get(..DIGITS).unwrap_or(&node.fingerprint),
         node.rows,
         node.bytes,
         (node.wall_seconds * 1000.0).round() / 1000.0,

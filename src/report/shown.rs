@@ -31,7 +31,7 @@ pub(super) fn trace(
 ) -> Value {
     let report = config.trace_name();
     let cell = tables.iter().enumerate().find_map(|(index, table)| {
-        let (cell, _) = table.body.named().last()?;
+        let (cell, _) = table.body.named().next()?;
         Some(format!("{report}:{}:{cell}", index + 1))
     });
     let figure = || {

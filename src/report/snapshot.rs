@@ -413,6 +413,51 @@ fn another_machine_changes_nothing_but_the_provenance() {
 }
 
 #[test]
+fn a_page_of_cells_shows_them_and_errors_name_their_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, _) = parsed(CONFIG, |fields| {
+        ReportConfig::parse(fields, "example", &KnownAxes::default())
+    });
+    let mut config = config.unwrap();
+    config.template = Some("own.md.jinja".to_owned());
+    let page = |text: &str| {
+        fs::write(folder.path().join("own.md.jinja"), text).unwrap();
+        let rendered = render(&example(), &config, folder.path());
+        rendered
+            .map(|rendered| rendered.markdown)
+            .map_err(|error| error.to_string())
+    };
+    let cells = "{{ table(1) }}\n{{ figure('f3') }}\n{{ deviations() }}\n{{ graph() }}\n{{ provenance() }}\n";
+    let shown = page(&format!(
+        "{cells}\n{{{{ deviations | length }}}} {{{{ graph.nodes | length }}}}\n"
+    ));
+    let shown = shown.unwrap();
+    for text in [
+        "| block | timestep 10, pool 1 |",
+        "](grid.svg)",
+        "| views |",
+        "```mermaid",
+        "Seeds of the experiment: 0, 1, 2.",
+        "\n1 6\n",
+    ] {
+        assert!(shown.contains(text), "no {text} in {shown}");
+    }
+    for (cell, says) in [
+        ("table(9)", "no table `9`; the report has 1 table"),
+        ("figure('x')", "no figure `x`; the report has"),
+        ("claim('x')", "unknown claim `x`; the claims are"),
+        ("claim('t90-best')", "no table of kind `claims`"),
+        ("graph(1)", "takes no arguments"),
+    ] {
+        let error = page(&format!("one\n\n{{{{ {cell} }}}}\n")).unwrap_err();
+        assert!(
+            error.contains("own.md.jinja:3: ") && error.contains(says),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn two_renderings_are_equal() {
     assert_eq!(rendered(), rendered());
 }

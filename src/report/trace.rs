@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::error::ReportError;
-use super::provenance::{FORMAT, in_ranges};
+use super::provenance::{DIGITS, FORMAT, in_ranges};
 use super::results_csv;
 use crate::store::{Fingerprint, ResultRow};
 use crate::text::plural;
@@ -157,28 +157,19 @@ pub fn resolve(
             Some((row.get(fingerprint)?.as_str()?, row.get(label)?.as_str()?))
         })
         .collect();
+    let traced = |role: &str, fingerprint: &str| {
+        let digits = fingerprint.rsplit(':').next().unwrap_or(fingerprint);
+        let label = digits.get(..DIGITS).and_then(|digits| labels.get(digits));
+        TracedArtifact {
+            role: role.to_owned(),
+            fingerprint: fingerprint.to_owned(),
+            label: label.copied().unwrap_or_default().to_owned(),
+        }
+    };
     let sources = rows.iter().flat_map(|(_, row)| &row.sources);
     let artifacts: BTreeSet<TracedArtifact> = sources
-        .map(|(role, fingerprint)| TracedArtifact {
-            role: role.clone(),
-            label: labels
-                .get(fingerprint.as_str())
-                .copied()
-                .unwrap_or_default()
-                .to_owned(),
-            fingerprint: fingerprint.clone(),
-        })
-        .chain((!item.artifact.is_empty()).then(|| {
-            TracedArtifact {
-                role: "shown".to_owned(),
-                label: labels
-                    .get(item.artifact.as_str())
-                    .copied()
-                    .unwrap_or_default()
-                    .to_owned(),
-                fingerprint: item.artifact.clone(),
-            }
-        }))
+        .map(|(role, fingerprint)| traced(role, fingerprint))
+        .chain((!item.artifact.is_empty()).then(|| traced("shown", &item.artifact)))
         .collect();
     let digest = Fingerprint::of(results_text.as_bytes()).to_string();
     Ok(Traced {
@@ -299,12 +290,12 @@ mod tests {
     fn report() -> (String, String) {
         let at = |block: u32, seed: u64, value| {
             let row = with(row(seed, value), [("block", block.into())]);
-            of_head(row, format!("{block:032x}{seed:032x}"))
+            of_head(row, format!("{block:08x}{seed:08x}{:048x}", 0))
         };
         let input = ReportInput {
             nodes: vec![NodeRecord {
                 label: "linear on block 2, seed 1".to_owned(),
-                fingerprint: format!("{:032x}{:032x}", 2, 1),
+                fingerprint: format!("{:08x}{:08x}{:048x}", 2, 1, 0),
                 ..NodeRecord::default()
             }],
             // Not in the order of the file.
