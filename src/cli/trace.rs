@@ -48,23 +48,28 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let name = file.display().to_string();
     let text = read(&file)?;
     if id.item.is_none() {
-        return list(arguments, &id, &trace::items(&name, &text).map_err(wrong)?);
+        return list(
+            arguments,
+            &id,
+            &trace::items(&name, &text).map_err(|error| wrong(&error))?,
+        );
     }
-    let results = trace::results_file(&name, &text).map_err(wrong)?;
+    let results = trace::results_file(&name, &text).map_err(|error| wrong(&error))?;
     let results = file.with_file_name(results);
     let results_name = results.display().to_string();
     let rows = read(&results)?;
-    let traced = trace::resolve(&id, (&name, &text), (&results_name, &rows)).map_err(wrong)?;
+    let traced = trace::resolve(&id, (&name, &text), (&results_name, &rows))
+        .map_err(|error| wrong(&error))?;
     if traced.is_other {
         say!(
-            "warning: {results_name} has changed since the report was written; `repro report` brings the lines up to date"
+            "warning: {results_name} has changed since the report was written, and its lines may be others; `repro report` writes them again"
         );
     }
     let held = held(context, &traced)?;
     if arguments.json {
-        print_json(&id, &results_name, &traced, &held)
+        print_json(&id, &results_name, &traced, held.as_deref())
     } else {
-        print(arguments, &results_name, &traced, &held)
+        print(arguments, &results_name, &traced, held.as_deref())
     }
 }
 
@@ -97,8 +102,7 @@ fn read(file: &Path) -> Result<String, Failure> {
 }
 
 /// An id of nothing is a wrong argument; a damaged file is a wrong input.
-#[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
-fn wrong(error: ReportError) -> Failure {
+fn wrong(error: &ReportError) -> Failure {
     match error {
         ReportError::Trace { .. } => Failure::Usage(error.explain()),
         other => Failure::Input(other.explain()),
@@ -147,7 +151,7 @@ fn print(
     arguments: &Arguments,
     results: &str,
     traced: &Traced,
-    held: &Option<Vec<bool>>,
+    held: Option<&[bool]>,
 ) -> Result<(), Failure> {
     let mut out = printed::stdout(false);
     writeln!(out, "{} ({})", traced.item.title, traced.item.kind)?;
@@ -188,7 +192,7 @@ fn print(
             .iter()
             .enumerate()
             .map(|(index, one)| {
-                let is_held = match held.as_ref().and_then(|held| held.get(index)) {
+                let is_held = match held.and_then(|held| held.get(index)) {
                     Some(true) => "yes",
                     Some(false) => "no",
                     None => "no cache",
@@ -219,7 +223,7 @@ fn print_json(
     id: &TraceId,
     results: &str,
     traced: &Traced,
-    held: &Option<Vec<bool>>,
+    held: Option<&[bool]>,
 ) -> Result<(), Failure> {
     let rows = traced.rows.iter().map(|(line, row)| {
         let axes = row.axes.keys().map(|axis| {
@@ -244,7 +248,7 @@ fn print_json(
             "role": one.role,
             "fingerprint": one.fingerprint,
             "label": one.label,
-            "in_cache": held.as_ref().and_then(|held| held.get(index)),
+            "in_cache": held.and_then(|held| held.get(index)),
         })
     });
     let answer = json!({

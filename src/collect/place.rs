@@ -2,7 +2,8 @@
 //!
 //! The first line of a report says that it was written here, for which experiment, and with which figures. What has that line is
 //! replaced by the next report of the same experiment, with the figures that the line lists and the files of results, comparisons and
-//! provenance that are named after the report. Whatever else has one of these names is somebody else's, and is left alone unless the user says otherwise.
+//! provenance that are named after the report. Whatever else has one of these names is somebody else's, and is left alone unless the
+//! user says otherwise.
 
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -11,7 +11,7 @@ const TOML: &str = include_str!("../../data/paper/reference.toml");
 /// Why a number is not found, as a fragment, and what may have been meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotPrinted {
-    /// What is wrong.
+    /// The fault, as a fragment.
     pub problem: String,
     /// What there is instead.
     pub hint: Option<String>,

@@ -2,8 +2,9 @@
 //!
 //! Start with [`input`], what a report is made from, and [`config`], what `[report]` asks for. [`selection`] picks
 //! rows and averages them over seeds, [`tables`] and [`figures`] show them (one file a kind), [`query`], [`provenance`] and [`trace`] lead
-//! from a number back to its bytes, [`comparison`] has what is said of how far results are apart, [`mermaid`] draws the graph, and [`template`] puts it all into Markdown. [`render`] runs
-//! through these in order. [`mod@comment`] makes a comment on a pull request of the same.
+//! from a number back to its bytes, [`comparison`] has what is said of how far results are apart, [`mermaid`] draws the graph, and
+//! [`template`] puts it all into Markdown. [`render`] runs through these in order. [`mod@comment`] makes
+//! a comment on a pull request of the same.
 //!
 //! Three rules hold everywhere here:
 //!

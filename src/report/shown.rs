@@ -9,7 +9,8 @@ use super::figures::{RenderedFigure, ShownArtifact};
 use super::provenance;
 use super::tables::RenderedTable;
 
-/// The table and the figure that stand on the first screen, by their positions: the first that has the paper's numbers, or else the first comparison, or else the first that is not of claims; and the first figure of results, or else the first.
+/// The table and the figure that stand on the first screen, by their positions: the first that has the paper's numbers, or
+/// else the first comparison, or else the first that is not of claims; and the first figure of results, or else the first.
 pub(super) fn headlines(
     config: &ReportConfig,
     figures: &[RenderedFigure],
