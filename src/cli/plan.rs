@@ -23,7 +23,7 @@ use crate::text::plural;
 /// Arguments of `repro plan`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro plan experiments/quickstart.toml\n  repro plan experiments/quickstart.toml --steps    the work of the planner\n  repro plan experiments/quickstart.toml --check    exit code 1 if there is work\n\nWhat is not on disk is named, and planned as it was when it was last read, or by its published size: such a plan is an estimate. `repro run` needs all inputs."
+    after_help = "Examples:\n  repro plan experiments/quickstart.toml\n  repro plan experiments/quickstart.toml --steps    jobs after each rule\n  repro plan experiments/quickstart.toml --check    exit code 1 if there is work\n\nWhat is not on disk is named, and planned as it was when it was last read, or by its published size: such a plan is an estimate. `repro run` needs all inputs."
 )]
 #[expect(
     clippy::struct_excessive_bools,

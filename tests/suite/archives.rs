@@ -117,7 +117,8 @@ fn packed_imagenet_gives_the_results_of_the_unpacked_one() {
         cli.read("folders.md")
             .replace("unpacked.toml", "packed.toml")
             .replace("folders.md", "archives.md")
-            .replace("folders.results.csv", "archives.results.csv"),
+            .replace("folders.results.csv", "archives.results.csv")
+            .replace("folders.provenance.json", "archives.provenance.json"),
         packed
     );
     // And the other way round, without what the first run kept.

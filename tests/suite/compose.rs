@@ -51,11 +51,16 @@ fn what_show_prints_has_the_same_plan() {
         }
         cli.write("shown.toml", &shown);
         assert_eq!(run("show", &["shown.toml"]), shown);
-        assert_eq!(
-            run("plan", &["shown.toml", "--json"] as &[&str]),
-            run("plan", &[variant, &["--json"]].concat()),
-            "{variant:?}"
-        );
+        let plan = |arguments: &[&str]| {
+            let printed = run("plan", &[arguments, &["--json"]].concat());
+            let mut plan: serde_json::Value = serde_json::from_str(&printed).unwrap();
+            // A warning is at another place in another file.
+            for warning in plan["warnings"].as_array_mut().unwrap() {
+                warning["place"] = serde_json::Value::Null;
+            }
+            plan
+        };
+        assert_eq!(plan(&["shown.toml"]), plan(variant), "{variant:?}");
     }
 }
 
