@@ -1,7 +1,7 @@
 //! What was typed: an experiment file as a tree of located values.
 //!
 //! Start with [`source`], which holds the text and turns offsets into lines and columns; [`tree`] parses TOML into values that
-//! remember where they stand, [`compose`] lays them over each other (files that are [`include`]d, profiles, `--set`),
+//! remember where they stand, [`compose`] lays them over each other (files that are [`mod@include`]d, profiles, `--set`),
 //! [`sections`] finds the nodes, [`sweep`] expands lists into grids, and [`fields`] reads one node key
 //! by key. [`key`] declares keys, [`form`] the forms of their values, [`kind`] what a node may be. Errors become
 //! [`diagnostic::Diagnostic`]s; none of them stops the reading, so that all of them are reported in one go.
