@@ -230,7 +230,7 @@ mod tests {
         assert!(
             rendered
                 .caption
-                .contains("in percent: mean over 2 seeds (0, 1)."),
+                .contains("in percent: mean over 2 seeds (0, 1);"),
             "{}",
             rendered.caption
         );

@@ -291,7 +291,7 @@ fn an_interval_over_images_is_crossed_with_the_seeds_where_scores_are_known() {
     assert!(
         rendered
             .caption
-            .contains("the 95 % interval over the scored images and the seeds."),
+            .contains("the 95 % interval over the scored images and the seeds;"),
         "{}",
         rendered.caption
     );
