@@ -45,6 +45,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         )
     })?;
     let file = file_of(context, &id.report);
+    // Without a `./` that nobody typed.
+    let file = file.strip_prefix(".").map_or(file.clone(), Path::to_owned);
     let name = file.display().to_string();
     let text = read(&file)?;
     if id.item.is_none() {

@@ -49,7 +49,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     });
     let samples = named.as_ref().map(|file| samples(context, file));
     let samples = samples.transpose()?;
-    let server = Server::bind(arguments.port).map_err(refused)?;
+    let server = Server::bind(arguments.port).map_err(|error| refused(&error))?;
     let view = View::new(
         context.base.clone(),
         outputs(context, named),
@@ -70,7 +70,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     Err(Failure::StoppedWith("stopped; nothing was changed".into()))
 }
 
-fn refused(error: ListenError) -> Failure {
+fn refused(error: &ListenError) -> Failure {
     Failure::Usage(error.explain())
 }
 

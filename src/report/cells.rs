@@ -55,23 +55,20 @@ fn one(state: &State<'_, '_>, list: &str, what: &str, which: &Value) -> Result<V
         let is = |name: &str| item.get_attr(name).is_ok_and(|value| value == *which);
         *which == Value::from(index + 1) || is("id") || is("title")
     };
-    match all.iter().enumerate().find(is_meant) {
-        Some((_, item)) => item.get_attr("shown"),
-        None => {
-            let known = match which.kind() {
-                ValueKind::Number => plural(all.len(), what),
-                _ => {
-                    let titles = all.iter().filter_map(|item| item.get_attr("title").ok());
-                    let titles: Vec<String> = titles.map(|title| format!("`{title}`")).collect();
-                    listed(&titles)
-                }
-            };
-            Err(Error::new(
-                ErrorKind::InvalidOperation,
-                format!("no {what} `{which}`; the report has {known}"),
-            ))
-        }
+    if let Some((_, item)) = all.iter().enumerate().find(is_meant) {
+        return item.get_attr("shown");
     }
+    let known = if which.kind() == ValueKind::Number {
+        plural(all.len(), what)
+    } else {
+        let titles = all.iter().filter_map(|item| item.get_attr("title").ok());
+        let titles: Vec<String> = titles.map(|title| format!("`{title}`")).collect();
+        listed(&titles)
+    };
+    Err(Error::new(
+        ErrorKind::InvalidOperation,
+        format!("no {what} `{which}`; the report has {known}"),
+    ))
 }
 
 /// A value with fields, which gives Markdown when it is called.
@@ -314,6 +311,6 @@ fn sentence(one: &Comparison) -> String {
 /// "Table 3" of "table 3".
 fn capitalized(text: &str) -> String {
     let mut characters = text.chars();
-    let first = characters.next().map(|first| first.to_uppercase());
+    let first = characters.next().map(char::to_uppercase);
     first.into_iter().flatten().chain(characters).collect()
 }

@@ -99,7 +99,7 @@ impl Diagnostic {
 #[derive(Debug, Clone)]
 pub struct Diagnostics {
     /// The file that the places of the errors refer to.
-    pub source: Source,
+    pub source: Box<Source>,
     pub(super) items: Vec<Diagnostic>,
     seen: Box<Seen>,
     /// What could not be read.
@@ -150,9 +150,9 @@ fn cut(quoted: &mut String) {
 
 impl Diagnostics {
     /// No errors yet.
-    pub fn new(source: Source) -> Self {
+    pub fn new(source: impl Into<Box<Source>>) -> Self {
         Self {
-            source,
+            source: source.into(),
             items: Vec::new(),
             seen: Box::default(),
             follow_ups: Box::default(),
@@ -193,7 +193,8 @@ impl Diagnostics {
             if self.seen.known.insert(item.clone()) {
                 let mut item = item.clone();
                 let note = named.iter().filter(|name| !item.message.contains(*name));
-                let note: String = note.map(|name| format!(", with {name}")).collect();
+                let note: Vec<String> = note.map(|name| format!(", with {name}")).collect();
+                let note = note.concat();
                 item.message.push_str(&note);
                 self.items.push(item);
             }

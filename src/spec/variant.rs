@@ -131,20 +131,19 @@ fn text_of(table: &Table, key: &str) -> Option<String> {
 /// Puts a string under a key, at the place of what was there.
 fn put(table: &mut Table, key: &str, text: String) {
     let value = Value::Text(text);
-    match table.entries.iter_mut().find(|entry| entry.key == key) {
-        Some(entry) => entry.node.value = value,
-        None => {
-            let span = table
-                .entries
-                .first()
-                .map_or_else(Span::default, |entry| entry.key_span);
-            table.entries.push(Entry {
-                key: key.to_owned(),
-                key_span: span,
-                node: Node { value, span },
-            });
-        }
+    if let Some(entry) = table.entries.iter_mut().find(|entry| entry.key == key) {
+        entry.node.value = value;
+        return;
     }
+    let span = table
+        .entries
+        .first()
+        .map_or_else(Span::default, |entry| entry.key_span);
+    table.entries.push(Entry {
+        key: key.to_owned(),
+        key_span: span,
+        node: Node { value, span },
+    });
 }
 
 #[cfg(test)]

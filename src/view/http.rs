@@ -129,16 +129,15 @@ impl Server {
                 }
             })
         };
-        let listener = match port {
-            Some(port) => listen(port)?,
-            None => {
-                let mut ports = DEFAULT_PORT..=DEFAULT_PORT + MORE_PORTS;
-                let free = ports.find_map(|port| match listen(port) {
-                    Err(ListenError::Taken(_)) => None,
-                    other => Some(other),
-                });
-                free.unwrap_or_else(|| listen(0))?
-            }
+        let listener = if let Some(port) = port {
+            listen(port)?
+        } else {
+            let mut ports = DEFAULT_PORT..=DEFAULT_PORT + MORE_PORTS;
+            let free = ports.find_map(|port| match listen(port) {
+                Err(ListenError::Taken(_)) => None,
+                other => Some(other),
+            });
+            free.unwrap_or_else(|| listen(0))?
         };
         let address = listener.local_addr();
         let port = address

@@ -128,14 +128,14 @@ impl<'e> Out<'e> {
         match event {
             Event::Start(Tag::Heading { level, .. }) => return self.heading(*level, behind),
             Event::Start(Tag::HtmlBlock) => {
-                let (inner, rest) = until(behind, &TagEnd::HtmlBlock);
+                let (inner, rest) = until(behind, TagEnd::HtmlBlock);
                 let html: String = inner.iter().map(raw).collect();
                 self.html(passed(&html));
                 return rest;
             }
             Event::Html(text) | Event::InlineHtml(text) => self.html(passed(text)),
             Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => {
-                let (inner, rest) = until(behind, &TagEnd::CodeBlock);
+                let (inner, rest) = until(behind, TagEnd::CodeBlock);
                 self.events.push(event.clone());
                 self.events.extend(inner.iter().cloned());
                 self.events.push(Event::End(TagEnd::CodeBlock));
@@ -146,7 +146,7 @@ impl<'e> Out<'e> {
                 return rest;
             }
             Event::Start(Tag::Image { dest_url, .. }) => {
-                let (inner, rest) = until(behind, &TagEnd::Image);
+                let (inner, rest) = until(behind, TagEnd::Image);
                 if is_picture(dest_url) {
                     self.events.push(event.clone());
                     self.events.extend(inner.iter().cloned());
@@ -154,7 +154,9 @@ impl<'e> Out<'e> {
                 } else {
                     // A picture of somebody else's is its description.
                     let mut words = String::new();
-                    inner.iter().for_each(|event| gather(event, &mut words));
+                    for event in inner {
+                        gather(event, &mut words);
+                    }
                     self.events.push(Event::Text(words.into()));
                 }
                 return rest;
@@ -190,9 +192,11 @@ impl<'e> Out<'e> {
 
     /// A heading with its anchor: the first is the title of the page.
     fn heading(&mut self, level: HeadingLevel, behind: &'e [Event<'e>]) -> &'e [Event<'e>] {
-        let (inner, rest) = until(behind, &TagEnd::Heading(level));
+        let (inner, rest) = until(behind, TagEnd::Heading(level));
         let mut text = String::new();
-        inner.iter().for_each(|event| gather(event, &mut text));
+        for event in inner {
+            gather(event, &mut text);
+        }
         let anchor = self.anchor(&text);
         let number = level as u8;
         if self.title.is_none() && number == 1 {
@@ -246,12 +250,12 @@ impl<'e> Out<'e> {
 }
 
 /// The events up to the end of what has begun, and those behind it.
-fn until<'e>(events: &'e [Event<'e>], end: &TagEnd) -> (&'e [Event<'e>], &'e [Event<'e>]) {
+fn until<'e>(events: &'e [Event<'e>], end: TagEnd) -> (&'e [Event<'e>], &'e [Event<'e>]) {
     let mut open = 0_usize;
     for (at, event) in events.iter().enumerate() {
         match event {
-            Event::Start(tag) if tag.to_end() == *end => open += 1,
-            Event::End(found) if found == end => {
+            Event::Start(tag) if tag.to_end() == end => open += 1,
+            Event::End(found) if *found == end => {
                 if open == 0 {
                     return (&events[..at], &events[at + 1..]);
                 }

@@ -214,7 +214,7 @@ impl View {
                 &format!("cannot read {name}: {error}").into(),
             )
         };
-        if !name.ends_with(".md") {
+        if file.extension().is_none_or(|ending| ending != "md") {
             return files::serve(&file).unwrap_or_else(|error| failed(&error));
         }
         let text = match limits::read_text(&file, limits::REPORT as u64) {

@@ -220,7 +220,8 @@ steps = 1
 split = "val"
 "#;
     let of_head = EXPERIMENT.replace("epochs = 1", "epochs = 1\ntest = \"val\"");
-    let of_metric = "\n[metric.c]\nkind = \"cka\"\nleft = [\"e\"]\nright = [\"e\"]\nsplit = \"val\"\n";
+    let of_metric =
+        "\n[metric.c]\nkind = \"cka\"\nleft = [\"e\"]\nright = [\"e\"]\nsplit = \"val\"\n";
     for (text, place, node) in [
         (of_head, ":17:7", "head `h`"),
         (format!("{EXPERIMENT}{pretrain}"), ":33:9", "pretrain `p`"),

@@ -36,7 +36,6 @@ fn invalid(whole: &Value, schema: &Value, value: &Value, path: &str) -> Option<S
     let fails = |why: &str| Some(format!("{path}: {why}"));
     for (word, given) in schema.as_object().unwrap() {
         let found = match word.as_str() {
-            "$schema" | "title" | "description" | "$defs" => None,
             "$ref" => {
                 let pointer = given.as_str().unwrap().strip_prefix('#').unwrap();
                 let inner = whole.pointer(pointer).unwrap();
@@ -45,7 +44,7 @@ fn invalid(whole: &Value, schema: &Value, value: &Value, path: &str) -> Option<S
             "type" if !is_of_type(given.as_str().unwrap(), value) => fails("another type"),
             "const" if given != value => fails("another value"),
             "enum" if !given.as_array().unwrap().contains(value) => fails("not in the list"),
-            "type" | "const" | "enum" => None,
+            "type" | "const" | "enum" | "$schema" | "title" | "description" | "$defs" => None,
             "anyOf" => {
                 let all = given.as_array().unwrap().iter();
                 let found: Option<Vec<String>> =

@@ -74,6 +74,7 @@ impl Body {
     }
 
     /// The same with another block below; nothing changes where it has no lines and is not the first.
+    #[must_use]
     pub fn and(
         mut self,
         heads: Vec<String>,

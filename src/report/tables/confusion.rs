@@ -182,10 +182,9 @@ fn pairs(counts: &Counts, show: usize) -> Body {
     for ((class, _), (count, _)) in counts {
         *of_class.entry(class).or_default() += count;
     }
-    let mut confused: Vec<(&(AxisValue, AxisValue), &(f64, Vec<usize>))> = counts
-        .iter()
-        .filter(|((class, predicted), _)| class != predicted)
-        .collect();
+    let confused = counts.iter();
+    let confused = confused.filter(|((class, predicted), _)| class != predicted);
+    let mut confused: Vec<_> = confused.collect();
     confused.sort_by(|left, right| right.1.0.total_cmp(&left.1.0));
     confused.truncate(show);
     let lines: Vec<Vec<TableCell>> = confused
