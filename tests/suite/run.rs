@@ -228,7 +228,11 @@ fn a_report_is_rendered_again_from_the_cache_alone() {
 
     run(&cli, "small.toml");
     let (cache, reports) = (cli.files(".repro/artifacts"), cli.files("reports"));
-    assert_eq!(reports.len(), 3, "a page, a figure and the results");
+    assert_eq!(
+        reports.len(),
+        4,
+        "a page, a figure, the results and where they come from"
+    );
     fs::remove_dir_all(cli.path("reports")).unwrap();
     let output = cli.run(&["report", "small.toml"]).expect_code(0);
     assert_eq!(output.stdout, "");
