@@ -125,12 +125,13 @@ fn check_says_what_the_snapshots_say() {
                 output.stderr.contains(record["code"].as_str().unwrap()),
                 "{record}"
             );
-            // The file itself is before what it includes.
+            // The file itself is before what it includes; each `--set` is a line of its own.
+            let column = record["column"].as_u64().filter(|_| named != "--set");
             places.push((
                 named != file,
                 named.to_owned(),
                 record["line"].as_u64(),
-                record["column"].as_u64(),
+                column,
             ));
             severities.push(record["severity"].as_str().unwrap().to_owned());
         }
