@@ -22,7 +22,7 @@ use crate::text::plural;
 /// Arguments of `repro trace`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro trace quickstart              the tables and figures of a report\n  repro trace quickstart:1            the results behind its first table\n  repro trace quickstart:1:r2c2       those behind the second cell of the second line below the headings\n  repro trace quickstart:1:d1c2       those behind a cell of a table's second block\n  repro trace quickstart:f2           those behind its second figure\n  repro trace out/mine.md:1:r1c2      of a report that is not in `reports`"
+    after_help = "Examples:\n  repro trace quickstart              the tables and figures of a report\n  repro trace quickstart:1            the results behind its first table\n  repro trace quickstart:1:r2c2       those behind a cell: row 2, column 2\n  repro trace quickstart:1:d1c2       those behind one of the second block\n  repro trace quickstart:f2           those behind its second figure\n  repro trace out/mine.md:1:r1c2      of a report that is not in `reports`"
 )]
 pub struct Arguments {
     /// The report, the table or figure, and the cell.

@@ -25,7 +25,7 @@ pub(super) struct Heading {
     pub(super) level: u8,
     /// Its anchor.
     pub(super) anchor: String,
-    /// What it says.
+    /// Its words, without Markdown.
     pub(super) text: String,
 }
 

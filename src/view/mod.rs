@@ -64,7 +64,7 @@ const TEMPLATES: [(&str, &str); 8] = [
 const STYLE: &str = include_str!("../../templates/view/view.css");
 const SCRIPT: &str = include_str!("../../templates/view/view.js");
 
-/// What is shown.
+/// The pages of a project; read again for every request, so that they are never older than what they show.
 pub struct View {
     folders: Folders,
     outputs: Vec<Output>,

@@ -20,7 +20,7 @@ use crate::text::plural;
 /// Arguments of `repro diff`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro diff main                              the results on disk, against those of a branch\n  repro diff v1.0 v1.1                         every file of results of two revisions\n  repro diff main reports/quickstart.md        one report\n  repro diff old.results.csv new.results.csv   two files\n  repro diff main --format markdown            for a pull request\n  repro diff main --fail-on worse,lost         exit code 1 if a cell is worse than before, or gone\n\nCells are matched by their metric and all their axes, and are equal if all digits are. A change is tested where the predictions of both are in the cache; p is by Holm's method over the changed cells of a file."
+    after_help = "Examples:\n  repro diff main                             results on disk, against a branch\n  repro diff v1.0 v1.1                        all results of two revisions\n  repro diff main reports/quickstart.md       one report\n  repro diff old.results.csv new.results.csv  two files\n  repro diff main --format markdown           for a pull request\n  repro diff main --fail-on worse,lost        exit code 1 if so\n\nCells are matched by their metric and all their axes, and are equal if all digits are. A change is tested where the predictions of both are in the cache; p is by Holm's method over the changed cells of a file."
 )]
 pub struct Arguments {
     /// What to compare with: a file of results, a report, a git revision, or REVISION:FILE.

@@ -5,8 +5,8 @@ use crate::report::testing::{input, parsed, row, with};
 use crate::store::ResultRow;
 
 fn figure(text: &str) -> Arc<dyn Figure> {
-    let (figure, mistakes) = parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
-    assert!(mistakes.is_empty(), "{mistakes:?}");
+    let (figure, errors) = parsed(text, |fields| KIND.read_with(fields, &KnownAxes::default()));
+    assert!(errors.is_empty(), "{errors:?}");
     figure.unwrap()
 }
 
