@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::fixture::CliTest;
+use crate::interruption::signal;
 use crate::small::{TEST, experiment, run, small};
 
 /// A server that ends with the test.
@@ -313,11 +314,17 @@ fn ports_are_named_or_found_and_ctrl_c_ends() {
     // Whatever has the usual port, one is found.
     let found = [1, 2].map(|_| Viewing::start(cli.command(&["view"])));
     assert_ne!(found[0].port, found[1].port);
-    Command::new("sh")
-        .args(["-c", &format!("kill -INT {}", first.child.id())])
-        .status()
-        .unwrap();
-    assert_eq!(first.child.wait().unwrap().code(), Some(130));
+    // Not SIGINT, which a shell makes those ignore that it starts in the background: the handler of both is one.
+    signal(&first.child, "TERM");
+    let asked = Instant::now();
+    let ended = loop {
+        if let Some(ended) = first.child.try_wait().unwrap() {
+            break ended;
+        }
+        assert!(asked.elapsed() < Duration::from_mins(1), "it does not end");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(ended.code(), Some(130));
     // It has made nothing, a cache neither.
     assert!(!cli.path(".repro").exists());
 }
