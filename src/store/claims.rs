@@ -18,10 +18,14 @@ pub struct Claims {
     folder: PathBuf,
 }
 
+/// So often a claim is tried while somebody clears them; then the shard is computed without one.
+const MOST_ATTEMPTS: usize = 100;
+
 /// Holding this, one process computes a shard.
 #[derive(Debug)]
 pub struct Claim {
-    _file: File,
+    /// The lock; `None` where the claims are being cleared all the time.
+    _file: Option<File>,
 }
 
 impl Store {
@@ -40,14 +44,17 @@ impl Claims {
     ///
     /// When the file of the lock cannot be made.
     pub fn claim(&self, shard: usize) -> Result<Option<Claim>, StoreError> {
-        commit::make_folder(&self.folder)?;
         let path = self.file(shard);
-        match try_lock(&path) {
-            Ok(file) => Ok(file.map(|file| Claim { _file: file })),
-            // The folder was cleared by whoever finished the job.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.claim(shard),
-            Err(error) => Err(StoreError::io("lock", &path, None, error)),
+        for _ in 0..MOST_ATTEMPTS {
+            commit::make_folder(&self.folder)?;
+            match try_lock(&path) {
+                Ok(file) => return Ok(file.map(|file| Claim { _file: Some(file) })),
+                // The folder was cleared by whoever finished the job.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => std::thread::yield_now(),
+                Err(error) => return Err(StoreError::io("lock", &path, None, error)),
+            }
         }
+        Ok(Some(Claim { _file: None }))
     }
 
     /// Who computes a shard: "process 4711 on node03".

@@ -104,15 +104,22 @@ pub(super) fn make_folder(path: &Path) -> Result<(), StoreError> {
     if let Some(parent) = path.parent() {
         make_folder(parent)?;
     }
-    match fs::create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        // Somebody made it, and somebody else removed it again.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !path.exists() => {
-            make_folder(path)
+    // In turns and not by recursion: somebody who removes it all the time would end the stack.
+    loop {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+                return Ok(());
+            }
+            // Somebody made it, and somebody else removed it again.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !path.exists() => {
+                std::thread::yield_now();
+            }
+            Err(error) => return Err(StoreError::io("create the folder", path, None, error)),
+            Ok(()) => {
+                return atomic_file::sync_folder_of(path)
+                    .map_err(|error| StoreError::io("write", path, None, error));
+            }
         }
-        Err(error) => Err(StoreError::io("create the folder", path, None, error)),
-        Ok(()) => atomic_file::sync_folder_of(path)
-            .map_err(|error| StoreError::io("write", path, None, error)),
     }
 }
 
