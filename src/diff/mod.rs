@@ -1,6 +1,6 @@
 //! What changed between two sets of results: cells, configuration, fingerprints, and why.
 //!
-//! Start with [`compare`], which matches the cells of two files of results and says in what they differ. [`test`] adds the paired
+//! Start with [`compare`], which matches the cells of two files of results and says in what they differ. [`test()`] adds the paired
 //! significance of each change where the predictions of both are in a cache, [`explain`] which fields of the recipes differ.
 //! [`markdown`] and [`record`] show a [`Difference`]; [`git`] reads files of revisions.
 //!
@@ -100,7 +100,7 @@ pub struct ChangedCell<'a> {
     pub direction: Direction,
     /// What was chosen on the validation split, where that differs: axis, value before, value after.
     pub chosen: Vec<(String, String, String)>,
-    /// What is known of its significance; `None` until [`test`] looked into a cache.
+    /// What is known of its significance; `None` until [`test()`] looked into a cache.
     pub test: Option<Result<Test, Untested>>,
 }
 
