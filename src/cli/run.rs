@@ -1,5 +1,6 @@
 //! `repro run`: computes what the cache lacks and writes the report.
 
+#[cfg(feature = "torch")]
 use std::path::PathBuf;
 
 use clap::Args;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::Command;
 
-use crate::fixture::{CliTest, Output, finish, root, with_snapshots};
+use crate::fixture::{CliTest, Output, finish, with_snapshots};
 
 /// The head of a file of results.
 const HEAD: &str = "metric,head,block,seed,epochs,value,low,high,correct,count,unit,higher_is_better,head_fingerprint\n";
@@ -432,8 +432,10 @@ fn a_change_is_tested_and_explained_by_the_cache_of_both_runs() {
 }
 
 /// A step of the workflow: its name and its commands.
+#[cfg(feature = "torch")]
 fn steps() -> Vec<(String, String)> {
-    let text = std::fs::read_to_string(root().join("docs/ci/workflow.yml")).unwrap();
+    let text =
+        std::fs::read_to_string(crate::fixture::root().join("docs/ci/workflow.yml")).unwrap();
     let mut steps: Vec<(String, String)> = Vec::new();
     let mut is_block = false;
     for line in text.lines() {
@@ -462,6 +464,7 @@ fn steps() -> Vec<(String, String)> {
 }
 
 /// A `gh` that writes down what it is asked, and knows of one comment or of none.
+#[cfg(feature = "torch")]
 const GH: &str = "#!/bin/sh\nprintf '%s ' \"$@\" >> \"$RUNNER_TEMP/asked\"\necho >> \"$RUNNER_TEMP/asked\"\ncase \"$*\" in *--paginate*) cat \"$RUNNER_TEMP/known\";; esac\n";
 
 #[cfg(feature = "torch")]
@@ -475,9 +478,9 @@ fn the_steps_of_the_workflow_run_as_plain_commands() {
     let written = cli.read(".github/workflows/repro.yml");
     assert_eq!(
         written,
-        std::fs::read_to_string(root().join("docs/ci/workflow.yml")).unwrap()
+        std::fs::read_to_string(crate::fixture::root().join("docs/ci/workflow.yml")).unwrap()
     );
-    for file in crate::fixture::walk(&root().join("reports")) {
+    for file in crate::fixture::walk(&crate::fixture::root().join("reports")) {
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
         let is_own = name.starts_with("quickstart") && !name.starts_with("quickstart-cka");
         if is_own {
