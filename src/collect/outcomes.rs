@@ -1,6 +1,5 @@
 //! The scores of single samples, from the predictions that the store keeps of every head.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use crate::exec::scoring::predictions;
 use crate::inputs::Inputs;
 use crate::metrics::Metric;
 use crate::plan::{Items, Plan, Train, Work};
-use crate::report::{Outcome, Outcomes, ReportError};
+use crate::report::{Outcome, Outcomes, ReportError, SharedIds};
 use crate::store::{Fingerprint, ResultRow, Store};
 
 /// How far the mean of the scores may be from the value of the result: the rounding of sums.
@@ -26,7 +25,7 @@ pub(super) struct Kept<'a> {
     /// By the name of an output.
     metrics: BTreeMap<String, Arc<dyn Metric>>,
     /// The lists of ids that were seen, each once.
-    ids: RefCell<Vec<Arc<Vec<String>>>>,
+    ids: SharedIds,
 }
 
 impl<'a> Kept<'a> {
@@ -61,19 +60,8 @@ impl<'a> Kept<'a> {
             store,
             heads,
             metrics,
-            ids: RefCell::default(),
+            ids: SharedIds::default(),
         })
-    }
-
-    /// The list of ids, shared where it was seen before.
-    fn shared(&self, ids: Vec<String>) -> Arc<Vec<String>> {
-        let mut known = self.ids.borrow_mut();
-        if let Some(same) = known.iter().find(|known| ***known == ids) {
-            return same.clone();
-        }
-        let ids = Arc::new(ids);
-        known.push(ids.clone());
-        ids
     }
 }
 
@@ -105,7 +93,7 @@ impl Outcomes for Kept<'_> {
         }
         let ids = predictions.rows.into_iter().map(|row| row.id).collect();
         Ok(Some(Arc::new(Outcome {
-            ids: self.shared(ids),
+            ids: self.ids.shared(ids),
             scores,
         })))
     }

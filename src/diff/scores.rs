@@ -1,14 +1,11 @@
 //! The scores of single samples behind a result, from the predictions that a cache keeps of its head. Neither the experiment nor its datasets
 //! are needed: a result names its head by fingerprint.
 
-use std::cell::RefCell;
-use std::sync::Arc;
-
 use super::significance::Untested;
 use crate::exec::NodeError;
 use crate::exec::logits::attach;
 use crate::metrics::{self, Predictions};
-use crate::report::Outcome;
+use crate::report::{Outcome, SharedIds};
 use crate::store::names::PREDICTIONS;
 use crate::store::{Fingerprint, ResultRow, Store};
 
@@ -19,7 +16,7 @@ const ROUNDING: f64 = 1e-9;
 pub(super) struct Scores<'a> {
     store: &'a Store,
     /// The lists of ids that were seen, each once.
-    ids: RefCell<Vec<Arc<Vec<String>>>>,
+    ids: SharedIds,
 }
 
 impl<'a> Scores<'a> {
@@ -27,7 +24,7 @@ impl<'a> Scores<'a> {
     pub(super) fn new(store: &'a Store) -> Self {
         Self {
             store,
-            ids: RefCell::default(),
+            ids: SharedIds::default(),
         }
     }
 
@@ -62,19 +59,8 @@ impl<'a> Scores<'a> {
         }
         let ids = predictions.rows.into_iter().map(|row| row.id).collect();
         Ok(Ok(Outcome {
-            ids: self.shared(ids),
+            ids: self.ids.shared(ids),
             scores,
         }))
-    }
-
-    /// The list of ids, shared where it was seen before.
-    fn shared(&self, ids: Vec<String>) -> Arc<Vec<String>> {
-        let mut known = self.ids.borrow_mut();
-        if let Some(same) = known.iter().find(|known| ***known == ids) {
-            return same.clone();
-        }
-        let ids = Arc::new(ids);
-        known.push(ids.clone());
-        ids
     }
 }

@@ -61,7 +61,11 @@ pub fn context(
 ) -> Result<Value, ReportError> {
     let mut names: BTreeMap<String, Value> = BTreeMap::new();
     if let serde_json::Value::Object(fields) = serde_json::to_value(input)? {
-        names.extend(fields.into_iter().map(|(name, value)| (name, plain(value))));
+        names.extend(
+            fields
+                .into_iter()
+                .map(|(name, value)| (name, json_value(value))),
+        );
     }
     names.insert("results".to_owned(), results(&input.results));
     names.insert(
@@ -90,11 +94,11 @@ pub fn context(
     let kinds = totals(&input.nodes);
     names.insert(
         "summary".to_owned(),
-        plain(serde_json::to_value(summary(input))?),
+        json_value(serde_json::to_value(summary(input))?),
     );
     names.insert(
         "total".to_owned(),
-        plain(serde_json::to_value(total("all", &input.nodes))?),
+        json_value(serde_json::to_value(total("all", &input.nodes))?),
     );
     let counts: Vec<(String, u64, u64)> = kinds
         .iter()
@@ -107,7 +111,10 @@ pub fn context(
             cells::provenance(&input.seeds, &counts),
         ),
     );
-    names.insert("node_kinds".to_owned(), plain(serde_json::to_value(kinds)?));
+    names.insert(
+        "node_kinds".to_owned(),
+        json_value(serde_json::to_value(kinds)?),
+    );
     let (headline, of_figures) = headlines(config, figures);
     let shown = tables.iter().zip(&config.tables).enumerate();
     let shown = shown.map(|(index, (rendered, spec))| {
@@ -127,7 +134,10 @@ pub fn context(
     });
     names.insert("figures".to_owned(), shown.collect());
     let choices = choices(&input.results);
-    names.insert("choices".to_owned(), plain(serde_json::to_value(choices)?));
+    names.insert(
+        "choices".to_owned(),
+        json_value(serde_json::to_value(choices)?),
+    );
     names.insert("trace".to_owned(), trace(config, tables, figures));
     let drawing = mermaid::flowchart(&input.graph)?;
     for (name, markdown) in [
@@ -251,7 +261,7 @@ fn as_values<S: Serializer>(
 }
 
 /// JSON as a template's value. What is not a finite number in Rust is `null` in JSON and `none` here.
-fn plain(value: serde_json::Value) -> Value {
+pub(crate) fn json_value(value: serde_json::Value) -> Value {
     match value {
         serde_json::Value::Null => Value::from(()),
         serde_json::Value::Bool(boolean) => Value::from(boolean),
@@ -263,10 +273,12 @@ fn plain(value: serde_json::Value) -> Value {
             }
         }
         serde_json::Value::String(text) => Value::from(text),
-        serde_json::Value::Array(items) => items.into_iter().map(plain).collect(),
-        serde_json::Value::Object(fields) => {
-            Value::from_pairs(fields.into_iter().map(|(name, field)| (name, plain(field))))
-        }
+        serde_json::Value::Array(items) => items.into_iter().map(json_value).collect(),
+        serde_json::Value::Object(fields) => Value::from_pairs(
+            fields
+                .into_iter()
+                .map(|(name, field)| (name, json_value(field))),
+        ),
     }
 }
 

@@ -46,7 +46,7 @@ mod snapshot;
 #[cfg(test)]
 mod testing;
 
-pub use comparison::{Compared, Comparison, Outcome, Outcomes};
+pub use comparison::{Compared, Comparison, Outcome, Outcomes, SharedIds};
 pub use config::ReportConfig;
 pub use error::ReportError;
 pub use input::{

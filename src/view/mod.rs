@@ -16,7 +16,7 @@ mod url;
 
 use std::path::PathBuf;
 
-use minijinja::{Environment, UndefinedBehavior, Value, context};
+use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Serialize;
 use serde_json::json;
 
@@ -25,6 +25,7 @@ use self::runs::Runs;
 use crate::bug::Bug;
 use crate::limits;
 use crate::message::Message;
+use crate::report::context::json_value;
 use crate::store::Store;
 use crate::visible::visible;
 
@@ -138,7 +139,7 @@ impl View {
         let page = self.pages.get_template(template);
         let page = page.and_then(|page| {
             page.render(
-                context! { tab => tab, has_samples => self.samples.is_some(), ..plain(content) },
+                context! { tab => tab, has_samples => self.samples.is_some(), ..json_value(content) },
             )
         });
         match page {
@@ -373,24 +374,5 @@ fn asset(kind: &'static str, text: &str) -> Response {
         status: 200,
         kind,
         body: text.as_bytes().to_vec(),
-    }
-}
-
-/// JSON as templates take it: texts are escaped where they are printed.
-fn plain(json: serde_json::Value) -> Value {
-    match json {
-        serde_json::Value::Null => Value::from(()),
-        serde_json::Value::Bool(boolean) => Value::from(boolean),
-        serde_json::Value::Number(number) => match (number.as_u64(), number.as_i64()) {
-            (Some(whole), _) => Value::from(whole),
-            (None, Some(negative)) => Value::from(negative),
-            (None, None) => Value::from(number.as_f64()),
-        },
-        serde_json::Value::String(text) => Value::from(text),
-        serde_json::Value::Array(items) => items.into_iter().map(plain).collect(),
-        serde_json::Value::Object(fields) => {
-            let fields = fields.into_iter();
-            Value::from_pairs(fields.map(|(name, value)| (name, plain(value))))
-        }
     }
 }

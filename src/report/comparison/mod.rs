@@ -8,6 +8,7 @@
 pub mod file;
 pub mod runs;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::error::ReportError;
@@ -21,6 +22,23 @@ pub struct Outcome {
     /// One score for each sample, in the unit of the result: for top-1, 1 where the head was right and 0 where it was not. Their mean
     /// is the result's value.
     pub scores: Vec<f64>,
+}
+
+/// Lists of samples' ids that were seen, each once: results on the same samples share one.
+#[derive(Debug, Default)]
+pub struct SharedIds(RefCell<Vec<Arc<Vec<String>>>>);
+
+impl SharedIds {
+    /// The list, shared where it was seen before.
+    pub fn shared(&self, ids: Vec<String>) -> Arc<Vec<String>> {
+        let mut known = self.0.borrow_mut();
+        if let Some(same) = known.iter().find(|known| ***known == ids) {
+            return same.clone();
+        }
+        let ids = Arc::new(ids);
+        known.push(ids.clone());
+        ids
+    }
 }
 
 /// Where the scores of single samples come from.
