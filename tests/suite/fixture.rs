@@ -197,21 +197,22 @@ impl CliTest {
         }
     }
 
-    /// Every file under a folder, with its bytes, by its path from there.
+    /// Every file under a folder, with its bytes, by its path from there. One that a run that is under way moves or
+    /// deletes after it was listed is left out.
     pub fn files(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
         let root = self.path(folder);
         let paths = walk(&root).into_iter();
         paths
-            .map(|path| (relative(&path, &root), fs::read(&path).unwrap()))
+            .filter_map(|path| Some((relative(&path, &root), unless_gone(fs::read(&path))?)))
             .collect()
     }
 
     /// Every file under the working folder with its time of change, the locks' aside.
     pub fn times(&self) -> BTreeMap<String, std::time::SystemTime> {
         let root = self.folder.path();
-        let times = walk(root).into_iter().map(|path| {
-            let time = fs::metadata(&path).unwrap().modified().unwrap();
-            (relative(&path, root), time)
+        let times = walk(root).into_iter().filter_map(|path| {
+            let time = unless_gone(fs::metadata(&path))?.modified().unwrap();
+            Some((relative(&path, root), time))
         });
         times
             .filter(|(path, _)| !path.contains(".repro/locks/"))
@@ -255,8 +256,7 @@ pub fn walk(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else {
         return files;
     };
-    for entry in entries {
-        let entry = entry.unwrap();
+    for entry in entries.filter_map(unless_gone) {
         if entry.file_type().unwrap().is_dir() {
             files.extend(walk(&entry.path()));
         } else {
@@ -265,6 +265,14 @@ pub fn walk(folder: &Path) -> Vec<PathBuf> {
     }
     files.sort();
     files
+}
+
+/// What was found, or nothing where a run that is under way took it away first.
+fn unless_gone<T>(found: std::io::Result<T>) -> Option<T> {
+    match found {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        found => Some(found.unwrap()),
+    }
 }
 
 /// A path from a folder, with `/`.
