@@ -60,6 +60,12 @@ pub const CHECKPOINT_ENTRIES: usize = 1 << 19;
 /// The most axes of a tensor; libtorch has no more.
 pub const TENSOR_AXES: usize = 64;
 
+/// The most graphs inside one another in an ONNX file, as those of loops and branches are.
+pub const ONNX_DEPTH: usize = 32;
+
+/// The longest name of an input, an output, an operator or a tensor of an ONNX file, in bytes.
+pub const ONNX_NAME: usize = 4_096;
+
 /// The most bytes of a template.
 pub const TEMPLATE: u64 = 1 << 20;
 

@@ -151,6 +151,17 @@ pub(super) fn parse(
     if !check_timestep(fields, &values, place, model) {
         return Vec::new();
     }
+    if !model.precisions().contains(&values.precision) {
+        let names = model.precisions().iter().map(|one| one.name());
+        let message = format!(
+            "model `{}` does not compute in {}",
+            model.variant(),
+            values.precision.name()
+        );
+        let hint = format!("it computes in {}", names.collect::<Vec<_>>().join(", "));
+        fields.invalid(PRECISION.name, "graph::model-misfit", message, Some(hint));
+        return Vec::new();
+    }
     let timestep = values.timestep.filter(|_| input.noise.is_some());
     let is_random = timestep.is_some() || values.preprocess.is_random();
     let every_block = blocks.len() > 1;

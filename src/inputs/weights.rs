@@ -1,15 +1,10 @@
 //! Files of weights: what they are for recipes, and whether the networks that they are for can be built of them. Only descriptions of
 //! tensors are read, so that a file that does not fit is an error before anything is computed.
 
-use std::path::Path;
-
 use super::{InputError, Reading, told};
 use crate::datasets::{DatasetError, Digester};
 use crate::graph::ModelNode;
-use crate::message::{Hint, Message};
 use crate::models::WeightsSource;
-use crate::models::checkpoint::comparison::compare;
-use crate::models::checkpoint::stored_tensors::StoredTensors;
 
 /// The identity of a model's weights, as [`Facts::weights`](crate::plan::Facts::weights) has it.
 ///
@@ -39,7 +34,8 @@ pub(super) fn identify(
                 .to_owned(),
         });
     }
-    check(node, &path)?;
+    let checked = node.model.check_file(&path);
+    checked.map_err(DatasetError::Selection)?;
     Ok(Some(with_prefix(format!("blake3:{digest}"), node)))
 }
 
@@ -49,21 +45,6 @@ pub(super) fn with_prefix(identity: String, node: &ModelNode) -> String {
         "" => identity,
         prefix => format!("{identity} {prefix}"),
     }
-}
-
-/// Whether a network can be built of a file.
-fn check(node: &ModelNode, path: &Path) -> Result<(), DatasetError> {
-    let Some(required) = node.model.required() else {
-        return Ok(());
-    };
-    let tensors = StoredTensors::open(path)
-        .map_err(|error| DatasetError::Selection(error.to_string().into()))?;
-    let mismatch = compare(&tensors, &required);
-    if mismatch.is_empty() {
-        return Ok(());
-    }
-    let message = Message::new(mismatch.to_string()).maybe_hint(mismatch.hint());
-    Err(DatasetError::Selection(message))
 }
 
 /// Adds what is wrong with the weights of a model, once for all models that a sweep makes of one declaration.

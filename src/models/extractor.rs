@@ -100,6 +100,12 @@ pub enum ForwardError {
     /// A network was to run to its end and has none.
     #[error("the network gives no output, only the feature maps of its blocks")]
     NoOutput,
+    /// What runs the network does not go on.
+    #[error("ONNX Runtime: {problem}")]
+    Runtime {
+        /// What it says.
+        problem: String,
+    },
     /// An unconditional network got classes.
     #[error("the network is unconditional, but class labels were given")]
     ClassLabelsUnexpected,

@@ -18,13 +18,14 @@ pub mod tap;
 pub mod tuning;
 
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checked_file::CheckedFile;
 use crate::diffusion::Coefficients;
 use crate::fetch::Published;
 use crate::imaging::Normalization;
+use crate::message::Message;
 use crate::spec::{Kind, Parse, suggest};
 
 use checkpoint::comparison::Required;
@@ -163,6 +164,22 @@ pub trait Model: Send + Sync + Debug {
         None
     }
 
+    /// What it can compute in.
+    fn precisions(&self) -> &'static [Precision] {
+        &[Precision::F32, Precision::Bf16, Precision::F16]
+    }
+
+    /// Whether the network can be built of a file, by what the file says of itself; no number is read.
+    ///
+    /// # Errors
+    /// What is wrong, all of it.
+    fn check_file(&self, path: &Path) -> Result<(), Message> {
+        match self.required() {
+            Some(required) => checkpoint::comparison::check(path, &required),
+            None => Ok(()),
+        }
+    }
+
     /// Its blocks, in the order of computation, numbered as in the paper.
     fn blocks(&self) -> &[BlockInfo];
 
@@ -200,7 +217,7 @@ pub trait Model: Send + Sync + Debug {
     #[cfg(feature = "torch")]
     fn load(
         &self,
-        base: &std::path::Path,
+        base: &Path,
         device: tch::Device,
         precision: Precision,
     ) -> Result<Box<dyn extractor::Network>, checkpoint::weights::WeightError>;

@@ -1,6 +1,6 @@
 //! `repro models inspect`: what a checkpoint holds. Reads the description of the tensors and not their numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -12,6 +12,8 @@ use super::super::{printed, table};
 use crate::models;
 use crate::models::checkpoint::comparison::{Nearly, is_of_optimizer, nearly_fitting};
 use crate::models::checkpoint::stored_tensors::{StoredTensors, shown};
+use crate::models::kinds::onnx;
+use crate::models::kinds::onnx::file::{Description, Port};
 use crate::text::{bytes, count, plural};
 
 /// So many entries are listed for people; the networks of papers have some thousand.
@@ -43,6 +45,9 @@ struct Sums {
 
 /// Prints what the checkpoint holds.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(description) = onnx::declared::described(&arguments.file)? {
+        return print_onnx(arguments, &description);
+    }
     let tensors = StoredTensors::open(&arguments.file)?;
     let kinds = models::ALL.iter();
     let fitting: Vec<String> = kinds
@@ -56,6 +61,66 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     } else {
         writeln!(out, "{}", page(&tensors, &fitting))?;
     }
+    Ok(())
+}
+
+/// Prints what an ONNX file holds, and the table of an experiment for it.
+fn print_onnx(arguments: &Arguments, description: &Description) -> Result<(), Failure> {
+    let mut out = printed::stdout(arguments.json);
+    let path = &arguments.file;
+    let table = onnx::declared::table(path, description);
+    let ports = |ports: &[Port]| -> Vec<Vec<String>> {
+        let first = ports.iter().take(SHOWN);
+        first
+            .map(|port| vec![shown(&port.name), port.to_string()])
+            .collect()
+    };
+    if arguments.json {
+        let record = |ports: &[Port]| -> Vec<_> {
+            let each = ports.iter();
+            each.map(|port| json!({ "name": port.name, "shape": port.to_string() }))
+                .collect()
+        };
+        let record = json!({
+            "file": path.to_string_lossy(),
+            "container": "onnx",
+            "producer": description.producer,
+            "operators": description.operators,
+            "inputs": record(&description.inputs),
+            "outputs": record(&description.outputs),
+            "foreign_operators": description.foreign,
+            "external_tensors": description.external,
+            "experiment": table,
+        });
+        serde_json::to_writer_pretty(&mut out, &record).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    let producer = match description.producer.as_str() {
+        "" => String::new(),
+        producer => format!(", written by {}", shown(producer)),
+    };
+    writeln!(
+        out,
+        "{}: ONNX, operators of version {}{producer}\n\ninputs:\n{}\n\noutputs:\n{}",
+        path.display(),
+        description.operators,
+        table::render(&["name", "shape and type"], &ports(&description.inputs)),
+        table::render(&["name", "shape and type"], &ports(&description.outputs)),
+    )?;
+    let of = |what: &str, names: &BTreeSet<String>| {
+        let names: Vec<String> = names.iter().map(|name| shown(name)).collect();
+        match names.as_slice() {
+            [] => String::new(),
+            names => format!("\nnot run: {what} {}", names.join(", ")),
+        }
+    };
+    writeln!(
+        out,
+        "{}{}\nthe table of an experiment, where `?` is to be filled in:\n\n{table}",
+        of("operators that ONNX Runtime does not have,", &description.foreign),
+        of("numbers in other files, of", &description.external),
+    )?;
     Ok(())
 }
 

@@ -2,12 +2,14 @@
 //! can be asked before anything is computed.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 
 use safetensors::Dtype;
 
 use super::file_names::FileNames;
 use super::stored_tensors::StoredTensors;
 use super::weight_mismatch::{Advice, WeightMismatch, WrongShape};
+use crate::message::{Hint, Message};
 use crate::models;
 
 /// Name, type and shape of a tensor by its name in the file.
@@ -44,6 +46,19 @@ fn described(file: &StoredTensors) -> Described<'_> {
 
 fn is_read(dtype: Dtype) -> bool {
     matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16)
+}
+
+/// Whether a network can be built of the file of this name.
+///
+/// # Errors
+/// A file that is not one of tensors, or every difference between it and what the network needs.
+pub fn check(path: &Path, required: &Required<'_>) -> Result<(), Message> {
+    let tensors = StoredTensors::open(path).map_err(|error| Message::new(error.to_string()))?;
+    let mismatch = compare(&tensors, required);
+    if mismatch.is_empty() {
+        return Ok(());
+    }
+    Err(Message::new(mismatch.to_string()).maybe_hint(mismatch.hint()))
 }
 
 /// Every difference between a file and what a network needs of it, with advice where the differences have one cause; nothing where it

@@ -3,10 +3,11 @@
 //! Adding a kind is one new file and two lines below: `pub mod name;` and `&name::KIND,`.
 
 pub mod guided_diffusion;
+pub mod onnx;
 pub mod pixels;
 pub mod resnet;
 
 use super::ModelKind;
 
 /// Every model kind.
-pub const ALL: &[&ModelKind] = &[&guided_diffusion::KIND, &pixels::KIND, &resnet::KIND];
+pub const ALL: &[&ModelKind] = &[&guided_diffusion::KIND, &onnx::KIND, &pixels::KIND, &resnet::KIND];

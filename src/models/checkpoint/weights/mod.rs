@@ -18,7 +18,7 @@ use super::stored_tensors::{StoredTensors, StoredTensorsError};
 use super::synthetic;
 pub use super::weight_mismatch::{Advice, WeightMismatch, WrongShape};
 use crate::checked_file::{CheckError, CheckedFile};
-use crate::message::Hint;
+use crate::message::{Hint, Message};
 use crate::models::WeightsSource;
 use crate::models::nn::initial::Initial;
 use crate::models::nn::layers::MemoryFormat;
@@ -77,6 +77,9 @@ pub enum WeightError {
         /// The tensors that are missing, left over, or of another shape.
         problem: CheckError,
     },
+    /// What a kind says of a file that it reads by itself.
+    #[error("{}", .0.text)]
+    Unusable(Message),
     /// There is no source at all.
     #[error("the network has parameters, but no weights were given")]
     NotGiven,
@@ -105,6 +108,7 @@ impl Hint for WeightError {
                 "it is not the file that the experiment was planned with; the same command plans again, with the file as it is now".to_owned(),
             ),
             Self::Mismatch(mismatch) => mismatch.hint(),
+            Self::Unusable(message) => message.hint.clone(),
             Self::Check { .. } | Self::File(_) | Self::NotGiven => None,
         }
     }
