@@ -14,6 +14,9 @@ torch_cpu_packages=("torch==$torch_version" nvidia-cuda-runtime==13.0.96 nvidia-
 # Not one version of NumPy: none is for all of Python 3.10 to 3.14.
 test_packages=(polars==2.1.0 pyarrow==26.0.1 "numpy>=2.2,<2.5")
 
+# One range, because newer ones are not made for Python 3.10. 1.24 is the oldest that the program can load.
+onnxruntime_package="onnxruntime>=1.24,<1.33"
+
 # Exit codes of the set-up; those of the program and of `cargo test` are passed on as they are.
 setup_failed=69
 build_failed=70
@@ -352,6 +355,49 @@ build_with_log() {
         grep -Ev '^ *(Compiling|Downloading|Downloaded|Updating|Blocking) ' "$log" >&2 || true
     fi
     return "$status"
+}
+
+# --- ONNX Runtime --------------------------------------------------------------------------------
+
+# The library in a folder of Python packages; nothing where it is not there.
+onnxruntime_in() { compgen -G "$1/onnxruntime/capi/libonnxruntime.so.*" | head -n 1 || true; }
+
+check_onnxruntime() {
+    [[ -n $(onnxruntime_in "$1") ]] || { echo "onnxruntime/capi/libonnxruntime.so.* is missing"; return 1; }
+}
+
+# Sets ORT_DYLIB_PATH to the library that runs networks of ONNX files: what it is set to; else an active Python
+# environment's; else that of .onnxruntime, installed if need be.
+prepare_onnxruntime() {
+    local folder library
+    [[ -z ${ORT_DYLIB_PATH-} ]] || return 0
+    for folder in {"${VIRTUAL_ENV-}","${CONDA_PREFIX-}"}/lib/python3.*/site-packages; do
+        library=$(onnxruntime_in "$folder")
+        if [[ -n $library ]]; then
+            export ORT_DYLIB_PATH=$library
+            return
+        fi
+    done
+    if ! is_stamped "$root/.onnxruntime" "$onnxruntime_package"; then
+        say "installing ONNX Runtime into .onnxruntime: about 30 MB to download, 90 MB on disk"
+        pip_install "$root/.onnxruntime" "$onnxruntime_package" 300 check_onnxruntime \
+            "or set ORT_DYLIB_PATH to the libonnxruntime.so of an ONNX Runtime that you have" --no-deps "$onnxruntime_package"
+    fi
+    ORT_DYLIB_PATH=$(onnxruntime_in "$root/.onnxruntime")
+    export ORT_DYLIB_PATH
+}
+
+# names_onnx FILE…: whether an experiment file, or one of the files that it includes, has a network of an ONNX file.
+names_onnx() {
+    local file part
+    for file in "$@"; do
+        [[ $file == *.toml && -f $file ]] || continue
+        if grep -Eqs "^[^#]*kind *= *[\"']onnx[\"']" "$file"; then return 0; fi
+        for part in $(grep -Es '^ *include *=' "$file" | grep -Eo '"[^"]+\.toml"' | tr -d '"'); do
+            if names_onnx "$(dirname -- "$file")/$part"; then return 0; fi
+        done
+    done
+    return 1
 }
 
 # --- Python for the tests ------------------------------------------------------------------------

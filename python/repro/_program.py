@@ -1,4 +1,4 @@
-"""The command `repro`: finds libtorch in the PyTorch of this Python environment, and becomes the program.
+"""The command `repro`: finds libtorch and ONNX Runtime in the PyTorch of this Python environment, and becomes the program.
 
 Exit code 69 where PyTorch is missing or of another version, or the program cannot be started; every other one is the program's own.
 """
@@ -44,6 +44,15 @@ def libtorch() -> Path:
     return folder / "lib"
 
 
+def onnxruntime() -> Path | None:
+    """The library of ONNX Runtime, which runs networks of ONNX files; None where this environment has none."""
+    found = importlib.util.find_spec("onnxruntime")
+    if found is None or found.origin is None:
+        return None
+    libraries = sorted((Path(found.origin).parent / "capi").glob("libonnxruntime.so*"))
+    return libraries[0] if libraries else None
+
+
 def main() -> int:
     """Becomes the program; returns an exit code where it cannot."""
     program = Path(__file__).resolve().parent / "bin" / "repro"
@@ -52,6 +61,8 @@ def main() -> int:
         # Before all others: a libtorch of another version may be on the path.
         paths = [str(libtorch()), environment.get("LD_LIBRARY_PATH", "")]
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(path for path in paths if path)
+        if not environment.get("ORT_DYLIB_PATH") and (library := onnxruntime()):
+            environment["ORT_DYLIB_PATH"] = str(library)
         # Threads that wait for each other give the core to others after microseconds; libgomp reads this before the program begins.
         if not environment.get("OMP_WAIT_POLICY"):
             environment.setdefault("GOMP_SPINCOUNT", "1000")

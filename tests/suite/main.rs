@@ -5,7 +5,7 @@
 //! [`fine_tuning`], [`test_view`], [`joined`], [`interruption`] and [`damage`] run small experiments; [`compose`] overrides experiments;
 //! [`fgvc`] runs a shipped one on small [`stand_ins`] of its datasets, and [`paper`] all that are about the paper; [`querying`] and
 //! [`results`] ask for what they leave, and [`query_reads`] asks for what it must not read; [`network`] counts connections;
-//! [`image_folders`] and [`foreign_checkpoints`] hold files of other people's making; [`others_files`] and [`hostile_text`] hold what
+//! [`golden_onnx`] runs ONNX files; [`image_folders`] and [`foreign_checkpoints`] hold files of other people's making; [`others_files`] and [`hostile_text`] hold what
 //! must not be written, and what must not be obeyed; [`project`] is run in subfolders, and [`terminal`] on terminals of 80 and 60
 //! columns; [`coverage`] measures intervals and tests; [`fetch`] and [`data`] download files from [`http_server`]; [`schema`] validates
 //! the files that are shipped; [`init`] writes experiments to start from; [`python_package`] and [`wheel`] hold what is installed by pip;
@@ -64,6 +64,8 @@ mod golden_guided_diffusion;
 mod golden_heads;
 #[cfg(feature = "torch")]
 mod golden_momentum;
+#[cfg(feature = "onnx")]
+mod golden_onnx;
 #[cfg(feature = "torch")]
 mod golden_resnet;
 #[cfg(feature = "torch")]

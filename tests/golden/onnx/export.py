@@ -1,8 +1,7 @@
-"""Writes the networks and outputs of this folder: `python3 export.py`, with torch, onnx and onnxscript."""
-
-import json
+"""Writes the networks and outputs of this folder: `python3 export.py`, with torch, onnx and safetensors."""
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 
@@ -44,7 +43,5 @@ for name, batch in [("tiny", {"image": {0: "batch"}}), ("tiny-batch-2", None)]:
         dynamo=False,
         opset_version=18,
     )
-record = {"torch": torch.__version__, "image": image.flatten().tolist()}
-record["outputs"] = {name: output.flatten().tolist() for name, output in zip(names, outputs)}
-with open("tiny.json", "w") as file:
-    json.dump(record, file)
+arrays = {"image": image} | dict(zip(names, outputs))
+save_file({name: array.contiguous() for name, array in arrays.items()}, "tiny.safetensors")

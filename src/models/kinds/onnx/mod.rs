@@ -116,11 +116,7 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
         normalization: normalization?,
         noise: None,
     };
-    Some(Arc::new(Onnx::new(
-        input,
-        taps,
-        WeightsSource::File(weights?.into()),
-    )))
+    Some(model(input, taps, WeightsSource::File(weights?.into())))
 }
 
 /// Reads `taps`. Reports a list that is empty, and names that stand twice.
@@ -160,6 +156,11 @@ fn taps(fields: &Fields<'_>) -> Option<Vec<Tap>> {
         return None;
     }
     Some(taps)
+}
+
+/// The network of an ONNX file.
+pub fn model(input: InputSpec, taps: Vec<Tap>, weights: WeightsSource) -> Arc<dyn Model> {
+    Arc::new(Onnx::new(input, taps, weights))
 }
 
 /// A network as declared.
