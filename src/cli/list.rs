@@ -274,12 +274,13 @@ fn one_model(name: &str, json: bool) -> Result<(), Failure> {
         |noise| format!(", {} diffusion steps", noise.steps),
     );
     print_text(&format!(
-        "{name}: {} parameters, reads {} × {} × {}{}\n{}",
+        "{name}: {} parameters, reads {} × {} × {}{}\nimages by default: {}\n{}",
         count(model.parameter_count()),
         input.channels,
         input.side,
         input.side,
         noise,
+        model.preprocess().name(),
         table::render(
             &[
                 "block",
@@ -304,6 +305,7 @@ fn model_record(name: &str, model: &dyn Model) -> Value {
         "parameters": model.parameter_count(),
         "input": [model.input().channels, model.input().side, model.input().side],
         "normalization": model.input().normalization,
+        "preprocess": model.preprocess(),
         "diffusion_steps": model.input().noise.map(|noise| noise.steps),
         "blocks": model.blocks(),
     })

@@ -8,7 +8,7 @@ use crate::diffusion::NoiseOf;
 use crate::exec::NodeError;
 use crate::graph::{Experiment, SampleMethod};
 use crate::imaging::preprocess::View;
-use crate::imaging::{Image, Normalization, Preprocess};
+use crate::imaging::{Image, Normalization};
 use crate::inputs::{ImageSource, Inputs, Showing};
 use crate::message::Message;
 use crate::numbers::to_u32;
@@ -187,7 +187,7 @@ fn noise_strip(
         return Ok(None);
     }
     let input = node.model.input();
-    let preprocess = Preprocess::default();
+    let preprocess = node.model.preprocess();
     let images = ImageSource {
         dataset: inputs.images(dataset, store, 0..strip.count as usize)?,
         preprocess: &preprocess,

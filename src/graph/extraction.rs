@@ -130,8 +130,7 @@ pub(super) struct Place {
 
 /// Looks for errors in a table whose model or dataset has some of its own, so that nothing can be made of it.
 pub(super) fn check(fields: &Fields<'_>) {
-    // No model has more steps than this, so that what is wrong for every model is found.
-    let _ = values(fields, 99_999, None);
+    let _ = values(fields, None);
 }
 
 /// Reads one table without sweeps; `block = "all"` gives one node for each block of the model.
@@ -142,8 +141,7 @@ pub(super) fn parse(
     model: &dyn Model,
 ) -> Vec<ExtractionNode> {
     let input = model.input();
-    let last_step = input.noise.map_or(99_999, |noise| noise.steps - 1);
-    let values = values(fields, last_step, Some(input.side));
+    let values = values(fields, Some(model));
     let blocks = parse_blocks(fields, model);
     let Some(values) = values else {
         return Vec::new();
@@ -289,14 +287,19 @@ fn reduce(
     }
 }
 
-fn values(fields: &Fields<'_>, last_step: u32, side: Option<u32>) -> Option<Values> {
+/// Reads what does not depend on the model's blocks; without a model, looks for what is wrong for every one.
+fn values(fields: &Fields<'_>, model: Option<&dyn Model>) -> Option<Values> {
+    let input = model.map(Model::input);
+    let noise = input.and_then(|input| input.noise);
+    // No model has more steps than this.
+    let last_step = noise.map_or(99_999, |noise| noise.steps - 1);
     let timestep = fields
         .get(&TIMESTEP)
         .and_then(|_| fields.get(&TIMESTEP.at_most(last_step)));
-    let preprocess = preprocess::parse(fields, side);
-    let test_preprocess = preprocess
-        .as_ref()
-        .and_then(|preprocess| preprocess::parse_test(fields, preprocess, side));
+    let preprocess = preprocess::parse(fields, model);
+    let test_preprocess = preprocess.as_ref().and_then(|preprocess| {
+        preprocess::parse_test(fields, preprocess, input.map(|input| input.side))
+    });
     if fields.has(TIMESTEP.name) && timestep.is_none() {
         return None;
     }

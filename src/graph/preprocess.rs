@@ -4,6 +4,7 @@
 
 use crate::imaging::preprocess::{Named, Number as Number64, Step};
 use crate::imaging::{Filter, Normalization, Preprocess};
+use crate::models::Model;
 use crate::spec::fields::Spanned;
 use crate::spec::{
     Boolean, Choice, Count, Diagnostic, Fields, Key, Kind, KindDoc, List, Number, Parse, WordOr,
@@ -12,9 +13,9 @@ use crate::spec::{
 
 /// The key as `[extraction.*]` and `[pretrain.*]` have it.
 pub const KEY: Key<WordOr<Named>> = Key::word_or("preprocess", Named::CHOICES, "a list of steps")
-    .default(Named::AdmCenterCrop)
+    .optional("the model's own")
     .doc(
-        "How images that are trained on become squares: by a name, or by a list of the steps under `preprocess` below.",
+        "How images that are trained on become squares: by a name, or by a list of the steps under `preprocess` below. Every model knows what its authors evaluated it with; `repro list models NAME` shows it.",
     );
 
 /// How images become squares that are predicted or held out.
@@ -161,16 +162,13 @@ pub const STEPS: &[&Kind<Parse<Step>>] = &[
     ),
 ];
 
-/// Reads `preprocess` of a table. `side` is the network's, where that is known. The default where the key is absent; `None` where
-/// it is wrong.
-pub(super) fn parse(fields: &Fields<'_>, side: Option<u32>) -> Option<Preprocess> {
+/// Reads `preprocess` of a table; the model's own where the key is absent. `None` where it is wrong, or where there is no model to
+/// ask.
+pub(super) fn parse(fields: &Fields<'_>, model: Option<&dyn Model>) -> Option<Preprocess> {
     if !fields.has(KEY.name) {
-        return fields.get(&KEY).and_then(|default| match default {
-            WordOrNode::Word(named) => Some(Preprocess::Named(named)),
-            WordOrNode::List(_) => None,
-        });
+        return model.map(Model::preprocess);
     }
-    given(fields, &KEY, side)
+    given(fields, &KEY, model.map(|model| model.input().side))
 }
 
 /// Reads `test_preprocess` beside `preprocess`, whose deterministic part it is where it is absent. `None` where it is wrong, or where

@@ -46,7 +46,7 @@ pub(super) fn parse(
         return None;
     };
     let training = Pretraining::parse(fields, denoising.learns_variance());
-    let preprocess = preprocess::parse(fields, Some(model.input().side));
+    let preprocess = preprocess::parse(fields, Some(model));
     let checkpoint_every = fields.get(&CHECKPOINT_EVERY)?;
     let split = fields.get(&SPLIT)?;
     let (training, preprocess) = (training?, preprocess?);

@@ -244,6 +244,16 @@ impl Preprocess {
         }
     }
 
+    /// The shorter side becomes `shorter`, then the middle square of `side` is cropped, both in pixels: how most networks for ImageNet
+    /// are evaluated. `shorter` is at least `side`.
+    pub fn resize_then_crop(shorter: u32, side: u32, filter: Filter) -> Self {
+        let resize = Step::Resize {
+            side: shorter,
+            filter,
+        };
+        Self::new(vec![resize, Step::CenterCrop { side }], side)
+    }
+
     /// In words: its name, or its steps.
     pub fn name(&self) -> String {
         match self {

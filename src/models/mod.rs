@@ -24,7 +24,7 @@ use std::sync::Arc;
 use crate::checked_file::CheckedFile;
 use crate::diffusion::Coefficients;
 use crate::fetch::Published;
-use crate::imaging::Normalization;
+use crate::imaging::{Normalization, Preprocess};
 use crate::message::Message;
 use crate::spec::{Kind, Parse, suggest};
 
@@ -153,6 +153,12 @@ pub trait Model: Send + Sync + Debug {
 
     /// Side, channels, normalization, and whether there is noise.
     fn input(&self) -> InputSpec;
+
+    /// How images become its squares unless an experiment says otherwise: as its authors evaluate it. guided-diffusion's, unless a
+    /// kind has its own. It is part of every recipe of features, stated or not.
+    fn preprocess(&self) -> Preprocess {
+        Preprocess::default()
+    }
 
     /// What stands before the names of its tensors in the file of its weights, by the experiment; empty where it says nothing.
     fn prefix(&self) -> String {

@@ -10,7 +10,6 @@ use self::trainings::{render_fresh, render_trainings};
 use super::Plan;
 use super::absent::{self, Absent};
 use super::job::{Cost, JobKind, Pass};
-use crate::imaging::Preprocess;
 use crate::models::Precision;
 use crate::text::{bytes, count, plural};
 
@@ -72,7 +71,7 @@ fn pass_line(pass: &Pass) -> String {
     if let Some(split) = &key.shown.split {
         let _ = write!(line, "  of split {split}");
     }
-    if key.shown.preprocess != Preprocess::default() {
+    if key.shown.preprocess != pass.model.model.preprocess() {
         let _ = write!(line, "  {}", key.shown.preprocess.name());
     }
     if key.normalization != pass.model.model.input().normalization {

@@ -446,6 +446,7 @@ weights = { synthetic = 31 }
 model   = "resnet"
 dataset = "photos"
 block   = 17
+preprocess = "adm-center-crop"
 "#,
     );
     crate::small::run(&cli, "photos.toml");

@@ -18,27 +18,31 @@ pub(super) fn add(experiment: &Experiment, samples: SamplesOf<'_>, add: Add<'_>)
     }
     views(experiment, add);
     for extraction in &experiment.extractions {
-        let fixed = Preprocess::default();
-        if extraction.preprocess != fixed {
+        let model = &experiment.models[extraction.model].model;
+        let (own, input) = (model.preprocess(), model.input());
+        let paper = if own == Preprocess::default() {
+            "resize and center crop of guided-diffusion".to_owned()
+        } else {
+            format!("not stated; the network's authors: {}", own.name())
+        };
+        if extraction.preprocess != own {
             add(
                 "Preprocessing",
-                "resize and center crop of guided-diffusion",
+                &paper,
                 extraction.preprocess.name(),
                 DECLARED,
             );
         }
-        if extraction.test_preprocess != fixed
-            && extraction.test_preprocess != extraction.preprocess
+        if extraction.test_preprocess != own && extraction.test_preprocess != extraction.preprocess
         {
             add(
                 "Preprocessing of test images",
-                "resize and center crop of guided-diffusion",
+                &paper,
                 extraction.test_preprocess.name(),
                 DECLARED,
             );
         }
-        let own = experiment.models[extraction.model].model.input();
-        if extraction.normalization != own.normalization {
+        if extraction.normalization != input.normalization {
             add(
                 "Normalization",
                 "pixels between -1 and 1",

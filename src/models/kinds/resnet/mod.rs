@@ -7,9 +7,12 @@
 //! He et al. 2015 (arXiv 1512.03385); pytorch/vision v0.26.0: torchvision/models/resnet.py, where the stride is that of the 3×3
 //! convolution. Blocks are numbered from 1: the bottleneck blocks in order, then the pooled feature, then the logits.
 //!
+//! Images become squares as in torchvision's evaluation (pytorch/vision v0.26.0: references/classification/presets.py,
+//! `ClassificationPresetEval`), which SimCLR, SwAV and MoCo v3 evaluate ResNet-50 with too: the shorter side becomes 256 pixels,
+//! bilinear and antialiased, and the middle 224 are cropped.
+//!
 //! # Deviations
-//! - torchvision's evaluation resizes the shorter side to 256 (bilinear) and crops 224; an extraction's default, `adm-center-crop`,
-//!   has the whole shorter side in 224. Write `preprocess` to have torchvision's.
+//! - A network of another side than 224 has the same proportion, 8 to 7, rounded down, which nobody states.
 //! - Those of [`network`].
 
 pub mod config;
@@ -22,7 +25,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use self::config::Config;
-use crate::imaging::Normalization;
+use crate::imaging::{Filter, Normalization, Preprocess};
 use crate::models::checkpoint::comparison::Required;
 use crate::models::checkpoint::file_names::BATCH_COUNT;
 use crate::models::checkpoint::stored_tensors::StoredTensors;
@@ -163,6 +166,11 @@ impl Model for ResNet {
         }
     }
 
+    fn preprocess(&self) -> Preprocess {
+        let side = self.config.image_size;
+        Preprocess::resize_then_crop(side * 8 / 7, side, Filter::Bilinear)
+    }
+
     fn prefix(&self) -> String {
         self.prefix.clone()
     }
@@ -248,5 +256,27 @@ impl crate::models::extractor::Network for Extractor {
         }
         let x = crate::models::extractor::images_to_tensor(images, self.input, self.device);
         self.network.forward_taps(&x, taps, until, visit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_preprocessed_as_torchvision_evaluates() {
+        let name = |side| {
+            let network = Config {
+                image_size: side,
+                layers: [3, 4, 6, 3],
+                base_width: 64,
+                classes: None,
+            };
+            let (weights, prefix) = (WeightsSource::Synthetic(0), String::new());
+            let model = ResNet::new("custom".to_owned(), network, weights, prefix);
+            model.preprocess().name()
+        };
+        assert_eq!(name(224), "resize 256 bilinear, center-crop 224");
+        assert_eq!(name(64), "resize 73 bilinear, center-crop 64");
     }
 }
