@@ -36,6 +36,16 @@ pub enum Resample {
 }
 
 impl Layer {
+    /// Channels that leave the layer.
+    pub fn outputs(self) -> u32 {
+        match self {
+            Self::Convolution { outputs, .. } | Self::Residual { outputs, .. } => outputs,
+            Self::Attention { channels, .. }
+            | Self::Downsample { channels, .. }
+            | Self::Upsample { channels, .. } => channels,
+        }
+    }
+
     /// Lists the layer's parameters below `path`.
     pub fn list_parameters(self, path: &str, config: &Config, list: &mut Parameters) {
         match self {

@@ -11,13 +11,13 @@ use super::layer::{Layer, Parameters, Resample};
 use crate::models::TapShape;
 use crate::models::block::{BlockIndex, BlockInfo};
 
-/// A whole U-Net.
+/// A whole U-Net, or its encoder.
 #[derive(Clone, Debug)]
 pub struct UNetLayout {
     config: Config,
-    /// All blocks in the order of the forward pass: encoder, middle, decoder.
+    /// All blocks in the order of the forward pass: encoder, middle, and decoder where there is one.
     pub blocks: Vec<BlockLayout>,
-    /// Channels that enter the final `out` layers.
+    /// Channels that the last block gives to the final `out` layers.
     pub final_channels: u32,
 }
 
@@ -34,6 +34,13 @@ pub struct BlockLayout {
     pub side: u32,
 }
 
+impl BlockLayout {
+    /// Channels that leave the block.
+    pub fn outputs(&self) -> u32 {
+        self.layers.last().map_or(0, |layer| layer.outputs())
+    }
+}
+
 /// The three parts of a U-Net.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -46,14 +53,10 @@ pub enum Part {
 }
 
 impl UNetLayout {
-    /// Lays out the network. Meaningful if `config.validate()` found nothing.
-    pub fn new(config: &Config) -> Self {
+    /// Lays out the network without its decoder: the blocks up to the middle one. Meaningful if `config.validate()` found nothing.
+    pub fn encoder(config: &Config) -> Self {
         let levels = config.level_channels();
         let first = levels.first().copied().unwrap_or(0);
-        let attention = |channels: u32| Layer::Attention {
-            channels,
-            heads: config.heads(channels),
-        };
         let mut side = config.image_size;
         let mut channels = first;
         let mut blocks = vec![BlockLayout {
@@ -65,7 +68,6 @@ impl UNetLayout {
             }],
             side,
         }];
-        let mut skips = vec![first];
 
         for (level, &outputs) in levels.iter().enumerate() {
             for _ in 0..config.num_res_blocks {
@@ -75,11 +77,10 @@ impl UNetLayout {
                     resample: Resample::Keep,
                 }];
                 if config.attention_resolutions.contains(&side) {
-                    layers.push(attention(outputs));
+                    layers.push(attention(config, outputs));
                 }
                 channels = outputs;
                 push(&mut blocks, Part::Encoder, layers, side);
-                skips.push(channels);
             }
             if level + 1 < levels.len() {
                 let down = if config.resblock_updown {
@@ -95,7 +96,6 @@ impl UNetLayout {
                     }
                 };
                 push(&mut blocks, Part::Encoder, vec![down], side);
-                skips.push(channels);
                 side /= 2;
             }
         }
@@ -108,9 +108,27 @@ impl UNetLayout {
         push(
             &mut blocks,
             Part::Middle,
-            vec![residual, attention(channels), residual],
+            vec![residual, attention(config, channels), residual],
             side,
         );
+        Self {
+            config: config.clone(),
+            blocks,
+            final_channels: channels,
+        }
+    }
+
+    /// Lays out the network. Meaningful if `config.validate()` found nothing.
+    pub fn new(config: &Config) -> Self {
+        let levels = config.level_channels();
+        let Self {
+            mut blocks,
+            final_channels: mut channels,
+            ..
+        } = Self::encoder(config);
+        let mut side = blocks.last().map_or(0, |middle| middle.side);
+        let kept = blocks.iter().filter(|block| block.part == Part::Encoder);
+        let mut skips: Vec<u32> = kept.map(BlockLayout::outputs).collect();
 
         for (level, &outputs) in levels.iter().enumerate().rev() {
             for i in 0..=config.num_res_blocks {
@@ -122,7 +140,7 @@ impl UNetLayout {
                 }];
                 channels = outputs;
                 if config.attention_resolutions.contains(&side) {
-                    layers.push(attention(channels));
+                    layers.push(attention(config, channels));
                 }
                 let entering = side;
                 if level > 0 && i == config.num_res_blocks {
@@ -150,8 +168,13 @@ impl UNetLayout {
         }
     }
 
-    /// Name and shape of every parameter, in the order of upstream's state dict.
-    pub fn state_dict(&self) -> Vec<(String, Vec<usize>)> {
+    /// Side of the square feature map that the last block gives, in pixels; it never changes the resolution.
+    pub fn final_side(&self) -> u32 {
+        self.blocks.last().map_or(0, |block| block.side)
+    }
+
+    /// The parameters of the timestep's embedding and of the blocks, in the order of upstream's state dict.
+    pub fn parameters(&self) -> Parameters {
         let config = &self.config;
         let (width, embedding) = (config.model_channels, config.time_embed_channels());
         let mut list = Parameters::default();
@@ -165,12 +188,19 @@ impl UNetLayout {
                 layer.list_parameters(&format!("{}.{i}", block.path), config, &mut list);
             }
         }
+        list
+    }
+
+    /// Name and shape of every parameter of a whole U-Net, in the order of upstream's state dict.
+    pub fn state_dict(&self) -> Vec<(String, Vec<usize>)> {
+        let config = &self.config;
+        let mut list = self.parameters();
         list.weight_and_bias("out.0", &[self.final_channels]);
         list.weight_and_bias("out.2", &[config.out_channels(), self.final_channels, 3, 3]);
         list.0
     }
 
-    /// Multiply-adds of the whole network, the output's convolution included.
+    /// Multiply-adds of a whole U-Net, the output's convolution included.
     pub fn multiply_adds(&self) -> u64 {
         let config = &self.config;
         let side = u64::from(config.image_size);
@@ -205,6 +235,14 @@ impl UNetLayout {
                 }
             })
             .collect()
+    }
+}
+
+/// Self-attention of so many channels.
+fn attention(config: &Config, channels: u32) -> Layer {
+    Layer::Attention {
+        channels,
+        heads: config.heads(channels),
     }
 }
 

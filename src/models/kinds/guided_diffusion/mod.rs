@@ -10,13 +10,16 @@
 //! # Deviations
 //! Listed in the files that make them.
 
+#[cfg(feature = "torch")]
+pub(super) mod block;
 pub mod config;
-mod layer;
-mod layout;
+pub(super) mod keys;
+pub(super) mod layer;
+pub(super) mod layout;
 #[cfg(feature = "torch")]
 pub mod network;
 #[cfg(feature = "torch")]
-mod parts;
+pub(super) mod parts;
 pub mod presets;
 #[cfg(feature = "torch")]
 mod tuning;
@@ -26,6 +29,11 @@ use std::sync::Arc;
 use serde_json::json;
 
 use self::config::Config;
+use self::keys::{
+    ATTENTION_RESOLUTIONS, CHANNEL_MULT, CONV_RESAMPLE, DIFFUSION_STEPS, IMAGE_SIZE, IN_CHANNELS,
+    MODEL_CHANNELS, NOISE_SCHEDULE, NUM_HEAD_CHANNELS, NUM_HEADS, NUM_RES_BLOCKS, RESBLOCK_UPDOWN,
+    USE_NEW_ATTENTION_ORDER, USE_SCALE_SHIFT_NORM,
+};
 use crate::diffusion::respacing::Respacing;
 use crate::diffusion::{Coefficients, Diffusion, DiffusionError, Schedule};
 use crate::imaging::Normalization;
@@ -37,62 +45,14 @@ use crate::models::{
     BlockInfo, InputSpec, Model, ModelKind, NoiseInput, Preset, Presets, WeightsSource, declaration,
 };
 use crate::numbers::to_u32;
-use crate::spec::{
-    Boolean, Choice, Count, Custom, Diagnostic, Fields, Key, Keys, KindDoc, List, Number, OneOf,
-};
+use crate::spec::{Boolean, Custom, Diagnostic, Fields, Key, Keys, KindDoc};
 
 const WEIGHTS: Key<Custom> = declaration::WEIGHTS.doc(
     "A `.safetensors` file or a PyTorch checkpoint (`.pt`); random weights by the synthetic rule, or by the network's own initialization, which begins some layers with zeros; or the `[pretrain.NAME]` that trains it.",
 );
-const IMAGE_SIZE: Key<Count> = Key::count("image_size", 4..=4096)
-    .optional("the preset's")
-    .doc("Side of the input in pixels.");
-const IN_CHANNELS: Key<OneOf> = Key::one_of("in_channels", &[1, 3])
-    .default(3)
-    .doc("Channels of the input.");
-const MODEL_CHANNELS: Key<Count> = Key::count("model_channels", 1..=65_536)
-    .optional("the preset's")
-    .doc("Width that `channel_mult` multiplies.");
-const NUM_RES_BLOCKS: Key<Count> = Key::count("num_res_blocks", 1..=64)
-    .optional("the preset's")
-    .doc("Residual blocks in each level of the encoder.");
-const CHANNEL_MULT: Key<List<Number>> = Key::list("channel_mult", Number::above(0.0).to(1e6))
-    .optional("the preset's")
-    .doc("Width of each level, as a multiple of `model_channels`.");
-const ATTENTION_RESOLUTIONS: Key<List<Count>> =
-    Key::list("attention_resolutions", Count::within(1..=4096))
-        .optional("the preset's")
-        .doc("Sides in pixels at which blocks have attention.");
-const NUM_HEADS: Key<Count> = Key::count("num_heads", 1..=1024)
-    .default(4)
-    .doc("Attention heads, where `num_head_channels` is absent.");
-const NUM_HEAD_CHANNELS: Key<Count> = Key::count("num_head_channels", 1..=65_536)
-    .optional("none")
-    .doc("Channels of one attention head.");
-const RESBLOCK_UPDOWN: Key<Boolean> = Key::boolean("resblock_updown")
-    .default(true)
-    .doc("Whether residual blocks change the resolution.");
-const USE_SCALE_SHIFT_NORM: Key<Boolean> = Key::boolean("use_scale_shift_norm")
-    .default(true)
-    .doc("Whether the timestep scales and shifts the normalized features.");
 const LEARN_SIGMA: Key<Boolean> = Key::boolean("learn_sigma")
     .default(true)
     .doc("Whether the output has a second set of channels for the variance.");
-const USE_NEW_ATTENTION_ORDER: Key<Boolean> = Key::boolean("use_new_attention_order")
-    .default(false)
-    .doc("The order of the channels of `qkv`.");
-const CONV_RESAMPLE: Key<Boolean> = Key::boolean("conv_resample")
-    .default(true)
-    .doc("Whether plain resampling layers contain a convolution.");
-const NOISE_SCHEDULE: Key<Choice<Schedule>> = Key::choice(
-    "noise_schedule",
-    &[("linear", Schedule::Linear), ("cosine", Schedule::Cosine)],
-)
-.default(Schedule::Linear)
-.doc("How the noise grows with the timestep.");
-const DIFFUSION_STEPS: Key<Count> = Key::count("diffusion_steps", 1..=100_000)
-    .default(1000)
-    .doc("Steps of the diffusion.");
 
 /// The keys that a preset decides.
 const SHAPE: Keys = &[

@@ -19,102 +19,25 @@
 //! `tests/suite/golden_guided_diffusion.rs`, on the CPU: in f32 full feature maps 1e-4 and pooled ones 5e-5; in f16, pooled to
 //! 2 × 2 within 1e-2 and `out` within 2e-2 of upstream's own f16; in bf16 the same within 4e-2 and 8e-2 of f32.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
+use super::block::{Block, map_layout};
 use super::config::Config;
-use super::layer::Layer;
 use super::layout::{Part, UNetLayout};
+use super::parts::NormConvolution;
 pub use super::parts::TimeEmbedding;
-use super::parts::{AttentionBlock, Downsample, NormConvolution, ResBlock, Upsample};
 use crate::models::block::BlockIndex;
 use crate::models::checkpoint::weights::{WeightError, WeightMap};
 use crate::models::extractor::{ForwardError, Until};
-use crate::models::nn::layers::{Convolution, MemoryFormat, silu};
+use crate::models::nn::layers::{MemoryFormat, silu};
 use crate::models::nn::precision::Precision;
 use crate::numbers::to_u32;
-
-/// A layer of a block.
-#[derive(Debug)]
-enum BlockLayer {
-    Convolution(Convolution),
-    Residual(Box<ResBlock>),
-    Attention(AttentionBlock),
-    Downsample(Downsample),
-    Upsample(Upsample),
-}
-
-/// One `TimestepEmbedSequential`: the unit that the paper numbers and that a tap names.
-#[derive(Debug)]
-struct Block {
-    layers: Vec<BlockLayer>,
-}
-
-impl Block {
-    fn new(weights: &mut WeightMap, path: &str, config: &Config, layers: &[Layer]) -> Self {
-        let build = |(place, layer): (usize, &Layer)| {
-            let path = format!("{path}.{place}");
-            match *layer {
-                Layer::Convolution { inputs, outputs } => {
-                    BlockLayer::Convolution(Convolution::new(weights, &path, inputs, outputs, 3))
-                }
-                Layer::Residual {
-                    inputs,
-                    outputs,
-                    resample,
-                } => BlockLayer::Residual(
-                    ResBlock::new(weights, &path, config, (inputs, outputs), resample).into(),
-                ),
-                Layer::Attention { channels, heads } => BlockLayer::Attention(AttentionBlock::new(
-                    weights, &path, config, channels, heads,
-                )),
-                Layer::Downsample {
-                    channels,
-                    convolution,
-                } => BlockLayer::Downsample(Downsample::new(weights, &path, channels, convolution)),
-                Layer::Upsample {
-                    channels,
-                    convolution,
-                } => BlockLayer::Upsample(Upsample::new(weights, &path, channels, convolution)),
-            }
-        };
-        Self {
-            layers: layers.iter().enumerate().map(build).collect(),
-        }
-    }
-
-    /// # Shapes
-    /// - `x`: `[N, C, H, W]`
-    /// - `silu_emb`: `[N or 1, 4 · model_channels]`
-    /// - returns: `[N, C, H, W]` with the block's own channels and sides
-    fn forward(&self, x: Tensor, silu_emb: &Tensor) -> Tensor {
-        self.layers.iter().fold(x, |x, layer| match layer {
-            BlockLayer::Convolution(convolution) => convolution.forward(&x),
-            BlockLayer::Residual(residual) => residual.forward(&x, silu_emb),
-            BlockLayer::Attention(attention) => attention.forward(&x),
-            BlockLayer::Downsample(downsample) => downsample.forward(&x),
-            BlockLayer::Upsample(upsample) => upsample.forward(&x),
-        })
-    }
-}
 
 /// A feature map with another behind it, channel-wise, where there is another.
 fn joined(h: Tensor, skip: Option<Tensor>) -> Tensor {
     match skip {
         Some(skip) => Tensor::cat(&[h, skip], 1),
         None => h,
-    }
-}
-
-/// From this `model_channels` on, feature maps are channels-last. Measured at 32, where it takes three times as long,
-/// and at 256; see docs/reference/performance.md.
-const WIDE: u32 = 128;
-
-fn map_layout(config: &Config, weights: &WeightMap) -> MemoryFormat {
-    let wide = config.model_channels >= WIDE;
-    if weights.is_trainable() || weights.device() == Device::Cpu && !wide {
-        MemoryFormat::Contiguous
-    } else {
-        MemoryFormat::ChannelsLast
     }
 }
 

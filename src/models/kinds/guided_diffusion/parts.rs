@@ -19,7 +19,7 @@ use crate::models::checkpoint::weights::WeightMap;
 use crate::models::nn::layers::{Convolution, GroupNorm, Linear, MemoryFormat, silu, sum};
 
 /// Keeps group normalization from dividing by zero.
-const EPSILON: f64 = 1e-5;
+pub const EPSILON: f64 = 1e-5;
 
 /// The longest period of the sinusoidal embedding, in timesteps.
 const LONGEST_PERIOD: f64 = 10_000.0;
