@@ -72,6 +72,7 @@ mod golden_resnet;
 mod golden_sampling;
 #[cfg(feature = "torch")]
 mod golden_tuning;
+mod golden_unet_encoder;
 #[cfg(feature = "torch")]
 mod heads;
 #[cfg(feature = "torch")]

@@ -6,8 +6,15 @@ pub mod guided_diffusion;
 pub mod onnx;
 pub mod pixels;
 pub mod resnet;
+pub mod unet_encoder;
 
 use super::ModelKind;
 
 /// Every model kind.
-pub const ALL: &[&ModelKind] = &[&guided_diffusion::KIND, &onnx::KIND, &pixels::KIND, &resnet::KIND];
+pub const ALL: &[&ModelKind] = &[
+    &guided_diffusion::KIND,
+    &onnx::KIND,
+    &pixels::KIND,
+    &resnet::KIND,
+    &unet_encoder::KIND,
+];

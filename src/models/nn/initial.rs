@@ -28,6 +28,8 @@ pub struct Initial {
     zeroed: &'static [&'static str],
     /// Whether the kernels of convolutions are normal by what they put out.
     kaiming: bool,
+    /// The standard deviation of parameters that are normal, by their names.
+    normal: BTreeMap<String, f64>,
 }
 
 impl Initial {
@@ -55,6 +57,7 @@ impl Initial {
             fan_in: weights.collect(),
             zeroed,
             kaiming: false,
+            normal: BTreeMap::new(),
         }
     }
 
@@ -64,6 +67,13 @@ impl Initial {
             kaiming: true,
             ..Self::new(seed, state_dict, &[])
         }
+    }
+
+    /// The same rule with a parameter that is normal, of mean 0 and this standard deviation.
+    #[must_use]
+    pub fn with_normal(mut self, name: &str, deviation: f64) -> Self {
+        self.normal.insert(name.to_owned(), deviation);
+        self
     }
 
     /// Seed of all parameters; each draws from a stream of its own.
@@ -78,6 +88,12 @@ impl Initial {
         let is_zeroed = |ending: &&str| path == *ending || path.ends_with(&format!(".{ending}"));
         if self.zeroed.iter().any(is_zeroed) {
             return vec![0.0; length];
+        }
+        if let Some(&deviation) = self.normal.get(name) {
+            let mut stream = Stream::new(self.seed, &format!("initial/{name}"));
+            return (0..length)
+                .map(|_| normal(&mut stream, deviation))
+                .collect();
         }
         let fan_in = self.fan_in.get(path).copied().unwrap_or(0);
         if fan_in == 0 {
@@ -149,8 +165,16 @@ mod tests {
             assert!((0.6..1.4).contains(&ratio), "{ratio}");
         }
         assert_eq!(fill(2), fill(2));
+        let first = fill(2);
+        // Drawn with its own deviation, whatever stands beside it.
+        let values = rule
+            .with_normal("a.positions", 0.125)
+            .fill("a.positions", &[40, 50]);
+        let squares: f32 = values.iter().map(|value| value * value).sum();
+        let ratio = squares / values.len() as f32 / (0.125 * 0.125);
+        assert!((0.85..1.15).contains(&ratio), "{ratio}");
         let other = Initial::new(8, &list, &["out.3"]);
-        assert_ne!(fill(2), other.fill(&list[2].0, &list[2].1));
+        assert_ne!(first, other.fill(&list[2].0, &list[2].1));
     }
 
     #[test]
