@@ -4,7 +4,7 @@ use super::{ExtractionNode, OnBadImage, Randomness, Swept, preprocess};
 use crate::feature_type::FeatureType;
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
-use crate::models::{BlockIndex, BlockInfo, Model, Precision, Reduce, TapShape};
+use crate::models::{self, BlockIndex, BlockInfo, Model, Precision, Reduce, TapShape};
 use crate::spec::{
     Choice, Count, Custom, Diagnostic, Fields, Key, KindDoc, OrWord, Seed, Text, Value, Wanted,
 };
@@ -18,7 +18,7 @@ pub(super) const DATASET: Key<Text> =
 const TIMESTEP: Key<Count> = Key::count("timestep", 0..=99_999)
     .optional("none, for a model without noise")
     .doc("Noise step t: how much noise each image gets (Eq. 2 of the paper). A model that reads noisy images needs it, below the steps of its diffusion.");
-const BLOCK: Key<Custom> = Key::custom("block", "an integer from 1, or \"all\"").doc(
+const BLOCK: Key<Custom> = Key::custom("block", "the number of a block, or \"all\"").doc(
     "Block b whose output is the feature, numbered as in the paper; `repro list models` shows them.",
 );
 const POOL: Key<OrWord> = Key::count("pool", 1..=4096)
@@ -328,6 +328,7 @@ fn parse_blocks<'m>(fields: &Fields<'_>, model: &'m dyn Model) -> Vec<&'m BlockI
     let Some(node) = fields.get(&BLOCK) else {
         return Vec::new();
     };
+    let (variant, range) = (model.variant(), models::block_range(model));
     match &node.value {
         Value::Text(text) if text == "all" => blocks.iter().collect(),
         Value::Integer(wanted) => {
@@ -340,23 +341,20 @@ fn parse_blocks<'m>(fields: &Fields<'_>, model: &'m dyn Model) -> Vec<&'m BlockI
                     Diagnostic::new(
                         "graph::block-out-of-range",
                         node.span,
-                        format!(
-                            "block {wanted} does not exist in model `{}`",
-                            model.variant()
-                        ),
+                        format!("block {wanted} does not exist in model `{variant}`"),
                         "no such block",
                     )
                     .hint(format!(
-                        "it has the blocks 1 to {}; `repro list models {}` shows them",
-                        blocks.len(),
-                        model.variant()
+                        "it has the blocks {} to {}; `repro list models {variant}` shows them",
+                        range.start(),
+                        range.end()
                     )),
                 );
             }
             found.into_iter().collect()
         }
         Value::Text(text) => {
-            let hint = hint_of_block(text, blocks, model.variant());
+            let hint = hint_of_block(text, model);
             let message = format!(
                 "`block` of {} must be an integer or \"all\", not `{text}`",
                 fields.context()
@@ -375,7 +373,8 @@ fn parse_blocks<'m>(fields: &Fields<'_>, model: &'m dyn Model) -> Vec<&'m BlockI
 }
 
 /// Which block may be meant by a text: `all`, a number in quotation marks, or the name of a module as PyTorch has it.
-fn hint_of_block(text: &str, blocks: &[BlockInfo], variant: &str) -> String {
+fn hint_of_block(text: &str, model: &dyn Model) -> String {
+    let (blocks, range) = (model.blocks(), models::block_range(model));
     if text.eq_ignore_ascii_case("all") {
         return "did you mean `\"all\"`?".to_owned();
     }
@@ -401,8 +400,10 @@ fn hint_of_block(text: &str, blocks: &[BlockInfo], variant: &str) -> String {
         .collect();
     match numbers.as_slice() {
         [] => format!(
-            "blocks are numbered from 1 to {}; `repro list models {variant}` shows their modules",
-            blocks.len()
+            "blocks are numbered from {} to {}; `repro list models {}` shows their modules",
+            range.start(),
+            range.end(),
+            model.variant()
         ),
         [one] => format!("`{text}` is `block = {one}`"),
         several => format!("`{text}` has the blocks {}", several.join(", ")),

@@ -12,7 +12,7 @@ mod tests;
 
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::convolve::{across, bytes_across, bytes_down, down};
 use super::room::Room;
@@ -24,7 +24,7 @@ use crate::text;
 pub(super) const WEIGHT_BITS: u32 = 32 - 8 - 2;
 
 /// A resampling filter, as Pillow names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Filter {
     /// The mean of the covered pixels.

@@ -11,6 +11,7 @@ use crate::heads::FeatureShape;
 /// For a U-Net the encoder's blocks come first, then the middle block, then the decoder's blocks. The type exists
 /// because public code counts the same blocks from 0, from 1 and from either end; here the paper's count is the only
 /// one. Whether a block of that number exists is for the backbone to say: its list of [`BlockInfo`] is the authority.
+/// A layer that can be tapped and stands before what is usually called the first block is block 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BlockIndex(pub u32);

@@ -84,7 +84,7 @@ pub enum Until {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ForwardError {
     /// A tap names no block.
-    #[error("{tap} was tapped, but the network has the blocks b1 to {last}")]
+    #[error("{tap} was tapped, but the network has no such block; its last one is {last}")]
     UnknownTap {
         /// The tap that was asked for.
         tap: BlockIndex,

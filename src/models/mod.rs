@@ -18,6 +18,7 @@ pub mod tap;
 pub mod tuning;
 
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -243,6 +244,13 @@ pub fn preset(name: &str) -> Option<Preset> {
 pub fn preset_hint(name: &str) -> Option<String> {
     let presets = presets();
     suggest::hint(name, presets.iter().map(|preset| preset.name.as_str()))
+}
+
+/// The first and the last number of a model's blocks, which are numbered without a gap; 0 and 0 where there are none.
+pub fn block_range(model: &dyn Model) -> RangeInclusive<u32> {
+    let blocks = model.blocks();
+    let number = |block: Option<&BlockInfo>| block.map_or(0, |block| block.index.0);
+    number(blocks.first())..=number(blocks.last())
 }
 
 /// The block of an index; `None` where the model has fewer blocks.

@@ -140,7 +140,7 @@ fn numbers_of_64_bits_are_told_with_the_command_that_mends_them() {
     cli.run(&convert).expect_code(0);
     assert_eq!(
         inspected(&cli, "single.safetensors"),
-        "fits adm-nano by names and shapes"
+        "fits adm-nano by names and shapes (kind guided-diffusion)"
     );
 }
 

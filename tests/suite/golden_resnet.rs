@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use repro::imaging::Image;
+use repro::models::checkpoint::comparison::{self, Required};
 use repro::models::checkpoint::stored_tensors::StoredTensors;
 use repro::models::checkpoint::synthetic;
 use repro::models::checkpoint::weights::WeightMap;
 use repro::models::extractor::{Images, TapRequest, Until};
 use repro::models::kinds::resnet::config::Config;
+use repro::models::kinds::resnet::layouts;
 use repro::models::kinds::resnet::network::Network;
 use repro::models::kinds::resnet::presets;
 use repro::models::{self, Model, Precision, Reduce, TapShape, WeightsSource};
@@ -80,7 +82,7 @@ fn run_all(model: &dyn Model, images: &[f32], precision: Precision) -> (Vec<Tens
     let taps: Vec<_> = model.blocks().iter().map(|block| block.index).collect();
     let mut outputs = Vec::new();
     let mut visit = |index: models::BlockIndex, output: &Tensor| {
-        assert_eq!(index.0 as usize, outputs.len() + 1, "in order");
+        assert_eq!(index.0 as usize, outputs.len(), "in order");
         outputs.push(output.copy());
     };
     let output = network.forward(images, &taps, Until::Output, &mut visit);
@@ -103,8 +105,9 @@ fn values(tensor: &Tensor) -> Vec<f32> {
 
 /// The names of the golden outputs of the tiny network, in the order of its taps.
 fn tiny_names() -> Vec<String> {
-    let blocks = (1..=6).map(|block| format!("b{block:02}"));
-    blocks
+    let first = std::iter::once("conv1_relu".to_owned());
+    first
+        .chain((1..=6).map(|block| format!("b{block:02}")))
         .chain(["avgpool".to_owned(), "logits".to_owned()])
         .collect()
 }
@@ -125,7 +128,7 @@ fn parameters_have_the_names_the_shapes_and_the_count_of_torchvision() {
         assert_eq!(config.state_dict(), needed);
         let parameters = expected["parameters"].as_u64();
         assert_eq!(Some(config.parameter_count()), parameters);
-        for block in &config.blocks()[..config.bottlenecks().len()] {
+        for block in &config.blocks()[1..=config.bottlenecks().len()] {
             let key = format!("b{:02}", block.index.0);
             assert_eq!(expected["blocks"][&key], block.path.as_str());
             let stats = &expected["stats"][&key]["shape"];
@@ -189,7 +192,7 @@ fn a_feature_is_the_same_whatever_else_is_tapped() {
         assert_eq!(alone[0], *together, "{}", request.block);
     }
     // The pooled feature is block 6 pooled to one position.
-    assert_eq!(together[5], together[6]);
+    assert_eq!(together[6], together[7]);
     let labeled = Images {
         classes: Some(&[0, 1]),
         ..images
@@ -197,7 +200,12 @@ fn a_feature_is_the_same_whatever_else_is_tapped() {
     assert!(network.features(labeled, &requests).is_err());
     let beyond = models::BlockIndex(9);
     let error = network.forward(images, &[beyond], Until::Output, &mut |_, _| {});
-    assert!(error.unwrap_err().to_string().contains("b1 to b8"));
+    assert!(
+        error
+            .unwrap_err()
+            .to_string()
+            .contains("its last one is b8")
+    );
 }
 
 #[test]
@@ -208,7 +216,7 @@ fn in_16_bits_taps_are_near_those_in_32() {
     for (precision, tolerance) in [(Precision::Bf16, 8e-2), (Precision::F16, 1e-2)] {
         let (taps, output) = run_all(&*model, &images, precision);
         for (name, tap) in tiny_names().iter().zip(&taps) {
-            let is_map = name.starts_with('b');
+            let is_map = name.starts_with('b') || name == "conv1_relu";
             let kind = if is_map {
                 precision.kind()
             } else {
@@ -233,46 +241,120 @@ fn with_images() -> CliTest {
     cli
 }
 
-#[test]
-fn names_of_swav_and_vissl_are_read() {
-    let cli = with_images();
+/// The taps of the tiny network without its linear layer, from a file as it is.
+fn tapped(cli: &CliTest, weights: &Path) -> BTreeMap<String, Tensor> {
+    cli.write(
+        "net.toml",
+        format!(
+            "[model.net]\nkind = \"resnet\"\nlayers = [1, 2, 2, 1]\nbase_width = 8\nimage_size = 64\nweights = {:?}\n",
+            weights.to_str().unwrap()
+        ),
+    );
+    let tap = ["models", "tap", "net.toml", "--input", "images.safetensors"];
+    let rest = ["--output", "out.safetensors", "--device", "cpu"];
+    cli.run(&[&tap[..], &rest].concat())
+        .expect_code(0)
+        .expect_in_stderr(&["2 images", "9 arrays"]);
+    read(&cli.path("out.safetensors"))
+}
+
+/// Without a linear layer, the pooled feature is the last block, and the output.
+fn assert_golden(what: &str, found: &BTreeMap<String, Tensor>) {
     let golden = read(&path("resnet-tiny-features.safetensors"));
-    // What is under other names than the network's is not the network's. VISSL nests dicts, whose names the reader joins.
+    let mut expected: Vec<(String, String)> = (1..=6)
+        .map(|block| format!("b{block:02}"))
+        .map(|name| (name.clone(), name))
+        .collect();
+    for (key, name) in [
+        ("b00", "conv1_relu"),
+        ("b07", "avgpool"),
+        ("out", "avgpool"),
+    ] {
+        expected.push((key.to_owned(), name.to_owned()));
+    }
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (key, name) in expected {
+        let what = format!("{what} {key}");
+        assert_close(&what, &found[&key], &golden[&name], TOLERANCE);
+    }
+}
+
+#[test]
+fn files_of_swav_and_vissl_are_read_as_they_are_published() {
+    let cli = with_images();
+    for (file, ignored) in [
+        ("resnet-tiny.swav.pth.tar", "module.projection_head"),
+        (
+            "resnet-tiny.vissl.torch",
+            "classy_state_dict.base_model.model.heads",
+        ),
+    ] {
+        assert_golden(file, &tapped(&cli, &path(file)));
+        let tensors = StoredTensors::open(&path(file)).unwrap();
+        let headless = Config {
+            classes: None,
+            ..presets::find("resnet-tiny").unwrap().network
+        };
+        assert!(headless.fits(&tensors), "{file}");
+        let required = Required {
+            tensors: headless.state_dict(),
+            known: layouts::FILE_NAMES,
+            skipped: |_| false,
+            prefix: "",
+        };
+        let names = comparison::ignored(&tensors, &required);
+        assert!(
+            names.iter().any(|name| name.starts_with(ignored)),
+            "{names:?}"
+        );
+        assert!(
+            names.iter().all(|name| !name.contains("layer")),
+            "{names:?}"
+        );
+    }
+}
+
+#[test]
+fn names_of_every_publisher_are_read() {
+    let cli = with_images();
+    // What is under other names than the network's is not the network's. Nested dicts have names that the reader joins.
     for (prefix, other) in [
-        ("module.", "module.prototypes.weight"),
+        ("", None),
+        ("module.", Some("module.prototypes.weight")),
         (
             "classy_state_dict.base_model.model.trunk._feature_blocks.",
-            "classy_state_dict.base_model.model.heads.0.clf.0.weight",
+            Some("classy_state_dict.base_model.model.heads.0.clf.0.weight"),
+        ),
+        (
+            "state_dict.module.base_encoder.",
+            Some("state_dict.module.base_encoder.fc.0.weight"),
+        ),
+        (
+            "state_dict.module.base_encoder.",
+            Some("state_dict.module.momentum_encoder.conv1.weight"),
+        ),
+        ("state_dict.", Some("optimizer.state.0.momentum_buffer")),
+        (
+            "state_dict.module.",
+            Some("state_dict.module.projection_head.0.weight"),
+        ),
+        (
+            "teacher.backbone.",
+            Some("teacher.head.last_layer.weight_g"),
+        ),
+        (
+            "teacher.module.backbone.",
+            Some("student.module.backbone.conv1.weight"),
         ),
     ] {
         let weights = torchvision_file(&cli, prefix, |tensors| {
             let head = tensors.remove(&format!("{prefix}fc.weight"));
             tensors.remove(&format!("{prefix}fc.bias"));
-            tensors.insert(other.to_owned(), head.unwrap());
+            if let Some(other) = other {
+                tensors.insert(other.to_owned(), head.unwrap());
+            }
         });
-        cli.write(
-            "net.toml",
-            format!(
-                "[model.net]\nkind = \"resnet\"\nlayers = [1, 2, 2, 1]\nbase_width = 8\nimage_size = 64\nweights = {:?}\n",
-                weights.to_str().unwrap()
-            ),
-        );
-        let tap = ["models", "tap", "net.toml", "--input", "images.safetensors"];
-        let rest = ["--output", "out.safetensors", "--device", "cpu"];
-        cli.run(&[&tap[..], &rest].concat())
-            .expect_code(0)
-            .expect_in_stderr(&["2 images", "8 arrays"]);
-        let found = read(&cli.path("out.safetensors"));
-        // Without a linear layer, the pooled feature is the last block, and the output.
-        for (key, name) in [
-            ("b01", "b01"),
-            ("b06", "b06"),
-            ("b07", "avgpool"),
-            ("out", "avgpool"),
-        ] {
-            assert_close(key, &found[key], &golden[name], TOLERANCE);
-        }
-        assert!(!found.contains_key("b08"));
+        assert_golden(prefix, &tapped(&cli, &weights));
     }
     // Only feature maps can be pooled.
     let tap = ["models", "tap", "resnet-tiny", "--weights", "synthetic:32"];
@@ -282,6 +364,7 @@ fn names_of_swav_and_vissl_are_read() {
         .expect_code(0);
     let pooled = read(&cli.path("pooled.safetensors"));
     assert_eq!(pooled["b01"].size(), [2, 32, 2, 2]);
+    let golden = read(&path("resnet-tiny-features.safetensors"));
     assert_close("b08", &pooled["b08"], &golden["logits"], TOLERANCE);
 }
 
@@ -334,9 +417,74 @@ fn names_of_torchvision_are_read_with_and_without_counts_of_batches() {
             assert_eq!(fitting, ["resnet-tiny"]);
             let model = preset("resnet-tiny").with_weights(WeightsSource::File(file));
             let (taps, _) = run_all(&*model, &images, Precision::F32);
-            assert_close("logits", &taps[7], &golden["logits"], TOLERANCE);
+            assert_close("logits", &taps[8], &golden["logits"], TOLERANCE);
         }
     }
+}
+
+#[test]
+fn a_file_is_of_the_presets_that_are_published_in_its_layout() {
+    let config = presets::find("resnet-50-simclr").unwrap().network;
+    let fitting = |prefix: &str, other: &str| {
+        // Only the header is read, so a file with a hole has all that is looked at.
+        let mut header = serde_json::Map::new();
+        let mut offset = 0;
+        let names = config.state_dict().into_iter();
+        let names = names.map(|(name, shape)| (format!("{prefix}{name}"), shape));
+        for (name, shape) in names.chain([(other.to_owned(), vec![2])]) {
+            let end = offset + 4 * shape.iter().product::<usize>();
+            let entry = serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [offset, end] });
+            header.insert(name, entry);
+            offset = end;
+        }
+        let header = serde_json::to_vec(&header).unwrap();
+        let cli = CliTest::new();
+        cli.write(
+            "net.safetensors",
+            [&(header.len() as u64).to_le_bytes()[..], &header].concat(),
+        );
+        let file = cli.path("net.safetensors");
+        let length = (8 + header.len() + offset) as u64;
+        let hole = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+        hole.set_len(length).unwrap();
+        let inspect = ["models", "inspect", "net.safetensors"];
+        let out = cli.run(&inspect).expect_code(0).stdout;
+        let lines = out
+            .lines()
+            .filter(|line| line.starts_with("fits") || line.starts_with("ignored"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let vissl = "classy_state_dict.base_model.model.";
+    assert_eq!(
+        fitting(
+            &format!("{vissl}trunk._feature_blocks."),
+            &format!("{vissl}heads.0.bias")
+        ),
+        [
+            "fits resnet-50-simclr, resnet-50-simclr-800, resnet-50-simclr-400, resnet-50-simclr-200, resnet-50-simclr-100 by names and shapes (kind resnet)",
+            "ignored, not of this network: 1 tensor: classy_state_dict.base_model.model.heads.0.bias"
+        ]
+    );
+    let moco = fitting(
+        "state_dict.module.base_encoder.",
+        "state_dict.module.base_encoder.fc.1.bias",
+    );
+    assert_eq!(
+        moco,
+        [
+            "fits resnet-50-moco-v3, resnet-50-moco-v3-300, resnet-50-moco-v3-100 by names and shapes (kind resnet)",
+            "ignored, not of this network: 1 tensor: state_dict.module.base_encoder.fc.1.bias"
+        ]
+    );
+    let swav = fitting("module.", "module.prototypes.weight");
+    assert!(
+        swav[0].starts_with("fits resnet-50-swav, resnet-50-swav-400, "),
+        "{swav:?}"
+    );
+    assert!(!swav[0].contains("simclr"), "{swav:?}");
+    // Nobody publishes in this way, so that it may be any of them.
+    let trained = fitting("state_dict.module.", "optimizer.x");
+    assert!(trained[0].contains("resnet-50-dino") && trained[0].contains("resnet-50-swav"));
 }
 
 #[test]
@@ -344,8 +492,7 @@ fn what_does_not_fit_is_listed_by_the_names_of_the_file() {
     let cli = CliTest::new();
     let refusal = |config: &Config, file: &Path| {
         let weights = WeightMap::from_file(file).unwrap();
-        let known = repro::models::kinds::resnet::config::FILE_NAMES;
-        let mut weights = weights.named_as_in(known, "conv1.weight");
+        let mut weights = weights.named_as_in(layouts::FILE_NAMES, layouts::PROBE);
         Network::new(config, &mut weights).unwrap_err().to_string()
     };
     let tiny = presets::find("resnet-tiny").unwrap().network;
@@ -379,6 +526,46 @@ fn what_does_not_fit_is_listed_by_the_names_of_the_file() {
     }
 }
 
+#[test]
+fn taps_of_vissl_have_the_sizes_of_its_linear_layers() {
+    let cli = CliTest::new();
+    let part = root().join("experiments/parts/vissl-taps.toml");
+    cli.write("vissl-taps.toml", std::fs::read(part).unwrap());
+    cli.fashion("fashion", 8, 8);
+    cli.write(
+        "taps.toml",
+        r#"
+include = ["vissl-taps.toml"]
+
+[experiment]
+name = "taps"
+
+[dataset.images]
+kind = "fashion-mnist"
+root = "fashion"
+
+[model.backbone]
+kind    = "resnet"
+preset  = "resnet-50-simclr"
+weights = { synthetic = 1 }
+"#,
+    );
+    let plan = cli.run(&["plan", "taps.toml"]).expect_code(0).stdout;
+    assert!(plan.contains("blocks 0,3,7,13,16"), "{plan}");
+    // Of each: block, pool, and what VISSL's linear layer reads.
+    let blocks = presets::find("resnet-50-simclr").unwrap().network.blocks();
+    for (block, pool, width) in [
+        (0, 12, 9216),
+        (3, 6, 9216),
+        (7, 4, 8192),
+        (13, 3, 9216),
+        (16, 2, 8192),
+    ] {
+        let shape = blocks[block].shape.reduced(Reduce::Pool(pool)).unwrap();
+        assert_eq!(shape.channels * shape.height * shape.width, width);
+    }
+}
+
 /// The two golden photographs, normalized as the model says by itself.
 fn photographs(model: &dyn Model) -> Vec<f32> {
     let input = model.input();
@@ -404,18 +591,20 @@ fn every_tap_of_resnet_50_is_the_golden_one() {
     let golden = read(&path("resnet50-features.safetensors"));
     let model = preset("resnet-50").with_weights(WeightsSource::Synthetic(31));
     let (taps, output) = run_all(&*model, &photographs(&*model), Precision::F32);
-    for (block, map) in (1..=16).zip(&taps) {
+    let blocks = (1..=16).map(|block| format!("b{block:02}"));
+    let names = std::iter::once("conv1_relu".to_owned()).chain(blocks);
+    for (name, map) in names.zip(&taps) {
         for side in [1, 2] {
-            let key = format!("b{block:02}.pool{side}");
+            let key = format!("{name}.pool{side}");
             let pooled = map.adaptive_avg_pool2d([side, side]);
             assert_close(&key, &pooled, &golden[&key], TOLERANCE);
         }
-        let key = format!("b{block:02}.corner");
+        let key = format!("{name}.corner");
         let corner = map.narrow(1, 0, 4).narrow(2, 0, 2).narrow(3, 0, 2);
         assert_close(&key, &corner, &golden[&key], TOLERANCE);
     }
-    assert_close("avgpool", &taps[16], &golden["avgpool"], TOLERANCE);
-    assert_close("logits", &taps[17], &golden["logits"], TOLERANCE);
+    assert_close("avgpool", &taps[17], &golden["avgpool"], TOLERANCE);
+    assert_close("logits", &taps[18], &golden["logits"], TOLERANCE);
     assert_close("output", &output, &golden["logits"], TOLERANCE);
 }
 

@@ -1,6 +1,7 @@
 //! `repro models inspect`: what a checkpoint holds. Reads the description of the tensors and not their numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ use serde_json::json;
 use super::super::exit::Failure;
 use super::super::{printed, table};
 use crate::models;
-use crate::models::checkpoint::comparison::{Nearly, is_of_optimizer, nearly_fitting};
+use crate::models::checkpoint::comparison::{Nearly, ignored, is_of_optimizer, nearly_fitting};
 use crate::models::checkpoint::stored_tensors::{StoredTensors, shown};
 use crate::models::kinds::onnx;
 use crate::models::kinds::onnx::file::{Description, Port};
@@ -18,6 +19,9 @@ use crate::text::{bytes, count, plural};
 
 /// So many entries are listed for people; the networks of papers have some thousand.
 const SHOWN: usize = 10_000;
+
+/// So many tensors that are not of the network are named; `--json` has all of them.
+const IGNORED_SHOWN: usize = 8;
 
 /// Arguments of `repro models inspect`.
 #[derive(Debug, Args)]
@@ -43,16 +47,34 @@ struct Sums {
     types: BTreeMap<String, usize>,
 }
 
+/// The presets of one kind whose networks a file fits.
+struct Fitting {
+    kind: &'static str,
+    /// At least one.
+    presets: Vec<String>,
+}
+
+impl Fitting {
+    /// The tensors that are not of the network, and that a run leaves alone.
+    fn ignored(&self, tensors: &StoredTensors) -> Vec<String> {
+        let first = self.presets.first();
+        let preset = first.and_then(|name| models::preset(name));
+        let required = preset.as_ref().and_then(|preset| preset.model.required());
+        required.map_or_else(Vec::new, |required| ignored(tensors, &required))
+    }
+}
+
 /// Prints what the checkpoint holds.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(description) = onnx::declared::described(&arguments.file)? {
         return print_onnx(arguments, &description);
     }
     let tensors = StoredTensors::open(&arguments.file)?;
-    let kinds = models::ALL.iter();
-    let fitting: Vec<String> = kinds
-        .flat_map(|kind| (kind.more.fitting)(&tensors))
-        .collect();
+    let kinds = models::ALL.iter().map(|kind| Fitting {
+        kind: kind.doc.name,
+        presets: (kind.more.fitting)(&tensors),
+    });
+    let fitting: Vec<Fitting> = kinds.filter(|kind| !kind.presets.is_empty()).collect();
     let mut out = printed::stdout(arguments.json);
     if arguments.json {
         serde_json::to_writer_pretty(&mut out, &record(&tensors, &fitting))
@@ -137,7 +159,7 @@ fn sums(tensors: &StoredTensors) -> Sums {
     sums
 }
 
-fn page(tensors: &StoredTensors, fitting: &[String]) -> String {
+fn page(tensors: &StoredTensors, fitting: &[Fitting]) -> String {
     let sums = sums(tensors);
     let types: Vec<String> = sums
         .types
@@ -146,7 +168,10 @@ fn page(tensors: &StoredTensors, fitting: &[String]) -> String {
         .collect();
     let fits = match fitting {
         [] => said_of_misfit(tensors),
-        presets => format!("fits {} by names and shapes", presets.join(", ")),
+        fitting => {
+            let lines = fitting.iter().map(|one| said_of_fit(tensors, one));
+            lines.collect::<Vec<_>>().join("\n")
+        }
     };
     let rows: Vec<Vec<String>> = tensors
         .descriptions()
@@ -180,6 +205,31 @@ fn page(tensors: &StoredTensors, fitting: &[String]) -> String {
         say_rest(&mut page, tensors.others().len());
     }
     page
+}
+
+/// The networks of a kind that a file fits, and what of it is not theirs.
+fn said_of_fit(tensors: &StoredTensors, fitting: &Fitting) -> String {
+    let mut text = format!(
+        "fits {} by names and shapes (kind {})",
+        fitting.presets.join(", "),
+        fitting.kind
+    );
+    let ignored = fitting.ignored(tensors);
+    if !ignored.is_empty() {
+        let names = ignored.iter().take(IGNORED_SHOWN).map(|name| shown(name));
+        let names: Vec<String> = names.collect();
+        let rest = ignored.len() - names.len();
+        let _ = write!(
+            text,
+            "\nignored, not of this network: {}: {}",
+            plural(ignored.len(), "tensor"),
+            names.join(", ")
+        );
+        if rest > 0 {
+            let _ = write!(text, " and {} more", count(rest as u64));
+        }
+    }
+    text
 }
 
 /// What a file that fits no preset as it is may be.
@@ -221,7 +271,7 @@ fn say_rest(page: &mut String, all: usize) {
     }
 }
 
-fn record(tensors: &StoredTensors, fitting: &[String]) -> serde_json::Value {
+fn record(tensors: &StoredTensors, fitting: &[Fitting]) -> serde_json::Value {
     let sums = sums(tensors);
     let each: Vec<_> = tensors
         .descriptions()
@@ -238,7 +288,9 @@ fn record(tensors: &StoredTensors, fitting: &[String]) -> serde_json::Value {
         "parameters": sums.parameters,
         "bytes": sums.bytes,
         "types": sums.types,
-        "presets": fitting,
+        "presets": fitting.iter().flat_map(|one| &one.presets).collect::<Vec<_>>(),
+        "kinds": fitting.iter().map(|one| one.kind).collect::<Vec<_>>(),
+        "ignored": fitting.first().map_or_else(Vec::new, |one| one.ignored(tensors)),
         "nearly": nearly_fitting(tensors)
             .iter()
             .map(|one| json!({ "preset": one.preset, "prefix": one.prefix, "f64": one.is_double }))

@@ -74,7 +74,6 @@ mod with_torch {
     use crate::message::Message;
     use crate::models::tap::{NamedArray, TapError, TapRequests, read_input, tap};
     use crate::models::{self, BlockIndex, Model, Precision, Reduce, TapShape, WeightsSource};
-    use crate::numbers::to_u32;
 
     /// Taps a network.
     pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
@@ -178,7 +177,7 @@ mod with_torch {
     }
 
     fn requests(arguments: &Arguments, model: &dyn Model) -> Result<TapRequests, Failure> {
-        let last = to_u32(model.blocks().len());
+        let (first_block, last) = models::block_range(model).into_inner();
         let pool = match arguments.pool.as_str() {
             "full" => None,
             side => Some(side.parse().ok().filter(|side| *side > 0).ok_or_else(|| {
@@ -196,7 +195,7 @@ mod with_torch {
             let numbers = match item {
                 "all" => {
                     requests.output = true;
-                    1..=last
+                    first_block..=last
                 }
                 "out" => {
                     requests.output = true;
@@ -206,11 +205,11 @@ mod with_torch {
                     let (first, end) = item.split_once('-').unwrap_or((item, item));
                     let parsed = first.parse().ok().zip(end.parse().ok());
                     parsed
-                        .filter(|(first, end)| 1 <= *first && first <= end && *end <= last)
+                        .filter(|(first, end)| first_block <= *first && first <= end && *end <= last)
                         .map(|(first, end)| first..=end)
                         .ok_or_else(|| {
                             usage(format!(
-                                "`{item}` names no blocks; {} has the blocks 1 to {last}, written as `5-8,13,out` or `all`",
+                                "`{item}` names no blocks; {} has the blocks {first_block} to {last}, written as `5-8,13,out` or `all`",
                                 model.variant()
                             ))
                         })?

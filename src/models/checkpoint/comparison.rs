@@ -116,6 +116,17 @@ fn differences(file: &StoredTensors, required: &Required<'_>) -> WeightMismatch 
     mismatch
 }
 
+/// The tensors of a file that stand beside those of a network that it fits, and that are not read: heads, optimizers, other networks. What a
+/// layer keeps beside its parameters, such as counts of batches, is not among them.
+pub fn ignored(file: &StoredTensors, required: &Required<'_>) -> Vec<String> {
+    let names = names_in(file, required);
+    let is_foreign = |stored: &&str| {
+        let own = stored.strip_prefix(required.prefix);
+        own.and_then(|name| names.of_network(name)).is_none()
+    };
+    file.names().filter(is_foreign).map(str::to_owned).collect()
+}
+
 /// The one cause of all differences between a file and the tensors that a network needs, where there is one; they were looked up behind
 /// `prefix`.
 pub fn advice(

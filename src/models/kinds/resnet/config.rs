@@ -5,28 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::layouts::FILE_NAMES;
 use crate::models::checkpoint::file_names::{BATCH_COUNT, FileNames};
 use crate::models::checkpoint::stored_tensors::StoredTensors;
 use crate::models::{BlockIndex, BlockInfo, TapShape};
 
 /// A block's output has so many times the channels that it computes with inside.
 const EXPANSION: u32 = 4;
-
-/// How the files of torchvision, of SwAV and of VISSL name the tensors.
-pub const FILE_NAMES: &[FileNames] = &[
-    FileNames::PLAIN,
-    FileNames {
-        prefix: "module.",
-        others: &["projection_head.", "prototypes."],
-    },
-    FileNames {
-        prefix: "classy_state_dict.base_model.model.trunk._feature_blocks.",
-        others: &[],
-    },
-];
-
-/// The tensor that shows whose names a file has.
-pub const PROBE: &str = "conv1.weight";
 
 /// The shape of a network, in the order in which fingerprints serialize it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +76,8 @@ impl Config {
         self.bottlenecks().last().map_or(0, |block| block.outputs)
     }
 
-    /// Every tap: the bottleneck blocks, the pooled feature, and the logits where there are classes.
+    /// Every tap: what the first max pool reads, as block 0, the bottleneck blocks, the pooled feature, and the logits where there are
+    /// classes.
     pub fn blocks(&self) -> Vec<BlockInfo> {
         let convolution = |inputs: u32, outputs: u32, kernel: u32, side: u32| {
             [inputs, outputs, kernel, kernel, side, side]
@@ -104,7 +90,9 @@ impl Config {
         let stem = self.image_size.div_ceil(2);
         let mut side = stem.div_ceil(2);
         let mut multiply_adds = convolution(3, self.base_width, 7, stem);
-        let mut taps: Vec<(String, TapShape, u64)> = Vec::new();
+        let first = TapShape::map(self.base_width, stem, stem);
+        let mut taps: Vec<(String, TapShape, u64)> =
+            vec![("conv1".to_owned(), first, multiply_adds)];
         for block in self.bottlenecks() {
             let before = side;
             side = side.div_ceil(block.stride);
@@ -125,7 +113,7 @@ impl Config {
             let logits = TapShape::Vector { width: classes };
             taps.push(("fc".to_owned(), logits, multiply_adds));
         }
-        (1..)
+        (0..)
             .zip(taps)
             .map(|(number, (path, shape, multiply_adds))| BlockInfo {
                 index: BlockIndex(number),
@@ -220,36 +208,43 @@ mod tests {
     #[test]
     fn multiply_adds_are_those_of_convolutions_and_the_linear_layer() {
         let blocks = resnet_50().blocks();
-        let cost = |place: usize| blocks[place].multiply_adds;
+        let cost = |number: usize| blocks[number].multiply_adds;
         let stem = 112 * 112 * 64 * 3 * 49;
         let first = 56 * 56 * (64 * 64 + 9 * 64 * 64 + 64 * 256 + 64 * 256);
         let second = 56 * 56 * (256 * 64 + 9 * 64 * 64 + 64 * 256);
-        assert_eq!(cost(0), stem + first);
-        assert_eq!(cost(1), stem + first + second);
+        assert_eq!(cost(0), stem);
+        assert_eq!(cost(1), stem + first);
+        assert_eq!(cost(2), stem + first + second);
         // Block 4 reduces before its stride, and projects with it.
         let strided = 56 * 56 * 256 * 128 + 28 * 28 * (9 * 128 * 128 + 128 * 512 + 256 * 512);
-        assert_eq!(cost(3), stem + first + 2 * second + strided);
-        assert_eq!(cost(16), cost(15));
-        assert_eq!(cost(17) - cost(16), 2048 * 1000);
+        assert_eq!(cost(4), stem + first + 2 * second + strided);
+        assert_eq!(cost(17), cost(16));
+        assert_eq!(cost(18) - cost(17), 2048 * 1000);
         // As torchvision counts them: 4.089 billion.
-        assert_eq!(cost(17), 4_089_184_256);
+        assert_eq!(cost(18), 4_089_184_256);
     }
 
     #[test]
-    fn taps_are_the_blocks_the_pooled_feature_and_the_logits() {
+    fn taps_are_the_first_convolution_the_blocks_the_pooled_feature_and_the_logits() {
         let config = resnet_50();
         let blocks = config.blocks();
-        assert_eq!((blocks.len(), config.parameter_count()), (18, 25_557_032));
-        let tap = |place: usize| (blocks[place].path.as_str(), blocks[place].shape);
-        assert_eq!(tap(0), ("layer1.0", TapShape::map(256, 56, 56)));
-        assert_eq!(tap(15), ("layer4.2", TapShape::map(2048, 7, 7)));
-        assert_eq!(tap(16), ("avgpool", TapShape::Vector { width: 2048 }));
-        assert_eq!(tap(17), ("fc", TapShape::Vector { width: 1000 }));
+        assert_eq!((blocks.len(), config.parameter_count()), (19, 25_557_032));
+        for (number, path, shape) in [
+            (0, "conv1", TapShape::map(64, 112, 112)),
+            (1, "layer1.0", TapShape::map(256, 56, 56)),
+            (16, "layer4.2", TapShape::map(2048, 7, 7)),
+            (17, "avgpool", TapShape::Vector { width: 2048 }),
+            (18, "fc", TapShape::Vector { width: 1000 }),
+        ] {
+            let block = &blocks[number as usize];
+            assert_eq!(block.index, BlockIndex(number));
+            assert_eq!((block.path.as_str(), block.shape), (path, shape));
+        }
         let headless = Config {
             classes: None,
             ..config
         };
-        assert_eq!(headless.blocks(), blocks[..17]);
+        assert_eq!(headless.blocks(), blocks[..18]);
         assert_eq!(headless.parameter_count(), 25_557_032 - 2_049_000);
     }
 
@@ -267,6 +262,7 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!((sides[0], sides[3], sides[7], sides[13]), (25, 13, 7, 4));
+        let of = [0, 1, 4, 8, 14].map(|number: usize| sides[number]);
+        assert_eq!(of, [49, 25, 13, 7, 4]);
     }
 }

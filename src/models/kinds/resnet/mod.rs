@@ -1,21 +1,23 @@
-//! `resnet`: ResNets of bottleneck blocks, such as ResNet-50, supervised or self-supervised (SimCLR, SwAV).
+//! `resnet`: ResNets of bottleneck blocks, such as ResNet-50, supervised or self-supervised (SimCLR, SwAV, DINO, MoCo v3).
 //!
 //! [`config`] says what a network looks like and which blocks it has, [`network`] runs it. It reads clean images, normalized by
-//! ImageNet's mean and deviation. Weights may be under the names of torchvision, of SwAV or of VISSL.
+//! ImageNet's mean and deviation. [`layouts`] lists whose names of tensors are read.
 //!
 //! # Reference
 //! He et al. 2015 (arXiv 1512.03385); pytorch/vision v0.26.0: torchvision/models/resnet.py, where the stride is that of the 3×3
-//! convolution. Blocks are numbered from 1: the bottleneck blocks in order, then the pooled feature, then the logits.
+//! convolution. Blocks are numbered from 1: the bottleneck blocks in order, then the pooled feature, then the logits. Block 0 is the
+//! first convolution, after its ReLU.
 //!
 //! Images become squares as in torchvision's evaluation (pytorch/vision v0.26.0: references/classification/presets.py,
 //! `ClassificationPresetEval`), which SimCLR, SwAV and MoCo v3 evaluate ResNet-50 with too: the shorter side becomes 256 pixels,
-//! bilinear and antialiased, and the middle 224 are cropped.
+//! bilinear and antialiased, and the middle 224 are cropped. DINO resizes bicubic (facebookresearch/dino@7c446df: eval_linear.py).
 //!
 //! # Deviations
 //! - A network of another side than 224 has the same proportion, 8 to 7, rounded down, which nobody states.
 //! - Those of [`network`].
 
 pub mod config;
+pub mod layouts;
 #[cfg(feature = "torch")]
 pub mod network;
 pub mod presets;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use self::config::Config;
+use self::layouts::Layout;
 use crate::imaging::{Filter, Normalization, Preprocess};
 use crate::models::checkpoint::comparison::Required;
 use crate::models::checkpoint::file_names::BATCH_COUNT;
@@ -39,7 +42,7 @@ const WEIGHTS: Key<Custom> = Key::custom(
     "a path, { synthetic = SEED } or { initialization = SEED }",
 )
 .doc(
-    "A `.safetensors` file or a PyTorch checkpoint, under the names of torchvision, SwAV or VISSL; or random weights, by the synthetic rule or by torchvision's initialization.",
+    "A `.safetensors` file or a PyTorch checkpoint, under the names of torchvision, SwAV, VISSL, DINO or MoCo v3, or as a training script saves torchvision's network; or random weights, by the synthetic rule or by torchvision's initialization.",
 );
 const LAYERS: Key<List<Count>> = Key::list("layers", Count::within(1..=256))
     .items(4..=4)
@@ -81,7 +84,7 @@ fn presets() -> Vec<Preset> {
         checkpoint: preset.checkpoint,
         model: Arc::new(ResNet::new(
             preset.name,
-            preset.network,
+            (preset.network, preset.resize_filter),
             WeightsSource::Synthetic(0),
             String::new(),
         )),
@@ -89,27 +92,42 @@ fn presets() -> Vec<Preset> {
     .collect()
 }
 
+/// Where a file has the names of one publisher, that publisher's networks; where it has the network's own names, which any file may have been
+/// given, every one that fits, those first that are published so.
 fn fitting(tensors: &StoredTensors) -> Vec<String> {
     let all = presets::all().into_iter();
-    all.filter(|preset| preset.network.fits(tensors))
+    let fitting = all.filter(|preset| preset.network.fits(tensors));
+    let (own, other): (Vec<_>, Vec<_>) =
+        fitting.partition(|preset| preset.layout.is_some_and(|layout| layout.is_of(tensors)));
+    let is_plain = Layout::Torchvision.is_of(tensors);
+    let other = other
+        .into_iter()
+        .filter(|_| is_plain || own.is_empty())
         .map(|preset| preset.name)
+        .collect::<Vec<_>>();
+    own.into_iter()
+        .map(|preset| preset.name)
+        .chain(other)
         .collect()
 }
 
 fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     let weights = declaration::weights(fields);
     let prefix = declaration::prefix(fields, weights.as_ref());
-    let (variant, config) = match declaration::preset(&KIND, fields, SHAPE)? {
+    let (variant, shape) = match declaration::preset(&KIND, fields, SHAPE)? {
         Some(name) => {
             let preset = presets::find(&name)?;
-            (preset.name, preset.network)
+            (preset.name, (preset.network, preset.resize_filter))
         }
-        None => ("custom".to_owned(), parse_shape(fields)?),
+        None => (
+            "custom".to_owned(),
+            (parse_shape(fields)?, Filter::Bilinear),
+        ),
     };
     if !fields.is_sound() {
         return None;
     }
-    Some(Arc::new(ResNet::new(variant, config, weights?, prefix)))
+    Some(Arc::new(ResNet::new(variant, shape, weights?, prefix)))
 }
 
 /// A network that is written out.
@@ -130,6 +148,8 @@ fn parse_shape(fields: &Fields<'_>) -> Option<Config> {
 struct ResNet {
     variant: String,
     config: Config,
+    /// By which images are resized unless an experiment says otherwise.
+    filter: Filter,
     blocks: Vec<BlockInfo>,
     weights: WeightsSource,
     /// What stands before the names in the file of weights.
@@ -137,11 +157,17 @@ struct ResNet {
 }
 
 impl ResNet {
-    fn new(variant: String, config: Config, weights: WeightsSource, prefix: String) -> Self {
+    fn new(
+        variant: String,
+        (config, filter): (Config, Filter),
+        weights: WeightsSource,
+        prefix: String,
+    ) -> Self {
         Self {
             variant,
             blocks: config.blocks(),
             config,
+            filter,
             weights,
             prefix,
         }
@@ -168,7 +194,7 @@ impl Model for ResNet {
 
     fn preprocess(&self) -> Preprocess {
         let side = self.config.image_size;
-        Preprocess::resize_then_crop(side * 8 / 7, side, Filter::Bilinear)
+        Preprocess::resize_then_crop(side * 8 / 7, side, self.filter)
     }
 
     fn prefix(&self) -> String {
@@ -178,7 +204,7 @@ impl Model for ResNet {
     fn required(&self) -> Option<Required<'_>> {
         Some(Required {
             tensors: self.config.state_dict(),
-            known: config::FILE_NAMES,
+            known: layouts::FILE_NAMES,
             skipped: |name| name.ends_with(BATCH_COUNT),
             prefix: &self.prefix,
         })
@@ -222,7 +248,7 @@ impl Model for ResNet {
         let initial = |seed| Initial::kaiming(seed, &self.config.state_dict());
         let weights = WeightMap::from_source(&self.weights, base, &initial)?.on(device);
         let weights = weights.prefixed(&self.prefix);
-        let mut weights = weights.named_as_in(config::FILE_NAMES, config::PROBE);
+        let mut weights = weights.named_as_in(layouts::FILE_NAMES, layouts::PROBE);
         weights.convolve_in(precision);
         let network = network::Network::new(&self.config, &mut weights)?;
         Ok(Box::new(Extractor {
@@ -265,7 +291,7 @@ mod tests {
 
     #[test]
     fn images_are_preprocessed_as_torchvision_evaluates() {
-        let name = |side| {
+        let name = |side, filter| {
             let network = Config {
                 image_size: side,
                 layers: [3, 4, 6, 3],
@@ -273,10 +299,12 @@ mod tests {
                 classes: None,
             };
             let (weights, prefix) = (WeightsSource::Synthetic(0), String::new());
-            let model = ResNet::new("custom".to_owned(), network, weights, prefix);
+            let model = ResNet::new("custom".to_owned(), (network, filter), weights, prefix);
             model.preprocess().name()
         };
-        assert_eq!(name(224), "resize 256 bilinear, center-crop 224");
-        assert_eq!(name(64), "resize 73 bilinear, center-crop 64");
+        let (bilinear, bicubic) = (Filter::Bilinear, Filter::Bicubic);
+        assert_eq!(name(224, bilinear), "resize 256 bilinear, center-crop 224");
+        assert_eq!(name(224, bicubic), "resize 256 bicubic, center-crop 224");
+        assert_eq!(name(64, bilinear), "resize 73 bilinear, center-crop 64");
     }
 }

@@ -4,7 +4,7 @@
 //! pytorch/vision v0.26.0: torchvision/models/resnet.py (`ResNet._forward_impl`, `Bottleneck.forward`), in evaluation mode.
 //!
 //! # Shapes
-//! In `[N, 3, H, W]`; a bottleneck block gives `[N, C, H, W]` after its last ReLU, the pooled feature is `[N, D]`, the logits
+//! In `[N, 3, H, W]`; the first convolution gives `[N, C, H / 2, W / 2]` after its ReLU, a bottleneck block `[N, C, H, W]` after its last, the pooled feature is `[N, D]`, the logits
 //! `[N, K]`.
 //!
 //! # Deviations
@@ -182,7 +182,7 @@ impl Network {
             Some(_) => logits_index,
             None => pooled_index,
         };
-        if let Some(&tap) = taps.iter().find(|&&tap| tap < BlockIndex(1) || tap > last) {
+        if let Some(&tap) = taps.iter().find(|&&tap| tap > last) {
             return Err(ForwardError::UnknownTap { tap, last });
         }
         let deepest = match until {
@@ -199,6 +199,10 @@ impl Network {
         };
         let x = self.layout.of(&x.to_kind(self.precision.kind()));
         let h = self.stem.forward(&x).relu_();
+        visit(index(0), &h);
+        if deepest == index(0) {
+            return Ok(None);
+        }
         let (ceil, dilation) = (false, [1; 2]);
         let mut h = h.max_pool2d([3; 2], [2; 2], [1; 2], dilation, ceil);
         for (number, block) in (1..).zip(&self.blocks) {

@@ -3,7 +3,9 @@
 use serde::Deserialize;
 
 use super::config::Config;
+use super::layouts::Layout;
 use crate::fetch::Published;
+use crate::imaging::Filter;
 
 /// A network with a name.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -16,8 +18,19 @@ pub struct Preset {
     /// The weights that are published for it; absent for networks that exist for tests only.
     #[serde(default)]
     pub checkpoint: Option<Published>,
+    /// How the published file names its tensors; absent where none is published.
+    #[serde(default)]
+    pub layout: Option<Layout>,
+    /// The filter by which its authors resize images to evaluate it.
+    #[serde(default = "bilinear")]
+    pub resize_filter: Filter,
     /// The architecture: what decides blocks, shapes and parameter names.
     pub network: Config,
+}
+
+/// What torchvision resizes by, and who uses its transforms.
+fn bilinear() -> Filter {
+    Filter::Bilinear
 }
 
 #[derive(Deserialize)]
@@ -44,25 +57,25 @@ mod tests {
     #[test]
     fn the_file_is_sound_and_every_checkpoint_can_be_fetched() {
         toml::from_str::<File>(include_str!("presets.toml")).unwrap();
-        let names: Vec<String> = all().into_iter().map(|preset| preset.name).collect();
-        assert_eq!(
-            names,
-            [
-                "resnet-50",
-                "resnet-50-simclr",
-                "resnet-50-swav",
-                "resnet-tiny"
-            ]
-        );
+        let mut names = Vec::new();
+        let mut files = Vec::new();
         for preset in all() {
-            let Some(checkpoint) = preset.checkpoint else {
-                continue;
-            };
-            assert!(checkpoint.url.starts_with("https://"), "{}", preset.name);
-            assert!(checkpoint.file_name().is_some(), "{}", preset.name);
-            // Only torchvision's networks have classes.
+            assert_eq!(preset.layout.is_some(), preset.checkpoint.is_some());
+            // Only torchvision's networks, and the one for tests, have classes.
             let is_headless = preset.network.classes.is_none();
-            assert_eq!(is_headless, preset.name != "resnet-50");
+            assert_eq!(is_headless, preset.name.starts_with("resnet-50-"));
+            let is_dino = preset.name == "resnet-50-dino";
+            assert_eq!(preset.resize_filter == Filter::Bicubic, is_dino);
+            if let Some(checkpoint) = preset.checkpoint {
+                assert!(checkpoint.url.starts_with("https://"), "{}", preset.name);
+                // Two of one name would replace each other in the folder of weights.
+                let file = checkpoint.file_name().unwrap();
+                assert!(!files.contains(&file), "{file} twice");
+                files.push(file);
+            }
+            assert!(!names.contains(&preset.name), "{} twice", preset.name);
+            names.push(preset.name);
         }
+        assert_eq!((names.len(), files.len()), (15, 14));
     }
 }
