@@ -234,13 +234,17 @@ fn said_of_fit(tensors: &StoredTensors, fitting: &Fitting) -> String {
 
 /// What a file that fits no preset as it is may be.
 fn said_of_misfit(tensors: &StoredTensors) -> String {
-    let nearly = nearly_fitting(tensors);
-    let lines = nearly.iter().map(|one| {
+    // Networks of one shape have one line.
+    let mut presets: BTreeMap<(String, bool), Vec<String>> = BTreeMap::new();
+    for one in nearly_fitting(tensors) {
         let Nearly {
             preset,
             prefix,
             is_double,
         } = one;
+        presets.entry((prefix, is_double)).or_default().push(preset);
+    }
+    let lines = presets.iter().map(|((prefix, is_double), presets)| {
         let prefixed = match prefix.as_str() {
             "" => String::new(),
             prefix => format!(" with prefix `{}`", shown(prefix)),
@@ -250,7 +254,7 @@ fn said_of_misfit(tensors: &StoredTensors) -> String {
         } else {
             ""
         };
-        format!("fits {preset}{prefixed}{double}")
+        format!("fits {}{prefixed}{double}", presets.join(", "))
     });
     let lines: Vec<String> = lines.collect();
     if !lines.is_empty() {
