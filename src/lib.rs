@@ -31,6 +31,7 @@ pub mod machine;
 pub mod message;
 pub mod metrics;
 pub mod models;
+pub mod npy;
 mod numbers;
 pub mod papers;
 pub mod plan;

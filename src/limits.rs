@@ -57,6 +57,9 @@ pub const SAFETENSORS_HEADER: u64 = 100_000_000;
 /// The most tensors, and other entries, of a checkpoint.
 pub const CHECKPOINT_ENTRIES: usize = 1 << 19;
 
+/// The longest header of a NumPy array, in bytes; those that `numpy.save` writes for numbers have less than 1 KiB.
+pub const NPY_HEADER: usize = 1 << 16;
+
 /// The most axes of a tensor; libtorch has no more.
 pub const TENSOR_AXES: usize = 64;
 
