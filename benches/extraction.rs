@@ -55,7 +55,7 @@ fn tap(block: u32, pool: u32) -> TapRequest {
     TapRequest {
         block: BlockIndex(block),
         reduce: Reduce::Pool(pool),
-        class_token: false,
+        tokens_before: 0,
     }
 }
 

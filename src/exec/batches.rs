@@ -202,12 +202,12 @@ mod tests {
         TapRequest {
             block: BlockIndex(1),
             reduce: Reduce::Pool(1),
-            class_token: false,
+            tokens_before: 0,
         },
         TapRequest {
             block: BlockIndex(2),
             reduce: Reduce::Pool(1),
-            class_token: false,
+            tokens_before: 0,
         },
     ];
 

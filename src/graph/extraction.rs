@@ -19,23 +19,24 @@ const TIMESTEP: Key<Count> = Key::count("timestep", 0..=99_999)
     .optional("none, for a model without noise")
     .doc("Noise step t: how much noise each image gets (Eq. 2 of the paper). A model that reads noisy images needs it, below the steps of its diffusion.");
 const BLOCK: Key<Custom> = Key::custom("block", "the number of a block, or \"all\"").doc(
-    "Block b whose output is the feature, numbered as in the paper; `repro list models` shows them.",
+    "Block b whose output is the feature, numbered from 1, as in the paper; 0 is what comes before, of a network that offers it. `repro list models NAME` shows all.",
 );
 const POOL: Key<OrWord> = Key::count("pool", 1..=4096)
     .or("none")
     .default(Some(1))
     .doc("Side p of the adaptive average pool of a feature map: the feature has channels × p × p values; \"none\" keeps the whole map.");
-const TOKEN: Key<Choice<Token>> = Key::choice(
+const TOKEN: Key<Choice<Reduce>> = Key::choice(
     "token",
     &[
-        ("class", Token::Class),
-        ("mean", Token::Mean),
-        ("all", Token::All),
+        ("class", Reduce::ClassToken),
+        ("mean", Reduce::MeanToken),
+        ("patches", Reduce::PatchMap),
+        ("all", Reduce::Whole),
     ],
 )
 .optional("\"class\" where there is a class token, else \"mean\"")
 .doc(
-    "What is taken of a block of tokens: the class token, the mean of the others, or all of them.",
+    "What is taken of a block of tokens: the class token, the mean of the patch tokens, the patch tokens as a feature map, or all tokens.",
 );
 const VIEW: Key<Choice<View>> = Key::choice("view", View::CHOICES)
     .default(View::Center)
@@ -97,7 +98,7 @@ struct Values {
     pool: Option<u32>,
     /// Whether the table sets it, which only a block with a feature map may have.
     pool_given: bool,
-    token: Option<Token>,
+    token: Option<Reduce>,
     view: View,
     preprocess: Preprocess,
     test_preprocess: Preprocess,
@@ -107,14 +108,6 @@ struct Values {
     on_bad_image: OnBadImage,
     random: Randomness,
     batch_size: Option<u32>,
-}
-
-/// What is asked of tokens.
-#[derive(Clone, Copy, PartialEq)]
-enum Token {
-    Class,
-    Mean,
-    All,
 }
 
 /// What an extraction's table stands beside.
@@ -265,13 +258,15 @@ fn reduce(
                 return None;
             }
             match values.token {
-                Some(Token::Class) if !class_token => {
+                Some(Reduce::ClassToken) if !class_token => {
                     let message = format!("block {} has no class token", block.index);
                     misfit(TOKEN.name, message, "write `token = \"mean\"`".to_owned())
                 }
-                Some(Token::All) => Some(Reduce::Whole),
-                Some(Token::Mean) => Some(Reduce::MeanToken),
-                Some(Token::Class) => Some(Reduce::ClassToken),
+                Some(Reduce::PatchMap) if block.shape.reduced(Reduce::PatchMap).is_none() => {
+                    let message = format!("block {} has no square of patches", block.index);
+                    misfit(TOKEN.name, message, "write `token = \"all\"`".to_owned())
+                }
+                Some(reduce) => Some(reduce),
                 None => Some(if class_token {
                     Reduce::ClassToken
                 } else {

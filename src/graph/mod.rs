@@ -273,6 +273,7 @@ impl ExtractionNode {
             Reduce::Pool(side) => format!(" pool={side}"),
             Reduce::ClassToken => " token=class".to_owned(),
             Reduce::MeanToken => " token=mean".to_owned(),
+            Reduce::PatchMap => " token=patches".to_owned(),
             Reduce::Whole => String::new(),
         };
         let random = self.random.map_or_else(String::new, |random| {

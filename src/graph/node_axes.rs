@@ -72,6 +72,7 @@ impl ExtractionNode {
             Reduce::Pool(side) => put("pool", Some(side.into())),
             Reduce::ClassToken => put("token", Some("class".into())),
             Reduce::MeanToken => put("token", Some("mean".into())),
+            Reduce::PatchMap => put("token", Some("patches".into())),
             Reduce::Whole => put("token", of_tokens.then(|| "all".into())),
         }
         put("precision", Some(self.precision.name().into()));

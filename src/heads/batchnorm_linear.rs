@@ -5,6 +5,9 @@
 //! `BatchNorm2d` (ε of 1e-5, momentum of 0.1, a weight and a bias for each channel) on the feature map, which is then flattened
 //! into the linear layer. Parameters have its names.
 //!
+//! facebookresearch/mae@efb2a8062c206524e35e47d04501ed4f544c0ae8: main_linprobe.py: the same without a weight and a bias, with ε of 1e-6
+//! (`affine = false`, `epsilon = 1e-6`).
+//!
 //! # Shapes
 //! `[N, C, S, S]` to the same to `[N, K]`.
 //!
@@ -23,12 +26,16 @@ use super::parameters::layer;
 use super::{FeatureShape, Head, HeadKind, ParameterForm, Role};
 #[cfg(feature = "torch")]
 use super::{Mode, stacked::linear_shared};
-use crate::spec::{Kind, KindDoc};
+use crate::spec::{Boolean, Key, Kind, KindDoc, Number};
 use crate::trainer;
 
+const AFFINE: Key<Boolean> = Key::boolean("affine").default(true).doc(
+    "Whether the norm has a learned weight and bias for each channel. VISSL's has; MAE's has not.",
+);
 /// Added to a variance before its root is taken.
-#[cfg(feature = "torch")]
-const EPSILON: f64 = 1e-5;
+const EPSILON: Key<Number> = Key::number("epsilon", Number::above(0.0).to(1.0))
+    .default(1e-5)
+    .doc("What is added to a variance before its root is taken: 1e-5 for VISSL's, 1e-6 for MAE's.");
 /// The share of a batch in the running statistics.
 #[cfg(feature = "torch")]
 const MOMENTUM: f64 = 0.1;
@@ -38,14 +45,28 @@ pub const KIND: HeadKind = Kind::new(
     KindDoc {
         name: "batchnorm-linear",
         summary: "A batch norm over the channels, then one linear layer: the linear evaluation of VISSL.",
-        keys: &[],
+        keys: &[&AFFINE, &EPSILON],
         shared: trainer::config::KEYS,
     },
-    |_| Some(Arc::new(BatchnormLinear)),
+    |fields| {
+        Some(Arc::new(BatchnormLinear {
+            affine: fields.get(&AFFINE)?,
+            epsilon: fields.get(&EPSILON)?,
+        }))
+    },
 );
 
 #[derive(Debug)]
-struct BatchnormLinear;
+struct BatchnormLinear {
+    affine: bool,
+    epsilon: f64,
+}
+
+/// VISSL's.
+const PLAIN: BatchnormLinear = BatchnormLinear {
+    affine: true,
+    epsilon: 1e-5,
+};
 
 impl Head for BatchnormLinear {
     fn kind(&self) -> &'static str {
@@ -53,7 +74,13 @@ impl Head for BatchnormLinear {
     }
 
     fn identity(&self) -> serde_json::Value {
-        serde_json::json!({ "kind": KIND.doc.name })
+        let mut identity = serde_json::json!({ "kind": KIND.doc.name });
+        // VISSL's keeps the identity that it had when there was no other.
+        if self.affine != PLAIN.affine || self.epsilon.to_bits() != PLAIN.epsilon.to_bits() {
+            identity["affine"] = self.affine.into();
+            identity["epsilon"] = self.epsilon.into();
+        }
+        identity
     }
 
     fn parameters(&self, shape: FeatureShape, classes: usize) -> Vec<ParameterForm> {
@@ -61,12 +88,13 @@ impl Head for BatchnormLinear {
             let name = format!("channel_bn.{name}");
             ParameterForm::constant(&name, &[shape.channels], value, role)
         };
-        let mut forms = vec![
-            of_channels("weight", 1.0, Role::Trained),
-            of_channels("bias", 0.0, Role::Trained),
-            of_channels("running_mean", 0.0, Role::Statistic),
-            of_channels("running_var", 1.0, Role::Statistic),
-        ];
+        let mut forms = Vec::new();
+        if self.affine {
+            forms.push(of_channels("weight", 1.0, Role::Trained));
+            forms.push(of_channels("bias", 0.0, Role::Trained));
+        }
+        forms.push(of_channels("running_mean", 0.0, Role::Statistic));
+        forms.push(of_channels("running_var", 1.0, Role::Statistic));
         forms.extend(layer(
             KIND.doc.name,
             "clf.clf.0",
@@ -77,18 +105,28 @@ impl Head for BatchnormLinear {
 
     #[cfg(feature = "torch")]
     fn forward(&self, parameters: &[Tensor], features: &Tensor, mode: Mode) -> Tensor {
-        let (norm_weight, norm_bias) = (&parameters[0], &parameters[1]);
+        let (affine, rest) = parameters.split_at(if self.affine { 2 } else { 0 });
+        let (running_mean, running_variance) = (&rest[0], &rest[1]);
         let (mean, variance) = match mode {
-            Mode::Train => of_batch(features, &parameters[2], &parameters[3]),
-            Mode::Predict => (parameters[2].shallow_clone(), parameters[3].shallow_clone()),
+            Mode::Train => of_batch(features, running_mean, running_variance),
+            Mode::Predict => (
+                running_mean.shallow_clone(),
+                running_variance.shallow_clone(),
+            ),
         };
         // All heads read features less one common center; what a head's own mean differs from it goes into its bias.
         let center = mean.mean_dim(0, false, None);
-        let slope = norm_weight * (variance + EPSILON).rsqrt();
-        let shift = norm_bias - (mean - &center) * &slope;
+        let mut slope = (variance + self.epsilon).rsqrt();
+        if let [norm_weight, _] = affine {
+            slope = norm_weight * slope;
+        }
+        let mut shift = -(mean - &center) * &slope;
+        if let [_, norm_bias] = affine {
+            shift = norm_bias + shift;
+        }
         // [M, K, C, S · S]
-        let weight = parameters[4].unflatten(2, [center.size()[0], -1]);
-        let bias = &parameters[5]
+        let weight = rest[2].unflatten(2, [center.size()[0], -1]);
+        let bias = &rest[3]
             + (weight.sum_dim_intlist(3, false, None) * shift.unsqueeze(1))
                 .sum_dim_intlist(2, false, None);
         let weight = (weight * slope.unsqueeze(1).unsqueeze(3)).flatten(2, 3);
@@ -139,8 +177,8 @@ mod tests {
     const CLASSES: i64 = 4;
 
     /// A stack of two, with norms that do something, beside the same parameters head by head.
-    fn stack() -> Vec<Tensor> {
-        let forms = BatchnormLinear.parameters(SHAPE, 4).into_iter();
+    fn stack(of: &BatchnormLinear) -> Vec<Tensor> {
+        let forms = of.parameters(SHAPE, 4).into_iter();
         forms
             .zip(0..)
             .map(|(form, seed)| {
@@ -153,20 +191,21 @@ mod tests {
     }
 
     /// The reference for one head: PyTorch's own batch norm and linear layer.
-    fn plain(one: &[Tensor], features: &Tensor, train: bool) -> Tensor {
+    fn plain(of: &BatchnormLinear, one: &[Tensor], features: &Tensor, train: bool) -> Tensor {
+        let (affine, rest) = one.split_at(if of.affine { 2 } else { 0 });
         features
             .batch_norm(
-                Some(&one[0]),
-                Some(&one[1]),
-                Some(&one[2]),
-                Some(&one[3]),
+                affine.first(),
+                affine.last(),
+                Some(&rest[0]),
+                Some(&rest[1]),
                 train,
                 MOMENTUM,
-                EPSILON,
+                of.epsilon,
                 false,
             )
             .flatten(1, -1)
-            .linear(&one[4], Some(&one[5]))
+            .linear(&rest[2], Some(&rest[3]))
     }
 
     fn assert_close(found: &Tensor, expected: &Tensor) {
@@ -177,7 +216,17 @@ mod tests {
 
     #[test]
     fn a_stack_gives_what_pytorch_s_layers_give() {
-        let parameters = stack();
+        let of_mae = BatchnormLinear {
+            affine: false,
+            epsilon: 1e-6,
+        };
+        for of in [PLAIN, of_mae] {
+            a_stack_gives_what_pytorch_gives(&of);
+        }
+    }
+
+    fn a_stack_gives_what_pytorch_gives(of: &BatchnormLinear) {
+        let parameters = stack(of);
         let alone: Vec<Vec<Tensor>> = (0..2)
             .map(|head| {
                 let copy = |one: &Tensor| {
@@ -193,11 +242,11 @@ mod tests {
         let given = features.detach().set_requires_grad(true);
         let weighting = spread(12, &[5, 2, CLASSES]);
         for _ in 0..2 {
-            let together = BatchnormLinear.forward(&parameters, &features, Mode::Train);
+            let together = of.forward(&parameters, &features, Mode::Train);
             (&together * &weighting).sum(Type::Float).backward();
             for (head, one) in alone.iter().enumerate() {
                 let head = i64::try_from(head).unwrap();
-                let expected = plain(one, &given, true);
+                let expected = plain(of, one, &given, true);
                 assert_close(&together.select(1, head), &expected);
                 (expected * weighting.select(1, head))
                     .sum(Type::Float)
@@ -212,11 +261,11 @@ mod tests {
             // What the backbone learns from, the gradient through the statistics included.
             assert_close(&features.grad(), &given.grad());
         }
-        let together = BatchnormLinear.forward(&parameters, &features, Mode::Predict);
+        let together = of.forward(&parameters, &features, Mode::Predict);
         for (head, one) in alone.iter().enumerate() {
             assert_close(
                 &together.select(1, i64::try_from(head).unwrap()),
-                &plain(one, &features, false),
+                &plain(of, one, &features, false),
             );
         }
     }
@@ -224,7 +273,7 @@ mod tests {
     #[test]
     fn one_value_for_each_channel_changes_no_statistic() {
         let shape = FeatureShape::square(3, 1);
-        let initial = BatchnormLinear.initial(shape, 2, 0);
+        let initial = PLAIN.initial(shape, 2, 0);
         let parameters: Vec<Tensor> = initial
             .iter()
             .map(|one| {
@@ -234,7 +283,7 @@ mod tests {
             })
             .collect();
         let features = Tensor::ones([1, 3, 1, 1], (Type::Float, tch::Device::Cpu)) * 7.0;
-        let logits = BatchnormLinear.forward(&parameters, &features, Mode::Train);
+        let logits = PLAIN.forward(&parameters, &features, Mode::Train);
         assert_close(&logits.select(1, 0), &parameters[5]);
         assert_close(&parameters[2], &parameters[2].zeros_like());
         assert_close(&parameters[3], &parameters[3].ones_like());

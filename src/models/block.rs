@@ -35,14 +35,16 @@ pub enum TapShape {
         /// W.
         width: u32,
     },
-    /// Tokens, `[L, D]`; the class token, where there is one, is the first.
+    /// Tokens, `[L, D]`; the class token, where there is one, is the first, and registers follow it.
     Tokens {
-        /// L, the class token included.
+        /// L, the class token and registers included.
         count: u32,
         /// D, the values of one token.
         width: u32,
         /// Whether the first token is a class token.
         class_token: bool,
+        /// Register tokens, which stand for no place of the image.
+        registers: u32,
     },
     /// One vector, `[D]`.
     Vector {
@@ -58,8 +60,10 @@ pub enum Reduce {
     Pool(u32),
     /// Of tokens the class token: `[D]`.
     ClassToken,
-    /// The mean of the tokens, the class token left out: `[D]`.
+    /// The mean of the tokens, the class token and registers left out: `[D]`.
     MeanToken,
+    /// The patch tokens as a feature map, row after row: `[D, H, W]`, H and W the patches of a square image.
+    PatchMap,
     /// All of it: `[C, H, W]` of a feature map, `[D, L]` of tokens, `[D]` of a vector.
     Whole,
 }
@@ -78,6 +82,7 @@ impl Reduce {
         match (self, shape) {
             (Self::ClassToken, _) => Some("class"),
             (Self::MeanToken, _) => Some("mean"),
+            (Self::PatchMap, _) => Some("patches"),
             (Self::Whole, TapShape::Tokens { .. }) => Some("all"),
             _ => None,
         }
@@ -91,6 +96,18 @@ impl TapShape {
             channels,
             height,
             width,
+        }
+    }
+
+    /// Tokens before those of the image: the class token and registers; 0 where the output is not tokens.
+    pub fn tokens_before(self) -> u32 {
+        match self {
+            Self::Tokens {
+                class_token,
+                registers,
+                ..
+            } => u32::from(class_token) + registers,
+            Self::Map { .. } | Self::Vector { .. } => 0,
         }
     }
 
@@ -137,6 +154,11 @@ impl TapShape {
             )
             | (Self::Tokens { width, .. }, Reduce::MeanToken)
             | (Self::Vector { width }, Reduce::Whole) => Some(vector(width)),
+            (Self::Tokens { count, width, .. }, Reduce::PatchMap) => {
+                let patches = count.saturating_sub(self.tokens_before());
+                let side = patches.isqrt();
+                (side > 0 && side * side == patches).then(|| FeatureShape::of(width, side, side))
+            }
             (Self::Tokens { count, width, .. }, Reduce::Whole) => {
                 Some(FeatureShape::of(width, count, 1))
             }

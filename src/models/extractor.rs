@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
-use super::{BlockIndex, BlockInfo, InputSpec, Reduce, TapShape};
+use super::{BlockIndex, BlockInfo, InputSpec, Reduce};
 use crate::numbers::to_i64;
 
 /// One feature that is wanted of a forward pass.
@@ -13,24 +13,17 @@ pub struct TapRequest {
     pub block: BlockIndex,
     /// What is made of it.
     pub reduce: Reduce,
-    /// Whether the first token of the block is a class token, which a mean of tokens leaves out.
-    pub class_token: bool,
+    /// Tokens before those of the image, which a mean leaves out: the class token and registers.
+    pub tokens_before: u32,
 }
 
 impl TapRequest {
     /// The feature of a block of a model.
     pub fn of(block: &BlockInfo, reduce: Reduce) -> Self {
-        let class_token = matches!(
-            block.shape,
-            TapShape::Tokens {
-                class_token: true,
-                ..
-            }
-        );
         Self {
             block: block.index,
             reduce,
-            class_token,
+            tokens_before: block.shape.tokens_before(),
         }
     }
 
@@ -45,9 +38,14 @@ impl TapRequest {
             }
             (Reduce::ClassToken, 3) => Some(output.select(1, 0)),
             (Reduce::MeanToken, 3) => {
-                let first = i64::from(self.class_token);
+                let first = i64::from(self.tokens_before);
                 let tokens = output.narrow(1, first, output.size()[1] - first);
                 Some(tokens.mean_dim([1_i64].as_slice(), false, Kind::Float))
+            }
+            (Reduce::PatchMap, 3) => {
+                let first = i64::from(self.tokens_before);
+                let patches = output.narrow(1, first, output.size()[1] - first);
+                Some(patches.transpose(1, 2).contiguous().flatten(1, 2))
             }
             (Reduce::Whole, 4) => Some(output.contiguous().flatten(1, 3)),
             // Channels first, as in a feature map.
@@ -239,6 +237,7 @@ pub(crate) fn to_vec(tensor: &Tensor) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::TapShape;
 
     /// Two images of what a block gives: the numbers from 0.
     fn output(sizes: &[i64]) -> Tensor {
@@ -295,6 +294,7 @@ mod tests {
             count: 3,
             width: 2,
             class_token,
+            registers: 0,
         };
         // The tokens of the second image are (6, 7), (8, 9) and (10, 11).
         let class = reduced(tokens(true), Reduce::ClassToken).unwrap();
@@ -303,6 +303,32 @@ mod tests {
         assert_eq!(mean, (vec![9.0, 10.0], 2));
         let mean = reduced(tokens(false), Reduce::MeanToken).unwrap();
         assert_eq!(mean, (vec![8.0, 9.0], 2));
+        let registers = TapShape::Tokens {
+            count: 3,
+            width: 2,
+            class_token: true,
+            registers: 1,
+        };
+        let mean = reduced(registers, Reduce::MeanToken).unwrap();
+        assert_eq!(mean, (vec![10.0, 11.0], 2));
+        let patches = reduced(registers, Reduce::PatchMap).unwrap();
+        assert_eq!(patches, (vec![10.0, 11.0], 2));
+        // Two patches are no square.
+        assert_eq!(tokens(true).reduced(Reduce::PatchMap), None);
+        let four = TapShape::Tokens {
+            count: 5,
+            width: 2,
+            class_token: true,
+            registers: 0,
+        };
+        // The patch tokens of the second image are (12, 13), (14, 15), (16, 17) and (18, 19), two in a row.
+        let patches = reduced(four, Reduce::PatchMap).unwrap();
+        let map = vec![12.0, 14.0, 16.0, 18.0, 13.0, 15.0, 17.0, 19.0];
+        assert_eq!(patches, (map, 8));
+        assert_eq!(
+            four.reduced(Reduce::PatchMap),
+            Some(crate::heads::FeatureShape::of(2, 2, 2))
+        );
         let all = reduced(tokens(true), Reduce::Whole).unwrap();
         assert_eq!(all, (vec![6.0, 8.0, 10.0, 7.0, 9.0, 11.0], 6));
         assert_eq!(tokens(false).reduced(Reduce::ClassToken), None);

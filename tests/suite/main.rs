@@ -74,6 +74,8 @@ mod golden_sampling;
 mod golden_tuning;
 mod golden_unet_encoder;
 #[cfg(feature = "torch")]
+mod golden_vit;
+#[cfg(feature = "torch")]
 mod heads;
 #[cfg(feature = "torch")]
 mod heads_killed;

@@ -366,7 +366,7 @@ fn features_do_not_depend_on_batch_size_order_or_neighbors() {
         .map(|block| TapRequest {
             block: BlockIndex(block),
             reduce: repro::models::Reduce::Pool(2),
-            class_token: false,
+            tokens_before: 0,
         })
         .collect();
     let model = models::preset("adm-tiny").unwrap().model;

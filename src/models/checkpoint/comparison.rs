@@ -78,7 +78,7 @@ fn names_in(file: &StoredTensors, required: &Required<'_>) -> FileNames {
         Some((probe, _)) if required.prefix.is_empty() => {
             FileNames::of(file, required.known, probe)
         }
-        _ => FileNames::PLAIN,
+        _ => FileNames::behind_prefix(required.known),
     }
 }
 
@@ -110,7 +110,7 @@ fn differences(file: &StoredTensors, required: &Required<'_>) -> WeightMismatch 
     let unused = file.names().filter(|stored| {
         let own = stored.strip_prefix(required.prefix);
         let own = own.and_then(|name| names.of_network(name));
-        own.is_some_and(|name| !wanted.contains(name) && !(required.skipped)(name))
+        own.is_some_and(|name| !wanted.contains(&*name) && !(required.skipped)(&name))
     });
     mismatch.unused = unused.map(str::to_owned).collect();
     mismatch

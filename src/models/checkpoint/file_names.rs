@@ -3,6 +3,8 @@
 //! The same network is published under names with a prefix, where a wrapper of its training had one (`module.`) or where it is
 //! deep in nested dicts, and beside tensors that are not the network's.
 
+use std::borrow::Cow;
+
 use safetensors::Dtype;
 
 use super::stored_tensors::StoredTensors;
@@ -18,13 +20,20 @@ pub struct FileNames {
     pub prefix: &'static str,
     /// What the names of tensors begin with, after the prefix, that belong to something else all the same.
     pub others: &'static [&'static str],
+    /// How many blocks make a chunk, where the names of blocks have the number of their chunk: `blocks.CHUNK.N.` for `blocks.N.`, N counted
+    /// over all chunks.
+    pub chunk: Option<u32>,
 }
+
+/// What the names of blocks begin with.
+const BLOCKS: &str = "blocks.";
 
 impl FileNames {
     /// The network's own names, and nothing beside them.
     pub const PLAIN: Self = Self {
         prefix: "",
         others: &[],
+        chunk: None,
     };
 
     /// Of the `known` ways the one in which a file names `probe`, a tensor of the network; [`FileNames::PLAIN`] where it has that
@@ -34,16 +43,36 @@ impl FileNames {
         known.iter().find(has).copied().unwrap_or(Self::PLAIN)
     }
 
+    /// Of the `known` ways the first without a prefix, for a file whose prefix is stated; [`FileNames::PLAIN`] where there is none.
+    pub fn behind_prefix(known: &[Self]) -> Self {
+        let mut known = known.iter();
+        let plain = known.find(|names| names.prefix.is_empty());
+        plain.copied().unwrap_or(Self::PLAIN)
+    }
+
     /// What the file calls a tensor of the network.
     pub fn stored(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
+        let chunked = self.chunk.and_then(|chunk| {
+            let (number, rest) = name.strip_prefix(BLOCKS)?.split_once('.')?;
+            let block: u32 = number.parse().ok()?;
+            let chunk = block.checked_div(chunk)?;
+            Some(format!("{BLOCKS}{chunk}.{number}.{rest}"))
+        });
+        format!("{}{}", self.prefix, chunked.as_deref().unwrap_or(name))
     }
 
     /// What the network calls a tensor of the file; `None` where it belongs to something else.
-    pub fn of_network<'name>(&self, stored: &'name str) -> Option<&'name str> {
+    pub fn of_network<'name>(&self, stored: &'name str) -> Option<Cow<'name, str>> {
         let name = stored.strip_prefix(self.prefix)?;
-        let is_other = self.others.iter().any(|other| name.starts_with(other));
-        (!is_other).then_some(name)
+        if self.others.iter().any(|other| name.starts_with(other)) {
+            return None;
+        }
+        let without_chunk = self.chunk.and_then(|_| {
+            let (_, rest) = name.strip_prefix(BLOCKS)?.split_once('.')?;
+            let own = format!("{BLOCKS}{rest}");
+            (self.stored(&own) == stored).then_some(own)
+        });
+        Some(without_chunk.map_or(Cow::Borrowed(name), Cow::Owned))
     }
 
     /// Whether a file holds just the tensors of a network that is published in one of the `known` ways, in a type that a network
@@ -61,7 +90,7 @@ impl FileNames {
             return false;
         };
         let names = Self::of(tensors, known, probe);
-        let mut found: Vec<(&str, &[usize])> = Vec::new();
+        let mut found: Vec<(Cow<'_, str>, &[usize])> = Vec::new();
         for (stored, dtype, shape) in tensors.descriptions() {
             let Some(name) = names.of_network(stored).filter(|name| !skipped(name)) else {
                 continue;
@@ -72,9 +101,9 @@ impl FileNames {
             found.push((name, shape));
         }
         found.sort_unstable();
-        let mut wanted: Vec<(&str, &[usize])> = required
+        let mut wanted: Vec<(Cow<'_, str>, &[usize])> = required
             .iter()
-            .map(|(name, shape)| (name.as_str(), shape.as_slice()))
+            .map(|(name, shape)| (Cow::Borrowed(name.as_str()), shape.as_slice()))
             .collect();
         wanted.sort_unstable();
         found == wanted
@@ -92,7 +121,27 @@ mod tests {
     const WRAPPED: FileNames = FileNames {
         prefix: "module.",
         others: &["head."],
+        chunk: None,
     };
+
+    #[test]
+    fn blocks_in_chunks_have_their_own_numbers() {
+        let chunked = FileNames {
+            chunk: Some(3),
+            ..WRAPPED
+        };
+        for (own, stored) in [
+            ("blocks.7.norm1.weight", "module.blocks.2.7.norm1.weight"),
+            ("norm.weight", "module.norm.weight"),
+        ] {
+            assert_eq!(chunked.stored(own), stored);
+            assert_eq!(chunked.of_network(stored).as_deref(), Some(own));
+        }
+        // Block 7 is not in chunk 1, so this is another tensor.
+        let other = "blocks.1.7.norm1.weight";
+        let stored = format!("module.{other}");
+        assert_eq!(chunked.of_network(&stored).as_deref(), Some(other));
+    }
 
     fn file(names: &[(&str, Dtype)]) -> StoredTensors {
         let views = names.iter().map(|(name, dtype)| {

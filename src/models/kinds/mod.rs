@@ -7,6 +7,7 @@ pub mod onnx;
 pub mod pixels;
 pub mod resnet;
 pub mod unet_encoder;
+pub mod vit;
 
 use super::ModelKind;
 
@@ -17,4 +18,5 @@ pub const ALL: &[&ModelKind] = &[
     &pixels::KIND,
     &resnet::KIND,
     &unet_encoder::KIND,
+    &vit::KIND,
 ];

@@ -5,3 +5,5 @@ pub mod initial;
 #[cfg(feature = "torch")]
 pub mod layers;
 pub mod precision;
+#[cfg(feature = "torch")]
+pub mod transformer;

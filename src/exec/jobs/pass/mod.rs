@@ -24,8 +24,8 @@ use crate::exec::context::Run;
 use crate::exec::event::Event;
 use crate::exec::prepare::{Batch, Preparation};
 use crate::exec::{NodeError, StageSeconds};
+use crate::models::Precision;
 use crate::models::extractor::{Images, Network, TapRequest};
-use crate::models::{Precision, TapShape};
 use crate::plan::{Pass, Tap};
 
 /// Batches of one shard, in order; the first says which shard it is.
@@ -286,13 +286,7 @@ fn tap_request(tap: &Tap) -> TapRequest {
     TapRequest {
         block: tap.block,
         reduce: tap.reduce,
-        class_token: matches!(
-            tap.shape,
-            TapShape::Tokens {
-                class_token: true,
-                ..
-            }
-        ),
+        tokens_before: tap.shape.tokens_before(),
     }
 }
 

@@ -128,7 +128,7 @@ impl<'f> Archive<'f> {
         };
         let unsupported = |how: String| Fault::Unsupported {
             reason: format!("its member `{}` is {how}", shown(name)),
-            remedy: "write the checkpoint with `torch.save`, which stores members as they are",
+            remedy: "write the file with `torch.save` or `numpy.savez`, which store members as they are",
         };
         if member.flags & ENCRYPTED != 0 {
             return Err(unsupported("encrypted".to_owned()));

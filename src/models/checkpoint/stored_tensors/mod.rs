@@ -1,7 +1,8 @@
 //! Named tensors in a file, memory-mapped and read without trusting the file.
 //!
-//! There are three containers, told apart by what a file begins with and never by its name: safetensors
-//! (`safetensors`), PyTorch's zip archives (`zip`, over `archive`), and PyTorch's older streams (`legacy`). Those
+//! There are four containers, told apart by what a file begins with and holds, and never by its name: safetensors
+//! (`safetensors`), PyTorch's zip archives (`zip`, over `archive`), PyTorch's older streams (`legacy`), and NumPy's archives
+//! (`npz`, over `archive`), whose names `flax` gives the form of PyTorch's where they are those of a vision transformer. Those
 //! of PyTorch describe their tensors in a pickle, which `pickle` reads without executing anything; `state_dict`
 //! makes names of it. Opening a file reads the description alone; a tensor's numbers are read when it is asked for.
 //!
@@ -14,7 +15,9 @@
 
 mod archive;
 mod fault;
+mod flax;
 mod legacy;
+mod npz;
 mod pickle;
 mod reader;
 pub(in crate::models) mod safetensors;
@@ -32,6 +35,7 @@ use std::path::{Path, PathBuf};
 use ::safetensors::Dtype;
 use memmap2::{Mmap, UncheckedAdvice};
 
+use archive::Archive;
 pub use fault::{Fault, Place, StoredTensorsError, shown};
 use state_dict::StateDict;
 
@@ -57,6 +61,8 @@ pub enum Container {
     Zip,
     /// A stream of an older PyTorch.
     Legacy,
+    /// An archive of NumPy arrays.
+    Npz,
 }
 
 /// Something in a file that is not a tensor.
@@ -101,13 +107,51 @@ impl Content {
 struct Entry {
     dtype: Dtype,
     shape: Vec<usize>,
+    /// What follows each other along the first axis; one, but of a tensor that the file has in several.
+    pieces: Vec<Piece>,
+}
+
+/// What the file has of a tensor in one place.
+#[derive(Clone, Debug)]
+struct Piece {
+    shape: Vec<usize>,
     /// From the first to the last element; checked to be inside the file.
     bytes: Range<usize>,
     /// The distances of elements, where these are not in a row.
     strides: Option<Vec<usize>>,
 }
 
+impl Piece {
+    /// Adds its elements to `all`, in row-major order; `file` has all bytes, and an element takes `width` of them.
+    fn append(&self, all: &mut Vec<u8>, file: &[u8], width: usize) -> Option<()> {
+        let bytes = file.get(self.bytes.clone())?;
+        match &self.strides {
+            None => all.extend_from_slice(bytes),
+            Some(strides) => all.extend(view::gather(bytes, width, &self.shape, strides)),
+        }
+        Some(())
+    }
+}
+
 impl Entry {
+    /// A tensor that is in one place.
+    fn new(
+        dtype: Dtype,
+        shape: Vec<usize>,
+        bytes: Range<usize>,
+        strides: Option<Vec<usize>>,
+    ) -> Self {
+        Self {
+            dtype,
+            shape: shape.clone(),
+            pieces: vec![Piece {
+                shape,
+                bytes,
+                strides,
+            }],
+        }
+    }
+
     /// How many bytes the tensor takes by itself.
     fn byte_count(&self) -> usize {
         let count: usize = self.shape.iter().product();
@@ -216,13 +260,23 @@ impl StoredTensors {
     /// The tensor of this name; `None` where there is none.
     pub fn get(&self, name: &str) -> Option<StoredTensor<'_>> {
         let entry = self.entries.get(name)?;
-        let bytes = self.content.bytes().get(entry.bytes.clone())?;
-        let bytes = match &entry.strides {
-            None => Cow::Borrowed(bytes),
-            Some(strides) => {
-                let width = entry.dtype.bitsize() / 8;
-                Cow::Owned(view::gather(bytes, width, &entry.shape, strides))
+        let file = self.content.bytes();
+        let bytes = if let [
+            Piece {
+                bytes,
+                strides: None,
+                ..
+            },
+        ] = entry.pieces.as_slice()
+        {
+            Cow::Borrowed(file.get(bytes.clone())?)
+        } else {
+            let width = entry.dtype.bitsize() / 8;
+            let mut all = Vec::new();
+            for piece in &entry.pieces {
+                piece.append(&mut all, file, width)?;
             }
+            Cow::Owned(all)
         };
         Some(StoredTensor {
             dtype: entry.dtype,
@@ -234,8 +288,9 @@ impl StoredTensors {
     /// Releases a tensor whose numbers have been copied and are not needed for now, so that the file's pages do not
     /// take memory beside the copies. Asking for the tensor again reads them again.
     pub fn release(&self, name: &str) {
-        if let Some(entry) = self.entries.get(name) {
-            self.release_range(entry.bytes.clone());
+        let pieces = self.entries.get(name).map(|entry| entry.pieces.as_slice());
+        for piece in pieces.unwrap_or_default() {
+            self.release_range(piece.bytes.clone());
         }
     }
 
@@ -263,7 +318,11 @@ fn read(file: &[u8]) -> Result<(Container, StateDict), Fault> {
     if file.is_empty() {
         Err(Fault::Empty)
     } else if file.starts_with(archive::MAGIC) {
-        Ok((Container::Zip, zip::read(file)?))
+        let archive = Archive::open(file)?;
+        if npz::is_npz(&archive) {
+            return Ok((Container::Npz, flax::renamed(npz::read(file, &archive)?)));
+        }
+        Ok((Container::Zip, zip::read(file, &archive)?))
     } else if legacy::is_pickle(file) && !safetensors::begins(file) {
         Ok((Container::Legacy, legacy::read(file)?))
     } else if let Some(what) = something_else(file) {
@@ -297,12 +356,13 @@ fn something_else(file: &[u8]) -> Option<String> {
 }
 
 impl Container {
-    /// Its name for programs: `safetensors`, `pytorch-zip` or `pytorch-legacy`.
+    /// Its name for programs: `safetensors`, `pytorch-zip`, `pytorch-legacy` or `npz`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Safetensors => "safetensors",
             Self::Zip => "pytorch-zip",
             Self::Legacy => "pytorch-legacy",
+            Self::Npz => "npz",
         }
     }
 }
@@ -313,6 +373,7 @@ impl fmt::Display for Container {
             Self::Safetensors => "safetensors",
             Self::Zip => "PyTorch (zip archive)",
             Self::Legacy => "PyTorch (before 1.6)",
+            Self::Npz => "NumPy (npz)",
         })
     }
 }

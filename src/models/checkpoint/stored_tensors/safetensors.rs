@@ -103,15 +103,7 @@ pub(super) fn read(file: &[u8]) -> Result<BTreeMap<String, Entry>, Fault> {
         let offset = LENGTH_BYTES.saturating_add(length);
         let offset = to_usize(offset);
         let bytes = offset.saturating_add(start)..offset.saturating_add(end);
-        entries.insert(
-            name,
-            Entry {
-                dtype,
-                shape,
-                bytes,
-                strides: None,
-            },
-        );
+        entries.insert(name, Entry::new(dtype, shape, bytes, None));
     }
     let expected = LENGTH_BYTES
         .saturating_add(length)
@@ -281,7 +273,7 @@ mod tests {
             bytes.truncate(length);
             if let Ok(entries) = read(&bytes) {
                 for entry in entries.values() {
-                    proptest::prop_assert!(bytes.get(entry.bytes.clone()).is_some());
+                    proptest::prop_assert!(entry.pieces.iter().all(|piece| bytes.get(piece.bytes.clone()).is_some()));
                 }
             }
         }

@@ -144,12 +144,8 @@ fn place(
     else {
         return Err(misfit());
     };
-    Ok(Some(Entry {
-        dtype: storage.dtype,
-        shape,
-        bytes: start..end,
-        strides: (!layout.is_contiguous).then_some(strides),
-    }))
+    let strides = (!layout.is_contiguous).then_some(strides);
+    Ok(Some(Entry::new(storage.dtype, shape, start..end, strides)))
 }
 
 /// A few words on a value.

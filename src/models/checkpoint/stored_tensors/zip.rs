@@ -19,13 +19,12 @@ use crate::text::plural;
 /// What messages call the pickle.
 const STREAM: &str = "data.pkl";
 
-/// Reads what the checkpoint whose bytes are `file` holds.
+/// Reads what the checkpoint whose bytes are `file` holds, an `archive`.
 ///
 /// # Errors
 /// An archive that is damaged or holds something else; a pickle that is refused; storages that do not fit.
-pub(super) fn read(file: &[u8]) -> Result<StateDict, Fault> {
-    let archive = Archive::open(file)?;
-    let root = find_root(&archive)?;
+pub(super) fn read(file: &[u8], archive: &Archive<'_>) -> Result<StateDict, Fault> {
+    let root = find_root(archive)?;
     if archive.find(&format!("{root}/constants.pkl"))?.is_some() {
         return Err(Fault::Unsupported {
             reason: "it is a TorchScript archive, which holds code".to_owned(),

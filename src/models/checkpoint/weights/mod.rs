@@ -5,6 +5,7 @@
 
 mod read;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ pub struct WeightMap {
     names: FileNames,
     /// What stands before the names of the network's tensors in the file, by the experiment.
     prefix: String,
+    /// Parameters that the network's authors compute, by name, for random weights.
+    computed: BTreeMap<String, Vec<f32>>,
     requested: Vec<(String, Vec<usize>)>,
     /// Names that the file may hold and that nobody reads.
     skipped: Vec<String>,
@@ -180,6 +183,7 @@ impl WeightMap {
             layout: MemoryFormat::ChannelsLast,
             names: FileNames::PLAIN,
             prefix: String::new(),
+            computed: BTreeMap::new(),
             requested: Vec::new(),
             skipped: Vec::new(),
             mismatch,
@@ -198,10 +202,12 @@ impl WeightMap {
     /// network. Messages then have the names of the file.
     #[must_use]
     pub fn named_as_in(mut self, known: &[FileNames], probe: &str) -> Self {
-        if let Source::File(file, _) = &self.source
-            && self.prefix.is_empty()
-        {
-            self.names = FileNames::of(file, known, probe);
+        if let Source::File(file, _) = &self.source {
+            self.names = if self.prefix.is_empty() {
+                FileNames::of(file, known, probe)
+            } else {
+                FileNames::behind_prefix(known)
+            };
         }
         self
     }
@@ -210,6 +216,14 @@ impl WeightMap {
     #[must_use]
     pub fn prefixed(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.prefix);
+        self
+    }
+
+    /// The parameter of this name, row-major, where weights are random: in place of what the rule would give, for a parameter that the
+    /// network's authors compute.
+    #[must_use]
+    pub fn with_computed(mut self, name: &str, values: Vec<f32>) -> Self {
+        self.computed.insert(name.to_owned(), values);
         self
     }
 
@@ -285,13 +299,14 @@ impl WeightMap {
         self.requested.push((name.into(), shape.into()));
         let stored = self.stored(name);
         let sizes: Vec<i64> = shape.iter().map(|&size| to_i64(size)).collect();
+        let computed = self.computed.get(name).cloned();
+        let random = |fill: &dyn Fn() -> Vec<f32>| {
+            let values = computed.unwrap_or_else(fill);
+            Some(Tensor::from_slice(&values).view(&*sizes))
+        };
         let tensor = match &self.source {
-            Source::Synthetic { seed } => {
-                Some(Tensor::from_slice(&synthetic::fill(name, shape, *seed)).view(&*sizes))
-            }
-            Source::Initial(rule) => {
-                Some(Tensor::from_slice(&rule.fill(name, shape)).view(&*sizes))
-            }
+            Source::Synthetic { seed } => random(&|| synthetic::fill(name, shape, *seed)),
+            Source::Initial(rule) => random(&|| rule.fill(name, shape)),
             Source::File(file, _) => read::read(file, &stored, shape, &sizes, &mut self.mismatch),
         };
         match tensor {
@@ -365,7 +380,7 @@ impl WeightMap {
             let unused = file.names().filter(|stored| {
                 let name = stored.strip_prefix(self.prefix.as_str());
                 let name = name.and_then(|name| self.names.of_network(name));
-                name.is_some_and(|name| known.binary_search(&name).is_err())
+                name.is_some_and(|name| known.binary_search(&&*name).is_err())
             });
             mismatch.unused = unused.map(String::from).collect();
             if !mismatch.is_empty() {

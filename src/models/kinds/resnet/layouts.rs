@@ -41,14 +41,17 @@ impl Layout {
             Self::Swav => FileNames {
                 prefix: "module.",
                 others: SWAV_HEADS,
+                chunk: None,
             },
             Self::Vissl => FileNames {
                 prefix: "classy_state_dict.base_model.model.trunk._feature_blocks.",
                 others: &[],
+                chunk: None,
             },
             Self::MocoV3 => FileNames {
                 prefix: "state_dict.module.base_encoder.",
                 others: &["fc."],
+                chunk: None,
             },
         }
     }
@@ -68,17 +71,21 @@ pub const FILE_NAMES: &[FileNames] = &[
     FileNames {
         prefix: "state_dict.",
         others: &[],
+        chunk: None,
     },
     FileNames {
         prefix: "state_dict.module.",
         others: SWAV_HEADS,
+        chunk: None,
     },
     FileNames {
         prefix: "teacher.backbone.",
         others: &[],
+        chunk: None,
     },
     FileNames {
         prefix: "teacher.module.backbone.",
         others: &[],
+        chunk: None,
     },
 ];
