@@ -46,6 +46,7 @@ fn network(file: &str) -> Arc<dyn Model> {
         name: name.to_owned(),
         shape: shape.to_vec(),
         class_token: name == "tokens",
+        registers: 0,
     });
     model(input, taps.to_vec(), WeightsSource::File(path(file)))
 }
@@ -56,7 +57,11 @@ fn outputs_are_those_of_pytorch_for_batches_of_any_and_of_one_size() {
     let golden = SafeTensors::deserialize(&bytes).unwrap();
     let golden = |name: &str| {
         let view = golden.tensor(name).unwrap();
-        let shape: Vec<i64> = view.shape().iter().map(|&size| i64::try_from(size).unwrap()).collect();
+        let shape: Vec<i64> = view
+            .shape()
+            .iter()
+            .map(|&size| i64::try_from(size).unwrap())
+            .collect();
         Tensor::from_data_size(view.data(), &shape, Kind::Float)
     };
     let image: Vec<f32> = Vec::try_from(golden("image").flatten(0, -1)).unwrap();
@@ -138,7 +143,8 @@ fn with_network() -> CliTest {
 fn an_experiment_with_an_exported_network_runs() {
     let cli = with_network();
     cli.write("tiny.toml", experiment("tiny.onnx", "[8, 4, 4]"));
-    cli.run(&["run", "tiny.toml", "--device", "cpu"]).expect_code(0);
+    cli.run(&["run", "tiny.toml", "--device", "cpu"])
+        .expect_code(0);
     let rows = cli.query("SELECT block, value FROM results ORDER BY block");
     assert_eq!(rows.len(), 2, "{rows:?}");
     // Nothing is left to do, until the file is another one.
@@ -154,26 +160,42 @@ fn what_does_not_fit_is_told_before_anything_is_computed() {
     let cli = with_network();
     with_snapshots(&cli, || {
         cli.write("wrong.toml", experiment("tiny.onnx", "[8, 7, 7]"));
-        let wrong = cli.run(&["run", "wrong.toml", "--device", "cpu"]).expect_code(3);
+        let wrong = cli
+            .run(&["run", "wrong.toml", "--device", "cpu"])
+            .expect_code(3);
         insta::assert_snapshot!("onnx-wrong-shape", wrong);
         let text = experiment("tiny.onnx", "[8, 4, 4]");
-        cli.write("half.toml", text.replace("block   =", "precision = \"bf16\"\nblock   ="));
+        cli.write(
+            "half.toml",
+            text.replace("block   =", "precision = \"bf16\"\nblock   ="),
+        );
         let half = cli.run(&["check", "half.toml"]).expect_code(2);
         insta::assert_snapshot!("onnx-precision", half);
         let inspected = cli.run(&["models", "inspect", "tiny.onnx"]).expect_code(0);
         insta::assert_snapshot!("onnx-inspect", inspected);
     });
     // What is printed for a file is what an experiment needs, but for what the file leaves open.
-    let record = cli.run(&["models", "inspect", "tiny.onnx", "--json"]).json();
+    let record = cli
+        .run(&["models", "inspect", "tiny.onnx", "--json"])
+        .json();
     let table = record["experiment"].as_str().unwrap();
-    let filled = [("\"?\"", "\"imagenet\""), ("[?, ?]", "[17, 8]"), ("NAME", "tiny")];
-    let table = filled.iter().fold(table.to_owned(), |table, (open, value)| {
-        table.replace(open, value)
-    });
+    let filled = [
+        ("\"?\"", "\"imagenet\""),
+        ("[?, ?]", "[17, 8]"),
+        ("NAME", "tiny"),
+    ];
+    let table = filled
+        .iter()
+        .fold(table.to_owned(), |table, (open, value)| {
+            table.replace(open, value)
+        });
     let rest = experiment("tiny.onnx", "[8, 4, 4]");
     let (before, after) = rest.split_once("[model.tiny]").unwrap();
     let after = after.split_once("[extraction.taps]").unwrap().1;
-    cli.write("printed.toml", format!("{before}{table}\n[extraction.taps]{after}"));
+    cli.write(
+        "printed.toml",
+        format!("{before}{table}\n[extraction.taps]{after}"),
+    );
     cli.run(&["plan", "printed.toml"]).expect_code(0);
 }
 

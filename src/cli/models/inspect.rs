@@ -140,7 +140,10 @@ fn print_onnx(arguments: &Arguments, description: &Description) -> Result<(), Fa
     writeln!(
         out,
         "{}{}\nthe table of an experiment, where `?` is to be filled in:\n\n{table}",
-        of("operators that ONNX Runtime does not have,", &description.foreign),
+        of(
+            "operators that ONNX Runtime does not have,",
+            &description.foreign
+        ),
         of("numbers in other files, of", &description.external),
     )?;
     Ok(())

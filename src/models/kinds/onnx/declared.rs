@@ -23,6 +23,8 @@ pub struct Tap {
     pub shape: Vec<u32>,
     /// Whether the first of its tokens is a class token.
     pub class_token: bool,
+    /// How many tokens follow the class token that are of no patch.
+    pub registers: u32,
 }
 
 impl Tap {
@@ -34,6 +36,7 @@ impl Tap {
                 count,
                 width,
                 class_token: self.class_token,
+                registers: self.registers,
             },
             [channels, height, width] => TapShape::map(channels, height, width),
             _ => return None,
@@ -105,7 +108,9 @@ pub fn compare(
     if !description.external.is_empty() {
         let names = listed(description.external.iter());
         problems.push(format!("the numbers of {names} are in other files"));
-        hint = Some("export it with all numbers in one file (`external_data=False`); a digest of one file then stands for the network");
+        hint = Some(
+            "export it with all numbers in one file (`external_data=False`); a digest of one file then stands for the network",
+        );
     }
     if !description.foreign.is_empty() {
         let names = listed(description.foreign.iter());
@@ -151,11 +156,17 @@ fn of_input(description: &Description, input: InputSpec) -> Option<String> {
     };
     let name = on_one_line(&port.name);
     if port.element != F32 {
-        return Some(format!("its input `{name}` takes {}, not f32", port.element_name()));
+        return Some(format!(
+            "its input `{name}` takes {}, not f32",
+            port.element_name()
+        ));
     }
     let wanted = [input.channels, input.side, input.side];
     let fits = port.sizes.as_ref().is_none_or(|sizes| {
-        matches!(sizes.first(), Some(Size::Dynamic(_) | Size::Fixed(1..=65_536))) && agrees(sizes, &wanted)
+        matches!(
+            sizes.first(),
+            Some(Size::Dynamic(_) | Size::Fixed(1..=65_536))
+        ) && agrees(sizes, &wanted)
     });
     (!fits).then(|| {
         format!(
@@ -176,9 +187,15 @@ fn of_tap(description: &Description, tap: &Tap) -> Option<String> {
         return Some(format!("it has no output `{name}`; it has {names}"));
     };
     if port.element != F32 {
-        return Some(format!("its output `{name}` gives {}, not f32", port.element_name()));
+        return Some(format!(
+            "its output `{name}` gives {}, not f32",
+            port.element_name()
+        ));
     }
-    let fits = port.sizes.as_ref().is_none_or(|sizes| agrees(sizes, &tap.shape));
+    let fits = port
+        .sizes
+        .as_ref()
+        .is_none_or(|sizes| agrees(sizes, &tap.shape));
     (!fits).then(|| {
         let shape: Vec<String> = tap.shape.iter().map(ToString::to_string).collect();
         format!(

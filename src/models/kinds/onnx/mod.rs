@@ -46,13 +46,17 @@ const TAPS: Key<Custom> =
     Key::custom("taps", "a list of tables with `name` and `shape`").list_by_nature().doc(
         "The outputs that are its blocks, from 1 in this order; `repro models inspect` shows those of a file.",
     );
-const NAME: Key<Text> = Key::text("name", "the name of an output").doc("The output's name in the file.");
+const NAME: Key<Text> =
+    Key::text("name", "the name of an output").doc("The output's name in the file.");
 const SHAPE: Key<List<Count>> = Key::list("shape", Count::within(1..=1_000_000))
     .items(1..=3)
     .doc("Its shape for one image: `[C, H, W]` of a feature map, `[L, D]` of tokens, `[D]` of a vector.");
 const CLASS_TOKEN: Key<Boolean> = Key::boolean("class_token")
     .default(false)
     .doc("Whether the first token is a class token.");
+const REGISTERS: Key<Count> = Key::count("registers", 0..=1024)
+    .default(0)
+    .doc("How many tokens before those of the patches belong to none, the class token aside; a mean of tokens leaves them out.");
 
 /// `kind = "onnx"`.
 pub const KIND: ModelKind = ModelKind::with(
@@ -125,21 +129,31 @@ fn taps(fields: &Fields<'_>) -> Option<Vec<Tap>> {
     let tables = fields.tables(TAPS.name);
     let mut taps: Vec<Tap> = Vec::new();
     for table in &tables {
-        table.check_keys(&[&NAME, &SHAPE, &CLASS_TOKEN], &[]);
+        table.check_keys(&[&NAME, &SHAPE, &CLASS_TOKEN, &REGISTERS], &[]);
         let (name, shape) = (table.get(&NAME), table.get(&SHAPE));
-        let class_token = table.get(&CLASS_TOKEN);
+        let (class_token, registers) = (table.get(&CLASS_TOKEN), table.get(&REGISTERS));
         let (name, shape, class_token) = (name?, shape?, class_token?);
-        if class_token && shape.len() != 2 {
+        let registers = registers?;
+        let own = u32::from(class_token) + registers;
+        let count = match *shape.as_slice() {
+            [count, _] => count,
+            _ => 0,
+        };
+        if own > 0 && count <= own {
             let message = format!(
-                "{} has a class token, and its shape is not one of tokens",
+                "{} has {own} tokens that are of no patch, and its shape has {count} tokens",
                 table.context()
             );
-            let hint = "tokens have the shape `[L, D]`, the class token counted".to_owned();
-            table.invalid(CLASS_TOKEN.name, "graph::model-misfit", message, Some(hint));
+            let hint = "tokens have the shape `[L, D]`, with all of them counted".to_owned();
+            let key = [REGISTERS.name, CLASS_TOKEN.name][usize::from(registers == 0)];
+            table.invalid(key, "graph::model-misfit", message, Some(hint));
             return None;
         }
         if taps.iter().any(|tap| tap.name == name) {
-            let message = format!("`{name}` stands twice among the taps of {}", fields.context());
+            let message = format!(
+                "`{name}` stands twice among the taps of {}",
+                fields.context()
+            );
             table.invalid(NAME.name, "graph::model-misfit", message, None);
             return None;
         }
@@ -147,6 +161,7 @@ fn taps(fields: &Fields<'_>) -> Option<Vec<Tap>> {
             name,
             shape,
             class_token,
+            registers,
         });
     }
     if taps.is_empty() {
@@ -242,9 +257,8 @@ impl Model for Onnx {
     }
 
     fn check_file(&self, path: &Path) -> Result<(), Message> {
-        let bytes = declared::mapped(path).map_err(|error| {
-            Message::new(format!("{} cannot be read: {error}", path.display()))
-        })?;
+        let bytes = declared::mapped(path)
+            .map_err(|error| Message::new(format!("{} cannot be read: {error}", path.display())))?;
         self.description(path, &bytes)?;
         Ok(())
     }

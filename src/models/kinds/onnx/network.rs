@@ -63,12 +63,7 @@ impl Network {
     }
 
     /// The outputs of `taps` for `count` images, each `[count, …]` and row-major.
-    fn run(
-        &self,
-        pixels: &[f32],
-        count: usize,
-        taps: &[&Tap],
-    ) -> Result<Vec<Vec<f32>>, String> {
+    fn run(&self, pixels: &[f32], count: usize, taps: &[&Tap]) -> Result<Vec<Vec<f32>>, String> {
         let side = i64::from(self.input.side);
         let shape = [to_i64(count), i64::from(self.input.channels), side, side];
         let said = |error: ort::Error| error.to_string();
@@ -163,7 +158,10 @@ impl extractor::Network for Network {
         }
         let numbered = || (1..).map(BlockIndex).zip(&self.taps);
         let last = numbered().last().map_or(BlockIndex(0), |(index, _)| index);
-        if let Some(&tap) = taps.iter().find(|tap| !(BlockIndex(1)..=last).contains(tap)) {
+        if let Some(&tap) = taps
+            .iter()
+            .find(|tap| !(BlockIndex(1)..=last).contains(tap))
+        {
             return Err(ForwardError::UnknownTap { tap, last });
         }
         let asked: Vec<(BlockIndex, &Tap)> = numbered()

@@ -46,11 +46,7 @@ fn port(name: &str, element: usize, sizes: &[usize]) -> Vec<u8> {
 }
 
 fn node(operator: &str, domain: &str) -> Vec<u8> {
-    [
-        field(4, operator.as_bytes()),
-        field(7, domain.as_bytes()),
-    ]
-    .concat()
+    [field(4, operator.as_bytes()), field(7, domain.as_bytes())].concat()
 }
 
 /// A file of a network with one input and two outputs, and more fields of its graph.
@@ -89,6 +85,7 @@ fn tap(name: &str, shape: &[u32]) -> Tap {
         name: name.to_owned(),
         shape: shape.to_vec(),
         class_token: false,
+        registers: 0,
     }
 }
 
@@ -152,7 +149,10 @@ fn everything_that_does_not_fit_is_named() {
     ");
     let second = field(11, &port("timestep", 1, &[0]));
     let message = misfit(&file(&[second]), &[]).unwrap();
-    assert!(message.contains("it has 2 inputs, and a network of images has one"), "{message}");
+    assert!(
+        message.contains("it has 2 inputs, and a network of images has one"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -185,7 +185,12 @@ fn a_batch_of_one_size_is_told() {
 
 #[test]
 fn what_is_no_file_of_onnx_is_an_error() {
-    for bytes in [&b""[..], b"PK\x03\x04", b"\x08\x0a", &[0x3a, 0xff, 0xff, 0x01]] {
+    for bytes in [
+        &b""[..],
+        b"PK\x03\x04",
+        b"\x08\x0a",
+        &[0x3a, 0xff, 0xff, 0x01],
+    ] {
         let error = Description::read(bytes).unwrap_err();
         assert!(matches!(error, OnnxFault::Malformed(_)), "{error}");
     }
@@ -216,7 +221,12 @@ fn damaged_files_are_errors_and_never_more() {
         }
         if let Ok(description) = Description::read(&bytes) {
             // What is read can be judged and shown.
-            let _ = compare(Path::new("x"), &description, input(), &[tap("map", &[8, 16, 16])]);
+            let _ = compare(
+                Path::new("x"),
+                &description,
+                input(),
+                &[tap("map", &[8, 16, 16])],
+            );
             let _ = declared::table(Path::new("x"), &description);
         }
     }
