@@ -150,7 +150,7 @@ fn rename(
     layout: Layout,
 ) -> Option<()> {
     let mut pieces = Vec::new();
-    let mut dtype = None;
+    let (mut dtype, mut first) = (None, None);
     for name in names {
         let entry = tensors.get(name)?;
         let [piece] = entry.pieces.as_slice() else {
@@ -160,13 +160,13 @@ fn rename(
             return None;
         }
         dtype = Some(entry.dtype);
-        pieces.push(laid_out(piece, layout)?);
+        let (piece, shape) = laid_out(piece, layout)?;
+        if *first.get_or_insert_with(|| shape.clone()) != shape {
+            return None;
+        }
+        pieces.push(piece);
     }
-    let first = pieces.first()?.shape.clone();
-    if pieces.iter().any(|piece| piece.shape != first) {
-        return None;
-    }
-    let mut shape = first;
+    let mut shape = first?;
     if let [rows, ..] = shape.as_mut_slice() {
         *rows = rows.checked_mul(names.len())?;
     }
@@ -186,189 +186,62 @@ fn rename(
     Some(())
 }
 
-/// A tensor in PyTorch's layout. `None` where it has other axes, or is not in a row.
-fn laid_out(piece: &Piece, layout: Layout) -> Option<Piece> {
-    if piece.strides.is_some() {
-        return None;
-    }
-    let count = |axes: &[usize]| axes.iter().product::<usize>();
-    let (shape, strides) = match layout {
-        Layout::Same => (piece.shape.clone(), None),
-        Layout::Flat => (vec![count(&piece.shape)], None),
+/// A tensor in PyTorch's layout, and its shape there; axes that become one are still apart in the piece. `None` where it has other axes.
+fn laid_out(piece: &Piece, layout: Layout) -> Option<(Piece, Vec<usize>)> {
+    let axes = piece.shape.len();
+    // The axes in PyTorch's order, and how many of them make each axis there.
+    let (order, groups): (Vec<usize>, Vec<usize>) = match layout {
+        Layout::Same => ((0..axes).collect(), vec![1; axes]),
+        Layout::Flat => ((0..axes).collect(), vec![axes]),
         Layout::Kernel { inputs } => {
-            let (from, to) = piece.shape.split_at_checked(inputs)?;
-            if to.is_empty() {
-                return None;
-            }
-            let (inputs, outputs) = (count(from), count(to));
-            (vec![outputs, inputs], Some(vec![1, outputs]))
-        }
-        Layout::Convolution => {
-            let &[height, width, inputs, outputs] = piece.shape.as_slice() else {
-                return None;
-            };
-            let row = inputs * outputs;
+            let outputs = axes.checked_sub(inputs).filter(|&outputs| outputs > 0)?;
             (
-                vec![outputs, inputs, height, width],
-                Some(vec![1, outputs, width * row, row]),
+                (inputs..axes).chain(0..inputs).collect(),
+                vec![outputs, inputs],
             )
         }
+        Layout::Convolution if axes == 4 => (vec![3, 2, 0, 1], vec![1; 4]),
+        Layout::Convolution => return None,
     };
-    Some(Piece {
+    let distances = piece
+        .strides
+        .clone()
+        .unwrap_or_else(|| row_major(&piece.shape));
+    let pick = |from: &[usize]| -> Option<Vec<usize>> {
+        order.iter().map(|&axis| from.get(axis).copied()).collect()
+    };
+    let (shape, strides) = (pick(&piece.shape)?, pick(&distances)?);
+    let mut rest = shape.as_slice();
+    let mut joined = Vec::new();
+    for count in groups {
+        let (these, others) = rest.split_at_checked(count)?;
+        joined.push(these.iter().product());
+        rest = others;
+    }
+    let is_in_row = strides == row_major(&shape);
+    let piece = Piece {
         shape,
         bytes: piece.bytes.clone(),
-        strides,
-    })
+        strides: (!is_in_row).then_some(strides),
+    };
+    Some((piece, joined))
+}
+
+/// The distances of elements that are in a row, in row-major order. Their number is not above that of the file's bytes.
+fn row_major(shape: &[usize]) -> Vec<usize> {
+    let mut distance = 1_usize;
+    let mut strides: Vec<usize> = shape
+        .iter()
+        .rev()
+        .map(|&size| {
+            let own = distance;
+            distance = distance.saturating_mul(size);
+            own
+        })
+        .collect();
+    strides.reverse();
+    strides
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::super::StoredTensors;
-    use super::super::npz::tests::{archive, npy};
-    use crate::models::checkpoint::synthetic;
-    use crate::models::kinds::vit::presets;
-
-    const WIDTH: usize = 48;
-    const HEADS: usize = 4;
-    const HEAD: usize = WIDTH / HEADS;
-
-    /// A matrix `[outputs, inputs]` the other way round.
-    fn transposed(values: &[f32], outputs: usize, inputs: usize) -> Vec<f32> {
-        let all = (0..inputs * outputs).map(|place| {
-            let (input, output) = (place / outputs, place % outputs);
-            values[output * inputs + input]
-        });
-        all.collect()
-    }
-
-    /// Names, shapes and values of the arrays of Flax that become a tensor of PyTorch.
-    fn of_flax(name: &str, shape: &[usize], values: &[f32]) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-        let (number, rest) = match name.strip_prefix("blocks.") {
-            Some(rest) => rest.split_once('.').unwrap(),
-            None => ("", name),
-        };
-        let inside = format!("Transformer/encoderblock_{number}/");
-        let attention = format!("{inside}MultiHeadDotProductAttention_1");
-        let dense = |name: String| {
-            let kernel = transposed(values, shape[0], shape[1]);
-            vec![(name, vec![shape[1], shape[0]], kernel)]
-        };
-        let same = |name: String| vec![(name, shape.to_vec(), values.to_vec())];
-        match rest {
-            "cls_token" => same("cls".to_owned()),
-            "pos_embed" => same("Transformer/posembed_input/pos_embedding".to_owned()),
-            "patch_embed.proj.weight" => {
-                let (outputs, inputs, side) = (shape[0], shape[1], shape[2]);
-                let mut kernel = Vec::new();
-                for row in 0..side {
-                    for column in 0..side {
-                        for input in 0..inputs {
-                            for output in 0..outputs {
-                                let place = ((output * inputs + input) * side + row) * side;
-                                kernel.push(values[place + column]);
-                            }
-                        }
-                    }
-                }
-                let shape = vec![side, side, inputs, outputs];
-                vec![("embedding/kernel".to_owned(), shape, kernel)]
-            }
-            "patch_embed.proj.bias" => same("embedding/bias".to_owned()),
-            "norm.weight" => same("Transformer/encoder_norm/scale".to_owned()),
-            "norm.bias" => same("Transformer/encoder_norm/bias".to_owned()),
-            "head.weight" => dense("head/kernel".to_owned()),
-            "head.bias" => same("head/bias".to_owned()),
-            "norm1.weight" => same(format!("{inside}LayerNorm_0/scale")),
-            "norm1.bias" => same(format!("{inside}LayerNorm_0/bias")),
-            "norm2.weight" => same(format!("{inside}LayerNorm_2/scale")),
-            "norm2.bias" => same(format!("{inside}LayerNorm_2/bias")),
-            "mlp.fc1.weight" => dense(format!("{inside}MlpBlock_3/Dense_0/kernel")),
-            "mlp.fc1.bias" => same(format!("{inside}MlpBlock_3/Dense_0/bias")),
-            "mlp.fc2.weight" => dense(format!("{inside}MlpBlock_3/Dense_1/kernel")),
-            "mlp.fc2.bias" => same(format!("{inside}MlpBlock_3/Dense_1/bias")),
-            "attn.proj.bias" => same(format!("{attention}/out/bias")),
-            "attn.proj.weight" => {
-                let kernel = transposed(values, WIDTH, WIDTH);
-                vec![(
-                    format!("{attention}/out/kernel"),
-                    vec![HEADS, HEAD, WIDTH],
-                    kernel,
-                )]
-            }
-            "attn.qkv.weight" | "attn.qkv.bias" => {
-                let parts = values.chunks(values.len() / 3);
-                let parts = ["query", "key", "value"].iter().zip(parts);
-                let of_part = |(part, values): (&&str, &[f32])| {
-                    if rest.ends_with("bias") {
-                        let shape = vec![HEADS, HEAD];
-                        (format!("{attention}/{part}/bias"), shape, values.to_vec())
-                    } else {
-                        let shape = vec![WIDTH, HEADS, HEAD];
-                        let kernel = transposed(values, WIDTH, WIDTH);
-                        (format!("{attention}/{part}/kernel"), shape, kernel)
-                    }
-                };
-                parts.map(of_part).collect()
-            }
-            other => panic!("{other}"),
-        }
-    }
-
-    fn open(arrays: &[(String, Vec<usize>, Vec<f32>)]) -> StoredTensors {
-        let members = arrays.iter().map(|(name, shape, values)| {
-            let shape: Vec<String> = shape.iter().map(|size| format!("{size},")).collect();
-            let shape = format!("({})", shape.join(" "));
-            (format!("{name}.npy"), npy(&shape, false, values))
-        });
-        let members: Vec<(String, Vec<u8>)> = members.collect();
-        let members: Vec<(&str, Vec<u8>)> = members
-            .iter()
-            .map(|(name, content)| (name.as_str(), content.clone()))
-            .collect();
-        StoredTensors::from_bytes(Path::new("vit.npz"), archive(&members)).unwrap()
-    }
-
-    #[test]
-    fn a_network_of_flax_has_the_names_the_shapes_and_the_numbers_of_pytorch() {
-        let network = presets::find("vit-tiny").unwrap().network;
-        let state_dict = network.state_dict();
-        let all = state_dict.iter();
-        let all = all.map(|(name, shape)| (name, shape, synthetic::fill(name, shape, 5)));
-        let all: Vec<_> = all.collect();
-        let mut arrays = Vec::new();
-        for (name, shape, values) in &all {
-            arrays.extend(of_flax(name, shape, values));
-        }
-        let file = open(&arrays);
-        assert!(network.fits(&file));
-        for (name, shape, values) in &all {
-            let stored = file.get(name).unwrap();
-            assert_eq!(stored.shape, *shape, "{name}");
-            let words = stored.bytes.chunks_exact(4);
-            let found: Vec<f32> = words
-                .map(|word| f32::from_le_bytes(word.try_into().unwrap()))
-                .collect();
-            assert_eq!(found, *values, "{name}");
-        }
-        // What is missing or has other axes keeps its name, so that all of it is reported.
-        arrays.retain(|(name, ..)| {
-            !name.ends_with("encoderblock_1/MultiHeadDotProductAttention_1/key/bias")
-        });
-        for (name, shape, _) in &mut arrays {
-            if name == "embedding/kernel" {
-                *shape = vec![64, 3, 48];
-            }
-        }
-        let file = open(&arrays);
-        let names: Vec<&str> = file.names().collect();
-        let attention = "Transformer/encoderblock_1/MultiHeadDotProductAttention_1";
-        for kept in ["query", "value"].map(|part| format!("{attention}/{part}/bias")) {
-            assert!(names.contains(&kept.as_str()), "{kept}");
-        }
-        assert!(names.contains(&"embedding/kernel"));
-        assert!(names.contains(&"blocks.0.attn.qkv.bias"));
-        assert!(!network.fits(&file));
-    }
-}
+mod tests;
