@@ -24,6 +24,16 @@ const WIDTH: usize = 100;
 
 /// Reads a file with all that it includes, and what overrides it.
 pub(super) fn read(file: &Path, overrides: &Overrides) -> Result<Source, Failure> {
+    read_noting(file, overrides, &mut |_| {})
+}
+
+/// [`read`], with `note` told the path of each file before it is opened, also of those that cannot be.
+pub(super) fn read_noting(
+    file: &Path,
+    overrides: &Overrides,
+    note: &mut dyn FnMut(&Path),
+) -> Result<Source, Failure> {
+    note(file);
     let text = read_text(file).map_err(|error| {
         let text = format!(
             "cannot read the experiment file {}: {}",
@@ -37,6 +47,7 @@ pub(super) fn read(file: &Path, overrides: &Overrides) -> Result<Source, Failure
     })?;
     let home = std::env::var("HOME").ok().filter(|home| !home.is_empty());
     let mut included = |path: &Path| {
+        note(path);
         Ok(IncludedFile {
             path: path.to_owned(),
             identity: identity(path),

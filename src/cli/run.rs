@@ -1,6 +1,9 @@
 //! `repro run`: computes what the cache lacks and writes the report.
 
 #[cfg(feature = "torch")]
+mod watch;
+
+#[cfg(feature = "torch")]
 use std::path::PathBuf;
 
 use clap::Args;
@@ -14,7 +17,7 @@ use super::working::Working;
 /// Arguments of `repro run`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro run experiments/quickstart.toml\n  repro run experiments/quickstart.toml --device cuda:0\n  repro run experiments/quickstart.toml --devices cuda:0,cuda:1\n  repro run experiments/quickstart.toml --json-log run.jsonl\n\nCtrl-C stops after the current batch; the same command resumes from the last committed shard."
+    after_help = "Examples:\n  repro run experiments/quickstart.toml\n  repro run experiments/quickstart.toml --device cuda:0\n  repro run experiments/quickstart.toml --devices cuda:0,cuda:1\n  repro run experiments/quickstart.toml --json-log run.jsonl\n  repro run experiments/quickstart.toml --watch\n\nCtrl-C stops after the current batch; the same command resumes from the last committed shard."
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -23,6 +26,9 @@ pub struct Arguments {
     pub(super) working: Working,
     #[command(flatten)]
     pub(super) deny: Deny,
+    /// Run again whenever the experiment file, a file that it includes, or its template changes, until Ctrl-C.
+    #[arg(long)]
+    watch: bool,
 }
 
 impl Arguments {
@@ -33,6 +39,7 @@ impl Arguments {
             experiment: ExperimentFile::plain(file),
             working,
             deny: Deny::default(),
+            watch: false,
         }
     }
 }
@@ -41,7 +48,7 @@ impl Arguments {
 #[cfg(not(feature = "torch"))]
 pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     super::experiment::check(&arguments.experiment)?;
-    let _ = &arguments.deny;
+    let _ = (&arguments.deny, arguments.watch);
     Err(arguments.working.refuse())
 }
 
@@ -49,16 +56,26 @@ pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
 #[cfg(feature = "torch")]
 const MOST_ATTEMPTS: usize = 3;
 
-/// Runs an experiment.
+/// Runs an experiment, and with `--watch` again whenever it changes.
 #[cfg(feature = "torch")]
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    arguments.working.settle()?;
+    if arguments.watch {
+        watch::run(context, arguments)
+    } else {
+        once(context, arguments)
+    }
+}
+
+/// Runs an experiment once.
+#[cfg(feature = "torch")]
+fn once(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     use super::experiment;
     use super::working::has_cpu;
     use crate::collect::place;
     use crate::exec::NodeError;
     use crate::report::look_at_template;
 
-    arguments.working.settle()?;
     // The file is checked before anything is made or loaded.
     let checked = experiment::check(&arguments.experiment)?;
     if let Some(config) = &checked.report {
