@@ -79,6 +79,12 @@ pub const REPORT: usize = 64 << 20;
 /// strings of a template take 1 GB at most.
 pub const TEMPLATE_STEPS: u64 = 16_000_000;
 
+/// The most different queries of the cache that a template asks.
+pub const QUERIES: usize = 64;
+
+/// The most rows of an answer that a report shows.
+pub const QUERIED_ROWS: usize = 200;
+
 /// The most bytes of an experiment file, with all that it includes.
 pub const EXPERIMENT_FILE: u64 = 1 << 24;
 

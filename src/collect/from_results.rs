@@ -71,7 +71,7 @@ pub fn write(
     place::look_at(base, &experiment.name, &config, &beside, to.force)?;
     let file = base.join(config.provenance_file());
     let earlier = limits::read_text(&file, limits::WHOLE_FILE).unwrap_or_default();
-    put(&input, &config, to, |provenance| {
+    put(&input, &config, to, None, |provenance| {
         provenance.with_run_of(&earlier)
     })
 }

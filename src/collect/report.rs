@@ -7,6 +7,7 @@ use std::path::Path;
 use super::materials::{cropped, datasets, log_snr, models};
 use super::outcomes::Kept;
 use super::place::{self, Place};
+use super::queries;
 use super::warnings::{Warnings, of_results};
 use super::{drawing, pictures};
 use crate::atomic_file::{self, folder_of};
@@ -21,7 +22,7 @@ use crate::plan::{Evaluate, Items, Plan, Train, Work};
 use crate::report::figures::Wanted;
 use crate::report::provenance::Provenance;
 use crate::report::{
-    MissingResult, NodeRecord, ReportConfig, ReportInput, ReportWarning, compare, comparison,
+    Ask, MissingResult, NodeRecord, ReportConfig, ReportInput, ReportWarning, compare, comparison,
     data_file, render, results_csv,
 };
 use crate::store::names::RESULTS;
@@ -72,7 +73,7 @@ pub fn write(
     let file = base.join(config.comparisons_file());
     // Where nothing is compared there is no file, unless one is left that says something else.
     let is_needed = !comparisons.is_empty() || file.is_file();
-    let mut written = put(&input, config, to, |provenance| provenance)?;
+    let mut written = put(&input, config, to, Some(&|sql| queries::ask(store, sql)), |provenance| provenance)?;
     let results = results_csv::write(&input.results);
     written.changed |= write_if_different(&base.join(config.results_file()), results.as_bytes())?;
     if is_needed {
@@ -129,16 +130,17 @@ pub fn prepare(
     Ok(input)
 }
 
-/// Renders a report and writes its Markdown, its figures and its provenance where they differ from what is there; `complete` has the last
-/// word on the provenance.
+/// Renders a report and writes its Markdown, its figures and its provenance where they differ from what is there; `ask` answers the queries
+/// of its template, and `complete` has the last word on the provenance.
 pub(super) fn put(
     input: &ReportInput,
     config: &ReportConfig,
     to: &Place<'_>,
+    ask: Option<Ask<'_>>,
     complete: impl FnOnce(Provenance) -> Provenance,
 ) -> Result<Written, NodeError> {
     let base = to.base;
-    let rendered = render(input, config, base)?;
+    let rendered = render(input, config, base, ask)?;
     let target = base.join(&config.output);
     let folder = target.parent().unwrap_or(base);
     // First the file that says whose the others are: whatever ends the process in between, the next report knows them.

@@ -2,7 +2,7 @@
 //!
 //! Start with [`input`], what a report is made from, and [`config`], what `[report]` asks for. [`selection`] picks
 //! rows and averages them over seeds, [`tables`] and [`figures`] show them (one file a kind), [`query`], [`provenance`] and [`trace`] lead
-//! from a number back to its bytes, [`comparison`] has what is said of how far results are apart, [`mermaid`] draws the graph, and
+//! from a number back to its bytes, [`queries`] answers what a template asks, [`comparison`] has what is said of how far results are apart, [`mermaid`] draws the graph, and
 //! [`template`] puts it all into Markdown. [`render`] runs through these in order. [`mod@comment`] makes
 //! a comment on a pull request of the same.
 //!
@@ -31,6 +31,7 @@ pub mod markdown;
 pub mod mermaid;
 pub mod number;
 pub mod provenance;
+pub mod queries;
 pub mod query;
 pub mod rendering;
 pub mod results_csv;
@@ -54,4 +55,5 @@ pub use input::{
     ModelSummary, NodeRecord, ReportInput, ReportWarning, ResultsFile, SkippedImage, TrainingCurve,
     TrainingPoint,
 };
+pub use queries::{Ask, Found};
 pub use rendering::{Rendered, compare, data_file, look_at_template, render};

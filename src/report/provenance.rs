@@ -111,6 +111,17 @@ impl Provenance {
         self
     }
 
+    /// The same with the queries of the template, and how many rows each found.
+    #[must_use]
+    pub(super) fn with_queries(mut self, queries: &[(String, usize)]) -> Self {
+        if !queries.is_empty() {
+            let queries = queries.iter();
+            let queries = queries.map(|(sql, rows)| json!({ "sql": sql, "rows": rows }));
+            self.0.insert("queries".to_owned(), queries.collect());
+        }
+        self
+    }
+
     /// The file's text.
     pub fn text(&self) -> String {
         let mut text = String::new();

@@ -1,6 +1,10 @@
 //! From input to files: tables, figures, the drawing of the graph, and the template around them.
 
 use std::path::Path;
+use std::sync::Arc;
+
+use minijinja::context as with;
+use minijinja::value::Value;
 
 use super::comparison::{Comparison, Outcomes};
 use super::config::ReportConfig;
@@ -9,6 +13,7 @@ use super::error::ReportError;
 use super::figures::RenderedFigure;
 use super::input::ReportInput;
 use super::provenance::Provenance;
+use super::queries::{Ask, Queries};
 use super::tables::RenderedTable;
 use super::template::Template;
 
@@ -33,14 +38,16 @@ pub fn look_at_template(config: &ReportConfig, base: &Path) -> Result<(), Report
     Template::open(config.template.as_deref(), base).map(|_| ())
 }
 
-/// Makes the report. Equal input gives equal bytes. `base` is the folder that the template's path starts from.
+/// Makes the report. Equal input and equal answers give equal bytes. `base` is the folder that the template's path starts from; `ask`
+/// answers the queries of the template, `None` where there is no cache to ask.
 ///
 /// # Errors
-/// A template that cannot be read or filled in, and tables and figures that the results do not fit into.
+/// A template that cannot be read or filled in, a query of it that is refused, and tables and figures that the results do not fit into.
 pub fn render(
     input: &ReportInput,
     config: &ReportConfig,
     base: &Path,
+    ask: Option<Ask<'_>>,
 ) -> Result<Rendered, ReportError> {
     // The template is looked at first: a slip in it is found before the figures are drawn.
     let template = Template::open(config.template.as_deref(), base)?;
@@ -52,7 +59,8 @@ pub fn render(
         .collect::<Result<_, _>>()?;
     let context = context::context(input, config, &tables, &figures)?;
     let provenance = Provenance::of(input, config, &tables, &figures)?;
-    let markdown = template.fill(context)?;
+    let (markdown, queries) = fill(&template, &context, ask)?;
+    let provenance = provenance.with_queries(&queries);
     let data = figures
         .iter()
         .filter_map(|figure| Some((data_file(&figure.file), figure.data.clone()?)));
@@ -67,6 +75,23 @@ pub fn render(
         provenance,
         data,
     })
+}
+
+/// Fills a template in, until every query that it asks is answered; gives the text, and the queries with how many rows each has.
+fn fill(
+    template: &Template,
+    context: &Value,
+    ask: Option<Ask<'_>>,
+) -> Result<(String, Vec<(String, usize)>), ReportError> {
+    let queries = Arc::new(Queries::default());
+    loop {
+        let cells = Value::from_dyn_object(Arc::clone(&queries));
+        let filled = template.fill(with! { query => cells, ..context.clone() });
+        // An error may come from a table that is not there yet.
+        if !queries.answer(ask) {
+            return Ok((filled?, queries.answered()));
+        }
+    }
 }
 
 /// The file that holds what a figure draws, beside the figure's own.

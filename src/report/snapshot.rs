@@ -346,7 +346,7 @@ fn rendered() -> Rendered {
         ReportConfig::parse(fields, "example", &KnownAxes::default())
     });
     assert!(mistakes.is_empty(), "{mistakes:?}");
-    render(&example(), &config.unwrap(), Path::new(".")).unwrap()
+    render(&example(), &config.unwrap(), Path::new("."), None).unwrap()
 }
 
 /// The expected files: their paths and their texts.
@@ -403,7 +403,7 @@ fn another_machine_changes_nothing_but_the_provenance() {
         node.wall_seconds *= 3.0;
         node.bytes += 17;
     }
-    let other = render(&elsewhere, &config.unwrap(), Path::new(".")).unwrap();
+    let other = render(&elsewhere, &config.unwrap(), Path::new("."), None).unwrap();
     let here = rendered();
     assert_eq!(other.markdown, here.markdown);
     assert_eq!(other.files, here.files);
@@ -422,7 +422,7 @@ fn a_page_of_cells_shows_them_and_errors_name_their_line() {
     config.template = Some("own.md.jinja".to_owned());
     let page = |text: &str| {
         fs::write(folder.path().join("own.md.jinja"), text).unwrap();
-        let rendered = render(&example(), &config, folder.path());
+        let rendered = render(&example(), &config, folder.path(), None);
         rendered
             .map(|rendered| rendered.markdown)
             .map_err(|error| error.to_string())
@@ -485,7 +485,7 @@ fn nothing_hostile_reaches_the_page() {
     let (config, _) = parsed(CONFIG, |fields| {
         ReportConfig::parse(fields, "example", &KnownAxes::default())
     });
-    let rendered = render(&input, &config.unwrap(), Path::new(".")).unwrap();
+    let rendered = render(&input, &config.unwrap(), Path::new("."), None).unwrap();
     // Queries quote names as they are, within fences that the names cannot end.
     let mut fence: Option<&str> = None;
     let mut open = Vec::new();
@@ -527,6 +527,7 @@ fn an_empty_experiment_still_has_a_report() {
         &ReportInput::default(),
         &ReportConfig::plain("x"),
         Path::new("."),
+        None,
     )
     .unwrap();
     assert!(

@@ -14,6 +14,7 @@ use super::cells;
 use super::error::ReportError;
 use super::markdown;
 use super::number;
+use super::queries::Refused;
 use super::trace;
 use crate::limits;
 use crate::text;
@@ -230,6 +231,8 @@ fn describe(error: &Error, name: &str) -> ReportError {
         Some(text) => format!("{problem} in `{text}`"),
         None => problem,
     };
+    let refused = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    let own = refused.and_then(|Refused(hint)| hint.clone());
     let hint = match error.kind() {
         ErrorKind::SyntaxError => {
             "templates are written in Jinja's language; see `docs/reference/report-templates.md`"
@@ -249,7 +252,7 @@ fn describe(error: &Error, name: &str) -> ReportError {
         file: error.name().unwrap_or(name).to_owned(),
         line: error.line().unwrap_or(1),
         problem,
-        hint: hint.to_owned(),
+        hint: own.unwrap_or_else(|| hint.to_owned()),
     }
 }
 

@@ -311,7 +311,7 @@ mod tests {
             ReportConfig::parse(fields, "example", &KnownAxes::default())
         });
         assert!(errors.is_empty(), "{errors:?}");
-        let rendered = render(&input, &config.unwrap(), Path::new(".")).unwrap();
+        let rendered = render(&input, &config.unwrap(), Path::new("."), None).unwrap();
         (
             rendered.provenance.text(),
             results_csv::write(&input.results),

@@ -24,6 +24,7 @@ mod classes;
 mod engine;
 mod explain;
 mod listed;
+mod order;
 mod results;
 mod sound;
 mod statement;
@@ -109,7 +110,7 @@ impl Store {
     ) -> Result<Answer, QueryError> {
         self.require_readable_path()?;
         let (manifests, problems) = self.manifests()?;
-        let mentioned = match statement::tables_of(sql) {
+        let (mentioned, order) = match statement::tables_of(sql) {
             Ok(mentioned) => mentioned,
             Err(statement::Fault::Refused(message) | statement::Fault::Unreadable(message)) => {
                 return Err(QueryError::Refused(message));
@@ -123,7 +124,7 @@ impl Store {
         }
         let sql = syntax::without_exponents(sql);
         engine::attempt(|| context.execute(&sql)?.collect())
-            .map(Answer::new)
+            .map(|frame| Answer::new(frame, order))
             .map_err(|error| explain(&error, &mentioned, &mut tables.clone(), &manifests))
     }
 

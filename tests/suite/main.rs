@@ -4,7 +4,8 @@
 //! over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`calibration`], [`cka`], [`pretraining`], [`samples`], [`fine_tuning`],
 //! [`test_view`], [`joined`], [`interruption`], [`watch`] and [`damage`] run small experiments; [`compose`] overrides experiments; [`fgvc`]
 //! runs a shipped one on small [`stand_ins`] of its datasets, and [`paper`] all that are about the paper; [`querying`] and [`results`] ask
-//! for what they leave, and [`query_reads`] asks for what it must not read; [`golden_onnx`] runs ONNX files; [`network`] counts
+//! for what they leave, [`query_reads`] asks for what it must not read, and [`template_queries`] asks in reports; [`golden_onnx`] runs ONNX
+//! files; [`network`] counts
 //! connections; [`image_folders`] and [`foreign_checkpoints`] hold files of other people's making; [`others_files`] and [`hostile_text`]
 //! hold what must not be written, and what must not be obeyed; [`project`] is run in subfolders, and [`terminal`] on terminals of 80 and 60
 //! columns; [`coverage`] measures intervals and tests; [`fetch`] and [`data`] download files from [`http_server`]; [`schema`] validates the
@@ -134,6 +135,8 @@ mod small;
 mod stand_ins;
 mod store_disk_full;
 mod store_processes;
+#[cfg(feature = "torch")]
+mod template_queries;
 #[cfg(feature = "torch")]
 mod terminal;
 #[cfg(feature = "torch")]

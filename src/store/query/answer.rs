@@ -2,17 +2,29 @@
 
 use polars::prelude::{AnyValue, DataFrame, DataType, ParquetWriter, PolarsError, Series};
 
+use super::order::Order;
 use crate::store::query_result::{Cell, QueryError};
 
 /// The rows that a query found, in memory.
 #[derive(Debug)]
 pub struct Answer {
     frame: DataFrame,
+    is_ordered: bool,
 }
 
 impl Answer {
-    pub(super) fn new(frame: DataFrame) -> Self {
-        Self { frame }
+    pub(super) fn new(frame: DataFrame, order: Order) -> Self {
+        let is_ordered = match order {
+            Order::Stated => true,
+            Order::Open => frame.height() <= 1,
+            Order::CutAnywhere => frame.height() == 0,
+        };
+        Self { frame, is_ordered }
+    }
+
+    /// Whether the rows, and which of them are there, follow from the query: it has an `ORDER BY`, or there is one row at most.
+    pub fn is_ordered(&self) -> bool {
+        self.is_ordered
     }
 
     /// Names of the columns.

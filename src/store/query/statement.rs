@@ -12,6 +12,7 @@ use sqlparser::ast::{
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserOptions};
 
+use super::order::Order;
 use super::syntax;
 use crate::message::Message;
 
@@ -24,11 +25,12 @@ pub(super) enum Fault {
     Unreadable(Message),
 }
 
-/// The names of the tables that a query reads, each once. Names that the query itself introduces by `WITH` are among them.
+/// The names of the tables that a query reads, each once, and what it says of the order of its rows. Names that the query itself introduces
+/// by `WITH` are among them.
 ///
 /// # Errors
 /// What is not one `SELECT`, and what reads from elsewhere.
-pub(super) fn tables_of(sql: &str) -> Result<Vec<String>, Fault> {
+pub(super) fn tables_of(sql: &str) -> Result<(Vec<String>, Order), Fault> {
     // As the engine parses it: another reading of the same text could let through what this one does not see.
     let options = ParserOptions {
         trailing_commas: true,
@@ -55,7 +57,14 @@ pub(super) fn tables_of(sql: &str) -> Result<Vec<String>, Fault> {
     };
     let mut names = Names::default();
     match statement.visit(&mut names) {
-        ControlFlow::Continue(()) => Ok(names.0),
+        ControlFlow::Continue(()) => {
+            let order = match statement {
+                Statement::Query(query) => Order::of(query),
+                // What else there is was refused.
+                _ => Order::Open,
+            };
+            Ok((names.0, order))
+        }
         ControlFlow::Break(message) => Err(Fault::Refused(*message)),
     }
 }
@@ -247,7 +256,7 @@ mod tests {
 
     #[test]
     fn one_select_names_its_tables() {
-        let tables = |sql: &str| tables_of(sql).unwrap();
+        let tables = |sql: &str| tables_of(sql).unwrap().0;
         assert_eq!(tables("SELECT 1"), [""; 0]);
         assert_eq!(
             tables(
@@ -296,7 +305,7 @@ mod tests {
             );
         }
         let windows = "SELECT head, row_number() OVER (ORDER BY value) FROM results";
-        assert_eq!(tables_of(windows).unwrap(), ["results"]);
+        assert_eq!(tables_of(windows).unwrap().0, ["results"]);
     }
 
     #[test]
