@@ -53,6 +53,9 @@ pub struct Arguments {
     /// Write what each figure draws as a CSV file beside it, `FIGURE.data.csv`.
     #[arg(long)]
     data: bool,
+    /// Write each figure as PNG beside it, too, drawn by a program of this machine: resvg, rsvg-convert or a Chromium.
+    #[arg(long, conflicts_with = "latex")]
+    png: bool,
 }
 
 /// Which tables are printed.
@@ -98,6 +101,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         command: &command,
         force: arguments.force,
         data: arguments.data,
+        png: arguments.png,
     };
     let written = if let Some(results) = &arguments.from {
         let experiment = experiment::check(&arguments.experiment)?;

@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Run again whenever the experiment file, a file that it includes, or its template changes, until Ctrl-C.
     #[arg(long)]
     watch: bool,
+    /// Write each figure of the report as PNG beside it, too, drawn by a program of this machine: resvg, rsvg-convert or a Chromium.
+    #[arg(long)]
+    png: bool,
 }
 
 impl Arguments {
@@ -40,6 +43,7 @@ impl Arguments {
             working,
             deny: Deny::default(),
             watch: false,
+            png: false,
         }
     }
 }
@@ -48,7 +52,7 @@ impl Arguments {
 #[cfg(not(feature = "torch"))]
 pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     super::experiment::check(&arguments.experiment)?;
-    let _ = (&arguments.deny, arguments.watch);
+    let _ = (&arguments.deny, arguments.watch, arguments.png);
     Err(arguments.working.refuse())
 }
 
@@ -73,6 +77,7 @@ fn once(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     use super::experiment;
     use super::working::has_cpu;
     use crate::collect::place;
+    use crate::collect::png::Drawer;
     use crate::exec::NodeError;
     use crate::report::look_at_template;
 
@@ -87,6 +92,9 @@ fn once(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             config,
             arguments.working.force,
         )?;
+        if arguments.png {
+            Drawer::find().map_err(NodeError::Values)?;
+        }
     }
     let is_new = !context.cache.exists();
     let (store, unwritable) = with_torch::open(&context.cache)?;
@@ -317,6 +325,7 @@ mod with_torch {
                 command: &command,
                 force: self.arguments.working.force,
                 data: false,
+                png: self.arguments.png,
             };
             let written = attempt(|| report::write(experiment, inputs, plan, self.store, &to));
             match written {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::drawing;
 use super::place::{self, Place};
-use super::report::{Written, data_files, put};
+use super::report::{Written, more_files, put};
 use super::warnings::{Warnings, of_results};
 use crate::exec::NodeError;
 use crate::graph::{Experiment, ModelNode};
@@ -65,9 +65,7 @@ pub fn write(
     let (input, config) = prepare(experiment, files, to)?;
     let base = to.base;
     let mut beside = vec![config.provenance_file()];
-    if to.data {
-        beside.extend(data_files(&config));
-    }
+    beside.extend(more_files(&config, to));
     place::look_at(base, &experiment.name, &config, &beside, to.force)?;
     let file = base.join(config.provenance_file());
     let earlier = limits::read_text(&file, limits::WHOLE_FILE).unwrap_or_default();

@@ -1,7 +1,8 @@
 //! From the plan and the store to what a report shows. Features and heads are as they are; nothing is trained.
 //!
 //! [`report`] gathers and writes, and [`place`] says what it may replace; `drawing` has the graph, `materials` the datasets and models,
-//! `pictures` the curves and images, `outcomes` the scores of single samples, `queries` what templates ask, [`warnings`] what looks like a slip.
+//! `pictures` the curves and images, `outcomes` the scores of single samples, `queries` what templates ask, `png` figures in another
+//! format, [`warnings`] what looks like a slip.
 
 mod drawing;
 pub mod from_results;
@@ -9,6 +10,7 @@ mod materials;
 mod outcomes;
 pub(crate) mod pictures;
 pub mod place;
+pub(crate) mod png;
 mod queries;
 pub mod report;
 pub mod warnings;

@@ -25,6 +25,8 @@ pub struct Place<'a> {
     pub force: bool,
     /// Whether to write what each figure draws as a CSV file beside it.
     pub data: bool,
+    /// Whether to write each figure as PNG beside it, too.
+    pub png: bool,
 }
 
 const BEGINS: &str = "<!-- repro: the report of ";

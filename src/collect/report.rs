@@ -9,7 +9,7 @@ use super::outcomes::Kept;
 use super::place::{self, Place};
 use super::queries;
 use super::warnings::{Warnings, of_results};
-use super::{drawing, pictures};
+use super::{drawing, pictures, png};
 use crate::atomic_file::{self, folder_of};
 use crate::axes::decided_by;
 use crate::exec::NodeError;
@@ -22,8 +22,8 @@ use crate::plan::{Evaluate, Items, Plan, Train, Work};
 use crate::report::figures::Wanted;
 use crate::report::provenance::Provenance;
 use crate::report::{
-    Ask, MissingResult, NodeRecord, ReportConfig, ReportInput, ReportWarning, compare, comparison,
-    data_file, render, results_csv,
+    Ask, MissingResult, NodeRecord, ReportConfig, ReportInput, ReportWarning, compare,
+    comparison, data_file, render, results_csv,
 };
 use crate::store::names::RESULTS;
 use crate::store::{ResultRow, Store};
@@ -58,22 +58,26 @@ pub fn write(
     let config = config(experiment)?;
     let base = to.base;
     place::look(base, &experiment.name, config, to.force)?;
-    if to.data {
-        place::look_at(
-            base,
-            &experiment.name,
-            config,
-            &data_files(config),
-            to.force,
-        )?;
-    }
+    place::look_at(
+        base,
+        &experiment.name,
+        config,
+        &more_files(config, to),
+        to.force,
+    )?;
     let input = prepare(experiment, inputs, plan, store, to)?;
     let comparisons = input.comparisons.as_deref().unwrap_or_default();
     let text = comparison::file::write(comparisons);
     let file = base.join(config.comparisons_file());
     // Where nothing is compared there is no file, unless one is left that says something else.
     let is_needed = !comparisons.is_empty() || file.is_file();
-    let mut written = put(&input, config, to, Some(&|sql| queries::ask(store, sql)), |provenance| provenance)?;
+    let mut written = put(
+        &input,
+        config,
+        to,
+        Some(&|sql| queries::ask(store, sql)),
+        |provenance| provenance,
+    )?;
     let results = results_csv::write(&input.results);
     written.changed |= write_if_different(&base.join(config.results_file()), results.as_bytes())?;
     if is_needed {
@@ -82,11 +86,12 @@ pub fn write(
     Ok(written)
 }
 
-/// The files that [`Place::data`] asks for, from the folder that paths start from.
-pub(super) fn data_files(config: &ReportConfig) -> Vec<String> {
+/// The files that [`Place::data`] and [`Place::png`] ask for, from the folder that paths start from.
+pub(super) fn more_files(config: &ReportConfig, to: &Place<'_>) -> Vec<String> {
     let folder = folder_of(Path::new(&config.output)).to_owned();
-    let files = config.figures().map(data_file);
-    files
+    let data = config.figures().map(data_file).filter(|_| to.data);
+    let pictures = config.figures().map(png::png_file).filter(|_| to.png);
+    data.chain(pictures)
         .map(|file| folder.join(file).display().to_string())
         .collect()
 }
@@ -152,6 +157,13 @@ pub(super) fn put(
     if to.data {
         for (file, text) in &rendered.data {
             changed |= write_if_different(&folder.join(file), text.as_bytes())?;
+        }
+    }
+    if to.png {
+        let drawer = png::Drawer::find().map_err(NodeError::Values)?;
+        // Also of those that an earlier run drew and that stay.
+        for file in config.figures().filter(|file| folder.join(file).is_file()) {
+            changed |= write_png(&drawer, folder, file, to.force)?;
         }
     }
     let provenance = complete(rendered.provenance).text();
@@ -329,6 +341,23 @@ fn nodes(plan: &Plan, store: &Store) -> Result<Nodes, NodeError> {
     let versions = versions.into_iter();
     let versions = versions.map(|(component, versions)| (component, versions.join(", ")));
     Ok((nodes, versions.collect()))
+}
+
+/// Draws a figure as PNG, unless there is one that is as new as its SVG; returns whether it was written.
+fn write_png(
+    drawer: &png::Drawer,
+    folder: &Path,
+    figure: &str,
+    force: bool,
+) -> Result<bool, NodeError> {
+    let (svg, png) = (folder.join(figure), folder.join(png::png_file(figure)));
+    let changed = |path: &Path| path.metadata().and_then(|found| found.modified()).ok();
+    let is_new = changed(&png).is_some_and(|drawn| Some(drawn) >= changed(&svg));
+    if is_new && !force {
+        return Ok(false);
+    }
+    let bytes = drawer.draw(&svg).map_err(NodeError::Values)?;
+    write_if_different(&png, &bytes)
 }
 
 /// Writes a file unless it has these bytes already; returns whether it was written.

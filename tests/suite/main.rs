@@ -4,13 +4,14 @@
 //! over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`calibration`], [`cka`], [`pretraining`], [`samples`], [`fine_tuning`],
 //! [`test_view`], [`joined`], [`interruption`], [`watch`] and [`damage`] run small experiments; [`compose`] overrides experiments; [`fgvc`]
 //! runs a shipped one on small [`stand_ins`] of its datasets, and [`paper`] all that are about the paper; [`querying`] and [`results`] ask
-//! for what they leave, [`query_reads`] asks for what it must not read, and [`template_queries`] asks in reports; [`golden_onnx`] runs ONNX
-//! files; [`network`] counts
-//! connections; [`image_folders`] and [`foreign_checkpoints`] hold files of other people's making; [`others_files`] and [`hostile_text`]
-//! hold what must not be written, and what must not be obeyed; [`project`] is run in subfolders, and [`terminal`] on terminals of 80 and 60
-//! columns; [`coverage`] measures intervals and tests; [`fetch`] and [`data`] download files from [`http_server`]; [`schema`] validates the
-//! files that are shipped; [`init`] writes experiments to start from; [`python_package`] and [`wheel`] hold what is installed by pip;
-//! [`props`] plans random ones; [`tidy`] reads the source tree, [`words`] its language, and [`pages`] follows the documentation.
+//! for what they leave, and [`query_reads`] asks for what it must not read, and [`template_queries`] asks in reports; [`view`] and
+//! [`view_reload`] ask for pages, and [`figures_as_png`] has other programs draw; [`network`] counts connections;
+//! [`golden_onnx`] runs ONNX files; [`image_folders`] and
+//! [`foreign_checkpoints`] hold files of other people's making; [`others_files`] and [`hostile_text`] hold what must not be written, and
+//! what must not be obeyed; [`project`] is run in subfolders, and [`terminal`] on terminals of 80 and 60 columns; [`coverage`] measures
+//! intervals and tests; [`fetch`] and [`data`] download files from [`http_server`]; [`schema`] validates the files that are shipped;
+//! [`init`] writes experiments to start from; [`python_package`] and [`wheel`] hold what is installed by pip; [`props`] plans random ones;
+//! [`tidy`] reads the source tree, [`words`] its language, and [`pages`] follows the documentation.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots again.
 
 #![expect(
@@ -49,6 +50,8 @@ mod diff;
 mod failed_heads;
 mod fetch;
 mod fgvc;
+#[cfg(feature = "torch")]
+mod figures_as_png;
 #[cfg(feature = "torch")]
 mod fine_tuning;
 #[cfg_attr(
