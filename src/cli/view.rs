@@ -12,12 +12,17 @@ use clap::Args;
 use super::Context;
 use super::exit::Failure;
 use super::overrides::{ExperimentFile, Overrides};
+use super::report::command;
 use super::{experiment, printed, process};
-use crate::inputs::Otherwise;
-use crate::message::Hint;
+use crate::collect::place::Place;
+use crate::collect::report;
+use crate::graph::Experiment;
+use crate::inputs::{Inputs, Otherwise};
+use crate::message::{Hint, Message};
+use crate::plan::Plan;
 use crate::report::ReportConfig;
 use crate::store::Store;
-use crate::view::{Answer, ListenError, Output, Samples, Server, View};
+use crate::view::{Answer, ListenError, Live, Output, Samples, Server, SoFar, View};
 
 /// The folder of experiment files, below the project.
 const EXPERIMENTS: &str = "experiments";
@@ -27,7 +32,7 @@ const OFTEN: Duration = Duration::from_millis(50);
 /// Arguments of `repro view`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Shows the reports of the project with their figures, runs as they happen, and SQL over the cache. With FILE also the images on which two heads of that experiment disagree.\n\nListens on 127.0.0.1 alone, answers nothing but GET and HEAD, changes nothing, and loads nothing from elsewhere. Whoever has an account on this machine can read the pages while it runs.\n\nExamples:\n  repro view\n  repro view experiments/quickstart.toml --port 9000"
+    after_help = "Shows the reports of the project with their figures, runs as they happen, and SQL over the cache. With FILE also its report with the results so far, and the images on which two heads of that experiment disagree.\n\nListens on 127.0.0.1 alone, answers nothing but GET and HEAD, changes nothing, and loads nothing from elsewhere. Whoever has an account on this machine can read the pages while it runs.\n\nExamples:\n  repro view\n  repro view experiments/quickstart.toml --port 9000"
 )]
 pub struct Arguments {
     /// The experiment whose images and predictions are shown.
@@ -47,14 +52,15 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         file: file.clone(),
         overrides: arguments.overrides.clone(),
     });
-    let samples = named.as_ref().map(|file| samples(context, file));
-    let samples = samples.transpose()?;
+    let of_named = named.as_ref().map(|file| of_named(context, file));
+    let (samples, live) = of_named.transpose()?.unzip();
     let server = Server::bind(arguments.port).map_err(|error| refused(&error))?;
     let view = View::new(
         context.base.clone(),
         outputs(context, named),
         context.cache.clone(),
         samples,
+        live.flatten(),
     )?;
     {
         let mut out = printed::unfolded();
@@ -74,8 +80,8 @@ fn refused(error: &ListenError) -> Failure {
     Failure::Usage(error.explain())
 }
 
-/// What the heads of an experiment predicted, whether or not its images are on disk.
-fn samples(context: &Context, file: &ExperimentFile) -> Result<Samples, Failure> {
+/// What the heads of an experiment predicted, whether or not its images are on disk, and its report so far, where it has one.
+fn of_named(context: &Context, file: &ExperimentFile) -> Result<(Samples, Option<Live>), Failure> {
     let store = Store::open_read_only(&context.cache)?;
     let surveyed = experiment::survey(context, file, &store, Otherwise::Fail, &mut |_, _| {});
     let (planned, absent) = surveyed?;
@@ -86,7 +92,43 @@ fn samples(context: &Context, file: &ExperimentFile) -> Result<Samples, Failure>
             one.missing
         );
     }
-    Ok(Samples::new(planned.plan, planned.inputs))
+    let (plan, inputs) = (Arc::new(planned.plan), Arc::new(planned.inputs));
+    let samples = Samples::new(Arc::clone(&plan), Arc::clone(&inputs));
+    let live = planned.experiment.report.is_some();
+    let live = live.then(|| live_of(context, file, planned.experiment, (plan, inputs)));
+    Ok((samples, live))
+}
+
+/// The report of an experiment as far as its results are in the cache.
+fn live_of(
+    context: &Context,
+    file: &ExperimentFile,
+    experiment: Experiment,
+    (plan, inputs): (Arc<Plan>, Arc<Inputs>),
+) -> Live {
+    let name = experiment.name.clone();
+    let report = experiment.report.as_ref();
+    let output = report.map_or_else(String::new, |report| report.output.clone());
+    let command = command(&context.base, file);
+    let (base, cache) = (context.base.clone(), context.cache.clone());
+    let render = move || -> Result<SoFar, Message> {
+        let to = Place {
+            base: &base,
+            command: &command,
+            force: false,
+            data: false,
+            png: false,
+        };
+        let store = Store::open_read_only(&cache).map_err(|error| error.to_string())?;
+        let rendered = report::in_memory(&experiment, &inputs, &plan, &store, &to);
+        let (rendered, missing) = rendered.map_err(|error| error.explain())?;
+        Ok(SoFar {
+            markdown: rendered.markdown,
+            figures: rendered.files,
+            missing,
+        })
+    };
+    Live::new(name, output, Box::new(render))
 }
 
 /// The reports that the experiments of the project write. Files with errors have none; `repro check` says what is wrong with them.

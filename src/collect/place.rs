@@ -65,6 +65,11 @@ fn read_line(line: &str) -> Option<(&str, BTreeSet<&str>)> {
     })
 }
 
+/// The experiment that a report says it is of, by its first line; `None` for a text that no report begins with.
+pub fn experiment_of(report: &str) -> Option<&str> {
+    Some(read_line(report.lines().next()?)?.0)
+}
+
 /// Looks at every name that a report of an experiment takes.
 ///
 /// # Errors
@@ -196,6 +201,7 @@ mod tests {
             read_line(with_figures.trim_end()),
             Some(("a-b", BTreeSet::from(["x.svg", "y/z.svg"])))
         );
+        assert_eq!(experiment_of(&line), Some("a-b"));
         for other in ["", "# Title", "<!-- repro: the report of ", "<!-- note -->"] {
             assert_eq!(read_line(other), None, "{other}");
         }

@@ -22,7 +22,7 @@ use crate::plan::{Evaluate, Items, Plan, Train, Work};
 use crate::report::figures::Wanted;
 use crate::report::provenance::Provenance;
 use crate::report::{
-    Ask, MissingResult, NodeRecord, ReportConfig, ReportInput, ReportWarning, compare,
+    Ask, MissingResult, NodeRecord, Rendered, ReportConfig, ReportInput, ReportWarning, compare,
     comparison, data_file, render, results_csv,
 };
 use crate::store::names::RESULTS;
@@ -100,6 +100,23 @@ pub(super) fn more_files(config: &ReportConfig, to: &Place<'_>) -> Vec<String> {
 fn config(experiment: &Experiment) -> Result<&ReportConfig, NodeError> {
     let none = || NodeError::Values("the experiment has no `[report]`".into());
     experiment.report.as_ref().ok_or_else(none)
+}
+
+/// Renders the report of an experiment from what the store holds now, and writes nothing; gives how many results are missing, too.
+///
+/// # Errors
+/// Those of [`prepare`], and a template that fails.
+pub fn in_memory(
+    experiment: &Experiment,
+    inputs: &Inputs,
+    plan: &Plan,
+    store: &Store,
+    to: &Place<'_>,
+) -> Result<(Rendered, usize), NodeError> {
+    let input = prepare(experiment, inputs, plan, store, to)?;
+    let ask = |sql: &str| queries::ask(store, sql);
+    let rendered = render(&input, config(experiment)?, to.base, Some(&ask))?;
+    Ok((rendered, input.missing.len()))
 }
 
 /// Everything that the report of an experiment shows, with what is compared, from the store. Nothing is written.

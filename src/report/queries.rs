@@ -225,7 +225,8 @@ mod tests {
         );
 
         // What depends on an answer is asked when that is there, and its absence is not an error.
-        let text = "{% set a = query('SELECT 1') %}{{ (a | lines)[2] }}{{ query('SELECT 2') if a }}";
+        let text =
+            "{% set a = query('SELECT 1') %}{{ (a | lines)[2] }}{{ query('SELECT 2') if a }}";
         let (shown, asked) = fill(text, Some(&ask));
         assert_eq!(asked, 2, "{shown:?}");
         assert!(shown.unwrap().contains("of 300 rows"));
@@ -241,7 +242,11 @@ mod tests {
 
         let text = "{% for n in range(65) %}{{ query('SELECT ' ~ n) }}{% endfor %}";
         let (shown, _) = fill(text, Some(&|_: &str| Ok(found(1, 1))));
-        assert!(shown.unwrap_err().contains("more than 64 different queries"));
+        assert!(
+            shown
+                .unwrap_err()
+                .contains("more than 64 different queries")
+        );
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(super) const SVG: &str = "image/svg+xml";
 
 /// The folder of reports, below the project.
 const REPORTS: &str = "reports";
+/// The folder of the pages that explain the tables of reports, and to which these link.
+const EXPLAINED: &str = "docs/concepts";
 
 /// A report that an experiment of the project writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub(super) struct Folder {
     name: String,
     /// The files of a folder that experiments write to; all reports where empty.
     only: Vec<String>,
+    /// Whether its files are listed; others are only linked to.
+    is_listed: bool,
 }
 
 /// A report on the disk.
@@ -53,12 +57,13 @@ pub(super) struct Folders {
 }
 
 impl Folders {
-    /// The folder of reports, and those that experiments write their reports to.
+    /// The folder of reports, those that experiments write their reports to, and the one that explains their tables.
     pub(super) fn new(base: PathBuf, outputs: &[Output]) -> Self {
         let mut all = vec![Folder {
             address: format!("/{REPORTS}"),
             name: REPORTS.to_owned(),
             only: Vec::new(),
+            is_listed: true,
         }];
         for output in outputs {
             let (name, file) = output
@@ -79,8 +84,17 @@ impl Folders {
                     address,
                     name: name.to_owned(),
                     only: vec![file.to_owned()],
+                    is_listed: true,
                 }),
             }
+        }
+        if all.iter().all(|folder| folder.name != EXPLAINED) {
+            all.push(Folder {
+                address: format!("/{EXPLAINED}"),
+                name: EXPLAINED.to_owned(),
+                only: Vec::new(),
+                is_listed: false,
+            });
         }
         Self { base, all }
     }
@@ -88,7 +102,7 @@ impl Folders {
     /// The reports that are there, by folder and name.
     pub(super) fn reports(&self) -> Vec<Found> {
         let mut found = Vec::new();
-        for folder in &self.all {
+        for folder in self.all.iter().filter(|folder| folder.is_listed) {
             let there = fs::read_dir(self.base.join(&folder.name))
                 .into_iter()
                 .flatten();
@@ -109,6 +123,43 @@ impl Folders {
             }));
         }
         found
+    }
+
+    /// The address of what a link of a page leads to, where the page is `from`, a path from the project's folder; `None` for what is not
+    /// shown.
+    pub(super) fn address(&self, from: &str, link: &str) -> Option<String> {
+        let (path, anchor) = link.split_at(link.find('#').unwrap_or(link.len()));
+        let (path, _) = url::parse(&format!("/{path}"))?;
+        let mut parts: Vec<&str> = from.split('/').collect();
+        parts.pop();
+        for part in path.split('/').skip(1) {
+            match part {
+                // Above the project there is nothing.
+                ".." => drop(parts.pop()?),
+                "." => {}
+                part => parts.push(part),
+            }
+        }
+        let name = parts.join("/");
+        let within = self.all.iter().filter_map(|folder| {
+            let rest = match folder.name.as_str() {
+                "" => name.as_str(),
+                folder => name.strip_prefix(folder)?.strip_prefix('/')?,
+            };
+            Some((folder, rest))
+        });
+        let (folder, rest) = within.min_by_key(|(_, rest)| rest.len())?;
+        let address = format!("{}/{}", folder.address, url::encoded(rest));
+        let (path, _) = url::parse(&address)?;
+        self.resolve(&path)?;
+        Some(format!("{address}{anchor}"))
+    }
+
+    /// The file (decoded) that stands beside a report or below its folder, and its name; `None` for what is not shown.
+    pub(super) fn beside(&self, report: &str, file: &str) -> Option<(PathBuf, String)> {
+        let address = self.address(report, &url::encoded(file))?;
+        let (path, _) = url::parse(&address)?;
+        self.resolve(&path)
     }
 
     /// The file behind an address (decoded), and its name from the project's folder; `None` for what is not shown: a name with `..`, a
@@ -236,6 +287,8 @@ mod tests {
             "out/deep/e.csv",
             "out/deep/e.svg",
             "reports/a.sh",
+            "docs/concepts/f.md",
+            "docs/g.md",
         ] {
             write(name);
         }
@@ -260,6 +313,7 @@ mod tests {
             "/reports/deep/b.md",
             "/folder/1/c.md",
             "/folder/1/deep/e.svg",
+            "/docs/concepts/f.md",
         ] {
             assert!(is_shown(address), "{address}");
         }
@@ -280,8 +334,32 @@ mod tests {
             "/folder/1/deep/e.csv",
             "/reports/a.md/",
             "/reports/a\0.md",
+            "/docs/g.md",
+            "/docs/concepts/../g.md",
         ] {
             assert!(!is_shown(address), "{address}");
+        }
+        for (from, link, address) in [
+            (
+                "reports/a.md",
+                "../docs/concepts/f.md#x",
+                Some("/docs/concepts/f.md#x"),
+            ),
+            ("reports/a.md", "../out/c.md", Some("/folder/1/c.md")),
+            ("out/c.md", "../reports/a.md", Some("/reports/a.md")),
+            (
+                "reports/deep/b.md",
+                "../a.results.csv",
+                Some("/reports/a.results.csv"),
+            ),
+            ("docs/concepts/f.md", "../g.md", None),
+            ("reports/a.md", "../secret.md", None),
+            ("reports/a.md", "../../reports/a.md", None),
+            ("reports/a.md", "../reports/link.md", None),
+            ("reports/a.md", "..%2fdocs/g.md", None),
+        ] {
+            let found = folders.address(from, link);
+            assert_eq!(found.as_deref(), address, "{from}: {link}");
         }
         let names: Vec<String> = folders
             .reports()

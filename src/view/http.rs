@@ -94,6 +94,15 @@ impl Response {
         }
     }
 
+    /// Data for a script.
+    pub fn json(value: &serde_json::Value) -> Self {
+        Self {
+            status: 200,
+            kind: "application/json",
+            body: value.to_string().into_bytes(),
+        }
+    }
+
     /// A sentence as plain text.
     pub fn text(status: u16, text: &str) -> Self {
         Self {

@@ -2,7 +2,7 @@
 //!
 //! A report is text from outside, however it came into the folder. What becomes HTML is what the Markdown says by its own marks; of HTML
 //! within it, few tags that reports use pass (`tags`), and all else is shown as the text that it is. Links lead to the web, within the
-//! page or to files beside it; pictures are files beside it.
+//! page, to files beside it and to other pages that are shown; pictures are files beside it.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +38,8 @@ pub(super) struct Page {
     pub(super) headings: Vec<Heading>,
     /// The HTML.
     pub(super) html: String,
+    /// The addresses of the pictures beside the page.
+    pub(super) pictures: Vec<String>,
 }
 
 fn parser(text: &str) -> Parser<'_> {
@@ -82,10 +84,18 @@ fn gather(event: &Event<'_>, text: &mut String) {
     }
 }
 
-/// A report as a page.
-pub(super) fn page(text: &str) -> Page {
+/// A report as a page. `elsewhere` gives the address of what a relative link leads to outside of the folder; `None` for what is not shown.
+pub(super) fn page(text: &str, elsewhere: &dyn Fn(&str) -> Option<String>) -> Page {
     let events: Vec<Event<'_>> = parser(text).collect();
-    let mut out = Out::default();
+    let mut out = Out {
+        elsewhere,
+        events: Vec::new(),
+        title: None,
+        headings: Vec::new(),
+        anchors: BTreeMap::new(),
+        links: Vec::new(),
+        pictures: Vec::new(),
+    };
     let mut rest = events.as_slice();
     while let Some((event, behind)) = rest.split_first() {
         rest = out.event(event, behind);
@@ -107,12 +117,13 @@ pub(super) fn page(text: &str) -> Page {
         title: out.title,
         headings: out.headings,
         html,
+        pictures: out.pictures,
     }
 }
 
 /// The page so far.
-#[derive(Default)]
 struct Out<'e> {
+    elsewhere: &'e dyn Fn(&str) -> Option<String>,
     events: Vec<Event<'e>>,
     title: Option<String>,
     headings: Vec<Heading>,
@@ -120,6 +131,7 @@ struct Out<'e> {
     anchors: BTreeMap<String, usize>,
     /// For each open link, whether it is one on the page.
     links: Vec<bool>,
+    pictures: Vec<String>,
 }
 
 impl<'e> Out<'e> {
@@ -148,6 +160,9 @@ impl<'e> Out<'e> {
             Event::Start(Tag::Image { dest_url, .. }) => {
                 let (inner, rest) = until(behind, TagEnd::Image);
                 if is_picture(dest_url) {
+                    if is_beside(dest_url) {
+                        self.pictures.push(dest_url.to_string());
+                    }
                     self.events.push(event.clone());
                     self.events.extend(inner.iter().cloned());
                     self.events.push(Event::End(TagEnd::Image));
@@ -161,11 +176,26 @@ impl<'e> Out<'e> {
                 }
                 return rest;
             }
-            Event::Start(Tag::Link { dest_url, .. }) => {
-                let is_link = is_link(dest_url);
-                self.links.push(is_link);
-                if is_link {
-                    self.events.push(event.clone());
+            Event::Start(Tag::Link {
+                link_type,
+                dest_url,
+                title,
+                id,
+            }) => {
+                let to = if is_link(dest_url) {
+                    Some(dest_url.clone())
+                } else {
+                    let elsewhere = is_relative(dest_url).then(|| (self.elsewhere)(dest_url));
+                    elsewhere.flatten().map(CowStr::from)
+                };
+                self.links.push(to.is_some());
+                if let Some(dest_url) = to {
+                    self.events.push(Event::Start(Tag::Link {
+                        link_type: *link_type,
+                        dest_url,
+                        title: title.clone(),
+                        id: id.clone(),
+                    }));
                 }
             }
             Event::End(TagEnd::Link) => {
@@ -275,16 +305,19 @@ fn raw<'e>(event: &'e Event<'_>) -> &'e str {
     }
 }
 
+/// Whether an address names a file by a path from the page.
+fn is_relative(address: &str) -> bool {
+    let path = address.split(['#', '?']).next().unwrap_or_default();
+    !path.is_empty() && !path.contains([':', '\\']) && !path.starts_with('/')
+}
+
 /// Whether an address names a file beside the page, or below it.
 fn is_beside(address: &str) -> bool {
     let path = address.split(['#', '?']).next().unwrap_or_default();
-    !path.is_empty()
-        && !path.contains([':', '\\'])
-        && !path.starts_with('/')
-        && path.split('/').all(|part| part != "..")
+    is_relative(address) && path.split('/').all(|part| part != "..")
 }
 
-/// Whether a link is kept: to the web, within the page, or to a file beside it. What leads elsewhere in the project is not served.
+/// Whether a link is kept as it is: to the web, within the page, or to a file beside it.
 fn is_link(address: &CowStr<'_>) -> bool {
     let small = address.to_ascii_lowercase();
     small.starts_with("https://")
@@ -306,7 +339,7 @@ mod tests {
     fn a_report_becomes_a_page() {
         let text = "<!-- repro: the report of x -->\n\n# The `top1` of x\n\nWhat was *asked*,\nand how.\n\n## Results\n\n### A & B\n\n\
             | a | b |\n| :--- | ---: |\n| x | 1 |\n\n![a figure](x.svg)\n\n## Results\n\n```sql\nSELECT 1\n```\n";
-        let page = page(text);
+        let page = page(text, &|_| None);
         assert_eq!(page.title.as_deref(), Some("The top1 of x"));
         let anchors: Vec<_> = page
             .headings
@@ -331,12 +364,26 @@ mod tests {
     }
 
     #[test]
+    fn links_to_other_pages_that_are_shown_are_kept() {
+        let text = "[a](../b.md#c) [d](../e.md) [f](g.md) [h](/runs) ![i](j.svg)";
+        let shown = |link: &str| (link == "../b.md#c").then(|| "/other/b.md#c".to_owned());
+        let page = page(text, &shown);
+        assert!(
+            page.html
+                .contains("<a href=\"/other/b.md#c\">a</a> d <a href=\"g.md\">f</a> h "),
+            "{}",
+            page.html
+        );
+        assert_eq!(page.pictures, ["j.svg"]);
+    }
+
+    #[test]
     fn what_a_report_cannot_do_is_shown_as_text() {
         let text = "# <script>alert(1)</script>\n\n<script>alert(2)</script>\n\nx <img src=x onerror=alert(3)> y\n\n\
             [a](javascript:alert(4)) [b](../secret.md) [c](/query) [d](JaVaScRiPt:x) [e](data:text/html,x)\n\n\
             ![f](https://example.org/pixel.png) ![g](../h.svg) ![k](//example.org/l.png)\n\n\
             | <script>alert(5)</script> |\n| --- |\n| `<script>` |\n";
-        let page = page(text);
+        let page = page(text, &|_| None);
         for part in ["<script", "<img", "javascript:", "href=", "example.org"] {
             let found = page.html.to_lowercase().contains(part);
             assert!(!found, "{part}: {}", page.html);

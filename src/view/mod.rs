@@ -1,13 +1,15 @@
 //! The reports of a project as pages on this machine: reports with their figures and data, runs as they happen, SQL over the cache, and
 //! the images on which two heads disagree. Shows what is there; writes nothing, and computes no result.
 //!
-//! `http` is the server and what it refuses, `files` says which files are shown, `markdown` makes pages of reports, and the other files
+//! `http` is the server and what it refuses, `files` says which files are shown, `markdown` makes HTML of reports, and the other files
 //! are a page each. Pages are made from `templates/view/`, in which every text is escaped unless it was made here as HTML.
 
 mod files;
 mod http;
+mod live;
 mod markdown;
 mod picture;
+mod reports;
 mod runs;
 mod samples;
 mod sql;
@@ -17,13 +19,11 @@ mod url;
 use std::path::PathBuf;
 
 use minijinja::{Environment, UndefinedBehavior, context};
-use serde::Serialize;
 use serde_json::json;
 
 use self::files::Folders;
 use self::runs::Runs;
 use crate::bug::Bug;
-use crate::limits;
 use crate::message::Message;
 use crate::report::context::json_value;
 use crate::store::Store;
@@ -31,6 +31,7 @@ use crate::visible::visible;
 
 pub use files::Output;
 pub use http::{Answer, DEFAULT_PORT, ListenError, Request, Response, Server};
+pub use live::{Live, RenderSoFar, SoFar};
 pub use samples::Samples;
 
 /// The templates of the pages.
@@ -71,22 +72,14 @@ pub struct View {
     outputs: Vec<Output>,
     cache: PathBuf,
     samples: Option<Samples>,
+    live: Option<Live>,
     runs: Runs,
     pages: Environment<'static>,
 }
 
-/// A report on the first page.
-#[derive(Debug, Serialize)]
-struct Entry {
-    address: String,
-    name: String,
-    title: String,
-    headline: String,
-}
-
 impl View {
-    /// The reports of the project in the folder `base`, those that `outputs` name included, its `cache`, and the predictions of one
-    /// experiment where they are asked for.
+    /// The reports of the project in the folder `base`, those that `outputs` name included, its `cache`, and the predictions and
+    /// the report so far of one experiment where they are asked for.
     ///
     /// # Errors
     /// A template of the program that does not parse.
@@ -95,6 +88,7 @@ impl View {
         outputs: Vec<Output>,
         cache: PathBuf,
         samples: Option<Samples>,
+        live: Option<Live>,
     ) -> Result<Self, Bug> {
         let mut pages = Environment::new();
         pages.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -107,6 +101,7 @@ impl View {
             outputs,
             cache,
             samples,
+            live,
             runs: Runs::default(),
             pages,
         })
@@ -127,8 +122,10 @@ impl View {
                     self.run(name)
                 } else if let Some(image) = path.strip_prefix("/image/") {
                     self.image(image)
+                } else if let Some(file) = path.strip_prefix(live::ADDRESS) {
+                    self.live(request, file)
                 } else {
-                    self.file(path)
+                    self.file(request)
                 }
             }
         }
@@ -138,9 +135,12 @@ impl View {
     fn page(&self, status: u16, template: &str, tab: &str, content: serde_json::Value) -> Response {
         let page = self.pages.get_template(template);
         let page = page.and_then(|page| {
-            page.render(
-                context! { tab => tab, has_samples => self.samples.is_some(), ..json_value(content) },
-            )
+            page.render(context! {
+                tab => tab,
+                has_samples => self.samples.is_some(),
+                live => self.live.as_ref().map(Live::experiment),
+                ..json_value(content)
+            })
         });
         match page {
             Ok(text) => Response::html(status, text),
@@ -171,73 +171,6 @@ impl View {
             );
         }
         Store::open_read_only(&self.cache).map_err(|error| error.to_string().into())
-    }
-
-    fn index(&self) -> Response {
-        let found = self.folders.reports();
-        let entries = found.iter().map(|found| {
-            let (path, _) = url::parse(&found.address)?;
-            let (path, _) = self.folders.resolve(&path)?;
-            let text = limits::read_text(&path, limits::REPORT as u64).ok()?;
-            let (title, headline) = markdown::headline(&text);
-            Some(Entry {
-                address: found.address.clone(),
-                name: found.name.clone(),
-                title: title.unwrap_or_else(|| found.name.clone()),
-                headline,
-            })
-        });
-        let entries: Vec<Entry> = entries.flatten().collect();
-        let is_there = |output: &&Output| !found.iter().any(|found| found.name == output.report);
-        let unwritten: Vec<(&str, &str)> = self
-            .outputs
-            .iter()
-            .filter(is_there)
-            .map(|output| (output.title.as_str(), output.experiment.as_str()))
-            .collect();
-        let running: Vec<_> = self
-            .newest()
-            .into_iter()
-            .filter(|run| run.is_running)
-            .collect();
-        let content = json!({ "reports": entries, "unwritten": unwritten, "running": running });
-        self.page(200, "index.html", "reports", content)
-    }
-
-    fn file(&self, path: &str) -> Response {
-        let Some((file, name)) = self.folders.resolve(path) else {
-            return self.missing();
-        };
-        let failed = |error: &std::io::Error| {
-            self.message(
-                404,
-                "reports",
-                &format!("cannot read {name}: {error}").into(),
-            )
-        };
-        if file.extension().is_none_or(|ending| ending != "md") {
-            return files::serve(&file).unwrap_or_else(|error| failed(&error));
-        }
-        let text = match limits::read_text(&file, limits::REPORT as u64) {
-            Ok(text) => text,
-            Err(error) => return failed(&error),
-        };
-        let page = markdown::page(&text);
-        let beside = files::beside(&file);
-        let beside: Vec<(String, String)> = beside
-            .into_iter()
-            .map(|name| (url::encoded(&name), name))
-            .collect();
-        let written_by = self.outputs.iter().find(|output| output.report == name);
-        let content = json!({
-            "name": name,
-            "title": page.title.unwrap_or_else(|| name.clone()),
-            "headings": page.headings,
-            "html": page.html,
-            "beside": beside,
-            "experiment": written_by.map(|output| output.experiment.as_str()),
-        });
-        self.page(200, "report.html", "reports", content)
     }
 
     fn query(&self, request: &Request) -> Response {
@@ -310,12 +243,8 @@ impl View {
         if !is_json {
             return self.page(200, "run.html", "runs", json!({ "run": run }));
         }
-        match serde_json::to_vec(&run) {
-            Ok(body) => Response {
-                status: 200,
-                kind: "application/json",
-                body,
-            },
+        match serde_json::to_value(&run) {
+            Ok(run) => Response::json(&run),
             Err(error) => Response::text(500, &error.to_string()),
         }
     }

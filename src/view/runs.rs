@@ -23,7 +23,7 @@ const MOST_NAMED: usize = 20_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Piece {
     /// What it is, such as `pass 2`.
-    name: String,
+    pub(super) name: String,
     /// What it works on.
     label: String,
     /// How much is done.
@@ -33,7 +33,7 @@ pub(super) struct Piece {
     /// What is counted.
     unit: &'static str,
     /// Where it stands: `running`, `done` or `given up`.
-    state: &'static str,
+    pub(super) state: &'static str,
 }
 
 /// Something that was made, or failed.
@@ -62,13 +62,13 @@ pub(super) struct Run {
     /// Whether more may come.
     pub(super) is_running: bool,
     /// Passes and other pieces of work, in the order in which they began.
-    pieces: Vec<Piece>,
+    pub(super) pieces: Vec<Piece>,
     /// Passes that are planned.
-    passes: u64,
+    pub(super) passes: u64,
     /// Heads that are planned.
-    heads: u64,
+    pub(super) heads: u64,
     /// Heads that are trained, in the order in which they were.
-    trained: Vec<Made>,
+    pub(super) trained: Vec<Made>,
     /// How far the heads are that train now, in words.
     training: String,
     /// Metrics that are computed.

@@ -23,8 +23,8 @@ const A_PAGE: usize = 60;
 
 /// The experiment whose predictions are shown.
 pub struct Samples {
-    plan: Plan,
-    inputs: Inputs,
+    plan: Arc<Plan>,
+    inputs: Arc<Inputs>,
     /// The rows of images by their ids, for each dataset that was asked for.
     rows: Mutex<BTreeMap<usize, Arc<BTreeMap<String, usize>>>>,
 }
@@ -102,7 +102,7 @@ struct Head<'p> {
 
 impl Samples {
     /// The predictions of a planned experiment.
-    pub fn new(plan: Plan, inputs: Inputs) -> Self {
+    pub fn new(plan: Arc<Plan>, inputs: Arc<Inputs>) -> Self {
         Self {
             plan,
             inputs,

@@ -1,4 +1,5 @@
-// The scripts of the pages: tables that sort, queries that run by Ctrl-Enter, runs that fill in. Nothing is loaded from elsewhere, and all
+// The scripts of the pages: tables that sort, queries that run by Ctrl-Enter, runs that fill in, reports that are loaded
+// again when they are written. Nothing is loaded from elsewhere, and all
 // text is set as text.
 "use strict";
 
@@ -116,6 +117,10 @@ function showRun(run) {
   });
 }
 
+function after(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
 // Asks every two seconds how a run stands, until it has ended.
 async function follow(name) {
   const lost = document.getElementById("lost");
@@ -130,10 +135,60 @@ async function follow(name) {
     } catch {
       lost.hidden = false;
     }
-    await new Promise((resolve) => setTimeout(resolve, 2000));
+    await after(2000);
+  }
+}
+
+// Where the reader is on the page: which folded parts are open, and how far it is scrolled.
+const PLACE = "repro-place";
+
+function keepPlace() {
+  const open = Array.from(document.querySelectorAll("details"), (part) => part.open);
+  sessionStorage.setItem(PLACE, JSON.stringify({ path: location.pathname, open, top: scrollY }));
+}
+
+function findPlace() {
+  const place = JSON.parse(sessionStorage.getItem(PLACE) || "{}");
+  sessionStorage.removeItem(PLACE);
+  if (place.path !== location.pathname) return;
+  document.querySelectorAll("details").forEach((part, at) => { part.open = Boolean(place.open[at]); });
+  scrollTo(0, place.top);
+}
+
+function showRunning(running) {
+  const note = document.getElementById("running");
+  note.hidden = !running;
+  if (!running) return;
+  const link = note.querySelector("a");
+  link.href = `/runs/${running.name}`;
+  link.textContent = running.progress;
+}
+
+// Asks every two seconds whether a report was written again, and loads it again then.
+async function followReport(state) {
+  for (;;) {
+    await after(2000);
+    if (document.hidden) continue;
+    try {
+      const answer = await fetch(`${location.pathname}?state=now`);
+      if (!answer.ok) continue;
+      const now = await answer.json();
+      showRunning(now.running);
+      if (now.state !== state) {
+        keepPlace();
+        location.reload();
+        return;
+      }
+    } catch {
+      // The server has ended. The report stays, and another one under the same address is asked.
+    }
   }
 }
 
 sortable();
 runsByKeys();
 if (document.body.dataset.run) follow(document.body.dataset.run);
+if (document.body.dataset.report) {
+  findPlace();
+  followReport(document.body.dataset.report);
+}

@@ -148,6 +148,8 @@ mod tidy;
 #[cfg(feature = "torch")]
 mod view;
 #[cfg(feature = "torch")]
+mod view_reload;
+#[cfg(feature = "torch")]
 mod watch;
 #[cfg(feature = "torch")]
 mod wheel;

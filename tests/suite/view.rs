@@ -551,7 +551,7 @@ of   = "probe"
 }
 
 /// A page as a browser has it when its scripts have run; `None` where there is no browser.
-fn dumped(address: &str, folder: &CliTest) -> Option<String> {
+pub fn dumped(address: &str, folder: &CliTest) -> Option<String> {
     let mut command = Command::new("chromium");
     command
         .args([
