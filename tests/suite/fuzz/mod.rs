@@ -47,6 +47,7 @@ macro_rules! readers {
 
 readers! {
     experiment = "experiment";
+    includes = "includes";
     image = "image";
     idx = "idx";
     idx_gz = "idx-gz";
@@ -62,6 +63,8 @@ readers! {
     template = "template";
     results_csv = "results-csv";
     comparisons_csv = "comparisons-csv";
+    provenance = "provenance";
+    request = "request";
     fetched = "fetched";
     answer = "answer";
     partial = "partial";

@@ -4,6 +4,8 @@
 
 #[path = "downloads.rs"]
 mod downloads;
+#[path = "requests.rs"]
+pub mod requests;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,9 +13,14 @@ use std::path::{Path, PathBuf};
 use repro::datasets::{Environment, NoScratch, PlainDigester};
 use repro::imaging::Image;
 use repro::imaging::preprocess::{Draw, Named, Preprocess};
+use repro::message::Message;
 use repro::models::checkpoint::stored_tensors::StoredTensors;
+use repro::report::provenance::Provenance;
 use repro::report::template::Template;
+use repro::report::trace::{self, TraceId};
+use repro::report::{ReportConfig, ReportInput};
 use repro::spec::Source;
+use repro::spec::include::IncludedFile;
 use repro::store::{Known, Store};
 use repro::{graph, report};
 use tempfile::TempDir;
@@ -82,6 +89,11 @@ pub const READERS: &[Reader] = &[
     Reader {
         name: "experiment",
         read: experiment,
+        memory: 400,
+    },
+    Reader {
+        name: "includes",
+        read: includes,
         memory: 400,
     },
     Reader {
@@ -160,6 +172,16 @@ pub const READERS: &[Reader] = &[
         memory: 300,
     },
     Reader {
+        name: "provenance",
+        read: provenance,
+        memory: 300,
+    },
+    Reader {
+        name: "request",
+        read: |stage, bytes| requests::request(stage.folder.path(), bytes),
+        memory: 300,
+    },
+    Reader {
         name: "fetched",
         read: fetched,
         memory: 300,
@@ -222,8 +244,37 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn experiment(_: &Stage, bytes: &[u8]) {
-    let source = Source::new("fuzz.toml", text(bytes));
-    if let Err(errors) = graph::build(&source) {
+    checked(&Source::new("fuzz.toml", text(bytes)));
+}
+
+/// Stands between the files of an input of [`includes`].
+pub const NEXT_FILE: &str = "\n# next file\n";
+
+/// An experiment file, and behind it those that it may include: `1.toml`, `2.toml` and so on. The last line of all may name a profile.
+fn includes(_: &Stage, bytes: &[u8]) {
+    let all = text(bytes);
+    let files: Vec<&str> = all.split(NEXT_FILE).collect();
+    let mut read = |path: &Path| {
+        // As a file system does that has no links: `a/../1.toml` is `1.toml`.
+        let name = path.file_name().and_then(|name| name.to_str());
+        let number = name.and_then(|name| name.strip_suffix(".toml")?.parse::<usize>().ok());
+        let text = number.and_then(|number| files.get(number));
+        let text = text.ok_or_else(|| Message::new("no such file"))?;
+        Ok(IncludedFile {
+            path: path.to_owned(),
+            identity: format!("{}.toml", number.unwrap_or_default()).into(),
+            text: (*text).to_owned(),
+        })
+    };
+    let first = Path::new("0.toml");
+    let source = Source::new("0.toml", files[0]).with_included(first, first, &mut read);
+    let profile = all.lines().last().and_then(|line| line.strip_prefix("# "));
+    checked(&source.with_profile(profile));
+}
+
+/// Checks an experiment: whatever is wrong with it has a place, and is told in a bounded text.
+fn checked(source: &Source) {
+    if let Err(errors) = graph::build(source) {
         assert!(!errors.is_empty());
         let shown = errors.render(false, 100);
         assert!(
@@ -377,6 +428,23 @@ fn results_csv(_: &Stage, bytes: &[u8]) {
 
 fn comparisons_csv(_: &Stage, bytes: &[u8]) {
     let _ = report::comparison::file::read("fuzz", &text(bytes));
+}
+
+fn provenance(_: &Stage, bytes: &[u8]) {
+    let text = text(bytes);
+    if let Err(error) = trace::items("fuzz", &text) {
+        assert!(!error.to_string().is_empty());
+    }
+    let _ = trace::results_file("fuzz", &text);
+    for id in ["a:1", "a:1:r1c1", "a:f1", "a:99"] {
+        let id = TraceId::parse(id).expect("an id");
+        let _ = trace::resolve(&id, ("fuzz", &text), ("results", "metric,value\n"));
+    }
+    // What a report keeps of an earlier file is a file again.
+    let (input, config) = (ReportInput::default(), ReportConfig::plain("x"));
+    let plain = Provenance::of(&input, &config, &[], &[]).expect("of nothing");
+    let kept = plain.with_run_of(&text).text();
+    assert!(serde_json::from_str::<serde_json::Value>(&kept).is_ok());
 }
 
 fn fetched(stage: &Stage, bytes: &[u8]) {

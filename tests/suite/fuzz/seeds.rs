@@ -25,6 +25,7 @@ pub fn of(name: &str, store: Option<&Path>) -> Vec<Vec<u8>> {
     };
     match name {
         "experiment" => files("tests/suite/cases", &["toml"], 20_000),
+        "includes" => INCLUDES.map(|files| files.join(readers::NEXT_FILE).into_bytes()).to_vec(),
         "image" => files("tests/golden/decoding", &["png", "jpg", "webp", "bmp", "tif", "gif"], 60_000),
         "idx" => vec![IDX.to_vec()],
         "idx-gz" => vec![gzip(IDX), gzip(&[0; 10_000])],
@@ -59,6 +60,10 @@ pub fn of(name: &str, store: Option<&Path>) -> Vec<Vec<u8>> {
         ],
         "results-csv" => files("reports", &["results.csv"], 20_000),
         "comparisons-csv" => files("reports", &["comparisons.csv"], 20_000),
+        "provenance" => files("reports", &["provenance.json"], 60_000),
+        "request" => REQUESTS
+            .map(|text| text.replace('\n', "\r\n").into_bytes())
+            .to_vec(),
         "fetched" => vec![
             b"format = 1\n[[file]]\nname = \"a\"\nurl = \"https://a.org/a\"\nbytes = 3\nsha256 = \"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"\nverified = true\nhow = \"fetched\"\nat = \"2026-01-01T00:00:00Z\"\n".to_vec(),
         ],
@@ -101,6 +106,37 @@ pub fn of(name: &str, store: Option<&Path>) -> Vec<Vec<u8>> {
         other => panic!("no seeds for `{other}`"),
     }
 }
+
+/// Experiments that include files, with these: whole ones, and some that are wrong.
+const INCLUDES: [&[&str]; 4] = [
+    &[
+        "include = [\"1.toml\", \"parts/2.toml\"]\n[experiment]\nname = \"x\"\n[metric.a]\nkind = \"accuracy\"\nof = \"h\"\n",
+        "[dataset.d]\nkind = \"fashion-mnist\"\nroot = \"fashion\"\n[model.m]\nkind = \"pixels\"\nimage_size = 28\n",
+        "include = [\"../3.toml\"]\n[head.h]\nkind = \"linear\"\nfeatures = \"e\"\nepochs = 1\n[profile.smoke.head.h]\nepochs = 2\n",
+        "[extraction.e]\nmodel = \"m\"\ndataset = \"d\"\nblock = 1\npool = [4, 7]\n# smoke",
+    ],
+    &[
+        "include = [\"1.toml\"]\n[dataset.d]\nroot = \"elsewhere\"\n",
+        "include = [\"0.toml\", \"9.toml\", 3, \"x.txt\"]\n[dataset.d]\nkind = \"cub\"\n",
+    ],
+    &[
+        "include = [\"1.toml\", \"2.toml\"]\n[experiment]\nname = \"x\"\n",
+        "[[report.table]]\nkind = \"grid\"\n[dataset.d]\nkind = \"cub\"\nroot = \"a\"\n",
+        "[[report.table]]\nkind = \"grid\"\n[dataset.d]\nkind = \"cub\"\nroot = \"b\"\n# none",
+    ],
+    &["include = \"1.toml\"\n[profile]\na = 1\n[profile.b]\n# b"],
+];
+
+/// Requests of a browser and of others, to the server at [`readers::requests::PORT`].
+const REQUESTS: [&str; 7] = [
+    "GET / HTTP/1.1\nHost: 127.0.0.1:8765\nAccept: text/html\n\n",
+    "GET /reports/a.md?state=now HTTP/1.1\nHost: localhost:8765\nSec-Fetch-Site: same-origin\nSec-Fetch-Mode: cors\n\n",
+    "HEAD /reports/../secret.md HTTP/1.1\nHost: 127.0.0.1:8765\nConnection: keep-alive\n\n",
+    "GET /reports/%2e%2e/secret.md HTTP/1.1\nHost: 127.0.0.1:8765\nSec-Fetch-Site: cross-site\n\n",
+    "GET /query?sql=SELECT%201&sql=x+y HTTP/1.1\nHost: 127.0.0.1:8765\nCookie: a=b\n\n",
+    "POST /query HTTP/1.1\nHost: 127.0.0.1:8765\nContent-Length: 5\n\nsql=1",
+    "GET /docs/concepts/a.md HTTP/1.0\nHost: 127.0.0.1:8765\nHost: evil.example\n\n",
+];
 
 /// Files below a folder of the checkout that end so and are no longer than `most` bytes.
 fn files(folder: &str, endings: &[&str], most: u64) -> Vec<Vec<u8>> {
