@@ -112,7 +112,7 @@ pub const REQUEST_HEAD: usize = 1 << 15;
 /// The most rows of an answer that a page of `repro view` shows.
 pub const SHOWN_ROWS: usize = 1_000;
 
-/// The most bytes of a file beside a report that `repro view` serves.
+/// The most bytes of a file beside a report that `repro view` serves, and of a figure that `--png` draws.
 pub const SERVED_FILE: u64 = 1 << 26;
 
 /// The most bytes of the record of a run that `repro view` reads for one page; the next page reads on from there.

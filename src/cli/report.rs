@@ -53,7 +53,7 @@ pub struct Arguments {
     /// Write what each figure draws as a CSV file beside it, `FIGURE.data.csv`.
     #[arg(long)]
     data: bool,
-    /// Write each figure as PNG beside it, too, drawn by a program of this machine: resvg, rsvg-convert or a Chromium.
+    /// Write each figure as PNG beside it, too, drawn by a program of this machine: Chromium, Chrome or rsvg-convert.
     #[arg(long, conflicts_with = "latex")]
     png: bool,
 }

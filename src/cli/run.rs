@@ -29,7 +29,7 @@ pub struct Arguments {
     /// Run again whenever the experiment file, a file that it includes, or its template changes, until Ctrl-C.
     #[arg(long)]
     watch: bool,
-    /// Write each figure of the report as PNG beside it, too, drawn by a program of this machine: resvg, rsvg-convert or a Chromium.
+    /// Write each figure of the report as PNG beside it, too, drawn by a program of this machine: Chromium, Chrome or rsvg-convert.
     #[arg(long)]
     png: bool,
 }

@@ -35,24 +35,14 @@ const DEPTH: usize = 6;
 /// The arguments for a program: from the SVG, its width and height, the PNG, and a folder that may be written to.
 type Arguments = fn(&Path, (u32, u32), &Path, &Path) -> Vec<OsString>;
 
-/// The programs that are looked for, in this order.
-const PROGRAMS: [(&str, Arguments); 6] = [
-    ("resvg", resvg),
-    ("rsvg-convert", rsvg),
+/// The programs that are looked for, in this order: first those that draw as pages do, where small images keep their sharp pixels.
+const PROGRAMS: [(&str, Arguments); 5] = [
     ("chromium", chromium),
     ("chromium-browser", chromium),
     ("google-chrome", chromium),
     ("google-chrome-stable", chromium),
+    ("rsvg-convert", rsvg),
 ];
-
-fn resvg(svg: &Path, _: (u32, u32), png: &Path, _: &Path) -> Vec<OsString> {
-    let scale = SCALE.to_string();
-    let options = ["--zoom", &scale, "--background", "white"].map(OsString::from);
-    options
-        .into_iter()
-        .chain([svg.into(), png.into()])
-        .collect()
-}
 
 fn rsvg(svg: &Path, _: (u32, u32), png: &Path, _: &Path) -> Vec<OsString> {
     let scale = SCALE.to_string();
@@ -120,8 +110,8 @@ impl Drawer {
             })
         });
         let found = found.ok_or_else(|| {
-            Message::new("no program that draws SVG as PNG was found: neither resvg, rsvg-convert nor a Chromium")
-                .hint("install one, such as `apt-get install librsvg2-bin` or `cargo install resvg`, or leave out `--png`")
+            Message::new("no program that draws SVG as PNG was found: neither Chromium, Chrome nor rsvg-convert")
+                .hint("install one, such as `apt-get install librsvg2-bin`, or leave out `--png`")
         })?;
         if !font_folders().iter().any(|folder| has_font(folder, DEPTH)) {
             return Err(Message::new(

@@ -287,8 +287,8 @@ mod tests {
             "out/deep/e.csv",
             "out/deep/e.svg",
             "reports/a.sh",
-            "docs/concepts/f.md",
-            "docs/g.md",
+            "docs/concepts/heads.md",
+            "docs/tour.md",
         ] {
             write(name);
         }
@@ -313,7 +313,7 @@ mod tests {
             "/reports/deep/b.md",
             "/folder/1/c.md",
             "/folder/1/deep/e.svg",
-            "/docs/concepts/f.md",
+            "/docs/concepts/heads.md",
         ] {
             assert!(is_shown(address), "{address}");
         }
@@ -334,16 +334,16 @@ mod tests {
             "/folder/1/deep/e.csv",
             "/reports/a.md/",
             "/reports/a\0.md",
-            "/docs/g.md",
-            "/docs/concepts/../g.md",
+            "/docs/tour.md",
+            "/docs/concepts/../tour.md",
         ] {
             assert!(!is_shown(address), "{address}");
         }
         for (from, link, address) in [
             (
                 "reports/a.md",
-                "../docs/concepts/f.md#x",
-                Some("/docs/concepts/f.md#x"),
+                "../docs/concepts/heads.md#x",
+                Some("/docs/concepts/heads.md#x"),
             ),
             ("reports/a.md", "../out/c.md", Some("/folder/1/c.md")),
             ("out/c.md", "../reports/a.md", Some("/reports/a.md")),
@@ -352,11 +352,11 @@ mod tests {
                 "../a.results.csv",
                 Some("/reports/a.results.csv"),
             ),
-            ("docs/concepts/f.md", "../g.md", None),
+            ("docs/concepts/heads.md", "../tour.md", None),
             ("reports/a.md", "../secret.md", None),
             ("reports/a.md", "../../reports/a.md", None),
             ("reports/a.md", "../reports/link.md", None),
-            ("reports/a.md", "..%2fdocs/g.md", None),
+            ("reports/a.md", "..%2fdocs/tour.md", None),
         ] {
             let found = folders.address(from, link);
             assert_eq!(found.as_deref(), address, "{from}: {link}");

@@ -37,7 +37,7 @@ fn project() -> CliTest {
         "<svg xmlns=\"http://www.w3.org/2000/svg\"/>",
     );
     cli.write("docs/concepts/statistics.md", "# Statistics\n");
-    cli.write("docs/private.md", "# Private\n");
+    cli.write("docs/tour.md", "# Tour\n");
     cli.write("secret.md", "# Secret\n");
     cli.write("out/b.md", "# B\n");
     cli
@@ -95,7 +95,7 @@ fn links_lead_to_the_pages_that_are_shown_and_nowhere_else() {
         "{page}"
     );
     assert_eq!(view.get("/docs/concepts/statistics.md").status, 200);
-    for path in ["/docs/private.md", "/docs/concepts/../private.md", "/docs"] {
+    for path in ["/docs/tour.md", "/docs/concepts/../tour.md", "/docs"] {
         assert_eq!(view.get(path).status, 404, "{path}");
     }
     let index = String::from_utf8(view.get("/").body).unwrap();
