@@ -1,6 +1,7 @@
 //! `repro list`: kinds with their keys, axes of results, models with their blocks, artifacts of the cache.
 
 mod axes;
+mod kinds;
 
 use std::io::Write;
 
@@ -14,10 +15,8 @@ use super::{experiment, printed, table};
 use crate::bug::Bug;
 use crate::message::Message;
 use crate::models::{self, Model};
-use crate::report::{self, figures, tables};
-use crate::spec::{AnyKey, KeyDoc, Keys, Kind, KindDoc, sections, suggest};
+use crate::spec::suggest;
 use crate::text::{bytes, count};
-use crate::{datasets, graph, heads, metrics, trainer};
 
 /// Arguments of `repro list`.
 #[derive(Debug, Args)]
@@ -62,153 +61,16 @@ enum What {
 /// Prints a listing.
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.what {
-        What::Kinds { markdown: true, .. } => reference(),
-        What::Kinds { kind: None, .. } => kinds(arguments.json),
+        What::Kinds { markdown: true, .. } => kinds::reference(),
+        What::Kinds { kind: None, .. } => kinds::list(arguments.json),
         What::Kinds {
             kind: Some(kind), ..
-        } => one_kind(kind, arguments.json),
+        } => kinds::one(kind, arguments.json),
         What::Axes => axes::list(arguments.json),
         What::Models { model: None } => all_models(arguments.json),
         What::Models { model: Some(model) } => one_model(model, arguments.json),
         What::Artifacts { all } => artifacts(context, arguments.json, *all),
     }
-}
-
-/// Every kind and every table that has one form only: its section, and what it says of itself.
-pub(super) fn all_kinds() -> Vec<(&'static str, &'static KindDoc)> {
-    fn docs<P, M>(
-        section: &'static str,
-        kinds: &'static [&'static Kind<P, M>],
-    ) -> impl Iterator<Item = (&'static str, &'static KindDoc)> {
-        kinds.iter().map(move |kind| (section, &kind.doc))
-    }
-    let mut all = vec![("experiment", &sections::EXPERIMENT)];
-    all.extend(docs("dataset", datasets::ALL));
-    all.push(("pretrain", &graph::PRETRAIN));
-    all.push(("pretrain", &trainer::pretraining::OPTIMIZER_DOC));
-    all.extend(docs("model", models::ALL));
-    all.push(("samples", &graph::SAMPLES));
-    all.push(("extraction", &graph::EXTRACTION));
-    all.extend(docs("preprocess", graph::PREPROCESS_STEPS));
-    all.extend(docs("head", heads::ALL));
-    all.push(("head", &trainer::config::TRAINING));
-    let tables = trainer::config::TABLES.iter();
-    all.extend(tables.map(|doc| ("head", *doc)));
-    all.extend(docs("metric", metrics::ALL));
-    all.push(("report", &report::config::DOC));
-    all.extend(docs("report.table", tables::ALL));
-    all.extend(docs("report.figure", figures::ALL));
-    all
-}
-
-fn kinds(json: bool) -> Result<(), Failure> {
-    if json {
-        let kinds: Vec<_> = all_kinds()
-            .into_iter()
-            .map(|(section, doc)| kind_record(section, doc))
-            .collect();
-        return print_json(&kinds);
-    }
-    let rows: Vec<Vec<String>> = all_kinds()
-        .into_iter()
-        .map(|(section, doc)| {
-            vec![
-                section.to_owned(),
-                doc.name.to_owned(),
-                doc.summary.to_owned(),
-            ]
-        })
-        .collect();
-    print_text(&table::render(&["section", "kind", "what it is"], &rows))
-}
-
-fn one_kind(name: &str, json: bool) -> Result<(), Failure> {
-    let kinds = all_kinds();
-    let Some((section, doc)) = kinds.iter().find(|(_, doc)| doc.name == name) else {
-        return Err(unknown("kind", name, kinds.iter().map(|(_, doc)| doc.name)));
-    };
-    if json {
-        return print_json(&kind_record(section, doc));
-    }
-    let rows: Vec<Vec<String>> = doc
-        .all_keys()
-        .into_iter()
-        .map(|key| {
-            let key = key.describe();
-            let default = key.default.unwrap_or_else(|| "required".to_owned());
-            vec![key.name.to_owned(), key.value, default, key.doc.to_owned()]
-        })
-        .collect();
-    print_text(&format!(
-        "{section} kind `{}`: {}\n{}",
-        doc.name,
-        doc.summary,
-        table::render(&["key", "value", "default", "what it does"], &rows)
-    ))
-}
-
-const HEADER: &str = "| key | value | default | what it does |\n| :--- | :--- | :--- | :--- |\n";
-
-/// The reference page in `docs/experiment-files.md`.
-fn reference() -> Result<(), Failure> {
-    use std::fmt::Write;
-    let mut text = String::new();
-    let row = |text: &mut String, key: &KeyDoc| {
-        let default = key
-            .default
-            .as_deref()
-            .unwrap_or("required")
-            .replace('|', "\\|");
-        let list = if key.is_list {
-            " (a list by nature)"
-        } else {
-            ""
-        };
-        let _ = writeln!(
-            text,
-            "| `{}` | {}{list} | {default} | {} |",
-            key.name, key.value, key.doc
-        );
-    };
-    for (section, doc) in all_kinds() {
-        let _ = writeln!(text, "### {section}: `{}`\n\n{}\n", doc.name, doc.summary);
-        // What all heads share is long, and stands once.
-        let keys = if shares_training(doc) {
-            doc.keys.to_vec()
-        } else {
-            doc.all_keys()
-        };
-        if !keys.is_empty() {
-            text.push_str(HEADER);
-        }
-        for key in keys {
-            row(&mut text, &key.describe());
-        }
-        if shares_training(doc) {
-            let lead = if doc.keys.is_empty() { "" } else { "\n" };
-            let _ = writeln!(
-                text,
-                "{lead}It has the keys of [training](#head-training) as well."
-            );
-        }
-        text.push('\n');
-    }
-    text.push_str(&axes::markdown());
-    // A page to be copied.
-    writeln!(printed::unfolded(), "{}", text.trim_end())?;
-    Ok(())
-}
-
-/// Whether a kind has the keys of training besides its own.
-fn shares_training(doc: &KindDoc) -> bool {
-    let names = |keys: Keys| keys.iter().map(|key| key.name()).collect::<Vec<_>>();
-    names(doc.shared) == names(trainer::config::KEYS)
-}
-
-fn kind_record(section: &str, doc: &KindDoc) -> Value {
-    let keys = doc.all_keys().into_iter();
-    let keys: Vec<KeyDoc> = keys.map(AnyKey::describe).collect();
-    json!({ "section": section, "kind": doc.name, "summary": doc.summary, "keys": keys })
 }
 
 fn all_models(json: bool) -> Result<(), Failure> {
@@ -372,26 +234,4 @@ fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 fn print_text(text: &str) -> Result<(), Failure> {
     writeln!(printed::stdout(false), "{text}")?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn every_key_says_what_it_may_be_and_what_it_does() {
-        for (section, doc) in all_kinds() {
-            let mut names = BTreeSet::new();
-            for key in doc.all_keys() {
-                let key = key.describe();
-                let place = format!("`{}` of {section} `{}`", key.name, doc.name);
-                assert!(names.insert(key.name), "{place} stands twice");
-                assert!(!key.value.is_empty(), "{place} has no value");
-                assert!(key.doc.ends_with('.'), "{place}: {}", key.doc);
-                assert_ne!(key.default.as_deref(), Some(""), "{place}");
-            }
-        }
-    }
 }

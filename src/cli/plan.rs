@@ -75,6 +75,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         say!("note: {advice}");
     }
     let warnings = Warnings::of(&planned.experiment, &planned.inputs, &planned.plan).records();
+    let not_run = planned.experiment.absent.lines();
     let plan = planned.plan;
     let on_cpu = match context.run.device.as_deref() {
         Some(device) => device == "cpu",
@@ -89,7 +90,13 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     let networks: Vec<Arc<dyn Model>> = own.chain(presets).collect();
     let rates = Rates::of(&planned.listing, &networks, instructions::of_libtorch());
     let expected = rates.expect(&plan);
-    let printed = print(&plan, &absent, &warnings, (&steps, &expected), arguments);
+    let printed = print(
+        &plan,
+        &absent,
+        &warnings,
+        (&steps, &expected, &not_run),
+        arguments,
+    );
     // The exit code answers, whether or not somebody reads the text to its end.
     if let Err(error) = printed
         && (!arguments.check || error.kind() != std::io::ErrorKind::BrokenPipe)
@@ -111,14 +118,17 @@ struct Record<'a> {
     plan: PlanRecord,
     /// What looks wrong and stops nothing.
     warnings: &'a [ReportWarning],
+    /// What is left out, one line for each announced kind that is needed.
+    not_run: &'a [String],
 }
 
-/// Prints the plan in the form that was asked for; `steps` is the text of `--steps`, and `expected` how long it all takes.
+/// Prints the plan in the form that was asked for; `steps` is the text of `--steps`, `expected` how long it all takes, and
+/// `not_run` what is left out.
 fn print(
     plan: &Plan,
     absent: &[Absent],
     warnings: &[ReportWarning],
-    (steps, expected): (&str, &Forecast),
+    (steps, expected, not_run): (&str, &Forecast, &[String]),
     arguments: &Arguments,
 ) -> std::io::Result<()> {
     let mut out = printed::stdout(arguments.json);
@@ -126,6 +136,7 @@ fn print(
         let record = Record {
             plan: PlanRecord::new(plan, absent, expected),
             warnings,
+            not_run,
         };
         serde_json::to_writer_pretty(&mut out, &record)?;
         writeln!(out)?;
@@ -134,6 +145,9 @@ fn print(
             writeln!(out, "{steps}")?;
         }
         write!(out, "{}", render(plan, absent, arguments.artifacts))?;
+        if !not_run.is_empty() {
+            writeln!(out, "\n{}", not_run.join("\n"))?;
+        }
         write!(out, "{}", render_time(plan, expected))?;
         if arguments.jobs {
             write!(out, "\njobs:\n{}", render_jobs(plan))?;

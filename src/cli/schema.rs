@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::exit::Failure;
 use super::printed;
+use crate::graph::announced;
 use crate::report::{self, figures, tables};
-use crate::spec::{Kind, KindDoc, compose, include, sections};
+use crate::spec::{Kind, KindDoc, Lists, compose, include, sections};
 use crate::{datasets, graph, heads, metrics, models};
 
 /// Arguments of `repro schema`.
@@ -32,14 +33,16 @@ fn schema() -> Value {
     let mut define = |section: &str, schema: Value| {
         definitions.insert(section.to_owned(), schema);
     };
-    define("dataset", one_of(datasets::ALL, true));
-    define("pretrain", graph::PRETRAIN.schema(sweeps()));
-    define("model", one_of(models::ALL, true));
-    define("samples", graph::SAMPLES.schema(sweeps()));
-    define("extraction", graph::EXTRACTION.schema(sweeps()));
-    define("head", one_of(heads::ALL, true));
-    define("metric", one_of(metrics::ALL, true));
-    define("experiment", sections::EXPERIMENT.schema(Map::new()));
+    let plain = |doc: &KindDoc| doc.schema(sweeps(), Lists::Sweep);
+    define("dataset", one_of("dataset", datasets::ALL));
+    define("pretrain", plain(&graph::PRETRAIN));
+    define("model", one_of("model", models::ALL));
+    define("samples", plain(&graph::SAMPLES));
+    define("extraction", plain(&graph::EXTRACTION));
+    define("head", one_of("head", heads::ALL));
+    define("metric", one_of("metric", metrics::ALL));
+    let header = sections::EXPERIMENT.schema(Map::new(), Lists::Value);
+    define("experiment", header);
     define("report", of_report());
 
     let reference = |section: &str| json!({ "$ref": format!("#/$defs/{section}") });
@@ -75,6 +78,9 @@ fn schema() -> Value {
         "type": "object",
         "properties": properties,
         "additionalProperties": false,
+        // A file that is a whole experiment by itself has every required key; of the others each may leave keys to another.
+        "if": { "required": ["experiment"], "not": { "required": [include::INCLUDE] } },
+        "then": { "properties": whole() },
         "$defs": definitions,
     })
 }
@@ -86,23 +92,72 @@ fn sweeps() -> Map<String, Value> {
     Map::from_iter([("zip".to_owned(), strings), ("cases".to_owned(), tables)])
 }
 
-/// A table of one of these kinds. Without `kind`, which another file may say, its keys are those of one of them.
-fn one_of<P, M>(kinds: &[&'static Kind<P, M>], is_swept: bool) -> Value {
+/// A table of one of the kinds of a section, or of an announced one, whose keys nobody knows. Without `kind`, which another file may say,
+/// its keys are those of one of them.
+fn one_of<P, M>(section: &str, kinds: &[&'static Kind<P, M>]) -> Value {
     let of = |doc: &KindDoc| {
-        let mut further = if is_swept { sweeps() } else { Map::new() };
+        let mut further = sweeps();
         further.insert("kind".to_owned(), json!({ "const": doc.name }));
-        doc.schema(further)
+        doc.schema(further, Lists::Sweep)
+    };
+    let there = kinds.iter().map(|kind| of(&kind.doc));
+    let announced = announced::ALL.iter().filter(|kind| kind.section == section);
+    let announced = announced.map(|kind| {
+        json!({
+            "type": "object",
+            "description": format!("{} Announced, and not there yet.", kind.summary),
+            "properties": { "kind": { "const": kind.name } },
+            "required": ["kind"],
+        })
+    });
+    json!({ "anyOf": there.chain(announced).collect::<Vec<Value>>() })
+}
+
+/// A table of one of the kinds of a list in the report, which no other table is laid over: it has its kind, and every required key.
+fn one_whole<P, M>(kinds: &[&'static Kind<P, M>]) -> Value {
+    let of = |doc: &KindDoc| {
+        let kind = Map::from_iter([("kind".to_owned(), json!({ "const": doc.name }))]);
+        let mut schema = doc.schema(kind, Lists::Value);
+        schema["required"] = json!([&["kind"][..], &doc.required()].concat());
+        schema
     };
     let kinds: Vec<Value> = kinds.iter().map(|kind| of(&kind.doc)).collect();
     json!({ "anyOf": kinds })
 }
 
+/// What the nodes of a whole experiment must have, by section.
+fn whole() -> Value {
+    // A case of a sweep may have any key.
+    let needs = |doc: &KindDoc| json!({ "anyOf": [{ "required": doc.required() }, { "required": ["cases"] }] });
+    fn of_kinds<P, M>(kinds: &[&'static Kind<P, M>], needs: impl Fn(&KindDoc) -> Value) -> Value {
+        let of = |doc: &KindDoc| json!({ "if": { "properties": { "kind": { "const": doc.name } } }, "then": needs(doc) });
+        let kinds: Vec<Value> = kinds.iter().map(|kind| of(&kind.doc)).collect();
+        json!({ "required": ["kind"], "allOf": kinds })
+    }
+    let nodes = [
+        ("dataset", of_kinds(datasets::ALL, needs)),
+        ("pretrain", needs(&graph::PRETRAIN)),
+        ("model", of_kinds(models::ALL, needs)),
+        ("samples", needs(&graph::SAMPLES)),
+        ("extraction", needs(&graph::EXTRACTION)),
+        ("head", of_kinds(heads::ALL, needs)),
+        ("metric", of_kinds(metrics::ALL, needs)),
+    ];
+    let mut sections: Map<String, Value> = nodes
+        .into_iter()
+        .map(|(section, node)| (section.to_owned(), json!({ "additionalProperties": node })))
+        .collect();
+    let header = json!({ "required": sections::EXPERIMENT.required() });
+    sections.insert(sections::EXPERIMENT.name.to_owned(), header);
+    sections.into()
+}
+
 /// `[report]`, whose tables and figures have kinds.
 fn of_report() -> Value {
-    let mut schema = report::config::DOC.schema(Map::new());
+    let mut schema = report::config::DOC.schema(Map::new(), Lists::Value);
     let lists = [
-        ("table", one_of(tables::ALL, false)),
-        ("figure", one_of(figures::ALL, false)),
+        ("table", one_whole(tables::ALL)),
+        ("figure", one_whole(figures::ALL)),
     ];
     for (key, item) in lists {
         schema["properties"][key] = json!({ "type": "array", "items": item });

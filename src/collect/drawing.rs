@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::Experiment;
 use crate::report::{Graph, GraphEdge, GraphNode, GraphRole};
+use crate::store::AxisValue;
 use crate::text::plural;
 
 /// The graph by names: instances of one node are drawn as one.
@@ -103,6 +104,7 @@ pub(super) fn graph(experiment: &Experiment) -> Graph {
             );
         }
     }
+    absent(experiment, &mut drawing);
     if let Some(report) = &experiment.report {
         drawing.node("report", "report", GraphRole::Report, || {
             report.output.clone()
@@ -113,8 +115,44 @@ pub(super) fn graph(experiment: &Experiment) -> Graph {
         for node in &experiment.samples {
             drawing.edge(("samples", &node.name), ("report", "report"));
         }
+        let absent = experiment.absent.nodes.iter();
+        for node in absent.filter(|node| node.section == "metric") {
+            drawing.edge(("metric", &node.name), ("report", "report"));
+        }
     }
     drawing.graph
+}
+
+/// What is not run, as far as nothing of the same name is.
+fn absent(experiment: &Experiment, drawing: &mut Drawing) {
+    for node in &experiment.absent.nodes {
+        let role = match node.section {
+            "model" => GraphRole::Model,
+            "samples" => GraphRole::Samples,
+            "dataset" => GraphRole::Dataset,
+            "extraction" => GraphRole::Extraction,
+            "head" => GraphRole::Head,
+            _ => GraphRole::Metric,
+        };
+        drawing.node(node.section, &node.name, role, || {
+            format!("{}: not run", node.name)
+        });
+        for (section, name) in &node.reads {
+            drawing.known_edge((section, name), (node.section, &node.name));
+        }
+    }
+    for result in &experiment.absent.results {
+        for axis in ["head", "extraction", "left_extraction", "right_extraction"] {
+            let Some(AxisValue::Text(name)) = result.axes.get(axis) else {
+                continue;
+            };
+            let section = if axis == "head" { "head" } else { "extraction" };
+            drawing.known_edge((section, name), ("metric", &result.of));
+            if section == "head" {
+                break;
+            }
+        }
+    }
 }
 
 /// How often each name occurs.
@@ -142,6 +180,17 @@ impl Drawing {
                 role,
                 label: label(),
             });
+        }
+    }
+
+    /// An edge between two nodes that are drawn; nothing where one of them is not.
+    fn known_edge(&mut self, from: (&str, &str), to: (&str, &str)) {
+        let is_drawn = |(section, name): (&str, &str)| {
+            let id = format!("{section}.{name}");
+            self.graph.nodes.iter().any(|node| node.id == id)
+        };
+        if is_drawn(from) && is_drawn(to) {
+            self.edge(from, to);
         }
     }
 

@@ -129,6 +129,7 @@ fn input(
             path: path.to_owned(),
         }),
         results,
+        missing: experiment.absent.missing(),
         comparisons,
         ..ReportInput::default()
     })

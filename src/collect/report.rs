@@ -14,6 +14,7 @@ use crate::atomic_file::{self, folder_of};
 use crate::axes::decided_by;
 use crate::exec::NodeError;
 use crate::exec::scoring::evaluate;
+use crate::graph::announced::NOT_RUN;
 use crate::graph::{Experiment, OnBadImage};
 use crate::inputs::Inputs;
 use crate::message::Message;
@@ -142,7 +143,7 @@ pub fn prepare(
             input.drawn.insert(file);
         }
     }
-    if input.results.is_empty() && !input.missing.is_empty() {
+    if input.results.is_empty() && waiting(&input) > 0 {
         return Err(NodeError::Values(
             Message::new("there is no result to report yet").hint("`repro run` computes them"),
         ));
@@ -150,6 +151,12 @@ pub fn prepare(
     let comparisons = compare(&input, config, &Kept::of(plan, inputs, store)?)?;
     input.comparisons = Some(comparisons);
     Ok(input)
+}
+
+/// How many results a run would still compute: all that are missing but those that no run can.
+fn waiting(input: &ReportInput) -> usize {
+    let missing = input.missing.iter();
+    missing.filter(|one| !one.why.starts_with(NOT_RUN)).count()
 }
 
 /// Renders a report and writes its Markdown, its figures and its provenance where they differ from what is there; `ask` answers the queries
@@ -189,7 +196,7 @@ pub(super) fn put(
         changed,
         path: config.output.clone(),
         files: rendered.files.len(),
-        missing: input.missing.len(),
+        missing: waiting(input),
         warnings: of_results(&input.results),
     })
 }
@@ -205,7 +212,8 @@ fn gather(
     store: &Store,
     command: &str,
 ) -> Result<ReportInput, NodeError> {
-    let (results, missing) = results(inputs, plan, store)?;
+    let (results, mut missing) = results(inputs, plan, store)?;
+    missing.extend(experiment.absent.missing());
     let (nodes, versions) = nodes(plan, store)?;
     let mut warnings = Warnings::of(experiment, inputs, plan).records();
     warnings.extend(of_results(&results));

@@ -354,7 +354,7 @@ fn default_of(key: &dyn AnyKey) -> Option<Value> {
     Some(entry.node.value.clone())
 }
 
-fn axis_value(value: &Value) -> AxisValue {
+pub(super) fn axis_value(value: &Value) -> AxisValue {
     match value {
         Value::Integer(integer) => AxisValue::Integer(*integer),
         Value::Number(number) => AxisValue::Number(*number),

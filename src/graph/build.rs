@@ -1,6 +1,7 @@
 //! From sections to a checked graph.
 
 mod datasets;
+mod extractions;
 mod heads;
 mod joins;
 mod metrics;
@@ -8,19 +9,17 @@ mod models;
 mod report;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use super::axes::Sweeps;
-use super::resolve::Names;
-use super::{DatasetNode, Experiment, ExtractionNode, ModelNode, extraction, warnings};
+use super::{Absences, DatasetNode, Experiment, ModelNode, warnings};
 use crate::imaging::Preprocess;
 use crate::limits::MOST_NODES;
 use crate::report::ReportConfig;
 use crate::report::axes::KnownAxes;
 use crate::spec::sections::{self, EXPERIMENT, RawNode, Sections, is_name_character};
 use crate::spec::{
-    Diagnostic, Diagnostics, Fields, Kind, KindDoc, Source, Table, Value, kind, suggest, sweep,
+    Diagnostic, Diagnostics, Fields, Kind, KindDoc, Source, Table, kind, suggest, sweep,
 };
 
 /// Reads and checks an experiment.
@@ -100,6 +99,7 @@ fn nodes_of(experiment: &Experiment) -> usize {
         experiment.extractions.len(),
         experiment.heads.len(),
         experiment.metrics.len(),
+        experiment.absent.nodes.len(),
     ]
     .iter()
     .sum()
@@ -124,6 +124,7 @@ impl Builder<'_> {
             extractions: Vec::new(),
             heads: Vec::new(),
             metrics: Vec::new(),
+            absent: Absences::default(),
             report: None,
             warnings: Diagnostics::new(self.diagnostics.borrow().source.clone()),
         };
@@ -142,7 +143,7 @@ impl Builder<'_> {
             let axes = KnownAxes::with(self.sweeps.names());
             experiment.report = ReportConfig::parse(&fields, &experiment.name, &axes);
             if let Some(config) = &experiment.report {
-                report::check(config, &experiment.metrics, &fields);
+                report::check(config, &experiment, &fields);
                 if self.diagnostics.borrow().is_empty() {
                     report::check_results(config, &experiment, &fields);
                 }
@@ -199,112 +200,6 @@ impl Builder<'_> {
             );
         }
         (name, title, seeds)
-    }
-
-    fn extractions(
-        &self,
-        sections: &Sections,
-        experiment: &mut Experiment,
-        datasets: &Names,
-        models: &Names,
-    ) -> Names {
-        let mut names = Names::new("extraction", sections);
-        for node in &sections.extractions {
-            names.declare(&node.name);
-            let before = experiment.extractions.len();
-            let tables = self.expand(experiment, node, "extraction", &extraction::DOC);
-            let beside_noise = tables.iter().any(|table| {
-                let model = table.get("model").map(|entry| &entry.node.value);
-                let Some(Value::Text(name)) = model else {
-                    return false;
-                };
-                let mut named = experiment.models.iter().filter(|node| node.name == *name);
-                named.any(|node| node.model.input().noise.is_some())
-            });
-            let of = (node, "extraction", &extraction::DOC);
-            // A model without noise gives the same features at every timestep of a sweep.
-            let mut seen = BTreeSet::new();
-            'tables: for table in tables {
-                let fields = self.node_fields(&table, "extraction", node);
-                fields.check_keys(&extraction::DOC.all_keys(), &[]);
-                let swept = self
-                    .sweeps
-                    .said("extraction", &table, &extraction::DOC.all_keys());
-                let model = fields.located(&extraction::MODEL);
-                let dataset = fields.located(&extraction::DATASET);
-                let model = model.map(|name| models.find(&fields, extraction::MODEL.name, &name));
-                let dataset =
-                    dataset.map(|name| datasets.find(&fields, extraction::DATASET.name, &name));
-                let (models, datasets) = (model.unwrap_or_default(), dataset.unwrap_or_default());
-                if models.is_empty() || datasets.is_empty() {
-                    extraction::check(&fields);
-                }
-                // Without a dataset nothing can be made of it, but what does not fit the model is still an error.
-                let made_for_nothing = datasets.is_empty();
-                for &model_index in &models {
-                    let model = Arc::clone(&experiment.models[model_index].model);
-                    for &dataset in if made_for_nothing {
-                        &[0][..]
-                    } else {
-                        &datasets
-                    } {
-                        let place = extraction::Place {
-                            dataset,
-                            model: model_index,
-                            beside_noise,
-                        };
-                        let parsed = extraction::parse(&fields, &node.name, place, &*model);
-                        let beside = [
-                            ("models".to_owned(), models.len()),
-                            ("datasets".to_owned(), datasets.len()),
-                            ("blocks".to_owned(), parsed.len()),
-                        ];
-                        if !self.has_room(experiment, of, parsed.len(), &beside) {
-                            experiment.extractions.truncate(before);
-                            break 'tables;
-                        }
-                        for mut extraction in parsed {
-                            extraction.swept = swept.clone();
-                            if !made_for_nothing && seen.insert(extraction.clone()) {
-                                names.add(&node.name, experiment.extractions.len());
-                                experiment.extractions.push(extraction);
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        self.check_batch_sizes(sections, &experiment.extractions);
-        names
-    }
-
-    /// One pass has one batch size: extractions that share a pass may not ask for two.
-    fn check_batch_sizes(&self, sections: &Sections, extractions: &[ExtractionNode]) {
-        let mut by_name: BTreeMap<&str, BTreeSet<Option<u32>>> = BTreeMap::new();
-        for extraction in extractions {
-            let sizes = by_name.entry(&extraction.name).or_default();
-            sizes.insert(extraction.batch_size);
-        }
-        for node in &sections.extractions {
-            let Some(sizes) = by_name.get(node.name.as_str()) else {
-                continue;
-            };
-            if sizes.len() > 1 {
-                let span = node
-                    .table
-                    .get("batch_size")
-                    .map_or(node.span, |entry| entry.node.span);
-                self.report(
-                    Diagnostic::new(
-                        "graph::batch-size-sweep",
-                        span,
-                        format!("extraction `{}` sweeps over its batch size", node.name),
-                        "more than one value",
-                    )
-                    .hint("features do not depend on the batch size: give one"),
-                );
-            }
-        }
     }
 
     /// The kind of a node; reports one that is missing or unknown.

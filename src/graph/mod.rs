@@ -4,10 +4,12 @@
 //!
 //! **Architecture invariant:** no I/O, no clock, no randomness.
 
+pub mod announced;
 pub mod axes;
 mod build;
 mod extraction;
 mod kinds;
+mod metric_node;
 mod node_axes;
 pub mod planned;
 mod preprocess;
@@ -24,16 +26,17 @@ use crate::feature_type::FeatureType;
 use crate::heads::{FeatureShape, Head};
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
-use crate::metrics::Metric;
 use crate::models::{BlockIndex, Model, Precision, Reduce, find_block};
 use crate::report::ReportConfig;
 use crate::spec::{Diagnostic, Diagnostics, Span};
 use crate::trainer::pretraining::Pretraining;
 use crate::trainer::{Optimizer, Training};
 
+pub use announced::Absences;
 pub use axes::Swept;
 pub use build::{ShownDataset, build, build_datasets, build_models};
 pub use extraction::DOC as EXTRACTION;
+pub use metric_node::{MetricInputs, MetricNode};
 pub use node_axes::Origin;
 pub use preprocess::STEPS as PREPROCESS_STEPS;
 pub use pretrain::DOC as PRETRAIN;
@@ -62,6 +65,8 @@ pub struct Experiment {
     pub heads: Vec<HeadNode>,
     /// Metrics, one for each combination of swept keys.
     pub metrics: Vec<MetricNode>,
+    /// What stays out of the plan, because it needs a kind that is only announced.
+    pub absent: Absences,
     /// The report, where one is asked for.
     pub report: Option<ReportConfig>,
     /// What looks like a slip in the file, with the file itself.
@@ -333,65 +338,5 @@ impl HeadNode {
             String::new()
         };
         format!("{rates}seed={}", self.seed)
-    }
-}
-
-/// One metric.
-#[derive(Debug, Clone)]
-pub struct MetricNode {
-    /// The node's name.
-    pub name: String,
-    /// Where its name stands in the file.
-    pub place: Span,
-    /// As its kind reads its table.
-    pub metric: Arc<dyn Metric>,
-    /// The axes that are chosen by the validation split; none where all heads are scored.
-    pub choose: Vec<String>,
-    /// What is scored.
-    pub inputs: MetricInputs,
-    /// Its values for the keys that the file sweeps over.
-    pub swept: Swept,
-}
-
-/// What a metric scores.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MetricInputs {
-    /// The predictions of heads, as indices into [`Experiment::heads`].
-    Heads(Vec<usize>),
-    /// Sets of features on one split, as indices into [`Experiment::extractions`].
-    Features {
-        /// The sets, as indices into [`Experiment::extractions`].
-        sets: Vec<usize>,
-        /// Name of the split that is read.
-        split: String,
-    },
-    /// Pairs of sets of features of the same images, on one split.
-    Pairs {
-        /// Left and right.
-        pairs: Vec<(usize, usize)>,
-        /// Name of the split that is read, of both sets.
-        split: String,
-    },
-}
-
-impl MetricInputs {
-    /// The heads that it reads; none for a metric over features.
-    pub fn heads(&self) -> &[usize] {
-        match self {
-            Self::Heads(heads) => heads,
-            Self::Features { .. } | Self::Pairs { .. } => &[],
-        }
-    }
-
-    /// The extractions whose features it reads itself, repeated where they are.
-    pub fn features(&self) -> Vec<usize> {
-        match self {
-            Self::Heads(_) => Vec::new(),
-            Self::Features { sets, .. } => sets.clone(),
-            Self::Pairs { pairs, .. } => pairs
-                .iter()
-                .flat_map(|&(left, right)| [left, right])
-                .collect(),
-        }
     }
 }

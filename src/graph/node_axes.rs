@@ -2,8 +2,10 @@
 
 use super::axes::Axes;
 use super::{Experiment, ExtractionNode, HeadNode, Swept};
+use crate::heads::Head;
 use crate::models::{Reduce, TapShape, WeightsSource, find_block};
 use crate::store::AxisValue;
+use crate::trainer::Training;
 
 /// What the axes of the dataset that a network was trained on begin with.
 pub(super) const PRETRAIN: &str = "pretrain_";
@@ -87,23 +89,39 @@ impl ExtractionNode {
 impl HeadNode {
     /// Its own axes, without those of the features that it reads.
     pub fn axes(&self) -> Axes {
-        let training = &self.training;
-        let mut axes = Axes::new();
-        let mut put = |name: &str, value: AxisValue| axes.insert(name.to_owned(), value);
-        put("split", training.test_split.as_str().into());
-        put("head", self.name.as_str().into());
-        put("head_kind", self.head.kind().into());
-        put("seed", self.seed.into());
-        if self.head.trains_in_steps() {
-            put("learning_rate", training.optimizer.lr.into());
-            put("epochs", training.epochs.into());
-        }
-        if let Some(tuning) = &training.fine_tune {
-            put("network_learning_rate", tuning.optimizer.lr.into());
-        }
-        axes.extend(self.swept.axes());
-        axes
+        axes_of_head(
+            &self.name,
+            &*self.head,
+            &self.training,
+            self.seed,
+            &self.swept,
+        )
     }
+}
+
+/// The axes of a head, whether or not there is something that it reads.
+pub(super) fn axes_of_head(
+    name: &str,
+    head: &dyn Head,
+    training: &Training,
+    seed: u64,
+    swept: &Swept,
+) -> Axes {
+    let mut axes = Axes::new();
+    let mut put = |name: &str, value: AxisValue| axes.insert(name.to_owned(), value);
+    put("split", training.test_split.as_str().into());
+    put("head", name.into());
+    put("head_kind", head.kind().into());
+    put("seed", seed.into());
+    if head.trains_in_steps() {
+        put("learning_rate", training.optimizer.lr.into());
+        put("epochs", training.epochs.into());
+    }
+    if let Some(tuning) = &training.fine_tune {
+        put("network_learning_rate", tuning.optimizer.lr.into());
+    }
+    axes.extend(swept.axes());
+    axes
 }
 
 impl Experiment {

@@ -12,7 +12,7 @@ use crate::spec::{
 };
 
 /// The key as `[extraction.*]` and `[pretrain.*]` have it.
-pub const KEY: Key<WordOr<Named>> = Key::word_or("preprocess", Named::CHOICES, "a list of steps")
+pub const KEY: Key<WordOr<Named>> = Key::word_or("preprocess", Named::CHOICES, "a list of steps", step_kinds)
     .optional("the model's own")
     .doc(
         "How images that are trained on become squares: by a name, or by a list of the steps under `preprocess` below. Every model knows what its authors evaluated it with; `repro list models NAME` shows it.",
@@ -20,7 +20,7 @@ pub const KEY: Key<WordOr<Named>> = Key::word_or("preprocess", Named::CHOICES, "
 
 /// How images become squares that are predicted or held out.
 pub const TEST_KEY: Key<WordOr<Named>> =
-    Key::word_or("test_preprocess", Named::CHOICES, "a list of steps")
+    Key::word_or("test_preprocess", Named::CHOICES, "a list of steps", step_kinds)
         .optional("`preprocess` without what it draws: random crops become `adm-center-crop`, and random flips are left out")
         .doc("How images become squares that are predicted or in a validation split. Nothing in it may be random.");
 
@@ -58,6 +58,10 @@ const CROP_FILTER: Key<Choice<Filter>> = FILTER.default(Filter::Bilinear);
 const FLIP: Key<Boolean> = Key::boolean("flip").doc("Always.");
 const RANDOM_FLIP: Key<Number> =
     Key::number("random-flip", Number::from(0.0).to(1.0)).doc("How often.");
+
+fn step_kinds() -> Vec<&'static KindDoc> {
+    STEPS.iter().map(|kind| &kind.doc).collect()
+}
 
 /// Every step, named by the key that it begins with.
 pub const STEPS: &[&Kind<Parse<Step>>] = &[

@@ -14,6 +14,8 @@ pub(super) struct Names {
     /// Names in the order of the file, each with its instances.
     entries: Vec<(String, Vec<usize>)>,
     places: HashMap<String, usize>,
+    /// Nodes that are absent, as indices into those of the experiment.
+    absent: HashMap<String, Vec<usize>>,
     /// The names of the other sections, each with its section.
     elsewhere: Vec<(&'static str, String)>,
 }
@@ -41,6 +43,22 @@ impl Names {
         self.instances(name).push(index);
     }
 
+    /// Adds a node that stays out of the plan.
+    pub(super) fn add_absent(&mut self, name: &str, index: usize) {
+        self.absent.entry(name.to_owned()).or_default().push(index);
+    }
+
+    /// The instances of a name; none where it is not there, which is no error here.
+    pub(super) fn there(&self, name: &str) -> &[usize] {
+        let place = self.places.get(name);
+        place.map_or(&[], |place| self.entries[*place].1.as_slice())
+    }
+
+    /// The nodes of a name that stay out of the plan.
+    pub(super) fn absent(&self, name: &str) -> &[usize] {
+        self.absent.get(name).map_or(&[], Vec::as_slice)
+    }
+
     fn instances(&mut self, name: &str) -> &mut Vec<usize> {
         let place = if let Some(place) = self.places.get(name) {
             *place
@@ -53,10 +71,9 @@ impl Names {
         &mut self.entries[place].1
     }
 
-    /// How many instances a name has; none where it is not there.
+    /// How many instances a name has, with those that are absent; none where the name is not there.
     pub(super) fn count(&self, name: &str) -> usize {
-        let place = self.places.get(name);
-        place.map_or(0, |place| self.entries[*place].1.len())
+        self.there(name).len() + self.absent(name).len()
     }
 
     /// The instances of a name that a key refers to; reports a name that is not there.

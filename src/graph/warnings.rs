@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::announced::{self as kinds, Announced};
 use super::{Experiment, MetricInputs};
 use crate::report::ReportConfig;
 use crate::spec::sections::{RawNode, SEEDS, Sections};
@@ -15,6 +16,7 @@ const MOST_SEEDS_MEANT: i64 = 10;
 pub(super) fn find(sections: &Sections, experiment: &mut Experiment) {
     let mut found = Vec::new();
     found.extend(one_seed(sections));
+    found.extend(announced(sections));
     found.extend(unused_heads(sections, experiment));
     found.extend(unused_extractions(sections, experiment));
     found.extend(unused_sources(sections, experiment));
@@ -40,17 +42,64 @@ fn one_seed(sections: &Sections) -> Option<Diagnostic> {
     )
 }
 
+/// Kinds that are not there yet, each once, at the first node that is of it.
+fn announced(sections: &Sections) -> Vec<Diagnostic> {
+    let tables = [("model", &sections.models), ("metric", &sections.metrics)];
+    let of_kind = |kind: &Announced| {
+        let nodes = tables
+            .iter()
+            .filter(|(section, _)| *section == kind.section);
+        let nodes = nodes.flat_map(|(_, nodes)| nodes.iter());
+        let nodes: Vec<&RawNode> = nodes
+            .filter(|node| kinds::named(kind.section, &node.table) == Some(kind))
+            .collect();
+        let first = nodes.first()?;
+        let kind_at = first.table.get("kind").map(|entry| entry.node.span);
+        let names: Vec<String> = nodes
+            .iter()
+            .map(|node| format!("`{}`", node.name))
+            .collect();
+        let message = format!(
+            "the {} kind `{}` is announced and not there yet: what needs {} is not run",
+            kind.section,
+            kind.name,
+            names.join(", ")
+        );
+        let span = kind_at.unwrap_or(first.span);
+        let warning = Diagnostic::warning("graph::announced", span, message, "not there yet");
+        Some(
+            warning.hint("`repro list kinds` shows which kinds are there, and which are announced"),
+        )
+    };
+    kinds::ALL.iter().filter_map(of_kind).collect()
+}
+
+/// What absent nodes read, and themselves: nobody can say that these are not used.
+fn of_absent(experiment: &Experiment, section: &str) -> BTreeSet<String> {
+    let nodes = experiment.absent.nodes.iter();
+    let names = nodes.flat_map(|node| {
+        let read = node.reads.iter();
+        let read = read.map(|(section, name)| (*section, name.as_str()));
+        read.chain([(node.section, node.name.as_str())])
+    });
+    names
+        .filter(|(of, _)| *of == section)
+        .map(|(_, name)| name.to_owned())
+        .collect()
+}
+
 /// The nodes of a section of which none has an index among those that are used.
 fn unused<'s>(
     nodes: &'s [RawNode],
     names: impl Iterator<Item = String>,
     used: &BTreeSet<usize>,
+    of_absent: BTreeSet<String>,
 ) -> Vec<&'s RawNode> {
-    let used: BTreeSet<String> = names
+    let used = names
         .enumerate()
         .filter(|(index, _)| used.contains(index))
-        .map(|(_, name)| name)
-        .collect();
+        .map(|(_, name)| name);
+    let used: BTreeSet<String> = used.chain(of_absent).collect();
     nodes
         .iter()
         .filter(|node| !used.contains(&node.name))
@@ -72,7 +121,7 @@ fn unused_heads(sections: &Sections, experiment: &Experiment) -> Vec<Diagnostic>
         .flat_map(|metric| metric.inputs.heads());
     let used: BTreeSet<usize> = used.copied().collect();
     let names = experiment.heads.iter().map(|head| head.name.clone());
-    let nodes = unused(&sections.heads, names, &used).into_iter();
+    let nodes = unused(&sections.heads, names, &used, of_absent(experiment, "head")).into_iter();
     nodes
         .map(|node| {
             let message = format!(
@@ -99,7 +148,13 @@ fn unused_extractions(sections: &Sections, experiment: &Experiment) -> Vec<Diagn
         .flat_map(|metric| metric.inputs.features());
     let used: BTreeSet<usize> = of_heads.chain(of_metrics).collect();
     let names = experiment.extractions.iter().map(|one| one.name.clone());
-    let nodes = unused(&sections.extractions, names, &used).into_iter();
+    let nodes = unused(
+        &sections.extractions,
+        names,
+        &used,
+        of_absent(experiment, "extraction"),
+    )
+    .into_iter();
     nodes
         .map(|node| {
             let message = format!("no head and no metric reads extraction `{}`", node.name);
@@ -135,11 +190,13 @@ fn unused_sources(sections: &Sections, experiment: &Experiment) -> Vec<Diagnosti
         &sections.datasets,
         experiment.datasets.iter().map(|one| one.name.clone()),
         &datasets,
+        of_absent(experiment, "dataset"),
     );
     let of_models = unused(
         &sections.models,
         experiment.models.iter().map(|one| one.name.clone()),
         &models,
+        of_absent(experiment, "model"),
     );
     let of_datasets = of_datasets.into_iter().map(|node| ("dataset", node));
     let all = of_datasets.chain(of_models.into_iter().map(|node| ("model", node)));

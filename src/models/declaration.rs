@@ -2,16 +2,28 @@
 
 use super::{INITIALIZATION, ModelKind, SYNTHETIC, WeightsSource};
 use crate::spec::{
-    AnyKey, Custom, Diagnostic, Fields, Key, Keys, Seed, Text, Value, Wanted, suggest,
+    AnyKey, Custom, Diagnostic, Fields, Key, Keys, Seed, Shape, Text, Value, Wanted, suggest,
 };
 
 /// The key that `weights` below reads.
 pub const WEIGHTS: Key<Custom> = Key::custom(
     "weights",
     "a path, { synthetic = SEED }, { initialization = SEED } or { pretrain = NAME }",
-);
+)
+.shapes(&[
+    Shape::Value(&WEIGHTS_FILE),
+    Shape::Only(&SYNTHETIC_SEED),
+    Shape::Only(&INITIALIZATION_SEED),
+    Shape::Only(&PRETRAIN),
+]);
+/// The shapes of `weights` of a network that no `[pretrain.NAME]` can train.
+pub const PUBLISHED_OR_RANDOM: &[Shape] = &[
+    Shape::Value(&WEIGHTS_FILE),
+    Shape::Only(&SYNTHETIC_SEED),
+    Shape::Only(&INITIALIZATION_SEED),
+];
 /// The same where it is a path.
-const WEIGHTS_FILE: Key<Text> = Key::text(WEIGHTS.name, "a path");
+const WEIGHTS_FILE: Key<Text> = Key::text("weights", "a path");
 const SYNTHETIC_SEED: Key<Seed> = Key::seed(SYNTHETIC).doc("Seed of the synthetic rule.");
 const INITIALIZATION_SEED: Key<Seed> =
     Key::seed(INITIALIZATION).doc("Seed of the network's own initialization.");

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::fields::Fields;
 use super::form::{Boolean, Choice, Count, Custom, Form, List, Map, Number, OneOf, OrWord, Seed};
-use super::form::{Empty, Nested, Text, WordOr};
+use super::form::{Empty, Nested, Shape, Text, WordOr};
 use super::kind::KindDoc;
 
 /// A key with the form of its value.
@@ -68,8 +68,11 @@ pub trait AnyKey: Sync {
     /// Its name, form, default and meaning in words.
     fn describe(&self) -> KeyDoc;
 
-    /// What may stand under it, as a JSON Schema with what it does: one value, or a list that sweeps over such values.
-    fn schema(&self) -> serde_json::Value;
+    /// What one value may be, as a JSON Schema.
+    fn value_schema(&self) -> serde_json::Value;
+
+    /// What may stand under it, as a JSON Schema with what it does: one value, or where lists sweep, a list of such values.
+    fn schema(&self, lists: Lists) -> serde_json::Value;
 
     /// The keys of its value, where that is a table with keys of its own.
     fn inner(&self) -> Option<&'static KindDoc>;
@@ -230,14 +233,15 @@ impl<F: Form> Key<Map<F>> {
 }
 
 impl<T: Copy + PartialEq + Sync + 'static> Key<WordOr<T>> {
-    /// One of a few words, or a list of tables; `list` says of what: "a list of steps".
+    /// One of a few words, or a list of tables; `list` says of what: "a list of steps", and `items` which kinds of tables there are.
     pub const fn word_or(
         name: &'static str,
         words: &'static [(&'static str, T)],
         list: &'static str,
+        items: fn() -> Vec<&'static KindDoc>,
     ) -> Self {
         let words = Choice(words);
-        Self::of(name, WordOr { words, list })
+        Self::of(name, WordOr { words, list, items })
     }
 }
 
@@ -258,6 +262,15 @@ impl Key<Custom> {
     /// A value that is taken apart by hand; `value` says what it may be.
     pub const fn custom(name: &'static str, value: &'static str) -> Self {
         Self::of(name, Custom::new(value))
+    }
+
+    /// The same key with the shapes that its value may have, for schemas.
+    #[must_use]
+    pub const fn shapes(self, shapes: &'static [Shape]) -> Self {
+        Self {
+            form: self.form.with_shapes(shapes),
+            ..self
+        }
     }
 
     /// The same key, whose value is a list by nature.
@@ -298,12 +311,18 @@ impl<F: Form> AnyKey for Key<F> {
         }
     }
 
-    fn schema(&self) -> serde_json::Value {
+    fn value_schema(&self) -> serde_json::Value {
+        self.form.schema()
+    }
+
+    fn schema(&self, lists: Lists) -> serde_json::Value {
         let doc = self.describe();
         let value = self.form.schema();
-        let mut schema = match value.as_object() {
-            Some(any) if any.is_empty() => value,
-            _ => json!({ "anyOf": [value, { "type": "array", "items": value }] }),
+        let is_any = value.as_object().is_some_and(serde_json::Map::is_empty);
+        let mut schema = if is_any || lists == Lists::Value {
+            value
+        } else {
+            json!({ "anyOf": [value, { "type": "array", "items": value }] })
         };
         let default = doc.default.map_or_else(
             || "Required.".to_owned(),

@@ -9,7 +9,7 @@ use serde_json::{Map, json};
 use super::diagnostic::Diagnostic;
 use super::fields::Fields;
 use super::form::Text;
-use super::key::{AnyKey, Key, Keys};
+use super::key::{AnyKey, Key, Keys, Lists};
 use super::suggest;
 use super::tree::Value;
 
@@ -32,12 +32,23 @@ impl KindDoc {
         self.keys.iter().chain(self.shared).copied().collect()
     }
 
-    /// The tables that have no other keys than these and the `further` ones, as a JSON Schema. None is required: a file may leave a key
-    /// to one that it includes, or that includes it.
-    pub fn schema(&self, further: Map<String, serde_json::Value>) -> serde_json::Value {
+    /// The names of the keys that a table must have.
+    pub fn required(&self) -> Vec<&'static str> {
+        let keys = self.all_keys().into_iter();
+        let required = keys.filter(|key| key.is_required());
+        required.map(|key| key.name()).collect()
+    }
+
+    /// The tables that have no other keys than these and the `further` ones, as a JSON Schema; `lists` says whether lists sweep. None is
+    /// required: a file may leave a key to one that it includes, or that includes it.
+    pub fn schema(
+        &self,
+        further: Map<String, serde_json::Value>,
+        lists: Lists,
+    ) -> serde_json::Value {
         let mut properties = further;
         for key in self.all_keys() {
-            properties.insert(key.name().to_owned(), key.schema());
+            properties.insert(key.name().to_owned(), key.schema(lists));
         }
         json!({
             "type": "object",
@@ -45,6 +56,13 @@ impl KindDoc {
             "properties": properties,
             "additionalProperties": false,
         })
+    }
+
+    /// The same for a table that stands where nothing overrides it: it has every required key.
+    pub fn whole_schema(&self) -> serde_json::Value {
+        let mut schema = self.schema(Map::new(), Lists::Value);
+        schema["required"] = json!(self.required());
+        schema
     }
 }
 

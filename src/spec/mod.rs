@@ -34,8 +34,8 @@ pub use advice::Wanted;
 pub use diagnostic::{Diagnostic, DiagnosticRecord, Diagnostics, Severity};
 pub use fields::Fields;
 pub use form::{
-    Boolean, Choice, Count, Custom, List, Map, Nested, Number, OneOf, OrWord, Seed, Text, WordOr,
-    WordOrNode,
+    Boolean, Choice, Count, Custom, List, Map, Nested, Number, OneOf, OrWord, Seed, Shape, Text,
+    WordOr, WordOrNode,
 };
 pub use key::{AnyKey, Key, KeyDoc, Keys, Lists};
 pub use kind::{Kind, KindDoc, Parse, ParseWith};

@@ -35,7 +35,20 @@ fn is_beyond(word: &str, bound: f64, value: &Value) -> bool {
 fn invalid(whole: &Value, schema: &Value, value: &Value, path: &str) -> Option<String> {
     let fails = |why: &str| Some(format!("{path}: {why}"));
     for (word, given) in schema.as_object().unwrap() {
+        let holds = |schema: &Value| invalid(whole, schema, value, path).is_none();
         let found = match word.as_str() {
+            "required" => value.as_object().and_then(|table| {
+                let mut names = given.as_array().unwrap().iter();
+                let name = names.find(|name| !table.contains_key(name.as_str().unwrap()))?;
+                Some(format!("{path}: without {name}"))
+            }),
+            "not" if holds(given) => fails("what it must not be"),
+            "if" if holds(given) => invalid(whole, &schema["then"], value, path),
+            "not" | "if" | "then" => None,
+            "allOf" => {
+                let mut all = given.as_array().unwrap().iter();
+                all.find_map(|one| invalid(whole, one, value, path))
+            }
             "$ref" => {
                 let pointer = given.as_str().unwrap().strip_prefix('#').unwrap();
                 let inner = whole.pointer(pointer).unwrap();
@@ -150,6 +163,25 @@ fn what_is_misspelt_or_out_of_range_is_not_valid() {
         ("name = \"case\"", "nam = \"case\""),
         ("columns =", "column ="),
         ("output =", "file ="),
+        ("weights = { synthetic = 1 }", "weights = { synthetc = 1 }"),
+        (
+            "weights = { synthetic = 1 }",
+            "weights = { synthetic = -1 }",
+        ),
+        ("weights = { synthetic = 1 }", "weights = 1"),
+        ("weights = { synthetic = 1 }", ""),
+        ("features = ", "concat = "),
+        ("name = \"case\"", ""),
+        ("epochs   = 2", "optimizer = { lr = \"low\" }"),
+        ("epochs   = 2", "optimizer = { rate = 1 }"),
+        ("epochs   = 2", "optimizer = { lr = [1e-2, 1e-3] }"),
+        ("pool     =", "preprocess = [{ resize = 0 }]\npool     ="),
+        (
+            "pool     =",
+            "preprocess = [{ filter = \"bicubic\" }]\npool     =",
+        ),
+        ("pool     =", "preprocess = [{ resise = 32 }]\npool     ="),
+        ("pool     =", "preprocess = \"center\"\npool     ="),
     ] {
         assert!(good.contains(from), "{from}");
         let bad = good.replacen(from, to, 1);

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::Builder;
 use crate::datasets::{self, Dataset};
+use crate::graph::announced::AbsentNode;
+use crate::graph::axes::Axes;
 use crate::graph::resolve::Names;
 use crate::graph::{DatasetNode, Experiment, Swept};
 use crate::spec::fields::Spanned;
@@ -96,6 +98,16 @@ impl Builder<'_> {
                 continue;
             };
             let fields = self.node_fields(&node.table, "dataset", node);
+            for &needed in samples.absent(&made.samples.value) {
+                let index = experiment.absent.put(AbsentNode {
+                    section: "dataset",
+                    name: one.name.clone(),
+                    needs: experiment.absent.nodes[needed].needs,
+                    reads: vec![("samples", made.samples.value.clone())],
+                    axes: Axes::from([("dataset".to_owned(), one.name.as_str().into())]),
+                });
+                names.add_absent(&one.name, index);
+            }
             for index in samples.find(&fields, "samples", made.samples) {
                 names.add(&one.name, experiment.datasets.len());
                 experiment.datasets.push(DatasetNode {

@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::super::announced::{AbsentNode, Announced};
+use super::super::axes::Axes;
+use super::super::node_axes::axes_of_head;
 use super::super::resolve::Names;
 use super::super::{Experiment, ExtractionNode, HeadNode, OnBadImage};
 use super::{Builder, joins};
 use crate::heads::{ALL, Head};
 use crate::models::Precision;
+use crate::spec::fields::Spanned;
 use crate::spec::sections::Sections;
 use crate::spec::{Fields, Table, Value};
 use crate::trainer::config::{self, FINE_TUNE};
@@ -48,11 +52,36 @@ impl Builder<'_> {
                 let found = extractions.find(&fields, config::FEATURES.name, &features);
                 let swept = self.sweeps.said("head", &table, &keys);
                 let names_of_joined = fields.items(&config::CONCAT).unwrap_or_default();
+                let (found, absent) = absent_features(
+                    experiment,
+                    extractions,
+                    (found, &features.value, &names_of_joined),
+                    training.views,
+                );
+                for (needs, of_features) in absent {
+                    for &seed in &seeds {
+                        let own = axes_of_head(&node.name, &*head, &training, seed, &swept);
+                        let mut axes = of_features.clone();
+                        axes.extend(own);
+                        let joined = names_of_joined.iter().map(|name| &name.value);
+                        let read = std::iter::once(&features.value).chain(joined);
+                        let index = experiment.absent.put(AbsentNode {
+                            section: "head",
+                            name: node.name.clone(),
+                            needs,
+                            reads: read.map(|name| ("extraction", name.clone())).collect(),
+                            axes,
+                        });
+                        names.add_absent(&node.name, index);
+                    }
+                }
                 let joined: Vec<usize> = names_of_joined
                     .iter()
                     .flat_map(|name| extractions.find(&fields, config::CONCAT.name, name))
                     .collect();
-                let is_joining = fields.has(config::CONCAT.name);
+                // Without features there is nothing to join, and where some are absent, that is why.
+                let is_waiting = found.is_empty() && !names.absent(&node.name).is_empty();
+                let is_joining = fields.has(config::CONCAT.name) && !is_waiting;
                 if is_joining && !joins::check(experiment, &training, (&found, &joined), &fields) {
                     continue;
                 }
@@ -236,6 +265,41 @@ impl Builder<'_> {
             );
         }
     }
+}
+
+/// Of what a head reads, the features that are there, and those that are not: which kind they need, and their axes. Where features that
+/// it joins are absent, all are.
+fn absent_features(
+    experiment: &Experiment,
+    extractions: &Names,
+    (mut found, features, joined): (Vec<usize>, &str, &[Spanned<String>]),
+    views: Views,
+) -> (Vec<usize>, Vec<(&'static Announced, Axes)>) {
+    let node = |index: &usize| &experiment.absent.nodes[*index];
+    let mut absent: Vec<(&'static Announced, Axes)> = Vec::new();
+    let mut put = |needs: &'static Announced, mut axes: Axes| {
+        if views != Views::Apart {
+            // Heads that choose among views and draws are one head for all of them.
+            for axis in ["view", "draw", "noise_seed"] {
+                axes.remove(axis);
+            }
+        }
+        if !absent.iter().any(|(_, known)| *known == axes) {
+            absent.push((needs, axes));
+        }
+    };
+    for index in extractions.absent(features) {
+        put(node(index).needs, node(index).axes.clone());
+    }
+    let mut joined = joined
+        .iter()
+        .flat_map(|name| extractions.absent(&name.value));
+    if let Some(needed) = joined.next() {
+        for index in std::mem::take(&mut found) {
+            put(node(needed).needs, experiment.stated_axes(index));
+        }
+    }
+    (found, absent)
 }
 
 /// How many heads the tables of a node give, one for each set of features and seed, and the most sets and seeds of one table.

@@ -1,7 +1,11 @@
 //! Metrics of the graph: what each reads, by what its kind declares.
 
+mod absent;
+
 use std::collections::BTreeSet;
 
+use super::super::announced::{self, AbsentNode};
+use super::super::axes::Axes;
 use super::super::resolve::Names;
 use super::super::{Experiment, HeadNode, MetricInputs, MetricNode};
 use super::Builder;
@@ -23,6 +27,21 @@ impl Builder<'_> {
         extractions: &Names,
     ) {
         for node in &sections.metrics {
+            if let Some(needs) = announced::named("metric", &node.table) {
+                experiment.absent.put(AbsentNode {
+                    section: "metric",
+                    name: node.name.clone(),
+                    needs,
+                    reads: absent::read_by(&node.table, sections),
+                    axes: Axes::new(),
+                });
+                let outputs: Vec<_> = needs.promised().collect();
+                let anywhere = [(needs, Axes::new())];
+                experiment
+                    .absent
+                    .put_results(&node.name, &outputs, &anywhere);
+                continue;
+            }
             let Some(kind) = self.kind("metric", node, ALL) else {
                 continue;
             };
@@ -42,13 +61,21 @@ impl Builder<'_> {
                 };
                 if let Some(inputs) = inputs {
                     Self::check_splits(experiment, &inputs, &fields);
+                    let swept = self.sweeps.said("metric", &table, &keys);
+                    let known = (heads, extractions);
+                    let places = absent::places(&fields, experiment, known, &*metric, &choose);
+                    let reads = absent::read_by(&node.table, sections);
+                    let of = (&*metric, &inputs);
+                    if absent::put(experiment, node, reads, of, (places, &swept)) {
+                        continue;
+                    }
                     experiment.metrics.push(MetricNode {
                         name: node.name.clone(),
                         place: node.span,
                         metric,
                         choose,
                         inputs,
-                        swept: self.sweeps.said("metric", &table, &keys),
+                        swept,
                     });
                 }
             }
@@ -185,24 +212,40 @@ fn of_features(fields: &Fields<'_>, extractions: &Names) -> Option<MetricInputs>
     })
 }
 
+/// The key that names the right sets of pairs: those of `left` where `right` is absent.
+fn right_key(fields: &Fields<'_>) -> &'static Key<List<Text>> {
+    if fields.has(RIGHT.name) {
+        &RIGHT
+    } else {
+        &LEFT
+    }
+}
+
+/// How many sets of features a key names, with those that are absent.
+fn sets(fields: &Fields<'_>, key: &Key<List<Text>>, extractions: &Names) -> usize {
+    let listed = fields.items(key).unwrap_or_default();
+    let counts = listed.iter().map(|name| extractions.count(&name.value));
+    counts.fold(0, usize::saturating_add)
+}
+
 fn of_pairs(
     fields: &Fields<'_>,
     experiment: &Experiment,
     extractions: &Names,
 ) -> Option<MetricInputs> {
     let left = named(fields, &LEFT, extractions, "extraction")?;
-    let right = if fields.has(RIGHT.name) {
-        named(fields, &RIGHT, extractions, "extraction")?
-    } else {
-        left.clone()
-    };
-    let possible = left.len().saturating_mul(right.len());
+    let right = named(fields, right_key(fields), extractions, "extraction")?;
+    let possible = sets(fields, &LEFT, extractions).saturating_mul(sets(
+        fields,
+        right_key(fields),
+        extractions,
+    ));
     if possible > MOST_NODES {
         let message = format!(
             "{} compares {} × {} sets of features",
             fields.context(),
-            count(left.len()),
-            count(right.len())
+            count(sets(fields, &LEFT, extractions)),
+            count(sets(fields, right_key(fields), extractions))
         );
         let hint = format!("at most {} pairs are compared", count(MOST_NODES));
         fields.invalid(LEFT.name, "sweep::too-large", message, Some(hint));

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::Builder;
 use super::datasets::Declared;
+use crate::graph::announced::{self, AbsentNode};
+use crate::graph::axes::Axes;
 use crate::graph::resolve::Names;
 use crate::graph::{Experiment, ModelNode, PretrainNode, SamplesNode, pretrain, samples};
 use crate::models::declaration::WEIGHTS;
@@ -31,6 +33,19 @@ impl Builder<'_> {
         let mut all_read = !self.may_hide_any("model");
         for node in &sections.models {
             names.declare(&node.name);
+            if let Some(needs) = announced::named("model", &node.table) {
+                let index = experiment.absent.put(AbsentNode {
+                    section: "model",
+                    name: node.name.clone(),
+                    needs,
+                    reads: Vec::new(),
+                    axes: Axes::from([("model".to_owned(), node.name.as_str().into())]),
+                });
+                names.add_absent(&node.name, index);
+                // It may be the one that uses a training.
+                all_read = false;
+                continue;
+            }
             let Some(kind) = self.kind("model", node, models::ALL) else {
                 all_read = false;
                 continue;
@@ -171,6 +186,16 @@ impl Builder<'_> {
                 let Some(model) = fields.located(&samples::MODEL) else {
                     continue;
                 };
+                for &needed in models.absent(&model.value) {
+                    let index = experiment.absent.put(AbsentNode {
+                        section: "samples",
+                        name: node.name.clone(),
+                        needs: experiment.absent.nodes[needed].needs,
+                        reads: vec![("model", model.value.clone())],
+                        axes: Axes::new(),
+                    });
+                    names.add_absent(&node.name, index);
+                }
                 for index in models.find(&fields, samples::MODEL.name, &model) {
                     let model = Arc::clone(&experiment.models[index].model);
                     if let Some(parsed) = samples::parse(&fields, &node.name, index, &*model) {

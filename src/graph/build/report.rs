@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{Experiment, MetricNode, planned};
+use super::super::{Experiment, planned};
 use crate::axes::{AT_BORDER, CHOSEN_FROM, without_prefix};
 use crate::message::Hint;
 use crate::metrics::{Better, Output};
@@ -11,11 +11,15 @@ use crate::report::selection::Question;
 use crate::report::{ReportConfig, ReportError, ReportInput};
 use crate::spec::{Diagnostic, Fields, Span, suggest};
 
-/// Reports what is wrong with a report, given the metrics of its experiment.
-pub(super) fn check(config: &ReportConfig, metrics: &[MetricNode], fields: &Fields<'_>) {
+/// Reports what is wrong with a report, given the metrics of its experiment, those that are not run included.
+pub(super) fn check(config: &ReportConfig, experiment: &Experiment, fields: &Fields<'_>) {
     check_outputs(config, fields);
-    let outputs = metrics.iter().flat_map(|node| node.metric.outputs());
-    let outputs: Vec<Output> = outputs.collect();
+    let outputs = experiment.metrics.iter();
+    let outputs = outputs.flat_map(|node| node.metric.outputs());
+    let absent = experiment.absent.results.iter();
+    let outputs: Vec<Output> = outputs
+        .chain(absent.map(|result| result.output.clone()))
+        .collect();
     check_metrics(config, &outputs, fields);
     check_directions(config, &outputs, fields);
     check_axes(config, &outputs, fields);
@@ -161,6 +165,7 @@ pub(super) fn check_results(config: &ReportConfig, experiment: &Experiment, fiel
         let input = inputs.entry(metric.clone()).or_insert_with(|| ReportInput {
             name: experiment.name.clone(),
             results: planned::results(experiment, metric),
+            missing: experiment.absent.missing(),
             seeds: experiment.seeds.clone(),
             ..ReportInput::default()
         });

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use self::map::Map;
 use super::canvas::{Words, draw};
+use super::pending::pending;
 use super::{Figure, FigureKind, RenderedFigure, data};
 use crate::report::axes::{self, KnownAxes};
 use crate::report::config::{FILE_KEY, file_name};
@@ -91,6 +92,9 @@ impl Figure for Heatmap {
         let selection = self
             .question
             .put(&format!("figure `{}`", self.file.value), input)?;
+        if let Some(why) = selection.nothing_but_reasons() {
+            return pending(input, &self.file, &self.question.title, why);
+        }
         let spread = vec![self.rows.clone(), self.columns.clone()];
         let cells = selection.cells(&spread)?;
         let map = self.map(&selection, &cells)?;

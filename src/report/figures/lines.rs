@@ -11,6 +11,7 @@ use std::sync::Arc;
 use self::plot::{Line, Plot, Point, SIZE};
 use super::canvas::{Words, draw};
 use super::marker::{MOST_SERIES, mark};
+use super::pending::pending;
 use super::scale::{Ticks, X_SCALES, XScale, ticks};
 use super::{Figure, FigureKind, RenderedFigure, data};
 use crate::report::axes::{self, KnownAxes};
@@ -118,6 +119,9 @@ impl Figure for Lines {
 
     fn render(&self, input: &ReportInput) -> Result<RenderedFigure, ReportError> {
         let selection = self.question.put(&self.place(), input)?;
+        if let Some(why) = selection.nothing_but_reasons() {
+            return pending(input, &self.file, &self.question.title, why);
+        }
         let compared = input.compared(&self.file.value);
         let spread = self.spread();
         let cells = selection.cells(&spread)?;

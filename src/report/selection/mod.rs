@@ -65,6 +65,12 @@ impl<'a> Selection<'a> {
         cell::gather(self, spread)
     }
 
+    /// Why no result is there at all; `None` where there are some.
+    pub fn nothing_but_reasons(&self) -> Option<&'a str> {
+        let missing = self.missing.first().filter(|_| self.rows.is_empty())?;
+        Some(missing.why.as_str())
+    }
+
     /// Why a cell is empty, where something is known about it.
     pub fn reason(&self, spread: &[String], key: &[AxisValue]) -> Option<&'a str> {
         let fits = |missing: &&&MissingResult| {

@@ -1,8 +1,8 @@
 //! Table kind `paper`: what the paper prints beside what was measured.
 //!
 //! A row names a number of `data/paper/reference.toml` and, by `where`, the results that correspond to it. The verdict is by the declared
-//! tolerance, or else by the interval over the scored images. A row with `needs` has no results yet: it shows the paper's number and says
-//! what is missing, and is measured once there are results.
+//! tolerance, or else by the interval over the scored images. A row without results shows the paper's number and says why: which kind its
+//! network or metric waits for, which the graph knows, or what `needs` of the row names.
 
 use std::sync::Arc;
 
@@ -184,10 +184,13 @@ impl Table for Paper {
             let name = markdown::escape(&row.name);
             let selection = self.put(row, question, input)?;
             let printed = |unit: &Unit| shown(unit, row.printed);
+            let known = selection.as_ref().and_then(|known| known.missing.first());
+            let known = known.map(|missing| missing.why.clone());
             let Some(selection) = selection.filter(|selection| !selection.rows.is_empty()) else {
-                let why = match &row.needs {
-                    Some(needs) => format!("not run: needs {needs}"),
-                    None => "not run".to_owned(),
+                let why = match (&row.needs, known) {
+                    (Some(needs), _) => format!("not run: needs {needs}"),
+                    (None, Some(why)) => why,
+                    (None, None) => "not run".to_owned(),
                 };
                 let nothing = String::new;
                 let cells = [
@@ -223,8 +226,8 @@ impl Table for Paper {
             }
         }
         let points = match facts.as_ref().map(|(_, unit)| unit) {
-            Some(Unit::Plain(_)) => "",
-            _ => ", points",
+            Some(Unit::Percent) => ", points",
+            Some(Unit::Plain(_)) | None => "",
         };
         let heads = vec![
             "what".to_owned(),

@@ -1,4 +1,4 @@
-//! Lists, tables, and what is taken apart by hand.
+//! Lists and tables.
 
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
@@ -175,7 +175,8 @@ impl Form for Nested {
     }
 
     fn schema(&self) -> serde_json::Value {
-        self.0.schema(serde_json::Map::new())
+        // A profile may override one key of the table, so none is required.
+        self.0.schema(serde_json::Map::new(), Lists::Value)
     }
 
     fn read<'a>(&self, fields: &Fields<'a>, key: &str, node: &'a Node) -> Option<Fields<'a>> {
@@ -213,11 +214,12 @@ impl Form for Nested {
 #[derive(Debug, Clone, Copy)]
 pub struct Empty;
 
-/// One of a few words, or a list of tables that whoever reads it takes apart.
+/// One of a few words, or a list of tables that whoever reads it takes apart, each of one of a few kinds.
 #[derive(Debug, Clone, Copy)]
 pub struct WordOr<T: 'static> {
     pub(in crate::spec) words: Choice<T>,
     pub(in crate::spec) list: &'static str,
+    pub(in crate::spec) items: fn() -> Vec<&'static KindDoc>,
 }
 
 /// What a [`WordOr`] reads.
@@ -238,7 +240,9 @@ impl<T: Copy + PartialEq + Sync + 'static> Form for WordOr<T> {
     }
 
     fn schema(&self) -> serde_json::Value {
-        let list = json!({ "type": "array", "items": { "type": "object" } });
+        let items = (self.items)().into_iter();
+        let items: Vec<_> = items.map(KindDoc::whole_schema).collect();
+        let list = json!({ "type": "array", "items": { "anyOf": items } });
         json!({ "anyOf": [self.words.schema(), list] })
     }
 
@@ -268,55 +272,5 @@ impl<T: Copy + PartialEq + Sync + 'static> Form for WordOr<T> {
 
     fn lists(&self) -> Lists {
         Lists::Steps
-    }
-}
-
-/// Anything, in words; whoever reads it takes it apart: the bare value.
-#[derive(Debug, Clone, Copy)]
-pub struct Custom {
-    words: &'static str,
-    lists: Lists,
-}
-
-impl Custom {
-    pub(in crate::spec) const fn new(words: &'static str) -> Self {
-        Self {
-            words,
-            lists: Lists::Sweep,
-        }
-    }
-
-    pub(in crate::spec) const fn with_lists(self, lists: Lists) -> Self {
-        Self { lists, ..self }
-    }
-}
-
-impl Form for Custom {
-    type Value<'a> = &'a Node;
-    type Default = Infallible;
-
-    fn words(&self) -> String {
-        self.words.to_owned()
-    }
-
-    fn schema(&self) -> serde_json::Value {
-        // What takes the value apart is not a declaration.
-        json!({})
-    }
-
-    fn read<'a>(&self, _: &Fields<'a>, _: &str, node: &'a Node) -> Option<&'a Node> {
-        Some(node)
-    }
-
-    fn value<'a>(&self, default: Infallible, _: &Fields<'a>, _: &str) -> &'a Node {
-        match default {}
-    }
-
-    fn show(&self, default: Infallible) -> String {
-        match default {}
-    }
-
-    fn lists(&self) -> Lists {
-        self.lists
     }
 }

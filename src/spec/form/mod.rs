@@ -1,10 +1,12 @@
 //! The forms of values: how each is read, and what it is in words.
 
 mod compound;
+mod custom;
 mod numbers;
 mod words;
 
-pub use compound::{Custom, Empty, List, Map, Nested, WordOr, WordOrNode};
+pub use compound::{Empty, List, Map, Nested, WordOr, WordOrNode};
+pub use custom::{Custom, Shape};
 pub use numbers::{Count, Number, OneOf, OrWord, Seed};
 pub use words::{Boolean, Choice, Text};
 

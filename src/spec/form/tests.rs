@@ -197,7 +197,13 @@ fn an_absent_table_has_the_defaults_of_its_keys_and_shows_them() {
 
 #[test]
 fn a_word_or_a_list_is_told_by_its_type() {
-    let key = Key::word_or("crop", &[("center", 1), ("none", 2)], "a list of steps").default(2);
+    let key = Key::word_or(
+        "crop",
+        &[("center", 1), ("none", 2)],
+        "a list of steps",
+        Vec::new,
+    )
+    .default(2);
     let said = run(&key, &["\"center\"", "\"off\"", "3"]);
     assert_eq!(
         said,

@@ -10,7 +10,7 @@ const KEYS: Keys = &[
     &Key::seed("a"),
     &Key::seed("b"),
     &Key::list("views", Text("a view")),
-    &Key::word_or("steps", &[("crop", ())], "a list of steps"),
+    &Key::word_or("steps", &[("crop", ())], "a list of steps", Vec::new),
 ];
 
 fn run(text: &str) -> (Vec<String>, Vec<&'static str>) {

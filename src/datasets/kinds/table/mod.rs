@@ -29,12 +29,14 @@ use crate::datasets::{
     Dataset, DatasetError, DatasetKind, Digester, Environment, Manifest, OpenDataset, Sample,
 };
 use crate::spec::tree::Value;
-use crate::spec::{Custom, Fields, Key, Kind, KindDoc, Map, Text};
+use crate::spec::{Custom, Fields, Key, Kind, KindDoc, Map, Shape, Text};
 use columns::{Columns, ImageColumn, Labels};
 use images::{Images, Place};
 use parquet::ImageFile;
 
-const FILES: Key<Custom> = Key::custom("files", "a path, or a table of split = path").doc(
+const FILE: Key<Text> = Key::text("files", "a path");
+const FILES: Key<Custom> = Key::custom("files", "a path, or a table of split = path")
+.shapes(&[Shape::Value(&FILE), Shape::Named(&FILE)]).doc(
     "Files that end in `.parquet` or `.csv`, such as `{ train = \"data/train-*.parquet\", test = \"data/test-*.parquet\" }`; a `*` in the last part of a path stands for anything. Relative to the folder that `repro` runs in.",
 );
 const IMAGE: Key<Text> = Key::text("image", "the name of a column")

@@ -41,6 +41,7 @@ const WEIGHTS: Key<Custom> = Key::custom(
     declaration::WEIGHTS.name,
     "a path, { synthetic = SEED } or { initialization = SEED }",
 )
+.shapes(declaration::PUBLISHED_OR_RANDOM)
 .doc(
     "A `.safetensors` file or a PyTorch checkpoint, under the names of torchvision, SwAV, VISSL, DINO or MoCo v3, or as a training script saves torchvision's network; or random weights, by the synthetic rule or by torchvision's initialization.",
 );

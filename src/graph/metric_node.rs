@@ -1,0 +1,67 @@
+//! A metric of the graph, and what it scores.
+
+use std::sync::Arc;
+
+use super::Swept;
+use crate::metrics::Metric;
+use crate::spec::Span;
+
+/// One metric.
+#[derive(Debug, Clone)]
+pub struct MetricNode {
+    /// The node's name.
+    pub name: String,
+    /// Where its name stands in the file.
+    pub place: Span,
+    /// As its kind reads its table.
+    pub metric: Arc<dyn Metric>,
+    /// The axes that are chosen by the validation split; none where all heads are scored.
+    pub choose: Vec<String>,
+    /// What is scored.
+    pub inputs: MetricInputs,
+    /// Its values for the keys that the file sweeps over.
+    pub swept: Swept,
+}
+
+/// What a metric scores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetricInputs {
+    /// The predictions of heads, as indices into [`Experiment::heads`].
+    Heads(Vec<usize>),
+    /// Sets of features on one split, as indices into [`Experiment::extractions`].
+    Features {
+        /// The sets, as indices into [`Experiment::extractions`].
+        sets: Vec<usize>,
+        /// Name of the split that is read.
+        split: String,
+    },
+    /// Pairs of sets of features of the same images, on one split.
+    Pairs {
+        /// Left and right.
+        pairs: Vec<(usize, usize)>,
+        /// Name of the split that is read, of both sets.
+        split: String,
+    },
+}
+
+impl MetricInputs {
+    /// The heads that it reads; none for a metric over features.
+    pub fn heads(&self) -> &[usize] {
+        match self {
+            Self::Heads(heads) => heads,
+            Self::Features { .. } | Self::Pairs { .. } => &[],
+        }
+    }
+
+    /// The extractions whose features it reads itself, repeated where they are.
+    pub fn features(&self) -> Vec<usize> {
+        match self {
+            Self::Heads(_) => Vec::new(),
+            Self::Features { sets, .. } => sets.clone(),
+            Self::Pairs { pairs, .. } => pairs
+                .iter()
+                .flat_map(|&(left, right)| [left, right])
+                .collect(),
+        }
+    }
+}
