@@ -47,11 +47,6 @@ pub const ALL: &[Announced] = &[
         "stable-diffusion",
         "The U-Net of Stable Diffusion, on the latents of its autoencoder, with a text or a learned condition.",
     ),
-    model(
-        "unet-encoder",
-        "The noisy classifier of guided diffusion: the encoder half of a U-Net.",
-    ),
-    model("vit", "A Vision Transformer."),
     Announced {
         section: "metric",
         name: "fid",
