@@ -125,23 +125,31 @@ fn one_whole<P, M>(kinds: &[&'static Kind<P, M>]) -> Value {
     json!({ "anyOf": kinds })
 }
 
+/// The required keys of a table that sweeps; a case of a sweep may have any of them.
+fn needs(doc: &KindDoc) -> Value {
+    json!({ "anyOf": [{ "required": doc.required() }, { "required": ["cases"] }] })
+}
+
+/// The required keys of a table by its kind.
+fn of_kinds<P, M>(kinds: &[&'static Kind<P, M>]) -> Value {
+    let of = |doc: &KindDoc| {
+        let is_kind = json!({ "properties": { "kind": { "const": doc.name } } });
+        json!({ "if": is_kind, "then": needs(doc) })
+    };
+    let kinds: Vec<Value> = kinds.iter().map(|kind| of(&kind.doc)).collect();
+    json!({ "required": ["kind"], "allOf": kinds })
+}
+
 /// What the nodes of a whole experiment must have, by section.
 fn whole() -> Value {
-    // A case of a sweep may have any key.
-    let needs = |doc: &KindDoc| json!({ "anyOf": [{ "required": doc.required() }, { "required": ["cases"] }] });
-    fn of_kinds<P, M>(kinds: &[&'static Kind<P, M>], needs: impl Fn(&KindDoc) -> Value) -> Value {
-        let of = |doc: &KindDoc| json!({ "if": { "properties": { "kind": { "const": doc.name } } }, "then": needs(doc) });
-        let kinds: Vec<Value> = kinds.iter().map(|kind| of(&kind.doc)).collect();
-        json!({ "required": ["kind"], "allOf": kinds })
-    }
     let nodes = [
-        ("dataset", of_kinds(datasets::ALL, needs)),
+        ("dataset", of_kinds(datasets::ALL)),
         ("pretrain", needs(&graph::PRETRAIN)),
-        ("model", of_kinds(models::ALL, needs)),
+        ("model", of_kinds(models::ALL)),
         ("samples", needs(&graph::SAMPLES)),
         ("extraction", needs(&graph::EXTRACTION)),
-        ("head", of_kinds(heads::ALL, needs)),
-        ("metric", of_kinds(metrics::ALL, needs)),
+        ("head", of_kinds(heads::ALL)),
+        ("metric", of_kinds(metrics::ALL)),
     ];
     let mut sections: Map<String, Value> = nodes
         .into_iter()

@@ -36,7 +36,7 @@ impl KindDoc {
     pub fn required(&self) -> Vec<&'static str> {
         let keys = self.all_keys().into_iter();
         let required = keys.filter(|key| key.is_required());
-        required.map(|key| key.name()).collect()
+        required.map(AnyKey::name).collect()
     }
 
     /// The tables that have no other keys than these and the `further` ones, as a JSON Schema; `lists` says whether lists sweep. None is
