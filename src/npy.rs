@@ -83,7 +83,7 @@ pub enum NpyError {
     /// Something stands behind the last element.
     #[error("{extra} bytes stand behind its array")]
     TrailingBytes {
-        /// How many.
+        /// Bytes between the last element and the end of the file.
         extra: usize,
     },
     /// The header does not follow the format.
