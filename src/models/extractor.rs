@@ -101,7 +101,7 @@ pub enum ForwardError {
     /// What runs the network does not go on.
     #[error("ONNX Runtime: {problem}")]
     Runtime {
-        /// What it says.
+        /// In the words of ONNX Runtime.
         problem: String,
     },
     /// An unconditional network got classes.

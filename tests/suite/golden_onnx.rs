@@ -128,6 +128,7 @@ epochs   = 2
 [metric.accuracy]
 kind = "accuracy"
 of   = "linear"
+top  = 1
 "#
     )
 }

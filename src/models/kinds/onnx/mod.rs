@@ -76,7 +76,7 @@ pub enum OnnxError {
     /// The file is none, or more than is read.
     #[error("{}: {fault}", path.display())]
     Fault {
-        /// The file.
+        /// Where it was opened.
         path: std::path::PathBuf,
         /// What is wrong with it.
         fault: OnnxFault,
