@@ -226,8 +226,7 @@ fn element(descr: &str) -> Result<Element, NpyError> {
     };
     match order {
         Some('<') => Ok(found),
-        Some('|') if !has_order => Ok(found),
-        Some('>') if !has_order => Ok(found),
+        Some('|' | '>') if !has_order => Ok(found),
         Some('>') => Err(NpyError::Unsupported(format!("{}, big-endian", shown()))),
         _ => Err(unsupported()),
     }

@@ -95,18 +95,16 @@ pub(super) const SHAPE: Keys = &[
 pub(super) fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     let weights = declaration::weights(fields);
     let prefix = declaration::prefix(fields, weights.as_ref());
-    let (variant, config, images) = match declaration::preset(&KIND, fields, SHAPE)? {
-        Some(name) => {
-            let mut preset = presets::find(&name)?;
-            if let Some(side) = fields.given(&IMAGE_SIZE) {
-                preset.network.image_size = side;
-            }
-            (preset.name, preset.network, preset.images)
+    let preset = declaration::preset(&KIND, fields, SHAPE)?;
+    let (variant, config, images) = if let Some(name) = preset {
+        let mut preset = presets::find(&name)?;
+        if let Some(side) = fields.given(&IMAGE_SIZE) {
+            preset.network.image_size = side;
         }
-        None => {
-            let config = parse_shape(fields)?;
-            (CUSTOM.to_owned(), config, Images::Imagenet)
-        }
+        (preset.name, preset.network, preset.images)
+    } else {
+        let config = parse_shape(fields)?;
+        (CUSTOM.to_owned(), config, Images::Imagenet)
     };
     check_shape(fields, &config);
     if !fields.is_sound() {

@@ -250,10 +250,11 @@ impl Vit {
             _ => None,
         };
         if let (Some(seed), true) = (seed, self.config.layer_scale) {
+            let scales = self.config.scales();
             let all = self.config.state_dict();
             let near_zero = all
                 .iter()
-                .filter(|(name, _)| name == POSITIONS || name.ends_with(".gamma"));
+                .filter(|(name, _)| name == POSITIONS || scales.contains(name));
             for (name, shape) in near_zero {
                 // Of one axis, the rule makes values near 0.
                 let length = shape.iter().product();

@@ -87,7 +87,7 @@ pub fn resized(positions: &Tensor, [rows, columns]: [u32; 2], rule: PositionResi
         // Taken in this form.
         _ => return positions.shallow_clone(),
     };
-    let native = (1..).find(|side| side * side >= count).unwrap_or(1);
+    let native = count.max(0).isqrt();
     let (rows, columns) = (i64::from(rows), i64::from(columns));
     if (rows, columns) == (native, native) {
         return positions.shallow_clone();
