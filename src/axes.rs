@@ -40,7 +40,7 @@ pub const WELL_KNOWN: &[Axis] = &[
     axis(
         "weights",
         AxisType::Text,
-        "Where the model's weights come from: `synthetic` or `initialization` for random weights, `blake3:` and 64 hexadecimal digits, `pretraining:` and as many, or `none` for a model without any.",
+        "Where the model's weights come from: `synthetic` or `initialization` for random weights, `blake3:` and 64 hexadecimal digits, `pretraining:` and as many, `imported:` and as many of each file for features that were computed elsewhere, or `none` for a model without any.",
     ),
     axis(
         "weights_seed",

@@ -4,6 +4,7 @@
 //! to be what it was when it was last read; for a plan it may also be as large as it was published.
 
 mod generated;
+mod imported;
 mod memory;
 mod published;
 mod source;
@@ -50,12 +51,29 @@ pub enum InputError {
         /// What is wrong with the file of weights.
         source: DatasetError,
     },
+    /// Features that were computed elsewhere.
+    #[error("features of model `{name}`: {source}")]
+    Features {
+        /// The model's name.
+        name: String,
+        /// What is wrong with their files, or why they do not fit a dataset.
+        source: DatasetError,
+    },
+}
+
+impl InputError {
+    /// What is wrong with the files.
+    pub fn reason(&self) -> &DatasetError {
+        let (Self::Dataset { source, .. }
+        | Self::Weights { source, .. }
+        | Self::Features { source, .. }) = self;
+        source
+    }
 }
 
 impl Hint for InputError {
     fn hint(&self) -> Option<String> {
-        let (Self::Dataset { source, .. } | Self::Weights { source, .. }) = self;
-        source.hint()
+        self.reason().hint()
     }
 }
 
@@ -330,6 +348,9 @@ pub fn open(
             }
             Err(source) => weights::add_error(&mut errors, node, source),
         }
+    }
+    if errors.is_empty() {
+        imported::check(experiment, &datasets, &reading, &mut errors);
     }
     if !errors.is_empty() {
         return Err(InputErrors(errors));

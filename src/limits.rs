@@ -51,6 +51,10 @@ pub const PARQUET_BLOCK: u64 = 1 << 25;
 /// The most rows of a table.
 pub const TABLE_ROWS: u64 = 1 << 26;
 
+/// The most memory that imported features in a table take, in bytes of 32-bit numbers: 4 million rows of 1,024 values. Arrays are read in
+/// place, and have no such bound.
+pub const IMPORTED_TABLE: u64 = 1 << 34;
+
 /// The longest header of a safetensors file, in bytes; other readers of the format refuse longer ones, too.
 pub const SAFETENSORS_HEADER: u64 = 100_000_000;
 

@@ -145,10 +145,7 @@ impl From<DatasetError> for Failure {
 
 impl From<InputErrors> for Failure {
     fn from(errors: InputErrors) -> Self {
-        let is_bug = |error: &InputError| {
-            let (InputError::Dataset { source, .. } | InputError::Weights { source, .. }) = error;
-            matches!(source, DatasetError::Bug(_))
-        };
+        let is_bug = |error: &InputError| matches!(error.reason(), DatasetError::Bug(_));
         if errors.0.iter().any(is_bug) {
             Self::Bug(errors.to_string().into())
         } else {

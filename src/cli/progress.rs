@@ -229,6 +229,15 @@ impl Display {
                 );
                 state.finish(&Working::Pass(*pass), &line);
             }
+            Event::ImportFinished {
+                label,
+                rows,
+                seconds,
+            } => state.say(&format!(
+                "imported {label}: {} in {}",
+                plural(*rows, "row"),
+                duration(*seconds)
+            )),
             Event::BatchHalved { job, images } => state.say(&format!(
                 "warning: memory ran out; {job} continues with {} at once",
                 plural(*images, "image")

@@ -14,7 +14,7 @@ use crate::spec::{Span, suggest};
 
 /// How a command ends whose experiment reads what cannot be opened.
 pub(super) fn failure(context: &Context, experiment: &Experiment, errors: InputErrors) -> Failure {
-    let is_bug = |error: &InputError| matches!(source_of(error), DatasetError::Bug(_));
+    let is_bug = |error: &InputError| matches!(error.reason(), DatasetError::Bug(_));
     if errors.0.iter().any(is_bug) {
         return errors.into();
     }
@@ -94,6 +94,10 @@ pub(super) fn advice(context: &Context, experiment: &Experiment, absent: &[Absen
                 let node = experiment.models.iter().find(|node| node.name == one.name);
                 ("weights of model", node?.place)
             }
+            Expected::Features => {
+                let node = experiment.models.iter().find(|node| node.name == one.name);
+                ("features of model", node?.place)
+            }
         };
         let root = context.base.join(&one.path);
         let missing = if root.exists() {
@@ -116,17 +120,12 @@ fn in_file(experiment: &Experiment, span: Span) -> String {
     format!("{}: ", experiment.warnings.source.place(span.start))
 }
 
-fn source_of(error: &InputError) -> &DatasetError {
-    let (InputError::Dataset { source, .. } | InputError::Weights { source, .. }) = error;
-    source
-}
-
 /// One error with its place in the file and, of a missing path, with what it starts from.
 fn explained(context: &Context, experiment: &Experiment, error: &InputError) -> Message {
     let (span, typed) = place_of(context, experiment, error);
     let place = span.map_or_else(String::new, |span| in_file(experiment, span));
     let message = Message::new(format!("{place}{error}"));
-    let DatasetError::Missing { path, hint } = source_of(error) else {
+    let DatasetError::Missing { path, hint } = error.reason() else {
         return message.maybe_hint(error.hint());
     };
     let mut advice = Vec::new();
@@ -158,6 +157,15 @@ fn place_of(
             let nodes = experiment.datasets.iter().filter(|node| node.name == *name);
             nodes.map(|node| (node.place, node.root.clone())).collect()
         }
+        InputError::Features { name, .. } => {
+            let nodes = experiment.models.iter().filter(|node| node.name == *name);
+            let files = nodes.filter_map(|node| Some((node.place, node.model.imported()?)));
+            let paths = files.flat_map(|(place, imported)| {
+                let paths = imported.files.iter().map(|file| file.path.display());
+                paths.map(move |path| (place, Some(path.to_string())))
+            });
+            paths.collect()
+        }
         InputError::Weights { name, .. } => {
             let nodes = experiment.models.iter().filter(|node| node.name == *name);
             let path = |source: &WeightsSource| match source {
@@ -170,7 +178,7 @@ fn place_of(
         }
     };
     // Of several that a sweep makes, the one whose path it is.
-    let is_of = |typed: &str| match source_of(error) {
+    let is_of = |typed: &str| match error.reason() {
         DatasetError::Missing { path, .. } => path.starts_with(context.base.join(typed)),
         _ => false,
     };

@@ -30,6 +30,7 @@ use crate::warning::Warning;
 pub use digest::{Digester, PlainDigester};
 pub use environment::{Environment, NoScratch, Scratch, WriteContent};
 pub use kinds::ALL;
+pub(crate) use kinds::rows_at_once;
 pub use manifest::{Manifest, Sample, SplitCount};
 
 /// A kind of dataset.

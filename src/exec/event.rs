@@ -158,6 +158,15 @@ pub enum Event {
         /// Time spent writing features, beside the network.
         write_seconds: f64,
     },
+    /// Features that were computed elsewhere are in the cache.
+    ImportFinished {
+        /// What was imported.
+        label: String,
+        /// Rows that were read.
+        rows: usize,
+        /// Seconds by the clock, at least 0.
+        seconds: f64,
+    },
     /// Memory ran out; the job continues with smaller batches.
     BatchHalved {
         /// The job's name.

@@ -55,7 +55,11 @@ pub fn build_datasets(source: &Source) -> Result<Vec<ShownDataset>, Diagnostics>
     let mut shown: Vec<BTreeSet<(Preprocess, usize)>> =
         vec![BTreeSet::new(); experiment.datasets.len()];
     for one in &experiment.extractions {
-        let side = experiment.models[one.model].model.input().side as usize;
+        let model = &experiment.models[one.model].model;
+        if model.imported().is_some() {
+            continue;
+        }
+        let side = model.input().side as usize;
         if let Some(ways) = shown.get_mut(one.dataset) {
             ways.insert((one.preprocess.clone(), side));
             ways.insert((one.test_preprocess.clone(), side));

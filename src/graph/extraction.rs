@@ -5,12 +5,14 @@ mod blocks;
 pub(super) use blocks::BLOCK;
 use blocks::parse_blocks;
 
-use super::{ExtractionNode, OnBadImage, Randomness, Swept, preprocess};
+use std::collections::BTreeSet;
+
+use super::{ExtractionNode, ModelNode, OnBadImage, Randomness, Swept, imported, preprocess};
 use crate::feature_type::FeatureType;
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
 use crate::models::{BlockInfo, Model, Precision, Reduce, TapShape};
-use crate::spec::{Choice, Count, Fields, Key, KindDoc, OrWord, Seed, Text};
+use crate::spec::{Choice, Count, Fields, Key, KindDoc, OrWord, Seed, Table, Text, Value};
 
 /// Key of the model, by its name in the experiment.
 pub(super) const MODEL: Key<Text> =
@@ -18,7 +20,7 @@ pub(super) const MODEL: Key<Text> =
 /// Key of the dataset, by its name in the experiment.
 pub(super) const DATASET: Key<Text> =
     Key::text("dataset", "the name of a dataset").doc("The images.");
-const TIMESTEP: Key<Count> = Key::count("timestep", 0..=99_999)
+pub(super) const TIMESTEP: Key<Count> = Key::count("timestep", 0..=99_999)
     .optional("none, for a model without noise")
     .doc("Noise step t: how much noise each image gets (Eq. 2 of the paper). A model that reads noisy images needs it, below the steps of its diffusion.");
 const POOL: Key<OrWord> = Key::count("pool", 1..=4096)
@@ -38,16 +40,16 @@ const TOKEN: Key<Choice<Reduce>> = Key::choice(
 .doc(
     "What is taken of a block of tokens: the class token, the mean of the patch tokens, the patch tokens as a feature map, or all tokens.",
 );
-const VIEW: Key<Choice<View>> = Key::choice("view", View::CHOICES)
+pub(super) const VIEW: Key<Choice<View>> = Key::choice("view", View::CHOICES)
     .default(View::Center)
     .doc("What the network sees of each image.");
-const DRAW: Key<Count> = Key::count("draw", 0..=1_000_000)
+pub(super) const DRAW: Key<Count> = Key::count("draw", 0..=1_000_000)
     .default(0)
     .doc("Which of several draws of the noise, and of what `preprocess` draws.");
-const SEED: Key<Seed> = Key::seed("seed")
+pub(super) const SEED: Key<Seed> = Key::seed("seed")
     .default(0)
     .doc("Seed of the noise, and of what `preprocess` draws.");
-const PRECISION: Key<Choice<Precision>> = Key::choice("precision", Precision::CHOICES)
+pub(super) const PRECISION: Key<Choice<Precision>> = Key::choice("precision", Precision::CHOICES)
     .default(Precision::F32)
     .doc("What the network computes in; 16 bits are faster where the processor or the GPU has them, and round more.");
 const STORAGE: Key<Choice<FeatureType>> = Key::choice(
@@ -56,10 +58,10 @@ const STORAGE: Key<Choice<FeatureType>> = Key::choice(
 )
 .default(FeatureType::F32)
 .doc("How features are kept.");
-const BATCH_SIZE: Key<Count> = Key::count("batch_size", 1..=65_536)
+pub(super) const BATCH_SIZE: Key<Count> = Key::count("batch_size", 1..=65_536)
     .optional("chosen by size")
     .doc("Images per forward pass.");
-const ON_BAD_IMAGE: Key<Choice<OnBadImage>> = Key::choice(
+pub(super) const ON_BAD_IMAGE: Key<Choice<OnBadImage>> = Key::choice(
     "on_bad_image",
     &[("fail", OnBadImage::Fail), ("skip", OnBadImage::Skip)],
 )
@@ -117,8 +119,33 @@ pub(super) struct Place {
     pub(super) dataset: usize,
     /// Index of the model.
     pub(super) model: usize,
-    /// Whether another model of the same extraction has noise, so that `timestep` is not for nothing.
-    pub(super) beside_noise: bool,
+    /// The other models of the same extraction.
+    pub(super) beside: Beside,
+}
+
+/// What the models of one extraction are, so that a key for some of them is not for nothing.
+#[derive(Clone, Copy)]
+pub(super) struct Beside {
+    /// Whether one has noise, which `timestep` is for.
+    noise: bool,
+    /// Whether one is a network, which the keys of passes are for.
+    pub(super) network: bool,
+}
+
+impl Beside {
+    /// What the tables of an extraction name.
+    pub(super) fn of(tables: &[Table], models: &[ModelNode]) -> Self {
+        let name = |table: &Table| match table.get(MODEL.name).map(|entry| &entry.node.value) {
+            Some(Value::Text(name)) => Some(name.clone()),
+            _ => None,
+        };
+        let names: BTreeSet<String> = tables.iter().filter_map(name).collect();
+        let named = || models.iter().filter(|node| names.contains(&node.name));
+        Self {
+            noise: named().any(|node| node.model.input().noise.is_some()),
+            network: named().any(|node| node.model.imported().is_none()),
+        }
+    }
 }
 
 /// Looks for errors in a table whose model or dataset has some of its own, so that nothing can be made of it.
@@ -133,9 +160,17 @@ pub(super) fn parse(
     place: Place,
     model: &dyn Model,
 ) -> Vec<ExtractionNode> {
+    let is_imported = model.imported().is_some();
+    if is_imported && !imported::check(fields, place, model) {
+        return Vec::new();
+    }
     let input = model.input();
     let values = values(fields, Some(model));
-    let blocks = parse_blocks(fields, model);
+    let blocks = if is_imported {
+        model.blocks().iter().collect()
+    } else {
+        parse_blocks(fields, model)
+    };
     let Some(values) = values else {
         return Vec::new();
     };
@@ -180,6 +215,9 @@ pub(super) fn parse(
             swept: Swept::default(),
         });
     }
+    if is_imported {
+        nodes.iter_mut().for_each(imported::strip);
+    }
     nodes
 }
 
@@ -192,7 +230,7 @@ fn check_timestep(fields: &Fields<'_>, values: &Values, place: Place, model: &dy
         }
         (Some(_), None) => false,
         // Step 0 of a model without noise is the clean image, which it reads anyway.
-        (None, Some(1..)) if !place.beside_noise => {
+        (None, Some(1..)) if !place.beside.noise => {
             let message = format!(
                 "`timestep` of {} has no meaning: model `{}` reads images without noise",
                 fields.context(),

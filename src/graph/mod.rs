@@ -8,6 +8,7 @@ pub mod announced;
 pub mod axes;
 mod build;
 mod extraction;
+mod imported;
 mod kinds;
 mod metric_node;
 mod node_axes;
@@ -284,6 +285,14 @@ impl ExtractionNode {
         let random = self.random.map_or_else(String::new, |random| {
             format!(" draw={} seed={}", random.draw, random.seed)
         });
+        if experiment.models[self.model].model.imported().is_some() {
+            return format!(
+                "{}[{} {} imported{reduce}]",
+                self.name,
+                experiment.datasets[self.dataset].name,
+                experiment.models[self.model].name,
+            );
+        }
         format!(
             "{}[{} {}{timestep} {}{reduce} {}{random}{precision}]",
             self.name,

@@ -55,6 +55,12 @@ impl ExtractionNode {
         if let Some((_, seed)) = random {
             put("weights_seed", seed.into());
         }
+        if let WeightsSource::Imported(_) = origin.source {
+            // No network ran here: what says how it would have is not said.
+            for name in ["block", "precision", "view"] {
+                axes.remove(name);
+            }
+        }
         axes.extend(origin.of_dataset.clone());
         axes.extend(origin.of_model.clone());
         axes
@@ -134,6 +140,7 @@ impl Experiment {
         let weights = match source {
             WeightsSource::File(path) => path.display().to_string(),
             WeightsSource::Pretrained(name) => format!("{name} {:?}", model.pretrain),
+            WeightsSource::Imported(imported) => imported.paths(),
             _ => "none".to_owned(),
         };
         let tap = find_block(&*model.model, node.block)?.shape;

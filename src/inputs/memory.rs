@@ -5,7 +5,7 @@
 //! still there differs from it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -81,8 +81,8 @@ impl Memory<'_> {
 
     /// Notes what a file of weights is that is there.
     pub(super) fn keep_weights(&self, node: &ModelNode, identity: Option<&str>) {
-        if let (WeightsSource::File(path), Some(identity)) = (node.model.weights(), identity) {
-            let _ = self.memo.keep_note(&about_weights(path, node), &identity);
+        if let (Some(about), Some(identity)) = (about_weights(node), identity) {
+            let _ = self.memo.keep_note(&about, &identity);
         }
     }
 
@@ -117,10 +117,8 @@ impl Memory<'_> {
 
     /// The identity that a file of weights had which could not be read, if that is because it is not on disk.
     pub(super) fn weights(&self, node: &ModelNode, failure: &DatasetError) -> Option<String> {
-        match (node.model.weights(), failure) {
-            (WeightsSource::File(path), DatasetError::Missing { .. }) => {
-                self.memo.note(&about_weights(path, node))
-            }
+        match failure {
+            DatasetError::Missing { .. } => self.memo.note(&about_weights(node)?),
             _ => None,
         }
     }
@@ -146,6 +144,16 @@ impl Memory<'_> {
     }
 }
 
-fn about_weights(path: &Path, node: &ModelNode) -> String {
-    with_prefix(format!("weights {}", path.display()), node)
+/// The subject of the note about the files of a model; `None` where it has none.
+fn about_weights(node: &ModelNode) -> Option<String> {
+    match node.model.weights() {
+        WeightsSource::File(path) => Some(with_prefix(format!("weights {}", path.display()), node)),
+        WeightsSource::Imported(imported) => {
+            let files = imported.files.iter();
+            let files = files.map(|file| format!("{:?} {}", file.split, file.path.display()));
+            let files: Vec<String> = files.collect();
+            Some(format!("features {}", files.join(" ")))
+        }
+        _ => None,
+    }
 }

@@ -142,10 +142,24 @@ pub(super) fn absent_weights(
     error: DatasetError,
     remembered: Option<String>,
 ) -> Result<(String, Absent), DatasetError> {
-    let WeightsSource::File(path) = node.model.weights() else {
+    let DatasetError::Missing { path: missing, .. } = &error else {
         return Err(error);
     };
-    let DatasetError::Missing { path: missing, .. } = &error else {
+    if let Some(imported) = node.model.imported() {
+        let path = imported.paths();
+        let absent = Absent {
+            name: node.name.clone(),
+            of: None,
+            path: path.clone(),
+            missing: missing.display().to_string(),
+            fetchable: false,
+            fetch: None,
+            remembered: remembered.is_some(),
+            expected: Expected::Features,
+        };
+        return Ok((remembered.unwrap_or(format!("absent:{path}")), absent));
+    }
+    let WeightsSource::File(path) = node.model.weights() else {
         return Err(error);
     };
     // Nothing is published for a model that is not a preset.

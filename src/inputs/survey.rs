@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::published::{absent_dataset, absent_part, absent_weights};
 use super::{
-    InputErrors, Inputs, Opened, Reading, dataset_error, facts_of, open_datasets, warnings, weights,
+    InputErrors, Inputs, Opened, Reading, dataset_error, facts_of, imported, open_datasets,
+    warnings, weights,
 };
 use crate::datasets::DatasetError;
 use crate::graph::{DatasetNode, Experiment};
@@ -117,6 +118,9 @@ pub fn survey(
             }
             Err(error) => weights::add_error(&mut errors, node, error),
         }
+    }
+    if errors.is_empty() && absent.is_empty() {
+        imported::check(experiment, &datasets, &reading, &mut errors);
     }
     if !errors.is_empty() {
         return Err(InputErrors(errors));

@@ -1,7 +1,7 @@
 //! Files of weights: what they are for recipes, and whether the networks that they are for can be built of them. Only descriptions of
 //! tensors are read, so that a file that does not fit is an error before anything is computed.
 
-use super::{InputError, Reading, told};
+use super::{InputError, Reading, imported, told};
 use crate::datasets::{DatasetError, Digester};
 use crate::graph::ModelNode;
 use crate::models::WeightsSource;
@@ -14,6 +14,9 @@ pub(super) fn identify(
     node: &ModelNode,
     reading: &Reading<'_>,
 ) -> Result<Option<String>, DatasetError> {
+    if let Some(imported) = node.model.imported() {
+        return imported::identify(imported, reading).map(Some);
+    }
     let WeightsSource::File(path) = node.model.weights() else {
         return Ok(node.model.weights().identity());
     };
@@ -51,13 +54,16 @@ pub(super) fn with_prefix(identity: String, node: &ModelNode) -> String {
 pub(super) fn add_error(errors: &mut Vec<InputError>, node: &ModelNode, source: DatasetError) {
     let text = source.to_string();
     let is_known = errors.iter().any(|error| match error {
-        InputError::Weights { name, source } => *name == node.name && source.to_string() == text,
+        InputError::Weights { name, source } | InputError::Features { name, source } => {
+            *name == node.name && source.to_string() == text
+        }
         InputError::Dataset { .. } => false,
     });
     if !is_known {
-        errors.push(InputError::Weights {
-            name: node.name.clone(),
-            source,
+        let name = node.name.clone();
+        errors.push(match node.model.imported() {
+            Some(_) => InputError::Features { name, source },
+            None => InputError::Weights { name, source },
         });
     }
 }

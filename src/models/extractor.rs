@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
-use super::{BlockIndex, BlockInfo, InputSpec, Reduce};
+use super::{BlockIndex, BlockInfo, InputSpec, Reduce, TapShape};
 use crate::numbers::to_i64;
 
 /// One feature that is wanted of a forward pass.
@@ -54,6 +54,19 @@ impl TapRequest {
             _ => None,
         }
     }
+}
+
+/// The features of rows of a block's output, `[N, …]` of `shape`, row-major: what [`Network::features`] gives of a network's own. `None`
+/// where the output cannot be reduced so.
+pub fn reduced_rows(
+    rows: &[f32],
+    shape: TapShape,
+    requests: &[TapRequest],
+) -> Option<Vec<Vec<f32>>> {
+    let sizes: Vec<i64> = shape.sizes().into_iter().map(i64::from).collect();
+    let output = Tensor::from_slice(rows).reshape([&[-1], sizes.as_slice()].concat());
+    let features = requests.iter().map(|request| request.reduced(&output));
+    features.map(|one| Some(to_vec(&one?))).collect()
 }
 
 /// A batch on the host, ready for a network.

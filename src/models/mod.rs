@@ -11,6 +11,7 @@ pub mod declaration;
 pub mod denoising;
 #[cfg(feature = "torch")]
 pub mod extractor;
+pub mod imported;
 pub mod kinds;
 pub mod nn;
 #[cfg(feature = "torch")]
@@ -33,6 +34,7 @@ use checkpoint::comparison::Required;
 use checkpoint::stored_tensors::StoredTensors;
 
 pub use block::{BlockIndex, BlockInfo, Reduce, TapShape};
+pub use imported::Imported;
 pub use kinds::ALL;
 pub use nn::precision::Precision;
 
@@ -67,7 +69,7 @@ impl WeightsSource {
     /// training has to be asked.
     pub fn identity(&self) -> Option<String> {
         match self {
-            Self::File(_) | Self::Opened(_) | Self::Pretrained(_) => None,
+            Self::File(_) | Self::Opened(_) | Self::Pretrained(_) | Self::Imported(_) => None,
             Self::Synthetic(seed) => Some(format!("{SYNTHETIC}:{seed}")),
             Self::Initialization(seed) => Some(format!("{INITIALIZATION}:{seed}")),
             Self::None => Some("none".to_owned()),
@@ -79,7 +81,11 @@ impl WeightsSource {
         match self {
             Self::Synthetic(seed) => Some((SYNTHETIC, *seed)),
             Self::Initialization(seed) => Some((INITIALIZATION, *seed)),
-            Self::File(_) | Self::Opened(_) | Self::Pretrained(_) | Self::None => None,
+            Self::File(_)
+            | Self::Opened(_)
+            | Self::Pretrained(_)
+            | Self::Imported(_)
+            | Self::None => None,
         }
     }
 }
@@ -120,6 +126,8 @@ pub enum WeightsSource {
     Initialization(u64),
     /// What a `[pretrain.NAME]` of the same experiment leaves.
     Pretrained(String),
+    /// There is no network here: its features were computed elsewhere, and are in files.
+    Imported(Arc<Imported>),
     /// Nowhere: the model has no parameters.
     None,
 }
@@ -195,6 +203,14 @@ pub trait Model: Send + Sync + Debug {
 
     /// Where its weights come from.
     fn weights(&self) -> &WeightsSource;
+
+    /// The files that its features are in, where they were computed elsewhere.
+    fn imported(&self) -> Option<&Imported> {
+        match self.weights() {
+            WeightsSource::Imported(imported) => Some(imported),
+            _ => None,
+        }
+    }
 
     /// The same model with weights from elsewhere; itself where it has none.
     fn with_weights(&self, weights: WeightsSource) -> Arc<dyn Model>;

@@ -50,6 +50,8 @@ pub enum Expected {
         /// Its published size, where it is known.
         bytes: Option<u64>,
     },
+    /// Features that were computed elsewhere; a plan does not depend on their values.
+    Features,
 }
 
 /// The section of the plan for people; nothing where everything is on disk.
@@ -92,6 +94,18 @@ pub(super) fn render(absent: &[Absent]) -> String {
                 writeln!(
                     text,
                     "  weights of model `{}`: {}{size}{source}",
+                    one.name, one.path
+                )
+            }
+            Expected::Features => {
+                let source = if one.remembered {
+                    ", by what the cache remembers"
+                } else {
+                    ""
+                };
+                writeln!(
+                    text,
+                    "  features of model `{}`: {}{source}",
                     one.name, one.path
                 )
             }

@@ -31,6 +31,8 @@ pub enum JobKind {
     Sample,
     /// Images through a network, many taps at once. It can be cut by shards.
     Pass,
+    /// Features that were computed elsewhere, out of their files. It can be cut by shards.
+    Import,
     /// Heads that train in one scan of the same features.
     Heads,
     /// A head that is trained with its network.
@@ -48,6 +50,7 @@ impl JobKind {
             Self::Pretrain => "pretrain",
             Self::Sample => "samples",
             Self::Pass => "pass",
+            Self::Import => "import",
             Self::Heads => "heads",
             Self::Tuning => "tuning",
             Self::Refit => "refit",
@@ -124,6 +127,7 @@ fn key(step: &Step) -> Result<(JobKind, Fingerprint), PlanError> {
     Ok(match &step.work {
         Work::Pretrain(_) => (JobKind::Pretrain, alone),
         Work::Sample(_) => (JobKind::Sample, alone),
+        Work::Extract(extract) if extract.is_imported() => (JobKind::Import, extract.pass),
         Work::Extract(extract) => (JobKind::Pass, extract.pass),
         Work::Train(train) => match ScanKey::of(train) {
             Some(key) => (JobKind::Heads, key.recipe()?.fingerprint()),
@@ -320,6 +324,11 @@ impl Pass {
                 .max()
                 .unwrap_or(0),
         })
+    }
+
+    /// Whether its features are read from files, and no network runs.
+    pub fn is_imported(&self) -> bool {
+        self.model.model.imported().is_some()
     }
 
     /// Images in all.

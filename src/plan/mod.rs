@@ -169,7 +169,16 @@ impl Plan {
 
     /// The passes, in the order of the jobs.
     pub fn passes(&self) -> Vec<Pass> {
-        let jobs = self.jobs.iter();
+        self.of_kind(JobKind::Pass)
+    }
+
+    /// What is read of features that were computed elsewhere, in the order of the jobs.
+    pub fn imports(&self) -> Vec<Pass> {
+        self.of_kind(JobKind::Import)
+    }
+
+    fn of_kind(&self, kind: JobKind) -> Vec<Pass> {
+        let jobs = self.jobs.iter().filter(|job| job.kind == kind);
         jobs.filter_map(|job| Pass::of(self, job)).collect()
     }
 

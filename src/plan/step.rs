@@ -140,7 +140,7 @@ pub struct ModelUse {
     pub name: String,
     /// As its kind reads its table.
     pub model: Arc<dyn Model>,
-    /// The identity of its weights: `synthetic:SEED`, `initialization:SEED`, `blake3:HEX`, `pretraining:FINGERPRINT` or `none`.
+    /// The identity of its weights: `synthetic:SEED`, `initialization:SEED`, `blake3:HEX`, `pretraining:FINGERPRINT`, `imported:HEX` or `none`.
     pub weights: String,
     /// The training of this plan that its weights come from: the step and its artifact.
     pub trained: Option<(StepId, Fingerprint)>,
@@ -236,6 +236,11 @@ pub struct Extract {
 }
 
 impl Extract {
+    /// Whether they were computed elsewhere, and are read from files.
+    pub fn is_imported(&self) -> bool {
+        self.model.model.imported().is_some()
+    }
+
     /// How many images it shows.
     pub fn samples(&self) -> usize {
         match &self.shown.split {

@@ -58,11 +58,26 @@ fn pass_line(pass: &Pass) -> String {
     let draw = pass.model.model.weights().rule_and_seed();
     let draw = draw.filter(|_| pass.model.is_one_of_several);
     let mut line = format!(
-        "{}{} ← {}{}  blocks {}{}  {} of {}",
+        "{}{} ← {}{}  ",
         pass.model.name,
         draw.map_or_else(String::new, |(_, seed)| format!(" seed={seed}")),
         pass.dataset.name,
         timestep.map_or_else(String::new, |timestep| format!("  t={timestep}")),
+    );
+    if let Some(imported) = pass.model.model.imported() {
+        let _ = write!(
+            line,
+            "{}{}  {} of {}",
+            imported.paths(),
+            reductions(pass),
+            plural(pass.taps.len(), "set"),
+            plural(pass.missing_images(), "row"),
+        );
+        return line + &resumes(pass);
+    }
+    let _ = write!(
+        line,
+        "blocks {}{}  {} of {}",
         ranges(pass.taps.iter().map(|tap| tap.block.0)),
         reductions(pass),
         plural(pass.taps.len(), "tap"),
@@ -84,15 +99,16 @@ fn pass_line(pass: &Pass) -> String {
     if key.view.name() != "center" || draw != 0 || seed != 0 {
         let _ = write!(line, "  {} draw={draw} seed={seed}", key.view.name());
     }
+    line + &resumes(pass)
+}
+
+/// What an earlier run has committed of a pass, where it is a part.
+fn resumes(pass: &Pass) -> String {
     let (missing, all) = (pass.missing_shards().len(), pass.shards.count());
-    if missing < all && missing > 0 {
-        let _ = write!(
-            line,
-            "  resumes: {} of {all} shards are committed",
-            all - missing
-        );
+    if missing == all || missing == 0 {
+        return String::new();
     }
-    line
+    format!("  resumes: {} of {all} shards are committed", all - missing)
 }
 
 /// The pools and tokens of a pass, such as `  pools 1,2,4`.
@@ -174,6 +190,16 @@ pub fn render(plan: &Plan, absent: &[Absent], every_artifact: bool) -> String {
             bytes(totals.cost.bytes),
         );
         text.push_str(&render_passes(&passes));
+    }
+    let imports = plan.imports();
+    if !imports.is_empty() {
+        let _ = writeln!(
+            text,
+            "  {} of features that were computed elsewhere, {} to write",
+            plural(imports.len(), "import"),
+            bytes(Totals::of(&imports).cost.bytes),
+        );
+        text.push_str(&render_passes(&imports));
     }
     let (wanted, cached) = counts(plan, "head");
     let _ = writeln!(

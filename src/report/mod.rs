@@ -25,6 +25,7 @@ mod csv;
 pub mod error;
 pub mod figures;
 pub mod files;
+mod imported;
 pub mod input;
 pub mod latex;
 pub mod markdown;

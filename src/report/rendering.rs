@@ -11,6 +11,7 @@ use super::config::ReportConfig;
 use super::context;
 use super::error::ReportError;
 use super::figures::RenderedFigure;
+use super::imported;
 use super::input::ReportInput;
 use super::provenance::Provenance;
 use super::queries::{Ask, Queries};
@@ -55,7 +56,13 @@ pub fn render(
     let figures: Vec<RenderedFigure> = config
         .figures
         .iter()
-        .map(|spec| spec.figure.render(input))
+        .map(|spec| {
+            let mut figure = spec.figure.render(input)?;
+            let rows = figure.rows.iter();
+            let rows = rows.filter_map(|&row| input.results.get(row));
+            figure.notes.extend(imported::notes(rows));
+            Ok::<_, ReportError>(figure)
+        })
         .collect::<Result<_, _>>()?;
     let context = context::context(input, config, &tables, &figures)?;
     let provenance = Provenance::of(input, config, &tables, &figures)?;
@@ -112,7 +119,10 @@ pub fn tables(
     tables
         .map(|(index, spec)| {
             let place = place_of_table(index);
-            spec.table.render(input, input.compared(&place))
+            let mut table = spec.table.render(input, input.compared(&place))?;
+            let shown = spec.table.question().put(&place, input)?;
+            table.notes.extend(imported::notes(shown.rows));
+            Ok(table)
         })
         .collect()
 }

@@ -91,6 +91,7 @@ mod heads_sanity;
 mod hostile_text;
 mod http_server;
 mod image_folders;
+mod imported;
 mod init;
 #[cfg(feature = "torch")]
 mod interruption;

@@ -3,6 +3,7 @@
 mod check;
 mod counts;
 mod fetch;
+mod ids;
 mod list;
 mod stats;
 mod which;
@@ -19,7 +20,7 @@ use crate::datasets::published::{self, PublishedDataset};
 /// Arguments of `repro data`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro data list                what can be fetched\n  repro data fetch cifar10       download a dataset into data/cifar10\n  repro data check FILE          look at every image of an experiment's datasets\n  repro data stats FILE          sizes, formats and colors of the images\n  repro data counts experiments/datasets.toml > reports/datasets.md\n\nYour own images need no fetching: an experiment names their folder. `repro list kinds image-folder` shows the layout."
+    after_help = "Examples:\n  repro data list                what can be fetched\n  repro data fetch cifar10       download a dataset into data/cifar10\n  repro data check FILE          look at every image of an experiment's datasets\n  repro data stats FILE          sizes, formats and colors of the images\n  repro data ids FILE NAME       ids and splits of the samples, as CSV\n  repro data counts experiments/datasets.toml > reports/datasets.md\n\nYour own images need no fetching: an experiment names their folder. `repro list kinds image-folder` shows the layout."
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -39,6 +40,8 @@ enum Command {
     Check(check::Arguments),
     /// Describe the images: sizes, formats, colors, balance of the classes.
     Stats(stats::Arguments),
+    /// Print ids, splits and classes of a dataset's samples in its order, as CSV.
+    Ids(ids::Arguments),
     /// Count what the owners' lists name, beside Table 5 of the paper, as a report in Markdown; needs no images.
     Counts(counts::Arguments),
 }
@@ -51,6 +54,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         Command::Fetch(arguments) => fetch::run(context, &datasets, arguments),
         Command::Check(arguments) => check::run(context, arguments),
         Command::Stats(arguments) => stats::run(context, arguments),
+        Command::Ids(arguments) => ids::run(context, arguments),
         Command::Counts(arguments) => counts::run(context, arguments),
     }
 }

@@ -18,6 +18,8 @@ mod table;
 
 use super::DatasetKind;
 
+pub(crate) use table::rows_at_once;
+
 /// Every dataset kind.
 pub const ALL: &[&DatasetKind] = &[
     &aircraft::KIND,

@@ -109,6 +109,18 @@ pub(super) fn run(
             }
             together(steps, outcome)
         }
+        JobKind::Import => {
+            let wanted = Job {
+                steps: steps.to_vec(),
+                ..planned.clone()
+            };
+            let outcome = attempt(|| {
+                let pass = Pass::of(run.plan, &wanted)
+                    .ok_or_else(|| NodeError::bug("an import without features"))?;
+                pass::run_import(run, &pass, shards, joins)
+            });
+            together(steps, outcome)
+        }
         JobKind::Heads => heads::run_scan(run, steps),
         JobKind::Refit => heads::run_refits(run, steps),
         JobKind::Sample => {

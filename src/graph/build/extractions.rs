@@ -24,14 +24,7 @@ impl Builder<'_> {
             names.declare(&node.name);
             let before = experiment.extractions.len();
             let tables = self.expand(experiment, node, "extraction", &extraction::DOC);
-            let beside_noise = tables.iter().any(|table| {
-                let model = table.get("model").map(|entry| &entry.node.value);
-                let Some(Value::Text(name)) = model else {
-                    return false;
-                };
-                let mut named = experiment.models.iter().filter(|node| node.name == *name);
-                named.any(|node| node.model.input().noise.is_some())
-            });
+            let beside = extraction::Beside::of(&tables, &experiment.models);
             let of = (node, "extraction", &extraction::DOC);
             // A model without noise gives the same features at every timestep of a sweep.
             let mut seen = BTreeSet::new();
@@ -93,7 +86,7 @@ impl Builder<'_> {
                         let place = extraction::Place {
                             dataset,
                             model: model_index,
-                            beside_noise,
+                            beside,
                         };
                         let parsed = extraction::parse(&fields, &node.name, place, &*model);
                         let beside = [

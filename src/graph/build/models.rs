@@ -9,6 +9,7 @@ use crate::graph::axes::Axes;
 use crate::graph::resolve::Names;
 use crate::graph::{Experiment, ModelNode, PretrainNode, SamplesNode, pretrain, samples};
 use crate::models::declaration::WEIGHTS;
+use crate::models::kinds::import::FEATURES;
 use crate::models::{self, WeightsSource};
 use crate::spec::Diagnostic;
 use crate::spec::fields::Spanned;
@@ -85,7 +86,10 @@ impl Builder<'_> {
                     experiment.models.push(ModelNode {
                         name: node.name.clone(),
                         model: Arc::clone(&model),
-                        place: fields.span_of(WEIGHTS.name),
+                        place: fields.span_of(match model.imported() {
+                            Some(_) => FEATURES.name,
+                            None => WEIGHTS.name,
+                        }),
                         pretrain,
                         swept: swept.clone(),
                         swept_weights: swept_weights.clone(),

@@ -6,15 +6,19 @@ use crate::spec::{Count, Custom, Diagnostic, Fields, Key, Shape, Value, Wanted};
 const BLOCK_NUMBER: Key<Count> = Key::count("block", 0..=u32::MAX);
 /// The key that [`parse_blocks`] reads.
 pub(in crate::graph) const BLOCK: Key<Custom> = Key::custom("block", "the number of a block, or \"all\"")
+    .optional("none, for imported features")
     .shapes(&[Shape::Value(&BLOCK_NUMBER), Shape::Word("all")])
     .doc(
-        "Block b whose output is the feature, numbered from 1, as in the paper; 0 is what comes before, of a network that offers it. `repro list models NAME` shows all.",
+        "Block b whose output is the feature, numbered from 1, as in the paper; 0 is what comes before, of a network that offers it. `repro list models NAME` shows all. A network needs it.",
     );
 
 /// The blocks that a table names; reports those that its model does not have.
 pub(super) fn parse_blocks<'m>(fields: &Fields<'_>, model: &'m dyn Model) -> Vec<&'m BlockInfo> {
     let blocks = model.blocks();
-    let Some(node) = fields.get(&BLOCK) else {
+    let Some(node) = fields.given(&BLOCK) else {
+        if !fields.has(BLOCK.name) {
+            fields.missing(&BLOCK);
+        }
         return Vec::new();
     };
     let (variant, range) = (model.variant(), models::block_range(model));

@@ -3,6 +3,7 @@
 //! Adding a kind is one new file and two lines below: `pub mod name;` and `&name::KIND,`.
 
 pub mod guided_diffusion;
+pub mod import;
 pub mod onnx;
 pub mod pixels;
 pub mod resnet;
@@ -14,6 +15,7 @@ use super::ModelKind;
 /// Every model kind.
 pub const ALL: &[&ModelKind] = &[
     &guided_diffusion::KIND,
+    &import::KIND,
     &onnx::KIND,
     &pixels::KIND,
     &resnet::KIND,

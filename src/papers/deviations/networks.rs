@@ -14,6 +14,19 @@ const UNTAUGHT: &str =
 
 pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
     for node in &experiment.models {
+        if let Some(imported) = node.model.imported() {
+            add(
+                "Network",
+                "ADM U-Net, unconditional, 256 × 256 pixels, 553 M parameters",
+                format!(
+                    "{}: features that were computed elsewhere, from {}",
+                    node.model.variant(),
+                    imported.paths()
+                ),
+                DECLARED,
+            );
+            continue;
+        }
         if node.model.variant() != "adm-256-uncond" {
             let network = match node.model.weights() {
                 WeightsSource::None => "none, a baseline: the image itself",

@@ -11,4 +11,5 @@ pub(super) const RULE: Rule = Rule {
 
 fn apply(plan: &mut Plan) {
     merge(plan, JobKind::Pass);
+    merge(plan, JobKind::Import);
 }

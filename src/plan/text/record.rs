@@ -134,7 +134,7 @@ impl PlanRecord {
             sampling_multiply_adds: sampling().map(|cost| cost.multiply_adds).sum(),
             expected_seconds: expected.passes.as_ref().map(|passes| passes.seconds),
             expected_head_seconds: expected.heads.as_ref().map(|heads| heads.seconds),
-            feature_bytes: totals.cost.bytes,
+            feature_bytes: totals.cost.bytes + Totals::of(&plan.imports()).cost.bytes,
             scans: plan
                 .jobs
                 .iter()

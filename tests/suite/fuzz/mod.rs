@@ -60,6 +60,7 @@ readers! {
     csv = "csv";
     list = "list";
     checkpoint = "checkpoint";
+    features = "features";
     template = "template";
     results_csv = "results-csv";
     comparisons_csv = "comparisons-csv";

@@ -10,11 +10,14 @@ pub mod requests;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use repro::checked_file::CheckedFile;
 use repro::datasets::{Environment, NoScratch, PlainDigester};
 use repro::imaging::Image;
 use repro::imaging::preprocess::{Draw, Named, Preprocess};
 use repro::message::Message;
+use repro::models::TapShape;
 use repro::models::checkpoint::stored_tensors::StoredTensors;
+use repro::models::imported::{FeatureFile, Imported, ImportedFile};
 use repro::report::provenance::Provenance;
 use repro::report::template::Template;
 use repro::report::trace::{self, TraceId};
@@ -155,6 +158,11 @@ pub const READERS: &[Reader] = &[
         name: "checkpoint",
         read: checkpoint,
         memory: 300,
+    },
+    Reader {
+        name: "features",
+        read: features,
+        memory: 1400,
     },
     Reader {
         name: "template",
@@ -402,6 +410,35 @@ fn checkpoint(_: &Stage, bytes: &[u8]) {
             }
         }
         Err(error) => assert!(error.to_string().starts_with("fuzzed ")),
+    }
+}
+
+fn features(stage: &Stage, bytes: &[u8]) {
+    let path = stage.put("a.features", bytes);
+    let imported = Imported {
+        files: Vec::new(),
+        array: None,
+        ids: None,
+        skips_unknown_ids: false,
+        shape: TapShape::Vector { width: 3 },
+    };
+    let file = ImportedFile {
+        split: None,
+        path: "a.features".into(),
+    };
+    let described = FeatureFile::describe(stage.folder.path(), &file, &imported);
+    let checked = CheckedFile::open(&path, blake3::hash(bytes).as_bytes()).expect("a file");
+    match FeatureFile::open(&checked, &imported) {
+        Ok(file) => {
+            let described = described.expect("what can be opened can be described");
+            assert_eq!(file.described(None), described);
+            let mut values = Vec::new();
+            for row in 0..described.rows {
+                file.read(row, &mut values).expect("a row that it has");
+            }
+            assert_eq!(values.len(), 3 * described.rows);
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 

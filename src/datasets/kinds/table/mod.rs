@@ -69,6 +69,19 @@ pub const KIND: DatasetKind = Kind::new(
     parse,
 );
 
+/// How many rows of some columns of a Parquet file may be read at once; looks at what their pages unpack into.
+///
+/// # Errors
+/// A page that unpacks into too much, and more rows than a table has.
+pub(crate) fn rows_at_once(
+    path: &Path,
+    file: &std::fs::File,
+    metadata: &::parquet::arrow::arrow_reader::ArrowReaderMetadata,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<usize, DatasetError> {
+    Ok(parquet::rows_at_once(path, file, metadata, is_wanted)?.rows)
+}
+
 const REMEDY: &str = "`repro list kinds table` tells how the files have to be";
 
 fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Dataset>> {

@@ -8,6 +8,7 @@
 //! without a lock; whoever finds all parts in place finishes the artifacts.
 
 mod gather;
+mod import;
 mod shard;
 
 use std::ops::Range;
@@ -16,6 +17,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
 use self::gather::{Computed, gather};
+pub(super) use self::import::run_import;
 use self::shard::{Place, Shard};
 use super::claimed::{Claimed, Cut};
 use crate::datasets::{Manifest, Sample};
@@ -208,21 +210,31 @@ fn write(
     finished: &Receiver<Shard>,
 ) -> Result<f64, NodeError> {
     let mut seconds = 0.0;
-    let (draw, _) = pass.key.draw_and_seed();
-    let view = pass.key.view.name();
     for shard in finished {
         let since = Instant::now();
-        claimed.write(shard.index, &mut |position, part, writer| {
-            let place = Place {
-                position,
-                part,
-                tap: &taps[position],
-            };
-            shard.write(place, (view, draw), listed, writer)
-        })?;
+        commit(pass, (taps, listed), claimed, &shard)?;
         seconds += since.elapsed().as_secs_f64();
     }
     Ok(seconds)
+}
+
+/// Writes a shard's parts.
+fn commit(
+    pass: &Pass,
+    (taps, listed): (&[Tap], &Listed<'_>),
+    claimed: &Claimed<'_>,
+    shard: &Shard,
+) -> Result<(), NodeError> {
+    let (draw, _) = pass.key.draw_and_seed();
+    let view = pass.key.view.name();
+    claimed.write(shard.index, &mut |position, part, writer| {
+        let place = Place {
+            position,
+            part,
+            tap: &taps[position],
+        };
+        shard.write(place, (view, draw), listed, writer)
+    })
 }
 
 /// What a thread returned; its panic is this thread's.

@@ -23,7 +23,7 @@ use crate::numbers::to_usize;
 use crate::text::plural;
 
 /// What a zip archive begins with.
-pub(super) const MAGIC: &[u8] = b"PK\x03\x04";
+pub(in crate::models) const MAGIC: &[u8] = b"PK\x03\x04";
 const DIRECTORY_MAGIC: &[u8] = b"PK\x01\x02";
 const END_MAGIC: &[u8] = b"PK\x05\x06";
 const END_LENGTH: usize = 22;
@@ -40,7 +40,7 @@ const SIZES_BEHIND: u16 = 1 << 3;
 
 /// An archive.
 #[derive(Debug)]
-pub(super) struct Archive<'f> {
+pub(in crate::models) struct Archive<'f> {
     members: BTreeMap<&'f str, Member>,
 }
 

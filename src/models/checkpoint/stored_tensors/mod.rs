@@ -13,7 +13,7 @@
 //! Unlike `torch.load`, nothing here can run code from a file, restore an object other than a tensor, or be asked for
 //! more memory than the file is long.
 
-mod archive;
+pub(in crate::models) mod archive;
 mod fault;
 mod flax;
 mod legacy;

@@ -83,6 +83,9 @@ pub enum WeightError {
     /// What a kind says of a file that it reads by itself.
     #[error("{}", .0.text)]
     Unusable(Message),
+    /// There is no network, but features that were computed elsewhere.
+    #[error("the features were computed elsewhere, so there is no network to run")]
+    Imported,
     /// There is no source at all.
     #[error("the network has parameters, but no weights were given")]
     NotGiven,
@@ -112,7 +115,7 @@ impl Hint for WeightError {
             ),
             Self::Mismatch(mismatch) => mismatch.hint(),
             Self::Unusable(message) => message.hint.clone(),
-            Self::Check { .. } | Self::File(_) | Self::NotGiven => None,
+            Self::Check { .. } | Self::File(_) | Self::Imported | Self::NotGiven => None,
         }
     }
 }
@@ -152,6 +155,7 @@ impl WeightMap {
             WeightsSource::Synthetic(seed) => Ok(Self::synthetic(*seed)),
             WeightsSource::Initialization(seed) => Ok(Self::initial(initial(*seed))),
             WeightsSource::Pretrained(name) => Err(WeightError::NotTrained { name: name.clone() }),
+            WeightsSource::Imported(_) => Err(WeightError::Imported),
             WeightsSource::None => Err(WeightError::NotGiven),
         }
     }

@@ -299,6 +299,7 @@ impl Onnx {
             WeightsSource::Synthetic(_)
             | WeightsSource::Initialization(_)
             | WeightsSource::Pretrained(_)
+            | WeightsSource::Imported(_)
             | WeightsSource::None => return Err(WeightError::NotGiven),
         };
         let path = file.path();
