@@ -5,14 +5,12 @@ mod blocks;
 pub(super) use blocks::BLOCK;
 use blocks::parse_blocks;
 
-use std::collections::BTreeSet;
-
-use super::{ExtractionNode, ModelNode, OnBadImage, Randomness, Swept, imported, preprocess};
+use super::{ExtractionNode, OnBadImage, Randomness, Swept, imported, preprocess};
 use crate::feature_type::FeatureType;
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
 use crate::models::{BlockInfo, Model, Precision, Reduce, TapShape};
-use crate::spec::{Choice, Count, Fields, Key, KindDoc, OrWord, Seed, Table, Text, Value};
+use crate::spec::{Choice, Count, Fields, Key, KindDoc, OrWord, Seed, Text};
 
 /// Key of the model, by its name in the experiment.
 pub(super) const MODEL: Key<Text> =
@@ -120,32 +118,7 @@ pub(super) struct Place {
     /// Index of the model.
     pub(super) model: usize,
     /// The other models of the same extraction.
-    pub(super) beside: Beside,
-}
-
-/// What the models of one extraction are, so that a key for some of them is not for nothing.
-#[derive(Clone, Copy)]
-pub(super) struct Beside {
-    /// Whether one has noise, which `timestep` is for.
-    noise: bool,
-    /// Whether one is a network, which the keys of passes are for.
-    pub(super) network: bool,
-}
-
-impl Beside {
-    /// What the tables of an extraction name.
-    pub(super) fn of(tables: &[Table], models: &[ModelNode]) -> Self {
-        let name = |table: &Table| match table.get(MODEL.name).map(|entry| &entry.node.value) {
-            Some(Value::Text(name)) => Some(name.clone()),
-            _ => None,
-        };
-        let names: BTreeSet<String> = tables.iter().filter_map(name).collect();
-        let named = || models.iter().filter(|node| names.contains(&node.name));
-        Self {
-            noise: named().any(|node| node.model.input().noise.is_some()),
-            network: named().any(|node| node.model.imported().is_none()),
-        }
-    }
+    pub(super) beside: imported::Beside,
 }
 
 /// Looks for errors in a table whose model or dataset has some of its own, so that nothing can be made of it.
@@ -161,7 +134,7 @@ pub(super) fn parse(
     model: &dyn Model,
 ) -> Vec<ExtractionNode> {
     let is_imported = model.imported().is_some();
-    if is_imported && !imported::check(fields, place, model) {
+    if is_imported && !imported::check(fields, place) {
         return Vec::new();
     }
     let input = model.input();

@@ -1,13 +1,15 @@
 //! Extractions of features that were computed elsewhere: no image is read and no network runs, so most keys do not apply.
 
+use std::collections::BTreeSet;
+
 use super::extraction::{
-    BATCH_SIZE, BLOCK, DRAW, ON_BAD_IMAGE, PRECISION, Place, SEED, TIMESTEP, VIEW,
+    BATCH_SIZE, BLOCK, DRAW, MODEL, ON_BAD_IMAGE, PRECISION, Place, SEED, TIMESTEP, VIEW,
 };
-use super::{ExtractionNode, preprocess};
+use super::{Experiment, ExtractionNode, ModelNode, preprocess};
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
-use crate::models::{Model, Precision};
-use crate::spec::{AnyKey, Diagnostic, Fields};
+use crate::models::Precision;
+use crate::spec::{AnyKey, Diagnostic, Fields, Table, Value};
 
 /// The keys that are about images and networks.
 const OF_NETWORKS: [&dyn AnyKey; 11] = [
@@ -24,8 +26,33 @@ const OF_NETWORKS: [&dyn AnyKey; 11] = [
     &ON_BAD_IMAGE,
 ];
 
+/// What the models of one extraction are, so that a key for some of them is not for nothing.
+#[derive(Clone, Copy)]
+pub(super) struct Beside {
+    /// Whether one has noise, which `timestep` is for.
+    pub(super) noise: bool,
+    /// Whether one is a network, which the keys of passes are for.
+    network: bool,
+}
+
+impl Beside {
+    /// What the tables of an extraction name.
+    pub(super) fn of(tables: &[Table], models: &[ModelNode]) -> Self {
+        let name = |table: &Table| match table.get(MODEL.name).map(|entry| &entry.node.value) {
+            Some(Value::Text(name)) => Some(name.clone()),
+            _ => None,
+        };
+        let names: BTreeSet<String> = tables.iter().filter_map(name).collect();
+        let named = || models.iter().filter(|node| names.contains(&node.name));
+        Self {
+            noise: named().any(|node| node.model.input().noise.is_some()),
+            network: named().any(|node| node.model.imported().is_none()),
+        }
+    }
+}
+
 /// Whether the table has no key of a network, or another model that such keys are for; reports every one that does not apply.
-pub(super) fn check(fields: &Fields<'_>, place: Place, model: &dyn Model) -> bool {
+pub(super) fn check(fields: &Fields<'_>, place: Place) -> bool {
     if place.beside.network {
         return true;
     }
@@ -37,9 +64,8 @@ pub(super) fn check(fields: &Fields<'_>, place: Place, model: &dyn Model) -> boo
         }
         is_sound = false;
         let message = format!(
-            "`{name}` of {} does not apply: the features of model `{}` were computed elsewhere",
-            fields.context(),
-            model.variant()
+            "`{name}` of {} does not apply: its features were computed elsewhere",
+            fields.context()
         );
         fields.report(
             Diagnostic::new(
@@ -65,4 +91,17 @@ pub(super) fn strip(node: &mut ExtractionNode) {
     node.precision = Precision::F32;
     node.batch_size = None;
     node.on_bad_image = super::OnBadImage::Fail;
+}
+
+/// What an extraction of imported features is called in labels; `None` for one of a network. `reduce` says what is made of each row.
+pub(super) fn label(
+    node: &ExtractionNode,
+    experiment: &Experiment,
+    reduce: &str,
+) -> Option<String> {
+    let model = &experiment.models[node.model];
+    model.model.imported().map(|_| {
+        let dataset = &experiment.datasets[node.dataset].name;
+        format!("{}[{dataset} {} imported{reduce}]", node.name, model.name)
+    })
 }

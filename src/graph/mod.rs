@@ -285,13 +285,8 @@ impl ExtractionNode {
         let random = self.random.map_or_else(String::new, |random| {
             format!(" draw={} seed={}", random.draw, random.seed)
         });
-        if experiment.models[self.model].model.imported().is_some() {
-            return format!(
-                "{}[{} {} imported{reduce}]",
-                self.name,
-                experiment.datasets[self.dataset].name,
-                experiment.models[self.model].name,
-            );
+        if let Some(label) = imported::label(self, experiment, &reduce) {
+            return label;
         }
         format!(
             "{}[{} {}{timestep} {}{reduce} {}{random}{precision}]",

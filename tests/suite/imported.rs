@@ -30,7 +30,8 @@ output = "report.md"
 [[report.table]]
 kind   = "grid"
 metric = "top1"
-rows   = "model"
+rows    = "model"
+columns = "head"
 "#;
 
 /// One sample of the dataset.

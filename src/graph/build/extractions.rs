@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Builder;
 use crate::graph::announced::AbsentNode;
 use crate::graph::axes::{Axes, axis_value};
+use crate::graph::imported::Beside;
 use crate::graph::resolve::Names;
 use crate::graph::{Experiment, ExtractionNode, extraction};
 use crate::spec::sections::Sections;
@@ -24,7 +25,7 @@ impl Builder<'_> {
             names.declare(&node.name);
             let before = experiment.extractions.len();
             let tables = self.expand(experiment, node, "extraction", &extraction::DOC);
-            let beside = extraction::Beside::of(&tables, &experiment.models);
+            let beside = Beside::of(&tables, &experiment.models);
             let of = (node, "extraction", &extraction::DOC);
             // A model without noise gives the same features at every timestep of a sweep.
             let mut seen = BTreeSet::new();

@@ -19,9 +19,13 @@ use super::malformed;
 use super::tensors::{Elements, Found};
 use crate::datasets::DatasetError;
 use crate::limits::NPY_HEADER;
+use crate::models::checkpoint::stored_tensors::Fault;
 use crate::models::checkpoint::stored_tensors::archive::{self, Archive};
 use crate::npy::{self, Element, Header};
+use crate::visible::on_one_line;
 
+/// What the name of a member ends in.
+const ENDING: &str = ".npy";
 /// What a single array is called.
 const ONLY: &str = "features";
 
@@ -45,18 +49,19 @@ impl Arrays {
         beginning.starts_with(&npy::MAGIC[..6]) || beginning.starts_with(archive::MAGIC)
     }
 
-    /// Maps a file and reads the headers of its arrays. The file must not change while it is open.
+    /// Maps a file and reads the headers of its arrays; `None` where it is a zip archive without any, such as PyTorch's. The file must not
+    /// change while it is open.
     ///
     /// # Errors
-    /// A file that cannot be mapped, is damaged, or holds something else than arrays.
-    pub(super) fn open(path: &Path, file: &File) -> Result<Self, DatasetError> {
+    /// A file that cannot be mapped, is damaged, or holds something else beside arrays.
+    pub(super) fn open(path: &Path, file: &File) -> Result<Option<Self>, DatasetError> {
         #[expect(unsafe_code, reason = "there is no safe way to map a file")]
         // SAFETY: the map is only read. If another process shortened the file meanwhile, reading would end this process with a signal,
         // which is why the file must not change; no memory becomes invalid otherwise.
         let map = unsafe { Mmap::map(file) };
         let map = map.map_err(|source| DatasetError::io(path, source, "check the path"))?;
         let arrays = read(&map).map_err(|problem| malformed(path, problem))?;
-        Ok(Self { map, arrays })
+        Ok(arrays.map(|arrays| Self { map, arrays }))
     }
 
     /// The arrays' names, in alphabetical order.
@@ -91,35 +96,43 @@ impl Arrays {
     }
 }
 
-/// The arrays of a file.
-fn read(file: &[u8]) -> Result<BTreeMap<String, Array>, String> {
+/// The arrays of a file; `None` where it is an archive without any.
+fn read(file: &[u8]) -> Result<Option<BTreeMap<String, Array>>, String> {
     if file.starts_with(archive::MAGIC) {
         return members(file);
     }
     let array = array(file, 0..file.len())?;
-    Ok(BTreeMap::from([(ONLY.to_owned(), array)]))
+    Ok(Some(BTreeMap::from([(ONLY.to_owned(), array)])))
 }
 
-/// The arrays of an archive.
-fn members(file: &[u8]) -> Result<BTreeMap<String, Array>, String> {
-    let archive = Archive::open(file).map_err(|fault| format!("it {fault}"))?;
+/// The arrays of an archive; `None` where it has none.
+fn members(file: &[u8]) -> Result<Option<BTreeMap<String, Array>>, String> {
+    let archive = Archive::open(file).map_err(in_words)?;
+    if !archive.names().any(|member| member.ends_with(ENDING)) {
+        return Ok(None);
+    }
     let mut arrays = BTreeMap::new();
     for member in archive.names() {
-        let Some(name) = member.strip_suffix(".npy") else {
-            let member = crate::visible::on_one_line(member);
-            return Err(format!(
-                "it is a zip archive with `{member}`, which is not a NumPy array"
-            ));
+        let Some(name) = member.strip_suffix(ENDING) else {
+            let member = on_one_line(member);
+            return Err(format!("`{member}` in it is not a NumPy array"));
         };
-        let found = archive
-            .find(member)
-            .map_err(|fault| format!("it {fault}"))?;
-        let range = found.unwrap_or_default();
-        let array = array(file, range)
-            .map_err(|problem| format!("`{}`: {problem}", crate::visible::on_one_line(name)))?;
+        let range = archive.find(member).map_err(in_words)?.unwrap_or_default();
+        let array =
+            array(file, range).map_err(|problem| format!("`{}`: {problem}", on_one_line(name)))?;
         arrays.insert(name.to_owned(), array);
     }
-    Ok(arrays)
+    Ok(Some(arrays))
+}
+
+/// What is wrong with an archive, without what to do about checkpoints.
+fn in_words(fault: Fault) -> String {
+    match fault {
+        Fault::Unsupported { reason, .. } => {
+            format!("{reason}; `numpy.savez` stores members as they are")
+        }
+        other => format!("it {other}"),
+    }
 }
 
 /// The array whose file is a part of a file.

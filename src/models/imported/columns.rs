@@ -1,18 +1,20 @@
 //! Features in a table: a column of lists of numbers in a Parquet or an Arrow file, and a column of ids.
 //!
 //! # Deviations
-//! An Arrow file is read as the stream that it holds, behind its first eight bytes, so that the library takes no more memory than the file
-//! has bytes. What is compressed in an Arrow file is refused, as this build of the library does; Parquet may be.
+//! What is compressed in an Arrow file is refused, as this build of the library does; Parquet may be. Of an Arrow file, what its footer says
+//! of its blocks is compared with its length first: the library takes as much memory as it is told to.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema};
 use arrow::error::ArrowError;
-use arrow::ipc::reader::StreamReader;
+use arrow::ipc::reader::{FileReader, StreamReader, read_footer_length};
+use arrow::ipc::{Block, root_as_footer};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
@@ -26,16 +28,18 @@ use crate::datasets::{DatasetError, rows_at_once};
 use crate::limits::{IMPORTED_TABLE, TABLE_COLUMNS, TABLE_ROWS, unpacked};
 use crate::text::bytes;
 
+/// What an Arrow file begins and ends with.
+const FILE_MAGIC: &[u8; 6] = b"ARROW1";
+
 /// The format of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     /// Parquet.
     Parquet,
-    /// A stream of Arrow IPC, from a byte on.
-    Arrow {
-        /// Where the stream begins: behind the first bytes of a file, or at once.
-        from: u64,
-    },
+    /// Arrow IPC with a footer.
+    ArrowFile,
+    /// Arrow IPC as a stream.
+    ArrowStream,
 }
 
 impl Format {
@@ -43,10 +47,10 @@ impl Format {
     pub(super) fn of(beginning: &[u8]) -> Option<Self> {
         if beginning.starts_with(b"PAR1") {
             Some(Self::Parquet)
-        } else if beginning.starts_with(b"ARROW1") {
-            Some(Self::Arrow { from: 8 })
+        } else if beginning.starts_with(FILE_MAGIC) {
+            Some(Self::ArrowFile)
         } else if beginning.starts_with(&[0xff; 4]) {
-            Some(Self::Arrow { from: 0 })
+            Some(Self::ArrowStream)
         } else {
             None
         }
@@ -87,9 +91,19 @@ fn read(
     let metadata = file.metadata().map_err(unreadable)?;
     let (choice, batches) = match Format::of(&beginning) {
         Some(Format::Parquet) => parquet(path, file, imported, need)?,
-        Some(Format::Arrow { from }) => {
-            file.seek(SeekFrom::Start(from)).map_err(unreadable)?;
-            arrow_stream(path, file, imported)?
+        Some(Format::ArrowStream) => {
+            file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+            let reader = StreamReader::try_new_buffered(file, None);
+            let reader = reader.map_err(|error| broken(path, &error))?;
+            let choice = chosen(path, &reader.schema(), imported)?;
+            (choice, Box::new(reader) as Batches)
+        }
+        Some(Format::ArrowFile) => {
+            check_blocks(path, &file, metadata.len())?;
+            let reader = FileReader::try_new_buffered(file, None);
+            let reader = reader.map_err(|error| broken(path, &error))?;
+            let choice = chosen(path, &reader.schema(), imported)?;
+            (choice, Box::new(reader) as Batches)
         }
         None => return Err(malformed(path, "it is not a table".to_owned())),
     };
@@ -206,15 +220,34 @@ fn parquet(
     Ok((choice, Box::new(reader)))
 }
 
-fn arrow_stream(
-    path: &Path,
-    file: File,
-    imported: &Imported,
-) -> Result<(Choice, Batches), DatasetError> {
-    let reader = StreamReader::try_new_buffered(file, None);
-    let reader = reader.map_err(|error| broken(path, &error))?;
-    let choice = chosen(path, &reader.schema(), imported)?;
-    Ok((choice, Box::new(reader)))
+/// Whether the blocks of an Arrow file are in it, by its footer.
+fn check_blocks(path: &Path, file: &File, length: u64) -> Result<(), DatasetError> {
+    let cut_off = || malformed(path, "it does not end as an Arrow file does".to_owned());
+    let mut end = [0; 10];
+    let place = length.checked_sub(end.len() as u64).ok_or_else(cut_off)?;
+    file.read_exact_at(&mut end, place).map_err(|_| cut_off())?;
+    let size = read_footer_length(end).map_err(|_| cut_off())?;
+    let start = place.checked_sub(size as u64).ok_or_else(cut_off)?;
+    let mut footer = vec![0; size];
+    file.read_exact_at(&mut footer, start)
+        .map_err(|_| cut_off())?;
+    let footer = root_as_footer(&footer).map_err(|error| broken(path, &error))?;
+    let blocks = footer.recordBatches().into_iter().flatten();
+    let blocks = blocks.chain(footer.dictionaries().into_iter().flatten());
+    let is_inside = |block: &Block| {
+        let size = |size: i64| u64::try_from(size).ok();
+        let end = size(block.offset())?
+            .checked_add(size(block.metaDataLength().into())?)?
+            .checked_add(size(block.bodyLength())?)?;
+        Some(end <= start)
+    };
+    for block in blocks {
+        if is_inside(block) != Some(true) {
+            let problem = "its footer names a block beyond its end".to_owned();
+            return Err(malformed(path, problem));
+        }
+    }
+    Ok(())
 }
 
 fn column(path: &Path, batch: &RecordBatch, name: &str) -> Result<ArrayRef, DatasetError> {

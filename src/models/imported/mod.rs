@@ -2,7 +2,7 @@
 //!
 //! [`FeatureFile`] is one open file: arrays (`tensors.rs` and `arrays.rs`: `.npy`, `.npz`, safetensors) or a table (`columns.rs`: Parquet,
 //! Arrow).
-//! What a file is decide its first bytes, and never its name. `rows.rs` finds the row of each sample.
+//! Its first bytes decide what a file is, and never its name. `rows.rs` finds the row of each sample.
 //!
 //! # Shapes
 //! Files hold `[N, D]`, `[N, L, D]` or `[N, C, H, W]`, one row a sample; a column of a table holds the values of a row one behind the other.

@@ -14,7 +14,7 @@ const MOST_LISTED: usize = 3;
 /// What a file holds, without its numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Described {
-    /// Where it is.
+    /// As it is opened.
     pub path: PathBuf,
     /// The split whose samples it has; `None` for those of all splits.
     pub split: Option<String>,

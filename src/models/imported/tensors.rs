@@ -1,7 +1,7 @@
-//! Features in a file of arrays: `.npy`, `.npz` and safetensors.
+//! Features in a file of arrays: `.npy`, `.npz`, safetensors, and PyTorch's files of a dict of tensors.
 //!
-//! Ids are texts, or bytes of them: NumPy's types `U` and `S`, and for safetensors, which has no texts, `[N, W]` of 8-bit numbers: each
-//! row UTF-8 with zeros behind it.
+//! Ids are texts, or bytes of them: NumPy's types `U` and `S`, and where there are no texts, `[N, W]` of 8-bit numbers: each row UTF-8
+//! with zeros behind it.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -16,7 +16,7 @@ use super::numbers::{self, Values};
 use super::{FeatureFile, Imported, Need, malformed};
 use crate::checked_file::CheckedFile;
 use crate::datasets::DatasetError;
-use crate::models::checkpoint::stored_tensors::StoredTensors;
+use crate::models::checkpoint::stored_tensors::{Fault, StoredTensors};
 
 /// One array.
 #[derive(Debug)]
@@ -65,8 +65,12 @@ pub(super) fn open(
 ) -> Result<FeatureFile, DatasetError> {
     let mut beginning = [0; 8];
     let length = file.read_at(&mut beginning, 0).unwrap_or_default();
-    let (found, in_place) = if Arrays::begins(&beginning[..length]) {
-        let arrays = Arrays::open(path, file)?;
+    let arrays = if Arrays::begins(&beginning[..length]) {
+        Arrays::open(path, file)?
+    } else {
+        None
+    };
+    let (found, in_place) = if let Some(arrays) = arrays {
         let names: Vec<&str> = arrays.names().collect();
         let found = describe(path, &names, &|name| arrays.get(name), imported, need)?;
         let mapped = arrays.into_mapped(&found.features);
@@ -77,7 +81,7 @@ pub(super) fn open(
             Some(checked) => StoredTensors::open_checked(checked),
             None => StoredTensors::open(path),
         };
-        let file = opened.map_err(|error| not_features(path, &error.fault.to_string()))?;
+        let file = opened.map_err(|error| not_features(path, &error.fault))?;
         let names: Vec<&str> = file.names().collect();
         let get = |name: &str| {
             let tensor = file.get(name)?;
@@ -111,11 +115,17 @@ pub(super) fn open(
     })
 }
 
-/// A file that is neither a table nor arrays nor safetensors.
-fn not_features(path: &Path, fault: &str) -> DatasetError {
+/// A file whose tensors cannot be read, or that has none.
+fn not_features(path: &Path, fault: &Fault) -> DatasetError {
     malformed(
         path,
-        format!("it is neither `.npy`, `.npz`, Parquet nor Arrow, and as safetensors it {fault}"),
+        match fault {
+            Fault::NotACheckpoint(_) => {
+                "it is neither `.npy`, `.npz`, safetensors, a file of PyTorch, Parquet nor Arrow"
+                    .to_owned()
+            }
+            other => format!("it {other}"),
+        },
     )
 }
 

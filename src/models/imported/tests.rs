@@ -12,6 +12,9 @@ fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/imported")
 }
 
+/// A file of tensors that are not in a row, as PyTorch saved it.
+const VIEWS: &str = "../checkpoints/read-views.pt";
+
 fn imported(sizes: &[u32]) -> Imported {
     Imported {
         files: Vec::new(),
@@ -98,6 +101,20 @@ fn rows_of_several_axes_are_read_row_major() {
 }
 
 #[test]
+fn tensors_that_pytorch_saved_are_read_whatever_their_strides() {
+    let transposed = Imported {
+        array: Some("transposed".to_owned()),
+        ..imported(&[4])
+    };
+    let (described, values) = rows_of(VIEWS, &transposed).unwrap();
+    assert_eq!(described.rows, 6);
+    // The transpose of 4 rows of 6 values, in steps of 1 from -3.5.
+    let expected = (0..6_u8).flat_map(|row| (0..4_u8).map(move |column| row + 6 * column));
+    let expected: Vec<f32> = expected.map(|step| f32::from(step) - 3.5).collect();
+    assert_eq!(values, expected);
+}
+
+#[test]
 fn what_does_not_fit_is_refused_in_words() {
     let plain = imported(&[3]);
     let with = |change: &dyn Fn(&mut Imported)| {
@@ -154,7 +171,7 @@ fn what_does_not_fit_is_refused_in_words() {
         (
             "make.py",
             &plain,
-            "it is neither `.npy`, `.npz`, Parquet nor Arrow",
+            "it is neither `.npy`, `.npz`, safetensors, a file of PyTorch, Parquet nor Arrow",
         ),
     ] {
         let error = rows_of(file, imported).expect_err(file);

@@ -1,7 +1,8 @@
 //! `import`: no network, but features that were computed elsewhere, in files.
 //!
-//! What they are files of decide their first bytes: `.npy`, `.npz`, safetensors, Parquet or Arrow. Rows are matched with the samples of an
-//! extraction's dataset by ids where the files have them, and otherwise are in the dataset's order. [`crate::models::imported`] reads them.
+//! Files are `.npy`, `.npz`, safetensors, PyTorch's, Parquet or Arrow; their first bytes say which. Rows are matched with the samples of an
+//! extraction's dataset by ids where the files have them, and otherwise are in the dataset's order.
+//! [`crate::models::imported`] reads them.
 //!
 //! # Shapes
 //! Its one block is what a row holds: `[D]`, `[L, D]` or `[C, H, W]`. The experiment declares it, so that heads are checked and planned
@@ -22,7 +23,7 @@ use crate::spec::{Boolean, Choice, Count, Custom, Fields, Key, Kind, KindDoc, Li
 
 /// The key of the files.
 pub const FEATURES: Key<Custom> = Key::custom("features", "a path, or a table of split = path").doc(
-    "Files with the features: `.npy`, `.npz`, safetensors, Parquet or Arrow, such as `{ train = \"train.npy\", test = \"test.npy\" }`, or one file for all splits. Relative to the folder that `repro` runs in.",
+    "Files with the features: `.npy`, `.npz`, safetensors, PyTorch, Parquet or Arrow, such as `{ train = \"train.npy\", test = \"test.npy\" }`, or one file for all splits. Relative to the folder that `repro` runs in.",
 );
 const SHAPE: Key<List<Count>> = Key::list("shape", Count::within(1..=16_777_216))
     .items(1..=3)
