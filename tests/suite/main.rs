@@ -67,6 +67,8 @@ mod golden_guided_diffusion;
 #[cfg(feature = "torch")]
 mod golden_heads;
 #[cfg(feature = "torch")]
+mod golden_mage;
+#[cfg(feature = "torch")]
 mod golden_momentum;
 #[cfg(feature = "onnx")]
 mod golden_onnx;
@@ -91,6 +93,7 @@ mod heads_sanity;
 mod hostile_text;
 mod http_server;
 mod image_folders;
+#[cfg(feature = "torch")]
 mod imported;
 mod init;
 #[cfg(feature = "torch")]

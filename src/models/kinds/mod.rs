@@ -4,6 +4,7 @@
 
 pub mod guided_diffusion;
 pub mod import;
+pub mod mage;
 pub mod onnx;
 pub mod pixels;
 pub mod resnet;
@@ -16,6 +17,7 @@ use super::ModelKind;
 pub const ALL: &[&ModelKind] = &[
     &guided_diffusion::KIND,
     &import::KIND,
+    &mage::KIND,
     &onnx::KIND,
     &pixels::KIND,
     &resnet::KIND,
