@@ -42,7 +42,6 @@ pub const ALL: &[Announced] = &[
         "dit",
         "A diffusion transformer, on the latents of an autoencoder.",
     ),
-    model("mage", "The encoder of MAGE, on the tokens of its VQGAN."),
     model(
         "stable-diffusion",
         "The U-Net of Stable Diffusion, on the latents of its autoencoder, with a text or a learned condition.",

@@ -38,10 +38,12 @@ pub const FILE_NAMES: &[FileNames] = &[
     FileNames {
         prefix: "",
         others: OTHERS,
+        chunk: None,
     },
     FileNames {
         prefix: "model.",
         others: OTHERS,
+        chunk: None,
     },
 ];
 
@@ -190,6 +192,7 @@ impl Config {
             count: self.tokens(),
             width: self.width,
             class_token: true,
+            registers: 0,
         };
         taps.push(("token_emb".to_owned(), tokens, cost));
         // The three projections, their output, the two layers of the perceptron; the two products of attention.

@@ -1,7 +1,7 @@
 //! `mage`: MAGE's encoder, which reads an image as words of a tokenizer.
 //!
 //! [`config`] says what a network looks like and which blocks it has, [`network`] runs it. It reads clean images of 256 × 256 pixels,
-//! between 0 and 1.
+//! between 0 and 1, whose shorter side was resized to 292 before the middle was cropped, as in the reference.
 //!
 //! # Reference
 //! Li et al. 2022 (arXiv 2211.09117); LTH14/mage@1becb14475354fc40df35ba7c7c7bf418a137cd3: models_vit_mage.py, main_linprobe.py. Blocks are
@@ -10,8 +10,6 @@
 //! (`--global_pool`); there they have batch normalization before them.
 //!
 //! # Deviations
-//! - The reference resizes the shorter side to 292 (bicubic) and crops 256; an extraction's default, `adm-center-crop`, has the whole
-//!   shorter side in 256. Write `preprocess` to have the reference's.
 //! - Names of published checkpoints follow the code that writes them; no published file was read. Of weights that are not in a file, only
 //!   those by the synthetic rule can be had.
 //! - Those of [`network`].
@@ -28,7 +26,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use self::config::Config;
-use crate::imaging::Normalization;
+use crate::imaging::{Filter, Normalization, Preprocess};
 use crate::models::checkpoint::comparison::Required;
 use crate::models::checkpoint::stored_tensors::StoredTensors;
 use crate::models::{
@@ -142,6 +140,10 @@ impl Model for Mage {
             normalization: Normalization::ZeroToOne,
             noise: None,
         }
+    }
+
+    fn preprocess(&self) -> Preprocess {
+        Preprocess::resize_then_crop(292, config::IMAGE_SIZE, Filter::Bicubic)
     }
 
     fn required(&self) -> Option<Required<'_>> {
