@@ -13,6 +13,7 @@
 #[cfg(feature = "torch")]
 use tch::Tensor;
 
+#[cfg(feature = "torch")]
 use super::config::{Config, PositionResize, Positions};
 
 /// The base of the frequencies.
