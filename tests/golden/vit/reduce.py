@@ -46,7 +46,7 @@ def main():
     reduce(
         supervised / "vit-features.safetensors",
         here / "vit-features.safetensors",
-        [r".*\.corner", r".*\.feature", r"[^.]*\.(b06|b12|b24)\.(cls|patchmean)", r"vit(b16_timm|l16_mae(\.global_pool)?)\.logits"],
+        [r".*\.corner", r".*\.feature", r"(vitb16[^.]*\.b12|vitl16[^.]*\.b24)\.(cls|patchmean)", r"vit(b16_timm|l16_mae(\.global_pool)?)\.logits"],
     )
     reduce(
         supervised / "vit-tiny-features.safetensors",
