@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::guided_diffusion::config as unet;
-use super::super::guided_diffusion::layout::UNetLayout;
+use super::super::guided_diffusion::layout::{BlockLayout, UNetLayout};
 use crate::models::{BlockIndex, BlockInfo, TapShape};
 
 /// Width of the hidden layer of both `spatial` heads, as upstream has it.
@@ -48,10 +48,9 @@ impl Pool {
     /// The module that gives the pooled feature, and the last layer, by their names upstream.
     fn paths(self) -> (&'static str, &'static str) {
         match self {
-            Self::Adaptive => ("out.2", "out.3"),
             Self::Attention => ("out.2.attention", "out.2.c_proj"),
             Self::Spatial => ("out.1", "out.2"),
-            Self::SpatialV2 => ("out.2", "out.3"),
+            Self::Adaptive | Self::SpatialV2 => ("out.2", "out.3"),
         }
     }
 }
@@ -173,7 +172,7 @@ impl Config {
     /// Width of the spatial means of all blocks, one after another: upstream's `_feature_size`.
     pub fn means_width(&self) -> u32 {
         let layout = UNetLayout::encoder(&self.unet());
-        layout.blocks.iter().map(|block| block.outputs()).sum()
+        layout.blocks.iter().map(BlockLayout::outputs).sum()
     }
 
     /// Positions of the last feature map, and the mean token before them.
