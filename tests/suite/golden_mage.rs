@@ -106,6 +106,10 @@ impl NumpyDraws {
             .wrapping_add(self.increment);
     }
 
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the generator takes halves of its state"
+    )]
     fn next(&mut self) -> f64 {
         self.step();
         let folded = (self.state >> 64) as u64 ^ self.state as u64;
@@ -115,6 +119,10 @@ impl NumpyDraws {
 }
 
 /// The golden input: two images.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "NumPy's numbers were rounded to 32 bits"
+)]
 fn images() -> Vec<f32> {
     let mut draws = NumpyDraws::new(8101);
     (0..2 * 3 * 256 * 256)
@@ -140,7 +148,9 @@ fn file(cli: &CliTest, prefix: &str) -> PathBuf {
     let tensors = state_dict.into_iter().map(|(name, shape)| {
         let mut values = synthetic::fill(&name, &shape, SEED);
         if name == "vqgan.quantize.embedding.weight" {
-            values.iter_mut().for_each(|value| *value *= 0.5);
+            for value in &mut values {
+                *value *= 0.5;
+            }
         }
         let bytes: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
         (format!("{prefix}{name}"), shape, bytes)

@@ -169,9 +169,9 @@ fn rows_in_the_order_of_the_dataset_and_rows_with_ids_give_the_same_results() {
     );
     let report = cli.read("report.md");
     assert!(
-        report.contains(&format!(
+        report.contains(
             "Imported: the features of `elsewhere` were computed elsewhere, and read from files with the BLAKE3 digests"
-        )) && report.contains(&digest[..12]),
+        ) && report.contains(&digest[..12]),
         "{report}"
     );
 

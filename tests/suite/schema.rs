@@ -44,7 +44,6 @@ fn invalid(whole: &Value, schema: &Value, value: &Value, path: &str) -> Option<S
             }),
             "not" if holds(given) => fails("what it must not be"),
             "if" if holds(given) => invalid(whole, &schema["then"], value, path),
-            "not" | "if" | "then" => None,
             "allOf" => {
                 let mut all = given.as_array().unwrap().iter();
                 all.find_map(|one| invalid(whole, one, value, path))
@@ -57,7 +56,8 @@ fn invalid(whole: &Value, schema: &Value, value: &Value, path: &str) -> Option<S
             "type" if !is_of_type(given.as_str().unwrap(), value) => fails("another type"),
             "const" if given != value => fails("another value"),
             "enum" if !given.as_array().unwrap().contains(value) => fails("not in the list"),
-            "type" | "const" | "enum" | "$schema" | "title" | "description" | "$defs" => None,
+            "not" | "if" | "then" | "type" | "const" | "enum" | "$schema" | "title"
+            | "description" | "$defs" => None,
             "anyOf" => {
                 let all = given.as_array().unwrap().iter();
                 let found: Option<Vec<String>> =

@@ -48,19 +48,18 @@ pub(super) fn choose(
             hint.unwrap_or(has),
         ))
     };
-    let ids = match &imported.ids {
-        Some(name) => Some(named(name)?),
-        None => {
-            let mut found = IDS.into_iter().filter(|name| names.contains(name));
-            match (found.next(), found.next()) {
-                (Some(one), Some(other)) => {
-                    return Err(refused(
-                        format!("it has the {what}s `{one}` and `{other}`"),
-                        format!("say which has the ids: `ids = \"{one}\"`"),
-                    ));
-                }
-                (found, _) => found.map(str::to_owned),
+    let ids = if let Some(name) = &imported.ids {
+        Some(named(name)?)
+    } else {
+        let mut found = IDS.into_iter().filter(|name| names.contains(name));
+        match (found.next(), found.next()) {
+            (Some(one), Some(other)) => {
+                return Err(refused(
+                    format!("it has the {what}s `{one}` and `{other}`"),
+                    format!("say which has the ids: `ids = \"{one}\"`"),
+                ));
             }
+            (found, _) => found.map(str::to_owned),
         }
     };
     let rest: Vec<&str> = names
