@@ -594,7 +594,12 @@ fn every_tap_of_resnet_50_is_the_golden_one() {
     let blocks = (1..=16).map(|block| format!("b{block:02}"));
     let names = std::iter::once("conv1_relu".to_owned()).chain(blocks);
     for (name, map) in names.zip(&taps) {
-        for side in [1, 2] {
+        // The last block of each layer has both.
+        let sides = match name.as_str() {
+            "b03" | "b07" | "b13" | "b16" => &[1, 2][..],
+            _ => &[1],
+        };
+        for &side in sides {
             let key = format!("{name}.pool{side}");
             let pooled = map.adaptive_avg_pool2d([side, side]);
             assert_close(&key, &pooled, &golden[&key], TOLERANCE);
