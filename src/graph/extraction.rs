@@ -163,10 +163,12 @@ pub(super) fn parse(
     }
     let timestep = values.timestep.filter(|_| input.noise.is_some());
     let is_random = timestep.is_some() || values.preprocess.is_random();
-    let every_block = blocks.len() > 1;
+    // What does not apply is only an error where the block was named, and where no network stands beside imported features: among
+    // all blocks of a network, and all models of an extraction, it may apply to others.
+    let lenient = blocks.len() > 1 || (is_imported && place.beside.network);
     let mut nodes = Vec::new();
     for block in blocks {
-        let Some(reduce) = reduce(fields, &values, block, every_block) else {
+        let Some(reduce) = reduce(fields, &values, block, lenient) else {
             continue;
         };
         nodes.push(ExtractionNode {
@@ -222,15 +224,14 @@ fn reduce(
     fields: &Fields<'_>,
     values: &Values,
     block: &BlockInfo,
-    every_block: bool,
+    lenient: bool,
 ) -> Option<Reduce> {
     let misfit = |key: &str, message: String, hint: String| {
         fields.invalid(key, "graph::tap-misfit", message, Some(hint));
         None
     };
-    // What does not apply is only an error where the block was named: among all blocks of a network it may apply to others.
     let surplus = |key: &str, given: bool| {
-        if given && !every_block {
+        if given && !lenient {
             let message = format!(
                 "`{key}` of {} does not apply to block {}, whose output is {}",
                 fields.context(),
@@ -240,7 +241,7 @@ fn reduce(
             let hint = format!("leave `{key}` out");
             let _: Option<Reduce> = misfit(key, message, hint);
         }
-        !given || every_block
+        !given || lenient
     };
     match block.shape {
         TapShape::Map { height, width, .. } => {

@@ -32,7 +32,7 @@ pub(super) struct Beside {
     /// Whether one has noise, which `timestep` is for.
     pub(super) noise: bool,
     /// Whether one is a network, which the keys of passes are for.
-    network: bool,
+    pub(super) network: bool,
 }
 
 impl Beside {

@@ -325,5 +325,10 @@ fn the_network_runs_no_deeper_than_the_deepest_tap() {
         Until::Output,
         &mut |_, _| {},
     );
-    assert!(beyond.unwrap_err().to_string().contains("b1 to b13"));
+    assert!(
+        beyond
+            .unwrap_err()
+            .to_string()
+            .contains("its last one is b13")
+    );
 }

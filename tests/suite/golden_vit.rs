@@ -381,7 +381,7 @@ fn a_feature_is_the_same_whatever_else_is_tapped() {
         error
             .unwrap_err()
             .to_string()
-            .contains("the network is b10")
+            .contains("its last one is b10")
     );
 }
 

@@ -61,11 +61,13 @@ fn samples(cli: &CliTest) -> Vec<Sample> {
     samples.collect()
 }
 
-/// A feature that only samples of the same class are near to.
+/// A feature of a direction that only samples of the same class have.
 fn feature(sample: &Sample) -> [f32; 2] {
-    let sum: u32 = sample.class.bytes().map(u32::from).sum();
-    let small: u32 = sample.id.bytes().map(u32::from).sum();
-    [sum as f32, small as f32 / 1e6]
+    let sum: u16 = sample.class.bytes().map(u16::from).sum();
+    let small: u16 = sample.id.bytes().map(u16::from).sum();
+    let (sine, cosine) = (f32::from(sum % 97) / 97.0 * std::f32::consts::TAU).sin_cos();
+    let length = 1.0 + f32::from(small) / 1e4;
+    [cosine * length, sine * length]
 }
 
 /// An array file of rows.
@@ -155,7 +157,8 @@ fn rows_in_the_order_of_the_dataset_and_rows_with_ids_give_the_same_results() {
         "{ran}"
     );
     cli.run(&["plan", "--check", "a.toml"]).expect_code(0);
-    let results = "SELECT value, block, timestep, view, weights FROM results WHERE metric = 'top1'";
+    let results =
+        "SELECT value, block, timestep, \"view\", weights FROM results WHERE metric = 'top1'";
     let [result] = cli.query(results).try_into().unwrap();
     assert_eq!(result["value"], 1.0);
     for axis in ["block", "timestep", "view"] {
@@ -179,7 +182,7 @@ fn rows_in_the_order_of_the_dataset_and_rows_with_ids_give_the_same_results() {
     let backwards: Vec<&Sample> = samples.iter().rev().collect();
     cli.write("all.safetensors", safetensors(&backwards));
     let model = model("\"all.safetensors\"");
-    cli.write("b.toml", experiment("b", &[FASHION, &model, HEADS]));
+    cli.write("b.toml", experiment("a", &[FASHION, &model, HEADS]));
     run(&cli, "b.toml");
     let kept = cli.query("SELECT fingerprint FROM artifacts WHERE kind = 'features'");
     let kept = kept.iter().map(|row| {
@@ -216,9 +219,10 @@ kind = "accuracy"
 of   = "probe"
 
 [metric.alike]
-kind     = "cka"
-features = "both"
-split    = "test"
+kind  = "cka"
+left  = "both"
+right = "both"
+split = "test"
 "#;
     let model = model("\"all.safetensors\"");
     cli.write("a.toml", experiment("a", &[FASHION, &model, RAW, sections]));

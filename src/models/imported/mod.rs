@@ -24,6 +24,8 @@ use self::numbers::Values;
 use super::TapShape;
 use crate::checked_file::CheckedFile;
 use crate::datasets::DatasetError;
+#[cfg(feature = "torch")]
+use crate::message::Message;
 
 pub use rows::{Described, Place, assign};
 
@@ -55,6 +57,12 @@ pub struct ImportedFile {
     pub split: Option<String>,
     /// Relative to the folder that `repro` runs in.
     pub path: PathBuf,
+}
+
+/// What is said where features that were computed elsewhere are taken for a network.
+#[cfg(feature = "torch")]
+pub(crate) fn no_network() -> Message {
+    Message::new("the features were computed elsewhere, so there is no network to run")
 }
 
 impl Imported {

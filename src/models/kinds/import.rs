@@ -241,7 +241,9 @@ impl Model for Elsewhere {
         Box<dyn crate::models::extractor::Network>,
         crate::models::checkpoint::weights::WeightError,
     > {
-        Err(crate::models::checkpoint::weights::WeightError::Imported)
+        Err(crate::models::checkpoint::weights::WeightError::Unusable(
+            crate::models::imported::no_network(),
+        ))
     }
 }
 

@@ -12,18 +12,17 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
-use super::comparison;
 use super::file_names::FileNames;
 use super::parameters::Parameters;
 use super::stored_tensors::{StoredTensors, StoredTensorsError};
-use super::synthetic;
 pub use super::weight_mismatch::{Advice, WeightMismatch, WrongShape};
+use super::{comparison, synthetic};
 use crate::checked_file::{CheckError, CheckedFile};
 use crate::message::{Hint, Message};
-use crate::models::WeightsSource;
 use crate::models::nn::initial::Initial;
 use crate::models::nn::layers::MemoryFormat;
 use crate::models::nn::precision::Precision;
+use crate::models::{WeightsSource, imported};
 use crate::numbers::to_i64;
 
 /// Where a network's parameters come from.
@@ -83,9 +82,6 @@ pub enum WeightError {
     /// What a kind says of a file that it reads by itself.
     #[error("{}", .0.text)]
     Unusable(Message),
-    /// There is no network, but features that were computed elsewhere.
-    #[error("the features were computed elsewhere, so there is no network to run")]
-    Imported,
     /// There is no source at all.
     #[error("the network has parameters, but no weights were given")]
     NotGiven,
@@ -115,7 +111,7 @@ impl Hint for WeightError {
             ),
             Self::Mismatch(mismatch) => mismatch.hint(),
             Self::Unusable(message) => message.hint.clone(),
-            Self::Check { .. } | Self::File(_) | Self::Imported | Self::NotGiven => None,
+            Self::Check { .. } | Self::File(_) | Self::NotGiven => None,
         }
     }
 }
@@ -155,7 +151,7 @@ impl WeightMap {
             WeightsSource::Synthetic(seed) => Ok(Self::synthetic(*seed)),
             WeightsSource::Initialization(seed) => Ok(Self::initial(initial(*seed))),
             WeightsSource::Pretrained(name) => Err(WeightError::NotTrained { name: name.clone() }),
-            WeightsSource::Imported(_) => Err(WeightError::Imported),
+            WeightsSource::Imported(_) => Err(WeightError::Unusable(imported::no_network())),
             WeightsSource::None => Err(WeightError::NotGiven),
         }
     }
