@@ -26,11 +26,11 @@ pub struct MetricNode {
 /// What a metric scores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MetricInputs {
-    /// The predictions of heads, as indices into [`Experiment::heads`].
+    /// The predictions of heads, as indices into [`Experiment::heads`](super::Experiment::heads).
     Heads(Vec<usize>),
-    /// Sets of features on one split, as indices into [`Experiment::extractions`].
+    /// Sets of features on one split, as indices into [`Experiment::extractions`](super::Experiment::extractions).
     Features {
-        /// The sets, as indices into [`Experiment::extractions`].
+        /// The sets, as indices into [`Experiment::extractions`](super::Experiment::extractions).
         sets: Vec<usize>,
         /// Name of the split that is read.
         split: String,

@@ -78,6 +78,7 @@ mod golden_resnet;
 mod golden_sampling;
 #[cfg(feature = "torch")]
 mod golden_tuning;
+#[cfg(feature = "torch")]
 mod golden_unet_encoder;
 #[cfg(feature = "torch")]
 mod golden_vit;
