@@ -62,7 +62,7 @@ pub struct ImportedFile {
 /// What is said where features that were computed elsewhere are taken for a network.
 #[cfg(feature = "torch")]
 pub(crate) fn no_network() -> Message {
-    Message::new("the features were computed elsewhere, so there is no network to run")
+    Message::new("the features were computed elsewhere; only a network can be run")
 }
 
 impl Imported {

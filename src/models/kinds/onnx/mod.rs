@@ -1,7 +1,7 @@
 //! `onnx`: any network that was exported to ONNX, whose named outputs are its taps. ONNX Runtime runs it.
 //!
-//! [`mod@file`] reads what the file says of its network, [`declared`] compares that with the experiment, [`network`] runs it in ONNX Runtime,
-//! which [`runtime`] loads. `repro models inspect` prints the table of an experiment for a file.
+//! [`mod@file`] reads what the file says of its network, [`declared`] compares that with the experiment, [`network`] runs it in ONNX
+//! Runtime, which [`runtime`] loads. `repro models inspect` prints the table of an experiment for a file.
 //!
 //! An experiment states side and taps, although the file has them: checking and planning then need no file, as for every other model, and
 //! what a file of dynamic sizes leaves open is stated in the same place. A run compares them with the file before it computes anything.
