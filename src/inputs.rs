@@ -28,6 +28,7 @@ use crate::store::{self, Memo, Store, StoreError};
 use crate::warning::Warning;
 use memory::Memory;
 
+pub use generated::made_image;
 pub use memory::class_names;
 pub use source::{ImageSource, Showing};
 pub use survey::{Otherwise, Surveyed, survey};

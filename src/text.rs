@@ -99,6 +99,17 @@ pub fn parse_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A number of floating-point operations with three significant digits: "1.25 teraFLOP", "28.0 exaFLOP".
+pub fn operations(number: f64) -> String {
+    const UNITS: [&str; 8] = ["", "kilo", "mega", "giga", "tera", "peta", "exa", "zetta"];
+    let (mut value, mut unit) = (number, 0);
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{} {}FLOP", rate(value), UNITS[unit])
+}
+
 /// A rate with three significant digits: "0.123", "32.3", "1,240".
 pub fn rate(a_second: f64) -> String {
     let digits = match a_second.abs() {
@@ -188,6 +199,9 @@ mod tests {
         ] {
             assert_eq!(rate(a_second), text);
         }
+        assert_eq!(operations(27.96e18), "28.0 exaFLOP");
+        assert_eq!(operations(999_700.0), "1.00 megaFLOP");
+        assert_eq!(operations(12.0), "12.0 FLOP");
         assert_eq!(duration(0.25), "0.2 s");
         assert_eq!(duration(65.0), "1 min 05 s");
         assert_eq!(duration(7500.0), "2 h 05 min");

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import children, doctor, extraction, heads, machine, parity, reference, training, workers
+from . import children, doctor, extraction, heads, machine, parity, reference, sampling, training, workers
 from .check import Check, Failed, OutOfTime, Skipped
 from .memory import DeviceMemory
 from .results import Results
@@ -21,6 +21,7 @@ PARTS = [
     ("parity", parity.parity, 70, "maps of the golden networks against the recorded ones of the reference"),
     ("extraction", extraction.extraction, 140, "throughput of forward passes, beside the peak of matrix products"),
     ("reference", reference.reference, 50, "the same in the reference implementation; needs --reference"),
+    ("sampling", sampling.sampling, 90, "images a second out of noise; the reference's chain beside it with --reference"),
     ("heads", heads.heads, 60, "linear heads on 4,096 and 65,536 values, and 100 heads from one scan"),
     ("fine-tuning", training.fine_tuning, 45, "a step of a head and the network below it"),
     ("pretraining", training.pretraining, 30, "a step of the training of a network"),

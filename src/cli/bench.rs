@@ -1,5 +1,8 @@
 //! `repro bench`: how fast this machine is at what a run does.
 
+#[cfg(feature = "torch")]
+mod sampling;
+
 use clap::{Args, Subcommand};
 
 use super::exit::Failure;
@@ -15,6 +18,9 @@ pub struct Arguments {
 enum What {
     /// Time a pass: JPEG files through a network into a cache, as `repro run` does it.
     Extraction(Extraction),
+    /// Time steps from noise to images, and say what a set of images takes.
+    #[cfg(feature = "torch")]
+    Sampling(sampling::Arguments),
 }
 
 /// Arguments of `repro bench extraction`.
@@ -68,6 +74,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.what {
         What::Extraction(extraction) => with_torch::run(extraction),
+        What::Sampling(sampling) => sampling::run(sampling),
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a file name to a planned experiment, for every subcommand that needs one.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Context;
 use super::exit::Failure;
@@ -12,8 +13,8 @@ use crate::inputs::{self, Inputs, Otherwise};
 use crate::limits;
 use crate::machine::instructions;
 use crate::message::Message;
-use crate::models::Precision;
-use crate::plan::{self, Absent, Plan};
+use crate::models::{self, Model, Precision};
+use crate::plan::{self, Absent, Forecast, Plan, Rates, Step, Work};
 use crate::spec::include::IncludedFile;
 use crate::spec::{Diagnostics, Source};
 use crate::store::{Listing, Store};
@@ -131,6 +132,9 @@ pub(super) fn warn_of_bf16(plan: &Plan) {
         .passes()
         .iter()
         .any(|pass| pass.key.precision == Precision::Bf16);
+    let of_samples = |step: &Step| matches!(&step.work, Work::Sample(work) if work.node.precision == Precision::Bf16);
+    let mut missing = plan.steps.iter().filter(|step| step.is_missing());
+    let is_bf16 = is_bf16 || missing.any(of_samples);
     if is_bf16 && !instructions::has_bf16() {
         let message = Message::new(
             "this processor has no instructions for bfloat16 (AVX-512 BF16 or AMX): `precision = \"bf16\"` is about 20 times as slow on it as f32",
@@ -140,6 +144,21 @@ pub(super) fn warn_of_bf16(plan: &Plan) {
             message.hint("leave `precision` out, or run on a GPU")
         );
     }
+}
+
+/// How long a plan takes, by what the store knows of earlier runs on this machine.
+pub(super) fn forecast(plan: &Plan, listing: &Listing) -> Forecast {
+    let presets = models::presets().into_iter().map(|preset| preset.model);
+    let passes = plan.passes();
+    let of_passes = passes.iter().map(|pass| &pass.model);
+    let of_samples = plan.steps.iter().filter_map(|step| match &step.work {
+        Work::Sample(work) => Some(std::iter::once(&work.model).chain(&work.classifier)),
+        _ => None,
+    });
+    let own = of_passes.chain(of_samples.flatten());
+    let own = own.map(|used| Arc::clone(&used.model));
+    let networks: Vec<Arc<dyn Model>> = own.chain(presets).collect();
+    Rates::of(listing, &networks, instructions::of_libtorch()).expect(plan)
 }
 
 /// A checked experiment, its opened inputs and its plan.

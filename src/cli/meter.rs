@@ -27,6 +27,9 @@ const NUMBERS: usize = 50;
 pub(super) enum Unit {
     /// Things of a name, such as "images".
     Things(&'static str),
+    /// Things of a name that take so many pieces of work each; pieces are counted, and whole things are told.
+    #[cfg(feature = "torch")]
+    Pieces(&'static str, u64),
     /// Bytes.
     Bytes,
 }
@@ -147,20 +150,27 @@ fn a_second(from: u64, done: u64, elapsed: Duration) -> Option<f64> {
 fn numbers(unit: Unit, (from, done, of): (u64, u64, Option<u64>), elapsed: Duration) -> String {
     let amount = |amount: u64| match unit {
         Unit::Things(_) => count(amount),
+        #[cfg(feature = "torch")]
+        Unit::Pieces(_, pieces) => count(amount / pieces.max(1)),
         Unit::Bytes => bytes(amount),
     };
     let mut text = amount(done);
     if let Some(of) = of {
         text.extend([" of ", &amount(of)]);
     }
-    if let Unit::Things(name) = unit {
-        text.extend([" ", name]);
+    match unit {
+        Unit::Things(name) => text.extend([" ", name]),
+        #[cfg(feature = "torch")]
+        Unit::Pieces(name, _) => text.extend([" ", name]),
+        Unit::Bytes => {}
     }
     let Some(a_second) = a_second(from, done, elapsed) else {
         return text;
     };
     let speed = match unit {
         Unit::Things(_) => rate(a_second),
+        #[cfg(feature = "torch")]
+        Unit::Pieces(_, pieces) => rate(a_second / pieces.max(1) as f64),
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -246,6 +256,11 @@ mod tests {
                 expected
             );
         }
+        // Images of 50 steps each: half a step a second is a hundredth of an image.
+        assert_eq!(
+            numbers(Unit::Pieces("images", 50), (0, 120, Some(500)), after(60)),
+            "2 of 10 images, 0.040/s, 3 min 10 s left"
+        );
         // What was there before is done, and was not done now.
         assert_eq!(
             numbers(images, (1024, 1024, Some(3000)), after(60)),

@@ -1,7 +1,6 @@
 //! `repro plan`: what a run would do. Never touches libtorch.
 
 use std::io::Write;
-use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
@@ -13,9 +12,8 @@ use super::warnings::Deny;
 use super::{experiment, printed, unopened};
 use crate::collect::warnings::Warnings;
 use crate::inputs::Otherwise;
-use crate::machine::{device, instructions};
-use crate::models::{self, Model};
-use crate::plan::{Absent, Forecast, Plan, PlanRecord, Rates, render, render_jobs, render_time};
+use crate::machine::device;
+use crate::plan::{Absent, Forecast, Plan, PlanRecord, render, render_jobs, render_time};
 use crate::report::ReportWarning;
 use crate::store::Store;
 use crate::text::plural;
@@ -84,12 +82,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     if on_cpu {
         experiment::warn_of_bf16(&plan);
     }
-    let presets = models::presets().into_iter().map(|preset| preset.model);
-    let passes = plan.passes();
-    let own = passes.iter().map(|pass| Arc::clone(&pass.model.model));
-    let networks: Vec<Arc<dyn Model>> = own.chain(presets).collect();
-    let rates = Rates::of(&planned.listing, &networks, instructions::of_libtorch());
-    let expected = rates.expect(&plan);
+    let expected = experiment::forecast(&plan, &planned.listing);
     let printed = print(
         &plan,
         &absent,

@@ -10,9 +10,10 @@ use std::sync::{Mutex, PoisonError};
 use self::bars::Bars;
 use self::state::{Kept, State, committed_already};
 use super::exit::Failure;
+use super::meter::Unit;
 use super::say::{self, Level};
 use crate::exec::event::{Event, Working};
-use crate::text::{count, duration, plural, rate};
+use crate::text::{count, duration, operations, plural, rate};
 
 pub(super) use log::{JsonLog, LogError};
 
@@ -82,15 +83,32 @@ impl Display {
                 passes,
                 images,
                 heads,
+                sampled_images,
+                sampling_operations,
+                expected_sampling_seconds,
             } => {
                 state.passes = *passes;
+                let mut parts = Vec::new();
                 if *passes + *heads > 0 {
-                    state.say(&format!(
-                        "{experiment} on {device}: {} over {} images, {} to train",
+                    parts.push(format!(
+                        "{} over {} images, {} to train",
                         plural(*passes, "pass"),
                         count(*images),
                         plural(*heads, "head")
                     ));
+                }
+                if *sampled_images > 0 {
+                    let time = expected_sampling_seconds.map_or_else(String::new, |seconds| {
+                        format!(", about {} on one device", duration(seconds))
+                    });
+                    parts.push(format!(
+                        "{} images out of noise ({}{time})",
+                        count(*sampled_images),
+                        operations(*sampling_operations)
+                    ));
+                }
+                if !parts.is_empty() {
+                    state.say(&format!("{experiment} on {device}: {}", parts.join(", ")));
                 }
             }
             // Warnings are printed before anything is computed.
@@ -162,15 +180,17 @@ impl Display {
             }
             Event::SamplesStarted {
                 label,
+                images,
                 committed,
                 forwards,
-                ..
             } => {
                 let name = format!("samples {label}");
                 let title = format!("{name}{}", committed_already(*committed));
                 let work = Working::Samples(label.clone());
                 let names = (name, title);
-                state.bars.begin(work, names, (0, *forwards), "forwards");
+                let steps = forwards / (*images).max(1);
+                let unit = Unit::Pieces("images", steps.max(1) as u64);
+                state.bars.begin_by(work, names, (0, *forwards), unit);
             }
             Event::SamplesAdvanced { label, images } => {
                 let work = Working::Samples(label.clone());
@@ -182,9 +202,10 @@ impl Display {
                 seconds,
             } => {
                 let line = format!(
-                    "samples {label}: {} in {}",
+                    "samples {label}: {} in {}, {} images/s",
                     plural(*images, "image"),
-                    duration(*seconds)
+                    duration(*seconds),
+                    rate(*images as f64 / seconds.max(1e-9))
                 );
                 state.finish(&Working::Samples(label.clone()), &line);
             }

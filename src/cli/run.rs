@@ -287,12 +287,27 @@ mod with_torch {
                 .iter()
                 .flat_map(|job| &job.steps)
                 .filter(|&&id| matches!(plan.step(id).work, Work::Train(_) | Work::Refit(_)));
+            let samples = || {
+                let missing = plan.steps.iter().filter(|step| step.is_missing());
+                missing.filter_map(|step| match &step.work {
+                    Work::Sample(work) => Some((work, &step.artifact)),
+                    _ => None,
+                })
+            };
+            let forecast = experiment::forecast(plan, &self.planned.listing);
             emit(Event::RunStarted {
                 experiment: plan.name.clone(),
                 device: names(self.workers),
                 passes: of_kind(JobKind::Pass).count(),
                 images,
                 heads: heads.count(),
+                sampled_images: samples()
+                    .map(|(work, made)| work.missing_images(made) as u64)
+                    .sum(),
+                sampling_operations: samples()
+                    .map(|(work, made)| 2.0 * work.all_multiply_adds(made) as f64)
+                    .sum(),
+                expected_sampling_seconds: forecast.samples.map(|samples| samples.seconds),
             });
         }
 

@@ -54,7 +54,8 @@ pub(super) fn misfit(experiment: &Experiment, error: PlanError) -> Failure {
                 .find(|node| node.name == *pretrain)
                 .map(|node| node.place)
         }
-        PlanError::Recipe(_) | PlanError::Bug(_) => None,
+        // An extraction knows its name and not its place; the message has it.
+        PlanError::Labels { .. } | PlanError::Recipe(_) | PlanError::Bug(_) => None,
     };
     match (Failure::from(error), span) {
         (Failure::Usage(message), Some(span)) => Failure::Usage(Message {

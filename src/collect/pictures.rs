@@ -7,9 +7,9 @@ use arrow::array::{Array, Float32Array, Int64Array, RecordBatch};
 use crate::diffusion::NoiseOf;
 use crate::exec::NodeError;
 use crate::graph::{Experiment, SampleMethod};
+use crate::imaging::Normalization;
 use crate::imaging::preprocess::View;
-use crate::imaging::{Image, Normalization};
-use crate::inputs::{ImageSource, Inputs, Showing};
+use crate::inputs::{ImageSource, Inputs, Showing, made_image};
 use crate::message::Message;
 use crate::numbers::to_u32;
 use crate::plan::{Plan, Work};
@@ -149,10 +149,8 @@ fn samples(
     let reader = store.images(fingerprint, 0..count)?;
     let image = |row: usize| {
         let missing = || NodeError::Values(format!("samples have no image {row}").into());
-        let image = Image::decode(reader.image(row).ok_or_else(missing)?);
-        let image = image.map_err(|error| {
-            NodeError::Values(format!("image {row} of samples does not decode: {error}").into())
-        })?;
+        let bytes = reader.image(row).ok_or_else(missing)?;
+        let image = made_image(&reader, row, bytes).map_err(NodeError::Values)?;
         // A gray image decodes into three equal channels.
         let pixels = image.pixels().chunks_exact(image.channels());
         Ok(pixels

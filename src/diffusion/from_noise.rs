@@ -1,16 +1,19 @@
 //! Images out of noise by a loaded network, as bytes: what samples are.
 //!
-//! The noise of an image is a function of the seed and of the image's number, so that an image does not depend on how many are
-//! made beside it, but for rounding.
+//! The noise of an image, and its class, are functions of the seed and of the image's number, so that an image does not depend on how
+//! many are made beside it, but for rounding.
+//!
+//! Images stay on the device from the first step to the last: on a GPU the next noise is drawn while the network still computes.
 
+use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use super::reverse::ReverseError;
-use super::sampling::{Sampling, Step, to_bytes};
+use super::sampling::{Denoiser, Sampling, Step, to_bytes};
 use crate::diffusion::noise::{fill_noise, image_id};
 use crate::models::InputSpec;
-use crate::models::extractor::{ForwardError, Images, Network, Until};
-use crate::numbers::to_i64;
+use crate::models::extractor::{ForwardError, Images, Network, images_to_tensor};
+use crate::models::guidance::Guidance;
 
 /// A loaded network and how it is sampled from.
 pub struct FromNoise<'a> {
@@ -24,6 +27,57 @@ pub struct FromNoise<'a> {
     pub device: Device,
     /// Seed of the noise.
     pub seed: u64,
+    /// The classes of the images, and what leads the images to them; `None` for images without classes.
+    pub conditions: Option<Conditions<'a>>,
+}
+
+/// The classes of the images that are sampled.
+#[derive(Clone, Copy)]
+pub struct Conditions<'a> {
+    /// The class of an image by its number.
+    pub class_of: &'a (dyn Fn(usize) -> i64 + Sync),
+    /// Whether the network is given the classes; they are a classifier's alone otherwise.
+    pub is_given: bool,
+    /// Guidance without a classifier, of a network that is given the classes.
+    pub guidance: Option<Guidance>,
+    /// A classifier of noisy images on `device`, and the factor of its gradient.
+    pub classifier: Option<(&'a dyn Network, f64)>,
+}
+
+/// The network with the classes of one batch.
+struct Conditioned<'a> {
+    source: &'a FromNoise<'a>,
+    /// `[N]`.
+    classes: Option<Vec<i64>>,
+    stop: &'a dyn Fn() -> bool,
+}
+
+impl Denoiser for Conditioned<'_> {
+    fn denoise(&mut self, x_t: &Tensor, timestep: u32) -> Result<Tensor, ForwardError> {
+        if (self.stop)() {
+            // The chain has no other way to end early; the signal is looked at again behind it.
+            return Err(ForwardError::NoOutput);
+        }
+        let (network, conditions) = (self.source.network, self.source.conditions);
+        let given = conditions.filter(|conditions| conditions.is_given);
+        let given = given.zip(self.classes.as_deref());
+        match given {
+            None => network.denoise(x_t, timestep, None),
+            Some((conditions, classes)) => match conditions.guidance {
+                None => network.denoise(x_t, timestep, Some(classes)),
+                Some(guidance) => network.guided(x_t, timestep, classes, guidance),
+            },
+        }
+    }
+
+    fn gradient(&mut self, x_t: &Tensor, timestep: u32) -> Result<Option<Tensor>, ForwardError> {
+        let classifier = self.source.conditions.and_then(|one| one.classifier);
+        let Some(((classifier, scale), classes)) = classifier.zip(self.classes.as_deref()) else {
+            return Ok(None);
+        };
+        let gradient = classifier.class_gradient(x_t, timestep, classes)?;
+        Ok(Some(gradient * scale))
+    }
 }
 
 impl FromNoise<'_> {
@@ -47,31 +101,20 @@ impl FromNoise<'_> {
         let count = numbers.len();
         let side = self.input.side as usize;
         let size = self.input.channels as usize * side * side;
-        let mut denoise = |x_t: &Tensor, timestep: u32| {
-            if stop() {
-                // The chain has no other way to end early; the signal is looked at again below.
-                return Err(ForwardError::NoOutput);
-            }
-            let mut values = vec![0f32; count * size];
-            let host = x_t.to_device(Device::Cpu).contiguous();
-            host.copy_data(&mut values, count * size);
-            let shown = Images {
-                pixels: &values,
-                count,
-                timestep: Some(timestep),
-                classes: None,
-            };
-            let output = self
-                .network
-                .forward(shown, &[], Until::Output, &mut |_, _| {})?;
-            output.ok_or(ForwardError::NoOutput)
+        let of_batch = |conditions: Conditions<'_>| -> Vec<i64> {
+            numbers.clone().map(conditions.class_of).collect()
+        };
+        let mut conditioned = Conditioned {
+            source: self,
+            classes: self.conditions.map(of_batch),
+            stop,
         };
         // Draw 0 is the start, and the draws of the steps follow.
         let start = self.noise(&numbers, 0, 0);
         let mut draws = |step: Step| self.noise(&numbers, step.timestep, 1);
         let made = self
             .sampling
-            .run(&start, &mut denoise, &mut draws, &mut |_, _| advance());
+            .run(&start, &mut conditioned, &mut draws, &mut |_, _| advance());
         if stop() {
             return Ok(None);
         }
@@ -90,20 +133,18 @@ impl FromNoise<'_> {
         let (channels, side) = (self.input.channels as usize, self.input.side as usize);
         let size = channels * side * side;
         let mut values = vec![0f32; numbers.len() * size];
-        for (number, target) in numbers.clone().zip(values.chunks_mut(size.max(1))) {
-            fill_noise(
-                self.seed,
-                &image_id(number),
-                "samples",
-                timestep,
-                draw,
-                target,
-            );
-        }
-        let sides = [numbers.len(), channels, side, side];
-        let sides = sides.map(to_i64);
-        Tensor::from_slice(&values)
-            .view(sides)
-            .to_device(self.device)
+        let (seed, first) = (self.seed, numbers.start);
+        let images = values.par_chunks_mut(size.max(1)).enumerate();
+        images.for_each(|(place, target)| {
+            let id = image_id(first + place);
+            fill_noise(seed, &id, "samples", timestep, draw, target);
+        });
+        let images = Images {
+            pixels: &values,
+            count: numbers.len(),
+            timestep: None,
+            classes: None,
+        };
+        images_to_tensor(images, self.input, self.device)
     }
 }

@@ -118,10 +118,17 @@ impl Columns {
     /// One number for each image, rounded to f32: `[N, 1, 1, 1]`.
     pub(super) fn of(&self, number: impl Fn(&Posterior) -> f64) -> Tensor {
         let numbers: Vec<f64> = self.posteriors.iter().map(number).collect();
-        Tensor::from_slice(&numbers)
+        let host = Tensor::from_slice(&numbers)
             .to_kind(Kind::Float)
-            .to_device(self.device)
-            .view([-1, 1, 1, 1])
+            .view([-1, 1, 1, 1]);
+        if self.device.is_cuda() {
+            // From pinned memory, so that nobody waits for what the GPU still computes.
+            let (non_blocking, copy) = (true, false);
+            host.pin_memory(self.device)
+                .to_device_(self.device, Kind::Float, non_blocking, copy)
+        } else {
+            host
+        }
     }
 
     /// The mean of `q(x_{t-1} | x_t, x_0)`, `[N, C, H, W]`.

@@ -11,7 +11,8 @@
 //! # Deviations
 //! - Noise comes from the caller. It is asked for only where it has an effect: never at the last step, and never where `eta` is
 //!   0. The reference draws it all the same and multiplies it by zero.
-//! - There is no guidance by a classifier.
+//! - A classifier's gradient leads a step as upstream's `condition_mean` and `condition_score` have it; with
+//!   [`Variance::FixedSmall`] the last step is led by the variance of the one before, where upstream multiplies by zero.
 //!
 //! # Parity
 //! Samples 1e-4; predicted `x_0` 2e-3 at the first two steps, where errors of the network are amplified most, and 2e-4 halfway;
@@ -63,6 +64,15 @@ pub trait Denoiser {
     /// # Errors
     /// The network refuses the batch.
     fn denoise(&mut self, x_t: &Tensor, timestep: u32) -> Result<Tensor, ForwardError>;
+
+    /// The gradient by `x_t` of what the images are to become, such as the logarithm of the probability of a class, `[N, C, H, W]`;
+    /// `None` where nothing leads them.
+    ///
+    /// # Errors
+    /// What leads them refuses the batch.
+    fn gradient(&mut self, _x_t: &Tensor, _timestep: u32) -> Result<Option<Tensor>, ForwardError> {
+        Ok(None)
+    }
 }
 
 impl<F: FnMut(&Tensor, u32) -> Result<Tensor, ForwardError>> Denoiser for F {
@@ -121,7 +131,8 @@ impl Sampling {
         let mut x = start.shallow_clone();
         for step in self.steps() {
             let output = denoiser.denoise(&x, step.timestep)?;
-            let stepped = self.step(step, &x, &output, noise)?;
+            let gradient = denoiser.gradient(&x, step.timestep)?;
+            let stepped = self.led_step(step, &x, (&output, gradient.as_ref()), noise)?;
             observe(step, &stepped);
             x = stepped.sample;
         }
@@ -142,26 +153,54 @@ impl Sampling {
         output: &Tensor,
         noise: &mut dyn FnMut(Step) -> Tensor,
     ) -> Result<Stepped, ReverseError> {
+        self.led_step(step, x_t, (output, None), noise)
+    }
+
+    /// The same, led by a gradient that [`Denoiser::gradient`] gives.
+    fn led_step(
+        &self,
+        step: Step,
+        x_t: &Tensor,
+        (output, gradient): (&Tensor, Option<&Tensor>),
+        noise: &mut dyn FnMut(Step) -> Tensor,
+    ) -> Result<Stepped, ReverseError> {
         let images = usize::try_from(x_t.size().first().copied().unwrap_or(0)).unwrap_or(0);
         let indices = vec![step.index; images];
         let back = self
             .diffusion
             .step_back(x_t, output, &indices, self.variance, self.clip)?;
+        let mut seen = back.x_0;
         let (mean, deviation) = match self.method {
-            Method::Ancestral => (back.mean, Some((back.log_variance * 0.5).exp())),
+            Method::Ancestral => {
+                let mean = match gradient {
+                    Some(gradient) => back.mean + back.log_variance.exp() * gradient,
+                    None => back.mean,
+                };
+                (mean, Some((back.log_variance * 0.5).exp()))
+            }
             Method::Ddim { eta } => {
                 // In f32 throughout, as the reference has it; the differences lose digits.
                 let columns = Columns::new(&self.diffusion, &indices, x_t)?;
                 let alpha_bar = columns.of(|at| at.alpha_bar);
                 let previous = columns.of(|at| at.previous_alpha_bar);
                 // Recomputed from the predicted image, which may have been clipped.
-                let epsilon = (columns.of(|at| at.inverse_signal) * x_t - &back.x_0)
-                    / columns.of(|at| at.noise_ratio);
+                let by_image = |image: &Tensor| {
+                    (columns.of(|at| at.inverse_signal) * x_t - image)
+                        / columns.of(|at| at.noise_ratio)
+                };
+                if let Some(gradient) = gradient {
+                    // The score is led, and with it the image that is seen, which is not clipped again.
+                    let noise: Tensor = 1.0 - &alpha_bar;
+                    let epsilon = by_image(&seen) - noise.sqrt() * gradient;
+                    seen = columns.of(|at| at.inverse_signal) * x_t
+                        - columns.of(|at| at.noise_ratio) * epsilon;
+                }
+                let epsilon = by_image(&seen);
                 let ratio: Tensor = (1.0 - &previous) / (1.0 - &alpha_bar);
                 let lost: Tensor = 1.0 - &alpha_bar / &previous;
                 let sigma = eta * ratio.sqrt() * lost.sqrt();
                 let remaining: Tensor = 1.0 - &previous - sigma.square();
-                let mean = &back.x_0 * previous.sqrt() + remaining.sqrt() * epsilon;
+                let mean = &seen * previous.sqrt() + remaining.sqrt() * epsilon;
                 (mean, (eta > 0.0).then_some(sigma))
             }
         };
@@ -169,10 +208,7 @@ impl Sampling {
             Some(deviation) if step.index > 0 => mean + deviation * noise(step),
             _ => mean,
         };
-        Ok(Stepped {
-            sample,
-            x_0: back.x_0,
-        })
+        Ok(Stepped { sample, x_0: seen })
     }
 }
 

@@ -19,7 +19,7 @@ const MAPS_WITHIN_A_BLOCK: u64 = 6;
 ///
 /// - On the CPU enough images to keep the cores busy, few enough to stay in their caches: 128 at 32 pixels, 2 at 256.
 /// - On a GPU as many as its free memory holds, where the driver reports it.
-pub(in crate::exec) fn choose(
+pub(crate) fn choose(
     device: Device,
     model: &dyn Model,
     deepest: Option<BlockIndex>,

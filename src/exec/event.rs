@@ -18,6 +18,12 @@ pub enum Event {
         images: u64,
         /// Heads to train.
         heads: usize,
+        /// Images to make out of noise; those that are committed do not count.
+        sampled_images: u64,
+        /// Floating-point operations of these, two for each multiply-add.
+        sampling_operations: f64,
+        /// Seconds that these are expected to take on one device; `None` where nothing comparable was measured here.
+        expected_sampling_seconds: Option<f64>,
     },
     /// Something in the experiment or its inputs looks like a slip.
     Warned {

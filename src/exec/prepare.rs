@@ -8,7 +8,7 @@ use crate::datasets::{DatasetError, OpenDataset};
 use crate::diffusion::{Coefficients, NoiseOf};
 use crate::imaging::preprocess::View;
 use crate::inputs::{ImageSource, Showing};
-use crate::models::Model;
+use crate::models::{ClassCondition, ClassInput, Model};
 use crate::plan::PassKey;
 
 /// What a pass needs to prepare its images.
@@ -17,6 +17,8 @@ pub(super) struct Preparation<'a> {
     pub(super) key: &'a PassKey,
     /// `None` where the model has no noise.
     pub(super) coefficients: Option<Coefficients>,
+    /// Which class the network is given with each image, and those that it has; `None` where it is given none.
+    pub(super) class: Option<(ClassCondition, ClassInput)>,
     pub(super) skip_bad_images: bool,
 }
 
@@ -26,6 +28,8 @@ pub(super) struct Batch {
     pub(super) images: usize,
     /// `[N, C, H, W]`, noisy (`x_t`) where the model has noise.
     pub(super) pixels: Vec<f32>,
+    /// What the network is given with each image, `[N]`; `None` where it is given no class.
+    pub(super) classes: Option<Vec<i64>>,
     /// Images of the batch that did not decode: position and reason. Their pixels are zero.
     pub(super) skipped: Vec<(usize, String)>,
 }
@@ -51,6 +55,7 @@ impl<'a> Preparation<'a> {
             },
             key,
             coefficients,
+            class: key.class.zip(model.classes()),
             skip_bad_images,
         })
     }
@@ -83,8 +88,23 @@ impl<'a> Preparation<'a> {
         Ok(Batch {
             images: rows.len(),
             pixels,
+            classes: self.classes(rows)?,
             skipped,
         })
+    }
+
+    /// What the network is given with the images of some rows besides their pixels, `[N]`; `None` where it is given no class.
+    pub(super) fn classes(&self, rows: &[usize]) -> Result<Option<Vec<i64>>, DatasetError> {
+        let Some((condition, classes)) = self.class else {
+            return Ok(None);
+        };
+        let number = |&row: &usize| {
+            let sample = self.images.sample(row);
+            condition.number(classes, sample.label).map_err(|error| {
+                DatasetError::Selection(format!("image `{}`: {error}", sample.id).into())
+            })
+        };
+        rows.iter().map(number).collect::<Result<_, _>>().map(Some)
     }
 
     fn image(&self, row: usize, draw: u32, target: &mut [f32]) -> Result<(), DatasetError> {

@@ -9,6 +9,7 @@ use super::{ExtractionNode, OnBadImage, Randomness, Swept, imported, preprocess}
 use crate::feature_type::FeatureType;
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
+use crate::models::class_condition::{self, CLASS};
 use crate::models::{BlockInfo, Model, Precision, Reduce, TapShape};
 use crate::spec::{Choice, Count, Fields, Key, KindDoc, OrWord, Seed, Text};
 
@@ -74,6 +75,7 @@ pub const DOC: KindDoc = KindDoc {
         &MODEL,
         &DATASET,
         &TIMESTEP,
+        &CLASS,
         &BLOCK,
         &POOL,
         &TOKEN,
@@ -123,7 +125,7 @@ pub(super) struct Place {
 
 /// Looks for errors in a table whose model or dataset has some of its own, so that nothing can be made of it.
 pub(super) fn check(fields: &Fields<'_>) {
-    let _ = values(fields, None);
+    let _ = (values(fields, None), class_condition::read(fields));
 }
 
 /// Reads one table without sweeps; `block = "all"` gives one node for each block of the model.
@@ -147,9 +149,13 @@ pub(super) fn parse(
     let Some(values) = values else {
         return Vec::new();
     };
+    let class = class_condition::parse(fields, model, place.beside.classes);
     if !check_timestep(fields, &values, place, model) {
         return Vec::new();
     }
+    let Some(class) = class else {
+        return Vec::new();
+    };
     if !model.precisions().contains(&values.precision) {
         let names = model.precisions().iter().map(|one| one.name());
         let message = format!(
@@ -176,6 +182,7 @@ pub(super) fn parse(
             dataset: place.dataset,
             model: place.model,
             timestep,
+            class,
             block: block.index,
             reduce,
             view: values.view,

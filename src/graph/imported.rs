@@ -9,11 +9,13 @@ use super::{Experiment, ExtractionNode, ModelNode, preprocess};
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
 use crate::models::Precision;
+use crate::models::class_condition::CLASS;
 use crate::spec::{AnyKey, Diagnostic, Fields, Table, Value};
 
 /// The keys that are about images and networks.
-const OF_NETWORKS: [&dyn AnyKey; 11] = [
+const OF_NETWORKS: [&dyn AnyKey; 12] = [
     &TIMESTEP,
+    &CLASS,
     &BLOCK,
     &VIEW,
     &DRAW,
@@ -31,6 +33,8 @@ const OF_NETWORKS: [&dyn AnyKey; 11] = [
 pub(super) struct Beside {
     /// Whether one has noise, which `timestep` is for.
     pub(super) noise: bool,
+    /// Whether one is given classes, which `class` is for.
+    pub(super) classes: bool,
     /// Whether one is a network, which the keys of passes are for.
     pub(super) network: bool,
 }
@@ -46,6 +50,7 @@ impl Beside {
         let named = || models.iter().filter(|node| names.contains(&node.name));
         Self {
             noise: named().any(|node| node.model.input().noise.is_some()),
+            classes: named().any(|node| node.model.classes().is_some()),
             network: named().any(|node| node.model.imported().is_none()),
         }
     }
@@ -83,6 +88,7 @@ pub(super) fn check(fields: &Fields<'_>, place: Place) -> bool {
 /// Takes away what keys for networks of the same extraction say.
 pub(super) fn strip(node: &mut ExtractionNode) {
     node.timestep = None;
+    node.class = None;
     node.view = View::Center;
     node.random = None;
     node.preprocess = Preprocess::default();

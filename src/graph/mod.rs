@@ -27,7 +27,8 @@ use crate::feature_type::FeatureType;
 use crate::heads::{FeatureShape, Head};
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
-use crate::models::{BlockIndex, Model, Precision, Reduce, find_block};
+use crate::models::class_condition::SampleClasses;
+use crate::models::{BlockIndex, ClassCondition, Model, Precision, Reduce, find_block};
 use crate::report::ReportConfig;
 use crate::spec::{Diagnostic, Diagnostics, Span};
 use crate::trainer::pretraining::Pretraining;
@@ -41,7 +42,7 @@ pub use metric_node::{MetricInputs, MetricNode};
 pub use node_axes::Origin;
 pub use preprocess::STEPS as PREPROCESS_STEPS;
 pub use pretrain::DOC as PRETRAIN;
-pub use samples::{DOC as SAMPLES, SampleMethod};
+pub use samples::{Classifier, DOC as SAMPLES, ImageFormat, SampleMethod};
 
 /// A checked experiment.
 #[derive(Debug)]
@@ -190,6 +191,16 @@ pub struct SamplesNode {
     pub method: SampleMethod,
     /// Which timesteps.
     pub respacing: Respacing,
+    /// The classes of the images; `None` where they have none.
+    pub classes: Option<SampleClasses>,
+    /// The factor of guidance without a classifier.
+    pub guidance: Option<f64>,
+    /// The classifier that leads the samples.
+    pub classifier: Option<Classifier>,
+    /// What the network computes in; a classifier computes in f32.
+    pub precision: Precision,
+    /// How the images are kept.
+    pub format: ImageFormat,
     /// Seed of the noise.
     pub seed: u64,
     /// Its values for the keys that the file sweeps over.
@@ -225,6 +236,8 @@ pub struct ExtractionNode {
     pub model: usize,
     /// Noise step t, from 0; `None` where the model has no noise.
     pub timestep: Option<u32>,
+    /// The class that the network is given with each image; `None` where it is given none.
+    pub class: Option<ClassCondition>,
     /// Block b, numbered as in the paper.
     pub block: BlockIndex,
     /// How the block's output becomes a feature.
@@ -275,6 +288,9 @@ impl ExtractionNode {
         let timestep = self
             .timestep
             .map_or_else(String::new, |timestep| format!(" t={timestep}"));
+        let class = self
+            .class
+            .map_or_else(String::new, |class| format!(" class={class}"));
         let reduce = match self.reduce {
             Reduce::Pool(side) => format!(" pool={side}"),
             Reduce::ClassToken => " token=class".to_owned(),
@@ -289,7 +305,7 @@ impl ExtractionNode {
             return label;
         }
         format!(
-            "{}[{} {}{timestep} {}{reduce} {}{random}{precision}]",
+            "{}[{} {}{timestep}{class} {}{reduce} {}{random}{precision}]",
             self.name,
             experiment.datasets[self.dataset].name,
             experiment.models[self.model].name,

@@ -3,7 +3,7 @@
 //! The network is that of the model with `weights = { pretrain = "NAME" }`.
 
 use super::{PretrainNode, Swept, preprocess};
-use crate::models::Model;
+use crate::models::{Model, class_condition};
 use crate::spec::{Count, Fields, Key, KindDoc, Text};
 use crate::trainer::pretraining::{self, Pretraining};
 
@@ -32,12 +32,13 @@ pub(super) fn parse(
     (dataset, model_index): (usize, usize),
     model: &dyn Model,
 ) -> Option<PretrainNode> {
-    let Some(denoising) = model.denoising() else {
+    let denoising = model.denoising();
+    let Some(denoising) = denoising.filter(|denoising| denoising.trainable().is_some()) else {
         fields.invalid(
             DATASET.name,
             "graph::model-misfit",
             format!(
-                "{} cannot train a `{}` model: it predicts no noise",
+                "{} cannot train a `{}` model: it cannot be trained from its beginning",
                 fields.context(),
                 model.kind()
             ),
@@ -45,6 +46,19 @@ pub(super) fn parse(
         );
         return None;
     };
+    if model.classes().is_some() {
+        fields.invalid(
+            DATASET.name,
+            class_condition::MISFIT,
+            format!(
+                "{} cannot train model `{}`: it is class-conditional, and trainings are without classes",
+                fields.context(),
+                model.variant()
+            ),
+            Some("train a network without classes".to_owned()),
+        );
+        return None;
+    }
     let training = Pretraining::parse(fields, denoising.learns_variance());
     let preprocess = preprocess::parse(fields, Some(model));
     let checkpoint_every = fields.get(&CHECKPOINT_EVERY)?;

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use super::announced::{self as kinds, Announced};
 use super::{Experiment, MetricInputs};
+use crate::models::ClassCondition;
+use crate::models::class_condition::CLASS;
 use crate::report::ReportConfig;
 use crate::spec::sections::{RawNode, SEEDS, Sections};
 use crate::spec::{Diagnostic, Span, Value};
@@ -21,6 +23,7 @@ pub(super) fn find(sections: &Sections, experiment: &mut Experiment) {
     found.extend(unused_extractions(sections, experiment));
     found.extend(unused_sources(sections, experiment));
     found.extend(tested_on_training(sections, experiment));
+    found.extend(label_leaks(sections, experiment));
     for warning in found {
         experiment.warnings.push(warning);
     }
@@ -184,6 +187,12 @@ fn unused_sources(sections: &Sections, experiment: &Experiment) -> Vec<Diagnosti
     let models = experiment.extractions.iter().map(|one| one.model);
     let models: BTreeSet<usize> = models
         .chain(experiment.samples.iter().map(|one| one.model))
+        .chain(
+            experiment
+                .samples
+                .iter()
+                .filter_map(|one| Some(one.classifier?.model)),
+        )
         .chain(experiment.pretrains.iter().map(|one| one.model))
         .collect();
     let of_datasets = unused(
@@ -241,6 +250,33 @@ fn tested_on_training(sections: &Sections, experiment: &Experiment) -> Vec<Diagn
                 "the same split",
             )
             .hint("name another split in `test`; without the key it is `test`")
+        })
+        .collect()
+}
+
+/// Extractions whose network is given the label that a probe is to find out, each node once.
+fn label_leaks(sections: &Sections, experiment: &Experiment) -> Vec<Diagnostic> {
+    let leaking = experiment.extractions.iter();
+    let leaking = leaking.filter(|one| one.class == Some(ClassCondition::Label));
+    let names: BTreeSet<&str> = leaking.map(|one| one.name.as_str()).collect();
+    let nodes = sections
+        .extractions
+        .iter()
+        .filter(|node| names.contains(node.name.as_str()));
+    nodes
+        .map(|node| {
+            let entry = node.table.get(CLASS.name);
+            let span = entry.map_or(node.span, |entry| entry.node.span);
+            Diagnostic::warning(
+                "graph::label-leak",
+                span,
+                format!(
+                    "extraction `{}` gives the network the label of each image: its features hold the answer, and what a probe scores on them says nothing about what the network sees",
+                    node.name
+                ),
+                "the answer",
+            )
+            .hint("give all images the same class, such as `class = 0`, or take a network without classes")
         })
         .collect()
 }

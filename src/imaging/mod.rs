@@ -75,6 +75,21 @@ impl Image {
         decode::decode(bytes)
     }
 
+    /// A square image of its bare bytes, row after row with channels interleaved; `None` where no square has so many. It has one channel
+    /// or three: no number of bytes is that of both, because 3 is no square.
+    pub fn square(bytes: &[u8]) -> Option<Self> {
+        let side_of = |pixels: usize| {
+            let side = pixels.isqrt();
+            (side > 0 && side * side == pixels).then_some(side)
+        };
+        let pixels = bytes.to_vec();
+        if let Some(side) = side_of(bytes.len()) {
+            return Some(Self::gray(side, side, pixels));
+        }
+        let side = side_of(bytes.len() / 3).filter(|_| bytes.len().is_multiple_of(3))?;
+        Some(Self::color(side, side, pixels))
+    }
+
     /// Width and height in pixels.
     pub fn size(&self) -> (usize, usize) {
         (self.width, self.height)

@@ -514,3 +514,16 @@ fn images_of_too_many_pixels_are_refused_before_memory_is_taken() {
         );
     }
 }
+
+#[test]
+fn bare_bytes_of_a_square_say_its_side_and_channels() {
+    for side in 1..70 {
+        let gray = Image::square(&vec![7; side * side]).unwrap();
+        assert_eq!((gray.size(), gray.channels()), ((side, side), 1));
+        let color = Image::square(&vec![7; 3 * side * side]).unwrap();
+        assert_eq!((color.size(), color.channels()), ((side, side), 3));
+    }
+    for length in [0, 2, 5, 6, 13, 24] {
+        assert_eq!(Image::square(&vec![7; length]), None, "{length}");
+    }
+}

@@ -8,6 +8,7 @@ use crate::bug::Bug;
 use crate::datasets::{DatasetError, Manifest, OpenDataset, ReadImage, Sample};
 use crate::diffusion::noise::image_id;
 use crate::imaging::Image;
+use crate::message::Message;
 use crate::plan::DatasetUse;
 use crate::store::{ImageReader, Store, StoreError};
 
@@ -47,6 +48,20 @@ impl Inputs {
     }
 }
 
+/// An image that a run made, of the bytes that the store keeps of it.
+///
+/// # Errors
+/// Bytes that are no image.
+pub fn made_image(reader: &ImageReader, row: usize, bytes: &[u8]) -> Result<Image, Message> {
+    let what = || format!("`{}` of the samples does not decode", image_id(row));
+    if reader.is_raw() {
+        let image = Image::square(bytes);
+        image.ok_or_else(|| format!("{}: its bytes are no square", what()).into())
+    } else {
+        Image::decode(bytes).map_err(|error| format!("{}: {error}", what()).into())
+    }
+}
+
 /// Images that a run made.
 struct Made {
     reader: ImageReader,
@@ -61,15 +76,11 @@ impl Made {
 
 impl ReadImage for Made {
     fn read(&self, row: usize, _sample: &Sample) -> Result<Image, DatasetError> {
-        Image::decode(self.file(row)?).map_err(|error| {
-            let id = image_id(row);
-            DatasetError::Selection(
-                format!("`{id}` of the samples does not decode: {error}").into(),
-            )
-        })
+        made_image(&self.reader, row, self.file(row)?).map_err(DatasetError::Selection)
     }
 
     fn encoded(&self, row: usize, _sample: &Sample) -> Result<Option<Vec<u8>>, DatasetError> {
-        Ok(Some(self.file(row)?.to_vec()))
+        let file = self.file(row)?;
+        Ok((!self.reader.is_raw()).then(|| file.to_vec()))
     }
 }

@@ -1,4 +1,4 @@
-//! What a model has to offer to be trained by this program, and to be sampled from.
+//! What a model has to offer to be sampled from, and to be trained by this program.
 
 use crate::diffusion::respacing::Respacing;
 use crate::diffusion::{Diffusion, DiffusionError};
@@ -17,6 +17,19 @@ pub trait DenoisingModel {
     /// Multiply-adds of its forward pass for one image.
     fn multiply_adds(&self) -> u64;
 
+    /// Whether the image that it sees in the noise is kept in `[-1, 1]`, as that of a network of pixels is.
+    fn clips(&self) -> bool {
+        true
+    }
+
+    /// What it offers to be trained, where it can be.
+    fn trainable(&self) -> Option<&dyn TrainableModel> {
+        None
+    }
+}
+
+/// A model that this program can train from its beginning.
+pub trait TrainableModel {
     /// A network to be trained, with initial parameters.
     ///
     /// - `seed`: of the parameters

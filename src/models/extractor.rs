@@ -3,6 +3,7 @@
 use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
+use super::guidance::{self, Guidance};
 use super::{BlockIndex, BlockInfo, InputSpec, Reduce, TapShape};
 use crate::numbers::to_i64;
 
@@ -117,6 +118,15 @@ pub enum ForwardError {
         /// In the words of ONNX Runtime.
         problem: String,
     },
+    /// A class that the network does not have.
+    #[error("a class was given that is none of the network's {count}")]
+    UnknownClass {
+        /// Classes of the network.
+        count: i64,
+    },
+    /// A network was asked which way a class lies, and cannot tell.
+    #[error("the network is no classifier of noisy images: it has no gradient of a class")]
+    NoGradient,
     /// An unconditional network got classes.
     #[error("the network is unconditional, but class labels were given")]
     ClassLabelsUnexpected,
@@ -152,10 +162,65 @@ pub trait Network: Send {
         })?;
         Ok(features)
     }
+
+    /// What the network predicts of noisy images that are on its device, all at the same timestep: one step of sampling.
+    ///
+    /// # Shapes
+    /// - `x_t`: `[N, C, H, W]`, f32; `classes`: `[N]`
+    /// - returns: `[N, C, H, W]`, or `[N, 2C, H, W]` where it predicts a variance; f32
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    fn denoise(
+        &self,
+        x_t: &Tensor,
+        timestep: u32,
+        classes: Option<&[i64]>,
+    ) -> Result<Tensor, ForwardError> {
+        guidance::denoise(self, x_t, timestep, classes)
+    }
+
+    /// How many of the `channels` of an image guidance without a classifier leads; all, unless a kind has it otherwise.
+    fn guided_channels(&self, channels: i64) -> i64 {
+        channels
+    }
+
+    /// The same, guided without a classifier: two passes in one batch.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    fn guided(
+        &self,
+        x_t: &Tensor,
+        timestep: u32,
+        classes: &[i64],
+        guidance: Guidance,
+    ) -> Result<Tensor, ForwardError> {
+        let channels = x_t.size().get(1).copied().unwrap_or(0);
+        let led = (timestep, self.guided_channels(channels));
+        guidance::guided(self, x_t, led, classes, guidance)
+    }
+
+    /// The gradient of `log p(class | x_t)` by the images, of a classifier of noisy images; see [`Model::guides`](super::Model::guides).
+    ///
+    /// # Shapes
+    /// - `x_t`: `[N, C, H, W]`, f32, all at the same timestep; `classes`: `[N]`
+    /// - returns: `[N, C, H, W]`, f32
+    ///
+    /// # Errors
+    /// It is no such classifier, or has no such class.
+    fn class_gradient(
+        &self,
+        _x_t: &Tensor,
+        _timestep: u32,
+        _classes: &[i64],
+    ) -> Result<Tensor, ForwardError> {
+        Err(ForwardError::NoGradient)
+    }
 }
 
 /// `[N, C, H, W]` f32 on the device. To a GPU it travels from pinned memory, so that nobody waits for it.
-pub(super) fn images_to_tensor(images: Images<'_>, input: InputSpec, device: Device) -> Tensor {
+pub(crate) fn images_to_tensor(images: Images<'_>, input: InputSpec, device: Device) -> Tensor {
     let shape = [
         to_i64(images.count),
         i64::from(input.channels),

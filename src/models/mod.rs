@@ -7,10 +7,13 @@
 
 pub mod block;
 pub mod checkpoint;
+pub mod class_condition;
 pub mod declaration;
 pub mod denoising;
 #[cfg(feature = "torch")]
 pub mod extractor;
+#[cfg(feature = "torch")]
+pub mod guidance;
 pub mod imported;
 pub mod kinds;
 pub mod nn;
@@ -34,6 +37,7 @@ use checkpoint::comparison::Required;
 use checkpoint::stored_tensors::StoredTensors;
 
 pub use block::{BlockIndex, BlockInfo, Reduce, TapShape};
+pub use class_condition::{ClassCondition, ClassInput};
 pub use imported::Imported;
 pub use kinds::ALL;
 pub use nn::precision::Precision;
@@ -163,6 +167,11 @@ pub trait Model: Send + Sync + Debug {
     /// Side, channels, normalization, and whether there is noise.
     fn input(&self) -> InputSpec;
 
+    /// The classes of a network that is given one with each image; `None` for one that is given none.
+    fn classes(&self) -> Option<ClassInput> {
+        None
+    }
+
     /// How images become its squares unless an experiment says otherwise: as its authors evaluate it. guided-diffusion's, unless a
     /// kind has its own. It is part of every recipe of features, stated or not.
     fn preprocess(&self) -> Preprocess {
@@ -225,6 +234,11 @@ pub trait Model: Send + Sync + Debug {
 
     /// What it offers to be trained and sampled from, where it can be.
     fn denoising(&self) -> Option<&dyn denoising::DenoisingModel> {
+        None
+    }
+
+    /// How many classes it tells apart in noisy images, where its gradient can guide the sampling of others; `None` where it cannot.
+    fn guides(&self) -> Option<u32> {
         None
     }
 

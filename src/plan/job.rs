@@ -16,7 +16,7 @@ use crate::feature_type::FeatureType;
 use crate::graph::OnBadImage;
 use crate::imaging::Normalization;
 use crate::imaging::preprocess::View;
-use crate::models::{BlockIndex, Precision, Reduce, TapShape};
+use crate::models::{BlockIndex, ClassCondition, Precision, Reduce, TapShape};
 use crate::plan::recipes::HeadRecipe;
 use crate::store::{ArtifactKind, Fingerprint, Recipe};
 use crate::trainer::{TestAverage, Views};
@@ -206,6 +206,8 @@ fn of_joined(joined: &Joined) -> [String; 3] {
 pub struct PassKey {
     /// Noise step; `None` where the model has no noise.
     pub timestep: Option<u32>,
+    /// The class that the network is given with each image; `None` where it is given none.
+    pub class: Option<ClassCondition>,
     /// What is shown of each image.
     pub view: View,
     /// Which images, how they become squares, and what is drawn at random.
@@ -222,6 +224,7 @@ impl PassKey {
         let node = &extract.node;
         Self {
             timestep: node.timestep,
+            class: node.class,
             view: node.view,
             shown: extract.shown.clone(),
             normalization: node.normalization,

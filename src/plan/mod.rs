@@ -38,7 +38,7 @@ pub use absent::{Absent, Expected};
 pub use choice::{Choice, ChosenItem, Refit};
 pub use job::{Cost, Job, JobKind, Pass, PassKey, ScanKey, Tap, job_name};
 pub use known::described;
-pub use rates::{Forecast, Rates, render_time};
+pub use rates::{ExpectedSamples, Forecast, Rates, render_time};
 pub use shards::Shards;
 pub use step::{
     DatasetUse, Evaluate, Extract, HeadItem, Items, Joined, ModelUse, PlannedArtifact, Pretrain,
@@ -111,6 +111,22 @@ pub enum PlanError {
         /// The splits that the dataset has, in words.
         known: String,
     },
+    /// An extraction gives the network labels that it has no classes for.
+    #[error(
+        "extraction `{extraction}` gives model `{model}`, which has {classes} classes, the labels of dataset `{dataset}`, which has {labels}"
+    )]
+    Labels {
+        /// The extraction's name in the experiment.
+        extraction: String,
+        /// The dataset's name in the experiment.
+        dataset: String,
+        /// Classes of the dataset; 0 where it has none.
+        labels: usize,
+        /// The model's name in the experiment.
+        model: String,
+        /// Classes of the network.
+        classes: u32,
+    },
     /// The planner contradicts itself or the graph.
     #[error(transparent)]
     Bug(#[from] Bug),
@@ -122,6 +138,7 @@ impl Hint for PlanError {
             Self::NoSplit { .. } => "set `train` and `test` of the head",
             Self::NoMetricSplit { .. } => "set `split` of the metric",
             Self::NoTrainingSplit { .. } => "set `split` of the training",
+            Self::Labels { .. } => "give all images the same class, such as `class = 0`",
             Self::Recipe(_) | Self::Bug(_) => return None,
         };
         Some(hint.to_owned())

@@ -1,11 +1,12 @@
 //! How long the passes and the heads of a plan take, by what earlier ones took that the store still has.
 //!
-//! [`heads`] has the heads.
+//! [`heads`] has the heads, [`samples`] the samples.
 //!
 //! A pass is measured by its multiply-adds a second: a network runs at about the same rate to whatever depth, on whatever images. Where
 //! the network was never run here, the rate is that of others; where nothing was, there is none.
 
 mod heads;
+mod samples;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,8 +18,10 @@ use crate::models::Model;
 use crate::store::{ArtifactKind, Entry, Listing};
 use crate::text::{duration, plural, rate};
 use heads::HeadRates;
+use samples::SampleRates;
 
 pub use heads::ExpectedHeads;
+pub use samples::ExpectedSamples;
 
 /// What features of one pass differ in.
 const OF_TAPS: [&str; 4] = ["block", "pool", "token", "storage"];
@@ -30,6 +33,7 @@ pub struct Rates {
     device: String,
     measured: Vec<Measured>,
     heads: HeadRates,
+    samples: SampleRates,
 }
 
 /// One pass that was measured.
@@ -51,6 +55,8 @@ pub struct Forecast {
     pub passes: Option<ExpectedTime>,
     /// Its heads.
     pub heads: Option<ExpectedHeads>,
+    /// Its samples.
+    pub samples: Option<ExpectedSamples>,
 }
 
 /// How long the passes of a plan are expected to take.
@@ -119,10 +125,13 @@ impl Rates {
                 multiply_adds: block.multiply_adds,
             })
         });
+        let measured: Vec<Measured> = measured.collect();
+        let samples = SampleRates::of(listing, &forms, (&measured, &device), instructions);
         Self {
-            measured: measured.collect(),
+            measured,
             device,
             heads: HeadRates::of(listing, instructions),
+            samples,
         }
     }
 
@@ -131,6 +140,7 @@ impl Rates {
         Forecast {
             passes: self.expect_passes(plan),
             heads: self.heads.expect(plan),
+            samples: self.samples.expect(plan),
         }
     }
 
@@ -191,7 +201,9 @@ fn median(mut numbers: Vec<f64>) -> Option<f64> {
 /// The lines of a plan about time; nothing where nothing has to run.
 pub fn render_time(plan: &Plan, expected: &Forecast) -> String {
     let heads = expected.heads.as_ref().map(ExpectedHeads::render);
-    let lines = render_passes(plan, expected.passes.as_ref()) + &heads.unwrap_or_default();
+    let samples = samples::render(plan, expected.samples.as_ref());
+    let passes = render_passes(plan, expected.passes.as_ref());
+    let lines = samples + &passes + &heads.unwrap_or_default();
     if lines.is_empty() {
         lines
     } else {

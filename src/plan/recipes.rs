@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::feature_type::FeatureType;
 use crate::imaging::preprocess::View;
 use crate::imaging::{Normalization, Preprocess};
-use crate::models::Precision;
+use crate::models::{ClassCondition, Precision};
 use crate::store::{ArtifactKind, Recipe, RecipeError};
 use crate::trainer::Training;
 use crate::trainer::pretraining::Pretraining;
@@ -70,16 +70,41 @@ pub struct SamplesRecipe<'a> {
     pub eta: Option<f64>,
     /// Which timesteps.
     pub timesteps: String,
+    /// The classes of the images, where they have some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<String>,
+    /// The factor of guidance without a classifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guidance: Option<f64>,
+    /// The classifier that leads the samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<ClassifierRecipe<'a>>,
+    /// What the network computes in.
+    pub precision: Precision,
+    /// How the images are kept: `png` or `raw`.
+    pub format: &'a str,
     /// Seed of the noise.
     pub seed: u64,
     /// Version of the noise generator.
     pub noise_version: u32,
 }
 
+/// The classifier that leads samples.
+#[derive(Debug, Serialize)]
+pub struct ClassifierRecipe<'a> {
+    /// The network's form.
+    pub model: &'a Value,
+    /// The weights' digest.
+    pub weights: &'a str,
+    /// The factor of its gradient.
+    pub scale: f64,
+}
+
 impl SamplesRecipe<'_> {
+    /// - 3: classes, guidance, precision and format; parts are shorter where an image takes long.
     /// - 2: parts with a row for each image, as PNG; before, one PNG of all of them.
     /// - 1: first version.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 
     /// The recipe of the sampled images.
     ///
@@ -112,6 +137,9 @@ pub struct PassRecipe<'a> {
     /// Noise step, where there is noise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestep: Option<u32>,
+    /// The class that the network is given with each image, where it is given one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<ClassCondition>,
     /// Which draw, where anything is drawn at random.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub draw: Option<u32>,

@@ -58,11 +58,13 @@ fn pass_line(pass: &Pass) -> String {
     let draw = pass.model.model.weights().rule_and_seed();
     let draw = draw.filter(|_| pass.model.is_one_of_several);
     let mut line = format!(
-        "{}{} ← {}{}  ",
+        "{}{} ← {}{}{}  ",
         pass.model.name,
         draw.map_or_else(String::new, |(_, seed)| format!(" seed={seed}")),
         pass.dataset.name,
         timestep.map_or_else(String::new, |timestep| format!("  t={timestep}")),
+        key.class
+            .map_or_else(String::new, |class| format!("  class={class}")),
     );
     if let Some(imported) = pass.model.model.imported() {
         let _ = write!(

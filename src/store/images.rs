@@ -20,7 +20,7 @@ use crate::numbers::to_usize;
 pub struct ImagePart<'a> {
     /// One id for each image, in the order of the rows.
     pub ids: &'a [String],
-    /// The images, each as the bytes of a PNG file.
+    /// The images, each as the bytes of a PNG file, or as bare bytes where the recipe says so.
     pub images: &'a [Vec<u8>],
 }
 
@@ -45,6 +45,8 @@ impl ImagePart<'_> {
 pub struct ImageReader {
     /// The row of the first image of each part, and its images.
     parts: Arc<[(usize, LargeBinaryArray)]>,
+    /// Whether images are bare bytes.
+    is_raw: bool,
 }
 
 impl Store {
@@ -92,12 +94,18 @@ impl Store {
         }
         Ok(ImageReader {
             parts: parts.into(),
+            is_raw: manifest.recipe.fields()["format"] == "raw",
         })
     }
 }
 
 impl ImageReader {
-    /// The bytes of one image, as the content of a PNG file, straight from the mapped file; `None` where its part is not open.
+    /// Whether images are bare bytes, row after row with their channels interleaved, and not the content of PNG files.
+    pub fn is_raw(&self) -> bool {
+        self.is_raw
+    }
+
+    /// The bytes of one image, as the content of a PNG file or bare, straight from the mapped file; `None` where its part is not open.
     pub fn image(&self, row: usize) -> Option<&[u8]> {
         let behind = self.parts.partition_point(|(start, _)| *start <= row);
         let (start, images) = self.parts.get(behind.checked_sub(1)?)?;

@@ -63,6 +63,7 @@ mod fixture;
 mod foreign_checkpoints;
 mod fuzz;
 #[cfg(feature = "torch")]
+mod golden_guidance;
 mod golden_guided_diffusion;
 #[cfg(feature = "torch")]
 mod golden_heads;
@@ -135,6 +136,7 @@ mod right_values;
 mod run;
 #[cfg(feature = "torch")]
 mod samples;
+mod sampling;
 mod schema;
 #[cfg(feature = "torch")]
 mod shipped;

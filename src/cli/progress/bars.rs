@@ -53,11 +53,22 @@ impl Bars {
         (from, of): (usize, usize),
         unit: &'static str,
     ) {
+        self.begin_by(work, (name, title), (from, of), Unit::Things(unit));
+    }
+
+    /// The same with any unit.
+    pub(super) fn begin_by(
+        &mut self,
+        work: Working,
+        (name, title): (String, String),
+        (from, of): (usize, usize),
+        unit: Unit,
+    ) {
         if self.terminal.is_none() {
             self.say(&title);
         }
         let (from, of) = (from as u64, Some(of as u64));
-        let meter = Meter::new(Unit::Things(unit), from, of, &title, self.terminal.as_ref());
+        let meter = Meter::new(unit, from, of, &title, self.terminal.as_ref());
         self.running.push(Running {
             work,
             name,

@@ -16,13 +16,15 @@ use super::{NodeError, attempt};
 use crate::machine::memory::RetainFreedMemory;
 use crate::models::Precision;
 use crate::models::extractor::Network;
-use crate::plan::{Job, JobKind, ModelUse, Pass, StepId, Work};
+use crate::plan::{Job, JobKind, ModelUse, Pass, Sample, StepId, Work};
 
 pub(super) use heads::{is_scan, is_small};
 
 /// What a worker keeps from one job to the next: its network, and the memory of that network's activations.
 pub(super) struct Lane {
     loaded: Option<Loaded>,
+    /// A classifier that leads what `loaded` samples.
+    leading: Option<Loaded>,
 }
 
 /// A network in memory.
@@ -35,12 +37,16 @@ struct Loaded {
 
 impl Lane {
     pub(super) fn new() -> Self {
-        Self { loaded: None }
+        Self {
+            loaded: None,
+            leading: None,
+        }
     }
 
     /// Lets go of the network: nothing that needs it is ready.
     pub(super) fn idle(&mut self) {
         self.loaded = None;
+        self.leading = None;
     }
 
     /// The network of a model; the last one stays loaded until another is asked for.
@@ -50,24 +56,49 @@ impl Lane {
         model: &ModelUse,
         precision: Precision,
     ) -> Result<&dyn Network, NodeError> {
-        let key = (model.name.clone(), model.weights.clone(), precision);
-        if self.loaded.as_ref().is_some_and(|loaded| loaded.key != key) {
-            // First, so that two networks are never in memory.
-            self.loaded = None;
-        }
-        if self.loaded.is_none() {
-            let network = loadable(run, model)?;
-            let network = network.load(run.base, run.device, precision)?;
-            self.loaded = Some(Loaded {
-                key,
-                network,
-                _kept: RetainFreedMemory::begin(),
-            });
-        }
-        match &self.loaded {
-            Some(loaded) => Ok(&*loaded.network),
-            None => Err(NodeError::bug("a network was loaded and is gone")),
-        }
+        self.leading = None;
+        in_memory(&mut self.loaded, run, model, precision)
+    }
+
+    /// The networks that samples are made with: the one that they are taken from, and the classifier that leads it, in f32.
+    fn networks(
+        &mut self,
+        run: &Run<'_>,
+        work: &Sample,
+    ) -> Result<(&dyn Network, Option<&dyn Network>), NodeError> {
+        let Some(classifier) = &work.classifier else {
+            return Ok((self.network(run, &work.model, work.node.precision)?, None));
+        };
+        let leading = in_memory(&mut self.leading, run, classifier, Precision::F32)?;
+        let network = in_memory(&mut self.loaded, run, &work.model, work.node.precision)?;
+        Ok((network, Some(leading)))
+    }
+}
+
+/// The network of a model, in a place where the last one stays until another is asked for.
+fn in_memory<'l>(
+    place: &'l mut Option<Loaded>,
+    run: &Run<'_>,
+    model: &ModelUse,
+    precision: Precision,
+) -> Result<&'l dyn Network, NodeError> {
+    let key = (model.name.clone(), model.weights.clone(), precision);
+    if place.as_ref().is_some_and(|loaded| loaded.key != key) {
+        // First, so that there is room for the other.
+        *place = None;
+    }
+    if place.is_none() {
+        let network = loadable(run, model)?;
+        let network = network.load(run.base, run.device, precision)?;
+        *place = Some(Loaded {
+            key,
+            network,
+            _kept: RetainFreedMemory::begin(),
+        });
+    }
+    match place {
+        Some(loaded) => Ok(&*loaded.network),
+        None => Err(NodeError::bug("a network was loaded and is gone")),
     }
 }
 
@@ -133,9 +164,9 @@ pub(super) fn run(
                 let Work::Sample(work) = &step.work else {
                     return Err(NodeError::bug("a job of samples makes something else"));
                 };
-                let network = lane.network(run, &work.model, Precision::F32)?;
+                let networks = lane.networks(run, work)?;
                 let what = (&step.artifact, &**work);
-                sample::run_samples(run, &planned.name, what, shards, joins, network)
+                sample::run_samples(run, &planned.name, what, shards, joins, networks)
             });
             if let (true, false, Some(label)) = (outcome.is_err(), joins, label) {
                 let work = Working::Samples(label.clone());

@@ -69,6 +69,9 @@ pub(super) fn run_pretrain(
     let Some(denoising) = model.denoising() else {
         return Err(NodeError::Values("the model predicts no noise".into()));
     };
+    let Some(trainable) = denoising.trainable() else {
+        return Err(NodeError::Values("the model cannot be trained".into()));
+    };
     let config = &node.training;
     let diffusion = denoising
         .process(&Respacing::All)
@@ -76,7 +79,7 @@ pub(super) fn run_pretrain(
     let Trainable {
         network,
         parameters,
-    } = denoising.begin_training(config.seed, run.device, config.precision)?;
+    } = trainable.begin_training(config.seed, run.device, config.precision)?;
     let mut state = TrainerState::new(config, parameters, diffusion.steps());
     let checkpoints = run.store.checkpoints(&work.checkpoints);
     let (newest, damaged) = checkpoints.newest(config.steps);

@@ -1,7 +1,7 @@
-//! Samples: images out of noise, into the store in parts, as PNG.
+//! Samples: images out of noise, into the store in parts, as PNG or as bare bytes.
 //!
-//! The noise of an image is by its number, and batches stay within a shard, so that neither the other shards nor who makes them
-//! matters. Shards are claimed, committed and resumed as those of a pass.
+//! The noise of an image and its class are by its number, and batches stay within a shard, so that neither the other shards nor who
+//! makes them matters. Shards are claimed, committed and resumed as those of a pass.
 
 use std::io::Cursor;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use image::{ExtendedColorType, ImageEncoder};
 use rayon::prelude::*;
 
 use super::claimed::{Claimed, Cut};
-use crate::diffusion::from_noise::FromNoise;
+use crate::diffusion::from_noise::{Conditions, FromNoise};
 use crate::diffusion::noise::image_id;
 use crate::diffusion::reverse::{ReverseError, Variance};
 use crate::diffusion::sampling::{Method, Sampling};
@@ -20,9 +20,10 @@ use crate::exec::NodeError;
 use crate::exec::batches::{self, BackOff};
 use crate::exec::context::Run;
 use crate::exec::event::Event;
-use crate::graph::SampleMethod;
+use crate::graph::{ImageFormat, SampleMethod};
 use crate::models::extractor::Network;
-use crate::models::{InputSpec, Precision};
+use crate::models::guidance::Guidance;
+use crate::models::{ClassInput, InputSpec};
 use crate::plan::{PlannedArtifact, Sample};
 use crate::store::ImagePart;
 
@@ -31,13 +32,14 @@ use crate::store::ImagePart;
 /// - `name`: the job's
 /// - `shards`: those that are asked for; all where there is none
 /// - `joins`: whether another worker of this process has begun it, and reports it
+/// - `network`, `classifier`: what the images are taken from, and what leads them
 pub(super) fn run_samples(
     run: &Run<'_>,
     name: &str,
     (artifact, work): (&PlannedArtifact, &Sample),
     shards: Option<Range<usize>>,
     joins: bool,
-    network: &dyn Network,
+    (network, classifier): (&dyn Network, Option<&dyn Network>),
 ) -> Result<(), NodeError> {
     let started = Instant::now();
     let cut = Cut {
@@ -61,21 +63,35 @@ pub(super) fn run_samples(
         });
     }
     let model = &*work.model.model;
+    let known = classes_of(work);
+    let class_of = |number: usize| class_of(work, known, number);
     let source = FromNoise {
         sampling: &sampling,
         network,
         input: model.input(),
         device: run.device,
         seed: work.node.seed,
+        conditions: conditions(work, classifier, &class_of)?,
     };
-    let batch_size = batches::choose(run.device, model, None, Precision::F32);
+    let batch_size = batches::choose(run.device, model, None, work.node.precision);
+    // With guidance without a classifier each image is in a batch twice.
+    let batch_size = match work.node.guidance {
+        Some(_) => (batch_size / 2).max(1),
+        None => batch_size,
+    };
+    let to = Kept {
+        run,
+        name,
+        label,
+        format: work.node.format,
+    };
     let mut back_off = BackOff::new();
     while let Some(shard) = claimed.next()? {
         let rows = work.shards.rows_of(shard);
         let mut made = Vec::with_capacity(rows.len());
         for first in rows.clone().step_by(batch_size) {
             let numbers = first..(first + batch_size).min(rows.end);
-            made.extend(batch(run, (name, label), &source, &numbers, &mut back_off)?);
+            made.extend(batch(&to, &source, &numbers, &mut back_off)?);
         }
         let ids: Vec<String> = rows.map(image_id).collect();
         claimed.write(shard, &mut |_, part, writer| {
@@ -120,14 +136,79 @@ fn sampling(work: &Sample) -> Result<Sampling, NodeError> {
         } else {
             Variance::FixedLarge
         },
-        clip: true,
+        clip: denoising.clips(),
     })
 }
 
-/// The images with these numbers, each as a PNG file.
+/// The classes that the images have; `None` where they have none.
+fn classes_of(work: &Sample) -> Option<ClassInput> {
+    let of_classifier = || {
+        let classifier = work.classifier.as_ref()?;
+        let count = classifier.model.guides()?;
+        Some(ClassInput { count, null: None })
+    };
+    work.model.model.classes().or_else(of_classifier)
+}
+
+/// The class of an image. The reader of experiments has seen to it that there is one.
+fn class_of(work: &Sample, known: Option<ClassInput>, number: usize) -> i64 {
+    let of_image = work.node.classes.as_ref().zip(known);
+    let class = of_image.map(|(classes, known)| classes.number(known, work.node.seed, number));
+    class.and_then(Result::ok).unwrap_or(UNKNOWN)
+}
+
+/// No class of any network: a network refuses it.
+const UNKNOWN: i64 = -1;
+
+/// The classes of the images, and what leads them there.
+fn conditions<'a>(
+    work: &Sample,
+    classifier: Option<&'a dyn Network>,
+    class_of: &'a (dyn Fn(usize) -> i64 + Sync),
+) -> Result<Option<Conditions<'a>>, NodeError> {
+    let node = &work.node;
+    if node.classes.is_none() {
+        return Ok(None);
+    }
+    let own = work.model.model.classes();
+    let guidance = match (node.guidance, own.and_then(|classes| classes.null)) {
+        (None, _) => None,
+        (Some(scale), Some(null)) => Some(Guidance {
+            scale,
+            null: null.into(),
+        }),
+        (Some(_), None) => {
+            return Err(NodeError::bug(
+                "guidance of a network that always needs a class",
+            ));
+        }
+    };
+    Ok(Some(Conditions {
+        class_of,
+        is_given: own.is_some(),
+        guidance,
+        classifier: classifier.zip(node.classifier.map(|one| one.scale)),
+    }))
+}
+
+/// Whose images are made, and how they are kept.
+struct Kept<'a> {
+    run: &'a Run<'a>,
+    /// The job's name.
+    name: &'a str,
+    /// What the artifact is called.
+    label: &'a str,
+    format: ImageFormat,
+}
+
+/// The images with these numbers, each as it is kept.
 fn batch(
-    run: &Run<'_>,
-    (name, label): (&str, &str),
+    &Kept {
+        run,
+        name,
+        label,
+        format,
+    }: &Kept<'_>,
     source: &FromNoise<'_>,
     numbers: &Range<usize>,
     back_off: &mut BackOff,
@@ -156,8 +237,12 @@ fn batch(
         let InputSpec { channels, side, .. } = source.input;
         let size = (channels * side * side).max(1) as usize;
         let encoded = pixels.par_chunks_exact(size);
-        let encoded: Result<Vec<_>, _> =
-            encoded.map(|pixels| png(pixels, channels, side)).collect();
+        let encoded: Result<Vec<_>, _> = encoded
+            .map(|pixels| match format {
+                ImageFormat::Png => png(pixels, channels, side),
+                ImageFormat::Raw => Ok(pixels.to_vec()),
+            })
+            .collect();
         files.extend(encoded?);
     }
     Ok(files)

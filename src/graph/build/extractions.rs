@@ -12,6 +12,9 @@ use crate::graph::{Experiment, ExtractionNode, extraction};
 use crate::spec::sections::Sections;
 use crate::spec::{Diagnostic, Fields, Table, Value};
 
+/// The axis of a swept `class`.
+const CLASS_AXIS: &str = "extraction_class";
+
 impl Builder<'_> {
     pub(super) fn extractions(
         &self,
@@ -101,6 +104,10 @@ impl Builder<'_> {
                         }
                         for mut extraction in parsed {
                             extraction.swept = swept.clone();
+                            if extraction.class.is_none() {
+                                // The key is for another model of the same table.
+                                extraction.swept.0.retain(|(axis, _)| axis != CLASS_AXIS);
+                            }
                             if !made_for_nothing && seen.insert(extraction.clone()) {
                                 names.add(&node.name, experiment.extractions.len());
                                 experiment.extractions.push(extraction);

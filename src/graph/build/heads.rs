@@ -177,6 +177,17 @@ impl Builder<'_> {
                 "take a model with weights, or leave `fine_tune` out",
             );
         }
+        if let Some(classes) = extractions().find(|one| one.class.is_some()) {
+            let message = format!(
+                "model `{}` is given a class with each image, which is not possible while it is trained",
+                model(classes).name
+            );
+            misfit(
+                key,
+                message,
+                "take a network without classes, or leave `fine_tune` out",
+            );
+        }
         if let Some(narrow) = extractions().find(|one| one.precision == Precision::F16) {
             let message = format!(
                 "extraction `{}` computes in `f16`, in which small gradients are lost",

@@ -11,9 +11,9 @@ use crate::graph::{Experiment, ModelNode, PretrainNode, SamplesNode, pretrain, s
 use crate::models::declaration::WEIGHTS;
 use crate::models::kinds::import::FEATURES;
 use crate::models::{self, WeightsSource};
-use crate::spec::Diagnostic;
 use crate::spec::fields::Spanned;
 use crate::spec::sections::Sections;
+use crate::spec::{Diagnostic, Fields};
 
 impl Builder<'_> {
     /// The models, with the trainings that they take their weights from; the names of both.
@@ -190,19 +190,29 @@ impl Builder<'_> {
                 let Some(model) = fields.located(&samples::MODEL) else {
                     continue;
                 };
-                for &needed in models.absent(&model.value) {
+                let classifier = fields.located(&samples::CLASSIFIER);
+                let named = std::iter::once(&model).chain(&classifier);
+                for (name, &needed) in named.flat_map(|name| {
+                    let absent = models.absent(&name.value).iter();
+                    absent.map(move |needed| (name, needed))
+                }) {
                     let index = experiment.absent.put(AbsentNode {
                         section: "samples",
                         name: node.name.clone(),
                         needs: experiment.absent.nodes[needed].needs,
-                        reads: vec![("model", model.value.clone())],
+                        reads: vec![("model", name.value.clone())],
                         axes: Axes::new(),
                     });
                     names.add_absent(&node.name, index);
                 }
+                let Ok(classifier) = self.classifier(&fields, classifier.as_ref(), models) else {
+                    continue;
+                };
                 for index in models.find(&fields, samples::MODEL.name, &model) {
                     let model = Arc::clone(&experiment.models[index].model);
-                    if let Some(parsed) = samples::parse(&fields, &node.name, index, &*model) {
+                    let leads = classifier.map(|index| (index, &*experiment.models[index].model));
+                    let model = (index, &*model);
+                    if let Some(parsed) = samples::parse(&fields, &node.name, model, leads) {
                         names.add(&node.name, experiment.samples.len());
                         experiment.samples.push(SamplesNode {
                             swept: swept.clone(),
@@ -213,5 +223,41 @@ impl Builder<'_> {
             }
         }
         names
+    }
+
+    /// The one model that leads samples, by its index; `None` where none is named. What is wrong is reported.
+    fn classifier(
+        &self,
+        fields: &Fields<'_>,
+        named: Option<&Spanned<String>>,
+        models: &Names,
+    ) -> Result<Option<usize>, ()> {
+        let Some(named) = named else {
+            return Ok(None);
+        };
+        match models
+            .find(fields, samples::CLASSIFIER.name, named)
+            .as_slice()
+        {
+            [] => Err(()),
+            [one] => Ok(Some(*one)),
+            several => {
+                let count = several.len();
+                self.report(
+                    Diagnostic::new(
+                        "graph::model-misfit",
+                        named.span,
+                        format!(
+                            "the classifier of {} is model `{}`, of which there are {count}",
+                            fields.context(),
+                            named.value
+                        ),
+                        "more than one",
+                    )
+                    .hint("lead samples by one model: give each value that it sweeps over a model of its own"),
+                );
+                Err(())
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Add, DECLARED};
 use crate::feature_type::FeatureType;
 use crate::graph::{Experiment, ModelNode};
-use crate::models::{Precision, WeightsSource, preset};
+use crate::models::{ClassCondition, Precision, WeightsSource, preset};
 use crate::text::plural;
 
 const OPENAIS: &str = "pre-trained on ImageNet by OpenAI";
@@ -59,6 +59,7 @@ pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
         );
     }
     let extractions = || experiment.extractions.iter();
+    classes(experiment, add);
     let precisions: BTreeSet<Precision> = extractions().map(|node| node.precision).collect();
     for precision in precisions {
         if precision != Precision::F32 {
@@ -75,6 +76,33 @@ pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
             "Number type of cached features",
             "not stated",
             "f16".to_owned(),
+            DECLARED,
+        );
+    }
+}
+
+/// What networks are given besides images and timesteps.
+fn classes(experiment: &Experiment, add: Add<'_>) {
+    for node in &experiment.extractions {
+        let Some(condition) = node.class else {
+            continue;
+        };
+        let model = &experiment.models[node.model].name;
+        let here = match condition {
+            ClassCondition::Label => format!(
+                "{model} is given the label of each image: its features hold the answer, and scores on them do not measure what it sees"
+            ),
+            ClassCondition::Fixed(class) => {
+                format!("{model} is given class {class} with every image, whatever it shows")
+            }
+            ClassCondition::Null => {
+                format!("{model} is given the class that stands for none with every image")
+            }
+        };
+        add(
+            "Class given to the network",
+            "none: the network is unconditional",
+            here,
             DECLARED,
         );
     }

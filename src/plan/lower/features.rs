@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::super::PlanError;
 use super::super::recipes::{FeaturesRecipe, PassRecipe};
-use super::super::step::{Extract, Shown, StepId, Work};
+use super::super::step::{DatasetUse, Extract, ModelUse, Shown, StepId, Work};
 use super::Lowering;
 use crate::bug::Bug;
 use crate::graph::{Experiment, ExtractionNode, Randomness};
-use crate::models::find_block;
+use crate::models::{ClassCondition, find_block};
 
 /// The features of one extraction, as somebody reads them.
 #[derive(Debug, Clone)]
@@ -108,6 +108,7 @@ impl Lowering<'_> {
         };
         let block = find_block(&*model.model, node.block).ok_or_else(no_tap)?;
         let shape = block.shape.reduced(node.reduce).ok_or_else(no_tap)?;
+        check_labels(node, &model, &images)?;
         let pass = PassRecipe {
             dataset: &images.facts.digest,
             model: &self.identities[node.model],
@@ -117,6 +118,7 @@ impl Lowering<'_> {
             normalization: node.normalization,
             view: node.view,
             timestep: node.timestep,
+            class: node.class,
             draw: shown.random.map(|random| random.draw),
             noise_seed: shown.random.map(|random| random.seed),
             noise_version: node.timestep.map(|_| crate::diffusion::noise::VERSION),
@@ -168,6 +170,29 @@ impl Lowering<'_> {
         };
         Ok(Wanted { extract, step })
     }
+}
+
+/// Whether the network has a class for every label of the dataset, where it is given labels.
+fn check_labels(
+    node: &ExtractionNode,
+    model: &ModelUse,
+    images: &DatasetUse,
+) -> Result<(), PlanError> {
+    let Some(ClassCondition::Label) = node.class else {
+        return Ok(());
+    };
+    let known = model.model.classes().map_or(0, |classes| classes.count);
+    let labels = images.facts.classes.len();
+    if labels == 0 || labels as u64 > u64::from(known) {
+        return Err(PlanError::Labels {
+            extraction: node.name.clone(),
+            dataset: images.name.clone(),
+            labels,
+            model: model.name.clone(),
+            classes: known,
+        });
+    }
+    Ok(())
 }
 
 /// All images of an extraction, as they are trained on.

@@ -7,6 +7,8 @@ mod heads;
 mod metrics;
 mod networks;
 
+pub(super) use networks::work_of_step;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::super::recipes::{PretrainRecipe, SamplesRecipe};
+use super::super::recipes::{ClassifierRecipe, PretrainRecipe, SamplesRecipe};
 use super::super::step::{ModelUse, Pretrain, Sample, StepId, Work};
 use super::super::{Facts, PlanError, Shards};
 use super::{Lowering, split_names};
 use crate::bug::Bug;
-use crate::graph::{SampleMethod, SamplesNode};
+use crate::graph::{ImageFormat, SampleMethod, SamplesNode};
+use crate::models::{Model, Precision};
+use crate::text::shortened;
 
 impl Lowering<'_> {
     /// The trainings, in the order of the experiment.
@@ -97,25 +99,39 @@ impl Lowering<'_> {
                 method: node.method.name(),
                 eta,
                 timesteps: node.respacing.to_string(),
+                classes: node.classes.as_ref().map(ToString::to_string),
+                guidance: node.guidance,
+                classifier: node.classifier.map(|one| ClassifierRecipe {
+                    model: &self.identities[one.model],
+                    weights: &self.models[one.model].weights,
+                    scale: one.scale,
+                }),
+                precision: node.precision,
+                format: node.format.name(),
                 seed: node.seed,
                 noise_version: crate::diffusion::noise::VERSION,
             };
-            let label = format!(
-                "{}[{} {} steps={} seed={}]",
-                node.name,
-                model.name,
-                node.method.name(),
-                node.respacing,
-                node.seed
-            );
+            let classifier = node.classifier;
+            let classifier = classifier.map(|one| Arc::clone(&self.models[one.model]));
+            let label = label(node, &model, classifier.as_deref());
             let artifact = self.known.artifact(label, recipe.recipe()?);
-            let inputs = model.trained.iter().map(|(id, _)| *id).collect();
-            let (steps, multiply_adds) = chain(node, &model)?;
+            let networks = std::iter::once(&model).chain(&classifier);
+            let inputs = networks.filter_map(|one| Some(one.trained.as_ref()?.0));
+            let inputs = inputs.collect();
+            let steps = steps(node, &model)?;
+            let multiply_adds = work_of_step(
+                &*model.model,
+                node.guidance.is_some(),
+                classifier.as_ref().map(|one| &*one.model),
+            );
+            let side = model.model.input().side;
+            let of_image = u128::from(multiply_adds) * u128::from(steps);
             let work = || {
                 Work::Sample(Box::new(Sample {
                     node: node.clone(),
-                    shards: Shards::new(node.count as usize, model.model.input().side),
+                    shards: Shards::of_samples(node.count as usize, side, of_image),
                     model,
+                    classifier,
                     steps,
                     multiply_adds,
                 }))
@@ -126,15 +142,58 @@ impl Lowering<'_> {
     }
 }
 
-/// The steps from noise to an image, and the multiply-adds of one of them.
-fn chain(node: &SamplesNode, model: &ModelUse) -> Result<(u32, u64), PlanError> {
-    let denoising = model.model.denoising();
-    let process = denoising.and_then(|denoising| {
+/// What samples are called: what hardly any has is only said where it is.
+fn label(node: &SamplesNode, model: &ModelUse, classifier: Option<&ModelUse>) -> String {
+    let mut text = format!(
+        "{}[{} {} steps={}",
+        node.name,
+        model.name,
+        node.method.name(),
+        node.respacing
+    );
+    if let Some(classes) = &node.classes {
+        let classes = classes.to_string();
+        text.extend([" classes=", &*shortened(&classes, 24)]);
+    }
+    if let Some(guidance) = node.guidance {
+        text.extend([" guidance=".to_owned(), guidance.to_string()]);
+    }
+    if let (Some(classifier), Some(used)) = (classifier, node.classifier) {
+        let scale = used.scale.to_string();
+        text.extend([" classifier=", &classifier.name, " scale=", &scale]);
+    }
+    if node.precision != Precision::F32 {
+        text.extend([" ", node.precision.name()]);
+    }
+    if node.format != ImageFormat::Png {
+        text.extend([" ", node.format.name()]);
+    }
+    text + &format!(" seed={}]", node.seed)
+}
+
+/// The steps from noise to an image.
+fn steps(node: &SamplesNode, model: &ModelUse) -> Result<u32, PlanError> {
+    let process = model.model.denoising().and_then(|denoising| {
         let process = denoising.process(&node.respacing).ok()?;
-        Some((process.steps(), denoising.multiply_adds()))
+        Some(process.steps())
     });
     process.ok_or_else(|| {
         let what = format!("samples `{}` of a model that gives none", node.name);
         Bug::new(what).into()
     })
+}
+
+/// Multiply-adds of one step of one image: of the network, twice with guidance without a classifier, and of a classifier there and
+/// back, where the way back to the images costs as much as the way there.
+pub(in crate::plan) fn work_of_step(
+    model: &dyn Model,
+    is_guided: bool,
+    classifier: Option<&dyn Model>,
+) -> u64 {
+    let network = model
+        .denoising()
+        .map_or(0, |denoising| denoising.multiply_adds());
+    let network = if is_guided { 2 * network } else { network };
+    let classifier = classifier.and_then(|one| one.blocks().last());
+    network + 2 * classifier.map_or(0, |last| last.multiply_adds)
 }

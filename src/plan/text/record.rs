@@ -25,7 +25,9 @@ pub struct PlanRecord {
     /// Images through a network while samples are made, over all steps.
     pub sampling_images: u64,
     /// Multiply-adds of the samples.
-    pub sampling_multiply_adds: u64,
+    pub sampling_multiply_adds: u128,
+    /// Seconds that the samples are expected to take; `None` where there are none, or nothing comparable was measured here.
+    pub expected_sampling_seconds: Option<f64>,
     /// Seconds that the passes are expected to take; `None` where there are none, or nothing comparable was measured here.
     pub expected_seconds: Option<f64>,
     /// Seconds that the heads of kinds that were measured here are expected to take; `None` where there are none.
@@ -119,7 +121,7 @@ impl PlanRecord {
         let sampling = || {
             let missing = plan.steps.iter().filter(|step| step.is_missing());
             missing.filter_map(|step| match &step.work {
-                Work::Sample(work) => Some(work.cost(&step.artifact)),
+                Work::Sample(work) => Some((work, &step.artifact)),
                 _ => None,
             })
         };
@@ -130,8 +132,13 @@ impl PlanRecord {
             forward_images_unfused: totals.unfused,
             training_images: trained.sum(),
             multiply_adds: totals.cost.multiply_adds,
-            sampling_images: sampling().map(|cost| cost.images).sum(),
-            sampling_multiply_adds: sampling().map(|cost| cost.multiply_adds).sum(),
+            sampling_images: sampling()
+                .map(|(work, artifact)| work.cost(artifact).images)
+                .sum(),
+            sampling_multiply_adds: sampling()
+                .map(|(work, artifact)| work.all_multiply_adds(artifact))
+                .sum(),
+            expected_sampling_seconds: expected.samples.as_ref().map(|one| one.seconds),
             expected_seconds: expected.passes.as_ref().map(|passes| passes.seconds),
             expected_head_seconds: expected.heads.as_ref().map(|heads| heads.seconds),
             feature_bytes: totals.cost.bytes + Totals::of(&plan.imports()).cost.bytes,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::plan::{Plan, PlannedArtifact, Sample, StepState, Train, Work};
-use crate::text::{count, plural};
+use crate::text::{count, operations, plural};
 
 /// What goes through networks while heads are trained; nothing where all of them read cached features.
 pub(super) fn render_fresh(plan: &Plan) -> String {
@@ -83,12 +83,14 @@ pub(super) fn render_trainings(plan: &Plan) -> String {
 /// What is to be done for one set of samples.
 fn samples_line(artifact: &PlannedArtifact, work: &Sample) -> String {
     let cost = work.cost(artifact);
+    let multiply_adds = work.all_multiply_adds(artifact) as f64;
     let mut line = format!(
-        "{}  {}: {} forwards, {:.3} T multiply-adds",
+        "{}  {}: {} forwards, {:.3} T multiply-adds ({})",
         artifact.label,
         plural(work.missing_images(artifact), "image"),
         count(cost.images),
-        cost.multiply_adds as f64 / 1e12,
+        multiply_adds / 1e12,
+        operations(2.0 * multiply_adds),
     );
     let all = work.shards.count();
     let committed = all - work.shards.lacking([artifact]).len();

@@ -165,6 +165,8 @@ mod steps {
             let denoising = model.denoising().unwrap();
             let diffusion = denoising.process(&Respacing::All).unwrap();
             let trainable = denoising
+                .trainable()
+                .unwrap()
                 .begin_training(config.seed, tch::Device::Cpu, config.precision)
                 .unwrap();
             let state = TrainerState::new(&config, trainable.parameters, diffusion.steps());

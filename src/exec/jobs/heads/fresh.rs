@@ -47,6 +47,13 @@ impl<'a> FreshImages<'a> {
     fn sample(&self, row: usize) -> &crate::datasets::Sample {
         self.preparation.images.sample(self.rows[row])
     }
+
+    /// What the network is given with some images besides their pixels.
+    fn classes(&self, rows: &[usize]) -> Result<Option<Vec<i64>>, TrainError> {
+        let rows: Vec<usize> = rows.iter().map(|&row| self.rows[row]).collect();
+        let classes = self.preparation.classes(&rows);
+        classes.map_err(|error| TrainError::Features(error.explain()))
+    }
 }
 
 /// What decodes the images of an extraction and adds their noise.
@@ -155,11 +162,12 @@ impl<'a> FreshRows<'a> {
         let draw = to_u32(view);
         walk(&self.images, &batches, draw, &mut |number, x_t| {
             let count = batches[number].len();
+            let classes = self.images.classes(&batches[number])?;
             let images = Images {
                 pixels: x_t,
                 count,
                 timestep: self.timestep,
-                classes: None,
+                classes: classes.as_deref(),
             };
             let features = network
                 .features(images, &[self.tap])

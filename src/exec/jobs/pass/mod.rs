@@ -267,7 +267,7 @@ fn compute(
             pixels: &batch.pixels,
             count: batch.images,
             timestep: pass.key.timestep,
-            classes: None,
+            classes: batch.classes.as_deref(),
         };
         let pieces = back_off.features(network, images, &requests, &mut |images| {
             (run.emit)(Event::BatchHalved {
@@ -311,8 +311,12 @@ fn label(pass: &Pass) -> String {
         Precision::F32 => String::new(),
         other => format!("  {}", other.name()),
     };
+    let class = pass
+        .key
+        .class
+        .map_or_else(String::new, |class| format!("  class={class}"));
     format!(
-        "{} ← {}{timestep}{precision}",
+        "{} ← {}{timestep}{class}{precision}",
         pass.model.name, pass.dataset.name
     )
 }

@@ -39,13 +39,14 @@ use crate::diffusion::{Coefficients, Diffusion, DiffusionError, Schedule};
 use crate::imaging::Normalization;
 use crate::models::checkpoint::comparison::Required;
 use crate::models::checkpoint::file_names::FileNames;
-use crate::models::denoising::DenoisingModel;
+use crate::models::denoising::{DenoisingModel, TrainableModel};
 use crate::models::tuning::TunableModel;
 use crate::models::{
-    BlockInfo, InputSpec, Model, ModelKind, NoiseInput, Preset, Presets, WeightsSource, declaration,
+    BlockInfo, ClassInput, InputSpec, Model, ModelKind, NoiseInput, Preset, Presets, WeightsSource,
+    declaration,
 };
 use crate::numbers::to_u32;
-use crate::spec::{Boolean, Custom, Diagnostic, Fields, Key, Keys, KindDoc};
+use crate::spec::{Boolean, Count, Custom, Diagnostic, Fields, Key, Keys, KindDoc};
 
 const WEIGHTS: Key<Custom> = declaration::WEIGHTS.doc(
     "A `.safetensors` file or a PyTorch checkpoint (`.pt`); random weights by the synthetic rule, or by the network's own initialization, which begins some layers with zeros; or the `[pretrain.NAME]` that trains it.",
@@ -53,6 +54,9 @@ const WEIGHTS: Key<Custom> = declaration::WEIGHTS.doc(
 const LEARN_SIGMA: Key<Boolean> = Key::boolean("learn_sigma")
     .default(true)
     .doc("Whether the output has a second set of channels for the variance.");
+const NUM_CLASSES: Key<Count> = Key::count("num_classes", 1..=1_000_000)
+    .optional("none: the network is given no class")
+    .doc("Classes of a class-conditional network.");
 
 /// The keys that a preset decides.
 const SHAPE: Keys = &[
@@ -67,6 +71,7 @@ const SHAPE: Keys = &[
     &RESBLOCK_UPDOWN,
     &USE_SCALE_SHIFT_NORM,
     &LEARN_SIGMA,
+    &NUM_CLASSES,
     &USE_NEW_ATTENTION_ORDER,
     &CONV_RESAMPLE,
     &NOISE_SCHEDULE,
@@ -155,14 +160,6 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
             return None;
         }
     };
-    if config.num_classes.is_some() {
-        fields.invalid(
-            declaration::PRESET.name,
-            "graph::class-conditional",
-            format!("model `{variant}` is class-conditional: it cannot run without the classes that it is to predict"),
-            Some("take an unconditional network".to_owned()),
-        );
-    }
     if !fields.is_sound() {
         return None;
     }
@@ -194,7 +191,7 @@ fn parse_shape(fields: &Fields<'_>) -> Option<Config> {
         resblock_updown: fields.get(&RESBLOCK_UPDOWN)?,
         use_scale_shift_norm: fields.get(&USE_SCALE_SHIFT_NORM)?,
         learn_sigma: fields.get(&LEARN_SIGMA)?,
-        num_classes: None,
+        num_classes: fields.get(&NUM_CLASSES),
         use_new_attention_order: fields.get(&USE_NEW_ATTENTION_ORDER)?,
         conv_resample: fields.get(&CONV_RESAMPLE)?,
     })
@@ -238,6 +235,11 @@ impl Model for GuidedDiffusion {
                 steps: self.diffusion_steps(),
             }),
         }
+    }
+
+    fn classes(&self) -> Option<ClassInput> {
+        let count = self.config.num_classes?;
+        Some(ClassInput { count, null: None })
     }
 
     fn prefix(&self) -> String {
@@ -312,6 +314,7 @@ impl Model for GuidedDiffusion {
             network,
             device,
             input: self.input(),
+            classes: self.config.num_classes,
         }))
     }
 }
@@ -329,6 +332,12 @@ impl DenoisingModel for GuidedDiffusion {
         layout::UNetLayout::new(&self.config).multiply_adds()
     }
 
+    fn trainable(&self) -> Option<&dyn TrainableModel> {
+        Some(self)
+    }
+}
+
+impl TrainableModel for GuidedDiffusion {
     #[cfg(feature = "torch")]
     fn begin_training(
         &self,
@@ -395,6 +404,31 @@ struct Extractor {
     network: network::Network,
     device: tch::Device,
     input: InputSpec,
+    /// How many classes it has; `None` where it is given none.
+    classes: Option<u32>,
+}
+
+#[cfg(feature = "torch")]
+impl Extractor {
+    /// The timestep as the network takes it, one for all images, so that its rounding cannot depend on how many there are; and the
+    /// classes of the images, `[N]`.
+    fn conditions(
+        &self,
+        timestep: u32,
+        classes: Option<&[i64]>,
+    ) -> Result<(tch::Tensor, Option<tch::Tensor>), crate::models::extractor::ForwardError> {
+        use crate::models::extractor::ForwardError;
+        use tch::{Kind, Tensor};
+        let known = i64::from(self.classes.unwrap_or(0));
+        if let Some(classes) = classes.filter(|_| self.classes.is_some())
+            && classes.iter().any(|class| !(0..known).contains(class))
+        {
+            return Err(ForwardError::UnknownClass { count: known });
+        }
+        let timesteps = Tensor::full([1], i64::from(timestep), (Kind::Int64, self.device));
+        let classes = classes.map(|classes| Tensor::from_slice(classes).to_device(self.device));
+        Ok((timesteps, classes))
+    }
 }
 
 #[cfg(feature = "torch")]
@@ -407,17 +441,32 @@ impl crate::models::extractor::Network for Extractor {
         visit: &mut dyn FnMut(crate::models::BlockIndex, &tch::Tensor),
     ) -> Result<Option<tch::Tensor>, crate::models::extractor::ForwardError> {
         use crate::models::extractor::ForwardError;
-        use tch::{Kind, Tensor};
         let _guard = tch::no_grad_guard();
         let x_t = crate::models::extractor::images_to_tensor(images, self.input, self.device);
-        // One for all images, so that its rounding cannot depend on how many there are.
         let timestep = images.timestep.ok_or(ForwardError::TimestepMissing)?;
-        let timestep = i64::from(timestep);
-        let timesteps = Tensor::full([1], timestep, (Kind::Int64, self.device));
-        let classes = images
-            .classes
-            .map(|classes| Tensor::from_slice(classes).to_device(self.device));
+        let (timesteps, classes) = self.conditions(timestep, images.classes)?;
         self.network
             .forward_taps(&x_t, &timesteps, classes.as_ref(), taps, until, visit)
+    }
+
+    fn denoise(
+        &self,
+        x_t: &tch::Tensor,
+        timestep: u32,
+        classes: Option<&[i64]>,
+    ) -> Result<tch::Tensor, crate::models::extractor::ForwardError> {
+        use crate::models::extractor::{ForwardError, Until};
+        let _guard = tch::no_grad_guard();
+        let (timesteps, classes) = self.conditions(timestep, classes)?;
+        let visit = &mut |_, _: &tch::Tensor| {};
+        let output = self.network.forward_taps(
+            x_t,
+            &timesteps,
+            classes.as_ref(),
+            &[],
+            Until::Output,
+            visit,
+        )?;
+        output.ok_or(ForwardError::NoOutput)
     }
 }

@@ -287,6 +287,10 @@ impl Model for UNetEncoder {
         self.diffusion.coefficients(timestep)
     }
 
+    fn guides(&self) -> Option<u32> {
+        Some(self.config.out_channels)
+    }
+
     #[cfg(feature = "torch")]
     fn load(
         &self,
@@ -355,5 +359,24 @@ impl crate::models::extractor::Network for Extractor {
         let timesteps = tch::Tensor::full([1], i64::from(timestep), kind);
         self.network
             .forward_taps(&x_t, &timesteps, taps, until, visit)
+    }
+
+    fn class_gradient(
+        &self,
+        x_t: &tch::Tensor,
+        timestep: u32,
+        classes: &[i64],
+    ) -> Result<tch::Tensor, crate::models::extractor::ForwardError> {
+        use crate::models::extractor::{ForwardError, Until};
+        use crate::models::guidance::class_gradient;
+        let kind = (tch::Kind::Int64, self.device);
+        let timesteps = tch::Tensor::full([1], i64::from(timestep), kind);
+        class_gradient(x_t, classes, &mut |images| {
+            let visit = &mut |_, _: &tch::Tensor| {};
+            let logits =
+                self.network
+                    .forward_taps(images, &timesteps, &[], Until::Output, visit)?;
+            logits.ok_or(ForwardError::NoOutput)
+        })
     }
 }
