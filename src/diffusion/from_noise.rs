@@ -29,6 +29,8 @@ pub struct FromNoise<'a> {
     pub seed: u64,
     /// The classes of the images, and what leads the images to them; `None` for images without classes.
     pub conditions: Option<Conditions<'a>>,
+    /// What makes bytes, `[N, C, H, W]` u8, of what was sampled where that is no image, such as the decoder of latents.
+    pub decode: Option<&'a dyn Fn(&Tensor) -> Tensor>,
 }
 
 /// The classes of the images that are sampled.
@@ -98,9 +100,6 @@ impl FromNoise<'_> {
         stop: &dyn Fn() -> bool,
         advance: &mut dyn FnMut(),
     ) -> Result<Option<Vec<u8>>, ReverseError> {
-        let count = numbers.len();
-        let side = self.input.side as usize;
-        let size = self.input.channels as usize * side * side;
         let of_batch = |conditions: Conditions<'_>| -> Vec<i64> {
             numbers.clone().map(conditions.class_of).collect()
         };
@@ -118,13 +117,18 @@ impl FromNoise<'_> {
         if stop() {
             return Ok(None);
         }
-        let bytes = to_bytes(&made?)
+        let made = made?;
+        let bytes = self
+            .decode
+            .map_or_else(|| to_bytes(&made), |decode| decode(&made));
+        let bytes = bytes
             .to_device(Device::Cpu)
             .permute([0, 2, 3, 1])
             .contiguous()
             .to_kind(Kind::Uint8);
-        let mut pixels = vec![0u8; count * size];
-        bytes.copy_data(&mut pixels, count * size);
+        let mut pixels = vec![0u8; bytes.numel()];
+        let length = pixels.len();
+        bytes.copy_data(&mut pixels, length);
         Ok(Some(pixels))
     }
 

@@ -144,3 +144,45 @@ fn a_step_on_the_device_has_the_bits_of_one_by_way_of_the_host() {
     let by_host = by_host.unwrap().unwrap();
     assert_eq!(network.denoise(x_t, 500, None).unwrap(), by_host);
 }
+
+/// Ten steps of eight images each way, in turns; the way over the host copies them twice a step.
+#[test]
+#[ignore = "it takes times, which other programs disturb"]
+fn a_step_on_the_device_is_not_slower_than_one_by_way_of_the_host() {
+    let network = load("adm-nano", 1);
+    let given = golden("sampling.safetensors");
+    let x_t = given["start_noise"].repeat([4, 1, 1, 1]);
+    let on_device = || network.denoise(&x_t, 500, None).unwrap();
+    let by_host = || {
+        let mut pixels = vec![0f32; x_t.numel()];
+        let length = pixels.len();
+        x_t.copy_data(&mut pixels, length);
+        let images = repro::models::extractor::Images {
+            pixels: &pixels,
+            count: 8,
+            timestep: Some(500),
+            classes: None,
+        };
+        let until = repro::models::extractor::Until::Output;
+        let output = network.forward(images, &[], until, &mut |_, _| {});
+        output.unwrap().unwrap()
+    };
+    let (mut device, mut host) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        for (times, step) in [
+            (&mut device, &on_device as &dyn Fn() -> Tensor),
+            (&mut host, &by_host),
+        ] {
+            let since = std::time::Instant::now();
+            drop(step());
+            times.push(since.elapsed().as_secs_f64());
+        }
+    }
+    let best = |times: &[f64]| times.iter().copied().fold(f64::INFINITY, f64::min);
+    let (device, host) = (best(&device), best(&host));
+    println!(
+        "on the device {device:.5} s, by the host {host:.5} s, ratio {:.3}",
+        device / host
+    );
+    assert!(device < 1.05 * host, "{device} {host}");
+}

@@ -140,6 +140,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             device,
             seed: 0,
             conditions,
+            decode: None,
         };
         let since = Instant::now();
         source

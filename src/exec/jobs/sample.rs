@@ -72,6 +72,7 @@ pub(super) fn run_samples(
         device: run.device,
         seed: work.node.seed,
         conditions: conditions(work, classifier, &class_of)?,
+        decode: None,
     };
     let batch_size = batches::choose(run.device, model, None, work.node.precision);
     // With guidance without a classifier each image is in a batch twice.
