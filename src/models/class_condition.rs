@@ -160,10 +160,6 @@ pub const MISFIT: &str = "graph::class-conditional";
 /// Reads `class` for a model; `Some(None)` where the model takes no class. What does not fit it is reported.
 ///
 /// - `is_for_others`: whether the key is for another model of the same table, and says nothing about this one
-#[expect(
-    clippy::option_option,
-    reason = "no class is another thing than a wrong one"
-)]
 pub fn parse(
     fields: &Fields<'_>,
     model: &dyn Model,

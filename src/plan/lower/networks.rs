@@ -8,6 +8,7 @@ use super::super::{Facts, PlanError, Shards};
 use super::{Lowering, split_names};
 use crate::bug::Bug;
 use crate::graph::{ImageFormat, SampleMethod, SamplesNode};
+use crate::models::denoising::DenoisingModel;
 use crate::models::{Model, Precision};
 use crate::text::shortened;
 
@@ -192,7 +193,7 @@ pub(in crate::plan) fn work_of_step(
 ) -> u64 {
     let network = model
         .denoising()
-        .map_or(0, |denoising| denoising.multiply_adds());
+        .map_or(0, DenoisingModel::multiply_adds);
     let network = if is_guided { 2 * network } else { network };
     let classifier = classifier.and_then(|one| one.blocks().last());
     network + 2 * classifier.map_or(0, |last| last.multiply_adds)
