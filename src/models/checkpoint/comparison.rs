@@ -6,7 +6,7 @@ use std::path::Path;
 
 use safetensors::Dtype;
 
-use super::file_names::FileNames;
+use super::file_names::{FileNames, is_shape};
 use super::stored_tensors::StoredTensors;
 use super::weight_mismatch::{Advice, WeightMismatch, WrongShape};
 use crate::message::{Hint, Message};
@@ -95,7 +95,7 @@ fn differences(file: &StoredTensors, required: &Required<'_>) -> WeightMismatch 
         let stored = format!("{}{}", required.prefix, names.stored(name));
         match found.get(stored.as_str()) {
             None => mismatch.missing.push((stored, shape.clone())),
-            Some((_, other)) if other != shape => mismatch.wrong_shape.push(WrongShape {
+            Some((_, other)) if !is_shape(shape, other) => mismatch.wrong_shape.push(WrongShape {
                 name: stored,
                 expected: shape.clone(),
                 found: other.to_vec(),

@@ -23,6 +23,56 @@ pub struct FileNames {
     /// How many blocks make a chunk, where the names of blocks have the number of their chunk: `blocks.CHUNK.N.` for `blocks.N.`, N counted
     /// over all chunks.
     pub chunk: Option<u32>,
+    /// How the names of parts differ from the network's own.
+    pub renames: Renames,
+}
+
+/// How a publisher calls parts of a network that have other names in the network, by beginnings of names.
+///
+/// A name is the path of a layer and what follows it. Both are looked up, each in its own list, and stay as they are where they are not
+/// in it. In each list, of either side, no text begins with another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renames {
+    /// Of paths: the network's own, and the file's; final dots included.
+    pub paths: &'static [(&'static str, &'static str)],
+    /// Of what stands directly behind such a path: the same.
+    pub parts: &'static [(&'static str, &'static str)],
+}
+
+impl Renames {
+    /// All parts have the network's own names.
+    pub const NONE: Self = Self {
+        paths: &[],
+        parts: &[],
+    };
+
+    /// What the file calls a tensor; `None` where it has the network's name.
+    fn stored(self, own: &str) -> Option<String> {
+        renamed(own, self.paths, self.parts, |&(own, stored)| (own, stored))
+    }
+
+    /// What the network calls a tensor of the file; `None` where it has the same name.
+    fn own(self, stored: &str) -> Option<String> {
+        renamed(stored, self.paths, self.parts, |&(own, stored)| {
+            (stored, own)
+        })
+    }
+}
+
+/// A name with other beginnings of its path and of what follows; `of` says which text of a pair is looked up.
+fn renamed(
+    name: &str,
+    paths: &[(&'static str, &'static str)],
+    parts: &[(&'static str, &'static str)],
+    of: impl Fn(&(&'static str, &'static str)) -> (&'static str, &'static str),
+) -> Option<String> {
+    let find = |name: &str, pairs: &[(&'static str, &'static str)]| {
+        let mut pairs = pairs.iter().map(&of);
+        pairs.find_map(|(from, to)| name.strip_prefix(from).map(|rest| (to, rest.to_owned())))
+    };
+    let (path, rest) = find(name, paths)?;
+    let (part, rest) = find(&rest, parts).unwrap_or(("", rest));
+    Some(format!("{path}{part}{rest}"))
 }
 
 /// What the names of blocks begin with.
@@ -34,6 +84,7 @@ impl FileNames {
         prefix: "",
         others: &[],
         chunk: None,
+        renames: Renames::NONE,
     };
 
     /// Of the `known` ways the one in which a file names `probe`, a tensor of the network; [`FileNames::PLAIN`] where it has that
@@ -52,6 +103,8 @@ impl FileNames {
 
     /// What the file calls a tensor of the network.
     pub fn stored(&self, name: &str) -> String {
+        let renamed = self.renames.stored(name);
+        let name = renamed.as_deref().unwrap_or(name);
         let chunked = self.chunk.and_then(|chunk| {
             let (number, rest) = name.strip_prefix(BLOCKS)?.split_once('.')?;
             let block: u32 = number.parse().ok()?;
@@ -72,7 +125,8 @@ impl FileNames {
             let own = format!("{BLOCKS}{rest}");
             (self.stored(&own) == stored).then_some(own)
         });
-        Some(without_chunk.map_or(Cow::Borrowed(name), Cow::Owned))
+        let own = without_chunk.or_else(|| self.renames.own(name));
+        Some(own.map_or(Cow::Borrowed(name), Cow::Owned))
     }
 
     /// Whether a file holds just the tensors of a network that is published in one of the `known` ways, in a type that a network
@@ -101,12 +155,23 @@ impl FileNames {
             found.push((name, shape));
         }
         found.sort_unstable();
-        let mut wanted: Vec<(Cow<'_, str>, &[usize])> = required
+        let mut wanted: Vec<(&str, &[usize])> = required
             .iter()
-            .map(|(name, shape)| (Cow::Borrowed(name.as_str()), shape.as_slice()))
+            .map(|(name, shape)| (name.as_str(), shape.as_slice()))
             .collect();
         wanted.sort_unstable();
-        found == wanted
+        let mut pairs = found.iter().zip(&wanted);
+        found.len() == wanted.len()
+            && pairs.all(|(found, wanted)| found.0 == wanted.0 && is_shape(wanted.1, found.1))
+    }
+}
+
+/// Whether a tensor of a file has the shape that a network needs: the same, or that of a convolution with a kernel of 1 × 1 where a
+/// linear layer is needed, which holds the same numbers in the same order.
+pub fn is_shape(wanted: &[usize], stored: &[usize]) -> bool {
+    match (wanted, stored) {
+        (&[outputs, inputs], &[rows, columns, 1, 1]) => outputs == rows && inputs == columns,
+        _ => wanted == stored,
     }
 }
 
@@ -122,6 +187,7 @@ mod tests {
         prefix: "module.",
         others: &["head."],
         chunk: None,
+        renames: Renames::NONE,
     };
 
     #[test]
@@ -141,6 +207,39 @@ mod tests {
         let other = "blocks.1.7.norm1.weight";
         let stored = format!("module.{other}");
         assert_eq!(chunked.of_network(&stored).as_deref(), Some(other));
+    }
+
+    #[test]
+    fn paths_and_parts_have_other_names_in_a_file() {
+        let renamed = FileNames {
+            renames: Renames {
+                paths: &[("blocks.1.0.", "down.0.resnets.0."), ("out.", "head.")],
+                parts: &[("in_layers.2.", "conv1.")],
+            },
+            ..FileNames::PLAIN
+        };
+        for (own, stored) in [
+            ("blocks.1.0.in_layers.2.bias", "down.0.resnets.0.conv1.bias"),
+            ("blocks.1.0.norm.bias", "down.0.resnets.0.norm.bias"),
+            ("out.weight", "head.weight"),
+            ("other.in_layers.2.bias", "other.in_layers.2.bias"),
+        ] {
+            assert_eq!(renamed.stored(own), stored);
+            assert_eq!(renamed.of_network(stored).as_deref(), Some(own));
+        }
+    }
+
+    #[test]
+    fn a_linear_layer_may_be_stored_as_a_convolution() {
+        assert!(is_shape(&[3, 2], &[3, 2, 1, 1]));
+        for (wanted, stored) in [
+            (&[3, 2][..], &[2, 3, 1, 1][..]),
+            (&[3, 2], &[3, 2, 1, 3]),
+            (&[3, 2, 1, 1], &[3, 2]),
+            (&[3], &[3, 1, 1, 1]),
+        ] {
+            assert!(!is_shape(wanted, stored), "{wanted:?} {stored:?}");
+        }
     }
 
     fn file(names: &[(&str, Dtype)]) -> StoredTensors {

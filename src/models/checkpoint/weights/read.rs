@@ -4,6 +4,7 @@ use safetensors::Dtype;
 use tch::{Kind, Tensor};
 
 use super::{WeightMismatch, WrongShape};
+use crate::models::checkpoint::file_names::is_shape;
 use crate::models::checkpoint::stored_tensors::StoredTensors;
 
 /// Copies a tensor out of the file, or records in `mismatch` why that is impossible.
@@ -18,7 +19,7 @@ pub(super) fn read(
         mismatch.missing.push((name.into(), shape.into()));
         return None;
     };
-    if stored.shape != shape {
+    if !is_shape(shape, stored.shape) {
         let (expected, found) = (shape.into(), stored.shape.into());
         mismatch.wrong_shape.push(WrongShape {
             name: name.into(),

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::models::checkpoint::file_names::FileNames;
+use crate::models::checkpoint::file_names::{FileNames, Renames};
 use crate::models::checkpoint::stored_tensors::StoredTensors;
 use crate::models::{BlockIndex, BlockInfo, TapShape};
 
@@ -39,11 +39,13 @@ pub const FILE_NAMES: &[FileNames] = &[
         prefix: "",
         others: OTHERS,
         chunk: None,
+        renames: Renames::NONE,
     },
     FileNames {
         prefix: "model.",
         others: OTHERS,
         chunk: None,
+        renames: Renames::NONE,
     },
 ];
 

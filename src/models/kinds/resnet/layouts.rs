@@ -10,7 +10,7 @@
 
 use serde::Deserialize;
 
-use crate::models::checkpoint::file_names::FileNames;
+use crate::models::checkpoint::file_names::{FileNames, Renames};
 use crate::models::checkpoint::stored_tensors::StoredTensors;
 
 /// The tensor that shows whose names a file has.
@@ -42,16 +42,19 @@ impl Layout {
                 prefix: "module.",
                 others: SWAV_HEADS,
                 chunk: None,
+                renames: Renames::NONE,
             },
             Self::Vissl => FileNames {
                 prefix: "classy_state_dict.base_model.model.trunk._feature_blocks.",
                 others: &[],
                 chunk: None,
+                renames: Renames::NONE,
             },
             Self::MocoV3 => FileNames {
                 prefix: "state_dict.module.base_encoder.",
                 others: &["fc."],
                 chunk: None,
+                renames: Renames::NONE,
             },
         }
     }
@@ -72,20 +75,24 @@ pub const FILE_NAMES: &[FileNames] = &[
         prefix: "state_dict.",
         others: &[],
         chunk: None,
+        renames: Renames::NONE,
     },
     FileNames {
         prefix: "state_dict.module.",
         others: SWAV_HEADS,
         chunk: None,
+        renames: Renames::NONE,
     },
     FileNames {
         prefix: "teacher.backbone.",
         others: &[],
         chunk: None,
+        renames: Renames::NONE,
     },
     FileNames {
         prefix: "teacher.module.backbone.",
         others: &[],
         chunk: None,
+        renames: Renames::NONE,
     },
 ];

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::models::checkpoint::file_names::FileNames;
+use crate::models::checkpoint::file_names::{FileNames, Renames};
 use crate::models::checkpoint::stored_tensors::StoredTensors;
 use crate::models::{BlockIndex, BlockInfo, TapShape};
 
@@ -32,6 +32,7 @@ const fn names(prefix: &'static str, chunk: Option<u32>) -> FileNames {
         prefix,
         others: OTHERS,
         chunk,
+        renames: Renames::NONE,
     }
 }
 
