@@ -136,8 +136,13 @@ fn one_model(name: &str, json: bool) -> Result<(), Failure> {
         |noise| format!(", {} diffusion steps", noise.steps),
     );
     print_text(&format!(
-        "{name}: {} parameters, reads {} × {} × {}{}\nimages by default: {}\n{}",
+        "{name}: {} parameters, reads {}{} × {} × {}{}\nimages by default: {}\n{}",
         count(model.parameter_count()),
+        if model.autoencoder().is_some() {
+            "latents of "
+        } else {
+            ""
+        },
         input.channels,
         input.side,
         input.side,

@@ -184,6 +184,15 @@ fn noise_strip(
     {
         return Ok(None);
     }
+    if node.autoencoder.is_some() {
+        return Err(NodeError::Values(
+            Message::new(format!(
+                "figure `{file}` shows noisy images, but model `{}` reads latents, which are none",
+                node.name
+            ))
+            .hint("name a model that reads images"),
+        ));
+    }
     let input = node.model.input();
     let preprocess = node.model.preprocess();
     let images = ImageSource {

@@ -279,6 +279,12 @@ pub enum DatasetError {
         /// What is too large.
         problem: String,
     },
+    /// An image without a latent.
+    #[error("image `{id}` has no latent: it did not decode when the latents were made")]
+    NoLatent {
+        /// The sample's id.
+        id: String,
+    },
     /// A file that cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
@@ -301,7 +307,7 @@ impl Hint for DatasetError {
             Self::Missing { hint, .. }
             | Self::MissingImages { hint, .. }
             | Self::Malformed { hint, .. } => Some(hint.clone()),
-            Self::BadImage { .. } | Self::Oversized { .. } => Some(
+            Self::BadImage { .. } | Self::Oversized { .. } | Self::NoLatent { .. } => Some(
                 "fix or remove it, or set `on_bad_image = \"skip\"` in the extraction".to_owned(),
             ),
             Self::Changed { .. } => Some(
@@ -321,7 +327,10 @@ impl Hint for DatasetError {
 impl DatasetError {
     /// Whether it is the fault of one image, which `on_bad_image` says what to do about.
     pub fn is_of_one_image(&self) -> bool {
-        matches!(self, Self::BadImage { .. } | Self::Oversized { .. })
+        matches!(
+            self,
+            Self::BadImage { .. } | Self::Oversized { .. } | Self::NoLatent { .. }
+        )
     }
 
     /// An I/O error, with "not found" and damage in the cache told apart.

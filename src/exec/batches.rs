@@ -33,9 +33,16 @@ pub(crate) fn choose(
     usize::try_from(by_memory).unwrap_or(for_caches)
 }
 
+/// Pixels along the side of an image for each place of its latent. How many latents are run at once goes by the images that they are of.
+const PIXELS_PER_PLACE: usize = 8;
+
 /// The batch size on the CPU.
 pub(crate) fn on_cpu(model: &dyn Model) -> usize {
     let side = (model.input().side as usize).max(1);
+    let side = match model.autoencoder() {
+        Some(_) => side * PIXELS_PER_PLACE,
+        None => side,
+    };
     ((1 << 17) / (side * side)).clamp(1, 128)
 }
 

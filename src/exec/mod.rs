@@ -13,6 +13,8 @@ pub mod event;
 pub(crate) mod feature_source;
 #[cfg(feature = "torch")]
 mod jobs;
+#[cfg(feature = "torch")]
+mod latents;
 pub(crate) mod logits;
 #[cfg(feature = "torch")]
 mod prepare;

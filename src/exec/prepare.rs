@@ -1,9 +1,10 @@
-//! Preparing batches: decode, make square, add noise. Runs beside the network and never waits for it to finish.
+//! Preparing batches: decode and make square, or read a latent; add noise. Runs beside the network and never waits for it to finish.
 
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::latents::LatentRows;
 use crate::datasets::{DatasetError, OpenDataset};
 use crate::diffusion::{Coefficients, NoiseOf};
 use crate::imaging::preprocess::View;
@@ -14,6 +15,8 @@ use crate::plan::PassKey;
 /// What a pass needs to prepare its images.
 pub(super) struct Preparation<'a> {
     pub(super) images: ImageSource<'a>,
+    /// What the network reads in place of images; `None` where it reads images.
+    latents: Option<LatentRows>,
     pub(super) key: &'a PassKey,
     /// `None` where the model has no noise.
     pub(super) coefficients: Option<Coefficients>,
@@ -26,7 +29,7 @@ pub(super) struct Preparation<'a> {
 pub(super) struct Batch {
     /// Number of images.
     pub(super) images: usize,
-    /// `[N, C, H, W]`, noisy (`x_t`) where the model has noise.
+    /// `[N, C, H, W]`, images or latents, noisy (`x_t`) where the model has noise.
     pub(super) pixels: Vec<f32>,
     /// What the network is given with each image, `[N]`; `None` where it is given no class.
     pub(super) classes: Option<Vec<i64>>,
@@ -37,7 +40,7 @@ pub(super) struct Batch {
 impl<'a> Preparation<'a> {
     /// `None` where the model has no such timestep.
     pub(super) fn new(
-        dataset: Arc<OpenDataset>,
+        (dataset, latents): (Arc<OpenDataset>, Option<LatentRows>),
         key: &'a PassKey,
         model: &dyn Model,
         skip_bad_images: bool,
@@ -53,6 +56,7 @@ impl<'a> Preparation<'a> {
                 normalization: key.normalization,
                 input: model.input(),
             },
+            latents,
             key,
             coefficients,
             class: key.class.zip(model.classes()),
@@ -116,7 +120,10 @@ impl<'a> Preparation<'a> {
             draw,
             mirrored: self.key.view == View::Flip,
         };
-        let mut planes = self.images.planes(row, shown)?;
+        let mut planes = match &self.latents {
+            Some(latents) => latents.read(row, &self.images.sample(row).id)?,
+            None => self.images.planes(row, shown)?,
+        };
         if let (Some(coefficients), Some(timestep)) = (self.coefficients, self.key.timestep) {
             let of = NoiseOf {
                 seed,

@@ -4,6 +4,7 @@ mod datasets;
 mod extractions;
 mod heads;
 mod joins;
+mod latents;
 mod metrics;
 mod models;
 mod report;
@@ -55,7 +56,10 @@ pub fn build_datasets(source: &Source) -> Result<Vec<ShownDataset>, Diagnostics>
     let mut shown: Vec<BTreeSet<(Preprocess, usize)>> =
         vec![BTreeSet::new(); experiment.datasets.len()];
     for one in &experiment.extractions {
-        let model = &experiment.models[one.model].model;
+        let Some(node) = experiment.image_reader(one.model) else {
+            continue;
+        };
+        let model = &node.model;
         if model.imported().is_some() {
             continue;
         }

@@ -125,22 +125,23 @@ pub(super) struct Place {
 
 /// Looks for errors in a table whose model or dataset has some of its own, so that nothing can be made of it.
 pub(super) fn check(fields: &Fields<'_>) {
-    let _ = (values(fields, None), class_condition::read(fields));
+    let _ = (values(fields, None, None), class_condition::read(fields));
 }
 
-/// Reads one table without sweeps; `block = "all"` gives one node for each block of the model.
+/// Reads one table without sweeps; `block = "all"` gives one node for each block of the model. `reader` is what reads images for it: itself,
+/// or the autoencoder whose latents it reads.
 pub(super) fn parse(
     fields: &Fields<'_>,
     name: &str,
     place: Place,
-    model: &dyn Model,
+    (model, reader): (&dyn Model, &dyn Model),
 ) -> Vec<ExtractionNode> {
     let is_imported = model.imported().is_some();
     if is_imported && !imported::check(fields, place) {
         return Vec::new();
     }
     let input = model.input();
-    let values = values(fields, Some(model));
+    let values = values(fields, Some(model), Some(reader));
     let blocks = if is_imported {
         model.blocks().iter().collect()
     } else {
@@ -189,7 +190,7 @@ pub(super) fn parse(
             random: is_random.then_some(values.random),
             preprocess: values.preprocess.clone(),
             test_preprocess: values.test_preprocess.clone(),
-            normalization: values.normalization.unwrap_or(input.normalization),
+            normalization: values.normalization.unwrap_or(reader.input().normalization),
             precision: values.precision,
             storage: values.storage,
             batch_size: values.batch_size,
@@ -301,19 +302,25 @@ fn reduce(
     }
 }
 
-/// Reads what does not depend on the model's blocks; without a model, looks for what is wrong for every one.
-fn values(fields: &Fields<'_>, model: Option<&dyn Model>) -> Option<Values> {
+/// Reads what does not depend on the model's blocks; without a model, looks for what is wrong for every one. `reader` is what reads images
+/// for it.
+fn values(
+    fields: &Fields<'_>,
+    model: Option<&dyn Model>,
+    reader: Option<&dyn Model>,
+) -> Option<Values> {
     let input = model.map(Model::input);
+    let side = reader.map(|reader| reader.input().side);
     let noise = input.and_then(|input| input.noise);
     // No model has more steps than this.
     let last_step = noise.map_or(99_999, |noise| noise.steps - 1);
     let timestep = fields
         .get(&TIMESTEP)
         .and_then(|_| fields.get(&TIMESTEP.at_most(last_step)));
-    let preprocess = preprocess::parse(fields, model);
-    let test_preprocess = preprocess.as_ref().and_then(|preprocess| {
-        preprocess::parse_test(fields, preprocess, input.map(|input| input.side))
-    });
+    let preprocess = preprocess::parse(fields, reader);
+    let test_preprocess = preprocess
+        .as_ref()
+        .and_then(|preprocess| preprocess::parse_test(fields, preprocess, side));
     if fields.has(TIMESTEP.name) && timestep.is_none() {
         return None;
     }

@@ -100,6 +100,16 @@ impl Experiment {
         }
     }
 
+    /// What reads images for a model: itself, or the autoencoder whose latents it reads. Its side, normalization and preprocessing are
+    /// those of the images. `None` where there is no such model.
+    pub fn image_reader(&self, model: usize) -> Option<&ModelNode> {
+        let node = self.models.get(model)?;
+        match node.autoencoder {
+            Some(autoencoder) => self.models.get(autoencoder),
+            None => Some(node),
+        }
+    }
+
     /// The shape of an extraction's features; `None` where its model has no such tap, which the reader of extractions refuses.
     pub fn feature_shape(&self, extraction: &ExtractionNode) -> Option<FeatureShape> {
         let model = &self.models[extraction.model].model;
@@ -149,6 +159,8 @@ pub struct ModelNode {
     pub place: Span,
     /// The training that its weights come from, as an index into [`Experiment::pretrains`].
     pub pretrain: Option<usize>,
+    /// The autoencoder whose latents it reads, as an index into [`Experiment::models`]; `None` for a model that reads images.
+    pub autoencoder: Option<usize>,
     /// Its values for the keys that the file sweeps over.
     pub swept: Swept,
     /// Its values for the keys that the file sweeps over and that a well-known axis has for the model of features.

@@ -35,6 +35,10 @@ pub const PRESET: Key<Text> = Key::text("preset", "the name of a preset")
     .optional("none")
     .doc("A network with a name; `repro list models` shows them. Other keys of the shape then stay out.");
 
+/// The key of a model that reads latents: the autoencoder that makes them.
+pub const AUTOENCODER: Key<Text> = Key::text("autoencoder", "the name of a model")
+    .doc("The model of kind `autoencoder` whose latents it reads. They are computed once for each image, whatever reads them.");
+
 /// The key that `prefix` below reads.
 pub const PREFIX: Key<Text> = Key::text("prefix", "the beginning of names")
     .optional("none")
@@ -115,6 +119,21 @@ pub(super) fn weights(fields: &Fields<'_>) -> Option<WeightsSource> {
             fields.wrong_type_at(node.span, WEIGHTS.name, (Wanted::Other, &words), other);
             None
         }
+    }
+}
+
+/// Reports an initialization of a network whose own is not known here.
+pub(super) fn refuse_initialization(fields: &Fields<'_>, weights: Option<&WeightsSource>) {
+    if let Some(WeightsSource::Initialization(_)) = weights {
+        fields.invalid(
+            WEIGHTS.name,
+            "graph::model-misfit",
+            format!(
+                "`{INITIALIZATION}` of {} does not apply: how the network begins its training is not known here",
+                fields.context()
+            ),
+            Some("write `weights = { synthetic = 1 }`".to_owned()),
+        );
     }
 }
 

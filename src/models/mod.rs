@@ -5,6 +5,7 @@
 //! A kind parses its table into a [`Model`], which knows its blocks without touching libtorch; [`Model::load`] makes the
 //! network itself. The kinds are in [`kinds`], the readers of weights in [`checkpoint`], the layers that networks share in [`nn`].
 
+pub mod autoencoding;
 pub mod block;
 pub mod checkpoint;
 pub mod class_condition;
@@ -139,9 +140,9 @@ pub enum WeightsSource {
 /// What a model reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InputSpec {
-    /// Channels, 1 or 3.
+    /// Channels: 1 or 3, or those of latents.
     pub channels: u32,
-    /// Height and width in pixels.
+    /// Height and width in pixels, or of latents.
     pub side: u32,
     /// How pixels become numbers, unless an experiment says otherwise.
     pub normalization: Normalization,
@@ -229,6 +230,17 @@ pub trait Model: Send + Sync + Debug {
 
     /// The two factors of Eq. 2 by the model's own schedule; `None` beyond its last step, and for a model without noise.
     fn coefficients(&self, _timestep: u32) -> Option<Coefficients> {
+        None
+    }
+
+    /// The name of the autoencoder of the same experiment whose latents it reads in place of images; `None` for a model that reads
+    /// images. [`Model::input`] then says of which shape latents are, and how the autoencoder reads images is the autoencoder's.
+    fn autoencoder(&self) -> Option<&str> {
+        None
+    }
+
+    /// What it offers to models that read latents, where it makes them.
+    fn autoencoding(&self) -> Option<&dyn autoencoding::AutoencodingModel> {
         None
     }
 

@@ -280,6 +280,8 @@ pub struct Pass {
     pub skip_bad_images: bool,
     /// Multiply-adds of one image up to the deepest tap.
     pub multiply_adds: u64,
+    /// The latents that it reads in place of images; `None` where it reads images.
+    pub latents: Option<Arc<Extract>>,
 }
 
 impl Pass {
@@ -318,7 +320,7 @@ impl Pass {
             dataset: Arc::clone(&first.images),
             model: Arc::clone(&first.model),
             taps,
-            shards: Shards::new(first.samples(), first.model.model.input().side),
+            shards: Shards::new(first.samples(), first.model.side()),
             batch_size: nodes().filter_map(|node| node.batch_size).min(),
             skip_bad_images: nodes().all(|node| node.on_bad_image == OnBadImage::Skip),
             multiply_adds: extracts
@@ -326,7 +328,14 @@ impl Pass {
                 .map(|(_, _, extract)| extract.multiply_adds)
                 .max()
                 .unwrap_or(0),
+            latents: first.latents.clone(),
         })
+    }
+
+    /// Whether all that it makes are latents that other models read.
+    pub fn makes_latents(&self, plan: &Plan) -> bool {
+        let mut steps = self.taps.iter().map(|tap| plan.step(tap.step));
+        steps.all(|step| matches!(&step.work, Work::Extract(extract) if extract.is_latents()))
     }
 
     /// Whether its features are read from files, and no network runs.

@@ -127,9 +127,14 @@ pub struct PassRecipe<'a> {
     /// The split whose images are shown; absent where all are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<&'a str>,
-    /// How images become squares.
-    pub preprocess: &'a Preprocess,
-    /// How pixels become numbers; absent where it is from -1 to 1, so that recipes from before have their fingerprints.
+    /// How images become squares; absent where latents are read, whose fingerprint stands for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preprocess: Option<&'a Preprocess>,
+    /// Fingerprint of the latents that are read in place of images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latents: Option<String>,
+    /// How pixels become numbers; absent where it is from -1 to 1, so that recipes from before have their fingerprints, and where latents
+    /// are read.
     #[serde(skip_serializing_if = "Normalization::is_default")]
     pub normalization: Normalization,
     /// What is shown of each.

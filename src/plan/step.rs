@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::choice::{ChosenItem, Refit};
 use super::job::Cost;
 use super::{DatasetFacts, Shards};
+use crate::feature_type::FeatureType;
 use crate::graph::axes::Axes;
 use crate::graph::{
     ExtractionNode, HeadNode, Origin, PretrainNode, Randomness, SamplesNode, Swept,
@@ -16,7 +17,7 @@ use crate::graph::{
 use crate::heads::FeatureShape;
 use crate::imaging::Preprocess;
 use crate::metrics::Metric;
-use crate::models::{Model, TapShape};
+use crate::models::{Model, Reduce, TapShape};
 use crate::numbers::to_usize;
 use crate::store::{Fingerprint, Recipe};
 
@@ -97,11 +98,12 @@ pub enum Work {
 }
 
 impl Work {
-    /// The kind of the artifact, as listings call it.
+    /// The kind of the artifact, as plans call it.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Pretrain(_) => "pretraining",
             Self::Sample(_) => "samples",
+            Self::Extract(extract) if extract.is_latents() => "latents",
             Self::Extract(_) => "features",
             Self::Train(_) | Self::Refit(_) => "head",
             Self::Evaluate(_) => "metric",
@@ -144,10 +146,24 @@ pub struct ModelUse {
     pub weights: String,
     /// The training of this plan that its weights come from: the step and its artifact.
     pub trained: Option<(StepId, Fingerprint)>,
+    /// The autoencoder whose latents it reads; `None` for a model that reads images.
+    pub autoencoder: Option<Arc<ModelUse>>,
     /// Whether the experiment has others of this name, such as further draws of random weights.
     pub is_one_of_several: bool,
     /// Its values for the keys that the file sweeps over.
     pub axes: Axes,
+}
+
+impl ModelUse {
+    /// What reads images for it: itself, or the autoencoder whose latents it reads.
+    pub fn reader(&self) -> &Self {
+        self.autoencoder.as_deref().unwrap_or(self)
+    }
+
+    /// Side in pixels of the images that it sees, by way of latents or not.
+    pub fn side(&self) -> u32 {
+        self.reader().model.input().side
+    }
 }
 
 /// One network to train.
@@ -243,9 +259,19 @@ pub struct Extract {
     pub pass: Fingerprint,
     /// Its name in the store, whether it is kept there or not.
     pub fingerprint: Fingerprint,
+    /// The latents that its pass reads in place of images, of these images among others; `None` where it reads images.
+    pub latents: Option<Arc<Self>>,
 }
 
 impl Extract {
+    /// Whether these are latents as models read them.
+    pub fn is_latents(&self) -> bool {
+        let autoencoding = self.model.model.autoencoding();
+        autoencoding.is_some_and(|one| one.latent_block() == self.node.block)
+            && self.node.reduce == Reduce::Whole
+            && self.node.storage == FeatureType::F32
+    }
+
     /// Whether they were computed elsewhere, and are read from files.
     pub fn is_imported(&self) -> bool {
         self.model.model.imported().is_some()

@@ -1,11 +1,13 @@
 //! The plan as people and programs read it.
 
+mod latents;
 mod record;
 mod trainings;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use self::latents::render_latents;
 use self::trainings::{render_fresh, render_trainings};
 use super::Plan;
 use super::absent::{self, Absent};
@@ -61,6 +63,10 @@ fn pass_line(pass: &Pass) -> String {
         "{}{} ← {}{}{}  ",
         pass.model.name,
         draw.map_or_else(String::new, |(_, seed)| format!(" seed={seed}")),
+        pass.model
+            .autoencoder
+            .as_ref()
+            .map_or_else(String::new, |one| format!("{} ← ", one.name)),
         pass.dataset.name,
         timestep.map_or_else(String::new, |timestep| format!("  t={timestep}")),
         key.class
@@ -88,10 +94,11 @@ fn pass_line(pass: &Pass) -> String {
     if let Some(split) = &key.shown.split {
         let _ = write!(line, "  of split {split}");
     }
-    if key.shown.preprocess != pass.model.model.preprocess() {
+    let reader = &pass.model.reader().model;
+    if key.shown.preprocess != reader.preprocess() {
         let _ = write!(line, "  {}", key.shown.preprocess.name());
     }
-    if key.normalization != pass.model.model.input().normalization {
+    if key.normalization != reader.input().normalization {
         let _ = write!(line, "  {}", key.normalization.name());
     }
     if key.precision != Precision::F32 {
@@ -171,9 +178,13 @@ pub fn render_jobs(plan: &Plan) -> String {
 pub fn render(plan: &Plan, absent: &[Absent], every_artifact: bool) -> String {
     let mut text = format!("plan for {}\n", plan.name);
     text.push_str(&absent::render(absent));
-    let passes = plan.passes();
+    let (latents, passes): (Vec<Pass>, Vec<Pass>) = plan
+        .passes()
+        .into_iter()
+        .partition(|pass| pass.makes_latents(plan));
     let totals = Totals::of(&passes);
     text.push_str(&render_trainings(plan));
+    text.push_str(&render_latents(plan, &latents));
     let (wanted, cached) = counts(plan, "features");
     let _ = writeln!(
         text,

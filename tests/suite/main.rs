@@ -63,7 +63,12 @@ mod fixture;
 mod foreign_checkpoints;
 mod fuzz;
 #[cfg(feature = "torch")]
+mod golden_arrays;
+#[cfg(feature = "torch")]
+mod golden_autoencoder;
+#[cfg(feature = "torch")]
 mod golden_guidance;
+#[cfg(feature = "torch")]
 mod golden_guided_diffusion;
 #[cfg(feature = "torch")]
 mod golden_heads;

@@ -82,6 +82,9 @@ impl Builder<'_> {
                 let made_for_nothing = datasets.is_empty();
                 for &model_index in &models {
                     let model = Arc::clone(&experiment.models[model_index].model);
+                    let reader = experiment.image_reader(model_index);
+                    let reader =
+                        reader.map_or_else(|| Arc::clone(&model), |one| Arc::clone(&one.model));
                     for &dataset in if made_for_nothing {
                         &[0][..]
                     } else {
@@ -92,7 +95,8 @@ impl Builder<'_> {
                             model: model_index,
                             beside,
                         };
-                        let parsed = extraction::parse(&fields, &node.name, place, &*model);
+                        let parsed =
+                            extraction::parse(&fields, &node.name, place, (&*model, &*reader));
                         let beside = [
                             ("models".to_owned(), models.len()),
                             ("datasets".to_owned(), datasets.len()),

@@ -165,6 +165,20 @@ impl Builder<'_> {
             );
             misfit(key, message, "fix the images, or leave `on_bad_image` out");
         }
+        let reads_latents =
+            |one: &&ExtractionNode| experiment.models[one.model].autoencoder.is_some();
+        let mut random = extractions().filter(|one| one.preprocess.is_random());
+        if let Some(random) = random.find(reads_latents) {
+            let message = format!(
+                "extraction `{}` draws its crops at random, and its model reads latents, which are computed once",
+                random.name
+            );
+            misfit(
+                key,
+                message,
+                "take a `preprocess` in which nothing is random",
+            );
+        }
         if training.fine_tune.is_none() {
             return;
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Builder;
 use super::datasets::Declared;
+use super::latents;
 use crate::graph::announced::{self, AbsentNode};
 use crate::graph::axes::Axes;
 use crate::graph::resolve::Names;
@@ -34,6 +35,8 @@ impl Builder<'_> {
         let mut all_read = !self.may_hide_any("model");
         for node in &sections.models {
             names.declare(&node.name);
+        }
+        for node in latents::behind_autoencoders(&sections.models) {
             if let Some(needs) = announced::named("model", &node.table) {
                 let index = experiment.absent.put(AbsentNode {
                     section: "model",
@@ -75,6 +78,13 @@ impl Builder<'_> {
                         sources.push(None);
                     }
                 }
+                let autoencoder = match latents::autoencoder(&fields, experiment, &names, &*model) {
+                    Ok(autoencoder) => autoencoder,
+                    Err(latents::Reported) => {
+                        all_read = false;
+                        continue;
+                    }
+                };
                 for pretrain in sources {
                     let index = experiment.models.len();
                     if let Some(training) =
@@ -91,6 +101,7 @@ impl Builder<'_> {
                             None => WEIGHTS.name,
                         }),
                         pretrain,
+                        autoencoder,
                         swept: swept.clone(),
                         swept_weights: swept_weights.clone(),
                     });

@@ -156,9 +156,15 @@ impl Convolution {
         Self { stride, ..self }
     }
 
+    /// The same convolution without zeros around the feature map.
+    #[must_use]
+    pub fn without_padding(self) -> Self {
+        Self { padding: 0, ..self }
+    }
+
     /// # Shapes
     /// - `x`: `[N, inputs, H, W]`
-    /// - returns: `[N, outputs, H / stride, W / stride]`, rounded up
+    /// - returns: `[N, outputs, H / stride, W / stride]`, rounded up; less at the edges without padding
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
         let (benchmark, deterministic, cudnn, tf32) = (false, true, true, false);

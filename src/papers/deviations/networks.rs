@@ -32,7 +32,10 @@ pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
                 WeightsSource::None => "none, a baseline: the image itself",
                 _ => node.model.variant(),
             };
-            let side = node.model.input().side;
+            let reader = node
+                .autoencoder
+                .and_then(|index| experiment.models.get(index));
+            let side = reader.unwrap_or(node).model.input().side;
             add(
                 "Network",
                 "ADM U-Net, unconditional, 256 × 256 pixels, 553 M parameters",

@@ -9,6 +9,7 @@ use super::super::step::{DatasetUse, Extract, ModelUse, Shown, StepId, Work};
 use super::Lowering;
 use crate::bug::Bug;
 use crate::graph::{Experiment, ExtractionNode, Randomness};
+use crate::imaging::Normalization;
 use crate::models::{ClassCondition, find_block};
 
 /// The features of one extraction, as somebody reads them.
@@ -18,6 +19,8 @@ pub(super) struct Wanted {
     pub(super) extract: Arc<Extract>,
     /// The step that keeps them; `None` where nobody reads them from the store.
     pub(super) step: Option<StepId>,
+    /// The step that keeps the latents that they are computed from; `None` where they are computed from images.
+    pub(super) latents: Option<StepId>,
 }
 
 /// What the images of an extraction are read for.
@@ -85,18 +88,24 @@ impl Lowering<'_> {
             Some(known) if known.step.is_some() || !is_kept => return Ok(known.clone()),
             _ => {}
         }
-        let wanted = self.extraction(index, key.1.clone(), is_kept)?;
+        let node = self.experiment.extractions[index].clone();
+        let wanted = self.extraction(&node, key.1.clone(), is_kept)?;
         self.features.insert(key, wanted.clone());
         Ok(wanted)
     }
 
-    fn extraction(
+    /// The features of a node, be it of the experiment or one that others read.
+    pub(super) fn extraction(
         &mut self,
-        index: usize,
+        node: &ExtractionNode,
         shown: Shown,
         is_kept: bool,
     ) -> Result<Wanted, PlanError> {
-        let node = &self.experiment.extractions[index];
+        let latents = self.latents(node, &shown)?;
+        let (latents, latents_step) = match latents {
+            Some(wanted) => (Some(wanted.extract), wanted.step),
+            None => (None, None),
+        };
         let model = Arc::clone(&self.models[node.model]);
         let images = Arc::clone(&self.datasets[node.dataset]);
         let no_tap = || {
@@ -114,8 +123,14 @@ impl Lowering<'_> {
             model: &self.identities[node.model],
             weights: &model.weights,
             split: shown.split.as_deref(),
-            preprocess: &shown.preprocess,
-            normalization: node.normalization,
+            preprocess: latents.is_none().then_some(&shown.preprocess),
+            latents: latents
+                .as_ref()
+                .map(|latents| latents.fingerprint.to_string()),
+            normalization: match latents {
+                Some(_) => Normalization::default(),
+                None => node.normalization,
+            },
             view: node.view,
             timestep: node.timestep,
             class: node.class,
@@ -159,16 +174,21 @@ impl Lowering<'_> {
             fingerprint: artifact.fingerprint,
             images,
             model,
+            latents,
         });
         let step = if is_kept {
             let made = extract.model.trained.iter().chain(&extract.images.made);
-            let inputs = made.map(|(id, _)| *id).collect();
+            let inputs = made.map(|(id, _)| *id).chain(latents_step).collect();
             let work = || Work::Extract(Arc::clone(&extract));
             Some(self.step(artifact, inputs, work)?)
         } else {
             None
         };
-        Ok(Wanted { extract, step })
+        Ok(Wanted {
+            extract,
+            step,
+            latents: latents_step,
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! From the graph to the plan: heads.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::PlanError;
@@ -19,6 +20,14 @@ struct Source {
 }
 
 impl Source {
+    /// The steps that keep the latents that go through the network while the head is trained, but those that are `known`.
+    fn latents(&self, known: &[StepId]) -> BTreeSet<StepId> {
+        let all = [&self.trained, &self.tested, &self.held_out].into_iter();
+        all.filter_map(|one| one.latents)
+            .filter(|step| !known.contains(step))
+            .collect()
+    }
+
     fn joined(self) -> Joined {
         Joined {
             features: self.tested.extract,
@@ -140,9 +149,14 @@ impl Lowering<'_> {
                     inputs.push(step);
                 }
             }
+            if training.online {
+                inputs.extend(own.latents(&inputs));
+            }
             (inputs, reads)
         } else {
-            (trained_by(&own.tested.extract), Vec::new())
+            let mut inputs = trained_by(&own.tested.extract);
+            inputs.extend(own.latents(&inputs));
+            (inputs, Vec::new())
         };
         let forwards = forwards(&own.tested.extract, node);
         let shape = self.experiment.joined_shape(node.features, &node.joined);

@@ -91,6 +91,7 @@ impl Lowering<'_> {
                 let Wanted {
                     extract,
                     step: Some(step),
+                    ..
                 } = self.features(index, Role::Tested(split), true)?
                 else {
                     let what = format!("metric `{}` reads features that are not kept", node.name);

@@ -4,6 +4,7 @@ mod choices;
 mod datasets;
 mod features;
 mod heads;
+mod latents;
 mod metrics;
 mod networks;
 

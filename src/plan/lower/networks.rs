@@ -77,6 +77,9 @@ impl Lowering<'_> {
                 model: Arc::clone(&node.model),
                 weights,
                 trained,
+                autoencoder: node
+                    .autoencoder
+                    .and_then(|index| self.models.get(index).cloned()),
                 is_one_of_several: others.filter(|other| other.name == node.name).count() > 1,
                 axes: self.experiment.model_axes(index),
             }));

@@ -9,6 +9,7 @@ use crate::datasets::DatasetError;
 use crate::exec::NodeError;
 use crate::exec::batches;
 use crate::exec::context::Run;
+use crate::exec::latents::LatentRows;
 use crate::exec::prepare::Preparation;
 use crate::feature_type::FeatureType;
 use crate::message::{Hint, Message};
@@ -63,10 +64,15 @@ fn prepared<'a>(
     key: &'a PassKey,
 ) -> Result<Preparation<'a>, NodeError> {
     let images = &extract.images;
-    let dataset = run
-        .inputs
-        .images(images, run.store, 0..images.facts.samples)?;
-    Preparation::new(dataset, key, &*extract.model.model, false)
+    let rows = match extract.latents {
+        Some(_) => 0..0,
+        None => 0..images.facts.samples,
+    };
+    let dataset = run.inputs.images(images, run.store, rows)?;
+    let latents = extract.latents.as_deref();
+    let latents = latents.map(|latents| LatentRows::open(run.store, latents, &dataset.manifest));
+    let source = (dataset, latents.transpose()?);
+    Preparation::new(source, key, &*extract.model.model, false)
         .ok_or_else(|| NodeError::bug("a head at a timestep that its model does not have"))
 }
 

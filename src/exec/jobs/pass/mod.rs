@@ -24,6 +24,7 @@ use crate::datasets::{Manifest, Sample};
 use crate::exec::batches::{self, BackOff};
 use crate::exec::context::Run;
 use crate::exec::event::Event;
+use crate::exec::latents::LatentRows;
 use crate::exec::prepare::{Batch, Preparation};
 use crate::exec::{NodeError, StageSeconds};
 use crate::models::Precision;
@@ -91,7 +92,12 @@ pub(super) fn run_pass(
             taps: taps.len(),
         });
     }
-    let dataset = run.inputs.images(&pass.dataset, run.store, rows)?;
+    // Of images whose latents are read, only the list is needed.
+    let decoded = match pass.latents {
+        Some(_) => 0..0,
+        None => rows,
+    };
+    let dataset = run.inputs.images(&pass.dataset, run.store, decoded)?;
     let rows = Listed {
         manifest: &dataset.manifest,
         order: dataset
@@ -104,8 +110,10 @@ pub(super) fn run_pass(
         ));
     }
     let model = &pass.model.model;
+    let latents = pass.latents.as_deref();
+    let latents = latents.map(|latents| LatentRows::open(run.store, latents, &dataset.manifest));
     let preparation = Preparation::new(
-        Arc::clone(&dataset),
+        (Arc::clone(&dataset), latents.transpose()?),
         &pass.key,
         &**model,
         pass.skip_bad_images,
