@@ -39,10 +39,6 @@ pub const NOT_RUN: &str = "not run: needs";
 pub const ALL: &[Announced] = &[
     model("bigbigan", "The encoder of BigBiGAN."),
     model(
-        "dit",
-        "A diffusion transformer, on the latents of an autoencoder.",
-    ),
-    model(
         "stable-diffusion",
         "The U-Net of Stable Diffusion, on the latents of its autoencoder, with a text or a learned condition.",
     ),

@@ -2,7 +2,7 @@
 //!
 //! Start with [`fixture`], which runs the real program in a folder of its own; [`cases`] holds snapshots of `repro check` and `repro plan`
 //! over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`calibration`], [`cka`], [`pretraining`], [`samples`], [`fine_tuning`],
-//! [`test_view`], [`joined`], [`interruption`], [`watch`] and [`damage`] run small experiments; [`compose`] overrides experiments; [`fgvc`]
+//! [`test_view`], [`joined`], [`latents`], [`interruption`], [`watch`] and [`damage`] run small experiments; [`compose`] overrides experiments; [`fgvc`]
 //! runs a shipped one on small [`stand_ins`] of its datasets, and [`paper`] all that are about the paper; [`querying`] and [`results`] ask
 //! for what they leave, and [`query_reads`] asks for what it must not read, and [`template_queries`] asks in reports; [`view`] and
 //! [`view_reload`] ask for pages, and [`figures_as_png`] has other programs draw; [`network`] counts connections;
@@ -67,6 +67,8 @@ mod golden_arrays;
 #[cfg(feature = "torch")]
 mod golden_autoencoder;
 #[cfg(feature = "torch")]
+mod golden_dit;
+#[cfg(feature = "torch")]
 mod golden_guidance;
 #[cfg(feature = "torch")]
 mod golden_guided_diffusion;
@@ -107,6 +109,8 @@ mod init;
 mod interruption;
 #[cfg(feature = "torch")]
 mod joined;
+#[cfg(feature = "torch")]
+mod latents;
 mod limits;
 #[cfg(feature = "torch")]
 mod long_runs;

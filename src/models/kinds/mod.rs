@@ -3,6 +3,7 @@
 //! Adding a kind is one new file and two lines below: `pub mod name;` and `&name::KIND,`.
 
 pub mod autoencoder;
+pub mod dit;
 pub mod guided_diffusion;
 pub mod import;
 pub mod mage;
@@ -17,6 +18,7 @@ use super::ModelKind;
 /// Every model kind.
 pub const ALL: &[&ModelKind] = &[
     &autoencoder::KIND,
+    &dit::KIND,
     &guided_diffusion::KIND,
     &import::KIND,
     &mage::KIND,

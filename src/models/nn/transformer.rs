@@ -114,6 +114,8 @@ impl Attention {
 pub enum FeedForwardForm {
     /// `fc2(GELU(fc1(x)))`, the exact GELU.
     Gelu,
+    /// The same with GELU by a hyperbolic tangent.
+    GeluTanh,
     /// `w3(SiLU(a) · g)`, `a` and `g` the halves of `w12(x)`.
     SwiGlu,
 }
@@ -136,7 +138,7 @@ impl FeedForward {
         hidden: u32,
     ) -> Self {
         let (first, outputs, second) = match form {
-            FeedForwardForm::Gelu => ("fc1", hidden, "fc2"),
+            FeedForwardForm::Gelu | FeedForwardForm::GeluTanh => ("fc1", hidden, "fc2"),
             FeedForwardForm::SwiGlu => ("w12", 2 * hidden, "w3"),
         };
         Self {
@@ -153,6 +155,7 @@ impl FeedForward {
         let mut hidden = self.first.forward(x);
         let activated = match self.form {
             FeedForwardForm::Gelu => hidden.gelu_("none"),
+            FeedForwardForm::GeluTanh => hidden.gelu_("tanh"),
             FeedForwardForm::SwiGlu => {
                 let halves = hidden.chunk(2, -1);
                 match halves.as_slice() {
@@ -244,7 +247,7 @@ impl Block {
 /// A layer that makes a token of every square of an image, as a strided convolution without padding.
 #[derive(Debug)]
 pub struct PatchEmbedding {
-    /// `[D, 3 · side · side]`.
+    /// `[D, channels · side · side]`.
     weight: Tensor,
     /// `[D]`.
     bias: Tensor,
@@ -253,9 +256,14 @@ pub struct PatchEmbedding {
 }
 
 impl PatchEmbedding {
-    /// Takes `{path}.weight`, `[width, 3, side, side]`, and `{path}.bias`.
-    pub fn new(weights: &mut WeightMap, path: &str, width: u32, side: u32) -> Self {
-        let shape = [width, 3, side, side].map(|size| size as usize);
+    /// Takes `{path}.weight`, `[width, channels, side, side]`, and `{path}.bias`.
+    pub fn new(
+        weights: &mut WeightMap,
+        path: &str,
+        (channels, width): (u32, u32),
+        side: u32,
+    ) -> Self {
+        let shape = [width, channels, side, side].map(|size| size as usize);
         let kind = weights.precision().kind();
         let weight = weights.take_for_convolution(&format!("{path}.weight"), &shape);
         Self {
@@ -268,7 +276,7 @@ impl PatchEmbedding {
     }
 
     /// # Shapes
-    /// - `x`: `[N, 3, H, W]`, H and W multiples of the side
+    /// - `x`: `[N, channels, H, W]`, H and W multiples of the side
     /// - returns: `[N, H / side · W / side, D]`, row after row, f32
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let squares = x.to_kind(self.kind);

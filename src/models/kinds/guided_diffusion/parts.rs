@@ -39,14 +39,24 @@ impl TimeEmbedding {
     /// Takes the parameters below `time_embed`.
     pub fn new(weights: &mut WeightMap, config: &Config) -> Self {
         let (width, embedding) = (config.model_channels, config.time_embed_channels());
-        let half = i64::from(width / 2);
+        Self::of(weights, ["time_embed.0", "time_embed.2"], width, embedding)
+    }
+
+    /// Takes the parameters of two linear layers, behind `length` sines and cosines.
+    pub fn of(
+        weights: &mut WeightMap,
+        [first, second]: [&str; 2],
+        length: u32,
+        embedding: u32,
+    ) -> Self {
+        let half = i64::from(length / 2);
         // Computed on the CPU whatever the device, as upstream does: exponentials differ between devices.
         let exponents =
             Tensor::arange(half, (Kind::Float, Device::Cpu)) * -LONGEST_PERIOD.ln() / half as f64;
         Self {
             frequencies: exponents.exp().to_device(weights.device()),
-            first: Linear::new(weights, "time_embed.0", width, embedding),
-            second: Linear::new(weights, "time_embed.2", embedding, embedding),
+            first: Linear::new(weights, first, length, embedding),
+            second: Linear::new(weights, second, embedding, embedding),
         }
     }
 

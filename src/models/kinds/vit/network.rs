@@ -70,7 +70,7 @@ impl Network {
             weights.take("register_tokens", &sizes)
         });
         let patch_embedding =
-            PatchEmbedding::new(weights, "patch_embed.proj", width, config.patch_size);
+            PatchEmbedding::new(weights, "patch_embed.proj", (3, width), config.patch_size);
         let form = BlockForm {
             width,
             heads: config.num_heads,
