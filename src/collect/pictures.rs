@@ -120,7 +120,7 @@ fn sheet(
             count if count > most => (most, format!("the first {most} of {all}")),
             count => (count, all),
         };
-        let input = model.model.input();
+        let input = model.reader().model.input();
         return Ok(Some(ImageSheet {
             name: file,
             fingerprint: fingerprint.to_string(),

@@ -147,19 +147,6 @@ pub(super) fn parse(
         );
         return None;
     };
-    if model.autoencoder().is_some() {
-        fields.invalid(
-            MODEL.name,
-            "graph::model-misfit",
-            format!(
-                "{} cannot be taken from a `{}` model: what it makes are latents, and no images",
-                fields.context(),
-                model.kind()
-            ),
-            Some("name a `guided-diffusion` model".to_owned()),
-        );
-        return None;
-    }
     let guided = guided::parse(fields, model, classifier);
     let (steps, count, seed) = (steps?, fields.get(&COUNT)?, fields.get(&SEED)?);
     let (precision, format) = (fields.get(&PRECISION)?, fields.get(&FORMAT)?);

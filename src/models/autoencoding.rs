@@ -81,6 +81,16 @@ pub fn decoded_bytes(images: &tch::Tensor) -> tch::Tensor {
     scaled.clamp(0.0, 255.0).to_kind(tch::Kind::Uint8)
 }
 
+/// What makes bytes of latents: `[N, 3, H, W]`, u8, of `[N, C, h, w]`.
+#[cfg(feature = "torch")]
+pub type Decoding = Box<dyn Fn(&tch::Tensor) -> tch::Tensor>;
+
+/// Decodes to bytes by a decoder.
+#[cfg(feature = "torch")]
+pub fn bytes_by(decoder: Box<dyn Decode>) -> Decoding {
+    Box::new(move |latents| decoded_bytes(&decoder.decode(latents)))
+}
+
 #[cfg(all(test, feature = "torch"))]
 mod tests {
     use super::*;

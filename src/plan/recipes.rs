@@ -79,6 +79,9 @@ pub struct SamplesRecipe<'a> {
     /// The classifier that leads the samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classifier: Option<ClassifierRecipe<'a>>,
+    /// What decodes the images, where latents are sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<DecoderRecipe<'a>>,
     /// What the network computes in.
     pub precision: Precision,
     /// How the images are kept: `png` or `raw`.
@@ -98,6 +101,17 @@ pub struct ClassifierRecipe<'a> {
     pub weights: &'a str,
     /// The factor of its gradient.
     pub scale: f64,
+}
+
+/// The autoencoder that decodes samples.
+#[derive(Debug, Serialize)]
+pub struct DecoderRecipe<'a> {
+    /// Its form.
+    pub model: Value,
+    /// Its weights' digest.
+    pub weights: &'a str,
+    /// What it computes in.
+    pub precision: Option<Precision>,
 }
 
 impl SamplesRecipe<'_> {

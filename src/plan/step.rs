@@ -192,6 +192,8 @@ pub struct Sample {
     pub classifier: Option<Arc<ModelUse>>,
     /// How the images are cut.
     pub shards: Shards,
+    /// Multiply-adds that decode one image out of its latent; 0 where images are sampled.
+    pub decoder: u64,
     /// Steps from noise to an image.
     pub steps: u32,
     /// Multiply-adds of one step of one image, with those of what leads it.
@@ -209,7 +211,7 @@ impl Sample {
     /// pixels, which PNG makes fewer.
     pub fn cost(&self, artifact: &PlannedArtifact) -> Cost {
         let made = self.missing_images(artifact) as u64;
-        let input = self.model.model.input();
+        let input = self.model.reader().model.input();
         let pixels = u64::from(input.channels) * u64::from(input.side) * u64::from(input.side);
         // With guidance without a classifier an image goes through the network twice.
         let passes = if self.node.guidance.is_some() { 2 } else { 1 };
@@ -223,7 +225,7 @@ impl Sample {
     /// Multiply-adds of what is missing, which may be more than a [`Cost`] can hold.
     pub fn all_multiply_adds(&self, artifact: &PlannedArtifact) -> u128 {
         let made = self.missing_images(artifact) as u128;
-        made * u128::from(self.steps) * u128::from(self.multiply_adds)
+        made * (u128::from(self.steps) * u128::from(self.multiply_adds) + u128::from(self.decoder))
     }
 }
 

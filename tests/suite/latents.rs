@@ -292,3 +292,38 @@ fn an_image_that_does_not_decode_is_left_out_of_both() {
     let rows = cli.query("select value from results where metric = 'top1'");
     assert_eq!(rows.len(), 2);
 }
+
+#[test]
+fn samples_are_decoded_and_do_not_depend_on_how_many_are_made() {
+    let cli = CliTest::new();
+    let models = MODELS.replace("[dataset.fashion]\nkind = \"fashion-mnist\"\nroot = \"fashion\"\n", "");
+    let text = |count: u32| {
+        format!(
+            "{models}\n[samples.made]\nmodel = \"dit\"\ncount = {count}\nsteps = 3\nmethod = \"ancestral\"\nclasses = [3, 7]\nguidance = 4.0\nformat = \"raw\"\n"
+        )
+    };
+    let made = |count: u32, cache: &str| {
+        cli.write("made.toml", text(count));
+        cli.run(&["run", "made.toml", "--device", "cpu", "--cache", cache])
+            .expect_code(0);
+        let files = cli.files(&format!("{cache}/artifacts/samples")).into_iter();
+        let manifests = files.filter(|(path, _)| path.ends_with("manifest.json"));
+        let manifests: Vec<serde_json::Value> = manifests
+            .map(|(_, text)| serde_json::from_slice(&text).unwrap())
+            .collect();
+        assert_eq!(manifests.len(), 1);
+        let recipe = &manifests[0]["recipe"];
+        assert!(recipe.to_string().contains("autoencoder"), "{recipe}");
+        let fingerprint = manifests[0]["fingerprint"].as_str().unwrap();
+        let store = repro::store::Store::open(cli.path(cache)).unwrap();
+        let reader = store.images(&fingerprint.parse().unwrap(), 0..2).unwrap();
+        [0, 1].map(|row| reader.image(row).unwrap().to_vec())
+    };
+    let (three, two) = (made(3, "three"), made(2, "two"));
+    for (one, other) in three.iter().zip(&two) {
+        assert_eq!(one.len(), 3 * 128 * 128);
+        let differing = one.iter().zip(other).filter(|(one, other)| one.abs_diff(**other) > 1);
+        assert_eq!(differing.count(), 0);
+    }
+    assert_ne!(three[0], three[1]);
+}

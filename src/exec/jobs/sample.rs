@@ -21,6 +21,8 @@ use crate::exec::batches::{self, BackOff};
 use crate::exec::context::Run;
 use crate::exec::event::Event;
 use crate::graph::{ImageFormat, SampleMethod};
+use crate::exec::weights::loadable;
+use crate::models::autoencoding::{Decoding, bytes_by};
 use crate::models::extractor::Network;
 use crate::models::guidance::Guidance;
 use crate::models::{ClassInput, InputSpec};
@@ -63,6 +65,7 @@ pub(super) fn run_samples(
         });
     }
     let model = &*work.model.model;
+    let decode = decoder(run, work)?;
     let known = classes_of(work);
     let class_of = |number: usize| class_of(work, known, number);
     let source = FromNoise {
@@ -72,7 +75,7 @@ pub(super) fn run_samples(
         device: run.device,
         seed: work.node.seed,
         conditions: conditions(work, classifier, &class_of)?,
-        decode: None,
+        decode: decode.as_deref(),
     };
     let batch_size = batches::choose(run.device, model, None, work.node.precision);
     // With guidance without a classifier each image is in a batch twice.
@@ -85,6 +88,7 @@ pub(super) fn run_samples(
         name,
         label,
         format: work.node.format,
+        made: work.model.reader().model.input(),
     };
     let mut back_off = BackOff::new();
     while let Some(shard) = claimed.next()? {
@@ -116,6 +120,19 @@ pub(super) fn run_samples(
         });
     }
     Ok(())
+}
+
+/// The decoder of the autoencoder whose latents are sampled; `None` where images are.
+fn decoder(run: &Run<'_>, work: &Sample) -> Result<Option<Decoding>, NodeError> {
+    let Some(autoencoder) = &work.model.autoencoder else {
+        return Ok(None);
+    };
+    let model = loadable(run, autoencoder)?;
+    let autoencoding = model.autoencoding();
+    let autoencoding = autoencoding.ok_or_else(|| NodeError::bug("latents of no autoencoder"))?;
+    let precision = autoencoding.latent_precision();
+    let decoder = autoencoding.load_decoder(run.base, run.device, precision)?;
+    Ok(Some(bytes_by(decoder)))
 }
 
 /// How images are made.
@@ -200,6 +217,8 @@ struct Kept<'a> {
     /// What the artifact is called.
     label: &'a str,
     format: ImageFormat,
+    /// Channels and side of the images, which are not those of what is sampled where that are latents.
+    made: InputSpec,
 }
 
 /// The images with these numbers, each as it is kept.
@@ -209,6 +228,7 @@ fn batch(
         name,
         label,
         format,
+        made,
     }: &Kept<'_>,
     source: &FromNoise<'_>,
     numbers: &Range<usize>,
@@ -235,7 +255,7 @@ fn batch(
     let mut files = Vec::with_capacity(numbers.len());
     for piece in pieces {
         let pixels = piece.ok_or(NodeError::Stopped)?;
-        let InputSpec { channels, side, .. } = source.input;
+        let InputSpec { channels, side, .. } = made;
         let size = (channels * side * side).max(1) as usize;
         let encoded = pixels.par_chunks_exact(size);
         let encoded: Result<Vec<_>, _> = encoded

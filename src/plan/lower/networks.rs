@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::recipes::{ClassifierRecipe, PretrainRecipe, SamplesRecipe};
+use super::super::recipes::{DecoderRecipe, ClassifierRecipe, PretrainRecipe, SamplesRecipe};
 use super::super::step::{ModelUse, Pretrain, Sample, StepId, Work};
 use super::super::{Facts, PlanError, Shards};
 use super::{Lowering, split_names};
@@ -92,6 +92,7 @@ impl Lowering<'_> {
         let mut made = Vec::new();
         for node in &self.experiment.samples {
             let model = Arc::clone(&self.models[node.model]);
+            let decoder = model.autoencoder.clone();
             let eta = match node.method {
                 SampleMethod::Ancestral => None,
                 SampleMethod::Ddim { eta } => Some(eta),
@@ -109,6 +110,11 @@ impl Lowering<'_> {
                     model: &self.identities[one.model],
                     weights: &self.models[one.model].weights,
                     scale: one.scale,
+                }),
+                decoder: decoder.as_ref().map(|decoder| DecoderRecipe {
+                    model: decoder.model.identity(),
+                    weights: &decoder.weights,
+                    precision: decoder.model.autoencoding().map(|one| one.latent_precision()),
                 }),
                 precision: node.precision,
                 format: node.format.name(),
@@ -128,14 +134,17 @@ impl Lowering<'_> {
                 node.guidance.is_some(),
                 classifier.as_ref().map(|one| &*one.model),
             );
-            let side = model.model.input().side;
-            let of_image = u128::from(multiply_adds) * u128::from(steps);
+            let side = model.side();
+            let autoencoding = decoder.as_ref().and_then(|one| one.model.autoencoding());
+            let decoder = autoencoding.map_or(0, |one| one.decoder_multiply_adds());
+            let of_image = u128::from(multiply_adds) * u128::from(steps) + u128::from(decoder);
             let work = || {
                 Work::Sample(Box::new(Sample {
                     node: node.clone(),
                     shards: Shards::of_samples(node.count as usize, side, of_image),
                     model,
                     classifier,
+                    decoder,
                     steps,
                     multiply_adds,
                 }))
