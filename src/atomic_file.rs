@@ -16,7 +16,8 @@ use tempfile::NamedTempFile;
 
 use faults::Operation;
 
-const TEMPORARY: &str = ".tmp-";
+/// What the names of temporary files begin with.
+pub const TEMPORARY: &str = ".tmp-";
 
 /// Whether a file name is that of a file that was never committed.
 pub(crate) fn is_temporary(name: &str) -> bool {

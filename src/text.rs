@@ -110,6 +110,26 @@ pub fn operations(number: f64) -> String {
     format!("{} {}FLOP", rate(value), UNITS[unit])
 }
 
+/// An age that was typed: a whole number and a unit, `h`, `d` or `w`.
+///
+/// # Errors
+/// What is wrong, in a sentence.
+pub fn parse_age(text: &str) -> Result<std::time::Duration, String> {
+    let text = text.trim();
+    let hours = [("h", 1), ("d", 24), ("w", 7 * 24)]
+        .iter()
+        .find_map(|(unit, hours)| {
+            let number = text.strip_suffix(unit)?.trim().parse::<u32>().ok()?;
+            Some(u64::from(number) * hours)
+        });
+    match hours {
+        Some(hours) => Ok(std::time::Duration::from_secs(hours * 3600)),
+        None => Err(format!(
+            "invalid age `{text}`: expected hours, days or weeks, such as `12h`, `30d` or `4w`"
+        )),
+    }
+}
+
 /// A rate with three significant digits: "0.123", "32.3", "1,240".
 pub fn rate(a_second: f64) -> String {
     let digits = match a_second.abs() {
@@ -152,6 +172,17 @@ pub fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ages_have_a_unit() {
+        let hours = |text| parse_age(text).map(|age| age.as_secs() / 3600);
+        assert_eq!(hours("12h"), Ok(12));
+        assert_eq!(hours(" 30 d"), Ok(720));
+        assert_eq!(hours("4w"), Ok(672));
+        for wrong in ["", "30", "d", "-1d", "1.5d", "1m"] {
+            assert!(hours(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn sizes_are_read_in_both_kinds_of_units() {

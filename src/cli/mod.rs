@@ -16,6 +16,7 @@ mod diff;
 pub mod doctor;
 mod exit;
 mod experiment;
+mod explain;
 mod fetching;
 mod init;
 mod job;
@@ -113,6 +114,8 @@ enum Command {
     Schema(schema::Arguments),
     /// Show what a run would do, and why; computes nothing.
     Plan(plan::Arguments),
+    /// Show what of an experiment is cached, and why the rest is not: fields that differ, old and new.
+    Explain(explain::Arguments),
     /// Render the report again from the cache; computes nothing.
     Report(report::Arguments),
     /// Follow a number of a report to its results and artifacts.
@@ -186,6 +189,7 @@ pub fn main() -> ExitCode {
         Command::Show(arguments) => show::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Plan(arguments) => plan::run(&context, &arguments),
+        Command::Explain(arguments) => explain::run(&context, &arguments),
         Command::Report(arguments) => report::run(&context, &arguments),
         Command::Trace(arguments) => trace::run(&context, &arguments),
         Command::Diff(arguments) => diff::run(&context, &arguments),

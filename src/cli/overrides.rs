@@ -47,6 +47,11 @@ fn parse_set(text: &str) -> Result<String, String> {
 }
 
 impl Overrides {
+    /// Whether anything is overridden.
+    pub(super) fn is_given(&self) -> bool {
+        self.profile.is_some() || !self.set.is_empty()
+    }
+
     /// The arguments as they would be typed, each behind a space.
     pub(super) fn as_typed(&self) -> String {
         let mut text = String::new();

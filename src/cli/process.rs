@@ -10,8 +10,21 @@ use crate::message::Message;
     reason = "the one clock, for when things were made"
 )]
 pub(super) fn clock() -> String {
-    let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now());
-    now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    rfc3339(std::time::SystemTime::now())
+}
+
+/// The time so long ago, as [`clock`] has it; `None` before all times.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one clock, for when things were wanted last"
+)]
+pub(super) fn ago(age: std::time::Duration) -> Option<String> {
+    std::time::SystemTime::now().checked_sub(age).map(rfc3339)
+}
+
+fn rfc3339(moment: std::time::SystemTime) -> String {
+    let moment = chrono::DateTime::<chrono::Utc>::from(moment);
+    moment.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
 /// More threads than any machine has use for; libraries start as many as they are told, and hang.

@@ -286,10 +286,11 @@ fn with_hint(failure: Failure, experiment: &ExperimentFile) -> Failure {
 
 /// The command that makes a report again, as its readers type it in the folder of the project.
 pub(super) fn command(base: &std::path::Path, experiment: &ExperimentFile) -> String {
+    format!("./repro run {}", typed(base, experiment))
+}
+
+/// The experiment file and what overrides it, as they are typed in the folder of the project.
+pub(super) fn typed(base: &std::path::Path, experiment: &ExperimentFile) -> String {
     let file = from_base(base, &experiment.file);
-    format!(
-        "./repro run {}{}",
-        file.display(),
-        experiment.overrides.as_typed()
-    )
+    format!("{}{}", file.display(), experiment.overrides.as_typed())
 }

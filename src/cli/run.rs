@@ -143,7 +143,7 @@ mod with_torch {
     use super::{Arguments, Context, Failure, MOST_ATTEMPTS};
     use crate::cli::experiment::{self, Planned};
     use crate::cli::process::{clock, stop_signal};
-    use crate::cli::report::command;
+    use crate::cli::report::{command, typed};
     use crate::cli::warnings;
     use crate::cli::working::{Listeners, names};
     use crate::collect::place::Place;
@@ -157,7 +157,7 @@ mod with_torch {
     use crate::message::Message;
     use crate::plan::{JobKind, Plan, Work};
     use crate::report::ReportWarning;
-    use crate::store::{Store, StoreError};
+    use crate::store::{Store, StoreError, Use};
     use crate::text::bytes;
 
     /// The cache for writing, or for reading where it cannot be written to, and why: a run that finds everything there writes nothing.
@@ -207,6 +207,7 @@ mod with_torch {
         /// # Errors
         /// What failed, and where artifacts are found damaged again and again.
         pub(super) fn carry_out(&mut self) -> Result<(), Failure> {
+            self.record_use();
             for attempt in 1.. {
                 let (outcome, warnings) = self.once(attempt);
                 if !outcome.set_aside || outcome.stopped || outcome.disk_full {
@@ -226,6 +227,27 @@ mod with_torch {
                 ))
                 .hint("the disk or the memory of this machine may be failing"),
             ))
+        }
+
+        /// Writes down what this run wants, for who asks later what of the cache is still needed.
+        fn record_use(&self) {
+            let used = Use {
+                file: typed(&self.context.base, &self.arguments.experiment),
+                experiment: self.planned.plan.name.clone(),
+                at: clock(),
+                artifacts: self
+                    .planned
+                    .plan
+                    .steps
+                    .iter()
+                    .map(|step| step.artifact.fingerprint)
+                    .collect(),
+            };
+            match self.store.record_use(&used) {
+                // A cache that cannot be written to is not tidied either.
+                Ok(()) | Err(StoreError::ReadOnly { .. }) => {}
+                Err(error) => say!("warning: this run cannot be recorded: {error}"),
+            }
         }
 
         fn once(&self, attempt: usize) -> (Outcome, Vec<ReportWarning>) {

@@ -16,6 +16,7 @@ mod choice;
 pub mod job;
 mod known;
 mod lower;
+mod nearest;
 mod rates;
 pub mod recipes;
 pub mod rules;
@@ -38,6 +39,7 @@ pub use absent::{Absent, Expected};
 pub use choice::{Choice, ChosenItem, Refit};
 pub use job::{Cost, Job, JobKind, Pass, PassKey, ScanKey, Tap, job_name};
 pub use known::described;
+pub use nearest::{Nearest, nearest};
 pub use rates::{ExpectedSamples, Forecast, Rates, render_time};
 pub use shards::Shards;
 pub use step::{

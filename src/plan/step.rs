@@ -109,6 +109,21 @@ impl Work {
             Self::Evaluate(_) => "metric",
         }
     }
+
+    /// The name of its node in the experiment; of a training of the best that of the heads it is chosen from.
+    pub fn node(&self) -> &str {
+        match self {
+            Self::Pretrain(work) => &work.node.name,
+            Self::Sample(work) => &work.node.name,
+            Self::Extract(work) => &work.node.name,
+            Self::Train(work) => &work.node.name,
+            Self::Refit(work) => {
+                let first = work.choice.heads.first();
+                first.map_or("", |head| &head.train.node.name)
+            }
+            Self::Evaluate(work) => &work.name,
+        }
+    }
 }
 
 /// A dataset that steps read.

@@ -75,6 +75,16 @@ impl Opened {
         Some(opened)
     }
 
+    /// Marks the store as open by this process alone; `None` where somebody else has it open, and where there are no such locks.
+    pub(super) fn alone(path: &Path) -> Option<Self> {
+        let file = lock_file::open(path).ok()?;
+        file.try_lock().ok()?;
+        Some(Self {
+            file,
+            is_writer: false,
+        })
+    }
+
     fn sign(&mut self, sign: u8) {
         // A sign that is missing, as on a full disk, makes the next opening search.
         let _ = self.file.write_all(&[sign]);
@@ -195,7 +205,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// The file itself, or the files below a folder.
-fn files_in(path: &Path) -> Vec<PathBuf> {
+pub(super) fn files_in(path: &Path) -> Vec<PathBuf> {
     if path.is_dir() && !path.is_symlink() {
         list(path)
             .iter()

@@ -19,6 +19,7 @@
 //!   memo/                                   digests of input files by their size and times
 //!   archives/                               what is made of datasets' archives to read them in place; may be deleted
 //!   runs/                                   records of runs
+//!   uses/                                   what the last run of each experiment wanted; see `uses.rs`
 //! ```
 //!
 //! # Rules
@@ -64,6 +65,7 @@ mod quarantine;
 mod query;
 mod query_result;
 mod recipe;
+mod remove;
 mod results;
 mod results_table;
 mod root;
@@ -71,6 +73,7 @@ mod scratch;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod uses;
 mod verify;
 mod writer;
 
@@ -93,8 +96,10 @@ pub use quarantine::SetAside;
 pub use query::{Answer, ClassNames, Known, KnownColumn, TableSummary};
 pub use query_result::{AFTER_DAMAGE, Cell, Lacking, QueryError};
 pub use recipe::{FieldChange, Recipe, RecipeError};
+pub use remove::Alone;
 pub use results::{AxisType, AxisValue, Better, Counted, ResultRow};
 pub use results_table::{FIXED_COLUMNS, ResultColumn, source_column};
 pub use root::{STORE_FORMAT, Store};
 pub use scratch::Scratch;
+pub use uses::Use;
 pub use writer::{ArtifactWriter, CommittedParts};

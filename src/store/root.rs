@@ -22,7 +22,7 @@ pub const STORE_FORMAT: u64 = 1;
 
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_WORD: &str = "repro-store";
-const FOLDERS: [&str; 8] = [
+const FOLDERS: [&str; 9] = [
     "archives",
     "artifacts",
     "checkpoints",
@@ -31,6 +31,7 @@ const FOLDERS: [&str; 8] = [
     "memo",
     "quarantine",
     "runs",
+    "uses",
 ];
 
 /// What to do where a store has lost its `FORMAT`. The rest of it is as good as it was: every artifact has its own manifest.
@@ -153,8 +154,14 @@ impl Store {
         }
     }
 
+    /// The same store, which does not count as open any more: for who takes it for itself alone.
+    pub(super) fn without_opening(mut self) -> Self {
+        self.opened = None;
+        self
+    }
+
     /// The file whose lock says that the store is open.
-    fn opened_file(&self) -> PathBuf {
+    pub(super) fn opened_file(&self) -> PathBuf {
         self.root.join("locks").join("store.lock")
     }
 

@@ -43,6 +43,7 @@ fn help_says_what_the_snapshots_say() {
         ("models", "convert"),
         ("data", "list"),
         ("data", "fetch"),
+        ("cache", "gc"),
     ] {
         let page = cli.run(&[command, action, "--help"]).expect_code(0);
         pages.push((format!("{command}-{action}"), page));

@@ -11,7 +11,7 @@
 //! what must not be obeyed; [`project`] is run in subfolders, and [`terminal`] on terminals of 80 and 60 columns; [`coverage`] measures
 //! intervals and tests; [`fetch`] and [`data`] download files from [`http_server`]; [`schema`] validates the files that are shipped;
 //! [`init`] writes experiments to start from; [`python_package`] and [`wheel`] hold what is installed by pip; [`props`] plans random ones;
-//! [`tidy`] reads the source tree, [`words`] its language, and [`pages`] follows the documentation.
+//! [`tidying`] removes what nobody needs; [`tidy`] reads the source tree, [`words`] its language, and [`pages`] follows the documentation.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots again.
 
 #![expect(
@@ -161,6 +161,8 @@ mod terminal;
 #[cfg(feature = "torch")]
 mod test_view;
 mod tidy;
+#[cfg(feature = "torch")]
+mod tidying;
 #[cfg(feature = "torch")]
 mod view;
 #[cfg(feature = "torch")]

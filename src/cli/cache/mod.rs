@@ -1,13 +1,17 @@
-//! `repro cache`: verify what is kept, export features as Parquet.
+//! `repro cache`: who refers to what of it, removing what nothing refers to, verifying what is kept, exporting features as Parquet.
+
+mod gc;
+mod ls;
+mod reached;
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::Context;
-use super::exit::Failure;
-use super::{experiment, printed, say};
+use crate::cli::Context;
+use crate::cli::exit::Failure;
+use crate::cli::{experiment, printed, say};
 use crate::message::Message;
 use crate::numbers::to_usize;
 use crate::store::Store;
@@ -16,7 +20,7 @@ use crate::text::plural;
 /// Arguments of `repro cache`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro cache verify\n  repro cache verify --set-aside\n  repro cache export 3fa29c01b2d4 features.parquet"
+    after_help = "Examples:\n  repro cache ls\n  repro cache gc                          what would go: nothing is removed\n  repro cache gc --older-than 30d --remove\n  repro cache verify\n  repro cache verify --set-aside\n  repro cache export 3fa29c01b2d4 features.parquet"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -25,6 +29,10 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    /// Show how large the cache is, and which experiments and reports refer to what of it.
+    Ls(ls::Arguments),
+    /// Remove what nothing refers to; without `--remove` only say what that is.
+    Gc(gc::Arguments),
     /// Read every file of the cache and compare it with its digest.
     Verify {
         /// Move damaged artifacts to the cache's `quarantine` folder, so that the next run makes them again.
@@ -47,8 +55,14 @@ enum Action {
 
 /// Carries out the action.
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.action {
+        Action::Ls(arguments) => return ls::run(context, arguments),
+        Action::Gc(arguments) => return gc::run(context, arguments),
+        Action::Verify { .. } | Action::Export { .. } => {}
+    }
     let store = experiment::existing_cache(context)?;
     match &arguments.action {
+        Action::Ls(_) | Action::Gc(_) => Ok(()),
         Action::Verify { set_aside } => verify(context, &store, *set_aside),
         Action::Export {
             fingerprint,

@@ -1,0 +1,148 @@
+//! What of the cache is referred to, and by whom: experiment files, earlier runs, reports.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::cli::Context;
+use crate::cli::exit::Failure;
+use crate::cli::experiment;
+use crate::cli::overrides::{ExperimentFile, Overrides};
+use crate::cli::report::typed;
+use crate::inputs::Otherwise;
+use crate::limits;
+use crate::report::files::PROVENANCE;
+use crate::store::{Fingerprint, Listing, Store, Use};
+
+/// Who refers to what, as far as it is in the cache.
+#[derive(Debug, Default)]
+pub(super) struct Reached {
+    /// By experiment, as it is typed behind `repro run`: its artifacts and all that they were made from.
+    pub(super) experiments: BTreeMap<String, BTreeSet<Fingerprint>>,
+    /// By report: the artifacts that its provenance names, and all that they were made from.
+    pub(super) reports: BTreeMap<String, BTreeSet<Fingerprint>>,
+    /// When an artifact was last wanted by a run, where that is recorded.
+    pub(super) last_use: BTreeMap<Fingerprint, String>,
+}
+
+impl Reached {
+    /// What the last run of each experiment wanted, and what reports stand on.
+    ///
+    /// # Errors
+    /// Records or reports that cannot be read: what is not known to be unused is not for removal.
+    pub(super) fn recorded(
+        context: &Context,
+        store: &Store,
+        listing: &Listing,
+    ) -> Result<(Self, Vec<Use>), Failure> {
+        let mut reached = Self::default();
+        let (uses, unreadable) = store.uses()?;
+        for reason in unreadable {
+            say!("warning: a record of a run cannot be read: {reason}");
+        }
+        for used in &uses {
+            let wanted = used.artifacts.iter().filter(|one| listing.has(one));
+            let wanted: BTreeSet<Fingerprint> = wanted.copied().collect();
+            let all = listing.with_inputs(wanted);
+            for fingerprint in &all {
+                let last = reached.last_use.entry(*fingerprint).or_default();
+                if *last < used.at {
+                    last.clone_from(&used.at);
+                }
+            }
+            reached.experiments.insert(used.file.clone(), all);
+        }
+        for report in reports(&context.base.join("reports")) {
+            let digits = limits::read_text(&report, limits::WHOLE_FILE)
+                .map(|text| artifacts_of(&text))
+                .unwrap_or_default();
+            let named = listing.named_by(&digits);
+            let name = report.strip_prefix(&context.base).unwrap_or(&report);
+            reached
+                .reports
+                .insert(name.display().to_string(), listing.with_inputs(named));
+        }
+        Ok((reached, uses))
+    }
+
+    /// Adds what experiment files want now, by planning them.
+    ///
+    /// # Errors
+    /// Files with errors.
+    pub(super) fn add_files(
+        &mut self,
+        context: &Context,
+        (files, overrides): (&[PathBuf], &Overrides),
+        store: &Store,
+        listing: &Listing,
+    ) -> Result<(), Failure> {
+        for file in files {
+            let file = ExperimentFile {
+                file: file.clone(),
+                overrides: overrides.clone(),
+            };
+            let (planned, _) =
+                experiment::survey(context, &file, store, Otherwise::Fail, &mut |_, _| {})?;
+            let steps = planned.plan.steps.iter();
+            let wanted = steps.map(|step| step.artifact.fingerprint);
+            let wanted = wanted.filter(|one| listing.has(one)).collect();
+            self.experiments
+                .insert(typed(&context.base, &file), listing.with_inputs(wanted));
+        }
+        Ok(())
+    }
+}
+
+/// The files of provenance below a folder; links are not followed.
+fn reports(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(reports(&path)),
+            Ok(kind) if kind.is_file() && path.to_string_lossy().ends_with(PROVENANCE) => {
+                found.push(path);
+            }
+            _ => {}
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The first digits of the fingerprints that a file of provenance lists under `run.artifacts`.
+fn artifacts_of(text: &str) -> Vec<String> {
+    let Ok(value) = serde_json::from_str::<Value>(text) else {
+        return Vec::new();
+    };
+    let artifacts = &value["run"]["artifacts"];
+    let columns = artifacts["columns"].as_array();
+    let Some(column) =
+        columns.and_then(|names| names.iter().position(|name| name == "fingerprint"))
+    else {
+        return Vec::new();
+    };
+    let rows = artifacts["rows"].as_array().into_iter().flatten();
+    let digits = rows.filter_map(|row| row.get(column)?.as_str());
+    // A short one would stand for many.
+    digits
+        .filter(|digits| digits.len() >= 12)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_names_its_artifacts() {
+        let text = r#"{"run": {"artifacts": {"columns": ["kind", "fingerprint"],
+            "rows": [["head", "0123456789abcdef"], ["head", ""], ["head"]]}}}"#;
+        assert_eq!(artifacts_of(text), ["0123456789abcdef"]);
+        assert!(artifacts_of("{}").is_empty());
+        assert!(artifacts_of("no JSON").is_empty());
+    }
+}
