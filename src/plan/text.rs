@@ -60,7 +60,7 @@ fn pass_line(pass: &Pass) -> String {
     let draw = pass.model.model.weights().rule_and_seed();
     let draw = draw.filter(|_| pass.model.is_one_of_several);
     let mut line = format!(
-        "{}{} ← {}{}{}  ",
+        "{}{} ← {}{}{}{}  ",
         pass.model.name,
         draw.map_or_else(String::new, |(_, seed)| format!(" seed={seed}")),
         pass.model
