@@ -257,6 +257,7 @@ mod tests {
             );
         }
         // Images of 50 steps each: half a step a second is a hundredth of an image.
+        #[cfg(feature = "torch")]
         assert_eq!(
             numbers(Unit::Pieces("images", 50), (0, 120, Some(500)), after(60)),
             "2 of 10 images, 0.040/s, 3 min 10 s left"

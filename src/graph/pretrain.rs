@@ -32,13 +32,17 @@ pub(super) fn parse(
     (dataset, model_index): (usize, usize),
     model: &dyn Model,
 ) -> Option<PretrainNode> {
-    let denoising = model.denoising();
-    let Some(denoising) = denoising.filter(|denoising| denoising.trainable().is_some()) else {
+    let trainable = model.denoising().filter(|one| one.trainable().is_some());
+    let Some(denoising) = trainable else {
+        let why = match model.denoising() {
+            Some(_) => "nothing here trains it",
+            None => "it predicts no noise",
+        };
         fields.invalid(
             DATASET.name,
             "graph::model-misfit",
             format!(
-                "{} cannot train a `{}` model: it cannot be trained from its beginning",
+                "{} cannot train a `{}` model: {why}",
                 fields.context(),
                 model.kind()
             ),

@@ -145,6 +145,7 @@ mod right_values;
 mod run;
 #[cfg(feature = "torch")]
 mod samples;
+#[cfg(feature = "torch")]
 mod sampling;
 mod schema;
 #[cfg(feature = "torch")]

@@ -203,9 +203,7 @@ pub(in crate::plan) fn work_of_step(
     is_guided: bool,
     classifier: Option<&dyn Model>,
 ) -> u64 {
-    let network = model
-        .denoising()
-        .map_or(0, DenoisingModel::multiply_adds);
+    let network = model.denoising().map_or(0, DenoisingModel::multiply_adds);
     let network = if is_guided { 2 * network } else { network };
     let classifier = classifier.and_then(|one| one.blocks().last());
     network + 2 * classifier.map_or(0, |last| last.multiply_adds)

@@ -80,17 +80,28 @@ pub(super) fn render_trainings(plan: &Plan) -> String {
     text
 }
 
+/// A number of multiply-adds in 10^12, with decimals where they say something.
+fn in_trillions(multiply_adds: u128) -> String {
+    const TRILLION: u128 = 1_000_000_000_000;
+    if multiply_adds < 100_000 * TRILLION {
+        format!("{:.3}", multiply_adds as f64 / 1e12)
+    } else {
+        let whole = u64::try_from(multiply_adds / TRILLION);
+        whole.map_or_else(|_| "more than 2^64".to_owned(), count)
+    }
+}
+
 /// What is to be done for one set of samples.
 fn samples_line(artifact: &PlannedArtifact, work: &Sample) -> String {
     let cost = work.cost(artifact);
-    let multiply_adds = work.all_multiply_adds(artifact) as f64;
+    let multiply_adds = work.all_multiply_adds(artifact);
     let mut line = format!(
-        "{}  {}: {} forwards, {:.3} T multiply-adds ({})",
+        "{}  {}: {} forwards, {} T multiply-adds ({})",
         artifact.label,
         plural(work.missing_images(artifact), "image"),
         count(cost.images),
-        multiply_adds / 1e12,
-        operations(2.0 * multiply_adds),
+        in_trillions(multiply_adds),
+        operations(2.0 * multiply_adds as f64),
     );
     let all = work.shards.count();
     let committed = all - work.shards.lacking([artifact]).len();
