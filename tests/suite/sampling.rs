@@ -195,10 +195,6 @@ dataset = "generated"
 block   = 1
 pool    = 8
 
-[metric.alike]
-kind = "cka"
-left = "raw"
-
 [report]
 output = "made.md"
 
@@ -207,22 +203,11 @@ kind  = "sheet"
 file  = "few.svg"
 of    = "few"
 count = 4
-
-[[report.figure]]
-kind    = "heatmap"
-file    = "alike.svg"
-metric  = "cka"
-rows    = "left_samples_format"
-columns = "right_samples_format"
 "#;
     cli.write("made.toml", format!("{NETWORKS}{samples}"));
     cli.run(&["run", "made.toml", "--device", "cpu"])
         .expect_code(0);
-    let rows = cli.query("SELECT value FROM results WHERE metric = 'cka'");
-    assert_eq!(rows.len(), 4, "{rows:?}");
-    for row in &rows {
-        assert!((row["value"].as_f64().unwrap() - 1.0).abs() < 1e-6, "{row}");
-    }
+    assert!(cli.read("made.md").contains("the first 4 of 12 images"));
     let made = cli.query("SELECT fingerprint FROM artifacts WHERE kind = 'features'");
     let features: Vec<Vec<serde_json::Value>> = made
         .iter()
