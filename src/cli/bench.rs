@@ -175,6 +175,11 @@ mod with_torch {
             &mut |_, _| {},
         )?;
         let heard = Mutex::new(Heard::default());
+        // Of a model that reads latents, these come before each of its two passes.
+        let timed = match model.autoencoder() {
+            Some(_) => 4,
+            None => 2,
+        };
         let stop = StopSignal::new();
         let versions = BTreeMap::new();
         schedule(
@@ -184,7 +189,7 @@ mod with_torch {
                 store: &store,
                 base: folder.path(),
                 device,
-                emit: &|event| hear(&heard, event),
+                emit: &|event| hear(&heard, timed, event),
                 memory: crate::machine::memory::available() / 2,
                 // There are no heads.
                 checkpoint_seconds: f64::INFINITY,
@@ -235,16 +240,16 @@ mod with_torch {
         )
     }
 
-    /// The second pass is the timed one.
-    fn hear(heard: &Mutex<Heard>, event: Event) {
+    /// Takes what is said of the pass with the number `timed`, the last one.
+    fn hear(heard: &Mutex<Heard>, timed: usize, event: Event) {
         let Ok(mut heard) = heard.lock() else {
             return;
         };
         match event {
-            Event::PassAdvanced { pass: 2, images } => {
+            Event::PassAdvanced { pass, images } if pass == timed => {
                 heard.batch_size = heard.batch_size.max(images);
             }
-            Event::PassFinished { pass: 2, .. } => heard.finished = Some(event),
+            Event::PassFinished { pass, .. } if pass == timed => heard.finished = Some(event),
             Event::NodeFailed { error, .. } => heard.failed = Some(error),
             _ => {}
         }
@@ -266,6 +271,10 @@ mod with_torch {
             Some(_) => "timestep = 90\n",
             None => "",
         };
+        let latents = match model.autoencoder() {
+            Some(_) => latents(model),
+            None => String::new(),
+        };
         // Only maps are pooled.
         let block = find_block(model, BlockIndex(arguments.block));
         let pool = match block.map(|block| block.shape) {
@@ -276,7 +285,7 @@ mod with_torch {
             "[experiment]\nname = \"benchmark\"\n\n\
              [dataset.warm]\nkind = \"image-folder\"\nroot = \"warm\"\n\n\
              [dataset.timed]\nkind = \"image-folder\"\nroot = \"timed\"\n\n\
-             [model.network]\nkind = {:?}\npreset = {:?}\nweights = {weights}\n\n\
+             [model.network]\nkind = {:?}\npreset = {:?}\nweights = {weights}\n{latents}\n\
              [extraction.features]\nmodel = \"network\"\ndataset = [\"warm\", \"timed\"]\n{timestep}\
              block = {}\n{pool}precision = {:?}\n{batch_size}",
             model.kind(),
@@ -284,6 +293,16 @@ mod with_torch {
             arguments.block,
             arguments.precision
         ))
+    }
+
+    /// The autoencoder of a model that reads latents: small, since its pass is not the timed one.
+    fn latents(model: &dyn Model) -> String {
+        format!(
+            "autoencoder = \"autoencoder\"\n\n\
+             [model.autoencoder]\nkind = \"autoencoder\"\npreset = \"vae-tiny\"\n\
+             weights = {{ synthetic = 0 }}\nsize = {}\n",
+            8 * model.input().side
+        )
     }
 
     /// A JPEG with slopes and texture.

@@ -195,6 +195,10 @@ fn unused_sources(sections: &Sections, experiment: &Experiment) -> Vec<Diagnosti
         )
         .chain(experiment.pretrains.iter().map(|one| one.model))
         .collect();
+    let read = models
+        .iter()
+        .filter_map(|&index| experiment.models.get(index)?.autoencoder);
+    let models: BTreeSet<usize> = models.iter().copied().chain(read).collect();
     let of_datasets = unused(
         &sections.datasets,
         experiment.datasets.iter().map(|one| one.name.clone()),

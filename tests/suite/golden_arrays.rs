@@ -35,7 +35,7 @@ pub fn assert_close(what: &str, found: &Tensor, expected: &Tensor, tolerance: f6
 
 /// Every `step`-th entry along an axis.
 pub fn every(x: &Tensor, axis: i64, step: i64) -> Tensor {
-    x.slice(axis, None, None, step)
+    x.slice(axis, None::<i64>, None::<i64>, step)
 }
 
 /// The numbers of a tensor, row-major.

@@ -16,7 +16,7 @@ use repro::models::kinds::dit::presets;
 use repro::models::{self, BlockIndex, Precision, Reduce, WeightsSource, find_block};
 use tch::{Device, Kind, Tensor};
 
-use crate::fixture::{CliTest, root};
+use crate::fixture::root;
 use crate::golden_arrays::{assert_close, every, golden, numbers};
 
 const OF_SINUSOIDS: f64 = 2e-5;
@@ -315,54 +315,6 @@ fn the_network_runs_no_deeper_than_the_deepest_tap() {
     let error = network.forward_taps(&x, condition, &taps, Until::Output, &mut |_, _| {});
     let error = error.unwrap_err().to_string();
     assert!(error.contains("its last one is b4"), "{error}");
-}
-
-#[test]
-fn what_is_needed_is_what_is_taken_and_files_are_recognized() {
-    let config = tiny();
-    let mut weights = WeightMap::synthetic(1);
-    Network::new(&config, &mut weights).unwrap();
-    let mut taken = weights.requested().to_vec();
-    let mut needed = config.state_dict();
-    taken.sort();
-    needed.sort();
-    assert_eq!(taken, needed);
-    let cli = CliTest::new();
-    let (_, tensors) = written(&cli, &config, &[""]);
-    assert_eq!(tensors, ["dit-tiny"]);
-    // A checkpoint of its training: the averaged weights are those that are read.
-    let (path, tensors) = written(&cli, &config, &["ema.", "model."]);
-    assert_eq!(tensors, ["dit-tiny"]);
-    let model = models::preset("dit-tiny").unwrap().model;
-    let model = model.with_weights(WeightsSource::File(path.clone()));
-    model.check_file(&path).unwrap();
-    model.load(root(), Device::Cpu, Precision::F32).unwrap();
-}
-
-/// A file of a network's tensors, once behind each of some prefixes, and the presets that it fits.
-fn written(cli: &CliTest, config: &Config, prefixes: &[&str]) -> (std::path::PathBuf, Vec<String>) {
-    use repro::models::checkpoint::stored_tensors::StoredTensors;
-    use repro::models::checkpoint::synthetic;
-    use safetensors::tensor::{Dtype, TensorView};
-    let tensors = prefixes.iter().flat_map(|prefix| {
-        config.state_dict().into_iter().map(move |(name, shape)| {
-            let values = synthetic::fill(&name, &shape, SEED);
-            let bytes: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
-            (format!("{prefix}{name}"), shape, bytes)
-        })
-    });
-    let tensors: Vec<_> = tensors.collect();
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap();
-        (name.as_str(), view)
-    });
-    let name = format!("dit-{}.safetensors", prefixes.len());
-    cli.write(&name, safetensors::serialize(views, None).unwrap());
-    let path = cli.path(&name);
-    let stored = StoredTensors::open(&path).unwrap();
-    let kinds = models::ALL.iter();
-    let fitting = kinds.flat_map(|kind| (kind.more.fitting)(&stored));
-    (path, fitting.collect())
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn latents_are_made_once_and_another_timestep_reads_them_again() {
         "latents: 1 wanted, 0 cached\n",
         "1 pass through an autoencoder: 20 forwards",
         "once for each image, whatever reads them",
-        "dit ← vae ← fashion  t=90  blocks 2,4  tokens mean  2 taps of 20 images",
+        "dit ← vae ← fashion  t=90  class=null  blocks 2,4  tokens mean  2 taps of 20 images",
         "features: 4 wanted, 0 cached",
     ] {
         assert!(plan.stdout.contains(said), "{said}: {plan}");
@@ -132,7 +132,7 @@ fn features_are_those_of_the_noisy_latents_in_the_store() {
     let cli = folder("90", "token = \"patches\"\nseed = 3");
     cli.run(&["run", "latents.toml", "--device", "cpu"])
         .expect_code(0);
-    let store = repro::store::Store::open(&cli.path(".repro")).unwrap();
+    let store = repro::store::Store::open(cli.path(".repro")).unwrap();
     let (mut of_latents, mut of_blocks) = (None, Vec::new());
     for (_, manifest) in artifacts(&cli, ".repro") {
         let fingerprint = manifest["fingerprint"].as_str().unwrap().parse().unwrap();
@@ -296,7 +296,10 @@ fn an_image_that_does_not_decode_is_left_out_of_both() {
 #[test]
 fn samples_are_decoded_and_do_not_depend_on_how_many_are_made() {
     let cli = CliTest::new();
-    let models = MODELS.replace("[dataset.fashion]\nkind = \"fashion-mnist\"\nroot = \"fashion\"\n", "");
+    let models = MODELS.replace(
+        "[dataset.fashion]\nkind = \"fashion-mnist\"\nroot = \"fashion\"\n",
+        "",
+    );
     let text = |count: u32| {
         format!(
             "{models}\n[samples.made]\nmodel = \"dit\"\ncount = {count}\nsteps = 3\nmethod = \"ancestral\"\nclasses = [3, 7]\nguidance = 4.0\nformat = \"raw\"\n"
@@ -322,8 +325,44 @@ fn samples_are_decoded_and_do_not_depend_on_how_many_are_made() {
     let (three, two) = (made(3, "three"), made(2, "two"));
     for (one, other) in three.iter().zip(&two) {
         assert_eq!(one.len(), 3 * 128 * 128);
-        let differing = one.iter().zip(other).filter(|(one, other)| one.abs_diff(**other) > 1);
+        let differing = one
+            .iter()
+            .zip(other)
+            .filter(|(one, other)| one.abs_diff(**other) > 1);
         assert_eq!(differing.count(), 0);
     }
     assert_ne!(three[0], three[1]);
+}
+
+#[test]
+fn heads_with_fresh_noise_read_latents_in_the_store() {
+    let cli = folder("90", "");
+    let arguments = ["run", "latents.toml", "--device", "cpu"];
+    cli.run(&arguments).expect_code(0);
+    // The features are there; the network runs again on the latents, which are not made again.
+    let text = cli
+        .read("latents.toml")
+        .replace("epochs   = 2", "epochs   = 3\nonline   = true");
+    cli.write("latents.toml", text);
+    let before = cli.times();
+    let kept = latents(&cli, ".repro");
+    cli.run(&arguments).expect_code(0);
+    let after = cli.times();
+    for path in kept.keys() {
+        let path = format!(".repro/artifacts/features/{path}");
+        assert_eq!(before[&path], after[&path], "{path}");
+    }
+    let rows = cli.query("select value from results where metric = 'top1'");
+    assert_eq!(rows.len(), 2);
+    // Without the latents they are made first.
+    for path in kept.keys() {
+        let folder = path.rsplit_once('/').unwrap().0;
+        let _ = std::fs::remove_dir_all(cli.path(&format!(".repro/artifacts/features/{folder}")));
+    }
+    let text = cli
+        .read("latents.toml")
+        .replace("epochs   = 3", "epochs   = 4");
+    cli.write("latents.toml", text);
+    cli.run(&arguments).expect_code(0);
+    assert_eq!(latents(&cli, ".repro"), kept);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::recipes::{DecoderRecipe, ClassifierRecipe, PretrainRecipe, SamplesRecipe};
+use super::super::recipes::{ClassifierRecipe, DecoderRecipe, PretrainRecipe, SamplesRecipe};
 use super::super::step::{ModelUse, Pretrain, Sample, StepId, Work};
 use super::super::{Facts, PlanError, Shards};
 use super::{Lowering, split_names};
@@ -114,7 +114,10 @@ impl Lowering<'_> {
                 decoder: decoder.as_ref().map(|decoder| DecoderRecipe {
                     model: decoder.model.identity(),
                     weights: &decoder.weights,
-                    precision: decoder.model.autoencoding().map(|one| one.latent_precision()),
+                    precision: decoder
+                        .model
+                        .autoencoding()
+                        .map(|one| one.latent_precision()),
                 }),
                 precision: node.precision,
                 format: node.format.name(),

@@ -2,8 +2,8 @@
 //!
 //! There are four containers, told apart by what a file begins with and holds, and never by its name: safetensors
 //! (`safetensors`), PyTorch's zip archives (`zip`, over `archive`), PyTorch's older streams (`legacy`), and NumPy's archives
-//! (`npz`, over `archive`), whose names `flax` gives the form of PyTorch's where they are those of a vision transformer. Those
-//! of PyTorch describe their tensors in a pickle, which `pickle` reads without executing anything; `state_dict`
+//! (`npz`, over `archive`), whose names `flax` gives the form of PyTorch's where they are those of a vision transformer;
+//! `diffusers_dit` does so with DiT as diffusers has it. Those of PyTorch describe their tensors in a pickle, which `pickle` reads without executing anything; `state_dict`
 //! makes names of it. Opening a file reads the description alone; a tensor's numbers are read when it is asked for.
 //!
 //! # Reference
@@ -14,6 +14,7 @@
 //! more memory than the file is long.
 
 pub(in crate::models) mod archive;
+mod diffusers_dit;
 mod fault;
 mod flax;
 mod legacy;
@@ -217,6 +218,7 @@ impl StoredTensors {
             path: path.into(),
             fault,
         })?;
+        let found = diffusers_dit::renamed(found);
         Ok(Self {
             path: path.into(),
             content,

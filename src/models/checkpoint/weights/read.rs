@@ -1,9 +1,9 @@
-//! One tensor out of a file.
+//! One tensor out of a file, and whether it is there.
 
 use safetensors::Dtype;
 use tch::{Kind, Tensor};
 
-use super::{WeightMismatch, WrongShape};
+use super::{Source, WeightMap, WeightMismatch, WrongShape};
 use crate::models::checkpoint::file_names::is_shape;
 use crate::models::checkpoint::stored_tensors::StoredTensors;
 
@@ -43,4 +43,11 @@ pub(super) fn read(
     let tensor = Tensor::from_data_size(&stored.bytes, sizes, kind).to_kind(Kind::Float);
     file.release(name);
     Some(tensor)
+}
+
+impl WeightMap {
+    /// Whether parameters come from a file that has none of this name.
+    pub fn lacks(&self, name: &str) -> bool {
+        matches!(self.source, Source::File(..)) && self.shape_of(name).is_none()
+    }
 }

@@ -161,9 +161,14 @@ impl Config {
             .sum()
     }
 
-    /// Whether a file holds the tensors of this network, and nothing beside the averaged ones but what a training keeps.
+    /// Whether a file holds the tensors of this network, with positions or without, beside what a training keeps. Without positions nothing
+    /// says of which size latents are.
     pub fn fits(&self, tensors: &StoredTensors) -> bool {
-        FileNames::fit(tensors, FILE_NAMES, &self.state_dict(), |_| false)
+        let mut needed = self.state_dict();
+        // They are computed where a file has none.
+        let has_positions = tensors.names().any(|name| name.ends_with(POSITIONS));
+        needed.retain(|(name, _)| has_positions || name != POSITIONS);
+        FileNames::fit(tensors, FILE_NAMES, &needed, |_| false)
     }
 
     /// The positions of the tokens, `[1, L, D]` row-major: MAE's sines and cosines, without its class token.

@@ -10,8 +10,8 @@
 //! # Deviations
 //! - Those of [`network`].
 //! - Features are those with the class that stands for none, unless an experiment says otherwise; the paper has no features.
-//! - The converted files of diffusers are not read: their class computes another embedding of the timestep, so their features are not
-//!   those of DiT.
+//! - Of the converted files of diffusers the weights are read; their class computes another embedding of the timestep, so that its features
+//!   are not those of DiT, which are computed here.
 //! - Of weights that are not in a file, only those by the synthetic rule can be had; positions are computed as the reference does.
 
 pub mod config;
@@ -19,6 +19,7 @@ pub mod config;
 pub mod network;
 pub mod presets;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -27,7 +28,8 @@ use self::config::Config;
 use crate::diffusion::respacing::Respacing;
 use crate::diffusion::{Coefficients, Diffusion, DiffusionError, Schedule};
 use crate::imaging::Normalization;
-use crate::models::checkpoint::comparison::Required;
+use crate::message::Message;
+use crate::models::checkpoint::comparison::{self, Required};
 use crate::models::checkpoint::stored_tensors::StoredTensors;
 use crate::models::class_condition::ClassInput;
 use crate::models::denoising::DenoisingModel;
@@ -181,6 +183,22 @@ impl Model for Dit {
         })
     }
 
+    fn check_file(&self, path: &Path) -> Result<(), Message> {
+        let tensors = StoredTensors::open(path).map_err(|error| Message::new(error.to_string()))?;
+        let mut tensors_of_file = tensors.names();
+        // They are computed where a file has none.
+        let has_positions = tensors_of_file.any(|name| name.ends_with(config::POSITIONS));
+        let mut needed = self.config.state_dict();
+        needed.retain(|(name, _)| has_positions || name != config::POSITIONS);
+        let required = Required {
+            tensors: needed,
+            known: config::FILE_NAMES,
+            skipped: |_| false,
+            prefix: &self.prefix,
+        };
+        comparison::check(path, &required)
+    }
+
     fn blocks(&self) -> &[BlockInfo] {
         &self.blocks
     }
@@ -215,7 +233,7 @@ impl Model for Dit {
     #[cfg(feature = "torch")]
     fn load(
         &self,
-        base: &std::path::Path,
+        base: &Path,
         device: tch::Device,
         precision: crate::models::Precision,
     ) -> Result<

@@ -25,7 +25,7 @@ use crate::models::nn::layers::{Linear, MemoryFormat};
 use crate::models::nn::transformer::{
     Attention, FeedForward, FeedForwardForm, PatchEmbedding, Projection,
 };
-use crate::numbers::to_u32;
+use crate::numbers::{to_i64, to_u32};
 
 /// Of all normalizations, which have no parameters.
 const EPSILON: f64 = 1e-6;
@@ -147,7 +147,13 @@ impl Network {
         weights.lay_out(MemoryFormat::Contiguous);
         let width = config.hidden_size;
         let positions = [1, config.tokens() as usize, width as usize];
-        let positions = weights.take(POSITIONS, &positions);
+        let positions = if weights.lacks(POSITIONS) {
+            let computed = Tensor::from_slice(&config.positions());
+            let positions = positions.map(to_i64);
+            computed.view(positions).to_device(weights.device())
+        } else {
+            weights.take(POSITIONS, &positions)
+        };
         let patch_embedding = PatchEmbedding::new(
             weights,
             "x_embedder.proj",
