@@ -227,6 +227,7 @@ fn a_cache_of_a_newer_format_is_left_alone() {
 #[cfg(feature = "torch")]
 mod weights {
     use super::*;
+    use crate::hollow::whole;
     use safetensors::tensor::{SafeTensors, TensorView};
 
     /// A golden checkpoint, with some tensors renamed or cut.
@@ -277,13 +278,12 @@ mod weights {
 
     #[test]
     fn checkpoints_of_pytorch_fit_and_give_the_same_results() {
-        let golden = crate::fixture::root().join("tests/golden/guided_diffusion");
         let mut scores = Vec::new();
         for (name, file) in [
             ("net.safetensors", crate::fixture::nano_weights().to_owned()),
-            ("net.pt", golden.join("adm-nano.zip.pt")),
+            ("net.pt", whole("guided_diffusion", "adm-nano.zip.pt")),
             // What a file is called does not matter.
-            ("net.ckpt", golden.join("adm-nano.legacy.pt")),
+            ("net.ckpt", whole("guided_diffusion", "adm-nano.legacy.pt")),
         ] {
             let cli = with_weights();
             let text = cli.read("bad.toml").replace("net.safetensors", name);

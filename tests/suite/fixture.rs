@@ -81,7 +81,7 @@ impl std::fmt::Display for Output {
 /// The weights of `adm-nano` as the library of the format writes them, from the golden checkpoint of PyTorch; the same file for all tests.
 pub fn nano_weights() -> &'static Path {
     static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
-        let golden = root().join("tests/golden/guided_diffusion/adm-nano.zip.pt");
+        let golden = crate::hollow::whole("guided_diffusion", "adm-nano.zip.pt");
         let golden = StoredTensors::open(&golden).unwrap();
         let tensors = golden.descriptions().map(|(name, dtype, shape)| {
             let bytes = golden.get(name).unwrap().bytes.into_owned();

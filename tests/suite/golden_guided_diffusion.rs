@@ -17,6 +17,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tch::{Device, Kind, Tensor};
 
 use crate::fixture::nano_weights;
+use crate::hollow::whole;
 
 const X_T: f64 = 1e-6;
 const FULL_MAP: f64 = 1e-4;
@@ -226,8 +227,8 @@ fn adm_nano_matches_golden_with_synthetic_and_with_stored_weights() {
     let config = preset("adm-nano");
     let files = [
         nano_weights().to_owned(),
-        path("adm-nano.zip.pt"),
-        path("adm-nano.legacy.pt"),
+        whole("guided_diffusion", "adm-nano.zip.pt"),
+        whole("guided_diffusion", "adm-nano.legacy.pt"),
     ];
     let stored = |file: &Path| WeightMap::from_file(file).unwrap();
     for network in [

@@ -100,6 +100,7 @@ mod heads_killed;
 mod heads_memory;
 #[cfg(feature = "torch")]
 mod heads_sanity;
+mod hollow;
 #[cfg(feature = "torch")]
 mod hostile_text;
 mod http_server;

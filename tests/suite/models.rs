@@ -7,17 +7,16 @@ use repro::models::checkpoint::stored_tensors::{Container, StoredTensors};
 use serde_json::json;
 
 use crate::fixture::{CliTest, nano_weights, root, with_snapshots};
+use crate::hollow::whole;
 
 const MISTAKE: i32 = 2;
 const MALFORMED_INPUT: i32 = 3;
 
-/// A folder with a golden checkpoint, called as asked.
-fn with_golden(golden: &str, name: &str) -> CliTest {
+/// A folder with a checkpoint, called as asked; one of `tests/golden` by its path from there.
+fn with_golden(golden: impl AsRef<Path>, name: &str) -> CliTest {
     let cli = CliTest::new();
-    cli.write(
-        name,
-        fs::read(root().join("tests/golden").join(golden)).unwrap(),
-    );
+    let golden = root().join("tests/golden").join(golden);
+    cli.write(name, fs::read(golden).unwrap());
     cli
 }
 
@@ -29,7 +28,7 @@ fn header(bytes: &[u8]) -> serde_json::Value {
 
 #[test]
 fn inspect_says_what_the_snapshots_say() {
-    let cli = with_golden("guided_diffusion/adm-nano.zip.pt", "nano.bin");
+    let cli = with_golden(whole("guided_diffusion", "adm-nano.zip.pt"), "nano.bin");
     cli.write(
         "nested.pt",
         fs::read(root().join("tests/golden/checkpoints/read-nested.pt")).unwrap(),
@@ -85,7 +84,7 @@ fn inspect_names_what_it_cannot_read() {
 
 #[test]
 fn convert_writes_the_same_tensors_in_the_same_bytes() {
-    let cli = with_golden("guided_diffusion/adm-nano.legacy.pt", "nano.pt");
+    let cli = with_golden(whole("guided_diffusion", "adm-nano.legacy.pt"), "nano.pt");
     let output = cli
         .run(&["models", "convert", "nano.pt", "nano.safetensors"])
         .expect_code(0);
@@ -177,7 +176,7 @@ fn convert_tells_what_it_leaves_out() {
 
 #[test]
 fn convert_replaces_nothing_unless_it_is_told_to() {
-    let cli = with_golden("guided_diffusion/adm-nano.zip.pt", "nano.pt");
+    let cli = with_golden(whole("guided_diffusion", "adm-nano.zip.pt"), "nano.pt");
     cli.write("there.safetensors", "precious");
     let convert = ["models", "convert", "nano.pt", "there.safetensors"];
     cli.run(&convert)

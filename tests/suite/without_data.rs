@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::fixture::{CliTest, Output, root};
+use crate::fixture::{CliTest, Output};
 use crate::small::{SMALL, run, small};
 
 const REPORT: &str = "reports/small.md";
@@ -21,7 +21,7 @@ fn the_cache_alone_gives_the_same_report() {
     let cli = small();
     // Weights of a file, and a part of a part.
     let weights = "weights = { synthetic = 1 }";
-    let golden = root().join("tests/golden/guided_diffusion/adm-nano.zip.pt");
+    let golden = crate::hollow::whole("guided_diffusion", "adm-nano.zip.pt");
     cli.write("nano.pt", fs::read(golden).unwrap());
     let text = SMALL
         .replace(weights, "weights = \"nano.pt\"")
