@@ -97,6 +97,12 @@ pub(super) fn graph(experiment: &Experiment) -> Graph {
                 ("metric", &node.name),
             );
         }
+        for &model in node.inputs.models() {
+            drawing.edge(
+                ("model", &experiment.models[model].name),
+                ("metric", &node.name),
+            );
+        }
         for features in node.inputs.features() {
             drawing.edge(
                 ("extraction", &experiment.extractions[features].name),

@@ -284,7 +284,7 @@ fn results(
                 false
             }
             // What no metric has kept yet is scored from predictions, which takes no time. Features are not read for a report.
-            Items::Heads(_) | Items::Chosen(_) => {
+            Items::Heads(_) | Items::Chosen(_) | Items::Networks(_) => {
                 let evaluated = evaluate(plan, work, inputs, store, &|| true)?;
                 results.extend(evaluated.rows);
                 for head in &evaluated.open {
@@ -326,7 +326,7 @@ fn missing_axes(work: &Evaluate, train: &Train) -> BTreeMap<String, String> {
             let is_chosen = |chosen: &String| axis == chosen || decided_by(axis) == Some(chosen);
             axis == "seed" || item.choice.axes.iter().any(is_chosen)
         }),
-        Items::Heads(_) | Items::Features { .. } => false,
+        Items::Heads(_) | Items::Features { .. } | Items::Networks(_) => false,
     };
     let mut axes = train.axes();
     axes.extend(work.swept.axes());

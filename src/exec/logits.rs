@@ -19,7 +19,9 @@ pub(crate) fn attach(
     reads: Reads,
 ) -> Result<(), NodeError> {
     let held_out = match reads {
-        Reads::Predictions | Reads::Features | Reads::FeaturePairs => return Ok(()),
+        Reads::Predictions | Reads::Features | Reads::FeaturePairs | Reads::Networks => {
+            return Ok(());
+        }
         Reads::Logits => false,
         Reads::HeldOutLogits => true,
     };

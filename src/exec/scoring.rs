@@ -13,7 +13,7 @@ use crate::graph::axes::{Axes, of_pair};
 use crate::graph::{OnBadImage, Swept};
 use crate::inputs::Inputs;
 use crate::metrics::{FeatureSource, Metric, MetricError, MetricInput, Predictions, Reads, Score};
-use crate::plan::{Evaluate, Extract, HeadItem, Items, Plan, Train};
+use crate::plan::{CountedNetwork, Evaluate, Extract, HeadItem, Items, Plan, Train};
 use crate::store::names::PREDICTIONS;
 use crate::store::{Fingerprint, ResultRow, Store};
 
@@ -51,6 +51,7 @@ pub(crate) fn evaluate(
             Ok(evaluated)
         }
         Items::Features { items, split } => of_features(work, items, split, store, keep_going),
+        Items::Networks(networks) => of_networks(work, networks),
     }
 }
 
@@ -83,7 +84,23 @@ fn of_heads(
             ("features", &item.train.features.fingerprint),
         ];
         let scores = scores.into_iter().flatten();
-        let rows = scores.map(|score| row(score, axes.clone(), sources));
+        let rows = scores.map(|score| row(score, axes.clone(), &sources));
+        evaluated.rows.extend(rows);
+    }
+    Ok(evaluated)
+}
+
+/// Counts networks and heads, which come from no artifact.
+fn of_networks(work: &Evaluate, networks: &[CountedNetwork]) -> Result<Evaluated, NodeError> {
+    let mut evaluated = Evaluated::default();
+    for network in networks {
+        let input = MetricInput::Network {
+            parameters: network.parameters,
+        };
+        let mut axes = network.axes.clone();
+        axes.extend(work.swept.axes());
+        let scores = work.metric.evaluate(input)?.into_iter().flatten();
+        let rows = scores.map(|score| row(score, axes.clone(), &[]));
         evaluated.rows.extend(rows);
     }
     Ok(evaluated)
@@ -240,9 +257,9 @@ fn scores(
 }
 
 /// The row of one score: its axes, and what it comes from by roles.
-fn row(score: Score, mut axes: Axes, sources: [(&str, &Fingerprint); 2]) -> ResultRow {
+fn row(score: Score, mut axes: Axes, sources: &[(&str, &Fingerprint)]) -> ResultRow {
     axes.extend(score.axes);
-    let sources = sources.into_iter();
+    let sources = sources.iter();
     ResultRow {
         metric: score.output.name,
         value: score.value,
@@ -252,7 +269,7 @@ fn row(score: Score, mut axes: Axes, sources: [(&str, &Fingerprint); 2]) -> Resu
         better: score.output.better,
         axes,
         sources: sources
-            .map(|(role, fingerprint)| (role.to_owned(), fingerprint.to_string()))
+            .map(|(role, fingerprint)| ((*role).to_owned(), fingerprint.to_string()))
             .collect(),
     }
 }
@@ -283,6 +300,6 @@ fn rows_of_sets(
     axes.extend(swept.axes());
     let scores = scores.into_iter();
     Ok(scores
-        .map(|score| row(score, axes.clone(), sources))
+        .map(|score| row(score, axes.clone(), &sources))
         .collect())
 }

@@ -21,6 +21,8 @@ pub struct Announced {
     pub summary: &'static str,
     /// What a metric will compute: name, unit and direction; none for a model.
     outputs: &'static [(&'static str, &'static str, Better)],
+    /// What serves meanwhile, as a clause; `None` where nothing does.
+    pub instead: Option<&'static str>,
 }
 
 const fn model(name: &'static str, summary: &'static str) -> Announced {
@@ -29,6 +31,7 @@ const fn model(name: &'static str, summary: &'static str) -> Announced {
         name,
         summary,
         outputs: &[],
+        instead: None,
     }
 }
 
@@ -37,7 +40,10 @@ pub const NOT_RUN: &str = "not run: needs";
 
 /// Every kind that is announced. A kind that is in a list `ALL` of its folder must not be here.
 pub const ALL: &[Announced] = &[
-    model("bigbigan", "The encoder of BigBiGAN."),
+    Announced {
+        instead: Some("its module, once converted, is a model of kind `onnx`: docs/guides/onnx.md"),
+        ..model("bigbigan", "The encoder of BigBiGAN.")
+    },
     model(
         "stable-diffusion",
         "The U-Net of Stable Diffusion, on the latents of its autoencoder, with a text or a learned condition.",
@@ -47,12 +53,7 @@ pub const ALL: &[Announced] = &[
         name: "fid",
         summary: "The Fréchet distance between features of generated and of real images.",
         outputs: &[("fid", "distance", Better::Lower)],
-    },
-    Announced {
-        section: "metric",
-        name: "parameters",
-        summary: "How many parameters the networks of a whole system have.",
-        outputs: &[("parameters", "million", Better::Neither)],
+        instead: None,
     },
 ];
 
@@ -69,6 +70,12 @@ impl Announced {
     /// What is needed, with an article: "the model kind `vit`".
     pub fn phrase(&self) -> String {
         format!("the {} kind `{}`", self.section, self.name)
+    }
+
+    /// Why something is missing that waits for it: "not run: needs the model kind `vit`", and what serves meanwhile.
+    pub fn reason(&self) -> String {
+        let instead = self.instead.map(|instead| format!("; {instead}"));
+        format!("{NOT_RUN} {}{}", self.phrase(), instead.unwrap_or_default())
     }
 
     /// What a metric will compute.
@@ -156,7 +163,7 @@ impl Absences {
                     .iter()
                     .map(|(name, value)| (name.clone(), value.to_string()))
                     .collect(),
-                why: format!("{NOT_RUN} {}", result.needs.phrase()),
+                why: result.needs.reason(),
             })
             .collect()
     }
@@ -180,7 +187,13 @@ impl Absences {
                         }
                     })
                     .collect();
-                format!("{NOT_RUN} {}: {}", kind.phrase(), parts.join(", "))
+                let instead = kind.instead.map(|instead| format!(" ({instead})"));
+                format!(
+                    "{NOT_RUN} {}: {}{}",
+                    kind.phrase(),
+                    parts.join(", "),
+                    instead.unwrap_or_default()
+                )
             })
             .collect()
     }

@@ -145,7 +145,12 @@ impl Builder<'_> {
         let extraction_names =
             self.extractions(sections, &mut experiment, &dataset_names, &model_names);
         let head_names = self.heads(sections, &mut experiment, &extraction_names);
-        self.metrics(sections, &mut experiment, &head_names, &extraction_names);
+        let known = metrics::Known {
+            models: &model_names,
+            heads: &head_names,
+            extractions: &extraction_names,
+        };
+        self.metrics(sections, &mut experiment, &known);
         if let Some(report) = &sections.report {
             let fields = self.fields(&report.table, "the report".to_owned(), report);
             let axes = KnownAxes::with(self.sweeps.names());

@@ -42,21 +42,43 @@ pub enum MetricInputs {
         /// Name of the split that is read, of both sets.
         split: String,
     },
+    /// Networks and heads themselves.
+    Networks {
+        /// The models, as indices into [`Experiment::models`](super::Experiment::models).
+        models: Vec<usize>,
+        /// The heads, as indices into [`Experiment::heads`](super::Experiment::heads).
+        heads: Vec<usize>,
+        /// The classes that the heads tell apart; `None` for those of their datasets.
+        classes: Option<u32>,
+    },
 }
 
 impl MetricInputs {
-    /// The heads that it reads; none for a metric over features.
+    /// The heads that it scores or counts; none for a metric over features.
     pub fn heads(&self) -> &[usize] {
         match self {
-            Self::Heads(heads) => heads,
+            Self::Heads(heads) | Self::Networks { heads, .. } => heads,
             Self::Features { .. } | Self::Pairs { .. } => &[],
         }
+    }
+
+    /// The models whose networks it counts itself.
+    pub fn models(&self) -> &[usize] {
+        match self {
+            Self::Networks { models, .. } => models,
+            Self::Heads(_) | Self::Features { .. } | Self::Pairs { .. } => &[],
+        }
+    }
+
+    /// Whether nothing is scored.
+    pub fn is_empty(&self) -> bool {
+        self.heads().is_empty() && self.models().is_empty() && self.features().is_empty()
     }
 
     /// The extractions whose features it reads itself, repeated where they are.
     pub fn features(&self) -> Vec<usize> {
         match self {
-            Self::Heads(_) => Vec::new(),
+            Self::Heads(_) | Self::Networks { .. } => Vec::new(),
             Self::Features { sets, .. } => sets.clone(),
             Self::Pairs { pairs, .. } => pairs
                 .iter()

@@ -178,6 +178,14 @@ impl Experiment {
         node.swept.axes().chain(model).collect()
     }
 
+    /// The axes of a network by itself, whatever it reads.
+    pub fn network_axes(&self, model: usize) -> Axes {
+        let name = self.models[model].name.as_str();
+        let mut axes = self.model_axes(model);
+        axes.insert("model".to_owned(), name.into());
+        axes
+    }
+
     /// A model's values for the swept keys, and those of its training.
     pub fn model_axes(&self, model: usize) -> Axes {
         let node = &self.models[model];

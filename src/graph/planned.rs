@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::axes::{Axes, of_pair};
 use super::{Experiment, MetricInputs, MetricNode};
 use crate::axes::{CHOSEN, CHOSEN_FROM, decided_by};
-use crate::metrics::Output;
+use crate::metrics::{Output, Reads};
 use crate::store::{AxisValue, Counted, ResultRow};
 
 /// Every result of a metric, with a made-up value.
@@ -18,7 +18,15 @@ pub(super) fn results(experiment: &Experiment, metric: &str) -> Vec<ResultRow> {
             if output.name == metric {
                 let places = places(experiment, node).into_iter();
                 let places = places.flat_map(|axes| within(axes, &output));
-                rows.extend(places.map(|axes| row(axes, &output)));
+                // What is known of a network by itself may be the same at many places.
+                let is_count = node.metric.reads() == Reads::Networks;
+                rows.extend(places.map(|axes| {
+                    if is_count {
+                        count(axes, &output)
+                    } else {
+                        row(axes, &output)
+                    }
+                }));
             }
         }
     }
@@ -78,6 +86,18 @@ fn places(experiment: &Experiment, node: &MetricNode) -> Vec<Axes> {
                 .filter_map(|&(left, right)| Some(of_pair(&of(left)?, &of(right)?)));
             pairs.map(|axes| with_split(axes, split)).collect()
         }
+        MetricInputs::Networks { models, heads, .. } => {
+            let heads = heads.iter().map(|&index| &experiment.heads[index]);
+            let heads = heads.filter_map(|head| {
+                let mut axes = of(head.features)?;
+                axes.extend(head.axes());
+                // A count has no seed.
+                axes.remove("seed");
+                Some(axes)
+            });
+            let models = models.iter().map(|&model| experiment.network_axes(model));
+            models.chain(heads).collect()
+        }
     };
     for axes in &mut places {
         axes.extend(node.swept.axes());
@@ -121,6 +141,18 @@ fn within(axes: Axes, output: &Output) -> Vec<Axes> {
         all.flat_map(|axes| [0, 1].map(|class| of_class(axes, class)))
             .collect()
     })
+}
+
+/// A count, which is the same everywhere.
+fn count(axes: Axes, output: &Output) -> ResultRow {
+    ResultRow {
+        metric: output.name.clone(),
+        value: 1.0,
+        unit: output.unit.to_owned(),
+        better: output.better,
+        axes,
+        ..ResultRow::default()
+    }
 }
 
 /// A result whose value only depends on where it stands: no two that stand at one place contradict each other.

@@ -70,9 +70,8 @@ fn announced(sections: &Sections) -> Vec<Diagnostic> {
         );
         let span = kind_at.unwrap_or(first.span);
         let warning = Diagnostic::warning("graph::announced", span, message, "not there yet");
-        Some(
-            warning.hint("`repro list kinds` shows which kinds are there, and which are announced"),
-        )
+        let listed = "`repro list kinds` shows which kinds are there, and which are announced";
+        Some(warning.hint(kind.instead.unwrap_or(listed)))
     };
     kinds::ALL.iter().filter_map(of_kind).collect()
 }
@@ -184,6 +183,8 @@ fn unused_sources(sections: &Sections, experiment: &Experiment) -> Vec<Diagnosti
     let datasets = datasets.chain(experiment.pretrains.iter().map(|one| one.dataset));
     let upstream = experiment.datasets.iter().filter_map(|one| one.upstream);
     let datasets: BTreeSet<usize> = datasets.chain(upstream).collect();
+    let metrics = experiment.metrics.iter();
+    let counted = metrics.flat_map(|metric| metric.inputs.models());
     let models = experiment.extractions.iter().map(|one| one.model);
     let models: BTreeSet<usize> = models
         .chain(experiment.samples.iter().map(|one| one.model))
@@ -194,6 +195,7 @@ fn unused_sources(sections: &Sections, experiment: &Experiment) -> Vec<Diagnosti
                 .filter_map(|one| Some(one.classifier?.model)),
         )
         .chain(experiment.pretrains.iter().map(|one| one.model))
+        .chain(counted.copied())
         .collect();
     let read = models
         .iter()
@@ -228,7 +230,9 @@ fn tested_on_training(sections: &Sections, experiment: &Experiment) -> Vec<Diagn
         .iter()
         .filter_map(|metric| match &metric.inputs {
             MetricInputs::Heads(heads) => Some(heads),
-            MetricInputs::Features { .. } | MetricInputs::Pairs { .. } => None,
+            MetricInputs::Features { .. }
+            | MetricInputs::Pairs { .. }
+            | MetricInputs::Networks { .. } => None,
         });
     let scored: BTreeSet<usize> = scored.flatten().copied().collect();
     let heads = experiment.heads.iter().enumerate();

@@ -1,4 +1,4 @@
-//! Metrics: what is computed from predictions, or from features themselves. One file a kind; nothing here touches a tensor.
+//! Metrics: what is computed from predictions, from features, or from networks themselves. One file a kind; nothing here touches a tensor.
 //!
 //! A metric declares what it [`Reads`]; the rest of the program looks at nothing else of it. It is handed a [`MetricInput`].
 //!
@@ -10,6 +10,7 @@ mod cka;
 mod confusion;
 mod mean_per_class;
 mod nll;
+mod parameters;
 mod per_class;
 mod predictions;
 
@@ -18,7 +19,7 @@ use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::spec::{Key, Keys, Kind, List, Parse, Text};
+use crate::spec::{Count, Key, Keys, Kind, List, Parse, Text};
 
 pub use crate::store::{AxisValue, Better, Counted};
 pub use predictions::{HeldOutLogits, Logits, Prediction, Predictions, rank_of_label};
@@ -31,6 +32,7 @@ pub const ALL: &[&MetricKind] = &[
     &confusion::KIND,
     &mean_per_class::KIND,
     &nll::KIND,
+    &parameters::KIND,
     &per_class::KIND,
 ];
 
@@ -75,6 +77,21 @@ pub const SPLIT: Key<Text> = Key::text("split", "a split")
     .default("test")
     .doc("The split whose features are read.");
 
+/// The models that a metric of networks is about.
+pub const MODELS: Key<List<Text>> = Key::list("of", Text("the name of a model"))
+    .optional("none")
+    .doc("The models whose networks are counted.");
+
+/// The heads that a metric of networks is about.
+pub const COUNTED_HEADS: Key<List<Text>> = Key::list("heads", Text("the name of a head"))
+    .optional("none")
+    .doc("The heads that are counted, without the networks before them.");
+
+/// The classes that counted heads tell apart.
+pub const COUNTED_CLASSES: Key<Count> = Key::count("classes", 2..=1_000_000)
+    .optional("as many as the dataset has")
+    .doc("Counts the heads as if they told so many classes apart.");
+
 /// What a metric reads. `check` and the planner go by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reads {
@@ -88,6 +105,8 @@ pub enum Reads {
     Features,
     /// Pairs of sets of features of the same images. Keys: `left` and `right`, names of extractions.
     FeaturePairs,
+    /// Networks and heads themselves, whatever they were trained on. Keys: `of`, names of models, `heads`, names of heads, and `classes`.
+    Networks,
 }
 
 impl Reads {
@@ -97,6 +116,7 @@ impl Reads {
             Self::Predictions | Self::Logits | Self::HeldOutLogits => &[&HEADS, &CHOOSE],
             Self::Features => &[&EXTRACTIONS, &SPLIT],
             Self::FeaturePairs => &[&LEFT, &RIGHT, &SPLIT],
+            Self::Networks => &[&MODELS, &COUNTED_HEADS, &COUNTED_CLASSES],
         }
     }
 }
@@ -134,6 +154,11 @@ pub enum MetricInput<'a> {
         pairs: &'a [(usize, usize)],
         /// Whether to continue; asked now and then.
         keep_going: &'a (dyn Fn() -> bool + Sync),
+    },
+    /// One network or head.
+    Network {
+        /// How many numbers its parameters have, over all tensors; of a head, those that are trained.
+        parameters: u64,
     },
 }
 
@@ -185,7 +210,7 @@ pub trait Metric: Send + Sync + Debug {
     /// The name of its kind, as it is typed.
     fn kind(&self) -> &'static str;
 
-    /// Predictions of heads, features, or pairs of features.
+    /// Predictions of heads, features, pairs of features, or networks.
     fn reads(&self) -> Reads {
         Reads::Predictions
     }
@@ -202,8 +227,8 @@ pub trait Metric: Send + Sync + Debug {
         None
     }
 
-    /// The scores of each item of the input: one for predictions and for a set of features, one for each pair. Every row is scored; nothing
-    /// is left out.
+    /// The scores of each item of the input: one for predictions, for a set of features and for a network, one for each pair. Every row is
+    /// scored; nothing is left out.
     ///
     /// # Errors
     /// See [`MetricError`].

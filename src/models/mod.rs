@@ -211,6 +211,11 @@ pub trait Model: Send + Sync + Debug {
     /// How many numbers its parameters have, over all tensors.
     fn parameter_count(&self) -> u64;
 
+    /// Whether [`Model::parameter_count`] is known: what was computed elsewhere, and networks in files of other forms, do not say it.
+    fn counts_parameters(&self) -> bool {
+        true
+    }
+
     /// Where its weights come from.
     fn weights(&self) -> &WeightsSource;
 

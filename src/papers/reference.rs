@@ -23,11 +23,8 @@ impl NotPrinted {
     }
 }
 
-/// The number `value` in the row of a table, such as `table3`, that has these entries: each is a key of the row and what it is, as text.
-///
-/// # Errors
-/// A table that is not there, entries that no row has or several rows have, and a value that is not a number of the row.
-pub fn number(table: &str, at: &[(String, String)], value: &str) -> Result<f64, NotPrinted> {
+/// The rows of a table.
+fn rows(table: &str) -> Result<Vec<Value>, NotPrinted> {
     let all: Table = toml::from_str(TOML).map_err(|error| {
         NotPrinted::new(
             format!("the program was built from a broken file: {error}"),
@@ -36,12 +33,47 @@ pub fn number(table: &str, at: &[(String, String)], value: &str) -> Result<f64, 
     })?;
     let tables = all.iter().filter(|(_, rows)| rows.is_array());
     let tables: Vec<&str> = tables.map(|(name, _)| name.as_str()).collect();
-    let Some(rows) = all.get(table).and_then(Value::as_array) else {
-        return Err(NotPrinted::new(
+    let rows = all.get(table).and_then(Value::as_array);
+    rows.cloned().ok_or_else(|| {
+        NotPrinted::new(
             format!("the paper's numbers have no table `{table}`"),
             suggest::hint(table, tables),
-        ));
+        )
+    })
+}
+
+/// A number of a row; `None` where it is not there, or no number.
+fn of_row(row: &Value, value: &str) -> Option<f64> {
+    let found = row.get(value)?;
+    let integer = || found.as_integer().map(|integer| integer as f64);
+    found.as_float().or_else(integer)
+}
+
+/// Two numbers of every row of a table, such as `params_m` and `accuracy` of `table7`, in the order of the paper.
+///
+/// # Errors
+/// A table that is not there, and a row without one of the numbers.
+pub fn pairs(table: &str, values: [&str; 2]) -> Result<Vec<[f64; 2]>, NotPrinted> {
+    let pair = |row: &Value| {
+        let [first, second] = values.map(|value| {
+            of_row(row, value).ok_or_else(|| {
+                NotPrinted::new(
+                    format!("a row of `{table}` has no number `{value}`"),
+                    Some(format!("it has {}", entries_of(row))),
+                )
+            })
+        });
+        Ok([first?, second?])
     };
+    rows(table)?.iter().map(pair).collect()
+}
+
+/// The number `value` in the row of a table, such as `table3`, that has these entries: each is a key of the row and what it is, as text.
+///
+/// # Errors
+/// A table that is not there, entries that no row has or several rows have, and a value that is not a number of the row.
+pub fn number(table: &str, at: &[(String, String)], value: &str) -> Result<f64, NotPrinted> {
+    let rows = rows(table)?;
     let has = |row: &&Value| {
         at.iter().all(|(key, wanted)| {
             let found = row.get(key.as_str());
@@ -64,11 +96,7 @@ pub fn number(table: &str, at: &[(String, String)], value: &str) -> Result<f64, 
             Some(format!("its rows are {}", listed.join("; "))),
         ));
     };
-    let number = row.get(value).and_then(|found| {
-        let integer = || found.as_integer().map(|integer| integer as f64);
-        found.as_float().or_else(integer)
-    });
-    number.ok_or_else(|| {
+    of_row(row, value).ok_or_else(|| {
         NotPrinted::new(
             format!("the row of `{table}` has no number `{value}`"),
             Some(format!("it has {}", entries_of(row))),
@@ -114,6 +142,16 @@ mod tests {
         assert_eq!(found, Ok(71.89));
         let found = number("table1", &at(&[("method", "BigBiGAN")]), "fid");
         assert_eq!(found, Ok(28.54));
+    }
+
+    #[test]
+    fn pairs_are_those_of_all_rows() {
+        let found = pairs("table7", ["params_m", "accuracy"]).unwrap();
+        assert_eq!(found.len(), 8);
+        assert_eq!(found[0].map(f64::to_bits), [1.0, 87.2].map(f64::to_bits));
+        let error = pairs("table1", ["params_m", "accuracy"]).unwrap_err();
+        assert!(error.problem.contains("no number `params_m`"), "{error:?}");
+        assert!(pairs("table77", ["a", "b"]).is_err());
     }
 
     #[test]

@@ -43,8 +43,8 @@ pub use nearest::{Nearest, nearest};
 pub use rates::{ExpectedSamples, Forecast, Rates, render_time};
 pub use shards::Shards;
 pub use step::{
-    DatasetUse, Evaluate, Extract, HeadItem, Items, Joined, ModelUse, PlannedArtifact, Pretrain,
-    Sample, Shown, Step, StepId, StepState, Train, Work,
+    CountedNetwork, DatasetUse, Evaluate, Extract, HeadItem, Items, Joined, ModelUse,
+    PlannedArtifact, Pretrain, Sample, Shown, Step, StepId, StepState, Train, Work,
 };
 pub use text::{PlanRecord, render, render_jobs};
 

@@ -2,6 +2,8 @@
 //!
 //! A `VERSION` goes up whenever the same fields would give other bytes; its history stands beside it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -318,6 +320,18 @@ pub struct MetricRecipe<'a> {
     /// The split whose features are read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<&'a str>,
+    /// The networks and heads that are counted, in order; absent for every other metric.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub networks: Option<Vec<ScoredNetwork>>,
+}
+
+/// One network or head that a metric counts.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct ScoredNetwork {
+    /// Where its results stand.
+    pub axes: BTreeMap<String, Value>,
+    /// How many numbers its parameters have.
+    pub parameters: u64,
 }
 
 /// One set of features that a metric scores.

@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
-use super::recipes::{MetricRecipe, ScoredHead, ScoredSet};
-use super::step::{Evaluate, Extract, HeadItem, Items, StepId};
-use crate::store::{Fingerprint, Recipe, RecipeError};
+use serde_json::json;
+
+use super::recipes::{MetricRecipe, ScoredHead, ScoredNetwork, ScoredSet};
+use super::step::{CountedNetwork, Evaluate, Extract, HeadItem, Items, StepId};
+use crate::store::{AxisValue, Fingerprint, Recipe, RecipeError};
 
 impl Evaluate {
     /// The recipe of the metric's results. `heads` are those that are scored, or compete, in the order of the experiment; `fingerprint`
@@ -19,6 +21,7 @@ impl Evaluate {
         heads: &[HeadItem],
         fingerprint: &dyn Fn(StepId) -> Fingerprint,
     ) -> Result<Recipe, RecipeError> {
+        let mut networks = None;
         let (heads, sets, split) = match &self.items {
             Items::Heads(_) | Items::Chosen(_) => {
                 let scored = heads.iter().map(|item| scored_head(item, fingerprint));
@@ -30,6 +33,10 @@ impl Evaluate {
                     .map(|item| item.iter().map(|one| scored_set(one)).collect());
                 (None, Some(sets.collect()), Some(split.as_str()))
             }
+            Items::Networks(counted) => {
+                networks = Some(counted.iter().map(scored_network).collect());
+                (None, None, None)
+            }
         };
         MetricRecipe {
             metric: &self.metric.identity(),
@@ -37,6 +44,7 @@ impl Evaluate {
             heads,
             sets,
             split,
+            networks,
         }
         .recipe()
     }
@@ -103,15 +111,18 @@ impl Items {
                     split: split.clone(),
                 }
             }
+            // They are counted without being made.
+            Self::Networks(networks) => Self::Networks(networks.clone()),
         }
     }
 
-    /// The number of heads, choices, or items of features.
+    /// The number of heads, choices, items of features, or networks.
     pub fn count(&self) -> usize {
         match self {
             Self::Heads(heads) => heads.len(),
             Self::Chosen(items) => items.len(),
             Self::Features { items, .. } => items.len(),
+            Self::Networks(networks) => networks.len(),
         }
     }
 }
@@ -136,5 +147,22 @@ fn scored_set(extract: &Arc<Extract>) -> ScoredSet<'_> {
         extraction: &extract.node.name,
         model: &extract.model.name,
         dataset: &extract.images.name,
+    }
+}
+
+fn scored_network(network: &CountedNetwork) -> ScoredNetwork {
+    let value = |value: &AxisValue| match value {
+        AxisValue::Integer(integer) => json!(integer),
+        // Apart from the integer that it may be equal to, since it makes another column.
+        AxisValue::Number(number) => json!({ "number": number }),
+        AxisValue::Text(text) => json!(text),
+    };
+    ScoredNetwork {
+        axes: network
+            .axes
+            .iter()
+            .map(|(name, at)| (name.clone(), value(at)))
+            .collect(),
+        parameters: network.parameters,
     }
 }

@@ -394,6 +394,17 @@ pub enum Items {
         /// Name of the split that is read.
         split: String,
     },
+    /// Networks and heads themselves.
+    Networks(Vec<CountedNetwork>),
+}
+
+/// A network or a head whose parameters are counted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CountedNetwork {
+    /// Where its results stand.
+    pub axes: Axes,
+    /// How many numbers its parameters have.
+    pub parameters: u64,
 }
 
 impl Items {
@@ -402,7 +413,7 @@ impl Items {
         let (scored, chosen) = match self {
             Self::Heads(heads) => (heads.as_slice(), [].as_slice()),
             Self::Chosen(items) => ([].as_slice(), items.as_slice()),
-            Self::Features { .. } => ([].as_slice(), [].as_slice()),
+            Self::Features { .. } | Self::Networks(_) => ([].as_slice(), [].as_slice()),
         };
         let competing = chosen.iter().flat_map(|item| &item.choice.heads);
         scored.iter().chain(competing)

@@ -165,9 +165,14 @@ impl ReportConfig {
             .figures
             .iter()
             .filter_map(|spec| spec.figure.question());
+        let others = self
+            .figures
+            .iter()
+            .flat_map(|spec| spec.figure.other_metrics());
         tables
             .chain(figures)
             .map(|question| question.metric.clone())
+            .chain(others.cloned())
             .collect()
     }
 

@@ -11,21 +11,34 @@ use super::super::{Experiment, HeadNode, MetricInputs, MetricNode};
 use super::Builder;
 use crate::axes::OF_CHOICES;
 use crate::limits::MOST_NODES;
-use crate::metrics::{ALL, CHOOSE, EXTRACTIONS, HEADS, LEFT, RIGHT, Reads, SPLIT};
+use crate::metrics::{
+    ALL, CHOOSE, COUNTED_CLASSES, COUNTED_HEADS, EXTRACTIONS, HEADS, LEFT, MODELS, RIGHT, Reads,
+    SPLIT,
+};
 use crate::report::axes::KnownAxes;
 use crate::report::selection::axes_at;
 use crate::spec::sections::Sections;
 use crate::spec::{Fields, Key, List, Text};
 use crate::text::count;
 
+/// The names that a metric may refer to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) models: &'a Names,
+    pub(super) heads: &'a Names,
+    pub(super) extractions: &'a Names,
+}
+
 impl Builder<'_> {
     pub(super) fn metrics(
         &self,
         sections: &Sections,
         experiment: &mut Experiment,
-        heads: &Names,
-        extractions: &Names,
+        known: &Known<'_>,
     ) {
+        let Known {
+            heads, extractions, ..
+        } = *known;
         for node in &sections.metrics {
             if let Some(needs) = announced::named("metric", &node.table) {
                 experiment.absent.put(AbsentNode {
@@ -58,11 +71,11 @@ impl Builder<'_> {
                     }
                     Reads::Features => of_features(&fields, extractions),
                     Reads::FeaturePairs => of_pairs(&fields, experiment, extractions),
+                    Reads::Networks => of_networks(&fields, experiment, known),
                 };
                 if let Some(inputs) = inputs {
                     Self::check_splits(experiment, &inputs, &fields);
                     let swept = self.sweeps.said("metric", &table, &keys);
-                    let known = (heads, extractions);
                     let places = absent::places(&fields, experiment, known, &*metric, &choose);
                     let reads = absent::read_by(&node.table, sections);
                     let of = (&*metric, &inputs);
@@ -115,7 +128,7 @@ impl Builder<'_> {
     /// The split that features are read of, of each dataset once.
     fn check_splits(experiment: &Experiment, inputs: &MetricInputs, fields: &Fields<'_>) {
         let split = match inputs {
-            MetricInputs::Heads(_) => return,
+            MetricInputs::Heads(_) | MetricInputs::Networks { .. } => return,
             MetricInputs::Features { split, .. } | MetricInputs::Pairs { split, .. } => split,
         };
         let sets = inputs.features().into_iter();
@@ -209,6 +222,54 @@ fn of_features(fields: &Fields<'_>, extractions: &Names) -> Option<MetricInputs>
     Some(MetricInputs::Features {
         sets: named(fields, &EXTRACTIONS, extractions, "extraction")?,
         split: fields.get(&SPLIT)?,
+    })
+}
+
+fn of_networks(
+    fields: &Fields<'_>,
+    experiment: &Experiment,
+    known: &Known<'_>,
+) -> Option<MetricInputs> {
+    let listed = |key: &Key<List<Text>>, names: &Names, what: &str| {
+        if fields.has(key.name) {
+            named(fields, key, names, what)
+        } else {
+            Some(Vec::new())
+        }
+    };
+    let models = listed(&MODELS, known.models, "model");
+    let heads = listed(&COUNTED_HEADS, known.heads, "head");
+    let (models, heads) = (models?, heads?);
+    let context = fields.context();
+    if !fields.has(MODELS.name) && !fields.has(COUNTED_HEADS.name) {
+        let message = format!("{context} names neither a model nor a head");
+        let hint = "name models in `of`, heads in `heads`, or both".to_owned();
+        fields.invalid(MODELS.name, "graph::metric-misfit", message, Some(hint));
+        return None;
+    }
+    let mut uncounted = models.iter().map(|&index| &experiment.models[index]);
+    if let Some(model) = uncounted.find(|node| !node.model.counts_parameters()) {
+        let message = format!(
+            "{context} counts the parameters of model `{}`, which does not say how many it has",
+            model.name
+        );
+        let hint = format!("a model of kind `{}` cannot be counted", model.model.kind());
+        fields.invalid(MODELS.name, "graph::metric-misfit", message, Some(hint));
+    }
+    if heads.is_empty() && fields.has(COUNTED_CLASSES.name) && !fields.has(COUNTED_HEADS.name) {
+        let message = format!("{context} has `classes`, but counts no head");
+        let hint = "take `classes` out, or name heads in `heads`".to_owned();
+        fields.invalid(
+            COUNTED_CLASSES.name,
+            "graph::metric-misfit",
+            message,
+            Some(hint),
+        );
+    }
+    Some(MetricInputs::Networks {
+        models,
+        heads,
+        classes: fields.given(&COUNTED_CLASSES),
     })
 }
 

@@ -9,6 +9,7 @@ use crate::metrics::{Better, Output};
 use crate::report::config::KeySpans;
 use crate::report::selection::Question;
 use crate::report::{ReportConfig, ReportError, ReportInput};
+use crate::spec::fields::Spanned;
 use crate::spec::{Diagnostic, Fields, Span, suggest};
 
 /// Reports what is wrong with a report, given the metrics of its experiment, those that are not run included.
@@ -154,32 +155,41 @@ const KNOWN_LATER: [&str; 5] = ["weights", "class", "predicted", CHOSEN_FROM, AT
 /// Puts the results that the experiment will have through every table and figure: what they refuse is known before anything is
 /// computed. The rule is that of the report itself, since it is the report that is made, of made-up values.
 pub(super) fn check_results(config: &ReportConfig, experiment: &Experiment, fields: &Fields<'_>) {
-    let mut inputs: BTreeMap<String, ReportInput> = BTreeMap::new();
+    let mut inputs: BTreeMap<Vec<String>, ReportInput> = BTreeMap::new();
     let mut refused = |question: &Question,
+                       others: Vec<&Spanned<String>>,
                        render: &dyn Fn(&ReportInput) -> Option<ReportError>| {
         let is_later = |axis: &str| KNOWN_LATER.contains(&without_prefix(axis));
         if question.filters.iter().any(|filter| is_later(&filter.axis)) {
             return None;
         }
-        let metric = &question.metric.value;
-        let input = inputs.entry(metric.clone()).or_insert_with(|| ReportInput {
-            name: experiment.name.clone(),
-            results: planned::results(experiment, metric),
-            missing: experiment.absent.missing(),
-            seeds: experiment.seeds.clone(),
-            ..ReportInput::default()
-        });
+        let metrics = std::iter::once(&question.metric).chain(others);
+        let metrics: Vec<String> = metrics.map(|metric| metric.value.clone()).collect();
+        let results = |metrics: &[String]| {
+            let each = metrics.iter();
+            each.flat_map(|metric| planned::results(experiment, metric))
+                .collect()
+        };
+        let input = inputs
+            .entry(metrics)
+            .or_insert_with_key(|metrics| ReportInput {
+                name: experiment.name.clone(),
+                results: results(metrics),
+                missing: experiment.absent.missing(),
+                seeds: experiment.seeds.clone(),
+                ..ReportInput::default()
+            });
         render(input)
     };
     for spec in &config.tables {
         let render = |input: &ReportInput| spec.table.render(input, input.compared("")).err();
-        let error = refused(spec.table.question(), &render);
+        let error = refused(spec.table.question(), Vec::new(), &render);
         report_refused(error.as_ref(), &spec.keys, spec.span, fields);
     }
     for spec in &config.figures {
         let render = |input: &ReportInput| spec.figure.render(input).err();
         if let Some(question) = spec.figure.question() {
-            let error = refused(question, &render);
+            let error = refused(question, spec.figure.other_metrics(), &render);
             report_refused(error.as_ref(), &spec.keys, spec.span, fields);
         }
     }

@@ -41,6 +41,9 @@ const ON_UNKNOWN_ID: Key<Choice<bool>> =
 const CLASS_TOKEN: Key<Boolean> = Key::boolean("class_token")
     .default(false)
     .doc("Whether the first of several tokens is a class token.");
+const REGISTERS: Key<Count> = Key::count("registers", 0..=64)
+    .default(0)
+    .doc("How many of several tokens, behind the class token, are registers, which no mean and no map of patches has.");
 const NAME: Key<Text> = Key::text("name", "a few words")
     .optional("`imported`")
     .doc("What they are features of, for reports, such as `DINOv2 ViT-B/14, class token`.");
@@ -60,6 +63,7 @@ pub const KIND: ModelKind = Kind::with(
             &IDS,
             &ON_UNKNOWN_ID,
             &CLASS_TOKEN,
+            &REGISTERS,
             &NAME,
         ],
         shared: &[],
@@ -71,7 +75,7 @@ pub const KIND: ModelKind = Kind::with(
 fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     let files = files(fields);
     let shape = fields.get(&SHAPE);
-    let class_token = fields.get(&CLASS_TOKEN)?;
+    let (class_token, registers) = (fields.get(&CLASS_TOKEN)?, fields.get(&REGISTERS)?);
     let (files, shape) = (files?, shape?);
     let shape = match *shape.as_slice() {
         [width] => TapShape::Vector { width },
@@ -79,22 +83,41 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
             count,
             width,
             class_token,
-            registers: 0,
+            registers,
         },
         [channels, height, width] => TapShape::map(channels, height, width),
         _ => return None,
     };
-    if class_token && !matches!(shape, TapShape::Tokens { .. }) {
+    for (is_used, key) in [
+        (class_token, CLASS_TOKEN.name),
+        (registers > 0, REGISTERS.name),
+    ] {
+        if is_used && !matches!(shape, TapShape::Tokens { .. }) {
+            fields.invalid(
+                key,
+                "graph::model-misfit",
+                format!(
+                    "`{key}` of {} is about tokens, and `{}` is not [L, D]",
+                    fields.context(),
+                    SHAPE.name
+                ),
+                Some("leave it out".to_owned()),
+            );
+            return None;
+        }
+    }
+    if let TapShape::Tokens { count, .. } = shape
+        && shape.tokens_before() >= count
+    {
         fields.invalid(
-            CLASS_TOKEN.name,
+            REGISTERS.name,
             "graph::model-misfit",
             format!(
-                "`{}` of {} is about tokens, and `{}` is not [L, D]",
-                CLASS_TOKEN.name,
+                "{} has {count} tokens in a row, of which {} stand before those of the image",
                 fields.context(),
-                SHAPE.name
+                shape.tokens_before()
             ),
-            Some("leave it out".to_owned()),
+            Some(format!("`{}` counts all tokens: [L, D]", SHAPE.name)),
         );
         return None;
     }
@@ -206,6 +229,10 @@ impl Model for Elsewhere {
         0
     }
 
+    fn counts_parameters(&self) -> bool {
+        false
+    }
+
     fn weights(&self) -> &WeightsSource {
         &self.weights
     }
@@ -220,7 +247,7 @@ impl Model for Elsewhere {
             return json!({ "kind": KIND.doc.name });
         };
         let splits = imported.files.iter().map(|file| file.split.as_deref());
-        json!({
+        let mut identity = json!({
             "kind": KIND.doc.name,
             "reader": READER,
             "splits": splits.collect::<Vec<_>>(),
@@ -228,7 +255,16 @@ impl Model for Elsewhere {
             "class_token": matches!(imported.shape, TapShape::Tokens { class_token: true, .. }),
             "array": imported.array,
             "ids": imported.ids,
-        })
+        });
+        // Absent where there are none, so that what was imported before there was the key keeps its name.
+        if let TapShape::Tokens {
+            registers: registers @ 1..,
+            ..
+        } = imported.shape
+        {
+            identity["registers"] = registers.into();
+        }
+        identity
     }
 
     #[cfg(feature = "torch")]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::PlanError;
-use super::super::step::{Evaluate, HeadItem, Items, StepId, Work};
+use super::super::step::{CountedNetwork, Evaluate, HeadItem, Items, StepId, Work};
 use super::choices::choices;
 use super::features::{Role, Wanted};
 use super::{Lowering, split_names};
@@ -24,6 +24,15 @@ impl Lowering<'_> {
                 MetricInputs::Pairs { pairs, split } => {
                     let pairs = pairs.iter().map(|&(left, right)| vec![left, right]);
                     self.of_features(node, pairs.collect(), split)?;
+                }
+                MetricInputs::Networks {
+                    models,
+                    heads: indices,
+                    classes,
+                } => {
+                    let counted = indices.iter().map(|&index| &heads[index]);
+                    let networks = self.networks(models, counted, *classes);
+                    self.evaluate(node, Vec::new(), Items::Networks(networks), &[])?;
                 }
             }
         }
@@ -107,6 +116,35 @@ impl Lowering<'_> {
             split: split.to_owned(),
         };
         self.evaluate(node, inputs.into_iter().collect(), items, &[])
+    }
+
+    /// Networks and heads whose parameters are counted. What no axis tells apart, such as two draws of weights of one network, is counted
+    /// once, and heads that differ in the seed alone as well: a count has no seed.
+    fn networks<'a>(
+        &self,
+        models: &[usize],
+        heads: impl Iterator<Item = &'a HeadItem>,
+        classes: Option<u32>,
+    ) -> Vec<CountedNetwork> {
+        let of_models = models.iter().map(|&index| CountedNetwork {
+            axes: self.experiment.network_axes(index),
+            parameters: self.experiment.models[index].model.parameter_count(),
+        });
+        let of_heads = heads.map(|item| {
+            let train = &item.train;
+            let classes = classes.map_or_else(|| train.classes(), |count| count as usize);
+            let count = train.node.head.parameter_count(train.shape, classes);
+            let mut axes = train.axes();
+            axes.remove("seed");
+            CountedNetwork {
+                axes,
+                parameters: count as u64,
+            }
+        });
+        let mut seen = BTreeSet::new();
+        let all = of_models.chain(of_heads);
+        all.filter(|network| seen.insert(network.axes.clone()))
+            .collect()
     }
 
     /// `heads` are all that are scored or compete, in the order of the experiment.

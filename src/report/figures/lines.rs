@@ -4,26 +4,24 @@
 //! says (see [`Uncertainty`]). Lines are named where they end, and
 //! differ in the shape of their marks as well as in color.
 
-mod plot;
-
 use std::sync::Arc;
 
-use self::plot::{Line, Plot, Point, SIZE};
 use super::canvas::{Words, draw};
 use super::marker::{MOST_SERIES, mark};
 use super::pending::pending;
-use super::scale::{Ticks, X_SCALES, XScale, ticks};
+use super::plot::{Line, Plot, Point, SIZE};
+use super::scale::{X_SCALES, XScale};
 use super::{Figure, FigureKind, RenderedFigure, data};
 use crate::report::axes::{self, KnownAxes};
 use crate::report::comparison::{Compared, Comparison, Outcomes};
 use crate::report::config::{FILE_KEY, file_name};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
-use crate::report::number::{Unit, listed};
+use crate::report::number::listed;
 use crate::report::query;
 use crate::report::selection::{
-    Cell, Cells, FILTER_KEY, METRIC_KEY, OVER_KEY, Question, SPREAD_KEY, Selection, Shown, Spread,
-    TITLE_KEY, Uncertainty, axis_at,
+    Cells, FILTER_KEY, METRIC_KEY, OVER_KEY, Question, SPREAD_KEY, Selection, Spread, TITLE_KEY,
+    Uncertainty, axis_at,
 };
 use crate::spec::fields::Spanned;
 use crate::spec::{Choice, Fields, Key, Kind, KindDoc, Text};
@@ -199,7 +197,10 @@ impl Lines {
                 let key: Vec<AxisValue> = std::iter::once(x).chain(value).cloned().collect();
                 let cell = cells.get(&key)?;
                 let shown = self.uncertainty.of(cell, (&spread, &key), compared);
-                Some(Self::point((*position, x), cell, shown, &unit))
+                Some(Point {
+                    x: *position,
+                    ..Point::of(x.to_string(), cell.mean, shown, &unit)
+                })
             };
             values.iter().zip(&positions).filter_map(point).collect()
         };
@@ -220,7 +221,7 @@ impl Lines {
             }
         };
         Ok(Plot {
-            ticks: around(&lines, &unit),
+            ticks: Plot::around(&lines, &unit),
             x_values: positions
                 .iter()
                 .copied()
@@ -231,35 +232,11 @@ impl Lines {
                 XScale::Linear | XScale::Category => axes::title(&self.x),
             },
             named: self.series.is_some(),
+            joined: true,
             category: self.scale == XScale::Category,
             lines,
             unit,
         })
-    }
-
-    fn point(
-        (position, x): (f64, &AxisValue),
-        cell: &Cell<'_>,
-        shown: Option<Shown>,
-        unit: &Unit,
-    ) -> Point {
-        let y = unit.scaled(cell.mean);
-        Point {
-            x: position,
-            x_text: x.to_string(),
-            y,
-            bar: shown.map(|shown| match shown {
-                Shown::Deviation(deviation) => {
-                    let deviation = unit.scaled(deviation);
-                    [y - deviation, y + deviation]
-                }
-                Shown::Interval(bounds) => bounds.map(|bound| unit.scaled(bound)),
-            }),
-            bar_text: shown.map(|shown| match shown {
-                Shown::Deviation(_) => format!(" ({})", shown.text(unit, 2)),
-                Shown::Interval(_) => format!(" {}", shown.text(unit, 2)),
-            }),
-        }
     }
 
     fn series_values(
@@ -277,21 +254,6 @@ impl Lines {
         }
         Ok(values)
     }
-}
-
-/// The vertical axis around all points and their bars.
-fn around(lines: &[Line], unit: &Unit) -> Ticks {
-    let ends = || {
-        let points = lines.iter().flat_map(|line| &line.points);
-        points.flat_map(|point| point.bar.unwrap_or([point.y; 2]))
-    };
-    let lowest = ends().reduce(f64::min).unwrap_or(0.0);
-    let highest = ends().reduce(f64::max).unwrap_or(0.0);
-    ticks(
-        lowest,
-        highest,
-        (*unit == Unit::Percent).then_some((0.0, 100.0)),
-    )
 }
 
 #[cfg(test)]

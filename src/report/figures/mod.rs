@@ -14,7 +14,9 @@ pub mod marker;
 pub mod mosaic;
 mod noise_strip;
 mod pending;
+mod plot;
 pub mod scale;
+mod scatter;
 mod sheet;
 pub mod theme;
 
@@ -37,6 +39,7 @@ pub const ALL: &[&FigureKind] = &[
     &loss::KIND,
     &sheet::KIND,
     &noise_strip::KIND,
+    &scatter::KIND,
 ];
 
 /// A kind of figure; its tables are read by the axes that results have.
@@ -50,6 +53,11 @@ pub trait Figure: Send + Sync + Debug {
     /// What it asks of the results; `None` where it shows none of them.
     fn question(&self) -> Option<&Question> {
         None
+    }
+
+    /// The metrics that it shows besides that of its question.
+    fn other_metrics(&self) -> Vec<&Spanned<String>> {
+        Vec::new()
     }
 
     /// The nodes of the experiment that it names, besides the metric of its question.

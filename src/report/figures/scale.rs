@@ -158,6 +158,36 @@ pub fn log_ticks(lowest: f64, highest: f64) -> Vec<(f64, String)> {
         .unwrap_or_default()
 }
 
+/// Numbers around two places on a logarithmic axis, by their logarithms: from the last of the decades, their halves and their fifths that
+/// is not above the lower place to the first that is not below the upper one; the decades alone where those are many.
+pub fn round_ticks(lowest: f64, highest: f64) -> Vec<(f64, String)> {
+    let (first, last) = (rounded(lowest.floor()), rounded(highest.ceil()));
+    let around = |factors: &[u32]| -> Vec<(f64, String)> {
+        let decades = (first..=last).flat_map(|decade| {
+            factors
+                .iter()
+                .map(move |factor| format!("{factor}e{decade}"))
+        });
+        let all: Vec<f64> = decades.filter_map(|text| text.parse().ok()).collect();
+        // Rounding of a logarithm must not push out the number that it is of.
+        let place = |value: &f64| value.log10();
+        let from = all
+            .iter()
+            .rposition(|value| place(value) <= lowest + 1e-9)
+            .unwrap_or(0);
+        let to = all
+            .iter()
+            .position(|value| place(value) >= highest - 1e-9)
+            .unwrap_or(all.len().saturating_sub(1));
+        let kept = all.get(from..=to.max(from)).unwrap_or_default();
+        kept.iter()
+            .map(|value| (place(value), value.to_string()))
+            .collect()
+    };
+    let fine = around(&[1, 2, 5]);
+    if fine.len() <= 10 { fine } else { around(&[1]) }
+}
+
 /// Which labels along the horizontal axis are written: as many as fit, the first and the last among them. Places in CSS pixels, ascending.
 pub fn fitting(labels: &[(i32, String)], size: f64) -> Vec<usize> {
     let half = |text: &str| width_of(text, size) / 2 + 5;
@@ -264,6 +294,24 @@ mod tests {
         assert_eq!(texts(0.2, 0.42), ["0.20", "0.25", "0.30", "0.35", "0.40"]);
         assert_eq!(texts(3e-7, 2.0)[..2], ["1e-6", "1e-5"]);
         assert!(texts(1e-100, 1e100).len() <= 8);
+    }
+
+    #[test]
+    fn round_ticks_are_around_their_places() {
+        let texts = |low: f64, high: f64| -> Vec<String> {
+            let ticks = round_ticks(low.log10(), high.log10()).into_iter();
+            ticks.map(|(_, text)| text).collect()
+        };
+        assert_eq!(
+            texts(0.9, 66.0),
+            ["0.5", "1", "2", "5", "10", "20", "50", "100"]
+        );
+        assert_eq!(texts(1.0, 10.0), ["1", "2", "5", "10"]);
+        assert_eq!(texts(1.0, 1.0), ["1"]);
+        assert_eq!(
+            texts(0.002, 30.0),
+            ["0.001", "0.01", "0.1", "1", "10", "100"]
+        );
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::right_key;
+use super::{Known, right_key};
 use crate::axes::decided_by;
 use crate::graph::announced::{AbsentNode, Announced};
 use crate::graph::axes::{Axes, of_pair};
 use crate::graph::resolve::Names;
 use crate::graph::{Experiment, MetricInputs, Swept};
-use crate::metrics::{EXTRACTIONS, HEADS, LEFT, Metric, Reads, SPLIT};
+use crate::metrics::{COUNTED_HEADS, EXTRACTIONS, HEADS, LEFT, MODELS, Metric, Reads, SPLIT};
 use crate::spec::fields::Spanned;
 use crate::spec::sections::{RawNode, Sections};
 use crate::spec::{Fields, Key, List, Table, Text, Value};
@@ -42,7 +42,7 @@ pub(super) fn read_by(table: &Table, sections: &Sections) -> Vec<(&'static str, 
 pub(super) fn places(
     fields: &Fields<'_>,
     experiment: &Experiment,
-    (heads, extractions): (&Names, &Names),
+    known: &Known<'_>,
     metric: &dyn Metric,
     choose: &[String],
 ) -> Places {
@@ -54,7 +54,7 @@ pub(super) fn places(
                 choose.iter().any(is_chosen)
             };
             let mut places = Places::new();
-            for (needs, mut axes) in of_names(fields, &HEADS, experiment, heads) {
+            for (needs, mut axes) in of_names(fields, &HEADS, experiment, known.heads) {
                 axes.retain(|axis, _| !is_open(axis));
                 if !places.iter().any(|(_, known)| *known == axes) {
                     places.push((needs, axes));
@@ -63,11 +63,16 @@ pub(super) fn places(
             places
         }
         Reads::Features => {
-            let places = of_names(fields, &EXTRACTIONS, experiment, extractions).into_iter();
+            let places = of_names(fields, &EXTRACTIONS, experiment, known.extractions).into_iter();
             let places = places.map(|(needs, axes)| (needs, with_split(axes, fields)));
             places.collect()
         }
-        Reads::FeaturePairs => of_pairs(fields, experiment, extractions),
+        Reads::FeaturePairs => of_pairs(fields, experiment, known.extractions),
+        Reads::Networks => {
+            let mut places = of_names(fields, &MODELS, experiment, known.models);
+            places.extend(of_names(fields, &COUNTED_HEADS, experiment, known.heads));
+            places
+        }
     }
 }
 
@@ -138,7 +143,7 @@ pub(super) fn put(
     experiment
         .absent
         .put_results(&node.name, &metric.outputs(), &places);
-    let is_empty = inputs.heads().is_empty() && inputs.features().is_empty();
+    let is_empty = inputs.is_empty();
     if is_empty {
         experiment.absent.put(AbsentNode {
             section: "metric",

@@ -231,6 +231,10 @@ impl Model for Onnx {
         0
     }
 
+    fn counts_parameters(&self) -> bool {
+        false
+    }
+
     fn weights(&self) -> &WeightsSource {
         &self.weights
     }

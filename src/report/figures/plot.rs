@@ -1,4 +1,4 @@
-//! The drawing of figure kind `lines`.
+//! The drawing of points over a horizontal axis, with or without lines between them: figure kinds `lines` and `scatter`.
 
 use plotters::coord::cartesian::Cartesian2d;
 use plotters::coord::types::RangedCoordf64;
@@ -8,9 +8,10 @@ use plotters::style::Color;
 use crate::report::figures::canvas::{Anchor, Canvas, DrawResult, INSET, UNITS, rounded};
 use crate::report::figures::lettering::{told_apart, width_of};
 use crate::report::figures::marker::Mark;
-use crate::report::figures::scale::{Ticks, fitting};
+use crate::report::figures::scale::{Ticks, fitting, ticks};
 use crate::report::figures::theme::{BASE, GRID, INK, MUTED};
 use crate::report::number::Unit;
+use crate::report::selection::Shown;
 
 /// Width and height, in CSS pixels.
 pub(super) const SIZE: (i32, i32) = (760, 440);
@@ -65,6 +66,8 @@ pub(super) struct Plot {
     pub(super) unit: Unit,
     /// Whether the lines' names are written beside them.
     pub(super) named: bool,
+    /// Whether the points of a series are joined by a line.
+    pub(super) joined: bool,
     /// Whether the values on the horizontal axis stand side by side, each with a place of its own.
     pub(super) category: bool,
 }
@@ -93,7 +96,45 @@ impl Frame {
     }
 }
 
+impl Point {
+    /// A point at the left end of the axis: `y` as it is stored, with what is shown beside it.
+    pub(super) fn of(x_text: String, y: f64, shown: Option<Shown>, unit: &Unit) -> Self {
+        let y = unit.scaled(y);
+        Self {
+            x: 0.0,
+            x_text,
+            y,
+            bar: shown.map(|shown| match shown {
+                Shown::Deviation(deviation) => {
+                    let deviation = unit.scaled(deviation);
+                    [y - deviation, y + deviation]
+                }
+                Shown::Interval(bounds) => bounds.map(|bound| unit.scaled(bound)),
+            }),
+            bar_text: shown.map(|shown| match shown {
+                Shown::Deviation(_) => format!(" ({})", shown.text(unit, 2)),
+                Shown::Interval(_) => format!(" {}", shown.text(unit, 2)),
+            }),
+        }
+    }
+}
+
 impl Plot {
+    /// The vertical axis around all points and their bars.
+    pub(super) fn around(lines: &[Line], unit: &Unit) -> Ticks {
+        let ends = || {
+            let points = lines.iter().flat_map(|line| &line.points);
+            points.flat_map(|point| point.bar.unwrap_or([point.y; 2]))
+        };
+        let lowest = ends().reduce(f64::min).unwrap_or(0.0);
+        let highest = ends().reduce(f64::max).unwrap_or(0.0);
+        ticks(
+            lowest,
+            highest,
+            (*unit == Unit::Percent).then_some((0.0, 100.0)),
+        )
+    }
+
     /// Every point in words.
     pub(super) fn in_words(&self) -> String {
         let point = |point: &Point| {
@@ -122,7 +163,7 @@ impl Plot {
         if self.named {
             self.paint_names(canvas, &frame, &names)?;
         }
-        for line in &self.lines {
+        for line in self.lines.iter().filter(|_| self.joined) {
             let style = line.mark.color.color().stroke_width(stroke(2.2));
             let points: Vec<(i32, i32)> = line
                 .points
@@ -241,10 +282,12 @@ impl Plot {
         for ((mark, name, end), y) in ends.into_iter().zip(places) {
             let place = ((frame.right + 18) * UNITS, y * UNITS);
             let elbow = ((frame.right + 4) * UNITS, y * UNITS);
-            let style = BASE.color().stroke_width(stroke(1.0));
-            canvas
-                .area
-                .draw(&PathElement::new(vec![end, elbow, place], style))?;
+            if self.joined {
+                let style = BASE.color().stroke_width(stroke(1.0));
+                canvas
+                    .area
+                    .draw(&PathElement::new(vec![end, elbow, place], style))?;
+            }
             mark.rim(canvas, place, MARK)?;
             mark.draw(canvas, place, MARK)?;
             canvas.text(name, (frame.right + 30, y), LETTERS, INK, Anchor::Start)?;
