@@ -3,7 +3,7 @@
 //! All that is known is the experiment's own file and the results. Curves and images are in no such file; where an earlier run drew
 //! them, the figures stay.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::drawing;
 use super::place::{self, Place};
@@ -12,11 +12,11 @@ use super::warnings::{Warnings, of_results};
 use crate::exec::NodeError;
 use crate::graph::{Experiment, ModelNode};
 use crate::limits;
-use crate::message::Message;
 use crate::papers::deviations;
 use crate::report::comment::Changes;
 use crate::report::{
-    ModelSummary, ReportConfig, ReportInput, ResultsFile, comment, comparison, results_csv,
+    MissingResult, ModelSummary, ReportConfig, ReportInput, ResultsFile, comment, comparison,
+    results_csv,
 };
 use crate::store::{AxisValue, ResultRow};
 
@@ -32,7 +32,7 @@ pub struct Files<'a> {
 /// Everything that the report of an experiment shows, from its files; and what the experiment asks of a report. Nothing is written.
 ///
 /// # Errors
-/// A file that cannot be read or holds no results.
+/// A file that cannot be read.
 pub fn prepare(
     experiment: &Experiment,
     files: Files<'_>,
@@ -55,7 +55,7 @@ pub fn prepare(
 /// Renders the report of an experiment from its files, and writes it where it differs.
 ///
 /// # Errors
-/// A file that cannot be read or holds no results, a template that fails, a folder that cannot be written to, somebody else's
+/// A file that cannot be read, a template that fails, a folder that cannot be written to, somebody else's
 /// files in the way.
 pub fn write(
     experiment: &Experiment,
@@ -77,7 +77,7 @@ pub fn write(
 /// The report as a comment on a pull request, with what changed against a base where there is one.
 ///
 /// # Errors
-/// A file that cannot be read or holds no results, and tables that the results do not fit into.
+/// A file that cannot be read, and tables that the results do not fit into.
 pub fn comment(
     experiment: &Experiment,
     files: Files<'_>,
@@ -97,13 +97,8 @@ fn input(
     command: &str,
 ) -> Result<ReportInput, NodeError> {
     let (path, text) = files.results;
+    // A file of no rows is what a run writes of which nothing could be computed yet.
     let results = results_csv::read(path, text)?;
-    if results.is_empty() {
-        return Err(NodeError::Values(
-            Message::new(format!("`{path}` holds no results"))
-                .hint("`repro run` writes them beside the report"),
-        ));
-    }
     let comparisons = files
         .comparisons
         .map(|(path, text)| comparison::file::read(path, text))
@@ -128,11 +123,28 @@ fn input(
         results_file: Some(ResultsFile {
             path: path.to_owned(),
         }),
+        missing: missing(experiment, &results, path),
         results,
-        missing: experiment.absent.missing(),
         comparisons,
         ..ReportInput::default()
     })
+}
+
+/// What the file has no result of at all, beside what waits for an announced kind.
+fn missing(experiment: &Experiment, results: &[ResultRow], path: &str) -> Vec<MissingResult> {
+    let outputs = experiment.metrics.iter();
+    let outputs = outputs.flat_map(|node| node.metric.outputs());
+    let lacking: BTreeSet<String> = outputs
+        .map(|output| output.name)
+        .filter(|name| !results.iter().any(|row| row.metric == *name))
+        .collect();
+    let lacking = lacking.into_iter().map(|metric| MissingResult {
+        metric,
+        axes: BTreeMap::new(),
+        why: format!("not in `{path}`"),
+    });
+    let announced = experiment.absent.missing();
+    announced.into_iter().chain(lacking).collect()
 }
 
 /// A model as far as its node and the results show.

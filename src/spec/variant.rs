@@ -8,8 +8,10 @@ use super::source::{Source, Span};
 use super::tree::{Entry, Node, Table, Value};
 use crate::text;
 
-/// What stands for the values of `--set` in names and paths.
+/// What stands for the values of `--set` in names and paths, before what tells them apart.
 const SET: &str = "set";
+/// Digits that tell experiments with other values of `--set` apart.
+const SET_DIGITS: usize = 8;
 /// The most characters of a `--set` in a title.
 const LONGEST_SET: usize = 80;
 
@@ -64,9 +66,9 @@ pub(super) fn quoted(text: &str) -> String {
 /// Gives an experiment that is overridden a name, a title and, unless one was named, a folder for its report: nothing that it writes takes
 /// the place of what the file as it stands writes.
 pub(super) fn set_apart(source: &Source, root: &mut Table, has_output: bool) {
-    let mut names: Vec<&str> = source.profile.as_deref().into_iter().collect();
+    let mut names: Vec<String> = source.profile.iter().map(ToString::to_string).collect();
     if !source.sets.is_empty() {
-        names.push(SET);
+        names.push(format!("{SET}-{}", digits_of_sets(source)));
     }
     if names.is_empty() {
         return;
@@ -100,6 +102,17 @@ pub(super) fn set_apart(source: &Source, root: &mut Table, has_output: bool) {
         "output",
         format!("{folder}{}/{file}", names.join("/")),
     );
+}
+
+/// The values of `--set` in a few digits: what is typed in another order or with other blanks has others, which costs nothing.
+fn digits_of_sets(source: &Source) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for &part in &source.sets {
+        let typed = source.slice(source.parts[part].span).trim();
+        hasher.update(&(typed.len() as u64).to_le_bytes());
+        hasher.update(typed.as_bytes());
+    }
+    hasher.finalize().to_hex()[..SET_DIGITS].to_owned()
 }
 
 /// What overrides the file: `profile smoke, head.linear.epochs = 2`.

@@ -16,6 +16,7 @@ pub mod halving;
 pub mod holm;
 pub mod mcnemar;
 pub mod mean;
+pub mod outside;
 pub mod paired;
 pub mod proportion;
 

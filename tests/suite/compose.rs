@@ -1,5 +1,7 @@
 //! `include`, `--profile` and `--set`: what `repro show` prints has the same plan, and no report takes the place of another.
 
+use std::fs;
+
 use crate::fixture::{CliTest, root};
 
 /// A folder with a small Fashion-MNIST and the cases that include each other's parts.
@@ -8,10 +10,10 @@ fn with_parts() -> CliTest {
     let cases = root().join("tests/suite/cases");
     for name in ["fashion", "nano", "both"] {
         let file = format!("parts/{name}.toml");
-        cli.write(&file, std::fs::read(cases.join(&file)).unwrap());
+        cli.write(&file, fs::read(cases.join(&file)).unwrap());
     }
     let file = "good-profiles.toml";
-    cli.write(file, std::fs::read(cases.join("check").join(file)).unwrap());
+    cli.write(file, fs::read(cases.join("check").join(file)).unwrap());
     cli
 }
 
@@ -83,7 +85,9 @@ fn what_is_shown_is_what_overrides_in_its_order() {
         .expect_code(0)
         .stdout;
     let shown: toml::Table = toml::from_str(&shown).unwrap();
-    assert_eq!(shown["experiment"]["name"].as_str(), Some("case-smoke-set"));
+    let name = shown["experiment"]["name"].as_str().unwrap();
+    let digits = name.strip_prefix("case-smoke-set-").unwrap();
+    assert_eq!(digits.len(), 8);
     let title = shown["experiment"]["title"].as_str().unwrap();
     assert_eq!(
         title,
@@ -99,7 +103,7 @@ fn what_is_shown_is_what_overrides_in_its_order() {
     assert_eq!(shown["model"]["unet"]["preset"].as_str(), Some("adm-nano"));
     assert_eq!(
         shown["report"]["output"].as_str(),
-        Some("reports/smoke/set/case.md")
+        Some(format!("reports/smoke/set-{digits}/case.md").as_str())
     );
     let ridge = cli.run(&["show", "good-profiles.toml", "--profile", "ridge"]);
     let ridge: toml::Table = toml::from_str(&ridge.expect_code(0).stdout).unwrap();
@@ -151,7 +155,21 @@ fn a_profile_never_writes_over_the_report_of_the_file() {
         "{smoke}"
     );
     assert!(smoke.contains("case (profile smoke)"), "{smoke}");
-    let set = cli.read("reports/set/case.md");
+    // With other values it is another report, and stands beside it.
+    let other = ["--set", "head.probe.optimizer={ lr = 0.25 }"];
+    cli.run(&["run", "good-profiles.toml", other[0], other[1]])
+        .expect_code(0);
+    let reports = crate::fixture::walk(&cli.path("reports")).into_iter();
+    let sets: Vec<String> = reports
+        .filter(|path| path.ends_with("case.md") && path.display().to_string().contains("/set-"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    assert_eq!(sets.len(), 2);
+    let set = sets
+        .iter()
+        .find(|text| text.contains("lr = 0.5 }"))
+        .unwrap();
+    assert!(sets.iter().any(|text| text.contains("lr = 0.25 }")));
     assert!(
         set.contains("./repro run good-profiles.toml --set 'head.probe.optimizer={ lr = 0.5 }'"),
         "{set}"

@@ -1,23 +1,28 @@
 //! Which networks are used, where their weights come from, and what they compute in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Add, DECLARED};
 use crate::feature_type::FeatureType;
 use crate::graph::{Experiment, ModelNode};
-use crate::models::{ClassCondition, Precision, WeightsSource, preset};
+use crate::models::{ClassCondition, INITIALIZATION, Precision, SYNTHETIC, WeightsSource, preset};
 use crate::text::plural;
 
+const ADM: &str = "ADM U-Net, unconditional, 256 × 256 pixels, 553 M parameters";
 const OPENAIS: &str = "pre-trained on ImageNet by OpenAI";
+/// The weights of the networks that the paper compares with.
+const AUTHORS: &str = "pre-trained by the authors of the network";
 const UNTAUGHT: &str =
     "declared in the experiment; nothing here says anything about trained diffusion models";
+const UNTAUGHT_OTHER: &str =
+    "declared in the experiment; nothing here says anything about networks that were trained";
 
 pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
     for node in &experiment.models {
         if let Some(imported) = node.model.imported() {
             add(
                 "Network",
-                "ADM U-Net, unconditional, 256 × 256 pixels, 553 M parameters",
+                ADM,
                 format!(
                     "{}: features that were computed elsewhere, from {}",
                     node.model.variant(),
@@ -27,7 +32,7 @@ pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
             );
             continue;
         }
-        if node.model.variant() != "adm-256-uncond" {
+        if !is_as_published(node) {
             let network = match node.model.weights() {
                 WeightsSource::None => "none, a baseline: the image itself",
                 _ => node.model.variant(),
@@ -38,7 +43,7 @@ pub(super) fn add(experiment: &Experiment, add: Add<'_>) {
             let side = reader.unwrap_or(node).model.input().side;
             add(
                 "Network",
-                "ADM U-Net, unconditional, 256 × 256 pixels, 553 M parameters",
+                counterpart(node).network,
                 format!("{network}, {side} × {side} pixels"),
                 DECLARED,
             );
@@ -111,10 +116,56 @@ fn classes(experiment: &Experiment, add: Add<'_>) {
     }
 }
 
+/// What the paper has in the place of a network.
+#[derive(Debug, Clone, Copy)]
+struct Counterpart {
+    network: &'static str,
+    weights: &'static str,
+}
+
+/// What the paper has in the place of a model: networks of its comparisons stand for themselves, and everything else for the diffusion
+/// network that it is about.
+fn counterpart(node: &ModelNode) -> Counterpart {
+    let of_authors = |network| Counterpart {
+        network,
+        weights: AUTHORS,
+    };
+    match node.model.kind() {
+        "guided-diffusion" | "dit" | "pixels" | "onnx" => Counterpart {
+            network: ADM,
+            weights: OPENAIS,
+        },
+        "unet-encoder" => Counterpart {
+            network: "U-Net Encoder: OpenAI's classifier of noisy images, 256 × 256 pixels",
+            weights: OPENAIS,
+        },
+        "mage" => of_authors("MAGE, as its authors published it"),
+        "resnet" => of_authors("a ResNet-50, as its authors published it"),
+        "vit" => of_authors("a vision transformer, as its authors published it"),
+        "stable-diffusion" | "autoencoder" => {
+            of_authors("Stable Diffusion, as its authors published it")
+        }
+        _ => of_authors("a network that the paper compares with, as its authors published it"),
+    }
+}
+
+/// Whether the network itself is one that the paper has: of diffusion networks the one of 256 pixels, of others those that are published.
+fn is_as_published(node: &ModelNode) -> bool {
+    let variant = node.model.variant();
+    match node.model.kind() {
+        "guided-diffusion" => variant == "adm-256-uncond",
+        "dit" | "pixels" | "onnx" => false,
+        "unet-encoder" => variant == "adm-256-classifier",
+        // No address of its files is known to be plain.
+        "mage" => ["mage-base", "mage-large"].contains(&variant),
+        _ => preset(variant).is_some_and(|preset| preset.checkpoint.is_some()),
+    }
+}
+
 /// What the weights of one model are.
 fn weights(node: &ModelNode, add: Add<'_>) {
     let here = match node.model.weights() {
-        WeightsSource::File(path) if node.model.variant() != "adm-256-uncond" => {
+        WeightsSource::File(path) if !is_as_published(node) => {
             let known = preset(node.model.variant());
             let trained_on = known.map_or_else(
                 || "what they were trained on is not recorded".to_owned(),
@@ -125,31 +176,37 @@ fn weights(node: &ModelNode, add: Add<'_>) {
         // Drawn ones, those of the paper, of a training of this experiment, or none.
         _ => return,
     };
-    add("Weights", OPENAIS, here, DECLARED);
+    add("Weights", counterpart(node).weights, here, DECLARED);
 }
 
-/// Weights that are drawn, one row for each rule.
+/// Weights that are drawn, one row for each rule and for each weights that the paper has in their place.
 fn drawn(experiment: &Experiment, add: Add<'_>) {
-    let (mut synthetic, mut initial) = (BTreeSet::new(), BTreeSet::new());
-    for node in &experiment.models {
-        match node.model.weights() {
-            WeightsSource::Synthetic(seed) => synthetic.insert(*seed),
-            WeightsSource::Initialization(seed) => initial.insert(*seed),
-            _ => false,
-        };
-    }
     let rules = [
-        ("synthetic rule", synthetic),
-        ("the network's own initialization", initial),
+        ("synthetic rule", SYNTHETIC),
+        ("the network's own initialization", INITIALIZATION),
     ];
-    for (rule, seeds) in rules {
-        let listed: Vec<String> = seeds.iter().map(ToString::to_string).collect();
-        let seeds = match listed.len() {
-            0 => continue,
-            1 => "seed",
-            _ => "seeds",
-        };
-        let here = format!("random weights: {rule}, {seeds} {}", listed.join(", "));
-        add("Weights", OPENAIS, here, UNTAUGHT);
+    for (phrase, rule) in rules {
+        let mut seeds: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+        for node in &experiment.models {
+            if let Some((_, seed)) = node
+                .model
+                .weights()
+                .rule_and_seed()
+                .filter(|(own, _)| *own == rule)
+            {
+                let paper = counterpart(node).weights;
+                seeds.entry(paper).or_default().insert(seed);
+            }
+        }
+        for (paper, seeds) in seeds {
+            let listed: Vec<String> = seeds.iter().map(ToString::to_string).collect();
+            let noun = if listed.len() == 1 { "seed" } else { "seeds" };
+            let here = format!("random weights: {phrase}, {noun} {}", listed.join(", "));
+            let why = match paper {
+                OPENAIS => UNTAUGHT,
+                _ => UNTAUGHT_OTHER,
+            };
+            add("Weights", paper, here, why);
+        }
     }
 }

@@ -153,3 +153,40 @@ fn test_images_that_are_shown_otherwise_are_stated() {
     let stated = rows(RANDOM, &told, "kind = \"linear\"");
     assert_eq!(here(&stated, TOPIC), ["resize-center-crop"]);
 }
+
+/// A network that the paper compares with is held against itself, not against the diffusion network that the paper is about.
+#[test]
+fn networks_of_comparisons_are_held_against_themselves() {
+    let model = |kind: &str, preset: &str, weights: &str| {
+        format!("[model.unet]\nkind = \"{kind}\"\npreset = \"{preset}\"\nweights = {weights}\n")
+    };
+    let of = |kind: &str, preset: &str, weights: &str, extraction: &str| {
+        let stated = rows(
+            &model(kind, preset, weights),
+            extraction,
+            "kind = \"linear\"",
+        );
+        let papers = |topic: &str| -> Vec<String> {
+            let of_topic = stated.iter().filter(|row| row.topic == topic);
+            of_topic.map(|row| row.paper.clone()).collect()
+        };
+        (papers("Network"), papers("Weights"))
+    };
+    let none = || (Vec::<String>::new(), Vec::<String>::new());
+    let file = "\"a.pth\"";
+    assert_eq!(of("resnet", "resnet-50", file, ""), none());
+    assert_eq!(
+        of("unet-encoder", "adm-256-classifier", file, "timestep = 90"),
+        none()
+    );
+    let (network, weights) = of("resnet", "resnet-tiny", "{ synthetic = 1 }", "");
+    assert_eq!(network, ["a ResNet-50, as its authors published it"]);
+    assert_eq!(weights, [AUTHORS_OF_NETWORKS]);
+    let (network, weights) = of("unet-encoder", "adm-64-classifier", file, "timestep = 90");
+    assert!(network[0].starts_with("U-Net Encoder"), "{network:?}");
+    assert_eq!(weights, ["pre-trained on ImageNet by OpenAI"]);
+    let (network, _) = of("guided-diffusion", "adm-nano", file, "timestep = 90");
+    assert!(network[0].starts_with("ADM U-Net"), "{network:?}");
+}
+
+const AUTHORS_OF_NETWORKS: &str = "pre-trained by the authors of the network";

@@ -1,11 +1,16 @@
 //! Table kind `paper`: what the paper prints beside what was measured.
 //!
 //! A row names a number of `data/paper/reference.toml` and, by `where`, the results that correspond to it. The verdict is by the declared
-//! tolerance, or else by the interval over the scored images. A row without results shows the paper's number and says why: which kind its
-//! network or metric waits for, which the graph knows, or what `needs` of the row names.
+//! tolerance, or else by the interval over the scored images, with Holm's method over the rows of the table. Results of random weights are
+//! not judged. A row without results shows the paper's number and says why: which kind its network or metric waits for, which the graph
+//! knows, or what `needs` of the row names.
 
+mod judged;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::judged::{interval, is_random};
 use super::footnotes::Footnotes;
 use super::{Body, RenderedTable, Table, TableCell, TableKind};
 use crate::papers::reference;
@@ -17,10 +22,13 @@ use crate::report::markdown;
 use crate::report::number::Unit;
 use crate::report::query;
 use crate::report::selection::{
-    Cell, FILTER_KEY, Filter, INTERVAL, METRIC_KEY, OVER_KEY, Question, Selection, Shown, Spread,
-    TITLE_KEY, Uncertainty, filters_at,
+    Cell, FILTER_KEY, Filter, METRIC_KEY, OVER_KEY, Question, Selection, Shown, Spread, TITLE_KEY,
+    Uncertainty, filters_at,
 };
 use crate::spec::{Custom, Fields, Key, Kind, KindDoc, Number, Text, Value};
+use crate::statistics::CONFIDENCE;
+use crate::statistics::holm::holm;
+use crate::statistics::outside::outside;
 
 const OF: Key<Text> = Key::text("of", "a table of the paper")
     .doc("The table of `data/paper/reference.toml` that has the numbers, such as `table3`.");
@@ -59,6 +67,9 @@ pub const KIND: TableKind = Kind::new(
     },
     parse,
 );
+
+/// The verdict on what networks of random weights gave.
+const RANDOM: &str = "not judged: random weights";
 
 /// Decimals of a printed mean or difference.
 const DECIMALS: usize = 2;
@@ -180,7 +191,8 @@ impl Table for Paper {
         let mut facts: Option<(String, Unit)> = None;
         let mut asked = Vec::new();
         let questions: Vec<Question> = self.rows.iter().map(|row| self.asked(row)).collect();
-        for (row, question) in self.rows.iter().zip(&questions) {
+        let judged = self.adjusted(&questions, input, compared)?;
+        for (index, (row, question)) in self.rows.iter().zip(&questions).enumerate() {
             let name = markdown::escape(&row.name);
             let selection = self.put(row, question, input)?;
             let printed = |unit: &Unit| shown(unit, row.printed);
@@ -216,13 +228,19 @@ impl Table for Paper {
                     printed(unit),
                     format!("{}{beside}", unit.show(cell.mean, DECIMALS)),
                     signed(unit.scaled(cell.mean) - row.printed),
-                    self.verdict(row, unit, cell.mean, bounds),
+                    self.verdict(row, unit, cell, judged.get(&index).copied()),
                 ];
                 lines.push(TableCell::line(texts, input, &cell.rows));
             }
             if facts.is_none() {
                 let described = Spread::with(&selection, &cells, Uncertainty::Images, compared);
-                facts = Some((selection.caption(&described.phrase), selection.unit.clone()));
+                let has_bounds = |cell| interval(row, cell, compared).is_some();
+                let phrase = if cells.values().any(has_bounds) {
+                    described.phrase
+                } else {
+                    described.mean
+                };
+                facts = Some((selection.caption(&phrase), selection.unit.clone()));
             }
         }
         let points = match facts.as_ref().map(|(_, unit)| unit) {
@@ -240,6 +258,10 @@ impl Table for Paper {
             Some(tolerance) => format!(
                 " Within {tolerance}{} of the paper's number agrees.",
                 points.replace(", points", " points")
+            ),
+            None if judged.len() > 1 => format!(
+                " The paper's number agrees where it is within the interval, widened by Holm's method for {} rows.",
+                judged.len()
             ),
             None => " The paper's number agrees where it is within the interval.".to_owned(),
         };
@@ -295,13 +317,43 @@ impl Paper {
         }
     }
 
-    fn verdict(&self, row: &Row, unit: &Unit, mean: f64, bounds: Option<[f64; 2]>) -> String {
-        let difference = unit.scaled(mean) - row.printed;
-        let agrees = match (self.tolerance, bounds) {
-            (Some(tolerance), _) => difference.abs() <= tolerance,
-            (None, Some([low, high])) => {
-                (unit.scaled(low)..=unit.scaled(high)).contains(&row.printed)
+    /// The p-value, by Holm's method over the rows, that a row's result is the paper's number, by the row's index; none for rows that are
+    /// not judged by their intervals.
+    fn adjusted(
+        &self,
+        questions: &[Question],
+        input: &ReportInput,
+        compared: Compared<'_>,
+    ) -> Result<BTreeMap<usize, f64>, ReportError> {
+        let (mut places, mut all) = (Vec::new(), Vec::new());
+        if self.tolerance.is_some() {
+            return Ok(BTreeMap::new());
+        }
+        for (index, (row, question)) in self.rows.iter().zip(questions).enumerate() {
+            let Some(selection) = self.put(row, question, input)? else {
+                continue;
+            };
+            for cell in selection.cells(&[])?.values() {
+                let bounds = interval(row, cell, compared).filter(|_| !is_random(cell));
+                if let Some(bounds) = bounds {
+                    let scale = |value| selection.unit.scaled(value);
+                    places.push(index);
+                    all.push(outside(row.printed, scale(cell.mean), bounds.map(scale)));
+                }
             }
+        }
+        Ok(places.into_iter().zip(holm(&all)).collect())
+    }
+
+    /// `adjusted` is the p-value by Holm's method.
+    fn verdict(&self, row: &Row, unit: &Unit, cell: &Cell<'_>, adjusted: Option<f64>) -> String {
+        if is_random(cell) {
+            return RANDOM.to_owned();
+        }
+        let difference = unit.scaled(cell.mean) - row.printed;
+        let agrees = match (self.tolerance, adjusted) {
+            (Some(tolerance), _) => difference.abs() <= tolerance,
+            (None, Some(p)) => p >= 1.0 - CONFIDENCE,
             (None, None) => return "not judged: no tolerance, no interval".to_owned(),
         };
         match (agrees, difference > 0.0) {
@@ -310,18 +362,6 @@ impl Paper {
             (false, false) => "**lower**",
         }
         .to_owned()
-    }
-}
-
-/// The interval over the scored images: what was compared, or else the mean of the runs' own bounds.
-fn interval(row: &Row, cell: &Cell<'_>, compared: Compared<'_>) -> Option<[f64; 2]> {
-    let known = compared.find(INTERVAL, &row.name, "");
-    if let Some(bounds) = known.and_then(|known| known.interval) {
-        return Some(bounds);
-    }
-    match Uncertainty::Images.of(cell, (&[], &[]), Compared::at(None, "")) {
-        Some(Shown::Interval(bounds)) => Some(bounds),
-        _ => None,
     }
 }
 

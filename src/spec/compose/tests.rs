@@ -104,9 +104,9 @@ fn what_is_overridden_has_a_name_and_a_report_of_its_own() {
     has(
         &composed(text, Some("p"), &["experiment.seeds=[1]"]),
         &[
-            "\"n-p-set\"",
+            "\"n-p-set-",
             "\"n (profile p, experiment.seeds = [1])\"",
-            "\"reports/p/set/n.md\"",
+            "\"reports/p/set-",
         ],
     );
     // Without `[report]` there is none.

@@ -64,6 +64,56 @@ fn a_tolerance_decides_and_intervals_are_crossed_where_scores_are_there() {
     );
 }
 
+/// What is a little outside of its interval agrees where other rows could have been, too; what is far outside never does.
+#[test]
+fn verdicts_are_adjusted_for_the_rows_of_the_table() {
+    let verdicts = |text: &str, attention: f64| {
+        let of = |head: &str, value| {
+            let row = with(row(0, value), [("head", head.into())]);
+            of_head(row, format!("{:064x}", head.len()))
+        };
+        let rows = input(vec![of("attention", attention), of("linear", 0.63)]);
+        let rendered = table(text).unwrap().render(&rows, Compared::at(None, ""));
+        let rendered = rendered.unwrap();
+        (rendered.body.markdown(), rendered.caption)
+    };
+    // The bounds are 3 points below and 2 above: 71.89 is 2.19 above 69.7, p = 0.032 alone and 0.064 of two.
+    let (body, caption) = verdicts(ROWS, 0.697);
+    assert!(body.contains("| -2.19 | agrees |"), "{body}");
+    assert!(caption.contains("Holm's method for 2 rows"), "{caption}");
+    let alone = ROWS.replace(
+        "  { name = \"linear, b = 24\", at = { block = 24, timestep = 90 }, value = \"linear\", where = { head = \"linear\" } },\n",
+        "",
+    );
+    assert_ne!(alone, ROWS);
+    let (body, caption) = verdicts(&alone, 0.697);
+    assert!(body.contains("| -2.19 | **lower** |"), "{body}");
+    assert!(!caption.contains("Holm"), "{caption}");
+    let (body, _) = verdicts(ROWS, 0.66);
+    assert!(body.contains("| -5.89 | **lower** |"), "{body}");
+}
+
+#[test]
+fn random_weights_are_not_judged() {
+    for rule in ["synthetic", "initialization"] {
+        let random = |head: &str, value| {
+            let axes = [("head", head.into()), ("weights", rule.into())];
+            of_head(with(row(0, value), axes), format!("{:064x}", head.len()))
+        };
+        let rows = input(vec![random("attention", 0.1), random("linear", 0.63)]);
+        for text in [ROWS.to_owned(), format!("{ROWS}tolerance = 1.5\n")] {
+            let rendered = table(&text).unwrap().render(&rows, Compared::at(None, ""));
+            let body = rendered.unwrap().body.markdown();
+            let judged = ["agrees", "higher", "lower"];
+            assert!(
+                judged.iter().all(|verdict| !body.contains(verdict)),
+                "{body}"
+            );
+            assert!(body.contains("not judged: random weights"), "{body}");
+        }
+    }
+}
+
 #[test]
 fn a_number_that_the_paper_does_not_print_is_an_error() {
     let errors = table(&ROWS.replace("timestep = 90", "timestep = 91")).unwrap_err();
