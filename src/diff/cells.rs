@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::configuration::{self, ConfigurationChange, UNIT};
 use super::label::Labels;
+use super::renamed::{self, Alone};
 use super::{ChangedCell, Difference, Direction, Lone, Mean, Refitted};
 use crate::report::axes;
 use crate::report::number::mean;
@@ -31,6 +32,7 @@ pub fn compare<'a>(
         changed: Vec::new(),
         recounted: Vec::new(),
         refitted: Vec::new(),
+        renamed: Vec::new(),
         new: Vec::new(),
         lost: Vec::new(),
         equal: 0,
@@ -80,14 +82,16 @@ fn of_one_metric<'a>(
     let cells: Vec<&Vec<AxisValue>> = base.keys().chain(head.keys()).collect();
     let labels = Labels::of(metric, key, &cells);
     drop(cells);
+    let parts =
+        |rows: &Rows<'a>| -> Vec<&'a ResultRow> { rows.iter().map(|(_, row)| *row).collect() };
+    let mut gone = Vec::new();
     for (cell, before) in base {
         let place = labels.place(&cell);
         let Some(after) = head.remove(&cell) else {
-            difference.lost.push(lone(place, &before));
+            let rows = parts(&before);
+            gone.push(Alone { place, rows });
             continue;
         };
-        let parts =
-            |rows: &Rows<'a>| -> Vec<&'a ResultRow> { rows.iter().map(|(_, row)| *row).collect() };
         if !same(&before, &after, |row| row.value.to_bits()) {
             let chosen = chosen(&before, &after);
             let (before, after) = (averaged(&before), averaged(&after));
@@ -112,10 +116,14 @@ fn of_one_metric<'a>(
             difference.equal += 1;
         }
     }
-    for (cell, after) in head {
-        let place = labels.place(&cell);
-        difference.new.push(lone(place, &after));
-    }
+    let arrived = head.iter().map(|(cell, after)| Alone {
+        place: labels.place(cell),
+        rows: parts(after),
+    });
+    let (renamed, lost, new) = renamed::pair(gone, arrived.collect());
+    difference.renamed.extend(renamed);
+    difference.lost.extend(lost.into_iter().map(lone));
+    difference.new.extend(new.into_iter().map(lone));
 }
 
 /// The rows in cells, each sorted by its runs; a row that is listed twice counts once.
@@ -160,7 +168,10 @@ fn around(row: &ResultRow) -> (Option<[u64; 2]>, Option<Counted>, Better) {
 }
 
 fn averaged<'a>(rows: &Rows<'a>) -> Mean<'a> {
-    let rows: Vec<&'a ResultRow> = rows.iter().map(|(_, row)| *row).collect();
+    mean_of(rows.iter().map(|(_, row)| *row).collect())
+}
+
+fn mean_of(rows: Vec<&ResultRow>) -> Mean<'_> {
     let values: Vec<f64> = rows.iter().map(|row| row.value).collect();
     Mean {
         // A cell is made by its first row, so that the mean exists.
@@ -169,11 +180,11 @@ fn averaged<'a>(rows: &Rows<'a>) -> Mean<'a> {
     }
 }
 
-fn lone(place: super::Place, rows: &Rows<'_>) -> Lone {
-    let unit = rows.first().map(|(_, row)| row.unit.clone());
+fn lone(cell: Alone<'_>) -> Lone {
+    let unit = cell.rows.first().map(|row| row.unit.clone());
     Lone {
-        place,
-        value: averaged(rows).value,
+        place: cell.place,
+        value: mean_of(cell.rows).value,
         unit: unit.unwrap_or_default(),
     }
 }

@@ -61,6 +61,8 @@ pub fn file(compared: &Difference<'_>, most: Option<usize>) -> String {
     folded(&mut text, "new", &escaped(new), most);
     let lost = compared.lost.iter().map(shown::lone).collect();
     folded(&mut text, "lost", &escaped(lost), most);
+    let renamed = compared.renamed.iter().map(shown::renamed).collect();
+    folded(&mut text, "renamed", &escaped(renamed), most);
     let recounted = compared.recounted.iter();
     let recounted = recounted.map(super::Place::phrase).collect();
     folded(

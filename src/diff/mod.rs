@@ -4,7 +4,8 @@
 //! significance of each change where the predictions of both are in a cache, [`explain`] which fields of the recipes differ.
 //! [`markdown`] and [`record`] show a [`Difference`]; [`git`] reads files of revisions.
 //!
-//! Cells are matched by their metric and all their axes, never by fingerprints: those change with what is compared.
+//! Cells are matched by their metric and all their axes, never by fingerprints: those change with what is compared. What one set alone has
+//! is looked for under other names by its fingerprints, which hold no names.
 
 mod cells;
 mod configuration;
@@ -13,6 +14,7 @@ mod label;
 pub mod markdown;
 mod reasons;
 pub mod record;
+mod renamed;
 mod scores;
 pub mod shown;
 mod significance;
@@ -23,6 +25,7 @@ mod tests;
 pub use cells::compare;
 pub use configuration::ConfigurationChange;
 pub use reasons::{Reason, explain};
+pub use renamed::Renamed;
 pub use significance::{Test, Untested, test};
 pub use summary::Summary;
 
@@ -48,6 +51,8 @@ pub struct Difference<'a> {
     pub recounted: Vec<Place>,
     /// Cells of both with equal values that were computed from other artifacts.
     pub refitted: Vec<Refitted<'a>>,
+    /// Cells of both under other names, with equal values of the same artifacts.
+    pub renamed: Vec<Renamed>,
     /// Cells of the second set alone.
     pub new: Vec<Lone>,
     /// Cells of the first set alone.

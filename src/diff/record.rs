@@ -21,6 +21,8 @@ pub struct FileRecord {
     pub recounted: Vec<Value>,
     /// Cells with equal values of other artifacts.
     pub refitted: Vec<Value>,
+    /// Cells of both under other names.
+    pub renamed: Vec<Value>,
     /// Cells of the second set alone.
     pub new: Vec<Value>,
     /// Cells of the first set alone.
@@ -76,6 +78,15 @@ impl FileRecord {
             changed: changed.collect(),
             recounted: places(&mut compared.recounted.iter()),
             refitted: places(&mut compared.refitted.iter().map(|cell| &cell.place)),
+            renamed: compared
+                .renamed
+                .iter()
+                .map(|cell| {
+                    let mut record = place(&cell.before);
+                    record.insert("renamed".to_owned(), Value::Object(place(&cell.after)));
+                    Value::Object(record)
+                })
+                .collect(),
             new: compared.new.iter().map(lone).collect(),
             lost: compared.lost.iter().map(lone).collect(),
             reasons: reasons.collect(),

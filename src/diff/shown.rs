@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{ChangedCell, ConfigurationChange, Difference, Direction, Lone, Untested};
+use super::{ChangedCell, ConfigurationChange, Difference, Direction, Lone, Renamed, Untested};
 use crate::report::axes::label;
 use crate::report::comparison::p_value;
 use crate::report::number::{Unit, confidence, listed, significant};
@@ -158,6 +158,12 @@ pub fn lone(cell: &Lone) -> String {
         cell.place.phrase(),
         value(&unit, cell.value)
     )
+}
+
+/// A cell that has another name: "top1: linear → probe".
+pub fn renamed(cell: &Renamed) -> String {
+    let Renamed { before, after } = cell;
+    format!("{} → {}", before.phrase(), after.label)
 }
 
 /// A change of the configuration: "epochs 28 → 5", "weights of model unet blake3:da82ab7d73ae… → synthetic".

@@ -24,6 +24,8 @@ pub struct Summary {
     pub recounted: usize,
     /// Cells of both with equal values of other artifacts.
     pub refitted: usize,
+    /// Cells of both under other names, with equal values of the same artifacts.
+    pub renamed: usize,
     /// Cells of the second set alone.
     pub new: usize,
     /// Cells of the first set alone.
@@ -47,6 +49,7 @@ impl Summary {
             common: changed.len()
                 + compared.recounted.len()
                 + compared.refitted.len()
+                + compared.renamed.len()
                 + compared.equal,
             changed: changed.len(),
             better: of(Direction::Better),
@@ -55,6 +58,7 @@ impl Summary {
             significant: changed.iter().filter(|cell| cell.is_significant()).count(),
             recounted: compared.recounted.len(),
             refitted: compared.refitted.len(),
+            renamed: compared.renamed.len(),
             new: compared.new.len(),
             lost: compared.lost.len(),
             configuration: compared.configuration.len(),
@@ -72,11 +76,12 @@ impl Summary {
             significant: _,
             recounted,
             refitted,
+            renamed,
             new,
             lost,
             configuration,
         } = *self;
-        changed + recounted + refitted + new + lost + configuration == 0
+        changed + recounted + refitted + renamed + new + lost + configuration == 0
     }
 
     /// In one sentence, without its end: "12 of 312 cells changed (3 better, 9 worse), 2 new".
@@ -112,6 +117,7 @@ impl Summary {
         for (number, what) in [
             (self.new, "new"),
             (self.lost, "lost"),
+            (self.renamed, "renamed"),
             (
                 self.recounted,
                 "with equal values and other intervals or counts",

@@ -412,3 +412,53 @@ fn a_label_has_what_tells_cells_apart_and_no_more() {
     let same = |name: &str| of(name, &[("extraction", name.into())]);
     assert_eq!(label(&[same("a"), same("b")]), ["a", "b"]);
 }
+
+/// No fingerprint holds the name of a head: what differs in names alone is the same cell.
+#[test]
+fn a_cell_under_another_name_is_neither_new_nor_lost() {
+    let named = |name: &str, seed, value, source: &str| {
+        let mut row = with(row(seed, value), [("head", name.into())]);
+        row.sources = BTreeMap::from([("head".to_owned(), source.repeat(64))]);
+        row
+    };
+    let set = |first: &str, second: &str| {
+        vec![
+            named(first, 0, 0.5, "1"),
+            named(first, 1, 0.6, "2"),
+            named(second, 0, 0.5, "3"),
+            named("kept", 0, 0.5, "4"),
+        ]
+    };
+    let (base, head) = (set("linear", "mlp"), set("probe", "mlp"));
+    let compared = compare("r", &base, &head, &seed());
+    let shown: Vec<String> = compared.renamed.iter().map(shown::renamed).collect();
+    assert_eq!(shown, ["top1: linear → probe"]);
+    let summary = Summary::of(&compared);
+    assert_eq!((summary.new, summary.lost, summary.common), (0, 0, 3));
+    assert_eq!(summary.sentence(), "0 of 3 cells changed, 1 renamed");
+    // Another run, another value or another axis is another cell.
+    let without = set("probe", "mlp");
+    let mut moved = without.clone();
+    let mut elsewhere = without.clone();
+    moved[1].value = 0.61;
+    for row in &mut elsewhere[..2] {
+        row.axes.insert("block".to_owned(), 2_u32.into());
+    }
+    for head in [without[1..].to_vec(), moved, elsewhere] {
+        let compared = compare("r", &base, &head, &seed());
+        assert!(compared.renamed.is_empty());
+        assert_eq!((compared.new.len(), compared.lost.len()), (1, 1));
+    }
+    // Two cells of the same artifact: which of them it was nobody can say.
+    let twice = |first: &str, second: &str| {
+        vec![
+            named(first, 0, 0.5, "1"),
+            named(second, 0, 0.5, "1"),
+            named("kept", 0, 0.5, "4"),
+        ]
+    };
+    let (base, head) = (twice("a", "b"), twice("c", "d"));
+    let compared = compare("r", &base, &head, &seed());
+    assert!(compared.renamed.is_empty());
+    assert_eq!((compared.new.len(), compared.lost.len()), (2, 2));
+}

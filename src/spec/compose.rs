@@ -283,7 +283,29 @@ fn profiles_of(root: &mut Table, diagnostics: &mut Diagnostics) -> Vec<Entry> {
         is_table && is_name
     };
     let entries = table.entries.into_iter();
-    entries.filter(|entry| is_profile(entry)).collect()
+    let mut profiles: Vec<Entry> = entries.filter(|entry| is_profile(entry)).collect();
+    for profile in &mut profiles {
+        refuse_include(profile, diagnostics);
+    }
+    profiles
+}
+
+/// Takes an `include` out of a profile, and reports it: which files make an experiment does not depend on what overrides it.
+fn refuse_include(profile: &mut Entry, diagnostics: &mut Diagnostics) {
+    let name = profile.key.clone();
+    let Value::Table(table) = &mut profile.node.value else {
+        return;
+    };
+    if let Some(include) = table.take(INCLUDE) {
+        let message =
+            format!("profile `{name}` has an `{INCLUDE}`; only the top of a file has one");
+        let label = "not within a profile";
+        diagnostics.push(
+            Diagnostic::new("include::in-profile", include.key_span, message, label).hint(format!(
+                "include the file at the top of this one, and put what it has for the profile there under `[{PROFILE}.{name}]`"
+            )),
+        );
+    }
 }
 
 fn unknown_profile(name: &str, profiles: &[Entry]) -> Diagnostic {

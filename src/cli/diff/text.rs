@@ -54,6 +54,8 @@ fn file(text: &mut String, compared: &Difference<'_>, all: bool) {
         |cells: &[crate::diff::Lone]| -> Vec<String> { cells.iter().map(shown::lone).collect() };
     list(text, "new", &lone(&compared.new), all);
     list(text, "lost", &lone(&compared.lost), all);
+    let renamed: Vec<String> = compared.renamed.iter().map(shown::renamed).collect();
+    list(text, "renamed", &renamed, all);
     let recounted: Vec<String> = compared.recounted.iter().map(Place::phrase).collect();
     let title = "equal values with other intervals or counts";
     list(text, title, &recounted, all);
