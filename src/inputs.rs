@@ -6,6 +6,7 @@
 mod generated;
 mod imported;
 mod memory;
+mod passed_over;
 mod published;
 mod source;
 mod survey;
@@ -356,7 +357,7 @@ pub fn open(
     if !errors.is_empty() {
         return Err(InputErrors(errors));
     }
-    let warnings = warnings::of(experiment, &datasets);
+    let warnings = warnings::of(experiment, &datasets, base);
     Ok(Inputs {
         datasets,
         facts: Facts {

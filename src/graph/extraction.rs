@@ -175,7 +175,7 @@ pub(super) fn parse(
     let lenient = blocks.len() > 1 || (is_imported && place.beside.network);
     let mut nodes = Vec::new();
     for block in blocks {
-        let Some(reduce) = reduce(fields, &values, block, lenient) else {
+        let Some(reduce) = reduce(fields, &values, block, (is_imported, lenient)) else {
             continue;
         };
         nodes.push(ExtractionNode {
@@ -232,8 +232,14 @@ fn reduce(
     fields: &Fields<'_>,
     values: &Values,
     block: &BlockInfo,
-    lenient: bool,
+    (is_imported, lenient): (bool, bool),
 ) -> Option<Reduce> {
+    // Imported features are no output of a block that anybody could name.
+    let (name, has, whose) = if is_imported {
+        ("the imported features".to_owned(), "have", "which are")
+    } else {
+        (format!("block {}", block.index), "has", "whose output is")
+    };
     let misfit = |key: &str, message: String, hint: String| {
         fields.invalid(key, "graph::tap-misfit", message, Some(hint));
         None
@@ -241,9 +247,8 @@ fn reduce(
     let surplus = |key: &str, given: bool| {
         if given && !lenient {
             let message = format!(
-                "`{key}` of {} does not apply to block {}, whose output is {}",
+                "`{key}` of {} does not apply to {name}, {whose} {}",
                 fields.context(),
-                block.index,
                 block.shape
             );
             let hint = format!("leave `{key}` out");
@@ -263,8 +268,7 @@ fn reduce(
                         POOL.name,
                         "graph::pool-too-large",
                         format!(
-                            "pool {side} is larger than the feature map of block {}, which is {height} × {width}",
-                            block.index
+                            "pool {side} is larger than the feature map of {name}, which is {height} × {width}"
                         ),
                         Some(format!("at most {} for this block", height.min(width))),
                     );
@@ -279,11 +283,11 @@ fn reduce(
             }
             match values.token {
                 Some(Reduce::ClassToken) if !class_token => {
-                    let message = format!("block {} has no class token", block.index);
+                    let message = format!("{name} {has} no class token");
                     misfit(TOKEN.name, message, "write `token = \"mean\"`".to_owned())
                 }
                 Some(Reduce::PatchMap) if block.shape.reduced(Reduce::PatchMap).is_none() => {
-                    let message = format!("block {} has no square of patches", block.index);
+                    let message = format!("{name} {has} no square of patches");
                     misfit(TOKEN.name, message, "write `token = \"all\"`".to_owned())
                 }
                 Some(reduce) => Some(reduce),

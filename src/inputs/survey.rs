@@ -125,7 +125,7 @@ pub fn survey(
     if !errors.is_empty() {
         return Err(InputErrors(errors));
     }
-    let warnings = warnings::of(experiment, &datasets);
+    let warnings = warnings::of(experiment, &datasets, base);
     Ok(Surveyed {
         inputs: Inputs {
             datasets,

@@ -1,9 +1,10 @@
 //! What looks wrong with the inputs of an experiment, and stops nothing.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
-use super::Inputs;
+use super::{Inputs, passed_over};
 use crate::datasets::{OpenDataset, warnings};
 use crate::graph::Experiment;
 use crate::imaging::Image;
@@ -19,8 +20,13 @@ impl Inputs {
     }
 }
 
-/// What looks wrong with datasets, one for each of the experiment; `None` for those that were not opened.
-pub(super) fn of(experiment: &Experiment, datasets: &[Option<Arc<OpenDataset>>]) -> Vec<Warning> {
+/// What looks wrong with datasets, one for each of the experiment; `None` for those that were not opened. And with files of weights, whose
+/// paths start from `base`.
+pub(super) fn of(
+    experiment: &Experiment,
+    datasets: &[Option<Arc<OpenDataset>>],
+    base: &Path,
+) -> Vec<Warning> {
     let opened = |index: usize| datasets.get(index)?.as_ref();
     let mut found: Vec<Warning> = Vec::new();
     let mut add = |name: &str, warning: Warning| {
@@ -72,6 +78,17 @@ pub(super) fn of(experiment: &Experiment, datasets: &[Option<Arc<OpenDataset>>])
                 hint: Some("take a network that reads three channels".to_owned()),
             };
             add(&experiment.datasets[dataset].name, warning);
+        }
+    }
+    for node in &experiment.models {
+        if let Some(warning) = passed_over::of(node, base) {
+            let warning = Warning {
+                message: format!("model `{}`: {}", node.name, warning.message),
+                ..warning
+            };
+            if !found.contains(&warning) {
+                found.push(warning);
+            }
         }
     }
     found

@@ -12,6 +12,7 @@ use repro::models::kinds::guided_diffusion::presets;
 use serde_json::{Value, json};
 
 use crate::fixture::{CliTest, nano_weights, root, walk, with_snapshots};
+use crate::hollow::whole;
 
 /// The files of a folder below `tests` that end in `.pt`, by their names.
 fn checkpoints(folder: &str) -> BTreeMap<String, PathBuf> {
@@ -113,13 +114,60 @@ fn what_is_no_tensor_is_told() {
     );
 }
 
+/// `numpy.savez` and `numpy.savez_compressed` of a vision transformer of Flax.
+#[test]
+fn archives_of_arrays_are_read_packed_and_unpacked() {
+    let folder = root().join("tests/golden/checkpoints");
+    let open = |name: &str| StoredTensors::open(&folder.join(name)).unwrap();
+    let (stored, packed) = (open("flax.npz"), open("flax-compressed.npz"));
+    for file in [&stored, &packed] {
+        assert_eq!(file.container(), Container::Npz);
+        let on_disk = std::fs::metadata(file.path()).unwrap().len();
+        assert_eq!(file.file_bytes(), on_disk);
+    }
+    assert!(packed.file_bytes() < stored.file_bytes());
+    assert!(packed.descriptions().eq(stored.descriptions()));
+    assert_eq!(
+        stored.get("blocks.0.attn.qkv.weight").unwrap().shape,
+        [12, 4]
+    );
+    for name in stored.names() {
+        let (stored, packed) = (stored.get(name).unwrap(), packed.get(name).unwrap());
+        assert_eq!(stored.bytes, packed.bytes, "{name}");
+    }
+    // Element [2, 1] of the transposed kernel of 4 x 2 x 2 is [1, 1, 0] there; the kernel begins at QUERY.
+    let query = stored.get("blocks.0.attn.qkv.weight").unwrap();
+    let number = |index: usize| {
+        let bytes = query.bytes[4 * index..4 * (index + 1)].try_into().unwrap();
+        f32::from_le_bytes(bytes)
+    };
+    assert!((number(2 * 4 + 1) - number(0) - 6.0).abs() < 1e-9);
+}
+
+#[test]
+fn damage_to_compressed_arrays_is_noticed() {
+    let path = root().join("tests/golden/checkpoints/flax-compressed.npz");
+    let whole = std::fs::read(path).unwrap();
+    let open = |bytes: Vec<u8>| StoredTensors::from_bytes(Path::new("x.npz"), bytes);
+    assert!(open(whole.clone()).is_ok());
+    // The first member is behind its header of 30 bytes, its name and an extra field.
+    let name = u16::from_le_bytes([whole[26], whole[27]]);
+    let extra = u16::from_le_bytes([whole[28], whole[29]]);
+    let start = 30 + usize::from(name) + usize::from(extra);
+    for place in start..start + 40 {
+        let mut damaged = whole.clone();
+        damaged[place] ^= 0x10;
+        let error = open(damaged).unwrap_err().to_string();
+        assert!(error.starts_with("x.npz is damaged"), "{place}: {error}");
+    }
+}
+
 #[test]
 fn the_golden_checkpoints_hold_the_tensors_of_the_safetensors_file() {
-    let folder = root().join("tests/golden/guided_diffusion");
     let expected = StoredTensors::open(nano_weights()).unwrap();
     assert_eq!(expected.container(), Container::Safetensors);
     for name in ["adm-nano.zip.pt", "adm-nano.legacy.pt"] {
-        let tensors = StoredTensors::open(&folder.join(name)).unwrap();
+        let tensors = StoredTensors::open(&whole("guided_diffusion", name)).unwrap();
         assert!(tensors.descriptions().eq(expected.descriptions()), "{name}");
         for tensor in expected.names() {
             let (found, expected) = (tensors.get(tensor).unwrap(), expected.get(tensor).unwrap());

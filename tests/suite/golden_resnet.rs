@@ -22,6 +22,7 @@ use safetensors::{Dtype, SafeTensors};
 use tch::{Device, Kind, Tensor};
 
 use crate::fixture::{CliTest, root};
+use crate::hollow::whole;
 
 /// Absolute, for every tap in f32.
 const TOLERANCE: f64 = 2e-5;
@@ -289,8 +290,9 @@ fn files_of_swav_and_vissl_are_read_as_they_are_published() {
             "classy_state_dict.base_model.model.heads",
         ),
     ] {
-        assert_golden(file, &tapped(&cli, &path(file)));
-        let tensors = StoredTensors::open(&path(file)).unwrap();
+        let path = whole("resnet", file);
+        assert_golden(file, &tapped(&cli, &path));
+        let tensors = StoredTensors::open(&path).unwrap();
         let headless = Config {
             classes: None,
             ..presets::find("resnet-tiny").unwrap().network
@@ -312,6 +314,31 @@ fn files_of_swav_and_vissl_are_read_as_they_are_published() {
             "{names:?}"
         );
     }
+}
+
+/// What a run leaves alone of a file of weights is a warning, once however many extractions read the network.
+#[test]
+fn tensors_of_other_networks_are_said_once() {
+    let cli = CliTest::new();
+    cli.image_folder("photos", 2);
+    let weights = whole("resnet", "resnet-tiny.swav.pth.tar");
+    cli.write(
+        "tiny.toml",
+        format!(
+            "[experiment]\nname = \"tiny\"\n\n[dataset.photos]\nkind = \"image-folder\"\nroot = \"photos\"\n\n\
+             [model.net]\nkind = \"resnet\"\nlayers = [1, 2, 2, 1]\nbase_width = 8\nimage_size = 64\nweights = {:?}\n\n\
+             [extraction.taps]\nmodel = \"net\"\ndataset = \"photos\"\nblock = [1, 7]\n",
+            weights.to_str().unwrap()
+        ),
+    );
+    let plan = cli.run(&["plan", "tiny.toml"]).expect_code(0);
+    let warnings = plan.stderr.matches("data::tensors-ignored").count();
+    assert_eq!(warnings, 1, "{plan}");
+    plan.expect_in_stderr(&[
+        "model `net`: ",
+        "2 tensors of the weights ",
+        "are not of this network: module.projection_head.0.weight, module.prototypes.weight",
+    ]);
 }
 
 #[test]

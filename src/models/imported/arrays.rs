@@ -1,10 +1,5 @@
-//! NumPy's files: one array (`.npy`), or several in an archive (`.npz`), mapped into memory.
-//!
-//! # Reference
-//! numpy/numpy v2.4.0: numpy/lib/_npyio_impl.py (`savez`): a zip archive whose members are called as the arrays, with `.npy` behind it.
-//!
-//! # Deviations
-//! Compressed members (`numpy.savez_compressed`) are refused: rows are read in place.
+//! NumPy's files: one array (`.npy`), or several in an archive (`.npz`), which the reader of checkpoints opens. Rows are read where they
+//! lie; those of a compressed archive are unpacked into memory.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,28 +14,19 @@ use super::malformed;
 use super::tensors::{Elements, Found};
 use crate::datasets::DatasetError;
 use crate::limits::NPY_HEADER;
-use crate::models::checkpoint::stored_tensors::Fault;
 use crate::models::checkpoint::stored_tensors::archive::{self, Archive};
+use crate::models::checkpoint::stored_tensors::npz::{self, Array};
+use crate::models::checkpoint::stored_tensors::{Content, Fault};
 use crate::npy::{self, Element, Header};
-use crate::visible::on_one_line;
 
-/// What the name of a member ends in.
-const ENDING: &str = ".npy";
 /// What a single array is called.
 const ONLY: &str = "features";
 
 /// The arrays of an open file.
 #[derive(Debug)]
 pub(super) struct Arrays {
-    map: Mmap,
-    arrays: BTreeMap<String, Array>,
-}
-
-#[derive(Debug)]
-struct Array {
-    header: Header,
-    /// The elements, in the file.
-    bytes: Range<usize>,
+    content: Content,
+    arrays: npz::Arrays,
 }
 
 impl Arrays {
@@ -60,8 +46,11 @@ impl Arrays {
         // which is why the file must not change; no memory becomes invalid otherwise.
         let map = unsafe { Mmap::map(file) };
         let map = map.map_err(|source| DatasetError::io(path, source, "check the path"))?;
-        let arrays = read(&map).map_err(|problem| malformed(path, problem))?;
-        Ok(arrays.map(|arrays| Self { map, arrays }))
+        let found = read(&map).map_err(|problem| malformed(path, problem))?;
+        Ok(found.map(|(arrays, unpacked)| Self {
+            content: unpacked.map_or(Content::Mapped(map), Content::InMemory),
+            arrays,
+        }))
     }
 
     /// The arrays' names, in alphabetical order.
@@ -85,64 +74,47 @@ impl Arrays {
             },
             shape: &array.header.shape,
             is_fortran_order: array.header.is_fortran_order,
-            bytes: Cow::Borrowed(self.map.get(array.bytes.clone())?),
+            bytes: Cow::Borrowed(self.content.bytes().get(array.bytes.clone())?),
         })
     }
 
     /// The elements of an array, to be read in place.
-    pub(super) fn into_mapped(mut self, name: &str) -> Option<(Mmap, Range<usize>)> {
+    pub(super) fn into_elements(mut self, name: &str) -> Option<(Content, Range<usize>)> {
         let array = self.arrays.remove(name)?;
-        Some((self.map, array.bytes))
+        Some((self.content, array.bytes))
     }
 }
 
-/// The arrays of a file; `None` where it is an archive without any.
-fn read(file: &[u8]) -> Result<Option<BTreeMap<String, Array>>, String> {
-    if file.starts_with(archive::MAGIC) {
-        return members(file);
+/// The arrays of a file, and the bytes that they are in where these are not the file's; `None` where it is an archive without any.
+fn read(file: &[u8]) -> Result<Option<npz::Opened>, String> {
+    if !file.starts_with(archive::MAGIC) {
+        let array = only(file)?;
+        return Ok(Some((BTreeMap::from([(ONLY.to_owned(), array)]), None)));
     }
-    let array = array(file, 0..file.len())?;
-    Ok(Some(BTreeMap::from([(ONLY.to_owned(), array)])))
-}
-
-/// The arrays of an archive; `None` where it has none.
-fn members(file: &[u8]) -> Result<Option<BTreeMap<String, Array>>, String> {
     let archive = Archive::open(file).map_err(in_words)?;
-    if !archive.names().any(|member| member.ends_with(ENDING)) {
+    if !archive.names().any(|member| member.ends_with(npz::ENDING)) {
         return Ok(None);
     }
-    let mut arrays = BTreeMap::new();
-    for member in archive.names() {
-        let Some(name) = member.strip_suffix(ENDING) else {
-            let member = on_one_line(member);
-            return Err(format!("`{member}` in it is not a NumPy array"));
-        };
-        let range = archive.find(member).map_err(in_words)?.unwrap_or_default();
-        let array =
-            array(file, range).map_err(|problem| format!("`{}`: {problem}", on_one_line(name)))?;
-        arrays.insert(name.to_owned(), array);
-    }
-    Ok(Some(arrays))
+    npz::arrays(file, &archive).map(Some).map_err(in_words)
 }
 
 /// What is wrong with an archive, without what to do about checkpoints.
 fn in_words(fault: Fault) -> String {
     match fault {
         Fault::Unsupported { reason, .. } => {
-            format!("{reason}; `numpy.savez` stores members as they are")
+            format!("{reason}; `numpy.savez` stores arrays of plain numbers as they are")
         }
+        Fault::CorruptContainer(reason) => format!("it is damaged: {reason}"),
         other => format!("it {other}"),
     }
 }
 
-/// The array whose file is a part of a file.
-fn array(file: &[u8], range: Range<usize>) -> Result<Array, String> {
-    let bytes = file.get(range.clone()).unwrap_or_default();
-    let beginning = &bytes[..bytes.len().min(NPY_HEADER + 16)];
-    let header = Header::read(beginning, bytes.len()).map_err(|error| error.to_string())?;
-    let start = range.start + header.start;
+/// The array that a file is.
+fn only(file: &[u8]) -> Result<Array, String> {
+    let beginning = &file[..file.len().min(NPY_HEADER + 16)];
+    let header = Header::read(beginning, file.len()).map_err(|error| error.to_string())?;
     Ok(Array {
-        bytes: start..start + header.length,
+        bytes: header.start..header.start + header.length,
         header,
     })
 }

@@ -3,10 +3,9 @@
 use std::ops::Range;
 
 use half::{bf16, f16};
-use memmap2::Mmap;
 use safetensors::Dtype;
 
-use crate::models::checkpoint::stored_tensors::StoredTensors;
+use crate::models::checkpoint::stored_tensors::{Content, StoredTensors};
 
 /// Where the numbers are.
 #[derive(Debug)]
@@ -15,8 +14,8 @@ pub(super) enum Values {
     Unread,
     /// In memory, row by row.
     InMemory(Vec<f32>),
-    /// In a part of a mapped file, one number behind the other.
-    Mapped(Mmap, Range<usize>, Dtype),
+    /// In a part of a file, or of what it unpacks into, one number behind the other.
+    InPlace(Content, Range<usize>, Dtype),
     /// In a tensor whose elements are in a row.
     Stored(Box<StoredTensors>, String),
 }
@@ -38,8 +37,8 @@ impl Values {
                 }
                 None => false,
             },
-            Self::Mapped(map, bytes, dtype) => {
-                let bytes = map.get(bytes.clone()).unwrap_or_default();
+            Self::InPlace(content, bytes, dtype) => {
+                let bytes = content.bytes().get(bytes.clone()).unwrap_or_default();
                 part_of(bytes, range, *dtype).is_some_and(|bytes| append(*dtype, bytes, into))
             }
             Self::Stored(file, name) => {

@@ -73,8 +73,8 @@ pub(super) fn open(
     let (found, in_place) = if let Some(arrays) = arrays {
         let names: Vec<&str> = arrays.names().collect();
         let found = describe(path, &names, &|name| arrays.get(name), imported, need)?;
-        let mapped = arrays.into_mapped(&found.features);
-        let values = mapped.map(|(map, bytes)| Values::Mapped(map, bytes, found.dtype));
+        let elements = arrays.into_elements(&found.features);
+        let values = elements.map(|(content, bytes)| Values::InPlace(content, bytes, found.dtype));
         (found, values)
     } else {
         let opened = match checked {

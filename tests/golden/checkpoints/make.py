@@ -85,6 +85,25 @@ for protocol in (3, 4, 5):
 
 import numpy  # noqa: E402
 
+# A vision transformer of one block as Flax names it, of 4 channels and 2 heads; all numbers count up from 0 in the order of the dict.
+sizes = {
+    "cls": (1, 1, 4), "embedding/kernel": (2, 2, 3, 4), "embedding/bias": (4,), "Transformer/posembed_input/pos_embedding": (1, 5, 4),
+    "Transformer/encoder_norm/scale": (4,), "Transformer/encoder_norm/bias": (4,), "head/kernel": (4, 3), "head/bias": (3,),
+}
+block = {"LayerNorm_0/scale": (4,), "LayerNorm_0/bias": (4,), "LayerNorm_2/scale": (4,), "LayerNorm_2/bias": (4,)}
+for part in ("query", "key", "value"):
+    block |= {f"MultiHeadDotProductAttention_1/{part}/kernel": (4, 2, 2), f"MultiHeadDotProductAttention_1/{part}/bias": (2, 2)}
+block |= {"MultiHeadDotProductAttention_1/out/kernel": (2, 2, 4), "MultiHeadDotProductAttention_1/out/bias": (4,)}
+block |= {"MlpBlock_3/Dense_0/kernel": (4, 8), "MlpBlock_3/Dense_0/bias": (8,)}
+block |= {"MlpBlock_3/Dense_1/kernel": (8, 4), "MlpBlock_3/Dense_1/bias": (4,)}
+sizes |= {f"Transformer/encoderblock_0/{name}": size for name, size in block.items()}
+flax, counted = {}, 0
+for name, size in sizes.items():
+    flax[name] = numpy.arange(counted, counted + numpy.prod(size), dtype=numpy.float32).reshape(size)
+    counted += flax[name].size
+numpy.savez(FOLDER / "flax.npz", **flax)
+numpy.savez_compressed(FOLDER / "flax-compressed.npz", **flax)
+
 save("refused-module.pt", module)
 save("refused-numpy.pt", {"a": numpy.arange(3)})
 save("refused-numpy-scalar.pt", {"a": numpy.float64(1.5)})

@@ -50,7 +50,7 @@ pub fn of(name: &str, store: Option<&Path>) -> Vec<Vec<u8>> {
         "list" => vec![b"1 001.a/1.jpg\n".to_vec(), b"1 1\n".to_vec(), b"1 001.a\n2 b c\n".to_vec()],
         "checkpoint" => {
             let mut all = files("tests/hostile_pickles", &["pt"], 60_000);
-            all.extend(files("tests/golden/checkpoints", &["pt", "pth", "safetensors"], 60_000));
+            all.extend(files("tests/golden/checkpoints", &["pt", "pth", "safetensors", "npz"], 60_000));
             all
         }
         "features" => files(

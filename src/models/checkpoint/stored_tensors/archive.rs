@@ -1,4 +1,5 @@
-//! A zip archive whose members are stored as they are: where each is, so that it can be read in place.
+//! A zip archive whose members are stored as they are: where each is, so that it can be read in place. Those of archives of arrays may be
+//! compressed: [`Archive::unpacked`].
 //!
 //! Only the directory at the archive's end is trusted, and only after it was checked: it must end where the archive's end
 //! record begins, list as many members as that record says, and each member's own header must agree with it. Members may
@@ -13,6 +14,8 @@
 //! An archive with a comment, with anything before or behind it, or in several pieces is refused. Checksums are not
 //! compared: that would read every byte of a file that is mapped in order not to, PyTorch may leave them out, and what a
 //! file was is recorded by the digest of the whole.
+
+mod unpacked;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -35,6 +38,10 @@ const LOCATOR_LENGTH: usize = 20;
 const LARGE_NUMBERS: u16 = 1;
 /// Flags of encryption: the old one, the strong one, and a directory that is encrypted itself.
 const ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
+/// The method of members that are stored as they are.
+const STORED: u16 = 0;
+/// The method of compression that is unpacked.
+const DEFLATE: u16 = 8;
 /// The flag that sizes stand behind a member instead of before it.
 const SIZES_BEHIND: u16 = 1 << 3;
 
@@ -48,6 +55,11 @@ pub(in crate::models) struct Archive<'f> {
 struct Member {
     flags: u16,
     method: u16,
+    /// CRC-32 of the content.
+    checksum: u32,
+    /// The size of the content, in bytes.
+    size: u64,
+    /// Where the member is in the archive.
     bytes: Range<usize>,
 }
 
@@ -56,8 +68,11 @@ struct Line<'f> {
     name: &'f str,
     flags: u16,
     method: u16,
-    /// The size in the archive, in bytes.
+    checksum: u32,
+    /// The size of the content, in bytes.
     size: u64,
+    /// The size in the archive, in bytes.
+    packed: u64,
     /// Where the member's header stands.
     header: u64,
 }
@@ -83,6 +98,8 @@ impl<'f> Archive<'f> {
             let member = Member {
                 flags: line.flags,
                 method: line.method,
+                checksum: line.checksum,
+                size: line.size,
                 bytes,
             };
             if members.insert(line.name, member).is_some() {
@@ -134,8 +151,8 @@ impl<'f> Archive<'f> {
             return Err(unsupported("encrypted".to_owned()));
         }
         match member.method {
-            0 => Ok(Some(member.bytes.clone())),
-            8 => Err(unsupported("compressed (deflate)".to_owned())),
+            STORED => Ok(Some(member.bytes.clone())),
+            DEFLATE => Err(unsupported("compressed (deflate)".to_owned())),
             other => Err(unsupported(format!("compressed (method {other})"))),
         }
     }
@@ -258,7 +275,8 @@ fn read_line<'f>(reader: &mut Reader<'f>) -> Result<Line<'f>, Fault> {
         reader.u16().ok_or_else(broken)?,
         reader.u16().ok_or_else(broken)?,
     );
-    let _time_and_checksum = reader.u64().ok_or_else(broken)?;
+    let _time = reader.u32().ok_or_else(broken)?;
+    let checksum = reader.u32().ok_or_else(broken)?;
     let (packed, size) = (
         reader.u32().ok_or_else(broken)?,
         reader.u32().ok_or_else(broken)?,
@@ -290,7 +308,8 @@ fn read_line<'f>(reader: &mut Reader<'f>) -> Result<Line<'f>, Fault> {
         )));
     }
     // Of a compressed member they differ; whoever asks for it gets the error that it is compressed.
-    if (disk != 0 && disk != u16::MAX) || (method == 0 && flags & ENCRYPTED == 0 && packed != size)
+    if (disk != 0 && disk != u16::MAX)
+        || (method == STORED && flags & ENCRYPTED == 0 && packed != size)
     {
         return Err(broken());
     }
@@ -298,7 +317,9 @@ fn read_line<'f>(reader: &mut Reader<'f>) -> Result<Line<'f>, Fault> {
         name,
         flags,
         method,
-        size: packed,
+        checksum,
+        size,
+        packed,
         header,
     })
 }
@@ -362,12 +383,12 @@ fn find_member(
     if own_name != line.name.as_bytes()
         || method != line.method
         || (flags ^ line.flags) & ENCRYPTED != 0
-        || (has_size && u64::from(packed) != line.size)
+        || (has_size && u64::from(packed) != line.packed)
     {
         return Err(contradiction());
     }
     let from = reader.at();
-    let size = usize::try_from(line.size).map_err(|_| outside())?;
+    let size = usize::try_from(line.packed).map_err(|_| outside())?;
     let content = reader.take(size).ok_or_else(outside)?;
     Ok((start, from..from + content.len()))
 }

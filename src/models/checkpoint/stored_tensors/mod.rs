@@ -18,7 +18,7 @@ mod diffusers_dit;
 mod fault;
 mod flax;
 mod legacy;
-mod npz;
+pub(in crate::models) mod npz;
 mod pickle;
 mod reader;
 pub(in crate::models) mod safetensors;
@@ -47,6 +47,8 @@ use crate::recognized::{BEGINNING, recognized};
 #[derive(Debug)]
 pub struct StoredTensors {
     path: PathBuf,
+    /// The size of the file.
+    file_bytes: u64,
     content: Content,
     container: Container,
     entries: BTreeMap<String, Entry>,
@@ -87,15 +89,18 @@ pub struct StoredTensor<'file> {
     pub bytes: Cow<'file, [u8]>,
 }
 
-/// Where a file's bytes are.
+/// Where the bytes are that tensors and arrays are parts of.
 #[derive(Debug)]
-enum Content {
+pub(in crate::models) enum Content {
+    /// In a mapped file.
     Mapped(Mmap),
+    /// In memory, such as what was compressed in the file.
     InMemory(Vec<u8>),
 }
 
 impl Content {
-    fn bytes(&self) -> &[u8] {
+    /// The bytes.
+    pub(in crate::models) fn bytes(&self) -> &[u8] {
         match self {
             Self::Mapped(map) => map,
             Self::InMemory(bytes) => bytes,
@@ -214,14 +219,15 @@ impl StoredTensors {
 
     fn read(path: &Path, content: Content) -> Result<Self, StoredTensorsError> {
         let read = read(content.bytes());
-        let (container, found) = read.map_err(|fault| StoredTensorsError {
+        let (container, found, unpacked) = read.map_err(|fault| StoredTensorsError {
             path: path.into(),
             fault,
         })?;
         let found = diffusers_dit::renamed(found);
         Ok(Self {
             path: path.into(),
-            content,
+            file_bytes: content.bytes().len() as u64,
+            content: unpacked.map_or(content, Content::InMemory),
             container,
             entries: found.tensors,
             others: found.others,
@@ -235,7 +241,7 @@ impl StoredTensors {
 
     /// The size of the file in bytes.
     pub fn file_bytes(&self) -> u64 {
-        self.content.bytes().len() as u64
+        self.file_bytes
     }
 
     /// How the file holds its tensors.
@@ -315,18 +321,19 @@ impl StoredTensors {
     }
 }
 
-/// Judges the container by how the file begins, and reads it.
-fn read(file: &[u8]) -> Result<(Container, StateDict), Fault> {
+/// Judges the container by how the file begins, and reads it. What was compressed comes along, as what the tensors are parts of.
+fn read(file: &[u8]) -> Result<(Container, StateDict, Option<Vec<u8>>), Fault> {
     if file.is_empty() {
         Err(Fault::Empty)
     } else if file.starts_with(archive::MAGIC) {
         let archive = Archive::open(file)?;
         if npz::is_npz(&archive) {
-            return Ok((Container::Npz, flax::renamed(npz::read(file, &archive)?)));
+            let (found, unpacked) = npz::read(file, &archive)?;
+            return Ok((Container::Npz, flax::renamed(found), unpacked));
         }
-        Ok((Container::Zip, zip::read(file, &archive)?))
+        Ok((Container::Zip, zip::read(file, &archive)?, None))
     } else if legacy::is_pickle(file) && !safetensors::begins(file) {
-        Ok((Container::Legacy, legacy::read(file)?))
+        Ok((Container::Legacy, legacy::read(file)?, None))
     } else if let Some(what) = something_else(file) {
         Err(Fault::NotACheckpoint(what))
     } else {
@@ -334,7 +341,7 @@ fn read(file: &[u8]) -> Result<(Container, StateDict), Fault> {
             tensors: safetensors::read(file)?,
             others: Vec::new(),
         };
-        Ok((Container::Safetensors, found))
+        Ok((Container::Safetensors, found, None))
     }
 }
 

@@ -4,10 +4,11 @@
 //! numpy/numpy v2.4.0: numpy/lib/_npyio_impl.py (`_savez`, `NpzFile`); the arrays themselves: `npy.rs`.
 //!
 //! # Deviations
-//! Members have to be stored as they are, so that arrays are read where they lie: what `numpy.savez_compressed` writes is refused. Arrays
-//! of texts are listed and not read.
+//! Arrays are read where they lie; those of `numpy.savez_compressed` are unpacked into memory first. Arrays of texts are listed and not
+//! read as tensors.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use safetensors::Dtype;
 
@@ -19,7 +20,7 @@ use crate::limits::CHECKPOINT_ENTRIES;
 use crate::npy::{Element, Header, NpyError};
 
 /// What is behind the name of every array.
-const ENDING: &str = ".npy";
+pub(in crate::models) const ENDING: &str = ".npy";
 
 /// Whether all members of an archive are named as arrays, one at least.
 pub(super) fn is_npz(archive: &Archive<'_>) -> bool {
@@ -27,37 +28,76 @@ pub(super) fn is_npz(archive: &Archive<'_>) -> bool {
     names.peek().is_some() && names.all(|name| name.ends_with(ENDING))
 }
 
-/// Reads what the archive whose bytes are `file` holds.
+/// An array of an archive.
+#[derive(Debug)]
+pub(in crate::models) struct Array {
+    pub(in crate::models) header: Header,
+    /// The elements, among all bytes.
+    pub(in crate::models) bytes: Range<usize>,
+}
+
+/// The arrays of an archive by their names.
+pub(in crate::models) type Arrays = BTreeMap<String, Array>;
+
+/// Arrays, and the bytes that they are in where these are not the file's.
+pub(in crate::models) type Opened = (Arrays, Option<Vec<u8>>);
+
+/// The arrays of the archive whose bytes are `file`, and, where some of them are compressed, the bytes that they are in instead.
 ///
 /// # Errors
-/// A member that is compressed, damaged, or an array of what is not read; too many of them.
-pub(super) fn read(file: &[u8], archive: &Archive<'_>) -> Result<StateDict, Fault> {
-    let mut found = StateDict::default();
-    let mut tensors = BTreeMap::new();
-    for (count, member) in archive.names().enumerate() {
-        if count == CHECKPOINT_ENTRIES {
-            let reason = format!("it has more than {CHECKPOINT_ENTRIES} members");
-            return Err(Fault::CorruptContainer(reason));
-        }
-        let name = member.strip_suffix(ENDING).unwrap_or(member);
+/// A member that is damaged, no array, or an array of what is not read; too many of them.
+pub(in crate::models) fn arrays(file: &[u8], archive: &Archive<'_>) -> Result<Opened, Fault> {
+    if archive.names().nth(CHECKPOINT_ENTRIES).is_some() {
+        let reason = format!("it has more than {CHECKPOINT_ENTRIES} members");
+        return Err(Fault::CorruptContainer(reason));
+    }
+    if let Some((unpacked, archive)) = archive.unpacked(file)? {
+        let arrays = in_place(&unpacked, &archive)?;
+        return Ok((arrays, Some(unpacked)));
+    }
+    Ok((in_place(file, archive)?, None))
+}
+
+fn in_place(file: &[u8], archive: &Archive<'_>) -> Result<Arrays, Fault> {
+    let mut arrays = Arrays::new();
+    for member in archive.names() {
+        let name = member.strip_suffix(ENDING).ok_or_else(|| {
+            let reason = format!("its member `{}` is not a NumPy array", shown(member));
+            Fault::CorruptContainer(reason)
+        })?;
         let bytes = archive.find(member)?.unwrap_or_default();
         let content = file.get(bytes.clone()).unwrap_or_default();
         let header = Header::read(content, content.len()).map_err(|error| fault(member, &error))?;
+        let start = bytes.start.saturating_add(header.start);
+        let bytes = start..start.saturating_add(header.length);
+        arrays.insert(name.to_owned(), Array { header, bytes });
+    }
+    Ok(arrays)
+}
+
+/// Reads the arrays as tensors, and gives the bytes that they are in where these are not the file's.
+///
+/// # Errors
+/// See [`arrays`].
+pub(super) fn read(
+    file: &[u8],
+    archive: &Archive<'_>,
+) -> Result<(StateDict, Option<Vec<u8>>), Fault> {
+    let (arrays, unpacked) = arrays(file, archive)?;
+    let mut found = StateDict::default();
+    for (name, Array { header, bytes }) in arrays {
         let Some(dtype) = dtype(header.element) else {
             found.others.push(OtherEntry {
-                name: name.to_owned(),
+                name,
                 what: format!("an array of texts, of shape {:?}", header.shape),
             });
             continue;
         };
-        let start = bytes.start.saturating_add(header.start);
         let strides = strides(&header);
-        let end = start.saturating_add(header.length);
-        let entry = Entry::new(dtype, header.shape, start..end, strides);
-        tensors.insert(name.to_owned(), entry);
+        let entry = Entry::new(dtype, header.shape, bytes, strides);
+        found.tensors.insert(name, entry);
     }
-    found.tensors = tensors;
-    Ok(found)
+    Ok((found, unpacked))
 }
 
 /// The distances of elements of an array that is in Fortran's order, unless they are in a row all the same.
