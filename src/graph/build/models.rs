@@ -78,12 +78,10 @@ impl Builder<'_> {
                         sources.push(None);
                     }
                 }
-                let autoencoder = match latents::autoencoder(&fields, experiment, &names, &*model) {
-                    Ok(autoencoder) => autoencoder,
-                    Err(latents::Reported) => {
-                        all_read = false;
-                        continue;
-                    }
+                let autoencoder = latents::autoencoder(&fields, experiment, &names, &*model);
+                let Ok(autoencoder) = autoencoder else {
+                    all_read = false;
+                    continue;
                 };
                 for pretrain in sources {
                     let index = experiment.models.len();

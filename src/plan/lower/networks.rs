@@ -8,6 +8,7 @@ use super::super::{Facts, PlanError, Shards};
 use super::{Lowering, split_names};
 use crate::bug::Bug;
 use crate::graph::{ImageFormat, SampleMethod, SamplesNode};
+use crate::models::autoencoding::AutoencodingModel;
 use crate::models::denoising::DenoisingModel;
 use crate::models::{Model, Precision};
 use crate::text::shortened;
@@ -117,7 +118,7 @@ impl Lowering<'_> {
                     precision: decoder
                         .model
                         .autoencoding()
-                        .map(|one| one.latent_precision()),
+                        .map(AutoencodingModel::latent_precision),
                 }),
                 precision: node.precision,
                 format: node.format.name(),
@@ -139,7 +140,7 @@ impl Lowering<'_> {
             );
             let side = model.side();
             let autoencoding = decoder.as_ref().and_then(|one| one.model.autoencoding());
-            let decoder = autoencoding.map_or(0, |one| one.decoder_multiply_adds());
+            let decoder = autoencoding.map_or(0, AutoencodingModel::decoder_multiply_adds);
             let of_image = u128::from(multiply_adds) * u128::from(steps) + u128::from(decoder);
             let work = || {
                 Work::Sample(Box::new(Sample {
