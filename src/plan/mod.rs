@@ -15,6 +15,7 @@ mod absent;
 mod choice;
 pub mod job;
 mod known;
+mod latents;
 mod lower;
 mod nearest;
 mod rates;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use super::choice::{ChosenItem, Refit};
 use super::job::Cost;
 use super::{DatasetFacts, Shards};
-use crate::feature_type::FeatureType;
 use crate::graph::axes::Axes;
 use crate::graph::{
     ExtractionNode, HeadNode, Origin, PretrainNode, Randomness, SamplesNode, Swept,
@@ -17,7 +16,7 @@ use crate::graph::{
 use crate::heads::FeatureShape;
 use crate::imaging::Preprocess;
 use crate::metrics::Metric;
-use crate::models::{Model, Reduce, TapShape};
+use crate::models::{Model, TapShape};
 use crate::numbers::to_usize;
 use crate::store::{Fingerprint, Recipe};
 
@@ -169,18 +168,6 @@ pub struct ModelUse {
     pub axes: Axes,
 }
 
-impl ModelUse {
-    /// What reads images for it: itself, or the autoencoder whose latents it reads.
-    pub fn reader(&self) -> &Self {
-        self.autoencoder.as_deref().unwrap_or(self)
-    }
-
-    /// Side in pixels of the images that it sees, by way of latents or not.
-    pub fn side(&self) -> u32 {
-        self.reader().model.input().side
-    }
-}
-
 /// One network to train.
 #[derive(Debug, Clone)]
 pub struct Pretrain {
@@ -281,14 +268,6 @@ pub struct Extract {
 }
 
 impl Extract {
-    /// Whether these are latents as models read them.
-    pub fn is_latents(&self) -> bool {
-        let autoencoding = self.model.model.autoencoding();
-        autoencoding.is_some_and(|one| one.latent_block() == self.node.block)
-            && self.node.reduce == Reduce::Whole
-            && self.node.storage == FeatureType::F32
-    }
-
     /// Whether they were computed elsewhere, and are read from files.
     pub fn is_imported(&self) -> bool {
         self.model.model.imported().is_some()

@@ -2,8 +2,8 @@
 //!
 //! Start with [`fixture`], which runs the real program in a folder of its own; [`cases`] holds snapshots of `repro check` and `repro plan`
 //! over `tests/suite/cases`; [`run`], [`archives`], [`baselines`], [`calibration`], [`cka`], [`pretraining`], [`samples`], [`fine_tuning`],
-//! [`test_view`], [`joined`], [`latents`], [`interruption`], [`watch`] and [`damage`] run small experiments; [`compose`] overrides experiments; [`fgvc`]
-//! runs a shipped one on small [`stand_ins`] of its datasets, and [`paper`] all that are about the paper; [`querying`] and [`results`] ask
+//! [`test_view`], [`joined`], [`latents`], [`interruption`], [`watch`] and [`damage`] run small experiments; [`compose`] overrides
+//! experiments; [`fgvc`] runs a shipped one on small [`stand_ins`] of its datasets, and [`paper`] all that are about the paper; [`querying`] and [`results`] ask
 //! for what they leave, and [`query_reads`] asks for what it must not read, and [`template_queries`] asks in reports; [`view`] and
 //! [`view_reload`] ask for pages, and [`figures_as_png`] has other programs draw; [`network`] counts connections;
 //! [`golden_onnx`] runs ONNX files; [`image_folders`] and
