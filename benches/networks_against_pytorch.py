@@ -92,7 +92,7 @@ def classifier():
 
 def last_block():
     listed = subprocess.run([arguments.repro, "list", "models", arguments.network, "--json"], check=True, capture_output=True, text=True)
-    return max(block["block"] for block in json.loads(listed.stdout)["blocks"])
+    return max(block["index"] for block in json.loads(listed.stdout)["blocks"])
 
 
 class Deep(Exception):
