@@ -44,6 +44,7 @@ const FRACTION: Key<List<Number>> = Key::list("fraction", Number::above(0.0).to(
 const RESIZE: Key<Count> = Key::of("resize", SIDE).doc("The shorter side.");
 const CENTER_CROP: Key<Count> = Key::of("center-crop", SIDE)
     .doc("Side of the square, at most the shorter side of what the steps before it give.");
+const STRETCH: Key<Count> = Key::of("stretch", SIDE).doc("Side of the square.");
 const RANDOM_RESIZED_CROP: Key<Count> =
     Key::of("random-resized-crop", SIDE).doc("Side of the square.");
 const SCALE: Key<List<Number>> = Key::list("scale", Number::above(0.0).to(1.0))
@@ -116,6 +117,18 @@ pub const STEPS: &[&Kind<Parse<Step>>] = &[
         |fields| {
             let side = fields.get(&CENTER_CROP)?;
             Some(Step::CenterCrop { side })
+        },
+    ),
+    &Kind::new(
+        KindDoc {
+            name: STRETCH.name,
+            summary: "The whole image becomes a square, whatever its shape, between the four nearest pixels and without rounding to 8 bits: as PyTorch resizes for FID. The last step of a list.",
+            keys: &[&STRETCH],
+            shared: &[],
+        },
+        |fields| {
+            let side = fields.get(&STRETCH)?;
+            Some(Step::Stretch { side })
         },
     ),
     &Kind::new(
@@ -278,12 +291,19 @@ fn follow(fields: &Fields<'_>, key: &str, steps: &[Spanned<Step>], side: u32) ->
         false
     };
     let mut known = Known::Nothing;
-    for step in steps {
+    for (place, step) in steps.iter().enumerate() {
+        if let Step::Stretch { .. } = step.value
+            && place + 1 < steps.len()
+        {
+            let message = "what it gives is not rounded to 8 bits, so that no step can follow";
+            return misfit(step.span, message.to_owned(), "put it last".to_owned());
+        }
         known = match (&step.value, known) {
             (
                 Step::AdmCenterCrop { side }
                 | Step::AdmRandomCrop { side, .. }
-                | Step::RandomResizedCrop { side, .. },
+                | Step::RandomResizedCrop { side, .. }
+                | Step::Stretch { side },
                 _,
             )
             | (Step::Resize { side, .. }, Known::Square(_)) => Known::Square(*side),

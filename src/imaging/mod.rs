@@ -13,6 +13,7 @@ pub mod preprocess;
 mod random_crop;
 mod resize;
 mod room;
+mod stretch;
 #[cfg(test)]
 mod tests;
 

@@ -47,6 +47,15 @@ impl Normalization {
         *self == Self::default()
     }
 
+    /// The number of a value of a channel that is given as a share of the largest, from 0 to 1.
+    pub(super) fn of_share(self, share: f32, channel: usize) -> f32 {
+        match self {
+            Self::MinusOneToOne => 2.0 * share - 1.0,
+            Self::ZeroToOne => share,
+            Self::Imagenet => (share - MEAN[channel % 3]) / DEVIATION[channel % 3],
+        }
+    }
+
     /// The number of each of the 256 values of a channel, from 0.
     pub(super) fn table(self, channel: usize) -> [f32; 256] {
         let mut table = [0.0; 256];

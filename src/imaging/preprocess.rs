@@ -1,11 +1,12 @@
 //! From a decoded image to the square that a network reads: a list of steps.
 //!
-//! Two lists have names, `adm-center-crop` and `resize-center-crop`; others are written out. What a step draws at random is a
-//! function of what the square is for ([`Draw`]), never of the order in which images are prepared.
+//! Three lists have names, `adm-center-crop`, `resize-center-crop` and `stretch-bilinear`; others are written out. What a step draws at
+//! random is a function of what the square is for ([`Draw`]), never of the order in which images are prepared.
 //!
 //! # Reference
 //! `adm-center-crop`, `adm-random-crop`: openai/guided-diffusion@22e0df8:guided_diffusion/image_datasets.py, `center_crop_arr` and
 //! `random_crop_arr`.
+//! `stretch`, `stretch-bilinear`: `stretch.rs`.
 //! `resize`, `center-crop`, `random-resized-crop`, `random-flip`: torchvision 0.26, the transforms of these names on Pillow's images;
 //! `resize-center-crop` is `Resize` (antialiased bicubic) then `CenterCrop`.
 //!
@@ -15,6 +16,8 @@
 //! # Parity
 //! The same values as the references' on the stored photographs (`tests/golden/preprocessing`).
 
+mod shown;
+
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
@@ -22,9 +25,11 @@ use serde::Serialize;
 
 use super::adm_crop::{adm_center_crop, adm_random_crop};
 use super::random_crop::{random_crop, round_half_even};
-use super::{Filter, Image, Rectangle, Room, TooMuch, resize, resize_part};
+use super::{Filter, Image, Normalization, Rectangle, Room, TooMuch, resize, resize_part};
 use crate::numbers::to_u32;
 use crate::random::Stream;
+
+pub use shown::{Draw, View};
 
 /// How an image becomes a square. Part of an extraction's fingerprint: a word where the list has one, else the steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, PartialOrd, Ord)]
@@ -44,6 +49,8 @@ pub enum Named {
     AdmCenterCrop,
     /// Bicubic to the shorter side, then crop the center, with torchvision's roundings.
     ResizeCenterCrop,
+    /// [`Step::Stretch`].
+    StretchBilinear,
 }
 
 /// One step. Sides are in pixels.
@@ -68,6 +75,12 @@ pub enum Step {
         side: u32,
         /// How pixels are interpolated.
         filter: Filter,
+    },
+    /// The whole image, stretched to a square as PyTorch does for FID: between the four nearest pixels, in floating point. The last step
+    /// of a list.
+    Stretch {
+        /// Side of the square.
+        side: u32,
     },
     /// Crops the square in the middle; nothing is resized.
     CenterCrop {
@@ -119,61 +132,12 @@ impl PartialEq for Number {
 
 impl Eq for Number {}
 
-/// What an extraction shows to the network of each image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, PartialOrd, Ord, Hash)]
-#[serde(rename_all = "kebab-case")]
-pub enum View {
-    /// The image as preprocessed.
-    Center,
-    /// The image as preprocessed, left and right exchanged.
-    Flip,
-}
-
-impl View {
-    /// The word that users type and that the store keeps.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Center => "center",
-            Self::Flip => "flip",
-        }
-    }
-
-    /// Every view by its word.
-    pub const CHOICES: &[(&'static str, Self)] = &[("center", Self::Center), ("flip", Self::Flip)];
-}
-
-/// What a square is for. Random steps are a function of it.
-#[derive(Debug, Clone, Copy)]
-pub struct Draw<'a> {
-    /// The experiment's seed.
-    pub seed: u64,
-    /// The sample's id in its dataset.
-    pub sample: &'a str,
-    /// The name of the view, or of the step of a training.
-    pub view: &'a str,
-    /// The number of the draw, from 0.
-    pub draw: u32,
-}
-
-impl Draw<'_> {
-    /// The random numbers of one step of a list.
-    fn stream(self, step: usize) -> Stream {
-        let Self {
-            seed,
-            sample,
-            view,
-            draw,
-        } = self;
-        // The only text of unknown length stands last.
-        Stream::new(seed, &format!("preprocess/{step}/{draw}/{view}/{sample}"))
-    }
-}
-
 impl Named {
     /// Every list by its word.
     pub const CHOICES: &[(&'static str, Self)] = &[
         ("adm-center-crop", Self::AdmCenterCrop),
         ("resize-center-crop", Self::ResizeCenterCrop),
+        ("stretch-bilinear", Self::StretchBilinear),
     ];
 
     /// The word for it in experiment files.
@@ -181,6 +145,7 @@ impl Named {
         match self {
             Self::AdmCenterCrop => "adm-center-crop",
             Self::ResizeCenterCrop => "resize-center-crop",
+            Self::StretchBilinear => "stretch-bilinear",
         }
     }
 
@@ -192,6 +157,7 @@ impl Named {
                 let filter = Filter::Bicubic;
                 vec![Step::Resize { side, filter }, Step::CenterCrop { side }]
             }
+            Self::StretchBilinear => vec![Step::Stretch { side }],
         }
     }
 }
@@ -265,6 +231,46 @@ impl Preprocess {
         }
     }
 
+    /// The values that a network reads of the square that this preprocessing makes of an image, `[channels, side, side]`; `mirrored`
+    /// exchanges left and right.
+    ///
+    /// # Errors
+    /// An image that would grow too large on the way.
+    pub fn planes(
+        &self,
+        image: &Image,
+        side: usize,
+        draw: Draw<'_>,
+        mirrored: bool,
+        (channels, normalization): (usize, Normalization),
+    ) -> Result<Vec<f32>, TooMuch> {
+        // What one step took is kept for the next.
+        let _room = Room::enter();
+        let steps = self.steps(side);
+        let (steps, stretched) = match steps.split_last() {
+            Some((&Step::Stretch { side }, before)) => (before, Some(side as usize)),
+            _ => (&*steps, None),
+        };
+        let image = take(image, steps, draw)?;
+        let image = if mirrored {
+            Cow::Owned(image.flip())
+        } else {
+            image
+        };
+        Ok(match stretched {
+            Some(side) => image.stretched(side, channels, normalization),
+            None => image.to_planes(channels, normalization),
+        })
+    }
+
+    /// The steps for a network's side.
+    fn steps(&self, side: usize) -> Cow<'_, [Step]> {
+        match self {
+            Self::Named(name) => Cow::Owned(name.steps(to_u32(side))),
+            Self::Steps(steps) => Cow::Borrowed(steps),
+        }
+    }
+
     /// The square of `side` pixels that this preprocessing makes of an image.
     ///
     /// # Errors
@@ -272,30 +278,27 @@ impl Preprocess {
     pub fn apply(&self, image: &Image, side: usize, draw: Draw<'_>) -> Result<Image, TooMuch> {
         // What one step took is kept for the next.
         let _room = Room::enter();
-        let named;
-        let steps = match self {
-            Self::Named(name) => {
-                named = name.steps(to_u32(side));
-                &named
-            }
-            Self::Steps(steps) => steps,
-        };
-        let mut image = Cow::Borrowed(image);
-        let mut position = 0;
-        while let Some(step) = steps.get(position) {
-            let next = match (step, steps.get(position + 1)) {
-                // What is cropped away is not computed.
-                (&Step::Resize { side, filter }, Some(&Step::CenterCrop { side: part })) => {
-                    position += 1;
-                    resize_center_crop(&image, side as usize, filter, part as usize)?
-                }
-                _ => step.apply(&image, || draw.stream(position))?,
-            };
-            image = Cow::Owned(next);
-            position += 1;
-        }
-        Ok(image.into_owned())
+        Ok(take(image, &self.steps(side), draw)?.into_owned())
     }
+}
+
+/// Takes steps, one after the other.
+fn take<'i>(image: &'i Image, steps: &[Step], draw: Draw<'_>) -> Result<Cow<'i, Image>, TooMuch> {
+    let mut image = Cow::Borrowed(image);
+    let mut position = 0;
+    while let Some(step) = steps.get(position) {
+        let next = match (step, steps.get(position + 1)) {
+            // What is cropped away is not computed.
+            (&Step::Resize { side, filter }, Some(&Step::CenterCrop { side: part })) => {
+                position += 1;
+                resize_center_crop(&image, side as usize, filter, part as usize)?
+            }
+            _ => step.apply(&image, || draw.stream(position))?,
+        };
+        image = Cow::Owned(next);
+        position += 1;
+    }
+    Ok(image)
 }
 
 impl Step {
@@ -309,6 +312,7 @@ impl Step {
             } => format!("adm-random-crop {side} fraction {}–{}", least.0, most.0),
             Self::Resize { side, filter } => format!("resize {side} {}", filter.name()),
             Self::CenterCrop { side } => format!("center-crop {side}"),
+            Self::Stretch { side } => format!("stretch {side}"),
             Self::RandomResizedCrop {
                 side,
                 scale: [small, large],
@@ -337,6 +341,7 @@ impl Step {
             Self::Resize { side, filter } => {
                 resize(image, resized(image.size(), *side as usize), *filter)
             }
+            Self::Stretch { side } => Ok(image.stretched_to_pixels(*side as usize)),
             Self::CenterCrop { side } => {
                 Ok(image.crop(center(image.size().into(), *side as usize)))
             }

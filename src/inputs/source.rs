@@ -54,17 +54,14 @@ impl ImageSource<'_> {
             draw: shown.draw,
         };
         let side = self.input.side as usize;
-        let square = self.preprocess.apply(&image, side, draw);
-        let square = square.map_err(|error| DatasetError::Oversized {
+        let values = (self.input.channels as usize, self.normalization);
+        let planes = self
+            .preprocess
+            .planes(&image, side, draw, shown.mirrored, values);
+        planes.map_err(|error| DatasetError::Oversized {
             id: self.sample(row).id.clone(),
             problem: error.to_string(),
-        })?;
-        let square = if shown.mirrored {
-            square.flip()
-        } else {
-            square
-        };
-        Ok(square.to_planes(self.input.channels as usize, self.normalization))
+        })
     }
 }
 

@@ -77,6 +77,8 @@ mod golden_guided_diffusion;
 #[cfg(feature = "torch")]
 mod golden_heads;
 #[cfg(feature = "torch")]
+mod golden_inception;
+#[cfg(feature = "torch")]
 mod golden_mage;
 #[cfg(feature = "torch")]
 mod golden_momentum;

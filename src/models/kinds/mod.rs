@@ -6,6 +6,7 @@ pub mod autoencoder;
 pub mod dit;
 pub mod guided_diffusion;
 pub mod import;
+pub mod inception;
 pub mod mage;
 pub mod onnx;
 pub mod pixels;
@@ -21,6 +22,7 @@ pub const ALL: &[&ModelKind] = &[
     &dit::KIND,
     &guided_diffusion::KIND,
     &import::KIND,
+    &inception::KIND,
     &mage::KIND,
     &onnx::KIND,
     &pixels::KIND,

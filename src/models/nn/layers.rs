@@ -108,7 +108,8 @@ pub struct Convolution {
     /// What it computes in; the parameters are of this kind unless they are trained.
     kind: Kind,
     stride: i64,
-    padding: i64,
+    /// Zeros above and below, and left and right.
+    padding: [i64; 2],
 }
 
 impl Convolution {
@@ -127,7 +128,7 @@ impl Convolution {
             bias: Some(bias),
             kind,
             stride: 1,
-            padding: i64::from(kernel / 2),
+            padding: [i64::from(kernel / 2); 2],
         }
     }
 
@@ -139,14 +140,24 @@ impl Convolution {
         outputs: u32,
         kernel: u32,
     ) -> Self {
-        let shape = [outputs, inputs, kernel, kernel].map(|size| size as usize);
+        Self::with_kernel(weights, path, (inputs, outputs), [kernel; 2])
+    }
+
+    /// Takes `{path}.weight` alone, of a kernel of odd height and width, otherwise as [`Convolution::new`].
+    pub fn with_kernel(
+        weights: &mut WeightMap,
+        path: &str,
+        (inputs, outputs): (u32, u32),
+        [height, width]: [u32; 2],
+    ) -> Self {
+        let shape = [outputs, inputs, height, width].map(|size| size as usize);
         let kind = weights.precision().kind();
         Self {
             weight: weights.take_for_convolution(&format!("{path}.weight"), &shape),
             bias: None,
             kind,
             stride: 1,
-            padding: i64::from(kernel / 2),
+            padding: [height, width].map(|side| i64::from(side / 2)),
         }
     }
 
@@ -156,17 +167,17 @@ impl Convolution {
         Self { stride, ..self }
     }
 
-    /// The same convolution without zeros around the feature map.
+    /// The same convolution with another number of zeros above and below, and left and right.
     #[must_use]
-    pub fn without_padding(self) -> Self {
-        Self { padding: 0, ..self }
+    pub fn with_padding(self, padding: [i64; 2]) -> Self {
+        Self { padding, ..self }
     }
 
     /// # Shapes
     /// - `x`: `[N, inputs, H, W]`
     /// - returns: `[N, outputs, H / stride, W / stride]`, rounded up; less at the edges without padding
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        let (stride, padding) = ([self.stride; 2], self.padding);
         let (benchmark, deterministic, cudnn, tf32) = (false, true, true, false);
         let bias = self.bias.as_ref().map(|bias| bias.to_kind(self.kind));
         x.internal_convolution(

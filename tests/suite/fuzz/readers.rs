@@ -302,7 +302,7 @@ fn square(image: &Image) {
         view: "center",
         draw: 0,
     };
-    for named in [Named::AdmCenterCrop, Named::ResizeCenterCrop] {
+    for (_, named) in Named::CHOICES.iter().copied() {
         match Preprocess::Named(named).apply(image, 32, draw) {
             Ok(square) => assert_eq!(square.size(), (32, 32)),
             Err(error) => assert!(error.bytes > repro::limits::IMAGE_MEMORY),

@@ -133,7 +133,7 @@ impl Built {
             }
             Layer::Downsample(_, channels) => {
                 let convolution = Convolution::new(weights, &path, *channels, *channels, 3);
-                Self::Downsample(convolution.with_stride(2).without_padding())
+                Self::Downsample(convolution.with_stride(2).with_padding([0, 0]))
             }
             Layer::Upsample(_, channels) => {
                 Self::Upsample(Convolution::new(weights, &path, *channels, *channels, 3))
