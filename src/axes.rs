@@ -120,6 +120,31 @@ pub const WELL_KNOWN: &[Axis] = &[
         "The chosen axes whose value is the smallest or the largest that was tried, such as `learning_rate`; null where there is none.",
     ),
     axis(
+        "images",
+        AxisType::Integer,
+        "How many generated images a value is of; null where no images are compared with others.",
+    ),
+    axis(
+        "reference",
+        AxisType::Text,
+        "Name of the dataset that generated images are compared with, or the path of the file with its moments; null for other metrics.",
+    ),
+    axis(
+        "reference_split",
+        AxisType::Text,
+        "Split of the reference; null where there is none, and of a file.",
+    ),
+    axis(
+        "reference_images",
+        AxisType::Integer,
+        "How many images the reference has; null where there is none, and of a file.",
+    ),
+    axis(
+        "preprocess",
+        AxisType::Text,
+        "How generated images and those of the reference became squares; null for other metrics.",
+    ),
+    axis(
         "class",
         AxisType::Integer,
         "True class of the images that a value is of, from 0; null for a value of all classes.",

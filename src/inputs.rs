@@ -6,6 +6,7 @@
 mod generated;
 mod imported;
 mod memory;
+mod moments;
 mod passed_over;
 mod published;
 mod source;
@@ -13,6 +14,7 @@ mod survey;
 mod warnings;
 mod weights;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,7 @@ use crate::datasets::{
 };
 use crate::graph::Experiment;
 use crate::message::Hint;
+use crate::metrics::GivenMoments;
 use crate::plan::{DatasetFacts, Facts};
 use crate::store::{self, Memo, Store, StoreError};
 use crate::warning::Warning;
@@ -53,6 +56,14 @@ pub enum InputError {
         /// What is wrong with the file of weights.
         source: DatasetError,
     },
+    /// A file of moments that a metric reads.
+    #[error("statistics of metric `{name}`: {source}")]
+    Moments {
+        /// The metric's name.
+        name: String,
+        /// What is wrong with the file.
+        source: DatasetError,
+    },
     /// Features that were computed elsewhere.
     #[error("features of model `{name}`: {source}")]
     Features {
@@ -68,6 +79,7 @@ impl InputError {
     pub fn reason(&self) -> &DatasetError {
         let (Self::Dataset { source, .. }
         | Self::Weights { source, .. }
+        | Self::Moments { source, .. }
         | Self::Features { source, .. }) = self;
         source
     }
@@ -102,6 +114,8 @@ pub struct Inputs {
     datasets: Vec<Option<Arc<OpenDataset>>>,
     /// What the planner has to know.
     pub facts: Facts,
+    /// The files of moments that metrics read, by their paths as they are typed; without those that a survey did not find.
+    moments: BTreeMap<PathBuf, GivenMoments>,
     /// What looks wrong with them.
     warnings: Vec<Warning>,
 }
@@ -354,6 +368,8 @@ pub fn open(
     if errors.is_empty() {
         imported::check(experiment, &datasets, &reading, &mut errors);
     }
+    let (moments, missing) = moments::read(experiment, base);
+    errors.extend(missing);
     if !errors.is_empty() {
         return Err(InputErrors(errors));
     }
@@ -363,7 +379,9 @@ pub fn open(
         facts: Facts {
             datasets: facts,
             weights,
+            moments: moments::digests(&moments),
         },
+        moments,
         warnings,
     })
 }

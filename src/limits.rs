@@ -55,6 +55,9 @@ pub const TABLE_ROWS: u64 = 1 << 26;
 /// place, and have no such bound.
 pub const IMPORTED_TABLE: u64 = 1 << 34;
 
+/// The most that an array of means or covariances unpacks into, in bytes: 11,000 values in 64 bits.
+pub const STATISTICS: u64 = 1 << 30;
+
 /// The longest header of a safetensors file, in bytes; other readers of the format refuse longer ones, too.
 pub const SAFETENSORS_HEADER: u64 = 100_000_000;
 

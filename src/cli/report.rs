@@ -264,6 +264,7 @@ fn tell(absent: &[Absent]) {
             Expected::Dataset { .. } => format!("dataset `{}`", one.name),
             Expected::Weights { .. } => format!("weights of model `{}`", one.name),
             Expected::Features => format!("features of model `{}`", one.name),
+            Expected::Moments => format!("statistics of metric `{}`", one.name),
         };
         say!(
             "warning: {what}: {} is missing; the report shows what the cache holds of it as it was when last read",

@@ -99,6 +99,10 @@ pub(super) fn advice(context: &Context, experiment: &Experiment, absent: &[Absen
                 let node = experiment.models.iter().find(|node| node.name == one.name);
                 ("features of model", node?.place)
             }
+            Expected::Moments => {
+                let node = experiment.metrics.iter().find(|node| node.name == one.name);
+                ("statistics of metric", node?.place)
+            }
         };
         let root = context.base.join(&one.path);
         let missing = if root.exists() {
@@ -166,6 +170,13 @@ fn place_of(
                 paths.map(move |path| (place, Some(path.to_string())))
             });
             paths.collect()
+        }
+        InputError::Moments { name, .. } => {
+            let nodes = experiment.metrics.iter().filter(|node| node.name == *name);
+            let path = |file: &PathBuf| file.display().to_string();
+            nodes
+                .map(|node| (node.place, node.inputs.file().map(path)))
+                .collect()
         }
         InputError::Weights { name, .. } => {
             let nodes = experiment.models.iter().filter(|node| node.name == *name);

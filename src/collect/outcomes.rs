@@ -45,7 +45,7 @@ impl<'a> Kept<'a> {
                     let scored = scored(plan, store, items)?;
                     scored.heads.into_iter().map(|(head, _)| head).collect()
                 }
-                Items::Features { .. } | Items::Networks(_) => continue,
+                Items::Features { .. } | Items::AgainstFile { .. } | Items::Networks(_) => continue,
             };
             for output in work.metric.outputs() {
                 metrics.insert(output.name, work.metric.clone());

@@ -297,7 +297,7 @@ fn results(
                 }
                 false
             }
-            Items::Features { .. } => true,
+            Items::Features { .. } | Items::AgainstFile { .. } => true,
         };
         if waits_for_features {
             missing.extend(outputs().map(|output| MissingResult {
@@ -326,7 +326,10 @@ fn missing_axes(work: &Evaluate, train: &Train) -> BTreeMap<String, String> {
             let is_chosen = |chosen: &String| axis == chosen || decided_by(axis) == Some(chosen);
             axis == "seed" || item.choice.axes.iter().any(is_chosen)
         }),
-        Items::Heads(_) | Items::Features { .. } | Items::Networks(_) => false,
+        Items::Heads(_)
+        | Items::Features { .. }
+        | Items::AgainstFile { .. }
+        | Items::Networks(_) => false,
     };
     let mut axes = train.axes();
     axes.extend(work.swept.axes());

@@ -19,7 +19,12 @@ pub(crate) fn attach(
     reads: Reads,
 ) -> Result<(), NodeError> {
     let held_out = match reads {
-        Reads::Predictions | Reads::Features | Reads::FeaturePairs | Reads::Networks => {
+        Reads::Predictions
+        | Reads::Features
+        | Reads::FeaturePairs
+        | Reads::Distributions
+        | Reads::DistributionsOrMoments
+        | Reads::Networks => {
             return Ok(());
         }
         Reads::Logits => false,

@@ -1,5 +1,7 @@
 //! What a metric makes of predictions and features. Run by metrics, and by reports for what no metric has kept yet.
 
+mod distributions;
+
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -50,7 +52,24 @@ pub(crate) fn evaluate(
             evaluated.open.extend(scored.open);
             Ok(evaluated)
         }
-        Items::Features { items, split } => of_features(work, items, split, store, keep_going),
+        Items::AgainstFile {
+            items, split, file, ..
+        } => {
+            let given = inputs.moments(file).ok_or_else(|| {
+                NodeError::Values(format!("{} is not on disk", file.display()).into())
+            })?;
+            distributions::against_file(work, items, (split, given), store, keep_going)
+        }
+        Items::Features {
+            items,
+            split,
+            reference_split,
+        } => match reference_split {
+            None => of_features(work, items, split, store, keep_going),
+            Some(reference) => {
+                distributions::scored(work, items, (split, reference), store, keep_going)
+            }
+        },
         Items::Networks(networks) => of_networks(work, networks),
     }
 }

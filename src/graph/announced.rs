@@ -44,17 +44,15 @@ pub const ALL: &[Announced] = &[
         instead: Some("its module, once converted, is a model of kind `onnx`: docs/guides/onnx.md"),
         ..model("bigbigan", "The encoder of BigBiGAN.")
     },
+    model("bigbigan-generator", "The generator of BigBiGAN."),
+    model(
+        "mage-generator",
+        "The transformer of MAGE as it draws tokens, with the decoder that makes images of them.",
+    ),
     model(
         "stable-diffusion",
         "The U-Net of Stable Diffusion, on the latents of its autoencoder, with a text or a learned condition.",
     ),
-    Announced {
-        section: "metric",
-        name: "fid",
-        summary: "The Fréchet distance between features of generated and of real images.",
-        outputs: &[("fid", "distance", Better::Lower)],
-        instead: None,
-    },
 ];
 
 /// The announced kind that the table of a node names; `None` where it names another one.

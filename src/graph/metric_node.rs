@@ -1,5 +1,6 @@
 //! A metric of the graph, and what it scores.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Swept;
@@ -51,6 +52,24 @@ pub enum MetricInputs {
         /// The classes that the heads tell apart; `None` for those of their datasets.
         classes: Option<u32>,
     },
+    /// Pairs of sets of features of other images, which are made in the same way.
+    Distributions {
+        /// Generated and reference.
+        pairs: Vec<(usize, usize)>,
+        /// Name of the split of the generated images that is read.
+        split: String,
+        /// Name of the split of the reference that is read.
+        reference_split: String,
+    },
+    /// Sets of features of generated images, each against moments out of a file.
+    AgainstFile {
+        /// The sets, as indices into [`Experiment::extractions`](super::Experiment::extractions).
+        sets: Vec<usize>,
+        /// Name of the split that is read.
+        split: String,
+        /// The file; relative to the folder that `repro` runs in.
+        file: PathBuf,
+    },
 }
 
 impl MetricInputs {
@@ -58,7 +77,18 @@ impl MetricInputs {
     pub fn heads(&self) -> &[usize] {
         match self {
             Self::Heads(heads) | Self::Networks { heads, .. } => heads,
-            Self::Features { .. } | Self::Pairs { .. } => &[],
+            Self::Features { .. }
+            | Self::Pairs { .. }
+            | Self::Distributions { .. }
+            | Self::AgainstFile { .. } => &[],
+        }
+    }
+
+    /// The file of moments that it reads.
+    pub fn file(&self) -> Option<&PathBuf> {
+        match self {
+            Self::AgainstFile { file, .. } => Some(file),
+            _ => None,
         }
     }
 
@@ -79,8 +109,8 @@ impl MetricInputs {
     pub fn features(&self) -> Vec<usize> {
         match self {
             Self::Heads(_) | Self::Networks { .. } => Vec::new(),
-            Self::Features { sets, .. } => sets.clone(),
-            Self::Pairs { pairs, .. } => pairs
+            Self::Features { sets, .. } | Self::AgainstFile { sets, .. } => sets.clone(),
+            Self::Pairs { pairs, .. } | Self::Distributions { pairs, .. } => pairs
                 .iter()
                 .flat_map(|&(left, right)| [left, right])
                 .collect(),

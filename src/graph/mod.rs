@@ -39,7 +39,7 @@ pub use axes::Swept;
 pub use build::{ShownDataset, build, build_datasets, build_models};
 pub use extraction::DOC as EXTRACTION;
 pub use metric_node::{MetricInputs, MetricNode};
-pub use node_axes::Origin;
+pub use node_axes::{Origin, Reference, of_distributions};
 pub use preprocess::STEPS as PREPROCESS_STEPS;
 pub use pretrain::DOC as PRETRAIN;
 pub use samples::{Classifier, DOC as SAMPLES, ImageFormat, SampleMethod};
@@ -277,6 +277,22 @@ pub struct ExtractionNode {
 }
 
 impl ExtractionNode {
+    /// Whether the features of the two are made in the same way, of whatever images, so that their distributions can be compared.
+    pub fn is_made_as(&self, other: &Self) -> bool {
+        let of = |node: &Self| {
+            (
+                node.model,
+                node.timestep,
+                node.block,
+                node.reduce,
+                node.view,
+                node.normalization,
+                node.precision,
+            )
+        };
+        of(self) == of(other) && self.test_preprocess == other.test_preprocess
+    }
+
     /// Whether the two see the same images, and differ at most in how they are shown and in their noise.
     pub fn differs_in_view_alone(&self, other: &Self) -> bool {
         let alike = Self {

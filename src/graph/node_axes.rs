@@ -3,6 +3,7 @@
 use super::axes::Axes;
 use super::{Experiment, ExtractionNode, HeadNode, Swept};
 use crate::heads::Head;
+use crate::imaging::Preprocess;
 use crate::models::{Reduce, TapShape, WeightsSource, find_block};
 use crate::store::AxisValue;
 use crate::trainer::Training;
@@ -40,6 +41,34 @@ pub struct Origin<'a> {
     pub of_model: &'a Axes,
     /// The dataset's values for the swept keys.
     pub of_dataset: &'a Axes,
+}
+
+/// What generated images are compared with, as axes say it.
+#[derive(Debug, Clone, Copy)]
+pub struct Reference<'a> {
+    /// The name of its dataset, or the path of the file with its moments.
+    pub name: &'a str,
+    /// Its split; `None` of a file.
+    pub split: Option<&'a str>,
+    /// How many images were generated.
+    pub generated: u64,
+    /// How many images it has; `None` of a file.
+    pub images: Option<u64>,
+    /// How images of both became squares.
+    pub preprocess: &'a Preprocess,
+}
+
+/// The axes of a set of features of generated images that is compared with a reference: its own, and what the reference is.
+pub fn of_distributions(mut axes: Axes, reference: &Reference<'_>) -> Axes {
+    let mut put = |name: &str, value: Option<AxisValue>| {
+        axes.extend(value.map(|value| (name.to_owned(), value)));
+    };
+    put("images", Some(reference.generated.into()));
+    put("reference", Some(reference.name.into()));
+    put("reference_split", reference.split.map(Into::into));
+    put("reference_images", reference.images.map(Into::into));
+    put("preprocess", Some(reference.preprocess.name().into()));
+    axes
 }
 
 impl ExtractionNode {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::axes::{Axes, of_pair};
+use super::node_axes::{Reference, of_distributions};
 use super::{Experiment, MetricInputs, MetricNode};
 use crate::axes::{CHOSEN, CHOSEN_FROM, decided_by};
 use crate::metrics::{Output, Reads};
@@ -80,6 +81,38 @@ fn places(experiment: &Experiment, node: &MetricNode) -> Vec<Axes> {
             let sets = sets.iter().filter_map(|&set| of(set));
             sets.map(|axes| with_split(axes, split)).collect()
         }
+        MetricInputs::Distributions {
+            pairs,
+            split,
+            reference_split,
+        } => {
+            let pairs = pairs.iter().filter_map(|&(generated, reference)| {
+                let dataset = experiment.extractions[reference].dataset;
+                let reference = Reference {
+                    name: &experiment.datasets[dataset].name,
+                    split: Some(reference_split),
+                    // How many there are is known when they are there.
+                    generated: 1,
+                    images: Some(1),
+                    preprocess: &experiment.extractions[generated].test_preprocess,
+                };
+                Some(of_distributions(of(generated)?, &reference))
+            });
+            pairs.map(|axes| with_split(axes, split)).collect()
+        }
+        MetricInputs::AgainstFile { sets, split, file } => {
+            let sets = sets.iter().filter_map(|&set| {
+                let reference = Reference {
+                    name: &file.display().to_string(),
+                    split: None,
+                    generated: 1,
+                    images: None,
+                    preprocess: &experiment.extractions[set].test_preprocess,
+                };
+                Some(of_distributions(of(set)?, &reference))
+            });
+            sets.map(|axes| with_split(axes, split)).collect()
+        }
         MetricInputs::Pairs { pairs, split } => {
             let pairs = pairs
                 .iter()
@@ -138,7 +171,9 @@ fn within(axes: Axes, output: &Output) -> Vec<Axes> {
             axes
         };
         let all = places.iter();
-        all.flat_map(|axes| [0, 1].map(|class| of_class(axes, class)))
+        // Classes are counted from 0, numbers of images from 1.
+        let first = u32::from(*inner == "images");
+        all.flat_map(|axes| [first, first + 1].map(|value| of_class(axes, value)))
             .collect()
     })
 }

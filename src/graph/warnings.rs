@@ -232,6 +232,8 @@ fn tested_on_training(sections: &Sections, experiment: &Experiment) -> Vec<Diagn
             MetricInputs::Heads(heads) => Some(heads),
             MetricInputs::Features { .. }
             | MetricInputs::Pairs { .. }
+            | MetricInputs::Distributions { .. }
+            | MetricInputs::AgainstFile { .. }
             | MetricInputs::Networks { .. } => None,
         });
     let scored: BTreeSet<usize> = scored.flatten().copied().collect();

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::published::{absent_dataset, absent_part, absent_weights};
 use super::{
-    InputErrors, Inputs, Opened, Reading, dataset_error, facts_of, imported, open_datasets,
-    warnings, weights,
+    InputErrors, Inputs, Opened, Reading, dataset_error, facts_of, imported, moments,
+    open_datasets, warnings, weights,
 };
 use crate::datasets::DatasetError;
 use crate::graph::{DatasetNode, Experiment};
@@ -119,6 +119,16 @@ pub fn survey(
             Err(error) => weights::add_error(&mut errors, node, error),
         }
     }
+    let (moments, missing) = moments::read(experiment, base);
+    let mut digests = moments::digests(&moments);
+    match otherwise {
+        Otherwise::Fail => errors.extend(missing),
+        Otherwise::Estimate => {
+            let (found, left) = moments::absent(experiment, missing, &mut digests);
+            absent.extend(found);
+            errors.extend(left);
+        }
+    }
     if errors.is_empty() && absent.is_empty() {
         imported::check(experiment, &datasets, &reading, &mut errors);
     }
@@ -132,7 +142,9 @@ pub fn survey(
             facts: Facts {
                 datasets: facts,
                 weights: identities,
+                moments: digests,
             },
+            moments,
             warnings,
         },
         absent,

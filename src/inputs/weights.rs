@@ -57,7 +57,7 @@ pub(super) fn add_error(errors: &mut Vec<InputError>, node: &ModelNode, source: 
         InputError::Weights { name, source } | InputError::Features { name, source } => {
             *name == node.name && source.to_string() == text
         }
-        InputError::Dataset { .. } => false,
+        InputError::Dataset { .. } | InputError::Moments { .. } => false,
     });
     if !is_known {
         let name = node.name.clone();

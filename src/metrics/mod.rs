@@ -8,11 +8,20 @@ mod accuracy;
 mod calibration;
 mod cka;
 mod confusion;
+mod fid;
+mod inception_score;
+mod kid;
+mod matrices;
 mod mean_per_class;
 mod nll;
 mod parameters;
 mod per_class;
+mod precision_recall;
 mod predictions;
+mod sfid;
+#[cfg(test)]
+mod testing;
+mod tiles;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -30,10 +39,15 @@ pub const ALL: &[&MetricKind] = &[
     &calibration::KIND,
     &cka::KIND,
     &confusion::KIND,
+    &fid::KIND,
+    &inception_score::KIND,
+    &kid::KIND,
     &mean_per_class::KIND,
     &nll::KIND,
     &parameters::KIND,
     &per_class::KIND,
+    &precision_recall::KIND,
+    &sfid::KIND,
 ];
 
 /// A kind of metric.
@@ -72,6 +86,25 @@ pub const RIGHT: Key<List<Text>> = Key::list("right", Text("the name of an extra
     .optional("as `left`")
     .doc("The second sets of features; every one is compared with every one of `left` that has the same images.");
 
+/// The reference sets of a metric that compares distributions.
+pub const REFERENCE: Key<List<Text>> = Key::list("reference", Text("the name of an extraction"))
+    .doc("The extractions whose features are the reference. Each set of `of` is compared with each of these that is made in the same way: by the same model, block and preparation.");
+
+/// The reference of a metric that takes moments as well.
+pub const REFERENCE_OR_FILE: Key<List<Text>> = Key::list("reference", Text("the name of an extraction"))
+    .optional("`statistics`")
+    .doc("The extractions whose features are the reference. Each set of `of` is compared with each of these that is made in the same way: by the same model, block and preparation.");
+
+/// The file of moments that stands for a reference.
+pub const STATISTICS: Key<Text> = Key::text("statistics", "a path")
+    .optional("`reference`")
+    .doc("A NumPy archive (`.npz`) with the mean and the covariance of reference features, `mu` and `sigma` (for `sfid` also `mu_s` and `sigma_s`), in place of `reference`. That they are of the same network and resize is for you to know.");
+
+/// The split of the reference images.
+pub const REFERENCE_SPLIT: Key<Text> = Key::text("reference_split", "a split")
+    .optional("as `split`")
+    .doc("The split of the reference whose features are read.");
+
 /// The split whose features are read.
 pub const SPLIT: Key<Text> = Key::text("split", "a split")
     .default("test")
@@ -107,6 +140,11 @@ pub enum Reads {
     FeaturePairs,
     /// Networks and heads themselves, whatever they were trained on. Keys: `of`, names of models, `heads`, names of heads, and `classes`.
     Networks,
+    /// Sets of features of generated images, each with one of reference images: other images, features made in the same way. Keys: `of` and
+    /// `reference`, names of extractions.
+    Distributions,
+    /// The same, or moments out of a file in place of the reference. Key: `statistics`.
+    DistributionsOrMoments,
 }
 
 impl Reads {
@@ -117,6 +155,14 @@ impl Reads {
             Self::Features => &[&EXTRACTIONS, &SPLIT],
             Self::FeaturePairs => &[&LEFT, &RIGHT, &SPLIT],
             Self::Networks => &[&MODELS, &COUNTED_HEADS, &COUNTED_CLASSES],
+            Self::Distributions => &[&EXTRACTIONS, &REFERENCE, &SPLIT, &REFERENCE_SPLIT],
+            Self::DistributionsOrMoments => &[
+                &EXTRACTIONS,
+                &REFERENCE_OR_FILE,
+                &STATISTICS,
+                &SPLIT,
+                &REFERENCE_SPLIT,
+            ],
         }
     }
 }
@@ -139,7 +185,18 @@ pub trait FeatureSource: Sync {
     fn read(&self, rows: Range<usize>, into: &mut [f32]) -> Result<(), String>;
 }
 
-/// What a metric is given; one variant for each of [`Reads`].
+/// Moments of reference features that somebody else computed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GivenMoments {
+    /// What messages call them: the path of the file.
+    pub name: String,
+    /// The digest of the file.
+    pub digest: String,
+    /// The arrays, row-major: `mu` `[D]` and `sigma` `[D, D]`, `mu_s` and `sigma_s`.
+    pub arrays: BTreeMap<&'static str, Vec<f64>>,
+}
+
+/// What a metric is given.
 #[derive(Clone, Copy)]
 pub enum MetricInput<'a> {
     /// One head's predictions, with logits where the metric reads them.
@@ -159,6 +216,24 @@ pub enum MetricInput<'a> {
     Network {
         /// How many numbers its parameters have, over all tensors; of a head, those that are trained.
         parameters: u64,
+    },
+    /// Sets of features of generated images, and what they are compared with.
+    Distributions {
+        /// The sets, of whatever samples.
+        sets: &'a [&'a dyn FeatureSource],
+        /// Generated and reference, as indices into `sets`.
+        pairs: &'a [(usize, usize)],
+        /// Whether to continue; asked now and then.
+        keep_going: &'a (dyn Fn() -> bool + Sync),
+    },
+    /// Sets of features of generated images, and moments that each is compared with.
+    AgainstMoments {
+        /// The sets.
+        sets: &'a [&'a dyn FeatureSource],
+        /// The reference.
+        reference: &'a GivenMoments,
+        /// Whether to continue; asked now and then.
+        keep_going: &'a (dyn Fn() -> bool + Sync),
     },
 }
 

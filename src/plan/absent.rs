@@ -52,6 +52,8 @@ pub enum Expected {
     },
     /// Features that were computed elsewhere; a plan does not depend on their values.
     Features,
+    /// Moments of reference features, which a metric reads.
+    Moments,
 }
 
 /// The section of the plan for people; nothing where everything is on disk.
@@ -96,6 +98,9 @@ pub(super) fn render(absent: &[Absent]) -> String {
                     "  weights of model `{}`: {}{size}{source}",
                     one.name, one.path
                 )
+            }
+            Expected::Moments => {
+                writeln!(text, "  statistics of metric `{}`: {}", one.name, one.path)
             }
             Expected::Features => {
                 let source = if one.remembered {

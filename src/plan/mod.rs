@@ -28,6 +28,7 @@ mod text;
 pub mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::bug::Bug;
@@ -57,6 +58,8 @@ pub struct Facts {
     /// The identity of each model's weights: `synthetic:SEED`, `initialization:SEED`, `blake3:HEX`, `absent:PATH` where the file is not on disk, or `none`
     /// where it has none; `None` where a training is still to make them. The planner knows them by the training's fingerprint.
     pub weights: Vec<Option<String>>,
+    /// The digests of files of moments that metrics read, by their paths as they are typed; `absent:PATH` of those that are not on disk.
+    pub moments: BTreeMap<PathBuf, String>,
 }
 
 /// What has to be known about a dataset.

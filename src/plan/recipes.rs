@@ -320,6 +320,12 @@ pub struct MetricRecipe<'a> {
     /// The split whose features are read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<&'a str>,
+    /// The split of the second set of each item, where these are references of other images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference_split: Option<&'a str>,
+    /// The digest of the file of moments that the sets are compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moments: Option<&'a str>,
     /// The networks and heads that are counted, in order; absent for every other metric.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub networks: Option<Vec<ScoredNetwork>>,

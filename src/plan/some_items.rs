@@ -21,17 +21,37 @@ impl Evaluate {
         heads: &[HeadItem],
         fingerprint: &dyn Fn(StepId) -> Fingerprint,
     ) -> Result<Recipe, RecipeError> {
-        let mut networks = None;
-        let (heads, sets, split) = match &self.items {
+        let (mut networks, mut moments) = (None, None);
+        let (heads, sets, split, reference_split) = match &self.items {
+            Items::AgainstFile {
+                items,
+                split,
+                digest,
+                ..
+            } => {
+                moments = Some(digest.as_str());
+                let sets = items.iter().map(|one| vec![scored_set(one)]);
+                (None, Some(sets.collect()), Some(split.as_str()), None)
+            }
             Items::Heads(_) | Items::Chosen(_) => {
                 let scored = heads.iter().map(|item| scored_head(item, fingerprint));
-                (Some(scored.collect()), None, None)
+                (Some(scored.collect()), None, None, None)
             }
-            Items::Features { items, split } => {
+            Items::Features {
+                items,
+                split,
+                reference_split,
+            } => {
                 let sets = items
                     .iter()
                     .map(|item| item.iter().map(|one| scored_set(one)).collect());
-                (None, Some(sets.collect()), Some(split.as_str()))
+                let reference_split = reference_split.as_deref();
+                (
+                    None,
+                    Some(sets.collect()),
+                    Some(split.as_str()),
+                    reference_split,
+                )
             }
             Items::Networks(counted) => {
                 networks = Some(counted.iter().map(scored_network).collect());
@@ -44,6 +64,8 @@ impl Evaluate {
             heads,
             sets,
             split,
+            reference_split,
+            moments,
             networks,
         }
         .recipe()
@@ -102,13 +124,32 @@ impl Items {
                 });
                 Self::Chosen(whole.cloned().collect())
             }
-            Self::Features { items, split } => {
+            Self::AgainstFile {
+                items,
+                split,
+                file,
+                digest,
+            } => {
+                let whole = items.iter().filter(|one| is_made(&one.fingerprint));
+                Self::AgainstFile {
+                    items: whole.cloned().collect(),
+                    split: split.clone(),
+                    file: file.clone(),
+                    digest: digest.clone(),
+                }
+            }
+            Self::Features {
+                items,
+                split,
+                reference_split,
+            } => {
                 let whole = items
                     .iter()
                     .filter(|item| item.iter().all(|one| is_made(&one.fingerprint)));
                 Self::Features {
                     items: whole.cloned().collect(),
                     split: split.clone(),
+                    reference_split: reference_split.clone(),
                 }
             }
             // They are counted without being made.
@@ -123,6 +164,7 @@ impl Items {
             Self::Chosen(items) => items.len(),
             Self::Features { items, .. } => items.len(),
             Self::Networks(networks) => networks.len(),
+            Self::AgainstFile { items, .. } => items.len(),
         }
     }
 }

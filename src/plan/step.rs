@@ -4,6 +4,7 @@
 //! edges along which the scheduler orders and failures travel.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::choice::{ChosenItem, Refit};
@@ -372,6 +373,19 @@ pub enum Items {
         items: Vec<Vec<Arc<Extract>>>,
         /// Name of the split that is read.
         split: String,
+        /// Name of the split of the second set of each item, where these are references of other images.
+        reference_split: Option<String>,
+    },
+    /// Sets of features of generated images on one split, each against moments out of a file.
+    AgainstFile {
+        /// The sets.
+        items: Vec<Arc<Extract>>,
+        /// Name of the split that is read.
+        split: String,
+        /// The file, as it is typed.
+        file: PathBuf,
+        /// The digest of the file.
+        digest: String,
     },
     /// Networks and heads themselves.
     Networks(Vec<CountedNetwork>),
@@ -392,7 +406,9 @@ impl Items {
         let (scored, chosen) = match self {
             Self::Heads(heads) => (heads.as_slice(), [].as_slice()),
             Self::Chosen(items) => ([].as_slice(), items.as_slice()),
-            Self::Features { .. } | Self::Networks(_) => ([].as_slice(), [].as_slice()),
+            Self::Features { .. } | Self::AgainstFile { .. } | Self::Networks(_) => {
+                ([].as_slice(), [].as_slice())
+            }
         };
         let competing = chosen.iter().flat_map(|item| &item.choice.heads);
         scored.iter().chain(competing)

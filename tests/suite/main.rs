@@ -47,6 +47,8 @@ mod data;
 mod data_check;
 mod diff;
 #[cfg(feature = "torch")]
+mod distributions;
+#[cfg(feature = "torch")]
 mod dit_files;
 #[cfg(feature = "torch")]
 mod failed_heads;

@@ -83,6 +83,7 @@ fn facts() -> Facts {
             classes: vec!["a".to_owned(), "b".to_owned()],
         })],
         weights: vec![Some("synthetic:1".to_owned())],
+        moments: std::collections::BTreeMap::new(),
     }
 }
 

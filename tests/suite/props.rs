@@ -105,6 +105,7 @@ fn facts() -> Facts {
     };
     Facts {
         datasets: vec![Some(dataset)],
+        moments: BTreeMap::new(),
         weights: vec![
             Some("synthetic:1".to_owned()),
             Some("synthetic:2".to_owned()),

@@ -12,8 +12,8 @@ use super::Builder;
 use crate::axes::OF_CHOICES;
 use crate::limits::MOST_NODES;
 use crate::metrics::{
-    ALL, CHOOSE, COUNTED_CLASSES, COUNTED_HEADS, EXTRACTIONS, HEADS, LEFT, MODELS, RIGHT, Reads,
-    SPLIT,
+    ALL, CHOOSE, COUNTED_CLASSES, COUNTED_HEADS, EXTRACTIONS, HEADS, LEFT, MODELS, REFERENCE,
+    REFERENCE_OR_FILE, REFERENCE_SPLIT, RIGHT, Reads, SPLIT, STATISTICS,
 };
 use crate::report::axes::KnownAxes;
 use crate::report::selection::axes_at;
@@ -72,6 +72,12 @@ impl Builder<'_> {
                     Reads::Features => of_features(&fields, extractions),
                     Reads::FeaturePairs => of_pairs(&fields, experiment, extractions),
                     Reads::Networks => of_networks(&fields, experiment, known),
+                    Reads::Distributions => {
+                        of_distributions(&fields, &REFERENCE, experiment, extractions)
+                    }
+                    Reads::DistributionsOrMoments => {
+                        of_distributions_or_moments(&fields, experiment, extractions)
+                    }
                 };
                 if let Some(inputs) = inputs {
                     Self::check_splits(experiment, &inputs, &fields);
@@ -127,16 +133,30 @@ impl Builder<'_> {
 
     /// The split that features are read of, of each dataset once.
     fn check_splits(experiment: &Experiment, inputs: &MetricInputs, fields: &Fields<'_>) {
-        let split = match inputs {
-            MetricInputs::Heads(_) | MetricInputs::Networks { .. } => return,
-            MetricInputs::Features { split, .. } | MetricInputs::Pairs { split, .. } => split,
+        let check = |sets: Vec<usize>, key: &Key<Text>, split: &str| {
+            let datasets = sets
+                .into_iter()
+                .map(|set| experiment.extractions[set].dataset);
+            for dataset in datasets.collect::<BTreeSet<usize>>() {
+                Self::check_split(experiment, dataset, (key.name, split), fields);
+            }
         };
-        let sets = inputs.features().into_iter();
-        let datasets: BTreeSet<usize> = sets
-            .map(|index| experiment.extractions[index].dataset)
-            .collect();
-        for dataset in datasets {
-            Self::check_split(experiment, dataset, (SPLIT.name, split), fields);
+        match inputs {
+            MetricInputs::Heads(_) | MetricInputs::Networks { .. } => {}
+            MetricInputs::Features { split, .. }
+            | MetricInputs::Pairs { split, .. }
+            | MetricInputs::AgainstFile { split, .. } => {
+                check(inputs.features(), &SPLIT, split);
+            }
+            MetricInputs::Distributions {
+                pairs,
+                split,
+                reference_split,
+            } => {
+                let (generated, reference) = pairs.iter().copied().unzip();
+                check(generated, &SPLIT, split);
+                check(reference, &REFERENCE_SPLIT, reference_split);
+            }
         }
     }
 }
@@ -329,4 +349,77 @@ fn of_pairs(
         pairs,
         split: fields.get(&SPLIT)?,
     })
+}
+
+/// Pairs of sets whose features are made in the same way, of other images.
+fn of_distributions(
+    fields: &Fields<'_>,
+    key: &Key<List<Text>>,
+    experiment: &Experiment,
+    extractions: &Names,
+) -> Option<MetricInputs> {
+    let generated = named(fields, &EXTRACTIONS, extractions, "extraction")?;
+    let reference = named(fields, key, extractions, "extraction")?;
+    let split = fields.get(&SPLIT)?;
+    let reference_split = fields
+        .get(&REFERENCE_SPLIT)
+        .unwrap_or_else(|| split.clone());
+    let mut pairs = Vec::new();
+    for &generated in &generated {
+        let node = &experiment.extractions[generated];
+        let comparable = reference.iter().filter(|&&reference| {
+            let other = &experiment.extractions[reference];
+            let is_other = node.dataset != other.dataset || split != reference_split;
+            is_other && node.is_made_as(other)
+        });
+        pairs.extend(comparable.map(|&reference| (generated, reference)));
+    }
+    if pairs.len() > MOST_NODES {
+        let message = format!("{} compares {} pairs", fields.context(), count(pairs.len()));
+        let hint = format!("at most {} pairs are compared", count(MOST_NODES));
+        fields.invalid(EXTRACTIONS.name, "sweep::too-large", message, Some(hint));
+        return None;
+    }
+    if pairs.is_empty() && !generated.is_empty() && !reference.is_empty() {
+        let message = format!("{} has no pair to compare", fields.context());
+        let hint = "both sets of features are of the same model, block and preparation, and of other images";
+        fields.invalid(key.name, "graph::no-pairs", message, Some(hint.to_owned()));
+    }
+    Some(MetricInputs::Distributions {
+        pairs,
+        split,
+        reference_split,
+    })
+}
+
+/// The same, or moments out of a file.
+fn of_distributions_or_moments(
+    fields: &Fields<'_>,
+    experiment: &Experiment,
+    extractions: &Names,
+) -> Option<MetricInputs> {
+    let has = [REFERENCE_OR_FILE.name, STATISTICS.name].map(|key| fields.has(key));
+    let misfit = |message: &str, hint: &str| {
+        let message = format!("{} {message}", fields.context());
+        let hint = Some(hint.to_owned());
+        fields.invalid(STATISTICS.name, "graph::metric-misfit", message, hint);
+        None
+    };
+    match has {
+        [false, false] => {
+            fields.missing(&REFERENCE_OR_FILE);
+            None
+        }
+        [true, false] => of_distributions(fields, &REFERENCE_OR_FILE, experiment, extractions),
+        [true, true] => misfit("has a `reference` and `statistics`", "take one of them out"),
+        [false, true] if fields.has(REFERENCE_SPLIT.name) => misfit(
+            "has a `reference_split`, and its reference is a file",
+            "take `reference_split` out",
+        ),
+        [false, true] => Some(MetricInputs::AgainstFile {
+            sets: named(fields, &EXTRACTIONS, extractions, "extraction")?,
+            split: fields.get(&SPLIT)?,
+            file: fields.get(&STATISTICS)?.into(),
+        }),
+    }
 }

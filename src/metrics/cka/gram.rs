@@ -1,9 +1,10 @@
-//! Tiles of Gram matrices, and products of matrices.
+//! Tiles of Gram matrices.
 
 use std::ops::Range;
 
 use super::sets::{Rows, Set, read};
 use crate::metrics::MetricError;
+use crate::metrics::matrices::multiply;
 
 /// Columns that are widened to f64 and centered at once, so that they stay in the processor's cache.
 pub(super) const COLUMNS: usize = 512;
@@ -65,42 +66,5 @@ fn center<T: Copy + Into<f64>>(
     for row in values.chunks_exact(means.len()) {
         let row = row[columns.clone()].iter().zip(part);
         into.extend(row.map(|(&value, mean)| value.into() - mean));
-    }
-}
-
-/// A Bᵀ `[m, n]` of row-major matrices A `[m, depth]` and B `[n, depth]`; added to what is there with `add`. `into` has the size of the
-/// product.
-pub(super) fn multiply(a: &[f64], b: &[f64], depth: usize, into: &mut [f64], add: bool) {
-    let (m, n) = (a.len() / depth, b.len() / depth);
-    assert_eq!(
-        (m * depth, n * depth, m * n),
-        (a.len(), b.len(), into.len()),
-        "sizes of a product"
-    );
-    let (row, wide) = (depth.cast_signed(), n.cast_signed());
-    let beta = if add { 1.0 } else { 0.0 };
-    #[expect(
-        unsafe_code,
-        reason = "the kernels of matrixmultiply have no safe entry"
-    )]
-    // SAFETY: the pointers are those of slices that have exactly as many values as the sizes and strides name, as was just asserted, and
-    // `into` overlaps neither of the others because it is borrowed mutably.
-    unsafe {
-        matrixmultiply::dgemm(
-            m,
-            depth,
-            n,
-            1.0,
-            a.as_ptr(),
-            row,
-            1,
-            b.as_ptr(),
-            1,
-            row,
-            beta,
-            into.as_mut_ptr(),
-            wide,
-            1,
-        );
     }
 }

@@ -8,9 +8,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::gram::{COLUMNS, multiply, tile};
+use super::gram::{COLUMNS, tile};
 use super::sets::{Rows, Set};
 use crate::metrics::MetricError;
+use crate::metrics::matrices::multiply;
 use crate::random::Stream;
 
 /// Most rows of a tile: enough that reading and centering cost little beside the products, and that a thousand samples make 36 tiles for

@@ -10,6 +10,7 @@
 mod arrays;
 mod choice;
 mod columns;
+pub mod moments;
 mod numbers;
 mod rows;
 mod tensors;

@@ -1,15 +1,19 @@
 //! From the graph to the plan: metrics.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::PlanError;
-use super::super::step::{CountedNetwork, Evaluate, HeadItem, Items, StepId, Work};
+use super::super::step::{CountedNetwork, Evaluate, Extract, HeadItem, Items, StepId, Work};
 use super::choices::choices;
 use super::features::{Role, Wanted};
 use super::{Lowering, split_names};
 use crate::bug::Bug;
 use crate::graph::{MetricInputs, MetricNode};
+
+/// The steps that keep features, and the features of each item.
+type Sets = (Vec<StepId>, Vec<Vec<Arc<Extract>>>);
 
 impl Lowering<'_> {
     /// The metrics, in the order of the experiment.
@@ -18,12 +22,24 @@ impl Lowering<'_> {
             match &node.inputs {
                 MetricInputs::Heads(indices) => self.of_heads(node, indices, heads)?,
                 MetricInputs::Features { sets, split } => {
-                    let pairs = sets.iter().map(|&set| vec![set]).collect();
-                    self.of_features(node, pairs, split)?;
+                    let items = sets.iter().map(|&set| vec![set]).collect();
+                    self.of_features(node, items, (split, None))?;
                 }
                 MetricInputs::Pairs { pairs, split } => {
                     let pairs = pairs.iter().map(|&(left, right)| vec![left, right]);
-                    self.of_features(node, pairs.collect(), split)?;
+                    self.of_features(node, pairs.collect(), (split, None))?;
+                }
+                MetricInputs::AgainstFile { sets, split, file } => {
+                    self.against_file(node, sets, (split, file))?;
+                }
+                MetricInputs::Distributions {
+                    pairs,
+                    split,
+                    reference_split,
+                } => {
+                    let pairs = pairs.iter().map(|&(left, right)| vec![left, right]);
+                    let splits = (split.as_str(), Some(reference_split.as_str()));
+                    self.of_features(node, pairs.collect(), splits)?;
                 }
                 MetricInputs::Networks {
                     models,
@@ -37,6 +53,28 @@ impl Lowering<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Each set against the moments of a file.
+    fn against_file(
+        &mut self,
+        node: &MetricNode,
+        sets: &[usize],
+        (split, file): (&str, &PathBuf),
+    ) -> Result<(), PlanError> {
+        let Some(digest) = self.facts.moments.get(file).cloned() else {
+            let what = format!("metric `{}` reads a file that nobody looked at", node.name);
+            return Err(Bug::new(what).into());
+        };
+        let groups = sets.iter().map(|&set| vec![set]).collect();
+        let (inputs, items) = self.sets(node, groups, (split, None))?;
+        let items = Items::AgainstFile {
+            items: items.into_iter().flatten().collect(),
+            split: split.to_owned(),
+            file: file.clone(),
+            digest,
+        };
+        self.evaluate(node, inputs, items, &[])
     }
 
     fn of_heads(
@@ -80,13 +118,33 @@ impl Lowering<'_> {
         &mut self,
         node: &MetricNode,
         groups: Vec<Vec<usize>>,
-        split: &str,
+        (split, reference_split): (&str, Option<&str>),
     ) -> Result<(), PlanError> {
+        let (inputs, items) = self.sets(node, groups, (split, reference_split))?;
+        let items = Items::Features {
+            items,
+            split: split.to_owned(),
+            reference_split: reference_split.map(str::to_owned),
+        };
+        self.evaluate(node, inputs, items, &[])
+    }
+
+    /// The features that a metric reads, and the steps that keep them.
+    fn sets(
+        &mut self,
+        node: &MetricNode,
+        groups: Vec<Vec<usize>>,
+        (split, reference_split): (&str, Option<&str>),
+    ) -> Result<Sets, PlanError> {
         let mut inputs = BTreeSet::new();
         let mut items = Vec::new();
         for group in groups {
             let mut item = Vec::new();
-            for index in group {
+            for (place, index) in group.into_iter().enumerate() {
+                let split = match reference_split {
+                    Some(split) if place == 1 => split,
+                    _ => split,
+                };
                 let extraction = &self.experiment.extractions[index];
                 let images = &self.datasets[extraction.dataset];
                 if images.samples_of(split) == 0 {
@@ -111,11 +169,7 @@ impl Lowering<'_> {
             }
             items.push(item);
         }
-        let items = Items::Features {
-            items,
-            split: split.to_owned(),
-        };
-        self.evaluate(node, inputs.into_iter().collect(), items, &[])
+        Ok((inputs.into_iter().collect(), items))
     }
 
     /// Networks and heads whose parameters are counted. What no axis tells apart, such as two draws of weights of one network, is counted

@@ -31,6 +31,7 @@ struct Lowering<'a> {
     known: Known<'a>,
     datasets: Vec<Arc<DatasetUse>>,
     models: Vec<Arc<ModelUse>>,
+    facts: &'a Facts,
     /// The form of each model, as recipes have it.
     identities: Vec<Value>,
     steps: Vec<Step>,
@@ -51,6 +52,7 @@ pub(super) fn lower(
         known: Known::new(listing),
         datasets: Vec::new(),
         models: Vec::new(),
+        facts,
         identities: identities.collect(),
         steps: Vec::new(),
         jobs: Vec::new(),

@@ -17,7 +17,7 @@ use repro::imaging::preprocess::{Draw, Named, Preprocess};
 use repro::message::Message;
 use repro::models::TapShape;
 use repro::models::checkpoint::stored_tensors::{Container, StoredTensors};
-use repro::models::imported::{FeatureFile, Imported, ImportedFile};
+use repro::models::imported::{FeatureFile, Imported, ImportedFile, moments};
 use repro::report::provenance::Provenance;
 use repro::report::template::Template;
 use repro::report::trace::{self, TraceId};
@@ -440,6 +440,13 @@ fn features(stage: &Stage, bytes: &[u8]) {
                 file.read(row, &mut values).expect("a row that it has");
             }
             assert_eq!(values.len(), 3 * described.rows);
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    match moments::read(&path) {
+        Ok(stored) => {
+            let values = stored.arrays.values().flatten();
+            assert!(values.into_iter().all(|value| value.is_finite()));
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }

@@ -53,11 +53,15 @@ pub fn of(name: &str, store: Option<&Path>) -> Vec<Vec<u8>> {
             all.extend(files("tests/golden/checkpoints", &["pt", "pth", "safetensors", "npz"], 60_000));
             all
         }
-        "features" => files(
-            "tests/golden/imported",
-            &["npy", "npz", "safetensors", "parquet", "arrow"],
-            60_000,
-        ),
+        "features" => {
+            let mut all = files(
+                "tests/golden/imported",
+                &["npy", "npz", "safetensors", "parquet", "arrow"],
+                60_000,
+            );
+            all.extend(files("tests/golden/generative", &["npz"], 60_000));
+            all
+        }
         "template" => vec![
             b"{% extends \"report.md.jinja\" %}{% block head %}{{ title }}{% endblock %}".to_vec(),
             b"{% for row in rows %}{{ row | cell }} {{ count | thousands }}{% if loop.last %}{{ rows | listed }}{% endif %}{% endfor %}".to_vec(),

@@ -8,7 +8,9 @@ use crate::graph::announced::{AbsentNode, Announced};
 use crate::graph::axes::{Axes, of_pair};
 use crate::graph::resolve::Names;
 use crate::graph::{Experiment, MetricInputs, Swept};
-use crate::metrics::{COUNTED_HEADS, EXTRACTIONS, HEADS, LEFT, MODELS, Metric, Reads, SPLIT};
+use crate::metrics::{
+    COUNTED_HEADS, EXTRACTIONS, HEADS, LEFT, MODELS, Metric, REFERENCE, Reads, SPLIT,
+};
 use crate::spec::fields::Spanned;
 use crate::spec::sections::{RawNode, Sections};
 use crate::spec::{Fields, Key, List, Table, Text, Value};
@@ -73,6 +75,20 @@ pub(super) fn places(
             places.extend(of_names(fields, &COUNTED_HEADS, experiment, known.heads));
             places
         }
+        Reads::Distributions | Reads::DistributionsOrMoments => {
+            let mut places = of_names(fields, &EXTRACTIONS, experiment, known.extractions);
+            let reference = of_names(fields, &REFERENCE, experiment, known.extractions);
+            if let Some((needs, _)) = reference.first() {
+                let listed = fields.items(&EXTRACTIONS).unwrap_or_default();
+                let there = listed
+                    .iter()
+                    .flat_map(|name| known.extractions.there(&name.value));
+                places.extend(there.map(|&index| (*needs, experiment.stated_axes(index))));
+            }
+            let places = places.into_iter();
+            let places = places.map(|(needs, axes)| (needs, with_split(axes, fields)));
+            places.collect()
+        }
     }
 }
 
@@ -106,7 +122,7 @@ fn of_pairs(fields: &Fields<'_>, experiment: &Experiment, extractions: &Names) -
         let listed: Vec<Spanned<String>> = fields.items(key).unwrap_or_default();
         let there = listed
             .iter()
-            .flat_map(|name| extractions.there(&name.value))
+            .flat_map(|name| known.extractions.there(&name.value))
             .map(|&index| (None, experiment.stated_axes(index)));
         let absent = of_names(fields, key, experiment, extractions).into_iter();
         there

@@ -7,6 +7,7 @@
 //! Of other methods of compression nothing is read. Unlike those of stored members, checksums are compared, since every byte is read
 //! anyway.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read;
 
@@ -71,6 +72,35 @@ impl Archive<'_> {
             members.insert(name, member);
         }
         Ok(Some((bytes, Self { members })))
+    }
+}
+
+impl<'f> Archive<'f> {
+    /// The content of one member alone, unpacked where it is compressed; `None` where there is no member of that name.
+    ///
+    /// # Errors
+    /// A member of more than `most` bytes, one that does not unpack into what the directory announces, and what
+    /// [`find`](Self::find) refuses.
+    pub(in crate::models) fn unpacked_member(
+        &self,
+        file: &'f [u8],
+        name: &str,
+        most: u64,
+    ) -> Result<Option<Cow<'f, [u8]>>, Fault> {
+        let Some(member) = self.members.get(name) else {
+            return Ok(None);
+        };
+        if member.size > most {
+            return Err(damaged(format!("its member `{}` is too long", shown(name))));
+        }
+        let bytes = file.get(member.bytes.clone()).unwrap_or_default();
+        if member.method == DEFLATE && member.flags & ENCRYPTED == 0 {
+            let mut content = Vec::new();
+            unpack(name, member, bytes, &mut content)?;
+            return Ok(Some(Cow::Owned(content)));
+        }
+        self.find(name)?;
+        Ok(Some(Cow::Borrowed(bytes)))
     }
 }
 
