@@ -56,7 +56,7 @@ pub fn made_image(reader: &ImageReader, row: usize, bytes: &[u8]) -> Result<Imag
     let what = || format!("`{}` of the samples does not decode", image_id(row));
     if reader.is_raw() {
         let image = Image::square(bytes);
-        image.ok_or_else(|| format!("{}: its bytes are no square", what()).into())
+        image.ok_or_else(|| format!("{}: its bytes are not those of a square", what()).into())
     } else {
         Image::decode(bytes).map_err(|error| format!("{}: {error}", what()).into())
     }

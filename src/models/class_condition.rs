@@ -34,11 +34,11 @@ pub enum ClassCondition {
     Null,
 }
 
-/// A label that is no class of the network, or a network without a number for no class.
+/// A label beyond the classes of the network, or a network without a number for no class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ClassError {
     /// The dataset has more classes than the network.
-    #[error("the label {label} is no class of the network, which has {count} of them")]
+    #[error("the class {label} is beyond those of the network, which has {count}")]
     UnknownClass {
         /// The image's label.
         label: u32,

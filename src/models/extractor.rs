@@ -125,7 +125,7 @@ pub enum ForwardError {
         count: i64,
     },
     /// A network was asked which way a class lies, and cannot tell.
-    #[error("the network is no classifier of noisy images: it has no gradient of a class")]
+    #[error("the network does not classify noisy images, so it has no gradient of a class")]
     NoGradient,
     /// An unconditional network got classes.
     #[error("the network is unconditional, but class labels were given")]

@@ -22,7 +22,7 @@ use crate::text::{duration, operations, rate};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Weights are random: their values take no time. One step runs before the clock starts. All steps take the same time, so that a few of them tell what `--of` take.\n\n\
-Examples:\n  repro bench sampling --model adm-nano\n  repro bench sampling --device cuda:0 --precision bf16 --batch-size 64\n  repro bench sampling --device cuda:0 --precision bf16 --batch-size 32 --steps 10 --of 250 --json"
+Examples:\n  repro bench sampling --model adm-nano\n  repro bench sampling --device cuda:0 --precision bf16 --batch-size 64\n  repro bench sampling --device cuda:0 --steps 10 --of 250 --json"
 )]
 pub(super) struct Arguments {
     /// A preset's name; `repro list models` shows them.
