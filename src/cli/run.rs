@@ -1,6 +1,8 @@
 //! `repro run`: computes what the cache lacks and writes the report.
 
 #[cfg(feature = "torch")]
+mod started;
+#[cfg(feature = "torch")]
 mod watch;
 
 #[cfg(feature = "torch")]
@@ -140,6 +142,7 @@ mod with_torch {
     use std::path::Path;
     use std::time::Instant;
 
+    use super::started::started;
     use super::{Arguments, Context, Failure, MOST_ATTEMPTS};
     use crate::cli::experiment::{self, Planned};
     use crate::cli::process::{clock, stop_signal};
@@ -155,7 +158,7 @@ mod with_torch {
     use crate::exec::event::Event;
     use crate::exec::schedule::{Worker, schedule};
     use crate::message::Message;
-    use crate::plan::{JobKind, Plan, Work};
+    use crate::plan::Plan;
     use crate::report::ReportWarning;
     use crate::store::{Store, StoreError, Use};
     use crate::text::bytes;
@@ -296,41 +299,13 @@ mod with_torch {
 
         fn begin(&self, emit: &dyn Fn(Event)) {
             let plan = &self.planned.plan;
-            let of_kind = |kind: JobKind| plan.jobs.iter().filter(move |job| job.kind == kind);
             let passes = plan.passes();
             let costs: Vec<u64> = passes
                 .iter()
                 .map(|pass| pass.cost().multiply_adds)
                 .collect();
             self.listeners.expect(&costs);
-            let images = passes.iter().map(|pass| pass.images() as u64).sum();
-            let heads = plan
-                .jobs
-                .iter()
-                .flat_map(|job| &job.steps)
-                .filter(|&&id| matches!(plan.step(id).work, Work::Train(_) | Work::Refit(_)));
-            let samples = || {
-                let missing = plan.steps.iter().filter(|step| step.is_missing());
-                missing.filter_map(|step| match &step.work {
-                    Work::Sample(work) => Some((work, &step.artifact)),
-                    _ => None,
-                })
-            };
-            let forecast = experiment::forecast(plan, &self.planned.listing);
-            emit(Event::RunStarted {
-                experiment: plan.name.clone(),
-                device: names(self.workers),
-                passes: of_kind(JobKind::Pass).count(),
-                images,
-                heads: heads.count(),
-                sampled_images: samples()
-                    .map(|(work, made)| work.missing_images(made) as u64)
-                    .sum(),
-                sampling_operations: samples()
-                    .map(|(work, made)| 2.0 * work.all_multiply_adds(made) as f64)
-                    .sum(),
-                expected_sampling_seconds: forecast.samples.map(|samples| samples.seconds),
-            });
+            emit(started(plan, &self.planned.listing, names(self.workers)));
         }
 
         /// Tells whoever listens of what was printed before.
