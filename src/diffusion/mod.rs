@@ -8,7 +8,8 @@
 //! # Reference
 //! Ho et al. 2020 (arXiv 2006.11239) Eq. 4, linear schedule; Nichol and Dhariwal 2021 (arXiv 2102.09672) Eq. 17, cosine
 //! schedule; openai/guided-diffusion@22e0df8183507e13a7813f8d38d51b072ca1e67c:guided_diffusion/gaussian_diffusion.py
-//! (`get_named_beta_schedule`, `q_sample`) and guided_diffusion/respace.py (`SpacedDiffusion`).
+//! (`get_named_beta_schedule`, `q_sample`) and guided_diffusion/respace.py (`SpacedDiffusion`); CompVis/stable-diffusion
+//! @21f890f9da3cfbeaba8e2ac3c425ee9e998d5229: ldm/modules/diffusionmodules/util.py (`make_beta_schedule`), the scaled linear schedule.
 //!
 //! # Deviations
 //! None. The reference sends even the full set of timesteps through its respacing, which recomputes every β from a ratio
@@ -52,6 +53,8 @@ pub enum Schedule {
     Linear,
     /// ᾱ follows a squared cosine; β is at most 0.999.
     Cosine,
+    /// The square root of β rises linearly, from that of 0.00085 to that of 0.012, whatever the number of steps: Stable Diffusion's.
+    ScaledLinear,
 }
 
 /// A schedule that does not exist.
@@ -155,6 +158,10 @@ impl Diffusion {
         let betas = match schedule {
             Schedule::Linear => linear_betas(steps),
             Schedule::Cosine => cosine_betas(steps),
+            Schedule::ScaledLinear => {
+                let roots = linspace(0.00085_f64.sqrt(), 0.012_f64.sqrt(), steps);
+                roots.into_iter().map(|root| root * root).collect()
+            }
         };
         if betas.iter().any(|&beta| beta > 1.0) {
             return Err(DiffusionError::TooFewSteps { steps });
@@ -211,17 +218,21 @@ impl Diffusion {
 
 fn linear_betas(steps: u32) -> Vec<f64> {
     let scale = 1000.0 / f64::from(steps);
-    let (first, last) = (scale * 0.0001, scale * 0.02);
-    if steps == 1 {
+    linspace(scale * 0.0001, scale * 0.02, steps)
+}
+
+/// So many numbers, evenly from `first` to `last`; of one, the first.
+fn linspace(first: f64, last: f64, count: u32) -> Vec<f64> {
+    if count == 1 {
         return vec![first];
     }
-    let step = (last - first) / f64::from(steps - 1);
-    let mut betas: Vec<f64> = (0..steps).map(|t| f64::from(t) * step + first).collect();
+    let step = (last - first) / f64::from(count - 1);
+    let mut numbers: Vec<f64> = (0..count).map(|t| f64::from(t) * step + first).collect();
     // The end point is stored, not computed, so that it is exact.
-    if let Some(end) = betas.last_mut() {
+    if let Some(end) = numbers.last_mut() {
         *end = last;
     }
-    betas
+    numbers
 }
 
 fn cosine_betas(steps: u32) -> Vec<f64> {
@@ -302,6 +313,22 @@ mod tests {
             1e-12,
             "linear250",
         );
+    }
+
+    /// Products of the golden script of diffusers' conditioned features, in 64 bits.
+    #[test]
+    fn the_scaled_linear_schedule_is_that_of_stable_diffusion() {
+        let diffusion = Diffusion::new(Schedule::ScaledLinear, 1000).unwrap();
+        for (t, expected) in [
+            (0, 0.99915),
+            (90, 0.906_451_097_940_162_2),
+            (261, 0.655_669_333_075_967_2),
+            (500, 0.276_332_683_822_974_6),
+            (999, 0.004_660_098_513_077_238),
+        ] {
+            let found = diffusion.alphas_cumprod()[t];
+            assert!((found / expected - 1.0).abs() < 1e-12, "{t}: {found}");
+        }
     }
 
     #[test]
