@@ -113,6 +113,9 @@ pub const GIT_LINE: u64 = 1 << 16;
 /// The most bytes of a list of files that git prints.
 pub const GIT_LIST: u64 = 1 << 26;
 
+/// The most bytes of a file of a vocabulary of texts, unpacked.
+pub const VOCABULARY: u64 = 1 << 24;
+
 /// The most bytes of the head of a request to `repro view`: its first line, which holds a query, and its headers.
 pub const REQUEST_HEAD: usize = 1 << 15;
 

@@ -91,6 +91,9 @@ mod golden_resnet;
 #[cfg(feature = "torch")]
 mod golden_sampling;
 #[cfg(feature = "torch")]
+mod golden_stable_diffusion;
+mod golden_tokenizer;
+#[cfg(feature = "torch")]
 mod golden_tuning;
 #[cfg(feature = "torch")]
 mod golden_unet_encoder;

@@ -11,6 +11,7 @@ pub mod mage;
 pub mod onnx;
 pub mod pixels;
 pub mod resnet;
+pub mod stable_diffusion;
 pub mod unet_encoder;
 pub mod vit;
 

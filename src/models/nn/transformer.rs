@@ -48,7 +48,7 @@ pub struct Projection {
     /// `[outputs, inputs]`.
     weight: Tensor,
     /// `[outputs]`.
-    bias: Tensor,
+    bias: Option<Tensor>,
     kind: Kind,
 }
 
@@ -59,7 +59,18 @@ impl Projection {
         let kind = weights.precision().kind();
         Self {
             weight: weights.take_for_convolution(&format!("{path}.weight"), &shape),
-            bias: weights.take_for_convolution(&format!("{path}.bias"), &shape[..1]),
+            bias: Some(weights.take_for_convolution(&format!("{path}.bias"), &shape[..1])),
+            kind,
+        }
+    }
+
+    /// Takes `{path}.weight` alone: `y = x Wᵀ`.
+    pub fn without_bias(weights: &mut WeightMap, path: &str, inputs: u32, outputs: u32) -> Self {
+        let shape = [outputs as usize, inputs as usize];
+        let kind = weights.precision().kind();
+        Self {
+            weight: weights.take_for_convolution(&format!("{path}.weight"), &shape),
+            bias: None,
             kind,
         }
     }
@@ -68,8 +79,9 @@ impl Projection {
     /// - `x`: `[..., inputs]`
     /// - returns: `[..., outputs]`, in the precision of the network
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let (weight, bias) = (self.weight.to_kind(self.kind), self.bias.to_kind(self.kind));
-        x.to_kind(self.kind).linear(&weight, Some(&bias))
+        let weight = self.weight.to_kind(self.kind);
+        let bias = self.bias.as_ref().map(|bias| bias.to_kind(self.kind));
+        x.to_kind(self.kind).linear(&weight, bias.as_ref())
     }
 }
 
