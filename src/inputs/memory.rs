@@ -147,7 +147,13 @@ impl Memory<'_> {
 /// The subject of the note about the files of a model; `None` where it has none.
 fn about_weights(node: &ModelNode) -> Option<String> {
     match node.model.weights() {
-        WeightsSource::File(path) => Some(with_prefix(format!("weights {}", path.display()), node)),
+        WeightsSource::File(path) => {
+            let companions = node.model.companions().into_iter();
+            let companions = companions.map(|one| format!(" {} {}", one.key, one.path.display()));
+            let companions: String = companions.collect();
+            let about = with_prefix(format!("weights {}", path.display()), node);
+            Some(about + &companions)
+        }
         WeightsSource::Imported(imported) => {
             let files = imported.files.iter();
             let files = files.map(|file| format!("{:?} {}", file.split, file.path.display()));

@@ -18,7 +18,10 @@ pub(super) fn identify(
         return imported::identify(imported, reading).map(Some);
     }
     let WeightsSource::File(path) = node.model.weights() else {
-        return Ok(node.model.weights().identity());
+        let identity = node.model.weights().identity();
+        return identity
+            .map(|identity| beside_companions(identity, node, reading))
+            .transpose();
     };
     let path = reading.base.join(path);
     let digest = reading.digester.digest_file(&path)?;
@@ -39,7 +42,25 @@ pub(super) fn identify(
     }
     let checked = node.model.check_file(&path);
     checked.map_err(DatasetError::Selection)?;
-    Ok(Some(with_prefix(format!("blake3:{digest}"), node)))
+    let identity = with_prefix(format!("blake3:{digest}"), node);
+    beside_companions(identity, node, reading).map(Some)
+}
+
+/// The identity of weights with those of the files that a model reads beside them.
+fn beside_companions(
+    mut identity: String,
+    node: &ModelNode,
+    reading: &Reading<'_>,
+) -> Result<String, DatasetError> {
+    for companion in node.model.companions() {
+        let digest = reading
+            .digester
+            .digest_file(&reading.base.join(&companion.path))?;
+        let checked = node.model.check_companion(&companion, reading.base);
+        checked.map_err(DatasetError::Selection)?;
+        identity = companion.beside(&identity, &digest);
+    }
+    Ok(identity)
 }
 
 /// The identity of a file for a model: the prefix of names chooses among the tensors of one file.

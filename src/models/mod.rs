@@ -9,6 +9,7 @@ pub mod autoencoding;
 pub mod block;
 pub mod checkpoint;
 pub mod class_condition;
+pub mod companions;
 pub mod declaration;
 pub mod denoising;
 #[cfg(feature = "torch")]
@@ -36,6 +37,7 @@ use crate::spec::{Kind, Parse, suggest};
 
 use checkpoint::comparison::Required;
 use checkpoint::stored_tensors::StoredTensors;
+use companions::Companion;
 
 pub use block::{BlockIndex, BlockInfo, Reduce, TapShape};
 pub use class_condition::{ClassCondition, ClassInput};
@@ -205,6 +207,24 @@ pub trait Model: Send + Sync + Debug {
         }
     }
 
+    /// The files that it reads beside that of its weights.
+    fn companions(&self) -> Vec<Companion> {
+        Vec::new()
+    }
+
+    /// Whether such a file is what it has to be. `base` is the folder that relative paths start from.
+    ///
+    /// # Errors
+    /// What is wrong, all of it.
+    fn check_companion(&self, _companion: &Companion, _base: &Path) -> Result<(), Message> {
+        Ok(())
+    }
+
+    /// The same model with these files opened, in the order of [`Model::companions`]; `None` where it has none.
+    fn with_companions(&self, _opened: &[Arc<CheckedFile>]) -> Option<Arc<dyn Model>> {
+        None
+    }
+
     /// Its blocks, in the order of computation, numbered as in the paper.
     fn blocks(&self) -> &[BlockInfo];
 
@@ -262,6 +282,11 @@ pub trait Model: Send + Sync + Debug {
     /// What it offers to be trained further on labeled images, where it can be.
     fn tunable(&self) -> Option<&dyn tuning::TunableModel> {
         None
+    }
+
+    /// Whether its features mean something only once they were trained together with a head.
+    fn needs_tuning(&self) -> bool {
+        false
     }
 
     /// Reads the weights and builds the network, which computes in `precision`.
