@@ -60,6 +60,7 @@ pub(super) fn flatten(
             let key = match key {
                 Value::Text(text) => text.to_owned(),
                 Value::Int(number) => number.to_string(),
+                Value::Global(Global::ModelCheckpoint) => "ModelCheckpoint".to_owned(),
                 other => {
                     let what = describe(pickle, other);
                     return Err(pickle.corrupt(format!("the key of an entry is {what}")));
@@ -168,6 +169,7 @@ fn describe(pickle: &Pickle<'_>, value: Value<'_>) -> String {
                 format!("a storage of {} {}", storage.count, storage.dtype)
             }
             Some(Object::Tensor(_)) => "a tensor".to_owned(),
+            Some(Object::Unread) => "a number of NumPy".to_owned(),
             None => "nothing".to_owned(),
         },
     }

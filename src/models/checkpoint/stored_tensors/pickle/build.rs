@@ -68,12 +68,28 @@ impl<'p> Machine<'p> {
                 }
             }
             (Global::Size, &[parts]) if self.tuple_of(parts).is_some() => Ok(parts),
+            (Global::NumpyType, [Value::Text(_), _, _])
+            | (Global::Encoded, [Value::Text(_), Value::Text(_)]) => self.make(Object::Unread),
+            (Global::NumpyScalar, &[numpy_type, bytes])
+                if self.is_unread(numpy_type) && self.is_unread(bytes) =>
+            {
+                self.make(Object::Unread)
+            }
+            (Global::ModelCheckpoint, _) => {
+                Err(self.refused("it calls `ModelCheckpoint` of Lightning".to_owned()))
+            }
             (Global::Storage(dtype), _) => {
                 Err(self.refused(format!("it makes a storage of {dtype} by a call")))
             }
-            (Global::RebuildTensor | Global::RebuildParameter | Global::Size, _) => {
-                Err(self.corrupt("a call has arguments that do not fit".to_owned()))
-            }
+            (
+                Global::RebuildTensor
+                | Global::RebuildParameter
+                | Global::Size
+                | Global::NumpyScalar
+                | Global::NumpyType
+                | Global::Encoded,
+                _,
+            ) => Err(self.corrupt("a call has arguments that do not fit".to_owned())),
         }
     }
 
@@ -119,10 +135,13 @@ impl<'p> Machine<'p> {
         self.make(Object::Storage(Storage { dtype, key, count }))
     }
 
-    /// BUILD: attributes, which only an `OrderedDict` may have, and only `_metadata`.
+    /// BUILD: attributes, which only an `OrderedDict` may have, and only `_metadata`; those of what nobody reads are dropped.
     pub fn set_state(&mut self) -> Result<(), Fault> {
         let state = self.pop()?;
         let target = self.stack.last().copied().unwrap_or(Value::None);
+        if self.is_unread(target) {
+            return Ok(());
+        }
         if !matches!(self.object_of(target), Some(Object::Dict(dict)) if dict.is_ordered) {
             return Err(self.refused(
                 "it sets attributes of something that is not an `OrderedDict`".to_owned(),
@@ -196,6 +215,11 @@ impl<'p> Machine<'p> {
             return Ok(());
         }
         Err(self.refused(format!("it has a tensor with {what}")))
+    }
+
+    /// Whether a value is something that nobody reads.
+    fn is_unread(&self, value: Value<'p>) -> bool {
+        matches!(self.object_of(value), Some(Object::Unread))
     }
 
     fn object_of(&self, value: Value<'p>) -> Option<&Object<'p>> {

@@ -5,7 +5,8 @@
 //! pytorch/pytorch v2.11.0: torch/_utils.py, torch/storage.py, torch/_tensor.py (`__reduce_ex__`).
 //!
 //! # Deviations
-//! Storages of complex, quantized and float8 numbers are refused by name.
+//! What Lightning keeps of a training beside the tensors, in checkpoints such as those of Stable Diffusion v1, is let through where it is known
+//! by name, and stands for nothing. Storages of complex, quantized and float8 numbers are refused by name.
 
 use ::safetensors::Dtype;
 
@@ -22,6 +23,15 @@ pub(in crate::models::checkpoint::stored_tensors) enum Global {
     Size,
     /// A class of storages, which says what type their elements are; never called.
     Storage(Dtype),
+    /// `pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint`, which Lightning's checkpoints have as the key of an entry; never
+    /// called.
+    ModelCheckpoint,
+    /// `numpy.core.multiarray.scalar`, as NumPy 1 writes a number: a number that is not read.
+    NumpyScalar,
+    /// `numpy.dtype`: the type of such a number, which is not read.
+    NumpyType,
+    /// `_codecs.encode`: the bytes of such a number, which are not read.
+    Encoded,
 }
 
 /// What a name stands for; `None` where it is not let through.
@@ -31,6 +41,12 @@ pub(super) fn find(module: &str, name: &str) -> Option<Global> {
         ("torch._utils", "_rebuild_tensor_v2") => Global::RebuildTensor,
         ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
         ("torch", "Size") => Global::Size,
+        ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint") => {
+            Global::ModelCheckpoint
+        }
+        ("numpy.core.multiarray", "scalar") => Global::NumpyScalar,
+        ("numpy", "dtype") => Global::NumpyType,
+        ("_codecs", "encode") => Global::Encoded,
         ("torch", "DoubleStorage") => Global::Storage(Dtype::F64),
         ("torch", "FloatStorage") => Global::Storage(Dtype::F32),
         ("torch", "HalfStorage") => Global::Storage(Dtype::F16),

@@ -74,6 +74,8 @@ pub(super) enum Object<'p> {
     Storage(Storage<'p>),
     /// A tensor.
     Tensor(Tensor),
+    /// Something that is known by name and that nobody reads.
+    Unread,
 }
 
 /// A dict, with its entries in their order.
