@@ -49,10 +49,6 @@ pub const ALL: &[Announced] = &[
         "mage-generator",
         "The transformer of MAGE as it draws tokens, with the decoder that makes images of them.",
     ),
-    model(
-        "stable-diffusion",
-        "The U-Net of Stable Diffusion, on the latents of its autoencoder, with a text or a learned condition.",
-    ),
 ];
 
 /// The announced kind that the table of a node names; `None` where it names another one.

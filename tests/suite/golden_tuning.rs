@@ -46,7 +46,7 @@ const PIECE: usize = 4;
 const RUNNING_MEAN: &str = "channel_bn.running_mean";
 
 /// The tensors of a safetensors file.
-fn tensors(bytes: &[u8]) -> BTreeMap<String, Tensor> {
+pub fn tensors(bytes: &[u8]) -> BTreeMap<String, Tensor> {
     let read = |(name, view): (String, TensorView<'_>)| {
         let kind = match view.dtype() {
             Dtype::F32 => Kind::Float,
@@ -87,10 +87,12 @@ impl Golden {
     }
 }
 
-/// The batch of the golden file.
-struct Batch {
-    x_t: Vec<f32>,
-    labels: Vec<i64>,
+/// The batch of a golden file.
+pub struct Batch {
+    /// `[N, C, H, W]`, row-major.
+    pub x_t: Vec<f32>,
+    /// `[N]`.
+    pub labels: Vec<i64>,
 }
 
 impl Batch {
@@ -129,7 +131,7 @@ impl NoisyImages for Batch {
 }
 
 /// No checkpoints.
-struct Nowhere;
+pub struct Nowhere;
 
 impl CheckpointStore for Nowhere {
     fn newest(&self, _at_most: u32) -> Result<Option<(u32, CheckedFile)>, String> {
@@ -171,7 +173,8 @@ impl Tune for Watched {
     }
 }
 
-fn head() -> Arc<dyn Head> {
+/// A batch norm and a linear layer.
+pub fn head() -> Arc<dyn Head> {
     let source = Source::new("head.toml", "kind = 'batchnorm-linear'\n");
     let mut diagnostics = Diagnostics::new(source.clone());
     let table = tree::parse(&source, &mut diagnostics);
@@ -182,7 +185,8 @@ fn head() -> Arc<dyn Head> {
     kind.read(&fields).unwrap()
 }
 
-fn optimizer(rule: &str, lr: f64) -> Optimizer {
+/// A rule of a golden file by its name.
+pub fn optimizer(rule: &str, lr: f64) -> Optimizer {
     let adam = Optimizer {
         kind: UpdateRule::Adam,
         lr,
@@ -320,8 +324,9 @@ fn assert_relative(what: &str, found: &[f64], golden: &Value, tolerance: f64) {
     );
 }
 
+/// Fails the test where a tensor is farther off than `tolerance`.
 #[track_caller]
-fn assert_close(what: &str, found: &Tensor, golden: &Tensor, tolerance: f64) {
+pub fn assert_close(what: &str, found: &Tensor, golden: &Tensor, tolerance: f64) {
     assert_eq!(found.size(), golden.size(), "{what}");
     let off = (found - golden).abs().max().double_value(&[]);
     println!("{what}: {off:e}");

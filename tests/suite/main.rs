@@ -71,6 +71,8 @@ mod golden_arrays;
 #[cfg(feature = "torch")]
 mod golden_autoencoder;
 #[cfg(feature = "torch")]
+mod golden_condition;
+#[cfg(feature = "torch")]
 mod golden_dit;
 #[cfg(feature = "torch")]
 mod golden_guidance;
@@ -162,6 +164,8 @@ mod schema;
 mod shipped;
 #[cfg(feature = "torch")]
 mod small;
+#[cfg(feature = "torch")]
+mod stable_diffusion;
 mod stand_ins;
 mod store_disk_full;
 mod store_processes;

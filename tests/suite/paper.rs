@@ -87,15 +87,7 @@ fn what_is_announced_is_planned_as_not_run() {
                 "model kind `mage-generator`",
             ][..],
         ),
-        (
-            "table4",
-            &["model kind `stable-diffusion`: 3 models, 4 feature sets, 4 heads"],
-        ),
         ("table10", &["model kind `bigbigan`: 1 model"]),
-        (
-            "fig6",
-            &["model kind `stable-diffusion`: 1 model, 1 feature set, 1 metric"],
-        ),
         ("fig7", &["model kind `bigbigan`"]),
     ] {
         let plan = cli.run(&["plan", &file(name)]).expect_code(0);
@@ -125,13 +117,6 @@ fn rows_of_what_is_announced_have_the_papers_number_and_the_reason() {
             &[
                 "| BigBiGAN | 502.00 | not run<sup>1</sup> |",
                 "needs the model kind \\`bigbigan\\`",
-            ],
-        ),
-        (
-            "fig6",
-            &[
-                "needs the model kind `stable-diffusion`",
-                "(fig6-stable-diffusion.svg)",
             ],
         ),
     ] {

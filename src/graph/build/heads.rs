@@ -143,14 +143,31 @@ impl Builder<'_> {
         features: &[usize],
         fields: &Fields<'_>,
     ) {
+        let misfit = |key: &str, message: String, hint: &str| {
+            let hint = Some(hint.to_owned());
+            fields.invalid(key, "graph::fine-tuning-misfit", message, hint);
+        };
+        let node = |index: &usize| &experiment.models[experiment.extractions[*index].model];
+        let mut models = features.iter().map(node);
+        if training.fine_tune.is_none()
+            && let Some(untrained) = models.find(|one| one.model.needs_tuning())
+        {
+            let message = format!(
+                "model `{}` learns its condition together with a head, and {} trains nothing below it",
+                untrained.name,
+                fields.context()
+            );
+            misfit(
+                config::FEATURES.name,
+                message,
+                "add `fine_tune = { lr = 1e-3 }`, or take `condition = \"text\"` for the model",
+            );
+            return;
+        }
         let key = match (&training.fine_tune, training.online) {
             (Some(_), _) => FINE_TUNE.name,
             (None, true) => "online",
             (None, false) => return,
-        };
-        let misfit = |key: &str, message: String, hint: &str| {
-            let hint = Some(hint.to_owned());
-            fields.invalid(key, "graph::fine-tuning-misfit", message, hint);
         };
         if training.views != Views::Apart {
             let message = format!("`views` chooses among cached features, and `{key}` caches none");

@@ -28,6 +28,7 @@ pub const ALL: &[&ModelKind] = &[
     &onnx::KIND,
     &pixels::KIND,
     &resnet::KIND,
+    &stable_diffusion::KIND,
     &unet_encoder::KIND,
     &vit::KIND,
 ];

@@ -22,7 +22,7 @@ pub mod network;
 pub(super) mod parts;
 pub mod presets;
 #[cfg(feature = "torch")]
-mod tuning;
+pub(super) mod tuning;
 
 use std::sync::Arc;
 

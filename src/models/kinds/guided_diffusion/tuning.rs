@@ -195,18 +195,18 @@ impl TunedNetwork {
 }
 
 /// The same values as the beginning of a graph of their own.
-fn leaf(tensor: &Tensor) -> Tensor {
+pub(in crate::models::kinds) fn leaf(tensor: &Tensor) -> Tensor {
     tensor.detach().set_requires_grad(true)
 }
 
 /// The backward pass from a tensor by which the gradient of the loss is known.
-fn push_back(tensor: &Tensor, gradient: &Tensor) {
+pub(in crate::models::kinds) fn push_back(tensor: &Tensor, gradient: &Tensor) {
     // The gradient of this sum by the tensor is `gradient` itself, not rounded.
     (tensor * gradient).sum(tensor.kind()).backward();
 }
 
 /// Adds a gradient to what is there.
-fn add(sum: &mut Option<Tensor>, gradient: Tensor) {
+pub(in crate::models::kinds) fn add(sum: &mut Option<Tensor>, gradient: Tensor) {
     if gradient.defined() {
         *sum = Some(match sum.take() {
             Some(sum) => sum + gradient,

@@ -39,9 +39,9 @@ struct Layer {
 #[derive(Debug)]
 pub struct TextEncoder {
     /// `[vocabulary, D]`.
-    token_embedding: Tensor,
+    tokens: Tensor,
     /// `[L, D]`.
-    position_embedding: Tensor,
+    positions: Tensor,
     layers: Vec<Layer>,
     final_layer_norm: LayerNorm,
 }
@@ -57,8 +57,8 @@ impl TextEncoder {
             let name = format!("text_model.embeddings.{name}.weight");
             weights.take(&name, &[rows as usize, width as usize])
         };
-        let token_embedding = embedding("token_embedding", config.vocabulary);
-        let position_embedding = embedding("position_embedding", config.positions);
+        let tokens = embedding("token_embedding", config.vocabulary);
+        let positions = embedding("position_embedding", config.positions);
         let layers = (0..config.layers)
             .map(|number| {
                 let path = format!("text_model.encoder.layers.{number}");
@@ -80,8 +80,8 @@ impl TextEncoder {
         weights.skip(names::POSITION_IDS);
         weights.finish()?;
         Ok(Self {
-            token_embedding,
-            position_embedding,
+            tokens,
+            positions,
             layers,
             final_layer_norm,
         })
@@ -101,20 +101,14 @@ impl TextEncoder {
         let _guard = tch::no_grad_guard();
         let length = ids.size().last().copied().unwrap_or(0);
         let (padding, scale_by_frequency, sparse) = (-1, false, false);
-        let tokens = Tensor::embedding(
-            &self.token_embedding,
-            ids,
-            padding,
-            scale_by_frequency,
-            sparse,
-        );
-        let mut tokens = tokens + self.position_embedding.narrow(0, 0, length);
+        let tokens = Tensor::embedding(&self.tokens, ids, padding, scale_by_frequency, sparse);
+        let mut tokens = tokens + self.positions.narrow(0, 0, length);
         visit(0, &tokens);
         for (number, layer) in (1..).zip(&self.layers) {
             let normal = layer.layer_norm1.forward(&tokens);
-            tokens = tokens + layer.self_attn.forward(&normal, &normal);
+            tokens = &tokens + layer.self_attn.forward(&normal, &normal);
             let hidden = layer.fc1.forward(&layer.layer_norm2.forward(&tokens));
-            tokens = tokens + layer.fc2.forward(&quick_gelu(&hidden));
+            tokens = &tokens + layer.fc2.forward(&quick_gelu(&hidden));
             visit(number, &tokens);
         }
         self.final_layer_norm.forward(&tokens)
