@@ -96,7 +96,7 @@ impl MetricInputs {
     pub fn models(&self) -> &[usize] {
         match self {
             Self::Networks { models, .. } => models,
-            Self::Heads(_) | Self::Features { .. } | Self::Pairs { .. } => &[],
+            _ => &[],
         }
     }
 

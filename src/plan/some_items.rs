@@ -55,7 +55,7 @@ impl Evaluate {
             }
             Items::Networks(counted) => {
                 networks = Some(counted.iter().map(scored_network).collect());
-                (None, None, None)
+                (None, None, None, None)
             }
         };
         MetricRecipe {

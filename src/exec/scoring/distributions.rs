@@ -80,7 +80,7 @@ pub(super) fn scored(
             ("reference", &reference.fingerprint),
         ];
         let rows = scores.into_iter();
-        let rows = rows.map(|score| row(score, axes.clone(), sources));
+        let rows = rows.map(|score| row(score, axes.clone(), &sources));
         evaluated.rows.extend(rows);
     }
     Ok(evaluated)
@@ -121,13 +121,9 @@ pub(super) fn against_file(
         let mut axes = of_distributions(extract.axes(), &said);
         axes.insert("split".to_owned(), split.into());
         axes.extend(work.swept.axes());
-        // One set has one source; a second entry of the same role is the same entry.
-        let sources = [
-            ("features", &extract.fingerprint),
-            ("features", &extract.fingerprint),
-        ];
+        let sources = [("features", &extract.fingerprint)];
         let rows = scores.into_iter().flatten();
-        let rows = rows.map(|score| row(score, axes.clone(), sources));
+        let rows = rows.map(|score| row(score, axes.clone(), &sources));
         evaluated.rows.extend(rows);
     }
     Ok(evaluated)

@@ -122,7 +122,7 @@ fn of_pairs(fields: &Fields<'_>, experiment: &Experiment, extractions: &Names) -
         let listed: Vec<Spanned<String>> = fields.items(key).unwrap_or_default();
         let there = listed
             .iter()
-            .flat_map(|name| known.extractions.there(&name.value))
+            .flat_map(|name| extractions.there(&name.value))
             .map(|&index| (None, experiment.stated_axes(index)));
         let absent = of_names(fields, key, experiment, extractions).into_iter();
         there
