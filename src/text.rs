@@ -231,7 +231,7 @@ mod tests {
             assert_eq!(rate(a_second), text);
         }
         assert_eq!(operations(27.96e18), "28.0 exaFLOP");
-        assert_eq!(operations(999_700.0), "1.00 megaFLOP");
+        assert_eq!(operations(999_400.0), "999 kiloFLOP");
         assert_eq!(operations(12.0), "12.0 FLOP");
         assert_eq!(duration(0.25), "0.2 s");
         assert_eq!(duration(65.0), "1 min 05 s");
