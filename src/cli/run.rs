@@ -140,12 +140,12 @@ fn once(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
 mod with_torch {
     use std::collections::BTreeMap;
     use std::path::Path;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::started::started;
     use super::{Arguments, Context, Failure, MOST_ATTEMPTS};
     use crate::cli::experiment::{self, Planned};
-    use crate::cli::process::{clock, stop_signal};
+    use crate::cli::process::{ago, clock, stop_signal};
     use crate::cli::report::{command, typed};
     use crate::cli::warnings;
     use crate::cli::working::{Listeners, names};
@@ -245,8 +245,10 @@ mod with_torch {
                     .iter()
                     .map(|step| step.artifact.fingerprint)
                     .collect(),
+                earlier: BTreeMap::new(),
             };
-            match self.store.record_use(&used) {
+            let a_day_ago = ago(Duration::from_hours(24)).unwrap_or_default();
+            match self.store.record_use(used, &a_day_ago) {
                 // A cache that cannot be written to is not tidied either.
                 Ok(()) | Err(StoreError::ReadOnly { .. }) => {}
                 Err(error) => say!("warning: this run cannot be recorded: {error}"),

@@ -19,7 +19,9 @@ use crate::atomic_file::TEMPORARY;
 #[derive(Debug)]
 pub struct Alone {
     store: Store,
-    _opened: Opened,
+    /// Nobody else has it open as long as this is there.
+    #[expect(dead_code, reason = "what counts is when it is dropped")]
+    opened: Opened,
 }
 
 impl Store {
@@ -33,7 +35,7 @@ impl Store {
         // Makes sure that it is a store and can be written to, and cleans it.
         let store = Self::open(root)?.without_opening();
         let opened = Opened::alone(&store.opened_file());
-        Ok(opened.map(|_opened| Alone { store, _opened }))
+        Ok(opened.map(|opened| Alone { store, opened }))
     }
 
     /// Bytes of an artifact's folder, complete or not.

@@ -551,7 +551,7 @@ fn what_can_be_fetched_is_listed() {
         .expect_code(0)
         .json();
     let records = records.as_array().unwrap();
-    assert_eq!(records.len(), 48);
+    assert_eq!(records.len(), 52);
     let stated = |record: &serde_json::Value| record["sha256"].is_string();
     assert_eq!(records.iter().filter(|record| stated(record)).count(), 9);
     for (arguments, says) in [

@@ -87,7 +87,7 @@ fn latents(cli: &CliTest, cache: &str) -> BTreeMap<String, Vec<u8>> {
         .files(&format!("{cache}/artifacts/features"))
         .into_iter();
     files
-        .filter(|(path, _)| path.starts_with(folders[0]) && path.ends_with(".arrow"))
+        .filter(|(path, _)| path.starts_with(folders[0]) && path.strip_suffix(".arrow").is_some())
         .collect()
 }
 

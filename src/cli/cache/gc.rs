@@ -19,6 +19,10 @@ use crate::text::{bytes, count, parse_age, plural};
 
 /// Arguments of `repro cache gc`.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(super) struct Arguments {
     /// Experiment files whose artifacts stay. If none is given: all experiments that were run here stay, as their last runs were.
     #[arg(value_name = "FILE")]

@@ -45,10 +45,11 @@ impl Reached {
             let wanted = used.artifacts.iter().filter(|one| listing.has(one));
             let wanted: BTreeSet<Fingerprint> = wanted.copied().collect();
             let all = listing.with_inputs(wanted);
-            for fingerprint in &all {
+            let now = all.iter().map(|fingerprint| (fingerprint, &used.at));
+            for (fingerprint, at) in now.chain(&used.earlier) {
                 let last = reached.last_use.entry(*fingerprint).or_default();
-                if *last < used.at {
-                    last.clone_from(&used.at);
+                if *last < *at {
+                    last.clone_from(at);
                 }
             }
             reached.experiments.insert(used.file.clone(), all);

@@ -28,9 +28,9 @@ const EPSILON: f64 = 1e-5;
 /// One layer, which normalizes before attention and before its feed-forward layers, and adds what they give.
 #[derive(Debug)]
 struct Layer {
-    layer_norm1: LayerNorm,
+    attention_norm: LayerNorm,
     self_attn: Attention,
-    layer_norm2: LayerNorm,
+    feed_forward_norm: LayerNorm,
     fc1: Projection,
     fc2: Projection,
 }
@@ -67,9 +67,9 @@ impl TextEncoder {
                 };
                 let attention = format!("{path}.self_attn");
                 Layer {
-                    layer_norm1: norm(weights, "layer_norm1"),
+                    attention_norm: norm(weights, "layer_norm1"),
                     self_attn: Attention::causal(weights, &attention, width, config.heads),
-                    layer_norm2: norm(weights, "layer_norm2"),
+                    feed_forward_norm: norm(weights, "layer_norm2"),
                     fc1: Projection::new(weights, &format!("{path}.mlp.fc1"), width, hidden),
                     fc2: Projection::new(weights, &format!("{path}.mlp.fc2"), hidden, width),
                 }
@@ -105,9 +105,9 @@ impl TextEncoder {
         let mut tokens = tokens + self.positions.narrow(0, 0, length);
         visit(0, &tokens);
         for (number, layer) in (1..).zip(&self.layers) {
-            let normal = layer.layer_norm1.forward(&tokens);
+            let normal = layer.attention_norm.forward(&tokens);
             tokens = &tokens + layer.self_attn.forward(&normal, &normal);
-            let hidden = layer.fc1.forward(&layer.layer_norm2.forward(&tokens));
+            let hidden = layer.fc1.forward(&layer.feed_forward_norm.forward(&tokens));
             tokens = &tokens + layer.fc2.forward(&quick_gelu(&hidden));
             visit(number, &tokens);
         }
