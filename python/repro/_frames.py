@@ -45,7 +45,12 @@ AXES = {
     "chosen_from": "integer",
     "at_border": "text",
     "class": "integer",
+    "images": "integer",
     "predicted": "integer",
+    "preprocess": "text",
+    "reference": "text",
+    "reference_images": "integer",
+    "reference_split": "text",
 }
 
 #: Fewer digits than these are not taken for a fingerprint.

@@ -553,7 +553,7 @@ fn what_can_be_fetched_is_listed() {
     let records = records.as_array().unwrap();
     assert_eq!(records.len(), 52);
     let stated = |record: &serde_json::Value| record["sha256"].is_string();
-    assert_eq!(records.iter().filter(|record| stated(record)).count(), 9);
+    assert_eq!(records.iter().filter(|record| stated(record)).count(), 11);
     for (arguments, says) in [
         (
             &["models", "fetch", "adm-nano"][..],
