@@ -563,7 +563,7 @@ fn what_can_be_fetched_is_listed() {
             &["models", "fetch", "adm-64-con"],
             "did you mean `adm-64-cond`?",
         ),
-        (&["models", "fetch", "x"], "hint: one of `adm-64-cond`, "),
+        (&["models", "fetch", "x"], "hint: one of `sd-vae`, "),
         (&["models", "fetch", "--force"], "NAME"),
         (&["models", "fetch", PRESET, "--url", "a.pt"], "a.pt"),
         (

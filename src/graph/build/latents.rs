@@ -46,7 +46,7 @@ pub(super) fn autoencoder(
         let Some(autoencoding) = node.autoencoding() else {
             return Err(report(
                 format!(
-                    "{} reads latents, and model `{}` is no autoencoder but a `{}` model",
+                    "{} reads latents of an autoencoder, and model `{}` is a `{}` model",
                     fields.context(),
                     name.value,
                     node.kind()
