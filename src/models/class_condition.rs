@@ -1,6 +1,6 @@
 //! The class that a class-conditional network is given with an image, and the key that says which.
 //!
-//! A kind whose networks have classes says so by [`Model::classes`](super::Model::classes); everything else is here: the key `class` of
+//! A kind whose networks have classes says so by [`Model::classes`]; everything else is here: the key `class` of
 //! extractions, what is wrong with it, and the number that the network gets.
 
 use std::fmt;

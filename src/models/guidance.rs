@@ -1,6 +1,6 @@
 //! What sampling asks of a network: its prediction for images on its device, guided by a class, and the gradient of a class.
 //!
-//! The methods of [`Network`](super::extractor::Network) lead here unless a kind has its own.
+//! The methods of [`Network`] lead here unless a kind has its own.
 //!
 //! # Reference
 //! Ho and Salimans 2022 (arXiv 2207.12598) Eq. 6, in the form of facebookresearch/DiT `forward_with_cfg`:

@@ -21,7 +21,7 @@ pub struct Nearest<'a> {
 }
 
 /// The nearest artifact of the same kind: of those with the same label the one that differs in the fewest fields, else the same of all,
-/// of which no more than [`MOST_COMPARED`] are looked at. `None` where the store has nothing of the kind.
+/// of which no more than 2,000 are looked at. `None` where the store has nothing of the kind.
 pub fn nearest<'a>(listing: &'a Listing, artifact: &PlannedArtifact) -> Option<Nearest<'a>> {
     let of_kind = || {
         let artifacts = listing.artifacts.iter();
