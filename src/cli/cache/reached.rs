@@ -12,6 +12,7 @@ use crate::cli::overrides::{ExperimentFile, Overrides};
 use crate::cli::report::typed;
 use crate::inputs::Otherwise;
 use crate::limits;
+use crate::message::Message;
 use crate::report::files::PROVENANCE;
 use crate::store::{Fingerprint, Listing, Store, Use};
 
@@ -38,8 +39,11 @@ impl Reached {
     ) -> Result<(Self, Vec<Use>), Failure> {
         let mut reached = Self::default();
         let (uses, unreadable) = store.uses()?;
-        for reason in unreadable {
-            say!("warning: a record of a run cannot be read: {reason}");
+        if let Some(reason) = unreadable.first() {
+            return Err(Failure::Cache(
+                Message::new(format!("a record of a run cannot be read: {reason}"))
+                    .hint("remove that file, and run the experiment again, which writes it anew"),
+            ));
         }
         for used in &uses {
             let wanted = used.artifacts.iter().filter(|one| listing.has(one));
@@ -55,10 +59,13 @@ impl Reached {
             reached.experiments.insert(used.file.clone(), all);
         }
         for report in reports(&context.base.join("reports")) {
-            let digits = limits::read_text(&report, limits::WHOLE_FILE)
-                .map(|text| artifacts_of(&text))
-                .unwrap_or_default();
-            let named = listing.named_by(&digits);
+            let text = limits::read_text(&report, limits::WHOLE_FILE).map_err(|error| {
+                let text = format!("cannot read {}: {error}", report.display());
+                Failure::Input(Message::new(text).hint(
+                    "what a report stands on is kept, so it has to be readable; remove it if it is not needed",
+                ))
+            })?;
+            let named = listing.named_by(&artifacts_of(&text));
             let name = report.strip_prefix(&context.base).unwrap_or(&report);
             reached
                 .reports
