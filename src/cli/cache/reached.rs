@@ -42,7 +42,7 @@ impl Reached {
         if let Some(reason) = unreadable.first() {
             return Err(Failure::Cache(
                 Message::new(format!("a record of a run cannot be read: {reason}"))
-                    .hint("remove that file, and run the experiment again, which writes it anew"),
+                    .hint("remove that file, and run the experiment again, which writes it again"),
             ));
         }
         for used in &uses {
