@@ -193,6 +193,7 @@ mod with_torch {
                 memory: crate::machine::memory::available() / 2,
                 // There are no heads.
                 checkpoint_seconds: f64::INFINITY,
+                fail_fast: false,
                 stop: &stop,
                 clock: String::new,
                 versions: &versions,
@@ -200,6 +201,7 @@ mod with_torch {
             &[Worker {
                 device,
                 threads: threads::current(),
+                memory: device::free_memory(device),
             }],
         );
         let heard = heard.into_inner().unwrap_or_else(PoisonError::into_inner);

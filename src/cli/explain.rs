@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::Failure;
+use super::fields::{FieldKey, field_key, in_words, record_of};
 use super::overrides::ExperimentFile;
 use super::{experiment, printed};
 use crate::inputs::Otherwise;
 use crate::message::Message;
-use crate::plan::{Nearest, Step, StepState, nearest};
+use crate::plan::{Nearest, Plan, Step, StepState, nearest};
 use crate::spec::suggest;
-use crate::store::{FieldChange, Fingerprint, Listing, Store};
+use crate::store::{Listing, Store};
 use crate::text::{count, plural};
 
 /// Arguments of `repro explain`.
@@ -53,14 +54,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         &mut |_, _| {},
     )?;
     let steps = &planned.plan.steps;
-    let mut nodes: Vec<(&str, &str)> = Vec::new();
-    for step in steps {
-        let node = (step.work.kind(), step.work.node());
-        let is_wanted = arguments.node.as_deref().is_none_or(|name| name == node.1);
-        if is_wanted && !nodes.contains(&node) {
-            nodes.push(node);
-        }
-    }
+    let nodes = nodes_of(steps, arguments.node.as_deref());
     if let (Some(name), true) = (&arguments.node, nodes.is_empty()) {
         let names = steps.iter().map(|step| step.work.node());
         let hint = suggest::hint(name, names).unwrap_or_else(|| {
@@ -83,23 +77,45 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         return Ok(writeln!(out)?);
     }
     for node in nodes {
-        let of_node = steps
-            .iter()
-            .filter(|step| (step.work.kind(), step.work.node()) == node);
-        let of_node: Vec<&Step> = of_node.collect();
-        explain(&mut out, node, &of_node, &planned.listing, arguments.all)?;
+        explain(&mut out, node, steps, &planned.listing, arguments.all)?;
     }
     Ok(())
+}
+
+/// What is there of each node of a plan, and what differs of the rest; for `repro plan --explain`.
+pub(super) fn explain_all(plan: &Plan, listing: &Listing) -> String {
+    let mut out = Vec::new();
+    for node in nodes_of(&plan.steps, None) {
+        // Nothing fails that is written to memory.
+        let _ = explain(&mut out, node, &plan.steps, listing, false);
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The nodes that leave something in the cache, by kind and name, in the order of the plan; those of one name where there is one.
+fn nodes_of<'a>(steps: &'a [Step], name: Option<&str>) -> Vec<(&'static str, &'a str)> {
+    let mut nodes = Vec::new();
+    for step in steps {
+        let node = (step.work.kind(), step.work.node());
+        if name.is_none_or(|name| name == node.1) && !nodes.contains(&node) {
+            nodes.push(node);
+        }
+    }
+    nodes
 }
 
 /// What is there of one node, and what differs of the rest.
 fn explain(
     out: &mut impl Write,
     (kind, name): (&str, &str),
-    steps: &[&Step],
+    steps: &[Step],
     listing: &Listing,
     all: bool,
 ) -> io::Result<()> {
+    let of_node = steps
+        .iter()
+        .filter(|step| (step.work.kind(), step.work.node()) == (kind, name));
+    let steps: Vec<&Step> = of_node.collect();
     let of_state = |wanted: fn(&StepState) -> bool| {
         let states = steps.iter().map(|step| &step.artifact.state);
         states.filter(|state| wanted(state)).count()
@@ -123,13 +139,13 @@ fn explain(
         .map(|(number, word)| format!("{} {word}", count(*number)))
         .collect();
     writeln!(out, "{kind} {name}: {}", counts.join(", "))?;
-    for step in steps {
+    for step in &steps {
         if let StepState::Partial { parts } = &step.artifact.state {
             let parts = plural(parts.len(), "part");
             writeln!(out, "  {}: {parts} committed", step.artifact.label)?;
         }
     }
-    for group in groups(steps, listing, all) {
+    for group in groups(&steps, listing, all) {
         let example = group.steps.first().map_or("", |step| &step.artifact.label);
         match group.steps.len() {
             1 => writeln!(out, "  {example}")?,
@@ -147,7 +163,7 @@ fn explain(
         let (short, made) = (near.fingerprint.short(), &near.entry.made_at);
         writeln!(out, "    nearest: {short}{called}, made {made}")?;
         for change in &near.changes {
-            writeln!(out, "      {}", line(change, listing))?;
+            writeln!(out, "      {}", in_words(change, listing))?;
         }
     }
     Ok(())
@@ -164,7 +180,7 @@ fn groups<'a>(steps: &[&'a Step], listing: &'a Listing, all: bool) -> Vec<Group<
         let near = nearest(listing, &step.artifact);
         let key = near
             .as_ref()
-            .map(|near| near.changes.iter().map(key_of).collect());
+            .map(|near| near.changes.iter().map(field_key).collect());
         match places.get(&key).and_then(|place| groups.get_mut(*place)) {
             Some(group) if !all => group.steps.push(step),
             _ => {
@@ -179,58 +195,10 @@ fn groups<'a>(steps: &[&'a Step], listing: &'a Listing, all: bool) -> Vec<Group<
     groups
 }
 
-/// What two changes have in common that are told as one: the field, and its values unless they are names of artifacts or digests.
-type FieldKey = (String, Option<String>, Option<String>);
-
-fn key_of(change: &FieldChange) -> FieldKey {
-    let side = |value: &Option<String>| {
-        let value = value.clone();
-        value.map(|value| match digest_of(&value) {
-            Some(_) => String::new(),
-            None => value,
-        })
-    };
-    (
-        change.path.clone(),
-        side(&change.before),
-        side(&change.after),
-    )
-}
-
-/// The 64 digits that a value ends in, where it is a fingerprint or a digest.
-fn digest_of(value: &str) -> Option<Fingerprint> {
-    value.trim_matches('"').rsplit(':').next()?.parse().ok()
-}
-
-/// One difference in words: `epochs: 28 → 5`.
-fn line(change: &FieldChange, listing: &Listing) -> String {
-    let side = |value: &Option<String>| {
-        let Some(value) = value else {
-            return "nothing".to_owned();
-        };
-        let Some(digest) = digest_of(value) else {
-            return value.clone();
-        };
-        let called = listing.artifacts.get(&digest);
-        let called = called.map_or_else(String::new, |entry| format!(" ({})", entry.label));
-        format!("{}{called}", digest.short())
-    };
-    format!(
-        "{}: {} → {}",
-        change.path,
-        side(&change.before),
-        side(&change.after)
-    )
-}
-
 /// A missing artifact as `--json` prints it.
 fn record(step: &Step, nearest: Option<Nearest<'_>>) -> Value {
     let nearest = nearest.map(|near| {
-        let changes: Vec<Value> = near
-            .changes
-            .iter()
-            .map(|change| json!({ "field": change.path, "before": change.before, "after": change.after }))
-            .collect();
+        let changes: Vec<Value> = near.changes.iter().map(record_of).collect();
         json!({
             "fingerprint": near.fingerprint.to_string(),
             "label": near.entry.label,

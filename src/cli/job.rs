@@ -57,6 +57,8 @@ pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
 /// Does one job.
 #[cfg(feature = "torch")]
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    use std::time::Instant;
+
     use super::experiment;
     use super::process::{clock, stop_signal};
     use crate::exec::context::Run;
@@ -91,11 +93,33 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         emit: &emit,
         memory: arguments.working.memory(),
         checkpoint_seconds: arguments.working.checkpoint_seconds(),
+        fail_fast: false,
         stop: stop_signal("after the current batch"),
         clock,
         versions: &versions,
     };
+    let range = shards.as_ref();
+    let range = range.map_or_else(String::new, |some| {
+        format!(" --shards {}..{}", some.start, some.end)
+    });
+    let file = super::report::typed(&context.base, &arguments.experiment);
+    let command = format!("repro job {file} {}{range}", arguments.job);
+    emit(super::run::origin::origin(
+        &context.base,
+        &planned.plan.name,
+        command,
+    ));
+    let started = Instant::now();
     let outcome = run_one(&run, &workers, job, shards.as_ref());
+    emit(Event::RunFinished {
+        nothing_to_do: false,
+        stopped: outcome.stopped,
+        disk_full: outcome.disk_full,
+        again: false,
+        failed: outcome.failed.len(),
+        unmade: outcome.unmade.len(),
+        seconds: started.elapsed().as_secs_f64(),
+    });
     listeners.conclude(if outcome.stopped {
         Err(listeners.stopped())
     } else if outcome.disk_full {

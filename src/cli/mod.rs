@@ -18,6 +18,7 @@ mod exit;
 mod experiment;
 mod explain;
 mod fetching;
+mod fields;
 mod init;
 mod job;
 mod list;
@@ -33,7 +34,9 @@ mod project;
 mod query;
 mod report;
 mod run;
+mod runs;
 mod schema;
+mod selection;
 mod show;
 mod style;
 mod table;
@@ -124,6 +127,8 @@ enum Command {
     Diff(diff::Arguments),
     /// Show reports, runs and predictions as pages in a browser, on this machine alone.
     View(view::Arguments),
+    /// Show who ran what, when and how long, and what is different between two runs.
+    Runs(runs::Arguments),
     /// Query the cache with SQL.
     Query(query::Arguments),
     /// Show kinds, models with their blocks, or artifacts.
@@ -178,7 +183,7 @@ pub fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&typed, &arguments),
         Command::Demo(arguments) => demo::run(&typed, arguments),
         Command::Run(mut arguments) => {
-            arguments.working.or(&context.run);
+            arguments.or(&context.run);
             run::run(&context, &arguments)
         }
         Command::Job(mut arguments) => {
@@ -194,6 +199,7 @@ pub fn main() -> ExitCode {
         Command::Trace(arguments) => trace::run(&context, &arguments),
         Command::Diff(arguments) => diff::run(&context, &arguments),
         Command::View(arguments) => view::run(&context, &arguments),
+        Command::Runs(arguments) => runs::run(&context, &arguments),
         Command::Query(arguments) => query::run(&context, &arguments),
         Command::List(arguments) => list::run(&context, &arguments),
         Command::Data(arguments) => data::run(&context, &arguments),

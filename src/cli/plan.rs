@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::Context;
 use super::exit::Failure;
+use super::explain::explain_all;
 use super::overrides::ExperimentFile;
+use super::selection::Selection;
 use super::warnings::Deny;
 use super::{experiment, printed, unopened};
 use crate::collect::warnings::Warnings;
@@ -21,7 +23,7 @@ use crate::text::plural;
 /// Arguments of `repro plan`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro plan experiments/quickstart.toml\n  repro plan experiments/quickstart.toml --steps    jobs after each rule\n  repro plan experiments/quickstart.toml --check    exit code 1 if there is work\n\nWhat is not on disk is named, and planned as it was when it was last read, or by its published size: such a plan is an estimate. `repro run` needs all inputs."
+    after_help = "Examples:\n  repro plan experiments/quickstart.toml\n  repro plan experiments/quickstart.toml --steps    jobs after each rule\n  repro plan experiments/quickstart.toml --check    exit code 1 if there is work\n  repro plan experiments/quickstart.toml --explain  why each node is computed\n\nWhat is not on disk is named, and planned as it was when it was last read, or by its published size: such a plan is an estimate. `repro run` needs all inputs."
 )]
 #[expect(
     clippy::struct_excessive_bools,
@@ -39,6 +41,9 @@ pub struct Arguments {
     /// List every artifact.
     #[arg(long)]
     artifacts: bool,
+    /// Say of each node what is cached, and which fields of the rest differ from the nearest artifact, old and new.
+    #[arg(long, conflicts_with = "json")]
+    explain: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -46,7 +51,26 @@ pub struct Arguments {
     #[arg(long)]
     check: bool,
     #[command(flatten)]
+    pub(super) selection: Selection,
+    #[command(flatten)]
     deny: Deny,
+}
+
+impl Arguments {
+    /// Those of `repro run --dry-run`.
+    pub(super) fn dry_run(experiment: ExperimentFile, selection: Selection, deny: Deny) -> Self {
+        Self {
+            experiment,
+            steps: false,
+            jobs: false,
+            artifacts: false,
+            explain: false,
+            json: false,
+            check: false,
+            selection,
+            deny,
+        }
+    }
 }
 
 /// Prints the plan.
@@ -74,7 +98,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     }
     let warnings = Warnings::of(&planned.experiment, &planned.inputs, &planned.plan).records();
     let not_run = planned.experiment.absent.lines();
-    let plan = planned.plan;
+    let mut plan = planned.plan;
+    arguments.selection.apply(&mut plan)?;
     let on_cpu = match context.run.device.as_deref() {
         Some(device) => device == "cpu",
         None => !device::has_nvidia_driver(),
@@ -83,11 +108,14 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         experiment::warn_of_bf16(&plan);
     }
     let expected = experiment::forecast(&plan, &planned.listing);
+    let why = arguments
+        .explain
+        .then(|| explain_all(&plan, &planned.listing));
     let printed = print(
         &plan,
         &absent,
         &warnings,
-        (&steps, &expected, &not_run),
+        (&steps, &expected, &not_run, why.as_deref()),
         arguments,
     );
     // The exit code answers, whether or not somebody reads the text to its end.
@@ -116,12 +144,12 @@ struct Record<'a> {
 }
 
 /// Prints the plan in the form that was asked for; `steps` is the text of `--steps`, `expected` how long it all takes, and
-/// `not_run` what is left out.
+/// `not_run` what is left out; `why` is the text of `--explain`.
 fn print(
     plan: &Plan,
     absent: &[Absent],
     warnings: &[ReportWarning],
-    (steps, expected, not_run): (&str, &Forecast, &[String]),
+    (steps, expected, not_run, why): (&str, &Forecast, &[String], Option<&str>),
     arguments: &Arguments,
 ) -> std::io::Result<()> {
     let mut out = printed::stdout(arguments.json);
@@ -142,6 +170,9 @@ fn print(
             writeln!(out, "\n{}", not_run.join("\n"))?;
         }
         write!(out, "{}", render_time(plan, expected))?;
+        if let Some(why) = why {
+            write!(out, "\nwhy:\n{why}")?;
+        }
         if arguments.jobs {
             write!(out, "\njobs:\n{}", render_jobs(plan))?;
         }

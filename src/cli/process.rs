@@ -22,7 +22,8 @@ pub(super) fn ago(age: std::time::Duration) -> Option<String> {
     std::time::SystemTime::now().checked_sub(age).map(rfc3339)
 }
 
-fn rfc3339(moment: std::time::SystemTime) -> String {
+/// A moment as [`clock`] has it.
+pub(super) fn rfc3339(moment: std::time::SystemTime) -> String {
     let moment = chrono::DateTime::<chrono::Utc>::from(moment);
     moment.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }

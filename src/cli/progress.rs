@@ -111,8 +111,8 @@ impl Display {
                     state.say(&format!("{experiment} on {device}: {}", parts.join(", ")));
                 }
             }
-            // Warnings are printed before anything is computed.
-            Event::Warned { .. } => {}
+            // Warnings are printed before anything is computed; the others are for records alone.
+            Event::Warned { .. } | Event::RunOrigin { .. } | Event::Wanted { .. } => {}
             Event::DatasetOpened {
                 dataset, samples, ..
             } => state.say(&format!("{dataset}: {}", plural(*samples, "image"))),

@@ -53,6 +53,8 @@ pub(super) struct RunSettings {
     /// How many workers share the device.
     #[serde(deserialize_with = "workers")]
     pub(super) workers: Option<u16>,
+    /// Whether nothing more is begun after the first failure.
+    pub(super) fail_fast: bool,
 }
 
 fn size<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
@@ -226,13 +228,14 @@ mod tests {
 
     #[test]
     fn settings_are_read() {
-        let text = "[cache]\npath = \"/fast/cache\"\n\n[run]\nmemory = \"8G\"\ndevice = \"cuda:1\"\nworkers = 2\n";
+        let text = "[cache]\npath = \"/fast/cache\"\n\n[run]\nmemory = \"8G\"\ndevice = \"cuda:1\"\nworkers = 2\nfail_fast = true\n";
         let settings = parse(Path::new("repro.toml"), text).unwrap();
         assert_eq!(settings.cache.path, Some(PathBuf::from("/fast/cache")));
         let run = RunSettings {
             memory: Some(8 << 30),
             device: Some("cuda:1".to_owned()),
             workers: Some(2),
+            fail_fast: true,
         };
         assert_eq!(settings.run, run);
         assert_eq!(

@@ -1,6 +1,10 @@
 //! `repro run`: computes what the cache lacks and writes the report.
 
 #[cfg(feature = "torch")]
+pub(super) mod origin;
+#[cfg(feature = "torch")]
+mod session;
+#[cfg(feature = "torch")]
 mod started;
 #[cfg(feature = "torch")]
 mod watch;
@@ -12,14 +16,24 @@ use clap::Args;
 
 use super::Context;
 use super::exit::Failure;
+#[cfg(feature = "torch")]
+use super::experiment::Planned;
 use super::overrides::ExperimentFile;
+use super::project::RunSettings;
+use super::selection::Selection;
 use super::warnings::Deny;
 use super::working::Working;
+#[cfg(feature = "torch")]
+use crate::store::Store;
 
 /// Arguments of `repro run`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro run experiments/quickstart.toml\n  repro run experiments/quickstart.toml --device cuda:0\n  repro run experiments/quickstart.toml --devices cuda:0,cuda:1\n  repro run experiments/quickstart.toml --json-log run.jsonl\n  repro run experiments/quickstart.toml --watch\n\nCtrl-C stops after the current batch; the same command resumes from the last committed shard."
+    after_help = "Examples:\n  repro run experiments/quickstart.toml\n  repro run experiments/quickstart.toml --device cuda:0\n  repro run experiments/quickstart.toml --devices cuda:0,cuda:1\n  repro run experiments/quickstart.toml --json-log run.jsonl\n  repro run experiments/quickstart.toml --watch\n  repro run experiments/quickstart.toml --until taps     the features alone\n\nCtrl-C stops after the current batch; the same command resumes from the last committed shard."
+)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -28,6 +42,17 @@ pub struct Arguments {
     pub(super) working: Working,
     #[command(flatten)]
     pub(super) deny: Deny,
+    #[command(flatten)]
+    selection: Selection,
+    /// Print what would run, as `repro plan` does, and compute nothing.
+    #[arg(long, conflicts_with = "watch")]
+    dry_run: bool,
+    /// Begin nothing more after the first failure.
+    #[arg(long)]
+    fail_fast: bool,
+    /// Go on after a failure with what does not need it; this is so anyway, unless `fail_fast` is set in `repro.toml`.
+    #[arg(long, conflicts_with = "fail_fast")]
+    keep_going: bool,
     /// Run again whenever the experiment file, a file that it includes, or its template changes, until Ctrl-C.
     #[arg(long)]
     watch: bool,
@@ -37,6 +62,27 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// The arguments of `repro plan` for the same.
+    fn as_plan(&self) -> super::plan::Arguments {
+        let (selection, deny) = (self.selection.clone(), self.deny.clone());
+        super::plan::Arguments::dry_run(self.experiment.clone(), selection, deny)
+    }
+
+    /// The plan, or the part of it that was asked for.
+    #[cfg(feature = "torch")]
+    fn planned(&self, context: &Context, store: &Store) -> Result<Planned, Failure> {
+        let file = &self.experiment;
+        let mut planned = super::experiment::plan(context, file, store, &mut |_, _| {})?;
+        self.selection.apply(&mut planned.plan)?;
+        Ok(planned)
+    }
+
+    /// Takes the project's settings for what was not given.
+    pub(super) fn or(&mut self, settings: &RunSettings) {
+        self.working.or(settings);
+        self.fail_fast |= settings.fail_fast && !self.keep_going;
+    }
+
     /// The arguments of a run of this file.
     #[cfg(feature = "torch")]
     pub(super) fn of(file: PathBuf, working: Working) -> Self {
@@ -44,6 +90,10 @@ impl Arguments {
             experiment: ExperimentFile::plain(file),
             working,
             deny: Deny::default(),
+            selection: Selection::default(),
+            dry_run: false,
+            fail_fast: false,
+            keep_going: false,
             watch: false,
             png: false,
         }
@@ -52,9 +102,17 @@ impl Arguments {
 
 /// Says that this build cannot run anything.
 #[cfg(not(feature = "torch"))]
-pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     super::experiment::check(&arguments.experiment)?;
     let _ = (&arguments.deny, arguments.watch, arguments.png);
+    let _ = (
+        arguments.fail_fast,
+        arguments.keep_going,
+        &arguments.selection,
+    );
+    if arguments.dry_run {
+        return super::plan::run(context, &arguments.as_plan());
+    }
     Err(arguments.working.refuse())
 }
 
@@ -65,6 +123,9 @@ const MOST_ATTEMPTS: usize = 3;
 /// Runs an experiment, and with `--watch` again whenever it changes.
 #[cfg(feature = "torch")]
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.dry_run {
+        return super::plan::run(context, &arguments.as_plan());
+    }
     arguments.working.settle()?;
     if arguments.watch {
         watch::run(context, arguments)
@@ -99,8 +160,8 @@ fn once(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         }
     }
     let is_new = !context.cache.exists();
-    let (store, unwritable) = with_torch::open(&context.cache)?;
-    let planned = match experiment::plan(context, &arguments.experiment, &store, &mut |_, _| {}) {
+    let (store, unwritable) = session::open(&context.cache)?;
+    let planned = match arguments.planned(context, &store) {
         Ok(planned) => planned,
         Err(failure) => {
             if is_new {
@@ -115,7 +176,7 @@ fn once(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     {
         return Err(error.into());
     }
-    with_torch::need_room(&planned.plan, &context.cache)?;
+    session::need_room(&planned.plan, &context.cache)?;
     let workers = arguments.working.workers()?;
     if has_cpu(&workers) {
         experiment::warn_of_bf16(&planned.plan);
@@ -124,7 +185,7 @@ fn once(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         .working
         .listeners(&store, !planned.plan.is_done())?;
     let versions = super::working::versions();
-    let mut session = with_torch::Session {
+    let mut session = session::Session {
         context,
         arguments,
         store: &store,
@@ -134,261 +195,4 @@ fn once(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         versions: &versions,
     };
     listeners.conclude(session.carry_out())
-}
-
-#[cfg(feature = "torch")]
-mod with_torch {
-    use std::collections::BTreeMap;
-    use std::path::Path;
-    use std::time::{Duration, Instant};
-
-    use super::started::started;
-    use super::{Arguments, Context, Failure, MOST_ATTEMPTS};
-    use crate::cli::experiment::{self, Planned};
-    use crate::cli::process::{ago, clock, stop_signal};
-    use crate::cli::report::{command, typed};
-    use crate::cli::warnings;
-    use crate::cli::working::{Listeners, names};
-    use crate::collect::place::Place;
-    use crate::collect::report::{self, Written};
-    use crate::collect::warnings::Warnings;
-    use crate::disk::free_bytes;
-    use crate::exec::attempt;
-    use crate::exec::context::{Outcome, Run};
-    use crate::exec::event::Event;
-    use crate::exec::schedule::{Worker, schedule};
-    use crate::message::Message;
-    use crate::plan::Plan;
-    use crate::report::ReportWarning;
-    use crate::store::{Store, StoreError, Use};
-    use crate::text::bytes;
-
-    /// The cache for writing, or for reading where it cannot be written to, and why: a run that finds everything there writes nothing.
-    pub(super) fn open(cache: &Path) -> Result<(Store, Option<StoreError>), Failure> {
-        match Store::open(cache) {
-            Ok(store) => Ok((store, None)),
-            Err(error @ StoreError::Unusable { .. }) if cache.is_dir() => {
-                // What a folder of other things says of itself is said again here.
-                Ok((Store::open_read_only(cache)?, Some(error)))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Fails where the disk of the cache has no room for the features and images that are to be made. Where that cannot be asked, the
-    /// attempt will show it.
-    pub(super) fn need_room(plan: &Plan, cache: &Path) -> Result<(), Failure> {
-        let needed: u64 = plan.jobs.iter().map(|job| job.cost.bytes).sum();
-        match free_bytes(cache) {
-            Some(free) if free < needed => Err(Failure::Cache(
-                Message::new(format!(
-                    "the features that this run makes take {}, and the disk of the cache {} has {} free; nothing was begun",
-                    bytes(needed),
-                    cache.display(),
-                    bytes(free)
-                ))
-                .hint("free some space, or put the cache on another disk with `--cache`"),
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    /// The runs of one call: one, and more where damaged artifacts were set aside.
-    pub(super) struct Session<'a> {
-        pub(super) context: &'a Context,
-        pub(super) arguments: &'a Arguments,
-        pub(super) store: &'a Store,
-        pub(super) planned: Planned,
-        pub(super) workers: &'a [Worker],
-        pub(super) listeners: &'a Listeners,
-        pub(super) versions: &'a BTreeMap<String, String>,
-    }
-
-    impl Session<'_> {
-        /// Carries out the plan and writes the report, again where something damaged was set aside.
-        ///
-        /// # Errors
-        /// What failed, and where artifacts are found damaged again and again.
-        pub(super) fn carry_out(&mut self) -> Result<(), Failure> {
-            self.record_use();
-            for attempt in 1.. {
-                let (outcome, warnings) = self.once(attempt);
-                if !outcome.set_aside || outcome.stopped || outcome.disk_full {
-                    ending(&outcome, self.listeners)?;
-                    return self.arguments.deny.of_results(&self.planned, &warnings);
-                }
-                if attempt == MOST_ATTEMPTS {
-                    break;
-                }
-                // Damaged artifacts are out of the way now; they are made again by the same rules as anything that is missing.
-                let file = &self.arguments.experiment;
-                self.planned = experiment::plan(self.context, file, self.store, &mut |_, _| {})?;
-            }
-            Err(Failure::Cache(
-                Message::new(format!(
-                    "artifacts were found damaged in {MOST_ATTEMPTS} runs in a row"
-                ))
-                .hint("the disk or the memory of this machine may be failing"),
-            ))
-        }
-
-        /// Writes down what this run wants, for who asks later what of the cache is still needed.
-        fn record_use(&self) {
-            let used = Use {
-                file: typed(&self.context.base, &self.arguments.experiment),
-                experiment: self.planned.plan.name.clone(),
-                at: clock(),
-                artifacts: self
-                    .planned
-                    .plan
-                    .steps
-                    .iter()
-                    .map(|step| step.artifact.fingerprint)
-                    .collect(),
-                earlier: BTreeMap::new(),
-            };
-            let a_day_ago = ago(Duration::from_hours(24)).unwrap_or_default();
-            match self.store.record_use(used, &a_day_ago) {
-                // A cache that cannot be written to is not tidied either.
-                Ok(()) | Err(StoreError::ReadOnly { .. }) => {}
-                Err(error) => say!("warning: this run cannot be recorded: {error}"),
-            }
-        }
-
-        fn once(&self, attempt: usize) -> (Outcome, Vec<ReportWarning>) {
-            let started = Instant::now();
-            let plan = &self.planned.plan;
-            let emit = |event: Event| self.listeners.tell(&event);
-            self.begin(&emit);
-            if attempt == 1 {
-                self.warn(&emit);
-            }
-            let run = Run {
-                plan,
-                inputs: &self.planned.inputs,
-                store: self.store,
-                base: &self.context.base,
-                device: crate::machine::device::Device::Cpu,
-                emit: &emit,
-                memory: self.arguments.working.memory(),
-                checkpoint_seconds: self.arguments.working.checkpoint_seconds(),
-                stop: stop_signal("after the current batch"),
-                clock,
-                versions: self.versions,
-            };
-            let mut outcome = schedule(&run, self.workers);
-            let written = outcome
-                .is_complete()
-                .then(|| self.report(&emit, &mut outcome));
-            let written = written.flatten();
-            let report_changed = written.as_ref().is_some_and(|written| written.changed);
-            emit(Event::RunFinished {
-                nothing_to_do: plan.is_done() && !report_changed && outcome.is_complete(),
-                stopped: outcome.stopped,
-                disk_full: outcome.disk_full,
-                again: outcome.set_aside && !outcome.stopped && !outcome.disk_full,
-                failed: outcome.failed.len(),
-                unmade: outcome.unmade.len(),
-                seconds: started.elapsed().as_secs_f64(),
-            });
-            let warnings = written.map_or_else(Vec::new, |written| written.warnings);
-            for warning in &warnings {
-                warnings::say_of_results(warning);
-                emit(warned(warning.clone()));
-            }
-            (outcome, warnings)
-        }
-
-        fn begin(&self, emit: &dyn Fn(Event)) {
-            let plan = &self.planned.plan;
-            let passes = plan.passes();
-            let costs: Vec<u64> = passes
-                .iter()
-                .map(|pass| pass.cost().multiply_adds)
-                .collect();
-            self.listeners.expect(&costs);
-            emit(started(plan, &self.planned.listing, names(self.workers)));
-        }
-
-        /// Tells whoever listens of what was printed before.
-        fn warn(&self, emit: &dyn Fn(Event)) {
-            let Planned {
-                experiment,
-                inputs,
-                plan,
-                ..
-            } = &self.planned;
-            for warning in Warnings::of(experiment, inputs, plan).records() {
-                emit(warned(warning));
-            }
-        }
-
-        /// Writes the report where it differs; `None` where there is none, or it cannot be written.
-        fn report(&self, emit: &dyn Fn(Event), outcome: &mut Outcome) -> Option<Written> {
-            let Planned {
-                experiment,
-                inputs,
-                plan,
-                ..
-            } = &self.planned;
-            experiment.report.as_ref()?;
-            let base = &self.context.base;
-            let command = command(base, &self.arguments.experiment);
-            let to = Place {
-                base,
-                command: &command,
-                force: self.arguments.working.force,
-                data: false,
-                png: self.arguments.png,
-            };
-            let written = attempt(|| report::write(experiment, inputs, plan, self.store, &to));
-            match written {
-                Ok(written) => {
-                    if written.changed {
-                        emit(Event::ReportWritten {
-                            path: written.path.clone(),
-                            files: written.files,
-                        });
-                    }
-                    Some(written)
-                }
-                Err(error) => {
-                    outcome.fail_report(emit, self.store, &error);
-                    None
-                }
-            }
-        }
-    }
-
-    /// A warning as the log shows it.
-    fn warned(warning: ReportWarning) -> Event {
-        Event::Warned {
-            code: warning.code,
-            place: warning.place,
-            message: warning.message,
-            hint: warning.hint,
-        }
-    }
-
-    /// How the program ends.
-    fn ending(outcome: &Outcome, listeners: &Listeners) -> Result<(), Failure> {
-        if outcome.stopped {
-            return Err(listeners.stopped());
-        }
-        if outcome.disk_full {
-            return Err(crate::cli::working::disk_full());
-        }
-        if outcome.failed.is_empty() {
-            return Ok(());
-        }
-        let text = format!(
-            "{} failed, see above; the same command resumes from here, `repro report` shows what is there",
-            crate::text::plural(outcome.failed.len(), "node")
-        );
-        Err(if outcome.has_bug {
-            Failure::Bug(text.into())
-        } else {
-            Failure::Nodes(text.into())
-        })
-    }
 }

@@ -97,7 +97,7 @@ mod with_torch {
     use crate::cli::progress::{Display, JsonLog, LogError};
     use crate::exec::event::Event;
     use crate::exec::schedule::Worker;
-    use crate::machine::device::{self, Device, DeviceChoice};
+    use crate::machine::device::{self, Device, DeviceChoice, DeviceError};
     use crate::machine::threads;
     use crate::message::Message;
     use crate::store::Store;
@@ -160,18 +160,22 @@ mod with_torch {
         /// Devices that cannot be had.
         pub(in crate::cli) fn workers(&self) -> Result<Vec<Worker>, Failure> {
             device::load_cuda_backend();
-            let devices = self
-                .choices()?
-                .into_iter()
-                .map(DeviceChoice::resolve)
-                .collect::<Result<Vec<Device>, _>>()
+            let resolved = |choice: DeviceChoice| {
+                let device = choice.resolve()?;
+                Ok((device, choice.memory(device)))
+            };
+            let choices = self.choices()?.into_iter();
+            let devices = choices
+                .map(resolved)
+                .collect::<Result<Vec<(Device, Option<u64>)>, DeviceError>>()
                 .map_err(|error| Failure::Usage(error.to_string().into()))?;
-            let on_cpu = devices.iter().filter(|device| **device == Device::Cpu);
+            let on_cpu = devices.iter().filter(|(device, _)| *device == Device::Cpu);
             threads::set(threads::allowed());
             let threads = threads::current() / on_cpu.count().max(1);
-            let worker = |device| Worker {
+            let worker = |(device, memory)| Worker {
                 device,
                 threads: threads.max(1),
+                memory,
             };
             Ok(devices.into_iter().map(worker).collect())
         }

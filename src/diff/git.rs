@@ -1,4 +1,4 @@
-//! Files of git revisions, read by `git` itself as a process of its own, without a shell.
+//! Files of git revisions, and which revision a folder is at, read by `git` itself as a process of its own, without a shell.
 //!
 //! A revision is resolved to a commit once, and only its digest is handed on, so that nothing that was typed is read as an option. Nothing
 //! is fetched: a partial clone that lacks a file fails. Neither hooks, filters nor drivers for showing text are run, and whatever git prints is
@@ -209,6 +209,28 @@ impl Fault {
             Self::Code(told) => GitError::Failed(told),
         }
     }
+}
+
+/// The state of the repository that a folder is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The commit that is checked out.
+    pub commit: String,
+    /// Whether files that git tracks differ from it.
+    pub is_changed: bool,
+}
+
+/// The state of the repository that a folder is in; `None` where there is no git, no repository or no commit.
+pub fn state(folder: &Path) -> Option<State> {
+    let commit = Commit::find(folder, "HEAD").ok()?.digest;
+    let status = ["status", "--porcelain", "--untracked-files=no"];
+    let is_changed = match run(folder, &status, limits::GIT_LINE) {
+        Ok(lines) => !lines.is_empty(),
+        // More than is read.
+        Err(Fault::TooLarge) => true,
+        Err(_) => return None,
+    };
+    Some(State { commit, is_changed })
 }
 
 /// What `git` prints, which is at most so many bytes.

@@ -35,6 +35,8 @@ pub struct Run<'a> {
     pub memory: u64,
     /// Seconds between the checkpoints of heads, at the end of an epoch.
     pub checkpoint_seconds: f64,
+    /// Whether nothing more is begun after the first failure.
+    pub fail_fast: bool,
     /// Returns whether the user asked to stop.
     pub stop: &'a StopSignal,
     /// The time now, as RFC 3339 in UTC.
@@ -182,6 +184,9 @@ impl Outcome {
             (run.emit)(Event::SetAside { what });
             self.set_aside = true;
             return;
+        }
+        if run.fail_fast {
+            run.stop.halt();
         }
         self.has_bug |= matches!(error, NodeError::Bug(_));
         self.failed.push(label.clone());

@@ -25,6 +25,28 @@ pub enum Event {
         /// Seconds that these are expected to take on one device; `None` where nothing comparable was measured here.
         expected_sampling_seconds: Option<f64>,
     },
+    /// Where a run, or one job of a plan, comes from.
+    RunOrigin {
+        /// The experiment's name.
+        experiment: String,
+        /// The command, as it is typed in the folder of the project.
+        command: String,
+        /// The commit that the project's git repository is at; `None` where there is no repository or no git.
+        revision: Option<String>,
+        /// Whether files that git tracks differ from that commit.
+        is_changed: bool,
+        /// The user's name on that machine.
+        user: Option<String>,
+        /// The machine's name.
+        host: Option<String>,
+        /// The version of this program.
+        version: String,
+    },
+    /// Artifacts that a run wants, whether they are there or not; a plan with many is told in several events.
+    Wanted {
+        /// The first digits of their fingerprints.
+        artifacts: Vec<String>,
+    },
     /// Something in the experiment or its inputs looks like a slip.
     Warned {
         /// Stable code, such as `graph::unused`.

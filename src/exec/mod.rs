@@ -5,6 +5,8 @@
 //! as an [`event::Event`]; nothing here prints.
 
 #[cfg(feature = "torch")]
+pub mod audit;
+#[cfg(feature = "torch")]
 pub(crate) mod batches;
 pub(crate) mod choosing;
 #[cfg(feature = "torch")]
@@ -59,9 +61,15 @@ impl StopSignal {
         self.wanted.store(true, Ordering::Relaxed);
     }
 
-    /// Gives the signal because the disk is full, so that no work is done that cannot be kept.
+    /// Gives the signal for another reason: the disk is full, so that nothing more can be kept, or something failed and nothing is to
+    /// follow.
     pub fn halt(&self) {
         self.halted.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets work begin again that was ended for another reason than the user's wish.
+    pub fn resume(&self) {
+        self.halted.store(false, Ordering::Relaxed);
     }
 
     /// Whether it was given, by the user or for want of room.

@@ -2,7 +2,8 @@
 //!
 //! A job is ready when the jobs that it needs are through. Workers take ready jobs in the order of their kinds, so that a single worker
 //! does what a plain loop over the plan would do: passes first, with the network kept in between, then heads, then metrics. A
-//! worker for whom no job is ready joins a pass, or samples, that another worker has begun: the shards are shared out by claims.
+//! worker for whom no job is ready joins a pass, or samples, that another worker has begun: the shards are shared out by claims. Of heads
+//! whose features fit into the memory of some GPUs and not of others, the latter take none.
 //!
 //! A worker on the CPU has several lanes, one for each of its threads. The first lane takes any job; the others take scans of heads
 //! whose steps are so small that one thread does them best, side by side.
@@ -41,6 +42,7 @@ pub fn schedule(run: &Run<'_>, workers: &[Worker]) -> Outcome {
             running: BTreeMap::new(),
             finished: BTreeSet::new(),
             busy: vec![Busy::default(); workers.len()],
+            workers: workers.to_vec(),
             outcome: Outcome::default(),
             heads: HeadsProgress::of(run),
         }),
@@ -137,6 +139,7 @@ struct ScheduleState {
     finished: BTreeSet<usize>,
     /// What each worker does.
     busy: Vec<Busy>,
+    workers: Vec<Worker>,
     outcome: Outcome,
     heads: HeadsProgress,
 }
@@ -229,7 +232,11 @@ impl ScheduleState {
         // What cannot be made is out of the way at once, so that what hangs on it is seen too.
         let mut ready;
         loop {
-            ready = self.ready(run).next();
+            let own = &self.workers[worker];
+            ready = self.ready(run).find(|&job| {
+                let wanted = jobs::bytes_at_hand(run, &run.plan.jobs[job]);
+                wanted.is_none_or(|wanted| !own.leaves(wanted, &self.workers))
+            });
             match ready {
                 Some(job) if self.possible(run, job).is_empty() => self.give_up(run, job),
                 _ => break,

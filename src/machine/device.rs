@@ -35,6 +35,9 @@ pub enum DeviceError {
         /// The device as it was typed.
         text: String,
     },
+    /// GPUs are to be pretended, and nobody can tell which.
+    #[error("{0}")]
+    Pretended(String),
     /// A GPU was asked for, and CUDA did not come in.
     #[error(
         "device `{choice}` was asked for, but {reason}; use `cpu` or `auto`, or see `repro doctor`"
@@ -141,6 +144,25 @@ pub fn has_nvidia_driver() -> bool {
     Path::new("/proc/driver/nvidia/version").exists() || driver_library().is_ok()
 }
 
+/// The variable that names GPUs to pretend.
+pub const PRETENDED: &str = "REPRO_PRETENDED_GPUS";
+
+/// Bytes of memory of GPUs that do not exist, by the variable `REPRO_PRETENDED_GPUS`, such as `8G,16G`: `cuda:0`, `cuda:1` … are then workers
+/// on the CPU that take jobs as GPUs do, so that runs with several can be rehearsed where there are none. `None` where it is not set.
+///
+/// # Errors
+/// What is wrong with the variable.
+pub fn pretended() -> Result<Option<Vec<u64>>, String> {
+    let Some(value) = std::env::var_os(PRETENDED).filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    let text = value.to_string_lossy();
+    let sizes: Result<Vec<u64>, String> = text.split(',').map(crate::text::parse_bytes).collect();
+    sizes
+        .map(Some)
+        .map_err(|error| format!("the environment variable {PRETENDED} is `{text}`: {error}"))
+}
+
 /// A device as libtorch knows it.
 #[cfg(feature = "torch")]
 pub type Device = tch::Device;
@@ -157,7 +179,7 @@ mod with_torch {
 
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW};
 
-    use super::{CudaBackend, DeviceChoice, DeviceError, DeviceInfo, has_nvidia_driver};
+    use super::{CudaBackend, DeviceChoice, DeviceError, DeviceInfo, has_nvidia_driver, pretended};
 
     /// Loads libtorch's CUDA half if there is an NVIDIA driver; does it once and remembers what came of it.
     ///
@@ -194,6 +216,15 @@ mod with_torch {
         /// [`DeviceError::NoCuda`] or [`DeviceError::NoSuchGpu`] if a GPU was asked for that is not available. A
         /// choice of `auto` always works.
         pub fn resolve(self) -> Result<tch::Device, DeviceError> {
+            if let Some(sizes) = pretended().map_err(DeviceError::Pretended)? {
+                return match self {
+                    Self::Cuda(index) if index >= sizes.len() => Err(DeviceError::NoSuchGpu {
+                        choice: self,
+                        count: sizes.len(),
+                    }),
+                    _ => Ok(tch::Device::Cpu),
+                };
+            }
             let backend = load_cuda_backend();
             let count = visible_gpus();
             match self {
@@ -209,6 +240,16 @@ mod with_torch {
                     count,
                 }),
                 Self::Cuda(index) => Ok(tch::Device::Cuda(index)),
+            }
+        }
+    }
+
+    impl DeviceChoice {
+        /// Bytes of memory that its GPU has left, pretended or not; `None` for the CPU. `device` is what it was resolved to.
+        pub fn memory(self, device: tch::Device) -> Option<u64> {
+            match (self, pretended()) {
+                (Self::Cuda(index), Ok(Some(sizes))) => sizes.get(index).copied(),
+                _ => free_memory(device),
             }
         }
     }

@@ -21,6 +21,7 @@ mod nearest;
 mod rates;
 pub mod recipes;
 pub mod rules;
+mod selection;
 mod shards;
 mod some_items;
 mod step;
@@ -43,6 +44,7 @@ pub use job::{Cost, Job, JobKind, Pass, PassKey, ScanKey, Tap, job_name};
 pub use known::described;
 pub use nearest::{Nearest, nearest};
 pub use rates::{ExpectedSamples, Forecast, Rates, render_time};
+pub use selection::SelectionError;
 pub use shards::Shards;
 pub use step::{
     CountedNetwork, DatasetUse, Evaluate, Extract, HeadItem, Items, Joined, ModelUse,
@@ -211,6 +213,28 @@ impl Plan {
         steps
             .map(|(index, step)| (step.artifact.fingerprint, StepId(index)))
             .collect()
+    }
+
+    /// What its trainings find their checkpoints by, done or not: the names of folders of the store.
+    ///
+    /// # Errors
+    /// None that a user can cause.
+    pub fn checkpoints(&self) -> Result<BTreeSet<Fingerprint>, PlanError> {
+        let mut found = BTreeSet::new();
+        for step in &self.steps {
+            let alone = step.artifact.fingerprint;
+            match &step.work {
+                Work::Pretrain(work) => found.extend([work.checkpoints.fingerprint()]),
+                Work::Train(train) => {
+                    let shared = ScanKey::of(train).map(|key| key.recipe()).transpose()?;
+                    found.insert(shared.map_or(alone, |shared| shared.fingerprint()));
+                }
+                // Which of the two depends on what is chosen.
+                Work::Refit(refit) => found.extend([alone, refit.of_all_seeds()?.fingerprint()]),
+                Work::Sample(_) | Work::Extract(_) | Work::Evaluate(_) => {}
+            }
+        }
+        Ok(found)
     }
 
     /// What has to be made: the steps of the jobs.

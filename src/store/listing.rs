@@ -13,6 +13,7 @@ use super::manifest::{Manifest, ManifestState, read_state};
 use super::part::part_index;
 use super::recipe::Recipe;
 use super::root::Store;
+use super::summary;
 
 /// The note of an artifact about the instructions that computed it.
 pub const INSTRUCTIONS: &str = "instructions";
@@ -20,7 +21,7 @@ pub const INSTRUCTIONS: &str = "instructions";
 /// What the store has at one moment.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Listing {
-    /// Complete artifacts. The sizes of their files were checked, their bytes were not.
+    /// Complete artifacts. The sizes of their files were checked, or of very many their number; their bytes were not.
     pub artifacts: BTreeMap<Fingerprint, Entry>,
     /// Artifacts of which only some parts are committed.
     pub partial: BTreeMap<Fingerprint, Partial>,
@@ -95,13 +96,24 @@ impl Problem {
 /// What was found in one artifact's folder.
 enum Found {
     Complete(Box<Manifest>),
+    /// One whose manifest was not read beyond its summary.
+    Summed(Fingerprint, Box<Entry>),
     Partial(Fingerprint, Partial),
     Problem(Problem),
     Nothing,
 }
 
+/// How far a manifest is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// Its summary, where it has one.
+    Summaries,
+    /// To its end.
+    Manifests,
+}
+
 impl Store {
-    /// Lists all artifacts: reads every manifest, hashes nothing.
+    /// Lists all artifacts: reads every manifest, of long ones the summary; hashes nothing.
     ///
     /// # Errors
     ///
@@ -109,8 +121,11 @@ impl Store {
     /// [`Problem`] in the listing.
     pub fn listing(&self) -> Result<Listing, StoreError> {
         let mut listing = Listing::default();
-        for found in self.survey()? {
+        for found in self.survey(Depth::Summaries)? {
             match found {
+                Found::Summed(fingerprint, entry) => {
+                    listing.artifacts.insert(fingerprint, *entry);
+                }
                 Found::Complete(manifest) => {
                     listing
                         .artifacts
@@ -130,17 +145,17 @@ impl Store {
     pub(super) fn manifests(&self) -> Result<(Vec<Manifest>, Vec<Problem>), StoreError> {
         let mut manifests = Vec::new();
         let mut problems = Vec::new();
-        for found in self.survey()? {
+        for found in self.survey(Depth::Manifests)? {
             match found {
                 Found::Complete(manifest) => manifests.push(*manifest),
                 Found::Problem(problem) => problems.push(problem),
-                Found::Partial(..) | Found::Nothing => {}
+                Found::Summed(..) | Found::Partial(..) | Found::Nothing => {}
             }
         }
         Ok((manifests, problems))
     }
 
-    fn survey(&self) -> Result<Vec<Found>, StoreError> {
+    fn survey(&self, depth: Depth) -> Result<Vec<Found>, StoreError> {
         let mut folders = Vec::new();
         let mut unreadable = Vec::new();
         entries(&self.root.join("artifacts"))?;
@@ -161,7 +176,7 @@ impl Store {
         }
         let mut found: Vec<Found> = folders
             .par_iter()
-            .map(|(kind, folder)| look_at(*kind, folder))
+            .map(|(kind, folder)| look_at(*kind, folder, depth))
             .collect();
         found.extend(unreadable);
         Ok(found)
@@ -184,7 +199,7 @@ impl From<Manifest> for Entry {
     }
 }
 
-fn look_at(kind: ArtifactKind, folder: &Path) -> Found {
+fn look_at(kind: ArtifactKind, folder: &Path, depth: Depth) -> Found {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     // A folder with another name is not of this store's making, so it is nobody's artifact.
     let Ok(fingerprint) = name.parse::<Fingerprint>() else {
@@ -197,6 +212,11 @@ fn look_at(kind: ArtifactKind, folder: &Path) -> Found {
             reason,
         })
     };
+    if depth == Depth::Summaries
+        && let Some(entry) = summary::read(folder, kind, &fingerprint)
+    {
+        return Found::Summed(fingerprint, Box::new(entry));
+    }
     match read_state(folder, kind, &fingerprint) {
         Ok(ManifestState::Complete(manifest)) => Found::Complete(manifest),
         Ok(ManifestState::Damaged { file, reason }) => problem(file, reason),

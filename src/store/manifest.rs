@@ -11,6 +11,7 @@ use super::error::StoreError;
 use super::fingerprint::{ArtifactKind, Fingerprint};
 use super::recipe::Recipe;
 use super::root::Store;
+use super::summary;
 
 /// Format of manifests that this release writes.
 ///
@@ -109,6 +110,15 @@ impl Manifest {
                 .collect::<Vec<_>>()
                 .join(", "),
         })
+    }
+
+    /// The content of its file.
+    ///
+    /// # Errors
+    ///
+    /// None that a user can cause.
+    pub fn content(&self) -> serde_json::Result<Vec<u8>> {
+        sealed(self)
     }
 
     /// The entry of a file by its name; `None` where the artifact has none.
@@ -273,9 +283,17 @@ pub(super) fn sealed(manifest: &Manifest) -> serde_json::Result<Vec<u8>> {
         digest: UNSEALED,
         manifest,
     })? + "\n";
+    let text = with_line(&text, &summary::line(manifest)?);
     let digest = Fingerprint::of(text.as_bytes()).to_string();
     // It stands first, so the zeros of a label are left alone.
     Ok(text.replacen(UNSEALED, &digest, 1).into_bytes())
+}
+
+/// A manifest with one more line behind that of its digest.
+fn with_line(text: &str, line: &str) -> String {
+    let first_two: usize = text.split_inclusive('\n').take(2).map(str::len).sum();
+    let (before, after) = text.split_at(first_two);
+    [before, line, after].concat()
 }
 
 /// Whether a text is what [`sealed`] has made, with this digest.

@@ -70,6 +70,7 @@ mod results;
 mod results_table;
 mod root;
 mod scratch;
+mod summary;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -96,7 +97,7 @@ pub use quarantine::SetAside;
 pub use query::{Answer, ClassNames, Known, KnownColumn, TableSummary};
 pub use query_result::{AFTER_DAMAGE, Cell, Lacking, QueryError};
 pub use recipe::{FieldChange, Recipe, RecipeError};
-pub use remove::Alone;
+pub use remove::{Alone, KeptCheckpoints};
 pub use results::{AxisType, AxisValue, Better, Counted, ResultRow};
 pub use results_table::{FIXED_COLUMNS, ResultColumn, source_column};
 pub use root::{STORE_FORMAT, Store};

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::clean::{Opened, files_in};
 use super::commit;
@@ -22,6 +23,17 @@ pub struct Alone {
     /// Nobody else has it open as long as this is there.
     #[expect(dead_code, reason = "what counts is when it is dropped")]
     opened: Opened,
+}
+
+/// A folder of checkpoints, of one training or of all heads that share their features.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptCheckpoints {
+    /// The digest of what the trainings share, which is the folder's name.
+    pub name: Fingerprint,
+    /// Size of all files below, in bytes.
+    pub bytes: u64,
+    /// When a file below was last written; `None` where the file system does not say.
+    pub written: Option<SystemTime>,
 }
 
 impl Store {
@@ -41,6 +53,30 @@ impl Store {
     /// Bytes of an artifact's folder, complete or not.
     pub fn bytes_of(&self, kind: ArtifactKind, fingerprint: &Fingerprint) -> u64 {
         bytes_below(&self.artifact_folder(kind, fingerprint))
+    }
+
+    /// The checkpoints of all trainings, by name.
+    ///
+    /// # Errors
+    ///
+    /// When their folder cannot be read.
+    pub fn kept_checkpoints(&self) -> Result<Vec<KeptCheckpoints>, StoreError> {
+        let folders = entries(&self.checkpoints_folder())?.into_iter();
+        let kept = folders.filter_map(|folder| {
+            let name = folder.file_name()?.to_str()?.parse().ok()?;
+            let files = files_in(&folder).into_iter();
+            let written = files.filter_map(|file| fs::metadata(file).ok()?.modified().ok());
+            Some(KeptCheckpoints {
+                name,
+                bytes: bytes_below(&folder),
+                written: written.max(),
+            })
+        });
+        Ok(kept.collect())
+    }
+
+    fn checkpoints_folder(&self) -> PathBuf {
+        self.root.join("checkpoints")
     }
 
     /// Bytes in the quarantine.
@@ -63,6 +99,16 @@ impl Alone {
     pub fn remove(&self, kind: ArtifactKind, fingerprint: &Fingerprint) -> Result<(), StoreError> {
         let folder = self.store.artifact_folder(kind, fingerprint);
         self.remove_folder(&folder, &fingerprint.to_string())
+    }
+
+    /// Removes the checkpoints of a training. Those that are not there are no error.
+    ///
+    /// # Errors
+    ///
+    /// As [`Alone::remove`].
+    pub fn remove_checkpoints(&self, name: &Fingerprint) -> Result<(), StoreError> {
+        let folder = self.store.checkpoints_folder().join(name.to_string());
+        self.remove_folder(&folder, &format!("checkpoints-{name}"))
     }
 
     /// Removes everything that was set aside as damaged. That it was damaged stays recorded.
@@ -91,7 +137,9 @@ impl Alone {
         commit::rename(folder, &gone)?;
         let _ = fs::remove_dir_all(&gone);
         // The folder of the first two digits, where this was the last.
-        if let Some(parent) = folder.parent() {
+        if let Some(parent) = folder.parent()
+            && parent != self.store.checkpoints_folder()
+        {
             let _ = fs::remove_dir(parent);
         }
         Ok(())
@@ -189,6 +237,29 @@ mod tests {
         let listing = alone.store().listing().unwrap();
         assert!(!listing.has(&other) && listing.has(&head));
         assert!(alone.store().verify().unwrap().is_empty());
+        assert_eq!(alone.store().leftovers().files, 0);
+    }
+
+    #[test]
+    fn checkpoints_are_removed_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.kept_checkpoints().unwrap(), []);
+        let recipe = |text: &str| Recipe::new(ArtifactKind::Head, 1, &json!(text)).unwrap();
+        for text in ["one", "two"] {
+            store.checkpoints(&recipe(text)).write(3, b"1234").unwrap();
+        }
+        let kept = store.kept_checkpoints().unwrap();
+        assert_eq!(kept.iter().map(|one| one.bytes).collect::<Vec<_>>(), [4, 4]);
+        assert!(kept.iter().all(|one| one.written.is_some()));
+        drop(store);
+        let alone = Store::open_alone(folder.path()).unwrap().unwrap();
+        let one = recipe("one").fingerprint();
+        alone.remove_checkpoints(&one).unwrap();
+        alone.remove_checkpoints(&one).unwrap();
+        let kept = alone.store().kept_checkpoints().unwrap();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0].name, recipe("two").fingerprint());
         assert_eq!(alone.store().leftovers().files, 0);
     }
 

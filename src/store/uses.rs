@@ -27,6 +27,9 @@ pub struct Use {
     pub at: String,
     /// All artifacts that it wanted, whether it made them or found them.
     pub artifacts: BTreeSet<Fingerprint>,
+    /// What its trainings find their checkpoints by; `None` in records of older releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoints: Option<BTreeSet<Fingerprint>>,
     /// What earlier runs wanted and it did not, with the beginning of the last run that did, as far as it is known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub earlier: BTreeMap<Fingerprint, String>,
@@ -45,7 +48,9 @@ impl Store {
         let path = folder.join(format!("{}.json", Fingerprint::of(used.file.as_bytes())));
         // One that cannot be read is replaced.
         if let Ok(before) = read(&path) {
-            if before.artifacts == used.artifacts && before.at.as_str() >= fresh_from {
+            let says_the_same =
+                before.artifacts == used.artifacts && before.checkpoints == used.checkpoints;
+            if says_the_same && before.at.as_str() >= fresh_from {
                 return Ok(());
             }
             used.earlier = before.earlier;
@@ -102,6 +107,7 @@ mod tests {
             experiment: "it".to_owned(),
             at: at.to_owned(),
             artifacts: wanted.iter().map(|bytes| Fingerprint::of(bytes)).collect(),
+            checkpoints: None,
             earlier: BTreeMap::new(),
         }
     }

@@ -10,7 +10,7 @@ mod live;
 mod markdown;
 mod picture;
 mod reports;
-mod runs;
+pub mod runs;
 mod samples;
 mod sql;
 mod tags;
@@ -207,7 +207,7 @@ impl View {
         let store = self.store();
         store.map_or_else(
             |_| Vec::new(),
-            |store| self.runs.newest(&store.runs_folder()),
+            |store| self.runs.newest(&store.runs_folder(), runs::MOST_LISTED),
         )
     }
 
@@ -215,7 +215,7 @@ impl View {
         match self.store() {
             Err(message) => self.message(404, "runs", &message),
             Ok(store) => {
-                let runs = self.runs.newest(&store.runs_folder());
+                let runs = self.runs.newest(&store.runs_folder(), runs::MOST_LISTED);
                 let content = json!({ "runs": runs, "most": runs::MOST_LISTED });
                 self.page(200, "runs.html", "runs", content)
             }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::limits;
 use crate::text::duration;
 
-/// The most records that are listed, the newest first.
+/// The most records that a page lists, the newest first.
 pub(super) const MOST_LISTED: usize = 50;
 /// The most finished heads, failures and metrics that are kept by name.
 const MOST_NAMED: usize = 20_000;
@@ -45,22 +45,37 @@ pub(super) struct Made {
 }
 
 /// What is known of a run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Run {
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Run {
     /// The name of the record, without its ending.
-    pub(super) name: String,
+    pub name: String,
     /// The name of the experiment.
-    pub(super) experiment: String,
+    pub experiment: String,
+    /// The command, as it is typed in the folder of the project; empty in records of older releases.
+    pub command: String,
+    /// The commit that the project was at; `None` where there was none.
+    pub revision: Option<String>,
+    /// Whether files that git tracks differed from it.
+    pub is_changed: bool,
+    /// The user and the machine, such as `ada@node3`; empty where neither is known.
+    pub by: String,
+    /// The version of the program.
+    pub version: String,
+    /// Seconds that it took, all attempts together; `None` where no end is recorded.
+    pub seconds: Option<f64>,
+    /// The first digits of the artifacts that it wanted, whether it made or found them.
+    #[serde(skip)]
+    pub wanted: Vec<String>,
     /// What it computes on.
-    pub(super) device: String,
+    pub device: String,
     /// When it began, in UTC.
-    pub(super) began: String,
+    pub began: String,
     /// When the last event was written, in UTC.
-    pub(super) last: String,
+    pub last: String,
     /// `running`, or how it ended.
-    pub(super) state: String,
+    pub state: String,
     /// Whether more may come.
-    pub(super) is_running: bool,
+    pub is_running: bool,
     /// Passes and other pieces of work, in the order in which they began.
     pub(super) pieces: Vec<Piece>,
     /// Passes that are planned.
@@ -90,13 +105,13 @@ pub(super) struct Run {
 
 /// The records of a cache, as far as they were read.
 #[derive(Debug, Default)]
-pub(super) struct Runs {
+pub struct Runs {
     known: Mutex<BTreeMap<String, Run>>,
 }
 
 impl Runs {
-    /// The newest runs, the newest first.
-    pub(super) fn newest(&self, folder: &Path) -> Vec<Run> {
+    /// The newest runs, at most so many, the newest first.
+    pub fn newest(&self, folder: &Path, most: usize) -> Vec<Run> {
         let there = fs::read_dir(folder).into_iter().flatten();
         let names = there.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut names: Vec<String> = names
@@ -104,7 +119,7 @@ impl Runs {
             .filter(|name| is_name(name))
             .collect();
         names.sort_by(|left, right| right.cmp(left));
-        names.truncate(MOST_LISTED);
+        names.truncate(most);
         let runs = names.iter().filter_map(|name| self.run(folder, name).ok());
         runs.flatten().collect()
     }
@@ -113,7 +128,7 @@ impl Runs {
     ///
     /// # Errors
     /// A record that cannot be read.
-    pub(super) fn run(&self, folder: &Path, name: &str) -> io::Result<Option<Run>> {
+    pub fn run(&self, folder: &Path, name: &str) -> io::Result<Option<Run>> {
         if !is_name(name) {
             return Ok(None);
         }
@@ -251,6 +266,27 @@ impl Run {
                 self.heads = number(event, "heads") + self.trained.len() as u64;
                 self.has_ended = false;
             }
+            "run-origin" => {
+                self.experiment = text(event, "experiment");
+                self.command = text(event, "command");
+                self.revision = event["revision"].as_str().map(str::to_owned);
+                self.is_changed = event["is_changed"].as_bool().unwrap_or(false);
+                self.version = text(event, "version");
+                let (user, host) = (text(event, "user"), text(event, "host"));
+                self.by = match (user.as_str(), host.as_str()) {
+                    (_, "") => user,
+                    ("", _) => host,
+                    _ => format!("{user}@{host}"),
+                };
+                if self.began.is_empty() {
+                    self.began = at;
+                }
+            }
+            "wanted" => {
+                let named = event["artifacts"].as_array().into_iter().flatten();
+                let named = named.filter_map(|digits| digits.as_str().map(str::to_owned));
+                self.wanted.extend(named);
+            }
             "pass-started" => {
                 let committed = number(event, "committed");
                 let amounts = (committed, committed + number(event, "images"));
@@ -321,7 +357,9 @@ impl Run {
         // What was damaged is made again by another attempt, which the same record continues with.
         self.has_ended = !is("again");
         self.training.clear();
-        let after = duration(event["seconds"].as_f64().unwrap_or(0.0));
+        let seconds = event["seconds"].as_f64().unwrap_or(0.0);
+        self.seconds = Some(self.seconds.unwrap_or(0.0) + seconds);
+        let after = duration(seconds);
         self.state = if is("disk_full") {
             format!("ended after {after}: the disk is full")
         } else if is("stopped") {
@@ -341,56 +379,4 @@ fn push(list: &mut Vec<Made>, label: String, remark: String) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write as _;
-
-    const BEGUN: &str = r#"{"at":"2026-11-28T15:25:48Z","event":"run-started","experiment":"x","device":"cpu","passes":1,"images":20,"heads":2}
-{"at":"2026-11-28T15:25:48Z","event":"pass-started","pass":1,"label":"a ← b","images":20,"committed":5,"taps":3}
-{"at":"2026-11-28T15:25:49Z","event":"pass-advanced","pass":1,"images":10}
-not an event
-{"at":"2026-11-28T15:25:50Z","event":"pass-adv"#;
-    const REST: &str = r#"anced","pass":1,"images":10}
-{"at":"2026-11-28T15:25:51Z","event":"pass-finished","pass":1,"images":20,"seconds":3.0}
-{"at":"2026-11-28T15:25:52Z","event":"head-finished","label":"h1","train_loss":0.5,"seconds":1.0}
-{"at":"2026-11-28T15:25:53Z","event":"node-failed","label":"h2","fingerprint":"ab","error":"NaN"}
-{"at":"2026-11-28T15:25:54Z","event":"run-finished","nothing_to_do":false,"stopped":false,"disk_full":false,"again":false,"failed":1,"unmade":0,"seconds":6.0}
-"#;
-
-    #[test]
-    fn a_record_is_read_as_it_grows() {
-        let folder = tempfile::tempdir().unwrap();
-        let name = format!("2026-11-28T152548Z-{}", std::process::id());
-        let mut file = File::create(folder.path().join(format!("{name}.jsonl"))).unwrap();
-        file.write_all(BEGUN.as_bytes()).unwrap();
-        let runs = Runs::default();
-        let run = |name: &str| runs.run(folder.path(), name).unwrap();
-        let begun = run(&name).unwrap();
-        assert!(begun.is_running);
-        assert_eq!(begun.state, "running");
-        assert_eq!((begun.pieces[0].done, begun.pieces[0].of), (15, 25));
-        assert_eq!(begun.last, "2026-11-28T15:25:49Z");
-        file.write_all(REST.as_bytes()).unwrap();
-        let ended = run(&name).unwrap();
-        assert!(!ended.is_running);
-        assert_eq!(ended.state, "ended after 6.0 s: 1 failed");
-        assert_eq!(ended.pieces[0].state, "done");
-        assert_eq!((ended.trained.len(), ended.failed.len()), (1, 1));
-        assert_eq!(run(&name).unwrap(), ended);
-        assert_eq!(runs.newest(folder.path()).len(), 1);
-        for other in ["", "..", "../x", "nothing", "a/b"] {
-            assert_eq!(run(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn a_run_whose_process_is_gone_is_not_running() {
-        let folder = tempfile::tempdir().unwrap();
-        // No process has a number as large.
-        let name = "2026-11-28T152548Z-4194305";
-        fs::write(folder.path().join(format!("{name}.jsonl")), BEGUN).unwrap();
-        let run = Runs::default().run(folder.path(), name).unwrap().unwrap();
-        assert!(!run.is_running);
-        assert!(run.state.starts_with("no end is recorded"), "{}", run.state);
-    }
-}
+mod tests;

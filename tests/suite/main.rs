@@ -11,7 +11,7 @@
 //! what must not be obeyed; [`project`] is run in subfolders, and [`terminal`] on terminals of 80 and 60 columns; [`coverage`] measures
 //! intervals and tests; [`fetch`] and [`data`] download files from [`http_server`]; [`schema`] validates the files that are shipped;
 //! [`init`] writes experiments to start from; [`python_package`] and [`wheel`] hold what is installed by pip; [`props`] plans random ones;
-//! [`tidying`] removes what nobody needs; [`tidy`] reads the source tree, [`words`] its language, and [`pages`] follows the documentation.
+//! [`tidying`] removes what nobody needs; [`runs`] compares what was run, [`selection`] makes a part, [`audit`] computes again, and [`rehearsal`] plans at ImageNet's size; [`tidy`] reads the source tree, [`words`] its language, and [`pages`] follows the documentation.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots again.
 
 #![expect(
@@ -24,6 +24,8 @@
 
 #[cfg(feature = "torch")]
 mod archives;
+#[cfg(feature = "torch")]
+mod audit;
 mod bad_input;
 #[cfg(feature = "torch")]
 mod baselines;
@@ -149,6 +151,7 @@ mod python_package;
 mod query_reads;
 #[cfg(feature = "torch")]
 mod querying;
+mod rehearsal;
 #[cfg(feature = "torch")]
 mod results;
 #[cfg(feature = "torch")]
@@ -156,10 +159,14 @@ mod right_values;
 #[cfg(feature = "torch")]
 mod run;
 #[cfg(feature = "torch")]
+mod runs;
+#[cfg(feature = "torch")]
 mod samples;
 #[cfg(feature = "torch")]
 mod sampling;
 mod schema;
+#[cfg(feature = "torch")]
+mod selection;
 #[cfg(feature = "torch")]
 mod shipped;
 #[cfg(feature = "torch")]

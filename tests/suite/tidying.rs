@@ -160,3 +160,67 @@ fn an_explanation_names_the_fields_old_and_new() {
         .expect_code(2)
         .expect_in_stderr(&["no node `prob`", "probe"]);
 }
+
+#[test]
+fn checkpoints_that_no_training_would_find_go() {
+    let cli = small();
+    cli.run(&["run", "small.toml"]).expect_code(0);
+    let folder = format!(".repro/checkpoints/{}", "0".repeat(64));
+    cli.write(
+        &format!("{folder}/step-00000001-0123456789abcdef.safetensors"),
+        "1234",
+    );
+    let would = |arguments: &[&str]| {
+        let arguments = [&["cache", "gc", "--json"], arguments].concat();
+        cli.run(&arguments).expect_code(0).json()["checkpoints"]["bytes"].clone()
+    };
+    assert_eq!(would(&[]), 4);
+    assert_eq!(would(&["small.toml"]), 4);
+    assert_eq!(would(&["--older-than", "1h"]), 0);
+    // A record of an older release does not say what its trainings find theirs by.
+    let uses = fs::read_dir(cli.path(".repro/uses"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let text = fs::read_to_string(uses.path()).unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        record["checkpoints"].as_array().unwrap().len(),
+        4,
+        "{record}"
+    );
+    record.as_object_mut().unwrap().remove("checkpoints");
+    fs::write(uses.path(), record.to_string()).unwrap();
+    assert_eq!(would(&[]), 0);
+    fs::write(uses.path(), text).unwrap();
+    let said = cli.run(&["cache", "gc", "--remove"]).expect_code(0).stdout;
+    assert!(
+        said.contains("removed the checkpoints of 1 training, 4 bytes"),
+        "{said}"
+    );
+    assert!(!cli.path(&folder).exists());
+    cli.run(&["plan", "--check", "small.toml"]).expect_code(0);
+}
+
+#[test]
+fn nothing_goes_while_a_record_or_a_report_cannot_be_read() {
+    let cli = small();
+    cli.run(&["run", "small.toml"]).expect_code(0);
+    let provenance = cli.read("reports/small.provenance.json");
+    cli.write(
+        "reports/small.provenance.json",
+        &provenance[..provenance.len() / 2],
+    );
+    for action in ["gc", "ls"] {
+        cli.run(&["cache", action])
+            .expect_code(3)
+            .expect_in_stderr(&["small.provenance.json is not complete JSON"]);
+    }
+    cli.write("reports/small.provenance.json", provenance);
+    cli.write(".repro/uses/x.json", "{");
+    cli.run(&["cache", "gc"])
+        .expect_code(4)
+        .expect_in_stderr(&["a record of a run cannot be read", "x.json"]);
+    assert!(artifacts(&cli) > 0);
+}

@@ -71,6 +71,50 @@ fn two_workers_share_a_pass_and_leave_the_same_bytes() {
 }
 
 #[test]
+fn several_gpus_share_a_pass_and_take_heads_where_they_fit() {
+    let (cli, whole) = six_shards();
+    let on_gpus = |memory: &str, arguments: &[&str]| {
+        let mut command = command(&cli, arguments);
+        command.env("REPRO_PRETENDED_GPUS", memory);
+        finish(command.spawn().unwrap().wait_with_output().unwrap())
+    };
+    // The one without room for the features of a head shares the passes all the same.
+    for (cache, memory) in [("equal", "8G,8G"), ("small", "1kB,8G"), ("none", "1kB,1kB")] {
+        let arguments = [
+            "run",
+            "six-shards.toml",
+            "--devices",
+            "cuda:0,cuda:1",
+            "--cache",
+            cache,
+        ];
+        on_gpus(memory, &arguments).expect_code(0);
+        expect_same(&cli, cache, &whole);
+        // Every other artifact is the same as well.
+        let heads = |cache: &str| {
+            let files = cli.files(&format!("{cache}/artifacts/head")).into_iter();
+            let files = files.filter(|(path, _)| !path.ends_with("manifest.json"));
+            files.collect::<BTreeMap<String, Vec<u8>>>()
+        };
+        assert!(heads(cache) == heads("one"), "{cache}");
+    }
+    let third = [
+        "run",
+        "six-shards.toml",
+        "--device",
+        "cuda:2",
+        "--cache",
+        "third",
+    ];
+    on_gpus("8G,8G", &third)
+        .expect_code(2)
+        .expect_in_stderr(&["2 GPUs are visible"]);
+    on_gpus("much", &third)
+        .expect_code(2)
+        .expect_in_stderr(&["the environment variable REPRO_PRETENDED_GPUS is `much`"]);
+}
+
+#[test]
 fn two_workers_that_are_killed_go_on_as_one() {
     let (cli, whole) = six_shards();
     let arguments = [

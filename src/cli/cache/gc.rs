@@ -1,21 +1,21 @@
 //! `repro cache gc`: removes what nothing refers to. Says what it would remove; `--remove` does it.
 
+mod told;
+
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-use serde_json::json;
-
+use self::told::tell;
 use super::reached::Reached;
 use crate::cli::exit::Failure;
 use crate::cli::overrides::Overrides;
-use crate::cli::process::ago;
-use crate::cli::{Context, experiment, printed, table};
+use crate::cli::process::{ago, rfc3339};
+use crate::cli::{Context, experiment};
 use crate::message::Message;
-use crate::store::{ArtifactKind, Fingerprint, Listing, Store};
-use crate::text::{bytes, count, parse_age, plural};
+use crate::store::{ArtifactKind, Fingerprint, KeptCheckpoints, Listing, Store};
+use crate::text::{parse_age, plural};
+use clap::Args;
 
 /// Arguments of `repro cache gc`.
 #[derive(Debug, Args)]
@@ -71,6 +71,8 @@ struct Decision {
     stays: (usize, u64),
     /// Of these, those that only reports refer to.
     reported: (usize, u64),
+    /// Checkpoints of trainings that go.
+    checkpoints: Vec<KeptCheckpoints>,
 }
 
 /// Says what goes, and removes it if that was asked for.
@@ -100,6 +102,9 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Result<(), Failur
     for one in &decision.goes {
         alone.remove(one.kind, &one.fingerprint)?;
     }
+    for one in &decision.checkpoints {
+        alone.remove_checkpoints(&one.name)?;
+    }
     tell(arguments, alone.store(), &decision)?;
     if arguments.also_quarantine {
         alone.empty_quarantine()?;
@@ -119,17 +124,22 @@ fn decide(context: &Context, arguments: &Arguments, store: &Store) -> Result<Dec
         }
     } else {
         reached.experiments.clear();
+        reached.checkpoints = Some(BTreeSet::new());
         let files = (arguments.files.as_slice(), &arguments.overrides);
         reached.add_files(context, files, store, &listing)?;
     }
     let before = arguments.older_than.and_then(ago);
-    Ok(decided(
-        store,
-        &listing,
-        &reached,
-        arguments,
-        before.as_deref(),
-    ))
+    let before = before.as_deref();
+    let mut decision = decided(store, &listing, &reached, arguments, before);
+    if let Some(wanted) = &reached.checkpoints {
+        decision.checkpoints = store.kept_checkpoints()?;
+        decision.checkpoints.retain(|one| {
+            let written = one.written.map(rfc3339);
+            let is_old = before.is_none_or(|before| written.is_some_and(|at| *at < *before));
+            is_old && !wanted.contains(&one.name)
+        });
+    }
+    Ok(decision)
 }
 
 /// Who stays and who goes. `before` is the moment after which nothing may have been wanted.
@@ -202,99 +212,4 @@ fn all(store: &Store, listing: &Listing, reached: &Reached) -> Vec<Candidate> {
             last: last_use(fingerprint, ""),
         });
     complete.chain(partial).collect()
-}
-
-fn tell(arguments: &Arguments, store: &Store, decision: &Decision) -> Result<(), Failure> {
-    let freed: u64 = decision.goes.iter().map(|one| one.bytes).sum();
-    let quarantined = store.quarantined_bytes();
-    let mut out = printed::stdout(arguments.json);
-    if arguments.json {
-        let goes: Vec<_> = decision
-            .goes
-            .iter()
-            .map(|one| {
-                json!({
-                    "kind": one.kind.name(),
-                    "fingerprint": one.fingerprint.to_string(),
-                    "label": one.label,
-                    "bytes": one.bytes,
-                    "last_use": one.last,
-                })
-            })
-            .collect();
-        let record = json!({
-            "removed": arguments.remove,
-            "artifacts": goes,
-            "bytes": freed,
-            "kept": { "artifacts": decision.stays.0, "bytes": decision.stays.1 },
-            "quarantine_bytes": quarantined,
-        });
-        return Ok(writeln!(out, "{record:#}")?);
-    }
-    let mut rows = Vec::new();
-    for kind in ArtifactKind::ALL {
-        let of_kind = decision.goes.iter().filter(|one| one.kind == *kind);
-        let (number, size) = of_kind.fold((0_usize, 0), |(number, size), one| {
-            (number + 1, size + one.bytes)
-        });
-        if number > 0 {
-            rows.push(vec![kind.name().to_owned(), count(number), bytes(size)]);
-        }
-    }
-    if arguments.all {
-        let rows: Vec<Vec<String>> = decision
-            .goes
-            .iter()
-            .map(|one| {
-                let name = one.fingerprint.short();
-                let size = bytes(one.bytes);
-                vec![
-                    one.kind.name().to_owned(),
-                    name,
-                    size,
-                    one.last.clone(),
-                    one.label.clone(),
-                ]
-            })
-            .collect();
-        let heads = ["kind", "fingerprint", "size", "last wanted", "label"];
-        writeln!(out, "{}\n", table::full(&heads, &rows))?;
-    } else if !rows.is_empty() {
-        writeln!(
-            out,
-            "{}\n",
-            table::render(&["kind", "artifacts", "size"], &rows)
-        )?;
-    }
-    let verb = if arguments.remove {
-        "removed"
-    } else {
-        "would remove"
-    };
-    let (kept, kept_bytes) = decision.stays;
-    writeln!(
-        out,
-        "{verb} {}, {}; {} stay, {}",
-        plural(decision.goes.len(), "artifact"),
-        bytes(freed),
-        count(kept),
-        bytes(kept_bytes)
-    )?;
-    let (reported, reported_bytes) = decision.reported;
-    if reported > 0 {
-        let number = plural(reported, "artifact");
-        let size = bytes(reported_bytes);
-        writeln!(
-            out,
-            "{number} of these, {size}, stay for a report alone (`--also-reported`)"
-        )?;
-    }
-    if quarantined > 0 && !arguments.also_quarantine {
-        let size = bytes(quarantined);
-        writeln!(out, "the quarantine holds {size} (`--also-quarantine`)")?;
-    }
-    if !arguments.remove && !decision.goes.is_empty() {
-        writeln!(out, "`--remove` does it")?;
-    }
-    Ok(())
 }

@@ -1,5 +1,7 @@
-//! `repro cache`: who refers to what of it, removing what nothing refers to, verifying what is kept, exporting features as Parquet.
+//! `repro cache`: who refers to what of it, removing what nothing refers to, verifying what is kept, computing
+//! some of it again, exporting features as Parquet.
 
+mod audit;
 mod gc;
 mod ls;
 mod reached;
@@ -20,7 +22,7 @@ use crate::text::plural;
 /// Arguments of `repro cache`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro cache ls\n  repro cache gc                          what would go: nothing is removed\n  repro cache gc --older-than 30d --remove\n  repro cache verify\n  repro cache verify --set-aside\n  repro cache export 3fa29c01b2d4 features.parquet"
+    after_help = "Examples:\n  repro cache ls\n  repro cache gc                          what would go: nothing is removed\n  repro cache gc --older-than 30d --remove\n  repro cache verify\n  repro cache audit experiments/quickstart.toml --rows 16\n  repro cache verify --set-aside\n  repro cache export 3fa29c01b2d4 features.parquet"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -33,6 +35,8 @@ enum Action {
     Ls(ls::Arguments),
     /// Remove what nothing refers to; without `--remove` only say what that is.
     Gc(gc::Arguments),
+    /// Compute rows of an experiment's features again, drawn at random, and compare them with the cached ones.
+    Audit(audit::Arguments),
     /// Read every file of the cache and compare it with its digest.
     Verify {
         /// Move damaged artifacts to the cache's `quarantine` folder, so that the next run makes them again.
@@ -58,11 +62,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.action {
         Action::Ls(arguments) => return ls::run(context, arguments),
         Action::Gc(arguments) => return gc::run(context, arguments),
+        Action::Audit(arguments) => return audit::run(context, arguments),
         Action::Verify { .. } | Action::Export { .. } => {}
     }
     let store = experiment::existing_cache(context)?;
     match &arguments.action {
-        Action::Ls(_) | Action::Gc(_) => Ok(()),
+        Action::Ls(_) | Action::Gc(_) | Action::Audit(_) => Ok(()),
         Action::Verify { set_aside } => verify(context, &store, *set_aside),
         Action::Export {
             fingerprint,

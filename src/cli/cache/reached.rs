@@ -23,6 +23,8 @@ pub(super) struct Reached {
     pub(super) experiments: BTreeMap<String, BTreeSet<Fingerprint>>,
     /// By report: the artifacts that its provenance names, and all that they were made from.
     pub(super) reports: BTreeMap<String, BTreeSet<Fingerprint>>,
+    /// What their trainings find their checkpoints by; `None` where a record of an older release does not say.
+    pub(super) checkpoints: Option<BTreeSet<Fingerprint>>,
     /// When an artifact was last wanted by a run, where that is recorded.
     pub(super) last_use: BTreeMap<Fingerprint, String>,
 }
@@ -45,6 +47,9 @@ impl Reached {
                     .hint("remove that file, and run the experiment again, which writes it again"),
             ));
         }
+        let of_all = uses.iter().map(|used| used.checkpoints.as_ref());
+        let of_all: Option<Vec<&BTreeSet<Fingerprint>>> = of_all.collect();
+        reached.checkpoints = of_all.map(|all| all.into_iter().flatten().copied().collect());
         for used in &uses {
             let wanted = used.artifacts.iter().filter(|one| listing.has(one));
             let wanted: BTreeSet<Fingerprint> = wanted.copied().collect();
@@ -65,7 +70,13 @@ impl Reached {
                     "what a report stands on is kept, so it has to be readable; remove it if it is not needed",
                 ))
             })?;
-            let named = listing.named_by(&artifacts_of(&text));
+            let digits = artifacts_of(&text).map_err(|reason| {
+                let text = format!("{} {reason}", report.display());
+                Failure::Input(Message::new(text).hint(
+                    "run its experiment again, which writes the report again; remove it if it is not needed",
+                ))
+            })?;
+            let named = listing.named_by(&digits);
             let name = report.strip_prefix(&context.base).unwrap_or(&report);
             reached
                 .reports
@@ -95,6 +106,9 @@ impl Reached {
             let steps = planned.plan.steps.iter();
             let wanted = steps.map(|step| step.artifact.fingerprint);
             let wanted = wanted.filter(|one| listing.has(one)).collect();
+            if let Some(checkpoints) = &mut self.checkpoints {
+                checkpoints.extend(planned.plan.checkpoints()?);
+            }
             self.experiments
                 .insert(typed(&context.base, &file), listing.with_inputs(wanted));
         }
@@ -121,24 +135,28 @@ fn reports(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The first digits of the fingerprints that a file of provenance lists under `run.artifacts`.
-fn artifacts_of(text: &str) -> Vec<String> {
-    let Ok(value) = serde_json::from_str::<Value>(text) else {
-        return Vec::new();
-    };
+///
+/// # Errors
+/// A file that lists none in this form, in words that follow its name: what it stands on is not known then.
+fn artifacts_of(text: &str) -> Result<Vec<String>, String> {
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| format!("is not complete JSON: {error}"))?;
     let artifacts = &value["run"]["artifacts"];
     let columns = artifacts["columns"].as_array();
-    let Some(column) =
-        columns.and_then(|names| names.iter().position(|name| name == "fingerprint"))
-    else {
-        return Vec::new();
+    let column = columns.and_then(|names| names.iter().position(|name| name == "fingerprint"));
+    let (Some(column), Some(rows)) = (column, artifacts["rows"].as_array()) else {
+        return Err("lists no artifacts under `run.artifacts`".to_owned());
     };
-    let rows = artifacts["rows"].as_array().into_iter().flatten();
-    let digits = rows.filter_map(|row| row.get(column)?.as_str());
-    // A short one would stand for many.
-    digits
-        .filter(|digits| digits.len() >= 12)
-        .map(str::to_owned)
-        .collect()
+    let digits = |row: &Value| {
+        let digits = row.get(column)?.as_str()?;
+        // A short one would stand for many.
+        (digits.len() >= 12).then(|| digits.to_owned())
+    };
+    let all = rows.iter().map(|row| {
+        let wrong = || format!("lists an artifact without a fingerprint: {row}");
+        digits(row).ok_or_else(wrong)
+    });
+    all.collect()
 }
 
 #[cfg(test)]
@@ -148,9 +166,13 @@ mod tests {
     #[test]
     fn a_report_names_its_artifacts() {
         let text = r#"{"run": {"artifacts": {"columns": ["kind", "fingerprint"],
-            "rows": [["head", "0123456789abcdef"], ["head", ""], ["head"]]}}}"#;
-        assert_eq!(artifacts_of(text), ["0123456789abcdef"]);
-        assert!(artifacts_of("{}").is_empty());
-        assert!(artifacts_of("no JSON").is_empty());
+            "rows": [["head", "0123456789abcdef"]]}}}"#;
+        assert_eq!(artifacts_of(text).unwrap(), ["0123456789abcdef"]);
+        assert!(artifacts_of(&text[..40]).unwrap_err().contains("JSON"));
+        assert!(artifacts_of("{}").unwrap_err().contains("run.artifacts"));
+        for row in [r#"["head", ""]"#, r#"["head"]"#, r#"["head", 1]"#] {
+            let text = text.replace(r#"["head", "0123456789abcdef"]"#, row);
+            assert!(artifacts_of(&text).is_err(), "{row}");
+        }
     }
 }

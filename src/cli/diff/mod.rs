@@ -1,7 +1,7 @@
 //! `repro diff`: what changed between two files of results, two reports or two git revisions.
 
 pub(super) mod sides;
-mod text;
+pub(super) mod text;
 
 use std::io::Write;
 

@@ -11,7 +11,11 @@ use crate::text::{count, plural};
 const MOST: usize = 20;
 
 /// All files of a comparison.
-pub(super) fn render((base, head): (&str, &str), files: &[Difference<'_>], all: bool) -> String {
+pub(in crate::cli) fn render(
+    (base, head): (&str, &str),
+    files: &[Difference<'_>],
+    all: bool,
+) -> String {
     let mut text = format!("base: {base}\nhead: {head}\n");
     let mut equal = Vec::new();
     for compared in files {

@@ -3,7 +3,7 @@
 mod claimed;
 mod evaluate;
 mod heads;
-mod pass;
+pub(super) mod pass;
 mod pretrain;
 mod sample;
 
@@ -18,7 +18,7 @@ use crate::models::Precision;
 use crate::models::extractor::Network;
 use crate::plan::{Job, JobKind, ModelUse, Pass, Sample, StepId, Work};
 
-pub(super) use heads::{is_scan, is_small};
+pub(super) use heads::{bytes_at_hand, is_scan, is_small};
 
 /// What a worker keeps from one job to the next: its network, and the memory of that network's activations.
 pub(super) struct Lane {
@@ -100,6 +100,22 @@ fn in_memory<'l>(
         Some(loaded) => Ok(&*loaded.network),
         None => Err(NodeError::bug("a network was loaded and is gone")),
     }
+}
+
+/// Computes some rows of cached features again and compares them; `rows` says which of a pass, by its number of images.
+///
+/// # Errors
+/// Images, networks and features that cannot be read.
+pub(super) fn audit(
+    run: &Run<'_>,
+    pass: &Pass,
+    rows: &[usize],
+    lane: &mut Lane,
+) -> Result<Vec<pass::audit::Audited>, NodeError> {
+    attempt(|| {
+        let network = lane.network(run, &pass.model, pass.key.precision)?;
+        pass::audit::audit_pass(run, pass, rows, network)
+    })
 }
 
 /// Does a job, or some shards of it; reports what became of each step that was wanted. One that is not named was not reached

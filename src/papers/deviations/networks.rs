@@ -145,6 +145,7 @@ fn counterpart(node: &ModelNode) -> Counterpart {
         "stable-diffusion" | "autoencoder" => {
             of_authors("Stable Diffusion, as its authors published it")
         }
+        "inception" => of_authors("Inception-v3 for FID, as its authors published it"),
         _ => of_authors("a network that the paper compares with, as its authors published it"),
     }
 }

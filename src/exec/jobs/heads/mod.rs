@@ -93,6 +93,12 @@ pub(in crate::exec) fn is_scan(run: &Run<'_>, job: &plan::Job) -> bool {
     first_of_scan(run, job).is_some()
 }
 
+/// Bytes of features that a scan reads once an epoch, in 32 bits, and would keep at hand where there is room; `None` for another job.
+pub(in crate::exec) fn bytes_at_hand(run: &Run<'_>, job: &plan::Job) -> Option<u64> {
+    let features = &first_of_scan(run, job)?.features;
+    Some(features.samples() as u64 * features.shape.values() as u64 * size_of::<f32>() as u64)
+}
+
 /// Whether such a scan's steps are so small that one thread does them best. Fits to all samples never are.
 pub(in crate::exec) fn is_small(run: &Run<'_>, job: &plan::Job) -> bool {
     let has_steps = |id: &StepId| match &run.plan.step(*id).work {

@@ -7,6 +7,7 @@
 //! Several workers, in one process or in several, may be at the same pass: each claims a shard before it prepares it. Parts are written
 //! without a lock; whoever finds all parts in place finishes the artifacts.
 
+pub(in crate::exec) mod audit;
 mod gather;
 mod import;
 mod shard;
