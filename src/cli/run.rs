@@ -50,7 +50,7 @@ pub struct Arguments {
     /// Begin nothing more after the first failure.
     #[arg(long)]
     fail_fast: bool,
-    /// Go on after a failure with what does not need it; this is so anyway, unless `fail_fast` is set in `repro.toml`.
+    /// Continue after a failure with what does not need it; this is so anyway, unless `fail_fast` is set in `repro.toml`.
     #[arg(long, conflicts_with = "fail_fast")]
     keep_going: bool,
     /// Run again whenever the experiment file, a file that it includes, or its template changes, until Ctrl-C.

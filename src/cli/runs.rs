@@ -23,7 +23,7 @@ const DIGITS: usize = 10;
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  repro runs                 the last 20 that had something to do\n  repro runs diff 2 1        what is different between the last run and the one before it\n  repro runs diff 2026-11-28T152548Z-812 1\n\nA run is named by its number in the list, 1 being the newest, or by its name or the first letters of it. Runs that found everything in the cache leave no record."
+    after_help = "Examples:\n  repro runs                 the last 20 that had something to do\n  repro runs diff 2 1        what the last run did otherwise than the one before\n  repro runs diff 2026-11-28T152548Z-812 1\n\nA run is named by its number in the list, 1 being the newest, or by its name or the first letters of it. Runs that found everything in the cache leave no record."
 )]
 pub struct Arguments {
     #[command(subcommand)]

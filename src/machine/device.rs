@@ -144,25 +144,6 @@ pub fn has_nvidia_driver() -> bool {
     Path::new("/proc/driver/nvidia/version").exists() || driver_library().is_ok()
 }
 
-/// The variable that names GPUs to pretend.
-pub const PRETENDED: &str = "REPRO_PRETENDED_GPUS";
-
-/// Bytes of memory of GPUs that do not exist, by the variable `REPRO_PRETENDED_GPUS`, such as `8G,16G`: `cuda:0`, `cuda:1` … are then workers
-/// on the CPU that take jobs as GPUs do, so that runs with several can be rehearsed where there are none. `None` where it is not set.
-///
-/// # Errors
-/// What is wrong with the variable.
-pub fn pretended() -> Result<Option<Vec<u64>>, String> {
-    let Some(value) = std::env::var_os(PRETENDED).filter(|value| !value.is_empty()) else {
-        return Ok(None);
-    };
-    let text = value.to_string_lossy();
-    let sizes: Result<Vec<u64>, String> = text.split(',').map(crate::text::parse_bytes).collect();
-    sizes
-        .map(Some)
-        .map_err(|error| format!("the environment variable {PRETENDED} is `{text}`: {error}"))
-}
-
 /// A device as libtorch knows it.
 #[cfg(feature = "torch")]
 pub type Device = tch::Device;
@@ -179,7 +160,8 @@ mod with_torch {
 
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW};
 
-    use super::{CudaBackend, DeviceChoice, DeviceError, DeviceInfo, has_nvidia_driver, pretended};
+    use super::{CudaBackend, DeviceChoice, DeviceError, DeviceInfo, has_nvidia_driver};
+    use crate::machine::pretended::pretended;
 
     /// Loads libtorch's CUDA half if there is an NVIDIA driver; does it once and remembers what came of it.
     ///

@@ -7,6 +7,7 @@ pub mod instructions;
 pub mod libtorch;
 #[cfg(feature = "torch")]
 pub mod memory;
+pub mod pretended;
 pub mod texts;
 #[cfg(feature = "torch")]
 pub mod threads;

@@ -1,7 +1,7 @@
 //! A part of an experiment: `--only`, `--until`, `--dry-run`, and what follows a failure.
 
 use crate::fixture::CliTest;
-use crate::small::{SMALL, small};
+use crate::small::{FASHION, RAW, experiment, small};
 
 /// The kinds of the artifacts in a cache, each with how many there are.
 fn kinds(cli: &CliTest) -> Vec<(String, usize)> {
@@ -61,33 +61,41 @@ fn a_part_of_an_experiment_is_made() {
         .expect_code(2);
 }
 
-/// Two heads of which the first fails in its first step, because its rate overflows.
-fn failing() -> CliTest {
-    let cli = small();
-    let heads = SMALL.replace(
-        "[metric.accuracy]",
-        "[head.wild]\nkind = \"linear\"\nfeatures = \"taps\"\nepochs = 2\nlr = 1e38\nmomentum = 0.9\n\n[metric.accuracy]",
-    );
-    cli.write(
-        "small.toml",
-        heads.replace("of   = \"probe\"", "of   = [\"wild\", \"probe\"]"),
-    );
-    cli
-}
+/// Two heads, of which one diverges, and a metric of both.
+const DIVERGING: &str = r#"
+[extraction.pixels]
+model    = "raw"
+dataset  = "fashion"
+block    = 1
+pool     = 4
+
+[head.probe]
+kind      = "mlp"
+hidden    = [64]
+features  = "pixels"
+epochs    = 20
+schedule  = { kind = "constant" }
+optimizer = [{ kind = "sgd", lr = 1e6, momentum = 0.99, weight_decay = 1e4 }, { lr = 1e-2 }]
+
+[metric.accuracy]
+kind = "accuracy"
+of   = "probe"
+"#;
 
 #[test]
-fn what_does_not_need_a_failure_goes_on_unless_it_is_told_not_to() {
-    let cli = failing();
+fn what_does_not_need_a_failure_is_made_unless_it_is_told_not_to() {
+    let cli = CliTest::with_fashion(100, 50);
+    cli.write("x.toml", experiment("heads", &[FASHION, RAW, DIVERGING]));
     cli.write("repro.toml", "[run]\nfail_fast = true\n");
-    let fast = cli.run(&["run", "small.toml"]).expect_code(1);
-    assert!(fast.stderr.contains("failed"), "{}", fast.stderr);
-    let after_first = kinds(&cli);
+    let fast = cli.run(&["run", "x.toml"]).expect_code(1);
     assert!(
-        !cli.path(".repro/artifacts/metric").exists(),
-        "{after_first:?}"
+        fast.stderr.contains("the loss became NaN"),
+        "{}",
+        fast.stderr
     );
-    cli.run(&["run", "small.toml", "--keep-going"])
-        .expect_code(1);
+    let made = kinds(&cli);
+    assert!(made.iter().all(|(kind, _)| kind != "metric"), "{made:?}");
+    cli.run(&["run", "x.toml", "--keep-going"]).expect_code(1);
     let metrics = kinds(&cli).into_iter().find(|(kind, _)| kind == "metric");
     assert_eq!(metrics, Some(("metric".to_owned(), 1)), "of what is there");
 }

@@ -278,10 +278,10 @@ fn only_the_store_and_the_report_write_files() {
 
 /// Where the store opens files, and why none of these is a file of an artifact that was not compared: `checked_file.rs` compares;
 /// `part_reader.rs` opens parts that prove themselves, before there is a manifest; `manifest.rs` reads what has the digests; the memo
-/// hashes what users name; `verify.rs` hashes; `scratch.rs` reads records with digests of their own; `root.rs` reads `FORMAT`, `clean.rs`
-/// the lock of the store, `checkpoints.rs` the list of heads, which only decides what is resumed, and `uses.rs` what runs wanted, which
+/// hashes what users name; `verify.rs` hashes; `scratch.rs` and `summary.rs` read records with digests of their own; `root.rs` reads
+/// `FORMAT`, `clean.rs` the lock of the store, `checkpoints.rs` the list of heads, which only decides what is resumed, and `uses.rs` what runs wanted, which
 /// only decides what may be removed.
-const OPENERS: [&str; 9] = [
+const OPENERS: [&str; 10] = [
     "store/checkpoints.rs",
     "store/clean.rs",
     "store/manifest.rs",
@@ -289,6 +289,7 @@ const OPENERS: [&str; 9] = [
     "store/part_reader.rs",
     "store/root.rs",
     "store/scratch.rs",
+    "store/summary.rs",
     "store/uses.rs",
     "store/verify.rs",
 ];

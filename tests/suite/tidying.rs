@@ -196,7 +196,7 @@ fn checkpoints_that_no_training_would_find_go() {
     fs::write(uses.path(), text).unwrap();
     let said = cli.run(&["cache", "gc", "--remove"]).expect_code(0).stdout;
     assert!(
-        said.contains("removed the checkpoints of 1 training, 4 bytes"),
+        said.contains("removed the checkpoints of 1 training, 4 B"),
         "{said}"
     );
     assert!(!cli.path(&folder).exists());
