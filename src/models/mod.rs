@@ -3,14 +3,18 @@
 //! Axes of tensors, here and everywhere: `N` batch, `C` channels, `H` and `W` space, `L` tokens, `D` width, `K` classes.
 //!
 //! A kind parses its table into a [`Model`], which knows its blocks without touching libtorch; [`Model::load`] makes the
-//! network itself. The kinds are in [`kinds`], the readers of weights in [`checkpoint`], the layers that networks share in [`nn`].
+//! network itself. Of networks with weights it says by [`declared::Architecture`] what is its own. The kinds are in [`kinds`], the
+//! readers of weights in [`checkpoint`], the layers that networks share in [`nn`].
 
 pub mod autoencoding;
 pub mod block;
 pub mod checkpoint;
 pub mod class_condition;
+#[cfg(feature = "torch")]
+pub mod clean;
 pub mod companions;
 pub mod declaration;
+pub mod declared;
 pub mod denoising;
 #[cfg(feature = "torch")]
 pub mod extractor;
@@ -193,7 +197,7 @@ pub trait Model: Send + Sync + Debug {
 
     /// What it can compute in.
     fn precisions(&self) -> &'static [Precision] {
-        &[Precision::F32, Precision::Bf16, Precision::F16]
+        Precision::ALL
     }
 
     /// Whether the network can be built of a file, by what the file says of itself; no number is read.

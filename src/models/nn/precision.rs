@@ -23,6 +23,9 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// Every one.
+    pub const ALL: &[Self] = &[Self::F32, Self::Bf16, Self::F16];
+
     /// What experiments write.
     pub const CHOICES: &[(&str, Self)] =
         &[("f32", Self::F32), ("bf16", Self::Bf16), ("f16", Self::F16)];

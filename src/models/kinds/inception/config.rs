@@ -26,9 +26,6 @@ pub const FILE_NAMES: &[FileNames] = &[FileNames {
     ..FileNames::PLAIN
 }];
 
-/// The tensor that shows whose names a file has.
-pub const PROBE: &str = "Conv2d_1a_3x3.conv.weight";
-
 /// The shape of a network, in the order in which fingerprints serialize it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -147,17 +144,6 @@ impl Config {
         );
         push("fc.bias".to_owned(), &[self.classes]);
         list
-    }
-
-    /// How many parameters there are; running statistics are none.
-    pub fn parameter_count(&self) -> u64 {
-        let parameters = self.state_dict();
-        let parameters = parameters
-            .iter()
-            .filter(|(name, _)| !name.contains(".running_"));
-        parameters
-            .map(|(_, shape)| shape.iter().product::<usize>() as u64)
-            .sum()
     }
 
     /// Whether a file holds just the tensors of this network.

@@ -31,13 +31,18 @@ use serde_json::json;
 use self::config::{Config, SIDE};
 use crate::imaging::preprocess::Named;
 use crate::imaging::{Normalization, Preprocess};
-use crate::models::checkpoint::comparison::Required;
-use crate::models::checkpoint::file_names::BATCH_COUNT;
+use crate::models::checkpoint::file_names::{BATCH_COUNT, FileNames};
 use crate::models::checkpoint::stored_tensors::StoredTensors;
-use crate::models::{
-    BlockInfo, InputSpec, Model, ModelKind, Preset, Presets, WeightsSource, declaration,
-};
+use crate::models::declared::{self, Architecture, Declared, Tensors};
+use crate::models::{BlockInfo, InputSpec, Model, ModelKind, Preset, Presets, declaration};
 use crate::spec::{Count, Custom, Fields, Key, Keys, KindDoc, OneOf};
+#[cfg(feature = "torch")]
+use {
+    self::network::Network,
+    crate::models::clean,
+    crate::models::declared::{Loaded, Place},
+    crate::models::nn::initial::Initial,
+};
 
 const WEIGHTS: Key<Custom> = Key::custom(
     declaration::WEIGHTS.name,
@@ -74,16 +79,9 @@ pub const KIND: ModelKind = ModelKind::with(
 
 fn presets() -> Vec<Preset> {
     let all = presets::all().into_iter();
-    all.map(|preset| Preset {
-        name: preset.name.clone(),
-        title: preset.title,
-        checkpoint: preset.checkpoint,
-        model: Arc::new(Inception::new(
-            preset.name,
-            preset.network,
-            WeightsSource::Synthetic(0),
-            String::new(),
-        )),
+    all.map(|preset| {
+        let network = Inception(preset.network);
+        declared::preset(preset.name, preset.title, preset.checkpoint, network)
     })
     .collect()
 }
@@ -97,7 +95,7 @@ fn fitting(tensors: &StoredTensors) -> Vec<String> {
 fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     let weights = declaration::weights(fields);
     let prefix = declaration::prefix(fields, weights.as_ref());
-    let (variant, network) = match declaration::preset(&KIND, fields, SHAPE)? {
+    let (variant, config) = match declaration::preset(&KIND, fields, SHAPE)? {
         Some(name) => {
             let preset = presets::find(&name)?;
             (preset.name, preset.network)
@@ -107,7 +105,8 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     if !fields.is_sound() {
         return None;
     }
-    Some(Arc::new(Inception::new(variant, network, weights?, prefix)))
+    let network = Inception(config);
+    Some(Arc::new(Declared::new(variant, network, weights?, prefix)))
 }
 
 /// A network that is written out.
@@ -121,36 +120,16 @@ fn parse_shape(fields: &Fields<'_>) -> Option<Config> {
     })
 }
 
-/// A network as declared.
+/// A network's shape.
 #[derive(Debug, Clone)]
-struct Inception {
-    variant: String,
-    config: Config,
-    blocks: Vec<BlockInfo>,
-    weights: WeightsSource,
-    /// What stands before the names in the file of weights.
-    prefix: String,
-}
+struct Inception(Config);
 
-impl Inception {
-    fn new(variant: String, config: Config, weights: WeightsSource, prefix: String) -> Self {
-        Self {
-            variant,
-            blocks: config.blocks(),
-            config,
-            weights,
-            prefix,
-        }
-    }
-}
+impl Architecture for Inception {
+    const KIND: &'static str = KIND.doc.name;
+    const FILE_NAMES: &'static [FileNames] = config::FILE_NAMES;
 
-impl Model for Inception {
-    fn kind(&self) -> &'static str {
-        KIND.doc.name
-    }
-
-    fn variant(&self) -> &str {
-        &self.variant
+    fn is_skipped(name: &str) -> bool {
+        name.ends_with(BATCH_COUNT)
     }
 
     fn input(&self) -> InputSpec {
@@ -166,90 +145,30 @@ impl Model for Inception {
         Preprocess::Named(Named::StretchBilinear)
     }
 
-    fn prefix(&self) -> String {
-        self.prefix.clone()
+    fn blocks(&self) -> Vec<BlockInfo> {
+        self.0.blocks()
     }
 
-    fn required(&self) -> Option<Required<'_>> {
-        Some(Required {
-            tensors: self.config.state_dict(),
-            known: config::FILE_NAMES,
-            skipped: |name| name.ends_with(BATCH_COUNT),
-            prefix: &self.prefix,
-        })
-    }
-
-    fn blocks(&self) -> &[BlockInfo] {
-        &self.blocks
-    }
-
-    fn parameter_count(&self) -> u64 {
-        self.config.parameter_count()
-    }
-
-    fn weights(&self) -> &WeightsSource {
-        &self.weights
-    }
-
-    fn with_weights(&self, weights: WeightsSource) -> Arc<dyn Model> {
-        Arc::new(Self {
-            weights,
-            ..self.clone()
-        })
+    fn tensors(&self) -> Tensors {
+        self.0.state_dict()
     }
 
     fn identity(&self) -> serde_json::Value {
-        json!({ "kind": KIND.doc.name, "network": self.config })
+        json!({ "kind": Self::KIND, "network": self.0 })
     }
 
     #[cfg(feature = "torch")]
-    fn load(
-        &self,
-        base: &std::path::Path,
-        device: tch::Device,
-        precision: crate::models::Precision,
-    ) -> Result<
-        Box<dyn crate::models::extractor::Network>,
-        crate::models::checkpoint::weights::WeightError,
-    > {
-        use crate::models::checkpoint::weights::WeightMap;
-        use crate::models::nn::initial::Initial;
-        let initial = |seed| Initial::kaiming(seed, &self.config.state_dict());
-        let weights = WeightMap::from_source(&self.weights, base, &initial)?.on(device);
-        let weights = weights.prefixed(&self.prefix);
-        let mut weights = weights.named_as_in(config::FILE_NAMES, config::PROBE);
-        weights.convolve_in(precision);
-        let network = network::Network::new(&self.config, &mut weights)?;
-        Ok(Box::new(Extractor {
-            network,
-            device,
-            input: self.input(),
-        }))
+    fn initial(&self, seed: u64) -> Initial {
+        Initial::kaiming(seed, &self.tensors())
     }
-}
 
-/// A network on its device, ready to give features.
-#[cfg(feature = "torch")]
-struct Extractor {
-    network: network::Network,
-    device: tch::Device,
-    input: InputSpec,
-}
-
-#[cfg(feature = "torch")]
-impl crate::models::extractor::Network for Extractor {
-    fn forward(
-        &self,
-        images: crate::models::extractor::Images<'_>,
-        taps: &[crate::models::BlockIndex],
-        until: crate::models::extractor::Until,
-        visit: &mut dyn FnMut(crate::models::BlockIndex, &tch::Tensor),
-    ) -> Result<Option<tch::Tensor>, crate::models::extractor::ForwardError> {
-        let _guard = tch::no_grad_guard();
-        if images.classes.is_some() {
-            return Err(crate::models::extractor::ForwardError::ClassLabelsUnexpected);
-        }
-        let x = crate::models::extractor::images_to_tensor(images, self.input, self.device);
-        self.network.forward_taps(&x, taps, until, visit)
+    #[cfg(feature = "torch")]
+    fn load(model: &Declared<Self>, place: Place<'_>) -> Loaded {
+        clean::load(
+            model,
+            place,
+            |Self(config), weights| Network::new(config, weights),
+            Network::forward_taps,
+        )
     }
 }

@@ -290,14 +290,6 @@ impl Config {
         list
     }
 
-    /// How many parameters there are, the codebook included.
-    pub fn parameter_count(&self) -> u64 {
-        let parameters = self.state_dict().into_iter();
-        parameters
-            .map(|(_, shape)| shape.iter().product::<usize>() as u64)
-            .sum()
-    }
-
     /// Whether a file holds the tensors of this network, beside others that are known.
     pub fn fits(&self, tensors: &StoredTensors) -> bool {
         FileNames::fit(tensors, FILE_NAMES, &self.state_dict(), |_| false)

@@ -27,13 +27,17 @@ use serde_json::json;
 
 use self::config::Config;
 use crate::imaging::{Filter, Normalization, Preprocess};
-use crate::models::checkpoint::comparison::Required;
+use crate::models::checkpoint::file_names::FileNames;
 use crate::models::checkpoint::stored_tensors::StoredTensors;
-use crate::models::{
-    BlockInfo, INITIALIZATION, InputSpec, Model, ModelKind, Preset, Presets, WeightsSource,
-    declaration,
-};
+use crate::models::declared::{self, Architecture, Declared, Tensors};
+use crate::models::{BlockInfo, InputSpec, Model, ModelKind, Preset, Presets, declaration};
 use crate::spec::{Custom, Fields, Key, KindDoc, Text};
+#[cfg(feature = "torch")]
+use {
+    self::network::Network,
+    crate::models::clean,
+    crate::models::declared::{Loaded, Place},
+};
 
 const WEIGHTS: Key<Custom> = Key::custom(
     declaration::WEIGHTS.name,
@@ -62,17 +66,8 @@ pub const KIND: ModelKind = ModelKind::with(
 
 fn presets() -> Vec<Preset> {
     let all = presets::all().into_iter();
-    all.map(|preset| Preset {
-        name: preset.name.clone(),
-        title: preset.title,
-        checkpoint: None,
-        model: Arc::new(Mage::new(
-            preset.name,
-            preset.network,
-            WeightsSource::Synthetic(0),
-        )),
-    })
-    .collect()
+    all.map(|preset| declared::preset(preset.name, preset.title, None, Mage(preset.network)))
+        .collect()
 }
 
 fn fitting(tensors: &StoredTensors) -> Vec<String> {
@@ -84,54 +79,28 @@ fn fitting(tensors: &StoredTensors) -> Vec<String> {
 
 fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     let weights = declaration::weights(fields);
-    if let Some(WeightsSource::Initialization(_)) = weights {
-        fields.invalid(
-            WEIGHTS.name,
-            "graph::model-misfit",
-            format!(
-                "`{INITIALIZATION}` of {} does not apply: how the network begins its training is not known here",
-                fields.context()
-            ),
-            Some("write `weights = { synthetic = 1 }`".to_owned()),
-        );
-        return None;
-    }
+    declaration::refuse_initialization(fields, weights.as_ref());
     let name = declaration::preset(&KIND, fields, &[])??;
     let preset = presets::find(&name)?;
     if !fields.is_sound() {
         return None;
     }
-    Some(Arc::new(Mage::new(preset.name, preset.network, weights?)))
+    let network = Mage(preset.network);
+    Some(Arc::new(Declared::new(
+        preset.name,
+        network,
+        weights?,
+        String::new(),
+    )))
 }
 
-/// A network as declared.
+/// A network's shape.
 #[derive(Debug, Clone)]
-struct Mage {
-    variant: String,
-    config: Config,
-    blocks: Vec<BlockInfo>,
-    weights: WeightsSource,
-}
+struct Mage(Config);
 
-impl Mage {
-    fn new(variant: String, config: Config, weights: WeightsSource) -> Self {
-        Self {
-            variant,
-            blocks: config.blocks(),
-            config,
-            weights,
-        }
-    }
-}
-
-impl Model for Mage {
-    fn kind(&self) -> &'static str {
-        KIND.doc.name
-    }
-
-    fn variant(&self) -> &str {
-        &self.variant
-    }
+impl Architecture for Mage {
+    const KIND: &'static str = KIND.doc.name;
+    const FILE_NAMES: &'static [FileNames] = config::FILE_NAMES;
 
     fn input(&self) -> InputSpec {
         InputSpec {
@@ -146,85 +115,25 @@ impl Model for Mage {
         Preprocess::resize_then_crop(292, config::IMAGE_SIZE, Filter::Bicubic)
     }
 
-    fn required(&self) -> Option<Required<'_>> {
-        Some(Required {
-            tensors: self.config.state_dict(),
-            known: config::FILE_NAMES,
-            skipped: |_| false,
-            prefix: "",
-        })
+    fn blocks(&self) -> Vec<BlockInfo> {
+        self.0.blocks()
     }
 
-    fn blocks(&self) -> &[BlockInfo] {
-        &self.blocks
-    }
-
-    fn parameter_count(&self) -> u64 {
-        self.config.parameter_count()
-    }
-
-    fn weights(&self) -> &WeightsSource {
-        &self.weights
-    }
-
-    fn with_weights(&self, weights: WeightsSource) -> Arc<dyn Model> {
-        Arc::new(Self {
-            weights,
-            ..self.clone()
-        })
+    fn tensors(&self) -> Tensors {
+        self.0.state_dict()
     }
 
     fn identity(&self) -> serde_json::Value {
-        json!({ "kind": KIND.doc.name, "network": self.config })
+        json!({ "kind": Self::KIND, "network": self.0 })
     }
 
     #[cfg(feature = "torch")]
-    fn load(
-        &self,
-        base: &std::path::Path,
-        device: tch::Device,
-        precision: crate::models::Precision,
-    ) -> Result<
-        Box<dyn crate::models::extractor::Network>,
-        crate::models::checkpoint::weights::WeightError,
-    > {
-        use crate::models::checkpoint::weights::WeightMap;
-        use crate::models::nn::initial::Initial;
-        let initial = |seed| Initial::new(seed, &self.config.state_dict(), &[]);
-        let weights = WeightMap::from_source(&self.weights, base, &initial)?.on(device);
-        let mut weights = weights.named_as_in(config::FILE_NAMES, config::PROBE);
-        weights.convolve_in(precision);
-        let network = network::Network::new(&self.config, &mut weights)?;
-        Ok(Box::new(Extractor {
-            network,
-            device,
-            input: self.input(),
-        }))
-    }
-}
-
-/// A network on its device, ready to give features.
-#[cfg(feature = "torch")]
-struct Extractor {
-    network: network::Network,
-    device: tch::Device,
-    input: InputSpec,
-}
-
-#[cfg(feature = "torch")]
-impl crate::models::extractor::Network for Extractor {
-    fn forward(
-        &self,
-        images: crate::models::extractor::Images<'_>,
-        taps: &[crate::models::BlockIndex],
-        until: crate::models::extractor::Until,
-        visit: &mut dyn FnMut(crate::models::BlockIndex, &tch::Tensor),
-    ) -> Result<Option<tch::Tensor>, crate::models::extractor::ForwardError> {
-        let _guard = tch::no_grad_guard();
-        if images.classes.is_some() {
-            return Err(crate::models::extractor::ForwardError::ClassLabelsUnexpected);
-        }
-        let x = crate::models::extractor::images_to_tensor(images, self.input, self.device);
-        self.network.forward_taps(&x, taps, until, visit)
+    fn load(model: &Declared<Self>, place: Place<'_>) -> Loaded {
+        clean::load(
+            model,
+            place,
+            |Self(config), weights| Network::new(config, weights),
+            Network::forward_taps,
+        )
     }
 }

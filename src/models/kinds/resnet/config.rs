@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::layouts::FILE_NAMES;
 use crate::models::checkpoint::file_names::{BATCH_COUNT, FileNames};
 use crate::models::checkpoint::stored_tensors::StoredTensors;
+use crate::models::declared::parameter_count;
 use crate::models::{BlockIndex, BlockInfo, TapShape};
 
 /// A block's output has so many times the channels that it computes with inside.
@@ -175,13 +176,7 @@ impl Config {
 
     /// How many parameters there are; running statistics are none.
     pub fn parameter_count(&self) -> u64 {
-        let parameters = self.state_dict();
-        let parameters = parameters
-            .iter()
-            .filter(|(name, _)| !name.contains(".running_"));
-        parameters
-            .map(|(_, shape)| shape.iter().product::<usize>() as u64)
-            .sum()
+        parameter_count(&self.state_dict())
     }
 
     /// Whether a file holds just the tensors of this network.

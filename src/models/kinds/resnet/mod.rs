@@ -29,13 +29,18 @@ use serde_json::json;
 use self::config::Config;
 use self::layouts::Layout;
 use crate::imaging::{Filter, Normalization, Preprocess};
-use crate::models::checkpoint::comparison::Required;
-use crate::models::checkpoint::file_names::BATCH_COUNT;
+use crate::models::checkpoint::file_names::{BATCH_COUNT, FileNames};
 use crate::models::checkpoint::stored_tensors::StoredTensors;
-use crate::models::{
-    BlockInfo, InputSpec, Model, ModelKind, Preset, Presets, WeightsSource, declaration,
-};
+use crate::models::declared::{self, Architecture, Declared, Tensors};
+use crate::models::{BlockInfo, InputSpec, Model, ModelKind, Preset, Presets, declaration};
 use crate::spec::{Count, Custom, Fields, Key, Keys, KindDoc, List};
+#[cfg(feature = "torch")]
+use {
+    self::network::Network,
+    crate::models::clean,
+    crate::models::declared::{Loaded, Place},
+    crate::models::nn::initial::Initial,
+};
 
 const WEIGHTS: Key<Custom> = Key::custom(
     declaration::WEIGHTS.name,
@@ -79,16 +84,12 @@ pub const KIND: ModelKind = ModelKind::with(
 
 fn presets() -> Vec<Preset> {
     let all = presets::all().into_iter();
-    all.map(|preset| Preset {
-        name: preset.name.clone(),
-        title: preset.title,
-        checkpoint: preset.checkpoint,
-        model: Arc::new(ResNet::new(
-            preset.name,
-            (preset.network, preset.resize_filter),
-            WeightsSource::Synthetic(0),
-            String::new(),
-        )),
+    all.map(|preset| {
+        let network = ResNet {
+            config: preset.network,
+            filter: preset.resize_filter,
+        };
+        declared::preset(preset.name, preset.title, preset.checkpoint, network)
     })
     .collect()
 }
@@ -115,20 +116,18 @@ fn fitting(tensors: &StoredTensors) -> Vec<String> {
 fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     let weights = declaration::weights(fields);
     let prefix = declaration::prefix(fields, weights.as_ref());
-    let (variant, shape) = match declaration::preset(&KIND, fields, SHAPE)? {
+    let (variant, config, filter) = match declaration::preset(&KIND, fields, SHAPE)? {
         Some(name) => {
             let preset = presets::find(&name)?;
-            (preset.name, (preset.network, preset.resize_filter))
+            (preset.name, preset.network, preset.resize_filter)
         }
-        None => (
-            "custom".to_owned(),
-            (parse_shape(fields)?, Filter::Bilinear),
-        ),
+        None => ("custom".to_owned(), parse_shape(fields)?, Filter::Bilinear),
     };
     if !fields.is_sound() {
         return None;
     }
-    Some(Arc::new(ResNet::new(variant, shape, weights?, prefix)))
+    let network = ResNet { config, filter };
+    Some(Arc::new(Declared::new(variant, network, weights?, prefix)))
 }
 
 /// A network that is written out.
@@ -144,44 +143,20 @@ fn parse_shape(fields: &Fields<'_>) -> Option<Config> {
     })
 }
 
-/// A network as declared.
+/// A network's shape, and how images are prepared for it.
 #[derive(Debug, Clone)]
 struct ResNet {
-    variant: String,
     config: Config,
     /// By which images are resized unless an experiment says otherwise.
     filter: Filter,
-    blocks: Vec<BlockInfo>,
-    weights: WeightsSource,
-    /// What stands before the names in the file of weights.
-    prefix: String,
 }
 
-impl ResNet {
-    fn new(
-        variant: String,
-        (config, filter): (Config, Filter),
-        weights: WeightsSource,
-        prefix: String,
-    ) -> Self {
-        Self {
-            variant,
-            blocks: config.blocks(),
-            config,
-            filter,
-            weights,
-            prefix,
-        }
-    }
-}
+impl Architecture for ResNet {
+    const KIND: &'static str = KIND.doc.name;
+    const FILE_NAMES: &'static [FileNames] = layouts::FILE_NAMES;
 
-impl Model for ResNet {
-    fn kind(&self) -> &'static str {
-        KIND.doc.name
-    }
-
-    fn variant(&self) -> &str {
-        &self.variant
+    fn is_skipped(name: &str) -> bool {
+        name.ends_with(BATCH_COUNT)
     }
 
     fn input(&self) -> InputSpec {
@@ -198,91 +173,31 @@ impl Model for ResNet {
         Preprocess::resize_then_crop(side * 8 / 7, side, self.filter)
     }
 
-    fn prefix(&self) -> String {
-        self.prefix.clone()
+    fn blocks(&self) -> Vec<BlockInfo> {
+        self.config.blocks()
     }
 
-    fn required(&self) -> Option<Required<'_>> {
-        Some(Required {
-            tensors: self.config.state_dict(),
-            known: layouts::FILE_NAMES,
-            skipped: |name| name.ends_with(BATCH_COUNT),
-            prefix: &self.prefix,
-        })
-    }
-
-    fn blocks(&self) -> &[BlockInfo] {
-        &self.blocks
-    }
-
-    fn parameter_count(&self) -> u64 {
-        self.config.parameter_count()
-    }
-
-    fn weights(&self) -> &WeightsSource {
-        &self.weights
-    }
-
-    fn with_weights(&self, weights: WeightsSource) -> Arc<dyn Model> {
-        Arc::new(Self {
-            weights,
-            ..self.clone()
-        })
+    fn tensors(&self) -> Tensors {
+        self.config.state_dict()
     }
 
     fn identity(&self) -> serde_json::Value {
-        json!({ "kind": KIND.doc.name, "network": self.config })
+        json!({ "kind": Self::KIND, "network": self.config })
     }
 
     #[cfg(feature = "torch")]
-    fn load(
-        &self,
-        base: &std::path::Path,
-        device: tch::Device,
-        precision: crate::models::Precision,
-    ) -> Result<
-        Box<dyn crate::models::extractor::Network>,
-        crate::models::checkpoint::weights::WeightError,
-    > {
-        use crate::models::checkpoint::weights::WeightMap;
-        use crate::models::nn::initial::Initial;
-        let initial = |seed| Initial::kaiming(seed, &self.config.state_dict());
-        let weights = WeightMap::from_source(&self.weights, base, &initial)?.on(device);
-        let weights = weights.prefixed(&self.prefix);
-        let mut weights = weights.named_as_in(layouts::FILE_NAMES, layouts::PROBE);
-        weights.convolve_in(precision);
-        let network = network::Network::new(&self.config, &mut weights)?;
-        Ok(Box::new(Extractor {
-            network,
-            device,
-            input: self.input(),
-        }))
+    fn initial(&self, seed: u64) -> Initial {
+        Initial::kaiming(seed, &self.tensors())
     }
-}
 
-/// A network on its device, ready to give features.
-#[cfg(feature = "torch")]
-struct Extractor {
-    network: network::Network,
-    device: tch::Device,
-    input: InputSpec,
-}
-
-#[cfg(feature = "torch")]
-impl crate::models::extractor::Network for Extractor {
-    fn forward(
-        &self,
-        images: crate::models::extractor::Images<'_>,
-        taps: &[crate::models::BlockIndex],
-        until: crate::models::extractor::Until,
-        visit: &mut dyn FnMut(crate::models::BlockIndex, &tch::Tensor),
-    ) -> Result<Option<tch::Tensor>, crate::models::extractor::ForwardError> {
-        let _guard = tch::no_grad_guard();
-        if images.classes.is_some() {
-            return Err(crate::models::extractor::ForwardError::ClassLabelsUnexpected);
-        }
-        let x = crate::models::extractor::images_to_tensor(images, self.input, self.device);
-        self.network.forward_taps(&x, taps, until, visit)
+    #[cfg(feature = "torch")]
+    fn load(model: &Declared<Self>, place: Place<'_>) -> Loaded {
+        clean::load(
+            model,
+            place,
+            |resnet, weights| Network::new(&resnet.config, weights),
+            Network::forward_taps,
+        )
     }
 }
 
@@ -293,15 +208,13 @@ mod tests {
     #[test]
     fn images_are_preprocessed_as_torchvision_evaluates() {
         let name = |side, filter| {
-            let network = Config {
+            let config = Config {
                 image_size: side,
                 layers: [3, 4, 6, 3],
                 base_width: 64,
                 classes: None,
             };
-            let (weights, prefix) = (WeightsSource::Synthetic(0), String::new());
-            let model = ResNet::new("custom".to_owned(), (network, filter), weights, prefix);
-            model.preprocess().name()
+            ResNet { config, filter }.preprocess().name()
         };
         let (bilinear, bicubic) = (Filter::Bilinear, Filter::Bicubic);
         assert_eq!(name(224, bilinear), "resize 256 bilinear, center-crop 224");

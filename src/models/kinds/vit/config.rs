@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::models::checkpoint::file_names::{FileNames, Renames};
 use crate::models::checkpoint::stored_tensors::StoredTensors;
+use crate::models::declared::parameter_count;
 use crate::models::{BlockIndex, BlockInfo, TapShape};
 
 /// What pre-training has beside the network: heads for its own task, a token for what is hidden, and a decoder.
@@ -361,9 +362,7 @@ impl Config {
 
     /// How many parameters there are.
     pub fn parameter_count(&self) -> u64 {
-        let parameters = self.state_dict();
-        let counts = parameters.iter().map(|(_, shape)| shape.iter().product());
-        counts.map(|count: usize| count as u64).sum()
+        parameter_count(&self.state_dict())
     }
 
     /// Whether a file holds just the tensors of this network.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::config::{Config, FeedForward, FinalNorm, PositionResize, Positions};
 use super::presets::{self, Images};
 use super::{CUSTOM, KIND, Vit};
+use crate::models::declared::Declared;
 use crate::models::{Model, declaration};
 use crate::spec::{Boolean, Choice, Count, Custom, Fields, Key, Keys};
 
@@ -110,9 +111,8 @@ pub(super) fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     if !fields.is_sound() {
         return None;
     }
-    Some(Arc::new(Vit::new(
-        variant, config, images, weights?, prefix,
-    )))
+    let network = Vit { config, images };
+    Some(Arc::new(Declared::new(variant, network, weights?, prefix)))
 }
 
 /// A network that is written out.

@@ -34,13 +34,21 @@ use serde_json::json;
 use self::config::Config;
 use self::presets::Images;
 use crate::imaging::{Filter, Normalization, Preprocess};
-use crate::models::checkpoint::comparison::Required;
 use crate::models::checkpoint::file_names::FileNames;
 use crate::models::checkpoint::stored_tensors::StoredTensors;
+use crate::models::declared::{self, Architecture, Declared, Tensors};
 use crate::models::{
     BlockInfo, InputSpec, Model, ModelKind, Preset, Presets, WeightsSource, declaration,
 };
 use crate::spec::KindDoc;
+#[cfg(feature = "torch")]
+use {
+    self::network::Network,
+    crate::models::checkpoint::synthetic,
+    crate::models::clean,
+    crate::models::declared::{Loaded, Place},
+    crate::models::nn::initial::Initial,
+};
 
 /// What a network without a preset is called.
 const CUSTOM: &str = "custom";
@@ -67,28 +75,24 @@ pub const KIND: ModelKind = ModelKind::with(
 
 fn presets() -> Vec<Preset> {
     let all = presets::all().into_iter();
-    all.map(|preset| Preset {
-        name: preset.name.clone(),
-        title: preset.title,
-        checkpoint: preset.checkpoint,
-        model: Arc::new(Vit::new(
-            preset.name,
-            preset.network,
-            preset.images,
-            WeightsSource::Synthetic(0),
-            String::new(),
-        )),
+    all.map(|preset| {
+        let network = Vit {
+            config: preset.network,
+            images: preset.images,
+        };
+        declared::preset(preset.name, preset.title, preset.checkpoint, network)
     })
     .collect()
 }
 
 /// A network of any shape, with synthetic weights of seed 0, that reads images as most of them do.
 pub fn custom(config: Config) -> Arc<dyn Model> {
-    Arc::new(Vit::new(
+    let images = Images::Imagenet;
+    let weights = WeightsSource::Synthetic(0);
+    Arc::new(Declared::new(
         CUSTOM.to_owned(),
-        config,
-        Images::Imagenet,
-        WeightsSource::Synthetic(0),
+        Vit { config, images },
+        weights,
         String::new(),
     ))
 }
@@ -109,45 +113,16 @@ fn fitting(tensors: &StoredTensors) -> Vec<String> {
         .collect()
 }
 
-/// A network as declared.
+/// A network's shape, and how images are prepared for it.
 #[derive(Debug, Clone)]
 struct Vit {
-    variant: String,
     config: Config,
     images: Images,
-    blocks: Vec<BlockInfo>,
-    weights: WeightsSource,
-    /// What stands before the names in the file of weights.
-    prefix: String,
 }
 
-impl Vit {
-    fn new(
-        variant: String,
-        config: Config,
-        images: Images,
-        weights: WeightsSource,
-        prefix: String,
-    ) -> Self {
-        Self {
-            variant,
-            blocks: config.blocks(),
-            config,
-            images,
-            weights,
-            prefix,
-        }
-    }
-}
-
-impl Model for Vit {
-    fn kind(&self) -> &'static str {
-        KIND.doc.name
-    }
-
-    fn variant(&self) -> &str {
-        &self.variant
-    }
+impl Architecture for Vit {
+    const KIND: &'static str = KIND.doc.name;
+    const FILE_NAMES: &'static [FileNames] = config::FILE_NAMES;
 
     fn input(&self) -> InputSpec {
         InputSpec {
@@ -172,126 +147,54 @@ impl Model for Vit {
         Preprocess::resize_then_crop(shorter, side, Filter::Bicubic)
     }
 
-    fn prefix(&self) -> String {
-        self.prefix.clone()
+    fn blocks(&self) -> Vec<BlockInfo> {
+        self.config.blocks()
     }
 
-    fn required(&self) -> Option<Required<'_>> {
-        Some(Required {
-            tensors: self.config.state_dict(),
-            known: config::FILE_NAMES,
-            skipped: |_| false,
-            prefix: &self.prefix,
-        })
-    }
-
-    fn blocks(&self) -> &[BlockInfo] {
-        &self.blocks
-    }
-
-    fn parameter_count(&self) -> u64 {
-        self.config.parameter_count()
-    }
-
-    fn weights(&self) -> &WeightsSource {
-        &self.weights
-    }
-
-    fn with_weights(&self, weights: WeightsSource) -> Arc<dyn Model> {
-        Arc::new(Self {
-            weights,
-            ..self.clone()
-        })
+    fn tensors(&self) -> Tensors {
+        self.config.state_dict()
     }
 
     fn identity(&self) -> serde_json::Value {
-        json!({ "kind": KIND.doc.name, "network": self.config })
+        json!({ "kind": Self::KIND, "network": self.config })
     }
 
     #[cfg(feature = "torch")]
-    fn load(
-        &self,
-        base: &std::path::Path,
-        device: tch::Device,
-        precision: crate::models::Precision,
-    ) -> Result<
-        Box<dyn crate::models::extractor::Network>,
-        crate::models::checkpoint::weights::WeightError,
-    > {
-        use crate::models::checkpoint::weights::WeightMap;
-        use crate::models::nn::initial::Initial;
-        let initial = |seed| Initial::transformer(seed, &self.config.state_dict());
-        let weights = WeightMap::from_source(&self.weights, base, &initial)?.on(device);
-        let weights = weights.prefixed(&self.prefix);
-        let weights = weights.named_as_in(config::FILE_NAMES, &self.config.probe());
-        let mut weights = self.with_computed(weights);
-        weights.convolve_in(precision);
-        let network = network::Network::new(&self.config, &mut weights)?;
-        Ok(Box::new(Extractor {
-            network,
-            device,
-            input: self.input(),
-        }))
+    fn initial(&self, seed: u64) -> Initial {
+        Initial::transformer(seed, &self.tensors())
     }
-}
 
-#[cfg(feature = "torch")]
-impl Vit {
-    /// Random weights with the positions that the authors compute, and with those that matter where there is layer scale.
-    fn with_computed(
-        &self,
-        mut weights: crate::models::checkpoint::weights::WeightMap,
-    ) -> crate::models::checkpoint::weights::WeightMap {
+    /// The positions that the authors compute, and those that matter where there is layer scale.
+    #[cfg(feature = "torch")]
+    fn computed(&self, weights: &WeightsSource) -> Vec<(String, Vec<f32>)> {
         /// Exact in 32 bits.
         const LARGER: f32 = 16.0;
         const POSITIONS: &str = "pos_embed";
-        let seed = match self.weights {
-            WeightsSource::Synthetic(seed) => Some(seed),
-            _ => None,
-        };
-        if let (Some(seed), true) = (seed, self.config.layer_scale) {
+        let mut computed = Vec::new();
+        if let (WeightsSource::Synthetic(seed), true) = (weights, self.config.layer_scale) {
             let scales = self.config.scales();
-            let all = self.config.state_dict();
-            let near_zero = all
-                .iter()
-                .filter(|(name, _)| name == POSITIONS || scales.contains(name));
-            for (name, shape) in near_zero {
-                // Of one axis, the rule makes values near 0.
-                let length = shape.iter().product();
-                let values = crate::models::checkpoint::synthetic::fill(name, &[length], seed);
-                let values = values.into_iter().map(|value| value * LARGER).collect();
-                weights = weights.with_computed(name, values);
+            let near_zero = |name: &String| name == POSITIONS || scales.contains(name);
+            for (name, shape) in self.tensors() {
+                if near_zero(&name) {
+                    // Of one axis, the rule makes values near 0.
+                    let length = shape.iter().product();
+                    let values = synthetic::fill(&name, &[length], *seed).into_iter();
+                    computed.push((name, values.map(|value| value * LARGER).collect()));
+                }
             }
         }
-        match positions::computed(&self.config) {
-            Some(values) => weights.with_computed(POSITIONS, values),
-            None => weights,
-        }
+        let positions = positions::computed(&self.config);
+        computed.extend(positions.map(|values| (POSITIONS.to_owned(), values)));
+        computed
     }
-}
 
-/// A network on its device, ready to give features.
-#[cfg(feature = "torch")]
-struct Extractor {
-    network: network::Network,
-    device: tch::Device,
-    input: InputSpec,
-}
-
-#[cfg(feature = "torch")]
-impl crate::models::extractor::Network for Extractor {
-    fn forward(
-        &self,
-        images: crate::models::extractor::Images<'_>,
-        taps: &[crate::models::BlockIndex],
-        until: crate::models::extractor::Until,
-        visit: &mut dyn FnMut(crate::models::BlockIndex, &tch::Tensor),
-    ) -> Result<Option<tch::Tensor>, crate::models::extractor::ForwardError> {
-        let _guard = tch::no_grad_guard();
-        if images.classes.is_some() {
-            return Err(crate::models::extractor::ForwardError::ClassLabelsUnexpected);
-        }
-        let x = crate::models::extractor::images_to_tensor(images, self.input, self.device);
-        self.network.forward_taps(&x, taps, until, visit)
+    #[cfg(feature = "torch")]
+    fn load(model: &Declared<Self>, place: Place<'_>) -> Loaded {
+        clean::load(
+            model,
+            place,
+            |vit, weights| Network::new(&vit.config, weights),
+            Network::forward_taps,
+        )
     }
 }
