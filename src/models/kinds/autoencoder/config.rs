@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::layouts::{FILE_NAMES, PROBE};
 use crate::models::checkpoint::file_names::FileNames;
 use crate::models::checkpoint::stored_tensors::StoredTensors;
+use crate::models::declared::parameter_count;
 use crate::models::{BlockIndex, BlockInfo, TapShape};
 
 /// Channels of an image.
@@ -305,10 +306,7 @@ impl Config {
 
     /// How many parameters there are, those of the decoder included.
     pub fn parameter_count(&self) -> u64 {
-        let parameters = self.state_dict().into_iter();
-        parameters
-            .map(|(_, shape)| shape.iter().product::<usize>() as u64)
-            .sum()
+        parameter_count(&self.state_dict())
     }
 
     /// Whether a file holds the tensors of this network, beside others that are known.

@@ -25,14 +25,22 @@ use serde_json::json;
 use self::config::{Config, PIXELS_PER_PLACE};
 use crate::imaging::Normalization;
 use crate::models::autoencoding::{AutoencodingModel, LatentShape};
-use crate::models::checkpoint::comparison::Required;
+use crate::models::checkpoint::file_names::FileNames;
 use crate::models::checkpoint::stored_tensors::StoredTensors;
+use crate::models::declared::{self, Architecture, Declared, Tensors};
 use crate::models::{
-    BlockIndex, BlockInfo, InputSpec, Model, ModelKind, Precision, Preset, Presets, WeightsSource,
-    declaration,
+    BlockIndex, BlockInfo, InputSpec, Model, ModelKind, Precision, Preset, Presets, declaration,
 };
 use crate::numbers::to_u32;
 use crate::spec::{Choice, Count, Custom, Fields, Key, KindDoc, Text};
+#[cfg(feature = "torch")]
+use {
+    self::network::{Decoder, Encoder},
+    crate::models::autoencoding::Decode,
+    crate::models::checkpoint::weights::WeightError,
+    crate::models::clean,
+    crate::models::declared::{Loaded, Place},
+};
 
 const WEIGHTS: Key<Custom> = Key::custom(
     declaration::WEIGHTS.name,
@@ -70,19 +78,13 @@ pub const KIND: ModelKind = ModelKind::with(
 
 fn presets() -> Vec<Preset> {
     let all = presets::all().into_iter();
-    all.map(|preset| Preset {
-        name: preset.name.clone(),
-        title: preset.title,
-        checkpoint: preset.checkpoint,
-        model: Arc::new(Autoencoder {
-            variant: preset.name,
-            blocks: preset.network.blocks(preset.size),
+    all.map(|preset| {
+        let network = Autoencoder {
             config: preset.network,
             size: preset.size,
             precision: Precision::F32,
-            weights: WeightsSource::Synthetic(0),
-            prefix: String::new(),
-        }),
+        };
+        declared::preset(preset.name, preset.title, preset.checkpoint, network)
     })
     .collect()
 }
@@ -120,41 +122,32 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     if !fields.is_sound() {
         return None;
     }
-    let size = size.unwrap_or(preset.size);
-    Some(Arc::new(Autoencoder {
-        variant: preset.name,
-        blocks: preset.network.blocks(size),
+    let network = Autoencoder {
         config: preset.network,
-        size,
+        size: size.unwrap_or(preset.size),
         precision: precision?,
-        weights: weights?,
+    };
+    Some(Arc::new(Declared::new(
+        preset.name,
+        network,
+        weights?,
         prefix,
-    }))
+    )))
 }
 
-/// A network as declared.
+/// A network's shape, and what it is given and computes in.
 #[derive(Debug, Clone)]
 struct Autoencoder {
-    variant: String,
     config: Config,
     /// Side of an image in pixels.
     size: u32,
     /// Of latents that other models read.
     precision: Precision,
-    blocks: Vec<BlockInfo>,
-    weights: WeightsSource,
-    /// What stands before the names in the file of weights.
-    prefix: String,
 }
 
-impl Model for Autoencoder {
-    fn kind(&self) -> &'static str {
-        KIND.doc.name
-    }
-
-    fn variant(&self) -> &str {
-        &self.variant
-    }
+impl Architecture for Autoencoder {
+    const KIND: &'static str = KIND.doc.name;
+    const FILE_NAMES: &'static [FileNames] = layouts::FILE_NAMES;
 
     fn input(&self) -> InputSpec {
         InputSpec {
@@ -165,89 +158,58 @@ impl Model for Autoencoder {
         }
     }
 
-    fn prefix(&self) -> String {
-        self.prefix.clone()
-    }
-
-    fn required(&self) -> Option<Required<'_>> {
-        Some(Required {
-            tensors: self.config.state_dict(),
-            known: layouts::FILE_NAMES,
-            skipped: |_| false,
-            prefix: &self.prefix,
-        })
-    }
-
     fn precisions(&self) -> &'static [Precision] {
         // Feature maps of published weights go beyond the largest number of `f16`.
         &[Precision::F32, Precision::Bf16]
     }
 
-    fn blocks(&self) -> &[BlockInfo] {
-        &self.blocks
+    fn blocks(&self) -> Vec<BlockInfo> {
+        self.config.blocks(self.size)
     }
 
-    fn parameter_count(&self) -> u64 {
-        self.config.parameter_count()
-    }
-
-    fn weights(&self) -> &WeightsSource {
-        &self.weights
-    }
-
-    fn with_weights(&self, weights: WeightsSource) -> Arc<dyn Model> {
-        Arc::new(Self {
-            weights,
-            ..self.clone()
-        })
+    fn tensors(&self) -> Tensors {
+        self.config.state_dict()
     }
 
     fn identity(&self) -> serde_json::Value {
-        json!({ "kind": KIND.doc.name, "network": self.config, "size": self.size })
+        json!({ "kind": Self::KIND, "network": self.config, "size": self.size })
     }
 
-    fn autoencoding(&self) -> Option<&dyn AutoencodingModel> {
-        Some(self)
+    fn autoencoding(model: &Declared<Self>) -> Option<&dyn AutoencodingModel> {
+        Some(model)
     }
 
     #[cfg(feature = "torch")]
-    fn load(
-        &self,
-        base: &std::path::Path,
-        device: tch::Device,
-        precision: Precision,
-    ) -> Result<
-        Box<dyn crate::models::extractor::Network>,
-        crate::models::checkpoint::weights::WeightError,
-    > {
-        let mut weights = self.weight_map(base, device, precision)?;
-        let network = network::Encoder::new(&self.config, &mut weights)?;
-        Ok(Box::new(Extractor {
-            network,
-            device,
-            input: self.input(),
-        }))
+    fn load(model: &Declared<Self>, place: Place<'_>) -> Loaded {
+        clean::load(
+            model,
+            place,
+            |autoencoder, weights| Encoder::new(&autoencoder.config, weights),
+            Encoder::forward_taps,
+        )
     }
 }
 
-impl AutoencodingModel for Autoencoder {
+impl AutoencodingModel for Declared<Autoencoder> {
     fn latent_block(&self) -> BlockIndex {
-        BlockIndex(to_u32(self.blocks.len()))
+        BlockIndex(to_u32(self.blocks().len()))
     }
 
     fn latent(&self) -> LatentShape {
+        let Autoencoder { config, size, .. } = self.architecture();
         LatentShape {
-            channels: self.config.latent_channels,
-            side: self.config.latent_side(self.size),
+            channels: config.latent_channels,
+            side: config.latent_side(*size),
         }
     }
 
     fn latent_precision(&self) -> Precision {
-        self.precision
+        self.architecture().precision
     }
 
     fn decoder_multiply_adds(&self) -> u64 {
-        self.config.decoder_multiply_adds(self.size)
+        let Autoencoder { config, size, .. } = self.architecture();
+        config.decoder_multiply_adds(*size)
     }
 
     #[cfg(feature = "torch")]
@@ -256,61 +218,14 @@ impl AutoencodingModel for Autoencoder {
         base: &std::path::Path,
         device: tch::Device,
         precision: Precision,
-    ) -> Result<
-        Box<dyn crate::models::autoencoding::Decode>,
-        crate::models::checkpoint::weights::WeightError,
-    > {
-        let mut weights = self.weight_map(base, device, precision)?;
-        let decoder = network::Decoder::new(&self.config, &mut weights)?;
+    ) -> Result<Box<dyn Decode>, WeightError> {
+        let place = Place {
+            base,
+            device,
+            precision,
+        };
+        let mut weights = self.weight_map(place)?;
+        let decoder = Decoder::new(&self.architecture().config, &mut weights)?;
         Ok(Box::new(decoder))
-    }
-}
-
-#[cfg(feature = "torch")]
-impl Autoencoder {
-    /// The parameters, ready to be taken.
-    fn weight_map(
-        &self,
-        base: &std::path::Path,
-        device: tch::Device,
-        precision: Precision,
-    ) -> Result<
-        crate::models::checkpoint::weights::WeightMap,
-        crate::models::checkpoint::weights::WeightError,
-    > {
-        use crate::models::checkpoint::weights::WeightMap;
-        use crate::models::nn::initial::Initial;
-        let initial = |seed| Initial::new(seed, &self.config.state_dict(), &[]);
-        let weights = WeightMap::from_source(&self.weights, base, &initial)?.on(device);
-        let weights = weights.prefixed(&self.prefix);
-        let mut weights = weights.named_as_in(layouts::FILE_NAMES, layouts::PROBE);
-        weights.convolve_in(precision);
-        Ok(weights)
-    }
-}
-
-/// An encoder on its device, ready to give features.
-#[cfg(feature = "torch")]
-struct Extractor {
-    network: network::Encoder,
-    device: tch::Device,
-    input: InputSpec,
-}
-
-#[cfg(feature = "torch")]
-impl crate::models::extractor::Network for Extractor {
-    fn forward(
-        &self,
-        images: crate::models::extractor::Images<'_>,
-        taps: &[BlockIndex],
-        until: crate::models::extractor::Until,
-        visit: &mut dyn FnMut(BlockIndex, &tch::Tensor),
-    ) -> Result<Option<tch::Tensor>, crate::models::extractor::ForwardError> {
-        let _guard = tch::no_grad_guard();
-        if images.classes.is_some() {
-            return Err(crate::models::extractor::ForwardError::ClassLabelsUnexpected);
-        }
-        let x = crate::models::extractor::images_to_tensor(images, self.input, self.device);
-        self.network.forward_taps(&x, taps, until, visit)
     }
 }
