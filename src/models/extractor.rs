@@ -237,6 +237,11 @@ pub(crate) fn images_to_tensor(images: Images<'_>, input: InputSpec, device: Dev
     }
 }
 
+/// A timestep as networks take it, `[1]`, i64: one for all images, so that its rounding cannot depend on how many there are.
+pub(crate) fn timestep_of_all(timestep: u32, device: Device) -> Tensor {
+    Tensor::full([1], i64::from(timestep), (Kind::Int64, device))
+}
+
 /// The features of a batch while they are on the device, in the order of the taps that they answer.
 #[derive(Debug)]
 pub struct Features {

@@ -8,6 +8,8 @@
 
 pub mod autoencoding;
 pub mod block;
+#[cfg(feature = "torch")]
+pub mod blockwise;
 pub mod checkpoint;
 pub mod class_condition;
 #[cfg(feature = "torch")]

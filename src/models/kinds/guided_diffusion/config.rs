@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::UNetLayout;
 use crate::models::block::BlockInfo;
+use crate::models::declared::parameter_count;
 use crate::numbers::to_u32;
 
 /// Group normalization always uses 32 groups, so every channel count is a multiple of 32.
@@ -229,10 +230,7 @@ impl Config {
 
     /// Number of parameters. Meaningful once [`Config::validate`] found nothing.
     pub fn parameter_count(&self) -> u64 {
-        self.state_dict()
-            .iter()
-            .map(|(_, shape)| shape.iter().product::<usize>() as u64)
-            .sum()
+        parameter_count(&self.state_dict())
     }
 }
 

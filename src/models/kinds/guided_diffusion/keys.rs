@@ -2,8 +2,9 @@
 //!
 //! They bear the names of upstream's flags: openai/guided-diffusion@22e0df8:guided_diffusion/script_util.py.
 
-use crate::diffusion::Schedule;
-use crate::spec::{Boolean, Choice, Count, Key, List, Number, OneOf};
+use super::noise::Noise;
+use crate::diffusion::{DiffusionError, Schedule};
+use crate::spec::{Boolean, Choice, Count, Diagnostic, Fields, Key, List, Number, OneOf};
 
 pub const IMAGE_SIZE: Key<Count> = Key::count("image_size", 4..=4096)
     .optional("the preset's")
@@ -51,3 +52,25 @@ pub const NOISE_SCHEDULE: Key<Choice<Schedule>> = Key::choice(
 pub const DIFFUSION_STEPS: Key<Count> = Key::count("diffusion_steps", 1..=100_000)
     .default(1000)
     .doc("Steps of the diffusion.");
+
+/// Reports what is wrong with a shape.
+pub fn report_misfits(fields: &Fields<'_>, misfits: &[String]) {
+    for misfit in misfits {
+        fields.report(Diagnostic::new(
+            "graph::model-misfit",
+            fields.span(),
+            format!("{}: {misfit}", fields.context()),
+            "this model",
+        ));
+    }
+}
+
+/// The diffusion of a schedule with so many steps; reports steps that it cannot have.
+pub fn noise(fields: &Fields<'_>, schedule: Schedule, steps: u32) -> Option<Noise> {
+    let noise = Noise::new(schedule, steps);
+    let report = |error: &DiffusionError| {
+        let message = error.to_string();
+        fields.invalid(DIFFUSION_STEPS.name, "spec::out-of-range", message, None);
+    };
+    noise.inspect_err(report).ok()
+}

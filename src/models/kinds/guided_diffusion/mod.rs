@@ -18,11 +18,14 @@ pub(super) mod layer;
 pub(super) mod layout;
 #[cfg(feature = "torch")]
 pub mod network;
+pub(super) mod noise;
 #[cfg(feature = "torch")]
 pub(super) mod parts;
 pub mod presets;
 #[cfg(feature = "torch")]
-pub(super) mod tuning;
+mod running;
+#[cfg(feature = "torch")]
+mod tuning;
 
 use std::sync::Arc;
 
@@ -34,19 +37,28 @@ use self::keys::{
     MODEL_CHANNELS, NOISE_SCHEDULE, NUM_HEAD_CHANNELS, NUM_HEADS, NUM_RES_BLOCKS, RESBLOCK_UPDOWN,
     USE_NEW_ATTENTION_ORDER, USE_SCALE_SHIFT_NORM,
 };
+use self::noise::Noise;
 use crate::diffusion::respacing::Respacing;
-use crate::diffusion::{Coefficients, Diffusion, DiffusionError, Schedule};
+use crate::diffusion::{Coefficients, Diffusion, DiffusionError};
 use crate::imaging::Normalization;
-use crate::models::checkpoint::comparison::Required;
-use crate::models::checkpoint::file_names::FileNames;
+use crate::models::declared::{self, Architecture, Declared, Tensors};
 use crate::models::denoising::{DenoisingModel, TrainableModel};
 use crate::models::tuning::TunableModel;
 use crate::models::{
-    BlockInfo, ClassInput, InputSpec, Model, ModelKind, NoiseInput, Preset, Presets, WeightsSource,
-    declaration,
+    BlockInfo, ClassInput, InputSpec, Model, ModelKind, Preset, Presets, declaration,
 };
-use crate::numbers::to_u32;
-use crate::spec::{Boolean, Count, Custom, Diagnostic, Fields, Key, Keys, KindDoc};
+use crate::spec::{Boolean, Count, Custom, Fields, Key, Keys, KindDoc};
+#[cfg(feature = "torch")]
+use {
+    crate::models::checkpoint::weights::WeightError,
+    crate::models::declared::{Loaded, Place},
+    crate::models::denoising::Trainable,
+    crate::models::nn::initial::Initial,
+    crate::models::tuning::{ActivationCheckpointing, Tuned},
+    crate::models::{BlockIndex, Precision},
+    std::path::Path,
+    tch::Device,
+};
 
 const WEIGHTS: Key<Custom> = declaration::WEIGHTS.doc(
     "A `.safetensors` file or a PyTorch checkpoint (`.pt`); random weights by the synthetic rule, or by the network's own initialization, which begins some layers with zeros; or the `[pretrain.NAME]` that trains it.",
@@ -104,22 +116,16 @@ pub const KIND: ModelKind = ModelKind::with(
 fn presets() -> Vec<Preset> {
     let all = presets::all().unwrap_or_default().into_iter();
     all.filter_map(|preset| {
-        let diffusion = Diffusion::new(preset.noise_schedule, preset.diffusion_steps).ok()?;
-        let model = GuidedDiffusion {
-            blocks: preset.network.blocks(),
-            variant: preset.name.clone(),
+        let network = GuidedDiffusion {
             config: preset.network,
-            schedule: preset.noise_schedule,
-            diffusion,
-            weights: WeightsSource::Synthetic(0),
-            prefix: String::new(),
+            noise: Noise::new(preset.noise_schedule, preset.diffusion_steps).ok()?,
         };
-        Some(Preset {
-            name: preset.name,
-            title: preset.title,
-            checkpoint: preset.checkpoint,
-            model: Arc::new(model),
-        })
+        Some(declared::preset(
+            preset.name,
+            preset.title,
+            preset.checkpoint,
+            network,
+        ))
     })
     .collect()
 }
@@ -144,34 +150,13 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
             fields.get(&DIFFUSION_STEPS)?,
         ),
     };
-    for misfit in config.validate() {
-        fields.report(Diagnostic::new(
-            "graph::model-misfit",
-            fields.span(),
-            format!("{}: {misfit}", fields.context()),
-            "this model",
-        ));
-    }
-    let diffusion = match Diffusion::new(schedule, steps) {
-        Ok(diffusion) => diffusion,
-        Err(error) => {
-            let message = error.to_string();
-            fields.invalid(DIFFUSION_STEPS.name, "spec::out-of-range", message, None);
-            return None;
-        }
-    };
+    keys::report_misfits(fields, &config.validate());
+    let noise = keys::noise(fields, schedule, steps)?;
     if !fields.is_sound() {
         return None;
     }
-    Some(Arc::new(GuidedDiffusion {
-        blocks: config.blocks(),
-        variant,
-        config,
-        schedule,
-        diffusion,
-        weights: weights?,
-        prefix,
-    }))
+    let network = GuidedDiffusion { config, noise };
+    Some(Arc::new(Declared::new(variant, network, weights?, prefix)))
 }
 
 /// A network that is written out.
@@ -197,43 +182,22 @@ fn parse_shape(fields: &Fields<'_>) -> Option<Config> {
     })
 }
 
-/// A network as declared.
+/// A network's shape, and the diffusion that it was trained for.
 #[derive(Debug, Clone)]
 struct GuidedDiffusion {
-    variant: String,
     config: Config,
-    schedule: Schedule,
-    diffusion: Diffusion,
-    blocks: Vec<BlockInfo>,
-    weights: WeightsSource,
-    /// What stands before the names in the file of weights.
-    prefix: String,
+    noise: Noise,
 }
 
-impl GuidedDiffusion {
-    /// Steps of the diffusion; the parser allows at most 100,000.
-    fn diffusion_steps(&self) -> u32 {
-        to_u32(self.diffusion.betas().len())
-    }
-}
-
-impl Model for GuidedDiffusion {
-    fn kind(&self) -> &'static str {
-        KIND.doc.name
-    }
-
-    fn variant(&self) -> &str {
-        &self.variant
-    }
+impl Architecture for GuidedDiffusion {
+    const KIND: &'static str = KIND.doc.name;
 
     fn input(&self) -> InputSpec {
         InputSpec {
             channels: self.config.in_channels,
             side: self.config.image_size,
             normalization: Normalization::MinusOneToOne,
-            noise: Some(NoiseInput {
-                steps: self.diffusion_steps(),
-            }),
+            noise: Some(self.noise.input()),
         }
     }
 
@@ -242,142 +206,43 @@ impl Model for GuidedDiffusion {
         Some(ClassInput { count, null: None })
     }
 
-    fn prefix(&self) -> String {
-        self.prefix.clone()
+    fn blocks(&self) -> Vec<BlockInfo> {
+        self.config.blocks()
     }
 
-    fn required(&self) -> Option<Required<'_>> {
-        Some(Required {
-            tensors: self.config.state_dict(),
-            known: &[FileNames::PLAIN],
-            skipped: |_| false,
-            prefix: &self.prefix,
-        })
-    }
-
-    fn blocks(&self) -> &[BlockInfo] {
-        &self.blocks
-    }
-
-    fn parameter_count(&self) -> u64 {
-        self.config.parameter_count()
-    }
-
-    fn weights(&self) -> &WeightsSource {
-        &self.weights
-    }
-
-    fn with_weights(&self, weights: WeightsSource) -> Arc<dyn Model> {
-        Arc::new(Self {
-            weights,
-            ..self.clone()
-        })
+    fn tensors(&self) -> Tensors {
+        self.config.state_dict()
     }
 
     fn identity(&self) -> serde_json::Value {
         json!({
-            "kind": KIND.doc.name,
+            "kind": Self::KIND,
             "network": self.config,
-            "noise_schedule": self.schedule,
-            "diffusion_steps": self.diffusion_steps(),
+            "noise_schedule": self.noise.schedule,
+            "diffusion_steps": self.noise.steps(),
         })
     }
 
     fn coefficients(&self, timestep: u32) -> Option<Coefficients> {
-        self.diffusion.coefficients(timestep)
+        self.noise.diffusion.coefficients(timestep)
     }
 
-    fn denoising(&self) -> Option<&dyn DenoisingModel> {
-        Some(self)
+    fn denoising(model: &Declared<Self>) -> Option<&dyn DenoisingModel> {
+        Some(model)
     }
 
-    fn tunable(&self) -> Option<&dyn TunableModel> {
-        Some(self)
+    fn tunable(model: &Declared<Self>) -> Option<&dyn TunableModel> {
+        Some(model)
     }
 
     #[cfg(feature = "torch")]
-    fn load(
-        &self,
-        base: &std::path::Path,
-        device: tch::Device,
-        precision: crate::models::Precision,
-    ) -> Result<
-        Box<dyn crate::models::extractor::Network>,
-        crate::models::checkpoint::weights::WeightError,
-    > {
-        use crate::models::checkpoint::weights::WeightMap;
-        let weights = WeightMap::from_source(&self.weights, base, &|seed| self.initial(seed))?;
-        let mut weights = weights.prefixed(&self.prefix).on(device);
-        weights.convolve_in(precision);
-        let network = network::Network::new(&self.config, &mut weights)?;
-        Ok(Box::new(Extractor {
-            network,
-            device,
-            input: self.input(),
-            classes: self.config.num_classes,
-        }))
-    }
-}
-
-impl DenoisingModel for GuidedDiffusion {
-    fn process(&self, respacing: &Respacing) -> Result<Diffusion, DiffusionError> {
-        Diffusion::respaced(self.schedule, self.diffusion_steps(), respacing)
+    fn initial(&self, seed: u64) -> Initial {
+        Initial::new(seed, &self.tensors(), ZEROED)
     }
 
-    fn learns_variance(&self) -> bool {
-        self.config.learn_sigma
-    }
-
-    fn multiply_adds(&self) -> u64 {
-        layout::UNetLayout::new(&self.config).multiply_adds()
-    }
-
-    fn trainable(&self) -> Option<&dyn TrainableModel> {
-        Some(self)
-    }
-}
-
-impl TrainableModel for GuidedDiffusion {
     #[cfg(feature = "torch")]
-    fn begin_training(
-        &self,
-        seed: u64,
-        device: tch::Device,
-        precision: crate::models::Precision,
-    ) -> Result<crate::models::denoising::Trainable, crate::models::checkpoint::weights::WeightError>
-    {
-        use crate::models::checkpoint::weights::WeightMap;
-        let mut weights = WeightMap::initial(self.initial(seed))
-            .on(device)
-            .trainable();
-        weights.convolve_in(precision);
-        let network = network::Network::new(&self.config, &mut weights)?;
-        Ok(crate::models::denoising::Trainable {
-            network: Box::new(network),
-            parameters: weights.into_parameters(),
-        })
-    }
-}
-
-impl TunableModel for GuidedDiffusion {
-    #[cfg(feature = "torch")]
-    fn begin_tuning(
-        &self,
-        base: &std::path::Path,
-        device: tch::Device,
-        precision: crate::models::Precision,
-        tap: crate::models::BlockIndex,
-        checkpointing: crate::models::tuning::ActivationCheckpointing,
-    ) -> Result<crate::models::tuning::Tuned, crate::models::checkpoint::weights::WeightError> {
-        tuning::begin(self, base, (device, precision), tap, checkpointing)
-    }
-}
-
-#[cfg(feature = "torch")]
-impl GuidedDiffusion {
-    /// What a training begins with.
-    fn initial(&self, seed: u64) -> crate::models::nn::initial::Initial {
-        crate::models::nn::initial::Initial::new(seed, &self.config.state_dict(), ZEROED)
+    fn load(model: &Declared<Self>, place: Place<'_>) -> Loaded {
+        running::load(model, place)
     }
 }
 
@@ -385,88 +250,52 @@ impl GuidedDiffusion {
 #[cfg(feature = "torch")]
 const ZEROED: &[&str] = &["out_layers.3", "proj_out", "out.2"];
 
-#[cfg(feature = "torch")]
-impl crate::models::denoising::Denoise for network::Network {
-    fn denoise(
-        &self,
-        x_t: &tch::Tensor,
-        timesteps: &tch::Tensor,
-    ) -> Result<tch::Tensor, crate::models::extractor::ForwardError> {
-        use crate::models::extractor::{ForwardError, Until};
-        let output = self.forward_taps(x_t, timesteps, None, &[], Until::Output, &mut |_, _| {})?;
-        output.ok_or(ForwardError::NoOutput)
+impl DenoisingModel for Declared<GuidedDiffusion> {
+    fn process(&self, respacing: &Respacing) -> Result<Diffusion, DiffusionError> {
+        let noise = &self.architecture().noise;
+        Diffusion::respaced(noise.schedule, noise.steps(), respacing)
+    }
+
+    fn learns_variance(&self) -> bool {
+        self.architecture().config.learn_sigma
+    }
+
+    fn multiply_adds(&self) -> u64 {
+        layout::UNetLayout::new(&self.architecture().config).multiply_adds()
+    }
+
+    fn trainable(&self) -> Option<&dyn TrainableModel> {
+        Some(self)
     }
 }
 
-/// A network on its device, ready to give features.
-#[cfg(feature = "torch")]
-struct Extractor {
-    network: network::Network,
-    device: tch::Device,
-    input: InputSpec,
-    /// How many classes it has; `None` where it is given none.
-    classes: Option<u32>,
-}
-
-#[cfg(feature = "torch")]
-impl Extractor {
-    /// The timestep as the network takes it, one for all images, so that its rounding cannot depend on how many there are; and the
-    /// classes of the images, `[N]`.
-    fn conditions(
+impl TrainableModel for Declared<GuidedDiffusion> {
+    #[cfg(feature = "torch")]
+    fn begin_training(
         &self,
-        timestep: u32,
-        classes: Option<&[i64]>,
-    ) -> Result<(tch::Tensor, Option<tch::Tensor>), crate::models::extractor::ForwardError> {
-        use crate::models::extractor::ForwardError;
-        use tch::{Kind, Tensor};
-        let known = i64::from(self.classes.unwrap_or(0));
-        if let Some(classes) = classes.filter(|_| self.classes.is_some())
-            && classes.iter().any(|class| !(0..known).contains(class))
-        {
-            return Err(ForwardError::UnknownClass { count: known });
-        }
-        let timesteps = Tensor::full([1], i64::from(timestep), (Kind::Int64, self.device));
-        let classes = classes.map(|classes| Tensor::from_slice(classes).to_device(self.device));
-        Ok((timesteps, classes))
+        seed: u64,
+        device: Device,
+        precision: Precision,
+    ) -> Result<Trainable, WeightError> {
+        running::begin_training(self.architecture(), seed, (device, precision))
     }
 }
 
-#[cfg(feature = "torch")]
-impl crate::models::extractor::Network for Extractor {
-    fn forward(
+impl TunableModel for Declared<GuidedDiffusion> {
+    #[cfg(feature = "torch")]
+    fn begin_tuning(
         &self,
-        images: crate::models::extractor::Images<'_>,
-        taps: &[crate::models::BlockIndex],
-        until: crate::models::extractor::Until,
-        visit: &mut dyn FnMut(crate::models::BlockIndex, &tch::Tensor),
-    ) -> Result<Option<tch::Tensor>, crate::models::extractor::ForwardError> {
-        use crate::models::extractor::ForwardError;
-        let _guard = tch::no_grad_guard();
-        let x_t = crate::models::extractor::images_to_tensor(images, self.input, self.device);
-        let timestep = images.timestep.ok_or(ForwardError::TimestepMissing)?;
-        let (timesteps, classes) = self.conditions(timestep, images.classes)?;
-        self.network
-            .forward_taps(&x_t, &timesteps, classes.as_ref(), taps, until, visit)
-    }
-
-    fn denoise(
-        &self,
-        x_t: &tch::Tensor,
-        timestep: u32,
-        classes: Option<&[i64]>,
-    ) -> Result<tch::Tensor, crate::models::extractor::ForwardError> {
-        use crate::models::extractor::{ForwardError, Until};
-        let _guard = tch::no_grad_guard();
-        let (timesteps, classes) = self.conditions(timestep, classes)?;
-        let visit = &mut |_, _: &tch::Tensor| {};
-        let output = self.network.forward_taps(
-            x_t,
-            &timesteps,
-            classes.as_ref(),
-            &[],
-            Until::Output,
-            visit,
-        )?;
-        output.ok_or(ForwardError::NoOutput)
+        base: &Path,
+        device: Device,
+        precision: Precision,
+        tap: BlockIndex,
+        checkpointing: ActivationCheckpointing,
+    ) -> Result<Tuned, WeightError> {
+        let place = Place {
+            base,
+            device,
+            precision,
+        };
+        tuning::begin(self, place, tap, checkpointing)
     }
 }

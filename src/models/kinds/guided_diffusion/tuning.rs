@@ -1,45 +1,37 @@
 //! Training a U-Net further through the feature map of one block.
 //!
-//! Each block is a graph of its own. The backward pass goes through the blocks from the last to the first and hands gradients from one to
-//! the next. Where activations are recomputed, the forward pass keeps what each block gave and drops its graph; it is built again
-//! when the backward pass comes to the block, so that the inner activations of one block are in memory at a time.
+//! It goes block by block ([`blockwise`](crate::models::blockwise)), and through the embedding of the timestep at the end.
 //!
 //! # Reference
-//! Chen et al. 2016, arXiv 1604.06174; the same idea as openai/guided-diffusion@22e0df8:guided_diffusion/nn.py (`checkpoint`), which
-//! cuts at residual and attention layers instead of blocks.
+//! openai/guided-diffusion@22e0df8:guided_diffusion/nn.py (`checkpoint`), which cuts at residual and attention layers instead of blocks.
 //!
 //! # Parity
 //! Gradients of both ways are the same bits, tested below; six steps of the reference in `tests/suite/golden_tuning.rs`.
 
-use std::path::Path;
-
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use super::GuidedDiffusion;
 use super::layer::Layer;
 use super::layout::UNetLayout;
 use super::network::Network;
-use crate::models::checkpoint::weights::{WeightError, WeightMap};
-use crate::models::extractor::{ForwardError, Until};
+use crate::models::BlockIndex;
+use crate::models::blockwise::{Blocks, leaf, push_back};
+use crate::models::checkpoint::weights::WeightError;
+use crate::models::declared::{Declared, Place};
+use crate::models::extractor::{ForwardError, Until, timestep_of_all};
 use crate::models::tuning::{ActivationCheckpointing, Tune, Tuned};
-use crate::models::{BlockIndex, Precision};
-use crate::numbers::to_u32;
 
 /// See [`TunableModel::begin_tuning`](crate::models::tuning::TunableModel::begin_tuning).
 pub(super) fn begin(
-    model: &GuidedDiffusion,
-    base: &Path,
-    (device, precision): (Device, Precision),
+    model: &Declared<GuidedDiffusion>,
+    place: Place<'_>,
     tap: BlockIndex,
     checkpointing: ActivationCheckpointing,
 ) -> Result<Tuned, WeightError> {
-    let mut weights = WeightMap::from_source(&model.weights, base, &|seed| model.initial(seed))?
-        .prefixed(&model.prefix)
-        .on(device)
-        .trainable();
-    weights.convolve_in(precision);
-    let network = Network::new(&model.config, &mut weights)?;
-    let layout = UNetLayout::new(&model.config);
+    let config = &model.architecture().config;
+    let mut weights = model.weight_map(place)?.trainable();
+    let network = Network::new(config, &mut weights)?;
+    let layout = UNetLayout::new(config);
     let (before, after) = layout
         .blocks
         .split_at(layout.blocks.len().min(tap.0 as usize));
@@ -59,7 +51,7 @@ pub(super) fn begin(
     let (trained, untouched) = weights.into_parameters().partition(is_before);
     let network = Box::new(TunedNetwork {
         network,
-        device,
+        device: place.device,
         tap,
         checkpointing,
     });
@@ -80,12 +72,12 @@ struct TunedNetwork {
 impl Tune for TunedNetwork {
     fn activations(&self, x_t: &Tensor, timestep: u32) -> Result<Tensor, ForwardError> {
         let _guard = tch::no_grad_guard();
-        let (timesteps, taps) = (self.timesteps(timestep), [self.tap]);
+        let (timestep, taps) = (timestep_of_all(timestep, self.device), [self.tap]);
         let mut tapped = None;
         let mut visit = |_, map: &Tensor| tapped = Some(map.shallow_clone());
         let until = Until::DeepestTap;
         self.network
-            .forward_taps(x_t, &timesteps, None, &taps, until, &mut visit)?;
+            .forward_taps(x_t, &timestep, None, &taps, until, &mut visit)?;
         tapped.ok_or(ForwardError::NoOutput)
     }
 
@@ -95,48 +87,17 @@ impl Tune for TunedNetwork {
         timestep: u32,
         gradient: &mut dyn FnMut(&Tensor) -> Tensor,
     ) -> Result<(), ForwardError> {
-        let tap = self.tap.0 as usize;
-        let embedding = self.network.silu_emb(&self.timesteps(timestep), None)?;
+        let timestep = timestep_of_all(timestep, self.device);
+        let embedding = self.network.silu_emb(&timestep, None)?;
         let silu_emb = leaf(&embedding);
-        let mut maps = Maps {
+        let blocks = Blocks {
             input: self.network.first_input(x_t),
-            outputs: Vec::new(),
+            // What the images are made of is not learned.
+            first: 1,
+            skip_of: &|number| self.network.skip_of(number),
+            run: &|number, before, skip| self.network.run_block(number, before, skip, &silu_emb),
         };
-        let mut kept: Vec<Option<Piece>> = Vec::new();
-        for number in 1..=tap {
-            // With a graph even where it is dropped at once: without one libtorch multiplies matrices in another order, so that
-            // the feature map would differ by rounding from that of the backward pass. That holds as much at a time.
-            let piece = self.piece(number, &maps, &silu_emb)?;
-            let output = piece.output.detach();
-            kept.push(match self.checkpointing {
-                ActivationCheckpointing::Off => Some(piece),
-                ActivationCheckpointing::On => None,
-            });
-            maps.outputs.push(output);
-        }
-        // The gradient by the output of each block, as far as it is known.
-        let mut gradients: Vec<Option<Tensor>> = maps.outputs.iter().map(|_| None).collect();
-        if let (Some(map), Some(last)) = (maps.outputs.last(), gradients.last_mut()) {
-            *last = Some(gradient(map));
-        }
-        for number in (1..=tap).rev() {
-            // No block after this one needs its feature map any more.
-            maps.outputs.truncate(number - 1);
-            let (Some(of_output), Some(piece)) = (gradients[number - 1].take(), kept.pop()) else {
-                continue;
-            };
-            let piece = match piece {
-                Some(piece) => piece,
-                None => self.piece(number, &maps, &silu_emb)?,
-            };
-            push_back(&piece.output, &of_output);
-            if number > 1 {
-                add(&mut gradients[number - 2], piece.before.grad());
-            }
-            if let (Some(source), Some(skip)) = (self.network.skip_of(number), piece.skip) {
-                add(&mut gradients[source - 1], skip.grad());
-            }
-        }
+        blocks.forward_backward(self.tap, self.checkpointing, gradient)?;
         let of_embedding = silu_emb.grad();
         if of_embedding.defined() {
             push_back(&embedding, &of_embedding);
@@ -145,82 +106,16 @@ impl Tune for TunedNetwork {
     }
 }
 
-/// What blocks read, without gradients.
-struct Maps {
-    /// What the first block reads.
-    input: Tensor,
-    /// What each block gave.
-    outputs: Vec<Tensor>,
-}
-
-/// One block with a graph of its own, from what it reads to what it gives.
-struct Piece {
-    before: Tensor,
-    skip: Option<Tensor>,
-    output: Tensor,
-}
-
-impl TunedNetwork {
-    fn timesteps(&self, timestep: u32) -> Tensor {
-        // One for all images, as in a frozen network.
-        Tensor::full([1], i64::from(timestep), (Kind::Int64, self.device))
-    }
-
-    /// Computes one block. What the images are made of is not learned, so the first block's input gets no gradient.
-    fn piece(&self, number: usize, maps: &Maps, silu_emb: &Tensor) -> Result<Piece, ForwardError> {
-        let before = match number
-            .checked_sub(2)
-            .and_then(|before| maps.outputs.get(before))
-        {
-            Some(map) => leaf(map),
-            None => maps.input.shallow_clone(),
-        };
-        let source = self.network.skip_of(number);
-        let skip = source.and_then(|source| maps.outputs.get(source - 1));
-        let skip = skip.map(leaf);
-        let given = skip.as_ref().map(Tensor::shallow_clone);
-        let output = self
-            .network
-            .run_block(number, before.shallow_clone(), given, silu_emb)
-            .ok_or(ForwardError::UnknownTap {
-                tap: self.tap,
-                last: BlockIndex(to_u32(number - 1)),
-            })?;
-        Ok(Piece {
-            before,
-            skip,
-            output,
-        })
-    }
-}
-
-/// The same values as the beginning of a graph of their own.
-pub(in crate::models::kinds) fn leaf(tensor: &Tensor) -> Tensor {
-    tensor.detach().set_requires_grad(true)
-}
-
-/// The backward pass from a tensor by which the gradient of the loss is known.
-pub(in crate::models::kinds) fn push_back(tensor: &Tensor, gradient: &Tensor) {
-    // The gradient of this sum by the tensor is `gradient` itself, not rounded.
-    (tensor * gradient).sum(tensor.kind()).backward();
-}
-
-/// Adds a gradient to what is there.
-pub(in crate::models::kinds) fn add(sum: &mut Option<Tensor>, gradient: Tensor) {
-    if gradient.defined() {
-        *sum = Some(match sum.take() {
-            Some(sum) => sum + gradient,
-            None => gradient,
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use tch::Kind;
+
     use super::*;
-    use crate::models::WeightsSource;
     use crate::models::checkpoint::parameters::Parameters;
     use crate::models::extractor::to_vec;
+    use crate::models::{Precision, WeightsSource};
 
     fn tuned(tap: u32, precision: Precision, checkpointing: ActivationCheckpointing) -> Tuned {
         let model = crate::models::preset("adm-nano").unwrap().model;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::layout;
 use super::text::TextConfig;
 use crate::models::BlockInfo;
+use crate::models::declared::parameter_count;
 use crate::models::kinds::guided_diffusion::config as guided;
 
 /// Pixels of an image on a side that one value of its latents stands for.
@@ -92,8 +93,6 @@ impl Config {
 
     /// How many parameters the U-Net has.
     pub fn parameter_count(&self) -> u64 {
-        let parameters = self.state_dict();
-        let counts = parameters.iter().map(|(_, shape)| shape.iter().product());
-        counts.map(|count: usize| count as u64).sum()
+        parameter_count(&self.state_dict())
     }
 }

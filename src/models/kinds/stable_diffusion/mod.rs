@@ -41,11 +41,20 @@ use crate::models::checkpoint::comparison::{self, Required};
 use crate::models::checkpoint::file_names::FileNames;
 use crate::models::checkpoint::stored_tensors::StoredTensors;
 use crate::models::companions::Companion;
+use crate::models::declared::{self, Architecture, Declared, Tensors};
 use crate::models::tuning::TunableModel;
 use crate::models::{
     BlockInfo, InputSpec, Model, ModelKind, NoiseInput, Preset, Presets, WeightsSource, declaration,
 };
 use crate::spec::{Choice, Count, Custom, Fields, Key, KindDoc, Text};
+#[cfg(feature = "torch")]
+use {
+    crate::models::checkpoint::weights::WeightError,
+    crate::models::declared::{Loaded, Place},
+    crate::models::tuning::{ActivationCheckpointing, Tuned},
+    crate::models::{BlockIndex, Precision},
+    tch::Device,
+};
 
 const WEIGHTS: Key<Custom> = Key::custom(
     declaration::WEIGHTS.name,
@@ -99,23 +108,20 @@ pub const KIND: ModelKind = ModelKind::with(
 fn presets() -> Vec<Preset> {
     let all = presets::all().into_iter();
     all.filter_map(|preset| {
-        let model = StableDiffusion {
-            blocks: preset.network.blocks(),
-            variant: preset.name.clone(),
+        let network = StableDiffusion {
             config: preset.network,
             diffusion: Diffusion::new(Schedule::ScaledLinear, STEPS).ok()?,
             autoencoder: String::new(),
-            weights: WeightsSource::Synthetic(0),
             text_encoder: None,
             prompt: Prompt::Null,
             is_learned: false,
         };
-        Some(Preset {
-            name: preset.name,
-            title: preset.title,
-            checkpoint: preset.checkpoint,
-            model: Arc::new(model),
-        })
+        Some(declared::preset(
+            preset.name,
+            preset.title,
+            preset.checkpoint,
+            network,
+        ))
     })
     .collect()
 }
@@ -157,29 +163,29 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     if !fields.is_sound() {
         return None;
     }
-    Some(Arc::new(StableDiffusion {
-        blocks: config.blocks(),
-        variant: preset.name,
+    let network = StableDiffusion {
         config,
         diffusion,
         autoencoder: fields.get(&declaration::AUTOENCODER)?,
-        weights: weights?,
         text_encoder: text_encoder.map(WeightsSource::File),
         prompt: prompt?,
         is_learned: fields.get(&CONDITION)?,
-    }))
+    };
+    Some(Arc::new(Declared::new(
+        preset.name,
+        network,
+        weights?,
+        String::new(),
+    )))
 }
 
-/// A network as declared.
+/// A network's shape, what it reads and what conditions it.
 #[derive(Debug, Clone)]
 struct StableDiffusion {
-    variant: String,
     config: Config,
     diffusion: Diffusion,
-    blocks: Vec<BlockInfo>,
     /// The name of the autoencoder; empty for a network that stands in no experiment.
     autoencoder: String,
-    weights: WeightsSource,
     /// Where the text encoder's weights come from; `None` where that is as for the U-Net's.
     text_encoder: Option<WeightsSource>,
     prompt: Prompt,
@@ -198,14 +204,9 @@ impl StableDiffusion {
     }
 }
 
-impl Model for StableDiffusion {
-    fn kind(&self) -> &'static str {
-        KIND.doc.name
-    }
-
-    fn variant(&self) -> &str {
-        &self.variant
-    }
+impl Architecture for StableDiffusion {
+    const KIND: &'static str = KIND.doc.name;
+    const FILE_NAMES: &'static [FileNames] = names::UNET;
 
     fn input(&self) -> InputSpec {
         InputSpec {
@@ -220,23 +221,36 @@ impl Model for StableDiffusion {
         Some(&self.autoencoder)
     }
 
-    fn required(&self) -> Option<Required<'_>> {
-        Some(Required {
-            tensors: self.config.state_dict(),
-            known: names::UNET,
-            skipped: |_| false,
-            prefix: "",
+    fn blocks(&self) -> Vec<BlockInfo> {
+        self.config.blocks()
+    }
+
+    fn tensors(&self) -> Tensors {
+        self.config.state_dict()
+    }
+
+    fn identity(&self) -> serde_json::Value {
+        json!({
+            "kind": Self::KIND,
+            "network": self.config,
+            "noise_schedule": Schedule::ScaledLinear,
+            "diffusion_steps": STEPS,
+            "prompt": self.prompt.identity(),
+            "learned": self.is_learned,
         })
     }
 
-    fn check_file(&self, path: &Path) -> Result<(), Message> {
-        if let Some(required) = self.required() {
-            comparison::check(path, &required)?;
-        }
-        if self.text_encoder.is_some() {
+    fn coefficients(&self, timestep: u32) -> Option<Coefficients> {
+        self.diffusion.coefficients(timestep)
+    }
+
+    fn check_file(model: &Declared<Self>, path: &Path) -> Result<(), Message> {
+        let own = model.architecture();
+        comparison::check(path, &model.needs(own.tensors()))?;
+        if own.text_encoder.is_some() {
             return Ok(());
         }
-        comparison::check(path, &self.required_text()).map_err(|problem| {
+        comparison::check(path, &own.required_text()).map_err(|problem| {
             Message::new(format!("it has no text encoder: {}", problem.text))
                 .hint("name its file by `text_encoder`")
         })
@@ -267,55 +281,21 @@ impl Model for StableDiffusion {
         }
     }
 
-    fn with_companions(&self, opened: &[Arc<CheckedFile>]) -> Option<Arc<dyn Model>> {
+    fn with_companions(&self, opened: &[Arc<CheckedFile>]) -> Option<Self> {
         let mut opened = opened.iter().cloned();
         let text_encoder = match &self.text_encoder {
             Some(WeightsSource::File(_)) => opened.next().map(WeightsSource::Opened),
             other => other.clone(),
         };
-        Some(Arc::new(Self {
+        Some(Self {
             text_encoder,
             prompt: self.prompt.with_files(opened.collect()),
             ..self.clone()
-        }))
-    }
-
-    fn blocks(&self) -> &[BlockInfo] {
-        &self.blocks
-    }
-
-    fn parameter_count(&self) -> u64 {
-        self.config.parameter_count()
-    }
-
-    fn weights(&self) -> &WeightsSource {
-        &self.weights
-    }
-
-    fn with_weights(&self, weights: WeightsSource) -> Arc<dyn Model> {
-        Arc::new(Self {
-            weights,
-            ..self.clone()
         })
     }
 
-    fn identity(&self) -> serde_json::Value {
-        json!({
-            "kind": KIND.doc.name,
-            "network": self.config,
-            "noise_schedule": Schedule::ScaledLinear,
-            "diffusion_steps": STEPS,
-            "prompt": self.prompt.identity(),
-            "learned": self.is_learned,
-        })
-    }
-
-    fn coefficients(&self, timestep: u32) -> Option<Coefficients> {
-        self.diffusion.coefficients(timestep)
-    }
-
-    fn tunable(&self) -> Option<&dyn TunableModel> {
-        self.is_learned.then_some(self)
+    fn tunable(model: &Declared<Self>) -> Option<&dyn TunableModel> {
+        model.architecture().is_learned.then_some(model)
     }
 
     fn needs_tuning(&self) -> bool {
@@ -323,29 +303,26 @@ impl Model for StableDiffusion {
     }
 
     #[cfg(feature = "torch")]
-    fn load(
-        &self,
-        base: &Path,
-        device: tch::Device,
-        precision: crate::models::Precision,
-    ) -> Result<
-        Box<dyn crate::models::extractor::Network>,
-        crate::models::checkpoint::weights::WeightError,
-    > {
-        running::load(self, base, (device, precision))
+    fn load(model: &Declared<Self>, place: Place<'_>) -> Loaded {
+        running::load(model, place)
     }
 }
 
-impl TunableModel for StableDiffusion {
+impl TunableModel for Declared<StableDiffusion> {
     #[cfg(feature = "torch")]
     fn begin_tuning(
         &self,
         base: &Path,
-        device: tch::Device,
-        precision: crate::models::Precision,
-        tap: crate::models::BlockIndex,
-        checkpointing: crate::models::tuning::ActivationCheckpointing,
-    ) -> Result<crate::models::tuning::Tuned, crate::models::checkpoint::weights::WeightError> {
-        tuning::begin(self, base, (device, precision), tap, checkpointing)
+        device: Device,
+        precision: Precision,
+        tap: BlockIndex,
+        checkpointing: ActivationCheckpointing,
+    ) -> Result<Tuned, WeightError> {
+        let place = Place {
+            base,
+            device,
+            precision,
+        };
+        tuning::begin(self, place, tap, checkpointing)
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::guided_diffusion::config as unet;
 use super::super::guided_diffusion::layout::{BlockLayout, UNetLayout};
+use crate::models::declared::parameter_count;
 use crate::models::{BlockIndex, BlockInfo, TapShape};
 
 /// Width of the hidden layer of both `spatial` heads, as upstream has it.
@@ -217,10 +218,7 @@ impl Config {
 
     /// Number of parameters. Meaningful once [`Config::validate`] found nothing.
     pub fn parameter_count(&self) -> u64 {
-        let parameters = self.state_dict().into_iter();
-        parameters
-            .map(|(_, shape)| shape.iter().product::<usize>() as u64)
-            .sum()
+        parameter_count(&self.state_dict())
     }
 }
 

@@ -24,20 +24,30 @@ use serde_json::json;
 
 use self::config::{Config, Pool};
 use super::guided_diffusion::keys::{
-    ATTENTION_RESOLUTIONS, CHANNEL_MULT, CONV_RESAMPLE, DIFFUSION_STEPS, IMAGE_SIZE, IN_CHANNELS,
-    MODEL_CHANNELS, NOISE_SCHEDULE, NUM_HEAD_CHANNELS, NUM_HEADS, NUM_RES_BLOCKS, RESBLOCK_UPDOWN,
-    USE_NEW_ATTENTION_ORDER, USE_SCALE_SHIFT_NORM,
+    self, ATTENTION_RESOLUTIONS, CHANNEL_MULT, CONV_RESAMPLE, DIFFUSION_STEPS, IMAGE_SIZE,
+    IN_CHANNELS, MODEL_CHANNELS, NOISE_SCHEDULE, NUM_HEAD_CHANNELS, NUM_HEADS, NUM_RES_BLOCKS,
+    RESBLOCK_UPDOWN, USE_NEW_ATTENTION_ORDER, USE_SCALE_SHIFT_NORM,
 };
-use crate::diffusion::{Coefficients, Diffusion, Schedule};
+use super::guided_diffusion::noise::Noise;
+use crate::diffusion::Coefficients;
 use crate::imaging::Normalization;
-use crate::models::checkpoint::comparison::Required;
 use crate::models::checkpoint::file_names::FileNames;
 use crate::models::checkpoint::stored_tensors::StoredTensors;
-use crate::models::{
-    BlockInfo, InputSpec, Model, ModelKind, NoiseInput, Preset, Presets, WeightsSource, declaration,
+use crate::models::declared::{self, Architecture, Declared, Tensors};
+use crate::models::{BlockInfo, InputSpec, Model, ModelKind, Preset, Presets, declaration};
+use crate::spec::{Choice, Count, Custom, Fields, Key, Keys, KindDoc};
+#[cfg(feature = "torch")]
+use {
+    self::network::Network,
+    crate::models::BlockIndex,
+    crate::models::declared::{Loaded, Place},
+    crate::models::extractor::{
+        self, ForwardError, Images, Until, images_to_tensor, timestep_of_all,
+    },
+    crate::models::guidance::class_gradient,
+    crate::models::nn::initial::Initial,
+    tch::{Device, Tensor},
 };
-use crate::numbers::to_u32;
-use crate::spec::{Choice, Count, Custom, Diagnostic, Fields, Key, Keys, KindDoc};
 
 const WEIGHTS: Key<Custom> = Key::custom(
     declaration::WEIGHTS.name,
@@ -100,22 +110,16 @@ pub const KIND: ModelKind = ModelKind::with(
 fn presets() -> Vec<Preset> {
     let all = presets::all().into_iter();
     all.filter_map(|preset| {
-        let (schedule, steps) = (preset.noise_schedule, preset.diffusion_steps);
-        let model = UNetEncoder {
-            blocks: preset.network.blocks(),
-            variant: preset.name.clone(),
+        let network = UNetEncoder {
             config: preset.network,
-            schedule,
-            diffusion: Diffusion::new(schedule, steps).ok()?,
-            weights: WeightsSource::Synthetic(0),
-            prefix: String::new(),
+            noise: Noise::new(preset.noise_schedule, preset.diffusion_steps).ok()?,
         };
-        Some(Preset {
-            name: preset.name,
-            title: preset.title,
-            checkpoint: preset.checkpoint,
-            model: Arc::new(model),
-        })
+        Some(declared::preset(
+            preset.name,
+            preset.title,
+            preset.checkpoint,
+            network,
+        ))
     })
     .collect()
 }
@@ -149,34 +153,13 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
             fields.get(&DIFFUSION_STEPS)?,
         ),
     };
-    for misfit in config.validate() {
-        fields.report(Diagnostic::new(
-            "graph::model-misfit",
-            fields.span(),
-            format!("{}: {misfit}", fields.context()),
-            "this model",
-        ));
-    }
-    let diffusion = match Diffusion::new(schedule, steps) {
-        Ok(diffusion) => diffusion,
-        Err(error) => {
-            let message = error.to_string();
-            fields.invalid(DIFFUSION_STEPS.name, "spec::out-of-range", message, None);
-            return None;
-        }
-    };
+    keys::report_misfits(fields, &config.validate());
+    let noise = keys::noise(fields, schedule, steps)?;
     if !fields.is_sound() {
         return None;
     }
-    Some(Arc::new(UNetEncoder {
-        blocks: config.blocks(),
-        variant,
-        config,
-        schedule,
-        diffusion,
-        weights: weights?,
-        prefix,
-    }))
+    let network = UNetEncoder { config, noise };
+    Some(Arc::new(Declared::new(variant, network, weights?, prefix)))
 }
 
 /// A network that is written out.
@@ -202,180 +185,114 @@ fn parse_shape(fields: &Fields<'_>) -> Option<Config> {
     })
 }
 
-/// A network as declared.
+/// A network's shape, and the diffusion whose images it reads.
 #[derive(Debug, Clone)]
 struct UNetEncoder {
-    variant: String,
     config: Config,
-    schedule: Schedule,
-    diffusion: Diffusion,
-    blocks: Vec<BlockInfo>,
-    weights: WeightsSource,
-    /// What stands before the names in the file of weights.
-    prefix: String,
+    noise: Noise,
 }
 
-impl UNetEncoder {
-    /// Steps of the diffusion; the parser allows at most 100,000.
-    fn diffusion_steps(&self) -> u32 {
-        to_u32(self.diffusion.betas().len())
-    }
-}
-
-impl Model for UNetEncoder {
-    fn kind(&self) -> &'static str {
-        KIND.doc.name
-    }
-
-    fn variant(&self) -> &str {
-        &self.variant
-    }
+impl Architecture for UNetEncoder {
+    const KIND: &'static str = KIND.doc.name;
 
     fn input(&self) -> InputSpec {
         InputSpec {
             channels: self.config.in_channels,
             side: self.config.image_size,
             normalization: Normalization::MinusOneToOne,
-            noise: Some(NoiseInput {
-                steps: self.diffusion_steps(),
-            }),
+            noise: Some(self.noise.input()),
         }
     }
 
-    fn prefix(&self) -> String {
-        self.prefix.clone()
+    fn blocks(&self) -> Vec<BlockInfo> {
+        self.config.blocks()
     }
 
-    fn required(&self) -> Option<Required<'_>> {
-        Some(Required {
-            tensors: self.config.state_dict(),
-            known: &[FileNames::PLAIN],
-            skipped: |_| false,
-            prefix: &self.prefix,
-        })
-    }
-
-    fn blocks(&self) -> &[BlockInfo] {
-        &self.blocks
-    }
-
-    fn parameter_count(&self) -> u64 {
-        self.config.parameter_count()
-    }
-
-    fn weights(&self) -> &WeightsSource {
-        &self.weights
-    }
-
-    fn with_weights(&self, weights: WeightsSource) -> Arc<dyn Model> {
-        Arc::new(Self {
-            weights,
-            ..self.clone()
-        })
+    fn tensors(&self) -> Tensors {
+        self.config.state_dict()
     }
 
     fn identity(&self) -> serde_json::Value {
         json!({
-            "kind": KIND.doc.name,
+            "kind": Self::KIND,
             "network": self.config,
-            "noise_schedule": self.schedule,
-            "diffusion_steps": self.diffusion_steps(),
+            "noise_schedule": self.noise.schedule,
+            "diffusion_steps": self.noise.steps(),
         })
     }
 
     fn coefficients(&self, timestep: u32) -> Option<Coefficients> {
-        self.diffusion.coefficients(timestep)
+        self.noise.diffusion.coefficients(timestep)
     }
 
     fn guides(&self) -> Option<u32> {
         Some(self.config.out_channels)
     }
 
+    /// Upstream zeroes the last layers of residual and attention blocks, and of the head `adaptive`, and draws the positions of the head
+    /// `attention` with variance `1 / C`.
     #[cfg(feature = "torch")]
-    fn load(
-        &self,
-        base: &std::path::Path,
-        device: tch::Device,
-        precision: crate::models::Precision,
-    ) -> Result<
-        Box<dyn crate::models::extractor::Network>,
-        crate::models::checkpoint::weights::WeightError,
-    > {
-        use crate::models::checkpoint::weights::WeightMap;
-        let weights = WeightMap::from_source(&self.weights, base, &|seed| self.initial(seed))?;
-        let mut weights = weights.prefixed(&self.prefix).on(device);
-        weights.convolve_in(precision);
-        let network = network::Network::new(&self.config, &mut weights)?;
-        Ok(Box::new(Extractor {
-            network,
-            device,
-            input: self.input(),
-        }))
-    }
-}
-
-#[cfg(feature = "torch")]
-impl UNetEncoder {
-    /// What a training begins with: upstream zeroes the last layers of residual and attention blocks, and of the head `adaptive`, and
-    /// draws the positions of the head `attention` with variance `1 / C`.
-    fn initial(&self, seed: u64) -> crate::models::nn::initial::Initial {
-        use crate::models::nn::initial::Initial;
+    fn initial(&self, seed: u64) -> Initial {
         let zeroed: &[&str] = match self.config.pool {
             Pool::Adaptive => &["out_layers.3", "proj_out", "out.3"],
             Pool::Attention | Pool::Spatial | Pool::SpatialV2 => &["out_layers.3", "proj_out"],
         };
-        let rule = Initial::new(seed, &self.config.state_dict(), zeroed);
+        let rule = Initial::new(seed, &self.tensors(), zeroed);
         let width = f64::from(self.config.feature_width());
         rule.with_normal(config::POSITIONS, width.sqrt().recip())
+    }
+
+    #[cfg(feature = "torch")]
+    fn load(model: &Declared<Self>, place: Place<'_>) -> Loaded {
+        let mut weights = model.weight_map(place)?;
+        Ok(Box::new(Extractor {
+            network: Network::new(&model.architecture().config, &mut weights)?,
+            device: place.device,
+            input: model.input(),
+        }))
     }
 }
 
 /// A network on its device, ready to give features.
 #[cfg(feature = "torch")]
 struct Extractor {
-    network: network::Network,
-    device: tch::Device,
+    network: Network,
+    device: Device,
     input: InputSpec,
 }
 
 #[cfg(feature = "torch")]
-impl crate::models::extractor::Network for Extractor {
+impl extractor::Network for Extractor {
     fn forward(
         &self,
-        images: crate::models::extractor::Images<'_>,
-        taps: &[crate::models::BlockIndex],
-        until: crate::models::extractor::Until,
-        visit: &mut dyn FnMut(crate::models::BlockIndex, &tch::Tensor),
-    ) -> Result<Option<tch::Tensor>, crate::models::extractor::ForwardError> {
-        use crate::models::extractor::{ForwardError, images_to_tensor};
+        images: Images<'_>,
+        taps: &[BlockIndex],
+        until: Until,
+        visit: &mut dyn FnMut(BlockIndex, &Tensor),
+    ) -> Result<Option<Tensor>, ForwardError> {
         let _guard = tch::no_grad_guard();
         if images.classes.is_some() {
             return Err(ForwardError::ClassLabelsUnexpected);
         }
         let x_t = images_to_tensor(images, self.input, self.device);
-        // One for all images, so that its rounding cannot depend on how many there are.
         let timestep = images.timestep.ok_or(ForwardError::TimestepMissing)?;
-        let kind = (tch::Kind::Int64, self.device);
-        let timesteps = tch::Tensor::full([1], i64::from(timestep), kind);
+        let timestep = timestep_of_all(timestep, self.device);
         self.network
-            .forward_taps(&x_t, &timesteps, taps, until, visit)
+            .forward_taps(&x_t, &timestep, taps, until, visit)
     }
 
     fn class_gradient(
         &self,
-        x_t: &tch::Tensor,
+        x_t: &Tensor,
         timestep: u32,
         classes: &[i64],
-    ) -> Result<tch::Tensor, crate::models::extractor::ForwardError> {
-        use crate::models::extractor::{ForwardError, Until};
-        use crate::models::guidance::class_gradient;
-        let kind = (tch::Kind::Int64, self.device);
-        let timesteps = tch::Tensor::full([1], i64::from(timestep), kind);
+    ) -> Result<Tensor, ForwardError> {
+        let timestep = timestep_of_all(timestep, self.device);
         class_gradient(x_t, classes, &mut |images| {
-            let visit = &mut |_, _: &tch::Tensor| {};
-            let logits =
-                self.network
-                    .forward_taps(images, &timesteps, &[], Until::Output, visit)?;
+            let visit = &mut |_, _: &Tensor| {};
+            let logits = self
+                .network
+                .forward_taps(images, &timestep, &[], Until::Output, visit)?;
             logits.ok_or(ForwardError::NoOutput)
         })
     }

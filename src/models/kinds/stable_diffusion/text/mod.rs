@@ -13,6 +13,7 @@ pub mod tokenizer;
 
 use serde::{Deserialize, Serialize};
 
+use crate::models::declared::parameter_count;
 use crate::models::kinds::guided_diffusion::layer::Parameters;
 
 /// The id that a text begins with, `<|startoftext|>`.
@@ -76,9 +77,7 @@ impl TextConfig {
 
     /// How many parameters it has.
     pub fn parameter_count(&self) -> u64 {
-        let parameters = self.state_dict();
-        let counts = parameters.iter().map(|(_, shape)| shape.iter().product());
-        counts.map(|count: usize| count as u64).sum()
+        parameter_count(&self.state_dict())
     }
 }
 
