@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::models::checkpoint::file_names::{FileNames, Renames};
 use crate::models::checkpoint::stored_tensors::StoredTensors;
+use crate::models::declared::parameter_count;
 use crate::models::{BlockIndex, BlockInfo, TapShape};
 
 /// Length of the sines and cosines of a timestep.
@@ -155,10 +156,7 @@ impl Config {
 
     /// How many parameters there are, the positions included.
     pub fn parameter_count(&self) -> u64 {
-        let parameters = self.state_dict().into_iter();
-        parameters
-            .map(|(_, shape)| shape.iter().product::<usize>() as u64)
-            .sum()
+        parameter_count(&self.state_dict())
     }
 
     /// Whether a file holds the tensors of this network, with positions or without, beside what a training keeps. Without positions nothing

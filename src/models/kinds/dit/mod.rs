@@ -29,14 +29,27 @@ use crate::diffusion::respacing::Respacing;
 use crate::diffusion::{Coefficients, Diffusion, DiffusionError, Schedule};
 use crate::imaging::Normalization;
 use crate::message::Message;
-use crate::models::checkpoint::comparison::{self, Required};
+use crate::models::checkpoint::comparison;
+use crate::models::checkpoint::file_names::FileNames;
 use crate::models::checkpoint::stored_tensors::StoredTensors;
 use crate::models::class_condition::ClassInput;
+use crate::models::declared::{self, Architecture, Declared, Tensors};
 use crate::models::denoising::DenoisingModel;
 use crate::models::{
-    BlockInfo, InputSpec, Model, ModelKind, NoiseInput, Preset, Presets, WeightsSource, declaration,
+    BlockInfo, InputSpec, Model, ModelKind, NoiseInput, Preset, Presets, declaration,
 };
 use crate::spec::{Custom, Fields, Key, KindDoc, Text};
+#[cfg(feature = "torch")]
+use {
+    self::network::Network,
+    crate::models::declared::{Loaded, Place},
+    crate::models::extractor::{
+        self, ForwardError, Images, Until, images_to_tensor, timestep_of_all,
+    },
+    crate::models::nn::initial::Initial,
+    crate::models::{BlockIndex, WeightsSource},
+    tch::{Device, Kind, Tensor},
+};
 
 /// Steps of the diffusion that it was trained on.
 const DIFFUSION_STEPS: u32 = 1000;
@@ -79,20 +92,17 @@ fn diffusion() -> Option<Diffusion> {
 fn presets() -> Vec<Preset> {
     let all = presets::all().into_iter();
     all.filter_map(|preset| {
-        Some(Preset {
-            name: preset.name.clone(),
-            title: preset.title,
-            checkpoint: preset.checkpoint,
-            model: Arc::new(Dit {
-                variant: preset.name,
-                blocks: preset.network.blocks(),
-                config: preset.network,
-                diffusion: diffusion()?,
-                autoencoder: String::new(),
-                weights: WeightsSource::Synthetic(0),
-                prefix: String::new(),
-            }),
-        })
+        let network = Dit {
+            config: preset.network,
+            diffusion: diffusion()?,
+            autoencoder: String::new(),
+        };
+        Some(declared::preset(
+            preset.name,
+            preset.title,
+            preset.checkpoint,
+            network,
+        ))
     })
     .collect()
 }
@@ -114,39 +124,31 @@ fn parse(fields: &Fields<'_>) -> Option<Arc<dyn Model>> {
     if !fields.is_sound() {
         return None;
     }
-    Some(Arc::new(Dit {
-        variant: preset.name,
-        blocks: preset.network.blocks(),
+    let network = Dit {
         config: preset.network,
         diffusion: diffusion()?,
         autoencoder: autoencoder?,
-        weights: weights?,
+    };
+    Some(Arc::new(Declared::new(
+        preset.name,
+        network,
+        weights?,
         prefix,
-    }))
+    )))
 }
 
-/// A network as declared.
+/// A network's shape, and what it reads.
 #[derive(Debug, Clone)]
 struct Dit {
-    variant: String,
     config: Config,
     diffusion: Diffusion,
-    blocks: Vec<BlockInfo>,
     /// The name of the autoencoder; empty for a network that stands in no experiment.
     autoencoder: String,
-    weights: WeightsSource,
-    /// What stands before the names in the file of weights.
-    prefix: String,
 }
 
-impl Model for Dit {
-    fn kind(&self) -> &'static str {
-        KIND.doc.name
-    }
-
-    fn variant(&self) -> &str {
-        &self.variant
-    }
+impl Architecture for Dit {
+    const KIND: &'static str = KIND.doc.name;
+    const FILE_NAMES: &'static [FileNames] = config::FILE_NAMES;
 
     fn input(&self) -> InputSpec {
         InputSpec {
@@ -170,95 +172,60 @@ impl Model for Dit {
         Some(&self.autoencoder)
     }
 
-    fn prefix(&self) -> String {
-        self.prefix.clone()
+    fn blocks(&self) -> Vec<BlockInfo> {
+        self.config.blocks()
     }
 
-    fn required(&self) -> Option<Required<'_>> {
-        Some(Required {
-            tensors: self.config.state_dict(),
-            known: config::FILE_NAMES,
-            skipped: |_| false,
-            prefix: &self.prefix,
-        })
-    }
-
-    fn check_file(&self, path: &Path) -> Result<(), Message> {
-        let tensors = StoredTensors::open(path).map_err(|error| Message::new(error.to_string()))?;
-        let mut tensors_of_file = tensors.names();
-        // They are computed where a file has none.
-        let has_positions = tensors_of_file.any(|name| name.ends_with(config::POSITIONS));
-        let mut needed = self.config.state_dict();
-        needed.retain(|(name, _)| has_positions || name != config::POSITIONS);
-        let required = Required {
-            tensors: needed,
-            known: config::FILE_NAMES,
-            skipped: |_| false,
-            prefix: &self.prefix,
-        };
-        comparison::check(path, &required)
-    }
-
-    fn blocks(&self) -> &[BlockInfo] {
-        &self.blocks
-    }
-
-    fn parameter_count(&self) -> u64 {
-        self.config.parameter_count()
-    }
-
-    fn weights(&self) -> &WeightsSource {
-        &self.weights
-    }
-
-    fn with_weights(&self, weights: WeightsSource) -> Arc<dyn Model> {
-        Arc::new(Self {
-            weights,
-            ..self.clone()
-        })
+    fn tensors(&self) -> Tensors {
+        self.config.state_dict()
     }
 
     fn identity(&self) -> serde_json::Value {
-        json!({ "kind": KIND.doc.name, "network": self.config })
+        json!({ "kind": Self::KIND, "network": self.config })
     }
 
     fn coefficients(&self, timestep: u32) -> Option<Coefficients> {
         self.diffusion.coefficients(timestep)
     }
 
-    fn denoising(&self) -> Option<&dyn DenoisingModel> {
-        Some(self)
+    fn check_file(model: &Declared<Self>, path: &Path) -> Result<(), Message> {
+        let tensors = StoredTensors::open(path).map_err(|error| Message::new(error.to_string()))?;
+        let mut tensors_of_file = tensors.names();
+        // They are computed where a file has none.
+        let has_positions = tensors_of_file.any(|name| name.ends_with(config::POSITIONS));
+        let mut needed = model.architecture().tensors();
+        needed.retain(|(name, _)| has_positions || name != config::POSITIONS);
+        comparison::check(path, &model.needs(needed))
+    }
+
+    fn denoising(model: &Declared<Self>) -> Option<&dyn DenoisingModel> {
+        Some(model)
     }
 
     #[cfg(feature = "torch")]
-    fn load(
-        &self,
-        base: &Path,
-        device: tch::Device,
-        precision: crate::models::Precision,
-    ) -> Result<
-        Box<dyn crate::models::extractor::Network>,
-        crate::models::checkpoint::weights::WeightError,
-    > {
-        use crate::models::checkpoint::weights::WeightMap;
-        use crate::models::nn::initial::Initial;
-        let initial = |seed| Initial::transformer(seed, &self.config.state_dict());
-        let weights = WeightMap::from_source(&self.weights, base, &initial)?.on(device);
-        let weights = weights.prefixed(&self.prefix);
-        let weights = weights.named_as_in(config::FILE_NAMES, config::POSITIONS);
-        let mut weights = weights.with_computed(config::POSITIONS, self.config.positions());
-        weights.convolve_in(precision);
-        let network = network::Network::new(&self.config, &mut weights)?;
+    fn initial(&self, seed: u64) -> Initial {
+        Initial::transformer(seed, &self.tensors())
+    }
+
+    #[cfg(feature = "torch")]
+    fn computed(&self, _weights: &WeightsSource) -> Vec<(String, Vec<f32>)> {
+        vec![(config::POSITIONS.to_owned(), self.config.positions())]
+    }
+
+    #[cfg(feature = "torch")]
+    fn load(model: &Declared<Self>, place: Place<'_>) -> Loaded {
+        let mut weights = model.weight_map(place)?;
+        let config = &model.architecture().config;
         Ok(Box::new(Extractor {
-            network,
-            device,
-            input: self.input(),
-            null: i64::from(self.config.null_class()),
+            network: Network::new(config, &mut weights)?,
+            device: place.device,
+            input: model.input(),
+            null: i64::from(config.null_class()),
         }))
     }
 }
 
-impl DenoisingModel for Dit {
+impl DenoisingModel for Declared<Dit> {
     fn process(&self, respacing: &Respacing) -> Result<Diffusion, DiffusionError> {
         Diffusion::respaced(Schedule::Linear, DIFFUSION_STEPS, respacing)
     }
@@ -273,15 +240,15 @@ impl DenoisingModel for Dit {
     }
 
     fn multiply_adds(&self) -> u64 {
-        self.config.multiply_adds()
+        self.architecture().config.multiply_adds()
     }
 }
 
 /// A network on its device, ready to give features.
 #[cfg(feature = "torch")]
 struct Extractor {
-    network: network::Network,
-    device: tch::Device,
+    network: Network,
+    device: Device,
     input: InputSpec,
     /// The class that stands for none, which a network is given where there are no classes.
     null: i64,
@@ -289,31 +256,27 @@ struct Extractor {
 
 #[cfg(feature = "torch")]
 impl Extractor {
-    /// The timestep and the classes as the network reads them: one timestep for all latents, so that its rounding cannot depend on how
-    /// many there are.
-    fn conditions(&self, timestep: u32, classes: Option<&[i64]>) -> (tch::Tensor, tch::Tensor) {
-        use tch::{Kind, Tensor};
-        let timestep = Tensor::full([1], i64::from(timestep), (Kind::Int64, self.device));
+    /// The timestep and the classes as the network reads them.
+    fn conditions(&self, timestep: u32, classes: Option<&[i64]>) -> (Tensor, Tensor) {
         let classes = match classes {
             Some(classes) => Tensor::from_slice(classes).to_device(self.device),
             None => Tensor::full([1], self.null, (Kind::Int64, self.device)),
         };
-        (timestep, classes)
+        (timestep_of_all(timestep, self.device), classes)
     }
 }
 
 #[cfg(feature = "torch")]
-impl crate::models::extractor::Network for Extractor {
+impl extractor::Network for Extractor {
     fn forward(
         &self,
-        images: crate::models::extractor::Images<'_>,
-        taps: &[crate::models::BlockIndex],
-        until: crate::models::extractor::Until,
-        visit: &mut dyn FnMut(crate::models::BlockIndex, &tch::Tensor),
-    ) -> Result<Option<tch::Tensor>, crate::models::extractor::ForwardError> {
-        use crate::models::extractor::ForwardError;
+        images: Images<'_>,
+        taps: &[BlockIndex],
+        until: Until,
+        visit: &mut dyn FnMut(BlockIndex, &Tensor),
+    ) -> Result<Option<Tensor>, ForwardError> {
         let _guard = tch::no_grad_guard();
-        let x_t = crate::models::extractor::images_to_tensor(images, self.input, self.device);
+        let x_t = images_to_tensor(images, self.input, self.device);
         let timestep = images.timestep.ok_or(ForwardError::TimestepMissing)?;
         let (timestep, classes) = self.conditions(timestep, images.classes);
         let condition = (&timestep, &classes);
@@ -323,11 +286,10 @@ impl crate::models::extractor::Network for Extractor {
 
     fn denoise(
         &self,
-        x_t: &tch::Tensor,
+        x_t: &Tensor,
         timestep: u32,
         classes: Option<&[i64]>,
-    ) -> Result<tch::Tensor, crate::models::extractor::ForwardError> {
-        use crate::models::extractor::{ForwardError, Until};
+    ) -> Result<Tensor, ForwardError> {
         let _guard = tch::no_grad_guard();
         let (timestep, classes) = self.conditions(timestep, classes);
         let condition = (&timestep, &classes);
