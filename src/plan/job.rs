@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::step::{
     DatasetUse, Extract, Joined, ModelUse, PlannedArtifact, Shown, Step, StepId, Train, Work,
@@ -22,7 +22,7 @@ use crate::store::{ArtifactKind, Fingerprint, Recipe};
 use crate::trainer::{TestAverage, Views};
 
 /// What kind of work a job is; in the order in which a single worker does them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobKind {
     /// The training of a diffusion network.

@@ -27,6 +27,7 @@ mod some_items;
 mod step;
 mod text;
 pub mod warnings;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Pass, Plan};
+use super::{Job, Pass, Plan, Work};
 use crate::models::Model;
 use crate::store::{ArtifactKind, Entry, Listing};
 use crate::text::{duration, plural, rate};
@@ -142,6 +142,20 @@ impl Rates {
             heads: self.heads.expect(plan),
             samples: self.samples.expect(plan),
         }
+    }
+
+    /// Seconds that what is left of one job takes on one device; `None` where nothing comparable was measured.
+    pub fn seconds_of(&self, plan: &Plan, job: &Job) -> Option<f64> {
+        if let Some(pass) = Pass::of(plan, job) {
+            let (seconds_per_image, _) = self.seconds_per_image(&pass)?;
+            return Some(seconds_per_image * pass.missing_images() as f64);
+        }
+        let steps = job.steps.iter().map(|&id| plan.step(id));
+        let seconds = steps.map(|step| match &step.work {
+            Work::Sample(work) => self.samples.expect_of(work, &step.artifact),
+            _ => self.heads.expect_of(step),
+        });
+        seconds.sum()
     }
 
     /// How long the passes of a plan take that it has to run; `None` where there are none, or nothing comparable was measured.

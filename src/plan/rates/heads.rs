@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::median;
 use crate::feature_type::FeatureType;
-use crate::plan::{Plan, Train, Work};
+use crate::plan::{Plan, Step, Train, Work};
 use crate::store::{ArtifactKind, Entry, Fingerprint, Listing};
 use crate::text::{duration, plural};
 
@@ -70,14 +70,8 @@ impl HeadRates {
         };
         let mut medians: BTreeMap<&str, Option<f64>> = BTreeMap::new();
         for step in plan.steps.iter().filter(|step| step.is_missing()) {
-            let train = match &step.work {
-                Work::Train(train) => train,
-                // Which of the candidates is trained again is not known yet; they read about the same.
-                Work::Refit(refit) => match refit.choice.heads.first() {
-                    Some(head) => &head.train,
-                    None => continue,
-                },
-                _ => continue,
+            let Some(train) = trained(step) else {
+                continue;
             };
             let kind = train.node.head.kind();
             let of_value = *medians
@@ -92,6 +86,14 @@ impl HeadRates {
             }
         }
         (expected.heads > 0).then_some(expected)
+    }
+
+    /// Seconds that one head takes; `None` for one of a kind that was never trained here, for one that trains with its network, and
+    /// for anything else.
+    pub(super) fn expect_of(&self, step: &Step) -> Option<f64> {
+        let train = trained(step).filter(|train| train.forwards == 0)?;
+        let measured = self.of_kind.get(train.node.head.kind())?.clone();
+        Some(median(measured)? * values_to_read(train))
     }
 }
 
@@ -130,6 +132,15 @@ fn values_read(entry: &Entry, listing: &Listing) -> Option<(String, f64)> {
     // A full-batch fit reads its features some fixed number of times, whatever the key says.
     let epochs = fields.get("training")?.get("epochs")?.as_f64()?;
     (values > 0.0 && epochs > 0.0).then(|| (kind.to_owned(), values * epochs))
+}
+
+/// The head that a step trains. Which of the candidates is trained again is not known yet; they read about the same.
+fn trained(step: &Step) -> Option<&Train> {
+    match &step.work {
+        Work::Train(train) => Some(train),
+        Work::Refit(refit) => refit.choice.heads.first().map(|head| &*head.train),
+        _ => None,
+    }
 }
 
 /// How many values a head is going to read.

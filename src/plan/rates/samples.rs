@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Measured, median};
 use crate::models::Model;
 use crate::plan::lower::work_of_step;
-use crate::plan::{Plan, Sample, Work};
+use crate::plan::{Plan, PlannedArtifact, Sample, Work};
 use crate::store::{ArtifactKind, Entry, Listing};
 use crate::text::{duration, plural, rate};
 
@@ -97,6 +97,12 @@ impl SampleRates {
             expected.multiply_adds += multiply_adds;
         }
         (expected.multiply_adds > 0).then_some(expected)
+    }
+
+    /// Seconds that one set of samples takes; `None` where nothing comparable was measured.
+    pub(super) fn expect_of(&self, work: &Sample, artifact: &PlannedArtifact) -> Option<f64> {
+        let (seconds, _) = self.seconds(work)?;
+        Some(seconds * work.all_multiply_adds(artifact) as f64)
     }
 
     /// The time for a multiply-add, and whether the network itself was measured.
