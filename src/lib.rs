@@ -11,6 +11,7 @@ pub mod bug;
 pub mod checked_blocks;
 pub mod checked_file;
 pub mod cli;
+pub mod cluster;
 pub mod collect;
 mod contained;
 pub mod datasets;
