@@ -101,6 +101,9 @@ pub const MOST_INCLUDED: usize = 64;
 /// The most bytes of a `repro.toml`.
 pub const SETTINGS: u64 = 1 << 20;
 
+/// The most bytes of the record of a submission to a cluster, and of the numbers that its jobs were given.
+pub const SUBMISSION: u64 = 1 << 28;
+
 /// The most bytes of a file with a query.
 pub const QUERY: u64 = 1 << 20;
 

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use super::say;
 use crate::bug::Bug;
+pub(super) use crate::cluster::ending::STOPPED;
+use crate::cluster::ending::WAITS;
 use crate::datasets::DatasetError;
 use crate::exec::NodeError;
 use crate::fetch::FetchError;
@@ -36,6 +38,8 @@ pub enum Failure {
     Bug(Message),
     /// Whoever reads the output has gone; there is nobody to tell.
     OutputClosed,
+    /// What it needs is for another job to make, and is not there yet.
+    Waits(Message),
     /// The user stopped it.
     Stopped,
     /// The user stopped it, and it says itself what is kept.
@@ -50,8 +54,6 @@ const WRONG_CACHE: u8 = 4;
 /// 70 is usual (`EX_SOFTWARE` of `sysexits.h`), but the launcher ends with it where the program cannot be built, and whoever calls
 /// `./repro` has to tell the two apart.
 const BUG: u8 = 5;
-/// 128 and the number of SIGINT, as a shell says it.
-pub(super) const STOPPED: u8 = 130;
 
 /// Every exit code and its meaning: the one list, from which the help is made and against which `docs/errors.md` is tested.
 pub fn exit_codes() -> &'static [(u8, &'static str)] {
@@ -65,6 +67,7 @@ pub fn exit_codes() -> &'static [(u8, &'static str)] {
         (WRONG_INPUT, "an input is missing or malformed"),
         (WRONG_CACHE, "a problem with the cache"),
         (BUG, "an internal error: a bug in repro"),
+        (WAITS, "waits for other jobs"),
         (STOPPED, "stopped by the user"),
     ]
 }
@@ -88,6 +91,7 @@ impl Failure {
             Self::Input(_) => WRONG_INPUT,
             Self::Cache(_) => WRONG_CACHE,
             Self::Bug(_) => BUG,
+            Self::Waits(_) => WAITS,
             Self::Stopped | Self::StoppedWith(_) => STOPPED,
         })
     }
@@ -99,6 +103,7 @@ impl Failure {
             | Self::Input(text)
             | Self::Cache(text)
             | Self::Nodes(text)
+            | Self::Waits(text)
             | Self::Bug(text) => {
                 say!("error: {text}");
             }

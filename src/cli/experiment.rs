@@ -148,6 +148,11 @@ pub(super) fn warn_of_bf16(plan: &Plan) {
 
 /// How long a plan takes, by what the store knows of earlier runs on this machine.
 pub(super) fn forecast(plan: &Plan, listing: &Listing) -> Forecast {
+    rates(plan, listing).expect(plan)
+}
+
+/// What the store knows of the time that earlier jobs took which are like those of a plan.
+pub(super) fn rates(plan: &Plan, listing: &Listing) -> Rates {
     let presets = models::presets().into_iter().map(|preset| preset.model);
     let passes = plan.passes();
     let of_passes = passes.iter().map(|pass| &pass.model);
@@ -158,7 +163,7 @@ pub(super) fn forecast(plan: &Plan, listing: &Listing) -> Forecast {
     let own = of_passes.chain(of_samples.flatten());
     let own = own.map(|used| Arc::clone(&used.model));
     let networks: Vec<Arc<dyn Model>> = own.chain(presets).collect();
-    Rates::of(listing, &networks, instructions::of_libtorch()).expect(plan)
+    Rates::of(listing, &networks, instructions::of_libtorch())
 }
 
 /// A checked experiment, its opened inputs and its plan.

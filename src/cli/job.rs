@@ -150,6 +150,7 @@ mod with_torch {
     use crate::message::Message;
     use crate::plan::{Plan, job_name};
     use crate::spec::suggest;
+    use crate::text::plural;
 
     /// The index of a job; `None` for one that has nothing left to do.
     pub(super) fn find(plan: &Plan, name: &str) -> Result<Option<usize>, Failure> {
@@ -157,9 +158,13 @@ mod with_torch {
             let job = &plan.jobs[index];
             // What it needs is another job's to make.
             if let Some(&needed) = job.needs.first() {
-                return Err(Failure::Usage(
+                let others = match job.needs.len() - 1 {
+                    0 => String::new(),
+                    others => format!(" and {}", plural(others, "other")),
+                };
+                return Err(Failure::Waits(
                     Message::new(format!(
-                        "{name} needs {}, which is not done yet",
+                        "{name} needs {}{others}, which is not done yet",
                         plan.jobs[needed].name
                     ))
                     .hint("run `repro job` for it first, or `repro run` for everything"),

@@ -8,7 +8,9 @@ mod say;
 mod annotation;
 mod bench;
 mod cache;
+mod cancel;
 mod check;
+mod cluster;
 mod completions;
 mod data;
 mod demo;
@@ -38,7 +40,9 @@ mod runs;
 mod schema;
 mod selection;
 mod show;
+mod status;
 mod style;
+mod submit;
 mod table;
 mod terminal;
 mod trace;
@@ -109,6 +113,12 @@ enum Command {
     Run(run::Arguments),
     /// Do one job of a plan and nothing else; for schedulers outside.
     Job(job::Arguments),
+    /// Submit an experiment to a cluster: its jobs as arrays, each behind what it needs.
+    Submit(submit::Arguments),
+    /// Show how the jobs of a submission are doing.
+    Status(status::Arguments),
+    /// Cancel the jobs of a submission; what is in the cache stays.
+    Cancel(cancel::Arguments),
     /// Check experiment files and report all errors.
     Check(check::Arguments),
     /// Print an experiment file with all that it includes, overridden by a profile and `--set`.
@@ -190,6 +200,9 @@ pub fn main() -> ExitCode {
             arguments.working.or(&context.run);
             job::run(&context, &arguments)
         }
+        Command::Submit(arguments) => submit::run(&context, arguments),
+        Command::Status(arguments) => status::run(&context, &arguments),
+        Command::Cancel(arguments) => cancel::run(&context, &arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),

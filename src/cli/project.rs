@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Deserializer};
 
 use super::exit::Failure;
+use crate::cluster::ExecutorSettings;
 use crate::limits;
 use crate::machine::device;
 use crate::message::Message;
@@ -30,6 +31,7 @@ const CACHE_VARIABLE: &str = "REPRO_CACHE";
 #[serde(deny_unknown_fields, default)]
 struct Settings {
     cache: CacheSettings,
+    executor: ExecutorSettings,
     run: RunSettings,
 }
 
@@ -92,6 +94,8 @@ pub(super) struct Project {
     pub(super) is_above: bool,
     /// What options are where they are not given.
     pub(super) run: RunSettings,
+    /// Where jobs are submitted, and what each may take.
+    pub(super) executor: ExecutorSettings,
 }
 
 impl Project {
@@ -103,6 +107,7 @@ impl Project {
             base,
             is_above: false,
             run: RunSettings::default(),
+            executor: ExecutorSettings::default(),
         }
     }
 
@@ -137,6 +142,7 @@ impl Project {
             base,
             cache,
             run: settings.run,
+            executor: settings.executor,
         })
     }
 }
@@ -208,7 +214,7 @@ fn parse(file: &Path, text: &str) -> Result<Settings, Failure> {
             _ => {
                 let message = Message::new(format!("{place}: {reason}"));
                 Failure::Usage(message.hint(
-                    "the keys are `[cache] path` and `[run] memory`, `device` and `workers`; docs/setup.md describes them",
+                    "the keys are `[cache] path`, `[run] memory`, `device` and `workers`, described in docs/setup.md, and those of `[executor]`, in docs/cluster.md",
                 ))
             }
         }

@@ -4,10 +4,13 @@ use std::process::Stdio;
 
 use crate::fixture::{CliTest, root, with_snapshots};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 17] = [
     "init",
     "demo",
     "run",
+    "submit",
+    "status",
+    "cancel",
     "check",
     "plan",
     "report",

@@ -170,12 +170,16 @@ mod selection;
 #[cfg(feature = "torch")]
 mod shipped;
 #[cfg(feature = "torch")]
+mod slurm;
+#[cfg(feature = "torch")]
 mod small;
 #[cfg(feature = "torch")]
 mod stable_diffusion;
 mod stand_ins;
 mod store_disk_full;
 mod store_processes;
+#[cfg(feature = "torch")]
+mod submit;
 #[cfg(feature = "torch")]
 mod template_queries;
 #[cfg(feature = "torch")]

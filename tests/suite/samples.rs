@@ -360,7 +360,7 @@ fn the_order_is_samples_then_what_looks_at_them_job_by_job() {
         .find(|job| job["kind"] == "pass" && job["needs"][0].is_string())
         .unwrap();
     job(of_generated["name"].as_str().unwrap())
-        .expect_code(2)
+        .expect_code(75)
         .expect_in_stderr(&["needs samples-", "which is not done yet"]);
     for one in jobs {
         job(one["name"].as_str().unwrap()).expect_code(0);

@@ -182,7 +182,7 @@ fn a_plan_can_be_driven_job_by_job() {
     let (metric, _, needs) = planned.last().unwrap();
     assert_eq!(needs.len(), 4);
     job(metric)
-        .expect_code(2)
+        .expect_code(75)
         .expect_in_stderr(&["needs heads-", "which is not done yet"]);
     for (name, _, _) in &planned {
         job(name).expect_code(0);

@@ -9,7 +9,9 @@ fn walk() -> Vec<Page> {
     let mut names = vec!["README.md".to_owned(), "docs/tour.md".to_owned()];
     let index = Page::read("docs/README.md");
     let linked = index.prose().into_iter().flat_map(|(_, line)| links(line));
-    let inside = |target: &&str| target.starts_with("guides/") || target.starts_with("concepts/");
+    let inside = |target: &&str| {
+        target.starts_with("guides/") || target.starts_with("concepts/") || *target == "cluster.md"
+    };
     names.extend(linked.filter(inside).map(|target| format!("docs/{target}")));
     names.iter().map(|name| Page::read(name)).collect()
 }

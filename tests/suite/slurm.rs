@@ -1,0 +1,289 @@
+//! Submissions to a real Slurm on the loopback, with several daemons of nodes, while nodes are killed, the controller is restarted, jobs are
+//! preempted, run out of time and of memory, and others use the same cache. The bytes at the end are those of a run on this machine.
+//!
+//! `./test --slurm` starts the cluster by `tests/slurm/up.sh`, names it by `SLURM_CONF` and `SLURM_DIR`, and stops it afterwards. Each test
+//! has nodes of its own: n0 and n1, n2 and n3, n4 and n5.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::fixture::{CliTest, Output, finish, root};
+use crate::interruption::six_shards;
+use crate::small::{SMALL, TEST, TRAIN, expect_same, parts};
+
+/// Longer than any of these takes on a slow machine.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// A file of the cluster's own folder.
+fn of_cluster(name: &str) -> PathBuf {
+    let folder = std::env::var_os("SLURM_DIR").expect("`./test --slurm` sets SLURM_DIR");
+    PathBuf::from(folder).join(name)
+}
+
+/// A project whose jobs take one core each on two nodes.
+fn project(cli: &CliTest, nodes: &str, more: &str) {
+    let others = (0..6).map(|node| format!("n{node}"));
+    let others: Vec<String> = others
+        .filter(|node| !nodes.contains(node.as_str()))
+        .collect();
+    let settings = format!(
+        "[executor]\nkind = \"slurm\"\ncpus = 1\nexclude = \"{}\"\nleast-time = \"1m\"\ntime-limit = \"4m\"\n{more}",
+        others.join(",")
+    );
+    cli.write("repro.toml", settings);
+}
+
+fn slurm(program: &str, arguments: &[&str]) -> Output {
+    let output = finish(Command::new(program).args(arguments).output().unwrap());
+    assert_eq!(output.code, Some(0), "{program} {arguments:?}: {output}");
+    output
+}
+
+fn status(cli: &CliTest, id: &str) -> Value {
+    cli.run(&["status", id, "--json"]).expect_code(0).json()
+}
+
+/// Waits until something is so, and says what was the matter where it never is.
+#[track_caller]
+fn wait_until(cli: &CliTest, id: &str, what: &str, is_so: &dyn Fn(&Value) -> bool) -> Value {
+    let since = Instant::now();
+    loop {
+        let status = status(cli, id);
+        if is_so(&status) {
+            return status;
+        }
+        assert!(
+            since.elapsed() < PATIENCE,
+            "not {what} after {PATIENCE:?}: {status:#}\n{}",
+            cli.run(&["status", id])
+        );
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+fn has_ended(status: &Value) -> bool {
+    status["done"] == true && status["live"] == false
+}
+
+/// What a run on this machine makes of the same file, with one thread, in the cache `whole`; and its report.
+fn whole(
+    cli: &CliTest,
+    file: &str,
+    report: Option<&str>,
+) -> (BTreeMap<String, Vec<u8>>, Option<String>) {
+    cli.run(&["run", file, "--device", "cpu", "--cache", "whole"])
+        .expect_code(0);
+    let text = report.map(|report| cli.read(report));
+    if let Some(report) = report {
+        fs::remove_file(cli.path(report)).unwrap();
+    }
+    (parts(cli, "whole"), text)
+}
+
+fn results(cli: &CliTest, cache: &str) -> String {
+    let sql = "SELECT metric, timestep, block, seed, value, low, high FROM results ORDER BY metric, timestep, block, seed";
+    cli.run(&["query", sql, "--cache", cache])
+        .expect_code(0)
+        .stdout
+}
+
+/// The number and the node of the first task that runs.
+fn running(status: &Value) -> Option<(String, String)> {
+    let mut tasks = status["tasks"].as_array()?.iter();
+    let task = tasks.find(|task| task["state"] == "running")?;
+    Some((
+        task["number"].as_str()?.to_owned(),
+        task["detail"].as_str()?.to_owned(),
+    ))
+}
+
+/// Every process below another, and itself.
+fn tree(process: u32) -> Vec<u32> {
+    let mut all = vec![process];
+    let tasks = fs::read_dir(format!("/proc/{process}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    for task in tasks {
+        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        let children = children
+            .split_whitespace()
+            .filter_map(|child| child.parse().ok());
+        all.extend(children.flat_map(tree));
+    }
+    all
+}
+
+/// Kills processes, each by its number, and no others.
+fn kill(processes: &[u32]) {
+    for process in processes {
+        let _ = Command::new("kill")
+            .args(["-KILL", &process.to_string()])
+            .status();
+    }
+}
+
+/// The daemon whose number the cluster has written down.
+fn daemon(name: &str) -> u32 {
+    let text = fs::read_to_string(of_cluster(&format!("run/{name}.pid"))).unwrap();
+    text.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Starts daemons that are not there.
+fn start_daemons() {
+    let script = root().join("tests/slurm/up.sh");
+    let output = finish(Command::new(script).output().unwrap());
+    assert_eq!(output.code, Some(0), "{output}");
+}
+
+/// The processes of a job: `slurmstepd` on its node, with the script and what that started.
+fn processes_of(number: &str) -> Vec<u32> {
+    let jobs = slurm("scontrol", &["show", "job", number]).stdout;
+    let own = jobs
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("JobId="));
+    let wanted = format!("slurmstepd: [{}.batch]", own.unwrap());
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(process) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).starts_with(&wanted) {
+            found.extend(tree(process));
+        }
+    }
+    found
+}
+
+#[test]
+#[ignore = "needs a Slurm, which `./test --slurm` starts; a minute"]
+fn needs_slurm_a_killed_node_a_restarted_controller_and_a_requeued_job() {
+    let cli = CliTest::with_fashion(5000, 1000);
+    cli.write("six-shards.toml", six_shards());
+    // The first attempt of every task dawdles, so that there is time to kill it.
+    project(
+        &cli,
+        "n0 n1",
+        "task-time = \"1m\"\nrate = 2e7\nsetup = ['[[ ${SLURM_RESTART_COUNT:-0} != 0 ]] || sleep 6']\n",
+    );
+    let (whole, _) = whole(&cli, "six-shards.toml", None);
+    cli.run(&["submit", "six-shards.toml"]).expect_code(0);
+    let status = wait_until(&cli, "1", "running", &|status| running(status).is_some());
+    assert!(
+        status["tasks"].as_array().unwrap().len() > 1,
+        "the pass is cut: {status:#}"
+    );
+
+    // The controller is restarted while they run; it knows them again from what it wrote down.
+    kill(&[daemon("slurmctld")]);
+    start_daemons();
+
+    // One is preempted: told to end, killed, and put back into the queue.
+    let status = wait_until(&cli, "1", "running", &|status| running(status).is_some());
+    let (number, _) = running(&status).unwrap();
+    slurm("scontrol", &["requeue", &number]);
+
+    // The node of another is killed with all that runs there.
+    let status = wait_until(&cli, "1", "running", &|status| running(status).is_some());
+    let (number, node) = running(&status).unwrap();
+    let mut victims = vec![daemon(&format!("slurmd.{node}"))];
+    victims.extend(processes_of(&number));
+    kill(&victims);
+
+    wait_until(&cli, "1", "done", &has_ended);
+    expect_same(&cli, ".repro", &whole);
+    let jobs = slurm("scontrol", &["show", "job"]).stdout;
+    assert!(jobs.contains("Restarts=1"), "nothing was requeued: {jobs}");
+    start_daemons();
+}
+
+#[test]
+#[ignore = "needs a Slurm, which `./test --slurm` starts; two minutes"]
+fn needs_slurm_tasks_short_of_memory_and_of_time_are_given_more() {
+    let cli = CliTest::with_fashion(TRAIN, TEST);
+    cli.write("small.toml", SMALL);
+    // The memory of a task is a bound of its address space, which is what cgroups are elsewhere. The first task of all hangs once.
+    let setup = r"ulimit -v $((SLURM_MEM_PER_NODE * 1024)); [[ $number != 0 || -e hung || ${task[0]} != pass-* ]] || { touch hung; sleep 600; }; [[ -e slow || ${task[0]} != heads-* ]] || { touch slow; sleep 600 & wait $!; }";
+    project(
+        &cli,
+        "n2 n3",
+        &format!("memory = \"600M\"\nmost-memory = \"16G\"\nsetup = ['''{setup}''']\n"),
+    );
+    let (whole, report) = whole(&cli, "small.toml", Some("reports/small.md"));
+    cli.run(&["submit", "small.toml"]).expect_code(0);
+    wait_until(&cli, "1", "done", &has_ended);
+    expect_same(&cli, ".repro", &whole);
+    assert_eq!(results(&cli, ".repro"), results(&cli, "whole"));
+    assert_eq!(Some(cli.read("reports/small.md")), report);
+    let record: Value =
+        serde_json::from_str(&cli.read(".repro/cluster/1/submission.json")).unwrap();
+    let tasks = record["tasks"].as_array().unwrap();
+    assert!(
+        tasks.iter().any(|task| task["stops"] != 0),
+        "none was out of time: {record:#}"
+    );
+    assert!(
+        tasks
+            .iter()
+            .any(|task| task["memory"] != task["first_memory"]),
+        "none was out of memory: {record:#}"
+    );
+    assert!(record["rounds"].as_array().unwrap().len() > 1);
+}
+
+#[test]
+#[ignore = "needs a Slurm, which `./test --slurm` starts; half a minute"]
+fn needs_slurm_two_projects_share_a_cache() {
+    let cli = CliTest::with_fashion(TRAIN, TEST);
+    cli.write("small.toml", SMALL);
+    let (whole, report) = whole(&cli, "small.toml", Some("reports/small.md"));
+    for user in ["ada", "bob"] {
+        cli.fashion(&format!("{user}/fashion"), TRAIN, TEST);
+        cli.write(&format!("{user}/small.toml"), SMALL);
+        cli.write(
+            &format!("{user}/repro.toml"),
+            "[cache]\npath = \"../shared\"\n\n[executor]\nkind = \"slurm\"\ncpus = 1\nexclude = \"n0,n1,n2,n3\"\n",
+        );
+    }
+    for (user, id) in [("ada", "1"), ("bob", "2")] {
+        let mut command = cli.command(&["submit", "small.toml"]);
+        let output = finish(command.current_dir(cli.path(user)).output().unwrap());
+        let output = output.expect_code(0);
+        assert!(
+            output.stdout.contains(&format!("submission {id}, round 1")),
+            "{output}"
+        );
+    }
+    for id in ["1", "2"] {
+        let since = Instant::now();
+        loop {
+            let output = cli
+                .run(&["status", id, "--json", "--cache", "shared"])
+                .expect_code(0);
+            if has_ended(&output.json()) {
+                break;
+            }
+            assert!(since.elapsed() < PATIENCE, "{output}");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+    expect_same(&cli, "shared", &whole);
+    assert_eq!(results(&cli, "shared"), results(&cli, "whole"));
+    for user in ["ada", "bob"] {
+        assert_eq!(
+            Some(cli.read(&format!("{user}/reports/small.md"))),
+            report,
+            "{user}"
+        );
+    }
+}
