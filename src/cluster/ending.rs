@@ -17,8 +17,9 @@ pub const WAITS: u8 = 75;
 pub const STOPPED: u8 = 130;
 /// 128 and the numbers of SIGKILL and SIGTERM, as a shell says them.
 const KILLED: [i32; 2] = [137, 143];
-/// What logs say where memory was short: Linux and Slurm, libtorch on the CPU and on GPUs, oneDNN, C++, Rust, and the loader of libraries.
-const SHORT_OF_MEMORY: [&str; 10] = [
+/// What logs say where memory was short: this program, oneDNN, the loader of libraries, Linux and Slurm, libtorch, C++ and Rust.
+const SHORT_OF_MEMORY: [&str; 11] = [
+    "memory ran out",
     "could not create a primitive",
     "failed to map segment from shared object",
     "oom-kill",

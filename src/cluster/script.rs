@@ -11,6 +11,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::ending::{MARK, STOPPED, WAITS};
@@ -58,7 +59,8 @@ fn commands(submission: &Submission, place: &Place<'_>) -> String {
                 ""
             };
             let mut exec = format!("apptainer exec{gpu}");
-            for bound in [&submission.folder, &submission.base, &submission.cache] {
+            let bound = [&submission.folder, &submission.base, &submission.cache];
+            for bound in BTreeSet::from(bound) {
                 let _ = write!(exec, " --bind {}", place.quoted(bound));
             }
             for more in &submission.settings.container_options {
@@ -247,7 +249,7 @@ pub fn array(
     // Heads may take half of what the task has; the rest is for libraries and for features on their way.
     let _ = writeln!(
         text,
-        ")\noptions=({device} --memory {}MiB)\n# shellcheck source=/dev/null\nsource {}",
+        ")\noptions=({device} --memory {}MiB)\nsource {}",
         (array.memory >> 21).max(1),
         place.path("task.sh")
     );

@@ -34,8 +34,10 @@ stop slurmctld
 stepds() { local d; for d in /proc/[0-9]*; do
     case $(readlink "$d/exe" 2>/dev/null) in */slurmstepd*)
       tr '\0' '\n' 2>/dev/null <"$d/environ" | grep -qxF "SLURM_CONF=$SLURM_CONF" && echo "${d#/proc/}";; esac; done; }
+# shellcheck disable=SC2013  # the file has one line of numbers
 tree() { local c; echo "$1"; for c in $(cat /proc/"$1"/task/*/children 2>/dev/null); do tree "$c"; done; }
 victims=$(for p in $(stepds); do tree "$p"; done)
+# shellcheck disable=SC2086  # several numbers
 [ -z "$victims" ] || kill -KILL $victims 2>/dev/null
 stop munged
 if [ "${1:-}" = --purge ]; then rm -rf -- "$DIR"; fi
