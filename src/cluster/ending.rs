@@ -148,7 +148,8 @@ pub fn ending(log: &LogEnd, state: Option<JobState>) -> Ending {
         (Some(code), _) if code != 0 && log.is_short_of_memory => Ending::OutOfMemory,
         (None, _) if log.is_short_of_memory => Ending::OutOfMemory,
         (_, Some(JobState::Timeout | JobState::Deadline)) => Ending::TimeLimit,
-        (code, _) if log.is_out_of_time && code.is_none_or(|code| code == stopped) => {
+        (None, _) if log.is_out_of_time => Ending::TimeLimit,
+        (Some(code), _) if log.is_out_of_time && (code == stopped || KILLED.contains(&code)) => {
             Ending::TimeLimit
         }
         (_, Some(JobState::NodeFail | JobState::BootFail)) => Ending::NodeFailed,

@@ -213,7 +213,9 @@ pub fn array(
         log(place.folder, round.number, &format!("{}-%a", array.name))
     ));
     lines.push(format!("--cpus-per-task={}", settings.cpus()));
-    lines.push(format!("--signal=B:USR1@{}", settings.notice(limit)));
+    if let Some(notice) = settings.notice(limit) {
+        lines.push(format!("--signal=B:USR1@{notice}"));
+    }
     let gpus = if array.uses_device {
         settings.gpus()
     } else {

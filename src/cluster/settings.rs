@@ -189,9 +189,12 @@ impl ExecutorSettings {
         self.rate.filter(|rate| *rate > 0.0).unwrap_or(usual)
     }
 
-    /// Seconds ahead of a time limit at which a task is told to stop: two minutes where nobody says, and at most half of the limit.
-    pub fn notice(&self, limit: Minutes) -> u32 {
-        self.notice.unwrap_or(120).min(limit.0.saturating_mul(30))
+    /// Seconds ahead of a time limit at which a task is told to stop; two minutes where nobody says. `None` where the limit is not three
+    /// minutes longer than that: Slurm may be a minute early, and a task that is told to stop as it begins does nothing.
+    pub fn notice(&self, limit: Minutes) -> Option<u32> {
+        let notice = self.notice.unwrap_or(120);
+        let least = notice.saturating_add(180);
+        (limit.0.saturating_mul(60) >= least).then_some(notice)
     }
 
     /// The most tasks of a submission that are in the queue at a time.
@@ -285,9 +288,9 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_leaves_half_of_a_short_limit() {
+    fn a_short_limit_has_no_notice() {
         let settings = ExecutorSettings::default();
-        assert_eq!(settings.notice(Minutes(1)), 30);
-        assert_eq!(settings.notice(Minutes(60)), 120);
+        assert_eq!(settings.notice(Minutes(4)), None);
+        assert_eq!(settings.notice(Minutes(5)), Some(120));
     }
 }
