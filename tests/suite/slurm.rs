@@ -92,14 +92,15 @@ fn results(cli: &CliTest, cache: &str) -> String {
         .stdout
 }
 
-/// The number and the node of the first task that runs.
-fn running(status: &Value) -> Option<(String, String)> {
-    let mut tasks = status["tasks"].as_array()?.iter();
-    let task = tasks.find(|task| task["state"] == "running")?;
-    Some((
-        task["number"].as_str()?.to_owned(),
-        task["detail"].as_str()?.to_owned(),
-    ))
+/// The number and the node of a task that runs, on another node than `not`.
+fn running(status: &Value, not: &str) -> Option<(String, String)> {
+    let tasks = status["tasks"].as_array()?.iter();
+    let tasks = tasks.filter(|task| task["state"] == "running");
+    let mut found = tasks.filter_map(|task| {
+        let (number, node) = (task["number"].as_str()?, task["detail"].as_str()?);
+        Some((number.to_owned(), node.to_owned()))
+    });
+    found.find(|(_, node)| node != not && !node.is_empty())
 }
 
 /// Every process below another, and itself.
@@ -178,7 +179,8 @@ fn needs_slurm_a_killed_node_a_restarted_controller_and_a_requeued_job() {
     );
     let (whole, _) = whole(&cli, "six-shards.toml", None);
     cli.run(&["submit", "six-shards.toml"]).expect_code(0);
-    let status = wait_until(&cli, "1", "running", &|status| running(status).is_some());
+    let is_running = |status: &Value| running(status, "").is_some();
+    let status = wait_until(&cli, "1", "running", &is_running);
     assert!(
         status["tasks"].as_array().unwrap().len() > 1,
         "the pass is cut: {status:#}"
@@ -189,15 +191,22 @@ fn needs_slurm_a_killed_node_a_restarted_controller_and_a_requeued_job() {
     start_daemons();
 
     // One is preempted: told to end, killed, and put back into the queue.
-    let status = wait_until(&cli, "1", "running", &|status| running(status).is_some());
-    let (number, _) = running(&status).unwrap();
+    let status = wait_until(&cli, "1", "running", &is_running);
+    let (number, first) = running(&status, "").unwrap();
     slurm("scontrol", &["requeue", &number]);
 
     // The node of another is killed with all that runs there.
-    let status = wait_until(&cli, "1", "running", &|status| running(status).is_some());
-    let (number, node) = running(&status).unwrap();
+    let status = wait_until(&cli, "1", "running elsewhere", &|status| {
+        running(status, &first).is_some()
+    });
+    let (number, node) = running(&status, &first).unwrap();
     let mut victims = vec![daemon(&format!("slurmd.{node}"))];
-    victims.extend(processes_of(&number));
+    let processes = processes_of(&number);
+    assert!(
+        processes.len() > 1,
+        "{number} has no processes: {processes:?}"
+    );
+    victims.extend(processes);
     kill(&victims);
 
     wait_until(&cli, "1", "done", &has_ended);

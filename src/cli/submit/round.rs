@@ -241,7 +241,7 @@ fn show(submitted: &Submitted, later: usize, dry_run: bool) -> Result<(), Failur
     out.flush()?;
     drop(out);
     if later > 0 {
-        say!("{} more in later rounds", plural(later, "task"));
+        say!("{} left for later rounds", plural(later, "task"));
     }
     let folder = submitted.round(round.number);
     if dry_run {
