@@ -305,9 +305,16 @@ cd "$(dirname -- "${{BASH_SOURCE[0]}}")"
 
 # submit NAME OPTIONS…
 submit() {{
-    local name=$1 id
+    local name=$1 id tries=0
     shift
-    id=$(sbatch --parsable "$@" "$name.sh") || exit 1
+    until id=$(sbatch --parsable "$@" "$name.sh" 2>said); do
+        # A controller that is restarted is away for a moment; what it refuses, it refuses again.
+        if ((++tries > 60)) || ! grep -qiE 'contact|connect|timed out|temporarily' said; then
+            cat said >&2
+            exit 1
+        fi
+        sleep 5
+    done
     id=${{id%%;*}}
     printf '%s %s\n' "$name" "$id" >>submitted
     printf '%s' "$id"
