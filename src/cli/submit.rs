@@ -30,7 +30,7 @@ use options::Options;
 /// Arguments of `repro submit`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro submit experiments/quickstart.toml --slurm --partition gpu --gpus 1\n  repro submit experiments/quickstart.toml --slurm --dry-run    writes the scripts, submits nothing\n  repro submit --continue 3    submits again what failed, once its cause is removed\n\nWhat options do not say, `[executor]` of repro.toml does. Nothing runs on this machine afterwards: the last job of each round submits the next one, and writes the report at the end. See docs/cluster.md."
+    after_help = "Examples:\n  repro submit experiments/quickstart.toml --slurm --partition gpu --gpus 1\n  repro submit experiments/quickstart.toml --slurm --dry-run\n      writes the scripts, and submits nothing\n  repro submit --continue 3    what failed, once its cause is removed\n\nWhat options do not say, `[executor]` of repro.toml does. Nothing runs on this machine afterwards: the last job of each round submits the next one, and writes the report at the end. See docs/cluster.md."
 )]
 pub struct Arguments {
     /// The experiment file.

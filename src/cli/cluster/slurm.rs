@@ -80,11 +80,11 @@ pub(in crate::cli) fn ask(numbers: &[&str], tries: u32) -> Result<Queue, Failure
     for named in numbers.chunks(MOST_NAMED) {
         let listed = named.join(",");
         queue.extend(squeue(&listed, tries)?);
+        // An array is known by its tasks.
         let is_known = |number: &&&str| {
-            let prefix = format!("{number}_");
-            queue
-                .keys()
-                .any(|known| known == **number || known.starts_with(&prefix))
+            let tasks = format!("{number}_");
+            let next = queue.range(tasks.clone()..).next();
+            queue.contains_key(**number) || next.is_some_and(|(known, _)| known.starts_with(&tasks))
         };
         let forgotten: Vec<&str> = named
             .iter()

@@ -16,7 +16,7 @@ fn quoted(text: &str) -> String {
 
 fn place() -> Place<'static> {
     Place {
-        folder: "/home/ada/my probes/.repro/cluster/3",
+        folder: "/srv/ada/my probes/.repro/cluster/3",
         for_shell: &quoted,
     }
 }
