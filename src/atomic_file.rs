@@ -24,6 +24,21 @@ pub(crate) fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY)
 }
 
+/// Whether a file name is one that a file server gives to what was removed while somebody has it open. It goes when they close it, and
+/// cannot be removed before.
+pub(crate) fn is_kept_by_server(name: &str) -> bool {
+    name.starts_with(".nfs")
+}
+
+/// How long ago a file was written to, by the clock of its file system: that of this machine may be another, or be set while it runs.
+/// `None` where that cannot be told, as on a disk that is read-only.
+pub(crate) fn age_of(path: &Path) -> Option<Duration> {
+    let written = fs::metadata(path).and_then(|found| found.modified()).ok()?;
+    let unnamed = tempfile::tempfile_in(folder_of(path)).ok()?;
+    let now = unnamed.metadata().and_then(|found| found.modified()).ok()?;
+    now.duration_since(written).ok()
+}
+
 /// The folder that a file is in: `.` for a bare name.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
@@ -107,8 +122,7 @@ impl AtomicFile {
     /// [`AtomicFile::commit`] under another name in the same folder, for names that depend on the content.
     pub(crate) fn commit_as(self, target: &Path) -> io::Result<()> {
         let file = self.into_synced()?;
-        faults::at(Operation::Rename)?;
-        file.persist(target).map_err(|error| error.error)?;
+        named(file, target)?;
         sync_folder_of(target)
     }
 
@@ -128,10 +142,7 @@ impl AtomicFile {
     /// what can be computed again and has a digest of its own.
     pub(crate) fn commit_unsynced(self) -> io::Result<()> {
         let target = self.target.clone();
-        let file = self.into_inner()?;
-        faults::at(Operation::Rename)?;
-        file.persist(target).map_err(|error| error.error)?;
-        Ok(())
+        named(self.into_inner()?, &target)
     }
 
     fn into_inner(self) -> io::Result<NamedTempFile> {
@@ -146,6 +157,16 @@ impl AtomicFile {
         file.as_file().sync_all()?;
         Ok(file)
     }
+}
+
+/// Gives a temporary file its name, in place of whatever has it.
+fn named(file: NamedTempFile, target: &Path) -> io::Result<()> {
+    faults::at(Operation::Rename)?;
+    // Not by `persist`, which makes the system call without the C library, where tests cannot see it.
+    let mut path = file.into_temp_path();
+    fs::rename(&path, target)?;
+    path.disable_cleanup(true);
+    Ok(())
 }
 
 impl Write for AtomicFile {
@@ -185,10 +206,8 @@ pub(crate) fn clear_abandoned(target: &Path) {
         .flatten()
         .flatten()
     {
-        let modified = entry.metadata().and_then(|metadata| metadata.modified());
-        let age = modified.ok().and_then(|modified| modified.elapsed().ok());
         if entry.file_name().to_string_lossy().starts_with(&begins)
-            && age.is_some_and(|age| age > ABANDONED_AFTER)
+            && age_of(&entry.path()).is_some_and(|age| age > ABANDONED_AFTER)
         {
             // One that cannot be removed does no harm.
             let _ = fs::remove_file(entry.path());

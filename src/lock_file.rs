@@ -95,6 +95,14 @@ pub(crate) fn unlock_range(file: &File, range: Range) -> io::Result<()> {
     control(file, libc::F_OFD_SETLK, &mut ranged(libc::F_UNLCK, range))
 }
 
+/// Whether an error says that a file system has no locks, or none left.
+pub(crate) fn has_no_locks(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOLCK | libc::ENOSYS | libc::EOPNOTSUPP)
+    )
+}
+
 /// The number of the process that has the range locked that begins at `start`; `None` where nobody has, or nobody can say.
 pub(crate) fn holder_of_range(file: &File, start: i64) -> Option<i64> {
     let mut found = ranged(libc::F_WRLCK, Range { start, length: 1 });

@@ -14,7 +14,7 @@ use super::part::part_index;
 use super::recipe::Recipe;
 use super::root::Store;
 use super::writer::ArtifactWriter;
-use crate::atomic_file::is_temporary;
+use crate::atomic_file::{age_of, is_kept_by_server, is_temporary};
 
 /// Answer to [`Store::begin`].
 #[derive(Debug)]
@@ -102,6 +102,9 @@ impl Store {
     fn tidy(&self, recipe: &Recipe) -> Result<(), StoreError> {
         for path in entries(&self.artifact_folder(recipe.kind(), &recipe.fingerprint()))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if is_kept_by_server(&name) {
+                continue;
+            }
             if is_temporary(&name) {
                 if recipe.kind().has_parts() && is_fresh(&path) {
                     continue;
@@ -133,9 +136,7 @@ fn remove(path: &Path) -> Result<(), StoreError> {
 /// A temporary file of a part that nobody has written to for so long belongs to nobody.
 const ABANDONED_AFTER: Duration = Duration::from_mins(10);
 
-/// Whether somebody may still be writing the file. A file that is gone, or whose clock is ahead, counts as fresh.
+/// Whether somebody may still be writing the file. A file that is gone counts as fresh.
 fn is_fresh(path: &Path) -> bool {
-    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
-    let age = modified.ok().and_then(|modified| modified.elapsed().ok());
-    age.is_none_or(|age| age < ABANDONED_AFTER)
+    age_of(path).is_none_or(|age| age < ABANDONED_AFTER)
 }

@@ -15,6 +15,7 @@ use super::error::StoreError;
 use super::fingerprint::Fingerprint;
 use super::listing::entries;
 use super::lock::ArtifactLock;
+use super::manifest::is_damage;
 use super::recipe::Recipe;
 use super::root::Store;
 use super::verify::digest_of;
@@ -140,8 +141,8 @@ pub(super) fn heads_of(folder: &Path) -> Option<BTreeSet<String>> {
 }
 
 impl Checkpoints {
-    /// The newest one that is whole and has at most so many steps, open. Damaged ones, and what cannot be read, are passed over and
-    /// moved to the quarantine; where they lay is the second part of the answer.
+    /// The newest one that is whole and has at most so many steps, open. Damaged ones are passed over and moved to the quarantine; one
+    /// that cannot be read now is passed over and stays. Where they lay is the second part of the answer.
     pub fn newest(&self, at_most: u32) -> (Option<Checkpoint>, Vec<PathBuf>) {
         let mut damaged = Vec::new();
         let from = self.scan.as_ref().map_or(&self.folder, |scan| &scan.from);
@@ -158,6 +159,10 @@ impl Checkpoints {
                     if error.kind() == io::ErrorKind::NotFound
                         && path.symlink_metadata().is_err() =>
                 {
+                    continue;
+                }
+                Err(CheckError::Unreadable(error)) if !is_damage(&error) => {
+                    damaged.push(path);
                     continue;
                 }
                 Err(CheckError::Unreadable(error)) => format!("cannot be read: {error}"),
@@ -259,9 +264,12 @@ impl Checkpoints {
     }
 }
 
+/// Removes a folder. A file server keeps what somebody has open under another name in it; then the folder stays, means nothing any more,
+/// and goes with what killed runs left (`clean.rs`).
 fn remove(folder: &Path) -> Result<(), StoreError> {
+    use io::ErrorKind::{DirectoryNotEmpty, NotFound, ResourceBusy};
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+        Err(error) if !matches!(error.kind(), DirectoryNotEmpty | NotFound | ResourceBusy) => {
             Err(StoreError::io("remove", folder, None, error))
         }
         _ => Ok(()),

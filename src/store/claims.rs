@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use super::commit;
 use super::error::StoreError;
 use super::root::Store;
-use crate::lock_file::{holder, try_lock};
+use crate::lock_file::{has_no_locks, holder, try_lock};
 
 /// The claims on the shards of one job.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ const MOST_ATTEMPTS: usize = 100;
 /// Holding this, one process computes a shard.
 #[derive(Debug)]
 pub struct Claim {
-    /// The lock; `None` where the claims are being cleared all the time.
+    /// The lock; `None` where the claims are being cleared all the time, or the file system has no locks.
     _file: Option<File>,
 }
 
@@ -51,6 +51,7 @@ impl Claims {
                 Ok(file) => return Ok(file.map(|file| Claim { _file: Some(file) })),
                 // The folder was cleared by whoever finished the job.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => std::thread::yield_now(),
+                Err(error) if has_no_locks(&error) => return Ok(Some(Claim { _file: None })),
                 Err(error) => return Err(StoreError::io("lock", &path, None, error)),
             }
         }
@@ -69,9 +70,9 @@ impl Claims {
     ///
     /// When they cannot be removed.
     pub fn clear(&self) -> Result<(), StoreError> {
-        use io::ErrorKind::{DirectoryNotEmpty, NotFound};
+        use io::ErrorKind::{DirectoryNotEmpty, NotFound, ResourceBusy};
         match fs::remove_dir_all(&self.folder) {
-            Err(error) if !matches!(error.kind(), NotFound | DirectoryNotEmpty) => {
+            Err(error) if !matches!(error.kind(), NotFound | DirectoryNotEmpty | ResourceBusy) => {
                 Err(StoreError::io("remove", &self.folder, None, error))
             }
             _ => Ok(()),

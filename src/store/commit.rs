@@ -98,21 +98,33 @@ pub(super) fn name_staged(file: AtomicFile, target: &Path) -> Result<(), StoreEr
 
 /// Makes a folder and those above it, each of them lasting once this returns.
 pub(super) fn make_folder(path: &Path) -> Result<(), StoreError> {
-    if path.is_dir() {
-        return Ok(());
+    let unreadable = |error| StoreError::io("look at the folder", path, None, error);
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => return Ok(()),
+        // Whatever else is the matter with it would be told of the folders above.
+        Err(error) if !is_absence(&error) => return Err(unreadable(error)),
+        _ => {}
     }
-    if let Some(parent) = path.parent() {
+    // The folder of a bare name is the working folder, which is there.
+    if let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
         make_folder(parent)?;
     }
     // In turns and not by recursion: somebody who removes it all the time would end the stack.
     loop {
         match fs::create_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
-                return Ok(());
-            }
-            // Somebody made it, and somebody else removed it again.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !path.exists() => {
-                std::thread::yield_now();
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                match fs::metadata(path) {
+                    Ok(found) if found.is_dir() => return Ok(()),
+                    // Somebody made it, and somebody else removed it again.
+                    Err(error) if is_absence(&error) && !path.is_symlink() => {
+                        std::thread::yield_now();
+                    }
+                    Err(error) if !is_absence(&error) => return Err(unreadable(error)),
+                    _ => return Err(StoreError::io("create the folder", path, None, error)),
+                }
             }
             Err(error) => return Err(StoreError::io("create the folder", path, None, error)),
             Ok(()) => {
@@ -121,6 +133,14 @@ pub(super) fn make_folder(path: &Path) -> Result<(), StoreError> {
             }
         }
     }
+}
+
+/// Whether an error says that nothing has the name.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// Renames within the file system, lasting once this returns.
@@ -139,5 +159,16 @@ mod tests {
         make_folder(&inner).unwrap();
         make_folder(&inner).unwrap();
         assert!(inner.is_dir());
+        // What is in the way is named, and so is a link to nowhere, which no folder replaces.
+        let taken = folder.path().join("taken");
+        fs::write(&taken, "").unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
+        for name in ["taken", "link", "taken/below"] {
+            let error = make_folder(&folder.path().join(name)).unwrap_err();
+            assert!(
+                error.to_string().contains("taken") || name == "link",
+                "{error}"
+            );
+        }
     }
 }

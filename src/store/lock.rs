@@ -5,6 +5,9 @@
 //! a scan of heads does, has sixteen files open and not one for each, and no file for each stays behind. The ranges lie far
 //! behind the end of the files, which are empty. A range is as long as the number of the process that holds it, so
 //! that whoever waits can say for whom.
+//!
+//! A file system without locks is worked on without them: artifacts are whole whoever writes them, and of two processes that make
+//! the same one, one may find its unfinished files gone, and fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -109,6 +112,7 @@ impl Locks {
             held.files.insert(file, open);
             match taken.map_err(failed) {
                 Ok(true) => {}
+                Err(StoreError::Io { source, .. }) if lock_file::has_no_locks(&source) => {}
                 other => {
                     held.let_go_of(file);
                     return other;

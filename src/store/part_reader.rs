@@ -1,6 +1,7 @@
 //! Opening parts: mapping, checking, and pointing Arrow at the mapping.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -49,14 +50,33 @@ struct Footer {
     instructions: Option<String>,
 }
 
-/// Opens a part whose bytes were compared with the manifest; also gives the file that was mapped. A failure is a sentence
-/// about the file, to be read after its name.
+/// Why a part cannot be used.
+#[derive(Debug)]
+pub(super) enum Unusable {
+    /// Its bytes are not those of such a part; a sentence about the file, to be read after its name.
+    Damaged(String),
+    /// It cannot be read now, and may be as good as it was.
+    Unreadable(io::Error),
+}
+
+impl From<&str> for Unusable {
+    fn from(reason: &str) -> Self {
+        Self::Damaged(reason.to_owned())
+    }
+}
+
+impl From<String> for Unusable {
+    fn from(reason: String) -> Self {
+        Self::Damaged(reason)
+    }
+}
+
+/// Opens a part whose bytes were compared with the manifest; also gives the file that was mapped.
 pub(super) fn open_checked(
     checked: CheckedFile,
     recipe: &Recipe,
-) -> Result<(MappedPart, File), String> {
-    let map = checked.map();
-    let map = map.map_err(|error| format!("cannot be mapped into memory: {error}"))?;
+) -> Result<(MappedPart, File), Unusable> {
+    let map = checked.map().map_err(Unusable::Unreadable)?;
     let footer = read_footer(&map)?;
     Ok((decode(map, footer, recipe)?, checked.into_file()))
 }
@@ -67,8 +87,8 @@ pub(super) fn open_unverified(
     path: &Path,
     name: &str,
     recipe: &Recipe,
-) -> Result<(MappedPart, FileEntry), String> {
-    let map = map(path)?;
+) -> Result<(MappedPart, FileEntry), Unusable> {
+    let map = map(path).map_err(Unusable::Unreadable)?;
     let footer = read_footer(&map)?;
     let (body, rest) = map
         .split_at_checked(footer.start + footer.length)
@@ -76,7 +96,7 @@ pub(super) fn open_unverified(
     let mut digest = blake3::Hasher::new();
     digest.update(body);
     if footer.body_digest.as_deref() != Some(digest.finalize().to_hex().as_str()) {
-        return Err("does not have the digest that its footer states".to_owned());
+        return Err("does not have the digest that its footer states".into());
     }
     digest.update(rest);
     let bytes = map.len() as u64;
@@ -93,13 +113,18 @@ pub(super) fn open_unverified(
     Ok((part, entry))
 }
 
-fn map(path: &Path) -> Result<Mmap, String> {
-    let file = File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
+fn map(path: &Path) -> io::Result<Mmap> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        // A folder opens, and cannot be mapped.
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
     #[expect(unsafe_code, reason = "there is no safe way to map a file")]
     // SAFETY: committed files are never written to again; they are only ever renamed or unlinked, and neither changes
     // the bytes under a mapping. Whoever edits a store's files by hand is outside of what can be guarded against.
-    let map = unsafe { Mmap::map(&file) };
-    map.map_err(|error| format!("cannot be mapped into memory: {error}"))
+    unsafe {
+        Mmap::map(&file)
+    }
 }
 
 fn read_footer(file: &[u8]) -> Result<Footer, String> {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::error::StoreError;
 use super::manifest::{FileEntry, Manifest};
 use super::part::{part_index, part_name};
-use super::part_reader::{MappedPart, open_checked};
+use super::part_reader::{MappedPart, Unusable, open_checked};
 use super::root::Store;
 
 /// A part whose bytes are those of the manifest.
@@ -44,7 +44,10 @@ impl Store {
         let open = files.into_iter().map(|(entry, checked)| {
             let path = checked.path().to_owned();
             let opened = open_checked(checked, &manifest.recipe);
-            let (part, file) = opened.map_err(|reason| corrupt(manifest, path.clone(), reason))?;
+            let (part, file) = opened.map_err(|unusable| match unusable {
+                Unusable::Damaged(reason) => corrupt(manifest, path.clone(), reason),
+                Unusable::Unreadable(error) => StoreError::io("map", &path, None, error),
+            })?;
             if part.batch.num_rows() as u64 != entry.rows {
                 let reason = format!("does not have the {} rows of the manifest", entry.rows);
                 return Err(corrupt(manifest, path, reason));

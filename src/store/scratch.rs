@@ -41,12 +41,15 @@ impl Scratch {
         name: &str,
         write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<PathBuf> {
-        commit::make_folder(&self.folder).map_err(plain)?;
+        commit::make_folder(&self.folder).map_err(|error| plain(&error))?;
         let path = self.path(family, name);
         self.make_way(&path)?;
-        let mut staged = StagedFile::create(&path, None).map_err(plain)?;
+        let mut staged = Named(
+            StagedFile::create(&path, None).map_err(|error| plain(&error))?,
+            &path,
+        );
         write(&mut staged)?;
-        staged.commit().map_err(plain)?;
+        staged.0.commit().map_err(|error| plain(&error))?;
         self.give_up_others(family, &path);
         Ok(path)
     }
@@ -79,16 +82,18 @@ impl Scratch {
         name: &str,
         write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<CheckedBlocks> {
-        commit::make_folder(&self.folder).map_err(plain)?;
+        commit::make_folder(&self.folder).map_err(|error| plain(&error))?;
         let path = self.path(family, name);
         self.make_way(&record_of(&path))?;
         self.make_way(&path)?;
-        let mut staged = DigestingBlocks::new(StagedFile::create(&path, None).map_err(plain)?);
+        let staged = StagedFile::create(&path, None).map_err(|error| plain(&error))?;
+        let mut staged = DigestingBlocks::new(Named(staged, &path));
         write(&mut staged)?;
-        let (staged, digests) = staged.finish();
+        let (Named(staged, _), digests) = staged.finish();
         // Without its digests the file counts for nothing, so it does not matter which of them a kill leaves.
-        commit::write_file(&record_of(&path), &digests.to_bytes()).map_err(plain)?;
-        staged.commit().map_err(plain)?;
+        commit::write_file(&record_of(&path), &digests.to_bytes())
+            .map_err(|error| plain(&error))?;
+        staged.commit().map_err(|error| plain(&error))?;
         self.give_up_others(family, &path);
         CheckedBlocks::open(&path, digests)
     }
@@ -98,7 +103,7 @@ impl Scratch {
         let there = path.symlink_metadata();
         if there.is_ok_and(|there| there.is_dir()) {
             let aside = self.set_aside(path, "is not a regular file");
-            aside.map_err(plain)?;
+            aside.map_err(|error| plain(&error))?;
         }
         Ok(())
     }
@@ -192,10 +197,31 @@ fn record_of(path: &Path) -> PathBuf {
     record.into()
 }
 
-fn plain(error: StoreError) -> io::Error {
-    match error {
-        StoreError::Io { source, .. } => source,
-        other => io::Error::other(other.to_string()),
+/// An error of the store as one of the system, which still names the file.
+fn plain(error: &StoreError) -> io::Error {
+    let kind = match error {
+        StoreError::Io { source, .. } => source.kind(),
+        StoreError::DiskFull { path, .. } => {
+            let reason = format!("no room for {}", path.display());
+            return io::Error::new(io::ErrorKind::StorageFull, reason);
+        }
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error.to_string())
+}
+
+/// A file that is written, with its name: what is copied into it can fail as well, and says so without a name.
+struct Named<'a>(StagedFile, &'a Path);
+
+impl Write for Named<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.0.write(bytes);
+        written.map_err(|error| plain(&StoreError::io("write", self.1, None, error)))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.0.flush();
+        flushed.map_err(|error| plain(&StoreError::io("write", self.1, None, error)))
     }
 }
 

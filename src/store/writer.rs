@@ -15,10 +15,10 @@ use super::fingerprint::Fingerprint;
 use super::images::ImagePart;
 use super::listing::entries;
 use super::lock::ArtifactLock;
-use super::manifest::{FileEntry, is_plain_name};
+use super::manifest::{FileEntry, is_damage, is_plain_name};
 use super::names::table_file;
 use super::part::{self, ComputedOn, FeaturePart, PartForm, part_index, part_name};
-use super::part_reader::open_unverified;
+use super::part_reader::{Unusable, open_unverified};
 use super::quarantine::SetAside;
 use super::recipe::Recipe;
 use super::root::Store;
@@ -109,7 +109,7 @@ impl ArtifactWriter {
     ///
     /// # Errors
     ///
-    /// When moving a file aside fails.
+    /// When a part cannot be read and may be sound all the same, or moving a file aside fails.
     pub fn committed_parts(&mut self, expected_rows: &[u64]) -> Result<CommittedParts, StoreError> {
         let candidates: Vec<(u32, String, PathBuf)> = entries(&self.folder)?
             .into_iter()
@@ -131,7 +131,15 @@ impl ArtifactWriter {
                 .ok()
                 .and_then(|index| expected_rows.get(index));
             let reason = match (opened, expected) {
-                (Err(reason), _) => reason,
+                (Err(Unusable::Damaged(reason)), _) => reason,
+                // Another process has moved it away since the folder was listed.
+                (Err(Unusable::Unreadable(_)), _) if path.symlink_metadata().is_err() => continue,
+                (Err(Unusable::Unreadable(error)), _) if is_damage(&error) => {
+                    format!("cannot be read: {error}")
+                }
+                (Err(Unusable::Unreadable(error)), _) => {
+                    return Err(StoreError::io("read", &path, None, error));
+                }
                 (Ok(_), None) => format!(
                     "is not among the {} parts of this artifact",
                     expected_rows.len()
@@ -217,7 +225,10 @@ impl ArtifactWriter {
                     let reason = "another process wrote rows of another kind".to_owned();
                     return Err(self.bad(&name, reason));
                 }
-                Err(reason) => return Err(self.bad(&name, reason)),
+                Err(Unusable::Damaged(reason)) => return Err(self.bad(&name, reason)),
+                Err(Unusable::Unreadable(error)) => {
+                    return Err(StoreError::io("read", &target, None, error));
+                }
             },
         };
         self.form = Some(form);

@@ -205,10 +205,13 @@ fn decompress(
                 "{} is compressed, and cannot be kept without its compression in the cache ({error})",
                 path.display()
             ))
-            .hint(format!(
-                "free {} there, name another cache with `--cache`, or unpack the archive into its folder",
-                text::bytes(packed.saturating_mul(2))
-            )),
+            .hint(match error.kind() {
+                io::ErrorKind::StorageFull => format!(
+                    "free {} there, name another cache with `--cache`, or unpack the archive into its folder",
+                    text::bytes(packed.saturating_mul(2))
+                ),
+                _ => "name another cache with `--cache`, or unpack the archive into its folder".to_owned(),
+            }),
         )),
     }
 }
