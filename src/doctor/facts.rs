@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::disk::free_bytes;
+use crate::lock_file::{Range, try_lock_range};
 use crate::machine::cgroup;
 use crate::machine::device::{self, CudaBackend, DeviceInfo};
 use crate::machine::libtorch::{self, Libtorch};
@@ -70,6 +71,8 @@ pub struct Folder {
     pub free: Option<u64>,
     /// Why a file in it, or the folder itself, cannot be made; `None` if it can.
     pub obstacle: Option<String>,
+    /// Whether files in it can be locked; true where no file can be made.
+    pub has_locks: bool,
 }
 
 /// The Python on `PATH` and the packages that read the cache.
@@ -160,6 +163,7 @@ fn folder(path: &Path) -> Folder {
         exists: path.exists(),
         free: free_bytes(existing),
         obstacle: try_writing(existing).err().map(|error| error.to_string()),
+        has_locks: has_locks(existing),
         path,
     }
 }
@@ -167,6 +171,15 @@ fn folder(path: &Path) -> Folder {
 /// Permissions, quotas and read-only disks: only writing shows it. The file has no name, so nothing can stay behind.
 fn try_writing(folder: &Path) -> std::io::Result<()> {
     tempfile::tempfile_in(folder)?.write_all(b"repro doctor")
+}
+
+/// Whether a file in the folder, which has no name, takes both kinds of locks that the cache uses.
+fn has_locks(folder: &Path) -> bool {
+    let Ok(file) = tempfile::tempfile_in(folder) else {
+        return true;
+    };
+    let of_range = try_lock_range(&file, Range::of_this_process(0));
+    of_range.is_ok() && file.try_lock().is_ok()
 }
 
 fn python() -> Option<Python> {

@@ -3,15 +3,12 @@
 use crate::machine::device::CudaBackend;
 
 use super::Check;
-use super::facts::{Facts, Folder, Memory, Processor, Python};
+use super::facts::{Facts, Memory, Processor, Python};
+use super::folders::{cache, disk, gigabytes, leftovers};
 use crate::machine::libtorch::Libtorch;
-use crate::store::Leftovers;
 
 /// The PyTorch release that the bindings (tch 0.24) are made for; its patch releases share one interface.
 const TORCH_RELEASE: &str = "2.11.";
-
-/// Below this much free disk a warning: one split's features of a large dataset can take gigabytes.
-const LOW_DISK: u64 = 5_000_000_000;
 
 /// Below this much available memory a warning: the 552,814,086 weights of the 256-pixel U-Net take 2.2 GB in float32.
 const LOW_MEMORY: u64 = 4_000_000_000;
@@ -159,51 +156,6 @@ fn cuda(facts: &Facts) -> Option<Check> {
     })
 }
 
-fn cache(folder: &Folder) -> Check {
-    const TOPIC: &str = "cache";
-    let place = folder.path.display();
-    match (&folder.obstacle, folder.exists) {
-        (Some(obstacle), _) => Check::problem(
-            TOPIC,
-            format!("{place} cannot be written to: {obstacle}"),
-            "choose another cache folder, or change its permissions",
-        ),
-        (None, true) => Check::ok(TOPIC, format!("{place} can be written to")),
-        (None, false) => Check::ok(TOPIC, format!("{place} does not exist yet and can be made")),
-    }
-}
-
-fn leftovers(left: Leftovers) -> Check {
-    const TOPIC: &str = "leftovers";
-    if left.files == 0 {
-        return Check::ok(TOPIC, "none of runs that were killed");
-    }
-    let files = crate::text::plural(crate::numbers::to_usize(left.files), "file");
-    let size = crate::text::bytes(left.bytes);
-    Check::warning(
-        TOPIC,
-        format!("{files} ({size}) of runs that were killed, or that are under way"),
-        "the next `repro run` removes them if no other process has the cache open",
-    )
-}
-
-fn disk(topic: &'static str, folder: &Folder) -> Check {
-    let place = folder.path.display();
-    match folder.free {
-        None => Check::warning(
-            topic,
-            format!("free space at {place} is unknown"),
-            "see for yourself with df",
-        ),
-        Some(free) if free < LOW_DISK => Check::warning(
-            topic,
-            format!("{} free at {place}", gigabytes(free)),
-            "free some space: features of a large dataset take gigabytes",
-        ),
-        Some(free) => Check::ok(topic, format!("{} free at {place}", gigabytes(free))),
-    }
-}
-
 fn python(python: Option<&Python>) -> Check {
     const TOPIC: &str = "Python";
     let Some(Python {
@@ -231,18 +183,15 @@ fn python(python: Option<&Python>) -> Check {
     )
 }
 
-/// Bytes in units of 10⁹, as disks are sold and as the texts above count.
-fn gigabytes(bytes: u64) -> String {
-    format!("{:.1} GB", bytes as f64 / 1e9)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
+    use super::super::facts::Folder;
     use super::super::{Mark, is_healthy};
     use super::*;
     use crate::machine::device::{DeviceChoice, DeviceInfo};
+    use crate::store::Leftovers;
 
     fn folder() -> Folder {
         Folder {
@@ -250,6 +199,7 @@ mod tests {
             exists: true,
             free: Some(6_000_000_000),
             obstacle: None,
+            has_locks: true,
         }
     }
 
@@ -394,6 +344,8 @@ mod tests {
         assert!(fact(&facts, "leftovers").starts_with("2 files ("));
         facts.memory.as_mut().unwrap().group = Some(4_000_000_000);
         assert!(fact(&facts, "memory").ends_with("; the control group leaves 4.0 GB"));
+        facts.cache.has_locks = false;
+        assert_eq!(check(&facts, "cache").mark, Mark::Warning);
         facts.cache.obstacle = Some("Permission denied".to_owned());
         assert_eq!(check(&facts, "cache").mark, Mark::Problem);
     }

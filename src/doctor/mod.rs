@@ -5,6 +5,7 @@
 //! it is printed. Nothing here is needed to run an experiment.
 
 pub mod facts;
+mod folders;
 pub mod judge;
 
 use std::io::{self, Write};
