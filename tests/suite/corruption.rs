@@ -272,7 +272,7 @@ average    = 0.5
 "#;
 
 /// The experiment, and one that reads all that it leaves.
-fn experiments() -> (String, String) {
+pub fn experiments() -> (String, String) {
     let first = format!("{}{PHOTOS}", tiny("10", 3));
     let more = format!("{}{PHOTOS}", tiny("[10, 200]", 4))
         .replace("epochs   = 2", "epochs   = [2, 3]")
@@ -281,7 +281,7 @@ fn experiments() -> (String, String) {
 }
 
 /// Copies a cache by hard links: no file of it is ever written to again.
-fn link(cli: &CliTest, from: &str, to: &str) {
+pub fn link(cli: &CliTest, from: &str, to: &str) {
     let from = cli.path(from);
     for path in walk(&from) {
         let target = cli.path(to).join(relative(&path, &from));
@@ -291,7 +291,7 @@ fn link(cli: &CliTest, from: &str, to: &str) {
 }
 
 /// The files of a report that hold its numbers, by their names: tables and figures. The page also tells how long things took.
-fn pages(cli: &CliTest) -> Vec<String> {
+pub fn pages(cli: &CliTest) -> Vec<String> {
     let entries = fs::read_dir(cli.path("")).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let is_page = |name: &String| name.contains(".svg") || name.contains(".csv");
@@ -315,7 +315,7 @@ fn tell(cli: &CliTest, command: &Command, cache: &str) -> Told {
 }
 
 /// All artifacts of a cache, but for when they were made.
-fn artifacts(cli: &CliTest, cache: &str) -> BTreeMap<String, Vec<u8>> {
+pub fn artifacts(cli: &CliTest, cache: &str) -> BTreeMap<String, Vec<u8>> {
     let mut files = cli.files(&format!("{cache}/artifacts"));
     files.retain(|path, _| !path.ends_with("manifest.json"));
     files

@@ -11,6 +11,7 @@
 //! what must not be obeyed; [`project`] is run in subfolders, and [`terminal`] on terminals of 80 and 60 columns; [`coverage`] measures
 //! intervals and tests; [`fetch`] and [`data`] download files from [`http_server`]; [`schema`] validates the files that are shipped;
 //! [`init`] writes experiments to start from; [`python_package`] and [`wheel`] hold what is installed by pip; [`props`] plans random ones;
+//! [`faults`] kills runs, lets disks fail and flips bytes;
 //! [`tidying`] removes what nobody needs; [`runs`] compares what was run, [`selection`] makes a part, [`audit`] computes again, and [`rehearsal`] plans at ImageNet's size; [`tidy`] reads the source tree, [`words`] its language, and [`pages`] follows the documentation.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots again.
 
@@ -54,6 +55,8 @@ mod distributions;
 mod dit_files;
 #[cfg(feature = "torch")]
 mod failed_heads;
+#[cfg(feature = "torch")]
+mod faults;
 mod fetch;
 mod fgvc;
 #[cfg(feature = "torch")]
