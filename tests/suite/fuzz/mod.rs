@@ -60,6 +60,7 @@ readers! {
     csv = "csv";
     list = "list";
     checkpoint = "checkpoint";
+    onnx = "onnx";
     features = "features";
     template = "template";
     results_csv = "results-csv";
@@ -70,6 +71,7 @@ readers! {
     answer = "answer";
     partial = "partial";
     manifest = "manifest";
+    record = "record";
     part = "part";
     results = "results";
     predictions = "predictions";

@@ -170,5 +170,16 @@ pub fn repair(bytes: &mut [u8]) {
                 block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
             }
         }
+    } else if bytes.starts_with(b"repro note") {
+        let line = bytes.iter().rposition(|byte| *byte == b'\n');
+        if let Some((text, digest)) = line.and_then(|line| bytes.split_at_mut_checked(line + 1))
+            && digest.len() == 64
+        {
+            digest.copy_from_slice(blake3::hash(text).to_hex().as_bytes());
+        }
+    } else if bytes.starts_with(b"repro blocks")
+        && let Some((content, digest)) = bytes.split_last_chunk_mut::<32>()
+    {
+        *digest = *blake3::hash(content).as_bytes();
     }
 }

@@ -18,6 +18,7 @@ use repro::message::Message;
 use repro::models::TapShape;
 use repro::models::checkpoint::stored_tensors::{Container, StoredTensors};
 use repro::models::imported::{FeatureFile, Imported, ImportedFile, moments};
+use repro::models::kinds::onnx::file::Description;
 use repro::report::provenance::Provenance;
 use repro::report::template::Template;
 use repro::report::trace::{self, TraceId};
@@ -160,6 +161,11 @@ pub const READERS: &[Reader] = &[
         memory: 300,
     },
     Reader {
+        name: "onnx",
+        read: onnx,
+        memory: 300,
+    },
+    Reader {
         name: "features",
         read: features,
         memory: 1400,
@@ -207,6 +213,11 @@ pub const READERS: &[Reader] = &[
     Reader {
         name: "manifest",
         read: manifest,
+        memory: 300,
+    },
+    Reader {
+        name: "record",
+        read: record,
         memory: 300,
     },
     Reader {
@@ -416,6 +427,21 @@ fn checkpoint(_: &Stage, bytes: &[u8]) {
     }
 }
 
+fn onnx(_: &Stage, bytes: &[u8]) {
+    match Description::read(bytes) {
+        Ok(description) => {
+            assert!(!description.outputs.is_empty());
+            // Names are no longer than the file, whatever it says of their lengths.
+            let named = description.inputs.iter().chain(&description.outputs);
+            let named = named.map(|port| port.name.as_str());
+            for name in named.chain([description.producer.as_str()]) {
+                assert!(name.len() <= 3 * bytes.len(), "a name longer than the file");
+            }
+        }
+        Err(error) => assert!(error.to_string().len() < 10_000, "a message without end"),
+    }
+}
+
 fn features(stage: &Stage, bytes: &[u8]) {
     let path = stage.put("a.features", bytes);
     let imported = Imported {
@@ -604,6 +630,25 @@ fn copy_folder(from: &Path, to: &Path) {
 
 fn manifest(stage: &Stage, bytes: &[u8]) {
     in_store(stage, "manifest.json", bytes);
+}
+
+/// What lies beside the artifacts of a cache: records of what is used, notes, digests of blocks.
+fn record(stage: &Stage, bytes: &[u8]) {
+    let root = stage.folder.path().join("records");
+    for name in ["uses/a.json", "memo/a.note", "archives/a-1.tar.blocks"] {
+        stage.put(&format!("records/{name}"), bytes);
+    }
+    stage.put("records/archives/a-1.tar", b"1234");
+    let store = Store::open_read_only(root).expect("a store");
+    let (uses, unreadable) = store.uses().expect("a folder that can be read");
+    assert_eq!(uses.len() + unreadable.len(), 1);
+    let _ = store.memo().notes::<serde_json::Value>("");
+    match store.archives().find_blocks("a", "1.tar") {
+        Ok(Some(blocks)) => assert_eq!(blocks.length(), 4),
+        Ok(None) => {}
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    let _ = store.archives().verify();
 }
 
 fn part(stage: &Stage, bytes: &[u8]) {

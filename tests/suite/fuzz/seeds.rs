@@ -12,8 +12,18 @@ use parquet::file::properties::WriterProperties;
 use super::readers;
 use crate::fixture::{gzip, root, tar, walk};
 
+/// Where inputs are kept that broke a promise once, in a folder for each reader; `tests/fuzz_corpus/README.md` says which.
+const KEPT: &str = "tests/fuzz_corpus";
+
 /// Sound files for a reader, some of them hostile ones of before. `store` is a cache with artifacts.
 pub fn of(name: &str, store: Option<&Path>) -> Vec<Vec<u8>> {
+    let mut all = sound(name, store);
+    let kept = walk(&root().join(KEPT).join(name));
+    all.extend(kept.iter().map(|path| fs::read(path).unwrap()));
+    all
+}
+
+fn sound(name: &str, store: Option<&Path>) -> Vec<Vec<u8>> {
     let png = || fs::read(root().join("tests/golden/decoding/palette.png")).unwrap();
     let photos = || {
         let members = [
@@ -53,6 +63,12 @@ pub fn of(name: &str, store: Option<&Path>) -> Vec<Vec<u8>> {
             all.extend(files("tests/golden/checkpoints", &["pt", "pth", "safetensors", "npz"], 60_000));
             all
         }
+        "onnx" => files("tests/golden/onnx", &["onnx"], 60_000),
+        "record" => vec![
+            b"{\"file\":\"a.toml\",\"experiment\":\"a\",\"at\":\"2026-01-01T00:00:00Z\",\"artifacts\":[],\"earlier\":{}}".to_vec(),
+            note(),
+            blocks(),
+        ],
         "features" => {
             let mut all = files(
                 "tests/golden/imported",
@@ -114,6 +130,27 @@ pub fn of(name: &str, store: Option<&Path>) -> Vec<Vec<u8>> {
         .to_vec(),
         other => panic!("no seeds for `{other}`"),
     }
+}
+
+/// A note of the memo.
+fn note() -> Vec<u8> {
+    sealed_text("repro note 1\n{\"about\":\"cats\",\"says\":[1,2]}\n")
+}
+
+/// A text with its digest behind it.
+fn sealed_text(text: &str) -> Vec<u8> {
+    format!("{text}{}", blake3::hash(text.as_bytes()).to_hex()).into_bytes()
+}
+
+/// The digests of the blocks of a file of four bytes.
+fn blocks() -> Vec<u8> {
+    let mut bytes = b"repro blocks 1\n".to_vec();
+    bytes.extend(4_u64.to_le_bytes());
+    bytes.extend((1_u64 << 18).to_le_bytes());
+    bytes.extend(blake3::hash(b"1234").as_bytes());
+    let digest = blake3::hash(&bytes);
+    bytes.extend(digest.as_bytes());
+    bytes
 }
 
 /// Experiments that include files, with these: whole ones, and some that are wrong.
