@@ -99,7 +99,7 @@ pub(super) fn read(folder: &Path, kind: ArtifactKind, fingerprint: &Fingerprint)
         && summary.fingerprint == *fingerprint
         && summary.recipe.kind() == kind
         && summary.recipe.fingerprint() == *fingerprint;
-    (is_of_it && has_files(folder, summary.files)).then(|| Entry {
+    (is_of_it && has_files(folder, summary.files)).then_some(Entry {
         kind,
         label: summary.label,
         recipe: summary.recipe,
