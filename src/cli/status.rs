@@ -55,7 +55,7 @@ struct Record {
     round: usize,
     /// Whether everything is in the cache.
     done: bool,
-    /// Whether anything is in the queue.
+    /// Whether anything is in the queue, or may be where Slurm does not answer.
     live: bool,
     /// The state of the job that ends the round, where Slurm knows it.
     last: Option<String>,
@@ -144,7 +144,9 @@ fn record(context: &Context, submitted: &Submitted) -> Result<Record, Failure> {
         at: submission.at.clone(),
         round: submission.rounds.len(),
         done: planned.plan.is_done(),
-        live: look.standings.iter().any(Standing::is_live)
+        // Where Slurm does not answer, there may be more to come.
+        live: queue.is_none()
+            || look.standings.iter().any(Standing::is_live)
             || last.is_some_and(|job| job.state.is_live()),
         last: last.map(|job| format!("{:?}", job.state).to_lowercase()),
         bad_nodes: submission.bad_nodes.clone(),

@@ -66,8 +66,9 @@ fn wait_until(cli: &CliTest, id: &str, what: &str, is_so: &dyn Fn(&Value) -> boo
     }
 }
 
+/// Whether everything is in the cache, and the last job has written the report.
 fn has_ended(status: &Value) -> bool {
-    status["done"] == true && status["live"] == false
+    status["done"] == true && status["last"] == "completed"
 }
 
 /// What a run on this machine makes of the same file, with one thread, in the cache `whole`; and its report.
@@ -169,13 +170,14 @@ fn processes_of(number: &str) -> Vec<u32> {
 #[test]
 #[ignore = "needs a Slurm, which `./test --slurm` starts; a minute"]
 fn needs_slurm_a_killed_node_a_restarted_controller_and_a_requeued_job() {
-    let cli = CliTest::with_fashion(5000, 1000);
+    // Half of what the name says: three shards of 1,024 images.
+    let cli = CliTest::with_fashion(2500, 500);
     cli.write("six-shards.toml", six_shards());
     // The first attempt of every task dawdles, so that there is time to kill it.
     project(
         &cli,
         "n0 n1",
-        "task-time = \"1m\"\nrate = 2e7\nsetup = ['[[ ${SLURM_RESTART_COUNT:-0} != 0 ]] || sleep 6']\n",
+        "task-time = \"1m\"\nrate = 2e7\nsetup = ['[[ ${SLURM_RESTART_COUNT:-0} != 0 ]] || sleep 25']\n",
     );
     let (whole, _) = whole(&cli, "six-shards.toml", None);
     cli.run(&["submit", "six-shards.toml"]).expect_code(0);
@@ -256,12 +258,13 @@ fn needs_slurm_two_projects_share_a_cache() {
     let cli = CliTest::with_fashion(TRAIN, TEST);
     cli.write("small.toml", SMALL);
     let (whole, report) = whole(&cli, "small.toml", Some("reports/small.md"));
+    // The passes of the first dawdle, so that there is something left for the second.
     for user in ["ada", "bob"] {
         cli.fashion(&format!("{user}/fashion"), TRAIN, TEST);
         cli.write(&format!("{user}/small.toml"), SMALL);
         cli.write(
             &format!("{user}/repro.toml"),
-            "[cache]\npath = \"../shared\"\n\n[executor]\nkind = \"slurm\"\ncpus = 1\nexclude = \"n0,n1,n2,n3\"\n",
+            "[cache]\npath = \"../shared\"\n\n[executor]\nkind = \"slurm\"\ncpus = 1\nexclude = \"n0,n1,n2,n3\"\nsetup = ['[[ ${task[0]:-} != pass-* ]] || sleep 10']\n",
         );
     }
     for (user, id) in [("ada", "1"), ("bob", "2")] {
