@@ -22,8 +22,11 @@ use crate::cluster::judge::Standing;
 use crate::cluster::record::VERSION;
 use crate::cluster::settings::ExecutorKind;
 use crate::cluster::{ExecutorSettings, Submission};
+use crate::collect::place;
+use crate::exec::NodeError;
 use crate::message::Message;
 use crate::plan::PlanRecord;
+use crate::report::look_at_template;
 use crate::store::Store;
 use options::Options;
 
@@ -79,6 +82,11 @@ fn first(context: &Context, file: &Path, arguments: Arguments) -> Result<(), Fai
     let store = Store::open(&context.cache)?;
     let planned = experiment::plan(context, &named, &store, &mut |_, _| {})?;
     arguments.deny.judge(&planned)?;
+    if let Some(config) = &planned.experiment.report {
+        // As a run does: days of a cluster are not to end at somebody else's file.
+        look_at_template(config, &context.base).map_err(NodeError::from)?;
+        place::look(&context.base, &planned.plan.name, config, false)?;
+    }
     let plan = &planned.plan;
     if plan.is_done() {
         say!("nothing to submit: everything is in the cache, and `repro run` writes the report");

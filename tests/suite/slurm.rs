@@ -81,7 +81,8 @@ fn whole(
         .expect_code(0);
     let text = report.map(|report| cli.read(report));
     if let Some(report) = report {
-        fs::remove_file(cli.path(report)).unwrap();
+        // With what is beside it, which would belong to nobody.
+        fs::remove_dir_all(cli.path(report).parent().unwrap()).unwrap();
     }
     (parts(cli, "whole"), text)
 }

@@ -185,6 +185,13 @@ fn what_is_in_the_queue_is_shown_and_canceled() {
         .repro(&["status"])
         .expect_code(2)
         .expect_in_stderr(&["nothing was submitted with the cache"]);
+    // What is in the way of the report is said before anything is submitted.
+    cli.write("reports/small.md", "mine");
+    cluster
+        .repro(&["submit", "small.toml", "--slurm"])
+        .expect_code(2)
+        .expect_in_stderr(&["reports/small.md is there"]);
+    fs::remove_file(cli.path("reports/small.md")).unwrap();
     cli.write("fake/idle", "");
     cluster
         .repro(&["submit", "small.toml", "--slurm", "--max-jobs", "3"])
