@@ -61,7 +61,7 @@ impl Run<'_> {
         }
     }
 
-    /// The right to make an artifact; nothing where another process has made it meanwhile.
+    /// The right to make an artifact; nothing where another process has made it meanwhile. What lay damaged in its place is told.
     pub(super) fn begin(
         &self,
         artifact: &PlannedArtifact,
@@ -69,7 +69,14 @@ impl Run<'_> {
         let mut wait = |waiting: &Waiting<'_>| self.wait(waiting);
         let (recipe, label) = (&artifact.recipe, &artifact.label);
         match self.store.begin(recipe, label, &mut wait)? {
-            Begin::Writer(writer) => Ok(Some(writer)),
+            Begin::Writer(writer) => {
+                for aside in writer.set_aside() {
+                    (self.emit)(Event::SetAside {
+                        what: format!("{} {}", aside.from.display(), aside.reason),
+                    });
+                }
+                Ok(Some(writer))
+            }
             Begin::AlreadyThere(_) => Ok(None),
         }
     }

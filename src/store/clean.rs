@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::checkpoints;
 use super::fingerprint::Fingerprint;
 use super::listing::entries;
-use super::root::Store;
+use super::root::{FOLDERS, Store};
 use crate::atomic_file::is_temporary;
 use crate::lock_file;
 
@@ -135,15 +135,8 @@ impl Store {
 
     /// Every file or folder that killed runs left: files that have no name yet, files of locks, checkpoints of what is done.
     fn each_leftover(&self, found: &mut dyn FnMut(&Path)) {
-        for folder in [
-            "",
-            "archives",
-            "checkpoints",
-            "locks",
-            "memo",
-            "quarantine",
-            "runs",
-        ] {
+        temporary_in(&self.root, found);
+        for folder in FOLDERS {
             temporary_in(&self.root.join(folder), found);
         }
         for kind in list(&self.root.join("artifacts")) {
@@ -228,6 +221,7 @@ mod tests {
         let job = root.join("locks/job-x");
         let left = [
             root.join("archives/.tmp-birds-1.tar-x"),
+            root.join("uses/.tmp-x.json-x"),
             root.join("artifacts/head/00/x/.tmp-head.safetensors-x"),
             root.join("locks")
                 .join(format!("{}.lock", Fingerprint::of(b"x"))),
@@ -243,22 +237,22 @@ mod tests {
         leave();
         // Nobody was killed, so nobody looks.
         let open = Store::open(&root).unwrap();
-        assert_eq!(there(), 4);
+        assert_eq!(there(), 5);
         assert_eq!(
             open.leftovers(),
             Leftovers {
-                files: 4,
-                bytes: 16
+                files: 5,
+                bytes: 20
             }
         );
         // The sign of the one that is open, and of one that was killed.
         fs::write(root.join("locks/store.lock"), "++").unwrap();
         let beside = Store::open(&root).unwrap();
-        assert_eq!(there(), 4, "somebody has it open");
+        assert_eq!(there(), 5, "somebody has it open");
         drop((open, beside));
         let reader = Store::open_read_only(&root).unwrap();
         drop(Store::open(&root).unwrap());
-        assert_eq!(there(), 4, "somebody reads it");
+        assert_eq!(there(), 5, "somebody reads it");
         drop(reader);
         drop(Store::open(&root).unwrap());
         assert_eq!(there(), 0);

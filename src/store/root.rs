@@ -22,7 +22,8 @@ pub const STORE_FORMAT: u64 = 1;
 
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_WORD: &str = "repro-store";
-const FOLDERS: [&str; 9] = [
+/// Every folder of a store.
+pub(super) const FOLDERS: [&str; 9] = [
     "archives",
     "artifacts",
     "checkpoints",

@@ -10,6 +10,8 @@ use std::path::Path;
 
 use repro::random::Stream;
 
+use super::disk::{Disk, FOLDER};
+use super::stages::{self, run_on};
 use crate::changed_inputs::packed;
 use crate::corruption::{artifacts, experiments, link, pages};
 use crate::fixture::{CliTest, Output};
@@ -167,6 +169,8 @@ enum Outcome {
     Mended,
     /// The run ended with an error that names the file.
     Refused,
+    /// The run did not read it, and `repro cache verify` names it.
+    Found,
     /// The same tables, figures and artifacts, and nothing told: nothing that reaches a number.
     Harmless,
 }
@@ -185,7 +189,24 @@ fn report(cli: &CliTest) -> Files {
         .collect()
 }
 
-const RUN: [&str; 6] = ["run", "more.toml", "--device", "cpu", "--cache", "damaged"];
+/// The experiments: what is there but for one set of features, and what reads the network, the features and a checkpoint again.
+const EXPERIMENTS: [&str; 2] = ["tiny.toml", "more.toml"];
+
+/// The experiment that reads files of a folder: the second for what the first finds made.
+fn reader_of(file: &str) -> &'static str {
+    let is_read_again = [
+        "artifacts/pretraining",
+        "artifacts/features",
+        "checkpoints",
+        "archives",
+        "memo",
+    ];
+    EXPERIMENTS[usize::from(is_read_again.iter().any(|folder| file.starts_with(folder)))]
+}
+
+fn run(cli: &CliTest, experiment: &str) -> Output {
+    cli.run(&["run", experiment, "--device", "cpu", "--cache", "damaged"])
+}
 
 /// The folder of features that were begun and have no manifest.
 const UNFINISHED: &str = "unfinished";
@@ -275,83 +296,98 @@ fn tells(output: &Output, file: &str) -> bool {
         || (file == "FORMAT" && all.contains("FORMAT"))
 }
 
+/// What a run leaves in a sound cache: its tables and figures, and all artifacts.
+struct Right {
+    report: Files,
+    artifacts: Files,
+}
+
+/// A copy of the sound cache, without pages.
+fn fresh(cli: &CliTest) {
+    let _ = fs::remove_dir_all(cli.path("damaged"));
+    for page in pages(cli) {
+        fs::remove_file(cli.path(&page)).unwrap();
+    }
+    link(cli, "sound", "damaged");
+}
+
 /// Damages the files of some kinds in some ways, runs, and prints what became of each.
 fn try_all(chosen: impl Fn(&str) -> bool, regions: &[Region]) {
     let cli = sound();
-    link(&cli, "sound", "damaged");
-    cli.run(&RUN).expect_code(0);
-    let right = (report(&cli), artifacts(&cli, "damaged"));
+    let right = EXPERIMENTS.map(|experiment| {
+        fresh(&cli);
+        run(&cli, experiment).expect_code(0);
+        let right = Right {
+            report: report(&cli),
+            artifacts: artifacts(&cli, "damaged"),
+        };
+        assert!(right.report.len() > 3, "{:?}", right.report.keys());
+        (experiment, right)
+    });
+    let right = BTreeMap::from(right);
     let mut files: Vec<(&str, String)> = KINDS
         .iter()
         .map(|kind| (kind.name, file_of(&cli, kind)))
         .collect();
     files.extend(NAMED.map(|(name, file)| (name, file.to_owned())));
-    println!("| file | damaged | mended | refused | harmless |");
-    println!("| :--- | ---: | ---: | ---: | ---: |");
+    println!(
+        "| file | damaged | mended | refused | not read, found by `cache verify` | harmless |"
+    );
+    println!("| :--- | ---: | ---: | ---: | ---: | ---: |");
     for (name, file) in files.iter().filter(|(name, _)| chosen(name)) {
         let bytes = fs::read(cli.path("sound").join(file)).unwrap();
-        let mut outcomes: BTreeMap<Outcome, Vec<Region>> = BTreeMap::new();
+        let mut counts: BTreeMap<Outcome, usize> = BTreeMap::new();
         for region in regions {
             if let Some(damaged) = region.damaged(&bytes, name) {
-                let outcome = outcome(&cli, file, &damaged, &right, &format!("{name}, {region:?}"));
-                outcomes.entry(outcome).or_default().push(*region);
+                let what = format!("{name}, {region:?}");
+                let outcome = outcome(&cli, file, &damaged, &right[reader_of(file)], &what);
+                *counts.entry(outcome).or_default() += 1;
             }
         }
-        let count = |outcome| outcomes.get(&outcome).map_or(0, Vec::len);
-        let (mended, refused, harmless) = (
-            count(Outcome::Mended),
-            count(Outcome::Refused),
-            count(Outcome::Harmless),
-        );
-        println!(
-            "| {name} | {} | {mended} | {refused} | {harmless} |",
-            mended + refused + harmless
-        );
+        let all: usize = counts.values().sum();
+        let [mended, refused, found, harmless] = [
+            Outcome::Mended,
+            Outcome::Refused,
+            Outcome::Found,
+            Outcome::Harmless,
+        ]
+        .map(|outcome| counts.get(&outcome).copied().unwrap_or_default());
+        println!("| {name} | {all} | {mended} | {refused} | {found} | {harmless} |");
     }
 }
 
 /// Runs on a copy of the cache with this file damaged. What the run leaves has to be right.
-fn outcome(
-    cli: &CliTest,
-    file: &str,
-    damaged: &[u8],
-    right: &(Files, Files),
-    what: &str,
-) -> Outcome {
-    fs::remove_dir_all(cli.path("damaged")).unwrap();
-    for page in pages(cli) {
-        fs::remove_file(cli.path(&page)).unwrap();
-    }
-    link(cli, "sound", "damaged");
+fn outcome(cli: &CliTest, file: &str, damaged: &[u8], right: &Right, what: &str) -> Outcome {
+    fresh(cli);
     let path: &Path = &cli.path("damaged").join(file);
     fs::remove_file(path).unwrap();
     fs::write(path, damaged).unwrap();
-    let output = cli.run(&RUN);
+    let output = run(cli, reader_of(file));
     assert!(!output.stderr.contains("panicked"), "{what}: {output}");
-    let told = tells(&output, file) || output.stderr.contains("set aside");
     match output.code {
-        Some(0) => {
-            assert!(report(cli) == right.0, "{what}: other tables: {output}");
-            let found = artifacts(cli, "damaged");
-            for (path, bytes) in &right.1 {
-                // The file itself may be one that nobody needed.
-                let is_it = format!("artifacts/{path}") == file;
-                assert!(
-                    is_it || found.get(path) == Some(bytes),
-                    "{what}: {path} differs: {output}"
-                );
-            }
-            if told {
-                Outcome::Mended
-            } else {
-                Outcome::Harmless
-            }
-        }
+        Some(0) => {}
         Some(1 | 3 | 4) => {
             assert!(tells(&output, file), "{what}: not named: {output}");
-            Outcome::Refused
+            return Outcome::Refused;
         }
         _ => panic!("{what}: {output}"),
+    }
+    let tables = report(cli);
+    assert!(tables == right.report, "{what}: other tables: {output}");
+    let found = artifacts(cli, "damaged");
+    for (path, bytes) in &right.artifacts {
+        // The file itself may be one that nobody needed.
+        let is_right = format!("artifacts/{path}") == file || found.get(path) == Some(bytes);
+        assert!(is_right, "{what}: {path} differs: {output}");
+    }
+    if tells(&output, file) || output.stderr.contains("set aside") {
+        return Outcome::Mended;
+    }
+    let verified = cli.run(&["cache", "verify", "--cache", "damaged"]);
+    match verified.code {
+        Some(0) => Outcome::Harmless,
+        Some(4) if tells(&verified, file) => Outcome::Found,
+        _ => panic!("{what}: {verified}"),
     }
 }
 
@@ -361,6 +397,27 @@ fn flipped_bytes_of_parts_and_of_records_reach_no_number() {
         name.contains("unfinished") || name.contains("uses") || name.contains("FORMAT")
     };
     try_all(chosen, &[Region::Data, Region::Tail]);
+}
+
+#[test]
+fn what_is_set_aside_as_it_is_begun_is_told() {
+    let cli = stages::HEADS.folder();
+    run_on(&Disk::default(), &cli).expect_code(0);
+    let mut damaged = Vec::new();
+    for kind in ["head", "metric"] {
+        let folder = format!("{FOLDER}/artifacts/{kind}");
+        let files = cli.files(&folder);
+        let manifest = files.keys().find(|path| path.ends_with("manifest.json"));
+        let file = format!("{folder}/{}", manifest.unwrap());
+        let bytes = Region::Data.damaged(&fs::read(cli.path(&file)).unwrap(), kind);
+        fs::write(cli.path(&file), bytes.unwrap()).unwrap();
+        damaged.push(file);
+    }
+    let again = run_on(&Disk::default(), &cli).expect_code(0);
+    for file in &damaged {
+        let (folder, _) = file.rsplit_once('/').unwrap();
+        assert!(again.stderr.contains(folder), "{file}: {again}");
+    }
 }
 
 #[test]
