@@ -202,10 +202,10 @@ fn every_stage_bears_a_failing_disk() {
 }
 
 #[test]
-#[ignore = "a quarter of an hour: 900 faults; with `--nocapture` it prints the table of docs/reliability.md"]
+#[ignore = "a quarter of an hour: 360 faults; with `--nocapture` it prints the table of docs/reliability.md"]
 fn nightly_every_stage_bears_hundreds_of_failures_of_the_disk() {
     let faults: Vec<&Fault> = FAULTS.iter().chain([&VANISHED]).collect();
-    fail_all(&stages::ALL, &faults, 10, 3);
+    fail_all(&stages::ALL, &faults, 4, 3);
 }
 
 /// A name that is not there and a folder that cannot be looked at are told by their own names.
