@@ -171,7 +171,7 @@ mod tests {
     fn a_summary_says_what_the_manifest_says() {
         let (few, manifest) = artifact(MANY);
         assert!(read(&few, &manifest).is_none());
-        let (many, manifest) = artifact(MANY + 100);
+        let (many, manifest) = artifact(2 * MANY);
         assert_eq!(read(&many, &manifest), Some(Entry::from(manifest.clone())));
         // Of another artifact, or without one of its files.
         let other = Fingerprint::of(b"other");
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_change_of_the_summary_shows() {
-        let (folder, manifest) = artifact(MANY + 100);
+        let (folder, manifest) = artifact(2 * MANY);
         let path = folder.path().join(MANIFEST_FILE);
         let text = fs::read(&path).unwrap();
         let expected = Entry::from(manifest.clone());
