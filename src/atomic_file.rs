@@ -243,6 +243,27 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Gives a file another name in the same file system, unless there is one of that name already; returns whether the name was free. Lasts
+/// once this returns.
+pub(crate) fn rename_if_absent(from: &Path, to: &Path) -> io::Result<bool> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    faults::at(Operation::Rename)?;
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(io::Error::from) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        // A file system that knows no such renaming: a second name does the same.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
+            match fs::hard_link(from, to) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+                linked => linked?,
+            }
+            fs::remove_file(from)?;
+        }
+        Err(error) => return Err(error),
+    }
+    sync_folder_of(to).map(|()| true)
+}
+
 /// Copies a file, a link or a folder with all that is in it; files last once this returns.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let kind = from.symlink_metadata()?.file_type();

@@ -38,6 +38,7 @@ pub mod papers;
 pub mod plan;
 pub mod random;
 pub mod recognized;
+pub mod remote;
 pub mod report;
 pub mod spec;
 pub mod statistics;

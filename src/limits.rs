@@ -76,6 +76,9 @@ pub const ONNX_DEPTH: usize = 32;
 /// The longest name of an input, an output, an operator or a tensor of an ONNX file, in bytes.
 pub const ONNX_NAME: usize = 4_096;
 
+/// The most bytes of a manifest that a remote gives: some 200,000 files of an artifact.
+pub const MANIFEST: u64 = 1 << 26;
+
 /// The most bytes of a template.
 pub const TEMPLATE: u64 = 1 << 20;
 

@@ -133,7 +133,7 @@ impl Store {
         }
     }
 
-    /// Every file or folder that killed runs left: files that have no name yet, files of locks, checkpoints of what is done.
+    /// Every file or folder that killed runs left: files that have no name yet, files of locks, checkpoints and arrivals of what is done.
     fn each_leftover(&self, found: &mut dyn FnMut(&Path)) {
         temporary_in(&self.root, found);
         for folder in FOLDERS {
@@ -151,6 +151,11 @@ impl Store {
                 of_one_artifact.is_some_and(|name| name.parse::<Fingerprint>().is_ok());
             if of_one_artifact || (name.starts_with("job-") && path.is_dir()) {
                 found(&path);
+            }
+        }
+        for arrival in list(&self.root.join("arriving")) {
+            if self.is_done(&name_of(&arrival)) {
+                found(&arrival);
             }
         }
         for training in list(&self.root.join("checkpoints")) {

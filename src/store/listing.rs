@@ -25,6 +25,9 @@ pub struct Listing {
     pub artifacts: BTreeMap<Fingerprint, Entry>,
     /// Artifacts of which only some parts are committed.
     pub partial: BTreeMap<Fingerprint, Partial>,
+    /// Of the artifacts that are wanted and that the store lacks, those that a remote has, with the size of their files in bytes. The store
+    /// knows none; whoever has asked a remote puts them here.
+    pub remote: BTreeMap<Fingerprint, u64>,
     /// Artifacts that do not count because they are damaged or were made by a newer release.
     pub problems: Vec<Problem>,
 }

@@ -21,6 +21,9 @@ pub const MANIFEST_FORMAT: u64 = 1;
 /// Name of the manifest in an artifact's folder.
 pub(super) const MANIFEST_FILE: &str = "manifest.json";
 
+/// What is wrong with a manifest in the place of another.
+pub(super) const OF_ANOTHER: &str = "speaks of another artifact than the one it lies with";
+
 /// What an artifact is, how it was made, and every file of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -121,6 +124,15 @@ impl Manifest {
         sealed(self)
     }
 
+    /// Whether it speaks of this artifact, in all that it says.
+    pub(super) fn is_of(&self, kind: ArtifactKind, fingerprint: &Fingerprint) -> bool {
+        let recipe = &self.recipe;
+        self.kind == kind
+            && self.fingerprint == *fingerprint
+            && recipe.kind() == kind
+            && recipe.fingerprint() == *fingerprint
+    }
+
     /// The entry of a file by its name; `None` where the artifact has none.
     pub fn file(&self, name: &str) -> Option<&FileEntry> {
         self.files.iter().find(|file| file.name == name)
@@ -205,12 +217,8 @@ pub(super) fn read_state(
         Ok(manifest) => manifest,
         Err(reason) => return Ok(ManifestState::Damaged { file: path, reason }),
     };
-    if manifest.kind != kind
-        || manifest.fingerprint != *fingerprint
-        || manifest.recipe.kind() != kind
-        || manifest.recipe.fingerprint() != *fingerprint
-    {
-        let reason = "speaks of another artifact than the one it lies with".to_owned();
+    if !manifest.is_of(kind, fingerprint) {
+        let reason = OF_ANOTHER.to_owned();
         return Ok(ManifestState::Damaged { file: path, reason });
     }
     for entry in &manifest.files {
@@ -229,7 +237,7 @@ pub(super) fn of_damaged(folder: &Path) -> Option<Manifest> {
 }
 
 /// The manifest, or why it is damaged. A newer format is not damage, so it is an error.
-fn parse(path: &Path, text: &[u8]) -> Result<Result<Manifest, String>, StoreError> {
+pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Result<Manifest, String>, StoreError> {
     /// Read first, because a newer format need not have the other fields.
     #[derive(Deserialize)]
     struct Head {

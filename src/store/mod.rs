@@ -18,6 +18,8 @@
 //!   damaged/<64 hex>                        that an artifact was found damaged, and how; see `lineage.rs`
 //!   memo/                                   digests of input files by their size and times
 //!   archives/                               what is made of datasets' archives to read them in place; may be deleted
+//!   arriving/<64 hex>/                      files of an artifact on the way from a remote; see `arrivals.rs`
+//!   elsewhere/<64 hex>.json                 manifests of artifacts that a remote has and nothing here needs; see `elsewhere.rs`
 //!   runs/                                   records of runs
 //!   uses/                                   what the last run of each experiment wanted; see `uses.rs`
 //! ```
@@ -39,6 +41,7 @@
 //! [`Store::table`] and [`Store::bytes`] read; [`Store::listing`] lists what is there; [`Store::query`] asks all of it
 //! in SQL.
 
+mod arrivals;
 mod begin;
 mod canonical;
 mod canonical_serializer;
@@ -46,6 +49,7 @@ mod checkpoints;
 mod claims;
 mod clean;
 mod commit;
+mod elsewhere;
 mod error;
 mod export;
 mod features;
@@ -78,6 +82,7 @@ mod uses;
 mod verify;
 mod writer;
 
+pub use arrivals::{Arrival, Arriving, ArrivingFile};
 pub use begin::Begin;
 pub use canonical::CanonicalError;
 pub use checkpoints::{Checkpoint, Checkpoints};

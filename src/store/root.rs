@@ -23,11 +23,13 @@ pub const STORE_FORMAT: u64 = 1;
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_WORD: &str = "repro-store";
 /// Every folder of a store.
-pub(super) const FOLDERS: [&str; 9] = [
+pub(super) const FOLDERS: [&str; 11] = [
     "archives",
+    "arriving",
     "artifacts",
     "checkpoints",
     "damaged",
+    "elsewhere",
     "locks",
     "memo",
     "quarantine",

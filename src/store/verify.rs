@@ -64,7 +64,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Corrupt`] when the bytes are not those that were committed.
-    pub(super) fn open_file(
+    pub fn open_file(
         &self,
         manifest: &Manifest,
         entry: &FileEntry,

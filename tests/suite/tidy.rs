@@ -278,12 +278,13 @@ fn only_the_store_and_the_report_write_files() {
 
 /// Where the store opens files, and why none of these is a file of an artifact that was not compared: `checked_file.rs` compares;
 /// `part_reader.rs` opens parts that prove themselves, before there is a manifest; `manifest.rs` reads what has the digests; the memo
-/// hashes what users name; `verify.rs` hashes; `scratch.rs` and `summary.rs` read records with digests of their own; `root.rs` reads
-/// `FORMAT`, `clean.rs` the lock of the store, `checkpoints.rs` the list of heads, which only decides what is resumed, and `uses.rs` what runs wanted, which
-/// only decides what may be removed.
-const OPENERS: [&str; 10] = [
+/// hashes what users name; `verify.rs` hashes; `scratch.rs` and `summary.rs` read records and `elsewhere.rs` manifests with digests of their
+/// own; `root.rs` reads `FORMAT`, `clean.rs` the lock of the store, `checkpoints.rs` the list of heads, which only decides what is resumed, and
+/// `uses.rs` what runs wanted, which only decides what may be removed.
+const OPENERS: [&str; 11] = [
     "store/checkpoints.rs",
     "store/clean.rs",
+    "store/elsewhere.rs",
     "store/manifest.rs",
     "store/memo/",
     "store/part_reader.rs",
@@ -316,14 +317,35 @@ fn bytes_of_artifacts_are_read_by_one_way() {
 }
 
 #[test]
-fn only_fetch_talks_to_the_network() {
+fn only_fetch_and_remotes_talk_to_the_network() {
     let files = sources()
         .into_iter()
-        .filter(|file| !within(file, &["fetch/", "view/http.rs"]));
+        .filter(|file| !within(file, &["fetch/", "remote/", "view/http.rs"]));
     forbid(
         files,
-        &["reqwest", "tokio", "std::net", "TcpStream", "UdpSocket"],
-        "only fetch talks to the network",
+        &[
+            "reqwest",
+            "tokio",
+            "object_store",
+            "std::net",
+            "TcpStream",
+            "UdpSocket",
+        ],
+        "only fetch and remotes talk to the network",
+    );
+    let files = sources()
+        .into_iter()
+        .filter(|file| within(file, &["remote/"]));
+    forbid(
+        files,
+        &[
+            "crate::models",
+            "crate::datasets",
+            "crate::plan",
+            "crate::exec",
+            "crate::cli",
+        ],
+        "a remote does not know what an artifact is for",
     );
     let files = sources()
         .into_iter()

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use super::Memo;
@@ -62,15 +62,67 @@ impl Memo {
         about.map(|note| note.says).collect()
     }
 
+    /// The notes about some subjects, or about all, as they are on the disk, by what [`Memo::take_note`] knows them by.
+    pub fn whole_notes(&self, about: Option<&[String]>) -> Vec<(Fingerprint, Vec<u8>)> {
+        let names: Vec<Fingerprint> = if let Some(about) = about {
+            about.iter().map(|one| note_name(one)).collect()
+        } else {
+            let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+            let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+            let names = names.filter_map(|name| name.strip_suffix(".note")?.parse().ok());
+            names.collect()
+        };
+        let whole = names.into_iter().filter_map(|name| {
+            let bytes = fs::read(self.note_path(&name)).ok()?;
+            parse::<IgnoredAny>(&bytes).map(|_| (name, bytes))
+        });
+        whole.collect()
+    }
+
+    /// Of the notes about some subjects, those that are not kept here.
+    pub fn lacking_notes(&self, about: &[String]) -> Vec<Fingerprint> {
+        let names = about.iter().map(|one| note_name(one));
+        names
+            .filter(|name| !self.note_path(name).exists())
+            .collect()
+    }
+
+    /// Keeps a note that another cache has kept, unless there is one about the same. One that is not exactly a note, or is about something
+    /// else, is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// As [`Memo::keep_note`].
+    pub fn take_note(&self, name: &Fingerprint, bytes: &[u8]) -> Result<(), StoreError> {
+        let file = self.note_path(name);
+        let is_right =
+            parse::<IgnoredAny>(bytes).is_some_and(|note| note_name(&note.about) == *name);
+        if !is_right || file.exists() || !self.folder.is_dir() {
+            return Ok(());
+        }
+        commit::write_file_unsynced(&file, bytes)
+    }
+
     fn note_file(&self, about: &str) -> PathBuf {
-        let name = Fingerprint::of(about.as_bytes());
+        self.note_path(&note_name(about))
+    }
+
+    fn note_path(&self, name: &Fingerprint) -> PathBuf {
         self.folder.join(format!("{name}.note"))
     }
 }
 
+fn note_name(about: &str) -> Fingerprint {
+    Fingerprint::of(about.as_bytes())
+}
+
 /// The note in a file; `None` where the file is not exactly one.
 fn read<N: DeserializeOwned>(file: &Path) -> Option<Note<String, N>> {
-    let text = fs::read_to_string(file).ok()?;
+    parse(&fs::read(file).ok()?)
+}
+
+fn parse<N: DeserializeOwned>(bytes: &[u8]) -> Option<Note<String, N>> {
+    let text = std::str::from_utf8(bytes).ok()?;
     let (body, digest) = text.rsplit_once('\n')?;
     let hashed = &text[..=body.len()];
     if blake3::hash(hashed.as_bytes()).to_hex().as_str() != digest {
@@ -105,6 +157,33 @@ mod tests {
             fs::write(&file, &kept[..place]).unwrap();
             assert_eq!(memo.note::<u32>("cats"), None);
         }
+    }
+
+    #[test]
+    fn notes_of_another_cache_are_taken_where_there_is_none() {
+        let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (there, here) = (Memo::new(there.path()), Memo::new(here.path()));
+        there.keep_note("cats", &1).unwrap();
+        there.keep_note("dogs", &2).unwrap();
+        assert_eq!(there.whole_notes(None).len(), 2);
+        let cats = ["cats".to_owned()];
+        let notes = there.whole_notes(Some(&cats));
+        let [(name, bytes)] = notes.as_slice() else {
+            panic!("{notes:?}");
+        };
+        assert_eq!(here.lacking_notes(&cats), [*name]);
+        let mut damaged = bytes.clone();
+        damaged[20] ^= 1;
+        here.take_note(name, &damaged).unwrap();
+        here.take_note(&note_name("birds"), bytes).unwrap();
+        assert_eq!(here.whole_notes(None), []);
+        here.take_note(name, bytes).unwrap();
+        assert_eq!(here.note("cats"), Some(1));
+        there.keep_note("cats", &3).unwrap();
+        here.take_note(name, &there.whole_notes(Some(&cats))[0].1)
+            .unwrap();
+        assert_eq!(here.note("cats"), Some(1));
+        assert_eq!(here.lacking_notes(&cats), []);
     }
 
     #[test]
