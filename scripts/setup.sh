@@ -13,6 +13,8 @@ torch_version=2.11.0
 torch_cpu_packages=("torch==$torch_version" nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85)
 # Not one version of NumPy: none is for all of Python 3.10 to 3.14.
 test_packages=(polars==2.1.0 pyarrow==26.0.1 "numpy>=2.2,<2.5")
+# A server of buckets for the tests of remotes.
+s3_packages=("moto[s3]==5.2.5" flask==3.1.3 flask-cors==6.0.5)
 
 # One range, because newer ones are not made for Python 3.10. 1.24 is the oldest that the program can load.
 onnxruntime_package="onnxruntime>=1.24,<1.33"
@@ -418,5 +420,22 @@ prepare_test_python() {
 
 check_test_python() {
     PYTHONPATH=$1 python3 -c 'import numpy, polars, pyarrow' 2>&1 | tail -n 1
+    return "${PIPESTATUS[0]}"
+}
+
+# Sets REPRO_TEST_S3_PYTHONPATH, where the tests of remotes find a server of buckets; one that is already set wins.
+prepare_test_s3() {
+    local stamp
+    [[ -z ${REPRO_TEST_S3_PYTHONPATH-} ]] || return 0
+    export REPRO_TEST_S3_PYTHONPATH=$root/.python-s3
+    stamp="${s3_packages[*]} $(python3 -c 'import sys; print(*sys.version_info[:2], sep=".")' 2>/dev/null || true)"
+    is_stamped "$REPRO_TEST_S3_PYTHONPATH" "$stamp" && return
+    say "installing ${s3_packages[*]} into .python-s3, a server of buckets for the tests: about 30 MB to download, 80 MB on disk"
+    pip_install "$REPRO_TEST_S3_PYTHONPATH" "$stamp" 300 check_test_s3 \
+        "or set REPRO_TEST_S3_PYTHONPATH to a folder with these packages" "${s3_packages[@]}"
+}
+
+check_test_s3() {
+    PYTHONPATH=$1 python3 -c 'import moto.server' 2>&1 | tail -n 1
     return "${PIPESTATUS[0]}"
 }

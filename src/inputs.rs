@@ -33,7 +33,7 @@ use crate::warning::Warning;
 use memory::Memory;
 
 pub use generated::made_image;
-pub use memory::class_names;
+pub use memory::{class_names, subjects};
 pub use source::{ImageSource, Showing};
 pub use survey::{Otherwise, Surveyed, survey};
 

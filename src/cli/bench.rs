@@ -187,6 +187,7 @@ mod with_torch {
                 plan: &plan,
                 inputs: &inputs,
                 store: &store,
+                remote: None,
                 base: folder.path(),
                 device,
                 emit: &|event| hear(&heard, timed, event),

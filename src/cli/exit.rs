@@ -13,6 +13,7 @@ use crate::inputs::{InputError, InputErrors};
 use crate::message::{Hint, Message};
 use crate::models::kinds::guided_diffusion::presets::PresetError;
 use crate::plan::PlanError;
+use crate::remote::RemoteError;
 use crate::report::ReportError;
 use crate::store::{QueryError, StoreError};
 
@@ -180,6 +181,21 @@ impl From<FetchError> for Failure {
             FetchError::BadAddress { .. } => Self::Usage(error.explain()),
             FetchError::Stopped { .. } => Self::StoppedWith(error.explain()),
             _ => Self::Input(error.explain()),
+        }
+    }
+}
+
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Self {
+        match error {
+            RemoteError::Store(error) => error.into(),
+            RemoteError::Stopped => Self::StoppedWith(
+                "stopped; what has come is kept, the same command goes on from there".into(),
+            ),
+            error @ (RemoteError::ReadOnly { .. } | RemoteError::NoListing { .. }) => {
+                Self::Usage(error.explain())
+            }
+            error => Self::Cache(error.explain()),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Context;
 use super::exit::Failure;
 use super::overrides::{ExperimentFile, Overrides};
+use super::remote::Opened;
 use super::style::{Stream, Style, in_ascii};
 use super::unopened;
 use crate::graph::{self, Experiment};
@@ -14,7 +15,7 @@ use crate::limits;
 use crate::machine::instructions;
 use crate::message::Message;
 use crate::models::{self, Model, Precision};
-use crate::plan::{self, Absent, Forecast, Plan, Rates, Step, Work};
+use crate::plan::{self, Absent, Forecast, JobKind, Plan, Rates, Step, Work};
 use crate::spec::include::IncludedFile;
 use crate::spec::{Diagnostics, Source};
 use crate::store::{Listing, Store};
@@ -182,14 +183,32 @@ pub(super) fn plan(
     store: &Store,
     observe: &mut dyn FnMut(&'static str, &Plan),
 ) -> Result<Planned, Failure> {
+    plan_from(context, file, store, None, observe)
+}
+
+/// [`plan`], with what a remote has.
+pub(super) fn plan_from(
+    context: &Context,
+    file: &ExperimentFile,
+    store: &Store,
+    remote: Option<&Opened>,
+    observe: &mut dyn FnMut(&'static str, &Plan),
+) -> Result<Planned, Failure> {
     let experiment = check(file)?;
     say_where(context);
     let tell = |message: &str| say!("{message}");
-    let inputs = inputs::open(&experiment, &context.base, store, &tell)
-        .map_err(|errors| unopened::failure(context, &experiment, errors))?;
-    let listing = store.listing()?;
-    let plan = plan::plan(&experiment, &inputs.facts, &listing, observe)
-        .map_err(|error| unopened::misfit(&experiment, error))?;
+    let inputs = match inputs::open(&experiment, &context.base, store, &tell) {
+        Ok(inputs) => inputs,
+        Err(errors) => {
+            if let Some(remote) = remote
+                && let Some(planned) = without_inputs(context, file, store, remote)?
+            {
+                return Ok(planned);
+            }
+            return Err(unopened::failure(context, &experiment, errors));
+        }
+    };
+    let (plan, listing) = planned(&experiment, &inputs, store, remote, observe)?;
     Ok(Planned {
         experiment,
         inputs,
@@ -206,14 +225,24 @@ pub(super) fn survey(
     otherwise: Otherwise,
     observe: &mut dyn FnMut(&'static str, &Plan),
 ) -> Result<(Planned, Vec<Absent>), Failure> {
+    survey_from(context, file, store, None, otherwise, observe)
+}
+
+/// [`survey`], with what a remote has.
+pub(super) fn survey_from(
+    context: &Context,
+    file: &ExperimentFile,
+    store: &Store,
+    remote: Option<&Opened>,
+    otherwise: Otherwise,
+    observe: &mut dyn FnMut(&'static str, &Plan),
+) -> Result<(Planned, Vec<Absent>), Failure> {
     let experiment = check(file)?;
     say_where(context);
     let tell = |message: &str| say!("{message}");
     let surveyed = inputs::survey(&experiment, &context.base, store, &tell, otherwise)
         .map_err(|errors| unopened::failure(context, &experiment, errors))?;
-    let listing = store.listing()?;
-    let plan = plan::plan(&experiment, &surveyed.inputs.facts, &listing, observe)
-        .map_err(|error| unopened::misfit(&experiment, error))?;
+    let (plan, listing) = planned(&experiment, &surveyed.inputs, store, remote, observe)?;
     let planned = Planned {
         experiment,
         inputs: surveyed.inputs,
@@ -221,4 +250,62 @@ pub(super) fn survey(
         listing,
     };
     Ok((planned, surveyed.absent))
+}
+
+/// The plan of an experiment, and what it is planned against: the store, and what a remote has of what that lacks.
+fn planned(
+    experiment: &Experiment,
+    inputs: &Inputs,
+    store: &Store,
+    remote: Option<&Opened>,
+    observe: &mut dyn FnMut(&'static str, &Plan),
+) -> Result<(Plan, Listing), Failure> {
+    let mut listing = store.listing()?;
+    let misfit = |error| unopened::misfit(experiment, error);
+    if let Some(remote) = remote {
+        // Which artifacts there are to ask for is known from a plan without it.
+        let alone = plan::plan(experiment, &inputs.facts, &listing, &mut |_, _| {});
+        listing.remote = remote.ask(&alone.map_err(misfit)?)?;
+    }
+    let plan = plan::plan(experiment, &inputs.facts, &listing, observe).map_err(misfit)?;
+    Ok((plan, listing))
+}
+
+/// The plan of an experiment of whose inputs some are not on disk, if it computes nothing: all of it is in the cache or the remote.
+fn without_inputs(
+    context: &Context,
+    file: &ExperimentFile,
+    store: &Store,
+    remote: &Opened,
+) -> Result<Option<Planned>, Failure> {
+    let experiment = check(file)?;
+    remote.bring_notes(store, &experiment);
+    let surveyed = inputs::survey(
+        &experiment,
+        &context.base,
+        store,
+        &|_: &str| {},
+        Otherwise::Fail,
+    );
+    let Ok(surveyed) = surveyed else {
+        return Ok(None);
+    };
+    let (plan, listing) = planned(
+        &experiment,
+        &surveyed.inputs,
+        store,
+        Some(remote),
+        &mut |_, _| {},
+    )?;
+    if plan.jobs.iter().any(|job| job.kind != JobKind::Transfer) {
+        return Ok(None);
+    }
+    let absent = plural(surveyed.absent.len(), "input");
+    say!("note: {absent} not on disk, and not needed: nothing is computed");
+    Ok(Some(Planned {
+        experiment,
+        inputs: surveyed.inputs,
+        plan,
+        listing,
+    }))
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use super::Context;
 use super::exit::Failure;
 use super::overrides::ExperimentFile;
+use super::remote::RemoteChoice;
 use super::working::Working;
 
 /// Arguments of `repro job`.
@@ -27,6 +28,8 @@ pub struct Arguments {
     shards: Option<(usize, usize)>,
     #[command(flatten)]
     pub(super) working: Working,
+    #[command(flatten)]
+    from: RemoteChoice,
 }
 
 /// Reads `0..4`.
@@ -50,7 +53,7 @@ fn parse_shards(text: &str) -> Result<(usize, usize), String> {
 #[cfg(not(feature = "torch"))]
 pub fn run(_context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     super::experiment::check(&arguments.experiment)?;
-    let _ = (&arguments.job, arguments.shards);
+    let _ = (&arguments.job, arguments.shards, &arguments.from);
     Err(arguments.working.refuse())
 }
 
@@ -61,7 +64,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
 
     use super::experiment;
     use super::process::{clock, stop_signal};
-    use crate::exec::context::Run;
+    use super::remote::{Opened, wanted};
+    use crate::exec::context::{Outcome, Run};
     use crate::exec::event::Event;
     use crate::exec::schedule::run_one;
     use crate::machine::device;
@@ -71,11 +75,19 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     arguments.working.settle()?;
     experiment::check(&arguments.experiment)?;
     let store = Store::open(&context.cache)?;
-    let planned = experiment::plan(context, &arguments.experiment, &store, &mut |_, _| {})?;
+    let remote = arguments.from.open(context)?;
+    let remote = remote.as_ref();
+    let file = &arguments.experiment;
+    let planned = experiment::plan_from(context, file, &store, remote, &mut |_, _| {})?;
     let Some(job) = with_torch::find(&planned.plan, &arguments.job)? else {
         say!(
-            "nothing to do: what {} makes is in the cache",
-            arguments.job
+            "nothing to do: what {} makes is in the {}",
+            arguments.job,
+            if remote.is_some() {
+                "cache or the remote"
+            } else {
+                "cache"
+            }
         );
         return Ok(());
     };
@@ -88,6 +100,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         plan: &planned.plan,
         inputs: &planned.inputs,
         store: &store,
+        remote: remote.map(Opened::source),
         base: &context.base,
         device: device::Device::Cpu,
         emit: &emit,
@@ -110,7 +123,16 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         command,
     ));
     let started = Instant::now();
-    let outcome = run_one(&run, &workers, job, shards.as_ref());
+    // What it needs and a remote has comes first.
+    let mut outcome = Outcome::default();
+    for &needed in &planned.plan.jobs[job].needs {
+        if outcome.is_complete() {
+            outcome = run_one(&run, &workers, needed, None);
+        }
+    }
+    if outcome.is_complete() {
+        outcome = run_one(&run, &workers, job, shards.as_ref());
+    }
     emit(Event::RunFinished {
         nothing_to_do: false,
         stopped: outcome.stopped,
@@ -120,6 +142,17 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         unmade: outcome.unmade.len(),
         seconds: started.elapsed().as_secs_f64(),
     });
+    if let (Some(remote), true) = (remote, outcome.is_complete()) {
+        let steps = planned.plan.jobs[job].steps.iter();
+        let made = steps
+            .map(|&id| planned.plan.step(id))
+            .filter(|step| step.is_missing());
+        if let Some(event) =
+            remote.give(&store, &made.map(wanted).collect(), &planned.experiment)?
+        {
+            emit(event);
+        }
+    }
     listeners.conclude(if outcome.stopped {
         Err(listeners.stopped())
     } else if outcome.disk_full {
@@ -131,6 +164,13 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         } else {
             Failure::Nodes(text.into())
         })
+    } else if outcome.unbrought {
+        Err(Failure::Cache(
+            Message::new(
+                "something that this job needs could not be brought from the remote, see above",
+            )
+            .hint("make it here with `--no-remote`, by its own job or by `repro run`"),
+        ))
     } else if outcome.set_aside {
         Err(Failure::Cache(
             Message::new("something damaged was set aside")
@@ -148,7 +188,7 @@ mod with_torch {
 
     use super::Failure;
     use crate::message::Message;
-    use crate::plan::{Plan, job_name};
+    use crate::plan::{JobKind, Plan, job_name};
     use crate::spec::suggest;
     use crate::text::plural;
 
@@ -157,8 +197,10 @@ mod with_torch {
         if let Some(index) = plan.jobs.iter().position(|job| job.name == name) {
             let job = &plan.jobs[index];
             // What it needs is another job's to make.
-            if let Some(&needed) = job.needs.first() {
-                let others = match job.needs.len() - 1 {
+            let is_made = |needed: &&usize| plan.jobs[**needed].kind != JobKind::Transfer;
+            let mut needs = job.needs.iter().filter(is_made);
+            if let Some(&needed) = needs.next() {
+                let others = match needs.count() {
                     0 => String::new(),
                     others => format!(" and {}", plural(others, "other")),
                 };
@@ -174,7 +216,10 @@ mod with_torch {
         }
         let mut names = Vec::new();
         for step in &plan.steps {
-            names.push(job_name(step)?);
+            let name = job_name(step)?;
+            let digits = name.rsplit('-').next().unwrap_or_default();
+            names.push(format!("{}-{digits}", JobKind::Transfer.word()));
+            names.push(name);
         }
         if names.iter().any(|known| known == name) {
             return Ok(None);

@@ -34,6 +34,7 @@ mod process;
 mod progress;
 mod project;
 mod query;
+mod remote;
 mod report;
 mod run;
 mod runs;

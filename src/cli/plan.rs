@@ -9,6 +9,7 @@ use super::Context;
 use super::exit::Failure;
 use super::explain::explain_all;
 use super::overrides::ExperimentFile;
+use super::remote::RemoteChoice;
 use super::selection::Selection;
 use super::warnings::Deny;
 use super::{experiment, printed, unopened};
@@ -54,11 +55,18 @@ pub struct Arguments {
     pub(super) selection: Selection,
     #[command(flatten)]
     deny: Deny,
+    #[command(flatten)]
+    from: RemoteChoice,
 }
 
 impl Arguments {
     /// Those of `repro run --dry-run`.
-    pub(super) fn dry_run(experiment: ExperimentFile, selection: Selection, deny: Deny) -> Self {
+    pub(super) fn dry_run(
+        experiment: ExperimentFile,
+        selection: Selection,
+        deny: Deny,
+        from: RemoteChoice,
+    ) -> Self {
         Self {
             experiment,
             steps: false,
@@ -69,6 +77,7 @@ impl Arguments {
             check: false,
             selection,
             deny,
+            from,
         }
     }
 }
@@ -85,10 +94,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             ]);
         }
     };
-    let (planned, absent) = experiment::survey(
+    let remote = arguments.from.open(context)?;
+    let (planned, absent) = experiment::survey_from(
         context,
         &arguments.experiment,
         &store,
+        remote.as_ref(),
         Otherwise::Estimate,
         &mut observe,
     )?;

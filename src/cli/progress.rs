@@ -13,7 +13,7 @@ use super::exit::Failure;
 use super::meter::Unit;
 use super::say::{self, Level};
 use crate::exec::event::{Event, Working};
-use crate::text::{count, duration, operations, plural, rate};
+use crate::text::{self, count, duration, operations, plural, rate};
 
 pub(super) use log::{JsonLog, LogError};
 
@@ -123,6 +123,30 @@ impl Display {
                 }
             }
             Event::SetAside { what } => state.say(&format!("warning: set aside: {what}")),
+            Event::Transferred {
+                job,
+                remote,
+                artifacts,
+                bytes,
+                seconds,
+            } => state.event(&format!(
+                "{job}: {} from {remote}, {} in {}",
+                plural(*artifacts, "artifact"),
+                text::bytes(*bytes),
+                duration(*seconds)
+            )),
+            Event::NotBrought { label, error } => {
+                state.say(&format!("warning: {label} is not brought but made here: {error}"));
+            }
+            Event::Pushed {
+                remote,
+                artifacts,
+                bytes,
+            } => state.say(&format!(
+                "{} put into {remote}, {}",
+                plural(*artifacts, "artifact"),
+                text::bytes(*bytes)
+            )),
             Event::FitNotConverged {
                 label,
                 iterations,
@@ -342,7 +366,7 @@ impl Display {
                         "nothing to do: everything is in the cache and every output is up to date",
                     );
                 } else if *again {
-                    state.say("what was damaged is set aside and made again");
+                    state.say("what was damaged, or could not be brought, is made now");
                 } else if *failed > 0 && !disk_full {
                     state.say(&format!(
                         "{} failed; {} missing because of it; everything else is done",

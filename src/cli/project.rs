@@ -32,6 +32,7 @@ const CACHE_VARIABLE: &str = "REPRO_CACHE";
 struct Settings {
     cache: CacheSettings,
     executor: ExecutorSettings,
+    remote: RemoteSettings,
     run: RunSettings,
 }
 
@@ -40,6 +41,20 @@ struct Settings {
 struct CacheSettings {
     /// The folder of the cache, counted from the project.
     path: Option<PathBuf>,
+}
+
+/// Where a project shares its artifacts.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RemoteSettings {
+    /// The address of the remote.
+    pub(super) url: Option<String>,
+    /// What stands before all names of this project in it.
+    pub(super) prefix: Option<String>,
+    /// Whether it is an error where the remote fails, and not a reason to compute.
+    pub(super) required: bool,
+    /// Whether a run puts there what it made.
+    pub(super) push: bool,
 }
 
 /// What options of `repro run` and `repro job` are where they are not given.
@@ -92,6 +107,8 @@ pub(super) struct Project {
     pub(super) cache: PathBuf,
     /// Whether it is not the working folder, and nobody named it.
     pub(super) is_above: bool,
+    /// Where artifacts are shared.
+    pub(super) remote: RemoteSettings,
     /// What options are where they are not given.
     pub(super) run: RunSettings,
     /// Where jobs are submitted, and what each may take.
@@ -106,6 +123,7 @@ impl Project {
             cache: base.join(CACHE),
             base,
             is_above: false,
+            remote: RemoteSettings::default(),
             run: RunSettings::default(),
             executor: ExecutorSettings::default(),
         }
@@ -141,6 +159,7 @@ impl Project {
             is_above: !is_named && base != Path::new("."),
             base,
             cache,
+            remote: settings.remote,
             run: settings.run,
             executor: settings.executor,
         })
@@ -214,7 +233,7 @@ fn parse(file: &Path, text: &str) -> Result<Settings, Failure> {
             _ => {
                 let message = Message::new(format!("{place}: {reason}"));
                 Failure::Usage(message.hint(
-                    "the keys are `[cache] path`, `[run] memory`, `device` and `workers`, described in docs/setup.md, and those of `[executor]`, in docs/cluster.md",
+                    "the keys are `[cache] path`, `[remote] url`, `prefix`, `required` and `push`, and `[run] memory`, `device`, `workers` and `fail_fast`, described in docs/setup.md, and those of `[executor]`, in docs/cluster.md",
                 ))
             }
         }
@@ -265,6 +284,8 @@ mod tests {
                 "[cache]\nfolder = \"x\"\n",
                 "unknown key `folder`\n  hint: one of `path`",
             ),
+            ("[remote]\nadress = \"s3://x\"\n", "unknown key `adress`"),
+            ("[remote]\npush = 1\n", "repro.toml:2: invalid type"),
             (
                 "[run]\nmemory = \"8X\"\n",
                 "repro.toml:2: invalid size `8X`",

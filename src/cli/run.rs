@@ -1,7 +1,11 @@
 //! `repro run`: computes what the cache lacks and writes the report.
 
 #[cfg(feature = "torch")]
+mod ended;
+#[cfg(feature = "torch")]
 pub(super) mod origin;
+#[cfg(feature = "torch")]
+mod pushed;
 #[cfg(feature = "torch")]
 mod session;
 #[cfg(feature = "torch")]
@@ -20,6 +24,9 @@ use super::exit::Failure;
 use super::experiment::Planned;
 use super::overrides::ExperimentFile;
 use super::project::RunSettings;
+#[cfg(feature = "torch")]
+use super::remote::Opened;
+use super::remote::RemoteChoice;
 use super::selection::Selection;
 use super::warnings::Deny;
 use super::working::Working;
@@ -53,6 +60,8 @@ pub struct Arguments {
     /// Continue after a failure with what does not need it; this is so anyway, unless `fail_fast` is set in `repro.toml`.
     #[arg(long, conflicts_with = "fail_fast")]
     keep_going: bool,
+    #[command(flatten)]
+    from: RemoteChoice,
     /// Run again whenever the experiment file, a file that it includes, or its template changes, until Ctrl-C.
     #[arg(long)]
     watch: bool,
@@ -64,15 +73,25 @@ pub struct Arguments {
 impl Arguments {
     /// The arguments of `repro plan` for the same.
     fn as_plan(&self) -> super::plan::Arguments {
-        let (selection, deny) = (self.selection.clone(), self.deny.clone());
-        super::plan::Arguments::dry_run(self.experiment.clone(), selection, deny)
+        super::plan::Arguments::dry_run(
+            self.experiment.clone(),
+            self.selection.clone(),
+            self.deny.clone(),
+            self.from.clone(),
+        )
     }
 
     /// The plan, or the part of it that was asked for.
     #[cfg(feature = "torch")]
-    fn planned(&self, context: &Context, store: &Store) -> Result<Planned, Failure> {
+    fn planned(
+        &self,
+        context: &Context,
+        store: &Store,
+        remote: Option<&Opened>,
+    ) -> Result<Planned, Failure> {
         let file = &self.experiment;
-        let mut planned = super::experiment::plan(context, file, store, &mut |_, _| {})?;
+        let mut planned =
+            super::experiment::plan_from(context, file, store, remote, &mut |_, _| {})?;
         self.selection.apply(&mut planned.plan)?;
         Ok(planned)
     }
@@ -94,6 +113,7 @@ impl Arguments {
             dry_run: false,
             fail_fast: false,
             keep_going: false,
+            from: RemoteChoice::default(),
             watch: false,
             png: false,
         }
@@ -104,7 +124,12 @@ impl Arguments {
 #[cfg(not(feature = "torch"))]
 pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     super::experiment::check(&arguments.experiment)?;
-    let _ = (&arguments.deny, arguments.watch, arguments.png);
+    let _ = (
+        &arguments.deny,
+        &arguments.from,
+        arguments.watch,
+        arguments.png,
+    );
     let _ = (
         arguments.fail_fast,
         arguments.keep_going,
@@ -161,7 +186,9 @@ fn once(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     }
     let is_new = !context.cache.exists();
     let (store, unwritable) = session::open(&context.cache)?;
-    let planned = match arguments.planned(context, &store) {
+    let remote = arguments.from.open(context)?;
+    let remote = remote.as_ref();
+    let planned = match arguments.planned(context, &store, remote) {
         Ok(planned) => planned,
         Err(failure) => {
             if is_new {
@@ -189,6 +216,7 @@ fn once(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         context,
         arguments,
         store: &store,
+        remote,
         planned,
         workers: &workers,
         listeners: &listeners,

@@ -339,7 +339,7 @@ fn missing_axes(work: &Evaluate, train: &Train) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Every artifact of the plan that is there, and the versions of what made them.
+/// Every artifact of the plan that is there or in a remote, and the versions of what made them.
 type Nodes = (Vec<NodeRecord>, BTreeMap<String, String>);
 
 fn nodes(plan: &Plan, store: &Store) -> Result<Nodes, NodeError> {
@@ -347,7 +347,8 @@ fn nodes(plan: &Plan, store: &Store) -> Result<Nodes, NodeError> {
     let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for step in &plan.steps {
         let artifact = &step.artifact;
-        let Some(manifest) = store.manifest(&artifact.fingerprint)? else {
+        let kind = artifact.recipe.kind();
+        let Some(manifest) = store.known_manifest(kind, &artifact.fingerprint)? else {
             continue;
         };
         for (component, version) in &manifest.made.versions {

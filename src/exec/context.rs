@@ -11,10 +11,20 @@ use crate::machine::device::{self, Device};
 use crate::machine::{instructions, threads};
 use crate::message::Hint;
 use crate::plan::{Plan, PlannedArtifact, StepId};
+use crate::remote::Remote;
 use crate::store::{
     ArtifactWriter, Begin, Fingerprint, INSTRUCTIONS, Made, Patience, Store, StoreError, Waiting,
 };
 use crate::trainer::pretraining::PretrainError;
+
+/// Where what others have made is taken from.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// The remote.
+    pub remote: &'a Remote,
+    /// Whether it is an error, and not a reason to compute, where something cannot be brought.
+    pub required: bool,
+}
 
 /// What a job works with. Each worker has one of its own, with its device.
 #[derive(Clone, Copy)]
@@ -25,6 +35,8 @@ pub struct Run<'a> {
     pub inputs: &'a Inputs,
     /// Where results are read from and committed to.
     pub store: &'a Store,
+    /// Where what the plan brings comes from; `None` where it brings nothing.
+    pub remote: Option<Source<'a>>,
     /// The folder that relative paths start from.
     pub base: &'a Path,
     /// The device of all tensors.
@@ -130,6 +142,8 @@ pub struct Outcome {
     pub stopped: bool,
     /// A damaged artifact was moved aside and has to be made again.
     pub set_aside: bool,
+    /// Something could not be brought from a remote and has to be made here. [`Outcome::set_aside`] is true as well: another run follows.
+    pub unbrought: bool,
     /// The disk of the cache is full; nothing more was begun.
     pub disk_full: bool,
     /// Whether one of them is a bug of this program.
@@ -190,6 +204,15 @@ impl Outcome {
         if let Some(what) = set_aside(run.store, error) {
             (run.emit)(Event::SetAside { what });
             self.set_aside = true;
+            return;
+        }
+        let is_required = run.remote.is_some_and(|from| from.required);
+        if let (NodeError::Remote(_), false) = (error, is_required) {
+            (run.emit)(Event::NotBrought {
+                label: label.clone(),
+                error: error.explain().in_one_line(),
+            });
+            (self.set_aside, self.unbrought) = (true, true);
             return;
         }
         if run.fail_fast {

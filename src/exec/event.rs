@@ -79,6 +79,35 @@ pub enum Event {
         /// What and why.
         what: String,
     },
+    /// Artifacts came from a remote.
+    Transferred {
+        /// The job's name.
+        job: String,
+        /// The address of the remote.
+        remote: String,
+        /// How many artifacts are here now that were not.
+        artifacts: usize,
+        /// Size of their files.
+        bytes: u64,
+        /// Seconds by the clock, at least 0.
+        seconds: f64,
+    },
+    /// An artifact could not be brought from a remote; it is made here.
+    NotBrought {
+        /// The artifact's label.
+        label: String,
+        /// Why, with its hint.
+        error: String,
+    },
+    /// Artifacts were put into a remote at the end of a run.
+    Pushed {
+        /// The address of the remote.
+        remote: String,
+        /// How many are there now that were not.
+        artifacts: usize,
+        /// Bytes that were sent.
+        bytes: u64,
+    },
     /// The training of a network begins.
     PretrainStarted {
         /// The label of the artifact that is made.

@@ -34,6 +34,7 @@ use crate::bug::Bug;
 use crate::contained::contained;
 use crate::datasets::DatasetError;
 use crate::message::{Hint, Message};
+use crate::remote::RemoteError;
 use crate::store::StoreError;
 
 /// The split that the store shows for an image that did not decode and was left out. Its feature is not a number, so that no use
@@ -154,6 +155,9 @@ pub enum NodeError {
     /// Somebody else's file has the name of one that is to be written.
     #[error("{}", .0.text)]
     Taken(Message),
+    /// Something that a remote has could not be brought.
+    #[error(transparent)]
+    Remote(Box<RemoteError>),
     /// The program contradicts itself.
     #[error(transparent)]
     Bug(#[from] Bug),
@@ -176,6 +180,7 @@ impl Hint for NodeError {
             #[cfg(feature = "torch")]
             Self::Pretrain(error) => error.hint(),
             Self::Report(error) => error.hint(),
+            Self::Remote(error) => error.hint(),
             Self::Values(message) | Self::Taken(message) => message.hint.clone(),
             #[cfg(feature = "torch")]
             Self::Forward(_) => None,
@@ -205,6 +210,17 @@ impl NodeError {
     #[track_caller]
     pub(crate) fn bug(what: &str) -> Self {
         Self::Bug(Bug::new(what))
+    }
+}
+
+impl From<RemoteError> for NodeError {
+    fn from(error: RemoteError) -> Self {
+        match error {
+            RemoteError::Stopped => Self::Stopped,
+            // A cache that is full or cannot be written to is no matter of the remote.
+            RemoteError::Store(error @ StoreError::DiskFull { .. }) => Self::Store(error),
+            error => Self::Remote(Box::new(error)),
+        }
     }
 }
 

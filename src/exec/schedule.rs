@@ -106,7 +106,7 @@ pub fn run_one(
             let mut heads = heads.lock().unwrap_or_else(PoisonError::into_inner);
             for (id, fate) in fates {
                 match fate {
-                    StepResult::Made => heads.made(&run, id),
+                    StepResult::Made => heads.made(&run, job, id),
                     StepResult::Failed(error) => outcome.fail(&run, id, &error),
                     StepResult::Unmade { .. } => {}
                 }
@@ -223,7 +223,8 @@ impl ScheduleState {
     fn is_single(&self, run: &Run<'_>, job: usize, lanes: usize) -> bool {
         let job = &run.plan.jobs[job];
         let is_one_of_many = self.scans >= lanes && jobs::is_scan(run, job);
-        lanes > 1 && (is_one_of_many || jobs::is_small(run, job))
+        let waits = job.kind == JobKind::Transfer;
+        lanes > 1 && (waits || is_one_of_many || jobs::is_small(run, job))
     }
 
     /// The next job for a lane of a worker, or whether to wait or end.
@@ -361,7 +362,7 @@ impl ScheduleState {
         }
         for (id, fate) in fates {
             match fate {
-                StepResult::Made => self.heads.made(run, id),
+                StepResult::Made => self.heads.made(run, job, id),
                 StepResult::Failed(error) => self.outcome.fail(run, id, &error),
                 StepResult::Unmade { culprit } => {
                     let label = run.plan.step(culprit).artifact.label.clone();

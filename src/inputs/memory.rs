@@ -123,14 +123,8 @@ impl Memory<'_> {
         }
     }
 
-    /// The declaration of a dataset and of all that it is made from.
     fn about(&self, node: &DatasetNode) -> String {
-        let own = format!("{DATASET}{} {}", node.dataset.kind(), node.declaration);
-        let upstream = node.upstream.map(|index| &self.experiment.datasets[index]);
-        match upstream {
-            None => own,
-            Some(upstream) => format!("{own} of {}", self.about(upstream)),
-        }
+        about_dataset(self.experiment, node)
     }
 
     /// The digests of a dataset's lists, as far as they are there.
@@ -141,6 +135,24 @@ impl Memory<'_> {
             Some((path.to_owned(), digest))
         });
         lists.collect()
+    }
+}
+
+/// What the notes about an experiment's inputs are about.
+pub fn subjects(experiment: &Experiment) -> Vec<String> {
+    let datasets = experiment.datasets.iter();
+    let datasets = datasets.map(|node| about_dataset(experiment, node));
+    let weights = experiment.models.iter().filter_map(about_weights);
+    datasets.chain(weights).collect()
+}
+
+/// The declaration of a dataset and of all that it is made from.
+fn about_dataset(experiment: &Experiment, node: &DatasetNode) -> String {
+    let own = format!("{DATASET}{} {}", node.dataset.kind(), node.declaration);
+    let upstream = node.upstream.map(|index| &experiment.datasets[index]);
+    match upstream {
+        None => own,
+        Some(upstream) => format!("{own} of {}", about_dataset(experiment, upstream)),
     }
 }
 

@@ -25,6 +25,8 @@ use crate::trainer::{TestAverage, Views};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobKind {
+    /// Artifacts that a remote has, brought into the store.
+    Transfer,
     /// The training of a diffusion network.
     Pretrain,
     /// Samples: images out of noise. It can be cut by shards.
@@ -47,6 +49,7 @@ impl JobKind {
     /// The first word of a job's name.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Transfer => "transfer",
             Self::Pretrain => "pretrain",
             Self::Sample => "samples",
             Self::Pass => "pass",
@@ -66,7 +69,7 @@ pub struct Cost {
     pub images: u64,
     /// Multiply-adds of the forward passes.
     pub multiply_adds: u64,
-    /// Bytes of features and of images that are written.
+    /// Bytes of features and of images that are written, or of artifacts that come from a remote.
     pub bytes: u64,
 }
 
@@ -287,6 +290,9 @@ pub struct Pass {
 impl Pass {
     /// The pass that a job is; `None` for a job of another kind.
     pub fn of(plan: &Plan, job: &Job) -> Option<Self> {
+        if job.kind == JobKind::Transfer {
+            return None;
+        }
         let extracts: Vec<(StepId, &Step, &Extract)> = job
             .steps
             .iter()

@@ -30,6 +30,8 @@ impl<'a> Known<'a> {
         let fingerprint = recipe.fingerprint();
         let state = if self.listing.artifacts.contains_key(&fingerprint) {
             StepState::Cached
+        } else if let Some(&bytes) = self.listing.remote.get(&fingerprint) {
+            StepState::Remote { bytes }
         } else if let Some(partial) = self.listing.partial.get(&fingerprint) {
             StepState::Partial {
                 parts: partial.parts.clone(),

@@ -66,7 +66,7 @@ impl Shards {
         for artifact in artifacts {
             for (shard, lacks) in lacking.iter_mut().enumerate() {
                 *lacks |= match &artifact.state {
-                    StepState::Cached => false,
+                    StepState::Cached | StepState::Remote { .. } => false,
                     StepState::Partial { parts } => {
                         !u32::try_from(shard).is_ok_and(|shard| parts.contains(&shard))
                     }

@@ -36,6 +36,11 @@ pub enum StepState {
         /// Numbers of the parts that are committed.
         parts: BTreeSet<u32>,
     },
+    /// It is not, but a remote has it.
+    Remote {
+        /// Size of its files.
+        bytes: u64,
+    },
     /// It is not; `why` says what changed, where that is known.
     Missing {
         /// What changed, in words, or that it is new.
@@ -77,7 +82,15 @@ pub struct Step {
 impl Step {
     /// Whether its artifact has to be made.
     pub fn is_missing(&self) -> bool {
-        !self.artifact.state.is_cached()
+        !self.artifact.state.is_cached() && self.remote_bytes().is_none()
+    }
+
+    /// The size of its artifact, where a remote has it and the store does not.
+    pub fn remote_bytes(&self) -> Option<u64> {
+        match self.artifact.state {
+            StepState::Remote { bytes } => Some(bytes),
+            _ => None,
+        }
     }
 }
 

@@ -2,12 +2,14 @@
 
 mod latents;
 mod record;
+mod remote;
 mod trainings;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use self::latents::render_latents;
+use self::remote::render_remote;
 use self::trainings::{render_fresh, render_trainings};
 use super::Plan;
 use super::absent::{self, Absent};
@@ -156,7 +158,13 @@ pub fn render_jobs(plan: &Plan) -> String {
             match (job.steps.len(), job.shards) {
                 (1, Some(shards)) => format!("{label}  {}", plural(shards, "shard")),
                 (1, None) => label.to_owned(),
-                (several, _) => format!("{} such as {label}", plural(several, "head")),
+                (several, _) => {
+                    let what = match job.kind {
+                        JobKind::Transfer => "artifact",
+                        _ => "head",
+                    };
+                    format!("{} such as {label}", plural(several, what))
+                }
             }
         };
         let needs: Vec<&str> = job
@@ -178,6 +186,7 @@ pub fn render_jobs(plan: &Plan) -> String {
 pub fn render(plan: &Plan, absent: &[Absent], every_artifact: bool) -> String {
     let mut text = format!("plan for {}\n", plan.name);
     text.push_str(&absent::render(absent));
+    text.push_str(&render_remote(plan));
     let (latents, passes): (Vec<Pass>, Vec<Pass>) = plan
         .passes()
         .into_iter()
@@ -185,13 +194,7 @@ pub fn render(plan: &Plan, absent: &[Absent], every_artifact: bool) -> String {
     let totals = Totals::of(&passes);
     text.push_str(&render_trainings(plan));
     text.push_str(&render_latents(plan, &latents));
-    let (wanted, cached) = counts(plan, "features");
-    let _ = writeln!(
-        text,
-        "\nfeatures: {} wanted, {} cached",
-        count(wanted),
-        count(cached)
-    );
+    let _ = writeln!(text, "\nfeatures: {}", counts(plan, "features"));
     if !passes.is_empty() {
         let _ = writeln!(
             text,
@@ -214,13 +217,7 @@ pub fn render(plan: &Plan, absent: &[Absent], every_artifact: bool) -> String {
         );
         text.push_str(&render_passes(&imports));
     }
-    let (wanted, cached) = counts(plan, "head");
-    let _ = writeln!(
-        text,
-        "heads: {} wanted, {} cached",
-        count(wanted),
-        count(cached)
-    );
+    let _ = writeln!(text, "heads: {}", counts(plan, "head"));
     let scans = plan.jobs.iter().filter(|job| job.kind == JobKind::Heads);
     let scans = scans.count();
     if scans > 0 {
@@ -240,13 +237,7 @@ pub fn render(plan: &Plan, absent: &[Absent], every_artifact: bool) -> String {
         );
     }
     text.push_str(&render_fresh(plan));
-    let (wanted, cached) = counts(plan, "metric");
-    let _ = writeln!(
-        text,
-        "metrics: {} wanted, {} cached",
-        count(wanted),
-        count(cached)
-    );
+    let _ = writeln!(text, "metrics: {}", counts(plan, "metric"));
     if let Some(output) = &plan.report {
         let _ = writeln!(
             text,
@@ -264,11 +255,20 @@ pub fn render(plan: &Plan, absent: &[Absent], every_artifact: bool) -> String {
     text
 }
 
-/// How many artifacts of a kind are wanted, and how many of them the store has.
-fn counts(plan: &Plan, kind: &str) -> (usize, usize) {
+/// How many artifacts of a kind are wanted, and how many of them the store or a remote has.
+fn counts(plan: &Plan, kind: &str) -> String {
     let of_kind = || plan.steps.iter().filter(|step| step.work.kind() == kind);
-    let cached = of_kind().filter(|step| !step.is_missing());
-    (of_kind().count(), cached.count())
+    let cached = of_kind().filter(|step| step.artifact.state.is_cached());
+    let remote = of_kind().filter(|step| step.remote_bytes().is_some());
+    let remote = match remote.count() {
+        0 => String::new(),
+        number => format!(", {} in the remote", count(number)),
+    };
+    format!(
+        "{} wanted, {} cached{remote}",
+        count(of_kind().count()),
+        count(cached.count())
+    )
 }
 
 /// Why things have to be made, reasons that are alike in one line.

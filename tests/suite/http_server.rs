@@ -22,6 +22,8 @@ pub struct Asked {
     pub path: String,
     /// The first byte of `Range`.
     pub from: Option<u64>,
+    /// The last byte of `Range`, where it names one.
+    pub to: Option<u64>,
     pub if_range: Option<String>,
     /// Bytes of the body that were sent in answer.
     pub sent: usize,
@@ -59,9 +61,11 @@ impl Reply {
                 Self::new(416, b"").with("Content-Range", &format!("bytes */{}", file.len()))
             }
             Some(from) if same => {
-                let range = format!("bytes {from}-{}/{}", file.len() - 1, file.len());
-                Self::new(206, &file[usize::try_from(from).unwrap()..])
-                    .with("Content-Range", &range)
+                let last = file.len() as u64 - 1;
+                let to = asked.to.map_or(last, |to| to.min(last));
+                let range = format!("bytes {from}-{to}/{}", file.len());
+                let index = |byte: u64| usize::try_from(byte).unwrap();
+                Self::new(206, &file[index(from)..=index(to)]).with("Content-Range", &range)
             }
             _ => Self::new(200, file),
         };
@@ -203,8 +207,9 @@ fn read(stream: &TcpStream) -> Option<Asked> {
         };
         match name.to_ascii_lowercase().as_str() {
             "range" => {
-                let from = value.trim().strip_prefix("bytes=")?.strip_suffix('-')?;
+                let (from, to) = value.trim().strip_prefix("bytes=")?.split_once('-')?;
                 asked.from = from.parse().ok();
+                asked.to = to.parse().ok();
             }
             "if-range" => asked.if_range = Some(value.trim().to_owned()),
             _ => {}

@@ -12,7 +12,7 @@
 //! intervals and tests; [`fetch`] and [`data`] download files from [`http_server`]; [`schema`] validates the files that are shipped;
 //! [`init`] writes experiments to start from; [`python_package`] and [`wheel`] hold what is installed by pip; [`props`] plans random ones;
 //! [`faults`] kills runs, lets disks fail and flips bytes;
-//! [`tidying`] removes what nobody needs; [`runs`] compares what was run, [`selection`] makes a part, [`audit`] computes again, and [`rehearsal`] plans at ImageNet's size; [`tidy`] reads the source tree, [`words`] its language, and [`pages`] follows the documentation.
+//! [`tidying`] removes what nobody needs, and [`remote`] shares what is there; [`runs`] compares what was run, [`selection`] makes a part, [`audit`] computes again, and [`rehearsal`] plans at ImageNet's size; [`tidy`] reads the source tree, [`words`] its language, and [`pages`] follows the documentation.
 //! `INSTA_UPDATE=always cargo test --release --test suite` writes the snapshots again.
 
 #![expect(
@@ -155,6 +155,8 @@ mod query_reads;
 #[cfg(feature = "torch")]
 mod querying;
 mod rehearsal;
+#[cfg(feature = "torch")]
+mod remote;
 #[cfg(feature = "torch")]
 mod results;
 #[cfg(feature = "torch")]

@@ -1,5 +1,5 @@
-//! Only `repro models fetch` and `repro data fetch` talk to the network, whatever the other commands are given to read;
-//! `repro view` listens on the loopback, and connects to nobody.
+//! Only `repro models fetch` and `repro data fetch` talk to the network, and where a remote is named the commands that share a cache by it,
+//! whatever the other commands are given to read; `repro view` listens on the loopback, and connects to nobody.
 //!
 //! Reading the source for names of libraries, as `tidy` does, does not see a library that connects by itself. So the program runs here
 //! under a filter of the kernel that ends it, by SIGSYS, as soon as it opens a socket of the internet's protocols, and with a listener
@@ -223,6 +223,58 @@ fn no_command_but_fetch_opens_a_socket() {
     }
     let output = nobody.run(&cli, &["doctor"]);
     assert!(output.code.is_some_and(|code| code < 2), "{output}");
+}
+
+#[test]
+fn only_commands_that_share_a_cache_ask_a_remote() {
+    let (cli, nobody) = (small(), Nobody::listen());
+    run(&cli, "small.toml");
+    // A remote that is a folder needs no network.
+    for arguments in [
+        &["cache", "push", "shared"][..],
+        &["cache", "sync", "shared", "--cache", "other"],
+        &["plan", "small.toml", "--remote", "shared"],
+        &[
+            "run",
+            "small.toml",
+            "--remote",
+            "shared",
+            "--cache",
+            "third",
+        ],
+    ] {
+        nobody.run(&cli, arguments).expect_code(0);
+    }
+    cli.write(
+        "repro.toml",
+        format!("[remote]\nurl = \"{}/x\"\n", nobody.address),
+    );
+    for arguments in [
+        &["check", "small.toml"][..],
+        &["explain", "small.toml"],
+        &["report", "small.toml"],
+        &["query", "SELECT * FROM results"],
+        &["list", "artifacts"],
+        &["cache", "ls"],
+        &["cache", "verify"],
+        &["run", "small.toml", "--no-remote"],
+        &["plan", "small.toml", "--no-remote"],
+        // Nothing is lacking, so nothing is asked for.
+        &["run", "small.toml"],
+        &["plan", "small.toml"],
+    ] {
+        nobody.run(&cli, arguments).expect_code(0);
+    }
+    for arguments in [
+        &["cache", "pull", "small.toml", "--cache", "new"][..],
+        &["plan", "small.toml", "--cache", "new"],
+        &["run", "small.toml", "--cache", "new"],
+    ] {
+        let mut command = cli.command(arguments);
+        without_internet(&mut command);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.signal(), Some(libc::SIGSYS), "{output:?}");
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! `repro cache`: who refers to what of it, removing what nothing refers to, verifying what is kept, computing
-//! some of it again, exporting features as Parquet.
+//! `repro cache`: who refers to what of it, removing what nothing refers to, sharing it, verifying what is kept, computing some of it
+//! again, exporting features as Parquet.
 
 mod audit;
 mod gc;
 mod ls;
 mod reached;
+mod shared;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ use crate::text::plural;
 /// Arguments of `repro cache`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  repro cache ls\n  repro cache gc                          what would go: nothing is removed\n  repro cache gc --older-than 30d --remove\n  repro cache verify\n  repro cache audit experiments/quickstart.toml --rows 16\n  repro cache verify --set-aside\n  repro cache export 3fa29c01b2d4 features.parquet"
+    after_help = "Examples:\n  repro cache ls\n  repro cache gc                          what would go: nothing is removed\n  repro cache gc --older-than 30d --remove\n  repro cache push s3://bucket/shared experiments/quickstart.toml\n  repro cache pull s3://bucket/shared experiments/quickstart.toml --dry-run\n  repro cache verify\n  repro cache audit experiments/quickstart.toml --rows 16\n  repro cache verify --set-aside\n  repro cache export 3fa29c01b2d4 features.parquet"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -37,6 +38,12 @@ enum Action {
     Gc(gc::Arguments),
     /// Compute rows of an experiment's features again, drawn at random, and compare them with the cached ones.
     Audit(audit::Arguments),
+    /// Put artifacts of the cache into a remote that several machines share.
+    Push(shared::Push),
+    /// Take artifacts from a remote into the cache.
+    Pull(shared::Shared),
+    /// Take what a remote has and the cache lacks, then put there what it lacks.
+    Sync(shared::Shared),
     /// Read every file of the cache and compare it with its digest.
     Verify {
         /// Move damaged artifacts to the cache's `quarantine` folder, so that the next run makes them again.
@@ -63,11 +70,19 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
         Action::Ls(arguments) => return ls::run(context, arguments),
         Action::Gc(arguments) => return gc::run(context, arguments),
         Action::Audit(arguments) => return audit::run(context, arguments),
+        Action::Push(arguments) => return shared::push(context, arguments),
+        Action::Pull(arguments) => return shared::pull(context, arguments),
+        Action::Sync(arguments) => return shared::sync(context, arguments),
         Action::Verify { .. } | Action::Export { .. } => {}
     }
     let store = experiment::existing_cache(context)?;
     match &arguments.action {
-        Action::Ls(_) | Action::Gc(_) | Action::Audit(_) => Ok(()),
+        Action::Ls(_)
+        | Action::Gc(_)
+        | Action::Audit(_)
+        | Action::Push(_)
+        | Action::Pull(_)
+        | Action::Sync(_) => Ok(()),
         Action::Verify { set_aside } => verify(context, &store, *set_aside),
         Action::Export {
             fingerprint,

@@ -1,14 +1,17 @@
 //! The runs of one call: a plan carried out, and the report written; again where something damaged was set aside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::ended::ending;
 use super::origin::{origin, wanted};
+use super::pushed;
 use super::started::started;
 use super::{Arguments, Context, Failure, MOST_ATTEMPTS};
 use crate::cli::experiment::Planned;
 use crate::cli::process::{ago, clock, stop_signal};
+use crate::cli::remote::Opened;
 use crate::cli::report::{command, typed};
 use crate::cli::warnings;
 use crate::cli::working::{Listeners, names};
@@ -64,6 +67,7 @@ pub(super) struct Session<'a> {
     pub(super) context: &'a Context,
     pub(super) arguments: &'a Arguments,
     pub(super) store: &'a Store,
+    pub(super) remote: Option<&'a Opened>,
     pub(super) planned: Planned,
     pub(super) workers: &'a [Worker],
     pub(super) listeners: &'a Listeners,
@@ -79,17 +83,25 @@ impl Session<'_> {
         self.record_use();
         // With `--watch` the run before may have ended early.
         stop_signal(WHEN_STOPPED).resume();
+        let (mut damaged, mut made) = (0, BTreeSet::new());
         for attempt in 1.. {
+            made.extend(pushed::made(&self.planned.plan));
+            self.remember();
             let (outcome, warnings) = self.once(attempt);
             if !outcome.set_aside || outcome.stopped || outcome.disk_full {
+                self.push(&made, &outcome)?;
                 ending(&outcome, self.listeners)?;
                 return self.arguments.deny.of_results(&self.planned, &warnings);
             }
-            if attempt == MOST_ATTEMPTS {
+            // What a remote could not give is not asked for again, so that comes to an end by itself.
+            damaged += usize::from(!outcome.unbrought);
+            if damaged == MOST_ATTEMPTS {
                 break;
             }
             // Damaged artifacts are out of the way now; they are made again by the same rules as anything that is missing.
-            self.planned = self.arguments.planned(self.context, self.store)?;
+            self.planned = self
+                .arguments
+                .planned(self.context, self.store, self.remote)?;
         }
         Err(Failure::Cache(
             Message::new(format!(
@@ -136,6 +148,7 @@ impl Session<'_> {
             plan,
             inputs: &self.planned.inputs,
             store: self.store,
+            remote: self.remote.map(Opened::source),
             base: &self.context.base,
             device: crate::machine::device::Device::Cpu,
             emit: &emit,
@@ -246,26 +259,4 @@ fn warned(warning: ReportWarning) -> Event {
         message: warning.message,
         hint: warning.hint,
     }
-}
-
-/// How the program ends.
-fn ending(outcome: &Outcome, listeners: &Listeners) -> Result<(), Failure> {
-    if outcome.stopped {
-        return Err(listeners.stopped());
-    }
-    if outcome.disk_full {
-        return Err(crate::cli::working::disk_full());
-    }
-    if outcome.failed.is_empty() {
-        return Ok(());
-    }
-    let text = format!(
-        "{} failed, see above; the same command resumes from here, `repro report` shows what is there",
-        crate::text::plural(outcome.failed.len(), "node")
-    );
-    Err(if outcome.has_bug {
-        Failure::Bug(text.into())
-    } else {
-        Failure::Nodes(text.into())
-    })
 }

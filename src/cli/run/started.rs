@@ -16,6 +16,7 @@ pub(super) fn started(plan: &Plan, listing: &Listing, device: String) -> Event {
     let heads = plan
         .jobs
         .iter()
+        .filter(|job| job.kind != JobKind::Transfer)
         .flat_map(|job| &job.steps)
         .filter(|&&id| matches!(plan.step(id).work, Work::Train(_) | Work::Refit(_)));
     let samples = || {

@@ -6,6 +6,7 @@ mod heads;
 pub(super) mod pass;
 mod pretrain;
 mod sample;
+mod transfer;
 
 use std::ops::Range;
 
@@ -138,6 +139,7 @@ pub(super) fn run(
         lane.idle();
     }
     match planned.kind {
+        JobKind::Transfer => transfer::run_transfer(run, &planned.name, steps),
         JobKind::Pass => {
             let number = pass_number(run, job);
             let wanted = Job {

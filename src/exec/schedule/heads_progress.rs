@@ -44,7 +44,10 @@ impl HeadsProgress {
         }
     }
 
-    pub(super) fn made(&mut self, run: &Run<'_>, id: StepId) {
+    pub(super) fn made(&mut self, run: &Run<'_>, job: usize, id: StepId) {
+        if !is_of_heads(run.plan.jobs[job].kind) {
+            return;
+        }
         if let Work::Train(_) | Work::Refit(_) = run.plan.step(id).work {
             self.trained += 1;
         }

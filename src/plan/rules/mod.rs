@@ -3,6 +3,7 @@
 mod fuse;
 mod prune;
 mod stack;
+mod transfer;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,7 @@ fn merge(plan: &mut Plan, kind: JobKind) {
             let known: &mut Job = &mut merged[place];
             known.steps.extend(job.steps);
             known.cost.images += job.cost.images;
+            known.cost.bytes += job.cost.bytes;
         } else {
             places.insert(job.name.clone(), merged.len());
             merged.push(job);

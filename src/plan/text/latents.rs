@@ -9,15 +9,10 @@ use crate::text::{bytes, count, plural};
 
 /// How many latents are wanted and cached, and the passes that make them; nothing where no model reads any.
 pub(super) fn render_latents(plan: &Plan, passes: &[Pass]) -> String {
-    let (wanted, cached) = counts(plan, "latents");
-    if wanted == 0 {
+    if plan.steps.iter().all(|step| step.work.kind() != "latents") {
         return String::new();
     }
-    let mut text = format!(
-        "\nlatents: {} wanted, {} cached",
-        count(wanted),
-        count(cached)
-    );
+    let mut text = format!("\nlatents: {}", counts(plan, "latents"));
     if passes.is_empty() {
         text.push('\n');
         return text;

@@ -101,9 +101,9 @@ pub struct ArtifactRecord {
     pub label: String,
     /// Its full name in the store, 64 hexadecimal digits.
     pub fingerprint: String,
-    /// `cached`, `partial` or `missing`.
+    /// `cached`, `remote`, `partial` or `missing`.
     pub state: &'static str,
-    /// Why it has to be made, in words; `None` where it is cached.
+    /// Why it has to be made, in words; `None` where it is cached or in a remote.
     pub why: Option<String>,
 }
 
@@ -177,6 +177,7 @@ impl PlanRecord {
 pub(super) fn state(step: &Step) -> &'static str {
     match step.artifact.state {
         StepState::Cached => "cached",
+        StepState::Remote { .. } => "remote",
         StepState::Partial { .. } => "partial",
         StepState::Missing { .. } => "missing",
     }
@@ -185,7 +186,7 @@ pub(super) fn state(step: &Step) -> &'static str {
 /// Why a step's artifact has to be made; `None` where it is there.
 pub(super) fn why(step: &Step) -> Option<String> {
     match &step.artifact.state {
-        StepState::Cached => None,
+        StepState::Cached | StepState::Remote { .. } => None,
         StepState::Partial { parts } => Some(format!("{} committed", plural(parts.len(), "part"))),
         StepState::Missing { why } => Some(why.clone()),
     }

@@ -51,6 +51,7 @@ pub(super) fn render_trainings(plan: &Plan) -> String {
         };
         let state = match step.artifact.state {
             StepState::Cached => "cached",
+            StepState::Remote { .. } => "in the remote",
             StepState::Partial { .. } | StepState::Missing { .. } => "to train",
         };
         let config = &training.node.training;
@@ -63,14 +64,8 @@ pub(super) fn render_trainings(plan: &Plan) -> String {
             plural(config.batch_size as usize, "image"),
         );
     }
-    let (wanted, cached) = super::counts(plan, "samples");
-    if wanted > 0 {
-        let _ = writeln!(
-            text,
-            "\nsamples: {} wanted, {} cached",
-            count(wanted),
-            count(cached)
-        );
+    if plan.steps.iter().any(|step| step.work.kind() == "samples") {
+        let _ = writeln!(text, "\nsamples: {}", super::counts(plan, "samples"));
     }
     for step in plan.steps.iter().filter(|step| step.is_missing()) {
         if let Work::Sample(work) = &step.work {
