@@ -188,7 +188,7 @@ mod with_torch {
 
     use super::Failure;
     use crate::message::Message;
-    use crate::plan::{JobKind, Plan, job_name};
+    use crate::plan::{Job, JobKind, Plan, job_name};
     use crate::spec::suggest;
     use crate::text::plural;
 
@@ -212,6 +212,12 @@ mod with_torch {
                     .hint("run `repro job` for it first, or `repro run` for everything"),
                 ));
             }
+            return Ok(Some(index));
+        }
+        // What a remote has is brought in place of what would make it; a cluster was told that name before.
+        let digits = |name: &str| name.rsplit('-').next().map(str::to_owned);
+        let brings = |job: &Job| job.kind == JobKind::Transfer && digits(&job.name) == digits(name);
+        if let Some(index) = plan.jobs.iter().position(brings) {
             return Ok(Some(index));
         }
         let mut names = Vec::new();
@@ -242,6 +248,7 @@ mod with_torch {
             return Ok(None);
         };
         match job.shards {
+            _ if job.kind == JobKind::Transfer => Ok(None),
             Some(shards) if end <= shards => Ok(Some(first..end)),
             Some(shards) => Err(Failure::Usage(
                 format!(

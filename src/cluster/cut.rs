@@ -98,7 +98,7 @@ fn memory(plan: &Plan, job: &Job, settings: &ExecutorSettings) -> u64 {
         JobKind::Pretrain | JobKind::Sample | JobKind::Tuning => OF_NETWORKS,
         JobKind::Pass | JobKind::Import => OF_NETWORKS.saturating_add(features.saturating_mul(2)),
         JobKind::Heads | JobKind::Refit => features.min(OF_HEADS),
-        JobKind::Metric => 0,
+        JobKind::Metric | JobKind::Transfer => 0,
     };
     ALWAYS
         .saturating_add(own)

@@ -97,7 +97,10 @@ impl Task {
 
     /// Whether it computes with a network or trains, so that a GPU is of use.
     pub fn uses_device(&self) -> bool {
-        !matches!(self.kind, JobKind::Import | JobKind::Metric)
+        !matches!(
+            self.kind,
+            JobKind::Import | JobKind::Metric | JobKind::Transfer
+        )
     }
 }
 

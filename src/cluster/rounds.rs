@@ -131,7 +131,11 @@ pub fn group(
     {
         let own = match task.kind {
             JobKind::Pretrain | JobKind::Sample | JobKind::Pass | JobKind::Import => &*task.job,
-            JobKind::Heads | JobKind::Tuning | JobKind::Refit | JobKind::Metric => "",
+            JobKind::Heads
+            | JobKind::Tuning
+            | JobKind::Refit
+            | JobKind::Metric
+            | JobKind::Transfer => "",
         };
         let needs: BTreeSet<&str> = task.needs.iter().map(String::as_str).collect();
         let key = (

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Plan, StepId, rules};
+use super::{Plan, StepId, StepState, rules};
 
 /// Why a part of a plan cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,8 +42,14 @@ impl Plan {
             let step = self.step(id);
             // What is there needs nothing any more.
             let inputs = step.inputs.iter().filter(|_| step.is_missing());
-            for &input in inputs.filter(|&&input| self.step(input).is_missing()) {
-                if wanted.contains(&input) {
+            for &input in inputs {
+                let state = &self.step(input).artifact.state;
+                if state.is_cached() || wanted.contains(&input) {
+                    continue;
+                }
+                if let StepState::Remote { .. } = state {
+                    // It is brought, and needs nothing here.
+                    wanted.insert(input);
                     continue;
                 }
                 if !with_inputs {

@@ -128,6 +128,7 @@ mod with_torch {
             plan: &whole,
             inputs: &planned.inputs,
             store: &store,
+            remote: None,
             base: &context.base,
             device,
             emit: &|_| {},

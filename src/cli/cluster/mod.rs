@@ -166,6 +166,7 @@ impl Submitted {
             base: PathBuf::from(&submission.base),
             cache: PathBuf::from(&submission.cache),
             is_above: false,
+            remote: context.remote.clone(),
             run: context.run.clone(),
             executor: submission.settings.clone(),
         };
