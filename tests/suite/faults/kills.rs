@@ -20,7 +20,7 @@ struct Killed {
     at_operations: usize,
     in_writes: usize,
     at_times: usize,
-    /// Caches that were brought to an end.
+    /// Caches that were run to an end.
     caches: usize,
 }
 
@@ -154,9 +154,7 @@ fn sampling_that_is_killed_ends_as_the_same_bytes() {
 
 /// Kills runs of all stages so often each, and prints the table of the page.
 fn kill_all(times: usize, seed: u64) {
-    println!(
-        "| stage | at an operation | within a write | at a time | caches brought to their end |"
-    );
+    println!("| stage | at an operation | within a write | at a time | caches run to their end |");
     println!("| :--- | ---: | ---: | ---: | ---: |");
     for stage in stages::ALL {
         assert_eq!(kill(stage, times, seed).all(), times);

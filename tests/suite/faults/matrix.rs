@@ -166,7 +166,7 @@ const NAMED: [(&str, &str); 3] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
     /// Told, set aside and made again by the same run.
-    Mended,
+    Fixed,
     /// The run ended with an error that names the file.
     Refused,
     /// The run did not read it, and `repro cache verify` names it.
@@ -330,9 +330,7 @@ fn try_all(chosen: impl Fn(&str) -> bool, regions: &[Region]) {
         .map(|kind| (kind.name, file_of(&cli, kind)))
         .collect();
     files.extend(NAMED.map(|(name, file)| (name, file.to_owned())));
-    println!(
-        "| file | damaged | mended | refused | not read, found by `cache verify` | harmless |"
-    );
+    println!("| file | damaged | fixed | refused | not read, found by `cache verify` | harmless |");
     println!("| :--- | ---: | ---: | ---: | ---: | ---: |");
     for (name, file) in files.iter().filter(|(name, _)| chosen(name)) {
         let bytes = fs::read(cli.path("sound").join(file)).unwrap();
@@ -345,14 +343,14 @@ fn try_all(chosen: impl Fn(&str) -> bool, regions: &[Region]) {
             }
         }
         let all: usize = counts.values().sum();
-        let [mended, refused, found, harmless] = [
-            Outcome::Mended,
+        let [fixed, refused, found, harmless] = [
+            Outcome::Fixed,
             Outcome::Refused,
             Outcome::Found,
             Outcome::Harmless,
         ]
         .map(|outcome| counts.get(&outcome).copied().unwrap_or_default());
-        println!("| {name} | {all} | {mended} | {refused} | {found} | {harmless} |");
+        println!("| {name} | {all} | {fixed} | {refused} | {found} | {harmless} |");
     }
 }
 
@@ -381,7 +379,7 @@ fn outcome(cli: &CliTest, file: &str, damaged: &[u8], right: &Right, what: &str)
         assert!(is_right, "{what}: {path} differs: {output}");
     }
     if tells(&output, file) || output.stderr.contains("set aside") {
-        return Outcome::Mended;
+        return Outcome::Fixed;
     }
     let verified = cli.run(&["cache", "verify", "--cache", "damaged"]);
     match verified.code {
