@@ -190,7 +190,7 @@ impl From<RemoteError> for Failure {
         match error {
             RemoteError::Store(error) => error.into(),
             RemoteError::Stopped => Self::StoppedWith(
-                "stopped; what has come is kept, the same command goes on from there".into(),
+                "stopped; what has come is kept, run the same command again to resume".into(),
             ),
             error @ (RemoteError::ReadOnly { .. } | RemoteError::NoListing { .. }) => {
                 Self::Usage(error.explain())

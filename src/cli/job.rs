@@ -167,7 +167,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
     } else if outcome.unbrought {
         Err(Failure::Cache(
             Message::new(
-                "something that this job needs could not be brought from the remote, see above",
+                "something that this job needs could not be downloaded from the remote, see above",
             )
             .hint("make it here with `--no-remote`, by its own job or by `repro run`"),
         ))

@@ -136,7 +136,7 @@ impl Display {
                 duration(*seconds)
             )),
             Event::NotBrought { label, error } => {
-                state.say(&format!("warning: {label} is not brought but made here: {error}"));
+                state.say(&format!("warning: {label} is computed here, since it cannot be downloaded: {error}"));
             }
             Event::Pushed {
                 remote,
@@ -366,7 +366,7 @@ impl Display {
                         "nothing to do: everything is in the cache and every output is up to date",
                     );
                 } else if *again {
-                    state.say("what was damaged, or could not be brought, is made now");
+                    state.say("what was damaged, or could not be downloaded, is made now");
                 } else if *failed > 0 && !disk_full {
                     state.say(&format!(
                         "{} failed; {} missing because of it; everything else is done",

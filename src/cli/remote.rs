@@ -131,7 +131,7 @@ impl Opened {
             return Err(error.into());
         }
         say!(
-            "warning: {}; the work goes on without it",
+            "warning: {}; the work continues without it",
             error.explain().in_one_line()
         );
         Ok(())

@@ -77,7 +77,7 @@ impl Hint for RemoteError {
             Self::Unusable { .. } => {
                 "look at its address and, for a store in a cloud, at the credentials in the environment; docs/shared-cache.md has both"
             }
-            Self::Broken { .. } => "the same command goes on from what has come",
+            Self::Broken { .. } => "the same command resumes from what has come",
             Self::Refused { .. } => {
                 "whoever has the right one can put it there by `repro cache push --force`"
             }

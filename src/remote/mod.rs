@@ -71,7 +71,7 @@ pub enum Missing {
 /// An artifact that a remote has.
 #[derive(Debug, Clone)]
 pub struct Held {
-    /// What it is.
+    /// All that is known of it without its bytes.
     pub manifest: Manifest,
     /// The bytes of its manifest's file.
     text: Vec<u8>,

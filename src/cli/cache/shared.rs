@@ -77,8 +77,8 @@ impl Shared {
         };
         if let Some(other) = files.iter().find(|file| !file.ends_with(EXPERIMENT)) {
             return Err(Failure::Usage(
-                Message::new(format!("`{other}` is no experiment file"))
-                    .hint("the remote stands first, then files that end in `.toml`"),
+                Message::new(format!("`{other}` does not end in `.toml`"))
+                    .hint("the remote stands first, then experiment files"),
             ));
         }
         let Some(address) = address(context, typed)? else {

@@ -17,7 +17,7 @@ pub(super) fn render_remote(plan: &Plan) -> String {
     let stays = match all - brought {
         0 => String::new(),
         number => format!(
-            "; {} ({}) not brought, since nothing here reads them",
+            "; {} ({}) not downloaded, since nothing here reads them",
             plural(number, "other"),
             bytes(all_bytes - brought_bytes)
         ),

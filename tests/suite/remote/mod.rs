@@ -118,7 +118,7 @@ fn an_empty_machine_with_a_full_remote_computes_nothing() {
     for says in [
         "from the remote: 9 artifacts",
         "4 others",
-        "not brought, since nothing here reads them",
+        "not downloaded, since nothing here reads them",
         "features: 4 wanted, 0 cached, 4 in the remote",
         "heads: 8 wanted, 0 cached, 8 in the remote",
     ] {

@@ -5,6 +5,7 @@
 mod proxy;
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -229,6 +230,7 @@ fn transfers_that_are_killed_end_right_when_they_are_begun_again() {
     let pull = ["cache", "pull", url, "--cache", "there"];
     let mut random = proxy::Random::new(7);
     for (arguments, longest) in [(&push, 2_500), (&pull, 2_500)] {
+        let mut killed = 0;
         for _ in 0..12 {
             let mut child = command(&cli, slow.port(), arguments)
                 .stdout(Stdio::null())
@@ -237,13 +239,14 @@ fn transfers_that_are_killed_end_right_when_they_are_begun_again() {
                 .unwrap();
             std::thread::sleep(Duration::from_millis(random.below(longest)));
             let _ = child.kill();
-            child.wait().unwrap();
+            killed += usize::from(child.wait().unwrap().signal().is_some());
             // What is there, is whole.
             let check = ["cache", "verify", "--cache", "there"];
             if cli.path("there").exists() {
                 cli.run(&check).expect_code(0);
             }
         }
+        assert!(killed > 2, "{killed} of {arguments:?}");
         with(&cli, slow.port(), arguments).expect_code(0);
     }
     assert_eq!(cli.files("here/artifacts"), cli.files("there/artifacts"));
