@@ -25,6 +25,7 @@ pub(super) struct Selection {
 
 impl Selection {
     /// Whether the command is about a part.
+    #[cfg(feature = "torch")]
     pub(super) fn is_given(&self) -> bool {
         !self.only.is_empty() || !self.until.is_empty()
     }

@@ -229,6 +229,7 @@ fn only_the_store_and_the_report_write_files() {
     // a file of the user's, at a place of the user's choice, and the page and its files are what a run is for. A lock holds a name.
     let rooms = [
         "atomic_file.rs",
+        "atomic_file/",
         "lock_file.rs",
         "store/",
         "fetch/",
