@@ -297,6 +297,11 @@ fn conclusion(record: &Record) -> String {
         .count();
     let all = record.tasks.len();
     match (record.done, record.live) {
+        // A cluster may lose a job, or the last one may have failed.
+        (true, false) if record.last.as_deref() != Some("completed") => format!(
+            "everything is in the cache; where the report is not written, `repro run {}` writes it\n",
+            record.file
+        ),
         (true, false) => "everything is in the cache\n".to_owned(),
         (true, true) => {
             "everything is in the cache; the report is still to be written\n".to_owned()

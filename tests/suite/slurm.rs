@@ -189,7 +189,9 @@ fn needs_slurm_a_killed_node_a_restarted_controller_and_a_requeued_job() {
         "the pass is cut: {status:#}"
     );
 
-    // The controller is restarted while they run; it knows them again from what it wrote down.
+    // The controller is restarted while they run; it knows them again from what it wrote down, which it does every few seconds. What it
+    // had not written down it would lose, the last job among it.
+    std::thread::sleep(Duration::from_secs(8));
     kill(&[daemon("slurmctld")]);
     start_daemons();
 
