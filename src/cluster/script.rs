@@ -96,16 +96,16 @@ export OMP_NUM_THREADS=${{SLURM_CPUS_PER_TASK:-${{OMP_NUM_THREADS:-1}}}}
 # Slurm sends USR1 to this script ahead of the time limit; a program that is told to end keeps what is complete. TERM comes to all
 # processes of the job by itself, and a second one would end the program at once.
 child=
-is_near=
+is_told=
 near() {{
     say "the time limit is near"
-    is_near=yes
+    is_told=yes
     [[ -z $child ]] || kill -TERM "$child"
 }}
 trap near USR1
-trap : TERM
+trap 'is_told=yes' TERM
 {setup}
-[[ -z $is_near ]] || exit {STOPPED}
+[[ -z $is_told ]] || exit {STOPPED}
 "${{repro[@]}}" job {experiment} "${{task[@]}}" "${{options[@]}}" &
 child=$!
 # A signal ends `wait` before the program has ended.
