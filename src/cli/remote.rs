@@ -32,6 +32,10 @@ pub(super) struct Opened {
     /// Whether it is an error where it fails.
     pub(super) required: bool,
     /// Whether a run puts there what it made.
+    #[cfg_attr(
+        not(feature = "torch"),
+        expect(dead_code, reason = "only what runs has something to put there")
+    )]
     pub(super) push: bool,
 }
 

@@ -253,7 +253,8 @@ fn nothing_came() -> object_store::Error {
     }
 }
 
-/// Whether a server answers questions for a range with the whole file. The library has no kind of error of its own for that.
+/// Whether a server answers questions for a range with the whole file. Stores of clouds, which all have ranges, say so by their words alone.
 fn has_no_ranges(error: &object_store::Error) -> bool {
-    super::error::chain(error).contains("non-partial response")
+    matches!(error, object_store::Error::NotSupported { .. })
+        || super::error::chain(error).contains("non-partial response")
 }

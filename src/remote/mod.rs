@@ -205,23 +205,27 @@ impl Remote {
         }
         let mut found = Vec::new();
         for kind in ArtifactKind::ALL {
-            let below = self.layout.of_kind(*kind);
-            let mut listed = self.store.list(Some(&below));
-            let of_kind = async {
-                while let Some(object) = listed.try_next().await? {
-                    if let Some(fingerprint) = Layout::fingerprint(&object.location) {
-                        found.push((*kind, fingerprint));
-                    }
-                }
-                Ok(())
-            };
-            match self.runtime.block_on(of_kind) {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(self.failed(&error)),
-            }
+            let of_kind = self.runtime.block_on(self.listed(*kind))?;
+            found.extend(of_kind.into_iter().map(|fingerprint| (*kind, fingerprint)));
         }
         found.sort();
         Ok(found)
+    }
+
+    /// Lists one kind, from the beginning where the connection breaks within an answer.
+    async fn listed(&self, kind: ArtifactKind) -> Result<Vec<Fingerprint>, RemoteError> {
+        let below = self.layout.of_kind(kind);
+        let mut attempts = Attempts::new(self);
+        loop {
+            let objects = self.store.list(Some(&below));
+            let found =
+                objects.try_filter_map(async |object| Ok(Layout::fingerprint(&object.location)));
+            match found.try_collect().await {
+                Ok(found) => return Ok(found),
+                Err(object_store::Error::NotFound { .. }) => return Ok(Vec::new()),
+                Err(error) => attempts.again(&error).await?,
+            }
+        }
     }
 
     /// Keeps in a store what is known of artifacts that stay in the remote, for who asks what they are.
