@@ -11,7 +11,6 @@ use super::exit::Failure;
 use super::{Context, experiment, printed, table};
 use crate::message::Message;
 use crate::store::Store;
-use crate::text::duration;
 use crate::view::runs::{Run, Runs};
 
 /// Runs that are listed where `--all` is not given.
@@ -89,7 +88,6 @@ fn list(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
             vec![
                 (index + 1).to_string(),
                 run.began.clone(),
-                run.seconds.map_or_else(String::new, duration),
                 what(run),
                 revision(run),
                 run.by.clone(),
@@ -97,7 +95,7 @@ fn list(store: &Store, arguments: &Arguments) -> Result<(), Failure> {
             ]
         })
         .collect();
-    let heads = ["run", "began", "took", "command", "revision", "by", "end"];
+    let heads = ["run", "began", "command", "revision", "by", "end"];
     Ok(writeln!(out, "{}", table::render(&heads, &rows))?)
 }
 
