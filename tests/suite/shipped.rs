@@ -97,7 +97,7 @@ fn summary(values: &[f64]) -> (f64, f64) {
 /// Every baseline at its best on the very images that are reported, which favors it; minutes on two cores.
 #[test]
 #[ignore = "minutes: 40,000 images through a network"]
-fn its_features_beat_the_pixels_and_a_random_network() {
+fn nightly_its_features_beat_the_pixels_and_a_random_network() {
     let cli = CliTest::new();
     std::os::unix::fs::symlink(root().join("data"), cli.path("data")).unwrap();
     cli.write("shipped.toml", EXPERIMENT);
