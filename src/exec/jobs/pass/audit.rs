@@ -1,13 +1,9 @@
 //! An audit: some rows of cached features, computed again from the images and compared.
 
-use std::sync::Arc;
-
-use super::{Listed, tap_request};
+use super::{Listed, dataset_of, preparation_of, tap_request};
 use crate::exec::NodeError;
 use crate::exec::batches::{self, BackOff};
 use crate::exec::context::Run;
-use crate::exec::latents::LatentRows;
-use crate::exec::prepare::Preparation;
 use crate::models::extractor::{Images, Network, TapRequest};
 use crate::plan::{Pass, Tap};
 use crate::store::{FeaturePartReader, FeatureReader, Fingerprint};
@@ -37,30 +33,10 @@ pub(in crate::exec::jobs) fn audit_pass(
     rows: &[usize],
     network: &dyn Network,
 ) -> Result<Vec<Audited>, NodeError> {
-    let dataset = run
-        .inputs
-        .images(&pass.dataset, run.store, 0..pass.images())?;
-    let listed = Listed {
-        manifest: &dataset.manifest,
-        order: dataset
-            .manifest
-            .reading_order(pass.key.shown.split.as_deref()),
-    };
-    if listed.order.len() != pass.images() {
-        return Err(NodeError::bug(
-            "an audit of another number of images than the dataset lists",
-        ));
-    }
+    let dataset = dataset_of(run, pass, 0..pass.images())?;
+    let listed = Listed::of(pass, &dataset)?;
+    let preparation = preparation_of(run, pass, &dataset)?;
     let model = &pass.model.model;
-    let latents = pass.latents.as_deref();
-    let latents = latents.map(|latents| LatentRows::open(run.store, latents, &dataset.manifest));
-    let preparation = Preparation::new(
-        (Arc::clone(&dataset), latents.transpose()?),
-        &pass.key,
-        &**model,
-        pass.skip_bad_images,
-    )
-    .ok_or_else(|| NodeError::bug("a pass at a timestep that its model does not have"))?;
     let readers = pass
         .taps
         .iter()

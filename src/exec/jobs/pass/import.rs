@@ -46,17 +46,7 @@ pub(in crate::exec::jobs) fn run_import(
     let places = claimed.places().into_iter();
     let taps: Vec<Tap> = places.map(|place| pass.taps[place].clone()).collect();
     let dataset = run.inputs.images(&pass.dataset, run.store, 0..0)?;
-    let listed = Listed {
-        manifest: &dataset.manifest,
-        order: dataset
-            .manifest
-            .reading_order(pass.key.shown.split.as_deref()),
-    };
-    if listed.order.len() != pass.images() {
-        return Err(NodeError::bug(
-            "an import of another number of rows than its dataset lists",
-        ));
-    }
+    let listed = Listed::of(pass, &dataset)?;
     let files = opened(run, imported, &pass.model.weights)?;
     let described: Vec<Described> = files
         .iter()

@@ -21,7 +21,7 @@ use self::gather::{Computed, gather};
 pub(super) use self::import::run_import;
 use self::shard::{Place, Shard};
 use super::claimed::{Claimed, Cut};
-use crate::datasets::{Manifest, Sample};
+use crate::datasets::{Manifest, OpenDataset, Sample};
 use crate::exec::batches::{self, BackOff};
 use crate::exec::context::Run;
 use crate::exec::event::Event;
@@ -45,11 +45,49 @@ struct Listed<'a> {
     order: Vec<usize>,
 }
 
-impl Listed<'_> {
+impl<'a> Listed<'a> {
+    /// The images of a pass, by the list of its dataset.
+    fn of(pass: &Pass, dataset: &'a OpenDataset) -> Result<Self, NodeError> {
+        let manifest = &dataset.manifest;
+        let order = manifest.reading_order(pass.key.shown.split.as_deref());
+        if order.len() != pass.images() {
+            return Err(NodeError::bug(
+                "a pass of another number of images than its dataset lists",
+            ));
+        }
+        Ok(Self { manifest, order })
+    }
+
     /// The image at a place of the order.
     fn sample(&self, place: usize) -> &Sample {
         &self.manifest.samples[self.order[place]]
     }
+}
+
+/// The dataset of a pass, of which these rows are looked at. Of images whose latents are read, only the list is needed.
+fn dataset_of(
+    run: &Run<'_>,
+    pass: &Pass,
+    rows: Range<usize>,
+) -> Result<Arc<OpenDataset>, NodeError> {
+    let decoded = match pass.latents {
+        Some(_) => 0..0,
+        None => rows,
+    };
+    Ok(run.inputs.images(&pass.dataset, run.store, decoded)?)
+}
+
+/// What prepares the images of a pass.
+fn preparation_of<'a>(
+    run: &Run<'_>,
+    pass: &'a Pass,
+    dataset: &Arc<OpenDataset>,
+) -> Result<Preparation<'a>, NodeError> {
+    let latents = pass.latents.as_deref();
+    let latents = latents.map(|latents| LatentRows::open(run.store, latents, &dataset.manifest));
+    let images = (Arc::clone(dataset), latents.transpose()?);
+    Preparation::new(images, &pass.key, &*pass.model.model, pass.skip_bad_images)
+        .ok_or_else(|| NodeError::bug("a pass at a timestep that its model does not have"))
 }
 
 /// Runs a pass, or some of its shards, and commits every tap whose parts are all in place then.
@@ -93,33 +131,10 @@ pub(super) fn run_pass(
             taps: taps.len(),
         });
     }
-    // Of images whose latents are read, only the list is needed.
-    let decoded = match pass.latents {
-        Some(_) => 0..0,
-        None => rows,
-    };
-    let dataset = run.inputs.images(&pass.dataset, run.store, decoded)?;
-    let rows = Listed {
-        manifest: &dataset.manifest,
-        order: dataset
-            .manifest
-            .reading_order(pass.key.shown.split.as_deref()),
-    };
-    if rows.order.len() != pass.images() {
-        return Err(NodeError::bug(
-            "a pass of another number of images than its dataset lists",
-        ));
-    }
+    let dataset = dataset_of(run, pass, rows)?;
+    let rows = Listed::of(pass, &dataset)?;
+    let preparation = preparation_of(run, pass, &dataset)?;
     let model = &pass.model.model;
-    let latents = pass.latents.as_deref();
-    let latents = latents.map(|latents| LatentRows::open(run.store, latents, &dataset.manifest));
-    let preparation = Preparation::new(
-        (Arc::clone(&dataset), latents.transpose()?),
-        &pass.key,
-        &**model,
-        pass.skip_bad_images,
-    )
-    .ok_or_else(|| NodeError::bug("a pass at a timestep that its model does not have"))?;
     let batch_size = pass.batch_size.map_or_else(
         || batches::choose(run.device, &**model, pass.deepest(), pass.key.precision),
         |size| size as usize,
