@@ -116,6 +116,7 @@ fn join(tensors: &mut BTreeMap<String, Entry>, names: &[String], own: &str) -> O
     let entry = Entry {
         dtype,
         shape,
+        zeros: 0,
         pieces,
     };
     tensors.insert(own.to_owned(), entry);

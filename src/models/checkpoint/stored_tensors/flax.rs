@@ -180,6 +180,7 @@ fn rename(
     let entry = Entry {
         dtype,
         shape,
+        zeros: 0,
         pieces,
     };
     tensors.insert(torch.to_owned(), entry);

@@ -3,8 +3,8 @@
 //! There are four containers, told apart by what a file begins with and holds, and never by its name: safetensors
 //! (`safetensors`), PyTorch's zip archives (`zip`, over `archive`), PyTorch's older streams (`legacy`), and NumPy's archives
 //! (`npz`, over `archive`), whose names `flax` gives the form of PyTorch's where they are those of a vision transformer;
-//! `diffusers_dit` does so with DiT as diffusers has it. Those of PyTorch describe their tensors in a pickle, which `pickle` reads without executing anything; `state_dict`
-//! makes names of it. Opening a file reads the description alone; a tensor's numbers are read when it is asked for.
+//! `diffusers_dit` does so with DiT as diffusers has it, and `timm` with DINOv2 as timm has it. Those of PyTorch describe their tensors in a
+//! pickle, which `pickle` reads without executing anything; `state_dict` makes names of it. Opening a file reads the description alone; a tensor's numbers are read when it is asked for.
 //!
 //! # Reference
 //! Stands in the file of each container.
@@ -23,6 +23,7 @@ mod pickle;
 mod reader;
 pub(in crate::models) mod safetensors;
 mod state_dict;
+mod timm;
 mod view;
 mod zip;
 
@@ -113,6 +114,8 @@ impl Content {
 struct Entry {
     dtype: Dtype,
     shape: Vec<usize>,
+    /// How many elements come first that are 0 and not in the file.
+    zeros: usize,
     /// What follows each other along the first axis; one, but of a tensor that the file has in several.
     pieces: Vec<Piece>,
 }
@@ -150,6 +153,7 @@ impl Entry {
         Self {
             dtype,
             shape: shape.clone(),
+            zeros: 0,
             pieces: vec![Piece {
                 shape,
                 bytes,
@@ -223,7 +227,7 @@ impl StoredTensors {
             path: path.into(),
             fault,
         })?;
-        let found = diffusers_dit::renamed(found);
+        let found = timm::renamed(diffusers_dit::renamed(found));
         Ok(Self {
             path: path.into(),
             file_bytes: content.bytes().len() as u64,
@@ -269,18 +273,22 @@ impl StoredTensors {
     pub fn get(&self, name: &str) -> Option<StoredTensor<'_>> {
         let entry = self.entries.get(name)?;
         let file = self.content.bytes();
-        let bytes = if let [
-            Piece {
-                bytes,
-                strides: None,
-                ..
-            },
-        ] = entry.pieces.as_slice()
+        let bytes = if let (
+            0,
+            [
+                Piece {
+                    bytes,
+                    strides: None,
+                    ..
+                },
+            ],
+        ) = (entry.zeros, entry.pieces.as_slice())
         {
             Cow::Borrowed(file.get(bytes.clone())?)
         } else {
             let width = entry.dtype.bitsize() / 8;
-            let mut all = Vec::new();
+            // All types of numbers have 0 as zero bytes.
+            let mut all = vec![0; entry.zeros.checked_mul(width)?];
             for piece in &entry.pieces {
                 piece.append(&mut all, file, width)?;
             }
