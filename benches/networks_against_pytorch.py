@@ -4,13 +4,13 @@
         [--f32] [--checkout PATH_TO_openai/guided-diffusion]
 
 with PyTorch 2.11.0, torchvision 0.26.0 and timm 1.0.31. NETWORK is resnet-50, vit-b16, vit-l16, vit-s14-dinov2, or one of the classifiers
-of noisy images (unet-encoder-tiny, adm-64-classifier, adm-256-classifier), which need the checkout, at commit
-22e0df8183507e13a7813f8d38d51b072ca1e67c; these have no bf16 in their reference, and MAGE is not among them, whose code needs a file of its
-tokenizer to be built. `--f32` leaves bf16 out. Every time is the mean over the batches after one to warm up, in seconds for one image; the
-two programs take turns and never run at once. PyTorch's are of the forward pass alone, of images that are in memory, and of ResNet-50 once
-in the layout that PyTorch gives them and once channels-last. Ours are of the forward pass while the next images are decoded and prepared,
-and in brackets of the whole pass. The last column is the ratio to PyTorch's whole network of the same precision. Weights are random: values
-are compared by tests/suite/golden_resnet.rs, golden_vit.rs and golden_unet_encoder.rs.
+of noisy images (adm-64-classifier, adm-256-classifier), which need the checkout, at commit 22e0df8183507e13a7813f8d38d51b072ca1e67c; these
+have no bf16 in their reference, and MAGE is not among them, whose code needs a file of its tokenizer to be built. `--f32` leaves bf16 out.
+Every time is the mean over the batches after one to warm up, in seconds for one image; the two programs take turns and never run at once.
+PyTorch's are of the forward pass alone, of images that are in memory, and of ResNet-50 once in the layout that PyTorch gives them and once
+channels-last. Ours are of the forward pass while the next images are decoded and prepared, and in brackets of the whole pass. The last
+column is the ratio to PyTorch's whole network of the same precision. Weights are random: values are compared by
+tests/suite/golden_resnet.rs, golden_vit.rs and golden_unet_encoder.rs.
 """
 
 import argparse
@@ -27,19 +27,12 @@ NETWORKS = {
     "vit-b16": (6, 224),
     "vit-l16": (12, 224),
     "vit-s14-dinov2": (6, 224),
-    "unet-encoder-tiny": (4, 32),
     "adm-64-classifier": (9, 64),
     "adm-256-classifier": (9, 256),
 }
 TIMM = {"vit-b16": "vit_base_patch16_224", "vit-l16": "vit_large_patch16_224", "vit-s14-dinov2": "vit_small_patch14_dinov2"}
-# The arguments of `script_util.create_classifier`; the smallest is built directly, since that function has no such side.
-TINY = {
-    "image_size": 32, "in_channels": 3, "model_channels": 32, "out_channels": 10, "num_res_blocks": 1, "attention_resolutions": [2, 4],
-    "channel_mult": [1, 2, 2], "num_heads": 1, "num_head_channels": 32, "use_scale_shift_norm": True, "resblock_updown": True,
-    "pool": "attention",
-}
+# The arguments of `script_util.create_classifier`.
 CLASSIFIERS = {
-    "unet-encoder-tiny": None,
     "adm-64-classifier": {"image_size": 64, "classifier_depth": 4},
     "adm-256-classifier": {"image_size": 256, "classifier_depth": 2},
 }
@@ -79,14 +72,10 @@ def classifier():
     if not arguments.checkout:
         parser.error("a classifier of noisy images needs --checkout")
     sys.path.insert(0, arguments.checkout)
-    from guided_diffusion import script_util, unet
+    from guided_diffusion import script_util
 
-    options = CLASSIFIERS[arguments.network]
-    if options:
-        defaults = script_util.classifier_defaults()
-        model = script_util.create_classifier(**{**defaults, **options})
-    else:
-        model = unet.EncoderUNetModel(**TINY)
+    defaults = script_util.classifier_defaults()
+    model = script_util.create_classifier(**{**defaults, **CLASSIFIERS[arguments.network]})
     return model, [*model.input_blocks, model.middle_block]
 
 

@@ -1,7 +1,28 @@
 //! The `repro` program; everything is in the library.
 
-fn main() -> std::process::ExitCode {
-    repro::cli::main()
+#[cfg(unix)]
+use std::io::Write as _;
+
+fn main() {
+    end(repro::cli::main());
+}
+
+/// Ends the process without the clean-up of its libraries. libtorch would take its tables of operators apart, a third of the time of a command
+/// that computes nothing; what this program opened is closed and written by now.
+#[cfg(unix)]
+fn end(code: u8) -> ! {
+    // As the standard library does it at the end.
+    let _ = std::io::stdout().flush();
+    #[expect(unsafe_code, reason = "there is no safe way to leave it out")]
+    // SAFETY: may be called at any time; nothing of this process is used afterwards.
+    unsafe {
+        libc::_exit(code.into())
+    }
+}
+
+#[cfg(not(unix))]
+fn end(code: u8) -> ! {
+    std::process::exit(code.into())
 }
 
 /// Called before the libraries that the program needs are set up. One of them, the MKL in libtorch, ends a process whose working

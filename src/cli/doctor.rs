@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::ExitCode;
 
+use super::exit;
 use crate::doctor::facts::Facts;
 use crate::doctor::{self, judge};
 
@@ -16,7 +16,7 @@ use crate::doctor::{self, judge};
 ///
 /// # Errors
 /// Only those of writing to `out`.
-pub fn run(out: &mut dyn Write, cache: &Path, json: bool) -> io::Result<ExitCode> {
+pub fn run(out: &mut dyn Write, cache: &Path, json: bool) -> io::Result<u8> {
     let checks = judge::judge(&Facts::gather(cache));
     if json {
         doctor::write_json(out, &checks)?;
@@ -24,9 +24,9 @@ pub fn run(out: &mut dyn Write, cache: &Path, json: bool) -> io::Result<ExitCode
         doctor::write_text(out, &checks)?;
     }
     Ok(if doctor::is_healthy(&checks) {
-        ExitCode::SUCCESS
+        exit::DONE
     } else {
-        ExitCode::FAILURE
+        exit::STEP_FAILED
     })
 }
 
@@ -40,7 +40,7 @@ mod tests {
         let cache = file.path().join("cache");
         for json in [false, true] {
             let mut out = Vec::new();
-            assert_eq!(run(&mut out, &cache, json).unwrap(), ExitCode::FAILURE);
+            assert_eq!(run(&mut out, &cache, json).unwrap(), exit::STEP_FAILED);
             assert!(
                 String::from_utf8(out)
                     .unwrap()

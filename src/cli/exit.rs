@@ -1,7 +1,5 @@
 //! How a subcommand ends: exit codes and last words.
 
-use std::process::ExitCode;
-
 use super::say;
 use crate::bug::Bug;
 pub(super) use crate::cluster::ending::STOPPED;
@@ -47,9 +45,9 @@ pub enum Failure {
     StoppedWith(Message),
 }
 
-const DONE: u8 = 0;
-const STEP_FAILED: u8 = 1;
-const WRONG_EXPERIMENT: u8 = 2;
+pub(super) const DONE: u8 = 0;
+pub(super) const STEP_FAILED: u8 = 1;
+pub(super) const WRONG_EXPERIMENT: u8 = 2;
 const WRONG_INPUT: u8 = 3;
 const WRONG_CACHE: u8 = 4;
 /// 70 is usual (`EX_SOFTWARE` of `sysexits.h`), but the launcher ends with it where the program cannot be built, and whoever calls
@@ -84,8 +82,8 @@ pub(super) fn exit_codes_in_short() -> String {
 
 impl Failure {
     /// The exit code.
-    pub fn code(&self) -> ExitCode {
-        ExitCode::from(match self {
+    pub fn code(&self) -> u8 {
+        match self {
             Self::OutputClosed => DONE,
             Self::Nodes(_) => STEP_FAILED,
             Self::Usage(_) | Self::Diagnostics { .. } => WRONG_EXPERIMENT,
@@ -94,7 +92,7 @@ impl Failure {
             Self::Bug(_) => BUG,
             Self::Waits(_) => WAITS,
             Self::Stopped | Self::StoppedWith(_) => STOPPED,
-        })
+        }
     }
 
     /// Says why, on stderr.

@@ -54,7 +54,6 @@ mod working;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -166,7 +165,7 @@ enum Command {
 type Context = Project;
 
 /// Parses the arguments, carries them out, and says how it ended.
-pub fn main() -> ExitCode {
+pub fn main() -> u8 {
     machine::files::raise_limit();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -231,7 +230,7 @@ pub fn main() -> ExitCode {
     // What stands in a buffer still may find the disk full.
     let outcome = outcome.and_then(|()| Ok(std::io::stdout().flush()?));
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => exit::DONE,
         Err(failure) => {
             failure.print();
             failure.code()
@@ -240,7 +239,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Prints help, or what is wrong with the arguments; the exit code.
-fn explain(error: &clap::Error) -> ExitCode {
+fn explain(error: &clap::Error) -> u8 {
     match error.print() {
         // Mistakes go to stderr, and the code says what the text would have.
         Err(unwritable) if !error.use_stderr() => {
@@ -248,6 +247,6 @@ fn explain(error: &clap::Error) -> ExitCode {
             failure.print();
             failure.code()
         }
-        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+        _ => u8::try_from(error.exit_code()).unwrap_or(exit::WRONG_EXPERIMENT),
     }
 }
