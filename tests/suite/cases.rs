@@ -9,6 +9,7 @@ use std::path::Path;
 use repro::message::Message;
 use repro::spec::include::IncludedFile;
 use repro::spec::{Source, compose};
+use serde_json::Value;
 
 use crate::fixture::{CliTest, Output, root, walk, with_snapshots};
 
@@ -90,6 +91,9 @@ fn compare(cli: &CliTest, folder: &str, outputs: &BTreeMap<String, Output>) {
     );
 }
 
+/// The code of the error that two files write one report.
+const SHARED: &str = "graph::duplicate-output";
+
 /// What looks at the inputs of an experiment; nothing runs without libtorch.
 const COMMANDS: &[&str] = if cfg!(feature = "torch") {
     &["plan", "run"]
@@ -110,14 +114,36 @@ fn check_says_what_the_snapshots_say() {
     let outputs: BTreeMap<String, Output> = files.iter().map(run).collect();
     compare(&cli, "check", &outputs);
 
-    // The records hold the same errors, in the order of their places. Each file alone: together their reports would be in each other's way.
+    // The records hold the same errors, in the order of their places. One command has those of all files: what includes others or has
+    // arguments of its own is asked alone.
+    let is_alone = |file: &str| {
+        let text = cli.read(file);
+        text.contains("include") || !arguments(&text).is_empty()
+    };
+    let together: Vec<&str> = outputs
+        .keys()
+        .map(String::as_str)
+        .filter(|file| !is_alone(file))
+        .collect();
+    let all = cli
+        .run(&[&["check", "--json"], together.as_slice()].concat())
+        .json();
     for (file, output) in &outputs {
-        let alone = check(file, &["--json"]);
-        assert_eq!(alone.code, output.code, "{file}");
-        let records = alone.json();
-        let records = records.as_array().unwrap().iter();
+        let records = if is_alone(file) {
+            let alone = check(file, &["--json"]);
+            assert_eq!(alone.code, output.code, "{file}");
+            alone.json().as_array().unwrap().clone()
+        } else {
+            let records = all.as_array().unwrap().iter();
+            // That another file writes the same report is an error of the two together.
+            let is_own = |record: &&Value| {
+                record["file"].as_str() == Some(file)
+                    && (record["code"] != SHARED || output.stderr.contains(SHARED))
+            };
+            records.filter(is_own).cloned().collect()
+        };
         let (mut places, mut severities) = (Vec::new(), Vec::new());
-        for record in records {
+        for record in &records {
             let named = record["file"].as_str().unwrap();
             let place = format!("{named}:{}:{}: ", record["line"], record["column"]);
             assert!(output.stderr.contains(&place), "{file}: no {place}");
@@ -327,10 +353,10 @@ fn warnings_of_a_run_are_printed_logged_and_reported_once() {
         let warning = format!("warning[{code}]");
         assert_eq!(output.stderr.matches(&warning).count(), 1, "{output}");
         let log = std::fs::read_to_string(cli.path("slip.jsonl")).unwrap();
-        let events: Vec<serde_json::Value> = log
+        let events: Vec<Value> = log
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
-            .filter(|event: &serde_json::Value| event["event"] == "warned")
+            .filter(|event: &Value| event["event"] == "warned")
             .filter(|event| event["code"] == code)
             .collect();
         assert_eq!(events.len(), 1, "{log}");

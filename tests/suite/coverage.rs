@@ -13,7 +13,7 @@ use repro::statistics::outside::outside;
 use repro::statistics::paired::{Method, of_differences};
 use repro::statistics::proportion::{clopper_pearson, wilson};
 
-/// Tables of one cell of a simulation.
+/// Tables of one cell of a simulation, where it is not shortened.
 const TABLES: u64 = 1000;
 
 /// Two-sided level of what one simulation in a thousand exceeds on either side.
@@ -152,11 +152,11 @@ fn percentile(right: u64, count: u64) -> [f64; 2] {
 }
 
 /// Coverage of one kind of classes: `classes` of them, with so many images each.
-fn coverage_of_classes(classes: u32, images: u64, chance: impl Fn(u32) -> f64) -> u64 {
+fn coverage_of_classes(classes: u32, images: u64, tables: u64, chance: impl Fn(u32) -> f64) -> u64 {
     let truth = (0..classes).map(&chance).sum::<f64>() / f64::from(classes);
     let mut stream = Stream::new(u64::from(classes) * 1000 + images, "coverage");
     let mut covered = 0;
-    for _ in 0..TABLES {
+    for _ in 0..tables {
         let shares: BTreeMap<u32, Share> = (0..classes)
             .map(|class| {
                 let p = chance(class);
@@ -177,31 +177,41 @@ fn coverage_of_classes(classes: u32, images: u64, chance: impl Fn(u32) -> f64) -
 }
 
 #[test]
-#[ignore = "a minute: 12,000 bootstraps"]
+#[ignore = "some seconds: 1,200 bootstraps"]
 fn coverage_of_the_interval_of_a_mean_per_class() {
+    means_per_class_are_covered(TABLES / 10);
+}
+
+#[test]
+#[ignore = "a minute: 12,000 bootstraps"]
+fn nightly_coverage_of_the_interval_of_a_mean_per_class() {
+    means_per_class_are_covered(TABLES);
+}
+
+fn means_per_class_are_covered(tables: u64) {
     println!("| p | 2 images a class | 5 | 30 |");
     for p in [0.5, 0.9, 0.998] {
-        let of_images = [2, 5, 30].map(|images| coverage_of_classes(50, images, |_| p));
+        let of_images = [2, 5, 30].map(|images| coverage_of_classes(50, images, tables, |_| p));
         println!(
             "| {p} | {} |",
             of_images
-                .map(|seen| format!("{:.1}", 100.0 * seen as f64 / TABLES as f64))
+                .map(|seen| format!("{:.1}", 100.0 * seen as f64 / tables as f64))
                 .join(" | ")
         );
         for seen in of_images {
-            at_least(0.93, seen, TABLES, &format!("p = {p}"));
+            at_least(0.93, seen, tables, &format!("p = {p}"));
         }
     }
     let mixed = |class: u32| 0.5 + f64::from(class) / 100.0;
-    let of_images = [2, 5, 30].map(|images| coverage_of_classes(50, images, mixed));
+    let of_images = [2, 5, 30].map(|images| coverage_of_classes(50, images, tables, mixed));
     println!(
         "| 0.50 to 0.99 | {} |",
         of_images
-            .map(|seen| format!("{:.1}", 100.0 * seen as f64 / TABLES as f64))
+            .map(|seen| format!("{:.1}", 100.0 * seen as f64 / tables as f64))
             .join(" | ")
     );
     for seen in of_images {
-        at_least(0.93, seen, TABLES, "mixed");
+        at_least(0.93, seen, tables, "mixed");
     }
 }
 
@@ -225,8 +235,18 @@ struct Noise {
 }
 
 #[test]
-#[ignore = "a minute: 24,000 comparisons"]
+#[ignore = "some seconds: 2,000 comparisons"]
 fn paired_comparisons_find_nothing_where_nothing_is() {
+    comparisons_find_nothing(TABLES / 10);
+}
+
+#[test]
+#[ignore = "a minute: 20,000 comparisons"]
+fn nightly_paired_comparisons_find_nothing_where_nothing_is() {
+    comparisons_find_nothing(TABLES);
+}
+
+fn comparisons_find_nothing(tables: u64) {
     const IMAGES: usize = 300;
     let noises = [
         Noise {
@@ -281,7 +301,7 @@ fn paired_comparisons_find_nothing_where_nothing_is() {
             }
             let mut normal = Normal(Stream::new(seeds, noise.name));
             let mut found = [0_u64; 4];
-            for _ in 0..TABLES {
+            for _ in 0..tables {
                 let of_images: Vec<f64> =
                     (0..IMAGES).map(|_| noise.images * normal.draw()).collect();
                 let differences: Vec<Vec<f64>> = (0..seeds)
@@ -305,10 +325,10 @@ fn paired_comparisons_find_nothing_where_nothing_is() {
                 "| {} | {seeds} | {} |",
                 noise.name,
                 found
-                    .map(|found| format!("{:.1}", 100.0 * found as f64 / TABLES as f64))
+                    .map(|found| format!("{:.1}", 100.0 * found as f64 / tables as f64))
                     .join(" | ")
             );
-            at_most(0.05, found[0], TABLES, &format!("{noise:?}, {seeds} seeds"));
+            at_most(0.05, found[0], tables, &format!("{noise:?}, {seeds} seeds"));
         }
     }
 }

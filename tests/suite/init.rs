@@ -212,7 +212,7 @@ fn the_demo_ends_in_a_table_and_a_picture() {
 #[cfg(feature = "torch")]
 #[test]
 #[ignore = "a minute: 4,000 images through a network"]
-fn the_comparison_of_two_networks_runs_as_it_is() {
+fn nightly_the_comparison_of_two_networks_runs_as_it_is() {
     let cli = CliTest::new();
     cli.run(&["init", "--template", "two-networks"])
         .expect_code(0);

@@ -103,7 +103,7 @@ const FOUND: &[(&str, u64, f64)] = &[
 
 #[test]
 #[ignore = "minutes: 15,000 images through a network"]
-fn shares_agree_with_those_of_an_independent_check() {
+fn nightly_shares_agree_with_those_of_an_independent_check() {
     let cli = CliTest::new();
     std::os::unix::fs::symlink(root().join("data"), cli.path("data")).unwrap();
     cli.write("right.toml", EXPERIMENT);

@@ -1,45 +1,30 @@
 //! Whatever a page, a message or a template calls a command, an option or a page is one.
 
-use std::path::Path;
-
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use crate::fixture::{CliTest, relative, root, walk};
 use crate::tidy::sources;
 
 use super::pages;
 
-/// The help of the program's commands.
-pub struct Help {
-    cli: CliTest,
-    known: RefCell<BTreeMap<String, String>>,
-}
-
-impl Help {
-    pub fn new() -> Self {
-        Self {
-            cli: CliTest::new(),
-            known: RefCell::default(),
+/// What `--help` prints of a command, such as `models fetch`; nothing where it is none. Each is run once for all tests.
+pub fn help(command: &str) -> String {
+    static KNOWN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let help = known.entry(command.to_owned()).or_insert_with(|| {
+        let mut arguments: Vec<&str> = command.split_whitespace().collect();
+        arguments.push("--help");
+        let output = CliTest::new().run(&arguments);
+        if output.code == Some(0) {
+            output.stdout
+        } else {
+            String::new()
         }
-    }
-
-    /// What `--help` prints of a command, such as `models fetch`; nothing where it is none.
-    pub fn of(&self, command: &str) -> String {
-        let mut known = self.known.borrow_mut();
-        let help = known.entry(command.to_owned()).or_insert_with(|| {
-            let mut arguments: Vec<&str> = command.split_whitespace().collect();
-            arguments.push("--help");
-            let output = self.cli.run(&arguments);
-            if output.code == Some(0) {
-                output.stdout
-            } else {
-                String::new()
-            }
-        });
-        help.clone()
-    }
+    });
+    help.clone()
 }
 
 /// The subcommands that a page of help lists.
@@ -79,16 +64,16 @@ fn words(line: &str) -> Vec<String> {
 }
 
 /// What is wrong with a command line behind `repro `, if anything.
-fn unknown(help: &Help, line: &str) -> Option<String> {
+fn unknown(line: &str) -> Option<String> {
     // Two spaces set an explanation apart.
     let line = line.split("   ").next().unwrap_or(line);
     let words = words(line);
     let mut command = String::new();
-    let mut listed = subcommands(&help.of(""));
+    let mut listed = subcommands(&help(""));
     for word in &words {
         if listed.contains(word) {
             format!("{command} {word}").trim().clone_into(&mut command);
-            listed = subcommands(&help.of(&command));
+            listed = subcommands(&help(&command));
         } else {
             let is_word = !word.is_empty() && word.chars().all(|one| one.is_ascii_lowercase());
             if is_word && command.is_empty() {
@@ -97,7 +82,7 @@ fn unknown(help: &Help, line: &str) -> Option<String> {
             break;
         }
     }
-    let page = help.of(&command);
+    let page = help(&command);
     let flags = words.iter().filter(|word| word.starts_with("--"));
     let mut names = flags.map(|flag| flag.split_once('=').map_or(flag.as_str(), |(name, _)| name));
     let absent = names.find(|flag| {
@@ -129,7 +114,6 @@ fn commands(line: &str) -> Vec<&str> {
 
 #[test]
 fn commands_and_options_that_texts_name_exist() {
-    let help = Help::new();
     let mut texts: Vec<(String, String)> = pages()
         .into_iter()
         .filter(|page| !page.name.contains("/decisions/"))
@@ -145,7 +129,7 @@ fn commands_and_options_that_texts_name_exist() {
         for line in text.lines() {
             for command in commands(line) {
                 count += 1;
-                if let Some(what) = unknown(&help, command) {
+                if let Some(what) = unknown(command) {
                     found.push(format!("{name}: {what}: {line}"));
                 }
             }
@@ -154,13 +138,10 @@ fn commands_and_options_that_texts_name_exist() {
     assert!(count > 100, "{count}");
     assert!(found.is_empty(), "{}", found.join("\n"));
     assert_eq!(
-        unknown(&help, "models fech adm-256-uncond --too"),
+        unknown("models fech adm-256-uncond --too"),
         Some("`models` has no option `--too`".to_owned())
     );
-    assert_eq!(
-        unknown(&help, "fetch"),
-        Some("no command `fetch`".to_owned())
-    );
+    assert_eq!(unknown("fetch"), Some("no command `fetch`".to_owned()));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A stranger's walk through the pages: each guide by itself, and all of them in a row.
 
 use super::console::Desk;
-use super::named::{Help, subcommands};
+use super::named::{help, subcommands};
 use super::{Page, links};
 
 /// README, the tour and the guides, in the order of the index; then the concepts.
@@ -29,11 +29,10 @@ fn each_page_shows_what_the_program_prints() {
 /// Every command and its subcommands have a page of help.
 #[test]
 fn every_command_has_a_page_of_help() {
-    let help = Help::new();
     let mut commands = vec![String::new()];
     let mut seen = 0;
     while let Some(command) = commands.pop() {
-        let page = help.of(&command);
+        let page = help(&command);
         assert!(page.contains("Usage:"), "repro {command}");
         seen += 1;
         commands.extend(

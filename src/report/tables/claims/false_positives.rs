@@ -154,39 +154,36 @@ fn the_allowance_is_binomial() {
 }
 
 /// Prints a line of the table, and fails where more tables have a verdict than chance allows at 5 %.
-fn check(recipe: &Recipe) {
-    const TABLES: u64 = 500;
-    let (any, rows) = verdicts(recipe, TABLES);
-    println!("| {} | {any} of {TABLES} |", recipe.name);
+fn check(recipe: &Recipe, tables: u64) {
+    let (any, rows) = verdicts(recipe, tables);
+    println!("| {} | {any} of {tables} |", recipe.name);
     for (row, count) in rows {
         println!("  {row}: {count}");
     }
-    let most = most(TABLES, 0.05);
-    assert!(any <= most, "{any} of {TABLES}, more than {most}");
+    let most = most(tables, 0.05);
+    assert!(any <= most, "{any} of {tables}, more than {most}");
 }
 
 #[test]
-#[ignore = "heavy: 500 made-up tables of claims"]
-fn independent_noise_seldom_gets_a_verdict() {
-    check(&INDEPENDENT);
+#[ignore = "heavy: 150 made-up tables of claims"]
+fn noise_seldom_gets_a_verdict() {
+    for recipe in [&INDEPENDENT, &SHARED, &TRAINED] {
+        check(recipe, 50);
+    }
 }
 
 #[test]
-#[ignore = "heavy: 500 made-up tables of claims"]
-fn noise_of_images_that_seeds_share_seldom_gets_a_verdict() {
-    check(&SHARED);
-}
-
-#[test]
-#[ignore = "heavy: 500 made-up tables of claims"]
-fn noise_of_training_seldom_gets_a_verdict() {
-    check(&TRAINED);
+#[ignore = "minutes: 1,500 made-up tables of claims"]
+fn nightly_noise_seldom_gets_a_verdict_in_hundreds_of_tables() {
+    for recipe in [&INDEPENDENT, &SHARED, &TRAINED] {
+        check(recipe, 500);
+    }
 }
 
 /// With 2.5 points in block 7 alone: of right answers the standard deviation is 40 points, so it is a sixteenth of one.
 #[test]
-#[ignore = "heavy: 100 made-up tables of claims on 1,000 images"]
-fn claims_find_an_effect_of_two_and_a_half_points() {
+#[ignore = "minutes: 100 made-up tables of claims on 1,000 images"]
+fn nightly_claims_find_an_effect_of_two_and_a_half_points() {
     const TABLES: u64 = 100;
     let recipe = Recipe {
         name: "2.5 points in the middle",
