@@ -8,6 +8,7 @@
 mod atomic_file;
 pub mod axes;
 pub mod bug;
+mod byte_reader;
 pub mod checked_blocks;
 pub mod checked_file;
 pub mod cli;
@@ -48,3 +49,4 @@ pub mod trainer;
 pub mod view;
 pub mod visible;
 pub mod warning;
+mod zip_archive;

@@ -1,7 +1,8 @@
 //! The header of a NumPy array file (`.npy`): type, order and shape of the numbers behind it. Reads no number and runs nothing.
 //!
 //! A file begins with `\x93NUMPY`, two bytes of version, the length of the header, and the header: a Python dict of three entries,
-//! `descr`, `fortran_order` and `shape`, as text. The members of an `.npz` are such files in a zip archive.
+//! `descr`, `fortran_order` and `shape`, as text. The members of an `.npz` are such files in a zip archive:
+//! `archived.rs`.
 //!
 //! # Reference
 //! numpy/numpy v2.4.0: numpy/lib/_format_impl.py (`_read_array_header`, `descr_to_dtype`), versions 1.0, 2.0 and 3.0.
@@ -10,6 +11,8 @@
 //! - NumPy evaluates the header as a Python literal. Here only what `numpy.save` writes is read: one dict of three entries, whose values are
 //!   a string, `True` or `False`, and a tuple of integers.
 //! - Records, objects (which are pickles), complex numbers, dates and big-endian numbers are refused.
+
+pub(crate) mod archived;
 
 use thiserror::Error;
 

@@ -64,6 +64,17 @@ pub fn in_json(text: &str) -> Cow<'_, str> {
     })
 }
 
+/// A text from a file for a message: cut to a length, without characters that a terminal obeys.
+pub fn shown(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let beginning: String = text.chars().take(LONGEST).collect();
+    let mut shown = on_one_line(&beginning).into_owned();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 fn escaped<'t>(
     text: &'t str,
     stays: &dyn Fn(char, Option<char>) -> bool,
@@ -102,6 +113,13 @@ mod tests {
         for plain in ["naïve 中文 – 95 %", "می\u{200c}خواهم", "👩\u{200d}🔬"] {
             assert!(matches!(visible(plain), Cow::Borrowed(_)), "{plain}");
         }
+    }
+
+    #[test]
+    fn texts_from_a_file_are_short_and_harmless() {
+        assert_eq!(shown("input_blocks.0.wéight"), "input_blocks.0.wéight");
+        assert_eq!(shown("a\u{1b}[2Jb\u{202e}c\n"), "a\\u{1b}[2Jb\\u{202e}c\\n");
+        assert_eq!(shown(&"x".repeat(81)), "x".repeat(80) + "…");
     }
 
     #[test]

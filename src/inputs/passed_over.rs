@@ -7,8 +7,9 @@ use std::path::Path;
 use crate::graph::ModelNode;
 use crate::models::WeightsSource;
 use crate::models::checkpoint::comparison::ignored;
-use crate::models::checkpoint::stored_tensors::{StoredTensors, shown};
+use crate::models::checkpoint::stored_tensors::StoredTensors;
 use crate::text::{count, plural};
+use crate::visible::shown;
 use crate::warning::Warning;
 
 /// Groups of names that are listed.

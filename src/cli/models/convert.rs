@@ -8,8 +8,9 @@ use super::super::exit::Failure;
 use super::super::meter::{Meter, Unit};
 use super::super::say;
 use crate::models::checkpoint::conversion::{ConversionError, ElementType, convert};
-use crate::models::checkpoint::stored_tensors::{StoredTensors, shown};
+use crate::models::checkpoint::stored_tensors::StoredTensors;
 use crate::text::{bytes, plural};
+use crate::visible::shown;
 
 /// Arguments of `repro models convert`.
 #[derive(Debug, Args)]

@@ -12,10 +12,11 @@ use super::super::exit::Failure;
 use super::super::{printed, table};
 use crate::models;
 use crate::models::checkpoint::comparison::{Nearly, ignored, is_of_optimizer, nearly_fitting};
-use crate::models::checkpoint::stored_tensors::{StoredTensors, shown};
+use crate::models::checkpoint::stored_tensors::StoredTensors;
 use crate::models::kinds::onnx;
 use crate::models::kinds::onnx::file::{Description, Port};
 use crate::text::{bytes, count, plural};
+use crate::visible::shown;
 
 /// So many entries are listed for people; the networks of papers have some thousand.
 const SHOWN: usize = 10_000;

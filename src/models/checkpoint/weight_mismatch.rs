@@ -4,9 +4,9 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::stored_tensors::shown;
 use crate::message::Hint;
 use crate::text::count;
+use crate::visible::shown;
 
 /// So many names of a group are shown.
 const SHOWN: usize = 10;

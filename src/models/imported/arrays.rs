@@ -14,10 +14,10 @@ use super::malformed;
 use super::tensors::{Elements, Found};
 use crate::datasets::DatasetError;
 use crate::limits::NPY_HEADER;
-use crate::models::checkpoint::stored_tensors::archive::{self, Archive};
-use crate::models::checkpoint::stored_tensors::npz::{self, Array};
-use crate::models::checkpoint::stored_tensors::{Content, Fault};
+use crate::models::checkpoint::stored_tensors::Content;
+use crate::npy::archived::{self, Array};
 use crate::npy::{self, Element, Header};
+use crate::zip_archive::{self, Archive, ArchiveFault};
 
 /// What a single array is called.
 const ONLY: &str = "features";
@@ -26,13 +26,13 @@ const ONLY: &str = "features";
 #[derive(Debug)]
 pub(super) struct Arrays {
     content: Content,
-    arrays: npz::Arrays,
+    arrays: archived::Arrays,
 }
 
 impl Arrays {
     /// Whether a file begins as one of NumPy's does, or as any zip archive.
     pub(super) fn begins(beginning: &[u8]) -> bool {
-        beginning.starts_with(&npy::MAGIC[..6]) || beginning.starts_with(archive::MAGIC)
+        beginning.starts_with(&npy::MAGIC[..6]) || beginning.starts_with(zip_archive::MAGIC)
     }
 
     /// Maps a file and reads the headers of its arrays; `None` where it is a zip archive without any, such as PyTorch's. The file must not
@@ -86,26 +86,29 @@ impl Arrays {
 }
 
 /// The arrays of a file, and the bytes that they are in where these are not the file's; `None` where it is an archive without any.
-fn read(file: &[u8]) -> Result<Option<npz::Opened>, String> {
-    if !file.starts_with(archive::MAGIC) {
+fn read(file: &[u8]) -> Result<Option<archived::Opened>, String> {
+    if !file.starts_with(zip_archive::MAGIC) {
         let array = only(file)?;
         return Ok(Some((BTreeMap::from([(ONLY.to_owned(), array)]), None)));
     }
     let archive = Archive::open(file).map_err(in_words)?;
-    if !archive.names().any(|member| member.ends_with(npz::ENDING)) {
+    if !archive
+        .names()
+        .any(|member| member.ends_with(archived::ENDING))
+    {
         return Ok(None);
     }
-    npz::arrays(file, &archive).map(Some).map_err(in_words)
+    archived::arrays(file, &archive).map(Some).map_err(in_words)
 }
 
 /// What is wrong with an archive, without what to do about checkpoints.
-fn in_words(fault: Fault) -> String {
+fn in_words(fault: ArchiveFault) -> String {
     match fault {
-        Fault::Unsupported { reason, .. } => {
+        ArchiveFault::Unsupported { reason, .. } => {
             format!("{reason}; `numpy.savez` stores arrays of plain numbers as they are")
         }
-        Fault::CorruptContainer(reason) => format!("it is damaged: {reason}"),
-        other => format!("it {other}"),
+        ArchiveFault::Damaged(reason) => format!("it is damaged: {reason}"),
+        ArchiveFault::Truncated(_) => format!("it {fault}"),
     }
 }
 

@@ -14,8 +14,8 @@ use memmap2::Mmap;
 use super::malformed;
 use crate::datasets::DatasetError;
 use crate::limits::{NPY_HEADER, STATISTICS};
-use crate::models::checkpoint::stored_tensors::archive::Archive;
 use crate::npy::{Element, Header};
+use crate::zip_archive::Archive;
 
 /// The arrays that are read.
 const NAMES: [&str; 4] = ["mu", "sigma", "mu_s", "sigma_s"];

@@ -23,9 +23,10 @@ use safetensors::Dtype;
 use serde_json::json;
 use thiserror::Error;
 
+use super::stored_tensors::StoredTensors;
 use super::stored_tensors::safetensors::METADATA;
-use super::stored_tensors::{StoredTensors, shown};
 use crate::atomic_file::AtomicFile;
+use crate::visible::shown;
 use numbers::{converted, write_converted};
 
 pub use numbers::ElementType;

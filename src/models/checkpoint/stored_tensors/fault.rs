@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::visible::on_one_line;
+use crate::zip_archive::ArchiveFault;
 
 /// A file of tensors that cannot be used.
 #[derive(Debug, Error)]
@@ -86,25 +86,12 @@ pub struct Place {
     pub offset: usize,
 }
 
-/// A text from a file for a message: cut to a length, without characters that a terminal obeys.
-pub fn shown(text: &str) -> String {
-    const LONGEST: usize = 80;
-    let beginning: String = text.chars().take(LONGEST).collect();
-    let mut shown = on_one_line(&beginning).into_owned();
-    if text.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_from_a_file_are_short_and_harmless() {
-        assert_eq!(shown("input_blocks.0.wéight"), "input_blocks.0.wéight");
-        assert_eq!(shown("a\u{1b}[2Jb\u{202e}c\n"), "a\\u{1b}[2Jb\\u{202e}c\\n");
-        assert_eq!(shown(&"x".repeat(81)), "x".repeat(80) + "…");
+impl From<ArchiveFault> for Fault {
+    fn from(fault: ArchiveFault) -> Self {
+        match fault {
+            ArchiveFault::Truncated(reason) => Self::Truncated(reason),
+            ArchiveFault::Damaged(reason) => Self::CorruptContainer(reason),
+            ArchiveFault::Unsupported { reason, remedy } => Self::Unsupported { reason, remedy },
+        }
     }
 }

@@ -13,11 +13,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::fault::{Fault, shown};
+use super::fault::Fault;
 use super::pickle::{self, Pickle, Storage, Value};
-use super::reader::Reader;
 use super::state_dict::{self, StateDict};
+use crate::byte_reader::Reader;
 use crate::text::plural;
+use crate::visible::shown;
 
 /// The number that marks the format, little-endian.
 const MAGIC: &[u8] = &[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];

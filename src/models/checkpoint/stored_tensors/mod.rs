@@ -1,8 +1,8 @@
 //! Named tensors in a file, memory-mapped and read without trusting the file.
 //!
 //! There are four containers, told apart by what a file begins with and holds, and never by its name: safetensors
-//! (`safetensors`), PyTorch's zip archives (`zip`, over `archive`), PyTorch's older streams (`legacy`), and NumPy's archives
-//! (`npz`, over `archive`), whose names `flax` gives the form of PyTorch's where they are those of a vision transformer;
+//! (`safetensors`), PyTorch's zip archives (`zip`, over `zip_archive.rs`), PyTorch's older streams (`legacy`), and NumPy's archives
+//! (`npz`, over `npy/archived.rs`), whose names `flax` gives the form of PyTorch's where they are those of a vision transformer;
 //! `diffusers_dit` does so with DiT as diffusers has it, and `timm` with DINOv2 as timm has it. Those of PyTorch describe their tensors in a
 //! pickle, which `pickle` reads without executing anything; `state_dict` makes names of it. Opening a file reads the description alone; a tensor's numbers are read when it is asked for.
 //!
@@ -13,14 +13,12 @@
 //! Unlike `torch.load`, nothing here can run code from a file, restore an object other than a tensor, or be asked for
 //! more memory than the file is long.
 
-pub(in crate::models) mod archive;
 mod diffusers_dit;
 mod fault;
 mod flax;
 mod legacy;
-pub(in crate::models) mod npz;
+mod npz;
 mod pickle;
-mod reader;
 pub(in crate::models) mod safetensors;
 mod state_dict;
 mod timm;
@@ -37,12 +35,13 @@ use std::path::{Path, PathBuf};
 use ::safetensors::Dtype;
 use memmap2::{Mmap, UncheckedAdvice};
 
-use archive::Archive;
-pub use fault::{Fault, Place, StoredTensorsError, shown};
+pub use fault::{Fault, Place, StoredTensorsError};
 use state_dict::StateDict;
 
 use crate::checked_file::CheckedFile;
+use crate::npy::archived::is_npz;
 use crate::recognized::{BEGINNING, recognized};
+use crate::zip_archive::{self, Archive};
 
 /// An open file of named tensors.
 #[derive(Debug)]
@@ -333,9 +332,9 @@ impl StoredTensors {
 fn read(file: &[u8]) -> Result<(Container, StateDict, Option<Vec<u8>>), Fault> {
     if file.is_empty() {
         Err(Fault::Empty)
-    } else if file.starts_with(archive::MAGIC) {
+    } else if file.starts_with(zip_archive::MAGIC) {
         let archive = Archive::open(file)?;
-        if npz::is_npz(&archive) {
+        if is_npz(&archive) {
             let (found, unpacked) = npz::read(file, &archive)?;
             return Ok((Container::Npz, flax::renamed(found), unpacked));
         }

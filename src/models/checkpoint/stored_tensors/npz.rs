@@ -1,84 +1,24 @@
-//! NumPy's archives (`.npz`): a zip archive whose members are arrays, each named as it is with `.npy` behind it.
+//! NumPy's archives (`.npz`) as files of tensors.
 //!
 //! # Reference
-//! numpy/numpy v2.4.0: numpy/lib/_npyio_impl.py (`_savez`, `NpzFile`); the arrays themselves: `npy.rs`.
+//! `npy/archived.rs` has that of the format.
 //!
 //! # Deviations
-//! Arrays are read where they lie; those of `numpy.savez_compressed` are unpacked into memory first. Arrays of texts are listed and not
-//! read as tensors.
-
-use std::collections::BTreeMap;
-use std::ops::Range;
+//! Arrays of texts are listed and not read as tensors.
 
 use safetensors::Dtype;
 
-use super::archive::Archive;
-use super::fault::{Fault, shown};
+use super::fault::Fault;
 use super::state_dict::StateDict;
 use super::{Entry, OtherEntry};
-use crate::limits::CHECKPOINT_ENTRIES;
-use crate::npy::{Element, Header, NpyError};
-
-/// What is behind the name of every array.
-pub(in crate::models) const ENDING: &str = ".npy";
-
-/// Whether all members of an archive are named as arrays, one at least.
-pub(super) fn is_npz(archive: &Archive<'_>) -> bool {
-    let mut names = archive.names().peekable();
-    names.peek().is_some() && names.all(|name| name.ends_with(ENDING))
-}
-
-/// An array of an archive.
-#[derive(Debug)]
-pub(in crate::models) struct Array {
-    pub(in crate::models) header: Header,
-    /// The elements, among all bytes.
-    pub(in crate::models) bytes: Range<usize>,
-}
-
-/// The arrays of an archive by their names.
-pub(in crate::models) type Arrays = BTreeMap<String, Array>;
-
-/// Arrays, and the bytes that they are in where these are not the file's.
-pub(in crate::models) type Opened = (Arrays, Option<Vec<u8>>);
-
-/// The arrays of the archive whose bytes are `file`, and, where some of them are compressed, the bytes that they are in instead.
-///
-/// # Errors
-/// A member that is damaged, no array, or an array of what is not read; too many of them.
-pub(in crate::models) fn arrays(file: &[u8], archive: &Archive<'_>) -> Result<Opened, Fault> {
-    if archive.names().nth(CHECKPOINT_ENTRIES).is_some() {
-        let reason = format!("it has more than {CHECKPOINT_ENTRIES} members");
-        return Err(Fault::CorruptContainer(reason));
-    }
-    if let Some((unpacked, archive)) = archive.unpacked(file)? {
-        let arrays = in_place(&unpacked, &archive)?;
-        return Ok((arrays, Some(unpacked)));
-    }
-    Ok((in_place(file, archive)?, None))
-}
-
-fn in_place(file: &[u8], archive: &Archive<'_>) -> Result<Arrays, Fault> {
-    let mut arrays = Arrays::new();
-    for member in archive.names() {
-        let name = member.strip_suffix(ENDING).ok_or_else(|| {
-            let reason = format!("its member `{}` is not a NumPy array", shown(member));
-            Fault::CorruptContainer(reason)
-        })?;
-        let bytes = archive.find(member)?.unwrap_or_default();
-        let content = file.get(bytes.clone()).unwrap_or_default();
-        let header = Header::read(content, content.len()).map_err(|error| fault(member, &error))?;
-        let start = bytes.start.saturating_add(header.start);
-        let bytes = start..start.saturating_add(header.length);
-        arrays.insert(name.to_owned(), Array { header, bytes });
-    }
-    Ok(arrays)
-}
+use crate::npy::archived::{Array, arrays};
+use crate::npy::{Element, Header};
+use crate::zip_archive::Archive;
 
 /// Reads the arrays as tensors, and gives the bytes that they are in where these are not the file's.
 ///
 /// # Errors
-/// See [`arrays`].
+/// As [`arrays`].
 pub(super) fn read(
     file: &[u8],
     archive: &Archive<'_>,
@@ -135,70 +75,13 @@ fn dtype(element: Element) -> Option<Dtype> {
     })
 }
 
-fn fault(member: &str, error: &NpyError) -> Fault {
-    let reason = format!("of its member `{}`, {error}", shown(member));
-    match error {
-        NpyError::Unsupported(_) => Fault::Unsupported {
-            reason,
-            remedy: "save arrays of plain little-endian numbers with `numpy.savez`",
-        },
-        _ => Fault::CorruptContainer(reason),
-    }
-}
-
 #[cfg(test)]
-pub(super) mod tests {
-    use std::io::Write as _;
+mod tests {
     use std::path::Path;
 
     use super::super::{Container, StoredTensors};
+    use crate::npy::archived::fixture::{archive, npy};
     use crate::random::Stream;
-
-    /// A `.npy` file of f32 numbers.
-    pub(in super::super) fn npy(shape: &str, is_fortran: bool, numbers: &[f32]) -> Vec<u8> {
-        let order = if is_fortran { "True" } else { "False" };
-        let mut text = format!("{{'descr': '<f4', 'fortran_order': {order}, 'shape': {shape}, }}");
-        while !(11 + text.len()).is_multiple_of(64) {
-            text.push(' ');
-        }
-        text.push('\n');
-        let length = u16::try_from(text.len()).unwrap().to_le_bytes();
-        let mut bytes = [b"\x93NUMPY\x01\0".as_slice(), &length, text.as_bytes()].concat();
-        bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
-        bytes
-    }
-
-    /// A zip archive of stored members, as Python's `zipfile` writes it.
-    pub(in super::super) fn archive(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
-        let (mut file, mut directory) = (Vec::new(), Vec::new());
-        for (name, content) in members {
-            let at = u32::try_from(file.len()).unwrap();
-            let size = u32::try_from(content.len()).unwrap().to_le_bytes();
-            let name_length = u16::try_from(name.len()).unwrap().to_le_bytes();
-            // Version, flags, method, time, checksum, sizes, and the lengths of name and extra field.
-            let about = [
-                [20, 0, 0, 0, 0, 0].as_slice(),
-                &[0; 8],
-                &size,
-                &size,
-                &name_length,
-                &[0, 0],
-            ]
-            .concat();
-            file.write_all(b"PK\x03\x04").unwrap();
-            file.extend(about.iter().chain(name.as_bytes()).chain(content));
-            directory.extend(b"PK\x01\x02\x14\0");
-            directory.extend(about.iter().chain(&[0; 10]).chain(&at.to_le_bytes()));
-            directory.extend(name.as_bytes());
-        }
-        let start = u32::try_from(file.len()).unwrap().to_le_bytes();
-        let length = u32::try_from(directory.len()).unwrap().to_le_bytes();
-        let count = u16::try_from(members.len()).unwrap().to_le_bytes();
-        file.extend(&directory);
-        file.extend([b"PK\x05\x06\0\0\0\0".as_slice(), &count, &count].concat());
-        file.extend([length.as_slice(), &start, &[0, 0]].concat());
-        file
-    }
 
     fn open(bytes: Vec<u8>) -> Result<StoredTensors, String> {
         StoredTensors::from_bytes(Path::new("x.npz"), bytes).map_err(|error| error.to_string())

@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::fault::{Fault, shown};
+use super::fault::Fault;
 use super::pickle::{Global, Object, Pickle, Storage, Value};
 use super::{Entry, OtherEntry, view};
 use crate::limits::{CHECKPOINT_ENTRIES, TENSOR_AXES};
+use crate::visible::shown;
 
 /// Dicts nested deeper are refused; this also ends dicts that hold themselves.
 const DEEPEST: usize = 32;

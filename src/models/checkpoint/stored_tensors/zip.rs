@@ -10,11 +10,12 @@
 //! TorchScript archives, which hold code, are refused. A file without `byteorder` is little-endian: versions that did not
 //! write it ran on hardly anything else.
 
-use super::archive::Archive;
-use super::fault::{Fault, shown};
+use super::fault::Fault;
 use super::pickle;
 use super::state_dict::{self, StateDict};
 use crate::text::plural;
+use crate::visible::shown;
+use crate::zip_archive::Archive;
 
 /// What messages call the pickle.
 const STREAM: &str = "data.pkl";

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::super::StoredTensors;
-use super::super::npz::tests::{archive, npy};
 use crate::models::checkpoint::synthetic;
 use crate::models::kinds::vit::presets;
+use crate::npy::archived::fixture::{archive, npy};
 
 const WIDTH: usize = 48;
 const HEADS: usize = 4;

@@ -8,10 +8,11 @@
 //! Tensors with backward hooks, or with metadata (conjugated or negated views), storages that are views of another
 //! storage, and `OrderedDict`s that begin with items are refused.
 
-use super::super::fault::{Fault, shown};
+use super::super::fault::Fault;
 use super::super::view;
 use super::machine::Machine;
 use super::{Dict, Global, Object, Storage, Tensor, Value, sizes};
+use crate::visible::shown;
 
 /// No call that is let through has more arguments.
 const MOST_ARGUMENTS: usize = 7;

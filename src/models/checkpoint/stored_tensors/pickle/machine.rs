@@ -5,14 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use super::super::fault::{Fault, Place, shown};
-use super::super::reader::Reader;
+use super::super::fault::{Fault, Place};
 use super::opcodes::Opcode;
 use super::{
     Dict, LONGEST_INTEGER, LONGEST_NAME, LONGEST_PICKLE, LONGEST_TEXT, MOST_MARKS, MOST_OBJECTS,
     MOST_VALUES, Object, Pickle, Value, globals,
 };
+use crate::byte_reader::Reader;
 use crate::numbers::to_usize;
+use crate::visible::shown;
 
 /// A reader of one pickle, with its stack, marks, memo and objects.
 pub(super) struct Machine<'p> {

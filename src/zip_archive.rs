@@ -15,18 +15,23 @@
 //! compared: that would read every byte of a file that is mapped in order not to, PyTorch may leave them out, and what a
 //! file was is recorded by the digest of the whole.
 
+mod fault;
 mod unpacked;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::fault::{Fault, shown};
-use super::reader::Reader;
+use crate::byte_reader::Reader;
 use crate::numbers::to_usize;
 use crate::text::plural;
+use crate::visible::shown;
+
+use fault::damaged;
+
+pub(crate) use fault::ArchiveFault;
 
 /// What a zip archive begins with.
-pub(in crate::models) const MAGIC: &[u8] = b"PK\x03\x04";
+pub(crate) const MAGIC: &[u8] = b"PK\x03\x04";
 const DIRECTORY_MAGIC: &[u8] = b"PK\x01\x02";
 const END_MAGIC: &[u8] = b"PK\x05\x06";
 const END_LENGTH: usize = 22;
@@ -47,7 +52,7 @@ const SIZES_BEHIND: u16 = 1 << 3;
 
 /// An archive.
 #[derive(Debug)]
-pub(in crate::models) struct Archive<'f> {
+pub(crate) struct Archive<'f> {
     members: BTreeMap<&'f str, Member>,
 }
 
@@ -82,7 +87,7 @@ impl<'f> Archive<'f> {
     ///
     /// # Errors
     /// The archive is truncated, or contradicts itself.
-    pub fn open(file: &'f [u8]) -> Result<Self, Fault> {
+    pub fn open(file: &'f [u8]) -> Result<Self, ArchiveFault> {
         let (count, directory) = find_directory(file)?;
         let mut reader = Reader::new(
             file.get(..directory.end).unwrap_or_default(),
@@ -139,11 +144,11 @@ impl<'f> Archive<'f> {
     ///
     /// # Errors
     /// The member is encrypted or compressed.
-    pub fn find(&self, name: &str) -> Result<Option<Range<usize>>, Fault> {
+    pub fn find(&self, name: &str) -> Result<Option<Range<usize>>, ArchiveFault> {
         let Some(member) = self.members.get(name) else {
             return Ok(None);
         };
-        let unsupported = |how: String| Fault::Unsupported {
+        let unsupported = |how: String| ArchiveFault::Unsupported {
             reason: format!("its member `{}` is {how}", shown(name)),
             remedy: "write the file with `torch.save` or `numpy.savez`, which store members as they are",
         };
@@ -159,7 +164,7 @@ impl<'f> Archive<'f> {
 }
 
 /// How many members the archive has, and where its directory is.
-fn find_directory(file: &[u8]) -> Result<(u64, Range<usize>), Fault> {
+fn find_directory(file: &[u8]) -> Result<(u64, Range<usize>), ArchiveFault> {
     let end = file.len().checked_sub(END_LENGTH);
     let end = end.filter(|&end| {
         file.get(end..)
@@ -239,7 +244,7 @@ fn read_large_end(file: &[u8], record: usize, locator: usize) -> Option<[u64; 3]
 }
 
 /// Distinguishes a file that was cut off from one with something behind it.
-fn without_end(file: &[u8]) -> Fault {
+fn without_end(file: &[u8]) -> ArchiveFault {
     let longest = END_LENGTH + usize::from(u16::MAX);
     let tail = file
         .get(file.len().saturating_sub(longest)..)
@@ -252,7 +257,7 @@ fn without_end(file: &[u8]) -> Fault {
             "{} behind the end of its zip archive",
             plural(length - END_LENGTH, "byte")
         )),
-        _ => Fault::Truncated(format!(
+        _ => ArchiveFault::Truncated(format!(
             "it begins as a zip archive, and after {} bytes it ends without the directory of one",
             file.len()
         )),
@@ -260,7 +265,7 @@ fn without_end(file: &[u8]) -> Fault {
 }
 
 /// Reads the next line of the directory.
-fn read_line<'f>(reader: &mut Reader<'f>) -> Result<Line<'f>, Fault> {
+fn read_line<'f>(reader: &mut Reader<'f>) -> Result<Line<'f>, ArchiveFault> {
     let at = reader.at();
     let broken = || {
         damaged(format!(
@@ -348,7 +353,7 @@ fn find_member(
     file: &[u8],
     directory: usize,
     line: &Line<'_>,
-) -> Result<(usize, Range<usize>), Fault> {
+) -> Result<(usize, Range<usize>), ArchiveFault> {
     let name = shown(line.name);
     let contradiction = || {
         damaged(format!(
@@ -391,8 +396,4 @@ fn find_member(
     let size = usize::try_from(line.packed).map_err(|_| outside())?;
     let content = reader.take(size).ok_or_else(outside)?;
     Ok((start, from..from + content.len()))
-}
-
-fn damaged(reason: String) -> Fault {
-    Fault::CorruptContainer(reason)
 }

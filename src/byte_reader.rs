@@ -2,7 +2,7 @@
 
 /// A place in a byte slice.
 #[derive(Clone, Debug)]
-pub(super) struct Reader<'f> {
+pub(crate) struct Reader<'f> {
     bytes: &'f [u8],
     at: usize,
 }

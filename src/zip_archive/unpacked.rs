@@ -14,10 +14,11 @@ use std::io::Read;
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
-use super::{Archive, DEFLATE, ENCRYPTED, Fault, Member, STORED, damaged, shown};
+use super::{Archive, ArchiveFault, DEFLATE, ENCRYPTED, Member, STORED, damaged};
 use crate::limits;
 use crate::numbers::to_usize;
 use crate::text;
+use crate::visible::shown;
 
 impl Archive<'_> {
     /// The archive with its compressed members unpacked: the bytes of all members one after the other, and where each is in them. `None`
@@ -27,10 +28,7 @@ impl Archive<'_> {
     /// A member that does not unpack into what the directory announces, and members that would unpack into more than
     /// [`limits::unpacked`] of the file's length. An encrypted member and another method stay as they are, and are refused by
     /// [`find`](Self::find).
-    pub(in crate::models) fn unpacked(
-        &self,
-        file: &[u8],
-    ) -> Result<Option<(Vec<u8>, Self)>, Fault> {
+    pub(crate) fn unpacked(&self, file: &[u8]) -> Result<Option<(Vec<u8>, Self)>, ArchiveFault> {
         let is_packed = |member: &Member| member.method == DEFLATE && member.flags & ENCRYPTED == 0;
         if !self.members.values().any(is_packed) {
             return Ok(None);
@@ -39,7 +37,7 @@ impl Archive<'_> {
         let announced = sizes.fold(0, u64::saturating_add);
         let most = limits::unpacked(file.len() as u64);
         if announced > most {
-            return Err(Fault::Unsupported {
+            return Err(ArchiveFault::Unsupported {
                 reason: format!(
                     "its members unpack into {}, and at most {} are unpacked of a file of {}",
                     text::bytes(announced),
@@ -81,17 +79,22 @@ impl<'f> Archive<'f> {
     /// # Errors
     /// A member of more than `most` bytes, one that does not unpack into what the directory announces, and what
     /// [`find`](Self::find) refuses.
-    pub(in crate::models) fn unpacked_member(
+    pub(crate) fn unpacked_member(
         &self,
         file: &'f [u8],
         name: &str,
         most: u64,
-    ) -> Result<Option<Cow<'f, [u8]>>, Fault> {
+    ) -> Result<Option<Cow<'f, [u8]>>, ArchiveFault> {
         let Some(member) = self.members.get(name) else {
             return Ok(None);
         };
         if member.size > most {
-            return Err(damaged(format!("its member `{}` is too long", shown(name))));
+            return Err(damaged(format!(
+                "its member `{}` has {}, and at most {} of it are read",
+                shown(name),
+                text::bytes(member.size),
+                text::bytes(most)
+            )));
         }
         let bytes = file.get(member.bytes.clone()).unwrap_or_default();
         if member.method == DEFLATE && member.flags & ENCRYPTED == 0 {
@@ -105,7 +108,12 @@ impl<'f> Archive<'f> {
 }
 
 /// Appends the content of a compressed member.
-fn unpack(name: &str, member: &Member, packed: &[u8], bytes: &mut Vec<u8>) -> Result<(), Fault> {
+fn unpack(
+    name: &str,
+    member: &Member,
+    packed: &[u8],
+    bytes: &mut Vec<u8>,
+) -> Result<(), ArchiveFault> {
     let start = bytes.len();
     let mut decoder = DeflateDecoder::new(packed).take(member.size.saturating_add(1));
     let unpacked = decoder.read_to_end(bytes);
