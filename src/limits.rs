@@ -51,6 +51,12 @@ pub const PARQUET_BLOCK: u64 = 1 << 25;
 /// The most rows of a table.
 pub const TABLE_ROWS: u64 = 1 << 26;
 
+/// More classes than any set has; a number that is far off is not taken for one.
+pub const CLASSES: usize = 1_000_000;
+
+/// The most images of an archive of NumPy arrays.
+pub const ARRAY_IMAGES: usize = 1 << 22;
+
 /// The most memory that imported features in a table take, in bytes of 32-bit numbers: 4 million rows of 1,024 values. Arrays are read in
 /// place, and have no such bound.
 pub const IMPORTED_TABLE: u64 = 1 << 34;

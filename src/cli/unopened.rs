@@ -38,7 +38,7 @@ pub(super) fn failure(context: &Context, experiment: &Experiment, errors: InputE
 /// How a command ends whose experiment does not fit its inputs, with the place of the node that does not.
 pub(super) fn misfit(experiment: &Experiment, error: PlanError) -> Failure {
     let span = match &error {
-        PlanError::NoSplit { head, .. } => {
+        PlanError::NoSplit { head, .. } | PlanError::NoClasses { head, .. } => {
             let mut nodes = experiment.heads.iter();
             nodes.find(|node| node.name == *head).map(|node| node.place)
         }

@@ -96,6 +96,14 @@ pub enum PlanError {
         /// The splits that the dataset has, in words.
         known: String,
     },
+    /// A head reads features of images that have no classes.
+    #[error("head `{head}` needs classes, which the images of dataset `{dataset}` do not have")]
+    NoClasses {
+        /// The head's name in the experiment.
+        head: String,
+        /// The dataset's name in the experiment.
+        dataset: String,
+    },
     /// A metric names a split that a dataset does not have.
     #[error("metric `{metric}` uses split `{split}`, but dataset `{dataset}` has {known}")]
     NoMetricSplit {
@@ -145,6 +153,9 @@ impl Hint for PlanError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoSplit { .. } => "set `train` and `test` of the head",
+            Self::NoClasses { .. } => {
+                "read features of a dataset with classes; `labels` of an `npz` dataset names the array that has them"
+            }
             Self::NoMetricSplit { .. } => "set `split` of the metric",
             Self::NoTrainingSplit { .. } => "set `split` of the training",
             Self::Labels { .. } => "give all images the same class, such as `class = 0`",

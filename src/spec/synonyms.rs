@@ -187,6 +187,7 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
     (&["folder", "images", "directory"], &["image-folder"]),
     (&["parquet", "csv", "huggingface"], &["table"]),
     (&["cifar", "cifar_10"], &["cifar10"]),
+    (&["numpy", "arrays"], &["npz"]),
     (&["categorical", "words", "ordinal"], &["category"]),
     (&["logarithmic"], &["log"]),
     (&["half", "float16", "fp16"], &["f16"]),

@@ -16,6 +16,10 @@ use safetensors::tensor::TensorView;
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// Archives of arrays, as the tests beside their reader make them.
+#[path = "../../src/npy/archived/fixture.rs"]
+pub mod arrays;
+
 /// The bytes of one image of Fashion-MNIST.
 const IMAGE: usize = 28 * 28;
 

@@ -6,7 +6,7 @@
 //! experiments; [`fgvc`] runs a shipped one on small [`stand_ins`] of its datasets, and [`paper`] all that are about the paper; [`querying`] and [`results`] ask
 //! for what they leave, and [`query_reads`] asks for what it must not read, and [`template_queries`] asks in reports; [`view`] and
 //! [`view_reload`] ask for pages, and [`figures_as_png`] has other programs draw; [`network`] counts connections;
-//! [`golden_onnx`] runs ONNX files; [`image_folders`] and
+//! [`golden_onnx`] runs ONNX files; [`image_folders`], [`npz`] and
 //! [`foreign_checkpoints`] hold files of other people's making; [`others_files`] and [`hostile_text`] hold what must not be written, and
 //! what must not be obeyed; [`project`] is run in subfolders, and [`terminal`] on terminals of 80 and 60 columns; [`coverage`] measures
 //! intervals and tests; [`fetch`] and [`data`] download files from [`http_server`]; [`schema`] validates the files that are shipped;
@@ -136,6 +136,8 @@ mod models;
 mod network;
 #[cfg(feature = "torch")]
 mod networks;
+#[cfg(feature = "torch")]
+mod npz;
 #[cfg(feature = "torch")]
 mod others_files;
 #[cfg(feature = "torch")]

@@ -12,6 +12,7 @@ mod flowers;
 mod image_folder;
 mod imagenet;
 mod nabirds;
+mod npz;
 mod samples;
 mod subset;
 mod table;
@@ -32,6 +33,7 @@ pub const ALL: &[&DatasetKind] = &[
     &image_folder::KIND,
     &imagenet::KIND,
     &nabirds::KIND,
+    &npz::KIND,
     &samples::KIND,
     &subset::KIND,
     &table::KIND,

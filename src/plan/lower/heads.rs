@@ -91,6 +91,12 @@ impl Lowering<'_> {
                 });
             }
         }
+        if images.facts.classes.is_empty() {
+            return Err(PlanError::NoClasses {
+                head: node.name.clone(),
+                dataset: images.name.clone(),
+            });
+        }
         // A head that trains its network reads no features, but the same network.
         let is_kept = training.fine_tune.is_none();
         let own = self.source(node, node.features, is_kept)?;

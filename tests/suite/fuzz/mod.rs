@@ -58,6 +58,7 @@ readers! {
     tgz = "tgz";
     parquet = "parquet";
     csv = "csv";
+    npz = "npz";
     list = "list";
     checkpoint = "checkpoint";
     onnx = "onnx";

@@ -151,6 +151,11 @@ pub const READERS: &[Reader] = &[
         memory: 300,
     },
     Reader {
+        name: "npz",
+        read: npz,
+        memory: 300,
+    },
+    Reader {
         name: "list",
         read: list,
         memory: 300,
@@ -394,6 +399,11 @@ fn csv(stage: &Stage, bytes: &[u8]) {
     stage.put("a.png", b"none");
     stage.put("a.csv", bytes);
     stage.dataset("kind = \"table\"\nfiles = \"a.csv\"\nimage = \"path\"\nid = \"id\"");
+}
+
+fn npz(stage: &Stage, bytes: &[u8]) {
+    stage.put("a.npz", bytes);
+    stage.dataset("kind = \"npz\"\nfile = \"a.npz\"");
 }
 
 fn list(stage: &Stage, bytes: &[u8]) {

@@ -10,7 +10,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::readers;
-use crate::fixture::{gzip, root, tar, walk};
+use crate::fixture::{arrays, gzip, root, tar, walk};
 
 /// Where inputs are kept that broke a promise once, in a folder for each reader; `tests/fuzz_corpus/README.md` says which.
 const KEPT: &str = "tests/fuzz_corpus";
@@ -57,6 +57,15 @@ fn sound(name: &str, store: Option<&Path>) -> Vec<Vec<u8>> {
             .map(|compression| parquet_file(&png(), compression))
             .to_vec(),
         "csv" => vec![b"path,label,split,id\na.png,cat,train,1\na.png,dog,test,2\n\"a.png\",\"x\"\"y\",test,3\n".to_vec()],
+        "npz" => {
+            let images = arrays::array("|u1", "(2, 3, 4, 3)", false, &[7; 72]);
+            let labels = arrays::array("<i8", "(2,)", false, &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+            let moments = arrays::npy("(2,)", false, &[0.5, 1.5]);
+            let members = [("arr_0.npy", images), ("arr_1.npy", labels), ("mu.npy", moments)];
+            let mut all = vec![arrays::archive(&members)];
+            all.extend(files("tests/golden/npz", &["npz"], 60_000));
+            all
+        }
         "list" => vec![b"1 001.a/1.jpg\n".to_vec(), b"1 1\n".to_vec(), b"1 001.a\n2 b c\n".to_vec()],
         "checkpoint" => {
             let mut all = files("tests/hostile_pickles", &["pt"], 60_000);

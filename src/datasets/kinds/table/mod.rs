@@ -28,6 +28,7 @@ use crate::datasets::tree::Location;
 use crate::datasets::{
     Dataset, DatasetError, DatasetKind, Digester, Environment, Manifest, OpenDataset, Sample,
 };
+use crate::limits;
 use crate::spec::tree::Value;
 use crate::spec::{Custom, Fields, Key, Kind, KindDoc, Map, Shape, Text};
 use columns::{Columns, ImageColumn, Labels};
@@ -278,7 +279,7 @@ impl ImageTable {
             )),
             (false, None) => Ok(names.into_iter().collect()),
             (true, last) => Ok((0..=last.unwrap_or(-1))
-                .take(MOST_CLASSES)
+                .take(limits::CLASSES)
                 .map(|label| label.to_string())
                 .collect()),
         }
@@ -343,9 +344,6 @@ impl ImageTable {
         }
     }
 }
-
-/// More classes than any set has; a number that is far off is not taken for one.
-const MOST_CLASSES: usize = 1_000_000;
 
 /// The labels of a file, each of which has to be one of the classes.
 fn labels_of(part: &Part, classes: &[String]) -> Result<Vec<u32>, DatasetError> {
