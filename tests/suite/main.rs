@@ -128,6 +128,7 @@ mod interruption;
 mod joined;
 #[cfg(feature = "torch")]
 mod latents;
+mod libraries;
 mod limits;
 #[cfg(feature = "torch")]
 mod long_runs;
