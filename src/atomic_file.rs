@@ -2,10 +2,11 @@
 //!
 //! Every file that this program leaves for others is written here; `tests/suite/tidy.rs` holds that. A process that is killed may
 //! leave a temporary file, whose name [`is_temporary`] recognizes. New files have the permissions of any new file (0666 less
-//! the user's mask), where temporary files are private otherwise.
+//! the user's mask), where temporary files are private otherwise; in a folder that a group shares they are the group's too (`sharing`).
 
 pub(crate) mod faults;
 mod renaming;
+mod sharing;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -18,6 +19,7 @@ use tempfile::NamedTempFile;
 use faults::Operation;
 
 pub(crate) use renaming::{rename, rename_if_absent};
+pub(crate) use sharing::{is_anothers, share, share_file};
 
 /// What the names of temporary files begin with.
 pub const TEMPORARY: &str = ".tmp-";
@@ -88,6 +90,7 @@ impl AtomicFile {
             .prefix(&format!("{TEMPORARY}{name}-"))
             .permissions(fs::Permissions::from_mode(0o666))
             .tempfile_in(folder_of(target))?;
+        share_file(file.as_file(), target);
         Ok(Self {
             file: BufWriter::with_capacity(1 << 20, OnDisk(file)),
             target: target.to_owned(),

@@ -8,6 +8,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use crate::atomic_file::share_file;
+
 /// What a lock file begins with, once somebody has signed it.
 const SIGNED: &str = "process ";
 /// Nobody's name is longer, in bytes.
@@ -41,7 +43,7 @@ pub(crate) fn try_lock(path: &Path) -> io::Result<Option<File>> {
 /// The file cannot be opened.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     // Not truncated on opening: the file may hold the name of the process that has the lock now.
-    File::options()
+    let file = File::options()
         .read(true)
         .write(true)
         .create(true)
@@ -52,7 +54,9 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
         .map_err(|error| match error.raw_os_error() {
             Some(libc::ELOOP) => io::Error::other("a link has the name of the lock"),
             _ => error,
-        })
+        })?;
+    share_file(&file, path);
+    Ok(file)
 }
 
 /// A range of a file's bytes, which need not be there.

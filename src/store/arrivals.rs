@@ -133,6 +133,7 @@ impl Arrival {
         let file = file.map_err(|error| {
             StoreError::io("create a file for", &path, Some(entry.bytes), error)
         })?;
+        atomic_file::share_file(&file, &path);
         Ok(ArrivingFile {
             file,
             path,

@@ -128,6 +128,7 @@ pub(super) fn make_folder(path: &Path) -> Result<(), StoreError> {
             }
             Err(error) => return Err(StoreError::io("create the folder", path, None, error)),
             Ok(()) => {
+                atomic_file::share(path);
                 return atomic_file::sync_folder_of(path)
                     .map_err(|error| StoreError::io("write", path, None, error));
             }

@@ -78,6 +78,7 @@ mod summary;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod unusable;
 mod uses;
 mod verify;
 mod writer;

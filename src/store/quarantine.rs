@@ -10,6 +10,7 @@ use super::fingerprint::{ArtifactKind, Fingerprint};
 use super::lock::ArtifactLock;
 use super::manifest::ManifestState;
 use super::root::Store;
+use crate::atomic_file::share;
 
 /// What the folder of a whole artifact is called in the quarantine.
 pub(super) const WHOLE: &str = "artifact";
@@ -93,7 +94,10 @@ impl Store {
                 .quarantine_folder()
                 .join(format!("{fingerprint}-{number}"));
             match fs::create_dir(&folder) {
-                Ok(()) => return Ok(folder),
+                Ok(()) => {
+                    share(&folder);
+                    return Ok(folder);
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
                 Err(error) => {
                     return Err(StoreError::io("create the folder", &folder, None, error));

@@ -13,6 +13,8 @@ use super::lock::Locks;
 use super::memo::Memo;
 use super::names::artifact_path;
 use super::scratch::Scratch;
+use super::unusable::{cannot_write, refused, unusable};
+use crate::atomic_file;
 use crate::checked_file::CheckedFiles;
 
 /// Format of the store that this release writes; the number in the file `FORMAT`.
@@ -66,7 +68,10 @@ impl Store {
         if root.exists() && !root.is_dir() {
             return Err(unusable(root, "it is not a folder", "name another folder"));
         }
-        fs::create_dir_all(root).map_err(|error| cannot_write(root, &error))?;
+        if !root.exists() {
+            fs::create_dir_all(root).map_err(|error| cannot_write(root, &error))?;
+            atomic_file::share(root);
+        }
         if !store.has_format()? {
             if let Some(stranger) = store.stranger()? {
                 let reason = format!("it has no {FORMAT_FILE} file, but holds `{stranger}`");
@@ -265,39 +270,6 @@ impl Store {
             }
         }
         Ok(None)
-    }
-}
-
-fn unusable(path: &Path, reason: &str, remedy: &'static str) -> StoreError {
-    StoreError::Unusable {
-        path: path.to_owned(),
-        reason: reason.to_owned(),
-        remedy,
-    }
-}
-
-fn cannot_write(path: &Path, error: &io::Error) -> StoreError {
-    unusable(
-        path,
-        &error.to_string(),
-        "name a folder that you may write to",
-    )
-}
-
-/// Turns the lack of a right to write into a statement about the store; leaves other failures, such as a full disk.
-fn refused(root: &Path) -> impl FnOnce(StoreError) -> StoreError + '_ {
-    |error| match error {
-        StoreError::Io { source, .. }
-            if matches!(
-                source.kind(),
-                io::ErrorKind::PermissionDenied
-                    | io::ErrorKind::ReadOnlyFilesystem
-                    | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            cannot_write(root, &source)
-        }
-        other => other,
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::commit::{self, StagedFile};
 use super::error::StoreError;
 use super::listing::{Problem, entries};
-use crate::atomic_file::is_temporary;
+use crate::atomic_file::{is_temporary, share};
 use crate::checked_blocks::{BlockDigests, CheckedBlocks, DigestingBlocks, RECORD, damage_in};
 
 /// A folder of such files.
@@ -152,7 +152,10 @@ impl Scratch {
         let folder = loop {
             let folder = quarantine.join(format!("{name}-{number}"));
             match fs::create_dir(&folder) {
-                Ok(()) => break folder,
+                Ok(()) => {
+                    share(&folder);
+                    break folder;
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
                 Err(error) => {
                     return Err(StoreError::io("create the folder", &folder, None, error));

@@ -59,11 +59,15 @@ fn numbers(cache: &Path) -> Result<Vec<u32>, Failure> {
 pub(super) fn make(cache: &Path) -> Result<(u32, PathBuf), Failure> {
     let folder = all(cache)?;
     fs::create_dir_all(&folder).map_err(|error| cannot("make", &folder, &error))?;
+    atomic_file::share(&folder);
     let mut number = numbers(cache)?.last().map_or(1, |last| last + 1);
     loop {
         let own = folder.join(number.to_string());
         match fs::create_dir(&own) {
-            Ok(()) => return Ok((number, own)),
+            Ok(()) => {
+                atomic_file::share(&own);
+                return Ok((number, own));
+            }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
             Err(error) => return Err(cannot("make", &own, &error)),
         }

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::atomic_file::share_file;
 use crate::exec::event::Event;
 
 /// The longest first line that is looked at, in bytes.
@@ -61,6 +62,7 @@ impl JsonLog {
     pub(in crate::cli) fn create(path: &Path, clock: fn() -> String) -> io::Result<Self> {
         // Does not follow a link that has the name.
         let file = File::options().write(true).create_new(true).open(path)?;
+        share_file(&file, path);
         Ok(Self::of(path, file, clock))
     }
 

@@ -13,6 +13,7 @@ use super::super::process::clock;
 use super::super::{Context, experiment, printed, table};
 use super::Failure;
 use super::options::Options;
+use crate::atomic_file;
 use crate::cluster::cut::cut;
 use crate::cluster::judge::{Standing, bad_nodes, forgive, judge, may_be_the_node};
 use crate::cluster::queue::Queue;
@@ -192,6 +193,9 @@ fn write(submitted: &Submitted, round: &Round) -> Result<(), Failure> {
     let submission = &submitted.submission;
     let logs = submitted.round(round.number).join("logs");
     fs::create_dir_all(&logs).map_err(|error| cannot("make", &logs, &error))?;
+    for made in [&submitted.round(round.number), &logs] {
+        atomic_file::share(made);
+    }
     let folder = text_of(&submitted.folder)?;
     let place = Place {
         folder: &folder,
