@@ -11,6 +11,8 @@ use super::queue::JobState;
 
 /// What the lines of a task's script begin with, apart from what the program itself prints.
 pub const MARK: &str = "repro-task: ";
+/// What a task's script says when it was told to stop because its job is preempted.
+pub const PREEMPTED: &str = "preempted: it gives way to another job";
 /// The exit code of a job whose needs are not there yet: what `sysexits.h` calls `EX_TEMPFAIL`, the same command may succeed later.
 pub const WAITS: u8 = 75;
 /// The exit code of a program that was told to stop, and kept what it had: 128 and the number of SIGINT, as a shell says it.
@@ -80,6 +82,10 @@ impl fmt::Display for Ending {
 
 /// What a log says of the last time that its task ran.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a log may say any of these things"
+)]
 pub struct LogEnd {
     /// The node; `None` where the task never began.
     pub node: Option<String>,
@@ -93,6 +99,8 @@ pub struct LogEnd {
     pub is_short_of_memory: bool,
     /// Whether Slurm wrote into it that the time was over, or the script that it was near.
     pub is_out_of_time: bool,
+    /// Whether Slurm wrote into it, or its script, that it gave way to another job.
+    pub is_preempted: bool,
     /// Whether Slurm wrote into it that the node failed.
     pub has_lost_node: bool,
 }
@@ -118,11 +126,14 @@ pub fn read_log(log: &str, tail: usize) -> LogEnd {
                 end.code = code.and_then(|code| code.parse().ok());
             } else if said.starts_with("the time limit is near") {
                 end.is_out_of_time = true;
+            } else if said == PREEMPTED {
+                end.is_preempted = true;
             }
             continue;
         }
         end.is_short_of_memory |= SHORT_OF_MEMORY.iter().any(|words| line.contains(words));
         end.is_out_of_time |= line.contains("DUE TO TIME LIMIT");
+        end.is_preempted |= line.contains("DUE TO PREEMPTION");
         end.has_lost_node |= line.contains("DUE TO NODE FAILURE");
         if !line.trim().is_empty() {
             printed.push(line);
@@ -147,6 +158,8 @@ pub fn ending(log: &LogEnd, state: Option<JobState>) -> Ending {
         (_, Some(JobState::OutOfMemory)) => Ending::OutOfMemory,
         (Some(code), _) if code != 0 && log.is_short_of_memory => Ending::OutOfMemory,
         (None, _) if log.is_short_of_memory => Ending::OutOfMemory,
+        // Whatever told it to stop: it was not its own limit.
+        (_, _) if log.is_preempted => Ending::Preempted,
         (_, Some(JobState::Timeout | JobState::Deadline)) => Ending::TimeLimit,
         (None, _) if log.is_out_of_time => Ending::TimeLimit,
         (Some(code), _) if log.is_out_of_time && (code == stopped || KILLED.contains(&code)) => {
@@ -188,8 +201,15 @@ mod tests {
         assert_eq!(of("x\n", None), Ending::Killed);
         let near = format!("{MARK}the time limit is near\n{}", ended(130));
         assert_eq!(of(&near, None), Ending::TimeLimit);
+        let gave_way = format!("{near}{MARK}{PREEMPTED}\n");
+        assert_eq!(of(&gave_way, Some(JobState::Failed)), Ending::Preempted);
         let over = "slurmstepd: error: *** JOB 7 ON n0 CANCELLED AT 2026-11-29T11:00:00 DUE TO TIME LIMIT ***\n";
         assert_eq!(of(over, None), Ending::TimeLimit);
+        let preempted = "slurmstepd-n2: error: *** JOB 3 ON n2 CANCELLED AT 2026-11-29T11:00:00 DUE TO PREEMPTION ***\n";
+        assert_eq!(
+            of(&format!("{preempted}{}", ended(130)), None),
+            Ending::Preempted
+        );
         let bad = "terminate called after throwing an instance of 'std::bad_alloc'\n";
         assert_eq!(
             of(&format!("{bad}{}", ended(134)), None),

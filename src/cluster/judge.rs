@@ -6,7 +6,7 @@ use super::cut::limit;
 use super::ending::Ending;
 use super::record::Submission;
 
-/// How often a task that its time limit stops is continued. It resumes where it stopped, so this is not a failure.
+/// How often a task is continued that its time limit or another job stops. It resumes where it stopped, so this is not a failure.
 const MOST_STOPS: u32 = 50;
 /// Exit codes that another try does not change: an error in the experiment file, and a bug.
 const FOR_GOOD: [i32; 2] = [2, 5];
@@ -65,13 +65,13 @@ pub fn judge(submission: &mut Submission, standings: &[Standing]) {
                 task.minutes = task.minutes.saturating_mul(2).min(most);
                 task.stops += 1;
             }
+            Ending::Preempted => task.stops += 1,
             Ending::Failed(code) if FOR_GOOD.contains(code) => {
                 task.failures = settings.retries() + 1;
             }
             Ending::Failed(_)
             | Ending::Lost
             | Ending::NodeFailed
-            | Ending::Preempted
             | Ending::Stopped
             | Ending::Killed
             | Ending::NoTrace => task.failures += 1,
@@ -190,11 +190,18 @@ mod tests {
     }
 
     #[test]
-    fn waiting_is_no_failure() {
+    fn waiting_and_giving_way_are_no_failures() {
         let mut one = submission();
         in_round(&mut one, 1);
         judge(&mut one, &[Standing::Ended(Ending::Waits)]);
         assert_eq!(one.tasks[0].failures, 0);
+        // Nor is it one to have given way to another job, however often.
+        for round in 2..12 {
+            one.rounds[0].number = round;
+            judge(&mut one, &[Standing::Ended(Ending::Preempted)]);
+        }
+        assert_eq!((one.tasks[0].failures, one.tasks[0].stops), (0, 10));
+        assert!(!is_given_up(&one, 0));
     }
 
     #[test]

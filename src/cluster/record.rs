@@ -75,7 +75,7 @@ pub struct Task {
     pub first_memory: u64,
     /// How often it failed.
     pub failures: u32,
-    /// How often it was stopped by its time limit, or ahead of it.
+    /// How often it was stopped by its time limit, or ahead of it, or gave way to another job.
     pub stops: u32,
     /// The last round whose end was counted among these.
     pub judged: u32,

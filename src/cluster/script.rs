@@ -14,7 +14,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::ending::{MARK, STOPPED, WAITS};
+use super::ending::{MARK, PREEMPTED, STOPPED, WAITS};
 use super::record::{LAST, Round, Submission, TaskArray, job_name};
 use super::settings::Minutes;
 
@@ -93,8 +93,8 @@ say "begins ${{task[*]}} on ${{SLURMD_NODENAME:-${{HOSTNAME:-this}}}}, job ${{SL
 
 export OMP_NUM_THREADS=${{SLURM_CPUS_PER_TASK:-${{OMP_NUM_THREADS:-1}}}}
 {commands}
-# Slurm sends USR1 to this script ahead of the time limit; a program that is told to end keeps what is complete. TERM comes to all
-# processes of the job by itself, and a second one would end the program at once.
+# Slurm sends USR1 to this script ahead of the time limit, or of a preemption where the cluster says so; a program that is told to end keeps
+# what is complete. TERM comes to all processes of the job by itself, and a second one would end the program at once.
 child=
 is_told=
 near() {{
@@ -104,8 +104,17 @@ near() {{
 }}
 trap near USR1
 trap 'is_told=yes' TERM
+# A task that gives way to another job ends ahead of the end of its grace. Slurm takes that for a failure, and does not requeue it.
+give_way() {{
+    local own=${{SLURM_ARRAY_JOB_ID:-}}_$number job
+    [[ -n $is_told && -n ${{SLURM_ARRAY_JOB_ID:-}} ]] || return 0
+    job=$(scontrol show job "$own" 2>/dev/null) || return 0
+    [[ $job == *JobState=RUNNING* && $job == *PreemptTime=[0-9]* ]] || return 0
+    say "{PREEMPTED}"
+    scontrol requeue "$own" || say "it could not be requeued"
+}}
 {setup}
-[[ -z $is_told ]] || exit {STOPPED}
+[[ -z $is_told ]] || {{ give_way; exit {STOPPED}; }}
 "${{repro[@]}}" job {experiment} "${{task[@]}}" "${{options[@]}}" &
 child=$!
 # A signal ends `wait` before the program has ended.
@@ -115,6 +124,8 @@ status=0
 wait "$child" || status=$?
 if ((status == {WAITS})); then
     say "waits: what it needs is not in the cache yet"
+elif ((status != 0)); then
+    give_way
 fi
 exit "$status"
 "#

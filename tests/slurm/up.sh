@@ -102,6 +102,9 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,bf_interval=1
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SlurmctldParameters=preempt_send_user_signal
 SlurmdParameters=config_overrides
 ReturnToService=2
 JobRequeue=1
@@ -118,7 +121,11 @@ CONF
     g=""; [ "$GPUS" = 0 ] || g=" Gres=gpu:$GPUS"
     echo "NodeName=n$i NodeHostname=$HOST NodeAddr=127.0.0.1 Port=$((BASE+1+i)) Sockets=1 CoresPerSocket=$CPUS ThreadsPerCore=1 RealMemory=$MEMORY$g State=UNKNOWN"
   done
-  echo "PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE OverSubscribe=NO State=UP"
+  # Jobs of "urgent" take nodes from those of the others: at once from "main", with a minute's notice from "patient".
+  rest="Nodes=ALL MaxTime=INFINITE OverSubscribe=NO State=UP"
+  echo "PartitionName=main $rest Default=YES PriorityTier=1"
+  echo "PartitionName=patient $rest PriorityTier=1 GraceTime=60"
+  echo "PartitionName=urgent $rest PriorityTier=10 PreemptMode=OFF"
 } >"$SLURM_CONF.new"
 if [ "$GPUS" != 0 ]; then   # the gpu plugin wants one file per device; any file does without cgroups
   mkdir -p "$DIR/dev"; for ((i=0; i<GPUS; i++)); do : >"$DIR/dev/gpu$i"; done

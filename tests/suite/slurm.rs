@@ -2,7 +2,10 @@
 //! preempted, run out of time and of memory, and others use the same cache. The bytes at the end are those of a run on this machine.
 //!
 //! `./test --slurm` starts the cluster by `tests/slurm/up.sh`, names it by `SLURM_CONF` and `SLURM_DIR`, and stops it afterwards. Each test
-//! has nodes of its own: n0 and n1, n2 and n3, n4 and n5.
+//! has nodes of its own: n0 and n1, n2 and n3, n4 and n5, n6 and n7.
+
+mod preemption;
+mod users;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,15 +30,20 @@ fn of_cluster(name: &str) -> PathBuf {
 
 /// A project whose jobs take one core each on two nodes.
 fn project(cli: &CliTest, nodes: &str, more: &str) {
-    let others = (0..6).map(|node| format!("n{node}"));
+    let settings = format!("{}time-limit = \"4m\"\n{more}", executor(nodes));
+    cli.write("repro.toml", settings);
+}
+
+/// The beginning of `[executor]` for a test with these nodes.
+fn executor(nodes: &str) -> String {
+    let others = (0..8).map(|node| format!("n{node}"));
     let others: Vec<String> = others
         .filter(|node| !nodes.contains(node.as_str()))
         .collect();
-    let settings = format!(
-        "[executor]\nkind = \"slurm\"\ncpus = 1\nexclude = \"{}\"\nleast-time = \"1m\"\ntime-limit = \"4m\"\n{more}",
+    format!(
+        "[executor]\nkind = \"slurm\"\ncpus = 1\nexclude = \"{}\"\n",
         others.join(",")
-    );
-    cli.write("repro.toml", settings);
+    )
 }
 
 fn slurm(program: &str, arguments: &[&str]) -> Output {
@@ -44,23 +52,32 @@ fn slurm(program: &str, arguments: &[&str]) -> Output {
     output
 }
 
-fn status(cli: &CliTest, id: &str) -> Value {
-    cli.run(&["status", id, "--json"]).expect_code(0).json()
-}
-
 /// Waits until something is so, and says what was the matter where it never is.
 #[track_caller]
 fn wait_until(cli: &CliTest, id: &str, what: &str, is_so: &dyn Fn(&Value) -> bool) -> Value {
+    wait_until_by(cli, &[], id, what, is_so)
+}
+
+/// [`wait_until`], with more options of `repro status`.
+#[track_caller]
+fn wait_until_by(
+    cli: &CliTest,
+    options: &[&str],
+    id: &str,
+    what: &str,
+    is_so: &dyn Fn(&Value) -> bool,
+) -> Value {
     let since = Instant::now();
     loop {
-        let status = status(cli, id);
+        let shown = |more: &[&str]| cli.run(&[&["status", id][..], options, more].concat());
+        let status = shown(&["--json"]).expect_code(0).json();
         if is_so(&status) {
             return status;
         }
         assert!(
             since.elapsed() < PATIENCE,
             "not {what} after {PATIENCE:?}: {status:#}\n{}",
-            cli.run(&["status", id])
+            shown(&[])
         );
         std::thread::sleep(Duration::from_millis(500));
     }
@@ -170,7 +187,7 @@ fn processes_of(number: &str) -> Vec<u32> {
 
 #[test]
 #[ignore = "needs a Slurm, which `./test --slurm` starts; a minute"]
-fn needs_slurm_a_killed_node_a_restarted_controller_and_a_requeued_job() {
+fn needs_slurm_a_killed_node_a_restarted_controller_and_a_preempted_job() {
     // Half of what the name says: three shards of 1,024 images.
     let cli = CliTest::with_fashion(2500, 500);
     cli.write("six-shards.toml", six_shards());
@@ -178,7 +195,7 @@ fn needs_slurm_a_killed_node_a_restarted_controller_and_a_requeued_job() {
     project(
         &cli,
         "n0 n1",
-        "task-time = \"1m\"\nrate = 2e7\nsetup = ['[[ ${SLURM_RESTART_COUNT:-0} != 0 ]] || sleep 25']\n",
+        "least-time = \"1m\"\ntask-time = \"1m\"\nrate = 2e7\nsetup = ['[[ ${SLURM_RESTART_COUNT:-0} != 0 ]] || sleep 40']\n",
     );
     let (whole, _) = whole(&cli, "six-shards.toml", None);
     cli.run(&["submit", "six-shards.toml"]).expect_code(0);
@@ -195,29 +212,27 @@ fn needs_slurm_a_killed_node_a_restarted_controller_and_a_requeued_job() {
     kill(&[daemon("slurmctld")]);
     start_daemons();
 
-    // One is preempted: told to end, killed, and put back into the queue.
+    // A job of a partition of higher priority takes the node of one, which is killed and put back into the queue.
     let status = wait_until(&cli, "1", "running", &is_running);
-    let (number, first) = running(&status, "").unwrap();
-    slurm("scontrol", &["requeue", &number]);
+    let (_, first) = running(&status, "").unwrap();
+    let urgent = preemption::take(&first);
 
     // The node of another is killed with all that runs there.
-    let status = wait_until(&cli, "1", "running elsewhere", &|status| {
-        running(status, &first).is_some()
-    });
+    let runs_elsewhere = |status: &Value| {
+        let found = running(status, &first);
+        found.is_some_and(|(number, _)| processes_of(&number).len() > 1)
+    };
+    let status = wait_until(&cli, "1", "running elsewhere", &runs_elsewhere);
     let (number, node) = running(&status, &first).unwrap();
     let mut victims = vec![daemon(&format!("slurmd.{node}"))];
     let processes = processes_of(&number);
-    assert!(
-        processes.len() > 1,
-        "{number} has no processes: {processes:?}"
-    );
+    assert!(processes.len() > 1, "{number} has ended: {processes:?}");
     victims.extend(processes);
     kill(&victims);
 
     wait_until(&cli, "1", "done", &has_ended);
     expect_same(&cli, ".repro", &whole);
-    let jobs = slurm("scontrol", &["show", "job"]).stdout;
-    assert!(jobs.contains("Restarts=1"), "nothing was requeued: {jobs}");
+    preemption::expect_preempted(&urgent);
     start_daemons();
 }
 
@@ -231,7 +246,9 @@ fn needs_slurm_tasks_short_of_memory_and_of_time_are_given_more() {
     project(
         &cli,
         "n2 n3",
-        &format!("memory = \"600M\"\nmost-memory = \"16G\"\nsetup = ['''{setup}''']\n"),
+        &format!(
+            "least-time = \"1m\"\nmemory = \"600M\"\nmost-memory = \"16G\"\nsetup = ['''{setup}''']\n"
+        ),
     );
     let (whole, report) = whole(&cli, "small.toml", Some("reports/small.md"));
     cli.run(&["submit", "small.toml"]).expect_code(0);
@@ -253,52 +270,4 @@ fn needs_slurm_tasks_short_of_memory_and_of_time_are_given_more() {
         "none was out of memory: {record:#}"
     );
     assert!(record["rounds"].as_array().unwrap().len() > 1);
-}
-
-#[test]
-#[ignore = "needs a Slurm, which `./test --slurm` starts; half a minute"]
-fn needs_slurm_two_projects_share_a_cache() {
-    let cli = CliTest::with_fashion(TRAIN, TEST);
-    cli.write("small.toml", SMALL);
-    let (whole, report) = whole(&cli, "small.toml", Some("reports/small.md"));
-    // The passes of the first dawdle, so that there is something left for the second.
-    for user in ["ada", "bob"] {
-        cli.fashion(&format!("{user}/fashion"), TRAIN, TEST);
-        cli.write(&format!("{user}/small.toml"), SMALL);
-        cli.write(
-            &format!("{user}/repro.toml"),
-            "[cache]\npath = \"../shared\"\n\n[executor]\nkind = \"slurm\"\ncpus = 1\nexclude = \"n0,n1,n2,n3\"\nsetup = ['[[ ${task[0]:-} != pass-* ]] || sleep 10']\n",
-        );
-    }
-    for (user, id) in [("ada", "1"), ("bob", "2")] {
-        let mut command = cli.command(&["submit", "small.toml"]);
-        let output = finish(command.current_dir(cli.path(user)).output().unwrap());
-        let output = output.expect_code(0);
-        assert!(
-            output.stdout.contains(&format!("submission {id}, round 1")),
-            "{output}"
-        );
-    }
-    for id in ["1", "2"] {
-        let since = Instant::now();
-        loop {
-            let output = cli
-                .run(&["status", id, "--json", "--cache", "shared"])
-                .expect_code(0);
-            if has_ended(&output.json()) {
-                break;
-            }
-            assert!(since.elapsed() < PATIENCE, "{output}");
-            std::thread::sleep(Duration::from_millis(500));
-        }
-    }
-    expect_same(&cli, "shared", &whole);
-    assert_eq!(results(&cli, "shared"), results(&cli, "whole"));
-    for user in ["ada", "bob"] {
-        assert_eq!(
-            Some(cli.read(&format!("{user}/reports/small.md"))),
-            report,
-            "{user}"
-        );
-    }
 }
