@@ -188,7 +188,7 @@ mod with_torch {
 
     use super::Failure;
     use crate::message::Message;
-    use crate::plan::{Job, JobKind, Plan, job_name};
+    use crate::plan::{Job, JobKind, Plan, job_name, transfer_name};
     use crate::spec::suggest;
     use crate::text::plural;
 
@@ -215,16 +215,27 @@ mod with_torch {
             return Ok(Some(index));
         }
         // What a remote has is brought in place of what would make it; a cluster was told that name before.
-        let digits = |name: &str| name.rsplit('-').next().map(str::to_owned);
-        let brings = |job: &Job| job.kind == JobKind::Transfer && digits(&job.name) == digits(name);
+        let brings = |job: &Job| job.kind == JobKind::Transfer && job.name == transfer_name(name);
         if let Some(index) = plan.jobs.iter().position(brings) {
             return Ok(Some(index));
+        }
+        // Whoever is to download is not given what it takes to compute.
+        if let Some(job) = plan
+            .jobs
+            .iter()
+            .find(|job| transfer_name(&job.name) == name)
+        {
+            return Err(Failure::Cache(
+                Message::new(format!(
+                    "no remote has what {name} was to download from here"
+                ))
+                .hint(format!("`repro job` makes it by the name {}", job.name)),
+            ));
         }
         let mut names = Vec::new();
         for step in &plan.steps {
             let name = job_name(step)?;
-            let digits = name.rsplit('-').next().unwrap_or_default();
-            names.push(format!("{}-{digits}", JobKind::Transfer.word()));
+            names.push(transfer_name(&name));
             names.push(name);
         }
         if names.iter().any(|known| known == name) {

@@ -11,6 +11,7 @@ use super::Context;
 use super::cluster::standing::{Look, log_of, look, number_of};
 use super::cluster::{Submitted, slurm};
 use super::exit::Failure;
+use super::remote::RemoteChoice;
 use super::{experiment, printed, table};
 use crate::cluster::judge::{Standing, is_given_up};
 use crate::cluster::record::LAST;
@@ -111,8 +112,15 @@ fn record(context: &Context, submitted: &Submitted) -> Result<Record, Failure> {
     let submission = &submitted.submission;
     let (project, file) = submitted.experiment(context);
     let store = Store::open_read_only(&project.cache)?;
-    let (planned, _) =
-        experiment::survey(&project, &file, &store, Otherwise::Estimate, &mut |_, _| {})?;
+    let remote = RemoteChoice::default().open(&project)?;
+    let (planned, _) = experiment::survey_from(
+        &project,
+        &file,
+        &store,
+        remote.as_ref(),
+        Otherwise::Estimate,
+        &mut |_, _| {},
+    )?;
     let numbers = slurm::numbers(submitted)?;
     let asked: Vec<&str> = numbers.values().map(String::as_str).collect();
     let queue = match slurm::ask(&asked, 1) {

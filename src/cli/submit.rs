@@ -16,6 +16,7 @@ use super::exit::Failure;
 use super::experiment;
 use super::overrides::Overrides;
 use super::process::clock;
+use super::remote::RemoteChoice;
 use super::warnings::Deny;
 use crate::cluster::cut::cut;
 use crate::cluster::judge::Standing;
@@ -80,7 +81,8 @@ fn first(context: &Context, file: &Path, arguments: Arguments) -> Result<(), Fai
     }
     let named = experiment_file(file, &arguments.overrides);
     let store = Store::open(&context.cache)?;
-    let planned = experiment::plan(context, &named, &store, &mut |_, _| {})?;
+    let remote = RemoteChoice::default().open(context)?;
+    let planned = experiment::plan_from(context, &named, &store, remote.as_ref(), &mut |_, _| {})?;
     arguments.deny.judge(&planned)?;
     if let Some(config) = &planned.experiment.report {
         // As a run does: days of a cluster are not to end at somebody else's file.

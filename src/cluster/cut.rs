@@ -9,6 +9,8 @@ use crate::plan::{Job, JobKind, Plan, Rates};
 
 /// Seconds that a task takes before it computes anything: the program and its libraries are loaded, the plan is made, weights are read.
 const STARTING: f64 = 60.0;
+/// Bytes a second that come from a remote: what a slow connection gives. A download that takes longer is resumed.
+const FROM_REMOTE: f64 = 1e7;
 /// Memory that a task takes whatever it does, in bytes.
 const ALWAYS: u64 = 4 << 30;
 /// Memory of a task that trains a network or runs one, beside that, in bytes.
@@ -26,9 +28,13 @@ pub fn cut(plan: &Plan, rates: &Rates, settings: &ExecutorSettings) -> Vec<Task>
 }
 
 fn of_job(plan: &Plan, job: &Job, rates: &Rates, settings: &ExecutorSettings) -> Vec<Task> {
-    let seconds = rates
-        .seconds_of(plan, job)
-        .unwrap_or_else(|| plan.multiply_adds(job) as f64 / settings.rate());
+    let seconds = if job.kind == JobKind::Transfer {
+        job.cost.bytes as f64 / FROM_REMOTE
+    } else {
+        rates
+            .seconds_of(plan, job)
+            .unwrap_or_else(|| plan.multiply_adds(job) as f64 / settings.rate())
+    };
     let first = job.steps.first().map(|&id| plan.step(id));
     let label = first.map_or_else(String::new, |step| step.artifact.label.clone());
     let memory = memory(plan, job, settings);

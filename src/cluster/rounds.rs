@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::{Standing, is_given_up};
 use super::record::{Submission, Task, TaskArray};
-use crate::plan::{JobKind, Pass, Plan, PlanError, Work, job_name};
+use crate::plan::{JobKind, Pass, Plan, PlanError, Work, job_name, transfer_name};
 
 /// Slurm takes arrays of 1001 tasks where nobody has changed that.
 const LONGEST_ARRAY: usize = 1_000;
@@ -38,10 +38,17 @@ impl Lacking {
             };
             (job.name.clone(), shards)
         });
-        Ok(Self {
-            left: left.collect(),
-            all: plan.steps.iter().map(job_name).collect::<Result<_, _>>()?,
-        })
+        let left: BTreeMap<String, Vec<usize>> = left.collect();
+        let mut all = BTreeSet::new();
+        for step in &plan.steps {
+            let name = job_name(step)?;
+            // What has to be made is downloaded by nobody any more.
+            if !left.contains_key(&name) {
+                all.insert(transfer_name(&name));
+            }
+            all.insert(name);
+        }
+        Ok(Self { left, all })
     }
 
     /// Whether the experiment has the job of a task.

@@ -120,6 +120,12 @@ pub fn job_name(step: &Step) -> Result<String, PlanError> {
     Ok(name(kind, &key))
 }
 
+/// The name of the job that downloads what another one would make: it has the same digits.
+pub fn transfer_name(making: &str) -> String {
+    let digits = making.rsplit('-').next().unwrap_or_default();
+    format!("{}-{digits}", JobKind::Transfer.word())
+}
+
 fn name(kind: JobKind, key: &Fingerprint) -> String {
     format!("{}-{}", kind.word(), key.short())
 }

@@ -41,7 +41,7 @@ use crate::store::{Fingerprint, Listing, RecipeError};
 
 pub use absent::{Absent, Expected};
 pub use choice::{Choice, ChosenItem, Refit};
-pub use job::{Cost, Job, JobKind, Pass, PassKey, ScanKey, Tap, job_name};
+pub use job::{Cost, Job, JobKind, Pass, PassKey, ScanKey, Tap, job_name, transfer_name};
 pub use known::described;
 pub use nearest::{Nearest, nearest};
 pub use rates::{ExpectedSamples, Forecast, Rates, render_time};

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::fixture::{CliTest, Output, finish};
 use crate::interruption::{signal, six_shards, start_and_wait_for_parts};
-use crate::small::{expect_same, parts, run, small};
+use crate::small::{SMALL, expect_same, parts, run, small};
 
 /// Takes a script, gives it the next number, and runs its tasks at once; the last job of a round is left to the test.
 const SBATCH: &str = r#"#!/usr/bin/env bash
@@ -226,6 +226,63 @@ fn what_is_in_the_queue_is_shown_and_canceled() {
     fs::remove_file(cli.path("fake/idle")).unwrap();
     cluster.repro(&["submit", "--continue", "1"]).expect_code(0);
     assert_eq!(states(&cluster.status())[..3], ["done", "done", "later"]);
+}
+
+#[test]
+fn what_a_remote_has_is_downloaded_by_small_tasks() {
+    let settings = "[remote]\nurl = \"team\"\n\n[executor]\nkind = \"slurm\"\ncpus = 1\ngpus = 1\n";
+    let cluster = Cluster::new(settings);
+    let cli = &cluster.cli;
+    cli.run(&["run", "small.toml", "--cache", "whole"])
+        .expect_code(0);
+    cli.run(&["cache", "push", "team", "small.toml", "--cache", "whole"])
+        .expect_code(0);
+    fs::remove_dir_all(cli.path("reports")).unwrap();
+
+    // Other heads on the same features.
+    cli.write("longer.toml", SMALL.replace("epochs   = 2", "epochs   = 3"));
+    cli.write("fake/idle", "");
+    let output = cluster.repro(&["submit", "longer.toml"]).expect_code(0);
+    assert!(
+        output
+            .stdout
+            .contains("submission 1, round 1: 7 tasks in 4 arrays"),
+        "{output}"
+    );
+    let folder = ".repro/cluster/1/round-1";
+    let script = cli.read(&format!("{folder}/01-transfer.sh"));
+    assert!(
+        script.contains("#SBATCH --mem=4096M\n") && !script.contains("--gres"),
+        "{script}"
+    );
+    assert!(
+        cli.read(&format!("{folder}/02-heads.sh"))
+            .contains("--gres")
+    );
+    let calls = cli.read("fake/calls");
+    assert!(
+        calls.contains("--dependency=afterany:101 02-heads.sh"),
+        "{calls}"
+    );
+    let status = cluster.status();
+    assert!(!states(&status).contains(&"done"), "{status}");
+
+    // A machine that does not reach the remote does not compute in its place, with less than that takes.
+    let transfer = status["tasks"][0]["job"].as_str().unwrap();
+    let job = ["job", "longer.toml", transfer, "--device", "cpu"];
+    cli.run(&[&job[..], &["--no-remote"]].concat())
+        .expect_code(4)
+        .expect_in_stderr(&["no remote has what transfer-", "by the name pass-"]);
+    for task in status["tasks"].as_array().unwrap() {
+        let name = task["job"].as_str().unwrap();
+        cli.run(&["job", "longer.toml", name, "--device", "cpu"])
+            .expect_code(0);
+    }
+    let status = cluster.status();
+    assert_eq!(states(&status), ["done"; 7], "{status}");
+    cluster.last(1).expect_code(0);
+    assert!(cli.path("reports/small.md").is_file());
+    assert!(parts(cli, ".repro") == parts(cli, "whole"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::super::cluster::standing::{Look, look, nodes, number_of};
 use super::super::cluster::{Submitted, cannot, text_of};
 use super::super::overrides::for_shell;
 use super::super::process::clock;
+use super::super::remote::RemoteChoice;
 use super::super::{Context, experiment, printed, table};
 use super::Failure;
 use super::options::Options;
@@ -59,7 +60,8 @@ pub(super) fn again(
     let mut submitted = Submitted::open(context, Some(number))?;
     let (project, file) = submitted.experiment(context);
     let store = Store::open(&project.cache)?;
-    let planned = experiment::plan(&project, &file, &store, &mut |_, _| {})?;
+    let remote = RemoteChoice::default().open(&project)?;
+    let planned = experiment::plan_from(&project, &file, &store, remote.as_ref(), &mut |_, _| {})?;
     let plan = &planned.plan;
     if plan.is_done() {
         say!("nothing to submit: everything is in the cache, and `repro run` writes the report");

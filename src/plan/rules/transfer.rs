@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::merge;
-use crate::plan::{Cost, Job, JobKind, Plan, StepId, Work};
+use crate::plan::{Cost, Job, JobKind, Plan, StepId, Work, transfer_name};
 
 /// Turns the jobs of what a remote has into transfers, and drops those of what nothing needs.
 pub(super) fn apply(plan: &mut Plan) {
@@ -27,9 +27,8 @@ pub(super) fn apply(plan: &mut Plan) {
 /// The job that brings what another would make.
 fn brought(job: Job, bytes: u64) -> Job {
     // What runs as one is brought as one, under the same digits.
-    let digits = job.name.rsplit('-').next().unwrap_or_default();
     Job {
-        name: format!("{}-{digits}", JobKind::Transfer.word()),
+        name: transfer_name(&job.name),
         kind: JobKind::Transfer,
         shards: None,
         cost: Cost {
