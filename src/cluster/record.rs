@@ -6,12 +6,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::settings::{ExecutorSettings, Minutes};
+use crate::message::Message;
 use crate::plan::JobKind;
 
 /// The version of the file.
 ///
-/// History: 1, the first.
-pub const VERSION: u32 = 1;
+/// History: 1, the first; 2, with a digest.
+pub const VERSION: u32 = 2;
+
+/// What stands in place of the digest while that is computed.
+const UNSEALED: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// An experiment that was submitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -145,6 +149,61 @@ pub fn job_name(submission: u32, script: &str) -> String {
 }
 
 impl Submission {
+    /// The content of its file: JSON whose field `digest` is the BLAKE3 digest of the text in which that digest is all zeros. What later
+    /// rounds make is decided by this file, so a flipped byte in it must not become another experiment.
+    ///
+    /// # Errors
+    /// None that a user can cause.
+    pub fn text(&self) -> serde_json::Result<String> {
+        #[derive(Serialize)]
+        struct Sealed<'a> {
+            digest: &'a str,
+            #[serde(flatten)]
+            submission: &'a Submission,
+        }
+        let text = serde_json::to_string_pretty(&Sealed {
+            digest: UNSEALED,
+            submission: self,
+        })? + "\n";
+        let digest = blake3::hash(text.as_bytes()).to_hex();
+        // It stands first, so the zeros of a name are left alone.
+        Ok(text.replacen(UNSEALED, &digest, 1))
+    }
+
+    /// Reads the content of its file.
+    ///
+    /// # Errors
+    /// What is wrong, in words that follow the name of the file: no record, one of another version, or one that is not as it was written.
+    pub fn read(text: &str) -> Result<Self, Message> {
+        /// Read first, because another version need not have the other fields.
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+            digest: Option<String>,
+        }
+        let none = |error: serde_json::Error| {
+            Message::new(format!("is not the record of a submission: {error}"))
+        };
+        let head: Head = serde_json::from_str(text).map_err(none)?;
+        if head.version != VERSION {
+            let message = format!(
+                "has version {}, but this release reads {VERSION}",
+                head.version
+            );
+            return Err(Message::new(message).hint("use the release that submitted it"));
+        }
+        let is_sealed = head.digest.is_some_and(|digest| {
+            let unsealed = text.replacen(&digest, UNSEALED, 1);
+            blake3::hash(unsealed.as_bytes()).to_hex().as_str() == digest
+        });
+        if !is_sealed {
+            let message = "is damaged: it does not have the digest that it states";
+            let hint = "`scancel` withdraws what is in the queue; submit the experiment again: what is in the cache is not computed again";
+            return Err(Message::new(message).hint(hint));
+        }
+        serde_json::from_str(text).map_err(none)
+    }
+
     /// The newest round that has a task, with the array and the number of the task in it.
     pub fn place_of(&self, task: usize) -> Option<(&Round, &TaskArray, usize)> {
         self.rounds.iter().rev().find_map(|round| {

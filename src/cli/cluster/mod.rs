@@ -15,7 +15,6 @@ use super::overrides::{ExperimentFile, Overrides};
 use super::project::Project;
 use crate::atomic_file;
 use crate::cluster::Submission;
-use crate::cluster::record::VERSION;
 use crate::limits;
 use crate::message::Message;
 
@@ -104,33 +103,22 @@ impl Submitted {
         let path = folder.join(RECORD);
         let text = limits::read_text(&path, limits::SUBMISSION)
             .map_err(|error| cannot("read", &path, &error))?;
-        let submission: Submission = serde_json::from_str(&text).map_err(|error| {
-            Failure::Cache(
-                format!(
-                    "{} is not the record of a submission: {error}",
-                    path.display()
-                )
-                .into(),
-            )
+        let submission = Submission::read(&text).map_err(|message| {
+            Failure::Cache(Message {
+                text: format!("{} {}", path.display(), message.text),
+                ..message
+            })
         })?;
-        if submission.version != VERSION {
-            return Err(Failure::Cache(
-                Message::new(format!(
-                    "{} has version {}, but this release reads {VERSION}",
-                    path.display(),
-                    submission.version
-                ))
-                .hint("use the release that submitted it"),
-            ));
-        }
         Ok(Self { folder, submission })
     }
 
     /// Writes the record.
     pub(super) fn save(&self) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(&self.submission)
+        let text = self
+            .submission
+            .text()
             .map_err(|error| crate::bug::Bug::new(format!("a submission is not JSON: {error}")))?;
-        self.write(RECORD, &(text + "\n"))
+        self.write(RECORD, &text)
     }
 
     /// Writes a file of the submission.

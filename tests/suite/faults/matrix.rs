@@ -18,7 +18,7 @@ use crate::fixture::{CliTest, Output};
 
 /// A region of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Region {
+pub enum Region {
     /// The first bytes, which say what it is.
     Head,
     /// Behind them: the header of tensors, the beginning of a table or of a text.
@@ -37,7 +37,8 @@ enum Region {
     Short,
 }
 
-const REGIONS: [Region; 11] = [
+/// All of them.
+pub const REGIONS: [Region; 11] = [
     Region::Head,
     Region::Header,
     Region::Data,
@@ -53,7 +54,7 @@ const REGIONS: [Region; 11] = [
 
 impl Region {
     /// The file with the damage; `None` where it has no such region.
-    fn damaged(self, file: &[u8], kind: &str) -> Option<Vec<u8>> {
+    pub fn damaged(self, file: &[u8], kind: &str) -> Option<Vec<u8>> {
         let length = file.len();
         let at = match self {
             Self::Head => 0,
