@@ -195,10 +195,12 @@ fn a_cache_that_is_removed_during_a_run_is_told_and_made_again() {
 }
 
 #[test]
-#[ignore = "two minutes: 84 faults of the disk over all stages"]
+#[ignore = "a minute: 42 faults of the disk over all stages, each of them in three"]
 fn every_stage_bears_a_failing_disk() {
-    let faults: Vec<&Fault> = FAULTS.iter().collect();
-    fail_all(&stages::ALL, &faults, 1, 2);
+    for (number, stage) in stages::ALL.into_iter().enumerate() {
+        let faults: Vec<&Fault> = FAULTS.iter().skip(number % 2).step_by(2).collect();
+        fail_all(&[stage], &faults, 1, 2);
+    }
 }
 
 #[test]

@@ -227,7 +227,7 @@ fn worker() {
         let before = memory("VmRSS:");
         let since = processor_time();
         let read = catch_unwind(AssertUnwindSafe(|| (reader.read)(&stage, &bytes)));
-        let took = processor_time() - since;
+        let took = processor_time().saturating_sub(since);
         let more = memory("VmHWM:").saturating_sub(before) >> 10;
         let shown = current.display();
         assert!(
