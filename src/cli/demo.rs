@@ -24,14 +24,14 @@ pub struct Arguments {
 
 /// Says that this build cannot run anything.
 #[cfg(not(feature = "torch"))]
-pub fn run(_start: &Path, arguments: Arguments) -> Result<(), Failure> {
-    let _ = arguments.dir;
+pub fn run(_start: &Path, arguments: &Arguments) -> Result<(), Failure> {
+    let _ = &arguments.dir;
     Err(arguments.working.refuse())
 }
 
 /// Writes a small experiment, runs it, and shows what came out. `start` is the folder that a relative one counts from.
 #[cfg(feature = "torch")]
-pub fn run(start: &Path, arguments: Arguments) -> Result<(), Failure> {
+pub fn run(start: &Path, arguments: &Arguments) -> Result<(), Failure> {
     use super::init;
 
     let base = init::from(start, &arguments.dir);
@@ -42,7 +42,7 @@ pub fn run(start: &Path, arguments: Arguments) -> Result<(), Failure> {
     let file = context.base.join("demo.toml");
     super::run::run(
         &context,
-        &super::run::Arguments::of(file, arguments.working),
+        &super::run::Arguments::of(file, arguments.working.clone()),
     )?;
     with_torch::show(&context)
 }

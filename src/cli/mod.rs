@@ -191,7 +191,7 @@ pub fn main() -> u8 {
     };
     let outcome = match arguments.command {
         Command::Init(arguments) => init::run(&typed, &arguments),
-        Command::Demo(arguments) => demo::run(&typed, arguments),
+        Command::Demo(arguments) => demo::run(&typed, &arguments),
         Command::Run(mut arguments) => {
             arguments.or(&context.run);
             run::run(&context, &arguments)

@@ -13,7 +13,7 @@ use super::project::RunSettings;
 pub(super) const MOST_WORKERS: u16 = 1024;
 
 /// Arguments of subcommands that work.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Working {
     /// Where tensors live: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` if neither given nor in `repro.toml`.
     #[arg(long, value_name = "DEVICE", conflicts_with = "devices")]

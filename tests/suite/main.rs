@@ -65,7 +65,7 @@ mod figures_as_png;
 mod fine_tuning;
 #[cfg_attr(
     not(feature = "torch"),
-    allow(dead_code, reason = "without libtorch nothing is run")
+    expect(dead_code, reason = "without libtorch nothing is run")
 )]
 mod fixture;
 #[cfg(feature = "torch")]
