@@ -20,6 +20,7 @@
 //! told, with the rows that the answer lacks because of it.
 
 mod answer;
+mod bounds;
 mod classes;
 mod engine;
 mod explain;
@@ -110,7 +111,13 @@ impl Store {
     ) -> Result<Answer, QueryError> {
         self.require_readable_path()?;
         let (manifests, problems) = self.manifests()?;
-        let (mentioned, order) = match statement::tables_of(sql) {
+        let no_thread = |error: std::io::Error| {
+            QueryError::Refused(Message::new(format!(
+                "the system gives no thread for the query: {error}"
+            )))
+        };
+        let read = engine::with_room(|| statement::tables_of(sql));
+        let (mentioned, order) = match read.map_err(no_thread)? {
             Ok(mentioned) => mentioned,
             Err(statement::Fault::Refused(message) | statement::Fault::Unreadable(message)) => {
                 return Err(QueryError::Refused(message));
@@ -123,7 +130,8 @@ impl Store {
             context.register(name, table.clone());
         }
         let sql = syntax::without_exponents(sql);
-        engine::attempt(|| context.execute(&sql)?.collect())
+        engine::with_room(|| engine::attempt(|| context.execute(&sql)?.collect()))
+            .map_err(no_thread)?
             .map(|frame| Answer::new(frame, order))
             .map_err(|error| explain(&error, &mentioned, &mut tables.clone(), &manifests))
     }

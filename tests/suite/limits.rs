@@ -400,3 +400,30 @@ fn checkpoints_of_too_many_axes_and_tensors_are_refused() {
         &output.stdout[output.stdout.len() - 500..]
     );
 }
+
+#[test]
+fn queries_of_many_operators_are_carried_out_or_refused() {
+    let cli = CliTest::new();
+    let query = |sql: String| bounded(&cli, &["query", &sql, "--cache", "empty"]);
+    repro::store::Store::open(cli.path("empty")).unwrap();
+    let terms: Vec<String> = (0..400).map(|row| format!("rows = {row}")).collect();
+    query(format!(
+        "SELECT kind FROM artifacts WHERE {}",
+        terms.join(" OR ")
+    ))
+    .expect_code(0);
+    query(format!(
+        "SELECT kind FROM artifacts WHERE rows > 0{}",
+        "+1".repeat(1900)
+    ))
+    .expect_code(0);
+    query(format!("SELECT 1{}", "+1".repeat(2500)))
+        .expect_code(2)
+        .expect_in_stderr(&[
+            "operators and keywords, and may have 2000",
+            "`x IN (1, 2, 3)`",
+        ]);
+    query(vec!["SELECT kind FROM artifacts"; 200].join(" UNION ALL "))
+        .expect_code(2)
+        .expect_in_stderr(&["199 of UNION", "in several queries"]);
+}

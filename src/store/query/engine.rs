@@ -12,6 +12,22 @@ pub(super) fn attempt<T>(work: impl FnOnce() -> PolarsResult<T>) -> PolarsResult
     })
 }
 
+/// Bytes of the stack that a query is read and carried out on. Of an expression each operator takes some 40 KiB of it, one inside the other;
+/// what is not used takes no memory.
+const STACK: usize = 256 << 20;
+
+/// Does something of the engine's on a stack that has room for all that `bounds` lets pass.
+///
+/// # Errors
+/// The system gives no thread.
+pub(super) fn with_room<T: Send>(work: impl FnOnce() -> T + Send) -> std::io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK);
+        let done = thread.spawn_scoped(scope, work)?.join();
+        Ok(done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserOptions};
 
 use super::order::Order;
-use super::syntax;
+use super::{bounds, syntax};
 use crate::message::Message;
 
 /// Why a text is not carried out.
@@ -31,6 +31,7 @@ pub(super) enum Fault {
 /// # Errors
 /// What is not one `SELECT`, and what reads from elsewhere.
 pub(super) fn tables_of(sql: &str) -> Result<(Vec<String>, Order), Fault> {
+    bounds::check(sql).map_err(Fault::Refused)?;
     // As the engine parses it: another reading of the same text could let through what this one does not see.
     let options = ParserOptions {
         trailing_commas: true,
