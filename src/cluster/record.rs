@@ -182,7 +182,9 @@ impl Submission {
             digest: Option<String>,
         }
         let none = |error: serde_json::Error| {
-            Message::new(format!("is not the record of a submission: {error}"))
+            Message::new(format!(
+                "cannot be read as the record of a submission: {error}"
+            ))
         };
         let head: Head = serde_json::from_str(text).map_err(none)?;
         if head.version != VERSION {

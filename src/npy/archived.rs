@@ -57,7 +57,10 @@ fn in_place(file: &[u8], archive: &Archive<'_>) -> Result<Arrays, ArchiveFault> 
     let mut arrays = Arrays::new();
     for member in archive.names() {
         let name = member.strip_suffix(ENDING).ok_or_else(|| {
-            let reason = format!("its member `{}` is not a NumPy array", shown(member));
+            let reason = format!(
+                "its member `{}` has no `.npy` behind its name, as arrays have",
+                shown(member)
+            );
             ArchiveFault::Damaged(reason)
         })?;
         let bytes = archive.find(member)?.unwrap_or_default();

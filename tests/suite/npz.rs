@@ -205,7 +205,9 @@ fn heads_read_the_labels_of_an_archive_and_need_them() {
     cli.run(&["plan", "probed.toml"]).expect_code(0);
     cli.write("train.npz", "no archive");
     let plan = cli.run(&["plan", "probed.toml"]).expect_code(3);
-    plan.expect_in_stderr(&["train.npz is malformed: it is not an archive of arrays"]);
+    plan.expect_in_stderr(&[
+        "train.npz is malformed: it does not begin as an archive of arrays does",
+    ]);
 }
 
 #[test]

@@ -375,8 +375,11 @@ fn missing(path: &Path, name: &str, key: &str, archive: &Archive<'_>) -> Dataset
 fn something_else(path: &Path, file: &[u8]) -> DatasetError {
     let problem = match recognized(&file[..file.len().min(BEGINNING)]) {
         _ if file.is_empty() => "it is empty".to_owned(),
-        Some(found) => format!("it is {}, and not an archive of arrays", found.what),
-        None => "it is not an archive of arrays".to_owned(),
+        Some(found) => format!(
+            "it is {}, and an archive of arrays was expected",
+            found.what
+        ),
+        None => "it does not begin as an archive of arrays does".to_owned(),
     };
     malformed(path, problem, HINT)
 }

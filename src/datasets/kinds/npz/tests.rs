@@ -286,7 +286,7 @@ fn what_is_wrong_with_the_labels_is_said_with_what_to_do() {
 fn other_files_are_named_for_what_they_are() {
     let said = |bytes: &[u8]| open_as(&dataset(), bytes).1.err().unwrap().to_string();
     assert!(said(b"").contains("it is empty"));
-    assert!(said(&images()).contains("a NumPy array, and not an archive"));
+    assert!(said(&images()).contains("a NumPy array, and an archive of arrays was expected"));
     assert!(said(b"\x89PNG\r\n\x1a\n").contains("a PNG image"));
     let whole = archive(&[("arr_0.npy", images())]);
     assert!(said(&whole[..whole.len() - 1]).contains("cut off"));
