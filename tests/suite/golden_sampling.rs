@@ -21,11 +21,10 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use tch::{Device, Kind, Tensor};
 
 const SAMPLE: f64 = 1e-4;
-/// Predicted images at the first two steps, and halfway.
+/// Predicted images at the first step, and halfway.
 const EARLY_X_0: f64 = 2e-3;
 const LATER_X_0: f64 = 2e-4;
 const OTHER_BYTES: f64 = 0.005;
-const VARIANCE: f64 = 1e-5;
 const BETA: f64 = 1e-9;
 const TERM: f64 = 1e-4;
 const BOUND_TERM: f64 = 1e-3;
@@ -181,7 +180,6 @@ fn one_step_back_matches_golden() {
         let key = |name: &str| format!("p_mean_variance.index{index:02}.{name}");
         golden.assert_close(&key("mean"), &back.mean, SAMPLE);
         golden.assert_close(&key("log_variance"), &back.log_variance, SAMPLE);
-        golden.assert_close(&key("variance"), &back.log_variance.exp(), VARIANCE);
         let tolerance = if index == 24 { EARLY_X_0 } else { LATER_X_0 };
         golden.assert_close(&key("pred_xstart"), &back.x_0, tolerance);
     }
@@ -223,7 +221,7 @@ fn assert_chain(tag: &str, rule: &str, method: Method) {
     let images = sampling
         .run(start, &mut denoise, &mut noise, &mut observe)
         .unwrap();
-    assert_eq!(compared, 3);
+    assert_eq!(compared, 2);
     golden.assert_close(&format!("{tag}.final"), &images, SAMPLE);
     let bytes = to_bytes(&images);
     assert_eq!(bytes.kind(), Kind::Uint8);
