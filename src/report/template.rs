@@ -3,6 +3,7 @@
 //! Every string that a template prints is escaped for Markdown, so that a template is safe without doing anything. Markdown that was made here
 //! (tables, captions) is marked as such and printed as it is. An undefined name is an error that names file and line.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -132,6 +133,7 @@ fn environment() -> Result<Environment<'static>, Error> {
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("markdown".into()));
     environment.set_formatter(|output, _, value| {
         let text = value.to_string();
+        fits(&text)?;
         let written = if value.is_safe() || value.kind() == ValueKind::Number {
             output.write_str(&text)
         } else {
@@ -139,11 +141,13 @@ fn environment() -> Result<Environment<'static>, Error> {
         };
         written.map_err(Error::from)
     });
-    environment.add_filter("cell", |text: String| markup(markdown::escape(&text)));
-    environment.add_filter("html", |text: String| markup(markdown::html(&text)));
-    environment.add_filter("code", |text: String| markup(markdown::code(&text)));
-    environment.add_filter("fenced", |text: String, language: Option<String>| {
-        markup(markdown::fenced(&text, language.as_deref().unwrap_or("")))
+    environment.add_filter("cell", |text: Cow<str>| markup(&text, markdown::escape));
+    environment.add_filter("html", |text: Cow<str>| markup(&text, markdown::html));
+    environment.add_filter("code", |text: Cow<str>| markup(&text, markdown::code));
+    environment.add_filter("fenced", |text: Cow<str>, language: Option<Cow<str>>| {
+        markup(&text, |text| {
+            markdown::fenced(text, &language.unwrap_or_default())
+        })
     });
     environment.add_filter("short", |text: String| trace::short(&text).to_owned());
     environment.add_filter("thousands", |count: u64| text::count(count));
@@ -157,26 +161,49 @@ fn environment() -> Result<Environment<'static>, Error> {
             .map_or_else(|| "not known".to_owned(), text::duration)
     });
     environment.add_filter("listed", |values: Vec<Value>| {
-        let words: Vec<String> = values
-            .iter()
-            .map(|value| markdown::escape(&value.to_string()))
-            .collect();
-        markup(number::listed(&words))
+        listed(&values, markdown::escape)
     });
     environment.add_filter("listed_code", |values: Vec<Value>| {
-        let words: Vec<String> = values
-            .iter()
-            .map(|value| markdown::code(&value.to_string()))
-            .collect();
-        markup(number::listed(&words))
+        listed(&values, markdown::code)
     });
     cells::add(&mut environment);
     Ok(environment)
 }
 
-/// Markdown that is printed as it is.
-fn markup(text: String) -> Value {
-    Value::from_safe_string(text)
+/// A text as Markdown that is printed as it is. Escaping what was escaped makes it longer each time.
+fn markup(text: &str, escaped: impl FnOnce(&str) -> String) -> Result<Value, Error> {
+    fits(text)?;
+    let text = escaped(text);
+    fits(&text)?;
+    Ok(Value::from_safe_string(text))
+}
+
+/// Values with commas, as Markdown that is printed as it is.
+fn listed(values: &[Value], escaped: impl Fn(&str) -> String) -> Result<Value, Error> {
+    let (mut words, mut length) = (Vec::new(), 0);
+    for value in values {
+        let text = value.to_string();
+        fits(&text)?;
+        let word = escaped(&text);
+        length += word.len();
+        if length > limits::REPORT {
+            return Err(too_long());
+        }
+        words.push(word);
+    }
+    Ok(Value::from_safe_string(number::listed(&words)))
+}
+
+/// Refuses a text that no report has room for, before it is made longer.
+fn fits(text: &str) -> Result<(), Error> {
+    if text.len() > limits::REPORT {
+        return Err(too_long());
+    }
+    Ok(())
+}
+
+fn too_long() -> Error {
+    Error::new(ErrorKind::WriteFailure, "longer than a report")
 }
 
 /// At most one empty line in a row outside of code, one line end at the end: templates need not count their own.
@@ -382,6 +409,11 @@ mod tests {
         let long = "{% for a in range(100) %}{{ 'x' * 1000000 }}{% endfor %}";
         let text = fill(long, ().into()).unwrap_err();
         assert!(text.contains("longer than 64.0 MiB"), "{text}");
+        for filter in ["cell", "code"] {
+            let again = format!("{{{{ '\\\\&'{} }}}}", format!(" | {filter}").repeat(40));
+            let text = fill(&again, ().into()).unwrap_err();
+            assert!(text.contains("longer than 64.0 MiB"), "{filter}: {text}");
+        }
     }
 
     #[test]
