@@ -39,8 +39,9 @@ pub(super) fn multiply(a: &[f64], b: &[f64], depth: usize, into: &mut [f64], add
     }
 }
 
-/// Adds XᵀX of some rows, its part at some rows and columns `[m, n]`, to what is there. `x` is `[rows, width]`, row-major.
+/// Adds `factor` times XᵀX of some rows, its part at some rows and columns `[m, n]`, to what is there. `x` is `[rows, width]`, row-major.
 pub(super) fn add_products(
+    factor: f64,
     x: &[f64],
     width: usize,
     (rows, columns): (&Range<usize>, &Range<usize>),
@@ -71,7 +72,7 @@ pub(super) fn add_products(
             m,
             depth,
             n,
-            1.0,
+            factor,
             left.as_ptr(),
             1,
             row,
@@ -195,11 +196,16 @@ mod wide {
             #[expect(unsafe_code, reason = "reads registers from memory and writes them")]
             // SAFETY: both pointers are those of 16 values, of which the first 16 are read or written.
             unsafe {
-                for place in [0, 4, 8, 12] {
+                let add = |place: usize| {
                     let sum = _mm256_loadu_pd(into.add(place));
                     let value = _mm256_loadu_pd(of.add(place));
                     _mm256_storeu_pd(into.add(place), _mm256_fmadd_pd(factors, value, sum));
-                }
+                };
+                // Not in a loop: at this level of optimization its iterator is a call, which takes as long as all the rest.
+                add(0);
+                add(4);
+                add(8);
+                add(12);
             }
         }
         super::narrow::add_multiple(rest_into, factor, rest_of);

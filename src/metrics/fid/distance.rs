@@ -5,10 +5,10 @@
 //! ```
 //!
 //! With Σ₁ = AᵀA and Σ₂ = BᵀB, whatever A and B are, the last trace is the sum of the singular values of ABᵀ. A and B are made by
-//! Cholesky's factorization with the largest pivot first, which ends at the rank: a covariance of fewer images than values is exact
-//! work, and no root is taken of a number that is 0 up to rounding. Singular values come from Householder's bidiagonal form, and of that
-//! from implicit QL steps on the tridiagonal matrix of Golub and Kahan, whose eigenvalues are ± them; their error is absolute, that of one
-//! rounding of the largest.
+//! Cholesky's factorization with the largest pivot first, in blocks, which ends at the rank: a covariance of fewer images than values is
+//! exact work, and no root is taken of a number that is 0 up to rounding. Singular values come from Householder's bidiagonal form, and of
+//! that from implicit QL steps on the tridiagonal matrix of Golub and Kahan, whose eigenvalues are ± them; their error is absolute, that of
+//! one rounding of the largest.
 //!
 //! # Reference
 //! mseitzer/pytorch-fid@b9c1811: src/pytorch_fid/fid_score.py, `calculate_frechet_distance`; Dowson and Landau 1982. Golub and Van Loan,
@@ -25,10 +25,13 @@
 use rayon::prelude::*;
 
 use super::moments::Moments;
-use crate::metrics::matrices::{add_multiple, dot, multiply};
+use crate::metrics::matrices::{add_multiple, add_products, dot, multiply};
 
-/// Columns, or rows, that one task works on.
+/// Rows that one task works on.
 const CHUNK: usize = 128;
+
+/// Rows of a factor that are taken from what is left of a covariance together, as a product of matrices.
+const BLOCK: usize = 64;
 
 /// Most steps for one eigenvalue; it takes about two.
 const MOST_STEPS: usize = 100;
@@ -49,10 +52,9 @@ impl Normal {
     pub(in crate::metrics) fn new(moments: Moments) -> Self {
         let Moments { mean, covariance } = moments;
         let width = mean.len();
-        let diagonal = covariance.iter().step_by(width + 1);
         Self {
-            trace: diagonal.sum(),
-            factor: factor(&covariance, width),
+            trace: covariance.iter().step_by(width + 1).sum(),
+            factor: factor(covariance, width),
             mean,
         }
     }
@@ -88,39 +90,41 @@ fn shared_trace(one: &Normal, other: &Normal) -> Option<f64> {
     sum_of_singular_values(&diagonal, &above)
 }
 
-/// A `[rank, D]` with Σ = AᵀA, of a covariance Σ `[D, D]`.
-fn factor(covariance: &[f64], width: usize) -> Vec<f64> {
-    let mut diagonal: Vec<f64> = covariance.iter().step_by(width + 1).copied().collect();
+/// A `[rank, D]` with Σ = AᵀA, of a covariance Σ `[D, D]`, which becomes what is left of it.
+fn factor(mut left: Vec<f64>, width: usize) -> Vec<f64> {
+    let mut diagonal: Vec<f64> = left.iter().step_by(width + 1).copied().collect();
     let largest = diagonal.iter().copied().fold(0.0, f64::max);
     let least = largest * f64::EPSILON * width as f64;
     let mut factor: Vec<f64> = Vec::new();
-    for _ in 0..width {
-        let pivot = (0..width).max_by(|&a, &b| diagonal[a].total_cmp(&diagonal[b]));
-        let Some(pivot) = pivot.filter(|&pivot| diagonal[pivot] > least) else {
-            break;
-        };
-        let scale = 1.0 / diagonal[pivot].sqrt();
-        let at_pivot: Vec<f64> = factor.iter().skip(pivot).step_by(width).copied().collect();
-        let mut row = covariance[pivot * width..][..width].to_vec();
-        row.par_chunks_mut(CHUNK)
-            .enumerate()
-            .for_each(|(chunk, row)| {
-                for (before, value) in factor.chunks_exact(width).zip(&at_pivot) {
-                    let before = &before[chunk * CHUNK..][..row.len()];
-                    add_multiple(row, -value, before);
-                }
-                for value in row {
-                    *value *= scale;
-                }
-            });
-        for (rest, value) in diagonal.iter_mut().zip(&row) {
-            *rest -= value * value;
+    loop {
+        let start = factor.len();
+        for _ in 0..BLOCK {
+            let pivot = (0..width).max_by(|&a, &b| diagonal[a].total_cmp(&diagonal[b]));
+            let Some(pivot) = pivot.filter(|&pivot| diagonal[pivot] > least) else {
+                return factor;
+            };
+            let scale = 1.0 / diagonal[pivot].sqrt();
+            let mut row = left[pivot * width..][..width].to_vec();
+            for before in factor[start..].chunks_exact(width) {
+                add_multiple(&mut row, -before[pivot], before);
+            }
+            for (rest, value) in diagonal.iter_mut().zip(&mut row) {
+                *value *= scale;
+                *rest -= *value * *value;
+            }
+            // Taken, whatever rounding has left of it.
+            diagonal[pivot] = f64::NEG_INFINITY;
+            factor.extend(row);
         }
-        // Taken, whatever rounding has left of it.
-        diagonal[pivot] = f64::NEG_INFINITY;
-        factor.extend(row);
+        let block = &factor[start..];
+        left.par_chunks_mut(CHUNK * width)
+            .enumerate()
+            .for_each(|(chunk, rows)| {
+                let first = chunk * CHUNK;
+                let place = (&(first..first + rows.len() / width), &(0..width));
+                add_products(-1.0, block, width, place, rows);
+            });
     }
-    factor
 }
 
 /// The reflection that turns a vector into a multiple of the first axis.
@@ -273,4 +277,34 @@ fn step(diagonal: &mut [f64], beside: &mut [f64], first: usize, last: usize) {
     diagonal[first] -= moved;
     beside[first] = along;
     beside[last] = 0.0;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_factor_of_several_blocks_has_as_many_rows_as_the_rank_and_gives_the_covariance_back() {
+        let width = 150;
+        for rank in [1, BLOCK, BLOCK + 1, 140, width] {
+            let mut state = 1_u32;
+            let mut next = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                f64::from(state >> 8) / f64::from(1_u32 << 24) - 0.5
+            };
+            let vectors: Vec<f64> = (0..width * rank).map(|_| next()).collect();
+            let mut covariance = vec![0.0; width * width];
+            multiply(&vectors, &vectors, rank, &mut covariance, false);
+            let factor = factor(covariance.clone(), width);
+            assert_eq!(factor.len(), rank * width);
+            let mut again = vec![0.0; width * width];
+            add_products(1.0, &factor, width, (&(0..width), &(0..width)), &mut again);
+            for (found, expected) in again.iter().zip(&covariance) {
+                assert!(
+                    (found - expected).abs() < 1e-10,
+                    "{rank}: {found} {expected}"
+                );
+            }
+        }
+    }
 }

@@ -141,7 +141,7 @@ impl Sums {
         }
         self.tiles.par_iter_mut().for_each(|tile| {
             let place = (&tile.rows, &tile.columns);
-            add_products(shifted, width, place, &mut tile.values);
+            add_products(1.0, shifted, width, place, &mut tile.values);
         });
     }
 
