@@ -3,7 +3,8 @@
 //! Every string that a template prints is escaped for Markdown, so that a template is safe without doing anything. Markdown that was made here
 //! (tables, captions) is marked as such and printed as it is. An undefined name is an error that names file and line.
 
-use std::borrow::Cow;
+mod filters;
+
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -14,9 +15,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 use super::cells;
 use super::error::ReportError;
 use super::markdown;
-use super::number;
 use super::queries::Refused;
-use super::trace;
 use crate::limits;
 use crate::text;
 
@@ -133,7 +132,7 @@ fn environment() -> Result<Environment<'static>, Error> {
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("markdown".into()));
     environment.set_formatter(|output, _, value| {
         let text = value.to_string();
-        fits(&text)?;
+        filters::fits(&text)?;
         let written = if value.is_safe() || value.kind() == ValueKind::Number {
             output.write_str(&text)
         } else {
@@ -141,69 +140,9 @@ fn environment() -> Result<Environment<'static>, Error> {
         };
         written.map_err(Error::from)
     });
-    environment.add_filter("cell", |text: Cow<str>| markup(&text, markdown::escape));
-    environment.add_filter("html", |text: Cow<str>| markup(&text, markdown::html));
-    environment.add_filter("code", |text: Cow<str>| markup(&text, markdown::code));
-    environment.add_filter("fenced", |text: Cow<str>, language: Option<Cow<str>>| {
-        markup(&text, |text| {
-            markdown::fenced(text, &language.unwrap_or_default())
-        })
-    });
-    environment.add_filter("short", |text: String| trace::short(&text).to_owned());
-    environment.add_filter("thousands", |count: u64| text::count(count));
-    environment.add_filter("counted", |count: u64, noun: String| {
-        text::plural(usize::try_from(count).unwrap_or(usize::MAX), &noun)
-    });
-    environment.add_filter("bytes", |count: u64| text::bytes(count));
-    environment.add_filter("duration", |seconds: Option<f64>| {
-        seconds
-            .filter(|seconds| *seconds >= 0.0)
-            .map_or_else(|| "not known".to_owned(), text::duration)
-    });
-    environment.add_filter("listed", |values: Vec<Value>| {
-        listed(&values, markdown::escape)
-    });
-    environment.add_filter("listed_code", |values: Vec<Value>| {
-        listed(&values, markdown::code)
-    });
+    filters::add(&mut environment);
     cells::add(&mut environment);
     Ok(environment)
-}
-
-/// A text as Markdown that is printed as it is. Escaping what was escaped makes it longer each time.
-fn markup(text: &str, escaped: impl FnOnce(&str) -> String) -> Result<Value, Error> {
-    fits(text)?;
-    let text = escaped(text);
-    fits(&text)?;
-    Ok(Value::from_safe_string(text))
-}
-
-/// Values with commas, as Markdown that is printed as it is.
-fn listed(values: &[Value], escaped: impl Fn(&str) -> String) -> Result<Value, Error> {
-    let (mut words, mut length) = (Vec::new(), 0);
-    for value in values {
-        let text = value.to_string();
-        fits(&text)?;
-        let word = escaped(&text);
-        length += word.len();
-        if length > limits::REPORT {
-            return Err(too_long());
-        }
-        words.push(word);
-    }
-    Ok(Value::from_safe_string(number::listed(&words)))
-}
-
-/// Refuses a text that no report has room for, before it is made longer.
-fn fits(text: &str) -> Result<(), Error> {
-    if text.len() > limits::REPORT {
-        return Err(too_long());
-    }
-    Ok(())
-}
-
-fn too_long() -> Error {
-    Error::new(ErrorKind::WriteFailure, "longer than a report")
 }
 
 /// At most one empty line in a row outside of code, one line end at the end: templates need not count their own.
