@@ -135,8 +135,7 @@ pub fn prepare(
     let Place { base, command, .. } = *to;
     let mut input = gather(experiment, inputs, plan, store, command)?;
     input.manual = place::manual(base, config);
-    let folder = base.join(&config.output);
-    let folder = folder.parent().unwrap_or(base);
+    let folder = base.join(folder_of(Path::new(&config.output)));
     for (file, wanted) in config.wanted() {
         let is_absent = matches!(&wanted, Wanted::NoiseStrip(strip) if input.absent_datasets.contains(&strip.dataset));
         if is_absent && folder.join(&file).is_file() {
@@ -144,9 +143,10 @@ pub fn prepare(
         }
     }
     if input.results.is_empty() && waiting(&input) > 0 {
-        return Err(NodeError::Values(
-            Message::new("there is no result to report yet").hint("`repro run` computes them"),
-        ));
+        let cache = store.root().display();
+        let text = format!("there is no result to report yet in {cache}");
+        let hint = "`repro run` computes them; where it just did, the cache was removed meanwhile";
+        return Err(NodeError::Values(Message::new(text).hint(hint)));
     }
     let comparisons = compare(&input, config, &Kept::of(plan, inputs, store)?)?;
     input.comparisons = Some(comparisons);
