@@ -204,9 +204,9 @@ fn every_stage_bears_a_failing_disk() {
 }
 
 #[test]
-#[ignore = "a quarter of an hour: 360 faults; with `--nocapture` it prints the table of docs/reliability.md"]
+#[ignore = "five minutes: 336 faults; with `--nocapture` it prints the table of docs/reliability.md"]
 fn nightly_every_stage_bears_hundreds_of_failures_of_the_disk() {
-    let faults: Vec<&Fault> = FAULTS.iter().chain([&VANISHED]).collect();
+    let faults: Vec<&Fault> = FAULTS.iter().collect();
     fail_all(&stages::ALL, &faults, 4, 3);
 }
 
