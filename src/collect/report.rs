@@ -144,7 +144,7 @@ pub fn prepare(
     }
     if input.results.is_empty() && waiting(&input) > 0 {
         let cache = store.root().display();
-        let text = format!("there is no result to report yet in {cache}");
+        let text = format!("all results of the report are missing from {cache}");
         let hint = "`repro run` computes them; where it just did, the cache was removed meanwhile";
         return Err(NodeError::Values(Message::new(text).hint(hint)));
     }

@@ -429,7 +429,7 @@ fn queries_of_many_operators_are_carried_out_or_refused() {
     let nested = |levels| format!("{}1{}", "CAST(".repeat(levels), ")".repeat(levels));
     query(format!("SELECT {}", nested(40)))
         .expect_code(2)
-        .expect_in_stderr(&["40 levels, one inside the other", "WITH inner AS"]);
+        .expect_in_stderr(&["40 levels, one inside the other", "WITH part AS"]);
     query(format!("SELECT b{}", ".c".repeat(40)))
         .expect_code(2)
         .expect_in_stderr(&["40 levels"]);

@@ -75,7 +75,7 @@ fn other_data_is_never_taken_for_what_is_remembered() {
     rename(&cli, "fashion", "elsewhere");
     cli.fashion("fashion", 30, 20);
     let output = report(&cli, "small.toml").expect_code(1);
-    output.expect_in_stderr(&["there is no result to report yet"]);
+    output.expect_in_stderr(&["all results of the report are missing from"]);
     // Data that is damaged is reported, and not taken for absent.
     cli.write("fashion/train-images-idx3-ubyte.gz", "no images");
     report(&cli, "small.toml").expect_code(3);

@@ -22,8 +22,7 @@ const DEEPEST: usize = 14;
 pub(super) fn check(sql: &str) -> Result<(), Message> {
     const LIST: &str = "`x IN (1, 2, 3)` is one operator, in place of `x = 1 OR x = 2 OR x = 3`";
     const PARTS: &str = "ask in several queries, and put their answers together";
-    const NAMES: &str =
-        "give what is nested a name: `WITH inner AS (SELECT …) SELECT … FROM inner`";
+    const NAMES: &str = "give what is nested a name: `WITH part AS (SELECT …) SELECT … FROM part`";
     let tokens = Tokenizer::new(&GenericDialect, sql)
         .tokenize()
         .unwrap_or_default();
