@@ -14,6 +14,7 @@ use super::exit::Failure;
 use super::remote::RemoteChoice;
 use super::{experiment, printed, table};
 use crate::cluster::judge::{Standing, is_given_up};
+use crate::cluster::queue::Queue;
 use crate::cluster::record::LAST;
 use crate::cluster::rounds::Lacking;
 use crate::inputs::Otherwise;
@@ -60,6 +61,8 @@ struct Record {
     live: bool,
     /// The state of the job that ends the round, where Slurm knows it.
     last: Option<String>,
+    /// The numbers of jobs that wait until they are released, also of those whose work is done.
+    held: Vec<String>,
     /// Nodes that are left out because tasks failed there.
     bad_nodes: Vec<String>,
     tasks: Vec<TaskRecord>,
@@ -71,7 +74,7 @@ struct TaskRecord {
     job: String,
     label: String,
     shards: Option<(usize, usize)>,
-    /// `done`, `running`, `queued`, `failed`, `waits`, `later` or `dropped`.
+    /// `done`, `running`, `queued`, `held`, `failed`, `waits`, `later` or `dropped`.
     state: &'static str,
     /// The node, the reason, or how it ended, in words.
     detail: String,
@@ -157,9 +160,16 @@ fn record(context: &Context, submitted: &Submitted) -> Result<Record, Failure> {
             || look.standings.iter().any(Standing::is_live)
             || last.is_some_and(|job| job.state.is_live()),
         last: last.map(|job| format!("{:?}", job.state).to_lowercase()),
+        held: queue.as_ref().map_or_else(Vec::new, held),
         bad_nodes: submission.bad_nodes.clone(),
         tasks,
     })
+}
+
+/// The numbers of jobs that wait until somebody releases them.
+fn held(queue: &Queue) -> Vec<String> {
+    let held = queue.iter().filter(|(_, job)| job.is_held);
+    held.map(|(number, _)| number.clone()).collect()
 }
 
 fn task(
@@ -174,6 +184,7 @@ fn task(
         Standing::Done => ("done", String::new()),
         Standing::Running(node) => ("running", node.clone()),
         Standing::Queued(reason) => ("queued", reason.clone()),
+        Standing::Held(reason) => ("held", reason.clone()),
         Standing::Unsubmitted => ("later", "not submitted yet".to_owned()),
         Standing::Unknown => (
             "dropped",
@@ -220,8 +231,8 @@ fn waited_for(submitted: &Submitted, look: &Look, needs: &[String]) -> String {
 }
 
 /// The states in the order in which they say most of a job of several tasks.
-const BY_WEIGHT: [&str; 7] = [
-    "failed", "running", "queued", "waits", "later", "dropped", "done",
+const BY_WEIGHT: [&str; 8] = [
+    "failed", "held", "running", "queued", "waits", "later", "dropped", "done",
 ];
 
 fn render(record: &Record) -> String {
@@ -290,6 +301,15 @@ fn render(record: &Record) -> String {
     }
     if !record.bad_nodes.is_empty() {
         text.extend(["\nexcluded nodes: ", &record.bad_nodes.join(", "), "\n"]);
+    }
+    if !record.held.is_empty() {
+        text.extend([
+            "\nSlurm holds ",
+            &plural(record.held.len(), "job"),
+            ", and whatever depends on them waits, the report too. Once the reason is gone:\n  scontrol release ",
+            &record.held.join(","),
+            "\n",
+        ]);
     }
     text.push('\n');
     text.push_str(&conclusion(record));

@@ -20,6 +20,8 @@ pub enum Standing {
     Running(String),
     /// It waits in the queue, for this reason.
     Queued(String),
+    /// It waits in the queue until somebody releases it, for this reason.
+    Held(String),
     /// Its job ended, and its work is not done.
     Ended(Ending),
     /// It was not submitted yet.
@@ -31,7 +33,7 @@ pub enum Standing {
 impl Standing {
     /// Whether its job is in the queue.
     pub fn is_live(&self) -> bool {
-        matches!(self, Self::Running(_) | Self::Queued(_))
+        matches!(self, Self::Running(_) | Self::Queued(_) | Self::Held(_))
     }
 }
 

@@ -7,6 +7,9 @@ pub const SQUEUE_FORMAT: &str = "--format=%i|%T|%N|%r";
 /// The fields of `sacct` that [`parse`] reads.
 pub const SACCT_FORMAT: &str = "--format=JobID,State,NodeList,Reason";
 
+/// States of jobs that wait until they are released.
+const HOLDS: [&str; 3] = ["REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"];
+
 /// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobState {
@@ -70,6 +73,8 @@ pub struct QueuedJob {
     pub nodes: String,
     /// Why it waits.
     pub reason: String,
+    /// Whether it waits until somebody releases it: its user or an administrator holds it, or Slurm does after its start failed.
+    pub is_held: bool,
 }
 
 /// Jobs by their numbers, such as `12` and `12_3`.
@@ -84,8 +89,12 @@ pub fn parse(printed: &str) -> Queue {
         let [id, state, nodes, reason] = fields.as_slice() else {
             continue;
         };
+        let parsed = JobState::parse(state);
         let job = QueuedJob {
-            state: JobState::parse(state),
+            // `JobHeldUser`, `JobHeldAdmin`, `launch failed requeued held`.
+            is_held: parsed == JobState::Pending
+                && (HOLDS.contains(state) || reason.to_lowercase().contains("held")),
+            state: parsed,
             nodes: if nodes.starts_with("None") {
                 String::new()
             } else {
@@ -139,5 +148,18 @@ mod tests {
         assert_eq!(queue["13"].nodes, "");
         assert!(!queue["14_1"].state.is_live());
         assert_eq!(queue.len(), 6);
+        assert!(queue.values().all(|job| !job.is_held));
+    }
+
+    #[test]
+    fn jobs_that_wait_for_their_release_are_known() {
+        let queue = parse(
+            "10_1|PENDING||launch failed requeued held\n11_[0-1]|PENDING||JobHeldUser\n12|REQUEUE_HOLD||None\n13|RUNNING|n0|JobHeldAdmin\n",
+        );
+        for held in ["10_1", "11_0", "11_1", "12"] {
+            assert!(queue[held].is_held, "{held}");
+            assert!(queue[held].state.is_live(), "{held}");
+        }
+        assert!(!queue["13"].is_held, "it runs");
     }
 }

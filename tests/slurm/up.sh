@@ -79,8 +79,8 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
-# cred_expire is also how long a requeued job is held back (default 120 s)
-AuthInfo=socket=$DIR/munge/munge.sock,cred_expire=5
+# cred_expire is also how long a requeued job is held back (default 120 s); a credential that a busy machine looks at later is refused
+AuthInfo=socket=$DIR/munge/munge.sock,cred_expire=10
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 StateSaveLocation=$DIR/state
 SlurmdSpoolDir=$DIR/spool/%n
@@ -113,8 +113,8 @@ MinJobAge=3600
 SlurmctldTimeout=10
 SlurmdTimeout=10
 TCPTimeout=2
-MessageTimeout=5
-BatchStartTimeout=10
+MessageTimeout=10
+BatchStartTimeout=30
 CONF
   [ "$GPUS" = 0 ] || echo "GresTypes=gpu"
   for ((i=0; i<NODES; i++)); do

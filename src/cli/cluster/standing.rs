@@ -79,6 +79,14 @@ pub(in crate::cli) fn look(
                 ) => Standing::Running(nodes.clone()),
                 (
                     Some(QueuedJob {
+                        reason,
+                        is_held: true,
+                        ..
+                    }),
+                    ..,
+                ) => Standing::Held(reason.clone()),
+                (
+                    Some(QueuedJob {
                         state: JobState::Pending,
                         reason,
                         ..
