@@ -133,7 +133,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Failure> {
             let input = report::prepare(experiment, inputs, plan, &store, &to)?;
             return print_latex(which, &input, config);
         }
-        report::write(experiment, inputs, plan, &store, &to)?
+        report::write(experiment, inputs, plan, &store, &to, &|| Ok(()))?
     };
     let state = if written.changed {
         "is written"

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::drawing;
+use super::files::{Written, more_files, put};
 use super::place::{self, Place};
-use super::report::{Written, more_files, put};
 use super::warnings::{Warnings, of_results};
 use crate::exec::NodeError;
 use crate::graph::{Experiment, ModelNode};
@@ -16,7 +16,7 @@ use crate::papers::deviations;
 use crate::report::comment::Changes;
 use crate::report::{
     MissingResult, ModelSummary, ReportConfig, ReportInput, ResultsFile, comment, comparison,
-    results_csv,
+    render, results_csv,
 };
 use crate::store::{AxisValue, ResultRow};
 
@@ -69,9 +69,9 @@ pub fn write(
     place::look_at(base, &experiment.name, &config, &beside, to.force)?;
     let file = base.join(config.provenance_file());
     let earlier = limits::read_text(&file, limits::WHOLE_FILE).unwrap_or_default();
-    put(&input, &config, to, None, |provenance| {
-        provenance.with_run_of(&earlier)
-    })
+    let mut rendered = render(&input, &config, base, None)?;
+    rendered.provenance = rendered.provenance.with_run_of(&earlier);
+    put(&input, &config, to, &rendered)
 }
 
 /// The report as a comment on a pull request, with what changed against a base where there is one.

@@ -1,60 +1,44 @@
 //! Gathering what a report shows, and writing it where it differs from what is there. What is computed here is said in `report::comparison`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
 
+use super::files::{Written, more_files, put, waiting, write_if_different};
 use super::materials::{cropped, datasets, log_snr, models};
 use super::outcomes::Kept;
 use super::place::{self, Place};
 use super::queries;
 use super::warnings::{Warnings, of_results};
-use super::{drawing, pictures, png};
-use crate::atomic_file::{self, folder_of};
+use super::{drawing, pictures};
 use crate::axes::decided_by;
 use crate::exec::NodeError;
 use crate::exec::scoring::evaluate;
-use crate::graph::announced::NOT_RUN;
 use crate::graph::{Experiment, OnBadImage};
 use crate::inputs::Inputs;
 use crate::message::Message;
 use crate::papers::deviations;
-use crate::plan::{Evaluate, Items, Plan, Train, Work};
+use crate::plan::{Evaluate, Items, Plan, StepId, Train, Work};
 use crate::report::figures::Wanted;
-use crate::report::provenance::Provenance;
 use crate::report::{
-    Ask, MissingResult, NodeRecord, Rendered, ReportConfig, ReportInput, ReportWarning, compare,
-    comparison, data_file, render, results_csv,
+    MissingResult, NodeRecord, Rendered, ReportConfig, ReportInput, compare, comparison, render,
+    results_csv,
 };
 use crate::store::names::RESULTS;
 use crate::store::{ResultRow, Store};
+use crate::text::plural;
 
-/// What became of the files of a report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
-    /// Whether any file was not there with these bytes already.
-    pub changed: bool,
-    /// The Markdown file.
-    pub path: String,
-    /// How many other files belong to it.
-    pub files: usize,
-    /// How many results were asked for and are not there.
-    pub missing: usize,
-    /// What only the results show to look wrong.
-    pub warnings: Vec<ReportWarning>,
-}
-
-/// Renders the report of an experiment from the store and writes it where it differs.
+/// Renders the report of an experiment from the store and writes it where it differs. `last_look` is taken when everything is read that
+/// the report shows, and before anything of it is written.
 ///
 /// # Errors
-/// A store that cannot be read, a template that fails, a folder that cannot be written to, somebody else's files in the way. Nothing
-/// half-written is left.
+/// A store that cannot be read, a template that fails, a folder that cannot be written to, somebody else's files in the way, and what the
+/// last look finds. Nothing half-written is left.
 pub fn write(
     experiment: &Experiment,
     inputs: &Inputs,
     plan: &Plan,
     store: &Store,
     to: &Place<'_>,
+    last_look: &dyn Fn() -> Result<(), NodeError>,
 ) -> Result<Written, NodeError> {
     let config = config(experiment)?;
     let base = to.base;
@@ -72,29 +56,15 @@ pub fn write(
     let file = base.join(config.comparisons_file());
     // Where nothing is compared there is no file, unless one is left that says something else.
     let is_needed = !comparisons.is_empty() || file.is_file();
-    let mut written = put(
-        &input,
-        config,
-        to,
-        Some(&|sql| queries::ask(store, sql)),
-        |provenance| provenance,
-    )?;
+    let rendered = render(&input, config, base, Some(&|sql| queries::ask(store, sql)))?;
+    last_look()?;
+    let mut written = put(&input, config, to, &rendered)?;
     let results = results_csv::write(&input.results);
     written.changed |= write_if_different(&base.join(config.results_file()), results.as_bytes())?;
     if is_needed {
         written.changed |= write_if_different(&file, text.as_bytes())?;
     }
     Ok(written)
-}
-
-/// The files that [`Place::data`] and [`Place::png`] ask for, from the folder that paths start from.
-pub(super) fn more_files(config: &ReportConfig, to: &Place<'_>) -> Vec<String> {
-    let folder = folder_of(Path::new(&config.output)).to_owned();
-    let data = config.figures().map(data_file).filter(|_| to.data);
-    let pictures = config.figures().map(png::png_file).filter(|_| to.png);
-    data.chain(pictures)
-        .map(|file| folder.join(file).display().to_string())
-        .collect()
 }
 
 /// What the experiment file asks of a report.
@@ -135,7 +105,8 @@ pub fn prepare(
     let Place { base, command, .. } = *to;
     let mut input = gather(experiment, inputs, plan, store, command)?;
     input.manual = place::manual(base, config);
-    let folder = base.join(folder_of(Path::new(&config.output)));
+    let target = base.join(&config.output);
+    let folder = target.parent().unwrap_or(base);
     for (file, wanted) in config.wanted() {
         let is_absent = matches!(&wanted, Wanted::NoiseStrip(strip) if input.absent_datasets.contains(&strip.dataset));
         if is_absent && folder.join(&file).is_file() {
@@ -151,54 +122,6 @@ pub fn prepare(
     let comparisons = compare(&input, config, &Kept::of(plan, inputs, store)?)?;
     input.comparisons = Some(comparisons);
     Ok(input)
-}
-
-/// How many results a run would still compute: all that are missing but those that no run can.
-fn waiting(input: &ReportInput) -> usize {
-    let missing = input.missing.iter();
-    missing.filter(|one| !one.why.starts_with(NOT_RUN)).count()
-}
-
-/// Renders a report and writes its Markdown, its figures and its provenance where they differ from what is there; `ask` answers the queries
-/// of its template, and `complete` has the last word on the provenance.
-pub(super) fn put(
-    input: &ReportInput,
-    config: &ReportConfig,
-    to: &Place<'_>,
-    ask: Option<Ask<'_>>,
-    complete: impl FnOnce(Provenance) -> Provenance,
-) -> Result<Written, NodeError> {
-    let base = to.base;
-    let rendered = render(input, config, base, ask)?;
-    let target = base.join(&config.output);
-    let folder = target.parent().unwrap_or(base);
-    // First the file that says whose the others are: whatever ends the process in between, the next report knows them.
-    let markdown = place::first_line(&input.name, config) + &rendered.markdown;
-    let mut changed = write_if_different(&target, markdown.as_bytes())?;
-    for (file, bytes) in &rendered.files {
-        changed |= write_if_different(&folder.join(file), bytes)?;
-    }
-    if to.data {
-        for (file, text) in &rendered.data {
-            changed |= write_if_different(&folder.join(file), text.as_bytes())?;
-        }
-    }
-    if to.png {
-        let drawer = png::Drawer::find().map_err(NodeError::Values)?;
-        // Also of those that an earlier run drew and that stay.
-        for file in config.figures().filter(|file| folder.join(file).is_file()) {
-            changed |= write_png(&drawer, folder, file, to.force)?;
-        }
-    }
-    let provenance = complete(rendered.provenance).text();
-    changed |= write_if_different(&base.join(config.provenance_file()), provenance.as_bytes())?;
-    Ok(Written {
-        changed,
-        path: config.output.clone(),
-        files: rendered.files.len(),
-        missing: waiting(input),
-        warnings: of_results(&input.results),
-    })
 }
 
 /// Everything that a report shows, from the plan and the store.
@@ -339,6 +262,39 @@ fn missing_axes(work: &Evaluate, train: &Train) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Fails where an artifact is not in the store that a finished run found there or made: its report would be one of what is gone.
+///
+/// # Errors
+/// [`NodeError::Values`] with the first that is gone and the folder of the cache, and a store that cannot be read.
+pub fn require_all(plan: &Plan, store: &Store) -> Result<(), NodeError> {
+    let made: BTreeSet<StepId> = plan.jobs.iter().flat_map(|job| job.steps.clone()).collect();
+    let (mut first, mut others) = (None, 0);
+    for (place, step) in plan.steps.iter().enumerate() {
+        let artifact = &step.artifact;
+        let was_there = artifact.state.is_cached() || made.contains(&StepId(place));
+        if !was_there || store.manifest(&artifact.fingerprint)?.is_some() {
+            continue;
+        }
+        match first {
+            None => first = Some(&artifact.label),
+            Some(_) => others += 1,
+        }
+    }
+    let Some(first) = first else {
+        return Ok(());
+    };
+    let others = match others {
+        0 => String::new(),
+        count => format!(" and {}", plural(count, "other artifact")),
+    };
+    let text = format!(
+        "{first}{others} went missing from {} while the run worked; the report was not written",
+        store.root().display()
+    );
+    let hint = "somebody removed or moved them: once the cache stays where it is, `repro run` makes them again";
+    Err(NodeError::Values(Message::new(text).hint(hint)))
+}
+
 /// Every artifact of the plan that is there or in a remote, and the versions of what made them.
 type Nodes = (Vec<NodeRecord>, BTreeMap<String, String>);
 
@@ -370,31 +326,4 @@ fn nodes(plan: &Plan, store: &Store) -> Result<Nodes, NodeError> {
     let versions = versions.into_iter();
     let versions = versions.map(|(component, versions)| (component, versions.join(", ")));
     Ok((nodes, versions.collect()))
-}
-
-/// Draws a figure as PNG, unless there is one that is as new as its SVG; returns whether it was written.
-fn write_png(
-    drawer: &png::Drawer,
-    folder: &Path,
-    figure: &str,
-    force: bool,
-) -> Result<bool, NodeError> {
-    let (svg, png) = (folder.join(figure), folder.join(png::png_file(figure)));
-    let changed = |path: &Path| path.metadata().and_then(|found| found.modified()).ok();
-    let is_new = changed(&png).is_some_and(|drawn| Some(drawn) >= changed(&svg));
-    if is_new && !force {
-        return Ok(false);
-    }
-    let bytes = drawer.draw(&svg).map_err(NodeError::Values)?;
-    write_if_different(&png, &bytes)
-}
-
-/// Writes a file unless it has these bytes already; returns whether it was written.
-fn write_if_different(path: &Path, bytes: &[u8]) -> Result<bool, NodeError> {
-    let failed = |source| NodeError::Output {
-        path: path.to_owned(),
-        source,
-    };
-    fs::create_dir_all(folder_of(path)).map_err(failed)?;
-    atomic_file::write_if_different(path, bytes).map_err(failed)
 }

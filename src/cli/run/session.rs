@@ -15,8 +15,9 @@ use crate::cli::remote::Opened;
 use crate::cli::report::{command, typed};
 use crate::cli::warnings;
 use crate::cli::working::{Listeners, names};
+use crate::collect::files::Written;
 use crate::collect::place::Place;
-use crate::collect::report::{self, Written};
+use crate::collect::report;
 use crate::collect::warnings::Warnings;
 use crate::disk::free_bytes;
 use crate::exec::attempt;
@@ -232,7 +233,10 @@ impl Session<'_> {
             data: false,
             png: self.arguments.png,
         };
-        let written = attempt(|| report::write(experiment, inputs, plan, self.store, &to));
+        // Whatever is not in the cache any more was there when the run read or made it, and a report without it would be of what is gone.
+        let last_look = || report::require_all(plan, self.store);
+        let written =
+            attempt(|| report::write(experiment, inputs, plan, self.store, &to, &last_look));
         match written {
             Ok(written) => {
                 if written.changed {
