@@ -356,7 +356,7 @@ const REBATCHED_BF16: f32 = 5e-2;
 
 #[test]
 fn features_do_not_depend_on_batch_size_order_or_neighbors() {
-    const IMAGES: usize = 12;
+    const IMAGES: usize = 6;
     const SIZE: usize = 3 * 32 * 32;
     let mut x_t = vec![0.0; IMAGES * SIZE];
     for (index, image) in x_t.chunks_mut(SIZE).enumerate() {
@@ -390,7 +390,7 @@ fn features_do_not_depend_on_batch_size_order_or_neighbors() {
                 }
             }
         };
-        for batch in [1, 5] {
+        for batch in [1, 4] {
             for first in (0..IMAGES).step_by(batch) {
                 let count = batch.min(IMAGES - first);
                 let piece = &x_t[first * SIZE..(first + count) * SIZE];
