@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::{executor, has_ended, results, wait_until_by, whole};
+use super::{executor, results, wait_until_done, whole};
 use crate::fixture::{CliTest, finish, root, walk};
 use crate::small::{SMALL, TEST, TRAIN, expect_same};
 
@@ -192,20 +192,10 @@ fn needs_slurm_two_users_share_a_cache() {
         assert!(output.stdout.contains(", round 1: 7 tasks"), "{output}");
     }
     for id in ["1", "2"] {
-        let of_cache = ["--cache", "shared"];
-        let rests = |status: &Value| has_ended(status) || !status["live"].as_bool().unwrap();
-        let status = wait_until_by(&cli, &of_cache, id, "done, or out of the queue", &rests);
-        if !has_ended(&status) {
-            // Another test kills the controller, which then knows nothing of jobs that it was given seconds before.
+        wait_until_done(&cli, &["--cache", "shared"], id, &|status, arguments| {
             let user = users.iter().find(|user| status["user"] == user.name);
-            let user = user.unwrap();
-            let again = submit(user, &["submit", "--continue", id]).expect_code(0);
-            if again.stderr.contains("nothing to submit") {
-                submit(user, &["run", "small.toml"]).expect_code(0);
-            } else {
-                wait_until_by(&cli, &of_cache, id, "done", &has_ended);
-            }
-        }
+            submit(user.unwrap(), arguments)
+        });
     }
 
     let files = everything(&shared);
