@@ -135,7 +135,7 @@ impl Rows {
                 hint: self.remedy.to_owned(),
             });
         };
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::with_capacity(self.images.len());
         let twice = self.images.iter().find(|row| !seen.insert(&row.id));
         match twice {
             None => Ok(()),

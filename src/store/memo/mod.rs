@@ -13,6 +13,7 @@ mod notes;
 mod table;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -38,8 +39,9 @@ pub struct Memo {
     folder: PathBuf,
     racy: Duration,
     /// Tables of folders and files, by their paths as typed and by their absolute ones. One file a folder, not one a
-    /// digest, keeps the memo of a million images at a thousand files.
-    tables: RwLock<BTreeMap<PathBuf, Arc<MemoTable>>>,
+    /// digest, keeps the memo of a million images at a thousand files. As text, since paths are compared part by part, which
+    /// takes as long as asking the file system about a file.
+    tables: RwLock<BTreeMap<OsString, Arc<MemoTable>>>,
 }
 
 /// A stamp, in short.
@@ -218,19 +220,19 @@ impl Memo {
     /// The table of a folder or of a file; `None` where it has no absolute path, and then nothing is remembered.
     fn table(&self, subject: &Path) -> Option<Arc<MemoTable>> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(table) = tables.get(subject) {
+        if let Some(table) = tables.get(subject.as_os_str()) {
             return Some(Arc::clone(table));
         }
         drop(tables);
         // The folder of a bare file name is called "", which is not a path by itself.
         let absolute = std::path::absolute(Path::new(".").join(subject)).ok()?;
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        let table = tables.get(&absolute).cloned();
+        let table = tables.get(absolute.as_os_str()).cloned();
         let table = table.unwrap_or_else(|| {
             Arc::new(MemoTable::load(&self.file_of(&absolute), absolute.clone()))
         });
-        tables.insert(absolute, Arc::clone(&table));
-        tables.insert(subject.to_owned(), Arc::clone(&table));
+        tables.insert(absolute.into_os_string(), Arc::clone(&table));
+        tables.insert(subject.as_os_str().to_owned(), Arc::clone(&table));
         Some(table)
     }
 

@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::datasets::listed::{Row, Rows, TextFile, Trim};
 use crate::datasets::tree::{Location, Packed, Tree};
 use crate::datasets::{Dataset, DatasetError, DatasetKind, Environment, Listing, OpenDataset};
@@ -140,17 +142,24 @@ impl ImageNet {
                 }
                 continue;
             }
-            for wnid in classes.into_iter().filter(|wnid| take(wnid)) {
-                let class = folder.join(&wnid);
-                for file in class.images()? {
-                    found.push(Found {
+            // Of a folder on a file server every listing is a question that others need not wait for.
+            let classes: Vec<_> = classes.into_iter().filter(|wnid| take(wnid)).collect();
+            let parts = classes.par_iter().map(|wnid| {
+                let class = folder.join(wnid);
+                let images = class.images()?.into_iter().map(|file| {
+                    Ok(Found {
                         split,
                         location: class.file(&file)?,
                         place: "a folder".to_owned(),
                         wnid: wnid.clone(),
                         file,
-                    });
-                }
+                    })
+                });
+                images.collect::<Result<Vec<_>, DatasetError>>()
+            });
+            // Of several errors that of the first class, whichever was met first.
+            for part in parts.collect::<Vec<_>>() {
+                found.extend(part?);
             }
         }
         if found.is_empty() {
